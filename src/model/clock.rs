@@ -1,0 +1,21 @@
+//! The one place that reads a clock. Everything else is told the time.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use nix::time::{ClockId, clock_gettime};
+
+use crate::model::time::{BootTime, Time};
+
+/// The wall clock: for expiry dates and for what people read, never for ages.
+#[must_use]
+#[expect(clippy::disallowed_methods, reason = "the one place that reads the wall clock")]
+pub fn wall() -> Time {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+    i64::try_from(since.as_millis()).ok().and_then(Time::from_milliseconds).unwrap_or(Time::EPOCH)
+}
+
+/// Time since boot, suspends included: what ages are measured by.
+#[must_use]
+pub fn boot() -> BootTime {
+    clock_gettime(ClockId::CLOCK_BOOTTIME).map_or(BootTime(Duration::ZERO), |spec| BootTime(Duration::from(spec)))
+}

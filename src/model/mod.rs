@@ -1,0 +1,18 @@
+//! The vocabulary: the one floor that every room may name.
+//!
+//! Words here cannot be wrong: an [`Id`] is positive, a [`Text`] has no control byte, a [`Time`] is a UTC instant in
+//! milliseconds, a [`PublicKey`] is a decoded blob with its algorithm, a [`Digest`] is a sum over canonical records.
+//! Nothing in this room does I/O, but for [`clock`], the one place that reads a clock.
+
+pub mod clock;
+pub mod digest;
+pub mod id;
+pub mod key;
+pub mod text;
+pub mod time;
+
+pub use digest::{Digest, State};
+pub use id::Id;
+pub use key::{Fingerprint, PublicKey};
+pub use text::Text;
+pub use time::Time;

@@ -1,0 +1,128 @@
+//! Instants: RFC 3339 in UTC, in whole milliseconds, and boot time, which a wall clock cannot turn back.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// A UTC instant, in milliseconds since 1970. Printed as `YYYY-MM-DDTHH:MM:SS.mmmZ`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Time(i64);
+
+/// Said of text that is not an RFC 3339 instant in UTC between the years 1970 and 9999.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a time is RFC 3339 in UTC, as 2026-01-31T12:00:00Z, from 1970 to 9999")]
+pub struct NotATime;
+
+const LAST_MILLISECOND: i64 = 253_402_300_799_999;
+
+impl Time {
+    /// The first instant of 1970.
+    pub const EPOCH: Self = Self(0);
+
+    /// From milliseconds since 1970; `None` outside the years 1970 to 9999.
+    #[must_use]
+    pub fn from_milliseconds(milliseconds: i64) -> Option<Self> {
+        (0..=LAST_MILLISECOND).contains(&milliseconds).then_some(Self(milliseconds))
+    }
+
+    /// Milliseconds since 1970.
+    #[must_use]
+    pub const fn milliseconds(self) -> i64 {
+        self.0
+    }
+
+    /// Whole seconds since 1970.
+    #[must_use]
+    pub const fn seconds(self) -> i64 {
+        self.0.div_euclid(1000)
+    }
+
+    /// This instant and a duration more, held at the last instant there is.
+    #[must_use]
+    pub fn plus(self, duration: Duration) -> Self {
+        let more = i64::try_from(duration.as_millis()).unwrap_or(LAST_MILLISECOND);
+        Self(self.0.saturating_add(more).min(LAST_MILLISECOND))
+    }
+
+    /// How long after `earlier` this is; zero if it is not after it.
+    #[must_use]
+    pub fn since(self, earlier: Self) -> Duration {
+        Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
+    }
+
+    /// The day, as `YYYY-MM-DD`.
+    #[must_use]
+    pub fn day(self) -> String {
+        self.to_string().chars().take(10).collect()
+    }
+}
+
+impl FromStr for Time {
+    type Err = NotATime;
+
+    fn from_str(text: &str) -> Result<Self, NotATime> {
+        let utc = text.ends_with('Z') || text.ends_with("+00:00");
+        if !utc || text.as_bytes().get(10) != Some(&b'T') {
+            return Err(NotATime);
+        }
+        let instant: jiff::Timestamp = text.parse().map_err(|_| NotATime)?;
+        Self::from_milliseconds(instant.as_millisecond()).ok_or(NotATime)
+    }
+}
+
+impl TryFrom<String> for Time {
+    type Error = NotATime;
+
+    fn try_from(text: String) -> Result<Self, NotATime> {
+        text.parse()
+    }
+}
+
+impl From<Time> for String {
+    fn from(time: Time) -> Self {
+        time.to_string()
+    }
+}
+
+impl fmt::Display for Time {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match jiff::Timestamp::from_millisecond(self.0) {
+            Ok(instant) => write!(out, "{}", instant.strftime("%Y-%m-%dT%H:%M:%S%.3fZ")),
+            Err(_) => Err(fmt::Error),
+        }
+    }
+}
+
+/// Time since boot, suspends included (`CLOCK_BOOTTIME`). Only differences within one boot mean anything.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct BootTime(pub Duration);
+
+impl BootTime {
+    /// How long after `earlier` this is; zero if it is not after it.
+    #[must_use]
+    pub fn since(self, earlier: Self) -> Duration {
+        self.0.saturating_sub(earlier.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{NotATime, Time};
+
+    #[test]
+    fn a_time_prints_in_its_one_form() {
+        for text in ["2026-01-31T12:00:00Z", "2026-01-31T12:00:00.000+00:00", "2026-01-31T12:00:00.000999Z"] {
+            assert_eq!(text.parse::<Time>().map(|time| time.to_string()).as_deref(), Ok("2026-01-31T12:00:00.000Z"), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_time_elsewhere_or_without_a_zone_is_refused() {
+        for text in ["2026-01-31T12:00:00", "2026-01-31T12:00:00+02:00", "2026-01-31", "1969-12-31T23:59:59Z", "", "2026-01-31 12:00:00Z"] {
+            assert_eq!(text.parse::<Time>(), Err(NotATime), "{text}");
+        }
+    }
+}
