@@ -8,11 +8,14 @@ pub mod clock;
 pub mod digest;
 pub mod id;
 pub mod key;
+pub mod level;
+pub mod record;
 pub mod text;
 pub mod time;
 
 pub use digest::{Digest, State};
 pub use id::Id;
 pub use key::{Fingerprint, PublicKey};
+pub use record::Record;
 pub use text::Text;
 pub use time::Time;

@@ -1,0 +1,79 @@
+//! The closed sets of the directory: who may see, who may push, what state an account is in.
+
+use serde::{Deserialize, Serialize};
+
+/// Declares a closed set of words, spelled in snake case, whose first is the default.
+macro_rules! words {
+    ($($(#[$doc:meta])* $name:ident { $first:ident $(, $other:ident)* $(,)? })*) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+        #[serde(rename_all = "snake_case")]
+        #[expect(missing_docs, reason = "each word is the field's own term")]
+        pub enum $name { #[default] $first $(, $other)* }
+    )*};
+}
+
+words! {
+    /// The state of an account; only `active` and `internal` bots may be let in.
+    UserState { Active, Blocked, PendingApproval, Deactivated, Banned, Unconfirmed, Internal }
+    /// Who may see a container at all.
+    Visibility { Private, Internal, Public }
+    /// How far a feature of a project is open.
+    FeatureAccess { Enabled, Private, Disabled }
+    /// The least role that may create projects in a group.
+    ProjectCreation { Developer, Maintainer, Owner, Noone }
+    /// The least role that a protected ref asks for.
+    Protection { Maintainer, Noone, Developer }
+    /// What a key may be used for.
+    KeyUsage { AuthAndSigning, Auth, Signing }
+}
+
+/// Whether a namespace is a person's or a group's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NamespaceType {
+    /// A person's own namespace; its owner owns the projects in it.
+    User,
+    /// A group, perhaps within another.
+    Group,
+}
+
+/// A role, by its number: 10, 15, 20, 30, 40 or 50. A higher one may do all that a lower one may.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "u8", into = "u8")]
+#[expect(missing_docs, reason = "each word is the field's own term")]
+pub enum AccessLevel {
+    Guest = 10,
+    Planner = 15,
+    Reporter = 20,
+    Developer = 30,
+    Maintainer = 40,
+    Owner = 50,
+}
+
+/// Said of a number that is no role.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("an access level is 10 (guest), 15 (planner), 20 (reporter), 30 (developer), 40 (maintainer) or 50 (owner)")]
+pub struct NotALevel;
+
+impl TryFrom<u8> for AccessLevel {
+    type Error = NotALevel;
+
+    fn try_from(number: u8) -> Result<Self, NotALevel> {
+        Ok(match number {
+            10 => Self::Guest,
+            15 => Self::Planner,
+            20 => Self::Reporter,
+            30 => Self::Developer,
+            40 => Self::Maintainer,
+            50 => Self::Owner,
+            _ => return Err(NotALevel),
+        })
+    }
+}
+
+impl From<AccessLevel> for u8 {
+    fn from(level: AccessLevel) -> Self {
+        level as Self
+    }
+}

@@ -1,0 +1,448 @@
+//! One record of the directory, one JSON object on one line: parsed strictly, printed in one form.
+//!
+//! The canonical form is what feed, snapshot, export and digest use, byte for byte: `kind` first, then the fields in
+//! the order declared here, fields equal to their default left out, no spaces. A field's place below is therefore part
+//! of the format. The order of the kinds is the order of a snapshot.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::digest::Digest;
+use crate::model::id::Id;
+use crate::model::key::PublicKey;
+use crate::model::level::{AccessLevel, FeatureAccess, KeyUsage, NamespaceType, ProjectCreation, Protection, UserState, Visibility};
+use crate::model::text::Text;
+use crate::model::time::Time;
+
+/// A record of any kind.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+#[expect(missing_docs, reason = "each variant is described at its struct")]
+pub enum Record {
+    Settings(Settings),
+    Storage(Storage),
+    User(User),
+    Namespace(Namespace),
+    Project(Project),
+    Snippet(Snippet),
+    Member(Member),
+    Share(Share),
+    DeployGrant(DeployGrant),
+    Redirect(Redirect),
+    ProtectedBranch(ProtectedBranch),
+    ProtectedTag(ProtectedTag),
+    Agent(Agent),
+    ErrorTrackingKey(ErrorTrackingKey),
+    Key(Key),
+}
+
+/// Why a line is not a record.
+#[derive(Debug, thiserror::Error)]
+pub enum NotARecord {
+    /// Not JSON, an unknown kind or field, a field twice, a missing field, or a value of the wrong form.
+    #[error("{0}")]
+    Shape(#[from] serde_json::Error),
+    /// A member or share must name exactly one place.
+    #[error("a {0} names exactly one of `namespace_id` and `project_id`")]
+    Place(&'static str),
+    /// A token's hash that is not one.
+    #[error("`token_sha256` is 64 lower-case hex digits")]
+    TokenHash,
+}
+
+impl Record {
+    /// Reads one record. Unknown kinds and fields, fields given twice, and values of another form are refused by name.
+    pub fn parse(line: &str) -> Result<Self, NotARecord> {
+        let record: Self = serde_json::from_str(line)?;
+        record.check()?;
+        Ok(record)
+    }
+
+    /// The one printed form of this record, without a line feed.
+    pub fn canonical(&self) -> Result<String, serde_json::Error> {
+        serde_json::to_string(self)
+    }
+
+    fn check(&self) -> Result<(), NotARecord> {
+        match self {
+            Self::Member(member) if member.namespace_id.is_some() == member.project_id.is_some() => Err(NotARecord::Place("member")),
+            Self::Share(share) if share.namespace_id.is_some() == share.project_id.is_some() => Err(NotARecord::Place("share")),
+            Self::Agent(agent) if agent.token_sha256.parse::<Digest>().is_err() => Err(NotARecord::TokenHash),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// What an instance asks of keys of one type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum KeyRule {
+    /// At least this many bits.
+    Bits(u32),
+    /// No key of the type at all: the word `forbidden`.
+    Forbidden(Forbidden),
+}
+
+/// The word `forbidden`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Forbidden {
+    /// The only word there is.
+    Forbidden,
+}
+
+/// How the whole instance behaves. There is one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "each field is the directory's own term")]
+pub struct Settings {
+    #[serde(default = "localhost", skip_serializing_if = "is_localhost")]
+    pub host: Text,
+    #[serde(default = "local_url", skip_serializing_if = "is_local_url")]
+    pub web_url: Text,
+    #[serde(default = "yes", skip_serializing_if = "is_yes")]
+    pub ssh_enabled: bool,
+    #[serde(default = "yes", skip_serializing_if = "is_yes")]
+    pub http_enabled: bool,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub receive_max_input_size_mib: u32,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub terms_required: bool,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub read_only: bool,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub maintenance: bool,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub key_rules: BTreeMap<Text, KeyRule>,
+    #[serde(default = "six_hundred", skip_serializing_if = "is_six_hundred")]
+    pub operations_per_minute: u32,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub two_factor_for_cli: bool,
+    #[serde(default = "yes", skip_serializing_if = "is_yes")]
+    pub error_tracking: bool,
+    #[serde(default = "yes", skip_serializing_if = "is_yes")]
+    pub saas: bool,
+    #[serde(default = "a_year", skip_serializing_if = "is_a_year")]
+    pub token_lifetime_days: u32,
+}
+
+/// Where a Gitaly is reached.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "each field is the directory's own term")]
+pub struct Storage {
+    pub name: Text,
+    pub address: Text,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub token: Text,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub features: BTreeMap<Text, bool>,
+}
+
+/// An account.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "each field is the directory's own term")]
+pub struct User {
+    pub id: Id,
+    pub username: Text,
+    pub name: Text,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub state: UserState,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub admin: bool,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub external: bool,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub bot: bool,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub two_factor: bool,
+    #[serde(default = "yes", skip_serializing_if = "is_yes")]
+    pub terms_accepted: bool,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub password_expires_at: Option<Time>,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub ldap: bool,
+    #[serde(default = "hundred_thousand", skip_serializing_if = "is_hundred_thousand")]
+    pub projects_limit: u32,
+}
+
+/// A person's namespace or a group; `path` is the full one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "each field is the directory's own term")]
+pub struct Namespace {
+    pub id: Id,
+    #[serde(rename = "type")]
+    pub namespace_type: NamespaceType,
+    pub path: Text,
+    pub name: Text,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub parent_id: Option<Id>,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub owner_id: Option<Id>,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub visibility: Visibility,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub project_creation: ProjectCreation,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub archived: bool,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub allowed_ips: Vec<Text>,
+}
+
+/// A project; `path` is the full one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "each field is the directory's own term")]
+pub struct Project {
+    pub id: Id,
+    pub namespace_id: Id,
+    pub path: Text,
+    pub name: Text,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub visibility: Visibility,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub repository_access: FeatureAccess,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub wiki_access: FeatureAccess,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub archived: bool,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub repository_read_only: bool,
+    #[serde(default = "yes", skip_serializing_if = "is_yes")]
+    pub repository_exists: bool,
+    #[serde(default = "yes", skip_serializing_if = "is_yes")]
+    pub wiki_repository_exists: bool,
+    #[serde(default = "yes", skip_serializing_if = "is_yes")]
+    pub lfs_enabled: bool,
+    #[serde(default = "yes", skip_serializing_if = "is_yes")]
+    pub print_merge_request_link: bool,
+    #[serde(default = "main_branch", skip_serializing_if = "is_main_branch")]
+    pub default_branch: Text,
+    #[serde(default = "default_storage", skip_serializing_if = "is_default_storage")]
+    pub storage: Text,
+    pub relative_path: Text,
+}
+
+/// A snippet, a person's or a project's.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "each field is the directory's own term")]
+pub struct Snippet {
+    pub id: Id,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub project_id: Option<Id>,
+    pub author_id: Id,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub visibility: Visibility,
+    #[serde(default = "yes", skip_serializing_if = "is_yes")]
+    pub repository_exists: bool,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub repository_read_only: bool,
+    pub storage: Text,
+    pub relative_path: Text,
+}
+
+/// A user's role in one namespace or one project.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "each field is the directory's own term")]
+pub struct Member {
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub namespace_id: Option<Id>,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub project_id: Option<Id>,
+    pub user_id: Id,
+    pub access_level: AccessLevel,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub expires_at: Option<Time>,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub pending: bool,
+}
+
+/// A namespace or project opened to the members of a group.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "each field is the directory's own term")]
+pub struct Share {
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub project_id: Option<Id>,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub namespace_id: Option<Id>,
+    pub with_namespace_id: Id,
+    pub access_level: AccessLevel,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub expires_at: Option<Time>,
+}
+
+/// A deploy key attached to a project.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "each field is the directory's own term")]
+pub struct DeployGrant {
+    pub key_id: Id,
+    pub project_id: Id,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub can_push: bool,
+}
+
+/// A path that a project had before.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "each field is the directory's own term")]
+pub struct Redirect {
+    pub from: Text,
+    pub project_id: Id,
+}
+
+/// Who may push to the branches that a pattern names.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "each field is the directory's own term")]
+pub struct ProtectedBranch {
+    pub project_id: Id,
+    pub pattern: Text,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub push: Protection,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub merge: Protection,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub allow_force_push: bool,
+}
+
+/// Who may create the tags that a pattern names.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "each field is the directory's own term")]
+pub struct ProtectedTag {
+    pub project_id: Id,
+    pub pattern: Text,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub create: Protection,
+}
+
+/// A Kubernetes agent; its token is kept as a SHA-256 in hex.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "each field is the directory's own term")]
+pub struct Agent {
+    pub id: Id,
+    pub name: Text,
+    pub project_id: Id,
+    pub token_sha256: Text,
+}
+
+/// A client key of a project's error tracking.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "each field is the directory's own term")]
+pub struct ErrorTrackingKey {
+    pub project_id: Id,
+    pub public_key: Text,
+    #[serde(default = "yes", skip_serializing_if = "is_yes")]
+    pub active: bool,
+}
+
+/// A public key of a user, or a deploy key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "each field is the directory's own term")]
+pub struct Key {
+    pub id: Id,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub user_id: Option<Id>,
+    pub title: Text,
+    pub key: PublicKey,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub usage: KeyUsage,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub deploy: bool,
+    pub created_at: Time,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub expires_at: Option<Time>,
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
+/// Declares a default that is not the type's own, and the question whether a value is that default.
+macro_rules! defaults {
+    ($($name:ident, $is:ident: $type:ty = $value:expr;)*) => {$(
+        fn $name() -> $type {
+            $value
+        }
+
+        fn $is(value: &$type) -> bool {
+            *value == $name()
+        }
+    )*};
+}
+
+defaults! {
+    yes, is_yes: bool = true;
+    six_hundred, is_six_hundred: u32 = 600;
+    hundred_thousand, is_hundred_thousand: u32 = 100_000;
+    a_year, is_a_year: u32 = 365;
+    localhost, is_localhost: Text = plain("localhost");
+    local_url, is_local_url: Text = plain("http://localhost");
+    main_branch, is_main_branch: Text = plain("main");
+    default_storage, is_default_storage: Text = plain("default");
+}
+
+fn plain(word: &str) -> Text {
+    Text::try_from(word).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Record;
+
+    const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAILM+rvN+ot98qgEN796jTiQfZfG1KaT0PtFDJ/XFSqti";
+
+    fn round(line: &str) -> String {
+        Record::parse(line).unwrap().canonical().unwrap()
+    }
+
+    #[test]
+    fn the_canonical_form_leaves_defaults_out_and_orders_the_fields() {
+        let line = format!(
+            r#"{{ "title":"laptop", "created_at":"2026-01-31T12:00:00Z", "deploy":false, "expires_at":null, "key":"{KEY} zoe@x", "user_id":7, "id":11, "kind":"key"}}"#
+        );
+        let canonical =
+            format!(r#"{{"kind":"key","id":11,"user_id":7,"title":"laptop","key":"{KEY}","created_at":"2026-01-31T12:00:00.000Z"}}"#);
+        assert_eq!(round(&line), canonical);
+        assert_eq!(round(&canonical), canonical);
+    }
+
+    #[test]
+    fn settings_that_say_nothing_new_are_one_word() {
+        assert_eq!(
+            round(r#"{"kind":"settings","host":"localhost","ssh_enabled":true,"operations_per_minute":600}"#),
+            r#"{"kind":"settings"}"#
+        );
+        let ruled = r#"{"kind":"settings","key_rules":{"dsa":"forbidden","rsa":3072}}"#;
+        assert_eq!(round(ruled), ruled);
+    }
+
+    #[test]
+    fn what_is_not_understood_is_refused_by_name() {
+        for (line, named) in [
+            (r#"{"kind":"user","id":1,"username":"a","name":"A","colour":"red"}"#, "unknown field `colour`"),
+            (r#"{"kind":"robot","id":1}"#, "unknown variant `robot`"),
+            (r#"{"kind":"user","id":0,"username":"a","name":"A"}"#, "an id is a whole number"),
+            (r#"{"kind":"user","id":1,"username":"a","name":"A\nB"}"#, "control byte 0x0a"),
+            (r#"{"kind":"user","id":1,"id":2,"username":"a","name":"A"}"#, "duplicate field `id`"),
+            (r#"{"kind":"user","id":1,"name":"A"}"#, "missing field `username`"),
+            (r#"{"kind":"member","user_id":1,"access_level":30}"#, "exactly one of"),
+            (r#"{"kind":"member","project_id":1,"user_id":1,"access_level":31}"#, "an access level is"),
+            (r#"{"kind":"agent","id":1,"name":"a","project_id":1,"token_sha256":"x"}"#, "`token_sha256` is 64"),
+            (r#"{"kind":"key","id":1,"title":"","key":"no-pty ssh-rsa AAAA","created_at":"2026-01-31T12:00:00Z"}"#, "without options"),
+        ] {
+            let message = Record::parse(line).unwrap_err().to_string();
+            assert!(message.contains(named), "{line}: {message}");
+        }
+    }
+}
