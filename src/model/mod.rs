@@ -9,6 +9,7 @@ pub mod digest;
 pub mod id;
 pub mod key;
 pub mod level;
+pub mod order;
 pub mod record;
 pub mod text;
 pub mod time;

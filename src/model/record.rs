@@ -76,7 +76,7 @@ impl Record {
 
 /// What an instance asks of keys of one type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "a key rule is a least number of bits or \"forbidden\"")]
 pub enum KeyRule {
     /// At least this many bits.
     Bits(u32),
@@ -431,6 +431,7 @@ mod tests {
     fn what_is_not_understood_is_refused_by_name() {
         for (line, named) in [
             (r#"{"kind":"user","id":1,"username":"a","name":"A","colour":"red"}"#, "unknown field `colour`"),
+            (r#"{"kind":"settings","key_rules":{"rsa":"no"}}"#, "a key rule is"),
             (r#"{"kind":"robot","id":1}"#, "unknown variant `robot`"),
             (r#"{"kind":"user","id":0,"username":"a","name":"A"}"#, "an id is a whole number"),
             (r#"{"kind":"user","id":1,"username":"a","name":"A\nB"}"#, "control byte 0x0a"),

@@ -1,0 +1,3 @@
+//! Spelling: bytes into words and words into bytes. Nothing here decides, keeps or carries.
+
+pub mod directory;
