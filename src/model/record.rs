@@ -5,7 +5,10 @@
 //! of the format. The order of the kinds is the order of a snapshot.
 
 use std::collections::BTreeMap;
+use std::fmt;
+use std::marker::PhantomData;
 
+use serde::de::{Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 
 use crate::model::digest::Digest;
@@ -113,7 +116,7 @@ pub struct Settings {
     pub read_only: bool,
     #[serde(default, skip_serializing_if = "is_default")]
     pub maintenance: bool,
-    #[serde(default, skip_serializing_if = "is_default")]
+    #[serde(default, skip_serializing_if = "is_default", deserialize_with = "once_each")]
     pub key_rules: BTreeMap<Text, KeyRule>,
     #[serde(default = "six_hundred", skip_serializing_if = "is_six_hundred")]
     pub operations_per_minute: u32,
@@ -136,7 +139,7 @@ pub struct Storage {
     pub address: Text,
     #[serde(default, skip_serializing_if = "is_default")]
     pub token: Text,
-    #[serde(default, skip_serializing_if = "is_default")]
+    #[serde(default, skip_serializing_if = "is_default", deserialize_with = "once_each")]
     pub features: BTreeMap<Text, bool>,
 }
 
@@ -364,6 +367,35 @@ pub struct Key {
     pub expires_at: Option<Time>,
 }
 
+/// Reads a map in which no key stands twice; JSON readers otherwise keep the last in silence.
+fn once_each<'de, D, V>(reader: D) -> Result<BTreeMap<Text, V>, D::Error>
+where
+    D: serde::Deserializer<'de>,
+    V: Deserialize<'de>,
+{
+    struct OnceEach<V>(PhantomData<V>);
+
+    impl<'de, V: Deserialize<'de>> Visitor<'de> for OnceEach<V> {
+        type Value = BTreeMap<Text, V>;
+
+        fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+            out.write_str("an object in which no key stands twice")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Self::Value, A::Error> {
+            let mut map = BTreeMap::new();
+            while let Some((key, value)) = entries.next_entry::<Text, V>()? {
+                if let Some(_first) = map.insert(key.clone(), value) {
+                    return Err(A::Error::custom(format_args!("`{key}` stands twice")));
+                }
+            }
+            Ok(map)
+        }
+    }
+
+    reader.deserialize_map(OnceEach(PhantomData))
+}
+
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
@@ -398,7 +430,39 @@ fn plain(word: &str) -> Text {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::Record;
+
+    fn word() -> impl Strategy<Value = String> {
+        any::<String>().prop_map(|text| text.chars().filter(|letter| !letter.is_ascii_control()).collect())
+    }
+
+    proptest! {
+        #[test]
+        fn print_and_parse_are_inverse(
+            id in 1..=i64::MAX as u64,
+            name in word(),
+            path in word(),
+            admin: bool,
+            terms: bool,
+            limit: u32,
+            expires in proptest::option::of(0..253_402_300_799_999_i64),
+        ) {
+            let expires = expires.and_then(crate::model::time::Time::from_milliseconds).map(|time| time.to_string());
+            let user = serde_json::json!({"terms_accepted": terms, "id": id, "username": path, "name": name, "admin": admin,
+                "projects_limit": limit, "password_expires_at": expires, "kind": "user"});
+            let project = serde_json::json!({"relative_path": path, "lfs_enabled": terms, "namespace_id": id, "id": id, "path": path,
+                "name": name, "default_branch": name, "archived": admin, "kind": "project"});
+            for object in [user, project] {
+                let record = Record::parse(&object.to_string()).unwrap();
+                let printed = record.canonical().unwrap();
+                let again = Record::parse(&printed).unwrap();
+                prop_assert_eq!(&again, &record);
+                prop_assert_eq!(again.canonical().unwrap(), printed);
+            }
+        }
+    }
 
     const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAILM+rvN+ot98qgEN796jTiQfZfG1KaT0PtFDJ/XFSqti";
 
@@ -431,6 +495,7 @@ mod tests {
     fn what_is_not_understood_is_refused_by_name() {
         for (line, named) in [
             (r#"{"kind":"user","id":1,"username":"a","name":"A","colour":"red"}"#, "unknown field `colour`"),
+            (r#"{"kind":"settings","key_rules":{"rsa":2048,"rsa":3072}}"#, "`rsa` stands twice"),
             (r#"{"kind":"settings","key_rules":{"rsa":"no"}}"#, "a key rule is"),
             (r#"{"kind":"robot","id":1}"#, "unknown variant `robot`"),
             (r#"{"kind":"user","id":0,"username":"a","name":"A"}"#, "an id is a whole number"),

@@ -91,7 +91,7 @@ enum Target<'a> {
     User(Id),
     Namespace(Id),
     Project(Id),
-    Key(Id),
+    DeployKey(Id),
     Storage(&'a str),
 }
 
@@ -102,6 +102,7 @@ struct Claims {
     namespaces: HashSet<Id>,
     projects: HashSet<Id>,
     storages: HashSet<String>,
+    deploy_keys: HashSet<Id>,
 }
 
 impl Claims {
@@ -129,7 +130,12 @@ impl Claims {
                 Ok(())
             }
             Record::Agent(agent) => self.take(line, Claim::AgentToken(agent.token_sha256.to_string()), "the agent's token".to_owned()),
-            Record::Key(key) => self.take(line, Claim::KeyId(key.id), format!("the key id {}", key.id)),
+            Record::Key(key) => {
+                if key.deploy {
+                    self.deploy_keys.insert(key.id);
+                }
+                self.take(line, Claim::KeyId(key.id), format!("the key id {}", key.id))
+            }
             _ => Ok(()),
         }
     }
@@ -158,7 +164,7 @@ impl Claims {
             Target::User(id) => self.users.contains(&id),
             Target::Namespace(id) => self.namespaces.contains(&id),
             Target::Project(id) => self.projects.contains(&id),
-            Target::Key(id) => self.once.contains_key(&Claim::KeyId(id)),
+            Target::DeployKey(id) => self.deploy_keys.contains(&id),
             Target::Storage(name) => self.storages.contains(name),
         }
     }
@@ -169,7 +175,7 @@ fn spell(target: Target<'_>) -> String {
         Target::User(id) => format!("user {id}"),
         Target::Namespace(id) => format!("namespace {id}"),
         Target::Project(id) => format!("project {id}"),
-        Target::Key(id) => format!("key {id}"),
+        Target::DeployKey(id) => format!("deploy key {id}"),
         Target::Storage(name) => format!("storage `{name}`"),
     }
 }
@@ -202,7 +208,7 @@ fn references(record: &Record) -> Vec<(&'static str, Target<'_>)> {
             named.push(("with_namespace_id", Target::Namespace(share.with_namespace_id)));
         }
         Record::DeployGrant(grant) => {
-            named.push(("key_id", Target::Key(grant.key_id)));
+            named.push(("key_id", Target::DeployKey(grant.key_id)));
             named.push(("project_id", Target::Project(grant.project_id)));
         }
         Record::Redirect(redirect) => named.push(("project_id", Target::Project(redirect.project_id))),
@@ -250,6 +256,16 @@ mod tests {
         assert_eq!(refusal(&[USER, same_name]), "line 2: the username `ZOE` stands in line 1 already");
         let twice = refusal(&[USER, &key(5, 1), &key(6, 1)]);
         assert!(twice.starts_with("line 3: the key SHA256:") && twice.ends_with("stands in line 2 already"), "{twice}");
+    }
+
+    #[test]
+    fn a_grant_names_a_deploy_key_and_not_a_persons() {
+        let namespace = r#"{"kind":"namespace","id":1,"type":"group","path":"g","name":"g"}"#;
+        let project = r#"{"kind":"project","id":1,"namespace_id":1,"path":"g/p","name":"p","relative_path":"p.git"}"#;
+        let storage = r#"{"kind":"storage","name":"default","address":"unix:/run/gitaly"}"#;
+        let grant = r#"{"kind":"deploy_grant","key_id":5,"project_id":1}"#;
+        let message = refusal(&[USER, namespace, project, storage, grant, &key(5, 1)]);
+        assert_eq!(message, "line 5: key_id names deploy key 5, which is not in the directory");
     }
 
     #[test]
