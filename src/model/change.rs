@@ -1,0 +1,75 @@
+//! How a directory moves: changes, the commits that carry them, and the point up to which somebody has followed.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::digest::State;
+
+/// Which life of a primary's store a number belongs to: random, made with the store, 32 lower-case hex digits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Epoch(pub u128);
+
+/// Said of text that is not 32 lower-case hex digits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("an epoch is 32 lower-case hex digits")]
+pub struct NotAnEpoch;
+
+impl fmt::Display for Epoch {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{:032x}", self.0)
+    }
+}
+
+impl FromStr for Epoch {
+    type Err = NotAnEpoch;
+
+    fn from_str(text: &str) -> Result<Self, NotAnEpoch> {
+        let hex = text.len() == 32 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        if !hex {
+            return Err(NotAnEpoch);
+        }
+        u128::from_str_radix(text, 16).map(Self).map_err(|_| NotAnEpoch)
+    }
+}
+
+impl TryFrom<String> for Epoch {
+    type Error = NotAnEpoch;
+
+    fn try_from(text: String) -> Result<Self, NotAnEpoch> {
+        text.parse()
+    }
+}
+
+impl From<Epoch> for String {
+    fn from(epoch: Epoch) -> Self {
+        epoch.to_string()
+    }
+}
+
+/// Where a directory stands: which life, which commit, and what the whole of it adds up to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Head {
+    /// The life of the store that `seq` counts in.
+    pub epoch: Epoch,
+    /// The number of the last commit; 0 before the first.
+    pub seq: u64,
+    /// Digest and count of all records.
+    #[serde(flatten)]
+    pub state: State,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Epoch, NotAnEpoch};
+
+    #[test]
+    fn an_epoch_has_one_spelling() {
+        assert_eq!(Epoch(255).to_string().parse(), Ok(Epoch(255)));
+        for wrong in ["", "ff", &"F".repeat(32), &format!("+{}", "0".repeat(31))] {
+            assert_eq!(wrong.parse::<Epoch>(), Err(NotAnEpoch), "{wrong}");
+        }
+    }
+}
