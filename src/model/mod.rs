@@ -7,6 +7,7 @@
 pub mod change;
 pub mod clock;
 pub mod digest;
+pub mod directory;
 pub mod id;
 pub mod key;
 pub mod level;

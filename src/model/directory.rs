@@ -1,0 +1,58 @@
+//! What deciding needs to read of a directory, whoever keeps it: the primary's store, a sidecar's, a table in a test.
+
+use std::sync::Arc;
+
+use crate::model::id::Id;
+use crate::model::key::Fingerprint;
+use crate::model::record::{DeployGrant, Key, Member, Namespace, Project, Settings, Share, Snippet, Storage, User};
+
+/// A directory could not be read: its store is damaged or away. Never the same as "there is none".
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the directory cannot be read: {0}")]
+pub struct Fault(pub String);
+
+/// One answer out of a directory: the record, none, or the fault that kept it from being read.
+pub type Found<T> = Result<Option<Arc<T>>, Fault>;
+
+/// A namespace or a project: where a membership or a share stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Container {
+    /// A person's namespace or a group.
+    Namespace(Id),
+    /// A project.
+    Project(Id),
+}
+
+/// Reading a directory. Usernames and paths are found whatever their ASCII case.
+pub trait Directory {
+    /// The settings; their defaults where the directory has none.
+    fn settings(&self) -> Result<Arc<Settings>, Fault>;
+    /// Where a Gitaly is.
+    fn storage(&self, name: &str) -> Found<Storage>;
+    /// A user by id.
+    fn user(&self, id: Id) -> Found<User>;
+    /// A user by username.
+    fn user_named(&self, username: &str) -> Found<User>;
+    /// A key by id.
+    fn key(&self, id: Id) -> Found<Key>;
+    /// A key by the SHA-256 of its blob.
+    fn key_with(&self, fingerprint: &Fingerprint) -> Found<Key>;
+    /// A namespace by id.
+    fn namespace(&self, id: Id) -> Found<Namespace>;
+    /// A namespace by its full path.
+    fn namespace_at(&self, path: &str) -> Found<Namespace>;
+    /// A project by id.
+    fn project(&self, id: Id) -> Found<Project>;
+    /// A project by its full path, not by a path that it had before.
+    fn project_at(&self, path: &str) -> Found<Project>;
+    /// The project that a former path leads to.
+    fn project_formerly_at(&self, path: &str) -> Found<Project>;
+    /// A snippet by id.
+    fn snippet(&self, id: Id) -> Found<Snippet>;
+    /// A user's own membership in one container, whatever its state.
+    fn member(&self, container: Container, user: Id) -> Found<Member>;
+    /// The groups that one container is shared with.
+    fn shares(&self, container: Container) -> Result<Vec<Arc<Share>>, Fault>;
+    /// What a deploy key may do in a project.
+    fn deploy_grant(&self, key: Id, project: Id) -> Found<DeployGrant>;
+}
