@@ -5,4 +5,5 @@
 //! keeping, carrying; who we are to the outside; the commands) is not built yet. A room imports only from floors below it.
 
 pub mod model;
+pub mod rules;
 pub mod wire;
