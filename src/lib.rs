@@ -1,9 +1,39 @@
 //! sidegate: the small gate beside sshd. This file is the map.
 //!
-//! What stands today is the ground floor, [`model`]: the words that everything else is said in, and the one
-//! place that reads a clock; and of the floor above it [`wire`], which reads a directory file whole. The rest (deciding,
-//! keeping, carrying; who we are to the outside; the commands) is not built yet. A room imports only from floors below it.
+//! ```text
+//!  5  bin/                                            three-line mains
+//!  4  cli/        arguments, config, composition      demo, admin, status … one file a command
+//!  3  client/     sidecar/     replica/   authority/  who we are to the outside
+//!  2  rules/      wire/        store/     net/        decide, spell, keep, carry
+//!  1  model/                                          one vocabulary, and the traits that join rooms
+//! ```
+//!
+//! A room imports only from floors below it, never from a room beside it; `tests/floors.rs` holds that.
+//!
+//! The walks: a key is offered to sshd, which starts [`client`]; that asks the socket that [`net`] serves; `sidecar`
+//! answers out of the directory that `replica` keeps true in [`store`], or asks the primary, which is `authority`.
+//! Both decide with the functions of [`rules`].
+//!
+//! What must never happen: a yes that the primary would not give within the bound that `status` states; a no that is
+//! really an outage; a secret in a log; a change answered before it is on disk.
+//!
+//! The feature `daemon` holds everything but the helper that sshd starts, so that the helper builds from pure Rust.
 
+pub mod client;
 pub mod model;
-pub mod rules;
 pub mod wire;
+
+#[cfg(feature = "daemon")]
+pub mod authority;
+#[cfg(feature = "daemon")]
+pub mod cli;
+#[cfg(feature = "daemon")]
+pub mod net;
+#[cfg(feature = "daemon")]
+pub mod replica;
+#[cfg(feature = "daemon")]
+pub mod rules;
+#[cfg(feature = "daemon")]
+pub mod sidecar;
+#[cfg(feature = "daemon")]
+pub mod store;

@@ -2,10 +2,14 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use crate::model::digest::State;
+use crate::model::entry::Entry;
+use crate::model::id::Id;
+use crate::model::order::Place;
 
 /// Which life of a primary's store a number belongs to: random, made with the store, 32 lower-case hex digits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -59,6 +63,35 @@ pub struct Head {
     /// Digest and count of all records.
     #[serde(flatten)]
     pub state: State,
+}
+
+/// Names one record of the directory without carrying it, as a delete does: `{"kind": …, key fields}`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Identity {
+    /// A key, by its id; its place is only known to who has it.
+    Key(Id),
+    /// Any other record, by its place, with the object that says so.
+    At(Place, Arc<str>),
+}
+
+/// One step of a commit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// The record takes the place of the one of the same identity, or is new.
+    Put(Entry),
+    /// The record goes. Deleting what is not there changes nothing.
+    Delete(Identity),
+}
+
+/// One commit of the primary: at most 1,000 changes, deletes first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Commit {
+    /// Its number; one more than the commit before.
+    pub seq: u64,
+    /// What the whole directory adds up to after it.
+    pub state: State,
+    /// What it changes.
+    pub changes: Vec<Change>,
 }
 
 #[cfg(test)]

@@ -8,13 +8,17 @@ pub mod change;
 pub mod clock;
 pub mod digest;
 pub mod directory;
+pub mod entry;
+pub mod freshness;
 pub mod id;
 pub mod key;
 pub mod level;
 pub mod order;
+pub mod question;
 pub mod record;
 pub mod text;
 pub mod time;
+pub mod verdict;
 
 pub use digest::{Digest, State};
 pub use id::Id;

@@ -3,3 +3,4 @@
 //! The primary and the sidecar decide with the same functions, so their answers agree by construction.
 
 pub mod access;
+pub mod allowed;

@@ -2,3 +2,20 @@
 
 pub mod authorized_keys;
 pub mod directory;
+
+#[cfg(feature = "daemon")]
+pub mod allowed;
+#[cfg(feature = "daemon")]
+pub mod answer;
+#[cfg(feature = "daemon")]
+pub mod credentials;
+#[cfg(feature = "daemon")]
+pub mod feed;
+#[cfg(feature = "daemon")]
+pub mod params;
+#[cfg(feature = "daemon")]
+pub mod path;
+#[cfg(feature = "daemon")]
+pub mod secret;
+#[cfg(feature = "daemon")]
+pub mod token;

@@ -1,0 +1,3 @@
+//! `sidegate-authorized-keys`: sshd's `AuthorizedKeysCommand`.
+
+fn main() {}

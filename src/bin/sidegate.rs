@@ -1,0 +1,3 @@
+//! `sidegate`: the daemons and the operator's commands.
+
+fn main() {}

@@ -1,0 +1,43 @@
+//! Every bound of the socket by its name.
+
+use std::time::Duration;
+
+/// What one daemon takes on. Each default is documented in the sample configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "each name says it")]
+pub struct Bounds {
+    pub connections: usize,
+    /// Of `connections`, kept for root.
+    pub connections_for_root: usize,
+    pub header_bytes: usize,
+    pub headers: usize,
+    pub decoded_body_bytes: usize,
+    pub pushed_body_bytes: usize,
+    pub passed_body_bytes: usize,
+    pub header_time: Duration,
+    pub body_time: Duration,
+    pub requests_per_connection: u64,
+    pub forwards: usize,
+    pub forwards_waiting: usize,
+    pub shutdown_time: Duration,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self {
+            connections: 4096,
+            connections_for_root: 32,
+            header_bytes: 32 << 10,
+            headers: 100,
+            decoded_body_bytes: 1 << 20,
+            pushed_body_bytes: 16 << 20,
+            passed_body_bytes: 64 << 20,
+            header_time: Duration::from_secs(10),
+            body_time: Duration::from_secs(60),
+            requests_per_connection: 100_000,
+            forwards: 256,
+            forwards_waiting: 1024,
+            shutdown_time: Duration::from_secs(10),
+        }
+    }
+}

@@ -1,0 +1,13 @@
+//! Carrying: sockets, HTTP, the way to the primary. The only room that names hyper.
+
+pub mod bounds;
+pub mod breaker;
+pub mod budget;
+pub mod client;
+pub mod flight;
+pub mod listen;
+pub mod message;
+pub mod notify;
+pub mod peer;
+pub mod scope;
+pub mod server;

@@ -1,0 +1,1 @@
+//! The primary's journal: the last commits, in the batch that makes them.
