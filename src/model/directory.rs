@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use crate::model::id::Id;
 use crate::model::key::Fingerprint;
-use crate::model::record::{DeployGrant, Key, Member, Namespace, Project, Settings, Share, Snippet, Storage, User};
+use crate::model::record::{
+    DeployGrant, Key, Member, Namespace, Project, ProtectedBranch, ProtectedTag, Settings, Share, Snippet, Storage, User,
+};
 
 /// A directory could not be read: its store is damaged or away. Never the same as "there is none".
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -55,4 +57,10 @@ pub trait Directory {
     fn shares(&self, container: Container) -> Result<Vec<Arc<Share>>, Fault>;
     /// What a deploy key may do in a project.
     fn deploy_grant(&self, key: Id, project: Id) -> Found<DeployGrant>;
+    /// The patterns that protect a project's branches.
+    fn protected_branches(&self, project: Id) -> Result<Vec<Arc<ProtectedBranch>>, Fault>;
+    /// The patterns that protect a project's tags.
+    fn protected_tags(&self, project: Id) -> Result<Vec<Arc<ProtectedTag>>, Fault>;
+    /// How many projects stand directly in a namespace. Asked only when its owner's push would make another.
+    fn projects_in(&self, namespace: Id) -> Result<u64, Fault>;
 }

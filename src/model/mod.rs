@@ -16,6 +16,8 @@ pub mod level;
 pub mod order;
 pub mod question;
 pub mod record;
+#[cfg(test)]
+pub mod table;
 pub mod text;
 pub mod time;
 pub mod verdict;

@@ -31,7 +31,13 @@ pub struct Server {
 impl Server {
     /// Starts `threads` threads (0: one a core). A request with two lengths, or length and chunked, gets 400 with a `message`;
     /// so does an unreadable one. Beyond `bounds.connections` a connection gets 503 with a message and is closed.
-    pub fn start<A: Answer>(_sockets: Vec<Listening>, _answer: Arc<A>, _bounds: Bounds, _threads: usize, _counted: Arc<Counted>) -> std::io::Result<Self> {
+    pub fn start<A: Answer>(
+        _sockets: Vec<Listening>,
+        _answer: Arc<A>,
+        _bounds: Bounds,
+        _threads: usize,
+        _counted: Arc<Counted>,
+    ) -> std::io::Result<Self> {
         todo!()
     }
 

@@ -11,7 +11,7 @@ pub const NAMESPACE_DEPTH: usize = 20;
 
 /// The highest role of `user` in `project` at `now`: its own memberships there and in any ancestor, shares of either, and
 /// the owner's in a personal namespace. Pending and expired ones count nothing. Says nothing of admins.
-pub fn role(directory: &impl Directory, user: Id, project: &Project, now: Time) -> Result<Option<AccessLevel>, Fault> {
+pub fn role(directory: &dyn Directory, user: Id, project: &Project, now: Time) -> Result<Option<AccessLevel>, Fault> {
     let chain = ancestors(directory, project.namespace_id)?;
     let mut containers = vec![Container::Project(project.id)];
     containers.extend(chain.iter().map(|id| Container::Namespace(*id)));
@@ -29,13 +29,13 @@ pub fn role(directory: &impl Directory, user: Id, project: &Project, now: Time) 
     Ok(highest)
 }
 
-fn owner(directory: &impl Directory, user: Id, namespace: Id) -> Result<Option<AccessLevel>, Fault> {
+fn owner(directory: &dyn Directory, user: Id, namespace: Id) -> Result<Option<AccessLevel>, Fault> {
     let namespace = directory.namespace(namespace)?;
     let owned = namespace.is_some_and(|found| found.namespace_type == NamespaceType::User && found.owner_id == Some(user));
     Ok(owned.then_some(AccessLevel::Owner))
 }
 
-fn membership(directory: &impl Directory, user: Id, containers: &[Container], now: Time) -> Result<Option<AccessLevel>, Fault> {
+fn membership(directory: &dyn Directory, user: Id, containers: &[Container], now: Time) -> Result<Option<AccessLevel>, Fault> {
     let mut highest = None;
     for container in containers {
         let member = directory.member(*container, user)?;
@@ -46,7 +46,7 @@ fn membership(directory: &impl Directory, user: Id, containers: &[Container], no
 }
 
 /// The namespace itself and all above it, nearest first.
-fn ancestors(directory: &impl Directory, namespace: Id) -> Result<Vec<Id>, Fault> {
+fn ancestors(directory: &dyn Directory, namespace: Id) -> Result<Vec<Id>, Fault> {
     let mut chain = Vec::new();
     let mut next = Some(namespace);
     while let Some(id) = next {
@@ -61,58 +61,10 @@ fn ancestors(directory: &impl Directory, namespace: Id) -> Result<Vec<Id>, Fault
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::role;
-    use crate::model::directory::{Container, Directory, Fault, Found};
-    use crate::model::id::Id;
-    use crate::model::key::Fingerprint;
+    use crate::model::directory::{Directory, Fault};
     use crate::model::level::AccessLevel;
-    use crate::model::record::{DeployGrant, Key, Member, Namespace, Project, Record, Settings, Share, Snippet, Storage, User};
-
-    /// The directory as a list: slow, and plainly right.
-    struct Table(Vec<Record>);
-
-    macro_rules! find {
-        ($table:expr, $kind:ident, $test:expr) => {
-            Ok($table.0.iter().find_map(|record| match record {
-                Record::$kind(found) if $test(found) => Some(Arc::new(found.clone())),
-                _ => None,
-            }))
-        };
-    }
-
-    #[rustfmt::skip]
-    impl Directory for Table {
-        fn settings(&self) -> Result<Arc<Settings>, Fault> { Err(Fault("not asked".to_owned())) }
-        fn storage(&self, name: &str) -> Found<Storage> { find!(self, Storage, |s: &Storage| s.name.as_str() == name) }
-        fn user(&self, id: Id) -> Found<User> { find!(self, User, |u: &User| u.id == id) }
-        fn user_named(&self, name: &str) -> Found<User> { find!(self, User, |u: &User| u.username.eq_ignore_ascii_case(name)) }
-        fn key(&self, id: Id) -> Found<Key> { find!(self, Key, |k: &Key| k.id == id) }
-        fn key_with(&self, print: &Fingerprint) -> Found<Key> { find!(self, Key, |k: &Key| k.key.fingerprint() == *print) }
-        fn namespace(&self, id: Id) -> Found<Namespace> { find!(self, Namespace, |n: &Namespace| n.id == id) }
-        fn namespace_at(&self, path: &str) -> Found<Namespace> { find!(self, Namespace, |n: &Namespace| n.path.eq_ignore_ascii_case(path)) }
-        fn project(&self, id: Id) -> Found<Project> { find!(self, Project, |p: &Project| p.id == id) }
-        fn project_at(&self, path: &str) -> Found<Project> { find!(self, Project, |p: &Project| p.path.eq_ignore_ascii_case(path)) }
-        fn project_formerly_at(&self, _: &str) -> Found<Project> { Ok(None) }
-        fn snippet(&self, id: Id) -> Found<Snippet> { find!(self, Snippet, |s: &Snippet| s.id == id) }
-        fn member(&self, place: Container, user: Id) -> Found<Member> {
-            find!(self, Member, |m: &Member| m.user_id == user && at(m.namespace_id, m.project_id) == Some(place))
-        }
-        fn shares(&self, place: Container) -> Result<Vec<Arc<Share>>, Fault> {
-            Ok(self.0.iter().filter_map(|record| match record {
-                Record::Share(share) if at(share.namespace_id, share.project_id) == Some(place) => Some(Arc::new(share.clone())),
-                _ => None,
-            }).collect())
-        }
-        fn deploy_grant(&self, key: Id, project: Id) -> Found<DeployGrant> {
-            find!(self, DeployGrant, |g: &DeployGrant| g.key_id == key && g.project_id == project)
-        }
-    }
-
-    fn at(namespace: Option<Id>, project: Option<Id>) -> Option<Container> {
-        namespace.map(Container::Namespace).or(project.map(Container::Project))
-    }
+    use crate::model::table::Table;
 
     /// Groups 1 > 2, project 9 in 2, group 3 beside them; and what the test adds.
     fn asked(more: &[&str]) -> Result<Option<AccessLevel>, Fault> {
@@ -122,7 +74,7 @@ mod tests {
             r#"{"kind":"namespace","id":3,"type":"group","path":"c","name":"c"}"#,
             r#"{"kind":"project","id":9,"namespace_id":2,"path":"a/b/p","name":"p","relative_path":"p.git"}"#,
         ];
-        let table = Table(house.iter().chain(more).rev().map(|line| Record::parse(line).unwrap()).collect());
+        let table = Table::of(house.iter().chain(more).copied());
         let project = table.project(9.try_into().unwrap()).unwrap().unwrap();
         role(&table, 7.try_into().unwrap(), &project, "2026-06-01T00:00:00Z".parse().unwrap())
     }

@@ -1,0 +1,223 @@
+//! A directory in memory, for tests: what is put in is found, by plain maps that can be read at a glance.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::model::directory::{Container, Directory, Fault, Found};
+use crate::model::id::Id;
+use crate::model::key::Fingerprint;
+use crate::model::order::Place;
+use crate::model::record::{
+    DeployGrant, Key, Member, Namespace, Project, ProtectedBranch, ProtectedTag, Record, Settings, Share, Snippet, Storage, User,
+};
+
+/// A directory as maps. A record put again takes the place of the one before.
+#[derive(Clone, Debug, Default)]
+pub struct Table {
+    /// All records, as a snapshot orders them.
+    records: BTreeMap<Place, Record>,
+    users: BTreeMap<Id, Arc<User>>,
+    usernames: BTreeMap<String, Id>,
+    keys: BTreeMap<Id, Arc<Key>>,
+    namespaces: BTreeMap<Id, Arc<Namespace>>,
+    projects: BTreeMap<Id, Arc<Project>>,
+    snippets: BTreeMap<Id, Arc<Snippet>>,
+    paths: BTreeMap<String, Container>,
+    redirects: BTreeMap<String, Id>,
+    members: BTreeMap<(u8, Id, Id), Arc<Member>>,
+    shares: BTreeMap<(u8, Id), Vec<Arc<Share>>>,
+    grants: BTreeMap<(Id, Id), Arc<DeployGrant>>,
+}
+
+impl Table {
+    /// A table of these lines of a directory file; a line that is no record ends the test.
+    pub fn of<'a>(lines: impl IntoIterator<Item = &'a str>) -> Self {
+        Self::holding(lines.into_iter().map(|line| Record::parse(line).unwrap_or_else(|error| panic!("{line}: {error}"))))
+    }
+
+    /// A table of these records.
+    pub fn holding(records: impl IntoIterator<Item = Record>) -> Self {
+        let mut table = Self::default();
+        for record in records {
+            table.put(record);
+        }
+        table
+    }
+
+    /// With these lines put.
+    #[must_use]
+    pub fn with<'a>(&self, lines: impl IntoIterator<Item = &'a str>) -> Self {
+        let mut table = self.clone();
+        for line in lines {
+            table.put(Record::parse(line).unwrap_or_else(|error| panic!("{line}: {error}")));
+        }
+        table
+    }
+
+    /// With only the records that `stays` keeps.
+    #[must_use]
+    pub fn keeping(&self, stays: impl Fn(&Record) -> bool) -> Self {
+        Self::holding(self.records.values().filter(|record| stays(record)).cloned())
+    }
+
+    /// All records.
+    pub fn records(&self) -> impl Iterator<Item = &Record> {
+        self.records.values()
+    }
+
+    /// Puts one record.
+    pub fn put(&mut self, record: Record) {
+        match &record {
+            Record::User(user) => {
+                self.usernames.insert(user.username.to_ascii_lowercase(), user.id);
+                self.users.insert(user.id, Arc::new(user.clone()));
+            }
+            Record::Key(key) => {
+                self.keys.insert(key.id, Arc::new(key.clone()));
+            }
+            Record::Namespace(namespace) => {
+                self.paths.insert(namespace.path.to_ascii_lowercase(), Container::Namespace(namespace.id));
+                self.namespaces.insert(namespace.id, Arc::new(namespace.clone()));
+            }
+            Record::Project(project) => {
+                self.paths.insert(project.path.to_ascii_lowercase(), Container::Project(project.id));
+                self.projects.insert(project.id, Arc::new(project.clone()));
+            }
+            Record::Snippet(snippet) => {
+                self.snippets.insert(snippet.id, Arc::new(snippet.clone()));
+            }
+            Record::Redirect(redirect) => {
+                self.redirects.insert(redirect.from.to_ascii_lowercase(), redirect.project_id);
+            }
+            Record::Member(member) => {
+                let (kind, id) = spot(member.namespace_id, member.project_id);
+                self.members.insert((kind, id, member.user_id), Arc::new(member.clone()));
+            }
+            Record::Share(share) => {
+                let shares = self.shares.entry(spot(share.namespace_id, share.project_id)).or_default();
+                shares.retain(|before| before.with_namespace_id != share.with_namespace_id);
+                shares.push(Arc::new(share.clone()));
+            }
+            Record::DeployGrant(grant) => {
+                self.grants.insert((grant.key_id, grant.project_id), Arc::new(grant.clone()));
+            }
+            _ => {}
+        }
+        self.records.insert(record.place(), record);
+    }
+
+    fn all<T>(&self, wanted: impl Fn(&Record) -> Option<T>) -> Vec<Arc<T>> {
+        self.records.values().filter_map(|record| wanted(record).map(Arc::new)).collect()
+    }
+}
+
+fn spot(namespace: Option<Id>, project: Option<Id>) -> (u8, Id) {
+    match (namespace, project) {
+        (Some(id), None) => (0, id),
+        (None, Some(id)) => (1, id),
+        _ => panic!("a record that names both or neither of a namespace and a project"),
+    }
+}
+
+const fn spot_of(container: Container) -> (u8, Id) {
+    match container {
+        Container::Namespace(id) => (0, id),
+        Container::Project(id) => (1, id),
+    }
+}
+
+impl Directory for Table {
+    fn settings(&self) -> Result<Arc<Settings>, Fault> {
+        let said = self.all(|record| if let Record::Settings(settings) = record { Some(settings.clone()) } else { None });
+        let unsaid = || match Record::parse(r#"{"kind":"settings"}"#) {
+            Ok(Record::Settings(settings)) => Ok(Arc::new(settings)),
+            other => Err(Fault(format!("{other:?}"))),
+        };
+        said.into_iter().next().map_or_else(unsaid, Ok)
+    }
+
+    fn storage(&self, name: &str) -> Found<Storage> {
+        let named = |record: &Record| match record {
+            Record::Storage(storage) if storage.name.as_str() == name => Some(storage.clone()),
+            _ => None,
+        };
+        Ok(self.all(named).into_iter().next())
+    }
+
+    fn user(&self, id: Id) -> Found<User> {
+        Ok(self.users.get(&id).cloned())
+    }
+
+    fn user_named(&self, username: &str) -> Found<User> {
+        Ok(self.usernames.get(&username.to_ascii_lowercase()).and_then(|id| self.users.get(id)).cloned())
+    }
+
+    fn key(&self, id: Id) -> Found<Key> {
+        Ok(self.keys.get(&id).cloned())
+    }
+
+    fn key_with(&self, fingerprint: &Fingerprint) -> Found<Key> {
+        Ok(self.keys.values().find(|key| key.key.fingerprint() == *fingerprint).cloned())
+    }
+
+    fn namespace(&self, id: Id) -> Found<Namespace> {
+        Ok(self.namespaces.get(&id).cloned())
+    }
+
+    fn namespace_at(&self, path: &str) -> Found<Namespace> {
+        match self.paths.get(&path.to_ascii_lowercase()) {
+            Some(Container::Namespace(id)) => self.namespace(*id),
+            _ => Ok(None),
+        }
+    }
+
+    fn project(&self, id: Id) -> Found<Project> {
+        Ok(self.projects.get(&id).cloned())
+    }
+
+    fn project_at(&self, path: &str) -> Found<Project> {
+        match self.paths.get(&path.to_ascii_lowercase()) {
+            Some(Container::Project(id)) => self.project(*id),
+            _ => Ok(None),
+        }
+    }
+
+    fn project_formerly_at(&self, path: &str) -> Found<Project> {
+        self.redirects.get(&path.to_ascii_lowercase()).map_or(Ok(None), |id| self.project(*id))
+    }
+
+    fn snippet(&self, id: Id) -> Found<Snippet> {
+        Ok(self.snippets.get(&id).cloned())
+    }
+
+    fn member(&self, container: Container, user: Id) -> Found<Member> {
+        let (kind, id) = spot_of(container);
+        Ok(self.members.get(&(kind, id, user)).cloned())
+    }
+
+    fn shares(&self, container: Container) -> Result<Vec<Arc<Share>>, Fault> {
+        Ok(self.shares.get(&spot_of(container)).cloned().unwrap_or_default())
+    }
+
+    fn deploy_grant(&self, key: Id, project: Id) -> Found<DeployGrant> {
+        Ok(self.grants.get(&(key, project)).cloned())
+    }
+
+    fn protected_branches(&self, project: Id) -> Result<Vec<Arc<ProtectedBranch>>, Fault> {
+        Ok(self.all(|record| match record {
+            Record::ProtectedBranch(branch) if branch.project_id == project => Some(branch.clone()),
+            _ => None,
+        }))
+    }
+
+    fn protected_tags(&self, project: Id) -> Result<Vec<Arc<ProtectedTag>>, Fault> {
+        Ok(self.all(|record| match record {
+            Record::ProtectedTag(tag) if tag.project_id == project => Some(tag.clone()),
+            _ => None,
+        }))
+    }
+
+    fn projects_in(&self, namespace: Id) -> Result<u64, Fault> {
+        Ok(self.projects.values().filter(|project| project.namespace_id == namespace).count() as u64)
+    }
+}
