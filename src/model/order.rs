@@ -1,7 +1,9 @@
 //! What names a record within its kind, as bytes that sort as a snapshot does: kinds in the order of the directory's
 //! table, keys last and by their fingerprint, all others by their key fields.
 
+use crate::model::directory::Container;
 use crate::model::id::Id;
+use crate::model::key::Fingerprint;
 use crate::model::record::Record;
 
 /// A record's place in the order of a snapshot, and its identity: two records with one `Place` are the same record.
@@ -16,7 +18,136 @@ impl Place {
     pub fn bytes(&self) -> &[u8] {
         &self.0
     }
+
+    /// The place that these bytes are, as [`Place::bytes`] gave them.
+    #[must_use]
+    pub fn from_bytes(bytes: &[u8]) -> Self {
+        Self(bytes.to_vec())
+    }
+
+    /// Where the settings stand.
+    #[must_use]
+    pub fn settings() -> Self {
+        Spelling::of(SETTINGS).0
+    }
+
+    /// Where a storage stands.
+    #[must_use]
+    pub fn storage(name: &str) -> Self {
+        Spelling::of(STORAGE).text(name).0
+    }
+
+    /// Where a user stands.
+    #[must_use]
+    pub fn user(id: Id) -> Self {
+        Spelling::of(USER).id(id).0
+    }
+
+    /// Where a namespace stands.
+    #[must_use]
+    pub fn namespace(id: Id) -> Self {
+        Spelling::of(NAMESPACE).id(id).0
+    }
+
+    /// Where a project stands.
+    #[must_use]
+    pub fn project(id: Id) -> Self {
+        Spelling::of(PROJECT).id(id).0
+    }
+
+    /// Where a snippet stands.
+    #[must_use]
+    pub fn snippet(id: Id) -> Self {
+        Spelling::of(SNIPPET).id(id).0
+    }
+
+    /// Where a user's membership in a container stands.
+    #[must_use]
+    pub fn member(container: Container, user: Id) -> Self {
+        Spelling::of(MEMBER).container(container).id(user).0
+    }
+
+    /// What the places of all shares of a container begin with.
+    #[must_use]
+    pub fn shares(container: Container) -> Self {
+        Spelling::of(SHARE).container(container).0
+    }
+
+    /// Where what a deploy key may do in a project stands.
+    #[must_use]
+    pub fn deploy_grant(key: Id, project: Id) -> Self {
+        Spelling::of(DEPLOY_GRANT).id(key).id(project).0
+    }
+
+    /// What the places of all grants of a deploy key begin with.
+    #[must_use]
+    pub fn deploy_grants(key: Id) -> Self {
+        Spelling::of(DEPLOY_GRANT).id(key).0
+    }
+
+    /// Where a former path stands, whatever its ASCII case.
+    #[must_use]
+    pub fn redirect(from: &str) -> Self {
+        Spelling::of(REDIRECT).text(&from.to_ascii_lowercase()).0
+    }
+
+    /// What the places of all protected branches of a project begin with.
+    #[must_use]
+    pub fn protected_branches(project: Id) -> Self {
+        Spelling::of(PROTECTED_BRANCH).id(project).0
+    }
+
+    /// What the places of all protected tags of a project begin with.
+    #[must_use]
+    pub fn protected_tags(project: Id) -> Self {
+        Spelling::of(PROTECTED_TAG).id(project).0
+    }
+
+    /// Where an agent stands.
+    #[must_use]
+    pub fn agent(id: Id) -> Self {
+        Spelling::of(AGENT).id(id).0
+    }
+
+    /// Where a client key of a project's error tracking stands.
+    #[must_use]
+    pub fn error_tracking_key(project: Id, public_key: &str) -> Self {
+        Spelling::of(ERROR_TRACKING_KEY).id(project).text(public_key).0
+    }
+
+    /// Where a key stands.
+    #[must_use]
+    pub fn key(fingerprint: &Fingerprint) -> Self {
+        Spelling::of(KEY).raw(&fingerprint.0).0
+    }
+
+    /// The fingerprint, if it is a key's place.
+    #[must_use]
+    pub fn fingerprint(&self) -> Option<Fingerprint> {
+        match self.0.split_first() {
+            Some((&KEY, fingerprint)) => fingerprint.try_into().ok().map(Fingerprint),
+            _ => None,
+        }
+    }
 }
+
+// The kinds, in the order of the directory's table.
+const SETTINGS: u8 = 0;
+const STORAGE: u8 = 1;
+const USER: u8 = 2;
+const NAMESPACE: u8 = 3;
+const PROJECT: u8 = 4;
+const SNIPPET: u8 = 5;
+const MEMBER: u8 = 6;
+const SHARE: u8 = 7;
+const DEPLOY_GRANT: u8 = 8;
+const REDIRECT: u8 = 9;
+const PROTECTED_BRANCH: u8 = 10;
+const PROTECTED_TAG: u8 = 11;
+const AGENT: u8 = 12;
+const ERROR_TRACKING_KEY: u8 = 13;
+/// Keys are last, whatever kinds are added.
+const KEY: u8 = 0xff;
 
 impl Record {
     /// The word that the field `kind` says.
@@ -45,23 +176,22 @@ impl Record {
     #[must_use]
     pub fn place(&self) -> Place {
         match self {
-            Self::Settings(_) => Spelling::of(0),
-            Self::Storage(storage) => Spelling::of(1).text(&storage.name),
-            Self::User(user) => Spelling::of(2).id(user.id),
-            Self::Namespace(namespace) => Spelling::of(3).id(namespace.id),
-            Self::Project(project) => Spelling::of(4).id(project.id),
-            Self::Snippet(snippet) => Spelling::of(5).id(snippet.id),
-            Self::Member(member) => Spelling::of(6).either(member.namespace_id, member.project_id).id(member.user_id),
-            Self::Share(share) => Spelling::of(7).either(share.namespace_id, share.project_id).id(share.with_namespace_id),
-            Self::DeployGrant(grant) => Spelling::of(8).id(grant.key_id).id(grant.project_id),
-            Self::Redirect(redirect) => Spelling::of(9).text(&redirect.from.to_ascii_lowercase()),
-            Self::ProtectedBranch(branch) => Spelling::of(10).id(branch.project_id).text(&branch.pattern),
-            Self::ProtectedTag(tag) => Spelling::of(11).id(tag.project_id).text(&tag.pattern),
-            Self::Agent(agent) => Spelling::of(12).id(agent.id),
-            Self::ErrorTrackingKey(key) => Spelling::of(13).id(key.project_id).text(&key.public_key),
-            Self::Key(key) => Spelling::of(14).raw(&key.key.fingerprint().0),
+            Self::Settings(_) => Place::settings(),
+            Self::Storage(storage) => Place::storage(&storage.name),
+            Self::User(user) => Place::user(user.id),
+            Self::Namespace(namespace) => Place::namespace(namespace.id),
+            Self::Project(project) => Place::project(project.id),
+            Self::Snippet(snippet) => Place::snippet(snippet.id),
+            Self::Member(member) => Spelling::of(MEMBER).either(member.namespace_id, member.project_id).id(member.user_id).0,
+            Self::Share(share) => Spelling::of(SHARE).either(share.namespace_id, share.project_id).id(share.with_namespace_id).0,
+            Self::DeployGrant(grant) => Place::deploy_grant(grant.key_id, grant.project_id),
+            Self::Redirect(redirect) => Place::redirect(&redirect.from),
+            Self::ProtectedBranch(branch) => Spelling(Place::protected_branches(branch.project_id)).text(&branch.pattern).0,
+            Self::ProtectedTag(tag) => Spelling(Place::protected_tags(tag.project_id)).text(&tag.pattern).0,
+            Self::Agent(agent) => Place::agent(agent.id),
+            Self::ErrorTrackingKey(key) => Place::error_tracking_key(key.project_id, &key.public_key),
+            Self::Key(key) => Place::key(&key.key.fingerprint()),
         }
-        .0
     }
 }
 
@@ -84,6 +214,13 @@ impl Spelling {
 
     fn text(self, text: &str) -> Self {
         self.raw(text.as_bytes()).raw(&[0])
+    }
+
+    fn container(self, container: Container) -> Self {
+        match container {
+            Container::Namespace(id) => self.either(Some(id), None),
+            Container::Project(id) => self.either(None, Some(id)),
+        }
     }
 
     fn either(self, namespace: Option<Id>, project: Option<Id>) -> Self {
