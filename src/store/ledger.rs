@@ -1,6 +1,29 @@
 //! What the primary keeps and never publishes: named bytes in a sled database of their own.
+//!
+//! Unlike a generation the ledger cannot be built anew, so a loss must be seen. One tree: `k` and the name hold a value;
+//! `m/format` says the format and `m/state` the digest and count of all values, in the batch that changes them. sled opens some
+//! damaged databases as if they were whole; then the two disagree, and the ledger does not open.
+//!
+//! A write is one batch and one `flush()`. Readers wait for both, so that nobody acts on what a crash could take back. After the
+//! first failure nothing more is read or written: what sled holds then is not what is on disk.
 
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
+
+use crate::model::digest::{Digest, State};
+use crate::store::folder::{self, Refused};
 use crate::store::generation::Damage;
+
+const FORMAT: &[u8] = b"sidegate ledger 1";
+const FORMAT_NAME: &[u8] = b"m/format";
+const STATE_NAME: &[u8] = b"m/state";
+const VALUE: u8 = b'k';
+/// The ledger is small and seldom read.
+const PAGE_CACHE: u64 = 16 << 20;
 
 /// One write of several, all or none.
 #[derive(Clone, Debug, Default)]
@@ -12,27 +35,338 @@ pub struct Writes {
 /// The ledger. Cheap to clone.
 #[derive(Clone)]
 pub struct Ledger {
-    _inner: (),
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    database: sled::Db,
+    path: String,
+    writer: Mutex<()>,
+    /// Held by a writer from its batch to the end of its flush.
+    unflushed: RwLock<()>,
+    failed: OnceLock<Damage>,
 }
 
 impl Ledger {
-    /// One value.
-    pub fn read(&self, _key: &[u8]) -> Result<Option<Vec<u8>>, Damage> {
-        todo!()
+    /// Opens the ledger in a folder of its own; makes it if the folder is missing or empty. Reads it through once. Blocks.
+    pub(in crate::store) fn open(folder: &Path) -> Result<Self, Damage> {
+        if fs::read_dir(folder).map_or(true, |mut entries| entries.next().is_none()) {
+            Self::make(folder)?;
+        }
+        folder::prepare(folder).map_err(refused)?;
+        let ledger = Self::attach(folder)?;
+        ledger.check()?;
+        Ok(ledger)
     }
 
-    /// All entries whose keys begin so, in order.
-    pub fn scan(&self, _prefix: &[u8]) -> Result<Vec<(Vec<u8>, Vec<u8>)>, Damage> {
-        todo!()
+    /// Made beside and renamed, so that one without its format was damaged, and never just begun.
+    fn make(folder: &Path) -> Result<(), Damage> {
+        let at = |error: io::Error| Damage(format!("{}: {error}", folder.display()));
+        let mut beside = folder.as_os_str().to_owned();
+        beside.push(".new");
+        let beside = Path::new(&beside);
+        match fs::remove_dir_all(beside) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(at(error)),
+            _ => {}
+        }
+        folder::prepare(beside).map_err(refused)?;
+        Self::attach(beside)?.found()?;
+        folder::sync_tree(beside).map_err(refused)?;
+        fs::rename(beside, folder).map_err(at)?;
+        folder.parent().map_or(Ok(()), folder::sync_folder).map_err(refused)
+    }
+
+    fn attach(folder: &Path) -> Result<Self, Damage> {
+        let path = folder.display().to_string();
+        remove_unfinished_snapshots(folder).map_err(|error| Damage(format!("{path}: {error}")))?;
+        let config = sled::Config::new().path(folder).cache_capacity(PAGE_CACHE).flush_every_ms(None);
+        let database = match catch_unwind(AssertUnwindSafe(|| config.open())) {
+            Ok(opened) => opened.map_err(|error| Damage(format!("{path}: {error}; restore the folder from a backup")))?,
+            Err(_panic) => return Err(Damage(format!("{path}: sled panicked while opening; restore the folder from a backup"))),
+        };
+        let inner = Inner { database, path, writer: Mutex::default(), unflushed: RwLock::default(), failed: OnceLock::new() };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// One value.
+    pub fn read(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Damage> {
+        let _settled = self.inner.unflushed.read().unwrap_or_else(PoisonError::into_inner);
+        self.sled(|database| Ok(database.get(named(key))?.map(|value| value.to_vec())))
+    }
+
+    /// All entries whose keys begin so, in order: as they were between two writes.
+    pub fn scan(&self, prefix: &[u8]) -> Result<Vec<(Vec<u8>, Vec<u8>)>, Damage> {
+        let _settled = self.inner.unflushed.read().unwrap_or_else(PoisonError::into_inner);
+        let plain = |(name, value): (sled::IVec, sled::IVec)| (name.get(1..).unwrap_or_default().to_vec(), value.to_vec());
+        self.sled(|database| database.scan_prefix(named(prefix)).map(|entry| entry.map(plain)).collect())
     }
 
     /// All or none, on disk when it returns. Blocks.
-    pub fn write(&self, _writes: Writes) -> Result<(), Damage> {
-        todo!()
+    pub fn write(&self, writes: Writes) -> Result<(), Damage> {
+        self.update(|_| Ok((writes, ())))
     }
 
-    /// Reads, decides and writes with no other writer between; on disk when it returns. Blocks.
-    pub fn update<T, E: From<Damage>>(&self, _decide: impl FnOnce(&Self) -> Result<(Writes, T), E>) -> Result<T, E> {
-        todo!()
+    /// Reads, decides and writes with no other writer between; on disk when it returns. Blocks. `decide` may read, and must not write:
+    /// it would wait for itself.
+    pub fn update<T, E: From<Damage>>(&self, decide: impl FnOnce(&Self) -> Result<(Writes, T), E>) -> Result<T, E> {
+        let _writer = self.inner.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let (writes, outcome) = decide(self)?;
+        if !writes.entries.is_empty() {
+            self.put(&writes)?;
+        }
+        Ok(outcome)
+    }
+
+    fn put(&self, writes: &Writes) -> Result<(), Damage> {
+        let _unflushed = self.inner.unflushed.write().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state()?;
+        let mut batch = sled::Batch::default();
+        // The last word on a name counts, and only it enters the state.
+        let last: BTreeMap<_, _> = writes.entries.iter().map(|(key, value)| (key, value)).collect();
+        for (key, value) in last {
+            let name = named(key);
+            if let Some(old) = self.sled(|database| database.get(&name))? {
+                state = state.without(&line(&name, &old));
+            }
+            match value {
+                Some(value) => {
+                    state = state.with(&line(&name, value));
+                    batch.insert(name, value.as_slice());
+                }
+                None => batch.remove(name),
+            }
+        }
+        batch.insert(STATE_NAME, spelled(state));
+        self.commit(batch)
+    }
+
+    fn commit(&self, batch: sled::Batch) -> Result<(), Damage> {
+        self.sled(|database| {
+            database.apply_batch(batch)?;
+            database.flush().map(drop)
+        })
+    }
+
+    fn found(&self) -> Result<(), Damage> {
+        let mut batch = sled::Batch::default();
+        batch.insert(FORMAT_NAME, FORMAT);
+        batch.insert(STATE_NAME, spelled(State::default()));
+        self.commit(batch)
+    }
+
+    fn check(&self) -> Result<(), Damage> {
+        match self.sled(|database| database.get(FORMAT_NAME))? {
+            Some(format) if format == FORMAT => {}
+            Some(_) => return Err(self.damage(&"this ledger is of another version; start the version that made it")),
+            None => return Err(self.damage(&"records are missing; restore the folder from a backup")),
+        }
+        let add = |state: State, entry: sled::Result<(sled::IVec, sled::IVec)>| entry.map(|(name, value)| state.with(&line(&name, &value)));
+        let holds = self.sled(|database| database.scan_prefix([VALUE]).try_fold(State::default(), add))?;
+        let says = self.state()?;
+        if holds == says {
+            return Ok(());
+        }
+        Err(self.damage(&format!(
+            "it holds {} values, not the {} that were written; restore the folder from a backup",
+            holds.count, says.count
+        )))
+    }
+
+    fn state(&self) -> Result<State, Damage> {
+        let kept = self.sled(|database| database.get(STATE_NAME))?;
+        kept.as_deref().and_then(unspelled).ok_or_else(|| self.damage(&"its state is missing; restore the folder from a backup"))
+    }
+
+    /// Calls sled; the first error or panic is the last call.
+    fn sled<T>(&self, call: impl FnOnce(&sled::Db) -> sled::Result<T>) -> Result<T, Damage> {
+        if let Some(damage) = self.inner.failed.get() {
+            return Err(damage.clone());
+        }
+        let outcome = match catch_unwind(AssertUnwindSafe(|| call(&self.inner.database))) {
+            Ok(outcome) => outcome.map_err(|error| self.damage(&error)),
+            Err(_panic) => Err(self.damage(&"sled panicked; start again, and restore the folder from a backup if that does not help")),
+        };
+        outcome.map_err(|damage| self.inner.failed.get_or_init(|| damage).clone())
+    }
+
+    fn damage(&self, what: &dyn std::fmt::Display) -> Damage {
+        Damage(format!("{}: {what}", self.inner.path))
+    }
+}
+
+fn refused(refused: Refused) -> Damage {
+    Damage(refused.to_string())
+}
+
+/// sled 0.34 takes one that a kill left behind for its newest snapshot and never opens again.
+fn remove_unfinished_snapshots(folder: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if name.starts_with("snap.") && name.ends_with(".generating") {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+fn named(key: &[u8]) -> Vec<u8> {
+    let mut name = Vec::with_capacity(key.len() + 1);
+    name.push(VALUE);
+    name.extend_from_slice(key);
+    name
+}
+
+/// What enters the digest: the name with its length first, so that no two entries spell the same line.
+fn line(name: &[u8], value: &[u8]) -> Vec<u8> {
+    let mut line = (name.len() as u64).to_be_bytes().to_vec();
+    line.extend_from_slice(name);
+    line.extend_from_slice(value);
+    line
+}
+
+fn spelled(state: State) -> Vec<u8> {
+    let mut bytes = state.digest.bytes().to_vec();
+    bytes.extend_from_slice(&state.count.to_be_bytes());
+    bytes
+}
+
+fn unspelled(bytes: &[u8]) -> Option<State> {
+    let (digest, count) = bytes.split_first_chunk::<32>()?;
+    Some(State { digest: Digest::from_bytes(digest), count: u64::from_be_bytes(count.try_into().ok()?) })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::thread;
+
+    use super::{FORMAT_NAME, Ledger, Writes, named};
+    use crate::store::generation::Damage;
+
+    fn writes(entries: &[(&str, Option<&str>)]) -> Writes {
+        let owned = |text: &str| text.as_bytes().to_vec();
+        Writes { entries: entries.iter().map(|(key, value)| (owned(key), value.map(owned))).collect() }
+    }
+
+    fn names(entries: Vec<(Vec<u8>, Vec<u8>)>) -> Vec<String> {
+        entries.into_iter().map(|(name, _)| String::from_utf8(name).unwrap()).collect()
+    }
+
+    #[test]
+    fn what_was_written_is_there_after_a_restart_and_what_was_deleted_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ledger");
+        let ledger = Ledger::open(&path).unwrap();
+        ledger.write(writes(&[("a/1", Some("one")), ("a/2", Some("two")), ("b/1", Some("three"))])).unwrap();
+        ledger.write(writes(&[("a/1", None), ("a/2", Some("again")), ("c", None)])).unwrap();
+        drop(ledger);
+        let ledger = Ledger::open(&path).unwrap();
+        assert_eq!(ledger.read(b"a/1").unwrap(), None);
+        assert_eq!(ledger.read(b"a/2").unwrap().as_deref(), Some(&b"again"[..]));
+        assert_eq!(names(ledger.scan(b"").unwrap()), ["a/2", "b/1"]);
+        assert_eq!(names(ledger.scan(b"b").unwrap()), ["b/1"]);
+        assert!(ledger.scan(b"m/").unwrap().is_empty(), "its own notes are not entries");
+    }
+
+    #[test]
+    fn the_last_word_on_a_name_counts_and_the_state_agrees() {
+        let folder = tempfile::tempdir().unwrap();
+        let ledger = Ledger::open(folder.path()).unwrap();
+        ledger.write(writes(&[("a", Some("1")), ("a", None), ("a", Some("2")), ("b", Some("1")), ("b", None)])).unwrap();
+        assert_eq!(names(ledger.scan(b"").unwrap()), ["a"]);
+        ledger.check().unwrap();
+    }
+
+    #[test]
+    fn no_writer_comes_between_reading_and_writing() {
+        let folder = tempfile::tempdir().unwrap();
+        let ledger = Ledger::open(folder.path()).unwrap();
+        let add = |ledger: &Ledger| {
+            ledger.update::<_, Damage>(|ledger| {
+                let count = ledger.read(b"count")?.map_or(0, |bytes| bytes[0]);
+                Ok((Writes { entries: vec![(b"count".to_vec(), Some(vec![count + 1]))] }, ()))
+            })
+        };
+        thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| (0..10).try_for_each(|_| add(&ledger)).unwrap());
+            }
+        });
+        assert_eq!(ledger.read(b"count").unwrap(), Some(vec![40]));
+    }
+
+    #[test]
+    fn a_decision_that_fails_writes_nothing_and_its_error_comes_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let ledger = Ledger::open(folder.path()).unwrap();
+        let refused = ledger.update::<(), Damage>(|_| Err(Damage("no".to_owned())));
+        assert_eq!(refused, Err(Damage("no".to_owned())));
+        ledger.write(writes(&[("a", Some("1"))])).unwrap();
+    }
+
+    #[test]
+    fn a_ledger_whose_making_was_cut_off_is_made_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ledger");
+        let begun = folder.path().join("ledger.new");
+        fs::create_dir(&begun).unwrap();
+        drop(Ledger::attach(&begun).unwrap());
+        Ledger::open(&path).unwrap().write(writes(&[("a", Some("1"))])).unwrap();
+        assert!(Ledger::open(&path).unwrap().read(b"a").unwrap().is_some());
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_snapshot_that_a_kill_left_half_written_does_not_stop_it() {
+        let folder = tempfile::tempdir().unwrap();
+        Ledger::open(folder.path()).unwrap().write(writes(&[("a", Some("1"))])).unwrap();
+        fs::write(folder.path().join("snap.FFFFFFFFFFFFFFFF.generating"), "half").unwrap();
+        assert!(Ledger::open(folder.path()).unwrap().read(b"a").unwrap().is_some());
+    }
+
+    #[test]
+    fn a_loss_that_sled_does_not_see_is_refused_by_path_and_remedy() {
+        for lost in [named(b"a"), FORMAT_NAME.to_vec()] {
+            let folder = tempfile::tempdir().unwrap();
+            let ledger = Ledger::open(folder.path()).unwrap();
+            ledger.write(writes(&[("a", Some("1")), ("b", Some("2"))])).unwrap();
+            ledger.inner.database.remove(lost).unwrap();
+            ledger.inner.database.flush().unwrap();
+            drop(ledger);
+            let said = Ledger::open(folder.path()).err().unwrap().to_string();
+            assert!(said.contains(&*folder.path().to_string_lossy()) && said.contains("restore the folder from a backup"), "{said}");
+        }
+    }
+
+    #[test]
+    fn a_truncated_database_is_refused_and_no_panic_comes_out() {
+        let folder = tempfile::tempdir().unwrap();
+        let ledger = Ledger::open(folder.path()).unwrap();
+        for round in 0..50 {
+            ledger.write(writes(&[(&format!("{round}"), Some(&"x".repeat(20_000)))])).unwrap();
+        }
+        drop(ledger);
+        let file = fs::OpenOptions::new().write(true).open(folder.path().join("db")).unwrap();
+        file.set_len(file.metadata().unwrap().len() / 2).unwrap();
+        for with_snapshot in [true, false] {
+            if !with_snapshot {
+                let snapshots = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path());
+                snapshots.filter(|path| path.to_string_lossy().contains("snap.")).for_each(|path| fs::remove_file(path).unwrap());
+            }
+            let said = Ledger::open(folder.path()).err().unwrap().to_string();
+            assert!(said.contains(&*folder.path().to_string_lossy()), "{said}");
+        }
+    }
+
+    #[test]
+    fn after_a_panic_inside_sled_nothing_more_is_answered() {
+        let folder = tempfile::tempdir().unwrap();
+        let ledger = Ledger::open(folder.path()).unwrap();
+        let said = ledger.sled::<()>(|_| panic!("as sled does")).unwrap_err();
+        assert!(said.to_string().contains("sled panicked; start again"), "{said}");
+        assert_eq!(ledger.read(b"a"), Err(said.clone()));
+        assert_eq!(ledger.write(writes(&[("a", Some("1"))])), Err(said));
     }
 }

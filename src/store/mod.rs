@@ -8,3 +8,4 @@ pub mod journal;
 pub mod ledger;
 pub mod primary;
 pub mod secret_file;
+mod whole_file;
