@@ -2,14 +2,17 @@
 //!
 //! Unlike a generation the ledger cannot be built anew, so a loss must be seen. One tree: `k` and the name hold a value;
 //! `m/format` says the format and `m/state` the digest and count of all values, in the batch that changes them. sled opens some
-//! damaged databases as if they were whole; then the two disagree, and the ledger does not open.
+//! damaged databases as if they were whole; then the two disagree, and the ledger does not open. A log that was cut short opens as
+//! the whole database that it once was, so the writes are numbered, and the file `written` has the last number: 8 bytes, not synced,
+//! so after an outage it may say less than the database, and must never say more.
 //!
 //! A write is one batch and one `flush()`. Readers wait for both, so that nobody acts on what a crash could take back. After the
 //! first failure nothing more is read or written: what sled holds then is not what is on disk.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, File, OpenOptions};
 use std::io;
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
@@ -40,6 +43,7 @@ pub struct Ledger {
 
 struct Inner {
     database: sled::Db,
+    written: File,
     path: String,
     writer: Mutex<()>,
     /// Held by a writer from its batch to the end of its flush.
@@ -78,13 +82,16 @@ impl Ledger {
 
     fn attach(folder: &Path) -> Result<Self, Damage> {
         let path = folder.display().to_string();
-        remove_unfinished_snapshots(folder).map_err(|error| Damage(format!("{path}: {error}")))?;
+        let at = |error: io::Error| Damage(format!("{path}: {error}"));
+        remove_unfinished_snapshots(folder).map_err(at)?;
+        let written = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(folder.join("written"));
+        let written = written.map_err(at)?;
         let config = sled::Config::new().path(folder).cache_capacity(PAGE_CACHE).flush_every_ms(None);
         let database = match catch_unwind(AssertUnwindSafe(|| config.open())) {
             Ok(opened) => opened.map_err(|error| Damage(format!("{path}: {error}; restore the folder from a backup")))?,
             Err(_panic) => return Err(Damage(format!("{path}: sled panicked while opening; restore the folder from a backup"))),
         };
-        let inner = Inner { database, path, writer: Mutex::default(), unflushed: RwLock::default(), failed: OnceLock::new() };
+        let inner = Inner { database, written, path, writer: Mutex::default(), unflushed: RwLock::default(), failed: OnceLock::new() };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -119,7 +126,7 @@ impl Ledger {
 
     fn put(&self, writes: &Writes) -> Result<(), Damage> {
         let _unflushed = self.inner.unflushed.write().unwrap_or_else(PoisonError::into_inner);
-        let mut state = self.state()?;
+        let Standing { mut state, writes: before } = self.standing()?;
         let mut batch = sled::Batch::default();
         // The last word on a name counts, and only it enters the state.
         let last: BTreeMap<_, _> = writes.entries.iter().map(|(key, value)| (key, value)).collect();
@@ -136,22 +143,22 @@ impl Ledger {
                 None => batch.remove(name),
             }
         }
-        batch.insert(STATE_NAME, spelled(state));
-        self.commit(batch)
+        self.commit(batch, Standing { state, writes: before + 1 })
     }
 
-    fn commit(&self, batch: sled::Batch) -> Result<(), Damage> {
+    fn commit(&self, mut batch: sled::Batch, standing: Standing) -> Result<(), Damage> {
+        batch.insert(STATE_NAME, standing.spelled());
         self.sled(|database| {
             database.apply_batch(batch)?;
-            database.flush().map(drop)
+            database.flush()?;
+            Ok(self.inner.written.write_all_at(&standing.writes.to_be_bytes(), 0)?)
         })
     }
 
     fn found(&self) -> Result<(), Damage> {
         let mut batch = sled::Batch::default();
         batch.insert(FORMAT_NAME, FORMAT);
-        batch.insert(STATE_NAME, spelled(State::default()));
-        self.commit(batch)
+        self.commit(batch, Standing::default())
     }
 
     fn check(&self) -> Result<(), Damage> {
@@ -162,19 +169,23 @@ impl Ledger {
         }
         let add = |state: State, entry: sled::Result<(sled::IVec, sled::IVec)>| entry.map(|(name, value)| state.with(&line(&name, &value)));
         let holds = self.sled(|database| database.scan_prefix([VALUE]).try_fold(State::default(), add))?;
-        let says = self.state()?;
-        if holds == says {
-            return Ok(());
+        let Standing { state: says, writes } = self.standing()?;
+        if holds != says {
+            let what =
+                format!("it holds {} values, not the {} that were written; restore the folder from a backup", holds.count, says.count);
+            return Err(self.damage(&what));
         }
-        Err(self.damage(&format!(
-            "it holds {} values, not the {} that were written; restore the folder from a backup",
-            holds.count, says.count
-        )))
+        let mut number = [0; 8];
+        let written = self.inner.written.read_exact_at(&mut number, 0).map_or(0, |()| u64::from_be_bytes(number));
+        if writes < written {
+            return Err(self.damage(&format!("its last {} writes are missing; restore the folder from a backup", written - writes)));
+        }
+        Ok(())
     }
 
-    fn state(&self) -> Result<State, Damage> {
+    fn standing(&self) -> Result<Standing, Damage> {
         let kept = self.sled(|database| database.get(STATE_NAME))?;
-        kept.as_deref().and_then(unspelled).ok_or_else(|| self.damage(&"its state is missing; restore the folder from a backup"))
+        kept.as_deref().and_then(Standing::read).ok_or_else(|| self.damage(&"its state is missing; restore the folder from a backup"))
     }
 
     /// Calls sled; the first error or panic is the last call.
@@ -226,15 +237,27 @@ fn line(name: &[u8], value: &[u8]) -> Vec<u8> {
     line
 }
 
-fn spelled(state: State) -> Vec<u8> {
-    let mut bytes = state.digest.bytes().to_vec();
-    bytes.extend_from_slice(&state.count.to_be_bytes());
-    bytes
+/// What all values add up to, after how many writes.
+#[derive(Clone, Copy, Default)]
+struct Standing {
+    state: State,
+    writes: u64,
 }
 
-fn unspelled(bytes: &[u8]) -> Option<State> {
-    let (digest, count) = bytes.split_first_chunk::<32>()?;
-    Some(State { digest: Digest::from_bytes(digest), count: u64::from_be_bytes(count.try_into().ok()?) })
+impl Standing {
+    fn spelled(self) -> Vec<u8> {
+        let mut bytes = self.state.digest.bytes().to_vec();
+        bytes.extend_from_slice(&self.state.count.to_be_bytes());
+        bytes.extend_from_slice(&self.writes.to_be_bytes());
+        bytes
+    }
+
+    fn read(bytes: &[u8]) -> Option<Self> {
+        let (digest, numbers) = bytes.split_first_chunk::<32>()?;
+        let (count, writes) = numbers.split_first_chunk::<8>()?;
+        let state = State { digest: Digest::from_bytes(digest), count: u64::from_be_bytes(*count) };
+        Some(Self { state, writes: u64::from_be_bytes(writes.try_into().ok()?) })
+    }
 }
 
 #[cfg(test)]
@@ -356,8 +379,24 @@ mod tests {
                 snapshots.filter(|path| path.to_string_lossy().contains("snap.")).for_each(|path| fs::remove_file(path).unwrap());
             }
             let said = Ledger::open(folder.path()).err().unwrap().to_string();
-            assert!(said.contains(&*folder.path().to_string_lossy()), "{said}");
+            assert!(said.contains(&*folder.path().to_string_lossy()) && said.contains("from a backup"), "{said}");
         }
+    }
+
+    #[test]
+    fn the_number_beside_the_database_may_be_behind_and_never_ahead() {
+        let folder = tempfile::tempdir().unwrap();
+        let ledger = Ledger::open(folder.path()).unwrap();
+        ledger.write(writes(&[("a", Some("1"))])).unwrap();
+        ledger.write(writes(&[("a", Some("2"))])).unwrap();
+        drop(ledger);
+        for fine in [&[][..], &[0, 0], &1_u64.to_be_bytes(), &2_u64.to_be_bytes()] {
+            fs::write(folder.path().join("written"), fine).unwrap();
+            Ledger::open(folder.path()).unwrap();
+        }
+        fs::write(folder.path().join("written"), 3_u64.to_be_bytes()).unwrap();
+        let said = Ledger::open(folder.path()).err().unwrap().to_string();
+        assert!(said.contains("its last 1 writes are missing; restore the folder from a backup"), "{said}");
     }
 
     #[test]
