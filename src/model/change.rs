@@ -2,14 +2,12 @@
 
 use std::fmt;
 use std::str::FromStr;
-use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use crate::model::digest::State;
 use crate::model::entry::Entry;
-use crate::model::id::Id;
-use crate::model::order::Place;
+pub use crate::model::identity::Identity;
 
 /// Which life of a primary's store a number belongs to: random, made with the store, 32 lower-case hex digits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -63,15 +61,6 @@ pub struct Head {
     /// Digest and count of all records.
     #[serde(flatten)]
     pub state: State,
-}
-
-/// Names one record of the directory without carrying it, as a delete does: `{"kind": …, key fields}`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Identity {
-    /// A key, by its id; its place is only known to who has it.
-    Key(Id),
-    /// Any other record, by its place, with the object that says so.
-    At(Place, Arc<str>),
 }
 
 /// One step of a commit.

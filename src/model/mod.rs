@@ -11,6 +11,7 @@ pub mod directory;
 pub mod entry;
 pub mod freshness;
 pub mod id;
+pub mod identity;
 pub mod key;
 pub mod level;
 pub mod order;

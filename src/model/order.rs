@@ -1,5 +1,7 @@
 //! What names a record within its kind, as bytes that sort as a snapshot does: kinds in the order of the directory's
-//! table, keys last and by their fingerprint, all others by their key fields.
+//! table, then kinds that are not known, keys last and by their fingerprint, all others by their key fields.
+
+use sha2::{Digest as _, Sha256};
 
 use crate::model::directory::Container;
 use crate::model::id::Id;
@@ -73,6 +75,12 @@ impl Place {
         Spelling::of(SHARE).container(container).0
     }
 
+    /// Where a share of a container with a group stands.
+    #[must_use]
+    pub fn share(container: Container, with: Id) -> Self {
+        Spelling(Self::shares(container)).id(with).0
+    }
+
     /// Where what a deploy key may do in a project stands.
     #[must_use]
     pub fn deploy_grant(key: Id, project: Id) -> Self {
@@ -97,10 +105,22 @@ impl Place {
         Spelling::of(PROTECTED_BRANCH).id(project).0
     }
 
+    /// Where the protection of a pattern of branches stands.
+    #[must_use]
+    pub fn protected_branch(project: Id, pattern: &str) -> Self {
+        Spelling(Self::protected_branches(project)).text(pattern).0
+    }
+
     /// What the places of all protected tags of a project begin with.
     #[must_use]
     pub fn protected_tags(project: Id) -> Self {
         Spelling::of(PROTECTED_TAG).id(project).0
+    }
+
+    /// Where the protection of a pattern of tags stands.
+    #[must_use]
+    pub fn protected_tag(project: Id, pattern: &str) -> Self {
+        Spelling(Self::protected_tags(project)).text(pattern).0
     }
 
     /// Where an agent stands.
@@ -119,6 +139,16 @@ impl Place {
     #[must_use]
     pub fn key(fingerprint: &Fingerprint) -> Self {
         Spelling::of(KEY).raw(&fingerprint.0).0
+    }
+
+    /// Where a record of a kind that is not known stands: by its `id` if it has one, else by all that is said of it.
+    #[must_use]
+    pub fn foreign(kind: &str, id: Option<Id>, object: &str) -> Self {
+        let kind = Spelling::of(FOREIGN).text(kind);
+        match id {
+            Some(id) => kind.raw(&[0]).id(id).0,
+            None => kind.raw(&[1]).raw(&Sha256::digest(object)).0,
+        }
     }
 
     /// The fingerprint, if it is a key's place.
@@ -146,6 +176,8 @@ const PROTECTED_BRANCH: u8 = 10;
 const PROTECTED_TAG: u8 = 11;
 const AGENT: u8 = 12;
 const ERROR_TRACKING_KEY: u8 = 13;
+/// Kinds that are not known, after all that are.
+const FOREIGN: u8 = 0xfe;
 /// Keys are last, whatever kinds are added.
 const KEY: u8 = 0xff;
 
@@ -186,8 +218,8 @@ impl Record {
             Self::Share(share) => Spelling::of(SHARE).either(share.namespace_id, share.project_id).id(share.with_namespace_id).0,
             Self::DeployGrant(grant) => Place::deploy_grant(grant.key_id, grant.project_id),
             Self::Redirect(redirect) => Place::redirect(&redirect.from),
-            Self::ProtectedBranch(branch) => Spelling(Place::protected_branches(branch.project_id)).text(&branch.pattern).0,
-            Self::ProtectedTag(tag) => Spelling(Place::protected_tags(tag.project_id)).text(&tag.pattern).0,
+            Self::ProtectedBranch(branch) => Place::protected_branch(branch.project_id, &branch.pattern),
+            Self::ProtectedTag(tag) => Place::protected_tag(tag.project_id, &tag.pattern),
             Self::Agent(agent) => Place::agent(agent.id),
             Self::ErrorTrackingKey(key) => Place::error_tracking_key(key.project_id, &key.public_key),
             Self::Key(key) => Place::key(&key.key.fingerprint()),
@@ -234,9 +266,11 @@ impl Spelling {
 
 #[cfg(test)]
 mod tests {
+    use super::Place;
+    use crate::model::key::Fingerprint;
     use crate::model::record::Record;
 
-    fn place(line: &str) -> super::Place {
+    fn place(line: &str) -> Place {
         Record::parse(line).unwrap().place()
     }
 
@@ -254,5 +288,14 @@ mod tests {
         let namespace = place(r#"{"kind":"member","namespace_id":1,"user_id":9,"access_level":10}"#);
         let project = place(r#"{"kind":"member","project_id":1,"user_id":9,"access_level":10}"#);
         assert_ne!(namespace, project);
+    }
+
+    #[test]
+    fn an_unknown_kind_stands_after_those_known_and_before_keys() {
+        let id = "7".parse().unwrap();
+        let robot = Place::foreign("robot", Some(id), "");
+        assert!(Place::error_tracking_key(id, "z") < robot && robot < Place::key(&Fingerprint([0; 32])));
+        assert_ne!(robot, Place::foreign("robot", None, r#"{"kind":"robot"}"#));
+        assert_ne!(robot, Place::foreign("robo", Some(id), ""));
     }
 }

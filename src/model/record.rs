@@ -8,14 +8,15 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::marker::PhantomData;
 
-use serde::de::{Error as _, MapAccess, Visitor};
-use serde::{Deserialize, Serialize};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Error as _, IgnoredAny, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::model::digest::Digest;
 use crate::model::id::Id;
 use crate::model::key::PublicKey;
 use crate::model::level::{AccessLevel, FeatureAccess, KeyUsage, NamespaceType, ProjectCreation, Protection, UserState, Visibility};
-use crate::model::text::Text;
+use crate::model::text::{ControlByte, Text};
 use crate::model::time::Time;
 
 /// A record of any kind.
@@ -52,12 +53,15 @@ pub enum NotARecord {
     /// A token's hash that is not one.
     #[error("`token_sha256` is 64 lower-case hex digits")]
     TokenHash,
+    /// Text with a control byte, in a name or between the words.
+    #[error(transparent)]
+    Control(#[from] ControlByte),
 }
 
 impl Record {
     /// Reads one record. Unknown kinds and fields, fields given twice, and values of another form are refused by name.
     pub fn parse(line: &str) -> Result<Self, NotARecord> {
-        let record: Self = serde_json::from_str(line)?;
+        let record = read_kind_first(line).unwrap_or_else(|| serde_json::from_str(line))?;
         record.check()?;
         Ok(record)
     }
@@ -74,6 +78,114 @@ impl Record {
             Self::Agent(agent) if agent.token_sha256.parse::<Digest>().is_err() => Err(NotARecord::TokenHash),
             _ => Ok(()),
         }
+    }
+}
+
+/// Reads a record whose first field is its kind, as in the canonical form, without keeping its fields aside until the kind
+/// is known, as the general way must. `None` if the kind is not first or not known.
+fn read_kind_first(line: &str) -> Option<Result<Record, serde_json::Error>> {
+    let kind = line.strip_prefix(r#"{"kind":""#)?.split('"').next()?;
+    let known = Record::fields_of(kind).is_some();
+    known.then(|| {
+        let mut reader = serde_json::Deserializer::from_str(line);
+        let record = reader.deserialize_map(KindFirst(kind))?;
+        reader.end()?;
+        Ok(record)
+    })
+}
+
+/// Reads an object whose first field is known to be this kind.
+struct KindFirst<'a>(&'a str);
+
+impl<'de> Visitor<'de> for KindFirst<'_> {
+    type Value = Record;
+
+    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("a record: an object with a `kind`")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Record, A::Error> {
+        map.next_entry::<IgnoredAny, IgnoredAny>()?;
+        Ok(match self.0 {
+            "settings" => Record::Settings(rest(map)?),
+            "storage" => Record::Storage(rest(map)?),
+            "user" => Record::User(rest(map)?),
+            "namespace" => Record::Namespace(rest(map)?),
+            "project" => Record::Project(rest(map)?),
+            "snippet" => Record::Snippet(rest(map)?),
+            "member" => Record::Member(rest(map)?),
+            "share" => Record::Share(rest(map)?),
+            "deploy_grant" => Record::DeployGrant(rest(map)?),
+            "redirect" => Record::Redirect(rest(map)?),
+            "protected_branch" => Record::ProtectedBranch(rest(map)?),
+            "protected_tag" => Record::ProtectedTag(rest(map)?),
+            "agent" => Record::Agent(rest(map)?),
+            "error_tracking_key" => Record::ErrorTrackingKey(rest(map)?),
+            "key" => Record::Key(rest(map)?),
+            other => return Err(A::Error::custom(format_args!("unknown kind `{other}`"))),
+        })
+    }
+}
+
+fn rest<'de, T: Deserialize<'de>, A: MapAccess<'de>>(map: A) -> Result<T, A::Error> {
+    T::deserialize(MapAccessDeserializer::new(map))
+}
+
+impl Record {
+    /// The names of a kind's fields, as its struct declares them; `None` for a kind that is not known.
+    #[must_use]
+    pub fn fields_of(kind: &str) -> Option<&'static [&'static str]> {
+        Some(match kind {
+            "settings" => declared::<Settings>(),
+            "storage" => declared::<Storage>(),
+            "user" => declared::<User>(),
+            "namespace" => declared::<Namespace>(),
+            "project" => declared::<Project>(),
+            "snippet" => declared::<Snippet>(),
+            "member" => declared::<Member>(),
+            "share" => declared::<Share>(),
+            "deploy_grant" => declared::<DeployGrant>(),
+            "redirect" => declared::<Redirect>(),
+            "protected_branch" => declared::<ProtectedBranch>(),
+            "protected_tag" => declared::<ProtectedTag>(),
+            "agent" => declared::<Agent>(),
+            "error_tracking_key" => declared::<ErrorTrackingKey>(),
+            "key" => declared::<Key>(),
+            _ => return None,
+        })
+    }
+}
+
+/// Asks a struct's reader which fields it would look for, so that no second list has to be kept.
+fn declared<'de, T: Deserialize<'de>>() -> &'static [&'static str] {
+    struct Listener<'a>(&'a mut &'static [&'static str]);
+
+    impl<'de> Deserializer<'de> for Listener<'_> {
+        type Error = serde::de::value::Error;
+
+        fn deserialize_struct<V: Visitor<'de>>(
+            self,
+            _name: &'static str,
+            fields: &'static [&'static str],
+            _visitor: V,
+        ) -> Result<V::Value, Self::Error> {
+            *self.0 = fields;
+            Err(Self::Error::custom("only the names were asked for"))
+        }
+
+        fn deserialize_any<V: Visitor<'de>>(self, _visitor: V) -> Result<V::Value, Self::Error> {
+            Err(Self::Error::custom("only a struct has named fields"))
+        }
+
+        serde::forward_to_deserialize_any! {
+            bool i8 i16 i32 i64 u8 u16 u32 u64 f32 f64 char str string bytes byte_buf option unit unit_struct newtype_struct seq tuple
+            tuple_struct map enum identifier ignored_any
+        }
+    }
+
+    let mut fields: &'static [&'static str] = &[];
+    match T::deserialize(Listener(&mut fields)) {
+        Ok(_) | Err(_) => fields,
     }
 }
 
@@ -370,7 +482,7 @@ pub struct Key {
 /// Reads a map in which no key stands twice; JSON readers otherwise keep the last in silence.
 fn once_each<'de, D, V>(reader: D) -> Result<BTreeMap<Text, V>, D::Error>
 where
-    D: serde::Deserializer<'de>,
+    D: Deserializer<'de>,
     V: Deserialize<'de>,
 {
     struct OnceEach<V>(PhantomData<V>);
