@@ -1,3 +1,5 @@
 //! `sidegate-authorized-keys`: sshd's `AuthorizedKeysCommand`.
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    sidegate::client::main()
+}

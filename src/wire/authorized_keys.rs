@@ -1,51 +1,218 @@
-//! The line that sshd reads from its `AuthorizedKeysCommand`, and the text of a miss (client contract, section 3.1).
+//! The answer of `authorized_keys`, and the line that sshd reads from its `AuthorizedKeysCommand` (client contract, section 3.1).
+//!
+//! Nothing is escaped in that line, so nothing enters it that could end it or its quotes: the shell's path, the id and the key are
+//! words that were checked when they were made.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::Deserialize;
 
 use crate::model::id::Id;
-use crate::model::key::PublicKey;
+use crate::model::key::decode_blob;
+use crate::model::text::Text;
 
 const OPTIONS: &str = "no-port-forwarding,no-X11-forwarding,no-agent-forwarding,no-pty";
+const MISS_MESSAGE: &str = "404 Key Not Found";
 
-/// The line of a hit, with its line feed: the forced command with `key-<id>`, the options, the key without a comment.
-///
-/// `None` if the shell's path could not stand between double quotes in an authorized-keys file.
-#[must_use]
-pub fn hit(shell: &str, id: Id, key: &PublicKey) -> Option<String> {
-    let quotable = shell.starts_with('/') && shell.bytes().all(|byte| byte > 0x20 && byte != 0x7f && byte != b'"' && byte != b'\\');
-    quotable.then(|| format!("command=\"{shell} key-{id}\",{OPTIONS} {key}\n"))
+/// The absolute path of gitlab-shell, which sshd runs with the user's login shell: only what no shell reads as anything else.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shell(Box<str>);
+
+/// Said of a path that could not stand in the line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the path of gitlab-shell is absolute, of letters, digits and any of / . _ - + , : @ % =")]
+pub struct NotAShell;
+
+impl Default for Shell {
+    /// Where GitLab's own packages put it.
+    fn default() -> Self {
+        Self("/opt/gitlab/embedded/service/gitlab-shell/bin/gitlab-shell".into())
+    }
 }
 
-/// The comment of a miss, with its line feed. `asked` is printed without any control byte it may hold.
+impl FromStr for Shell {
+    type Err = NotAShell;
+
+    fn from_str(path: &str) -> Result<Self, NotAShell> {
+        let plain = path.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/._-+,:@%=".contains(&byte) || !byte.is_ascii());
+        if path.starts_with('/') && plain { Ok(Self(path.into())) } else { Err(NotAShell) }
+    }
+}
+
+impl fmt::Display for Shell {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(out)
+    }
+}
+
+/// A yes to `authorized_keys`: the id of the key that was asked for, and the key as the answer spells it, comment included.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Hit {
+    /// The key's id.
+    pub id: Id,
+    /// `<type> <blob> <comment>`, one line.
+    pub key: Text,
+}
+
+/// Why the body of a 200 is not a yes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotAHit {
+    /// Not one JSON object with a positive whole `id` and a `key` that is one line.
+    #[error("the answer is not an object with a positive `id` and a `key` of one line")]
+    Form,
+    /// A key, but not the one that was asked for, or one whose type is not that of its blob.
+    #[error("the answer speaks of another key")]
+    OtherKey,
+}
+
+impl Hit {
+    /// Reads the body of a 200. Only an answer that speaks of the blob that was asked for counts: everything else would let in
+    /// whoever offered that blob under an id that is not theirs.
+    pub fn read(body: &[u8], blob: &[u8]) -> Result<Self, NotAHit> {
+        // serde would take an array for the fields in their order.
+        if body.trim_ascii_start().first() != Some(&b'{') {
+            return Err(NotAHit::Form);
+        }
+        let hit: Self = serde_json::from_slice(body).map_err(|_| NotAHit::Form)?;
+        if hit.speaks_of(blob) { Ok(hit) } else { Err(NotAHit::OtherKey) }
+    }
+
+    fn speaks_of(&self, blob: &[u8]) -> bool {
+        let mut words = self.key.split(' ').filter(|word| !word.is_empty());
+        let (algorithm, spelled) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+        type_of(blob) == Some(algorithm.as_bytes()) && decode_blob(spelled).as_deref() == Some(blob)
+    }
+
+    /// The line of a hit, with its line feed: the forced command with `key-<id>`, the options, and the key as it was answered.
+    #[must_use]
+    pub fn line(&self, shell: &Shell) -> String {
+        format!("command=\"{shell} key-{}\",{OPTIONS} {}\n", self.id, self.key)
+    }
+}
+
+/// The type that a blob names in its first field.
+fn type_of(blob: &[u8]) -> Option<&[u8]> {
+    let (length, rest) = blob.split_first_chunk::<4>()?;
+    rest.get(..usize::try_from(u32::from_be_bytes(*length)).ok()?)
+}
+
+/// Whether the body of a 404 is the authority's own no, and not that of something else that does not know the path.
+#[must_use]
+pub fn is_miss(body: &[u8]) -> bool {
+    message(body).is_some_and(|text| text == MISS_MESSAGE)
+}
+
+/// The `message` of a JSON answer.
+#[must_use]
+pub fn message(body: &[u8]) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Said {
+        message: String,
+    }
+    serde_json::from_slice(body).ok().map(|Said { message }| message)
+}
+
+/// The comment of a miss, with its line feed. `asked` is printed without any control character it may hold.
 #[must_use]
 pub fn miss(asked: &str) -> String {
-    let printable: String = asked.chars().filter(|letter| !letter.is_control()).collect();
-    format!("# No key was found for {printable}\n")
+    format!("# No key was found for {}\n", printable(asked))
+}
+
+/// The comment of a question that could not be answered: `kind` is `outage` or `not permitted`. With its line feed, and without
+/// any control character that `reason` may hold.
+#[must_use]
+pub fn unanswered(kind: &str, reason: &str) -> String {
+    format!("# sidegate: the key could not be looked up ({kind}): {}\n", printable(reason))
+}
+
+fn printable(text: &str) -> String {
+    text.chars().filter(|letter| !letter.is_control()).collect()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{hit, miss};
+    use super::{Hit, NotAHit, NotAShell, Shell, is_miss, miss, unanswered};
+    use crate::model::key::decode_blob;
 
-    const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAILM+rvN+ot98qgEN796jTiQfZfG1KaT0PtFDJ/XFSqti";
+    const BLOB: &str = "AAAAC3NzaC1lZDI1NTE5AAAAILM+rvN+ot98qgEN796jTiQfZfG1KaT0PtFDJ/XFSqti";
 
-    #[test]
-    fn a_hit_is_the_line_that_gitlab_shell_prints() {
-        let line = hit("/opt/gitlab-shell/bin/gitlab-shell", "11".parse().unwrap(), &KEY.parse().unwrap());
-        let expected = format!(
-            "command=\"/opt/gitlab-shell/bin/gitlab-shell key-11\",no-port-forwarding,no-X11-forwarding,no-agent-forwarding,no-pty {KEY}\n"
-        );
-        assert_eq!(line, Some(expected));
+    fn read(body: &str) -> Result<Hit, NotAHit> {
+        Hit::read(body.as_bytes(), &decode_blob(BLOB).unwrap())
     }
 
     #[test]
-    fn a_shell_that_would_break_out_of_its_quotes_gets_no_line() {
-        for shell in ["relative", "/a\" ssh-rsa", "/a\nb", "/a b", "/a\\"] {
-            assert_eq!(hit(shell, "1".parse().unwrap(), &KEY.parse().unwrap()), None, "{shell:?}");
+    fn a_hit_is_the_line_that_gitlab_shell_prints() {
+        let hit = read(&format!(r#"{{"id":11,"title":null,"key":"ssh-ed25519 {BLOB} Zoë (gitlab.example)"}}"#)).unwrap();
+        let expected = format!(
+            "command=\"/opt/gitlab-shell/bin/gitlab-shell key-11\",no-port-forwarding,no-X11-forwarding,no-agent-forwarding,no-pty ssh-ed25519 {BLOB} Zoë (gitlab.example)\n"
+        );
+        assert_eq!(hit.line(&"/opt/gitlab-shell/bin/gitlab-shell".parse().unwrap()), expected);
+    }
+
+    #[test]
+    fn an_answer_without_an_id_and_a_key_is_no_hit() {
+        let key = format!("ssh-ed25519 {BLOB}");
+        let bodies = [
+            String::new(),
+            "{}".to_owned(),
+            "null".to_owned(),
+            format!("[11,\"{key}\"]"),
+            format!(r#"{{"key":"{key}"}}"#),
+            format!(r#"{{"id":0,"key":"{key}"}}"#),
+            format!(r#"{{"id":-1,"key":"{key}"}}"#),
+            format!(r#"{{"id":11.0,"key":"{key}"}}"#),
+            format!(r#"{{"id":"11","key":"{key}"}}"#),
+            format!(r#"{{"id":true,"key":"{key}"}}"#),
+            format!(r#"{{"id":null,"key":"{key}"}}"#),
+            format!(r#"{{"id":11,"id":12,"key":"{key}"}}"#),
+            format!(r#"{{"id":11,"key":"{key}"}} trailing"#),
+            r#"{"id":11,"key":null}"#.to_owned(),
+            r#"{"id":11}"#.to_owned(),
+            format!(r#"{{"id":11,"key":"{key}\nssh-rsa AAAA"}}"#),
+            format!(r#"{{"id":11,"key":"{key} \u0000"}}"#),
+            format!(r#"{{"id":11,"key":"{key}\u007f"}}"#),
+        ];
+        for body in bodies {
+            assert_eq!(read(&body), Err(NotAHit::Form), "{body}");
         }
     }
 
     #[test]
-    fn a_miss_is_one_line_whatever_was_asked() {
+    fn an_answer_about_another_key_is_no_hit() {
+        let other = BLOB.replace("Sqti", "Sqtj");
+        for key in [
+            "",
+            BLOB,
+            "ssh-ed25519",
+            &format!("ssh-ed25519 {other}"),
+            &format!("ssh-rsa {BLOB}"),
+            &format!("command=\"x\" ssh-ed25519 {BLOB}"),
+        ] {
+            let body = serde_json::json!({"id": 11, "key": key}).to_string();
+            assert_eq!(read(&body), Err(NotAHit::OtherKey), "{key}");
+        }
+    }
+
+    #[test]
+    fn only_the_authority_s_own_no_is_a_miss() {
+        assert!(is_miss(br#"{"message":"404 Key Not Found"}"#));
+        for other in ["", "null", "404 Key Not Found", r#"{"message":"404 Not Found"}"#, r#"{"error":"404 Key Not Found"}"#] {
+            assert!(!is_miss(other.as_bytes()), "{other}");
+        }
+    }
+
+    #[test]
+    fn a_shell_that_would_break_out_of_its_quotes_or_be_read_by_a_shell_is_refused() {
+        for path in ["", "relative", "/a\" ssh-rsa", "/a\nb", "/a b", "/a\\", "/a;b", "/$HOME/x", "/a`b`", "/a'b", "/a&b", "/*"] {
+            assert_eq!(path.parse::<Shell>(), Err(NotAShell), "{path:?}");
+        }
+    }
+
+    #[test]
+    fn a_comment_is_one_line_whatever_it_holds() {
         assert_eq!(miss("AAAA"), "# No key was found for AAAA\n");
         assert_eq!(miss("A\nssh-rsa B\u{85}"), "# No key was found for Assh-rsa B\n");
+        assert_eq!(unanswered("outage", "a\r\nb"), "# sidegate: the key could not be looked up (outage): ab\n");
     }
 }
