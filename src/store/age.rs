@@ -1,10 +1,18 @@
 //! A follower's age over a restart: (boot id, boot time, wall time, age) in a small file.
+//!
+//! Two lines: the values in JSON, and the SHA-256 of that line, so that a flipped digit is damage and not a younger age.
 
 use std::path::Path;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
+use crate::model::digest::Digest;
 use crate::model::time::{BootTime, Time};
 use crate::store::folder::Refused;
+use crate::store::whole_file;
+
+const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
 /// One moment, and how old the data was then.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,23 +32,127 @@ pub struct Kept {
 impl Kept {
     /// The age now: in the same boot the difference of boot time is added, else the positive difference of wall time; never less.
     #[must_use]
-    pub fn age_at(&self, _boot_id: &str, _boot: BootTime, _wall: Time) -> Duration {
-        todo!()
+    pub fn age_at(&self, boot_id: &str, boot: BootTime, wall: Time) -> Duration {
+        let since = if boot_id == self.boot_id { boot.since(self.boot) } else { wall.since(self.wall) };
+        self.age.saturating_add(since)
     }
 
     /// Reads the file; `None` if there is none or it is damaged (then nothing is known: expired).
     #[must_use]
-    pub fn read(_path: &Path) -> Option<Self> {
-        todo!()
+    pub fn read(path: &Path) -> Option<Self> {
+        let text = whole_file::read(path).ok()??;
+        let (line, digest) = text.strip_suffix('\n')?.split_once('\n')?;
+        if digest.parse() != Ok(Digest::of(line.as_bytes())) {
+            return None;
+        }
+        let line: Line = serde_json::from_str(line).ok()?;
+        Some(Self { boot_id: line.boot_id, boot: BootTime(line.boot), wall: line.wall, age: line.age, caught_up: line.caught_up })
     }
 
     /// Writes the file: beside, synced, renamed.
-    pub fn write(&self, _path: &Path) -> Result<(), Refused> {
-        todo!()
+    pub fn write(&self, path: &Path) -> Result<(), Refused> {
+        let line = Line { boot_id: self.boot_id.clone(), boot: self.boot.0, wall: self.wall, age: self.age, caught_up: self.caught_up };
+        let line = serde_json::to_string(&line).map_err(|error| Refused::io(path)(error.into()))?;
+        whole_file::replace(path, format!("{line}\n{}\n", Digest::of(line.as_bytes())).as_bytes())
     }
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Line {
+    boot_id: String,
+    boot: Duration,
+    wall: Time,
+    age: Duration,
+    caught_up: bool,
 }
 
 /// The id of this boot.
 pub fn boot_id() -> Result<String, Refused> {
-    todo!()
+    let path = Path::new(BOOT_ID);
+    match whole_file::read(path)? {
+        Some(id) if !id.trim_end().is_empty() => Ok(id.trim_end().to_owned()),
+        _ => Err(Refused::because(path, "there is no boot id; /proc has to be whole (in a unit: ProcSubset=all)")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::time::Duration;
+
+    use proptest::prelude::*;
+
+    use super::{Kept, boot_id};
+    use crate::model::time::{BootTime, Time};
+
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    fn kept() -> Kept {
+        let wall = "2026-01-31T12:00:00Z".parse().unwrap();
+        Kept { boot_id: "one".to_owned(), boot: BootTime(10 * HOUR), wall, age: Duration::new(61, 7), caught_up: true }
+    }
+
+    #[test]
+    fn in_the_same_boot_the_wall_clock_has_no_say() {
+        let kept = kept();
+        for wall in [Time::EPOCH, kept.wall.plus(100 * HOUR)] {
+            assert_eq!(kept.age_at("one", BootTime(12 * HOUR), wall), kept.age + 2 * HOUR);
+        }
+    }
+
+    #[test]
+    fn after_a_reboot_only_a_wall_clock_that_went_on_adds() {
+        let kept = kept();
+        assert_eq!(kept.age_at("two", BootTime(99 * HOUR), kept.wall.plus(3 * HOUR)), kept.age + 3 * HOUR);
+        assert_eq!(kept.age_at("two", BootTime(99 * HOUR), Time::EPOCH), kept.age);
+    }
+
+    #[test]
+    fn what_was_written_is_read_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("age");
+        assert_eq!(Kept::read(&path), None);
+        kept().write(&path).unwrap();
+        assert_eq!(Kept::read(&path), Some(kept()));
+    }
+
+    #[test]
+    fn a_file_that_is_damaged_anywhere_says_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("age");
+        kept().write(&path).unwrap();
+        let whole = fs::read(&path).unwrap();
+        for at in 0..whole.len() {
+            let mut flipped = whole.clone();
+            flipped[at] ^= 1;
+            fs::write(&path, &flipped).unwrap();
+            assert_eq!(Kept::read(&path), None, "byte {at}");
+            fs::write(&path, &whole[..at]).unwrap();
+            assert_eq!(Kept::read(&path), None, "cut at {at}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_written_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("missing/age");
+        let said = kept().write(&path).unwrap_err().to_string();
+        assert!(said.starts_with(&*folder.path().to_string_lossy()) && said.contains("No such file"), "{said}");
+    }
+
+    #[test]
+    fn a_boot_has_one_id() {
+        assert_eq!(boot_id().unwrap().len(), 36);
+        assert_eq!(boot_id().unwrap(), boot_id().unwrap());
+    }
+
+    proptest! {
+        #[test]
+        fn an_age_never_shrinks(same in any::<bool>(), boot: Duration, wall in 0..253_402_300_799_999_i64, age: Duration) {
+            let kept = Kept { age, ..kept() };
+            let id = if same { "one" } else { "two" };
+            prop_assert!(kept.age_at(id, BootTime(boot), Time::from_milliseconds(wall).unwrap()) >= age);
+        }
+    }
 }
