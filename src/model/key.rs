@@ -11,6 +11,9 @@ use sha2::{Digest as _, Sha256};
 /// The longest blob a key may have, in bytes; a 16,384-bit RSA key needs 2.1 KiB.
 pub const BLOB_BYTES: usize = 8 * 1024;
 
+/// The types of keys that an instance has rules for, by the words that the rules and their messages use.
+pub const KEY_TYPES: [&str; 6] = ["rsa", "dsa", "ecdsa", "ed25519", "ecdsa_sk", "ed25519_sk"];
+
 /// SHA-256 of a key's decoded blob. Printed as OpenSSH does: `SHA256:` and unpadded Base64.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Fingerprint(pub [u8; 32]);
@@ -56,6 +59,20 @@ impl PublicKey {
     #[must_use]
     pub fn algorithm(&self) -> &str {
         &self.algorithm
+    }
+
+    /// The type by its word of [`KEY_TYPES`]; a type that no rule names is its own word.
+    #[must_use]
+    pub fn kind(&self) -> &str {
+        match self.algorithm() {
+            "ssh-rsa" => "rsa",
+            "ssh-dss" => "dsa",
+            "ssh-ed25519" => "ed25519",
+            "sk-ssh-ed25519@openssh.com" => "ed25519_sk",
+            "sk-ecdsa-sha2-nistp256@openssh.com" => "ecdsa_sk",
+            other if other.starts_with("ecdsa-sha2-") => "ecdsa",
+            other => other,
+        }
     }
 
     /// The decoded blob.

@@ -14,7 +14,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::model::digest::Digest;
 use crate::model::id::Id;
-use crate::model::key::PublicKey;
+use crate::model::key::{KEY_TYPES, PublicKey};
 use crate::model::level::{AccessLevel, FeatureAccess, KeyUsage, NamespaceType, ProjectCreation, Protection, UserState, Visibility};
 use crate::model::text::{ControlByte, Text};
 use crate::model::time::Time;
@@ -50,6 +50,9 @@ pub enum NotARecord {
     /// A member or share must name exactly one place.
     #[error("a {0} names exactly one of `namespace_id` and `project_id`")]
     Place(&'static str),
+    /// A rule for a type of key that there is not would bind nobody, in silence.
+    #[error("`key_rules` names `{0}`; the types are rsa, dsa, ecdsa, ed25519, ecdsa_sk, ed25519_sk")]
+    KeyType(String),
     /// A token's hash that is not one.
     #[error("`token_sha256` is 64 lower-case hex digits")]
     TokenHash,
@@ -75,6 +78,10 @@ impl Record {
         match self {
             Self::Member(member) if member.namespace_id.is_some() == member.project_id.is_some() => Err(NotARecord::Place("member")),
             Self::Share(share) if share.namespace_id.is_some() == share.project_id.is_some() => Err(NotARecord::Place("share")),
+            Self::Settings(settings) => match settings.key_rules.keys().find(|kind| !KEY_TYPES.contains(&kind.as_str())) {
+                Some(unknown) => Err(NotARecord::KeyType(unknown.to_string())),
+                None => Ok(()),
+            },
             Self::Agent(agent) if agent.token_sha256.parse::<Digest>().is_err() => Err(NotARecord::TokenHash),
             _ => Ok(()),
         }
@@ -609,6 +616,7 @@ mod tests {
             (r#"{"kind":"user","id":1,"username":"a","name":"A","colour":"red"}"#, "unknown field `colour`"),
             (r#"{"kind":"settings","key_rules":{"rsa":2048,"rsa":3072}}"#, "`rsa` stands twice"),
             (r#"{"kind":"settings","key_rules":{"rsa":"no"}}"#, "a key rule is"),
+            (r#"{"kind":"settings","key_rules":{"rsaa":"forbidden"}}"#, "`key_rules` names `rsaa`"),
             (r#"{"kind":"robot","id":1}"#, "unknown variant `robot`"),
             (r#"{"kind":"user","id":0,"username":"a","name":"A"}"#, "an id is a whole number"),
             (r#"{"kind":"user","id":1,"username":"a","name":"A\nB"}"#, "control byte 0x0a"),

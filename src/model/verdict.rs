@@ -18,6 +18,26 @@ pub enum Actor {
     DeployKey(Arc<Key>, Option<Arc<User>>),
 }
 
+impl Actor {
+    /// The person whom answers name: a deploy key's is its creator, who enters no decision.
+    #[must_use]
+    pub const fn user(&self) -> Option<&Arc<User>> {
+        match self {
+            Self::User(user, _) | Self::DeployKey(_, Some(user)) => Some(user),
+            Self::Nobody | Self::Orphan(_) | Self::DeployKey(_, None) => None,
+        }
+    }
+
+    /// The key that was used.
+    #[must_use]
+    pub const fn key(&self) -> Option<&Arc<Key>> {
+        match self {
+            Self::User(_, Some(key)) | Self::Orphan(key) | Self::DeployKey(key, _) => Some(key),
+            Self::Nobody | Self::User(_, None) => None,
+        }
+    }
+}
+
 /// What was found at a path or a `gl_repository`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Repository {
@@ -29,6 +49,64 @@ pub enum Repository {
     Design(Arc<Project>),
     /// A snippet, with its project if it is a project's.
     Snippet(Arc<Snippet>, Option<Arc<Project>>),
+}
+
+impl Repository {
+    /// The project that it is of; a person's own snippet has none.
+    #[must_use]
+    pub const fn project(&self) -> Option<&Arc<Project>> {
+        match self {
+            Self::Project(project) | Self::Wiki(project) | Self::Design(project) | Self::Snippet(_, Some(project)) => Some(project),
+            Self::Snippet(_, None) => None,
+        }
+    }
+
+    /// Its word in `gl_repository`: `project-<id>`, `wiki-<id>`, `design-<id>`, `snippet-<id>`.
+    #[must_use]
+    pub fn word(&self) -> String {
+        match self {
+            Self::Project(project) => format!("project-{}", project.id),
+            Self::Wiki(project) => format!("wiki-{}", project.id),
+            Self::Design(project) => format!("design-{}", project.id),
+            Self::Snippet(snippet, _) => format!("snippet-{}", snippet.id),
+        }
+    }
+
+    /// Its full path without `.git`: `<project>`, `<project>.wiki`, `<project>.design`, `[<project>/]snippets/<id>`.
+    #[must_use]
+    pub fn path(&self) -> String {
+        match self {
+            Self::Project(project) => project.path.to_string(),
+            Self::Wiki(project) => format!("{}.wiki", project.path),
+            Self::Design(project) => format!("{}.design", project.path),
+            Self::Snippet(snippet, Some(project)) => format!("{}/snippets/{}", project.path, snippet.id),
+            Self::Snippet(snippet, None) => format!("snippets/{}", snippet.id),
+        }
+    }
+
+    /// Which storage it is on.
+    #[must_use]
+    pub fn storage(&self) -> &str {
+        match self {
+            Self::Project(project) | Self::Wiki(project) | Self::Design(project) => &project.storage,
+            Self::Snippet(snippet, _) => &snippet.storage,
+        }
+    }
+
+    /// Where it is on that storage. Wiki and designs stand beside their project's code.
+    #[must_use]
+    pub fn relative_path(&self) -> String {
+        let beside = |project: &Project, suffix: &str| {
+            let stem = project.relative_path.strip_suffix(".git").unwrap_or(&project.relative_path);
+            format!("{stem}{suffix}")
+        };
+        match self {
+            Self::Project(project) => project.relative_path.to_string(),
+            Self::Wiki(project) => beside(project, ".wiki.git"),
+            Self::Design(project) => beside(project, ".design.git"),
+            Self::Snippet(snippet, _) => snippet.relative_path.to_string(),
+        }
+    }
 }
 
 /// How the repository was found.
@@ -62,7 +140,7 @@ pub struct Grant {
 /// A no.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
-    /// 401, 404 or 422. (server.md 2.1)
+    /// 400, 401, 404 or 422. (server.md 2.1)
     pub status: u16,
     /// A short stable word for logs, metrics and `explain`, as `user_blocked`.
     pub reason: &'static str,

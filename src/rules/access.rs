@@ -1,9 +1,11 @@
-//! How much access a user has to a project: the highest of every role that reaches it.
+//! How much access a user has to a project: the highest of every role that reaches it. (server.md 3.3)
+
+use std::sync::Arc;
 
 use crate::model::directory::{Container, Directory, Fault};
 use crate::model::id::Id;
 use crate::model::level::{AccessLevel, NamespaceType};
-use crate::model::record::Project;
+use crate::model::record::{Namespace, Project};
 use crate::model::time::Time;
 
 /// How many namespaces may stand above a project; a longer chain, or a circle, is a fault and never an access.
@@ -12,16 +14,25 @@ pub const NAMESPACE_DEPTH: usize = 20;
 /// The highest role of `user` in `project` at `now`: its own memberships there and in any ancestor, shares of either, and
 /// the owner's in a personal namespace. Pending and expired ones count nothing. Says nothing of admins.
 pub fn role(directory: &dyn Directory, user: Id, project: &Project, now: Time) -> Result<Option<AccessLevel>, Fault> {
-    let chain = ancestors(directory, project.namespace_id)?;
-    let mut containers = vec![Container::Project(project.id)];
-    containers.extend(chain.iter().map(|id| Container::Namespace(*id)));
-    let mut highest = owner(directory, user, project.namespace_id)?.max(membership(directory, user, &containers, now)?);
+    role_along(directory, user, Some(project.id), &lineage(directory, project.namespace_id)?, now)
+}
+
+/// As [`role`], where the namespaces above are already known: nearest first. Without a project, the role in the nearest namespace.
+pub fn role_along(
+    directory: &dyn Directory,
+    user: Id,
+    project: Option<Id>,
+    above: &[Arc<Namespace>],
+    now: Time,
+) -> Result<Option<AccessLevel>, Fault> {
+    let containers: Vec<_> = project.map(Container::Project).into_iter().chain(places(above)).collect();
+    let mut highest = owner(above, user).max(membership(directory, user, &containers, now)?);
     for container in containers {
         for share in directory.shares(container)? {
-            if share.expires_at.is_some_and(|end| end <= now) {
+            if share.expires_at.is_some_and(|end| end <= now) || highest >= Some(share.access_level) {
                 continue;
             }
-            let group: Vec<_> = ancestors(directory, share.with_namespace_id)?.into_iter().map(Container::Namespace).collect();
+            let group: Vec<_> = places(&lineage(directory, share.with_namespace_id)?).collect();
             let within = membership(directory, user, &group, now)?;
             highest = highest.max(within.map(|level| level.min(share.access_level)));
         }
@@ -29,10 +40,24 @@ pub fn role(directory: &dyn Directory, user: Id, project: &Project, now: Time) -
     Ok(highest)
 }
 
-fn owner(directory: &dyn Directory, user: Id, namespace: Id) -> Result<Option<AccessLevel>, Fault> {
-    let namespace = directory.namespace(namespace)?;
-    let owned = namespace.is_some_and(|found| found.namespace_type == NamespaceType::User && found.owner_id == Some(user));
-    Ok(owned.then_some(AccessLevel::Owner))
+/// The namespace itself and all above it, nearest first.
+pub fn lineage(directory: &dyn Directory, namespace: Id) -> Result<Vec<Arc<Namespace>>, Fault> {
+    let mut chain: Vec<Arc<Namespace>> = Vec::new();
+    let mut next = Some(namespace);
+    while let Some(id) = next {
+        if chain.len() == NAMESPACE_DEPTH {
+            return Err(Fault(format!("more than {NAMESPACE_DEPTH} namespaces above namespace {namespace}, or a circle")));
+        }
+        let Some(found) = directory.namespace(id)? else { break };
+        next = found.parent_id;
+        chain.push(found);
+    }
+    Ok(chain)
+}
+
+fn owner(lineage: &[Arc<Namespace>], user: Id) -> Option<AccessLevel> {
+    let nearest = lineage.first()?;
+    (nearest.namespace_type == NamespaceType::User && nearest.owner_id == Some(user)).then_some(AccessLevel::Owner)
 }
 
 fn membership(directory: &dyn Directory, user: Id, containers: &[Container], now: Time) -> Result<Option<AccessLevel>, Fault> {
@@ -45,18 +70,8 @@ fn membership(directory: &dyn Directory, user: Id, containers: &[Container], now
     Ok(highest)
 }
 
-/// The namespace itself and all above it, nearest first.
-fn ancestors(directory: &dyn Directory, namespace: Id) -> Result<Vec<Id>, Fault> {
-    let mut chain = Vec::new();
-    let mut next = Some(namespace);
-    while let Some(id) = next {
-        if chain.len() == NAMESPACE_DEPTH {
-            return Err(Fault(format!("more than {NAMESPACE_DEPTH} namespaces above namespace {namespace}, or a circle")));
-        }
-        chain.push(id);
-        next = directory.namespace(id)?.and_then(|found| found.parent_id);
-    }
-    Ok(chain)
+fn places(lineage: &[Arc<Namespace>]) -> impl Iterator<Item = Container> {
+    lineage.iter().map(|namespace| Container::Namespace(namespace.id))
 }
 
 #[cfg(test)]

@@ -1,0 +1,95 @@
+//! From which addresses a group may be used. (server.md 3.1: 9f; cases.md O05)
+
+use std::net::IpAddr;
+
+use crate::model::record::Namespace;
+
+/// Whether `address`, as the shell saw it, may use what is under `root`. No list, or no address sent: yes. An address that cannot be
+/// read is on no list, and an entry that cannot be read holds no address.
+#[must_use]
+pub fn allowed(root: Option<&Namespace>, address: Option<&str>) -> bool {
+    let (Some(root), Some(address)) = (root, address) else { return true };
+    if root.allowed_ips.is_empty() {
+        return true;
+    }
+    let Some(address) = address.trim().parse::<IpAddr>().ok().map(|address| address.to_canonical()) else { return false };
+    root.allowed_ips.iter().any(|entry| range(entry).is_some_and(|range| range.holds(address)))
+}
+
+struct Range {
+    start: IpAddr,
+    prefix: u32,
+}
+
+/// Reads `address` or `address/prefix`.
+fn range(entry: &str) -> Option<Range> {
+    let (address, prefix) = match entry.trim().split_once('/') {
+        Some((address, prefix)) => (address, Some(prefix.parse::<u32>().ok()?)),
+        None => (entry.trim(), None),
+    };
+    let start: IpAddr = address.parse().ok()?;
+    let width = if start.is_ipv4() { 32 } else { 128 };
+    let prefix = prefix.unwrap_or(width);
+    (prefix <= width).then_some(Range { start, prefix })
+}
+
+impl Range {
+    fn holds(&self, address: IpAddr) -> bool {
+        match (self.start, address) {
+            (IpAddr::V4(start), IpAddr::V4(address)) => same_start(start.to_bits().into(), address.to_bits().into(), 32 - self.prefix),
+            (IpAddr::V6(start), IpAddr::V6(address)) => same_start(start.to_bits(), address.to_bits(), 128 - self.prefix),
+            (IpAddr::V6(_), IpAddr::V4(address)) => {
+                let IpAddr::V6(start) = self.start else { return false };
+                same_start(start.to_bits(), address.to_ipv6_mapped().to_bits(), 128 - self.prefix)
+            }
+            (IpAddr::V4(_), IpAddr::V6(_)) => false,
+        }
+    }
+}
+
+fn same_start(one: u128, other: u128, loose_bits: u32) -> bool {
+    (one ^ other).checked_shr(loose_bits).unwrap_or(0) == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::allowed;
+    use crate::model::record::{Namespace, Record};
+
+    fn group(ips: &[&str]) -> Namespace {
+        let line = serde_json::json!({"kind": "namespace", "id": 1, "type": "group", "path": "g", "name": "g", "allowed_ips": ips});
+        match Record::parse(&line.to_string()) {
+            Ok(Record::Namespace(namespace)) => namespace,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn an_address_is_held_by_its_range_only() {
+        for (list, address, expected) in [
+            (&["150.168.0.1"][..], "150.168.0.1", true),
+            (&["150.168.0.1"], "150.168.0.2", false),
+            (&["150.168.0.1"], "::ffff:150.168.0.1", true),
+            (&["::ffff:150.168.0.0/120"], "150.168.0.1", true),
+            (&["10.0.0.0/8", "2001:db8::/32"], "10.255.0.1", true),
+            (&["10.0.0.0/8", "2001:db8::/32"], "2001:db8:1::1", true),
+            (&["10.0.0.0/8", "2001:db8::/32"], "2001:db9::1", false),
+            (&["10.0.0.0/8"], "11.0.0.0", false),
+            (&["0.0.0.0/0"], "1.2.3.4", true),
+            (&["0.0.0.0/0"], "2001:db8::1", false),
+            (&["::/0"], "2001:db8::1", true),
+            (&["10.0.0.0/33", "10.0.0.0/-1", "x", "10.0.0.0/"], "10.0.0.0", false),
+            (&["10.0.0.1"], "somewhere", false),
+            (&["10.0.0.1"], "", false),
+            (&[], "somewhere", true),
+        ] {
+            assert_eq!(allowed(Some(&group(list)), Some(address)), expected, "{list:?} {address}");
+        }
+    }
+
+    #[test]
+    fn who_sends_no_address_passes() {
+        assert!(allowed(Some(&group(&["10.0.0.1"])), None));
+        assert!(allowed(None, Some("10.0.0.1")));
+    }
+}
