@@ -1,11 +1,24 @@
 //! Keeping: directories in sled, one database a generation; the primary's journal; what a follower's age was.
 
 pub mod age;
+mod database;
+mod draft;
+mod edit;
 pub mod folder;
 pub mod generation;
 pub mod generations;
+mod index;
 pub mod journal;
+mod known;
 pub mod ledger;
+mod loading;
+mod page;
+mod pages;
 pub mod primary;
+#[cfg(test)]
+mod proof;
+mod reading;
 pub mod secret_file;
+mod spool;
+mod tally;
 mod whole_file;

@@ -1,0 +1,163 @@
+//! sled, and nothing of it that could hurt: opening without the leftovers that keep it from opening, panics turned into
+//! [`Damage`], and our own flush.
+//!
+//! sled 0.34 takes a half-written `snap.*.generating` for its newest snapshot and then never opens again, so these go
+//! first. Given damaged files it may also panic, while opening and while reading; the store is disposable, so that is one
+//! more damage to be told. Durability is by [`Database::flush`] alone: sled's own flusher only logs what fails.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::PermissionsExt as _;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+
+use crate::store::generation::Damage;
+
+/// One key with what it shall hold; `None` deletes.
+pub type Write = (Vec<u8>, Option<Vec<u8>>);
+
+/// One open database. Cheap to clone.
+#[derive(Clone)]
+pub struct Database {
+    sled: sled::Db,
+    folder: PathBuf,
+}
+
+impl Database {
+    /// Opens what is in the folder, or makes a new one there. Blocks.
+    pub fn open(folder: &Path, page_cache: u64) -> Result<Self, Damage> {
+        remove_leftovers(folder).map_err(|error| Damage(format!("{}: {error}", folder.display())))?;
+        let config = sled::Config::new().path(folder).cache_capacity(page_cache).flush_every_ms(None);
+        let sled = calm(|| config.open()).map_err(|Damage(reason)| Damage(format!("{}: {reason}", folder.display())))?;
+        close_to_others(folder).map_err(|error| Damage(format!("{}: {error}", folder.display())))?;
+        Ok(Self { sled, folder: folder.to_owned() })
+    }
+
+    /// Whether there was something before it was opened.
+    pub fn was_there(&self) -> bool {
+        self.sled.was_recovered()
+    }
+
+    /// The value of one key.
+    pub fn read(&self, key: &[u8]) -> Result<Option<sled::IVec>, Damage> {
+        calm(|| self.sled.get(key))
+    }
+
+    /// The last key before `bound`, with its value.
+    pub fn before(&self, bound: &[u8]) -> Result<Option<(sled::IVec, sled::IVec)>, Damage> {
+        calm(|| self.sled.get_lt(bound))
+    }
+
+    /// Writes one key with no regard to others: only for a database that nobody reads yet, where a batch would stop every
+    /// reader of the process for nothing.
+    pub fn insert(&self, key: &[u8], value: Vec<u8>) -> Result<(), Damage> {
+        calm(|| self.sled.insert(key, value)).map(drop)
+    }
+
+    /// Writes all or none. Stops every reader of every database of the process meanwhile, so keep it small.
+    pub fn write(&self, writes: Vec<Write>) -> Result<(), Damage> {
+        let mut batch = sled::Batch::default();
+        for (key, value) in writes {
+            match value {
+                Some(value) => batch.insert(key, value),
+                None => batch.remove(key),
+            }
+        }
+        calm(|| self.sled.apply_batch(batch))
+    }
+
+    /// Returns when all that was written is on disk.
+    pub fn flush(&self) -> Result<(), Damage> {
+        calm(|| self.sled.flush()).map(drop)
+    }
+
+    /// As [`Database::flush`], and the names of the files as well: for a database just made.
+    pub fn flush_whole(&self) -> Result<(), Damage> {
+        self.flush()?;
+        let synced = close_to_others(&self.folder).and_then(|()| fs::File::open(&self.folder)?.sync_all());
+        synced.map_err(|error| Damage(format!("{}: {error}", self.folder.display())))
+    }
+
+    /// Bytes on disk; 0 if the system does not say.
+    pub fn size(&self) -> u64 {
+        calm(|| self.sled.size_on_disk()).unwrap_or(0)
+    }
+
+    /// The folder it is in.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+}
+
+fn calm<T>(act: impl FnOnce() -> sled::Result<T>) -> Result<T, Damage> {
+    match catch_unwind(AssertUnwindSafe(act)) {
+        Ok(result) => result.map_err(|error| Damage(error.to_string())),
+        Err(_) => Err(Damage("the database panicked".to_owned())),
+    }
+}
+
+fn remove_leftovers(folder: &Path) -> io::Result<()> {
+    let files = match fs::read_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        files => files?,
+    };
+    for file in files {
+        let file = file?;
+        let name = file.file_name();
+        let half = name.to_str().is_some_and(|name| name.starts_with("snap.") && name.ends_with(".generating"));
+        if half {
+            fs::remove_file(file.path())?;
+        }
+    }
+    Ok(())
+}
+
+/// sled makes its files as the umask says; they hold tokens of storages.
+fn close_to_others(folder: &Path) -> io::Result<()> {
+    fs::set_permissions(folder, fs::Permissions::from_mode(0o700))?;
+    for file in fs::read_dir(folder)? {
+        let file = file?;
+        let mode = if file.file_type()?.is_dir() { 0o700 } else { 0o600 };
+        match fs::set_permissions(file.path(), fs::Permissions::from_mode(mode)) {
+            // sled removes an older snapshot by itself.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            done => done?,
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::{Database, calm};
+
+    #[test]
+    fn a_half_written_snapshot_does_not_keep_it_from_opening() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = Database::open(folder.path(), 1 << 20).unwrap();
+        database.insert(b"a", b"1".to_vec()).unwrap();
+        database.flush_whole().unwrap();
+        drop(database);
+        fs::write(folder.path().join("snap.00000000FFFFFFFF.generating"), b"half").unwrap();
+        let database = Database::open(folder.path(), 1 << 20).unwrap();
+        assert!(database.was_there());
+        assert_eq!(database.read(b"a").unwrap().as_deref(), Some(&b"1"[..]));
+    }
+
+    #[test]
+    fn a_panic_inside_sled_is_a_damage() {
+        assert!(calm::<()>(|| panic!("as sled does on damaged files")).is_err());
+    }
+
+    #[test]
+    fn nobody_else_may_read_its_files() {
+        let folder = tempfile::tempdir().unwrap();
+        let _database = Database::open(folder.path(), 1 << 20).unwrap();
+        for file in fs::read_dir(folder.path()).unwrap() {
+            assert_eq!(file.unwrap().metadata().unwrap().permissions().mode() & 0o077, 0);
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! Sorting more index entries than memory should hold: runs are sorted in memory, put aside in unnamed files, and merged.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::fs::File;
+use std::io::{self, BufReader, BufWriter, Read, Seek, SeekFrom, Write as _};
+use std::path::PathBuf;
+
+/// Bytes of entries that are sorted in memory at a time.
+const RUN_BYTES: usize = 24 << 20;
+
+/// Takes byte strings in any order and gives them back ascending.
+pub struct Spool {
+    folder: PathBuf,
+    run_bytes: usize,
+    bytes: Vec<u8>,
+    spans: Vec<(u32, u32)>,
+    runs: Vec<File>,
+}
+
+impl Spool {
+    /// An empty one; its files are made in `folder` and have no name.
+    pub fn new(folder: PathBuf) -> Self {
+        Self { folder, run_bytes: RUN_BYTES, bytes: Vec::new(), spans: Vec::new(), runs: Vec::new() }
+    }
+
+    /// Takes one.
+    pub fn push(&mut self, entry: &[u8]) -> io::Result<()> {
+        if self.bytes.len() + entry.len() > self.run_bytes && !self.spans.is_empty() {
+            self.put_aside()?;
+        }
+        let from = u32::try_from(self.bytes.len()).map_err(io::Error::other)?;
+        let length = u32::try_from(entry.len()).map_err(io::Error::other)?;
+        self.spans.push((from, length));
+        self.bytes.extend_from_slice(entry);
+        Ok(())
+    }
+
+    /// All that was taken, ascending.
+    pub fn sorted(mut self) -> io::Result<Sorted> {
+        if self.runs.is_empty() {
+            self.sort();
+            return Ok(Sorted::Memory { bytes: self.bytes, spans: self.spans.into_iter() });
+        }
+        self.put_aside()?;
+        let mut merge = Merge { runs: Vec::new(), next: BinaryHeap::new() };
+        for mut file in self.runs {
+            file.seek(SeekFrom::Start(0))?;
+            merge.runs.push(BufReader::with_capacity(64 << 10, file));
+        }
+        for run in 0..merge.runs.len() {
+            merge.refill(run)?;
+        }
+        Ok(Sorted::Merge(merge))
+    }
+
+    fn sort(&mut self) {
+        let bytes = &self.bytes;
+        self.spans.sort_unstable_by(|one, other| slice(bytes, *one).cmp(slice(bytes, *other)));
+    }
+
+    fn put_aside(&mut self) -> io::Result<()> {
+        self.sort();
+        let mut file = BufWriter::with_capacity(64 << 10, tempfile::tempfile_in(&self.folder)?);
+        for span in self.spans.drain(..) {
+            file.write_all(&span.1.to_le_bytes())?;
+            file.write_all(slice(&self.bytes, span))?;
+        }
+        self.bytes.clear();
+        self.runs.push(file.into_inner()?);
+        Ok(())
+    }
+}
+
+fn slice(bytes: &[u8], (from, length): (u32, u32)) -> &[u8] {
+    bytes.get(from as usize..from as usize + length as usize).unwrap_or_default()
+}
+
+/// What was taken, ascending.
+pub enum Sorted {
+    /// It fitted in memory.
+    Memory {
+        /// All bytes.
+        bytes: Vec<u8>,
+        /// Where each entry is in them.
+        spans: std::vec::IntoIter<(u32, u32)>,
+    },
+    /// It did not.
+    Merge(Merge),
+}
+
+/// Sorted runs being merged.
+pub struct Merge {
+    runs: Vec<BufReader<File>>,
+    next: BinaryHeap<Reverse<(Vec<u8>, usize)>>,
+}
+
+impl Merge {
+    fn refill(&mut self, run: usize) -> io::Result<()> {
+        let Some(reader) = self.runs.get_mut(run) else { return Ok(()) };
+        let mut length = [0; 4];
+        match reader.read_exact(&mut length) {
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(()),
+            read => read?,
+        }
+        let mut entry = vec![0; u32::from_le_bytes(length) as usize];
+        reader.read_exact(&mut entry)?;
+        self.next.push(Reverse((entry, run)));
+        Ok(())
+    }
+}
+
+impl Iterator for Sorted {
+    type Item = io::Result<Vec<u8>>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        match self {
+            Self::Memory { bytes, spans } => spans.next().map(|span| Ok(slice(bytes, span).to_vec())),
+            Self::Merge(merge) => {
+                let Reverse((entry, run)) = merge.next.pop()?;
+                Some(merge.refill(run).map(|()| entry))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::Spool;
+
+    proptest! {
+        #[test]
+        fn what_goes_in_comes_out_in_order(mut entries: Vec<Vec<u8>>, run_bytes in 1_usize..400) {
+            let mut spool = Spool { run_bytes, ..Spool::new(std::env::temp_dir()) };
+            for entry in &entries {
+                spool.push(entry).unwrap();
+            }
+            let sorted: Vec<Vec<u8>> = spool.sorted().unwrap().map(Result::unwrap).collect();
+            entries.sort();
+            prop_assert_eq!(sorted, entries);
+        }
+    }
+}
