@@ -1,21 +1,110 @@
-//! What systemd is told: ready, reloading, stopping, and a line of status.
+//! What systemd is told: ready, reloading, stopping, a line of status, and that we are alive.
+//!
+//! Without `NOTIFY_SOCKET` nobody is told and nothing fails. The socket belongs to systemd: a message that does not reach it is
+//! logged and serving goes on.
+
+use std::time::Duration;
+
+use sd_notify::NotifyState;
 
 /// The daemon serves.
 pub fn ready() {
-    todo!()
+    tell(&[NotifyState::Ready]);
 }
 
 /// The daemon reads its configuration again (`RELOADING=1` with `MONOTONIC_USEC`); say [`ready`] after.
 pub fn reloading() {
-    todo!()
+    match NotifyState::monotonic_usec_now() {
+        Ok(now) => tell(&[NotifyState::Reloading, now]),
+        Err(error) => tracing::warn!(%error, "systemd is not told of the reload: no monotonic clock"),
+    }
 }
 
 /// The daemon ends.
 pub fn stopping() {
-    todo!()
+    tell(&[NotifyState::Stopping]);
 }
 
 /// A line for `systemctl status`.
-pub fn status(_line: &str) {
-    todo!()
+pub fn status(line: &str) {
+    // A line feed would begin another message to systemd.
+    let line: String = line.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect();
+    tell(&[NotifyState::Status(&line)]);
+}
+
+/// How often [`alive`] has to be said: half of what the unit's `WatchdogSec=` allows. `None` if nobody watches.
+#[must_use]
+pub fn watched() -> Option<Duration> {
+    sd_notify::watchdog_enabled().map(|limit| limit / 2).filter(|half| !half.is_zero())
+}
+
+/// The daemon still does its work.
+pub fn alive() {
+    tell(&[NotifyState::Watchdog]);
+}
+
+fn tell(states: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(states) {
+        tracing::warn!(%error, "systemd is not told; is NOTIFY_SOCKET still there?");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixDatagram;
+    use std::process::{Command, Stdio};
+    use std::time::Duration;
+
+    use super::{alive, ready, reloading, status, stopping, watched};
+
+    /// Runs `child` in a process of its own, as systemd would start it.
+    fn started(configure: impl FnOnce(&mut Command)) -> bool {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.args(["--exact", "net::notify::tests::child", "--nocapture"]).env("SIDEGATE_TEST_CHILD", "notify");
+        command.env_remove("NOTIFY_SOCKET").stdout(Stdio::null()).stderr(Stdio::null());
+        configure(&mut command);
+        command.status().unwrap().success()
+    }
+
+    #[test]
+    fn child() {
+        if std::env::var_os("SIDEGATE_TEST_CHILD").is_none() {
+            return;
+        }
+        ready();
+        reloading();
+        status("caught up\nREADY=0");
+        if watched() == Some(Duration::from_secs(2)) {
+            alive();
+        }
+        stopping();
+    }
+
+    #[test]
+    fn systemd_hears_each_message_and_a_status_cannot_forge_another() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("notify");
+        let socket = UnixDatagram::bind(&path).unwrap();
+        assert!(started(|command| {
+            command.env("NOTIFY_SOCKET", &path).env("WATCHDOG_USEC", "4000000").env_remove("WATCHDOG_PID");
+        }));
+        socket.set_nonblocking(true).unwrap();
+        let mut heard = Vec::new();
+        let mut buffer = [0; 1024];
+        while let Ok(length) = socket.recv(&mut buffer) {
+            heard.push(String::from_utf8(buffer[..length].to_vec()).unwrap());
+        }
+        let (now, others): (Vec<_>, Vec<_>) = heard.into_iter().partition(|message| message.starts_with("RELOADING=1\nMONOTONIC_USEC="));
+        assert_eq!(now.len(), 1);
+        assert_eq!(others, ["READY=1\n", "STATUS=caught up READY=0\n", "WATCHDOG=1\n", "STOPPING=1\n"]);
+    }
+
+    #[test]
+    fn without_a_listener_nothing_fails() {
+        assert!(started(|_| ()));
+        let folder = tempfile::tempdir().unwrap();
+        assert!(started(|command| {
+            command.env("NOTIFY_SOCKET", folder.path().join("gone"));
+        }));
+    }
 }
