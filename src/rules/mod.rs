@@ -20,6 +20,7 @@ pub mod ip;
 pub mod key_rules;
 pub mod namespace;
 pub mod push;
+pub mod rate;
 pub mod refusal;
 pub mod repository;
 pub mod snippet;
