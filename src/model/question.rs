@@ -75,3 +75,64 @@ pub struct Question {
     /// The first parameter that the rules do not read: then nobody but the primary decides.
     pub unread: Option<String>,
 }
+
+/// What is to be done with large files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum LfsOperation {
+    /// `download`.
+    Download,
+    /// `upload`.
+    Upload,
+}
+
+/// A question of `lfs_authenticate`. (server.md 2.2)
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[expect(missing_docs, reason = "each field is the contract's own term")]
+pub struct LfsQuestion {
+    pub claimant: Claimant,
+    pub gl_repository: Option<String>,
+    pub project: Option<String>,
+    pub operation: Option<LfsOperation>,
+    /// The first parameter that the rules do not read: then nobody but the primary answers.
+    pub unread: Option<String>,
+}
+
+impl LfsQuestion {
+    /// The same actor's question of `allowed` over SSH: whoever keeps a token asks it again before giving the token away.
+    #[must_use]
+    pub fn as_allowed(&self) -> Question {
+        Question {
+            claimant: self.claimant.clone(),
+            gl_repository: self.gl_repository.clone(),
+            project: self.project.clone(),
+            action: if self.operation == Some(LfsOperation::Upload) { Action::ReceivePack } else { Action::UploadPack },
+            protocol: Protocol::Ssh,
+            changes: Changes::Absent,
+            env: None,
+            check_ip: None,
+            namespace_path: None,
+            relative_path: None,
+            push_options: Vec::new(),
+            unread: self.unread.clone(),
+        }
+    }
+}
+
+/// What a server of large files shows to have a token judged. (server.md 4)
+#[derive(Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "each field is the contract's own term")]
+pub struct LfsProof {
+    pub login: String,
+    pub token: String,
+    pub gl_repository: Option<String>,
+    pub project: Option<String>,
+    pub operation: Option<LfsOperation>,
+}
+
+impl std::fmt::Debug for LfsProof {
+    /// Without the token.
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { login, gl_repository, project, operation, token: _ } = self;
+        write!(out, "LfsProof({login}, {gl_repository:?}, {project:?}, {operation:?})")
+    }
+}

@@ -18,6 +18,7 @@ pub mod ground;
 pub mod instance;
 pub mod ip;
 pub mod key_rules;
+pub mod lfs;
 pub mod namespace;
 pub mod push;
 pub mod rate;
