@@ -1,1 +1,34 @@
-//! To be built.
+//! The primary: who owns the directory, answers the whole internal API itself, and publishes every change.
+//!
+//! A request walks [`answer`] (path, route, who calls, body, parameters), the table [`routes`], and one file of `requests/`,
+//! which reads, decides and replies. What the handlers share stands below them:
+//!
+//! | where | what |
+//! | --- | --- |
+//! | [`setup`], [`authority`] | what a primary is told, and what it is while it runs |
+//! | [`call`], [`refusal`], [`blocking`] | a request as a handler sees it, and how it is refused |
+//! | `following/` | the feed: lines encoded once for all, one snapshot for all, the hosts and what they said |
+//! | `apply/` | how a directory file becomes the directory |
+//! | [`usage`], [`limits`], [`counters`], [`upkeep`] | when keys were used, how often one asks, what is counted, what is written now and then |
+//!
+//! To add a request: one file in `requests/`, one line in [`routes`].
+
+pub mod answer;
+mod apply;
+#[expect(clippy::module_inception, reason = "the room is named for what it holds")]
+pub mod authority;
+mod blocking;
+pub mod call;
+mod counters;
+mod following;
+mod identify;
+mod limits;
+mod quiet;
+pub mod refusal;
+mod requests;
+mod routes;
+pub mod secrets;
+pub mod setup;
+mod upkeep;
+mod usage;
+mod write;

@@ -5,6 +5,7 @@
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
+use std::fmt;
 
 use crate::model::id::Id;
 use crate::model::order::Place;
@@ -87,7 +88,8 @@ enum Claim {
 
 /// What a field may name in another record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Target<'a> {
+#[expect(missing_docs, reason = "each variant says it")]
+pub enum Target<'a> {
     User(Id),
     Namespace(Id),
     Project(Id),
@@ -153,7 +155,7 @@ impl Claims {
     fn resolve(&self, line: usize, record: &Record) -> Result<(), Refused> {
         for (field, target) in references(record) {
             if !self.holds(target) {
-                return Err(Refused::Dangling { line, field, target: spell(target) });
+                return Err(Refused::Dangling { line, field, target: target.to_string() });
             }
         }
         Ok(())
@@ -170,17 +172,21 @@ impl Claims {
     }
 }
 
-fn spell(target: Target<'_>) -> String {
-    match target {
-        Target::User(id) => format!("user {id}"),
-        Target::Namespace(id) => format!("namespace {id}"),
-        Target::Project(id) => format!("project {id}"),
-        Target::DeployKey(id) => format!("deploy key {id}"),
-        Target::Storage(name) => format!("storage `{name}`"),
+impl fmt::Display for Target<'_> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::User(id) => write!(out, "user {id}"),
+            Self::Namespace(id) => write!(out, "namespace {id}"),
+            Self::Project(id) => write!(out, "project {id}"),
+            Self::DeployKey(id) => write!(out, "deploy key {id}"),
+            Self::Storage(name) => write!(out, "storage `{name}`"),
+        }
     }
 }
 
-fn references(record: &Record) -> Vec<(&'static str, Target<'_>)> {
+/// What a record names in others, each with the field that does.
+#[must_use]
+pub fn references(record: &Record) -> Vec<(&'static str, Target<'_>)> {
     let mut named = Vec::new();
     match record {
         Record::Settings(_) | Record::Storage(_) | Record::User(_) => {}

@@ -1,0 +1,16 @@
+//! How a directory file becomes the directory: received whole, read, checked against what would come out, then written in
+//! one act or not at all.
+//!
+//! ```text
+//! receive   the body into a file of ours
+//! spool     each line a record, in the order of a snapshot, nothing twice
+//! join      beside the directory that stands: added, changed, unchanged, removed
+//! claims    what comes out is unique and refers to what is there
+//! plan      how many of which; whether so much may go; a commit, or a whole new directory
+//! ```
+
+pub mod claims;
+pub mod join;
+pub mod plan;
+pub mod receive;
+pub mod spool;

@@ -1,0 +1,199 @@
+//! What an apply would do, judged before anything is done: the counts, whether so much may go, and the way to do it.
+
+use std::collections::BTreeMap;
+
+use http::StatusCode;
+use serde::Serialize;
+
+use crate::authority::apply::claims::{Claims, Origin};
+use crate::authority::apply::join::{Step, Stopped, Unnamed, join};
+use crate::authority::apply::spool::{Refused, Spool};
+use crate::authority::refusal::Refusal;
+use crate::authority::setup::LossGuard;
+use crate::model::change::{Change, Identity};
+use crate::model::entry::Entry;
+use crate::store::generation::Generation;
+use crate::store::primary::{COMMIT_BYTES, COMMIT_CHANGES};
+
+/// How many records of each kind.
+pub type Counts = BTreeMap<&'static str, u64>;
+
+/// The kind of a record that is not understood.
+const FOREIGN: &str = "not_understood";
+
+/// What would become of the directory.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Outcome {
+    /// New ones.
+    pub added: Counts,
+    /// Those that take the place of others.
+    pub changed: Counts,
+    /// Those that the file names as they stand.
+    pub unchanged: Counts,
+    /// Those that go.
+    pub removed: Counts,
+}
+
+/// How to do it.
+#[derive(Debug)]
+pub enum Way {
+    /// One commit, deletes first; nothing at all if there are none.
+    Commit(Vec<Change>),
+    /// More than a commit may carry: a whole new directory.
+    Replace,
+}
+
+/// A plan.
+#[derive(Debug)]
+pub struct Plan {
+    /// The counts.
+    pub outcome: Outcome,
+    /// The way.
+    pub way: Way,
+    /// The loss that somebody has to mean, if there is one.
+    pub loss: Option<Loss>,
+}
+
+/// A loss beyond the guard.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Loss {
+    kind: &'static str,
+    lost: u64,
+    held: u64,
+}
+
+/// Plans. `claims` are those of the file, and gain those of what stays. The directory must not change meanwhile.
+pub fn plan(standing: &Generation, spool: &Spool, claims: &mut Claims, unnamed: Unnamed, guard: LossGuard) -> Result<Plan, Refusal> {
+    let mut outcome = Outcome::default();
+    let mut changes = Changes::default();
+    let mut held = Counts::new();
+    for step in join(standing, spool, unnamed) {
+        let step = step?;
+        count(&step, &mut outcome, &mut held);
+        if let Step::Kept(entry, Origin::Standing) = &step
+            && let Some(record) = entry.record()
+        {
+            claims.claim(Origin::Standing, record).map_err(Refused::from)?;
+        }
+        changes.take(step);
+    }
+    resolve(standing, spool, claims, unnamed, changes.takes_away)?;
+    let loss = outcome.removed.iter().map(|(kind, lost)| Loss { kind, lost: *lost, held: held.get(kind).copied().unwrap_or_default() });
+    let loss = loss.filter(|loss| unnamed == Unnamed::Goes && guard.holds(loss.lost, loss.held)).max_by_key(|loss| loss.lost);
+    Ok(Plan { outcome, way: changes.way(), loss })
+}
+
+/// Checks what the records name: of the new ones always, of those that stay if anything goes that they could name.
+fn resolve(standing: &Generation, spool: &Spool, claims: &Claims, unnamed: Unnamed, takes_away: bool) -> Result<(), Refusal> {
+    for step in join(standing, spool, unnamed) {
+        let (entry, origin) = match step? {
+            Step::Added(new, line) | Step::Changed { new, line, .. } => (new, Origin::Line(line)),
+            Step::Kept(entry, origin) if takes_away => (entry, origin),
+            Step::Kept(..) | Step::Removed(_) => continue,
+        };
+        if let Some(record) = entry.record() {
+            claims.resolve(origin, record, || Identity::of(&entry).to_string()).map_err(Refused::from)?;
+        }
+    }
+    Ok(())
+}
+
+fn count(step: &Step, outcome: &mut Outcome, held: &mut Counts) {
+    let (counts, entry) = match step {
+        Step::Kept(entry, Origin::Line(_)) => (Some(&mut outcome.unchanged), entry),
+        Step::Kept(entry, Origin::Standing) => (None, entry),
+        Step::Added(entry, _) => (Some(&mut outcome.added), entry),
+        Step::Changed { new, .. } => (Some(&mut outcome.changed), new),
+        Step::Removed(entry) => (Some(&mut outcome.removed), entry),
+    };
+    let kind = kind(entry);
+    if let Some(counts) = counts {
+        *counts.entry(kind).or_default() += 1;
+    }
+    if !matches!(step, Step::Added(..)) {
+        *held.entry(kind).or_default() += 1;
+    }
+}
+
+fn kind(entry: &Entry) -> &'static str {
+    entry.record().map_or(FOREIGN, |record| record.kind())
+}
+
+/// The changes, as long as one commit can carry them.
+#[derive(Default)]
+struct Changes {
+    deletes: Vec<Change>,
+    puts: Vec<Change>,
+    bytes: usize,
+    too_many: bool,
+    /// Whether anything goes, or changes into something else, that another record may name.
+    takes_away: bool,
+}
+
+impl Changes {
+    fn take(&mut self, step: Step) {
+        match step {
+            Step::Kept(..) => return,
+            Step::Removed(old) => {
+                self.takes_away = true;
+                self.bytes += old.text().len();
+                self.deletes.push(Change::Delete(Identity::of(&old)));
+            }
+            Step::Added(new, _) => {
+                self.bytes += new.text().len();
+                self.puts.push(Change::Put(new));
+            }
+            Step::Changed { old, new, .. } => {
+                self.takes_away |= old.record().is_some_and(|record| record.kind() == "key");
+                self.bytes += new.text().len();
+                // A key that changes its id goes under the old one first, so that nobody who follows keeps that.
+                let called = Identity::of(&old);
+                if called != Identity::of(&new) {
+                    self.deletes.push(Change::Delete(called));
+                }
+                self.puts.push(Change::Put(new));
+            }
+        }
+        // A line says a little more than its records; half of the bound leaves room for it.
+        if self.deletes.len() + self.puts.len() > COMMIT_CHANGES || self.bytes > COMMIT_BYTES / 2 {
+            self.too_many = true;
+            self.deletes = Vec::new();
+            self.puts = Vec::new();
+            self.bytes = 0;
+        }
+    }
+
+    fn way(mut self) -> Way {
+        if self.too_many {
+            return Way::Replace;
+        }
+        self.deletes.append(&mut self.puts);
+        Way::Commit(self.deletes)
+    }
+}
+
+impl Loss {
+    /// The refusal that says how to mean it.
+    #[must_use]
+    pub fn refusal(&self) -> Refusal {
+        let Self { kind, lost, held } = self;
+        Refusal::conflict(format!(
+            "This file would remove {lost} of {held} records of the kind {kind}. Nothing was applied; if it is meant, say --accept-loss."
+        ))
+    }
+}
+
+impl From<Refused> for Refusal {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Io(error) => Self::new(StatusCode::INSUFFICIENT_STORAGE, format!("{}. Nothing was applied.", Refused::Io(error))),
+            refused => Self::new(StatusCode::UNPROCESSABLE_ENTITY, refused.to_string()),
+        }
+    }
+}
+
+impl From<Stopped> for Refusal {
+    fn from(stopped: Stopped) -> Self {
+        Self::fault(stopped)
+    }
+}

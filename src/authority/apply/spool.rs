@@ -1,0 +1,172 @@
+//! A directory file that was read: its records in canonical form in a file of ours, and a list of them in the order of a
+//! snapshot. Only the list is in memory.
+
+use std::collections::HashSet;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, BufWriter, Seek as _, Write as _};
+use std::os::unix::fs::FileExt as _;
+use std::path::Path;
+
+use crate::authority::apply::claims::{Claims, Conflict, Origin};
+use crate::model::id::Id;
+use crate::model::order::Place;
+use crate::model::record::{NotARecord, Record};
+
+/// The longest line; a namespace with thousands of addresses needs less.
+pub const LINE_BYTES: usize = 1 << 20;
+const BUFFER: usize = 1 << 20;
+
+/// The records of a file.
+pub struct Spool {
+    texts: File,
+    /// In the order of a snapshot; no place twice.
+    pub items: Vec<Item>,
+    /// The ids of its keys.
+    pub key_ids: HashSet<Id>,
+}
+
+/// One record of the file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Item {
+    /// Where it stands in a snapshot.
+    pub place: Place,
+    /// In which line of the file it stood, from 1.
+    pub line: usize,
+    offset: u64,
+    bytes: usize,
+}
+
+/// Why a directory file is refused.
+#[derive(Debug, thiserror::Error)]
+pub enum Refused {
+    /// A line that is not a record.
+    #[error("line {line}: {reason}")]
+    Record {
+        /// Where.
+        line: usize,
+        /// What is wrong with it; names the field.
+        reason: NotARecord,
+    },
+    /// A line that is longer than any record.
+    #[error("line {0}: a line is at most {LINE_BYTES} bytes")]
+    Long(usize),
+    /// Bytes that are no text.
+    #[error("line {0}: it is not UTF-8")]
+    NotText(usize),
+    /// A second record where there can be one, or a reference to nothing.
+    #[error(transparent)]
+    Conflict(#[from] Conflict),
+    /// Our own file could not be written or read.
+    #[error("the file in the store's folder: {0}")]
+    Io(#[from] io::Error),
+}
+
+impl Spool {
+    /// Reads a directory file, and claims what each record claims. Blank lines are passed over.
+    pub fn read(mut file: File, workshop: &Path, claims: &mut Claims) -> Result<Self, Refused> {
+        file.rewind()?;
+        let mut lines = BufReader::with_capacity(BUFFER, file);
+        let mut texts = BufWriter::with_capacity(BUFFER, tempfile::tempfile_in(workshop)?);
+        let mut key_ids = HashSet::new();
+        let (mut items, mut offset, mut line, mut raw) = (Vec::new(), 0, 0, Vec::new());
+        while next_line(&mut lines, line + 1, &mut raw)? {
+            line += 1;
+            let text = std::str::from_utf8(&raw).map_err(|_| Refused::NotText(line))?.trim();
+            if text.is_empty() {
+                continue;
+            }
+            let record = Record::parse(text).map_err(|reason| Refused::Record { line, reason })?;
+            claims.claim(Origin::Line(line), &record)?;
+            if let Record::Key(key) = &record {
+                key_ids.insert(key.id);
+            }
+            let text = record.canonical().map_err(|error| Refused::Record { line, reason: error.into() })?;
+            texts.write_all(text.as_bytes())?;
+            items.push(Item { place: record.place(), line, offset, bytes: text.len() });
+            offset += text.len() as u64;
+        }
+        items.sort_by(|one, other| one.place.cmp(&other.place));
+        let texts = texts.into_inner().map_err(io::IntoInnerError::into_error)?;
+        let spool = Self { texts, items, key_ids };
+        spool.refuse_twins()?;
+        Ok(spool)
+    }
+
+    /// A record's canonical text.
+    pub fn text(&self, item: &Item) -> io::Result<String> {
+        let mut text = vec![0; item.bytes];
+        self.texts.read_exact_at(&mut text, item.offset)?;
+        String::from_utf8(text).map_err(io::Error::other)
+    }
+
+    fn refuse_twins(&self) -> Result<(), Refused> {
+        for pair in self.items.windows(2) {
+            if let [first, second] = pair
+                && first.place == second.place
+            {
+                let record = Record::parse(&self.text(second)?).map_err(|reason| Refused::Record { line: second.line, reason })?;
+                let what = match &record {
+                    Record::Key(key) => format!("the key {}", key.key.fingerprint()),
+                    other => format!("this {}", other.kind()),
+                };
+                return Err(Conflict::Twice { line: second.line, what, first: Origin::Line(first.line) }.into());
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The next line, without its line feed; false at the end.
+fn next_line(from: &mut impl BufRead, line: usize, raw: &mut Vec<u8>) -> Result<bool, Refused> {
+    raw.clear();
+    let mut within = io::Read::take(from, LINE_BYTES as u64 + 2);
+    if within.read_until(b'\n', raw)? == 0 {
+        return Ok(false);
+    }
+    if raw.last() == Some(&b'\n') {
+        raw.pop();
+    }
+    if raw.len() > LINE_BYTES {
+        return Err(Refused::Long(line));
+    }
+    Ok(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::io::Write as _;
+
+    use super::{LINE_BYTES, Refused, Spool};
+    use crate::authority::apply::claims::Claims;
+
+    fn read(text: &[u8]) -> Result<Spool, Refused> {
+        let folder = tempfile::tempdir().unwrap();
+        let mut file: File = tempfile::tempfile().unwrap();
+        file.write_all(text).unwrap();
+        Spool::read(file, folder.path(), &mut Claims::default())
+    }
+
+    fn user(id: u32, name: &str) -> String {
+        format!(r#"{{"kind":"user","id":{id},"username":"{name}","name":"N"}}"#)
+    }
+
+    #[test]
+    fn records_come_in_the_order_of_a_snapshot_with_the_lines_they_stood_in() {
+        let spool = read(format!("{}\r\n\n  {}\n{{\"kind\":\"settings\"}}", user(9, "i"), user(2, "b")).as_bytes()).unwrap();
+        let lines: Vec<_> = spool.items.iter().map(|item| item.line).collect();
+        assert_eq!(lines, [4, 3, 1]);
+        assert_eq!(spool.text(&spool.items[1]).unwrap(), user(2, "b"));
+    }
+
+    #[test]
+    fn each_refusal_names_its_line() {
+        let refusal = |text: &[u8]| read(text).err().unwrap().to_string();
+        assert_eq!(refusal(format!("{}\n{}", user(1, "a"), user(1, "b")).as_bytes()), "line 2: this user stands in line 1 already");
+        assert_eq!(refusal(b"\n\xff"), "line 2: it is not UTF-8");
+        assert!(refusal(b"\n\n{}").starts_with("line 3: "));
+        let long = [b"\n", " ".repeat(LINE_BYTES + 1).as_bytes(), b"\n"].concat();
+        assert_eq!(refusal(&long), format!("line 2: a line is at most {LINE_BYTES} bytes"));
+        assert!(read(&long[..=LINE_BYTES]).is_ok());
+    }
+}

@@ -1,0 +1,127 @@
+//! One request as its handler sees it: identified, under its bounds, its parameters read.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::HeaderMap;
+
+use crate::authority::refusal::Refusal;
+use crate::model::id::Id;
+use crate::model::time::Time;
+use crate::net::message::Incoming;
+use crate::net::peer::Peer;
+use crate::wire::params::Params;
+
+/// How a route is to be identified, before anything else of the request is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Auth {
+    /// gitlab-shell's token, or on Unix sockets the shared secret. (server.md 1.1)
+    Shell,
+    /// A follower's token.
+    Sync,
+    /// Root or our own user, on the Unix socket, not passed on by anybody.
+    Admin,
+    /// Root or our own user, on the Unix socket: the metrics.
+    Metrics,
+    /// The handler judges tokens of its own.
+    Own,
+    /// Anybody.
+    None,
+}
+
+/// What a route does with the body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Takes {
+    /// Parameters, of ordinary size.
+    Parameters,
+    /// Parameters, with the changes of a push among them.
+    Pushed,
+    /// Bytes that the handler reads itself ([`Call::body`]), of ordinary size; parameters come from the query only.
+    Bytes,
+    /// A stream that the handler reads itself ([`Call::stream`]); parameters come from the query only.
+    Stream,
+}
+
+/// Who calls.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Caller {
+    /// Nobody in particular, or whom the handler has yet to judge.
+    Anyone,
+    /// Who holds gitlab-shell's secret.
+    Shell,
+    /// A follower.
+    Follower(Follower),
+    /// Root or our own user.
+    Operator,
+}
+
+/// A follower that showed a good token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Follower {
+    /// Its name for itself: the token's subject.
+    pub host: Arc<str>,
+    /// Under which secret; see [`crate::authority::following::door`].
+    pub era: u64,
+}
+
+/// A request.
+pub struct Call {
+    /// Who calls.
+    pub caller: Caller,
+    /// The parameters, without `secret_token`.
+    pub params: Params,
+    /// The body as it came; empty where the route takes a stream.
+    pub body: Bytes,
+    /// The body unread, where the route takes a stream.
+    pub stream: Option<Incoming>,
+    /// The other end.
+    pub peer: Peer,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The decoded segments of the path, from after `/api/v4`; `-` first for `/-/…`.
+    pub segments: Vec<String>,
+    /// The wall clock when the request came.
+    pub now: Time,
+}
+
+impl Call {
+    /// The follower that calls; only where the route declares [`Auth::Sync`].
+    pub fn follower(&self) -> Result<&Follower, Refusal> {
+        match &self.caller {
+            Caller::Follower(follower) => Ok(follower),
+            _ => Err(Refusal::unauthorized()),
+        }
+    }
+
+    /// A parameter as text that must be there and not be empty.
+    pub fn text(&self, name: &str) -> Result<String, Refusal> {
+        self.params.text(name)?.filter(|text| !text.is_empty()).ok_or_else(|| Refusal::missing(name))
+    }
+
+    /// A parameter as an id that must be there.
+    pub fn id(&self, name: &str) -> Result<Id, Refusal> {
+        self.params.id(name)?.ok_or_else(|| Refusal::missing(name))
+    }
+
+    /// A parameter as a whole number, if it is there.
+    pub fn number(&self, name: &'static str) -> Result<Option<u64>, Refusal> {
+        match self.params.text(name)? {
+            Some(text) => text.parse().map(Some).map_err(|_| Refusal::bad(format_args!("{name} is a whole number"))),
+            None => Ok(None),
+        }
+    }
+
+    /// A switch: false if it is not there; present and empty (`?prune`) is true.
+    pub fn switch(&self, name: &str) -> Result<bool, Refusal> {
+        if self.params.text(name).is_ok_and(|text| text.is_some_and(|text| text.is_empty())) {
+            return Ok(true);
+        }
+        Ok(self.params.boolean(name)?.unwrap_or(false))
+    }
+
+    /// One header as text.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+}

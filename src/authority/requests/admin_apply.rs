@@ -1,0 +1,75 @@
+//! `POST /-/admin/apply`: a directory file becomes the directory, all of it or nothing; applied again it changes nothing.
+//! (`prune`: what the file does not name goes; `accept_loss`: however much that is)
+
+use std::fs::File;
+use std::sync::Arc;
+
+use http::StatusCode;
+use serde_json::json;
+
+use crate::authority::apply::claims::Claims;
+use crate::authority::apply::join::{Step, Stopped, Unnamed, join};
+use crate::authority::apply::plan::{Outcome, Plan, Way, plan};
+use crate::authority::apply::receive::receive;
+use crate::authority::apply::spool::Spool;
+use crate::authority::authority::Authority;
+use crate::authority::blocking::blocking;
+use crate::authority::call::Call;
+use crate::authority::following::loss;
+use crate::authority::refusal::{Answered, Refusal};
+use crate::authority::write::{Writing, writing};
+use crate::model::change::Head;
+use crate::model::time::Time;
+use crate::net::message::Reply;
+
+/// What the operator said besides the file.
+#[derive(Clone, Copy)]
+struct Asked {
+    unnamed: Unnamed,
+    accept_loss: bool,
+    now: Time,
+}
+
+/// Receives, checks, applies, counts.
+pub async fn apply(house: &Arc<Authority>, mut call: Call) -> Answered {
+    let unnamed = if call.switch("prune")? { Unnamed::Goes } else { Unnamed::Stays };
+    let asked = Asked { unnamed, accept_loss: call.switch("accept_loss")?, now: call.now };
+    let body = call.stream.take().ok_or_else(|| Refusal::missing("the directory file"))?;
+    let file = receive(body, &house.workshop, house.bounds.body_time).await?;
+    let at = Arc::clone(house);
+    let (head, how, outcome) = blocking(move || apply_file(&at, file, asked)).await?;
+    tracing::info!(how, seq = head.seq, records = head.state.count, "a directory file was applied");
+    let Outcome { added, changed, unchanged, removed } = outcome;
+    let body = json!({"head": head, "how": how, "added": added, "changed": changed, "unchanged": unchanged, "removed": removed});
+    Ok(Reply::json(StatusCode::OK, body.to_string()))
+}
+
+fn apply_file(house: &Authority, file: File, asked: Asked) -> Result<(Head, &'static str, Outcome), Refusal> {
+    let mut claims = Claims::default();
+    let spool = Spool::read(file, &house.workshop, &mut claims)?;
+    let writing = writing(house);
+    let Plan { outcome, way, loss } = plan(&house.store.directory(), &spool, &mut claims, asked.unnamed, house.loss_guard)?;
+    if let Some(loss) = loss {
+        if !asked.accept_loss {
+            return Err(loss.refusal());
+        }
+        // The fleet asks for the same word before it installs a snapshot that lacks so much.
+        loss::accept(house.store.ledger(), asked.now)?;
+    }
+    let (head, how) = match way {
+        Way::Commit(changes) if changes.is_empty() => (house.store.head(), "nothing"),
+        Way::Commit(changes) => (writing.commit("apply", |_| Ok::<_, Refusal>((changes, ())))?.0, "commit"),
+        Way::Replace => (replace(house, &writing, &spool, asked.unnamed)?, "replaced"),
+    };
+    Ok((head, how, outcome))
+}
+
+fn replace(house: &Authority, writing: &Writing<'_>, spool: &Spool, unnamed: Unnamed) -> Result<Head, Refusal> {
+    let directory = house.store.directory();
+    let entries = join(&directory, spool, unnamed).filter_map(|step| match step {
+        Ok(Step::Kept(entry, _) | Step::Added(entry, _) | Step::Changed { new: entry, .. }) => Some(Ok(entry)),
+        Ok(Step::Removed(_)) => None,
+        Err(stopped) => Some(Err(stopped)),
+    });
+    writing.replace("apply", entries).map_err(|stopped: Stopped| stopped.into())
+}

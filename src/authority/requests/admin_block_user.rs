@@ -1,0 +1,35 @@
+//! `POST /-/admin/block-user`: an account is blocked, and it is said where that binds. (`username`, `wait` in seconds)
+
+use std::sync::Arc;
+
+use http::StatusCode;
+use serde_json::json;
+
+use crate::authority::authority::Authority;
+use crate::authority::call::Call;
+use crate::authority::following::force;
+use crate::authority::refusal::{Answered, Refusal};
+use crate::authority::write::commit;
+use crate::model::change::Change;
+use crate::model::directory::Directory as _;
+use crate::model::entry::Entry;
+use crate::model::level::UserState;
+use crate::model::record::{Record, User};
+use crate::net::message::Reply;
+
+/// Blocks the account, then waits for the fleet if asked to. One that is blocked already is waited for all the same.
+pub async fn block_user(house: &Arc<Authority>, call: Call) -> Answered {
+    let username = call.text("username")?;
+    let wait = force::wait_asked(&call)?;
+    let (head, user) = commit(house, "block-user", move |directory| {
+        let user = directory.user_named(&username)?.ok_or_else(|| Refusal::not_found("User"))?;
+        let blocked = User { state: UserState::Blocked, ..(*user).clone() };
+        let changes = if *user == blocked { Vec::new() } else { vec![Change::Put(Entry::of(Record::User(blocked))?)] };
+        Ok((changes, user))
+    })
+    .await?;
+    tracing::warn!(username = %user.username, seq = head.seq, "the operator blocked a user");
+    let blocked = json!({"id": user.id, "username": user.username, "before": user.state});
+    let force = force::told(house, &head, wait).await;
+    Ok(Reply::json(StatusCode::OK, json!({"blocked": blocked, "head": head, "force": force}).to_string()))
+}

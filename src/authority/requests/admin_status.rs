@@ -1,0 +1,38 @@
+//! `GET /-/admin/status`: where the primary stands, what it holds, and since when.
+
+use std::sync::Arc;
+
+use http::StatusCode;
+use serde_json::json;
+
+use crate::authority::authority::Authority;
+use crate::authority::blocking::blocking;
+use crate::authority::call::Call;
+use crate::authority::following::loss;
+use crate::authority::refusal::Answered;
+use crate::net::message::Reply;
+
+/// Answers with one object.
+pub async fn status(house: &Arc<Authority>, call: Call) -> Answered {
+    let store = house.store.clone();
+    let now = call.now;
+    let (counts, foreign, size, accept_loss) = blocking(move || {
+        let directory = store.directory();
+        loss::accepted(store.ledger(), now).map(|until| (directory.counts(), directory.foreign(), directory.size(), until))
+    })
+    .await?;
+    let body = json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "since": house.since,
+        "head": house.store.head(),
+        "records": counts,
+        "not_understood": foreign,
+        "store_bytes": size,
+        "followers": house.hosts.streams(),
+        "hosts": house.hosts.all().len(),
+        "accept_loss_until": accept_loss,
+        "shared_secret": house.accept_shared_secret,
+        "usage_dropped": house.usage.dropped(),
+    });
+    Ok(Reply::json(StatusCode::OK, body.to_string()))
+}

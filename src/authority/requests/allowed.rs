@@ -1,0 +1,73 @@
+//! `POST internal/allowed`: may this actor do this to this repository? (server.md 2.1, 3)
+
+use std::sync::Arc;
+
+use http::StatusCode;
+
+use crate::authority::authority::Authority;
+use crate::authority::call::Call;
+use crate::authority::refusal::{Answered, Refusal};
+use crate::authority::usage::Used;
+use crate::model::directory::Directory as _;
+use crate::model::question::{Action, Protocol, Question};
+use crate::model::time::Time;
+use crate::model::verdict::{Actor, Judgement, Verdict};
+use crate::net::message::Reply;
+use crate::rules::allowed::decide;
+use crate::wire::allowed as spelled;
+use crate::wire::credentials::SHELL_HEADER;
+
+/// The header that tells gitlab-shell's way to the answer that it may count our failures.
+const CIRCUIT_BREAKER: &str = "enable-workhorse-circuit-breaker";
+/// The body of a question that came too often. Without `Retry-After`, which clients obey without a bound. (client.md 0)
+const TOO_OFTEN: &str = r#"{"message":{"error":"This endpoint has been requested too many times. Try again later."}}"#;
+
+/// Answers with the grant or the refusal.
+pub async fn allowed(house: &Arc<Authority>, call: Call) -> Answered {
+    let question = spelled::read(&call.params)?;
+    if let Some(reply) = too_often(house, &question, call.now)? {
+        return Ok(reply);
+    }
+    let judgement = decide(&house.store.directory(), &question, call.now)?;
+    note_key(house, &judgement.actor, call.now);
+    let reply = reply(house, &question, judgement, call.now)?;
+    let breaks = question.protocol == Protocol::Ssh && call.headers.contains_key(SHELL_HEADER);
+    Ok(if breaks { reply.with(CIRCUIT_BREAKER, "true") } else { reply })
+}
+
+fn reply(house: &Authority, question: &Question, judgement: Judgement, now: Time) -> Answered {
+    match judgement.verdict {
+        Verdict::Refused(refusal) => {
+            let status = StatusCode::from_u16(refusal.status).map_err(Refusal::fault)?;
+            Ok(Reply::json(status, spelled::refused(&refusal)))
+        }
+        Verdict::Granted(grant) => {
+            note_activity(house, question, &grant.actor, now);
+            Ok(Reply::json(StatusCode::OK, spelled::granted(&grant)))
+        }
+        Verdict::Creates(_) => {
+            Err(Refusal::new(StatusCode::NOT_IMPLEMENTED, "This primary does not create projects on push yet; nothing was created."))
+        }
+    }
+}
+
+/// Counts the question per action, project as it was sent and actor; an answer if that is more than the settings allow.
+fn too_often(house: &Authority, question: &Question, now: Time) -> Result<Option<Reply>, Refusal> {
+    let limit = house.store.directory().settings()?.operations_per_minute;
+    let within = house.limits.take((question.action, &question.project, &question.gl_repository, &question.claimant), limit, now);
+    Ok((!within).then(|| Reply::json(StatusCode::TOO_MANY_REQUESTS, TOO_OFTEN)))
+}
+
+fn note_key(house: &Authority, actor: &Actor, now: Time) {
+    match actor {
+        Actor::User(_, Some(key)) | Actor::Orphan(key) | Actor::DeployKey(key, _) => house.usage.note(Used::Key(key.id), now),
+        Actor::User(_, None) | Actor::Nobody => {}
+    }
+}
+
+/// Activity is counted for reading only, and only once it was granted. (server.md 1.5)
+fn note_activity(house: &Authority, question: &Question, actor: &Actor, now: Time) {
+    if let (Action::UploadPack | Action::UploadArchive, Actor::User(user, _)) = (question.action, actor) {
+        house.usage.note(Used::User(user.id), now);
+    }
+}

@@ -1,0 +1,31 @@
+//! `GET internal/authorized_keys`: whose key is this? Expiry and blocked owners are not asked here. (server.md 2.3)
+
+use std::sync::Arc;
+
+use http::StatusCode;
+
+use crate::authority::authority::Authority;
+use crate::authority::call::Call;
+use crate::authority::refusal::{Answered, Refusal};
+use crate::model::directory::Directory as _;
+use crate::model::key::{Fingerprint, decode_blob};
+use crate::model::level::KeyUsage;
+use crate::net::message::Reply;
+use crate::wire::answer;
+
+/// Answers with the key, or 404.
+pub async fn authorized_keys(house: &Arc<Authority>, call: Call) -> Answered {
+    let asked = call.text("key")?;
+    let directory = house.store.directory();
+    let found = match decode_blob(&asked) {
+        Some(blob) => directory.key_with(&Fingerprint::of(&blob))?,
+        None => None,
+    };
+    let key = found.filter(|key| key.usage != KeyUsage::Signing).ok_or_else(|| Refusal::not_found("Key"))?;
+    let owner = match key.user_id {
+        Some(id) => directory.user(id)?,
+        None => None,
+    };
+    let host = &directory.settings()?.host;
+    Ok(Reply::json(StatusCode::OK, answer::authorized_key(&key, owner.as_deref(), host)))
+}

@@ -1,0 +1,21 @@
+//! One file a request. What they share stands below them, in the room itself.
+
+pub mod ack;
+pub mod admin_accept_loss;
+pub mod admin_apply;
+pub mod admin_block_user;
+pub mod admin_explain;
+pub mod admin_export;
+pub mod admin_hosts;
+pub mod admin_new_epoch;
+pub mod admin_revoke_key;
+pub mod admin_status;
+pub mod allowed;
+pub mod authorized_keys;
+pub mod changes;
+pub mod check;
+pub mod discover;
+pub mod health;
+pub mod metrics;
+pub mod snapshot;
+pub mod usage;

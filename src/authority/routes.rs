@@ -1,0 +1,120 @@
+//! The table of routes: a method, a path, how its caller is identified, what it does with the body, and its handler.
+//!
+//! A path's segments are compared as they are; one that begins with `:` stands for any one segment.
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use http::Method;
+
+use crate::authority::authority::Authority;
+use crate::authority::call::{Auth, Call, Takes};
+use crate::authority::refusal::Answered;
+use crate::authority::requests as to;
+
+/// A handler under way.
+pub type Answering<'a> = Pin<Box<dyn Future<Output = Answered> + 'a>>;
+
+/// One request that is known.
+pub struct Route {
+    method: Method,
+    /// The path after `/api/v4/`, or from `-/` on; also its name in metrics and logs.
+    pub path: &'static str,
+    /// How its caller is identified.
+    pub auth: Auth,
+    /// What it does with the body.
+    pub takes: Takes,
+    /// Who answers it.
+    pub handler: for<'a> fn(&'a Arc<Authority>, Call) -> Answering<'a>,
+}
+
+/// Why there is no route.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unknown {
+    /// No such path.
+    Path,
+    /// The path takes these methods only.
+    Method(String),
+}
+
+macro_rules! routes {
+    ($($method:ident $path:literal $auth:ident $takes:ident $($handler:ident)::+;)*) => {
+        static ROUTES: &[Route] = &[$(Route {
+            method: Method::$method,
+            path: $path,
+            auth: Auth::$auth,
+            takes: Takes::$takes,
+            handler: |house, call| Box::pin(to::$($handler)::+(house, call)),
+        }),*];
+    };
+}
+
+routes! {
+    GET  "internal/authorized_keys"    Shell   Parameters authorized_keys::authorized_keys;
+    POST "internal/allowed"            Shell   Pushed     allowed::allowed;
+    GET  "internal/discover"           Shell   Parameters discover::discover;
+    GET  "internal/check"              Shell   Parameters check::check;
+
+    GET  "internal/sidegate/changes"   Sync    Parameters changes::changes;
+    GET  "internal/sidegate/snapshot"  Sync    Parameters snapshot::snapshot;
+    POST "internal/sidegate/ack"       Sync    Bytes      ack::ack;
+    POST "internal/sidegate/usage"     Sync    Bytes      usage::usage;
+
+    GET  "-/liveness"                  None    Parameters health::liveness;
+    GET  "-/readiness"                 None    Parameters health::readiness;
+    GET  "-/metrics"                   Metrics Parameters metrics::metrics;
+
+    GET  "-/admin/status"              Admin   Parameters admin_status::status;
+    GET  "-/admin/hosts"               Admin   Parameters admin_hosts::hosts;
+    GET  "-/admin/explain"             Admin   Parameters admin_explain::explain;
+    GET  "-/admin/export"              Admin   Parameters admin_export::export;
+    POST "-/admin/apply"               Admin   Stream     admin_apply::apply;
+    POST "-/admin/revoke-key"          Admin   Parameters admin_revoke_key::revoke_key;
+    POST "-/admin/block-user"          Admin   Parameters admin_block_user::block_user;
+    POST "-/admin/forget-host"         Admin   Parameters admin_hosts::forget_host;
+    POST "-/admin/accept-loss"         Admin   Parameters admin_accept_loss::accept_loss;
+    POST "-/admin/new-epoch"           Admin   Parameters admin_new_epoch::new_epoch;
+}
+
+/// Finds the route of a method and the decoded segments of a path.
+pub fn find(method: &Method, segments: &[String]) -> Result<&'static Route, Unknown> {
+    let mut others = Vec::new();
+    for route in ROUTES.iter().filter(|route| leads(route.path, segments)) {
+        if route.method == method {
+            return Ok(route);
+        }
+        others.push(route.method.as_str());
+    }
+    if others.is_empty() { Err(Unknown::Path) } else { Err(Unknown::Method(others.join(", "))) }
+}
+
+fn leads(path: &str, segments: &[String]) -> bool {
+    let mut asked = segments.iter();
+    path.split('/').all(|own| asked.next().is_some_and(|asked| own.starts_with(':') || own == asked)) && asked.next().is_none()
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Method;
+
+    use super::{Unknown, find, leads};
+
+    fn segments(path: &str) -> Vec<String> {
+        path.split('/').map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn a_path_leads_where_it_says_and_a_wrong_method_is_told_the_right_one() {
+        let found = |method, path| find(&method, &segments(path)).map(|route| route.path);
+        assert_eq!(found(Method::GET, "internal/check"), Ok("internal/check"));
+        assert_eq!(found(Method::POST, "internal/check"), Err(Unknown::Method("GET".to_owned())));
+        assert_eq!(found(Method::GET, "internal/check/more"), Err(Unknown::Path));
+        assert_eq!(found(Method::GET, "internal"), Err(Unknown::Path));
+    }
+
+    #[test]
+    fn a_segment_with_a_colon_stands_for_any_one() {
+        assert!(leads("namespaces/:id/minutes", &segments("namespaces/7/minutes")));
+        assert!(!leads("namespaces/:id/minutes", &segments("namespaces/7/8/minutes")));
+    }
+}
