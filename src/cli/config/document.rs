@@ -1,0 +1,189 @@
+//! A configuration file as text with places: every complaint names the file, the line and the key.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::de::DeserializeOwned;
+use toml::de::{DeTable, DeValue};
+
+/// What is wrong with a configuration, for the operator.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub struct BadConfig {
+    /// The file.
+    pub file: PathBuf,
+    /// From 1; `None` if the key does not stand in the file.
+    pub line: Option<usize>,
+    /// With its sections, as `freshness.keys.ttl`; `None` if it is not about one key.
+    pub key: Option<String>,
+    /// What is wrong, and where it helps what to do.
+    pub reason: String,
+}
+
+impl fmt::Display for BadConfig {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}", self.file.display())?;
+        if let Some(line) = self.line {
+            write!(out, ":{line}")?;
+        }
+        match &self.key {
+            Some(key) => write!(out, ": `{key}`: {}", self.reason),
+            None => write!(out, ": {}", self.reason),
+        }
+    }
+}
+
+impl BadConfig {
+    pub(super) fn unreadable(file: &Path, error: &io::Error) -> Self {
+        Self { file: file.to_owned(), line: None, key: None, reason: format!("the file cannot be read: {error}") }
+    }
+}
+
+/// What is wrong with one key, before it is known where that stands.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// With its sections; elements of arrays by number from 0, as `peer.0.scopes`.
+    pub key: String,
+    /// What is wrong.
+    pub reason: String,
+}
+
+impl Fault {
+    /// Complains of `key` unless `holds`.
+    pub fn unless(holds: bool, key: &str, reason: impl Into<String>) -> Result<(), Self> {
+        if holds { Ok(()) } else { Err(Self { key: key.to_owned(), reason: reason.into() }) }
+    }
+}
+
+/// A file that is TOML.
+pub(super) struct Document<'a> {
+    file: &'a Path,
+    text: &'a str,
+    table: DeTable<'a>,
+}
+
+impl<'a> Document<'a> {
+    pub(super) fn parse(file: &'a Path, text: &'a str) -> Result<Self, BadConfig> {
+        match DeTable::parse(text) {
+            Ok(table) => Ok(Self { file, text, table: table.into_inner() }),
+            Err(error) => Err(Self { file, text, table: DeTable::new() }.complaint(&error)),
+        }
+    }
+
+    pub(super) fn read<T: DeserializeOwned>(&self) -> Result<T, BadConfig> {
+        toml::from_str(self.text).map_err(|error| self.complaint(&error))
+    }
+
+    pub(super) fn locate(&self, fault: Fault) -> BadConfig {
+        let line = offset_of(&self.table, &fault.key).map(|offset| self.line(offset));
+        BadConfig { file: self.file.to_owned(), line, key: Some(fault.key), reason: fault.reason }
+    }
+
+    fn complaint(&self, error: &toml::de::Error) -> BadConfig {
+        let offset = error.span().map(|span| span.start);
+        BadConfig {
+            file: self.file.to_owned(),
+            line: offset.map(|offset| self.line(offset)),
+            key: offset.and_then(|offset| key_at(&self.table, offset)),
+            reason: error.message().lines().collect::<Vec<_>>().join("; "),
+        }
+    }
+
+    fn line(&self, offset: usize) -> usize {
+        self.text.bytes().take(offset).filter(|byte| *byte == b'\n').count() + 1
+    }
+}
+
+/// The innermost key that stands, or whose value stands, at an offset. A section's own place is only its header, so sections are
+/// searched whatever their place.
+fn key_at(table: &DeTable<'_>, offset: usize) -> Option<String> {
+    table.iter().find_map(|(name, value)| {
+        let name_is_here = name.span().contains(&offset);
+        let inner = inner_key_at(value.get_ref(), offset);
+        match inner {
+            Some(inner) => Some(format!("{}.{inner}", name.get_ref())),
+            None => (name_is_here || value.span().contains(&offset)).then(|| name.get_ref().to_string()),
+        }
+    })
+}
+
+fn inner_key_at(value: &DeValue<'_>, offset: usize) -> Option<String> {
+    match value {
+        DeValue::Table(table) => key_at(table, offset),
+        DeValue::Array(array) => array.iter().enumerate().find_map(|(index, element)| {
+            let inner = inner_key_at(element.get_ref(), offset)?;
+            Some(format!("{index}.{inner}"))
+        }),
+        _ => None,
+    }
+}
+
+/// Where a key stands, or the last of its sections that does.
+fn offset_of(table: &DeTable<'_>, path: &str) -> Option<usize> {
+    let (name, rest) = path.split_once('.').map_or((path, None), |(name, rest)| (name, Some(rest)));
+    let (key, value) = table.iter().find(|(key, _)| key.get_ref() == name)?;
+    let inner = rest.and_then(|rest| match value.get_ref() {
+        DeValue::Table(table) => offset_of(table, rest),
+        DeValue::Array(array) => {
+            let (index, rest) = rest.split_once('.').unwrap_or((rest, ""));
+            let element = array.get(index.parse::<usize>().ok()?)?;
+            let table = element.get_ref().as_table()?;
+            offset_of(table, rest).or_else(|| Some(element.span().start))
+        }
+        _ => None,
+    });
+    Some(inner.unwrap_or_else(|| key.span().start))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use serde::Deserialize;
+
+    use super::{Document, Fault};
+
+    const TEXT: &str =
+        "host = \"a\"\n\n[store]\npath = \"/x\"\nlimits = { most = 1, least = 2 }\n\n[[peer]]\nuid = 1\n\n[[peer]]\nuid = 2\n";
+
+    fn located(key: &str) -> String {
+        let document = Document::parse(Path::new("x.toml"), TEXT).unwrap();
+        document.locate(Fault { key: key.to_owned(), reason: "no".to_owned() }).to_string()
+    }
+
+    #[test]
+    fn a_fault_is_placed_at_its_key_or_its_section_or_the_file() {
+        assert_eq!(located("host"), "x.toml:1: `host`: no");
+        assert_eq!(located("store.path"), "x.toml:4: `store.path`: no");
+        assert_eq!(located("store.limits.least"), "x.toml:5: `store.limits.least`: no");
+        assert_eq!(located("store.missing"), "x.toml:3: `store.missing`: no");
+        assert_eq!(located("peer.1.uid"), "x.toml:11: `peer.1.uid`: no");
+        assert_eq!(located("peer.1.scopes"), "x.toml:10: `peer.1.scopes`: no");
+        assert_eq!(located("log.level"), "x.toml: `log.level`: no");
+    }
+
+    #[test]
+    fn what_the_reader_refuses_is_placed_too() {
+        #[derive(Debug, Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Store {
+            #[serde(rename = "path")]
+            _path: u8,
+        }
+        #[derive(Debug, Deserialize)]
+        struct File {
+            #[serde(rename = "store")]
+            _store: Store,
+        }
+        let read =
+            |text: &str| Document::parse(Path::new("x.toml"), text).and_then(|document| document.read::<File>()).unwrap_err().to_string();
+        assert!(
+            read("\n[store]\npath = \"x\"\n").starts_with("x.toml:3: `store.path`: invalid type"),
+            "{}",
+            read("\n[store]\npath = \"x\"\n")
+        );
+        assert!(read("[store]\npath = 1\nnew = 1\n").starts_with("x.toml:3: `store.new`: unknown field `new`"));
+        assert!(read("[store]\npath = 1\npath = 2\n").starts_with("x.toml:3: "));
+        assert!(read("[store\n").starts_with("x.toml:1: "));
+    }
+}

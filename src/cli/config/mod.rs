@@ -1,0 +1,50 @@
+//! Configuration: TOML, refused when it is not understood, with file, line and key. Loading reads the one file and nothing else:
+//! no secret, no name of a user, no socket.
+//!
+//! [`serve`] and [`primary`] are the two files' shapes, with their defaults and what must hold between keys; the sections that both
+//! have are a file each. The shipped samples, the manual pages and this parser are held together by the tests in `samples`.
+
+pub mod document;
+pub mod freshness;
+pub mod limits;
+pub mod log;
+pub mod loss_guard;
+pub mod peer;
+pub mod primary;
+pub mod serve;
+pub mod upstream;
+
+mod spelling;
+
+#[cfg(test)]
+mod samples;
+
+use std::fs;
+use std::path::Path;
+
+use serde::de::DeserializeOwned;
+
+use crate::cli::config::document::{BadConfig, Document, Fault};
+
+pub use crate::cli::config::primary::PrimaryConfig;
+pub use crate::cli::config::serve::ServeConfig;
+
+/// A whole configuration file.
+pub trait Config: DeserializeOwned {
+    /// What cannot be said of one key alone: the first thing that is wrong between keys, or beyond their bounds.
+    fn check(&self) -> Result<(), Fault>;
+}
+
+/// Reads a configuration file.
+pub fn load<C: Config>(file: &Path) -> Result<C, BadConfig> {
+    let text = fs::read_to_string(file).map_err(|error| BadConfig::unreadable(file, &error))?;
+    parse(file, &text)
+}
+
+/// Reads the text of a configuration; `file` is its name in errors.
+pub fn parse<C: Config>(file: &Path, text: &str) -> Result<C, BadConfig> {
+    let document = Document::parse(file, text)?;
+    let config: C = document.read()?;
+    config.check().map_err(|fault| document.locate(fault))?;
+    Ok(config)
+}

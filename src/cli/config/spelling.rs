@@ -1,0 +1,215 @@
+//! How values are spelled: durations `"10s"`, sizes `"64MiB"`, modes `"0660"`, and files that may be left out with `""`. Strict: a
+//! number without its unit, or a unit that is not known, is refused with the forms that are.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::de::{Deserializer, Error, Visitor};
+
+/// A value that is written as text in quotes.
+trait Spelled: Sized {
+    const FORM: &'static str;
+    fn read(text: &str) -> Option<Self>;
+}
+
+struct Reader<T>(PhantomData<T>);
+
+impl<T: Spelled> Visitor<'_> for Reader<T> {
+    type Value = T;
+
+    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(T::FORM)
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<T, E> {
+        T::read(text).ok_or_else(|| E::custom(format_args!("{text:?} is not {}", T::FORM)))
+    }
+}
+
+fn spelled<'de, T: Spelled, D: Deserializer<'de>>(from: D) -> Result<T, D::Error> {
+    from.deserialize_str(Reader(PhantomData))
+}
+
+/// A whole number and the factor of its unit. No sign, no blank, no leading zero.
+fn number<'a>(text: &'a str, units: &[(&'a str, u64)]) -> Option<u64> {
+    let digits = text.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let (_, factor) = units.iter().find(|(name, _)| *name == unit)?;
+    let padded = number.len() > 1 && number.starts_with('0');
+    if padded { None } else { number.parse::<u64>().ok()?.checked_mul(*factor) }
+}
+
+impl Spelled for Duration {
+    const FORM: &'static str = "a duration: a whole number and ms, s, m, h or d, as \"500ms\" or \"10s\"";
+
+    fn read(text: &str) -> Option<Self> {
+        const UNITS: [(&str, u64); 5] = [("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
+        number(text, &UNITS).map(Self::from_millis)
+    }
+}
+
+/// Reads a duration.
+pub(super) fn duration<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+    spelled(from)
+}
+
+/// Reads a duration that is given.
+pub(super) fn some_duration<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
+    spelled(from).map(Some)
+}
+
+struct Bytes(usize);
+
+impl Spelled for Bytes {
+    const FORM: &'static str = "a size: a whole number and B, KiB, MiB or GiB, as \"64MiB\"";
+
+    fn read(text: &str) -> Option<Self> {
+        const UNITS: [(&str, u64); 4] = [("B", 1), ("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)];
+        number(text, &UNITS).and_then(|bytes| usize::try_from(bytes).ok()).map(Self)
+    }
+}
+
+/// Reads a size, in bytes.
+pub(super) fn size<'de, D: Deserializer<'de>>(from: D) -> Result<usize, D::Error> {
+    spelled(from).map(|Bytes(bytes)| bytes)
+}
+
+struct Mode(u32);
+
+impl Spelled for Mode {
+    const FORM: &'static str = "a mode of four octal digits with rw for its owner, as \"0660\"";
+
+    fn read(text: &str) -> Option<Self> {
+        let four = text.len() == 4 && text.starts_with('0') && text.bytes().all(|byte| (b'0'..=b'7').contains(&byte));
+        let mode = four.then(|| u32::from_str_radix(text, 8).ok()).flatten()?;
+        (mode & 0o600 == 0o600).then_some(Self(mode))
+    }
+}
+
+/// Reads a mode.
+pub(super) fn mode<'de, D: Deserializer<'de>>(from: D) -> Result<u32, D::Error> {
+    spelled(from).map(|Mode(mode)| mode)
+}
+
+struct Given(Option<String>);
+
+impl Spelled for Given {
+    const FORM: &'static str = "text without control characters, or \"\" for none";
+
+    fn read(text: &str) -> Option<Self> {
+        (!text.chars().any(char::is_control)).then(|| Self((!text.is_empty()).then(|| text.to_owned())))
+    }
+}
+
+/// Reads text; `""` is none.
+pub(super) fn given<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
+    spelled(from).map(|Given(text)| text)
+}
+
+/// Reads the path of a file; `""` is none.
+pub(super) fn given_file<'de, D: Deserializer<'de>>(from: D) -> Result<Option<PathBuf>, D::Error> {
+    given(from).map(|path| path.map(PathBuf::from))
+}
+
+struct File(PathBuf);
+
+impl Spelled for File {
+    const FORM: &'static str = "the path of a file";
+
+    fn read(text: &str) -> Option<Self> {
+        Given::read(text).and_then(|Given(path)| path).map(|path| Self(path.into()))
+    }
+}
+
+/// Reads the path of a file that there must be.
+pub(super) fn file<'de, D: Deserializer<'de>>(from: D) -> Result<PathBuf, D::Error> {
+    spelled(from).map(|File(path)| path)
+}
+
+struct Absolute(PathBuf);
+
+impl Spelled for Absolute {
+    const FORM: &'static str = "an absolute path";
+
+    fn read(text: &str) -> Option<Self> {
+        File::read(text).filter(|File(path)| path.is_absolute()).map(|File(path)| Self(path))
+    }
+}
+
+/// Reads an absolute path.
+pub(super) fn absolute<'de, D: Deserializer<'de>>(from: D) -> Result<PathBuf, D::Error> {
+    spelled(from).map(|Absolute(path)| path)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use proptest::prelude::*;
+
+    use super::{Absolute, Bytes, Given, Mode, Spelled};
+
+    #[test]
+    fn a_duration_is_a_whole_number_with_its_unit() {
+        for (text, milliseconds) in [("0s", 0), ("500ms", 500), ("10s", 10_000), ("5m", 300_000), ("24h", 86_400_000), ("7d", 604_800_000)]
+        {
+            assert_eq!(Duration::read(text), Some(Duration::from_millis(milliseconds)), "{text}");
+        }
+        for text in [
+            "",
+            "10",
+            "s",
+            "10 s",
+            " 10s",
+            "10s ",
+            "+10s",
+            "-1s",
+            "1.5s",
+            "010s",
+            "10S",
+            "10sec",
+            "1h30m",
+            "1w",
+            "18446744073709551615d",
+            "９s",
+        ] {
+            assert_eq!(Duration::read(text), None, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_size_is_a_whole_number_with_its_unit() {
+        let bytes = |text| Bytes::read(text).map(|Bytes(bytes)| bytes);
+        assert_eq!((bytes("0B"), bytes("4KiB"), bytes("64MiB"), bytes("2GiB")), (Some(0), Some(4096), Some(64 << 20), Some(2 << 30)));
+        for text in ["", "64", "64MB", "64M", "64 MiB", "64mib", "1.5GiB", "-1B", "99999999999GiB"] {
+            assert_eq!(bytes(text), None, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_mode_lets_its_owner_read_and_write() {
+        let mode = |text| Mode::read(text).map(|Mode(mode)| mode);
+        assert_eq!((mode("0660"), mode("0600"), mode("0666")), (Some(0o660), Some(0o600), Some(0o666)));
+        for text in ["", "660", "0o660", "0060", "0400", "0680", "1660", "00660"] {
+            assert_eq!(mode(text), None, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_path_is_text_and_where_it_must_be_absolute() {
+        assert!(Absolute::read("/var/lib/sidegate").is_some());
+        for text in ["", "var/lib", "/a\nb", "~/x"] {
+            assert!(Absolute::read(text).is_none(), "{text:?}");
+        }
+        assert!(matches!(Given::read(""), Some(Given(None))));
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_breaks_a_reader(text in "\\PC{0,12}") {
+            let _ = (Duration::read(&text), Bytes::read(&text), Mode::read(&text));
+        }
+    }
+}
