@@ -1,5 +1,7 @@
 //! The program that sshd starts, as a process, against a socket that answers whatever a test wants.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot start a process or a socket has failed")]
+
 use std::fs::{self, Permissions};
 use std::io::{ErrorKind, Read, Write};
 use std::os::unix::fs::PermissionsExt;
