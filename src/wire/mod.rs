@@ -10,7 +10,13 @@ pub mod answer;
 #[cfg(feature = "daemon")]
 pub mod credentials;
 #[cfg(feature = "daemon")]
+pub mod date;
+#[cfg(feature = "daemon")]
 pub mod feed;
+#[cfg(feature = "daemon")]
+pub mod json;
+#[cfg(feature = "daemon")]
+pub mod nest;
 #[cfg(feature = "daemon")]
 pub mod params;
 #[cfg(feature = "daemon")]

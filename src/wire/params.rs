@@ -1,14 +1,26 @@
 //! Parameters of a request, from its query and its body, in Rails' shapes. (server.md 1.2; DESIGN of bounds: depth and count)
+//!
+//! Whatever form they came in, they are one JSON object. Each question about a parameter names it when it is refused, and
+//! never repeats its value, which may be a secret.
 
 use http::Method;
+use jiff::civil::Date;
+use serde_json::{Map, Value};
 
 use crate::model::id::Id;
+use crate::wire::percent::{Plus, decode};
+use crate::wire::{date, json, nest};
+
+/// How deep parameters may nest: `a` is 1, `a[b]` is 2.
+pub const DEPTH: usize = 32;
+/// How many parameters a query and a form may have together, and how many names an object in JSON.
+pub const COUNT: usize = 1_000;
 
 /// The parameters of one request: a JSON object, whatever form they came in.
 #[derive(Clone, Debug, Default)]
 pub struct Params {
     /// The object. Names as they were sent; order kept.
-    pub values: serde_json::Map<String, serde_json::Value>,
+    pub values: Map<String, Value>,
 }
 
 /// Why parameters could not be read.
@@ -38,32 +50,349 @@ pub enum BadParams {
     },
 }
 
+impl BadParams {
+    /// A parameter of the wrong form.
+    pub(crate) fn wrong(name: &str, wanted: &'static str) -> Self {
+        Self::Wrong { name: name.to_owned(), wanted }
+    }
+
+    /// The same complaint about what stands within another parameter: `x` within `packs` is `packs[x]`.
+    #[must_use]
+    pub fn within(self, outer: &str) -> Self {
+        match self {
+            Self::Wrong { name, wanted } => Self::Wrong { name: format!("{outer}[{name}]"), wanted },
+            Self::Twice(name) => Self::Twice(format!("{outer}[{name}]")),
+            other => other,
+        }
+    }
+}
+
 impl Params {
     /// Reads query and body. A body is JSON if its type says so, a form if its type says so or says nothing; of a GET it is read too
     /// (gitlab-shell sends `Content-Type: application/json` on GETs with an empty body).
-    pub fn read(_method: &Method, _query: Option<&str>, _content_type: Option<&str>, _body: &[u8]) -> Result<Self, BadParams> {
-        todo!()
+    pub fn read(_method: &Method, query: Option<&str>, content_type: Option<&str>, body: &[u8]) -> Result<Self, BadParams> {
+        let mut room = COUNT;
+        let mut values = read_form("query", query.unwrap_or_default(), &mut room)?;
+        for (name, value) in read_body(content_type, body, &mut room)? {
+            if values.contains_key(&name) {
+                return Err(BadParams::Twice(name));
+            }
+            values.insert(name, value);
+        }
+        Ok(Self { values })
+    }
+
+    /// Whether the parameter is there at all, be it `null` or empty.
+    #[must_use]
+    pub fn given(&self, name: &str) -> bool {
+        self.values.contains_key(name)
     }
 
     /// A parameter as text; a number is its digits. Absent and `null` are `None`.
-    pub fn text(&self, _name: &str) -> Result<Option<String>, BadParams> {
-        todo!()
+    pub fn text(&self, name: &str) -> Result<Option<String>, BadParams> {
+        self.value(name).map(|value| read_text(name, value)).transpose()
     }
 
     /// A parameter as an id: digits as text, or a number. Absent, `null` and empty are `None`; a well-formed number that no record can
     /// have (0, above 2^63-1) is an error.
-    pub fn id(&self, _name: &str) -> Result<Option<Id>, BadParams> {
-        todo!()
+    pub fn id(&self, name: &str) -> Result<Option<Id>, BadParams> {
+        let wrong = || BadParams::wrong(name, "a whole number from 1 to 9223372036854775807");
+        match self.value(name) {
+            None => Ok(None),
+            Some(Value::String(text)) if text.is_empty() => Ok(None),
+            Some(Value::String(text)) => text.parse().map(Some).map_err(|_| wrong()),
+            Some(value) => whole(value).and_then(|number| Id::try_from(number).ok()).map(Some).ok_or_else(wrong),
+        }
     }
 
-    /// A parameter as a boolean: true, false, "true", "false", "1", "0", 1, 0.
-    pub fn boolean(&self, _name: &str) -> Result<Option<bool>, BadParams> {
-        todo!()
+    /// A parameter as a whole number, negative ones too. Absent, `null` and empty are `None`.
+    pub fn integer(&self, name: &str) -> Result<Option<i64>, BadParams> {
+        self.filled(name).map(|value| read_integer(name, value)).transpose()
+    }
+
+    /// A parameter as a boolean: true, false, "true", "false", "1", "0", 1, 0. Absent, `null` and empty are `None`.
+    pub fn boolean(&self, name: &str) -> Result<Option<bool>, BadParams> {
+        let said = match self.filled(name) {
+            None => return Ok(None),
+            Some(Value::Bool(said)) => Some(*said),
+            Some(Value::String(text)) => match text.as_str() {
+                "true" | "1" => Some(true),
+                "false" | "0" => Some(false),
+                _ => None,
+            },
+            Some(value) => match whole(value) {
+                Some(1) => Some(true),
+                Some(0) => Some(false),
+                _ => None,
+            },
+        };
+        said.map(Some).ok_or_else(|| BadParams::wrong(name, "true or false"))
+    }
+
+    /// A parameter as a day, as `2021-06-13` or `13 Jun 2021`. Absent, `null` and empty are `None`.
+    pub fn date(&self, name: &str) -> Result<Option<Date>, BadParams> {
+        let day = |value: &Value| value.as_str().and_then(date::read);
+        self.filled(name).map(|value| day(value).ok_or_else(|| BadParams::wrong(name, "a day, as 2021-06-13"))).transpose()
+    }
+
+    /// A parameter as a list: a list, or an object whose names are numbers, which is what `a[0]=x` makes, in their order. Absent and
+    /// `null` are `None`.
+    pub fn list(&self, name: &str) -> Result<Option<Vec<&Value>>, BadParams> {
+        match self.value(name) {
+            None => Ok(None),
+            Some(Value::Array(list)) => Ok(Some(list.iter().collect())),
+            Some(Value::Object(object)) => match numbered(object) {
+                Some(list) => Ok(Some(list)),
+                None => Err(BadParams::wrong(name, "a list")),
+            },
+            Some(_) => Err(BadParams::wrong(name, "a list")),
+        }
+    }
+
+    /// A parameter as a list of texts.
+    pub fn texts(&self, name: &str) -> Result<Option<Vec<String>>, BadParams> {
+        self.list_of(name, |value| read_text(&format!("{name}[]"), value))
+    }
+
+    /// A parameter as a list of whole numbers.
+    pub fn integers(&self, name: &str) -> Result<Option<Vec<i64>>, BadParams> {
+        self.list_of(name, |value| read_integer(&format!("{name}[]"), value))
+    }
+
+    /// A parameter as a list of objects. What is wrong within one is named from there: see [`BadParams::within`].
+    pub fn objects(&self, name: &str) -> Result<Option<Vec<Self>>, BadParams> {
+        self.list_of(name, |value| read_object(name, value, "a list of objects"))
+    }
+
+    /// A parameter as an object. What is wrong within it is named from there: see [`BadParams::within`].
+    pub fn object(&self, name: &str) -> Result<Option<Self>, BadParams> {
+        self.value(name).map(|value| read_object(name, value, "an object")).transpose()
     }
 
     /// The first name that is not among `known`.
     #[must_use]
-    pub fn unknown(&self, _known: &[&str]) -> Option<&str> {
-        todo!()
+    pub fn unknown(&self, known: &[&str]) -> Option<&str> {
+        self.values.keys().map(String::as_str).find(|name| !known.contains(name))
+    }
+
+    fn value(&self, name: &str) -> Option<&Value> {
+        self.values.get(name).filter(|value| !value.is_null())
+    }
+
+    fn filled(&self, name: &str) -> Option<&Value> {
+        self.value(name).filter(|value| value.as_str() != Some(""))
+    }
+
+    fn list_of<T>(&self, name: &str, read: impl Fn(&Value) -> Result<T, BadParams>) -> Result<Option<Vec<T>>, BadParams> {
+        self.list(name)?.map(|list| list.into_iter().map(read).collect()).transpose()
+    }
+}
+
+/// Writes a query or a form from decoded names and values.
+#[must_use]
+pub fn encode<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
+    form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish()
+}
+
+fn read_body(content_type: Option<&str>, body: &[u8], room: &mut usize) -> Result<Map<String, Value>, BadParams> {
+    let unreadable = |reason: &str| BadParams::Unreadable { part: "body", reason: reason.to_owned() };
+    if body.is_empty() {
+        return Ok(Map::new());
+    }
+    let media_type = content_type.unwrap_or_default().split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    match media_type.as_str() {
+        "application/json" => json::read(body),
+        "" | "application/x-www-form-urlencoded" => {
+            let form = std::str::from_utf8(body).map_err(|_| unreadable("it is not UTF-8"))?;
+            read_form("body", form, room)
+        }
+        "multipart/form-data" => Err(unreadable("multipart is not read here; send JSON or a URL-encoded form")),
+        _ => Err(unreadable("its type is neither application/json nor application/x-www-form-urlencoded")),
+    }
+}
+
+fn read_form(part: &'static str, form: &str, room: &mut usize) -> Result<Map<String, Value>, BadParams> {
+    let mut values = Map::new();
+    for pair in form.split('&').filter(|pair| !pair.is_empty()) {
+        *room = room.checked_sub(1).ok_or(BadParams::Bounds)?;
+        let decoded = |text| decode(text, Plus::Blank).map_err(|error| BadParams::Unreadable { part, reason: error.to_string() });
+        // A name without `=` has no value, which is not the same as an empty one.
+        let (name, value) = match pair.split_once('=') {
+            Some((name, value)) => (name, Value::from(decoded(value)?)),
+            None => (pair, Value::Null),
+        };
+        nest::put(&mut values, part, &decoded(name)?, value)?;
+    }
+    Ok(values)
+}
+
+fn read_text(name: &str, value: &Value) -> Result<String, BadParams> {
+    match value {
+        Value::String(text) => Ok(text.clone()),
+        Value::Number(number) => Ok(number.to_string()),
+        _ => Err(BadParams::wrong(name, "text")),
+    }
+}
+
+fn read_integer(name: &str, value: &Value) -> Result<i64, BadParams> {
+    let number = match value {
+        Value::String(text) if !text.starts_with('+') => text.parse().ok(),
+        Value::Number(number) => number.as_i64().or_else(|| whole(value).and_then(|number| number.try_into().ok())),
+        _ => None,
+    };
+    number.ok_or_else(|| BadParams::wrong(name, "a whole number"))
+}
+
+fn read_object(name: &str, value: &Value, wanted: &'static str) -> Result<Params, BadParams> {
+    match value {
+        Value::Object(values) => Ok(Params { values: values.clone() }),
+        _ => Err(BadParams::wrong(name, wanted)),
+    }
+}
+
+/// A number that is whole and not negative; `11.0` is 11.
+fn whole(value: &Value) -> Option<u64> {
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    let number = value.as_number()?;
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "whole, positive and within what an f64 holds exactly")]
+    let from_float = |float: f64| (float.fract() == 0.0 && (0.0..=EXACT).contains(&float)).then_some(float as u64);
+    number.as_u64().or_else(|| number.as_f64().filter(|_| number.is_f64()).and_then(from_float))
+}
+
+/// The values of an object whose names are all numbers, in the order of the numbers.
+fn numbered(object: &Map<String, Value>) -> Option<Vec<&Value>> {
+    let mut list: Vec<(u32, &Value)> = object.iter().map(|(name, value)| Some((name.parse().ok()?, value))).collect::<Option<_>>()?;
+    list.sort_by_key(|(number, _)| *number);
+    Some(list.into_iter().map(|(_, value)| value).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Method;
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    use super::{BadParams, COUNT, Params, encode};
+
+    const FORM: Option<&str> = Some("application/x-www-form-urlencoded");
+    const JSON: Option<&str> = Some("application/json");
+
+    fn query(query: &str) -> Result<Params, BadParams> {
+        Params::read(&Method::GET, Some(query), JSON, b"")
+    }
+
+    fn object(value: Value) -> Params {
+        Params::read(&Method::POST, None, JSON, value.to_string().as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn query_form_and_json_say_the_same() {
+        let shape = json!({"key_id": "11", "scopes": ["api", "read user"], "packs": [{"x": "1", "y": "é"}]});
+        let form = "key_id=11&scopes[]=api&scopes%5B%5D=read+user&packs[][x]=1&packs%5b%5d%5by%5d=%C3%A9";
+        let read = |query, content_type, body: &str| Params::read(&Method::POST, query, content_type, body.as_bytes()).unwrap().values;
+        assert_eq!(Value::Object(read(Some(form), None, "")), shape);
+        assert_eq!(Value::Object(read(None, FORM, form)), shape);
+        assert_eq!(Value::Object(read(None, None, form)), shape);
+        assert_eq!(Value::Object(read(None, Some("Application/JSON; charset=utf-8"), &shape.to_string())), shape);
+    }
+
+    #[test]
+    fn a_name_in_query_and_body_is_given_twice() {
+        for (body, content_type) in [("a=1", FORM), (r#"{"a":1}"#, JSON), ("a[]=1", FORM)] {
+            let read = Params::read(&Method::POST, Some("a[]=1"), content_type, body.as_bytes());
+            assert_eq!(read.map(|params| params.values), Err(BadParams::Twice("a".to_owned())), "{body}");
+        }
+        let both = Params::read(&Method::POST, Some("a=1"), JSON, br#"{"b":2}"#).unwrap();
+        assert_eq!(Value::Object(both.values), json!({"a": "1", "b": 2}));
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_refused_with_the_remedy() {
+        let reason = |content_type, body: &[u8]| Params::read(&Method::POST, None, content_type, body).unwrap_err().to_string();
+        assert!(reason(Some("multipart/form-data; boundary=x"), b"--x").contains("send JSON"));
+        assert!(reason(Some("text/plain"), b"a=1").contains("neither"));
+        assert!(reason(FORM, b"a=\xff").contains("UTF-8"));
+        assert!(reason(FORM, b"a=%ff").contains("UTF-8"));
+        assert!(reason(FORM, b"a=100%").contains("two hex digits"));
+        assert!(Params::read(&Method::GET, Some("&&"), Some("text/plain"), b"").unwrap().values.is_empty());
+    }
+
+    #[test]
+    fn the_count_of_query_and_form_together_is_bounded() {
+        let pairs = |count| "a[]=1&".repeat(count);
+        assert!(query(&pairs(COUNT)).is_ok());
+        assert_eq!(query(&pairs(COUNT + 1)).map(|params| params.values), Err(BadParams::Bounds));
+        let both = Params::read(&Method::POST, Some(&pairs(COUNT)), FORM, b"b=1");
+        assert_eq!(both.map(|params| params.values), Err(BadParams::Bounds));
+    }
+
+    #[test]
+    fn an_id_is_a_number_or_its_digits() {
+        for value in [json!(11), json!("11"), json!(11.0)] {
+            assert_eq!(object(json!({"id": value})).id("id").unwrap().map(u64::from), Some(11), "{value}");
+        }
+        for value in [json!(null), json!("")] {
+            assert_eq!(object(json!({"id": value})).id("id"), Ok(None), "{value}");
+        }
+        for value in
+            [json!(0), json!("0"), json!(-1), json!("011"), json!(1.5), json!("1 "), json!(u64::MAX), json!(true), json!([1]), json!("x")]
+        {
+            let message = object(json!({"id": value})).id("id").unwrap_err().to_string();
+            assert!(message.starts_with("`id` is a whole number from 1"), "{value}: {message}");
+        }
+    }
+
+    #[test]
+    fn scalars_are_read_as_rails_reads_them() {
+        let params =
+            object(json!({"yes": "1", "no": false, "one": 1, "text": 7, "minus": "-3", "day": "13 Jun 2021", "empty": "", "null": null}));
+        assert_eq!((params.boolean("yes"), params.boolean("no"), params.boolean("one")), (Ok(Some(true)), Ok(Some(false)), Ok(Some(true))));
+        assert_eq!(params.text("text").unwrap().as_deref(), Some("7"));
+        assert_eq!(params.integer("minus"), Ok(Some(-3)));
+        assert_eq!(params.date("day").unwrap().map(|day| day.to_string()).as_deref(), Some("2021-06-13"));
+        assert_eq!((params.integer("empty"), params.boolean("empty"), params.date("empty")), (Ok(None), Ok(None), Ok(None)));
+        assert_eq!((params.text("empty").unwrap().as_deref(), params.text("null"), params.text("none")), (Some(""), Ok(None), Ok(None)));
+        assert!(params.boolean("text").is_err() && params.integer("day").is_err() && params.date("text").is_err());
+        assert!(params.text("no").is_err());
+        assert!(params.given("null") && !params.given("none"));
+        assert_eq!(params.unknown(&["yes", "no", "one"]), Some("text"));
+    }
+
+    #[test]
+    fn lists_are_lists_or_numbered() {
+        let params = query("a[10]=z&a[9]=y&b[]=1&b[]=2&p[1][x]=2&p[0][x]=1&o[x]=1&s=1&n[]").unwrap();
+        assert_eq!(params.texts("a"), Ok(Some(vec!["y".to_owned(), "z".to_owned()])));
+        assert_eq!(params.integers("b"), Ok(Some(vec![1, 2])));
+        let packs = params.objects("p").unwrap().unwrap();
+        assert_eq!(packs.iter().map(|pack| pack.integer("x").unwrap()).collect::<Vec<_>>(), [Some(1), Some(2)]);
+        assert_eq!(params.object("o").unwrap().unwrap().text("x").unwrap().as_deref(), Some("1"));
+        assert_eq!(params.texts("none"), Ok(None));
+        for wrong in ["o", "s", "n"] {
+            assert!(params.texts(wrong).unwrap_err().to_string().starts_with(&format!("`{wrong}")), "{wrong}");
+        }
+        assert!(params.objects("a").is_err() && params.object("s").is_err());
+        let within = object(json!({"x": []})).integer("x").unwrap_err().within("packs").to_string();
+        assert_eq!(within, "`packs[x]` is a whole number");
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_encoded_is_read_back(pairs in proptest::collection::btree_map("[^\\[\\]]{1,8}", any::<String>(), 0..8)) {
+            let encoded = encode(pairs.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+            let expected = serde_json::to_value(&pairs).unwrap();
+            prop_assert_eq!(Value::Object(query(&encoded).unwrap().values), expected.clone());
+            let form = Params::read(&Method::POST, None, FORM, encoded.as_bytes()).unwrap();
+            prop_assert_eq!(Value::Object(form.values), expected.clone());
+            prop_assert_eq!(Value::Object(object(expected.clone()).values), expected);
+        }
+
+        #[test]
+        fn no_query_and_no_body_brings_it_down(text in "([ab=&+%]|\\[|\\]|%5[bdBD]|\\PC){0,40}", body: Vec<u8>) {
+            let _ = query(&text);
+            for content_type in [FORM, JSON] {
+                let _ = Params::read(&Method::POST, None, content_type, &body);
+                let _ = Params::read(&Method::POST, None, content_type, text.as_bytes());
+            }
+        }
     }
 }
