@@ -48,6 +48,12 @@ impl Database {
         calm(|| self.sled.get_lt(bound))
     }
 
+    /// All whose keys begin so, in order, as far as they are there when they are come to.
+    pub fn prefixed(&self, prefix: &[u8]) -> impl Iterator<Item = Result<(sled::IVec, sled::IVec), Damage>> + use<> {
+        let mut entries = self.sled.scan_prefix(prefix);
+        std::iter::from_fn(move || calm(|| entries.next().transpose()).transpose())
+    }
+
     /// Writes one key with no regard to others: only for a database that nobody reads yet, where a batch would stop every
     /// reader of the process for nothing.
     pub fn insert(&self, key: &[u8], value: Vec<u8>) -> Result<(), Damage> {

@@ -47,9 +47,7 @@ impl Refused {
 pub fn prepare(path: &Path) -> Result<(), Refused> {
     if fs::symlink_metadata(path).is_err() {
         DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(Refused::io(path))?;
-        if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-            sync_folder(parent)?;
-        }
+        sync_folder(parent_of(path))?;
     }
     inspect(path)
 }
@@ -82,6 +80,11 @@ fn fault(path: &Path, metadata: &Metadata, own: u32) -> Option<String> {
         return Some(format!("mode {mode:04o} lets group or others write; `chmod 0700 {shown}`"));
     }
     None
+}
+
+/// The folder that a file or folder is in, also for a bare name.
+pub(in crate::store) fn parent_of(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// The names in a folder are on disk when this returns.

@@ -13,11 +13,11 @@ use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 
 use crate::model::digest::{Digest, State};
+use crate::store::database::{Database, Write};
 use crate::store::folder::{self, Refused};
 use crate::store::generation::Damage;
 
@@ -27,6 +27,8 @@ const STATE_NAME: &[u8] = b"m/state";
 const VALUE: u8 = b'k';
 /// The ledger is small and seldom read.
 const PAGE_CACHE: u64 = 16 << 20;
+/// What a ledger that lost something leaves to do.
+const RESTORE: &str = "restore the folder from a backup";
 
 /// One write of several, all or none.
 #[derive(Clone, Debug, Default)]
@@ -35,6 +37,9 @@ pub struct Writes {
     pub entries: Vec<(Vec<u8>, Option<Vec<u8>>)>,
 }
 
+/// A name and its value.
+pub type Named = (Vec<u8>, Vec<u8>);
+
 /// The ledger. Cheap to clone.
 #[derive(Clone)]
 pub struct Ledger {
@@ -42,7 +47,7 @@ pub struct Ledger {
 }
 
 struct Inner {
-    database: sled::Db,
+    database: Database,
     written: File,
     path: String,
     writer: Mutex<()>,
@@ -77,20 +82,14 @@ impl Ledger {
         Self::attach(beside)?.found()?;
         folder::sync_tree(beside).map_err(refused)?;
         fs::rename(beside, folder).map_err(at)?;
-        folder.parent().map_or(Ok(()), folder::sync_folder).map_err(refused)
+        folder::sync_folder(folder::parent_of(folder)).map_err(refused)
     }
 
     fn attach(folder: &Path) -> Result<Self, Damage> {
         let path = folder.display().to_string();
-        let at = |error: io::Error| Damage(format!("{path}: {error}"));
-        remove_unfinished_snapshots(folder).map_err(at)?;
+        let database = Database::open(folder, PAGE_CACHE).map_err(|Damage(reason)| Damage(format!("{reason}; {RESTORE}")))?;
         let written = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(folder.join("written"));
-        let written = written.map_err(at)?;
-        let config = sled::Config::new().path(folder).cache_capacity(PAGE_CACHE).flush_every_ms(None);
-        let database = match catch_unwind(AssertUnwindSafe(|| config.open())) {
-            Ok(opened) => opened.map_err(|error| Damage(format!("{path}: {error}; restore the folder from a backup")))?,
-            Err(_panic) => return Err(Damage(format!("{path}: sled panicked while opening; restore the folder from a backup"))),
-        };
+        let written = written.map_err(|error| Damage(format!("{path}: {error}")))?;
         let inner = Inner { database, written, path, writer: Mutex::default(), unflushed: RwLock::default(), failed: OnceLock::new() };
         Ok(Self { inner: Arc::new(inner) })
     }
@@ -98,14 +97,14 @@ impl Ledger {
     /// One value.
     pub fn read(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Damage> {
         let _settled = self.inner.unflushed.read().unwrap_or_else(PoisonError::into_inner);
-        self.sled(|database| Ok(database.get(named(key))?.map(|value| value.to_vec())))
+        self.kept(|database| Ok(database.read(&named(key))?.map(|value| value.to_vec())))
     }
 
     /// All entries whose keys begin so, in order: as they were between two writes.
-    pub fn scan(&self, prefix: &[u8]) -> Result<Vec<(Vec<u8>, Vec<u8>)>, Damage> {
+    pub fn scan(&self, prefix: &[u8]) -> Result<Vec<Named>, Damage> {
         let _settled = self.inner.unflushed.read().unwrap_or_else(PoisonError::into_inner);
         let plain = |(name, value): (sled::IVec, sled::IVec)| (name.get(1..).unwrap_or_default().to_vec(), value.to_vec());
-        self.sled(|database| database.scan_prefix(named(prefix)).map(|entry| entry.map(plain)).collect())
+        self.kept(|database| database.prefixed(&named(prefix)).map(|entry| entry.map(plain)).collect())
     }
 
     /// All or none, on disk when it returns. Blocks.
@@ -119,107 +118,87 @@ impl Ledger {
         let _writer = self.inner.writer.lock().unwrap_or_else(PoisonError::into_inner);
         let (writes, outcome) = decide(self)?;
         if !writes.entries.is_empty() {
-            self.put(&writes)?;
+            self.put(writes)?;
         }
         Ok(outcome)
     }
 
-    fn put(&self, writes: &Writes) -> Result<(), Damage> {
+    fn put(&self, writes: Writes) -> Result<(), Damage> {
         let _unflushed = self.inner.unflushed.write().unwrap_or_else(PoisonError::into_inner);
         let Standing { mut state, writes: before } = self.standing()?;
-        let mut batch = sled::Batch::default();
         // The last word on a name counts, and only it enters the state.
-        let last: BTreeMap<_, _> = writes.entries.iter().map(|(key, value)| (key, value)).collect();
-        for (key, value) in last {
-            let name = named(key);
-            if let Some(old) = self.sled(|database| database.get(&name))? {
-                state = state.without(&line(&name, &old));
+        let last: BTreeMap<Vec<u8>, Option<Vec<u8>>> = writes.entries.into_iter().map(|(key, value)| (named(&key), value)).collect();
+        for (name, value) in &last {
+            if let Some(old) = self.kept(|database| database.read(name))? {
+                state = state.without(&line(name, &old));
             }
-            match value {
-                Some(value) => {
-                    state = state.with(&line(&name, value));
-                    batch.insert(name, value.as_slice());
-                }
-                None => batch.remove(name),
+            if let Some(value) = value {
+                state = state.with(&line(name, value));
             }
         }
-        self.commit(batch, Standing { state, writes: before + 1 })
+        self.commit(last.into_iter().collect(), Standing { state, writes: before + 1 })
     }
 
-    fn commit(&self, mut batch: sled::Batch, standing: Standing) -> Result<(), Damage> {
-        batch.insert(STATE_NAME, standing.spelled());
-        self.sled(|database| {
-            database.apply_batch(batch)?;
+    fn commit(&self, mut writes: Vec<Write>, standing: Standing) -> Result<(), Damage> {
+        writes.push((STATE_NAME.to_vec(), Some(standing.spelled())));
+        self.kept(|database| {
+            database.write(writes)?;
             database.flush()?;
-            Ok(self.inner.written.write_all_at(&standing.writes.to_be_bytes(), 0)?)
+            self.inner.written.write_all_at(&standing.writes.to_be_bytes(), 0).map_err(|error| Damage(error.to_string()))
         })
     }
 
     fn found(&self) -> Result<(), Damage> {
-        let mut batch = sled::Batch::default();
-        batch.insert(FORMAT_NAME, FORMAT);
-        self.commit(batch, Standing::default())
+        self.commit(vec![(FORMAT_NAME.to_vec(), Some(FORMAT.to_vec()))], Standing::default())
     }
 
     fn check(&self) -> Result<(), Damage> {
-        match self.sled(|database| database.get(FORMAT_NAME))? {
+        match self.kept(|database| database.read(FORMAT_NAME))? {
             Some(format) if format == FORMAT => {}
-            Some(_) => return Err(self.damage(&"this ledger is of another version; start the version that made it")),
-            None => return Err(self.damage(&"records are missing; restore the folder from a backup")),
+            Some(_) => return Err(self.damage("this ledger is of another version; start the version that made it")),
+            None => return Err(self.damage(&format!("records are missing; {RESTORE}"))),
         }
-        let add = |state: State, entry: sled::Result<(sled::IVec, sled::IVec)>| entry.map(|(name, value)| state.with(&line(&name, &value)));
-        let holds = self.sled(|database| database.scan_prefix([VALUE]).try_fold(State::default(), add))?;
+        let holds = self.kept(|database| {
+            database
+                .prefixed(&[VALUE])
+                .try_fold(State::default(), |state, entry| entry.map(|(name, value)| state.with(&line(&name, &value))))
+        })?;
         let Standing { state: says, writes } = self.standing()?;
         if holds != says {
-            let what =
-                format!("it holds {} values, not the {} that were written; restore the folder from a backup", holds.count, says.count);
+            let what = format!("it holds {} values, not the {} that were written; {RESTORE}", holds.count, says.count);
             return Err(self.damage(&what));
         }
         let mut number = [0; 8];
         let written = self.inner.written.read_exact_at(&mut number, 0).map_or(0, |()| u64::from_be_bytes(number));
         if writes < written {
-            return Err(self.damage(&format!("its last {} writes are missing; restore the folder from a backup", written - writes)));
+            return Err(self.damage(&format!("its last {} writes are missing; {RESTORE}", written - writes)));
         }
         Ok(())
     }
 
     fn standing(&self) -> Result<Standing, Damage> {
-        let kept = self.sled(|database| database.get(STATE_NAME))?;
-        kept.as_deref().and_then(Standing::read).ok_or_else(|| self.damage(&"its state is missing; restore the folder from a backup"))
+        let kept = self.kept(|database| database.read(STATE_NAME))?;
+        kept.as_deref().and_then(Standing::read).ok_or_else(|| self.damage(&format!("its state is missing; {RESTORE}")))
     }
 
-    /// Calls sled; the first error or panic is the last call.
-    fn sled<T>(&self, call: impl FnOnce(&sled::Db) -> sled::Result<T>) -> Result<T, Damage> {
+    /// Calls the database; its first failure is the last call.
+    fn kept<T>(&self, call: impl FnOnce(&Database) -> Result<T, Damage>) -> Result<T, Damage> {
         if let Some(damage) = self.inner.failed.get() {
             return Err(damage.clone());
         }
-        let outcome = match catch_unwind(AssertUnwindSafe(|| call(&self.inner.database))) {
-            Ok(outcome) => outcome.map_err(|error| self.damage(&error)),
-            Err(_panic) => Err(self.damage(&"sled panicked; start again, and restore the folder from a backup if that does not help")),
-        };
-        outcome.map_err(|damage| self.inner.failed.get_or_init(|| damage).clone())
+        call(&self.inner.database).map_err(|Damage(reason)| {
+            let damage = || self.damage(&format!("{reason}; start again, and if that does not help, {RESTORE}"));
+            self.inner.failed.get_or_init(damage).clone()
+        })
     }
 
-    fn damage(&self, what: &dyn std::fmt::Display) -> Damage {
+    fn damage(&self, what: &str) -> Damage {
         Damage(format!("{}: {what}", self.inner.path))
     }
 }
 
 fn refused(refused: Refused) -> Damage {
     Damage(refused.to_string())
-}
-
-/// sled 0.34 takes one that a kill left behind for its newest snapshot and never opens again.
-fn remove_unfinished_snapshots(folder: &Path) -> io::Result<()> {
-    for entry in fs::read_dir(folder)? {
-        let entry = entry?;
-        let name = entry.file_name();
-        let name = name.to_string_lossy();
-        if name.starts_with("snap.") && name.ends_with(".generating") {
-            fs::remove_file(entry.path())?;
-        }
-    }
-    Ok(())
 }
 
 fn named(key: &[u8]) -> Vec<u8> {
@@ -265,7 +244,7 @@ mod tests {
     use std::fs;
     use std::thread;
 
-    use super::{FORMAT_NAME, Ledger, Writes, named};
+    use super::{FORMAT_NAME, Ledger, Named, Writes, named};
     use crate::store::generation::Damage;
 
     fn writes(entries: &[(&str, Option<&str>)]) -> Writes {
@@ -273,7 +252,7 @@ mod tests {
         Writes { entries: entries.iter().map(|(key, value)| (owned(key), value.map(owned))).collect() }
     }
 
-    fn names(entries: Vec<(Vec<u8>, Vec<u8>)>) -> Vec<String> {
+    fn names(entries: Vec<Named>) -> Vec<String> {
         entries.into_iter().map(|(name, _)| String::from_utf8(name).unwrap()).collect()
     }
 
@@ -355,7 +334,7 @@ mod tests {
             let folder = tempfile::tempdir().unwrap();
             let ledger = Ledger::open(folder.path()).unwrap();
             ledger.write(writes(&[("a", Some("1")), ("b", Some("2"))])).unwrap();
-            ledger.inner.database.remove(lost).unwrap();
+            ledger.inner.database.write(vec![(lost, None)]).unwrap();
             ledger.inner.database.flush().unwrap();
             drop(ledger);
             let said = Ledger::open(folder.path()).err().unwrap().to_string();
@@ -400,11 +379,14 @@ mod tests {
     }
 
     #[test]
-    fn after_a_panic_inside_sled_nothing_more_is_answered() {
+    fn after_a_failure_nothing_more_is_answered() {
         let folder = tempfile::tempdir().unwrap();
         let ledger = Ledger::open(folder.path()).unwrap();
-        let said = ledger.sled::<()>(|_| panic!("as sled does")).unwrap_err();
-        assert!(said.to_string().contains("sled panicked; start again"), "{said}");
+        let said = ledger.kept::<()>(|_| Err(Damage("no room".to_owned()))).unwrap_err();
+        assert!(
+            said.to_string().contains(&*folder.path().to_string_lossy()) && said.to_string().contains("no room; start again"),
+            "{said}"
+        );
         assert_eq!(ledger.read(b"a"), Err(said.clone()));
         assert_eq!(ledger.write(writes(&[("a", Some("1"))])), Err(said));
     }

@@ -10,6 +10,8 @@ pub mod generations;
 mod index;
 pub mod journal;
 mod known;
+#[cfg(test)]
+mod killed;
 pub mod ledger;
 mod loading;
 mod page;

@@ -6,7 +6,7 @@ use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-use crate::store::folder::{Refused, sync_folder};
+use crate::store::folder::{Refused, parent_of, sync_folder};
 
 /// The longest file that is read back here, in bytes: what we write is far shorter.
 const BYTES: u64 = 4096;
@@ -16,7 +16,7 @@ pub(in crate::store) fn replace(path: &Path, content: &[u8]) -> Result<(), Refus
     let beside = beside(path);
     write_new(&beside, content).map_err(Refused::io(&beside))?;
     fs::rename(&beside, path).map_err(Refused::io(path))?;
-    sync_folder(folder_of(path))
+    sync_folder(parent_of(path))
 }
 
 /// The file's text; `None` if there is none. Text that is too long or not UTF-8 is an error of kind `InvalidData`.
@@ -33,7 +33,7 @@ pub(in crate::store) fn read(path: &Path) -> Result<Option<String>, Refused> {
 /// Removes the file if it is there, for good.
 pub(in crate::store) fn remove(path: &Path) -> Result<(), Refused> {
     match fs::remove_file(path) {
-        Ok(()) => sync_folder(folder_of(path)),
+        Ok(()) => sync_folder(parent_of(path)),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
         Err(error) => Err(Refused::io(path)(error)),
     }
@@ -54,10 +54,6 @@ fn beside(path: &Path) -> PathBuf {
     let mut name = OsString::from(path);
     name.push(".new");
     name.into()
-}
-
-fn folder_of(path: &Path) -> &Path {
-    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 #[cfg(test)]

@@ -1,0 +1,163 @@
+//! What a `kill -9` leaves: nothing that was said to be done is lost, and nothing keeps the next start from opening.
+//!
+//! The process that is killed is this test program again, told by an environment variable what to do until it is killed.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader, Lines, Write as _};
+use std::path::Path;
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::time::Duration;
+
+use crate::model::entry::Entry;
+use crate::store::generation::{Damage, Generation, Options};
+use crate::store::generations::{Generations, Opened};
+use crate::store::ledger::{Ledger, Writes};
+
+const FOLDER: &str = "SIDEGATE_TEST_FOLDER";
+const OPTIONS: Options = Options { page_cache: 1 << 20, record_cache: 16 };
+const LONG: Duration = Duration::from_secs(60);
+
+/// A process at work, killed at the latest when this is dropped.
+struct Worker {
+    process: Child,
+    said: Lines<BufReader<ChildStdout>>,
+}
+
+impl Worker {
+    fn start(test: &str, folder: &Path) -> Self {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.args(["--exact", &format!("store::killed::{test}"), "--nocapture"]).env(FOLDER, folder);
+        let mut process = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let said = BufReader::new(process.stdout.take().unwrap()).lines();
+        Self { process, said }
+    }
+
+    /// Waits until it has said that it did something so many times, then kills it where it is. Gives the last number it said.
+    fn killed_after(mut self, times: usize) -> u64 {
+        let done = |line: String| line.split_once("done ").and_then(|(_, number)| number.parse().ok());
+        let numbers = self.said.by_ref().map(Result::unwrap).filter_map(done).take(times);
+        let last = numbers.last().expect("the worker ended by itself");
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+        // What it said between the last line that was waited for and the kill counts too.
+        self.said.by_ref().map_while(Result::ok).filter_map(done).last().unwrap_or(last)
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        let _ended = self.process.kill().and_then(|()| self.process.wait());
+    }
+}
+
+/// Fails when nobody listens any longer, so that no worker outlives its test.
+fn say_done(number: u64) {
+    writeln!(std::io::stdout(), "\ndone {number}").unwrap();
+}
+
+fn entries(generation: u64) -> impl Iterator<Item = Result<Entry, Damage>> {
+    let user = move |id| format!(r#"{{"kind":"user","id":{id},"username":"u{id}","name":"Of generation {generation}"}}"#);
+    (1..=200_u64).map(move |id| Ok(Entry::read(&user(id)).unwrap()))
+}
+
+#[test]
+fn installs_until_killed() {
+    let Some(folder) = std::env::var_os(FOLDER) else { return };
+    let generations = Generations::at(Path::new(&folder), OPTIONS).unwrap();
+    loop {
+        let path = generations.next().unwrap();
+        let number: u64 = path.file_name().unwrap().to_str().unwrap().parse().unwrap();
+        drop(Generation::load(&path, &OPTIONS, entries(number)).unwrap());
+        generations.install(&path).unwrap();
+        say_done(number);
+        generations.sweep().unwrap();
+    }
+}
+
+#[test]
+fn a_kill_while_installing_leaves_the_generation_before_or_the_one_after_and_it_is_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    for round in 1..=6 {
+        let installed = Worker::start("installs_until_killed", folder.path()).killed_after(round);
+        let generations = Generations::at(folder.path(), OPTIONS).unwrap();
+        let current = generations.current().unwrap().unwrap();
+        let number: u64 = current.file_name().unwrap().to_str().unwrap().parse().unwrap();
+        assert!(number == installed || number == installed + 1, "{installed} was installed, {number} is there");
+        match generations.open_current(LONG).unwrap() {
+            Opened::Ready(generation) => {
+                assert_eq!(generation.scan().unwrap(), generation.state());
+                assert_eq!(generation.state().count, 200);
+            }
+            Opened::Quarantined(damage) => panic!("{damage}"),
+            Opened::Empty => panic!("it was lost"),
+        }
+        generations.sweep().unwrap();
+        assert_eq!(fs::read_dir(folder.path().join("generations")).unwrap().count(), 1);
+    }
+}
+
+#[test]
+fn opens_until_killed() {
+    let Some(folder) = std::env::var_os(FOLDER) else { return };
+    let generations = Generations::at(Path::new(&folder), OPTIONS).unwrap();
+    for number in 1.. {
+        match generations.open_current(LONG).unwrap() {
+            Opened::Ready(generation) => drop(generation),
+            _ => return,
+        }
+        say_done(number);
+    }
+}
+
+#[test]
+fn a_kill_while_opening_costs_at_most_this_generation_and_the_next_start_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    for round in 1..=6 {
+        let generations = Generations::at(folder.path(), OPTIONS).unwrap();
+        let path = generations.next().unwrap();
+        drop(Generation::load(&path, &OPTIONS, entries(1)).unwrap());
+        generations.install(&path).unwrap();
+        drop(generations);
+        Worker::start("opens_until_killed", folder.path()).killed_after(round);
+        let generations = Generations::at(folder.path(), OPTIONS).unwrap();
+        match generations.open_current(LONG).unwrap() {
+            Opened::Ready(generation) => assert_eq!(generation.state().count, 200),
+            Opened::Quarantined(damage) => {
+                assert!(damage.to_string().contains("died while it opened"), "{damage}");
+                assert!(matches!(generations.open_current(LONG).unwrap(), Opened::Empty));
+            }
+            Opened::Empty => panic!("it was lost"),
+        }
+    }
+}
+
+#[test]
+fn writes_the_ledger_until_killed() {
+    let Some(folder) = std::env::var_os(FOLDER) else { return };
+    let ledger = Ledger::open(&Path::new(&folder).join("ledger")).unwrap();
+    loop {
+        let next = ledger.update::<_, Damage>(|ledger| {
+            let next = last(ledger)? + 1;
+            let entry = format!("entry/{next:08}").into_bytes();
+            let entries = vec![(entry, Some(vec![b'x'; 2000])), (b"last".to_vec(), Some(next.to_be_bytes().to_vec()))];
+            Ok((Writes { entries }, next))
+        });
+        say_done(next.unwrap());
+    }
+}
+
+fn last(ledger: &Ledger) -> Result<u64, Damage> {
+    Ok(ledger.read(b"last")?.map_or(0, |bytes| u64::from_be_bytes(bytes.try_into().unwrap())))
+}
+
+#[test]
+fn a_kill_while_writing_the_ledger_loses_nothing_that_was_written_and_tears_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    for round in 1..=6 {
+        let written = Worker::start("writes_the_ledger_until_killed", folder.path()).killed_after(round * 7);
+        let ledger = Ledger::open(&folder.path().join("ledger")).unwrap();
+        let last = last(&ledger).unwrap();
+        assert!(last == written || last == written + 1, "{written} were written, {last} are there");
+        assert_eq!(ledger.scan(b"entry/").unwrap().len() as u64, last);
+    }
+}
