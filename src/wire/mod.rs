@@ -22,6 +22,8 @@ pub mod params;
 #[cfg(feature = "daemon")]
 pub mod path;
 #[cfg(feature = "daemon")]
+pub mod percent;
+#[cfg(feature = "daemon")]
 pub mod secret;
 #[cfg(feature = "daemon")]
 pub mod token;
