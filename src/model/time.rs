@@ -21,6 +21,8 @@ const LAST_MILLISECOND: i64 = 253_402_300_799_999;
 impl Time {
     /// The first instant of 1970.
     pub const EPOCH: Self = Self(0);
+    /// The last instant of 9999.
+    pub const LAST: Self = Self(LAST_MILLISECOND);
 
     /// From milliseconds since 1970; `None` outside the years 1970 to 9999.
     #[must_use]

@@ -1,13 +1,23 @@
 //! The lines of the feed: commits and heartbeats of `changes`, the lines of a snapshot, the ack. (DESIGN of following)
+//!
+//! A record is carried as its own bytes, never printed anew, so that the digest of who reads is that of who wrote.
+//! Around the records, a field that is not known is passed over, so that a newer primary may say more; a change that is
+//! neither a put nor a delete is refused.
 
+use std::fmt::Write as _;
+
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
-use crate::model::change::{Commit, Epoch};
-use crate::model::digest::State;
+use crate::model::change::{Change, Commit, Epoch, Identity};
+use crate::model::digest::{Digest, State};
 use crate::model::entry::Entry;
 
 /// The number of the snapshot's format.
 pub const FORMAT: u32 = 1;
+/// The longest line that a reader of the feed need take, in bytes: a commit of 4 MiB with what stands around its records.
+pub const LINE_BYTES: usize = 5 << 20;
 
 /// The first line of a snapshot.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,7 +68,7 @@ pub enum FeedLine {
 pub struct Ack {
     pub epoch: Epoch,
     pub seq: u64,
-    pub digest: crate::model::digest::Digest,
+    pub digest: Digest,
     /// Seconds for which the follower may answer keys from data that old.
     pub max_stale: u64,
     pub instance: String,
@@ -71,34 +81,245 @@ pub struct BadLine(pub String);
 
 /// Prints a commit, without a line feed.
 #[must_use]
-pub fn commit(_commit: &Commit) -> String {
-    todo!()
+pub fn commit(commit: &Commit) -> String {
+    let mut line = standing(commit.seq, commit.state);
+    line.push_str(r#","changes":["#);
+    for (index, change) in commit.changes.iter().enumerate() {
+        let comma = if index == 0 { "" } else { "," };
+        // Writing to a String cannot fail.
+        let _ = match change {
+            Change::Put(entry) => write!(line, r#"{comma}{{"put":{}}}"#, entry.text()),
+            Change::Delete(identity) => write!(line, r#"{comma}{{"delete":{identity}}}"#),
+        };
+    }
+    line.push_str("]}");
+    line
 }
 
 /// Prints a heartbeat, without a line feed.
 #[must_use]
-pub fn heartbeat(_seq: u64, _state: State) -> String {
-    todo!()
+pub fn heartbeat(seq: u64, state: State) -> String {
+    standing(seq, state) + "}"
+}
+
+fn standing(seq: u64, state: State) -> String {
+    format!(r#"{{"seq":{seq},"digest":"{}","count":{}"#, state.digest, state.count)
 }
 
 /// Prints the first line of a snapshot.
 #[must_use]
-pub fn snapshot_head(_head: &SnapshotHead) -> String {
-    todo!()
+pub fn snapshot_head(head: &SnapshotHead) -> String {
+    format!(r#"{{"format":{},"epoch":"{}","from_seq":{}}}"#, head.format, head.epoch, head.from_seq)
 }
 
 /// Prints the last line of a snapshot.
 #[must_use]
-pub fn snapshot_end(_end: &SnapshotEnd) -> String {
-    todo!()
+pub fn snapshot_end(end: &SnapshotEnd) -> String {
+    let SnapshotEnd { seq, state, accept_loss } = end;
+    format!(r#"{{"end":true,"seq":{seq},"digest":"{}","count":{},"accept_loss":{accept_loss}}}"#, state.digest, state.count)
 }
 
 /// Reads one line of `changes`.
-pub fn read_line(_line: &str) -> Result<FeedLine, BadLine> {
-    todo!()
+pub fn read_line(line: &str) -> Result<FeedLine, BadLine> {
+    let said: Said<'_> = serde_json::from_str(line).map_err(|error| refused("a line of the feed", &error))?;
+    let seq = present("seq", said.seq)?;
+    let state = said.state()?;
+    match said.changes {
+        Some(changes) => Ok(FeedLine::Commit(Commit { seq, state, changes: read_changes(changes)? })),
+        None => Ok(FeedLine::Heartbeat { seq, state }),
+    }
 }
 
 /// Reads one line of a snapshot.
-pub fn read_snapshot_line(_line: &str) -> Result<SnapshotLine, BadLine> {
-    todo!()
+pub fn read_snapshot_line(line: &str) -> Result<SnapshotLine, BadLine> {
+    // Nearly all lines are records in their canonical form; they are read once.
+    if line.starts_with(r#"{"kind":"#) {
+        return read_record(line).map(SnapshotLine::Record);
+    }
+    let said: Said<'_> = serde_json::from_str(line).map_err(|error| refused("a line of the snapshot", &error))?;
+    match said {
+        Said { kind: Some(_), .. } => read_record(line).map(SnapshotLine::Record),
+        Said { format: Some(format), .. } if format != FORMAT => Err(BadLine(format!(
+            "the snapshot has format {format}; this program reads format {FORMAT}: install the version that the primary has"
+        ))),
+        Said { format: Some(format), epoch, from_seq, .. } => {
+            Ok(SnapshotLine::Head(SnapshotHead { format, epoch: present("epoch", epoch)?, from_seq: present("from_seq", from_seq)? }))
+        }
+        Said { end: Some(true), seq, accept_loss, .. } => Ok(SnapshotLine::End(SnapshotEnd {
+            seq: present("seq", seq)?,
+            state: said.state()?,
+            accept_loss: present("accept_loss", accept_loss)?,
+        })),
+        Said { changes: Some(_), .. } => match read_line(line)? {
+            FeedLine::Commit(commit) => Ok(SnapshotLine::Commit(commit)),
+            FeedLine::Heartbeat { .. } => Err(BadLine("a heartbeat within a snapshot".to_owned())),
+        },
+        _ => Err(BadLine("a line of the snapshot that is neither head, record, commit nor end".to_owned())),
+    }
+}
+
+/// What a line says, whatever line it is.
+#[derive(Deserialize)]
+struct Said<'a> {
+    kind: Option<IgnoredAny>,
+    format: Option<u32>,
+    epoch: Option<Epoch>,
+    from_seq: Option<u64>,
+    seq: Option<u64>,
+    digest: Option<Digest>,
+    count: Option<u64>,
+    #[serde(borrow)]
+    changes: Option<Vec<SaidChange<'a>>>,
+    end: Option<bool>,
+    accept_loss: Option<bool>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum SaidChange<'a> {
+    #[serde(borrow)]
+    Put(&'a RawValue),
+    #[serde(borrow)]
+    Delete(&'a RawValue),
+}
+
+impl Said<'_> {
+    fn state(&self) -> Result<State, BadLine> {
+        Ok(State { digest: present("digest", self.digest)?, count: present("count", self.count)? })
+    }
+}
+
+fn present<T>(field: &str, value: Option<T>) -> Result<T, BadLine> {
+    value.ok_or_else(|| BadLine(format!("missing field `{field}`")))
+}
+
+fn read_changes(changes: Vec<SaidChange<'_>>) -> Result<Vec<Change>, BadLine> {
+    let read = |change| match change {
+        SaidChange::Put(record) => read_record(record.get()).map(Change::Put),
+        SaidChange::Delete(name) => Identity::read(name.get()).map(Change::Delete).map_err(|error| refused("a delete", &error)),
+    };
+    changes.into_iter().map(read).collect()
+}
+
+fn read_record(text: &str) -> Result<Entry, BadLine> {
+    Entry::read(text).map_err(|error| refused("a record", &error))
+}
+
+/// Says what was wrong, without the text that stood there, which may be a token.
+fn refused(what: &str, error: &dyn std::fmt::Display) -> BadLine {
+    let reason = error.to_string();
+    let shown = match (reason.find("string \""), reason.rfind('"')) {
+        (Some(start), Some(end)) if end > start + 7 => format!("{}string{}", &reason[..start], &reason[end + 1..]),
+        _ => reason,
+    };
+    BadLine(format!("{what} is not understood: {shown}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Ack, FORMAT, FeedLine, SnapshotEnd, SnapshotHead, SnapshotLine};
+    use super::{commit, heartbeat, read_line, read_snapshot_line, snapshot_end, snapshot_head};
+    use crate::model::change::{Change, Commit, Epoch, Identity};
+    use crate::model::digest::{Digest, State};
+    use crate::model::entry::Entry;
+
+    const USER: &str = r#"{"kind":"user","id":7,"username":"zoe","name":"Zoë"}"#;
+    const ROBOT: &str = r#"{"kind":"robot","id":7,"arms":{"left":1.50}}"#;
+
+    fn state() -> State {
+        State { digest: Digest::of(b"x"), count: 2 }
+    }
+
+    #[test]
+    fn a_commit_says_what_it_changes_and_keeps_each_record_to_the_byte() {
+        let changes = vec![
+            Change::Delete(Identity::Key("5".parse().unwrap())),
+            Change::Put(Entry::read(USER).unwrap()),
+            Change::Put(Entry::read(ROBOT).unwrap()),
+        ];
+        let whole = Commit { seq: 9, state: state(), changes };
+        let line = commit(&whole);
+        let digest = state().digest;
+        let expected = format!(
+            r#"{{"seq":9,"digest":"{digest}","count":2,"changes":[{{"delete":{{"kind":"key","id":5}}}},{{"put":{USER}}},{{"put":{ROBOT}}}]}}"#
+        );
+        assert_eq!(line, expected);
+        assert_eq!(read_line(&line), Ok(FeedLine::Commit(whole.clone())));
+        assert_eq!(read_snapshot_line(&line), Ok(SnapshotLine::Commit(whole)));
+    }
+
+    #[test]
+    fn a_heartbeat_says_where_the_primary_stands() {
+        let line = heartbeat(9, state());
+        assert_eq!(line, format!(r#"{{"seq":9,"digest":"{}","count":2}}"#, state().digest));
+        assert_eq!(read_line(&line), Ok(FeedLine::Heartbeat { seq: 9, state: state() }));
+    }
+
+    #[test]
+    fn a_snapshot_has_a_head_records_and_an_end() {
+        let head = SnapshotHead { format: FORMAT, epoch: Epoch(1), from_seq: 3 };
+        let end = SnapshotEnd { seq: 9, state: state(), accept_loss: true };
+        let digest = state().digest;
+        assert_eq!(snapshot_head(&head), r#"{"format":1,"epoch":"00000000000000000000000000000001","from_seq":3}"#);
+        assert_eq!(snapshot_end(&end), format!(r#"{{"end":true,"seq":9,"digest":"{digest}","count":2,"accept_loss":true}}"#));
+        assert_eq!(read_snapshot_line(&snapshot_head(&head)), Ok(SnapshotLine::Head(head)));
+        assert_eq!(read_snapshot_line(&snapshot_end(&end)), Ok(SnapshotLine::End(end)));
+        for record in [USER, ROBOT, r#"{"id":7,"kind":"robot"}"#] {
+            assert_eq!(read_snapshot_line(record), Ok(SnapshotLine::Record(Entry::read(record).unwrap())));
+        }
+    }
+
+    #[test]
+    fn a_field_more_around_the_records_does_not_stop_an_older_reader() {
+        let line = heartbeat(9, state()).replacen('{', r#"{"at":"2030-01-01T00:00:00Z","#, 1);
+        assert_eq!(read_line(&line), Ok(FeedLine::Heartbeat { seq: 9, state: state() }));
+    }
+
+    #[test]
+    fn a_line_that_is_not_understood_is_refused_with_what_was_wrong() {
+        let digest = state().digest;
+        for (line, named) in [
+            (format!(r#"{{"seq":9,"digest":"{digest}"}}"#), "missing field `count`"),
+            (format!(r#"{{"seq":9,"seq":9,"digest":"{digest}","count":1}}"#), "duplicate field `seq`"),
+            (format!(r#"{{"seq":-1,"digest":"{digest}","count":1}}"#), "invalid value"),
+            (format!(r#"{{"seq":9,"digest":"{digest}","count":1,"changes":[{{"patch":{{}}}}]}}"#), "unknown variant `patch`"),
+            (format!(r#"{{"seq":9,"digest":"{digest}","count":1,"changes":[{{}}]}}"#), "not understood"),
+            (
+                format!(r#"{{"seq":9,"digest":"{digest}","count":1,"changes":[{{"put":{USER},"delete":{{"kind":"key","id":1}}}}]}}"#),
+                "not understood",
+            ),
+            (format!(r#"{{"seq":9,"digest":"{digest}","count":1,"changes":[{{"delete":{USER}}}]}}"#), "a delete is not understood"),
+            (format!(r#"{{"seq":9,"digest":"{digest}","count":1,"chan"#), "not understood"),
+            (String::new(), "not understood"),
+        ] {
+            let message = read_line(&line).unwrap_err().0;
+            assert!(message.contains(named), "{line}: {message}");
+        }
+        let next = r#"{"format":2,"epoch":"00000000000000000000000000000001","from_seq":3}"#;
+        assert!(read_snapshot_line(next).unwrap_err().0.contains("reads format 1"));
+        assert!(read_snapshot_line(&heartbeat(9, state())).is_err());
+        assert!(
+            read_snapshot_line(
+                &snapshot_end(&SnapshotEnd { seq: 1, state: state(), accept_loss: true }).replace("true,\"seq", "false,\"seq")
+            )
+            .is_err()
+        );
+    }
+
+    #[test]
+    fn a_refusal_does_not_repeat_what_may_be_a_token() {
+        for line in [
+            r#"{"kind":"storage","name":"a","address":"b","token":"t","features":"glpat-\"secret\""}"#,
+            r#"{"kind":"user","id":"glpat-secret","username":"a","name":"b"}"#,
+        ] {
+            let message = read_snapshot_line(line).unwrap_err().0;
+            assert!(message.contains("expected") && !message.contains("secret"), "{message}");
+        }
+    }
+
+    #[test]
+    fn an_ack_is_read_back() {
+        let ack = Ack { epoch: Epoch(1), seq: 3, digest: state().digest, max_stale: 86_400, instance: "i".to_owned() };
+        assert_eq!(serde_json::from_str::<Ack>(&serde_json::to_string(&ack).unwrap()).unwrap(), ack);
+    }
 }

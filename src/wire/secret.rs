@@ -2,12 +2,19 @@
 
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use subtle::ConstantTimeEq as _;
+
 use crate::model::time::Time;
 
 /// How long the secret before the present one is still accepted.
 pub const GRACE: Duration = Duration::from_secs(60);
+/// Bytes of a KAS secret once decoded.
+pub const KAS_BYTES: usize = 32;
 
 /// The bytes of a secret file, trimmed of white space at both ends. Never empty; never printed.
+#[derive(Clone)]
 pub struct Secret(secrecy::SecretSlice<u8>);
 
 /// Said of a secret that is empty.
@@ -15,10 +22,28 @@ pub struct Secret(secrecy::SecretSlice<u8>);
 #[error("the secret is empty")]
 pub struct EmptySecret;
 
+/// Said of a KAS secret that is not the Base64 of 32 bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a KAS secret is the Base64 of 32 bytes, as `openssl rand -base64 32` writes it")]
+pub struct NotAKasSecret;
+
 impl Secret {
     /// From a file's bytes.
-    pub fn of(_bytes: &[u8]) -> Result<Self, EmptySecret> {
-        todo!()
+    pub fn of(bytes: &[u8]) -> Result<Self, EmptySecret> {
+        let trimmed = trim(bytes);
+        if trimmed.is_empty() {
+            return Err(EmptySecret);
+        }
+        Ok(Self(trimmed.to_vec().into()))
+    }
+
+    /// From the bytes of a KAS secret file, which holds 32 bytes in Base64. (server.md 2.13)
+    pub fn of_kas(bytes: &[u8]) -> Result<Self, NotAKasSecret> {
+        let decoded = STANDARD.decode(trim(bytes)).map_err(|_| NotAKasSecret)?;
+        if decoded.len() != KAS_BYTES {
+            return Err(NotAKasSecret);
+        }
+        Ok(Self(decoded.into()))
     }
 
     /// The bytes, for signing and comparing only.
@@ -27,9 +52,14 @@ impl Secret {
         use secrecy::ExposeSecret as _;
         self.0.expose_secret()
     }
+
+    fn is(&self, bytes: &[u8]) -> bool {
+        self.bytes().ct_eq(bytes).into()
+    }
 }
 
 /// The present secret, and the one before it while it still counts.
+#[derive(Clone)]
 pub struct Secrets {
     present: Secret,
     before: Option<(Secret, Time)>,
@@ -44,8 +74,11 @@ impl Secrets {
 
     /// With a new present secret; the old one counts until `now` + [`GRACE`]. The same secret again changes nothing.
     #[must_use]
-    pub fn renewed(self, _next: Secret, _now: Time) -> Self {
-        todo!()
+    pub fn renewed(self, next: Secret, now: Time) -> Self {
+        if self.present.is(next.bytes()) {
+            return self;
+        }
+        Self { present: next, before: Some((self.present, now.plus(GRACE))) }
     }
 
     /// The one to sign with.
@@ -61,7 +94,54 @@ impl Secrets {
 
     /// Whether text (as it came, trimmed) equals an accepted secret; constant time.
     #[must_use]
-    pub fn same(&self, _text: &[u8], _now: Time) -> bool {
-        todo!()
+    pub fn same(&self, text: &[u8], now: Time) -> bool {
+        let text = trim(text);
+        self.accepted(now).fold(false, |same, secret| secret.is(text) | same)
+    }
+}
+
+/// Without white space at both ends: gitlab-shell trims Unicode's, and signs with what is left. (client.md 1.7)
+fn trim(bytes: &[u8]) -> &[u8] {
+    std::str::from_utf8(bytes).map_or_else(|_| bytes.trim_ascii(), |text| text.trim().as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::{Secret, Secrets};
+    use crate::model::time::Time;
+
+    fn secret(text: &str) -> Secret {
+        Secret::of(text.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn a_secret_is_what_gitlab_shell_would_sign_with() {
+        assert_eq!(Secret::of("\u{a0}\n ab c\r\n".as_bytes()).map(|secret| secret.bytes().to_vec()), Ok(b"ab c".to_vec()));
+        for nothing in ["", "\n", " \t\r\n\u{3000}"] {
+            assert!(Secret::of(nothing.as_bytes()).is_err(), "{nothing:?}");
+        }
+    }
+
+    #[test]
+    fn a_kas_secret_is_32_bytes_in_base64() {
+        let kas = Secret::of_kas(b"AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n").unwrap();
+        assert_eq!(kas.bytes(), (0..32).collect::<Vec<u8>>());
+        for wrong in ["", "AAEC", "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHg==", "0123456789abcdef0123456789abcdef"] {
+            assert!(Secret::of_kas(wrong.as_bytes()).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn the_secret_before_counts_for_a_minute() {
+        let then = Time::EPOCH.plus(Duration::from_secs(1000));
+        let later = |seconds| then.plus(Duration::from_secs(seconds));
+        let secrets = Secrets::one(secret("old")).renewed(secret("new"), then).renewed(secret("new"), later(30));
+        assert!(secrets.same(b"old\n", later(60)) && secrets.same(b"new", later(60)));
+        assert!(!secrets.same(b"old", later(61)) && secrets.same(b"new", later(61)));
+        assert!(!secrets.same(b"", then) && !secrets.same(b"ol", then) && !secrets.same(b"old!", then));
+        let third = secrets.renewed(secret("third"), later(10));
+        assert!(!third.same(b"old", later(10)), "only one before the present one counts");
     }
 }

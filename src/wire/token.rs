@@ -1,5 +1,13 @@
 //! JSON Web Tokens: gitlab-shell's, the followers' and KAS's. HS256 only. (server.md 1.1; client.md 1.7)
+//!
+//! The library checks form and signature. Times are judged here: its own rules take a token without `nbf` judged, and
+//! one issued in the future.
 
+use jsonwebtoken::errors::ErrorKind;
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, encode};
+use serde::{Deserialize, Serialize};
+
+use crate::model::text::control_byte;
 use crate::model::time::Time;
 use crate::wire::secret::{Secret, Secrets};
 
@@ -7,6 +15,8 @@ use crate::wire::secret::{Secret, Secrets};
 pub const LEEWAY_SECONDS: i64 = 60;
 /// Seconds that a token of ours is good for.
 pub const LIFETIME_SECONDS: i64 = 60;
+/// The longest `sub`, in bytes: as long as a host's name may be.
+pub const SUBJECT_BYTES: usize = 255;
 
 /// Who issues a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -15,8 +25,26 @@ pub enum Issuer {
     Shell,
     /// `sidegate` with `aud` `sync`: a follower; `sub` is its host.
     Sync,
-    /// `gitlab-kas`.
+    /// `gitlab-kas`, with `aud` `gitlab` or without one.
     Kas,
+}
+
+impl Issuer {
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Shell => "gitlab-shell",
+            Self::Sync => "sidegate",
+            Self::Kas => "gitlab-kas",
+        }
+    }
+
+    const fn audience(self) -> Option<&'static str> {
+        match self {
+            Self::Shell => None,
+            Self::Sync => Some("sync"),
+            Self::Kas => Some("gitlab"),
+        }
+    }
 }
 
 /// What a token said, once it is believed.
@@ -24,7 +52,7 @@ pub enum Issuer {
 pub struct Claims {
     /// `sub`; only followers have one.
     pub subject: Option<String>,
-    /// Until when it may be remembered as good: `exp` + leeway.
+    /// Until when it may be remembered as good, this instant excluded: `exp` + leeway.
     pub until: Time,
 }
 
@@ -37,7 +65,7 @@ pub enum Disbelieved {
     /// Signed with another secret.
     #[error("wrong signature")]
     Signature,
-    /// Another issuer.
+    /// Another issuer, another audience than the issuer's, or a follower without a host as its subject.
     #[error("wrong issuer")]
     Issuer,
     /// `exp` is missing or at most now − leeway.
@@ -48,13 +76,279 @@ pub enum Disbelieved {
     Early,
 }
 
-/// Verifies a token against the accepted secrets.
-pub fn verify(_token: &str, _issuer: Issuer, _secrets: &Secrets, _now: Time) -> Result<Claims, Disbelieved> {
-    todo!()
+impl Disbelieved {
+    /// The reason in a word or two, for the log.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Malformed => "malformed",
+            Self::Signature => "wrong signature",
+            Self::Issuer => "wrong issuer",
+            Self::Expired => "expired",
+            Self::Early => "from the future",
+        }
+    }
 }
 
-/// Makes a token: `iss`, `exp` = now + 60 s, `iat`, and `sub` for a follower.
+/// Verifies a token against the accepted secrets.
+pub fn verify(token: &str, issuer: Issuer, secrets: &Secrets, now: Time) -> Result<Claims, Disbelieved> {
+    let mut verdict = Err(Disbelieved::Signature);
+    for secret in secrets.accepted(now) {
+        verdict = verify_with(token, issuer, secret, now);
+        if verdict != Err(Disbelieved::Signature) {
+            break;
+        }
+    }
+    verdict
+}
+
+/// Verifies a token against one secret.
+pub fn verify_with(token: &str, issuer: Issuer, secret: &Secret, now: Time) -> Result<Claims, Disbelieved> {
+    let said = signed_with(token, secret)?;
+    if said.iss.as_deref() != Some(issuer.word()) {
+        return Err(Disbelieved::Issuer);
+    }
+    let until = judge_times(&said, now)?;
+    match issuer {
+        Issuer::Shell => Ok(Claims { subject: None, until }),
+        Issuer::Kas if said.aud.as_ref().is_none_or(|aud| aud.names("gitlab")) => Ok(Claims { subject: None, until }),
+        Issuer::Sync if said.aud.as_ref().is_some_and(|aud| aud.names("sync")) => {
+            let host = said.sub.filter(|sub| (1..=SUBJECT_BYTES).contains(&sub.len()) && control_byte(sub).is_ok());
+            Ok(Claims { subject: Some(host.ok_or(Disbelieved::Issuer)?), until })
+        }
+        Issuer::Kas | Issuer::Sync => Err(Disbelieved::Issuer),
+    }
+}
+
+fn signed_with(token: &str, secret: &Secret) -> Result<Said, Disbelieved> {
+    let mut signature_only = Validation::new(Algorithm::HS256);
+    signature_only.required_spec_claims.clear();
+    signature_only.validate_exp = false;
+    signature_only.validate_aud = false;
+    let read = decode::<Said>(token, &DecodingKey::from_secret(secret.bytes()), &signature_only);
+    match read {
+        // What a header calls critical must be understood, and nothing of it is.
+        Ok(token) if token.header.crit.is_some() => Err(Disbelieved::Malformed),
+        Ok(token) => Ok(token.claims),
+        Err(error) if matches!(error.kind(), ErrorKind::InvalidSignature) => Err(Disbelieved::Signature),
+        Err(_) => Err(Disbelieved::Malformed),
+    }
+}
+
+fn judge_times(said: &Said, now: Time) -> Result<Time, Disbelieved> {
+    let now = now.seconds();
+    let end = match said.exp {
+        Some(Seconds(exp)) if exp > now - LEEWAY_SECONDS => exp.saturating_add(LEEWAY_SECONDS),
+        _ => return Err(Disbelieved::Expired),
+    };
+    let early = [said.nbf, said.iat].into_iter().flatten().any(|Seconds(time)| time > now + LEEWAY_SECONDS);
+    if early {
+        return Err(Disbelieved::Early);
+    }
+    Ok(Time::from_milliseconds(end.saturating_mul(1000)).unwrap_or(Time::LAST))
+}
+
+/// Makes a token: `iss`, `exp` = now + 60 s, `iat`, and `aud` and `sub` for a follower.
+///
+/// Signing with a secret cannot fail; were it to, the token is empty, which nobody believes.
 #[must_use]
-pub fn mint(_issuer: Issuer, _subject: Option<&str>, _secret: &Secret, _now: Time) -> String {
-    todo!()
+pub fn mint(issuer: Issuer, subject: Option<&str>, secret: &Secret, now: Time) -> String {
+    let now = now.seconds();
+    let claims = Minted { iss: issuer.word(), exp: now + LIFETIME_SECONDS, iat: now, aud: issuer.audience(), sub: subject };
+    encode(&Header::new(Algorithm::HS256), &claims, &EncodingKey::from_secret(secret.bytes())).unwrap_or_default()
+}
+
+/// The claims of a token of ours, in the order in which gitlab-shell has them.
+#[derive(Serialize)]
+struct Minted<'a> {
+    iss: &'static str,
+    exp: i64,
+    iat: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    aud: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sub: Option<&'a str>,
+}
+
+/// The claims that are read; others are passed over.
+#[derive(Deserialize)]
+struct Said {
+    iss: Option<String>,
+    aud: Option<Audience>,
+    sub: Option<String>,
+    exp: Option<Seconds>,
+    nbf: Option<Seconds>,
+    iat: Option<Seconds>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Audience {
+    One(String),
+    Any(Vec<String>),
+}
+
+impl Audience {
+    fn names(&self, word: &str) -> bool {
+        match self {
+            Self::One(audience) => audience == word,
+            Self::Any(audiences) => audiences.iter().any(|audience| audience == word),
+        }
+    }
+}
+
+/// Whole seconds since 1970; some libraries write them with a fraction of zero.
+#[derive(Clone, Copy, Deserialize)]
+#[serde(try_from = "serde_json::Number")]
+struct Seconds(i64);
+
+impl TryFrom<serde_json::Number> for Seconds {
+    type Error = &'static str;
+
+    fn try_from(number: serde_json::Number) -> Result<Self, Self::Error> {
+        const EXACT: f64 = 9_007_199_254_740_992.0;
+        match (number.as_i64(), number.as_f64()) {
+            (Some(whole), _) => Ok(Self(whole)),
+            #[expect(clippy::cast_possible_truncation, reason = "it is whole and within what an f64 holds exactly")]
+            (None, Some(float)) if float.fract() == 0.0 && float.abs() <= EXACT => Ok(Self(float as i64)),
+            _ => Err("not whole seconds"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    use super::{Claims, Disbelieved, Issuer, mint, verify};
+    use crate::model::time::Time;
+    use crate::wire::secret::{Secret, Secrets};
+
+    const NOW: i64 = 1_700_000_000;
+
+    fn now() -> Time {
+        Time::from_milliseconds(NOW * 1000 + 999).unwrap()
+    }
+
+    fn secret(text: &str) -> Secret {
+        Secret::of(text.as_bytes()).unwrap()
+    }
+
+    fn signed(claims: &Value) -> String {
+        encode(&Header::new(Algorithm::HS256), claims, &EncodingKey::from_secret(b"s")).unwrap()
+    }
+
+    fn judge(issuer: Issuer, claims: &Value) -> Result<Claims, Disbelieved> {
+        verify(&signed(claims), issuer, &Secrets::one(secret("s")), now())
+    }
+
+    fn shell(claims: Value) -> Result<(), Disbelieved> {
+        let mut whole = json!({"iss": "gitlab-shell"});
+        whole.as_object_mut().unwrap().extend(claims.as_object().unwrap().clone());
+        judge(Issuer::Shell, &whole).map(|_| ())
+    }
+
+    #[test]
+    fn a_token_ends_a_minute_after_its_exp() {
+        assert_eq!(shell(json!({"exp": NOW - 59})), Ok(()));
+        assert_eq!(shell(json!({"exp": NOW - 60})), Err(Disbelieved::Expired));
+        assert_eq!(shell(json!({})), Err(Disbelieved::Expired));
+        assert_eq!(shell(json!({"exp": null})), Err(Disbelieved::Expired));
+        let until = judge(Issuer::Shell, &json!({"iss": "gitlab-shell", "exp": NOW})).unwrap().until;
+        assert_eq!(until.milliseconds(), (NOW + 60) * 1000);
+        assert!(judge(Issuer::Shell, &json!({"iss": "gitlab-shell", "exp": i64::MAX})).is_ok());
+        assert_eq!(shell(json!({"exp": i64::MIN})), Err(Disbelieved::Expired));
+    }
+
+    #[test]
+    fn a_token_from_the_future_is_early_beyond_the_leeway() {
+        for claim in ["nbf", "iat"] {
+            assert_eq!(shell(json!({"exp": NOW + 600, claim: NOW + 60})), Ok(()), "{claim}");
+            assert_eq!(shell(json!({"exp": NOW + 600, claim: NOW + 61})), Err(Disbelieved::Early), "{claim}");
+            assert_eq!(shell(json!({"exp": NOW, claim: null})), Ok(()), "{claim}");
+        }
+    }
+
+    #[test]
+    fn times_are_whole_numbers_however_they_are_written() {
+        #[expect(clippy::cast_precision_loss, reason = "a time of this century is exact")]
+        let float = NOW as f64;
+        assert_eq!(shell(json!({"exp": float})), Ok(()));
+        for wrong in [json!(float + 0.5), json!(NOW.to_string()), json!(true), json!(1e300), json!([NOW]), json!(u64::MAX)] {
+            assert_eq!(shell(json!({"exp": wrong})), Err(Disbelieved::Malformed), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn each_issuer_says_what_it_must() {
+        let with = |iss: &str, more: Value| {
+            let mut claims = json!({"iss": iss, "exp": NOW});
+            claims.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            claims
+        };
+        assert_eq!(judge(Issuer::Shell, &with("gitlab-workhorse", json!({}))), Err(Disbelieved::Issuer));
+        assert_eq!(judge(Issuer::Shell, &json!({"exp": NOW})), Err(Disbelieved::Issuer));
+        assert!(judge(Issuer::Shell, &with("gitlab-shell", json!({"aud": "x", "sub": "y"}))).is_ok());
+
+        assert!(judge(Issuer::Kas, &with("gitlab-kas", json!({}))).is_ok());
+        assert!(judge(Issuer::Kas, &with("gitlab-kas", json!({"aud": ["x", "gitlab"]}))).is_ok());
+        assert_eq!(judge(Issuer::Kas, &with("gitlab-kas", json!({"aud": "sync"}))), Err(Disbelieved::Issuer));
+
+        let host = judge(Issuer::Sync, &with("sidegate", json!({"aud": "sync", "sub": "ssh-1"}))).unwrap();
+        assert_eq!(host.subject.as_deref(), Some("ssh-1"));
+        assert_eq!(judge(Issuer::Sync, &with("sidegate", json!({"sub": "ssh-1"}))), Err(Disbelieved::Issuer));
+        for sub in [json!(null), json!(""), json!("a\nb"), json!("x".repeat(256))] {
+            assert_eq!(judge(Issuer::Sync, &with("sidegate", json!({"aud": "sync", "sub": sub}))), Err(Disbelieved::Issuer));
+        }
+    }
+
+    #[test]
+    fn only_hs256_with_the_secret_is_believed() {
+        let claims = json!({"iss": "gitlab-shell", "exp": NOW});
+        let secrets = Secrets::one(secret("s"));
+        let believe = |token: &str| verify(token, Issuer::Shell, &secrets, now()).map(|_| ());
+        let good = signed(&claims);
+        assert_eq!(believe(&good), Ok(()));
+
+        let other = encode(&Header::new(Algorithm::HS256), &claims, &EncodingKey::from_secret(b"t")).unwrap();
+        assert_eq!(believe(&other), Err(Disbelieved::Signature));
+        let stronger = encode(&Header::new(Algorithm::HS512), &claims, &EncodingKey::from_secret(b"s")).unwrap();
+        assert_eq!(believe(&stronger), Err(Disbelieved::Malformed));
+        let critical = Header { crit: Some(vec!["x".to_owned()]), ..Header::new(Algorithm::HS256) };
+        let critical = encode(&critical, &claims, &EncodingKey::from_secret(b"s")).unwrap();
+        assert_eq!(believe(&critical), Err(Disbelieved::Malformed));
+
+        let (body, signature) = good.rsplit_once('.').unwrap();
+        let payload = body.split_once('.').unwrap().1;
+        // {"alg":"none","typ":"JWT"}
+        let none = format!("eyJhbGciOiJub25lIiwidHlwIjoiSldUIn0.{payload}.");
+        for wrong in [none, format!("{body}."), body.to_owned(), format!("{good}="), format!("Bearer {good}"), String::new()] {
+            assert!(believe(&wrong).is_err(), "{wrong}");
+        }
+        assert_eq!(believe(&format!("{body}.{}", &signature[..20])), Err(Disbelieved::Signature));
+    }
+
+    #[test]
+    fn our_own_tokens_are_believed_also_with_the_secret_before() {
+        for (issuer, subject) in [(Issuer::Shell, None), (Issuer::Kas, None), (Issuer::Sync, Some("ssh-1"))] {
+            let token = mint(issuer, subject, &secret("old"), now());
+            let secrets = Secrets::one(secret("old")).renewed(secret("new"), now());
+            let claims = verify(&token, issuer, &secrets, now()).unwrap();
+            assert_eq!(claims.subject.as_deref(), subject);
+            assert_eq!(claims.until.milliseconds(), (NOW + 120) * 1000);
+            let later = now().plus(Duration::from_secs(61));
+            assert_eq!(verify(&token, issuer, &secrets, later), Err(Disbelieved::Signature));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_is_believed_or_brings_it_down(token in "(\\PC|[A-Za-z0-9_=.-]){0,200}") {
+            prop_assert!(verify(&token, Issuer::Shell, &Secrets::one(secret("s")), now()).is_err());
+        }
+    }
 }
