@@ -183,7 +183,7 @@ fn no_daemon_is_an_outage() {
 fn a_socket_that_this_user_may_not_open_is_said_to_be_so() {
     let (_folder, path) = place();
     let _listener = UnixListener::bind(&path).unwrap();
-    fs::set_permissions(&path, Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(&path, Permissions::from_mode(0o000)).unwrap();
     if UnixStream::connect(&path).is_ok() {
         return; // Root may open everything.
     }

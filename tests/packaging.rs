@@ -1,0 +1,181 @@
+//! What is installed beside the programs is understood by those who read it: systemd, systemd-sysusers, systemd-tmpfiles and sshd.
+//!
+//! Each test does nothing where its reader is not installed; `tests/run` installs them.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot start a process or write a file has failed")]
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use tempfile::TempDir;
+
+const UNITS: [&str; 3] = ["sidegate.socket", "sidegate.service", "sidegate-primary.service"];
+const SERVICES: [&str; 2] = ["sidegate.service", "sidegate-primary.service"];
+const DAEMON: &str = "/usr/bin/sidegate";
+
+fn shipped(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+fn text(path: &str) -> String {
+    fs::read_to_string(shipped(path)).unwrap()
+}
+
+fn is_root() -> bool {
+    nix::unistd::geteuid().is_root()
+}
+
+/// `None` where the program is not installed.
+fn run(command: &mut Command) -> Option<Output> {
+    match command.output() {
+        Ok(output) => Some(output),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+        Err(error) => panic!("{command:?}: {error}"),
+    }
+}
+
+/// Standard output of a program that must have ended well and must not have complained.
+fn quiet(output: &Output) -> String {
+    let complaints = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && complaints.is_empty(), "{}: {complaints}", output.status);
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+/// The units as they are shipped, but for a daemon that is there.
+fn units() -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for unit in UNITS {
+        let installed = text(&format!("systemd/{unit}")).replace(&format!("{DAEMON} "), &format!("{} ", env!("CARGO_BIN_EXE_sidegate")));
+        fs::write(folder.path().join(unit), installed).unwrap();
+    }
+    folder
+}
+
+#[test]
+fn systemd_understands_the_units() {
+    let folder = units();
+    let mut verify = Command::new("systemd-analyze");
+    verify.args(["verify", "--man=no"]).args(UNITS.map(|unit| folder.path().join(unit)));
+    if let Some(output) = run(&mut verify) {
+        quiet(&output);
+    }
+}
+
+#[test]
+fn the_units_are_hardened() {
+    let folder = units();
+    for unit in SERVICES {
+        let mut security = Command::new("systemd-analyze");
+        // In tenths: an exposure of 1.4 of 10 at most.
+        security.args(["security", "--no-pager", "--offline=yes", "--threshold=14"]).arg(folder.path().join(unit));
+        if let Some(output) = run(&mut security) {
+            assert!(output.status.success(), "{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        }
+    }
+}
+
+#[test]
+fn the_services_are_hardened_alike() {
+    let hardening = |unit: &str| {
+        let unit = text(&format!("systemd/{unit}"));
+        let (_, rest) = unit.split_once("\nCapabilityBoundingSet=").unwrap();
+        rest.split_once("\n[Install]").unwrap().0.trim().to_owned()
+    };
+    assert_eq!(hardening(SERVICES[0]), hardening(SERVICES[1]));
+}
+
+#[test]
+fn paths_and_users_are_the_same_wherever_they_are_written() {
+    let (socket, service, primary) =
+        (text("systemd/sidegate.socket"), text("systemd/sidegate.service"), text("systemd/sidegate-primary.service"));
+    let (sidecar, sysusers, sshd) =
+        (text("packaging/sidegate.toml"), text("packaging/sidegate.sysusers"), text("packaging/sshd_config.d/50-sidegate.conf"));
+    assert!(socket.contains("\nListenStream=/run/sidegate/api.sock\n"));
+    assert!(sidecar.contains("\n#path = \"/run/sidegate/api.sock\"\n") && sshd.contains("(default: /run/sidegate/api.sock)"));
+    assert!(sidecar.contains("\n#path = \"/var/lib/sidegate\"\n") && service.contains("\nStateDirectory=sidegate\n"));
+    assert!(text("packaging/primary.toml").contains("\n#path = \"/run/sidegate-primary/api.sock\"\n"));
+    assert!(primary.contains("\nRuntimeDirectory=sidegate-primary\n"));
+    for user in ["sidegate", "sidegate-primary", "sidegate-keys"] {
+        assert!(sysusers.lines().any(|line| line.split_whitespace().take(2).eq(["u", user])), "{user} is not made");
+    }
+    assert!(service.contains("\nUser=sidegate\n") && primary.contains("\nUser=sidegate-primary\n"));
+    assert!(sshd.contains("AuthorizedKeysCommandUser sidegate-keys\n"));
+    // The helper may open the socket.
+    assert!(
+        socket.contains("\nSocketGroup=git\nSocketMode=0660\n")
+            && sysusers.lines().any(|line| line.split_whitespace().eq(["m", "sidegate-keys", "git"]))
+    );
+}
+
+/// A root in which the users have been made; `None` where systemd-sysusers is not installed.
+fn root_with_users() -> Option<TempDir> {
+    let root = tempfile::tempdir().unwrap();
+    fs::create_dir(root.path().join("etc")).unwrap();
+    let output = run(Command::new("systemd-sysusers").arg("--root").arg(root.path()).arg(shipped("packaging/sidegate.sysusers")))?;
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    Some(root)
+}
+
+#[test]
+fn systemd_sysusers_makes_the_users() {
+    let dry = run(Command::new("systemd-sysusers").args(["--dry-run"]).arg(shipped("packaging/sidegate.sysusers")));
+    if let Some(output) = dry {
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+    if !is_root() {
+        return;
+    }
+    let Some(root) = root_with_users() else { return };
+    let users = fs::read_to_string(root.path().join("etc/passwd")).unwrap();
+    for user in ["sidegate", "sidegate-primary", "sidegate-keys"] {
+        assert!(users.lines().any(|line| line.starts_with(&format!("{user}:")) && line.ends_with(":/usr/sbin/nologin")), "{users}");
+    }
+    let groups = fs::read_to_string(root.path().join("etc/group")).unwrap();
+    let has = |group: &str, member: &str| {
+        groups.lines().any(|line| line.starts_with(&format!("{group}:")) && line.ends_with(&format!(":{member}")))
+    };
+    assert!(has("git", "sidegate-keys") && has("sidegate-primary", "sidegate"), "{groups}");
+}
+
+#[test]
+fn systemd_tmpfiles_makes_the_folders() {
+    if !is_root() {
+        return;
+    }
+    let Some(root) = root_with_users() else { return };
+    let made =
+        run(Command::new("systemd-tmpfiles").args(["--create", "--root"]).arg(root.path()).arg(shipped("packaging/sidegate.tmpfiles")));
+    let Some(output) = made else { return };
+    quiet(&output);
+    let mode = |path: &str| fs::metadata(root.path().join(path)).unwrap().permissions().mode() & 0o7777;
+    let uid = |path: &str| fs::metadata(root.path().join(path)).unwrap().uid();
+    assert_eq!((mode("etc/sidegate"), mode("run/sidegate"), mode("run/sidegate-primary")), (0o755, 0o755, 0o755));
+    assert_eq!((mode("var/lib/sidegate"), mode("var/lib/sidegate-primary")), (0o700, 0o700));
+    assert!(uid("run/sidegate") != 0 && uid("run/sidegate-primary") != 0 && uid("run/sidegate") != uid("run/sidegate-primary"));
+}
+
+#[test]
+fn sshd_asks_for_the_keys_of_git_and_of_nobody_else() {
+    // Without it sshd does not even print its configuration.
+    if !Path::new("/run/sshd").is_dir() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let key = folder.path().join("host");
+    let Some(output) = run(Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(&key)) else { return };
+    quiet(&output);
+    let config = folder.path().join("sshd_config");
+    let dropin = shipped("packaging/sshd_config.d/50-sidegate.conf");
+    fs::write(&config, format!("HostKey {}\nInclude {}\nAuthorizedKeysFile .ssh/authorized_keys\n", key.display(), dropin.display()))
+        .unwrap();
+    let seen = |user: &str| {
+        let who = format!("user={user},host=localhost,addr=127.0.0.1");
+        run(Command::new("/usr/sbin/sshd").args(["-T", "-C", &who, "-f"]).arg(&config)).map(|output| quiet(&output))
+    };
+    let (Some(git), Some(root)) = (seen("git"), seen("root")) else { return };
+    assert!(git.contains("\nauthorizedkeyscommand /usr/lib/sidegate/sidegate-authorized-keys git %u %k\n"), "{git}");
+    assert!(git.contains("\nauthorizedkeyscommanduser sidegate-keys\n") && git.contains("\nauthorizedkeysfile none\n"), "{git}");
+    assert!(root.contains("\nauthorizedkeyscommand none\n") && root.contains("\nauthorizedkeysfile .ssh/authorized_keys\n"), "{root}");
+}
