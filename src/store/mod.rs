@@ -9,9 +9,9 @@ pub mod generation;
 pub mod generations;
 mod index;
 pub mod journal;
-mod known;
 #[cfg(test)]
 mod killed;
+mod known;
 pub mod ledger;
 mod loading;
 mod page;

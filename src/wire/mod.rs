@@ -8,6 +8,8 @@ pub mod allowed;
 #[cfg(feature = "daemon")]
 pub mod answer;
 #[cfg(feature = "daemon")]
+pub mod claimant;
+#[cfg(feature = "daemon")]
 pub mod credentials;
 #[cfg(feature = "daemon")]
 pub mod date;
@@ -15,6 +17,8 @@ pub mod date;
 pub mod feed;
 #[cfg(feature = "daemon")]
 pub mod json;
+#[cfg(feature = "daemon")]
+pub mod lfs;
 #[cfg(feature = "daemon")]
 pub mod nest;
 #[cfg(feature = "daemon")]
