@@ -16,6 +16,8 @@ use crate::model::record::{
 pub struct Table {
     /// All records, as a snapshot orders them.
     records: BTreeMap<Place, Record>,
+    settings: Option<Arc<Settings>>,
+    storages: BTreeMap<String, Arc<Storage>>,
     users: BTreeMap<Id, Arc<User>>,
     usernames: BTreeMap<String, Id>,
     keys: BTreeMap<Id, Arc<Key>>,
@@ -68,6 +70,10 @@ impl Table {
     /// Puts one record.
     pub fn put(&mut self, record: Record) {
         match &record {
+            Record::Settings(settings) => self.settings = Some(Arc::new(settings.clone())),
+            Record::Storage(storage) => {
+                self.storages.insert(storage.name.to_string(), Arc::new(storage.clone()));
+            }
             Record::User(user) => {
                 self.usernames.insert(user.username.to_ascii_lowercase(), user.id);
                 self.users.insert(user.id, Arc::new(user.clone()));
@@ -128,20 +134,15 @@ const fn spot_of(container: Container) -> (u8, Id) {
 
 impl Directory for Table {
     fn settings(&self) -> Result<Arc<Settings>, Fault> {
-        let said = self.all(|record| if let Record::Settings(settings) = record { Some(settings.clone()) } else { None });
-        let unsaid = || match Record::parse(r#"{"kind":"settings"}"#) {
-            Ok(Record::Settings(settings)) => Ok(Arc::new(settings)),
-            other => Err(Fault(format!("{other:?}"))),
-        };
-        said.into_iter().next().map_or_else(unsaid, Ok)
+        match (&self.settings, Record::parse(r#"{"kind":"settings"}"#)) {
+            (Some(settings), _) => Ok(Arc::clone(settings)),
+            (None, Ok(Record::Settings(settings))) => Ok(Arc::new(settings)),
+            (None, other) => Err(Fault(format!("{other:?}"))),
+        }
     }
 
     fn storage(&self, name: &str) -> Found<Storage> {
-        let named = |record: &Record| match record {
-            Record::Storage(storage) if storage.name.as_str() == name => Some(storage.clone()),
-            _ => None,
-        };
-        Ok(self.all(named).into_iter().next())
+        Ok(self.storages.get(name).cloned())
     }
 
     fn user(&self, id: Id) -> Found<User> {

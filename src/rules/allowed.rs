@@ -37,7 +37,7 @@ fn judge(case: &Case) -> Check<Verdict> {
     key_rules::check(case)?;
     account::check(case)?;
     let ground = readable(case)?;
-    if case.sought.kind == Kind::Design {
+    if case.sought.kind == Kind::Design && (ground.is_some() || case.sought.asked == Asked::Id) {
         design::check(case, ground.as_ref())?;
         return granted(case, ground.as_ref());
     }

@@ -184,3 +184,52 @@ fn matches(pattern: &str, name: &str) -> bool {
     }
     last.map_or(rest.is_empty(), |end| rest.ends_with(end))
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::{lines, matches};
+
+    #[test]
+    fn a_star_stands_for_any_letters() {
+        for (pattern, name, expected) in [
+            ("main", "main", true),
+            ("main", "mainly", false),
+            ("Main", "main", false),
+            ("*", "", true),
+            ("*", "a/b", true),
+            ("release/*", "release/1/2", true),
+            ("release/*", "release", false),
+            ("*-stable", "1-stable", true),
+            ("*-stable", "1-stable-2", false),
+            ("a*a", "a", false),
+            ("a*a", "aa", true),
+            ("a*b*c", "a-b-b-c", true),
+            ("a*b*c", "acb", false),
+            ("*ab*ab", "ab", false),
+            ("*ab*ab", "abab", true),
+            ("**", "x", true),
+            ("", "", true),
+            ("", "x", false),
+        ] {
+            assert_eq!(matches(pattern, name), expected, "{pattern} {name}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_pattern_that_is_filled_in_names_what_it_was_filled_with(parts in prop::collection::vec("[ab/]{0,3}", 1..5), fill in "[ab/]{0,4}") {
+            prop_assert!(matches(&parts.join("*"), &parts.join(&fill)));
+        }
+
+        #[test]
+        fn any_text_is_lines_or_the_number_of_one_that_is_none(text: String) {
+            for line in lines(&text) {
+                if let Err(number) = line {
+                    prop_assert!(number >= 1 && number <= text.split('\n').count());
+                }
+            }
+        }
+    }
+}

@@ -8,6 +8,7 @@ use crate::model::record::{Namespace, User};
 use crate::model::verdict::{Actor, Creation};
 use crate::rules::access::{lineage, role_along};
 use crate::rules::case::Case;
+use crate::rules::ip;
 use crate::rules::namespace::split;
 use crate::rules::refusal::{Check, Reason};
 use crate::rules::repository::Asked;
@@ -70,7 +71,8 @@ fn names_another_kind(path: &str) -> bool {
 
 fn may_create(case: &Case, user: &User, namespace: &Namespace) -> Check<bool> {
     let lineage = lineage(case.directory, namespace.id)?;
-    if lineage.iter().any(|namespace| namespace.archived) {
+    let from_here = user.admin || ip::allowed(lineage.last().map(AsRef::as_ref), case.question.check_ip.as_deref());
+    if !from_here || lineage.iter().any(|namespace| namespace.archived) {
         return Ok(false);
     }
     if namespace.namespace_type == NamespaceType::User {

@@ -20,6 +20,8 @@ pub mod ip;
 pub mod key_rules;
 pub mod lfs;
 pub mod namespace;
+#[cfg(test)]
+mod properties;
 pub mod push;
 pub mod rate;
 pub mod refusal;
