@@ -1,0 +1,69 @@
+//! The seam to whatever carries the feed: a snapshot, changes after a cursor, an ack. The same lines could come over an
+//! existing distributed log; [`crate::replica::http`] gets them from the primary itself.
+
+use tokio::sync::mpsc::Receiver;
+
+use crate::model::change::{Epoch, Head};
+use crate::model::time::BootTime;
+use crate::wire::feed::{Ack, FeedLine, SnapshotLine};
+
+/// One line of `changes`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Received {
+    /// What it says.
+    pub line: FeedLine,
+    /// When it arrived. A line that had been waiting here for an unknown time has the time of the one before it.
+    pub at: BootTime,
+}
+
+/// The lines of a snapshot, read on a thread that may block. A stream that was cut ends with an error, never silently.
+pub type SnapshotLines = Box<dyn Iterator<Item = Result<SnapshotLine, NoFeed>> + Send>;
+
+/// The lines of `changes`; ends after its first error. Dropping it ends the connection.
+pub type ChangeLines = Receiver<Result<Received, NoFeed>>;
+
+/// Carries the feed.
+pub trait Feed: Send + Sync + 'static {
+    /// The commits after a cursor, and heartbeats.
+    fn changes(&self, after: Head) -> impl Future<Output = Result<ChangeLines, NoFeed>> + Send;
+    /// The whole directory.
+    fn snapshot(&self) -> impl Future<Output = Result<SnapshotLines, NoFeed>> + Send;
+    /// Says that a state binds here and is on disk.
+    fn ack(&self, ack: Ack) -> impl Future<Output = Result<(), NoFeed>> + Send;
+}
+
+/// Why there is no feed. None of them carries a secret.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NoFeed {
+    /// No connection, a cut one, or one that ended.
+    #[error("{0}")]
+    Unreachable(String),
+    /// Connected, and no line in time.
+    #[error("no line for {} seconds", .0.as_secs_f32())]
+    Silent(std::time::Duration),
+    /// 410: the cursor is older than the journal, or of another epoch. With the primary's present head, if it said.
+    #[error("the primary no longer has what follows this cursor")]
+    Gone(Option<Head>),
+    /// 409: the cursor is beyond the primary's head, or it had another digest there.
+    #[error("the primary does not know the state that this host has followed to")]
+    Unlike {
+        /// The primary's life, if it said.
+        epoch: Option<Epoch>,
+        /// Its head, if it said.
+        seq: Option<u64>,
+    },
+    /// 401 or 403: the sync secrets differ, or the clocks do.
+    #[error("the primary refuses this host's sync token (status {0}): compare sync_secret_file on both, and the clocks")]
+    Forbidden(u16),
+    /// Any other answer that is no feed.
+    #[error("the primary answered {status} instead of the feed: {message}")]
+    Refused {
+        /// Its status.
+        status: u16,
+        /// What it said, cut to a line.
+        message: String,
+    },
+    /// Lines that are not understood.
+    #[error("the feed cannot be understood: {0}")]
+    Garbled(String),
+}

@@ -1,0 +1,93 @@
+//! The replica's numbers for Prometheus: computed from the status when they are asked for, so that both always agree.
+
+use std::fmt;
+use std::sync::Arc;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
+
+use crate::model::clock;
+use crate::replica::shared::Shared;
+use crate::replica::status::{Relation, Status};
+
+/// Registered once; holds nothing of its own.
+pub(super) struct ReplicaMetrics(pub(super) Arc<Shared>);
+
+impl fmt::Debug for ReplicaMetrics {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("ReplicaMetrics")
+    }
+}
+
+impl Collector for ReplicaMetrics {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let status = self.0.status(clock::boot());
+        gauges(&status, &mut encoder)?;
+        counters(&status, &mut encoder)?;
+        records(&status, &mut encoder)
+    }
+}
+
+fn gauges(status: &Status, encoder: &mut DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+    let mut gauge = |name: &str, help: &str, value: f64| {
+        let metric = ConstGauge::new(value);
+        metric.encode(encoder.encode_descriptor(name, help, None, metric.metric_type())?)
+    };
+    gauge("sidegate_feed_connected", "Whether the feed is connected", truth(status.connected_since.is_some()))?;
+    gauge("sidegate_feed_true", "Whether the store equals the primary at its cursor", truth(status.following == Relation::True))?;
+    gauge("sidegate_feed_caught_up", "Whether the feed is caught up, or was when contact was lost", truth(status.caught_up))?;
+    gauge("sidegate_store_whole", "Whether a scan has found the store whole", truth(status.whole))?;
+    gauge("sidegate_store_bytes", "Bytes of the serving generation on disk", number(status.store_bytes))?;
+    gauge("sidegate_store_foreign_records", "Records that are not wholly understood", number(status.foreign))?;
+    gauge("sidegate_alarms", "Alarms that stand", number(u64::try_from(status.alarms.len()).unwrap_or(u64::MAX)))?;
+    if let Some(age) = status.age_seconds {
+        gauge("sidegate_feed_age_seconds", "Seconds since the directory was last proven current", age)?;
+    }
+    if let Some(lag) = status.lag {
+        gauge("sidegate_feed_lag_commits", "Commits that the cursor is behind the primary's last line", number(lag))?;
+    }
+    if let Some(cursor) = status.cursor {
+        gauge("sidegate_feed_seq", "The number of the last commit that was followed", number(cursor.seq))?;
+    }
+    Ok(())
+}
+
+fn counters(status: &Status, encoder: &mut DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+    let counted = &status.counted;
+    for (name, help, value) in [
+        ("sidegate_feed_connects", "Connections of the feed", counted.connects),
+        ("sidegate_feed_disconnects", "Connections of the feed that were lost", counted.disconnects),
+        ("sidegate_feed_commits", "Commits taken", counted.commits),
+        ("sidegate_feed_changes", "Changes of those commits", counted.changes),
+        ("sidegate_feed_heartbeats", "Heartbeats taken", counted.heartbeats),
+        ("sidegate_feed_drifts", "How often the sums differed", counted.drifts),
+        ("sidegate_feed_snapshots_tried", "Snapshots begun", counted.snapshots_tried),
+        ("sidegate_feed_resyncs", "Generations that took over", counted.resyncs),
+        ("sidegate_store_quarantines", "Stores put into quarantine", counted.quarantines),
+        ("sidegate_alarms_raised", "Alarms raised", counted.alarms),
+    ] {
+        let metric = ConstCounter::new(value);
+        metric.encode(encoder.encode_descriptor(name, help, None, metric.metric_type())?)?;
+    }
+    Ok(())
+}
+
+fn records(status: &Status, encoder: &mut DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+    let family = Family::<[(&'static str, String); 1], Gauge>::default();
+    for (kind, count) in &status.counts {
+        family.get_or_create(&[("kind", kind.clone())]).set(i64::try_from(*count).unwrap_or(i64::MAX));
+    }
+    family.encode(encoder.encode_descriptor("sidegate_store_records", "Records of each kind", None, family.metric_type())?)
+}
+
+fn truth(yes: bool) -> f64 {
+    f64::from(u8::from(yes))
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a gauge above 2^53 need not be exact")]
+fn number(value: u64) -> f64 {
+    value as f64
+}
