@@ -84,6 +84,7 @@ pub async fn acknowledge<F: Feed>(
             Ok(()) => {
                 pauses.reset();
                 shared.told().acknowledged = Some(head);
+                shared.stir();
             }
             Err(no_feed) => {
                 tracing::debug!(seq = head.seq, "the primary did not take the ack: {no_feed}");

@@ -146,6 +146,7 @@ impl<F: Feed> Follower<F> {
                 Event::Link(Moved::Line(received)) => self.line(received).await,
                 Event::Link(Moved::Lost(no_feed)) => self.lost(&no_feed),
             }
+            self.shared.stir();
         }
     }
 
@@ -173,6 +174,7 @@ impl<F: Feed> Follower<F> {
             }
         }
         self.shared.set_opened();
+        self.shared.stir();
     }
 
     /// Hits are served at once. A scan beside the following decides whether a no may be said, or whether all of it is given up.

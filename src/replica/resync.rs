@@ -123,6 +123,7 @@ impl<F: Feed> Resyncer<F> {
             self.shared.told().resyncing = Some(reason);
             self.try_until_brought().await;
             self.shared.told().resyncing = None;
+            self.shared.stir();
         }
     }
 
@@ -268,6 +269,7 @@ impl<F: Feed> Resyncer<F> {
             None => tracing::warn!("{message}"),
         }
         self.shared.problem(message);
+        self.shared.stir();
     }
 
     /// The old generation is kept a while for the requests that still read it.

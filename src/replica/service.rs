@@ -97,6 +97,18 @@ impl Replica {
         self.shared.status(clock::boot())
     }
 
+    /// What the serving generation holds at this moment, also between two batches of a commit.
+    #[cfg(test)]
+    pub(super) fn state(&self) -> Option<crate::model::digest::State> {
+        self.shared.serving().map(|generation| generation.state())
+    }
+
+    /// Rings whenever the status may have changed.
+    #[must_use]
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.shared.watch_stirred()
+    }
+
     /// Fetches a snapshot, now, whatever the state of things.
     pub fn resync(&self) {
         self.shared.wanted.ask("an operator asked for it");

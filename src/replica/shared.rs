@@ -29,6 +29,7 @@ pub struct Shared {
     opened: watch::Sender<bool>,
     serving: ArcSwapOption<Generation>,
     told: Mutex<Told>,
+    stirred: watch::Sender<u64>,
     /// What an operator must look at.
     pub alarms: Alarms,
     /// The wish for a new generation.
@@ -74,6 +75,7 @@ impl Default for Shared {
             opened: watch::Sender::new(false),
             serving: ArcSwapOption::empty(),
             told: Mutex::default(),
+            stirred: watch::Sender::new(0),
             alarms: Alarms::default(),
             wanted: Wanted::default(),
         }
@@ -159,6 +161,17 @@ impl Shared {
     #[must_use]
     pub fn watch_opened(&self) -> watch::Receiver<bool> {
         self.opened.subscribe()
+    }
+
+    /// Something may have changed in what the status says.
+    pub fn stir(&self) {
+        self.stirred.send_modify(|times| *times = times.wrapping_add(1));
+    }
+
+    /// Waits for that.
+    #[must_use]
+    pub fn watch_stirred(&self) -> watch::Receiver<u64> {
+        self.stirred.subscribe()
     }
 
     /// The rest, for a moment.
