@@ -1,12 +1,38 @@
 //! Listening sockets: made without a moment in which they are open to the wrong people, or handed over by systemd.
 
-use std::net::SocketAddr;
+use std::fs::{self, Permissions};
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, connect, getsockopt, listen, socket, sockopt};
+use nix::unistd::{Gid, chown};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
 /// A socket that listens. Its Unix path, if we made it, is removed when the daemon ends.
 pub struct Listening {
-    _inner: (),
+    socket: Socket,
+    made: Option<Made>,
+}
+
+/// The socket itself, as every thread holds one.
+pub(in crate::net) enum Socket {
+    /// Unix, stream.
+    Unix(UnixListener),
+    /// TCP, with TLS if so configured.
+    Tcp(TcpListener, Option<Arc<rustls::ServerConfig>>),
+}
+
+/// The name in the file system of a socket that we made. Removed when dropped, unless another socket has taken the name.
+pub(in crate::net) struct Made {
+    path: PathBuf,
+    device: u64,
+    inode: u64,
 }
 
 /// Why a socket could not be made; each names it and the remedy.
@@ -19,43 +45,220 @@ pub struct BindRefused {
     pub reason: String,
 }
 
+const LONGEST_PATH: usize = 107;
+const BACKLOG: i32 = 4096;
+
 /// Binds a Unix socket: made in a private folder beside, given mode and group, then renamed into place. Refuses a symlink, a path
 /// of more than 107 bytes, a file that is no socket, and a socket that somebody still answers on. Backlog 4096.
-pub fn unix(_path: &Path, _mode: u32, _group: Option<u32>) -> Result<Listening, BindRefused> {
-    todo!()
+pub fn unix(path: &Path, mode: u32, group: Option<u32>) -> Result<Listening, BindRefused> {
+    let refused = |reason: String| BindRefused { socket: path.display().to_string(), reason };
+    let length = path.as_os_str().len();
+    if length > LONGEST_PATH {
+        return Err(refused(format!("the path has {length} bytes, a socket's may have {LONGEST_PATH}; choose a shorter one")));
+    }
+    let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
+        return Err(refused("this is not the path of a file; give a folder and a name".into()));
+    };
+    make_way(path).map_err(refused)?;
+    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    let doing =
+        |what: &'static str| move |error: io::Error| BindRefused { socket: path.display().to_string(), reason: format!("{what}: {error}") };
+    let private = tempfile::Builder::new()
+        .prefix(".sidegate-")
+        .permissions(Permissions::from_mode(0o700))
+        .tempdir_in(folder)
+        .map_err(doing("cannot make a folder beside it (the folder must exist and be writable for this user)"))?;
+    let hidden = private.path().join(name);
+    let listener = bound_at(private.path(), &hidden).map_err(doing("cannot bind it"))?;
+    if group.is_some() {
+        chown(&hidden, None, group.map(Gid::from_raw))
+            .map_err(io::Error::from)
+            .map_err(doing("cannot give it its group (this user must be root or a member of the group)"))?;
+    }
+    fs::set_permissions(&hidden, Permissions::from_mode(mode)).map_err(doing("cannot set its mode"))?;
+    let made = fs::symlink_metadata(&hidden).map_err(doing("it vanished while it was made"))?;
+    fs::rename(&hidden, path).map_err(doing("cannot move it into place"))?;
+    let made = Made { path: path.to_owned(), device: made.dev(), inode: made.ino() };
+    Ok(Listening { socket: Socket::Unix(listener), made: Some(made) })
 }
 
-/// The sockets that systemd handed over (`LISTEN_FDS`), Unix or TCP. Call before any thread starts. Empty if there are none.
+/// Whether what stands at the path may be replaced.
+fn make_way(path: &Path) -> Result<(), String> {
+    let kind = match fs::symlink_metadata(path) {
+        Ok(found) => found.file_type(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(format!("cannot look at it: {error}")),
+    };
+    if kind.is_symlink() {
+        return Err("a symbolic link stands there; remove it, or configure the path that it points to".into());
+    }
+    if !kind.is_socket() {
+        return Err("a file that is no socket stands there; remove it, or choose another path".into());
+    }
+    match knock(path) {
+        Ok(()) | Err(nix::Error::EAGAIN) => Err("another process answers there; stop it, or choose another path".into()),
+        Err(nix::Error::ECONNREFUSED | nix::Error::ENOENT) => Ok(()),
+        Err(error) => {
+            Err(format!("a socket stands there and cannot be asked whether somebody uses it ({error}); remove it if nobody does"))
+        }
+    }
+}
+
+/// Connects without waiting: at a full backlog that is an error, where a plain connect would wait for ever.
+fn knock(path: &Path) -> nix::Result<()> {
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    let knocking = socket(AddressFamily::Unix, SockType::Stream, flags, None)?;
+    connect(knocking.as_raw_fd(), &UnixAddr::new(path)?)
+}
+
+fn bound_at(folder: &Path, path: &Path) -> io::Result<UnixListener> {
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    let socket = socket(AddressFamily::Unix, SockType::Stream, flags, None)?;
+    if path.as_os_str().len() <= LONGEST_PATH {
+        bind(socket.as_raw_fd(), &UnixAddr::new(path)?)?;
+    } else {
+        // The private folder made the path too long; the same file has a short name through our own handle of the folder.
+        let folder = fs::File::open(folder)?;
+        let short = Path::new("/proc/self/fd").join(folder.as_raw_fd().to_string()).join(path.file_name().unwrap_or_default());
+        bind(socket.as_raw_fd(), &UnixAddr::new(&short)?)?;
+    }
+    listen(&socket, Backlog::new(BACKLOG)?)?;
+    Ok(UnixListener::from(socket))
+}
+
+/// The sockets that systemd handed over (`LISTEN_FDS`), Unix or TCP. Call once, before any thread starts. Empty if there are none.
 pub fn inherited() -> Result<Vec<Listening>, BindRefused> {
-    todo!()
+    let numbers = sd_notify::listen_fds().map_err(|error| BindRefused {
+        socket: "LISTEN_FDS".into(),
+        reason: format!("{error}; start the daemon by its .socket unit, or unset it"),
+    })?;
+    numbers.map(handed_over).collect()
+}
+
+fn handed_over(number: i32) -> Result<Listening, BindRefused> {
+    // SAFETY: LISTEN_PID names this process, so by sd_listen_fds(3) the descriptors from 3 on are open and nobody else's; the caller
+    // comes once and before anything else can have opened one under such a number.
+    #[expect(unsafe_code, reason = "an inherited descriptor has no owner yet, only its number")]
+    let socket = unsafe { OwnedFd::from_raw_fd(number) };
+    let refused = |reason: String| BindRefused { socket: format!("socket {number} of LISTEN_FDS"), reason };
+    let is_stream = getsockopt(&socket, sockopt::SockType).is_ok_and(|kind| kind == SockType::Stream);
+    if !is_stream || !getsockopt(&socket, sockopt::AcceptConn).unwrap_or(false) {
+        return Err(refused("it is not a listening stream socket; use ListenStream= and Accept=no in the .socket unit".into()));
+    }
+    let (unix, tcp) = (UnixListener::from(socket.try_clone().map_err(|error| refused(error.to_string()))?), TcpListener::from(socket));
+    let (socket, blocking) = match (unix.local_addr(), tcp.local_addr()) {
+        (Ok(_), _) => {
+            let blocking = unix.set_nonblocking(true);
+            (Socket::Unix(unix), blocking)
+        }
+        (Err(_), Ok(address)) => {
+            only_loopback(address)?;
+            let blocking = tcp.set_nonblocking(true);
+            (Socket::Tcp(tcp, None), blocking)
+        }
+        _ => return Err(refused("it is neither a Unix nor a TCP socket; use a path or an address in ListenStream=".into())),
+    };
+    blocking.map_err(|error| refused(format!("cannot make it non-blocking: {error}")))?;
+    Ok(Listening { socket, made: None })
+}
+
+fn only_loopback(address: SocketAddr) -> Result<(), BindRefused> {
+    if address.ip().to_canonical().is_loopback() {
+        return Ok(());
+    }
+    let reason = "without TLS only a loopback address is served; configure tls_cert_file and tls_key_file, or listen on 127.0.0.1 or [::1]";
+    Err(BindRefused { socket: address.to_string(), reason: reason.into() })
 }
 
 /// Binds TCP; without `tls` only on a loopback address.
-pub fn tcp(_address: SocketAddr, _tls: Option<Arc<rustls::ServerConfig>>) -> Result<Listening, BindRefused> {
-    todo!()
+pub fn tcp(address: SocketAddr, tls: Option<Arc<rustls::ServerConfig>>) -> Result<Listening, BindRefused> {
+    if tls.is_none() {
+        only_loopback(address)?;
+    }
+    let listener = tcp_bound_at(address)
+        .map_err(|error| BindRefused { socket: address.to_string(), reason: format!("cannot bind it (is the port taken?): {error}") })?;
+    Ok(Listening { socket: Socket::Tcp(listener, tls), made: None })
+}
+
+fn tcp_bound_at(address: SocketAddr) -> io::Result<TcpListener> {
+    // The standard library's own backlog is short; listening again sets a longer one.
+    let listener = TcpListener::bind(address)?;
+    listener.set_nonblocking(true)?;
+    listen(&listener, Backlog::new(BACKLOG)?)?;
+    Ok(listener)
 }
 
 /// TLS 1.2 and 1.3 out of PEM files.
-pub fn tls(_certificates: &Path, _key: &Path) -> Result<Arc<rustls::ServerConfig>, BindRefused> {
-    todo!()
+pub fn tls(certificates: &Path, key: &Path) -> Result<Arc<rustls::ServerConfig>, BindRefused> {
+    let refused = |file: &Path, reason: String| BindRefused { socket: file.display().to_string(), reason };
+    let chain: Vec<_> = CertificateDer::pem_file_iter(certificates)
+        .and_then(Iterator::collect)
+        .map_err(|error| refused(certificates, format!("cannot read certificates in PEM from it: {error}")))?;
+    let mode = fs::metadata(key).map_err(|error| refused(key, format!("cannot read it: {error}")))?.permissions().mode();
+    if mode & 0o077 != 0 {
+        return Err(refused(key, "others than its owner can read it; chmod 0600, or hand it over with LoadCredential=".into()));
+    }
+    let secret =
+        PrivateKeyDer::from_pem_file(key).map_err(|error| refused(key, format!("cannot read a private key in PEM from it: {error}")))?;
+    let mut config = rustls::ServerConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()
+        .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, secret))
+        .map_err(|error| refused(certificates, format!("it does not go with the key in {}: {error}", key.display())))?;
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(Arc::new(config))
 }
 
 impl Listening {
     /// Where, for people.
     #[must_use]
     pub fn name(&self) -> String {
-        todo!()
+        match (self.path(), self.address()) {
+            (Some(path), _) => path.display().to_string(),
+            (None, Some(address)) => address.to_string(),
+            (None, None) => "a socket without a name".into(),
+        }
     }
 
     /// The Unix path, if it is one.
     #[must_use]
     pub fn path(&self) -> Option<PathBuf> {
-        todo!()
+        if let Some(made) = &self.made {
+            return Some(made.path.clone());
+        }
+        match &self.socket {
+            Socket::Unix(listener) => listener.local_addr().ok()?.as_pathname().map(Path::to_owned),
+            Socket::Tcp(..) => None,
+        }
     }
 
     /// The TCP address really bound (a port 0 was replaced).
     #[must_use]
     pub fn address(&self) -> Option<SocketAddr> {
-        todo!()
+        match &self.socket {
+            Socket::Unix(_) => None,
+            Socket::Tcp(listener, _) => listener.local_addr().ok(),
+        }
+    }
+
+    /// One more handle of the same socket.
+    pub(in crate::net) fn again(&self) -> io::Result<Socket> {
+        Ok(match &self.socket {
+            Socket::Unix(listener) => Socket::Unix(listener.try_clone()?),
+            Socket::Tcp(listener, tls) => Socket::Tcp(listener.try_clone()?, tls.clone()),
+        })
+    }
+
+    /// What is to be removed at the end.
+    pub(in crate::net) fn into_made(self) -> Option<Made> {
+        self.made
+    }
+}
+
+impl Drop for Made {
+    fn drop(&mut self) {
+        let still_ours = fs::symlink_metadata(&self.path).is_ok_and(|found| (found.dev(), found.ino()) == (self.device, self.inode));
+        if still_ours && let Err(error) = fs::remove_file(&self.path) {
+            tracing::warn!(path = %self.path.display(), %error, "cannot remove the socket");
+        }
     }
 }

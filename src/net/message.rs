@@ -1,15 +1,35 @@
 //! One request as it came, one answer as it goes; bodies are read under a bound of bytes and time.
+//!
+//! A body that was cut off never looks complete: reading it is an error, and what is passed on is broken off at the same place. For
+//! that a body of unknown length goes chunked; how the server keeps the promise to clients that cannot read chunks stands there.
 
+use std::any::Any;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
+use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{HeaderMap, StatusCode};
+use http_body::{Body, Frame, SizeHint};
+use tokio::sync::mpsc::Receiver;
+use tokio::time::{Sleep, sleep, timeout};
 
 use crate::net::peer::Peer;
 
 /// A body that has not been read yet (of a request, or of the primary's answer).
 pub struct Incoming {
-    _inner: (),
+    inside: Inside,
+}
+
+enum Inside {
+    Whole(Bytes),
+    Arriving {
+        body: hyper::body::Incoming,
+        /// What must live as long as the body arrives: the thread that drives its connection.
+        _driven_by: Option<Arc<dyn Any + Send + Sync>>,
+    },
 }
 
 /// Why a body was not read.
@@ -30,54 +50,198 @@ impl Incoming {
     /// An empty one.
     #[must_use]
     pub fn empty() -> Self {
-        todo!()
+        Self::of(Bytes::new())
     }
 
     /// One whose bytes are at hand.
     #[must_use]
-    pub fn of(_bytes: Bytes) -> Self {
-        todo!()
+    pub fn of(bytes: Bytes) -> Self {
+        Self { inside: Inside::Whole(bytes) }
     }
 
-    /// The whole body.
-    pub async fn read(self, _bytes: usize, _time: Duration) -> Result<Bytes, BodyRefused> {
-        todo!()
+    pub(in crate::net) fn arriving(body: hyper::body::Incoming, driven_by: Option<Arc<dyn Any + Send + Sync>>) -> Self {
+        if body.is_end_stream() { Self::empty() } else { Self { inside: Inside::Arriving { body, _driven_by: driven_by } } }
+    }
+
+    /// The whole body: at most `bytes` of it, within `time`.
+    pub async fn read(mut self, bytes: usize, time: Duration) -> Result<Bytes, BodyRefused> {
+        if let Inside::Whole(whole) = self.inside {
+            return if whole.len() > bytes { Err(BodyRefused::TooLarge(bytes)) } else { Ok(whole) };
+        }
+        if self.declared().is_some_and(|declared| declared > bytes as u64) {
+            return Err(BodyRefused::TooLarge(bytes));
+        }
+        timeout(time, self.gather(bytes)).await.unwrap_or(Err(BodyRefused::TooSlow))
+    }
+
+    async fn gather(&mut self, bytes: usize) -> Result<Bytes, BodyRefused> {
+        let Some(first) = self.piece().await.transpose()? else { return Ok(Bytes::new()) };
+        if first.len() > bytes {
+            return Err(BodyRefused::TooLarge(bytes));
+        }
+        if self.is_over() {
+            return Ok(first);
+        }
+        // Memory is taken as bytes arrive, not as a header promises them.
+        let mut whole = BytesMut::from(first);
+        while let Some(piece) = self.piece().await.transpose()? {
+            if whole.len() + piece.len() > bytes {
+                return Err(BodyRefused::TooLarge(bytes));
+            }
+            whole.extend_from_slice(&piece);
+        }
+        Ok(whole.freeze())
     }
 
     /// The next piece of it; `None` at its proper end.
     pub async fn piece(&mut self) -> Option<Result<Bytes, BodyRefused>> {
-        todo!()
+        std::future::poll_fn(|context| self.poll_piece(context)).await
     }
 
-    /// Lower and upper bound of its length, as the headers say.
+    fn poll_piece(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyRefused>>> {
+        match &mut self.inside {
+            Inside::Whole(bytes) if bytes.is_empty() => Poll::Ready(None),
+            Inside::Whole(bytes) => Poll::Ready(Some(Ok(std::mem::take(bytes)))),
+            Inside::Arriving { body, .. } => loop {
+                match ready!(Pin::new(&mut *body).poll_frame(context)) {
+                    None => return Poll::Ready(None),
+                    Some(Err(_)) => return Poll::Ready(Some(Err(BodyRefused::CutOff))),
+                    // Trailers are not part of what anybody here asks for.
+                    Some(Ok(frame)) => {
+                        if let Ok(piece) = frame.into_data() {
+                            return Poll::Ready(Some(Ok(piece)));
+                        }
+                    }
+                }
+            },
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        match &self.inside {
+            Inside::Whole(bytes) => bytes.is_empty(),
+            Inside::Arriving { body, .. } => body.is_end_stream(),
+        }
+    }
+
+    /// How many bytes are still to come, if it is known: they are at hand, or a `Content-Length` said so. `None` for a chunked body.
     #[must_use]
     pub fn declared(&self) -> Option<u64> {
-        todo!()
+        match &self.inside {
+            Inside::Whole(bytes) => Some(bytes.len() as u64),
+            Inside::Arriving { body, .. } => body.size_hint().exact(),
+        }
     }
 }
 
 /// A body to be sent.
 pub struct Outgoing {
-    _inner: (),
+    source: Source,
+}
+
+enum Source {
+    Whole(Bytes),
+    Passed(Box<Passed>),
+    Stream(Receiver<Result<Bytes, CutOff>>),
+}
+
+struct Passed {
+    body: Incoming,
+    left: usize,
+    time: Duration,
+    /// Set up at the first poll: only then is it known which runtime sends.
+    until: Option<Pin<Box<Sleep>>>,
 }
 
 impl Outgoing {
     /// Bytes at hand (`Content-Length`).
     #[must_use]
-    pub fn of(_bytes: impl Into<Bytes>) -> Self {
-        todo!()
+    pub fn of(bytes: impl Into<Bytes>) -> Self {
+        Self { source: Source::Whole(bytes.into()) }
     }
 
-    /// Passes an incoming body on as it arrives, at most `bytes` of it, cut off (not ended) where it is cut off, too slow or too long.
+    /// Passes an incoming body on as it arrives, at most `bytes` of it and for at most `time`, cut off (not ended) where it is cut off,
+    /// too slow or too long. A declared length is declared again.
     #[must_use]
-    pub fn pass(_body: Incoming, _bytes: usize, _time: Duration) -> Self {
-        todo!()
+    pub fn pass(body: Incoming, bytes: usize, time: Duration) -> Self {
+        match body.inside {
+            Inside::Whole(whole) if whole.len() <= bytes => Self::of(whole),
+            _ => Self { source: Source::Passed(Box::new(Passed { body, left: bytes, time, until: None })) },
+        }
     }
 
     /// Pieces as they are sent into a bounded channel; an error cuts the body off; dropping the sender ends it.
     #[must_use]
-    pub fn stream(_pieces: tokio::sync::mpsc::Receiver<Result<Bytes, CutOff>>) -> Self {
-        todo!()
+    pub fn stream(pieces: Receiver<Result<Bytes, CutOff>>) -> Self {
+        Self { source: Source::Stream(pieces) }
+    }
+
+    /// The same once more, if its bytes are at hand.
+    pub(in crate::net) fn again(&self) -> Option<Self> {
+        match &self.source {
+            Source::Whole(bytes) => Some(Self::of(bytes.clone())),
+            Source::Passed(_) | Source::Stream(_) => None,
+        }
+    }
+
+    /// Whether its bytes are not all at hand.
+    pub(in crate::net) fn streams(&self) -> bool {
+        !matches!(self.source, Source::Whole(_))
+    }
+
+    /// Its length, if that is known.
+    pub(in crate::net) fn length(&self) -> Option<u64> {
+        self.size_hint().exact()
+    }
+}
+
+impl Body for Outgoing {
+    type Data = Bytes;
+    type Error = CutOff;
+
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, CutOff>>> {
+        let piece = match &mut self.source {
+            Source::Whole(bytes) if bytes.is_empty() => None,
+            Source::Whole(bytes) => Some(Ok(std::mem::take(bytes))),
+            Source::Passed(passed) => ready!(passed.poll_piece(context)),
+            Source::Stream(pieces) => ready!(pieces.poll_recv(context)),
+        };
+        Poll::Ready(piece.map(|piece| piece.map(Frame::data)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.source {
+            Source::Whole(bytes) => bytes.is_empty(),
+            Source::Passed(passed) => passed.body.is_over(),
+            Source::Stream(_) => false,
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let length = match &self.source {
+            Source::Whole(bytes) => Some(bytes.len() as u64),
+            Source::Passed(passed) => passed.body.declared(),
+            Source::Stream(_) => None,
+        };
+        length.map_or_else(SizeHint::default, SizeHint::with_exact)
+    }
+}
+
+impl Passed {
+    fn poll_piece(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, CutOff>>> {
+        match self.body.poll_piece(context) {
+            Poll::Ready(None) => Poll::Ready(None),
+            Poll::Ready(Some(Ok(piece))) if piece.len() <= self.left => {
+                self.left -= piece.len();
+                Poll::Ready(Some(Ok(piece)))
+            }
+            Poll::Ready(Some(_)) => Poll::Ready(Some(Err(CutOff))),
+            Poll::Pending => {
+                let time = self.time;
+                let until = self.until.get_or_insert_with(|| Box::pin(sleep(time)));
+                until.as_mut().poll(context).map(|()| Some(Err(CutOff)))
+            }
+        }
     }
 }
 
@@ -109,19 +273,34 @@ pub struct Reply {
 impl Reply {
     /// A JSON answer.
     #[must_use]
-    pub fn json(_status: StatusCode, _body: impl Into<Bytes>) -> Self {
-        todo!()
+    pub fn json(status: StatusCode, body: impl Into<Bytes>) -> Self {
+        let mut headers = HeaderMap::with_capacity(4);
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        Self { status, headers, body: Outgoing::of(body) }
     }
 
     /// An answer without a body.
     #[must_use]
-    pub fn empty(_status: StatusCode) -> Self {
-        todo!()
+    pub fn empty(status: StatusCode) -> Self {
+        Self { status, headers: HeaderMap::new(), body: Outgoing::of(Bytes::new()) }
     }
 
-    /// With one more header.
+    /// A JSON answer that is only a message for a person.
     #[must_use]
-    pub fn with(self, _name: &'static str, _value: &str) -> Self {
-        todo!()
+    pub fn message(status: StatusCode, message: &str) -> Self {
+        Self::json(status, serde_json::json!({ "message": message }).to_string())
+    }
+
+    /// With one more header (one of the same name is replaced). What cannot stand in a header value becomes `?`.
+    #[must_use]
+    pub fn with(mut self, name: &'static str, value: &str) -> Self {
+        let value = HeaderValue::from_str(value).or_else(|_| {
+            let plain = |letter: char| if letter == ' ' || letter.is_ascii_graphic() { letter } else { '?' };
+            HeaderValue::from_str(&value.chars().map(plain).collect::<String>())
+        });
+        if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name.as_bytes()), value) {
+            self.headers.insert(name, value);
+        }
+        self
     }
 }

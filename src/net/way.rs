@@ -1,0 +1,150 @@
+//! Where a primary is, out of its URL. Pure.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use http::Uri;
+use http::header::HeaderValue;
+
+/// Where requests go, and under which name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// A Unix socket.
+    Socket(PathBuf),
+    /// A host, plainly or over TLS.
+    Web {
+        /// Scheme and authority: what is connected to.
+        origin: Uri,
+        /// For `Host`.
+        host: HeaderValue,
+        /// What every path begins with; empty, or begins with `/` and does not end with it.
+        prefix: String,
+    },
+}
+
+const LONGEST_PATH: usize = 107;
+
+impl Way {
+    /// Parses a URL as configured; the reason if it cannot be used, without what may be secret in it.
+    pub fn parse(url: &str, insecure_http: bool) -> Result<Self, String> {
+        if let Some(path) = url.strip_prefix("http+unix://") {
+            return socket(path).map(Self::Socket);
+        }
+        let uri: Uri = url.parse().map_err(|error| format!("this is not a URL: {error}"))?;
+        let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
+            return Err("a URL begins with http+unix://, http:// or https://".into());
+        };
+        if authority.as_str().contains('@') {
+            return Err("a name or password in the URL is not used; remove it".into());
+        }
+        match scheme {
+            "https" => {}
+            "http" if insecure_http || is_loopback(authority.host()) => {}
+            "http" => return Err("http:// is readable on the way to another host; use https://, or set insecure_http = true".into()),
+            _ => return Err(format!("{scheme}:// is not known; use http+unix://, http:// or https://")),
+        }
+        if uri.query().is_some() || url.contains('#') {
+            return Err("the URL of a primary has no query and no fragment; remove it".into());
+        }
+        let origin = format!("{scheme}://{authority}/").parse().map_err(|error| format!("this is not a URL: {error}"))?;
+        let host = HeaderValue::from_str(authority.as_str()).map_err(|error| format!("this is not a host: {error}"))?;
+        Ok(Self::Web { origin, host, prefix: uri.path().trim_end_matches('/').to_owned() })
+    }
+}
+
+fn is_loopback(host: &str) -> bool {
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    host.eq_ignore_ascii_case("localhost") || bare.parse::<IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback())
+}
+
+/// All that follows is the path of the socket, plain or percent-encoded.
+fn socket(text: &str) -> Result<PathBuf, String> {
+    let path = decoded(text)?;
+    if !path.starts_with('/') || path.ends_with('/') {
+        return Err("after http+unix:// stands the absolute path of a socket, as in http+unix:///run/sidegate-primary/api.sock".into());
+    }
+    if path.len() > LONGEST_PATH || path.contains('\0') {
+        return Err(format!("the path of a socket has at most {LONGEST_PATH} bytes, none of them zero"));
+    }
+    Ok(path.into())
+}
+
+fn decoded(text: &str) -> Result<String, String> {
+    let mut parts = text.split('%');
+    let mut bytes = parts.next().unwrap_or_default().as_bytes().to_vec();
+    for part in parts {
+        let (digits, rest) = part.split_at_checked(2).ok_or("a % in the path is followed by two hexadecimal digits")?;
+        let byte = digits.bytes().all(|digit| digit.is_ascii_hexdigit()).then(|| u8::from_str_radix(digits, 16).ok()).flatten();
+        bytes.push(byte.ok_or("a % in the path is followed by two hexadecimal digits")?);
+        bytes.extend_from_slice(rest.as_bytes());
+    }
+    String::from_utf8(bytes).map_err(|_| "the path of the socket is not UTF-8".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::Way;
+
+    #[test]
+    fn all_after_the_scheme_is_the_path_of_the_socket() {
+        for (url, path) in [
+            ("http+unix:///run/sidegate-primary/api.sock", "/run/sidegate-primary/api.sock"),
+            ("http+unix://%2Frun%2fsidegate-primary%2Fapi.sock", "/run/sidegate-primary/api.sock"),
+            ("http+unix:///run/a%20b?c#d.sock", "/run/a b?c#d.sock"),
+        ] {
+            assert_eq!(Way::parse(url, false), Ok(Way::Socket(PathBuf::from(path))), "{url}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_path_of_a_socket_is_refused() {
+        let long = format!("http+unix:///{}", "a".repeat(107));
+        for url in [
+            "http+unix://",
+            "http+unix://run/x",
+            "http+unix:///run/",
+            "http+unix:///run/%2",
+            "http+unix:///run/%zz",
+            "http+unix:///%00",
+            &long,
+        ] {
+            assert!(Way::parse(url, false).is_err(), "{url}");
+        }
+    }
+
+    #[test]
+    fn the_path_of_a_web_url_is_a_prefix() {
+        for (url, prefix, host) in [
+            ("https://gitlab.example.com", "", "gitlab.example.com"),
+            ("https://gitlab.example.com/gitlab/", "/gitlab", "gitlab.example.com"),
+            ("http://127.0.0.1:8181/a/b", "/a/b", "127.0.0.1:8181"),
+            ("http://[::1]:80/", "", "[::1]:80"),
+        ] {
+            let Ok(Way::Web { prefix: found, host: named, .. }) = Way::parse(url, false) else { panic!("{url} was refused") };
+            assert_eq!((found.as_str(), named.to_str().unwrap()), (prefix, host));
+        }
+    }
+
+    #[test]
+    fn plain_http_goes_only_to_this_host_unless_asked_for() {
+        for url in ["http://gitlab.example.com", "http://10.0.0.1", "http://localhost.example.com"] {
+            assert!(Way::parse(url, false).unwrap_err().contains("insecure_http"), "{url}");
+            assert!(Way::parse(url, true).is_ok(), "{url}");
+        }
+        for url in ["http://localhost:1", "http://127.9.9.9", "http://[::ffff:127.0.0.1]"] {
+            assert!(Way::parse(url, false).is_ok(), "{url}");
+        }
+    }
+
+    #[test]
+    fn other_urls_are_refused() {
+        for url in ["", "gitlab.example.com", "ftp://localhost", "https://localhost?a=b", "https://localhost/#a", "https://", "/run/x.sock"]
+        {
+            assert!(Way::parse(url, true).is_err(), "{url}");
+        }
+        let refused = Way::parse("https://root:secret@localhost", true).unwrap_err();
+        assert!(!refused.contains("secret"));
+    }
+}
