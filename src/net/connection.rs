@@ -94,7 +94,7 @@ impl<A: Answer> Hall<A> {
         let reply = match ambiguous {
             Some(ambiguous) => {
                 self.counted.bad_requests.fetch_add(1, Ordering::Relaxed);
-                Reply::message(StatusCode::BAD_REQUEST, ambiguous.message())
+                Reply::message(StatusCode::BAD_REQUEST, &format!("400 Bad Request: {}", ambiguous.message()))
             }
             None => self.answer(request, peer).await,
         };

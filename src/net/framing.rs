@@ -31,9 +31,9 @@ impl Ambiguous {
     #[must_use]
     pub fn message(self) -> &'static str {
         match self {
-            Self::TwoLengths => "400 Bad Request: the request has more than one Content-Length",
-            Self::LengthAndEncoding => "400 Bad Request: the request has both Content-Length and Transfer-Encoding",
-            Self::Encoding => "400 Bad Request: the only Transfer-Encoding accepted is one chunked",
+            Self::TwoLengths => "the request has more than one Content-Length",
+            Self::LengthAndEncoding => "the request has both Content-Length and Transfer-Encoding",
+            Self::Encoding => "the only Transfer-Encoding accepted is one chunked",
         }
     }
 }

@@ -77,7 +77,8 @@ impl<IO: AsyncWrite + Unpin> AsyncWrite for Guard<IO> {
 
 impl<IO: AsyncWrite + Unpin> Guard<IO> {
     fn write_instead(&mut self, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let (whole, done) = self.instead.get_or_insert_with(|| (with_message(bytes), 0));
+        let ambiguous = self.framing.ambiguous().map(|(_, ambiguous)| ambiguous.message());
+        let (whole, done) = self.instead.get_or_insert_with(|| (with_message(bytes, ambiguous), 0));
         while let Some(rest) = whole.get(*done..).filter(|rest| !rest.is_empty()) {
             match ready!(Pin::new(&mut self.io).poll_write(context, rest))? {
                 0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
@@ -93,10 +94,11 @@ fn is_bare_refusal(bytes: &[u8]) -> bool {
     bytes.starts_with(b"HTTP/1.1 4") && bytes.ends_with(b"\r\n\r\n") && bytes.windows(21).any(|part| part == b"\r\ncontent-length: 0\r\n")
 }
 
-fn with_message(refusal: &[u8]) -> Vec<u8> {
+fn with_message(refusal: &[u8], ambiguous: Option<&str>) -> Vec<u8> {
     let status = refusal.split(|byte| *byte == b'\r').next().and_then(|line| line.get(9..)).unwrap_or(b"400 Bad Request");
     let status = String::from_utf8_lossy(status);
     let why = match status.get(..3) {
+        Some("400") if let Some(ambiguous) = ambiguous => ambiguous,
         Some("431") => "the head of the request is too large or has too many fields",
         Some("414") => "the target of the request is too long",
         _ => "this is not a request that HTTP/1.1 allows",

@@ -47,7 +47,7 @@ pub struct Duty<A> {
 }
 
 /// Runs until told to end. Says once whether it started.
-pub fn run<A: Answer>(duty: Duty<A>, started: &mpsc::Sender<io::Result<()>>) {
+pub fn run<A: Answer>(duty: Duty<A>, started: mpsc::Sender<io::Result<()>>) {
     let orders = duty.orders.clone();
     let shutdown_time = duty.bounds.shutdown_time;
     let (runtime, thread) = match Builder::new_current_thread().enable_all().build_local(LocalOptions::default()).and_then(|runtime| {
@@ -61,6 +61,8 @@ pub fn run<A: Answer>(duty: Duty<A>, started: &mpsc::Sender<io::Result<()>>) {
         }
     };
     let _ = started.send(Ok(()));
+    // The starter waits until every thread has spoken.
+    drop(started);
     runtime.block_on(thread.serve(orders, shutdown_time));
 }
 
