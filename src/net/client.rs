@@ -156,7 +156,7 @@ impl Home {
         within: Duration,
         keeping: Keeping,
     ) -> Result<Response<hyper::body::Incoming>, Failed> {
-        let until = deadline(within);
+        let until = Instant::now() + within;
         loop {
             let kept = if keeping == Keeping::Shared { self.kept() } else { None };
             let was_kept = kept.is_some();
@@ -236,11 +236,6 @@ impl Home {
 
 fn unsent(reason: String) -> Failed {
     Failed { reached: false, reason }
-}
-
-#[expect(clippy::disallowed_methods, reason = "a timer of the runtime is set by its own clock, which nobody else reads")]
-fn deadline(within: Duration) -> Instant {
-    Instant::now() + within
 }
 
 /// The same request once more, if its body is at hand.
