@@ -17,7 +17,7 @@ use crate::rules::repository::Asked;
 pub const NAME_BYTES: usize = 255;
 
 /// Words that cannot be a project's path, since web addresses below a project or a group use them.
-const RESERVED: [&str; 21] = [
+const RESERVED: [&str; 18] = [
     "-",
     "badges",
     "blame",
@@ -33,12 +33,9 @@ const RESERVED: [&str; 21] = [
     "preview",
     "raw",
     "refs",
-    "snippets",
     "tree",
     "update",
     "wikis",
-    "info",
-    "gitlab-lfs",
 ];
 
 /// 9c: what this push would make, if nothing is there and the person may make it. Where it may not, nothing is said of why: that would

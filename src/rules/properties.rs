@@ -307,7 +307,7 @@ fn in_worlds() -> impl Strategy<Value = (u64, u64)> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 12, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 8, ..ProptestConfig::default() })]
 
     #[test]
     fn who_is_blocked_expired_or_unknown_gets_no_more_than_nobody((seed, people) in in_worlds()) {
