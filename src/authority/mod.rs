@@ -9,6 +9,7 @@
 //! | [`call`], [`refusal`], [`blocking`] | a request as a handler sees it, and how it is refused |
 //! | `following/` | the feed: lines encoded once for all, one snapshot for all, the hosts and what they said |
 //! | `apply/` | how a directory file becomes the directory |
+//! | [`write`], [`creation`], [`messages`] | the turn to write, projects that a push makes, sentences for the next push |
 //! | [`usage`], [`limits`], [`counters`], [`upkeep`] | when keys were used, how often one asks, what is counted, what is written now and then |
 //!
 //! To add a request: one file in `requests/`, one line in [`routes`].
@@ -20,9 +21,11 @@ pub mod authority;
 mod blocking;
 pub mod call;
 mod counters;
+mod creation;
 mod following;
 mod identify;
 mod limits;
+mod messages;
 mod quiet;
 pub mod refusal;
 mod requests;

@@ -64,7 +64,7 @@ impl Door {
         };
         let token = value.to_str().map_err(|_| "malformed")?;
         let era = self.era.load();
-        let claims = token::verify(token, Issuer::Sync, &era.secrets, now).map_err(word)?;
+        let claims = token::verify(token, Issuer::Sync, &era.secrets, now).map_err(Disbelieved::word)?;
         let host = claims.subject.filter(|host| names_a_host(host)).ok_or("no host")?;
         let present = era.present.as_ref().is_some_and(|present| token::verify(token, Issuer::Sync, present, now).is_ok());
         Ok(Follower { host: host.into(), era: if present { era.number } else { era.number - 1 } })
@@ -95,16 +95,6 @@ fn alone(secrets: &Secrets) -> Option<Secrets> {
 
 fn names_a_host(name: &str) -> bool {
     !name.is_empty() && name.len() <= HOST_BYTES && name.bytes().all(|byte| byte.is_ascii_graphic())
-}
-
-fn word(disbelieved: Disbelieved) -> &'static str {
-    match disbelieved {
-        Disbelieved::Malformed => "malformed",
-        Disbelieved::Signature => "wrong signature",
-        Disbelieved::Issuer => "wrong issuer",
-        Disbelieved::Expired => "expired",
-        Disbelieved::Early => "from the future",
-    }
 }
 
 #[cfg(test)]

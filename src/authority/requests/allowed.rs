@@ -5,13 +5,16 @@ use std::sync::Arc;
 use http::StatusCode;
 
 use crate::authority::authority::Authority;
+use crate::authority::blocking::blocking;
 use crate::authority::call::Call;
+use crate::authority::creation::{create, remote};
+use crate::authority::messages::{self, Topic};
 use crate::authority::refusal::{Answered, Refusal};
 use crate::authority::usage::Used;
 use crate::model::directory::Directory as _;
 use crate::model::question::{Action, Protocol, Question};
 use crate::model::time::Time;
-use crate::model::verdict::{Actor, Judgement, Verdict};
+use crate::model::verdict::{Actor, FoundBy, Judgement, Verdict};
 use crate::net::message::Reply;
 use crate::rules::allowed::decide;
 use crate::wire::allowed as spelled;
@@ -22,17 +25,28 @@ const CIRCUIT_BREAKER: &str = "enable-workhorse-circuit-breaker";
 /// The body of a question that came too often. Without `Retry-After`, which clients obey without a bound. (client.md 0)
 const TOO_OFTEN: &str = r#"{"message":{"error":"This endpoint has been requested too many times. Try again later."}}"#;
 
-/// Answers with the grant or the refusal.
+/// Answers with the grant or the refusal, and does what GitLab does beside it.
 pub async fn allowed(house: &Arc<Authority>, call: Call) -> Answered {
     let question = spelled::read(&call.params)?;
     if let Some(reply) = too_often(house, &question, call.now)? {
         return Ok(reply);
     }
-    let judgement = decide(&house.store.directory(), &question, call.now)?;
+    let judgement = judge(house, &question, call.now).await?;
     note_key(house, &judgement.actor, call.now);
+    tell_of_move(house, &question, &judgement, call.now).await?;
     let reply = reply(house, &question, judgement, call.now)?;
     let breaks = question.protocol == Protocol::Ssh && call.headers.contains_key(SHELL_HEADER);
     Ok(if breaks { reply.with(CIRCUIT_BREAKER, "true") } else { reply })
+}
+
+/// The judgement; of a push that makes a project, the one after it was made.
+async fn judge(house: &Arc<Authority>, question: &Question, now: Time) -> Result<Judgement, Refusal> {
+    let judgement = decide(&house.store.directory(), question, now)?;
+    if !matches!(judgement.verdict, Verdict::Creates(_)) {
+        return Ok(judgement);
+    }
+    create(house, question, now).await?;
+    Ok(decide(&house.store.directory(), question, now)?)
 }
 
 fn reply(house: &Authority, question: &Question, judgement: Judgement, now: Time) -> Answered {
@@ -45,10 +59,26 @@ fn reply(house: &Authority, question: &Question, judgement: Judgement, now: Time
             note_activity(house, question, &grant.actor, now);
             Ok(Reply::json(StatusCode::OK, spelled::granted(&grant)))
         }
-        Verdict::Creates(_) => {
-            Err(Refusal::new(StatusCode::NOT_IMPLEMENTED, "This primary does not create projects on push yet; nothing was created."))
-        }
+        Verdict::Creates(_) => Err(Refusal::fault("a project was made and is not there")),
     }
+}
+
+/// Who asks by a former path and is let in reads the present one at the next push.
+async fn tell_of_move(house: &Arc<Authority>, question: &Question, judgement: &Judgement, now: Time) -> Result<(), Refusal> {
+    let (Verdict::Granted(grant), FoundBy::Redirect) = (&judgement.verdict, judgement.found) else {
+        return Ok(());
+    };
+    let (Actor::User(user, _), Some(former), Some(project)) = (&grant.actor, &question.project, grant.repository.project()) else {
+        return Ok(());
+    };
+    let former = former.trim_start_matches('/').trim_end_matches(".git");
+    let remote = remote(&grant.settings, &grant.repository.path(), &question.protocol);
+    let text = format!(
+        "Project '{former}' was moved to '{}'.\n\nPlease update your Git remote:\n\n  git remote set-url origin {remote}",
+        project.path
+    );
+    let (ledger, user, word) = (house.store.ledger().clone(), user.id, grant.repository.word());
+    blocking(move || messages::queue(&ledger, user, &word, Topic::Moved, text, now)).await
 }
 
 /// Counts the question per action, project as it was sent and actor; an answer if that is more than the settings allow.
