@@ -3,13 +3,16 @@
 //! Every complaint names the line. A file is taken only if each record is understood, stands once, is unique where the
 //! directory asks for it (username, paths, key id and fingerprint), and refers to records that are there.
 
-use std::collections::hash_map::Entry;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::fmt;
+use std::io::{self, BufRead};
 
+use sha2::{Digest as _, Sha256};
+
+use crate::model::entry::Entry;
 use crate::model::id::Id;
-use crate::model::order::Place;
 use crate::model::record::{NotARecord, Record};
+use crate::wire::record_lines::{LINE_BYTES, RecordLines};
 
 /// Why a directory file is refused. Lines count from 1.
 #[derive(Debug, thiserror::Error)]
@@ -21,6 +24,26 @@ pub enum Refused {
         line: usize,
         /// What is wrong with it; names the field.
         reason: NotARecord,
+    },
+    /// A line that is longer than any record.
+    #[error("line {line}: a line is at most {LINE_BYTES} bytes")]
+    Long {
+        /// Where.
+        line: usize,
+    },
+    /// Bytes that are no text.
+    #[error("line {line}: it is not UTF-8")]
+    NotText {
+        /// Where.
+        line: usize,
+    },
+    /// The file could not be read further.
+    #[error("line {line}: the file cannot be read: {error}")]
+    Unread {
+        /// Where.
+        line: usize,
+        /// Why.
+        error: io::Error,
     },
     /// A second record where there can be one.
     #[error("line {line}: {what} stands in line {first} already")]
@@ -45,120 +68,207 @@ pub enum Refused {
 }
 
 /// A whole directory that holds together, in the order of a snapshot.
-#[derive(Debug, Default)]
+///
+/// Kept as canonical text, some 350 bytes a key, and read again when it is given out: a million keys as records would
+/// take two or three times that.
+#[derive(Default)]
 pub struct Directory {
-    records: Vec<Record>,
+    texts: Texts,
+    placed: Vec<Placed>,
 }
 
 impl Directory {
     /// Reads a directory file. Blank lines are passed over. O(n log n) in the number of records.
     pub fn parse(file: &str) -> Result<Self, Refused> {
-        let mut claims = Claims::default();
-        let mut numbered = Vec::new();
-        for (index, text) in file.lines().enumerate().filter(|(_, text)| !text.trim().is_empty()) {
-            let line = index + 1;
-            let record = Record::parse(text).map_err(|reason| Refused::Line { line, reason })?;
-            claims.claim(line, &record)?;
-            numbered.push((line, record));
-        }
-        for (line, record) in &numbered {
-            claims.resolve(*line, record)?;
-        }
-        numbered.sort_by_cached_key(|(_, record)| record.place());
-        Ok(Self { records: numbered.into_iter().map(|(_, record)| record).collect() })
+        Self::read(file.as_bytes())
     }
 
-    /// The records, in the order of a snapshot.
+    /// Reads a directory file as it comes.
+    pub fn read(file: impl BufRead) -> Result<Self, Refused> {
+        let mut directory = Self::default();
+        let mut claims = Vec::new();
+        let mut known = Known::default();
+        let mut open = Vec::new();
+        for numbered in RecordLines::new(file) {
+            let (line, record) = numbered?;
+            let text = record.canonical().map_err(|error| Refused::Line { line, reason: error.into() })?;
+            let index = directory.placed.len();
+            directory.placed.push(directory.texts.push(line, record.place().bytes(), &text));
+            claims.extend(claims_of(&record).into_iter().map(|claim| (claim.hash(), index)));
+            known.learn(&record);
+            if !references(&record).into_iter().all(|(_, target)| known.holds(target)) {
+                open.push(index);
+            }
+        }
+        directory.refuse_twins(claims)?;
+        directory.refuse_dangling(&open, &known)?;
+        let Self { texts, placed } = &mut directory;
+        placed.sort_unstable_by(|one, other| texts.place(one).cmp(texts.place(other)));
+        Ok(directory)
+    }
+
+    /// How many records there are.
     #[must_use]
-    pub fn records(&self) -> &[Record] {
-        &self.records
+    pub const fn len(&self) -> usize {
+        self.placed.len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.placed.is_empty()
+    }
+
+    /// The records with the lines they stood in, in the order of a snapshot.
+    pub fn entries(&self) -> impl Iterator<Item = Result<(usize, Entry), Refused>> {
+        self.placed.iter().map(|placed| {
+            let entry = Entry::read(self.texts.text(placed)).map_err(|reason| Refused::Line { line: placed.line, reason })?;
+            Ok((placed.line, entry))
+        })
+    }
+
+    fn record(&self, index: usize) -> Result<Record, Refused> {
+        let placed = &self.placed[index];
+        Record::parse(self.texts.text(placed)).map_err(|reason| Refused::Line { line: placed.line, reason })
+    }
+
+    /// Refuses the first line that claims what another has claimed before. The records still stand as they were read.
+    fn refuse_twins(&self, mut claims: Vec<(u128, usize)>) -> Result<(), Refused> {
+        claims.sort_unstable();
+        let twins = claims.windows(2).filter(|pair| pair[0].0 == pair[1].0);
+        let Some(pair) = twins.min_by_key(|pair| pair[1].1) else { return Ok(()) };
+        let ((hash, first), (_, second)) = (pair[0], pair[1]);
+        let record = self.record(second)?;
+        let what = claims_of(&record).iter().find(|claim| claim.hash() == hash).map_or_else(String::new, ToString::to_string);
+        Err(Refused::Twice { line: self.placed[second].line, first: self.placed[first].line, what })
+    }
+
+    /// Judges once more the records that named what had not been read yet.
+    fn refuse_dangling(&self, open: &[usize], known: &Known) -> Result<(), Refused> {
+        for &index in open {
+            let record = self.record(index)?;
+            if let Some((field, target)) = references(&record).into_iter().find(|(_, target)| !known.holds(*target)) {
+                return Err(Refused::Dangling { line: self.placed[index].line, field, target: target.to_string() });
+            }
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Directory {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Directory").field("records", &self.placed.len()).finish_non_exhaustive()
+    }
+}
+
+/// Where a record's place and text stand, one after the other.
+struct Placed {
+    line: usize,
+    block: usize,
+    start: usize,
+    middle: usize,
+    end: usize,
+}
+
+/// Places and texts in blocks that never move, so that growing copies nothing.
+#[derive(Default)]
+struct Texts(Vec<Vec<u8>>);
+
+impl Texts {
+    const BLOCK: usize = 1 << 20;
+
+    fn push(&mut self, line: usize, place: &[u8], text: &str) -> Placed {
+        let bytes = place.len() + text.len();
+        if self.0.last().is_none_or(|block| block.capacity() - block.len() < bytes) {
+            self.0.push(Vec::with_capacity(Self::BLOCK.max(bytes)));
+        }
+        let block = self.0.len() - 1;
+        let start = self.0[block].len();
+        self.0[block].extend_from_slice(place);
+        self.0[block].extend_from_slice(text.as_bytes());
+        Placed { line, block, start, middle: start + place.len(), end: start + bytes }
+    }
+
+    fn place(&self, placed: &Placed) -> &[u8] {
+        &self.0[placed.block][placed.start..placed.middle]
+    }
+
+    fn text(&self, placed: &Placed) -> &str {
+        std::str::from_utf8(&self.0[placed.block][placed.middle..placed.end]).unwrap_or_default()
     }
 }
 
 /// What may be claimed once in a directory.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-enum Claim {
-    Place(Place),
-    Username(String),
+enum Claim<'a> {
+    Place(&'a Record),
+    Username(&'a str),
     /// Namespaces and projects share one space of paths.
-    Path(String),
+    Path(&'a str),
     KeyId(Id),
-    AgentToken(String),
+    AgentToken(&'a str),
 }
 
-/// What a field may name in another record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[expect(missing_docs, reason = "each variant says it")]
-pub enum Target<'a> {
-    User(Id),
-    Namespace(Id),
-    Project(Id),
-    DeployKey(Id),
-    Storage(&'a str),
+impl Claim<'_> {
+    /// 16 bytes of a SHA-256, which two different claims do not share.
+    fn hash(&self) -> u128 {
+        let (tag, said) = match self {
+            Self::Place(record) => (0, record.place().bytes().to_vec()),
+            Self::Username(name) => (1, name.to_ascii_lowercase().into_bytes()),
+            Self::Path(path) => (2, path.to_ascii_lowercase().into_bytes()),
+            Self::KeyId(id) => (3, id.bytes().to_vec()),
+            Self::AgentToken(token) => (4, token.as_bytes().to_vec()),
+        };
+        let digest = Sha256::new().chain_update([tag]).chain_update(said).finalize();
+        digest.iter().take(16).fold(0, |sum, byte| (sum << 8) | u128::from(*byte))
+    }
 }
 
+impl fmt::Display for Claim<'_> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Place(Record::Key(key)) => write!(out, "the key {}", key.key.fingerprint()),
+            Self::Place(record) => write!(out, "this {}", record.kind()),
+            Self::Username(name) => write!(out, "the username `{name}`"),
+            Self::Path(path) => write!(out, "the path `{path}`"),
+            Self::KeyId(id) => write!(out, "the key id {id}"),
+            Self::AgentToken(_) => out.write_str("the agent's token"),
+        }
+    }
+}
+
+fn claims_of(record: &Record) -> Vec<Claim<'_>> {
+    let mut claims = vec![Claim::Place(record)];
+    claims.extend(match record {
+        Record::User(user) => Some(Claim::Username(&user.username)),
+        Record::Namespace(namespace) => Some(Claim::Path(&namespace.path)),
+        Record::Project(project) => Some(Claim::Path(&project.path)),
+        Record::Agent(agent) => Some(Claim::AgentToken(&agent.token_sha256)),
+        Record::Key(key) => Some(Claim::KeyId(key.id)),
+        _ => None,
+    });
+    claims
+}
+
+/// What there is to be named.
 #[derive(Default)]
-struct Claims {
-    once: HashMap<Claim, usize>,
+struct Known {
     users: HashSet<Id>,
     namespaces: HashSet<Id>,
     projects: HashSet<Id>,
-    storages: HashSet<String>,
     deploy_keys: HashSet<Id>,
+    storages: HashSet<String>,
 }
 
-impl Claims {
-    fn claim(&mut self, line: usize, record: &Record) -> Result<(), Refused> {
-        let what = match record {
-            Record::Key(key) => format!("the key {}", key.key.fingerprint()),
-            other => format!("this {}", other.kind()),
-        };
-        self.take(line, Claim::Place(record.place()), what)?;
+impl Known {
+    fn learn(&mut self, record: &Record) {
         match record {
-            Record::User(user) => {
-                self.users.insert(user.id);
-                self.take(line, Claim::Username(user.username.to_ascii_lowercase()), format!("the username `{}`", user.username))
-            }
-            Record::Namespace(namespace) => {
-                self.namespaces.insert(namespace.id);
-                self.take(line, Claim::Path(namespace.path.to_ascii_lowercase()), format!("the path `{}`", namespace.path))
-            }
-            Record::Project(project) => {
-                self.projects.insert(project.id);
-                self.take(line, Claim::Path(project.path.to_ascii_lowercase()), format!("the path `{}`", project.path))
-            }
-            Record::Storage(storage) => {
-                self.storages.insert(storage.name.to_string());
-                Ok(())
-            }
-            Record::Agent(agent) => self.take(line, Claim::AgentToken(agent.token_sha256.to_string()), "the agent's token".to_owned()),
-            Record::Key(key) => {
-                if key.deploy {
-                    self.deploy_keys.insert(key.id);
-                }
-                self.take(line, Claim::KeyId(key.id), format!("the key id {}", key.id))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    fn take(&mut self, line: usize, claim: Claim, what: String) -> Result<(), Refused> {
-        match self.once.entry(claim) {
-            Entry::Occupied(first) => Err(Refused::Twice { line, first: *first.get(), what }),
-            Entry::Vacant(free) => {
-                free.insert(line);
-                Ok(())
-            }
-        }
-    }
-
-    fn resolve(&self, line: usize, record: &Record) -> Result<(), Refused> {
-        for (field, target) in references(record) {
-            if !self.holds(target) {
-                return Err(Refused::Dangling { line, field, target: target.to_string() });
-            }
-        }
-        Ok(())
+            Record::User(user) => self.users.insert(user.id),
+            Record::Namespace(namespace) => self.namespaces.insert(namespace.id),
+            Record::Project(project) => self.projects.insert(project.id),
+            Record::Key(key) => key.deploy && self.deploy_keys.insert(key.id),
+            Record::Storage(storage) => self.storages.insert(storage.name.to_string()),
+            _ => false,
+        };
     }
 
     fn holds(&self, target: Target<'_>) -> bool {
@@ -170,6 +280,17 @@ impl Claims {
             Target::Storage(name) => self.storages.contains(name),
         }
     }
+}
+
+/// What a field may name in another record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[expect(missing_docs, reason = "each variant says it")]
+pub enum Target<'a> {
+    User(Id),
+    Namespace(Id),
+    Project(Id),
+    DeployKey(Id),
+    Storage(&'a str),
 }
 
 impl fmt::Display for Target<'_> {
@@ -245,8 +366,9 @@ mod tests {
     #[test]
     fn a_directory_is_put_in_the_order_of_a_snapshot() {
         let directory = Directory::parse(&[&key(5, 1), USER, r#"{"kind":"settings"}"#].join("\n\n")).unwrap();
-        let kinds: Vec<_> = directory.records().iter().map(|record| record.kind()).collect();
-        assert_eq!(kinds, ["settings", "user", "key"]);
+        let kinds: Vec<_> =
+            directory.entries().map(|entry| entry.map(|(line, entry)| (line, entry.record().unwrap().kind())).unwrap()).collect();
+        assert_eq!(kinds, [(5, "settings"), (3, "user"), (1, "key")]);
     }
 
     #[test]

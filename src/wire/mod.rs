@@ -2,6 +2,7 @@
 
 pub mod authorized_keys;
 pub mod directory;
+pub mod record_lines;
 
 #[cfg(feature = "daemon")]
 pub mod allowed;
