@@ -54,6 +54,11 @@ impl Database {
         std::iter::from_fn(move || calm(|| entries.next().transpose()).transpose())
     }
 
+    /// The first key after `bound`, with its value.
+    pub fn after(&self, bound: &[u8]) -> Result<Option<(sled::IVec, sled::IVec)>, Damage> {
+        calm(|| self.sled.get_gt(bound))
+    }
+
     /// Writes one key with no regard to others: only for a database that nobody reads yet, where a batch would stop every
     /// reader of the process for nothing.
     pub fn insert(&self, key: &[u8], value: Vec<u8>) -> Result<(), Damage> {

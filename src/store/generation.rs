@@ -34,6 +34,7 @@ use crate::store::edit::{Edited, edit};
 use crate::store::index::Name;
 use crate::store::known::KnownRecords;
 use crate::store::loading::fill;
+use crate::store::page::View;
 use crate::store::pages::{Map, Walk, each, page_of};
 use crate::store::tally::{Line, Tally};
 
@@ -70,6 +71,14 @@ struct Inner {
     known: KnownRecords,
     tally: ArcSwap<Tally>,
     writer: Mutex<()>,
+}
+
+/// What goes into the batch of the changes besides them.
+pub(in crate::store) struct Beside {
+    /// Where the cursor is moved to.
+    pub cursor: Option<(Epoch, u64)>,
+    /// Other keys of the database.
+    pub writes: Vec<Write>,
 }
 
 impl Generation {
@@ -111,25 +120,26 @@ impl Generation {
     /// A put of a key takes away other keys of the same id. A put of what is there already, and a delete of what is not,
     /// change nothing.
     pub fn apply(&self, changes: &[Change], cursor: Option<(Epoch, u64)>) -> Result<State, Damage> {
-        self.apply_with(changes, cursor, |_| Ok(Vec::new()))
+        self.apply_with(changes, |_| Ok(Some(Beside { cursor, writes: Vec::new() })))
     }
 
-    /// As [`Generation::apply`], with other writes in the same batch, made when the state after the changes is known.
+    /// As [`Generation::apply`], with other writes in the same batch, decided when the state after the changes is known;
+    /// `None` leaves everything as it is. Gives the state that was decided on.
     pub(in crate::store) fn apply_with(
         &self,
         changes: &[Change],
-        cursor: Option<(Epoch, u64)>,
-        others: impl FnOnce(State) -> Result<Vec<Write>, Damage>,
+        beside: impl FnOnce(State) -> Result<Option<Beside>, Damage>,
     ) -> Result<State, Damage> {
         let inner = &*self.inner;
         let _one_writer = inner.writer.lock().unwrap_or_else(PoisonError::into_inner);
         let before = inner.tally.load_full();
         let Edited { mut writes, mut tally, touched } = edit(&inner.database, &inner.fullness, Tally::clone(&before), changes)?;
         let state = tally.state;
-        if let Some((epoch, seq)) = cursor {
+        let Some(beside) = beside(state)? else { return Ok(state) };
+        if let Some((epoch, seq)) = beside.cursor {
             tally.cursor = Some(Head { epoch, seq, state });
         }
-        writes.extend(others(state)?);
+        writes.extend(beside.writes);
         if tally != *before {
             writes.push(tally.write()?);
         }
@@ -181,14 +191,17 @@ impl Generation {
     /// [`Generation::entries`] where only the bytes are wanted.
     pub fn lines(&self) -> impl Iterator<Item = Result<Box<str>, Damage>> + Send + use<> {
         let pages = Walk::new(&self.inner.database, Map::Records, &[]);
-        pages.flat_map(|page| match page {
-            Ok((from, view)) => {
-                let within = view.items().filter(|item| item.as_ref().map_or(true, |(key, _)| *key >= from.as_slice()));
-                let lines = within.map(|item| Line::of(item?.1).map(|line| Box::from(line.text)));
-                lines.collect::<Vec<_>>()
-            }
+        // Held in the iterator, so that whoever removes old generations sees that this one is still read.
+        let held = self.clone();
+        pages.flat_map(move |page| match page {
+            Ok((from, view)) => held.lines_of(&view, &from),
             Err(damage) => vec![Err(damage)],
         })
+    }
+
+    fn lines_of(&self, view: &View, from: &[u8]) -> Vec<Result<Box<str>, Damage>> {
+        let within = view.items().filter(|item| item.as_ref().map_or(true, |(key, _)| *key >= from));
+        within.map(|item| Line::of(item?.1).map(|line| Box::from(line.text))).collect()
     }
 
     /// Reads everything and adds it up. Equal to [`Generation::state`] unless the database lost something, or changes went
@@ -256,6 +269,24 @@ impl Generation {
     #[must_use]
     pub fn size(&self) -> u64 {
         self.inner.database.size()
+    }
+
+    /// Where all keys of an id stand.
+    pub(in crate::store) fn key_places(&self, id: Id) -> Result<Vec<Place>, Damage> {
+        let name = Name::key(id);
+        let mut places = Vec::new();
+        each(&self.inner.database, Map::Index, name.bytes(), |entry, _| {
+            let place = name.place(entry);
+            let more = place.is_some();
+            places.extend(place);
+            Ok(more)
+        })?;
+        Ok(places)
+    }
+
+    /// Whether nobody else holds it, or an iterator over it.
+    pub(in crate::store) fn held_once(&self) -> bool {
+        Arc::strong_count(&self.inner) == 1
     }
 
     pub(in crate::store) fn database(&self) -> &Database {

@@ -8,10 +8,13 @@ use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
+use crate::model::change::{Change, Identity};
 use crate::model::entry::Entry;
 use crate::store::generation::{Damage, Generation, Options};
 use crate::store::generations::{Generations, Opened};
 use crate::store::ledger::{Ledger, Writes};
+use crate::store::primary::{After, PrimaryStore};
+use crate::store::proof::{entry, key_line};
 
 const FOLDER: &str = "SIDEGATE_TEST_FOLDER";
 const OPTIONS: Options = Options { page_cache: 1 << 20, record_cache: 16 };
@@ -159,5 +162,52 @@ fn a_kill_while_writing_the_ledger_loses_nothing_that_was_written_and_tears_noth
         let last = last(&ledger).unwrap();
         assert!(last == written || last == written + 1, "{written} were written, {last} are there");
         assert_eq!(ledger.scan(b"entry/").unwrap().len() as u64, last);
+    }
+}
+
+/// The commit of a number: every tenth is larger than a commit may be and builds a generation beside.
+fn commit_of(number: u64) -> Vec<Change> {
+    let puts = if number.is_multiple_of(10) { 1_001 } else { 3 };
+    let keys = (0..puts).map(|key| number * 10_000 + key).map(|key| Change::Put(entry(&key_line(key, key, "t"))));
+    let gone = number.saturating_sub(2) * 10_000;
+    keys.chain(gone.try_into().map(|id| Change::Delete(Identity::Key(id)))).collect()
+}
+
+#[test]
+fn commits_until_killed() {
+    let Some(folder) = std::env::var_os(FOLDER) else { return };
+    let store = PrimaryStore::open(Path::new(&folder), OPTIONS).unwrap();
+    loop {
+        let (head, ()) = store.commit(|_| Ok::<_, Damage>((commit_of(store.head().seq + 1), ()))).unwrap();
+        say_done(head.seq);
+    }
+}
+
+#[test]
+fn a_kill_while_committing_loses_nothing_that_was_answered_and_tears_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut expected = std::collections::BTreeMap::new();
+    let mut known = 0;
+    for round in 1..=8 {
+        let answered = Worker::start("commits_until_killed", folder.path()).killed_after(round * 2);
+        // Opening reads everything and refuses what does not add up.
+        let store = PrimaryStore::open(folder.path(), OPTIONS).unwrap();
+        let head = store.head();
+        assert!(head.seq == answered || head.seq == answered + 1, "{answered} was answered, {} is there", head.seq);
+        for number in known + 1..=head.seq {
+            for change in commit_of(number) {
+                match change {
+                    Change::Put(entry) => drop(expected.insert(entry.place().clone(), entry)),
+                    Change::Delete(Identity::Key(id)) => {
+                        let place = entry(&key_line(id.number(), id.number(), "t")).place().clone();
+                        expected.remove(&place);
+                    }
+                    Change::Delete(_) => {}
+                }
+            }
+        }
+        known = head.seq;
+        assert!(store.directory().entries().map(Result::unwrap).eq(expected.values().cloned()));
+        assert_eq!(store.after(head.epoch, head.seq, head.state.digest, 10), Ok(After::Commits(Vec::new())));
     }
 }

@@ -49,7 +49,8 @@ pub fn entry(line: &str) -> Entry {
     Entry::of(Record::parse(line).unwrap()).unwrap()
 }
 
-fn line() -> impl Strategy<Value = String> {
+/// The line of any record of the small world.
+pub fn line() -> impl Strategy<Value = String> {
     let small = || 1..6_u64;
     let word = || prop::sample::select(vec!["a", "A", "b", "bb", "c/d", "C/d"]);
     prop_oneof![
@@ -76,10 +77,11 @@ fn line() -> impl Strategy<Value = String> {
 
 /// The map that a generation is held against.
 #[derive(Clone, Default)]
-struct Model(BTreeMap<Place, Entry>);
+pub struct Model(pub BTreeMap<Place, Entry>);
 
 impl Model {
-    fn apply(&mut self, change: &Change) {
+    /// Makes one change.
+    pub fn apply(&mut self, change: &Change) {
         match change {
             Change::Put(entry) => {
                 if let Some(Record::Key(key)) = entry.record().map(Arc::as_ref) {
@@ -175,7 +177,7 @@ fn held_against(generation: &Generation, model: &Model) -> Result<(), TestCaseEr
 }
 
 /// A put, or the delete of what such a record names.
-fn change() -> impl Strategy<Value = Change> {
+pub fn change() -> impl Strategy<Value = Change> {
     (line(), 0..5).prop_map(|(line, kind)| {
         let entry = entry(&line);
         match (kind, entry.record().map(Arc::as_ref)) {
