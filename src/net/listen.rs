@@ -262,3 +262,143 @@ impl Drop for Made {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+    use std::os::unix::net::{UnixListener, UnixStream};
+    use std::path::Path;
+
+    use super::{Listening, inherited, tcp, unix};
+
+    fn refusal(made: Result<Listening, super::BindRefused>) -> String {
+        made.err().unwrap().to_string()
+    }
+
+    #[test]
+    fn a_socket_has_its_mode_and_group_and_leaves_nothing_beside_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("api.sock");
+        let group = nix::unistd::Gid::current().as_raw();
+        let made = unix(&path, 0o620, Some(group)).unwrap();
+        let found = fs::metadata(&path).unwrap();
+        assert_eq!((found.permissions().mode() & 0o7777, found.gid()), (0o620, group));
+        assert_eq!((made.path().unwrap(), made.name()), (path.clone(), path.display().to_string()));
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+        UnixStream::connect(&path).unwrap();
+        drop(made);
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_stale_socket_is_replaced_and_a_used_one_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("api.sock");
+        drop(UnixListener::bind(&path).unwrap());
+        let ours = unix(&path, 0o600, None).unwrap();
+        assert!(refusal(unix(&path, 0o600, None)).contains("another process answers"));
+        drop(ours);
+    }
+
+    #[test]
+    fn a_socket_with_a_full_backlog_is_used() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("api.sock");
+        let listener = UnixListener::bind(&path).unwrap();
+        nix::sys::socket::listen(&listener, nix::sys::socket::Backlog::new(0).unwrap()).unwrap();
+        let mut waiting = Vec::new();
+        while super::knock(&path).is_ok() {
+            waiting.push(());
+        }
+        assert!(refusal(unix(&path, 0o600, None)).contains("another process answers"));
+    }
+
+    #[test]
+    fn the_socket_of_a_successor_is_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("api.sock");
+        let ours = unix(&path, 0o600, None).unwrap();
+        fs::remove_file(&path).unwrap();
+        let successor = unix(&path, 0o600, None).unwrap();
+        drop(ours);
+        assert!(path.exists());
+        drop(successor);
+    }
+
+    #[test]
+    fn links_and_files_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, link) = (folder.path().join("file"), folder.path().join("link"));
+        fs::write(&file, "precious").unwrap();
+        symlink(folder.path().join("nowhere"), &link).unwrap();
+        assert!(refusal(unix(&file, 0o600, None)).contains("no socket"));
+        assert!(refusal(unix(&link, 0o600, None)).contains("symbolic link"));
+        assert_eq!(fs::read_to_string(&file).unwrap(), "precious");
+        assert!(refusal(unix(&folder.path().join("no/api.sock"), 0o600, None)).contains("the folder must exist"));
+        assert!(refusal(unix(Path::new("/"), 0o600, None)).contains("a folder and a name"));
+    }
+
+    #[test]
+    fn a_path_may_have_107_bytes_and_not_one_more() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |bytes: usize| folder.path().join("s".repeat(bytes - folder.path().as_os_str().len() - 1));
+        let made = unix(&path(107), 0o600, None).unwrap();
+        UnixStream::connect(path(107)).unwrap();
+        drop(made);
+        assert!(refusal(unix(&path(108), 0o600, None)).contains("108 bytes"));
+    }
+
+    #[test]
+    fn tcp_without_tls_stays_on_this_host() {
+        for address in ["0.0.0.0:0", "[::]:0", "192.0.2.1:0"] {
+            assert!(refusal(tcp(address.parse().unwrap(), None)).contains("loopback"), "{address}");
+        }
+        let made = tcp("127.0.0.1:0".parse().unwrap(), None).unwrap();
+        let address = made.address().unwrap();
+        assert_eq!(made.name(), address.to_string());
+        assert!(refusal(tcp(address, None)).contains("is the port taken"));
+    }
+
+    /// Runs in a process of its own, started by the tests after it with a socket as descriptor 3.
+    #[test]
+    #[ignore = "started by a_socket_that_systemd_made_is_taken_over"]
+    fn with_a_socket_handed_over() {
+        let expected = std::env::var("EXPECTED").unwrap();
+        match inherited() {
+            Ok(sockets) => {
+                let names: Vec<_> = sockets.iter().map(Listening::name).collect();
+                assert_eq!(names.join(" "), expected);
+                drop(sockets);
+                assert!(!expected.starts_with('/') || Path::new(&expected).exists(), "what systemd made is not ours to remove");
+            }
+            Err(refused) => assert!(refused.to_string().contains(&expected), "{refused}"),
+        }
+    }
+
+    fn hand_over(socket: std::os::fd::OwnedFd, expected: &str) {
+        let tests = std::env::current_exe().unwrap();
+        let test = "net::listen::tests::with_a_socket_handed_over";
+        let run = format!("exec 3<&0; LISTEN_PID=$$ LISTEN_FDS=1 exec '{}' --ignored --exact {test}", tests.display());
+        let output = std::process::Command::new("sh").args(["-c", &run]).env("EXPECTED", expected).stdin(socket).output().unwrap();
+        assert!(output.status.success() && String::from_utf8_lossy(&output.stdout).contains("1 passed"), "{output:?}");
+    }
+
+    #[test]
+    fn a_socket_that_systemd_made_is_taken_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("api.sock");
+        hand_over(UnixListener::bind(&path).unwrap().into(), path.to_str().unwrap());
+        let tcp = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = tcp.local_addr().unwrap().to_string();
+        hand_over(tcp.into(), &address);
+        hand_over(std::net::TcpListener::bind("0.0.0.0:0").unwrap().into(), "loopback");
+        hand_over(UnixStream::pair().unwrap().0.into(), "not a listening stream socket");
+        hand_over(std::net::UdpSocket::bind("127.0.0.1:0").unwrap().into(), "not a listening stream socket");
+    }
+
+    #[test]
+    fn without_systemd_nothing_is_handed_over() {
+        assert!(inherited().unwrap().is_empty());
+    }
+}
