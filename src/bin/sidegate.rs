@@ -1,3 +1,5 @@
 //! `sidegate`: the daemons and the operator's commands.
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    sidegate::cli::run()
+}

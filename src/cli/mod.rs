@@ -1,3 +1,57 @@
-//! To be built.
+//! The command line: arguments, configuration, composition. One file a command; what a command does is said by its file's first lines.
 
+mod admin;
+mod arguments;
+mod ask;
+mod check;
 pub mod config;
+mod demo;
+mod explain;
+mod hardening;
+mod logging;
+mod manual;
+mod names;
+mod outcome;
+mod primary;
+mod secrets;
+mod serve;
+mod signals;
+mod status;
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::cli::arguments::{Arguments, Command};
+use crate::cli::outcome::Outcome;
+
+/// The name under which this program is the one that sshd starts: the demonstration has no other at hand.
+const HELPER: &str = "sidegate-authorized-keys";
+
+/// Runs `sidegate` with the arguments of this process.
+#[must_use]
+pub fn run() -> ExitCode {
+    if std::env::args_os().next().is_some_and(|name| Path::new(&name).file_name().is_some_and(|name| name == HELPER)) {
+        return crate::client::main();
+    }
+    let arguments = Arguments::parse();
+    outcome::tell(perform(arguments.command))
+}
+
+fn perform(command: Command) -> Outcome {
+    match command {
+        Command::Serve { config } => serve::run(&config),
+        Command::Primary { config } => primary::run(&config),
+        Command::Demo { once } => demo::run(once),
+        Command::Admin { socket, action } => admin::run(&socket, action),
+        Command::Status(sidecar) => status::run(&sidecar),
+        Command::Explain(question) => explain::run(&question),
+        Command::Verify(sidecar) => status::verify(&sidecar),
+        Command::Invalidate { what, sidecar } => status::invalidate(&what, &sidecar),
+        Command::Resync(sidecar) => status::resync(&sidecar),
+        Command::Check { config, primary } => check::run(&config, primary.as_deref()),
+        Command::Man => manual::page(),
+        Command::Completions { shell } => manual::completions(shell),
+    }
+}

@@ -1,0 +1,64 @@
+//! The sample directory: two people, a stranger, a group, a project.
+
+use serde_json::json;
+
+use crate::cli::demo::folder::Folder;
+use crate::cli::demo::login::{Person, make_key};
+use crate::cli::outcome::Failure;
+
+/// Public keys for where no `ssh-keygen` is installed; nobody has their private halves.
+const SPARE: [&str; 3] = [
+    "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAILM+rvN+ot98qgEN796jTiQfZfG1KaT0PtFDJ/XFSqti",
+    "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBotj+L+AH47KiE9JifVshHnJXOAdwICOZm0XDWLTcMy",
+    "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAINwSfplS8dUe05nXOvJdYpI3P+hzRI7CzEwYZXxtZWZT",
+];
+
+/// Who is in the sample.
+pub struct People {
+    /// A developer.
+    pub zoe: Person,
+    /// A reporter, whose key is revoked later.
+    pub ben: Person,
+    /// Nobody knows this key.
+    pub stranger: Person,
+    /// gitlab-shell's secret.
+    pub shell_secret: String,
+}
+
+/// Makes their keys.
+pub fn people(folder: &Folder) -> Result<People, Failure> {
+    let person = |name: &str, spare: &str| {
+        let path = folder.path().join(name);
+        let (line, private_key) = match make_key(&path) {
+            Ok(line) => (line, Some(path)),
+            Err(_) => (spare.to_owned(), None),
+        };
+        Person { blob: line.split_ascii_whitespace().nth(1).unwrap_or_default().to_owned(), private_key }
+    };
+    Ok(People {
+        zoe: person("zoe", SPARE[0]),
+        ben: person("ben", SPARE[1]),
+        stranger: person("stranger", SPARE[2]),
+        shell_secret: folder.shell_secret()?,
+    })
+}
+
+impl People {
+    /// The directory file.
+    pub fn directory(&self) -> String {
+        let key = |id: u32, blob: &str, title: &str| json!({"kind": "key", "id": id, "user_id": id, "title": title, "key": format!("ssh-ed25519 {blob}"), "created_at": "2026-01-01T00:00:00Z"});
+        let records = [
+            json!({"kind": "settings", "host": "git.example.com", "web_url": "https://git.example.com"}),
+            json!({"kind": "storage", "name": "default", "address": "unix:/run/gitaly.sock"}),
+            json!({"kind": "user", "id": 1, "username": "zoe", "name": "Zoe"}),
+            json!({"kind": "user", "id": 2, "username": "ben", "name": "Ben"}),
+            json!({"kind": "namespace", "id": 10, "type": "group", "path": "tools", "name": "tools"}),
+            json!({"kind": "project", "id": 20, "namespace_id": 10, "path": "tools/gate", "name": "gate", "relative_path": "tools/gate.git"}),
+            json!({"kind": "member", "namespace_id": 10, "user_id": 1, "access_level": 30}),
+            json!({"kind": "member", "namespace_id": 10, "user_id": 2, "access_level": 20}),
+            key(1, &self.zoe.blob, "zoe's laptop"),
+            key(2, &self.ben.blob, "ben's laptop"),
+        ];
+        records.iter().map(|record| format!("{record}\n")).collect()
+    }
+}

@@ -1,0 +1,232 @@
+//! Where log lines go: a bounded queue, and one thread that writes them, so that no answer ever waits for a log.
+//!
+//! journald's socket blocks when journald is slow, and so does a pipe; the answering threads only put a line into the queue. Lines
+//! that find it full are dropped and counted, and the count is written as soon as there is room. Under systemd the thread hands lines to
+//! `tracing-journald` with their fields; otherwise it writes to standard error: plain to a terminal, JSON to anything else.
+
+use std::fmt::{self, Write as _};
+use std::io::{IsTerminal as _, Write as _};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+use tracing::field::{Field, Visit};
+use tracing::{Dispatch, Event, Level, Subscriber};
+use tracing_subscriber::layer::{Context, SubscriberExt as _};
+use tracing_subscriber::{EnvFilter, Layer, Registry};
+
+use crate::cli::config::log::{Log, Target};
+use crate::cli::outcome::Failure;
+use crate::model::clock;
+
+/// How many lines may wait.
+const WAITING: usize = 8192;
+
+/// What has been started; tells the thread to finish when the daemon ends.
+pub struct Logging {
+    queue: SyncSender<Item>,
+    done: Receiver<()>,
+}
+
+enum Item {
+    Line(Line),
+    End,
+}
+
+/// One log line.
+struct Line {
+    level: Level,
+    target: &'static str,
+    time: String,
+    message: String,
+    fields: Vec<(&'static str, Value)>,
+}
+
+/// Starts logging for the whole process.
+pub fn start(config: Log) -> Result<Logging, Failure> {
+    let filter = EnvFilter::builder().parse(config.level.name()).map_err(|error| Failure::while_doing("log.level", error))?;
+    let journal = journal(config.target)?;
+    let (queue, lines) = sync_channel(WAITING);
+    let (finished, done) = sync_channel(1);
+    let dropped = Arc::new(AtomicU64::new(0));
+    let layer = Queue { queue: queue.clone(), dropped: Arc::clone(&dropped) };
+    std::thread::Builder::new()
+        .name("log".to_owned())
+        .spawn(move || {
+            write_all(&lines, journal.as_ref(), &dropped);
+            let _ = finished.send(());
+        })
+        .map_err(Failure::of)?;
+    tracing::subscriber::set_global_default(Registry::default().with(layer.with_filter(filter))).map_err(Failure::of)?;
+    Ok(Logging { queue, done })
+}
+
+impl Logging {
+    /// Waits, not long, for what is queued to be written.
+    pub fn finish(self) {
+        if self.queue.try_send(Item::End).is_ok() {
+            let _ = self.done.recv_timeout(Duration::from_secs(2));
+        }
+    }
+}
+
+fn journal(target: Target) -> Result<Option<Dispatch>, Failure> {
+    let wanted = match target {
+        Target::Stderr => false,
+        Target::Journald => true,
+        Target::Auto => std::env::var_os("JOURNAL_STREAM").is_some() && !std::io::stderr().is_terminal(),
+    };
+    if !wanted {
+        return Ok(None);
+    }
+    match tracing_journald::layer() {
+        Ok(layer) => {
+            let layer = layer.with_field_prefix(Some("SIDEGATE".to_owned())).with_syslog_identifier("sidegate".to_owned());
+            Ok(Some(Dispatch::new(Registry::default().with(layer))))
+        }
+        Err(error) if target == Target::Journald => Err(Failure::while_doing("log.target", error)),
+        Err(_) => Ok(None),
+    }
+}
+
+struct Queue {
+    queue: SyncSender<Item>,
+    dropped: Arc<AtomicU64>,
+}
+
+impl<S: Subscriber> Layer<S> for Queue {
+    fn on_event(&self, event: &Event<'_>, _context: Context<'_, S>) {
+        let metadata = event.metadata();
+        let mut line = Line {
+            level: *metadata.level(),
+            target: metadata.target(),
+            time: clock::wall().to_string(),
+            message: String::new(),
+            fields: Vec::new(),
+        };
+        event.record(&mut line);
+        if self.queue.try_send(Item::Line(line)).is_err() {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Visit for Line {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        let mut text = String::new();
+        let _ = write!(text, "{value:?}");
+        if field.name() == "message" {
+            self.message = text;
+        } else {
+            self.fields.push((field.name(), Value::String(text)));
+        }
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        if field.name() == "message" {
+            value.clone_into(&mut self.message);
+        } else {
+            self.fields.push((field.name(), value.into()));
+        }
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.fields.push((field.name(), value.into()));
+    }
+
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.fields.push((field.name(), value.into()));
+    }
+
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.fields.push((field.name(), value.into()));
+    }
+}
+
+fn write_all(lines: &Receiver<Item>, journal: Option<&Dispatch>, dropped: &AtomicU64) {
+    let plain = std::io::stderr().is_terminal();
+    while let Ok(Item::Line(line)) = lines.recv() {
+        write(&line, journal, plain);
+        let lost = dropped.swap(0, Ordering::Relaxed);
+        if lost > 0 {
+            let message = format!("{lost} log lines were dropped: the log could not be written fast enough");
+            let time = clock::wall().to_string();
+            write(&Line { level: Level::WARN, target: "sidegate::cli::logging", time, message, fields: Vec::new() }, journal, plain);
+        }
+    }
+}
+
+fn write(line: &Line, journal: Option<&Dispatch>, plain: bool) {
+    match journal {
+        Some(journal) => tracing::dispatcher::with_default(journal, || emit(line)),
+        None if plain => drop(writeln!(std::io::stderr(), "{}", line.plain())),
+        None => drop(writeln!(std::io::stderr(), "{}", line.json())),
+    }
+}
+
+/// Says a line again, to journald: the fields that operators search by are fields there, all others are one.
+fn emit(line: &Line) {
+    let text = |name: &str| line.fields.iter().find(|(field, _)| *field == name).map(|(_, value)| bare(value));
+    let rest: Map<String, Value> =
+        line.fields.iter().filter(|(name, _)| !SEARCHED.contains(name)).map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
+    let rest = (!rest.is_empty()).then(|| Value::Object(rest).to_string());
+    macro_rules! say {
+        ($level:expr) => {
+            tracing::event!(
+                target: "sidegate",
+                $level,
+                module = line.target,
+                endpoint = text("endpoint"),
+                reason = text("reason"),
+                request_id = text("request_id"),
+                fingerprint = text("fingerprint"),
+                key_id = text("key_id"),
+                host = text("host"),
+                seq = text("seq"),
+                details = rest,
+                "{}",
+                line.message
+            )
+        };
+    }
+    match line.level {
+        Level::ERROR => say!(Level::ERROR),
+        Level::WARN => say!(Level::WARN),
+        Level::INFO => say!(Level::INFO),
+        Level::DEBUG => say!(Level::DEBUG),
+        Level::TRACE => say!(Level::TRACE),
+    }
+}
+
+const SEARCHED: [&str; 7] = ["endpoint", "reason", "request_id", "fingerprint", "key_id", "host", "seq"];
+
+fn bare(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+impl Line {
+    fn plain(&self) -> String {
+        let mut text = format!("{} {:5} {}", self.time, self.level, self.message);
+        for (name, value) in &self.fields {
+            let _ = write!(text, " {name}={value}");
+        }
+        text
+    }
+
+    fn json(&self) -> String {
+        let mut object = Map::new();
+        object.insert("time".to_owned(), self.time.clone().into());
+        object.insert("level".to_owned(), self.level.as_str().to_ascii_lowercase().into());
+        object.insert("message".to_owned(), self.message.clone().into());
+        object.insert("module".to_owned(), self.target.into());
+        for (name, value) in &self.fields {
+            object.insert((*name).to_owned(), value.clone());
+        }
+        Value::Object(object).to_string()
+    }
+}

@@ -1,0 +1,156 @@
+//! Passing a request on: written anew from parsed parts, streamed both ways, sent once.
+//!
+//! Signed with a fresh token only if the caller showed one; else it goes with its own credentials. A failed write says whether its fate
+//! is known, so that nobody repeats it blindly. (client.md 0.5)
+
+use std::sync::Arc;
+
+use http::header::{CONTENT_TYPE, HeaderValue};
+use http::{Method, Request, Response, StatusCode, Uri};
+use serde_json::Value;
+
+use crate::net::budget::Sort;
+use crate::net::message::{Incoming, Outgoing, Reply};
+use crate::sidecar::asking::Link;
+use crate::sidecar::body::Body;
+use crate::sidecar::gate::{Believed, Call};
+use crate::sidecar::headers::{self, FORWARDED};
+use crate::sidecar::house::Sidecar;
+use crate::sidecar::outage::Outage;
+use crate::wire::credentials::{SHARED_SECRET_PARAMETER, SHELL_HEADER};
+use crate::wire::params::Params;
+
+/// The largest error of the primary that is read to add a `message` to it.
+const ERROR_BYTES: usize = 256 << 10;
+
+/// Passes a request on and its answer back.
+pub(in crate::sidecar) async fn answer(house: &Arc<Sidecar>, call: Call) -> Reply {
+    let link = house.asking.link();
+    let reads = matches!(call.parts.method, Method::GET | Method::HEAD);
+    let _turn = match link.budget.turn(Sort::Other).await {
+        Ok(turn) => turn,
+        Err(full) => return failed(reads, &link.outage(&full.to_string(), false, false)),
+    };
+    let request = match written(house, link, call) {
+        Ok(request) => request,
+        Err(text) => return Reply::json(StatusCode::BAD_REQUEST, crate::wire::answer::message(&text)),
+    };
+    match link.client.send(request, house.setup.forward_timeout).await {
+        Ok(answer) => relay(house, link, reads, answer).await,
+        Err(bad) => {
+            link.failed(&bad.reason, "forward");
+            failed(reads, &link.outage(&bad.reason, bad.reached, true))
+        }
+    }
+}
+
+fn failed(reads: bool, outage: &Outage) -> Reply {
+    if reads { outage.of_a_question() } else { outage.of_a_write() }
+}
+
+fn written(house: &Sidecar, link: &Link, mut call: Call) -> Result<Request<Outgoing>, String> {
+    let mut kept = headers::end_to_end(&call.parts.headers);
+    kept.insert(FORWARDED, HeaderValue::from_static("1"));
+    if call.believed == Believed::Token {
+        let token = HeaderValue::from_str(&link.signer.mint(call.moment.wall)).map_err(|_| "the token cannot be written".to_owned())?;
+        kept.insert(SHELL_HEADER, token);
+    }
+    let (body, replaced) = body(house, &mut call)?;
+    if replaced {
+        kept.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    }
+    let uri: Uri = target(&call).parse().map_err(|_| "the request's target cannot be sent on".to_owned())?;
+    let mut request = Request::new(body);
+    *request.method_mut() = call.parts.method;
+    *request.uri_mut() = uri;
+    *request.headers_mut() = kept;
+    Ok(request)
+}
+
+/// The body as it arrives; or, where it has been read for a secret in it, the same parameters without that secret, as JSON.
+fn body(house: &Sidecar, call: &mut Call) -> Result<(Outgoing, bool), String> {
+    let bounds = &house.setup.bounds;
+    match call.take_body() {
+        Body::Unread(body) => {
+            if body.declared().is_some_and(|length| length > bounds.passed_body_bytes as u64) {
+                return Err(format!("the body is larger than {} bytes", bounds.passed_body_bytes));
+            }
+            Ok((Outgoing::pass(body, bounds.passed_body_bytes, bounds.body_time), false))
+        }
+        Body::Read(bytes) if bytes.is_empty() => Ok((Outgoing::of(bytes), false)),
+        Body::Read(bytes) => {
+            let content_type = call.parts.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+            let params = Params::read(&call.parts.method, None, content_type, &bytes).map_err(|bad| bad.to_string())?;
+            let mut values = params.values;
+            if values.remove(SHARED_SECRET_PARAMETER).is_none() {
+                return Ok((Outgoing::of(bytes), false));
+            }
+            Ok((Outgoing::of(Value::Object(values).to_string()), true))
+        }
+    }
+}
+
+/// The checked path, and the query without a shared secret in it.
+fn target(call: &Call) -> String {
+    let path = call.target.path();
+    let Some(query) = call.target.query() else { return path.to_owned() };
+    let kept: Vec<&str> = query.split('&').filter(|pair| !names_the_secret(pair)).collect();
+    if kept.is_empty() { path.to_owned() } else { format!("{path}?{}", kept.join("&")) }
+}
+
+fn names_the_secret(pair: &str) -> bool {
+    form_urlencoded::parse(pair.as_bytes()).next().is_some_and(|(name, _)| name == SHARED_SECRET_PARAMETER)
+}
+
+/// What may be relayed: successes, and refusals in JSON, with a `message` where there is none. Everything else is a failure.
+async fn relay(house: &Sidecar, link: &Link, reads: bool, answer: Response<Incoming>) -> Reply {
+    let (head, body) = answer.into_parts();
+    let kept = headers::relayed(&head.headers);
+    if head.status.is_success() {
+        link.succeeded();
+        let body = Outgoing::pass(body, house.setup.bounds.passed_body_bytes, house.setup.forward_timeout);
+        return headers::forwarded(Reply { status: head.status, headers: kept, body });
+    }
+    if head.status.is_client_error()
+        && let Ok(bytes) = body.read(ERROR_BYTES, house.setup.timeout).await
+        && let Some(text) = with_message(&bytes)
+    {
+        link.succeeded();
+        return headers::forwarded(Reply::json(head.status, text));
+    }
+    let why = format!("status {} is no answer to this request", head.status.as_u16());
+    link.failed(&why, "forward");
+    failed(reads, &link.outage(&why, true, true))
+}
+
+/// A JSON error with a `message`; gitlab-shell shows nothing without one. (client.md 1.10)
+fn with_message(bytes: &[u8]) -> Option<String> {
+    let mut value: Value = serde_json::from_slice(bytes).ok()?;
+    let object = value.as_object_mut()?;
+    if !object.contains_key("message") {
+        let text = object.get("error").and_then(Value::as_str).unwrap_or("The request was refused.").to_owned();
+        object.insert("message".to_owned(), Value::String(text));
+    }
+    Some(value.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{names_the_secret, with_message};
+
+    #[test]
+    fn a_refusal_always_has_a_message() {
+        assert_eq!(with_message(br#"{"error":"x is missing"}"#).as_deref(), Some(r#"{"error":"x is missing","message":"x is missing"}"#));
+        assert_eq!(with_message(br#"{"message":{"a":["b"]}}"#).as_deref(), Some(r#"{"message":{"a":["b"]}}"#));
+        assert_eq!(with_message(b"<html>"), None);
+        assert_eq!(with_message(b"[]"), None);
+    }
+
+    #[test]
+    fn the_shared_secret_is_known_however_its_name_is_encoded() {
+        for pair in ["secret_token=x", "secret%5Ftoken=x", "%73ecret_token"] {
+            assert!(names_the_secret(pair), "{pair}");
+        }
+        assert!(!names_the_secret("secret_tokens=x"));
+    }
+}

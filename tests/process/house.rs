@@ -1,0 +1,262 @@
+//! A primary and a sidecar in a folder of their own, with all that a test does to them.
+
+use std::fs;
+use std::io::Write as _;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::net::UnixDatagram;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use sidegate::model::clock;
+use sidegate::wire::secret::Secret;
+use sidegate::wire::token::{Issuer, mint};
+
+use crate::http::{Answer, Request};
+
+/// How long anything may take before a test gives up on it.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+const SHELL_SECRET: &str = "a-shell-secret-of-thirty-two-hex";
+const SYNC_SECRET: &str = "a-sync-secret-of-thirty-two-hexx";
+
+/// Two daemons and their folder.
+pub struct House {
+    folder: tempfile::TempDir,
+    pub primary: Option<Daemon>,
+    pub sidecar: Option<Daemon>,
+}
+
+/// A daemon that runs; killed when dropped.
+pub struct Daemon {
+    child: std::process::Child,
+    log: PathBuf,
+}
+
+impl House {
+    /// Configurations and secrets; nothing runs yet. As root below `/run`, where sshd accepts commands.
+    pub fn new() -> Self {
+        Self::with("", "")
+    }
+
+    /// The same with more lines at the end of the two configurations.
+    pub fn with(primary_more: &str, sidecar_more: &str) -> Self {
+        let above = if nix::unistd::Uid::effective().is_root() { PathBuf::from("/run") } else { std::env::temp_dir() };
+        let folder = tempfile::Builder::new().prefix("sidegate-test-").tempdir_in(above).unwrap();
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        let house = Self { folder, primary: None, sidecar: None };
+        house.write("shell_secret", SHELL_SECRET);
+        house.write("sync_secret", SYNC_SECRET);
+        let at = house.path().display();
+        house.write(
+            "primary.toml",
+            &format!(
+                "[socket]\npath = \"{at}/primary.sock\"\n[auth]\nshell_secret_file = \"{at}/shell_secret\"\n\
+                 sync_secret_file = \"{at}/sync_secret\"\n[store]\npath = \"{at}/primary\"\n[log]\nlevel = \"info\"\n{primary_more}"
+            ),
+        );
+        house.write(
+            "sidegate.toml",
+            &format!(
+                "host = \"ssh-1\"\n[socket]\npath = \"{at}/api.sock\"\n[auth]\nshell_secret_file = \"{at}/shell_secret\"\n\
+                 [primary]\nurl = \"http+unix://{at}/primary.sock\"\nfeed = \"sidegate\"\nsync_secret_file = \"{at}/sync_secret\"\n\
+                 [store]\npath = \"{at}/sidecar\"\n[log]\nlevel = \"info\"\n{sidecar_more}"
+            ),
+        );
+        house
+    }
+
+    /// Both daemons run, the sidecar follows, the directory is applied.
+    pub fn running(directory: &str) -> Self {
+        let mut house = Self::new();
+        house.start_primary();
+        house.apply(directory);
+        house.start_sidecar();
+        house.wait_until_fresh();
+        house
+    }
+
+    pub fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub fn primary_socket(&self) -> PathBuf {
+        self.path().join("primary.sock")
+    }
+
+    pub fn sidecar_socket(&self) -> PathBuf {
+        self.path().join("api.sock")
+    }
+
+    /// A file that only we may read.
+    pub fn write(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.path().join(name);
+        let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path).unwrap();
+        file.write_all(text.as_bytes()).unwrap();
+        path
+    }
+
+    pub fn start_primary(&mut self) {
+        self.primary = Some(self.start("primary", "primary.toml"));
+    }
+
+    pub fn start_sidecar(&mut self) {
+        self.sidecar = Some(self.start("serve", "sidegate.toml"));
+    }
+
+    /// Starts `sidegate COMMAND` and waits until it says that it serves.
+    pub fn start(&self, command: &str, config: &str) -> Daemon {
+        let notify = self.path().join(format!("notify-{command}-{config}"));
+        let _ = fs::remove_file(&notify);
+        let notified = UnixDatagram::bind(&notify).unwrap();
+        notified.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
+        let log = self.path().join(format!("{config}.log"));
+        let out = fs::OpenOptions::new().create(true).append(true).open(&log).unwrap();
+        let child = Command::new(env!("CARGO_BIN_EXE_sidegate"))
+            .args([command, "--config"])
+            .arg(self.path().join(config))
+            .env("NOTIFY_SOCKET", &notify)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(out)
+            .spawn()
+            .unwrap();
+        let mut daemon = Daemon { child, log };
+        let begun = Instant::now();
+        let mut buffer = [0; 4096];
+        loop {
+            if let Ok(length) = notified.recv(&mut buffer)
+                && String::from_utf8_lossy(&buffer[..length]).lines().any(|line| line == "READY=1")
+            {
+                return daemon;
+            }
+            if let Some(status) = daemon.child.try_wait().unwrap() {
+                panic!("sidegate {command} ended with {status}:\n{}", daemon.log());
+            }
+            assert!(begun.elapsed() < PATIENCE, "sidegate {command} does not start:\n{}", daemon.log());
+        }
+    }
+
+    /// Runs `sidegate` with these words to its end.
+    pub fn sidegate(&self, words: &[&str]) -> Output {
+        Command::new(env!("CARGO_BIN_EXE_sidegate")).args(words).stdin(Stdio::null()).output().unwrap()
+    }
+
+    /// `sidegate admin …` on our primary.
+    pub fn admin(&self, words: &[&str]) -> Output {
+        let socket = self.primary_socket();
+        let mut all = vec!["admin", "--socket", socket.to_str().unwrap()];
+        all.extend(words);
+        self.sidegate(&all)
+    }
+
+    /// Applies a directory file that must be good; returns what was said.
+    pub fn apply(&self, directory: &str) -> String {
+        self.apply_with(directory, &[])
+    }
+
+    /// The same with more words, as `--prune`.
+    pub fn apply_with(&self, directory: &str, words: &[&str]) -> String {
+        let file = self.write("directory.jsonl", directory);
+        let mut all = vec!["apply", file.to_str().unwrap()];
+        all.extend(words);
+        let output = self.admin(&all);
+        assert!(output.status.success(), "apply: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// The sidecar's own status.
+    pub fn status(&self) -> Value {
+        Request::get("/-/admin/status").to(&self.sidecar_socket()).json()
+    }
+
+    /// The primary's own status.
+    pub fn primary_status(&self) -> Value {
+        Request::get("/-/admin/status").to(&self.primary_socket()).json()
+    }
+
+    /// Waits until the sidecar's keys are fresh and it stands where the primary stands.
+    pub fn wait_until_fresh(&self) {
+        self.wait_for("the sidecar to be where the primary is", || {
+            let (here, there) = (self.status(), self.primary_status());
+            here["freshness"]["keys"]["state"] == "fresh"
+                && here["follower"]["cursor"]["digest"].is_string()
+                && here["follower"]["cursor"]["digest"] == there["head"]["digest"]
+                && here["follower"]["cursor"]["seq"] == there["head"]["seq"]
+                && here["follower"]["whole"] == true
+        });
+    }
+
+    /// Waits until something is so, looking again and again; fails with both logs if it never is.
+    pub fn wait_for(&self, what: &str, so: impl Fn() -> bool) {
+        let begun = Instant::now();
+        while !so() {
+            assert!(begun.elapsed() < PATIENCE, "waited in vain for {what}\n{}", self.logs());
+            std::thread::yield_now();
+        }
+    }
+
+    /// Both logs.
+    pub fn logs(&self) -> String {
+        let log = |daemon: &Option<Daemon>| daemon.as_ref().map(Daemon::log).unwrap_or_default();
+        format!("--- primary\n{}\n--- sidecar\n{}", log(&self.primary), log(&self.sidecar))
+    }
+
+    /// A fresh token of gitlab-shell's.
+    pub fn shell_token(&self) -> String {
+        mint(Issuer::Shell, None, &Secret::of(SHELL_SECRET.as_bytes()).unwrap(), clock::wall())
+    }
+
+    /// A fresh token of a follower's.
+    pub fn sync_token(&self, host: &str) -> String {
+        mint(Issuer::Sync, Some(host), &Secret::of(SYNC_SECRET.as_bytes()).unwrap(), clock::wall())
+    }
+
+    /// The shared secret itself.
+    pub fn shared_secret(&self) -> &'static str {
+        SHELL_SECRET
+    }
+
+    /// Asks the sidecar with a token.
+    pub fn ask(&self, request: Request) -> Answer {
+        request.header("Gitlab-Shell-Api-Request", &self.shell_token()).to(&self.sidecar_socket())
+    }
+
+    /// Asks the primary with a token.
+    pub fn ask_primary(&self, request: Request) -> Answer {
+        request.header("Gitlab-Shell-Api-Request", &self.shell_token()).to(&self.primary_socket())
+    }
+}
+
+impl Daemon {
+    /// `kill -9`, and waits for its end.
+    pub fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    /// Asks it to end, as systemd does, and waits for its end.
+    pub fn stop(&mut self) -> std::process::ExitStatus {
+        self.signal(nix::sys::signal::Signal::SIGTERM);
+        self.child.wait().unwrap()
+    }
+
+    pub fn signal(&self, signal: nix::sys::signal::Signal) {
+        nix::sys::signal::kill(nix::unistd::Pid::from_raw(i32::try_from(self.child.id()).unwrap()), signal).unwrap();
+    }
+
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// What it wrote to its log.
+    pub fn log(&self) -> String {
+        fs::read_to_string(&self.log).unwrap_or_default()
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
