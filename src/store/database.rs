@@ -10,11 +10,15 @@ use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::store::generation::Damage;
 
 /// One key with what it shall hold; `None` deletes.
 pub type Write = (Vec<u8>, Option<Vec<u8>>);
+
+const LOCK_TRIES: usize = 200;
+const LOCK_PAUSE: Duration = Duration::from_millis(5);
 
 /// One open database. Cheap to clone.
 #[derive(Clone)]
@@ -28,7 +32,7 @@ impl Database {
     pub fn open(folder: &Path, page_cache: u64) -> Result<Self, Damage> {
         remove_leftovers(folder).map_err(|error| Damage(format!("{}: {error}", folder.display())))?;
         let config = sled::Config::new().path(folder).cache_capacity(page_cache).flush_every_ms(None);
-        let sled = calm(|| config.open()).map_err(|Damage(reason)| Damage(format!("{}: {reason}", folder.display())))?;
+        let sled = open_unlocked(&config).map_err(|Damage(reason)| Damage(format!("{}: {reason}", folder.display())))?;
         close_to_others(folder).map_err(|error| Damage(format!("{}: {error}", folder.display())))?;
         Ok(Self { sled, folder: folder.to_owned() })
     }
@@ -98,6 +102,18 @@ impl Database {
     pub fn folder(&self) -> &Path {
         &self.folder
     }
+}
+
+/// Waits a little for sled's lock: between fork and exec a process that we start holds our descriptors, and with them the lock
+/// of a database that was closed a moment ago. Against other daemons a folder of generations has a lock of its own.
+fn open_unlocked(config: &sled::Config) -> Result<sled::Db, Damage> {
+    for _ in 0..LOCK_TRIES {
+        match calm(|| config.open()) {
+            Err(Damage(reason)) if reason.contains("could not acquire lock") => std::thread::sleep(LOCK_PAUSE),
+            opened => return opened,
+        }
+    }
+    calm(|| config.open())
 }
 
 fn calm<T>(act: impl FnOnce() -> sled::Result<T>) -> Result<T, Damage> {
