@@ -54,6 +54,8 @@ routes! {
     POST "internal/allowed"            Shell   Pushed     allowed::allowed;
     GET  "internal/discover"           Shell   Parameters discover::discover;
     GET  "internal/check"              Shell   Parameters check::check;
+    POST "internal/lfs_authenticate"   Shell   Parameters lfs_authenticate::lfs_authenticate;
+    POST "internal/sidegate/lfs_verify" Shell  Parameters lfs_verify::lfs_verify;
 
     GET  "internal/sidegate/changes"   Sync    Parameters changes::changes;
     GET  "internal/sidegate/snapshot"  Sync    Parameters snapshot::snapshot;

@@ -10,12 +10,12 @@ use crate::authority::refusal::Answered;
 use crate::model::verdict::Actor;
 use crate::net::message::Reply;
 use crate::rules::actor;
-use crate::wire::{allowed, answer};
+use crate::wire::{answer, claimant};
 
 /// Answers with the user, or `null`.
 pub async fn discover(house: &Arc<Authority>, call: Call) -> Answered {
-    let claimant = allowed::read(&call.params)?.claimant;
-    let user = match actor::identify(&house.store.directory(), &claimant)? {
+    let claimed = claimant::read(&call.params)?;
+    let user = match actor::identify(&house.store.directory(), &claimed)? {
         Actor::User(user, _) => Some(user),
         Actor::DeployKey(_, creator) => creator,
         Actor::Nobody | Actor::Orphan(_) => None,

@@ -16,6 +16,8 @@ pub mod changes;
 pub mod check;
 pub mod discover;
 pub mod health;
+pub mod lfs_authenticate;
+pub mod lfs_verify;
 pub mod metrics;
 pub mod snapshot;
 pub mod usage;
