@@ -111,12 +111,13 @@ impl Call {
         }
     }
 
-    /// A switch: false if it is not there; present and empty (`?prune`) is true.
+    /// A switch: false if it is not there; there without a value (`?prune`) it is true.
     pub fn switch(&self, name: &str) -> Result<bool, Refusal> {
-        if self.params.text(name).is_ok_and(|text| text.is_some_and(|text| text.is_empty())) {
-            return Ok(true);
+        match self.params.values.get(name) {
+            None => Ok(false),
+            Some(value) if value.is_null() || value.as_str() == Some("") => Ok(true),
+            Some(_) => Ok(self.params.boolean(name)?.unwrap_or(false)),
         }
-        Ok(self.params.boolean(name)?.unwrap_or(false))
     }
 
     /// One header as text.

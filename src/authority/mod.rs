@@ -32,6 +32,8 @@ mod requests;
 mod routes;
 pub mod secrets;
 pub mod setup;
+#[cfg(test)]
+mod trial;
 mod upkeep;
 mod usage;
 mod write;

@@ -3,17 +3,17 @@
 
 use std::collections::HashSet;
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, BufWriter, Seek as _, Write as _};
+use std::io::{self, BufReader, BufWriter, Seek as _, Write as _};
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
 use crate::authority::apply::claims::{Claims, Conflict, Origin};
 use crate::model::id::Id;
 use crate::model::order::Place;
-use crate::model::record::{NotARecord, Record};
+use crate::model::record::Record;
+use crate::wire::directory;
+use crate::wire::record_lines::RecordLines;
 
-/// The longest line; a namespace with thousands of addresses needs less.
-pub const LINE_BYTES: usize = 1 << 20;
 const BUFFER: usize = 1 << 20;
 
 /// The records of a file.
@@ -40,19 +40,8 @@ pub struct Item {
 #[derive(Debug, thiserror::Error)]
 pub enum Refused {
     /// A line that is not a record.
-    #[error("line {line}: {reason}")]
-    Record {
-        /// Where.
-        line: usize,
-        /// What is wrong with it; names the field.
-        reason: NotARecord,
-    },
-    /// A line that is longer than any record.
-    #[error("line {0}: a line is at most {LINE_BYTES} bytes")]
-    Long(usize),
-    /// Bytes that are no text.
-    #[error("line {0}: it is not UTF-8")]
-    NotText(usize),
+    #[error(transparent)]
+    Line(#[from] directory::Refused),
     /// A second record where there can be one, or a reference to nothing.
     #[error(transparent)]
     Conflict(#[from] Conflict),
@@ -65,22 +54,15 @@ impl Spool {
     /// Reads a directory file, and claims what each record claims. Blank lines are passed over.
     pub fn read(mut file: File, workshop: &Path, claims: &mut Claims) -> Result<Self, Refused> {
         file.rewind()?;
-        let mut lines = BufReader::with_capacity(BUFFER, file);
         let mut texts = BufWriter::with_capacity(BUFFER, tempfile::tempfile_in(workshop)?);
-        let mut key_ids = HashSet::new();
-        let (mut items, mut offset, mut line, mut raw) = (Vec::new(), 0, 0, Vec::new());
-        while next_line(&mut lines, line + 1, &mut raw)? {
-            line += 1;
-            let text = std::str::from_utf8(&raw).map_err(|_| Refused::NotText(line))?.trim();
-            if text.is_empty() {
-                continue;
-            }
-            let record = Record::parse(text).map_err(|reason| Refused::Record { line, reason })?;
+        let (mut items, mut key_ids, mut offset) = (Vec::new(), HashSet::new(), 0);
+        for numbered in RecordLines::new(BufReader::with_capacity(BUFFER, file)) {
+            let (line, record) = numbered?;
             claims.claim(Origin::Line(line), &record)?;
             if let Record::Key(key) = &record {
                 key_ids.insert(key.id);
             }
-            let text = record.canonical().map_err(|error| Refused::Record { line, reason: error.into() })?;
+            let text = record.canonical().map_err(|error| directory::Refused::Line { line, reason: error.into() })?;
             texts.write_all(text.as_bytes())?;
             items.push(Item { place: record.place(), line, offset, bytes: text.len() });
             offset += text.len() as u64;
@@ -104,7 +86,8 @@ impl Spool {
             if let [first, second] = pair
                 && first.place == second.place
             {
-                let record = Record::parse(&self.text(second)?).map_err(|reason| Refused::Record { line: second.line, reason })?;
+                let reread = Record::parse(&self.text(second)?);
+                let record = reread.map_err(|reason| directory::Refused::Line { line: second.line, reason })?;
                 let what = match &record {
                     Record::Key(key) => format!("the key {}", key.key.fingerprint()),
                     other => format!("this {}", other.kind()),
@@ -116,28 +99,12 @@ impl Spool {
     }
 }
 
-/// The next line, without its line feed; false at the end.
-fn next_line(from: &mut impl BufRead, line: usize, raw: &mut Vec<u8>) -> Result<bool, Refused> {
-    raw.clear();
-    let mut within = io::Read::take(from, LINE_BYTES as u64 + 2);
-    if within.read_until(b'\n', raw)? == 0 {
-        return Ok(false);
-    }
-    if raw.last() == Some(&b'\n') {
-        raw.pop();
-    }
-    if raw.len() > LINE_BYTES {
-        return Err(Refused::Long(line));
-    }
-    Ok(true)
-}
-
 #[cfg(test)]
 mod tests {
     use std::fs::File;
     use std::io::Write as _;
 
-    use super::{LINE_BYTES, Refused, Spool};
+    use super::{Refused, Spool};
     use crate::authority::apply::claims::Claims;
 
     fn read(text: &[u8]) -> Result<Spool, Refused> {
@@ -163,10 +130,6 @@ mod tests {
     fn each_refusal_names_its_line() {
         let refusal = |text: &[u8]| read(text).err().unwrap().to_string();
         assert_eq!(refusal(format!("{}\n{}", user(1, "a"), user(1, "b")).as_bytes()), "line 2: this user stands in line 1 already");
-        assert_eq!(refusal(b"\n\xff"), "line 2: it is not UTF-8");
         assert!(refusal(b"\n\n{}").starts_with("line 3: "));
-        let long = [b"\n", " ".repeat(LINE_BYTES + 1).as_bytes(), b"\n"].concat();
-        assert_eq!(refusal(&long), format!("line 2: a line is at most {LINE_BYTES} bytes"));
-        assert!(read(&long[..=LINE_BYTES]).is_ok());
     }
 }

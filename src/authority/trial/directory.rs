@@ -1,0 +1,119 @@
+//! A directory file becomes the directory: all of it or nothing, and what comes out holds together.
+
+use http::StatusCode;
+use serde_json::json;
+
+use super::{Trial, home, key, project, public_key, small, storage, user};
+
+#[tokio::test]
+async fn applied_again_it_changes_nothing_and_an_export_is_the_same_directory() {
+    let trial = Trial::with(&small()).await;
+    let head = trial.house.store.head();
+    let (status, body) = trial.apply("", &small()).await;
+    assert_eq!((status, &body["how"], &body["unchanged"]["key"]), (StatusCode::OK, &json!("nothing"), &json!(2)));
+    let export = trial.export().await;
+    assert!(export.starts_with("{\"kind\":\"storage\"") && export.ends_with("\n"), "{export}");
+    let (_, body) = trial.apply("?prune=true", &[export]).await;
+    assert_eq!((&body["how"], &body["removed"]), (&json!("nothing"), &json!({})));
+    assert_eq!(trial.house.store.head(), head);
+}
+
+#[tokio::test]
+async fn without_prune_the_file_is_added_to_what_stands_and_with_it_what_is_not_named_goes() {
+    let trial = Trial::with(&small()).await;
+    let (_, body) = trial.apply("", &[user(3, "eve"), key(13, 3)]).await;
+    assert_eq!((&body["how"], &body["added"], &body["removed"]), (&json!("commit"), &json!({"user": 1, "key": 1}), &json!({})));
+    let (_, body) = trial.apply("?prune", &small()).await;
+    assert_eq!((&body["removed"], &body["unchanged"]["user"]), (&json!({"user": 1, "key": 1}), &json!(2)));
+    assert!(!trial.export().await.contains("eve"));
+}
+
+#[tokio::test]
+async fn a_file_that_does_not_hold_together_changes_nothing_and_names_its_line() {
+    let trial = Trial::with(&small()).await;
+    let head = trial.house.store.head();
+    for (file, expected) in [
+        (vec![user(3, "eve"), key(13, 9)], "line 2: user_id names user 9, which is not in the directory"),
+        (vec![user(3, "ZOE")], "line 1: the username `zoe` stands in the directory already"),
+        (vec![home(3, "bob/x"), project(9, 1, "Zoe/P")], "line 2: the path `zoe/p` stands in the directory already"),
+        (vec![user(3, "a"), user(3, "b")], "line 2: this user stands in line 1 already"),
+        (vec![r#"{"kind":"user","id":3,"username":"a","name":"A","colour":1}"#.to_owned()], "line 1: unknown field `colour`"),
+        (vec![r#"{"kind":"planet","id":3}"#.to_owned()], "line 1: unknown variant `planet`"),
+    ] {
+        let (status, body) = trial.apply("", &file).await;
+        let message = body["message"].as_str().unwrap();
+        assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{message}");
+        assert!(message.starts_with(expected), "{message}");
+    }
+    let (_, body) = trial.apply("?prune", &small()[1..]).await;
+    assert_eq!(body["message"], "line 4: storage names storage `default`, which is not in the directory");
+    assert_eq!(trial.house.store.head(), head);
+}
+
+#[tokio::test]
+async fn two_that_trade_their_names_are_no_conflict() {
+    let trial = Trial::with(&small()).await;
+    let (status, body) = trial.apply("", &[user(1, "bob"), user(2, "zoe")]).await;
+    assert_eq!((status, &body["changed"]), (StatusCode::OK, &json!({"user": 2})), "{body}");
+}
+
+#[tokio::test]
+async fn a_key_id_that_gets_another_key_leaves_none_of_the_old_one() {
+    let trial = Trial::with(&small()).await;
+    let new = key(11, 1).replace(&public_key(11), &public_key(77));
+    let (status, body) = trial.apply("", &[new]).await;
+    assert_eq!((status, &body["added"], &body["removed"]), (StatusCode::OK, &json!({"key": 1}), &json!({"key": 1})), "{body}");
+    let export = trial.export().await;
+    assert!(export.contains(&public_key(77)) && !export.contains(&public_key(11)));
+    let renumbered = key(78, 1).replace(&public_key(78), &public_key(77));
+    let (_, body) = trial.apply("", &[renumbered]).await;
+    assert_eq!(body["changed"], json!({"key": 1}));
+    assert_eq!(trial.house.store.head().state.count, 7);
+}
+
+#[tokio::test]
+async fn a_deploy_key_that_a_project_still_grants_cannot_become_a_persons() {
+    let deploy = key(13, 1).replace(r#""title""#, r#""deploy":true,"title""#).replace(r#""user_id":1,"#, "");
+    let grant = r#"{"kind":"deploy_grant","key_id":13,"project_id":1}"#.to_owned();
+    let mut lines = small();
+    lines.extend([deploy, grant]);
+    let trial = Trial::with(&lines).await;
+    let (status, body) = trial.apply("", &[key(13, 1)]).await;
+    assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
+    let message = body["message"].as_str().unwrap();
+    assert!(message.starts_with("this file takes away deploy key 13, which a deploy_grant that stays names in key_id"), "{message}");
+}
+
+fn crowd(keys: std::ops::RangeInclusive<u32>) -> Vec<String> {
+    let mut lines = vec![storage(), user(1, "zoe"), home(1, "zoe")];
+    lines.extend(keys.map(|id| key(id, 1)));
+    lines
+}
+
+#[tokio::test]
+async fn a_large_file_becomes_the_directory_at_once_and_a_large_loss_asks_for_a_word() {
+    let trial = Trial::empty();
+    let (status, body) = trial.apply("", &crowd(1..=1500)).await;
+    assert_eq!((status, &body["how"], &body["added"]["key"]), (StatusCode::OK, &json!("replaced"), &json!(1500)), "{body}");
+    let (status, body) = trial.apply("?prune", &crowd(1..=1000)).await;
+    assert_eq!(status, StatusCode::CONFLICT);
+    let expected = "This file would remove 500 of 1500 records of the kind key. Nothing was applied; if it is meant, say --accept-loss.";
+    assert_eq!(body["message"], expected);
+    assert_eq!(trial.house.store.head().state.count, 1503);
+    let (status, body) = trial.apply("?prune&accept_loss", &crowd(1..=1000)).await;
+    assert_eq!((status, &body["removed"]["key"]), (StatusCode::OK, &json!(500)), "{body}");
+    assert_eq!(trial.house.store.head().state.count, 1003);
+    let (_, status) = trial.admin(http::Method::GET, "status", serde_json::Value::Null).await;
+    assert!(status["accept_loss_until"].is_string(), "the fleet is told that it is meant: {status}");
+    let (status, _) = trial.apply("?prune", &crowd(1..=900)).await;
+    assert_eq!(status, StatusCode::OK, "a tenth may go without a word");
+}
+
+#[tokio::test]
+async fn what_was_applied_is_there_when_the_primary_is_opened_again() {
+    let trial = Trial::with(&small()).await;
+    let head = trial.house.store.head();
+    let trial = trial.again();
+    assert_eq!(trial.house.store.head(), head);
+    assert_eq!(trial.export().await.lines().count(), 7);
+}
