@@ -162,8 +162,29 @@ impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::Entry;
+    use crate::model::any_record;
     use crate::model::record::Record;
+
+    proptest! {
+        #[test]
+        fn an_unknown_field_costs_nothing_that_is_understood(record in any_record::record(), first: bool, value in "[a-z\\[\\]{}:, ]{0,9}") {
+            let ours = Entry::of(record).unwrap();
+            let field = format!(r#""x-new":{{"é":[{},null]}}"#, serde_json::Value::from(value));
+            let newer = if first {
+                ours.text().replacen('{', &format!("{{{field},"), 1)
+            } else {
+                format!("{},{field}}}", ours.text().strip_suffix('}').unwrap())
+            };
+            let entry = Entry::read(&newer).unwrap();
+            prop_assert_eq!(entry.text(), newer);
+            prop_assert!(entry.foreign() && !ours.foreign());
+            prop_assert_eq!((entry.record(), entry.place()), (ours.record(), ours.place()));
+            prop_assert_eq!(Entry::read(ours.text()).unwrap(), ours);
+        }
+    }
 
     #[test]
     fn what_a_newer_primary_sends_is_kept_to_the_byte_and_marked() {

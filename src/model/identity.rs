@@ -202,8 +202,24 @@ impl fmt::Display for Name<'_> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::Identity;
+    use crate::model::any_record;
     use crate::model::entry::Entry;
+
+    proptest! {
+        #[test]
+        fn a_name_leads_to_the_place_of_its_record(record in any_record::record()) {
+            let entry = Entry::of(record).unwrap();
+            let identity = Identity::of(&entry);
+            prop_assert_eq!(&Identity::read(&identity.to_string()).unwrap(), &identity);
+            match identity {
+                Identity::At(place, _) => prop_assert_eq!(&place, entry.place()),
+                Identity::Key(_) => prop_assert!(entry.place().fingerprint().is_some()),
+            }
+        }
+    }
 
     fn named(record: &str) -> String {
         let entry = Entry::read(record).unwrap();

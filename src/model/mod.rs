@@ -4,6 +4,8 @@
 //! milliseconds, a [`PublicKey`] is a decoded blob with its algorithm, a [`Digest`] is a sum over canonical records.
 //! Nothing in this room does I/O, but for [`clock`], the one place that reads a clock.
 
+#[cfg(test)]
+pub mod any_record;
 pub mod change;
 pub mod clock;
 pub mod digest;

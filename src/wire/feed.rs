@@ -217,11 +217,66 @@ fn refused(what: &str, error: &dyn std::fmt::Display) -> BadLine {
 
 #[cfg(test)]
 mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
     use super::{Ack, FORMAT, FeedLine, SnapshotEnd, SnapshotHead, SnapshotLine};
     use super::{commit, heartbeat, read_line, read_snapshot_line, snapshot_end, snapshot_head};
+    use crate::model::any_record;
     use crate::model::change::{Change, Commit, Epoch, Identity};
     use crate::model::digest::{Digest, State};
     use crate::model::entry::Entry;
+
+    fn commits() -> impl Strategy<Value = Commit> {
+        let entry = any_record::record().prop_map(|record| Entry::of(record).unwrap());
+        let change =
+            (entry, any::<bool>()).prop_map(|(entry, put)| if put { Change::Put(entry) } else { Change::Delete(Identity::of(&entry)) });
+        (1..u64::MAX, any::<[u8; 32]>(), any::<u64>(), vec(change, 0..6)).prop_map(|(seq, digest, count, changes)| Commit {
+            seq,
+            state: State { digest: Digest::from_bytes(&digest), count },
+            changes,
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn a_commit_is_read_as_it_was_printed(whole in commits()) {
+            let line = commit(&whole);
+            prop_assert!(!line.contains('\n'));
+            prop_assert_eq!(read_line(&line), Ok(FeedLine::Commit(whole.clone())));
+            prop_assert_eq!(read_snapshot_line(&line), Ok(SnapshotLine::Commit(whole)));
+        }
+
+        #[test]
+        fn a_snapshot_is_read_as_it_was_printed(record in any_record::record(), epoch: u128, from_seq: u64, accept_loss: bool) {
+            let entry = Entry::of(record).unwrap();
+            prop_assert_eq!(read_snapshot_line(entry.text()), Ok(SnapshotLine::Record(entry.clone())));
+            let head = SnapshotHead { format: FORMAT, epoch: Epoch(epoch), from_seq };
+            prop_assert_eq!(read_snapshot_line(&snapshot_head(&head)), Ok(SnapshotLine::Head(head)));
+            let end = SnapshotEnd { seq: from_seq, state: State::default().with(entry.text().as_bytes()), accept_loss };
+            prop_assert_eq!(read_snapshot_line(&snapshot_end(&end)), Ok(SnapshotLine::End(end)));
+        }
+
+        #[test]
+        fn a_line_cut_short_is_never_taken_for_a_whole_one(whole in commits(), cut: prop::sample::Index) {
+            let line = commit(&whole);
+            let mut cut = cut.index(line.len());
+            while !line.is_char_boundary(cut) {
+                cut -= 1;
+            }
+            prop_assert!(read_line(&line[..cut]).is_err());
+        }
+
+        #[test]
+        fn what_puts_and_deletes_add_up_to_does_not_depend_on_their_order(records in vec(any_record::record(), 1..6), gone: prop::sample::Index) {
+            let texts: Vec<String> = records.iter().map(|record| record.canonical().unwrap()).collect();
+            let gone = &texts[gone.index(texts.len())];
+            let all = |texts: &mut dyn Iterator<Item = &String>| texts.fold(State::default(), |state, text| state.with(text.as_bytes()));
+            let forward = all(&mut texts.iter());
+            prop_assert_eq!(forward, all(&mut texts.iter().rev()));
+            prop_assert_eq!(forward.without(gone.as_bytes()).with(gone.as_bytes()), forward);
+        }
+    }
 
     const USER: &str = r#"{"kind":"user","id":7,"username":"zoe","name":"Zoë"}"#;
     const ROBOT: &str = r#"{"kind":"robot","id":7,"arms":{"left":1.50}}"#;
