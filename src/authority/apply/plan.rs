@@ -11,27 +11,66 @@ use crate::authority::apply::spool::{Refused, Spool};
 use crate::authority::refusal::Refusal;
 use crate::authority::setup::LossGuard;
 use crate::model::change::{Change, Identity};
-use crate::model::entry::Entry;
 use crate::store::generation::Generation;
 use crate::store::primary::{COMMIT_BYTES, COMMIT_CHANGES};
-
-/// How many records of each kind.
-pub type Counts = BTreeMap<&'static str, u64>;
 
 /// The kind of a record that is not understood.
 const FOREIGN: &str = "not_understood";
 
-/// What would become of the directory.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+/// What would become of the directory, kind by kind.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Outcome {
+    /// The counts of each kind of which there is, or will be, a record.
+    pub kinds: BTreeMap<&'static str, Counts>,
+}
+
+/// What would become of the records of a kind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Counts {
     /// New ones.
-    pub added: Counts,
+    pub added: u64,
     /// Those that take the place of others.
-    pub changed: Counts,
+    pub changed: u64,
     /// Those that the file names as they stand.
-    pub unchanged: Counts,
+    pub unchanged: u64,
     /// Those that go.
-    pub removed: Counts,
+    pub removed: u64,
+    /// How many there were.
+    #[serde(skip)]
+    held: u64,
+}
+
+impl Outcome {
+    /// All kinds together.
+    #[must_use]
+    pub fn all(&self) -> Counts {
+        self.kinds.values().fold(Counts::default(), |sum, kind| Counts {
+            added: sum.added + kind.added,
+            changed: sum.changed + kind.changed,
+            unchanged: sum.unchanged + kind.unchanged,
+            removed: sum.removed + kind.removed,
+            held: sum.held + kind.held,
+        })
+    }
+
+    fn count(&mut self, step: &Step) {
+        let (Step::Kept(entry, _) | Step::Added(entry, _) | Step::Changed { new: entry, .. } | Step::Removed(entry)) = step;
+        let counts = self.kinds.entry(entry.record().map_or(FOREIGN, |record| record.kind())).or_default();
+        counts.held += u64::from(!matches!(step, Step::Added(..)));
+        match step {
+            Step::Kept(_, Origin::Line(_)) => counts.unchanged += 1,
+            Step::Kept(_, Origin::Standing) => {}
+            Step::Added(..) => counts.added += 1,
+            Step::Changed { .. } => counts.changed += 1,
+            Step::Removed(_) => counts.removed += 1,
+        }
+    }
+
+    /// The largest loss that the guard holds.
+    fn loss(&self, guard: LossGuard) -> Option<Loss> {
+        let losses = self.kinds.iter().map(|(kind, counts)| Loss { kind, lost: counts.removed, held: counts.held });
+        losses.filter(|loss| guard.holds(loss.lost, loss.held)).max_by_key(|loss| loss.lost)
+    }
 }
 
 /// How to do it.
@@ -66,10 +105,9 @@ pub struct Loss {
 pub fn plan(standing: &Generation, spool: &Spool, claims: &mut Claims, unnamed: Unnamed, guard: LossGuard) -> Result<Plan, Refusal> {
     let mut outcome = Outcome::default();
     let mut changes = Changes::default();
-    let mut held = Counts::new();
     for step in join(standing, spool, unnamed) {
         let step = step?;
-        count(&step, &mut outcome, &mut held);
+        outcome.count(&step);
         if let Step::Kept(entry, Origin::Standing) = &step
             && let Some(record) = entry.record()
         {
@@ -78,8 +116,7 @@ pub fn plan(standing: &Generation, spool: &Spool, claims: &mut Claims, unnamed: 
         changes.take(step);
     }
     resolve(standing, spool, claims, unnamed, changes.takes_away)?;
-    let loss = outcome.removed.iter().map(|(kind, lost)| Loss { kind, lost: *lost, held: held.get(kind).copied().unwrap_or_default() });
-    let loss = loss.filter(|loss| unnamed == Unnamed::Goes && guard.holds(loss.lost, loss.held)).max_by_key(|loss| loss.lost);
+    let loss = if unnamed == Unnamed::Goes { outcome.loss(guard) } else { None };
     Ok(Plan { outcome, way: changes.way(), loss })
 }
 
@@ -96,27 +133,6 @@ fn resolve(standing: &Generation, spool: &Spool, claims: &Claims, unnamed: Unnam
         }
     }
     Ok(())
-}
-
-fn count(step: &Step, outcome: &mut Outcome, held: &mut Counts) {
-    let (counts, entry) = match step {
-        Step::Kept(entry, Origin::Line(_)) => (Some(&mut outcome.unchanged), entry),
-        Step::Kept(entry, Origin::Standing) => (None, entry),
-        Step::Added(entry, _) => (Some(&mut outcome.added), entry),
-        Step::Changed { new, .. } => (Some(&mut outcome.changed), new),
-        Step::Removed(entry) => (Some(&mut outcome.removed), entry),
-    };
-    let kind = kind(entry);
-    if let Some(counts) = counts {
-        *counts.entry(kind).or_default() += 1;
-    }
-    if !matches!(step, Step::Added(..)) {
-        *held.entry(kind).or_default() += 1;
-    }
-}
-
-fn kind(entry: &Entry) -> &'static str {
-    entry.record().map_or(FOREIGN, |record| record.kind())
 }
 
 /// The changes, as long as one commit can carry them.

@@ -21,13 +21,13 @@ const LONGEST: Duration = Duration::from_secs(600);
 pub struct Force {
     /// Hosts where it binds in answers and is on disk, and hosts that may answer nothing any more without us.
     pub in_force: Vec<Arc<str>>,
-    /// The others.
-    pub others: Vec<Other>,
+    /// The others, where it may not bind yet.
+    pub pending: Vec<Pending>,
 }
 
 /// A host where a commit is not known to be in force.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Other {
+pub struct Pending {
     /// Its name.
     pub host: Arc<str>,
     /// Whether it is connected now.
@@ -56,7 +56,7 @@ pub fn judge(hosts: Vec<(Arc<str>, Host)>, commit: &Head, present: Epoch, now: T
             continue;
         }
         let note = doubled.then_some("two hosts use this name, or a store was copied: what one of them holds says nothing of the other");
-        force.others.push(Other { host: name, connected: host.open > 0, last_seen: host.seen, until, note });
+        force.pending.push(Pending { host: name, connected: host.open > 0, last_seen: host.seen, until, note });
     }
     force
 }
@@ -91,7 +91,7 @@ async fn wait(house: &Authority, commit: &Head, limit: Duration) -> Force {
         loop {
             acks.borrow_and_update();
             let force = now(house, commit);
-            if !force.others.iter().any(|other| other.connected) || acks.changed().await.is_err() {
+            if !force.pending.iter().any(|host| host.connected) || acks.changed().await.is_err() {
                 return force;
             }
         }
@@ -125,7 +125,7 @@ mod tests {
     }
 
     fn names(force: &Force) -> (Vec<&str>, Vec<&str>) {
-        (force.in_force.iter().map(AsRef::as_ref).collect(), force.others.iter().map(|other| other.host.as_ref()).collect())
+        (force.in_force.iter().map(AsRef::as_ref).collect(), force.pending.iter().map(|host| host.host.as_ref()).collect())
     }
 
     #[test]
@@ -133,7 +133,7 @@ mod tests {
         let hosts = || vec![host(5, 1), host(4, 1), host(3, 0)];
         let soon = judge(hosts(), &commit(1), Epoch(1), at(10));
         assert_eq!(names(&soon), (vec!["host-5-1"], vec!["host-4-1", "host-3-0"]));
-        assert_eq!(soon.others[1].until, Some(at(3600)));
+        assert_eq!(soon.pending[1].until, Some(at(3600)));
         let late = judge(hosts(), &commit(1), Epoch(1), at(3600));
         assert_eq!(names(&late), (vec!["host-5-1", "host-3-0"], vec!["host-4-1"]), "one that is connected does not lapse");
     }
@@ -141,7 +141,7 @@ mod tests {
     #[test]
     fn an_ack_of_a_later_epoch_holds_and_one_of_an_earlier_does_not() {
         let later = commit(0);
-        assert_eq!(judge(vec![host(1, 1)], &later, Epoch(1), at(1)).others, vec![]);
+        assert_eq!(judge(vec![host(1, 1)], &later, Epoch(1), at(1)).pending, vec![]);
         let earlier = commit(2);
         assert_eq!(judge(vec![host(9, 1)], &earlier, Epoch(2), at(1)).in_force.len(), 0);
     }

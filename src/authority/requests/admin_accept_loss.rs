@@ -17,5 +17,8 @@ pub async fn accept_loss(house: &Arc<Authority>, call: Call) -> Answered {
     let (ledger, now) = (house.store.ledger().clone(), call.now);
     let until = blocking(move || loss::accept(&ledger, now)).await?;
     tracing::warn!(%until, "the operator says that a loss is meant");
-    Ok(Reply::json(StatusCode::OK, json!({"accept_loss_until": until}).to_string()))
+    Ok(Reply::json(
+        StatusCode::OK,
+        json!({"message": format!("snapshots say until {until} that a loss is meant"), "accept_loss_until": until}).to_string(),
+    ))
 }

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::sync::Arc;
 
 use http::StatusCode;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::authority::apply::claims::Claims;
 use crate::authority::apply::join::{Step, Stopped, Unnamed, join};
@@ -39,9 +39,21 @@ pub async fn apply(house: &Arc<Authority>, mut call: Call) -> Answered {
     let at = Arc::clone(house);
     let (head, how, outcome) = blocking(move || apply_file(&at, file, asked)).await?;
     tracing::info!(how, seq = head.seq, records = head.state.count, "a directory file was applied");
-    let Outcome { added, changed, unchanged, removed } = outcome;
-    let body = json!({"head": head, "how": how, "added": added, "changed": changed, "unchanged": unchanged, "removed": removed});
-    Ok(Reply::json(StatusCode::OK, body.to_string()))
+    Ok(Reply::json(StatusCode::OK, describe(&head, how, &outcome).to_string()))
+}
+
+fn describe(head: &Head, how: &str, outcome: &Outcome) -> Value {
+    let all = outcome.all();
+    json!({
+        "head": head,
+        "seq": head.seq,
+        "how": how,
+        "added": all.added,
+        "changed": all.changed,
+        "unchanged": all.unchanged,
+        "removed": all.removed,
+        "kinds": outcome.kinds,
+    })
 }
 
 fn apply_file(house: &Authority, file: File, asked: Asked) -> Result<(Head, &'static str, Outcome), Refusal> {

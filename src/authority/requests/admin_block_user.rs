@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::authority::authority::Authority;
 use crate::authority::call::Call;
-use crate::authority::following::force;
+use crate::authority::following::force::{self, Force};
 use crate::authority::refusal::{Answered, Refusal};
 use crate::authority::write::commit;
 use crate::model::change::Change;
@@ -30,6 +30,13 @@ pub async fn block_user(house: &Arc<Authority>, call: Call) -> Answered {
     .await?;
     tracing::warn!(username = %user.username, seq = head.seq, "the operator blocked a user");
     let blocked = json!({"id": user.id, "username": user.username, "before": user.state});
-    let force = force::told(house, &head, wait).await;
-    Ok(Reply::json(StatusCode::OK, json!({"blocked": blocked, "head": head, "force": force}).to_string()))
+    let Force { in_force, pending } = force::told(house, &head, wait).await;
+    let body = json!({
+        "message": format!("user {} is blocked", user.username),
+        "blocked": blocked,
+        "head": head,
+        "in_force": in_force,
+        "pending": pending,
+    });
+    Ok(Reply::json(StatusCode::OK, body.to_string()))
 }

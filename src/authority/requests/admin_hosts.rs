@@ -14,6 +14,9 @@ use crate::model::change::Head;
 use crate::model::time::Time;
 use crate::net::message::Reply;
 
+/// What is said of a host under whose name two stores follow.
+const TWICE: &str = "two stores follow under this name: two hosts of one name, or a copied store";
+
 /// Answers with the head and all hosts by name.
 pub async fn hosts(house: &Arc<Authority>, call: Call) -> Answered {
     let head = house.store.head();
@@ -28,7 +31,7 @@ pub async fn forget_host(house: &Arc<Authority>, call: Call) -> Answered {
     match blocking(move || hosts.forget(&asked, &ledger)).await? {
         Forgotten::Gone => {
             tracing::info!(host = %name, "a host was forgotten");
-            Ok(Reply::json(StatusCode::OK, json!({"forgotten": name}).to_string()))
+            Ok(Reply::json(StatusCode::OK, json!({"message": format!("host {name} is forgotten")}).to_string()))
         }
         Forgotten::Unknown => Err(Refusal::not_found("Host")),
         Forgotten::Connected => Err(Refusal::conflict("This host is connected now; stop its sidecar first.")),
@@ -36,15 +39,16 @@ pub async fn forget_host(house: &Arc<Authority>, call: Call) -> Answered {
 }
 
 fn describe(name: &str, host: &Host, head: &Head, now: Time) -> Value {
-    let behind = host.acked.as_ref().filter(|acked| acked.epoch == head.epoch).map(|acked| head.seq.saturating_sub(acked.seq));
+    let lag = host.acked.as_ref().filter(|acked| acked.epoch == head.epoch).map(|acked| head.seq.saturating_sub(acked.seq));
     json!({
         "host": name,
         "connected": host.open > 0,
         "streams": host.open,
         "last_seen": host.seen,
         "acked": host.acked,
-        "behind": behind,
+        "seq": host.acked.as_ref().map(|acked| acked.seq),
+        "lag": lag,
         "until": host.until(),
-        "two_at_once": host.doubled(now),
+        "alarm": host.doubled(now).then_some(TWICE),
     })
 }

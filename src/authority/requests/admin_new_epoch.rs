@@ -16,5 +16,9 @@ pub async fn new_epoch(house: &Arc<Authority>, _call: Call) -> Answered {
     let store = house.store.clone();
     let head = blocking(move || store.new_epoch()).await?;
     tracing::warn!(epoch = %head.epoch, seq = head.seq, "the operator began a new epoch");
-    Ok(Reply::json(StatusCode::OK, json!({"head": head}).to_string()))
+    Ok(Reply::json(
+        StatusCode::OK,
+        json!({"message": format!("epoch {} begins at seq {}; every host takes a snapshot", head.epoch, head.seq), "head": head})
+            .to_string(),
+    ))
 }

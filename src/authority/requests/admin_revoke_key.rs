@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::authority::authority::Authority;
 use crate::authority::call::Call;
-use crate::authority::following::force;
+use crate::authority::following::force::{self, Force};
 use crate::authority::refusal::{Answered, Refusal};
 use crate::authority::write::commit;
 use crate::model::change::{Change, Identity};
@@ -33,6 +33,13 @@ pub async fn revoke_key(house: &Arc<Authority>, call: Call) -> Answered {
     .await?;
     tracing::warn!(key = %key.key.fingerprint(), %id, seq = head.seq, "the operator revoked a key");
     let revoked = json!({"id": id, "fingerprint": key.key.fingerprint().to_string(), "user_id": key.user_id});
-    let force = force::told(house, &head, wait).await;
-    Ok(Reply::json(StatusCode::OK, json!({"revoked": revoked, "head": head, "force": force}).to_string()))
+    let Force { in_force, pending } = force::told(house, &head, wait).await;
+    let body = json!({
+        "message": format!("key {id} ({}) is revoked", key.key.fingerprint()),
+        "revoked": revoked,
+        "head": head,
+        "in_force": in_force,
+        "pending": pending,
+    });
+    Ok(Reply::json(StatusCode::OK, body.to_string()))
 }

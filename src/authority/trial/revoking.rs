@@ -29,8 +29,8 @@ async fn waiting_ends_when_every_connected_host_has_said_that_it_binds() {
     };
     let revoke = trial.admin(Method::POST, "revoke-key", json!({"id": 11, "wait": 600}));
     let ((status, body), ()) = tokio::join!(revoke, follower);
-    assert_eq!((status, &body["force"]["in_force"]), (StatusCode::OK, &json!(["here"])), "{body}");
-    let away = &body["force"]["others"][0];
+    assert_eq!((status, &body["in_force"]), (StatusCode::OK, &json!(["here"])), "{body}");
+    let away = &body["pending"][0];
     assert_eq!((&away["host"], &away["connected"]), (&json!("away"), &json!(false)));
     let until: crate::model::time::Time = away["until"].as_str().unwrap().parse().unwrap();
     assert!(until > clock::wall(), "it may let the key in for as long as it may go on without us");
@@ -43,11 +43,11 @@ async fn waiting_ends_when_time_is_up_or_the_host_goes_away() {
     let head = trial.house.store.head();
     let lines = Lines::open(&trial, "here", &head).await;
     let (_, body) = trial.admin(Method::POST, "revoke-key", json!({"id": 11, "wait": 1})).await;
-    assert_eq!((&body["force"]["others"][0]["connected"], &body["force"]["others"][0]["until"]), (&json!(true), &Value::Null));
+    assert_eq!((&body["pending"][0]["connected"], &body["pending"][0]["until"]), (&json!(true), &Value::Null));
     let leaves = async { drop(lines) };
     let block = trial.admin(Method::POST, "block-user", json!({"username": "zoe", "wait": 600}));
     let ((_, body), ()) = tokio::join!(block, leaves);
-    assert_eq!(body["force"]["others"][0]["connected"], json!(false), "{body}");
+    assert_eq!(body["pending"][0]["connected"], json!(false), "{body}");
 }
 
 #[tokio::test]
@@ -98,9 +98,10 @@ async fn two_stores_under_one_name_are_shown_and_never_in_force() {
         assert_eq!(trial.sync("ssh-1", Method::POST, "ack", ack(&head, instance)).await.0, StatusCode::NO_CONTENT);
     }
     let (_, body) = trial.admin(Method::GET, "hosts", Value::Null).await;
-    assert_eq!((&body["hosts"][0]["host"], &body["hosts"][0]["two_at_once"]), (&json!("ssh-1"), &json!(true)));
+    assert_eq!(body["hosts"][0]["host"], "ssh-1");
+    assert!(body["hosts"][0]["alarm"].as_str().unwrap().starts_with("two stores follow"));
     let (_, body) = trial.admin(Method::POST, "block-user", json!({"username": "bob"})).await;
-    assert!(body["force"]["others"][0]["note"].as_str().unwrap().starts_with("two hosts use this name"));
+    assert!(body["pending"][0]["note"].as_str().unwrap().starts_with("two hosts use this name"));
 }
 
 #[tokio::test]
@@ -111,7 +112,7 @@ async fn hosts_are_remembered_until_they_are_forgotten_and_a_connected_one_is_no
     let trial = trial.again();
     let lines = Lines::open(&trial, "ssh-2", &head).await;
     let (_, body) = trial.admin(Method::GET, "hosts", Value::Null).await;
-    assert_eq!((&body["hosts"][0]["acked"]["seq"], &body["hosts"][0]["behind"]), (&json!(head.seq), &json!(0)));
+    assert_eq!((&body["hosts"][0]["acked"]["seq"], &body["hosts"][0]["lag"]), (&json!(head.seq), &json!(0)));
     assert_eq!((&body["hosts"][1]["host"], &body["hosts"][1]["connected"]), (&json!("ssh-2"), &json!(true)));
     let forget = |host: &'static str| trial.admin(Method::POST, "forget-host", json!({"host": host}));
     assert_eq!(forget("ssh-2").await.0, StatusCode::CONFLICT);
