@@ -145,6 +145,15 @@ impl PrimaryStore {
         self.inner.standing.load().head
     }
 
+    /// Where it stands when the commit that is being made, if any, is done. Whoever has read records past the journal (a snapshot
+    /// read while commits go on) ends at this head: what was read may be of a commit that [`PrimaryStore::head`] does not count yet.
+    /// Blocks.
+    #[must_use]
+    pub fn settled_head(&self) -> Head {
+        let _no_commit = self.inner.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        self.head()
+    }
+
     /// The records as they are now. Hold it no longer than one request: a large apply replaces it. For the moment of a flush
     /// it may show a commit that is not answered yet.
     #[must_use]

@@ -131,8 +131,8 @@ fn build(store: &PrimaryStore, workshop: &Path, accept_loss: bool, now: BootTime
     out.include_checksum(true)?;
     let from = store.head();
     write_line(&mut out, &feed::snapshot_head(&SnapshotHead { format: FORMAT, epoch: from.epoch, from_seq: from.seq }))?;
-    for entry in store.directory().entries() {
-        write_line(&mut out, entry?.text())?;
+    for line in store.directory().lines() {
+        write_line(&mut out, &line?)?;
     }
     let head = write_journal(&mut out, store, from)?;
     write_line(&mut out, &feed::snapshot_end(&SnapshotEnd { seq: head.seq, state: head.state, accept_loss }))?;
@@ -143,7 +143,7 @@ fn build(store: &PrimaryStore, workshop: &Path, accept_loss: bool, now: BootTime
 
 /// The journal from `from` to where the store stands now.
 fn write_journal(out: &mut impl io::Write, store: &PrimaryStore, from: Head) -> Result<Head, NotBuilt> {
-    let to = store.head();
+    let to = store.settled_head();
     let mut at = from;
     while at.seq < to.seq || at.epoch != to.epoch {
         let After::Commits(commits) = store.after(at.epoch, at.seq, at.state.digest, JOURNAL_AT_ONCE)? else {
