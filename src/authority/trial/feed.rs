@@ -1,5 +1,6 @@
 //! What followers see: commits as they come, heartbeats of the very head, one snapshot, and no cursor that never was.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -7,7 +8,7 @@ use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use super::{Trial, WITHIN, key, small, user};
-use crate::model::change::{Change, Epoch, Head};
+use crate::model::change::{Change, Epoch, Head, Identity};
 use crate::model::digest::{Digest, State};
 use crate::net::message::Incoming;
 use crate::wire::feed::{FeedLine, SnapshotLine, read_line, read_snapshot_line};
@@ -219,4 +220,33 @@ async fn every_stream_hears_the_commit_and_none_stays_open_that_was_left() {
         }
     };
     tokio::time::timeout(Duration::from_secs(20), all_closed).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_snapshot_that_is_built_while_commits_go_on_adds_up_all_the_same() {
+    let mut lines = small();
+    lines.extend((1000..4000).map(|id| key(id, 1)));
+    let trial = Trial::with(&lines).await;
+    let commits = async {
+        for id in 1000..1020 {
+            assert_eq!(trial.admin(Method::POST, "revoke-key", json!({"id": id})).await.0, StatusCode::OK);
+        }
+    };
+    let (snapshot, ()) = tokio::join!(snapshot(&trial), commits);
+    let mut records = BTreeMap::new();
+    for line in &snapshot {
+        let changes = match line {
+            SnapshotLine::Record(entry) => vec![Change::Put(entry.clone())],
+            SnapshotLine::Commit(commit) => commit.changes.clone(),
+            SnapshotLine::Head(_) | SnapshotLine::End(_) => Vec::new(),
+        };
+        for change in changes {
+            match change {
+                Change::Put(entry) => drop(records.insert(Identity::of(&entry).to_string(), entry)),
+                Change::Delete(identity) => drop(records.remove(&identity.to_string())),
+            }
+        }
+    }
+    let state = records.values().fold(State::default(), |state, entry| state.with(entry.text().as_bytes()));
+    assert!(matches!(snapshot.last(), Some(SnapshotLine::End(end)) if end.state == state));
 }
