@@ -1,0 +1,41 @@
+//! `allowed` with a token against the look-up: a thousand hot pairs, and many cold ones.
+
+use std::time::Duration;
+
+use crate::house::House;
+use crate::measure::{Keeping, alternate, load};
+use crate::world;
+
+const TIME: Duration = Duration::from_millis(700);
+
+pub fn run() {
+    let cold: u64 = std::env::var("SIDEGATE_COLD").ok().and_then(|text| text.parse().ok()).unwrap_or(200_000);
+    let house = House::running(&world::text(cold));
+    let socket = house.sidecar_socket();
+    for keeping in [Keeping::Kept, Keeping::New] {
+        let close = keeping == Keeping::New;
+        let token = house.shell_token();
+        let lookups: Vec<Vec<u8>> = (1..=1000).map(|number| world::lookup(number, &token, close)).collect();
+        let hot: Vec<Vec<u8>> = (1..=1000).map(|number| world::pull(number, &token, close)).collect();
+        let all: Vec<Vec<u8>> = (0..cold).map(|step| world::pull(step * 7_919 % cold + 1, &token, close)).collect();
+        let found = alternate(
+            3,
+            &[
+                &|| load(&socket, &lookups, keeping, 8, TIME),
+                &|| load(&socket, &hot, keeping, 8, TIME),
+                &|| load(&socket, &all, keeping, 8, TIME),
+            ],
+        );
+        for (name, it) in ["lookup", "allowed, 1,000 hot", "allowed, cold"].iter().zip(&found) {
+            println!(
+                "{keeping:?}: {name:20} {:>9.0} req/s, p50 {:.1} us, p99 {:.1} us; against the look-up: p50 {:.2}, p99 {:.2}",
+                it.per_second,
+                it.p50,
+                it.p99,
+                it.p50 / found[0].p50,
+                it.p99 / found[0].p99
+            );
+        }
+    }
+    println!("cold pairs: {cold}");
+}

@@ -1,0 +1,62 @@
+//! A million keys: applied, synced, restarted, and the memory that it takes.
+
+use std::io::BufWriter;
+use std::time::{Duration, Instant};
+
+use crate::house::House;
+use crate::http::Request;
+use crate::world;
+
+pub fn run() {
+    let count: u64 = std::env::var("SIDEGATE_KEYS").ok().and_then(|text| text.parse().ok()).unwrap_or(1_000_000);
+    let mut house = House::new();
+    let file = house.write("many.jsonl", "");
+    let mut out = BufWriter::new(std::fs::File::create(&file).unwrap());
+    world::keys_only(count, &mut out);
+    drop(out);
+    house.start_primary();
+    let begun = Instant::now();
+    let applied = house.admin(&["apply", file.to_str().unwrap()]);
+    assert!(applied.status.success(), "{}", String::from_utf8_lossy(&applied.stderr));
+    println!("{count} keys: apply {:.1} s; primary {} MiB, at most {} MiB", begun.elapsed().as_secs_f64(), memory(house.primary.as_ref().unwrap().id(), "VmRSS"), memory(house.primary.as_ref().unwrap().id(), "VmHWM"));
+    let begun = Instant::now();
+    house.start_sidecar();
+    house.wait_until_fresh();
+    let id = house.sidecar.as_ref().unwrap().id();
+    println!("sync from empty {:.1} s; sidecar {} MiB, at most {} MiB", begun.elapsed().as_secs_f64(), memory(id, "VmRSS"), memory(id, "VmHWM"));
+    house.sidecar.as_mut().unwrap().stop();
+    for name in ["first", "second"] {
+        let begun = Instant::now();
+        house.start_sidecar();
+        let token = house.shell_token();
+        let ready = begun.elapsed();
+        let hit = Request::get(&format!("/api/v4/internal/authorized_keys?key={}", world::blob(count / 2).replace('+', "%2B")))
+            .header("Gitlab-Shell-Api-Request", &token)
+            .to(&house.sidecar_socket());
+        assert_eq!((hit.status, hit.header("x-sidegate-answer")), (200, Some("local")));
+        println!("{name} restart: ready after {} ms, first answer after {} ms", ready.as_millis(), begun.elapsed().as_millis());
+        house.wait_until_fresh();
+        let id = house.sidecar.as_ref().unwrap().id();
+        println!("{name} restart: sidecar {} MiB, at most {} MiB", memory(id, "VmRSS"), memory(id, "VmHWM"));
+        let requests: Vec<Vec<u8>> = (0..200_000).map(|step| world::lookup(step * 7_919 % count + 1, &token, false)).collect();
+        let it = crate::measure::load(&house.sidecar_socket(), &requests, crate::measure::Keeping::Kept, 8, Duration::from_secs(2));
+        println!("cold look-ups: {:.0} req/s, p50 {:.1} us, p99 {:.1} us; sidecar {} MiB", it.per_second, it.p50, it.p99, memory(id, "VmRSS"));
+        house.sidecar.as_mut().unwrap().stop();
+    }
+    house.start_sidecar();
+    house.wait_until_fresh();
+    let id = house.sidecar.as_ref().unwrap().id();
+    let begun = Instant::now();
+    let socket = house.sidecar_socket();
+    let before = house.status()["follower"]["counted"]["resyncs"].clone();
+    house.sidegate(&["resync", "--socket", socket.to_str().unwrap()]);
+    house.wait_for("the resync", || house.status()["follower"]["counted"]["resyncs"] != before);
+    println!("resync {:.1} s; sidecar {} MiB, at most {} MiB", begun.elapsed().as_secs_f64(), memory(id, "VmRSS"), memory(id, "VmHWM"));
+}
+
+/// A line of the kernel's account of a process, in MiB.
+pub fn memory(id: u32, line: &str) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap();
+    let found = status.lines().find(|text| text.starts_with(line)).unwrap();
+    found.split_ascii_whitespace().nth(1).unwrap().parse::<u64>().unwrap() / 1024
+}
