@@ -1,7 +1,5 @@
 //! What the fuzz targets were started with and what they once found, fed to them again without a fuzzer.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot read its corpus has failed")]
-
 use std::fs;
 use std::path::Path;
 
