@@ -20,11 +20,9 @@ pub fn run() {
         let all: Vec<Vec<u8>> = (0..cold).map(|step| world::pull(step * 7_919 % cold + 1, &token, close)).collect();
         let found = alternate(
             3,
-            &[
-                &|| load(&socket, &lookups, keeping, 8, TIME),
-                &|| load(&socket, &hot, keeping, 8, TIME),
-                &|| load(&socket, &all, keeping, 8, TIME),
-            ],
+            &[&|| load(&socket, &lookups, keeping, 8, TIME), &|| load(&socket, &hot, keeping, 8, TIME), &|| {
+                load(&socket, &all, keeping, 8, TIME)
+            }],
         );
         for (name, it) in ["lookup", "allowed, 1,000 hot", "allowed, cold"].iter().zip(&found) {
             println!(

@@ -39,7 +39,12 @@ pub fn run() {
     }
     took.sort_unstable();
     real.sort_unstable();
-    println!("{followers} light followers: p50 {} ms, p99 {} ms, worst {} ms", took[took.len() / 2], took[took.len() * 99 / 100], took[took.len() - 1]);
+    println!(
+        "{followers} light followers: p50 {} ms, p99 {} ms, worst {} ms",
+        took[took.len() / 2],
+        took[took.len() * 99 / 100],
+        took[took.len() - 1]
+    );
     println!("the real one refuses: p50 {} ms, worst {} ms", real[real.len() / 2], real[real.len() - 1]);
 }
 

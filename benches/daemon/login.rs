@@ -69,7 +69,10 @@ pub fn run() {
     asked.sort_unstable();
     read.sort_unstable();
     let (asked, read) = (asked[PAIRS / 2], read[PAIRS / 2]);
-    println!("{count} keys, median of {PAIRS} pairs: {asked} us with sidegate, {read} us with a one-line file; {:.3}", asked as f64 / read as f64);
+    println!(
+        "{count} keys, median of {PAIRS} pairs: {asked} us with sidegate, {read} us with a one-line file; {:.3}",
+        asked as f64 / read as f64
+    );
 }
 
 fn login(port: u16, key: &Path) -> u128 {
@@ -96,7 +99,8 @@ fn sshd(house: &House, name: &str, host_key: &Path, more: &str) -> Sshd {
             host_key.display()
         ),
     );
-    let child = Command::new("/usr/sbin/sshd").args(["-D", "-e", "-f"]).arg(config).stdin(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let child =
+        Command::new("/usr/sbin/sshd").args(["-D", "-e", "-f"]).arg(config).stdin(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     while TcpStream::connect(("127.0.0.1", port)).is_err() {
         std::thread::yield_now();
     }

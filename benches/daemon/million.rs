@@ -18,12 +18,22 @@ pub fn run() {
     let begun = Instant::now();
     let applied = house.admin(&["apply", file.to_str().unwrap()]);
     assert!(applied.status.success(), "{}", String::from_utf8_lossy(&applied.stderr));
-    println!("{count} keys: apply {:.1} s; primary {} MiB, at most {} MiB", begun.elapsed().as_secs_f64(), memory(house.primary.as_ref().unwrap().id(), "VmRSS"), memory(house.primary.as_ref().unwrap().id(), "VmHWM"));
+    println!(
+        "{count} keys: apply {:.1} s; primary {} MiB, at most {} MiB",
+        begun.elapsed().as_secs_f64(),
+        memory(house.primary.as_ref().unwrap().id(), "VmRSS"),
+        memory(house.primary.as_ref().unwrap().id(), "VmHWM")
+    );
     let begun = Instant::now();
     house.start_sidecar();
     house.wait_until_fresh();
     let id = house.sidecar.as_ref().unwrap().id();
-    println!("sync from empty {:.1} s; sidecar {} MiB, at most {} MiB", begun.elapsed().as_secs_f64(), memory(id, "VmRSS"), memory(id, "VmHWM"));
+    println!(
+        "sync from empty {:.1} s; sidecar {} MiB, at most {} MiB",
+        begun.elapsed().as_secs_f64(),
+        memory(id, "VmRSS"),
+        memory(id, "VmHWM")
+    );
     house.sidecar.as_mut().unwrap().stop();
     for name in ["first", "second"] {
         let begun = Instant::now();
@@ -40,7 +50,13 @@ pub fn run() {
         println!("{name} restart: sidecar {} MiB, at most {} MiB", memory(id, "VmRSS"), memory(id, "VmHWM"));
         let requests: Vec<Vec<u8>> = (0..200_000).map(|step| world::lookup(step * 7_919 % count + 1, &token, false)).collect();
         let it = crate::measure::load(&house.sidecar_socket(), &requests, crate::measure::Keeping::Kept, 8, Duration::from_secs(2));
-        println!("cold look-ups: {:.0} req/s, p50 {:.1} us, p99 {:.1} us; sidecar {} MiB", it.per_second, it.p50, it.p99, memory(id, "VmRSS"));
+        println!(
+            "cold look-ups: {:.0} req/s, p50 {:.1} us, p99 {:.1} us; sidecar {} MiB",
+            it.per_second,
+            it.p50,
+            it.p99,
+            memory(id, "VmRSS")
+        );
         house.sidecar.as_mut().unwrap().stop();
     }
     house.start_sidecar();

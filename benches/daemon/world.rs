@@ -25,9 +25,13 @@ pub fn write(count: u64, out: &mut impl Write) {
     line(json!({"kind": "namespace", "id": 1, "type": "group", "path": "g", "name": "g"}));
     for id in 1..=count {
         line(json!({"kind": "user", "id": id, "username": format!("user{id}"), "name": format!("User {id}")}));
-        line(json!({"kind": "project", "id": id, "namespace_id": 1, "path": format!("g/p{id}"), "name": "p", "relative_path": format!("{id}.git")}));
+        line(
+            json!({"kind": "project", "id": id, "namespace_id": 1, "path": format!("g/p{id}"), "name": "p", "relative_path": format!("{id}.git")}),
+        );
         line(json!({"kind": "member", "project_id": id, "user_id": id, "access_level": 30}));
-        line(json!({"kind": "key", "id": id, "user_id": id, "title": "t", "key": format!("ssh-ed25519 {}", blob(id)), "created_at": "2026-01-01T00:00:00Z"}));
+        line(
+            json!({"kind": "key", "id": id, "user_id": id, "title": "t", "key": format!("ssh-ed25519 {}", blob(id)), "created_at": "2026-01-01T00:00:00Z"}),
+        );
     }
 }
 
@@ -53,7 +57,8 @@ pub fn keys_only(count: u64, out: &mut impl Write) {
 pub fn lookup(number: u64, token: &str, close: bool) -> Vec<u8> {
     let key = blob(number).replace('+', "%2B").replace('/', "%2F").replace('=', "%3D");
     let close = if close { "Connection: close\r\n" } else { "" };
-    format!("GET /api/v4/internal/authorized_keys?key={key} HTTP/1.1\r\nHost: unix\r\n{close}Gitlab-Shell-Api-Request: {token}\r\n\r\n").into_bytes()
+    format!("GET /api/v4/internal/authorized_keys?key={key} HTTP/1.1\r\nHost: unix\r\n{close}Gitlab-Shell-Api-Request: {token}\r\n\r\n")
+        .into_bytes()
 }
 
 /// May the user with a number pull from their project?

@@ -33,9 +33,8 @@ impl Figures {
 pub fn load(socket: &Path, requests: &[Vec<u8>], keeping: Keeping, connections: usize, time: Duration) -> Figures {
     let began = Instant::now();
     let mut took: Vec<u32> = std::thread::scope(|scope| {
-        let asking: Vec<_> = (0..connections)
-            .map(|number| scope.spawn(move || ask(socket, requests, keeping, number * 7919, began + time)))
-            .collect();
+        let asking: Vec<_> =
+            (0..connections).map(|number| scope.spawn(move || ask(socket, requests, keeping, number * 7919, began + time))).collect();
         asking.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
     });
     let elapsed = began.elapsed().as_secs_f64();
