@@ -1,5 +1,6 @@
 //! `sidegate admin`: the operator of the primary applies, exports, revokes, and sees the hosts.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
@@ -25,12 +26,12 @@ pub fn run(socket: &Path, action: Admin) -> Outcome {
     match action {
         Admin::Apply { file, prune, accept_loss } => apply(&daemon, &file, prune, accept_loss),
         Admin::Export => daemon.copy("/-/admin/export", APPLY_PATIENCE).map(|()| Done::Wholly),
-        Admin::RevokeKey { id, wait } => in_force(&daemon, "/-/admin/revoke-key", json!({"id": id}), &wait),
-        Admin::BlockUser { username, wait } => in_force(&daemon, "/-/admin/block-user", json!({"username": username}), &wait),
+        Admin::RevokeKey { id, wait } => revoke_key(&daemon, id, &wait),
+        Admin::BlockUser { username, wait } => block_user(&daemon, &username, &wait),
         Admin::Hosts => hosts(&daemon),
-        Admin::ForgetHost { host } => simple(&daemon, "/-/admin/forget-host", &json!({"host": host})),
-        Admin::AcceptLoss => simple(&daemon, "/-/admin/accept-loss", &json!({})),
-        Admin::NewEpoch => simple(&daemon, "/-/admin/new-epoch", &json!({})),
+        Admin::ForgetHost { host } => forget_host(&daemon, &host),
+        Admin::AcceptLoss => accept_loss(&daemon),
+        Admin::NewEpoch => new_epoch(&daemon),
         Admin::Status => {
             let answer = daemon.ask(Method::GET, "/-/admin/status", PATIENCE)?;
             say(&pretty(&answer.body));
@@ -73,59 +74,84 @@ fn streamed(mut source: Box<dyn Read + Send>) -> Outgoing {
     Outgoing::stream(pieces)
 }
 
+/// What became of the records: in all, and of each kind that moved.
 fn summary(body: &Value) {
-    let number = |name: &str| body[name].as_u64().unwrap_or(0);
-    say(&format!(
-        "{} added, {} changed, {} unchanged, {} removed",
-        number("added"),
-        number("changed"),
-        number("unchanged"),
-        number("removed")
-    ));
-    if let Some(kinds) = body["kinds"].as_object() {
-        for (kind, counts) in kinds {
-            let moved = ["added", "changed", "removed"].iter().any(|name| counts[*name].as_u64().unwrap_or(0) > 0);
-            if moved {
-                say(&format!("  {kind}: {} added, {} changed, {} removed", counts["added"], counts["changed"], counts["removed"]));
-            }
-        }
+    say(&totals(body));
+    for kind in moved(body) {
+        let of = |name: &str| body[name][&kind].as_u64().unwrap_or(0);
+        say(&format!("  {kind}: {} added, {} changed, {} removed", of("added"), of("changed"), of("removed")));
     }
-    if let Some(seq) = body["seq"].as_u64() {
-        say(&format!("the directory stands at seq {seq}"));
-    }
+    say(&format!("the directory stands at seq {}", body["head"]["seq"]));
 }
 
-fn simple(daemon: &Daemon, target: &str, body: &Value) -> Outcome {
-    let answer = daemon.tell(target, body, PATIENCE)?;
-    say(answer.body["message"].as_str().unwrap_or("done"));
+/// The counts of an apply in one line.
+pub(in crate::cli) fn totals(body: &Value) -> String {
+    let total = |name: &str| body[name].as_object().into_iter().flat_map(|kinds| kinds.values()).filter_map(Value::as_u64).sum::<u64>();
+    format!("{} added, {} changed, {} unchanged, {} removed", total("added"), total("changed"), total("unchanged"), total("removed"))
+}
+
+fn moved(body: &Value) -> BTreeSet<String> {
+    let kinds = ["added", "changed", "removed"].into_iter().filter_map(|name| body[name].as_object());
+    kinds.flat_map(|kinds| kinds.keys().cloned()).collect()
+}
+
+fn accept_loss(daemon: &Daemon) -> Outcome {
+    let answer = daemon.tell("/-/admin/accept-loss", &json!({}), PATIENCE)?;
+    say(&format!("hosts take a snapshot that lacks many of their keys until {}", text(&answer.body["accept_loss_until"])));
     Ok(Done::Wholly)
 }
 
-/// A change that must be in force: says where it is, and for each other host until when it may not be.
-fn in_force(daemon: &Daemon, target: &str, mut body: Value, wait: &Wait) -> Outcome {
+fn new_epoch(daemon: &Daemon) -> Outcome {
+    let answer = daemon.tell("/-/admin/new-epoch", &json!({}), PATIENCE)?;
+    say(&format!("a new epoch has begun at seq {}; every host takes a whole snapshot", answer.body["head"]["seq"]));
+    Ok(Done::Wholly)
+}
+
+fn forget_host(daemon: &Daemon, host: &str) -> Outcome {
+    daemon.tell("/-/admin/forget-host", &json!({"host": host}), PATIENCE)?;
+    say(&format!("{host} is forgotten: nothing waits for it any more"));
+    Ok(Done::Wholly)
+}
+
+fn revoke_key(daemon: &Daemon, id: u64, wait: &Wait) -> Outcome {
+    let answer = waited_for(daemon, "/-/admin/revoke-key", json!({"id": id}), wait)?;
+    let revoked = &answer["revoked"];
+    say(&format!("key {} ({}) is revoked at seq {}", revoked["id"], text(&revoked["fingerprint"]), answer["head"]["seq"]));
+    Ok(in_force(&answer, wait))
+}
+
+fn block_user(daemon: &Daemon, username: &str, wait: &Wait) -> Outcome {
+    let answer = waited_for(daemon, "/-/admin/block-user", json!({"username": username}), wait)?;
+    let blocked = &answer["blocked"];
+    say(&format!("{} is blocked at seq {} (was {})", text(&blocked["username"]), answer["head"]["seq"], text(&blocked["before"])));
+    Ok(in_force(&answer, wait))
+}
+
+fn waited_for(daemon: &Daemon, target: &str, mut body: Value, wait: &Wait) -> Result<Value, Failure> {
     if let Some(seconds) = wait.wait {
         body["wait"] = seconds.into();
     }
     let patience = PATIENCE + Duration::from_secs(wait.wait.unwrap_or(0));
-    let answer = daemon.tell(target, &body, patience)?;
-    say(answer.body["message"].as_str().unwrap_or("done"));
-    if wait.wait.is_none() {
-        return Ok(Done::Wholly);
-    }
-    let list = |name: &str| answer.body[name].as_array().cloned().unwrap_or_default();
+    Ok(daemon.tell(target, &body, patience)?.body)
+}
+
+/// Says where a change is in force, and for each other host until when it may not be.
+fn in_force(answer: &Value, wait: &Wait) -> Done {
+    let list = |name: &str| answer["force"][name].as_array().cloned().unwrap_or_default();
     for host in list("in_force") {
-        say(&format!("in force on {}", host["host"].as_str().or(host.as_str()).unwrap_or("?")));
+        say(&format!("in force on {}", text(&host)));
     }
-    let pending = list("pending");
-    for host in &pending {
+    let others = list("others");
+    for host in &others {
+        let until = host["until"].as_str().map_or_else(|| "it never said until when".to_owned(), |until| format!("until {until}"));
+        let note = host["note"].as_str().map(|note| format!(" ({note})")).unwrap_or_default();
         say(&format!(
-            "NOT yet on {}: last seen {}, may let it in until {}",
-            host["host"].as_str().unwrap_or("?"),
-            host["last_seen"].as_str().unwrap_or("never"),
-            host["until"].as_str().unwrap_or("unknown"),
+            "NOT known to be in force on {}: last seen {}; while it cannot reach the primary it may answer from before, {until}{note}",
+            text(&host["host"]),
+            text(&host["last_seen"]),
         ));
     }
-    Ok(if pending.is_empty() { Done::Wholly } else { Done::InPart })
+    if wait.wait.is_none() || others.is_empty() { Done::Wholly } else { Done::InPart }
 }
 
 fn hosts(daemon: &Daemon) -> Outcome {
@@ -135,22 +161,27 @@ fn hosts(daemon: &Daemon) -> Outcome {
         say("no host has followed yet");
     }
     for host in hosts {
-        let text = |name: &str| match &host[name] {
-            Value::String(text) => text.clone(),
-            Value::Null => "-".to_owned(),
-            other => other.to_string(),
-        };
+        let alarm = if host["two_at_once"] == true { "\tALARM: two hosts use this name, or a store was copied" } else { "" };
         say(&format!(
-            "{}\tseq {}\tlag {}\tlast seen {}\tconnected {}{}",
-            text("host"),
-            text("seq"),
-            text("lag"),
-            text("last_seen"),
-            text("connected"),
-            host["alarm"].as_str().map(|alarm| format!("\tALARM: {alarm}")).unwrap_or_default(),
+            "{}\t{}\tseq {}\tbehind {}\tlast seen {}\tmay answer without us until {}{alarm}",
+            text(&host["host"]),
+            if host["connected"] == true { "connected" } else { "away" },
+            text(&host["acked"]["seq"]),
+            text(&host["behind"]),
+            text(&host["last_seen"]),
+            text(&host["until"]),
         ));
     }
     Ok(Done::Wholly)
+}
+
+/// A field as a person reads it.
+fn text(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Null => "-".to_owned(),
+        other => other.to_string(),
+    }
 }
 
 fn pretty(value: &Value) -> String {

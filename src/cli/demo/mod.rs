@@ -11,6 +11,7 @@ use std::time::Duration;
 use http::Method;
 use serde_json::{Value, json};
 
+use crate::cli::admin::totals;
 use crate::cli::ask::{Daemon, PATIENCE};
 use crate::cli::demo::daemon::Child;
 use crate::cli::demo::folder::Folder;
@@ -53,7 +54,7 @@ pub fn run(once: bool) -> Outcome {
 
 fn apply(operator: &Daemon, people: &sample::People) -> Result<(), Failure> {
     let answer = operator.send(Method::POST, "/-/admin/apply?prune=false&accept_loss=false", Outgoing::of(people.directory()), PATIENCE)?;
-    say(&format!("   the sample directory is applied: {} records added", answer.body["added"]));
+    say(&format!("   the sample directory is applied: {}", totals(&answer.body)));
     Ok(())
 }
 
@@ -129,7 +130,8 @@ fn revoke(operator: &Daemon, host: &Daemon, login: Option<&Login>, people: &samp
     say("4. Ben's key is revoked; the command returns when every host refuses it:");
     let begun = clock::boot();
     let answer = operator.tell("/-/admin/revoke-key", &json!({"id": 2, "wait": 30}), PATIENCE)?;
-    say(&format!("   {}  ({})", answer.body["message"].as_str().unwrap_or("done"), took(begun)));
+    let force = &answer.body["force"];
+    say(&format!("   in force on {}, not yet on {}  ({})", force["in_force"], force["others"], took(begun)));
     match login {
         Some(login) => attempt(login, "ben", &people.ben),
         None => {
