@@ -142,6 +142,12 @@ impl House {
         Command::new(env!("CARGO_BIN_EXE_sidegate")).args(words).stdin(Stdio::null()).output().unwrap()
     }
 
+    /// The same, not waited for.
+    pub fn begin(&self, words: &[&str]) -> std::process::Child {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_sidegate"));
+        command.args(words).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    }
+
     /// `sidegate admin …` on our primary.
     pub fn admin(&self, words: &[&str]) -> Output {
         let socket = self.primary_socket();
@@ -162,6 +168,24 @@ impl House {
         all.extend(words);
         let output = self.admin(&all);
         assert!(output.status.success(), "apply: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// The helper that sshd starts, in the house's own folder, where sshd takes it from.
+    pub fn helper(&self) -> PathBuf {
+        let helper = self.path().join("sidegate-authorized-keys");
+        if !helper.exists() {
+            fs::copy(env!("CARGO_BIN_EXE_sidegate-authorized-keys"), &helper).unwrap();
+            fs::set_permissions(&helper, fs::Permissions::from_mode(0o755)).unwrap();
+        }
+        helper
+    }
+
+    /// What the helper prints for a blob, as sshd would start it. It must end well.
+    pub fn helped(&self, blob: &str) -> String {
+        let socket = self.sidecar_socket();
+        let output = Command::new(self.helper()).arg("--socket").arg(socket).args(["git", "git", blob]).output().unwrap();
+        assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
         String::from_utf8(output.stdout).unwrap()
     }
 
@@ -192,7 +216,7 @@ impl House {
         let begun = Instant::now();
         while !so() {
             assert!(begun.elapsed() < PATIENCE, "waited in vain for {what}\n{}", self.logs());
-            std::thread::yield_now();
+            std::thread::park_timeout(Duration::from_millis(5));
         }
     }
 

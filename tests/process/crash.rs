@@ -1,0 +1,341 @@
+//! `kill -9` at any moment, of either daemon, and damage on disk: what was answered is kept, and what is said is never wrong.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use serde_json::{Value, json};
+
+use crate::house::House;
+use crate::http::{Answer, Request};
+use crate::keys::{blob, directory, in_query, made_key, scaled, scrambled, user};
+
+/// What a key was last told to be, and by which commit it was answered that it is so; `None` while no answer has come.
+#[derive(Clone, Copy, Debug)]
+struct Told {
+    there: bool,
+    answered: Option<u64>,
+}
+
+/// Changes one after another, as fast as they are answered: key n is added, and key n-3 revoked. Keeps what was answered.
+struct Burst {
+    socket: PathBuf,
+    told: Mutex<BTreeMap<u64, Told>>,
+    answered: AtomicU64,
+    ended: AtomicBool,
+}
+
+impl Burst {
+    fn at(house: &House) -> Self {
+        Self { socket: house.primary_socket(), told: Mutex::default(), answered: AtomicU64::new(0), ended: AtomicBool::new(false) }
+    }
+
+    fn run(&self, first: u64) {
+        for number in first.. {
+            self.until_answered(number, true, || Request::new("POST", "/-/admin/apply").body(made_key(number, 1)));
+            if number >= first + 3 {
+                self.until_answered(number - 3, false, || Request::post("/-/admin/revoke-key", &json!({"id": number - 3})));
+            }
+            if self.ended.load(Ordering::Relaxed) {
+                return;
+            }
+        }
+    }
+
+    /// Says it until it is answered; the primary may be dead for a while. A key that is gone already was revoked by an unanswered try.
+    fn until_answered(&self, id: u64, there: bool, request: impl Fn() -> Request) {
+        self.told.lock().unwrap().insert(id, Told { there, answered: None });
+        while !self.ended.load(Ordering::Relaxed) {
+            let Ok(answer) = request().try_to(&self.socket) else { continue };
+            let gone = !there && answer.status == 404;
+            assert!(answer.status == 200 || gone, "{}", answer.text());
+            let seq = if gone { u64::MAX } else { answer.json()["head"]["seq"].as_u64().unwrap() };
+            self.told.lock().unwrap().insert(id, Told { there, answered: Some(seq) });
+            self.answered.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+    }
+
+    /// Waits until so many more changes are answered.
+    fn go_on(&self, house: &House, more: u64) {
+        let until = self.answered.load(Ordering::Relaxed) + more;
+        house.wait_for("more changes to be answered", || self.answered.load(Ordering::Relaxed) >= until);
+    }
+
+    fn answered_up_to(&self, seq: u64) -> Vec<(u64, bool)> {
+        let told = self.told.lock().unwrap();
+        told.iter().filter(|(_, told)| told.answered.is_some_and(|at| at <= seq)).map(|(id, told)| (*id, told.there)).collect()
+    }
+}
+
+fn lookup(house: &House, id: u64) -> Answer {
+    Request::get(&format!("/api/v4/internal/authorized_keys?key={}", in_query(&blob(id)))).to(&house.sidecar_socket())
+}
+
+/// What a lookup said: there, not there, or that it cannot be known.
+fn said(answer: &Answer, id: u64) -> Option<bool> {
+    match answer.status {
+        200 => {
+            assert_eq!(answer.json()["id"].as_u64(), Some(id), "another key's id");
+            Some(true)
+        }
+        404 => Some(false),
+        424 => None,
+        other => panic!("status {other}: {}", answer.text()),
+    }
+}
+
+fn acknowledged(house: &House) -> u64 {
+    let hosts = Request::get("/-/admin/hosts").to(&house.primary_socket()).json();
+    hosts["hosts"][0]["acked"]["seq"].as_u64().unwrap_or(0)
+}
+
+#[test]
+fn no_acknowledged_change_is_lost_when_the_sidecar_is_killed_during_bursts() {
+    let rounds = scaled(4, 50);
+    let mut house = House::running(&directory(200));
+    let burst = Burst::at(&house);
+    let mut checked = 0;
+    std::thread::scope(|scope| {
+        scope.spawn(|| burst.run(100_000));
+        let _ends = EndsAtLast(&burst.ended);
+        for round in 0..rounds {
+            burst.go_on(&house, 5 + scrambled(round) % 20);
+            let dead_primary = round % 4 == 3;
+            if dead_primary {
+                house.primary.as_mut().unwrap().kill();
+            }
+            // Read before the kill where it can be: what was acknowledged by now must survive.
+            let acked =
+                if dead_primary { house.status()["follower"]["acknowledged"]["seq"].as_u64().unwrap_or(0) } else { acknowledged(&house) };
+            house.sidecar.as_mut().unwrap().kill();
+            house.start_sidecar();
+            if dead_primary {
+                house.wait_for("the store to be read through", || house.status()["follower"]["whole"] == true);
+                for (id, there) in burst.answered_up_to(acked) {
+                    let heard = said(&lookup(&house, id), id);
+                    assert!(heard.is_none_or(|heard| heard == there), "round {round}: key {id} should be {there}\n{}", house.logs());
+                    assert!(heard.is_some() || !there, "round {round}: key {id} is not known any more\n{}", house.logs());
+                    checked += 1;
+                }
+                house.start_primary();
+            }
+            house.wait_for("the sidecar to have what it had acknowledged", || {
+                let status = house.status();
+                status["follower"]["cursor"]["seq"].as_u64().is_some_and(|seq| seq >= acked)
+            });
+        }
+    });
+    house.wait_until_fresh();
+    all_is_as_told(&house, &burst);
+    let verified = Request::post("/-/admin/verify", &json!({})).to(&house.sidecar_socket()).json();
+    assert_eq!(verified["finding"], "equal", "{verified}");
+    assert_eq!(house.status()["follower"]["counted"]["quarantines"], 0, "{}", house.logs());
+    eprintln!(
+        "sidecar killed {rounds} times during {} changes; {checked} lookups with the primary dead; digest equal at seq {}",
+        burst.answered.load(Ordering::Relaxed),
+        house.status()["follower"]["cursor"]["seq"],
+    );
+}
+
+/// Ends a burst also when the test fails.
+struct EndsAtLast<'a>(&'a AtomicBool);
+
+impl Drop for EndsAtLast<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Each change that was answered is at the sidecar, which stands where the primary stands.
+fn all_is_as_told(house: &House, burst: &Burst) {
+    for (id, there) in burst.answered_up_to(u64::MAX) {
+        assert_eq!(said(&lookup(house, id), id), Some(there), "key {id}\n{}", house.logs());
+    }
+}
+
+#[test]
+fn every_answered_commit_is_there_when_the_primary_is_killed_during_applies() {
+    let rounds = scaled(4, 30);
+    let mut house = House::running(&user(1));
+    let burst = Burst::at(&house);
+    std::thread::scope(|scope| {
+        scope.spawn(|| burst.run(100_000));
+        let _ends = EndsAtLast(&burst.ended);
+        for round in 0..rounds {
+            burst.go_on(&house, 3 + scrambled(round) % 15);
+            house.primary.as_mut().unwrap().kill();
+            house.start_primary();
+        }
+        burst.go_on(&house, 3);
+    });
+    let export = String::from_utf8(house.admin(&["export"]).stdout).unwrap();
+    let held: BTreeSet<u64> = export
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap())
+        .filter(|record| record["kind"] == "key")
+        .map(|record| record["id"].as_u64().unwrap())
+        .collect();
+    for (id, there) in burst.answered_up_to(u64::MAX) {
+        assert_eq!(held.contains(&id), there, "key {id}\n{}", house.logs());
+    }
+    house.wait_until_fresh();
+    all_is_as_told(&house, &burst);
+    eprintln!("primary killed {rounds} times during {} changes: all there", burst.answered.load(Ordering::Relaxed));
+}
+
+#[test]
+fn a_whole_directory_that_is_being_replaced_when_the_primary_is_killed_is_the_old_one_or_the_new_one() {
+    let mut house = House::running(&directory(100));
+    for round in 0..scaled(3, 20) {
+        let before = house.primary_status()["head"]["count"].as_u64().unwrap();
+        let file = house.write("large.jsonl", &directory(3_000 + 1_000 * round));
+        let apply = house.begin(&["admin", "--socket", house.primary_socket().to_str().unwrap(), "apply", file.to_str().unwrap()]);
+        let bytes = || tree_bytes(&house.path().join("primary"));
+        let begun = bytes();
+        house.wait_for("something to be written", || bytes() > begun + (scrambled(round) % 8) * 20_000);
+        house.primary.as_mut().unwrap().kill();
+        let answered = apply.wait_with_output().unwrap().status.success();
+        house.start_primary();
+        let now = house.primary_status()["head"]["count"].as_u64().unwrap();
+        let whole = directory(3_000 + 1_000 * round).lines().count() as u64;
+        assert!(now == whole || (now == before && !answered), "{before} records, then {now}, of {whole}\n{}", house.logs());
+        house.wait_until_fresh();
+    }
+}
+
+fn tree_bytes(folder: &Path) -> u64 {
+    let Ok(entries) = fs::read_dir(folder) else { return 0 };
+    entries
+        .flatten()
+        .map(|entry| if entry.path().is_dir() { tree_bytes(&entry.path()) } else { entry.metadata().map_or(0, |found| found.len()) })
+        .sum()
+}
+
+fn serving_folder(house: &House) -> PathBuf {
+    let name = fs::read_to_string(house.path().join("sidecar/CURRENT")).unwrap();
+    house.path().join("sidecar/generations").join(name.trim())
+}
+
+/// Of the first `keys` keys all must be known, and of as many foreign ones none. Without a primary some may be an outage.
+fn nothing_said_is_wrong(house: &House, keys: u64, primary_answers: bool) {
+    for id in (1..=keys).chain(900_000..900_000 + keys / 4) {
+        let heard = said(&lookup(house, id), id);
+        match heard {
+            Some(there) => assert_eq!(there, id <= keys, "key {id}\n{}", house.logs()),
+            None => assert!(!primary_answers, "an outage though the primary answers\n{}", house.logs()),
+        }
+    }
+}
+
+/// Writes 512 bytes of anything over a block of a file in which something stands.
+fn wound(database: &Path, round: u64) {
+    let bytes = fs::read(database).unwrap();
+    let used: Vec<usize> = (0..bytes.len() / 512).filter(|block| bytes[block * 512..][..512].iter().any(|byte| *byte != 0)).collect();
+    let block = used[usize::try_from(scrambled(round)).unwrap() % used.len()];
+    let anything: Vec<u8> = (0..64).flat_map(|word| scrambled(round * 1000 + word).to_be_bytes()).collect();
+    fs::OpenOptions::new().write(true).open(database).unwrap().write_all_at(&anything, block as u64 * 512).unwrap();
+}
+
+#[test]
+fn a_damaged_store_is_never_a_wrong_answer_and_is_built_anew() {
+    let (keys, rounds) = (300, scaled(6, 60));
+    let mut house = House::running(&directory(keys));
+    let (mut noticed, mut rebuilt) = (0, 0);
+    for round in 0..rounds {
+        let alone = round % 2 == 1;
+        assert!(house.sidecar.as_mut().unwrap().stop().success());
+        let database = serving_folder(&house).join("db");
+        wound(&database, round);
+        if alone {
+            house.primary.as_mut().unwrap().kill();
+        }
+        house.start_sidecar();
+        nothing_said_is_wrong(&house, keys, !alone);
+        if alone {
+            house.start_primary();
+        }
+        house.wait_until_fresh();
+        nothing_said_is_wrong(&house, keys, true);
+        let counted = house.status()["follower"]["counted"].clone();
+        noticed += counted["quarantines"].as_u64().unwrap();
+        rebuilt += counted["resyncs"].as_u64().unwrap();
+    }
+    eprintln!("{rounds} wounds of 512 bytes: {noticed} quarantines, {rebuilt} rebuilt, no wrong answer");
+}
+
+#[test]
+fn a_torn_current_and_a_leftover_of_sled_do_not_stop_the_service() {
+    let mut house = House::running(&directory(40));
+    for torn in ["", "1", "no-such-generation\n", "\0\0\0\0\0\0\0\0", "../../../etc\n"] {
+        assert!(house.sidecar.as_mut().unwrap().stop().success());
+        house.write("sidecar/CURRENT", torn);
+        house.start_sidecar();
+        nothing_said_is_wrong(&house, 40, true);
+        house.wait_until_fresh();
+    }
+    assert!(house.sidecar.as_mut().unwrap().stop().success());
+    let leftover = serving_folder(&house).join("snap.0000000000000001.generating");
+    fs::write(&leftover, [0; 100]).unwrap();
+    let quarantines = |house: &House| house.status()["follower"]["counted"]["quarantines"].as_u64().unwrap();
+    house.start_sidecar();
+    house.wait_until_fresh();
+    nothing_said_is_wrong(&house, 40, true);
+    assert_eq!(quarantines(&house), 0, "{}", house.logs());
+    assert!(!leftover.exists());
+}
+
+/// A small file system at a folder; gone when dropped.
+struct SmallDisk(PathBuf);
+
+impl SmallDisk {
+    fn at(folder: &Path, kib: u64) -> Option<Self> {
+        fs::create_dir_all(folder).unwrap();
+        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &format!("size={kib}k,mode=0700"), "tmpfs"]).arg(folder).output();
+        if mounted.is_ok_and(|output| output.status.success()) {
+            return Some(Self(folder.to_owned()));
+        }
+        eprintln!("SKIPPED: a full disk (no file system can be mounted here)");
+        None
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(&self.0).output();
+    }
+}
+
+#[test]
+fn with_a_full_disk_serving_goes_on_and_nothing_is_acknowledged_that_is_not_on_disk() {
+    let mut house = House::new();
+    let Some(_disk) = SmallDisk::at(&house.path().join("sidecar"), 8 << 10) else { return };
+    house.start_primary();
+    house.apply(&directory(400));
+    house.start_sidecar();
+    house.wait_until_fresh();
+    let filler = house.path().join("sidecar/filler");
+    let _stops_at_the_end_of_the_disk = fs::write(&filler, vec![1; 16 << 20]);
+    // More than what sled still has room for in the files that it has.
+    house.apply(&(1_000..2_900).map(|id| made_key(id, 1)).collect::<String>());
+    let output = house.admin(&["revoke-key", "17", "--wait=3"]);
+    let waited = String::from_utf8_lossy(&output.stdout).into_owned();
+    eprintln!("on a full disk: {}", waited.lines().last().unwrap_or_default());
+    if output.status.success() {
+        assert_eq!(said(&lookup(&house, 17), 17), Some(false), "said to be in force: {waited}\n{}", house.logs());
+    } else {
+        assert_eq!(output.status.code(), Some(3), "{waited}");
+        assert!(waited.contains("NOT known to be in force on ssh-1"), "{waited}");
+    }
+    for id in (1..=400).filter(|id| *id != 17) {
+        assert_eq!(said(&lookup(&house, id), id), Some(true), "key {id}\n{}", house.logs());
+    }
+    fs::remove_file(&filler).unwrap();
+    house.wait_until_fresh();
+    assert_eq!(said(&lookup(&house, 17), 17), Some(false));
+    assert_eq!(said(&lookup(&house, 2_899), 2_899), Some(true));
+}
