@@ -10,6 +10,7 @@
 //! | `following/` | the feed: lines encoded once for all, one snapshot for all, the hosts and what they said |
 //! | `apply/` | how a directory file becomes the directory |
 //! | [`write`], [`creation`], [`messages`] | the turn to write, projects that a push makes, sentences for the next push |
+//! | `credentials/`, [`claimed`] | recovery codes and tokens of people: given once, kept as hashes; who asks by a key, who shows a token |
 //! | [`usage`], [`limits`], [`counters`], [`upkeep`] | when keys were used, how often one asks, what is counted, what is written now and then |
 //!
 //! To add a request: one file in `requests/`, one line in [`routes`].
@@ -20,8 +21,10 @@ mod apply;
 pub mod authority;
 mod blocking;
 pub mod call;
+mod claimed;
 mod counters;
 mod creation;
+mod credentials;
 mod following;
 mod identify;
 mod limits;

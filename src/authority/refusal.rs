@@ -1,7 +1,9 @@
-//! Why a request is not answered with what it asked for: a status and a sentence for a person, as `{"message": …}`.
+//! Why a request is not answered with what it asked for: a status and a sentence for a person, as `{"message": …}`; where the
+//! contract spells a body of another shape, that one, always with `message` in it.
 //! (server.md 1.2; client.md 0: the message of a 4xx and of 501 reaches the person, that of another 5xx is lost)
 
 use http::StatusCode;
+use serde_json::{Map, Value, json};
 
 use crate::model::directory::Fault;
 use crate::net::message::{BodyRefused, Reply};
@@ -16,6 +18,8 @@ pub struct Refusal {
     pub status: StatusCode,
     /// Its sentence.
     pub text: String,
+    /// Its body, where that is more than the sentence.
+    pub body: Option<Box<Value>>,
 }
 
 /// What a handler gives.
@@ -25,7 +29,28 @@ impl Refusal {
     /// Any status with any sentence.
     #[must_use]
     pub fn new(status: StatusCode, text: impl Into<String>) -> Self {
-        Self { status, text: text.into() }
+        Self { status, text: text.into(), body: None }
+    }
+
+    /// Any status, with a body of another shape than `{"message": …}`.
+    #[must_use]
+    pub fn shaped(status: StatusCode, text: impl Into<String>, body: Value) -> Self {
+        Self { status, text: text.into(), body: Some(Box::new(body)) }
+    }
+
+    /// 400 for parameters that are missing or of the wrong form: `{"error": …}`.
+    #[must_use]
+    pub fn invalid(text: impl Into<String>) -> Self {
+        let text = text.into();
+        let body = json!({"error": text, "message": text});
+        Self::shaped(StatusCode::BAD_REQUEST, text, body)
+    }
+
+    /// 400 for what a record may not be: `{"message": {field: [text, …], …}}`.
+    #[must_use]
+    pub fn of_fields(fields: Map<String, Value>) -> Self {
+        let body = json!({"message": fields});
+        Self::shaped(StatusCode::BAD_REQUEST, "400 Bad request", body)
     }
 
     /// 400 with its reason.
@@ -75,7 +100,10 @@ impl Refusal {
     /// As an answer.
     #[must_use]
     pub fn reply(self) -> Reply {
-        Reply::json(self.status, answer::message(&self.text))
+        match self.body {
+            Some(body) => Reply::json(self.status, body.to_string()),
+            None => Reply::json(self.status, answer::message(&self.text)),
+        }
     }
 }
 

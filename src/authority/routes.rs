@@ -57,6 +57,13 @@ routes! {
     POST "internal/lfs_authenticate"   Shell   Parameters lfs_authenticate::lfs_authenticate;
     POST "internal/sidegate/lfs_verify" Shell  Parameters lfs_verify::lfs_verify;
 
+    POST "internal/two_factor_recovery_codes"   Shell Parameters two_factor_recovery_codes::two_factor_recovery_codes;
+    POST "internal/two_factor_config"           Shell Parameters two_factor_config::two_factor_config;
+    POST "internal/two_factor_manual_otp_check" Shell Parameters two_factor_otp_check::two_factor_otp_check;
+    POST "internal/two_factor_push_otp_check"   Shell Parameters two_factor_otp_check::two_factor_otp_check;
+    POST "internal/personal_access_token"       Shell Parameters personal_access_token::personal_access_token;
+    GET  "personal_access_tokens/self"          Own   Parameters personal_access_tokens_self::personal_access_tokens_self;
+
     GET  "internal/sidegate/changes"   Sync    Parameters changes::changes;
     GET  "internal/sidegate/snapshot"  Sync    Parameters snapshot::snapshot;
     POST "internal/sidegate/ack"       Sync    Bytes      ack::ack;

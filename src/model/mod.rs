@@ -8,6 +8,7 @@
 pub mod any_record;
 pub mod change;
 pub mod clock;
+pub mod day;
 pub mod digest;
 pub mod directory;
 pub mod entry;

@@ -3,22 +3,26 @@
 use std::sync::Arc;
 
 use http::StatusCode;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::authority::authority::Authority;
 use crate::authority::blocking::blocking;
 use crate::authority::call::Call;
+use crate::authority::credentials::{codes, tokens};
 use crate::authority::following::loss;
 use crate::authority::refusal::Answered;
 use crate::net::message::Reply;
+use crate::store::generation::Damage;
+use crate::store::ledger::Ledger;
 
 /// Answers with one object.
 pub async fn status(house: &Arc<Authority>, call: Call) -> Answered {
     let store = house.store.clone();
     let now = call.now;
-    let (counts, foreign, size, accept_loss) = blocking(move || {
-        let directory = store.directory();
-        loss::accepted(store.ledger(), now).map(|until| (directory.counts(), directory.foreign(), directory.size(), until))
+    let (counts, foreign, size, accept_loss, kept) = blocking(move || {
+        let (directory, ledger) = (store.directory(), store.ledger());
+        let until = loss::accepted(ledger, now)?;
+        Ok::<_, Damage>((directory.counts(), directory.foreign(), directory.size(), until, kept(ledger)?))
     })
     .await?;
     let body = json!({
@@ -27,6 +31,7 @@ pub async fn status(house: &Arc<Authority>, call: Call) -> Answered {
         "head": house.store.head(),
         "records": counts,
         "not_understood": foreign,
+        "kept": kept,
         "store_bytes": size,
         "followers": house.hosts.streams(),
         "hosts": house.hosts.all().len(),
@@ -35,4 +40,12 @@ pub async fn status(house: &Arc<Authority>, call: Call) -> Answered {
         "usage_dropped": house.usage.dropped(),
     });
     Ok(Reply::json(StatusCode::OK, body.to_string()))
+}
+
+/// How much there is of what is kept and not published.
+fn kept(ledger: &Ledger) -> Result<Value, Damage> {
+    Ok(json!({
+        "recovery_codes": codes::count(ledger)?,
+        "personal_access_tokens": tokens::count(ledger)?,
+    }))
 }

@@ -1,6 +1,7 @@
 //! A primary under trial: a real store in a folder of its own, a real socket, requests as its clients send them.
 
 mod admin;
+mod credentials;
 mod directory;
 mod feed;
 mod identity;
@@ -28,6 +29,7 @@ use crate::wire::secret::Secret;
 use crate::wire::token::{Issuer, mint};
 
 const SHELL: &str = "a secret of the shell";
+const ADMIN_TOKEN: &str = "a token of the operator";
 const SYNC: &str = "a secret of the followers";
 const WITHIN: Duration = Duration::from_secs(20);
 const DOCUMENT: usize = 64 << 20;
@@ -67,7 +69,7 @@ fn open(folder: &std::path::Path) -> Arc<Authority> {
         shell_secret: secret(SHELL),
         sync_secret: secret(SYNC),
         kas_secret: None,
-        admin_token: None,
+        admin_token: Some(secret(ADMIN_TOKEN)),
         error_tracking_token: None,
         accept_shared_secret: true,
         loss_guard: LossGuard { share: 0.2, more_than: 100 },
