@@ -211,7 +211,14 @@ impl<F: Feed> Follower<F> {
 
     fn restore_age(&self) {
         let now = clock::boot();
-        let kept = Kept::read(&self.age_file);
+        let stands = self.shared.head();
+        let kept = Kept::read(&self.age_file).filter(|kept| {
+            let same = kept.is_of(stands);
+            if !same {
+                tracing::warn!("the store is not the one whose age was kept, or has lost its last commits: its age is not known");
+            }
+            same
+        });
         let age = kept.as_ref().and_then(|kept| boot_id().ok().map(|id| kept.age_at(&id, now, clock::wall())));
         self.shared.restore_age(age, now);
         self.shared.set_caught_up(kept.is_some_and(|kept| kept.caught_up));
@@ -547,8 +554,8 @@ impl<F: Feed> Follower<F> {
         let file = self.age_file.clone();
         let saved = blocking(move || {
             generation.flush()?;
-            if let Some(age) = age {
-                Kept { boot_id: boot_id()?, boot, wall, age, caught_up }.write(&file)?;
+            if let (Some(age), Some(Head { epoch, seq, .. })) = (age, generation.head()) {
+                Kept { boot_id: boot_id()?, boot, wall, age, caught_up, epoch, seq }.write(&file)?;
             }
             Ok::<_, NotSaved>(generation.size())
         });

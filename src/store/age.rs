@@ -1,4 +1,4 @@
-//! A follower's age over a restart: (boot id, boot time, wall time, age) in a small file.
+//! A follower's age over a restart: (boot id, boot time, wall time, age), and of which store, in a small file.
 //!
 //! Two lines: the values in JSON, and the SHA-256 of that line, so that a flipped digit is damage and not a younger age.
 
@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::change::{Epoch, Head};
 use crate::model::digest::Digest;
 use crate::model::time::{BootTime, Time};
 use crate::store::folder::Refused;
@@ -27,9 +28,19 @@ pub struct Kept {
     pub age: Duration,
     /// Whether the feed was caught up when contact was lost.
     pub caught_up: bool,
+    /// The epoch of the store that was so old.
+    pub epoch: Epoch,
+    /// Its last commit then: a store that stands before it has lost something, and its age is not known.
+    pub seq: u64,
 }
 
 impl Kept {
+    /// Whether it is the age of a store that stands at `head`: one that lost the end of its log can open whole, and older.
+    #[must_use]
+    pub fn is_of(&self, head: Option<Head>) -> bool {
+        head.is_some_and(|head| head.epoch == self.epoch && head.seq >= self.seq)
+    }
+
     /// The age now: in the same boot the difference of boot time is added, else the positive difference of wall time; never less.
     #[must_use]
     pub fn age_at(&self, boot_id: &str, boot: BootTime, wall: Time) -> Duration {
@@ -46,12 +57,28 @@ impl Kept {
             return None;
         }
         let line: Line = serde_json::from_str(line).ok()?;
-        Some(Self { boot_id: line.boot_id, boot: BootTime(line.boot), wall: line.wall, age: line.age, caught_up: line.caught_up })
+        Some(Self {
+            boot_id: line.boot_id,
+            boot: BootTime(line.boot),
+            wall: line.wall,
+            age: line.age,
+            caught_up: line.caught_up,
+            epoch: line.epoch,
+            seq: line.seq,
+        })
     }
 
     /// Writes the file: beside, synced, renamed.
     pub fn write(&self, path: &Path) -> Result<(), Refused> {
-        let line = Line { boot_id: self.boot_id.clone(), boot: self.boot.0, wall: self.wall, age: self.age, caught_up: self.caught_up };
+        let line = Line {
+            boot_id: self.boot_id.clone(),
+            boot: self.boot.0,
+            wall: self.wall,
+            age: self.age,
+            caught_up: self.caught_up,
+            epoch: self.epoch,
+            seq: self.seq,
+        };
         let line = serde_json::to_string(&line).map_err(|error| Refused::io(path)(error.into()))?;
         whole_file::replace(path, format!("{line}\n{}\n", Digest::of(line.as_bytes())).as_bytes())
     }
@@ -65,6 +92,8 @@ struct Line {
     wall: Time,
     age: Duration,
     caught_up: bool,
+    epoch: Epoch,
+    seq: u64,
 }
 
 /// The id of this boot.
@@ -84,13 +113,23 @@ mod tests {
     use proptest::prelude::*;
 
     use super::{Kept, boot_id};
+    use crate::model::change::{Epoch, Head};
+    use crate::model::digest::State;
     use crate::model::time::{BootTime, Time};
 
     const HOUR: Duration = Duration::from_secs(3600);
 
     fn kept() -> Kept {
         let wall = "2026-01-31T12:00:00Z".parse().unwrap();
-        Kept { boot_id: "one".to_owned(), boot: BootTime(10 * HOUR), wall, age: Duration::new(61, 7), caught_up: true }
+        Kept {
+            boot_id: "one".to_owned(),
+            boot: BootTime(10 * HOUR),
+            wall,
+            age: Duration::new(61, 7),
+            caught_up: true,
+            epoch: Epoch(7),
+            seq: 9,
+        }
     }
 
     #[test]
@@ -106,6 +145,14 @@ mod tests {
         let kept = kept();
         assert_eq!(kept.age_at("two", BootTime(99 * HOUR), kept.wall.plus(3 * HOUR)), kept.age + 3 * HOUR);
         assert_eq!(kept.age_at("two", BootTime(99 * HOUR), Time::EPOCH), kept.age);
+    }
+
+    #[test]
+    fn an_age_is_not_that_of_a_store_which_lost_commits_or_is_another() {
+        let at = |epoch, seq| Some(Head { epoch: Epoch(epoch), seq, state: State::default() });
+        let kept = kept();
+        assert!(kept.is_of(at(7, 9)) && kept.is_of(at(7, 10)));
+        assert!(!kept.is_of(at(7, 8)) && !kept.is_of(at(8, 9)) && !kept.is_of(None));
     }
 
     #[test]
