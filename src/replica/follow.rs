@@ -461,6 +461,7 @@ impl<F: Feed> Follower<F> {
             let mut told = self.shared.told();
             told.connected_since.get_or_insert_with(clock::wall);
             told.lost_since = None;
+            told.primary = self.serving.as_ref().and_then(Tracked::true_head);
             told.counted.resyncs += 1;
             told.generation = folder.file_name().map(|name| name.to_string_lossy().into_owned());
         }

@@ -48,3 +48,6 @@ mod resync;
 mod shared;
 mod snapshot;
 mod tracked;
+
+#[cfg(test)]
+mod trial;
