@@ -29,6 +29,8 @@ pub enum Alarm {
     Forbidden,
     /// The feed cannot be understood.
     Garbled,
+    /// A part of the following has ended by a fault of this program.
+    Ended,
 }
 
 /// A standing alarm.

@@ -416,7 +416,11 @@ impl<F: Feed> Follower<F> {
             Ok(()) => self.install(folder.clone()).await,
             Err(not_adopted) => Err(not_adopted),
         };
-        let _resync_ended = outcome.send(adopted.map(|()| self.switch(tracked, lines, proven, &folder)));
+        let switched = adopted.map(|()| self.switch(tracked, lines, proven, &folder));
+        if switched.is_ok() {
+            self.save().await;
+        }
+        let _resync_ended = outcome.send(switched);
     }
 
     /// Reads on for the candidate until it has every commit that binds in what serves now, which meanwhile takes no more.

@@ -1,5 +1,6 @@
 //! The room's door: starts the loops on a thread of their own, answers what others ask of them, and ends them cleanly.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,6 +16,7 @@ use crate::model::change::Head;
 use crate::model::clock;
 use crate::model::freshness::{Following, Limits, View};
 use crate::model::time::BootTime;
+use crate::replica::alarm::Alarm;
 use crate::replica::feed::Feed;
 use crate::replica::flusher::{Signature, acknowledge, flush};
 use crate::replica::follow::{Command, Follower, STOP};
@@ -67,7 +69,10 @@ impl Replica {
         let runtime = runtime().map_err(NotStarted::Thread)?;
         let loops = Loops { generations, instance, store: store.to_path_buf(), plan, feed: Arc::new(feed), shared: Arc::clone(&shared) };
         let thread = std::thread::Builder::new().name("replica".to_owned()).spawn(move || {
-            runtime.block_on(loops.run(commanded));
+            let shared = Arc::clone(&loops.shared);
+            if catch_unwind(AssertUnwindSafe(|| runtime.block_on(loops.run(commanded)))).is_err() {
+                ended(&shared);
+            }
             runtime.shutdown_timeout(STOP);
         });
         let thread = thread.map_err(NotStarted::Thread)?;
@@ -168,6 +173,24 @@ fn runtime() -> std::io::Result<Runtime> {
     tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(16).thread_name("replica-store").build()
 }
 
+/// Runs a loop beside the following; its panic is an alarm.
+fn attend(shared: &Arc<Shared>, work: impl Future<Output = ()> + Send + 'static) {
+    let shared = Arc::clone(shared);
+    let work = tokio::spawn(work);
+    tokio::spawn(async move {
+        if work.await.is_err_and(|failure| failure.is_panic()) {
+            ended(&shared);
+        }
+    });
+}
+
+fn ended(shared: &Shared) {
+    let message = "a part of the following has ended by a fault of this program; answers go on and their age grows: restart the daemon, and say so to us with the log";
+    shared.alarms.raise(Alarm::Ended, message, clock::wall());
+    shared.problem(message.to_owned());
+    shared.stir();
+}
+
 struct Loops<F> {
     generations: Arc<Generations>,
     instance: String,
@@ -186,8 +209,8 @@ impl<F: Feed> Loops<F> {
         let (durable, written) = watch::channel(None);
         let (candidates, considered) = mpsc::channel(1);
         let signature = Signature { max_stale: plan.keys.max_stale.as_secs(), instance };
-        tokio::spawn(flush(Arc::clone(&shared), bound, durable, pace.ack_every));
-        tokio::spawn(acknowledge(Arc::clone(&feed), Arc::clone(&shared), written, signature, pauses.clone()));
+        attend(&shared, flush(Arc::clone(&shared), bound, durable, pace.ack_every));
+        attend(&shared, acknowledge(Arc::clone(&feed), Arc::clone(&shared), written, signature, pauses.clone()));
         let resyncer = Resyncer {
             feed: Arc::clone(&feed),
             shared: Arc::clone(&shared),
@@ -197,7 +220,7 @@ impl<F: Feed> Loops<F> {
             pace,
             candidates,
         };
-        tokio::spawn(resyncer.run());
+        attend(&shared, resyncer.run());
         Follower::new(feed, shared, generations, &store, pace, Link::new(pauses), binding).run(commands, considered).await;
     }
 }

@@ -1,6 +1,6 @@
 //! `GET internal/sidegate/changes`: the commits after a cursor, for as long as both ends like.
 //!
-//! 410: the journal does not reach back so far, or it is of another epoch: take a snapshot. 409: the cursor is not one that
+//! 410: the journal does not reach back so far, or it is of another epoch: take a snapshot; it names the head. 409: the cursor is not one that
 //! this primary ever had, so one of the two was restored from a backup: somebody has to look.
 
 use std::sync::Arc;
@@ -26,12 +26,7 @@ pub async fn changes(house: &Arc<Authority>, call: Call) -> Answered {
     let store = house.store.clone();
     match blocking(move || store.after(at.epoch, at.seq, at.state.digest, 1)).await? {
         After::Commits(_) => {}
-        After::Gone => {
-            return Err(Refusal::new(
-                StatusCode::GONE,
-                "The journal does not reach back to this cursor, or is of another epoch: take a snapshot.",
-            ));
-        }
+        After::Gone => return Ok(gone(&house.store.head())),
         After::Unlike(head) => return Ok(unlike(house, &follower.host, head)),
     }
     let feeding = house.hosts.open(&follower.host, call.now).map_err(Refusal::forbidden)?;
@@ -46,6 +41,14 @@ fn cursor(call: &Call) -> Result<Head, Refusal> {
     let seq = call.number("after")?.ok_or_else(|| Refusal::missing("after"))?;
     let digest: Digest = call.text("digest")?.parse().map_err(Refusal::bad)?;
     Ok(Head { epoch, seq, state: State { digest, count: 0 } })
+}
+
+/// Names the head, so that a host can follow what is taken away from now on while it loads its snapshot.
+fn gone(head: &Head) -> Reply {
+    let message = "The journal does not reach back to this cursor, or is of another epoch: take a snapshot.";
+    let State { digest, count } = head.state;
+    let body = json!({"message": message, "epoch": head.epoch, "seq": head.seq, "digest": digest, "count": count});
+    Reply::json(StatusCode::GONE, body.to_string())
 }
 
 fn unlike(house: &Authority, host: &str, head: Head) -> Reply {

@@ -93,7 +93,8 @@ async fn a_cursor_of_another_epoch_is_gone_and_one_that_never_was_is_a_conflict_
         let trial = &trial;
         async move { trial.sync("ssh-1", Method::GET, &target, Value::Null).await }
     };
-    assert_eq!(ask(Epoch(1), head.seq, head.state.digest).await.0, StatusCode::GONE);
+    let (status, body) = ask(Epoch(1), head.seq, head.state.digest).await;
+    assert_eq!((status, serde_json::from_value(body).ok()), (StatusCode::GONE, Some(head)));
     for (seq, digest) in [(head.seq + 1, head.state.digest), (head.seq, Digest::of(b"another"))] {
         let (status, body) = ask(head.epoch, seq, digest).await;
         assert_eq!((status, &body["seq"], &body["epoch"]), (StatusCode::CONFLICT, &json!(head.seq), &json!(head.epoch)));

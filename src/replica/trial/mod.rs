@@ -476,6 +476,22 @@ fn a_damaged_store_goes_into_quarantine_and_is_built_anew() {
 }
 
 #[test]
+fn a_store_that_takes_nothing_new_is_an_alarm_and_answers_go_on() {
+    let house = House::with(people_and_keys(1..=20));
+    let (generations, away) = (house.store().join("generations"), house.store().join("away"));
+    std::fs::rename(&generations, &away).unwrap();
+    std::fs::write(&generations, b"no folder").unwrap();
+    house.replica().resync();
+    house.until("the alarm", |status| alarmed(status, Alarm::Store).is_some());
+    assert!(house.knows(20));
+    std::fs::remove_file(&generations).unwrap();
+    std::fs::rename(&away, &generations).unwrap();
+    house.until("it is tried again", |status| status.counted.resyncs == 2);
+    house.synced();
+    house.until("the alarm is over", |status| alarmed(status, Alarm::Store).is_none());
+}
+
+#[test]
 fn verify_tells_equal_from_unlike() {
     let house = House::with(people_and_keys(1..=20));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
