@@ -72,7 +72,11 @@ impl<A: Answer> Hall<A> {
             if !told {
                 line.wake(context.waker());
             }
-            Pin::new(&mut connection).poll(context).map(|result| match result {
+            let mut polled = Pin::new(&mut connection).poll(context);
+            if polled.is_pending() && line.must_wait() {
+                polled = Pin::new(&mut connection).poll(context);
+            }
+            polled.map(|result| match result {
                 Ok(()) => Ended::Properly,
                 Err(error) if error.is_parse() => Ended::Unreadable,
                 Err(_) => Ended::Broken,
@@ -173,7 +177,11 @@ pub async fn while_served<T>(line: &Line, act: impl Future<Output = T>) -> Optio
     let mut act = pin!(act);
     std::future::poll_fn(|context| {
         line.wake(context.waker());
-        match act.as_mut().poll(context) {
+        let mut polled = act.as_mut().poll(context);
+        if polled.is_pending() && line.must_wait() {
+            polled = act.as_mut().poll(context);
+        }
+        match polled {
             Poll::Ready(done) => Poll::Ready(Some(done)),
             Poll::Pending if line.fate() == Fate::Serve => Poll::Pending,
             Poll::Pending => Poll::Ready(None),

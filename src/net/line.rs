@@ -37,6 +37,17 @@ pub enum Fate {
     Cut,
 }
 
+/// Whether a socket that the reactor does not know is to be registered with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Registering {
+    /// Nothing is waited for.
+    No,
+    /// More bytes are asked for, which need not be waited for if the connection ends first.
+    Asked,
+    /// They are waited for.
+    Now,
+}
+
 /// One connection, as its parts see it together.
 pub struct Line {
     clock: Rc<Cell<u64>>,
@@ -48,6 +59,7 @@ pub struct Line {
     ambiguous: Cell<Option<(u64, Ambiguous)>>,
     replied: Cell<bool>,
     streaming: Cell<bool>,
+    registering: Cell<Registering>,
 }
 
 impl Line {
@@ -128,6 +140,23 @@ impl Line {
         }
     }
 
+    /// A read found all that is there for now. Whether it is to be waited for.
+    pub fn wants_more(&self) -> bool {
+        if self.registering.get() == Registering::No {
+            self.registering.set(Registering::Asked);
+        }
+        self.registering.get() == Registering::Now
+    }
+
+    /// All that could be done at once is done. Whether a read is now to be waited for, and must be asked for once more.
+    pub fn must_wait(&self) -> bool {
+        let asked = self.registering.get() == Registering::Asked;
+        if asked {
+            self.registering.set(Registering::Now);
+        }
+        asked
+    }
+
     fn decide(&self, fate: Fate) {
         self.fate.set(fate);
         if let Some(waker) = &*self.waker.borrow() {
@@ -190,6 +219,7 @@ impl Lines {
             ambiguous: Cell::new(None),
             replied: Cell::new(false),
             streaming: Cell::new(false),
+            registering: Cell::new(Registering::No),
         });
         let mut lines = self.lines.borrow_mut();
         let at = self.free.borrow_mut().pop().unwrap_or_else(|| {

@@ -13,6 +13,8 @@ use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bin
 use nix::unistd::{Gid, chown};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 
 /// A socket that listens. Its Unix path, if we made it, is removed when the daemon ends.
 pub struct Listening {
@@ -206,6 +208,15 @@ pub fn tls(certificates: &Path, key: &Path) -> Result<Arc<rustls::ServerConfig>,
         .map_err(|error| refused(certificates, format!("it does not go with the key in {}: {error}", key.display())))?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(Arc::new(config))
+}
+
+/// A Unix listener as the reactor of this thread knows it, which accepts streams that it does not know.
+pub(in crate::net) fn registered(listener: UnixListener) -> io::Result<AsyncFd<UnixListener>> {
+    // SAFETY: asked is that the descriptor stays the same and open as long as the listener lives. The standard library's owns its
+    // descriptor and never changes it, and is given to nobody but the returned `AsyncFd`.
+    #[expect(unsafe_code, reason = "the safe form was deprecated for types that may change their descriptor")]
+    let registered = unsafe { AsyncFd::register_with_interest(listener, Interest::READABLE) };
+    registered.map_err(io::Error::from)
 }
 
 impl Listening {

@@ -8,6 +8,7 @@ mod connect;
 mod connection;
 pub mod flight;
 mod framing;
+mod fresh;
 mod guard;
 mod line;
 pub mod listen;

@@ -2,14 +2,17 @@
 
 use std::cell::Cell;
 use std::io;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc;
 use std::time::Duration;
 
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::{TcpListener, UnixListener};
+use tokio::net::TcpListener;
 use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
@@ -18,8 +21,9 @@ use crate::model::clock;
 use crate::model::time::BootTime;
 use crate::net::bounds::Bounds;
 use crate::net::connection::{Goodbye, Hall, while_served};
-use crate::net::line::{Lines, Place};
-use crate::net::listen::Socket;
+use crate::net::fresh::{self, Fresh};
+use crate::net::line::{Line, Lines, Place};
+use crate::net::listen::{Socket, registered};
 use crate::net::peer::Peer;
 use crate::net::server::{Answer, Counted};
 
@@ -77,19 +81,22 @@ struct Thread<A> {
 }
 
 enum Door {
-    Unix(UnixListener),
+    Unix(AsyncFd<UnixListener>),
     Tcp(TcpListener, Option<TlsAcceptor>),
 }
 
 enum Came {
-    Unix(tokio::net::UnixStream),
+    Unix(UnixStream),
     Tcp(tokio::net::TcpStream, std::net::SocketAddr, Option<TlsAcceptor>),
 }
 
 impl Door {
     async fn accept(&self) -> io::Result<Came> {
         match self {
-            Self::Unix(listener) => listener.accept().await.map(|(stream, _)| Came::Unix(stream)),
+            Self::Unix(listener) => {
+                let accepted = listener.async_io(Interest::READABLE, UnixListener::accept).await;
+                accepted.map(|(stream, _)| Came::Unix(stream))
+            }
             Self::Tcp(listener, tls) => listener.accept().await.map(|(stream, from)| Came::Tcp(stream, from, tls.clone())),
         }
     }
@@ -99,7 +106,7 @@ impl<A: Answer> Thread<A> {
     fn open(duty: Duty<A>, runtime: &LocalRuntime) -> io::Result<Rc<Self>> {
         let _here = runtime.enter();
         let doors = duty.sockets.into_iter().map(|socket| match socket {
-            Socket::Unix(listener) => UnixListener::from_std(listener).map(Door::Unix),
+            Socket::Unix(listener) => registered(listener).map(Door::Unix),
             Socket::Tcp(listener, tls) => TcpListener::from_std(listener).map(|listener| Door::Tcp(listener, tls.map(TlsAcceptor::from))),
         });
         Ok(Rc::new(Self {
@@ -154,12 +161,12 @@ impl<A: Answer> Thread<A> {
         match came {
             Came::Unix(stream) => {
                 // Asked of the kernel before anything is read, and only once.
-                let Ok(credentials) = stream.peer_cred() else { return };
-                self.admit(stream, Peer::Unix { uid: credentials.uid(), gid: credentials.gid() });
+                let Ok(peer) = fresh::peer(&stream) else { return };
+                self.admit(peer, |line| Fresh::new(stream, Rc::clone(line)));
             }
             Came::Tcp(stream, from, None) => {
                 let _ = stream.set_nodelay(true);
-                self.admit(stream, Peer::Tcp(from));
+                self.admit(Peer::Tcp(from), |_| stream);
             }
             Came::Tcp(stream, from, Some(tls)) => {
                 let _ = stream.set_nodelay(true);
@@ -176,15 +183,17 @@ impl<A: Answer> Thread<A> {
         }
     }
 
-    fn admit<IO: AsyncRead + AsyncWrite + Unpin + 'static>(self: &Rc<Self>, stream: IO, peer: Peer) {
+    fn admit<IO: AsyncRead + AsyncWrite + Unpin + 'static>(self: &Rc<Self>, peer: Peer, stream: impl FnOnce(&Rc<Line>) -> IO) {
         if let Some(visit) = self.enter(peer) {
             let hall = Rc::clone(&self.hall);
+            let stream = stream(&visit.place.line);
             tokio::task::spawn_local(async move {
                 hall.serve(stream, peer, Rc::clone(&visit.place.line), Goodbye::Close).await;
                 drop(visit);
             });
         } else if Rc::strong_count(&self.refusals) <= REFUSALS_AT_ONCE {
-            tokio::task::spawn_local(refuse(stream, self.lines.join(), Rc::clone(&self.refusals)));
+            let place = self.lines.join();
+            tokio::task::spawn_local(refuse(stream(&place.line), place, Rc::clone(&self.refusals)));
         }
     }
 

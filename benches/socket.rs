@@ -1,0 +1,284 @@
+//! The socket against its equals, in one run: ours with an empty handler, a bare echo of the same sizes, an empty hyper server with the
+//! same body, and nginx `return 200` with the same body where nginx is installed.
+//!
+//! Clients are threads with blocking sockets, each with one connection, in a closed loop. Every pairing runs three times, taking turns,
+//! and the best run counts. Only the ratios mean anything, and only within one run: `cargo bench --bench socket [-- SECONDS] ['Kept, 8 at once']`.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    reason = "a measuring program: it reads the clock and prints"
+)]
+
+use std::convert::Infallible;
+use std::io::{Read, Write};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::StatusCode;
+use http_body_util::Full;
+use hyper_util::rt::TokioIo;
+use sidegate::net::bounds::Bounds;
+use sidegate::net::listen;
+use sidegate::net::message::{Asked, Reply};
+use sidegate::net::server::{Answer, Server};
+
+const ROUNDS: usize = 3;
+
+fn main() {
+    let seconds = std::env::args().skip(1).find_map(|argument| argument.parse().ok()).unwrap_or(0.4);
+    let only = std::env::args().skip(1).find(|argument| argument.contains("at once"));
+    let folder = tempfile::tempdir().unwrap();
+    let mut servers = vec![ours(folder.path()), hyper(folder.path()), echo(folder.path())];
+    servers.extend(nginx(folder.path()));
+    // The machine first runs warm.
+    load(&servers[0], Keeping::Kept, 8, Duration::from_millis(300));
+    println!(
+        "{:22} {:>12} {:>10} {:>10} {:>10} | ours: {:>7} {:>7} {:>7}",
+        "", "server", "req/s", "p50 us", "p99 us", "req/s", "p50", "p99"
+    );
+    for keeping in [Keeping::Kept, Keeping::New] {
+        for connections in [1, 8, 64] {
+            let what = format!("{keeping:?}, {connections} at once");
+            if only.as_ref().is_some_and(|only| !what.contains(only)) {
+                continue;
+            }
+            let mut best: Vec<Option<Figures>> = vec![None; servers.len()];
+            for _ in 0..ROUNDS {
+                for (server, best) in servers.iter().zip(&mut best) {
+                    let run = load(server, keeping, connections, Duration::from_secs_f64(seconds));
+                    *best = Some(best.map_or(run, |best| best.better(run)));
+                }
+            }
+            let ours = best[0].unwrap();
+            for (server, figures) in servers.iter().zip(best) {
+                let it = figures.unwrap();
+                println!(
+                    "{what:22} {:>12} {:>10.0} {:>10.1} {:>10.1} | {:>13.2} {:>7.2} {:>7.2}",
+                    server.name,
+                    it.per_second,
+                    it.p50,
+                    it.p99,
+                    ours.per_second / it.per_second,
+                    ours.p50 / it.p50,
+                    ours.p99 / it.p99
+                );
+            }
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Keeping {
+    Kept,
+    New,
+}
+
+#[derive(Clone, Copy)]
+struct Figures {
+    per_second: f64,
+    p50: f64,
+    p99: f64,
+}
+
+impl Figures {
+    fn better(self, other: Self) -> Self {
+        Self { per_second: self.per_second.max(other.per_second), p50: self.p50.min(other.p50), p99: self.p99.min(other.p99) }
+    }
+}
+
+struct Subject {
+    name: &'static str,
+    path: PathBuf,
+    kept_path: Option<PathBuf>,
+    child: Option<Child>,
+}
+
+impl Drop for Subject {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.child {
+            drop(child.stdin.take());
+            child.wait().unwrap();
+        }
+    }
+}
+
+fn body() -> String {
+    format!("{{\"id\":1,\"title\":\"laptop\",\"key\":\"ssh-ed25519 {}\",\"usage_type\":\"auth_and_signing\"}}", "A".repeat(68))
+}
+
+fn request(keeping: Keeping) -> Vec<u8> {
+    let close = if keeping == Keeping::New { "Connection: close\r\n" } else { "" };
+    let key = "A".repeat(68);
+    format!(
+        "GET /api/v4/internal/authorized_keys?key={key} HTTP/1.1\r\nHost: unix\r\n{close}Gitlab-Shell-Api-Request: {}\r\n\r\n",
+        "t".repeat(140)
+    )
+    .into_bytes()
+}
+
+/// Load of `connections` threads for a while.
+fn load(subject: &Subject, keeping: Keeping, connections: usize, time: Duration) -> Figures {
+    let path = match (keeping, &subject.kept_path) {
+        (Keeping::Kept, Some(kept)) => kept,
+        _ => &subject.path,
+    };
+    let began = Instant::now();
+    let mut took: Vec<u32> = std::thread::scope(|scope| {
+        let asking: Vec<_> = (0..connections).map(|_| scope.spawn(move || ask(path, keeping, began + time))).collect();
+        asking.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+    });
+    let elapsed = began.elapsed().as_secs_f64();
+    took.sort_unstable();
+    let at = |share: f64| f64::from(took[((took.len() - 1) as f64 * share) as usize]) / 1000.0;
+    Figures { per_second: took.len() as f64 / elapsed, p50: at(0.5), p99: at(0.99) }
+}
+
+/// Nanoseconds of each request.
+fn ask(path: &Path, keeping: Keeping, until: Instant) -> Vec<u32> {
+    let request = request(keeping);
+    let mut took = Vec::with_capacity(1 << 16);
+    let mut kept = (keeping == Keeping::Kept).then(|| UnixStream::connect(path).unwrap());
+    let mut buffer = [0; 4096];
+    loop {
+        let began = Instant::now();
+        if began >= until {
+            return took;
+        }
+        match &mut kept {
+            Some(stream) => {
+                stream.write_all(&request).unwrap();
+                read_answer(stream, &mut buffer);
+            }
+            None => {
+                let mut stream = UnixStream::connect(path).unwrap();
+                stream.write_all(&request).unwrap();
+                while stream.read(&mut buffer).unwrap() > 0 {}
+            }
+        }
+        took.push(u32::try_from(began.elapsed().as_nanos()).unwrap_or(u32::MAX));
+    }
+}
+
+/// Every answer here ends with the one brace that closes the body.
+fn read_answer(stream: &mut UnixStream, buffer: &mut [u8]) {
+    loop {
+        let length = stream.read(buffer).unwrap();
+        assert!(length > 0, "closed");
+        if buffer[..length].ends_with(b"}") {
+            return;
+        }
+    }
+}
+
+struct Empty(Bytes);
+
+impl Answer for Empty {
+    async fn answer(self: &Arc<Self>, _: Asked) -> Reply {
+        Reply::json(StatusCode::OK, self.0.clone())
+    }
+}
+
+fn ours(folder: &Path) -> Subject {
+    let path = folder.join("ours.sock");
+    let socket = listen::unix(&path, 0o600, None).unwrap();
+    let bounds = Bounds { requests_per_connection: u64::MAX, ..Bounds::default() };
+    // Serves until the program ends.
+    let server = Server::start(vec![socket], Arc::new(Empty(body().into())), bounds, 0, Arc::default()).unwrap();
+    std::mem::forget(server);
+    Subject { name: "ours", path, kept_path: None, child: None }
+}
+
+fn hyper(folder: &Path) -> Subject {
+    let path = folder.join("hyper.sock");
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let socket = listening(&path);
+    socket.set_nonblocking(true).unwrap();
+    let body = Bytes::from(body());
+    std::thread::spawn(move || {
+        runtime.block_on(async {
+            let listener = tokio::net::UnixListener::from_std(socket).unwrap();
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                let body = body.clone();
+                let service = hyper::service::service_fn(move |_| {
+                    let body = body.clone();
+                    async move { Ok::<_, Infallible>(http::Response::new(Full::new(body))) }
+                });
+                tokio::spawn(hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service));
+            }
+        })
+    });
+    Subject { name: "empty hyper", path, kept_path: None, child: None }
+}
+
+fn listening(path: &Path) -> UnixListener {
+    let listener = UnixListener::bind(path).unwrap();
+    nix::sys::socket::listen(&listener, nix::sys::socket::Backlog::new(4096).unwrap()).unwrap();
+    listener
+}
+
+/// Reads a request of the known size, writes an answer of the size of ours: a thread for each kept connection, and one a core for new ones.
+fn echo(folder: &Path) -> Subject {
+    let (path, kept_path) = (folder.join("echo.sock"), folder.join("kept-echo.sock"));
+    let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 149\r\ndate: Thu, 01 Jan 2026 00:00:00 GMT\r\n\r\n";
+    let answer = Arc::new(format!("{head}{}", body()).into_bytes());
+    let answering = |mut stream: UnixStream, answer: &[u8], size: usize| {
+        let mut buffer = vec![0; size];
+        while stream.read_exact(&mut buffer).is_ok() && stream.write_all(answer).is_ok() {
+            if size == request(Keeping::New).len() {
+                return;
+            }
+        }
+    };
+    let new = listening(&path);
+    for _ in 0..std::thread::available_parallelism().unwrap().get() {
+        let (new, answer) = (new.try_clone().unwrap(), Arc::clone(&answer));
+        std::thread::spawn(move || {
+            let size = request(Keeping::New).len();
+            for stream in new.incoming() {
+                answering(stream.unwrap(), &answer, size);
+            }
+        });
+    }
+    let kept = listening(&kept_path);
+    std::thread::spawn(move || {
+        let size = request(Keeping::Kept).len();
+        for stream in kept.incoming() {
+            let answer = Arc::clone(&answer);
+            std::thread::spawn(move || answering(stream.unwrap(), &answer, size));
+        }
+    });
+    Subject { name: "bare echo", path, kept_path: Some(kept_path), child: None }
+}
+
+fn nginx(folder: &Path) -> Option<Subject> {
+    let path = folder.join("nginx.sock");
+    let config = folder.join("nginx.conf");
+    let at = folder.display();
+    let text = format!(
+        "worker_processes auto;\ndaemon off;\npid {at}/nginx.pid;\nerror_log {at}/error.log;\nevents {{ worker_connections 4096; }}\n\
+         http {{ access_log off; keepalive_requests 1000000000; default_type application/json;\n\
+         client_body_temp_path {at}/b; proxy_temp_path {at}/p; fastcgi_temp_path {at}/f; uwsgi_temp_path {at}/u; scgi_temp_path {at}/s;\n\
+         server {{ listen unix:{} backlog=4096; location / {{ return 200 '{}'; }} }} }}\n",
+        path.display(),
+        body()
+    );
+    std::fs::write(&config, text).unwrap();
+    if !Command::new("nginx").arg("-v").stderr(Stdio::null()).status().is_ok_and(|status| status.success()) {
+        println!("nginx is not installed: left out");
+        return None;
+    }
+    // The shell ends nginx when our end of the pipe closes, so also when this program is killed.
+    let run = r#"nginx -c "$0/nginx.conf" -e "$0/error.log" & child=$!; read -r _; kill "$child"; wait"#;
+    let child = Command::new("sh").args(["-c", run]).arg(folder).stdin(Stdio::piped()).spawn().unwrap();
+    while UnixStream::connect(&path).is_err() {
+        std::thread::yield_now();
+    }
+    Some(Subject { name: "nginx", path, kept_path: None, child: Some(child) })
+}
