@@ -24,6 +24,7 @@ use crate::sidecar::house::{Moment, Sidecar};
 use crate::sidecar::known::Known;
 use crate::sidecar::{forward, headers};
 use crate::wire;
+use crate::wire::credentials::SHELL_HEADER;
 
 /// Answers `POST internal/allowed`.
 pub(in crate::sidecar) async fn answer(house: &Arc<Sidecar>, mut call: Call) -> Reply {
@@ -35,10 +36,10 @@ pub(in crate::sidecar) async fn answer(house: &Arc<Sidecar>, mut call: Call) -> 
         Ok(question) => question,
         Err(bad) => return bad_request(&bad.to_string()),
     };
-    let ssh = question.protocol == Protocol::Ssh;
+    let counted = question.protocol == Protocol::Ssh && call.parts.headers.contains_key(SHELL_HEADER);
     let reply =
         if only_the_primary_decides(&question) { forward::answer(house, call).await } else { decide(house, &question, call.moment).await };
-    if ssh { reply.with("enable-workhorse-circuit-breaker", "true") } else { reply }
+    if counted { reply.with("enable-workhorse-circuit-breaker", "true") } else { reply }
 }
 
 /// Real changes, a quarantine, and fields that the rules do not read.

@@ -35,7 +35,7 @@ pub(in crate::sidecar) async fn answer(house: &Arc<Sidecar>, mut call: Call) -> 
     }
     let key = match params.text("key") {
         Ok(Some(key)) => key,
-        Ok(None) => return bad_request("400 Bad request - `key` is missing: the Base64 of a public key's blob"),
+        Ok(None) => return bad_request("400 Bad request - key is missing"),
         Err(bad) => return bad_request(&bad.to_string()),
     };
     let blob = asked_blob(&key);

@@ -112,17 +112,16 @@ fn shown_in_headers(house: &Sidecar, call: &Call) -> Shown {
     house.setup.callers.headers(&call.parts.headers, house.setup.accept_shared_secret, call.moment.wall)
 }
 
-/// The token or the shared secret; the latter may also stand in the parameters, which are read for it.
+/// The token or the shared secret; the latter may also stand in the parameters, which are read for it. Who shows neither is not told
+/// what is wrong with the parameters.
 async fn show(house: &Sidecar, journey: Journey, call: &mut Call) -> Result<Believed, Refusal> {
     let shown = match shown_in_headers(house, call) {
         Shown::Nothing if house.setup.accept_shared_secret => {
             let limit = call.decoded_limit(house);
-            let params =
-                call.params(limit, house.setup.bounds.body_time).await.map_err(|bad| Refusal::of_params(journey, bad.to_string()))?;
-            match params.text(SHARED_SECRET_PARAMETER) {
-                Ok(Some(secret)) => house.setup.callers.parameter(&secret, call.moment.wall),
-                Ok(None) => Shown::Nothing,
-                Err(bad) => return Err(Refusal::of_params(journey, bad.to_string())),
+            let params = call.params(limit, house.setup.bounds.body_time).await.ok();
+            match params.and_then(|params| params.text(SHARED_SECRET_PARAMETER).ok().flatten()) {
+                Some(secret) => house.setup.callers.parameter(&secret, call.moment.wall),
+                None => Shown::Nothing,
             }
         }
         shown => shown,
@@ -141,12 +140,6 @@ struct Refusal {
     text: String,
 }
 
-impl Refusal {
-    const fn of_params(journey: Journey, text: String) -> Self {
-        Self { journey, reason: Refused::Params, text }
-    }
-}
-
 fn untrusted(journey: Journey, why: &'static str) -> Refusal {
     Refusal { journey, reason: Refused::Token, text: why.to_owned() }
 }
@@ -162,7 +155,7 @@ fn refuse(house: &Sidecar, refusal: Refusal) -> Reply {
     let Refusal { journey, reason, text } = refusal;
     house.tally.refused(journey, reason, &text);
     match reason {
-        Refused::Path | Refused::Params => Reply::json(StatusCode::BAD_REQUEST, answer::message(&text)),
+        Refused::Path => Reply::json(StatusCode::BAD_REQUEST, answer::message(&text)),
         Refused::Peer => Reply::json(StatusCode::FORBIDDEN, answer::message(&text)),
         Refused::Token => Reply::json(StatusCode::UNAUTHORIZED, answer::message("401 Unauthorized")),
     }
