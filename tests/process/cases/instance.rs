@@ -1,0 +1,53 @@
+//! Group O: what the Enterprise edition adds to `allowed`.
+//!
+//! Not made: O03 and O04 (smartcards), O06 (project aliases), O07 (storage limits, which do not bind before the changes are known), O10
+//! (the account within `gitaly_client_context_bin`: this primary refuses the whole field), O12 (enforced certificates).
+
+use serde_json::json;
+
+use super::table::{check, no, row};
+use super::world::{self, PUSHING, key, pull, push};
+
+const UNKNOWN: &str = "The project you were looking for could not be found or you don't have permission to view it.";
+const NAMESPACE: &str = "You are not allowed to access projects in this namespace.";
+
+#[test]
+fn addresses_and_certificates_of_a_group_are_limits() {
+    let from = |ask: super::table::Ask, address: &str| ask.with("check_ip", address);
+    let within = |ask: super::table::Ask, group: &str| ask.with("namespace_path", group);
+    let context = |text: &str| pull("developer", "team/private").with("gitaly_client_context_bin", text);
+    check(
+        &world::plain(),
+        vec![
+            row("O05", "no address", pull("developer", "fence/code"), 200).from("local"),
+            row("O05", "an address on the list", from(pull("developer", "fence/code"), "150.168.0.1"), 200).from("local"),
+            row("O05", "an address that is not", from(pull("developer", "fence/code"), "150.168.0.2"), 404).is(no(UNKNOWN)),
+            row("O05", "an address that is none", from(pull("developer", "fence/code"), "x"), 404).is(no(UNKNOWN)),
+            row("O09", "a context that is a list", context("W10="), 400).says_something_with("gitaly_client_context_bin"),
+            row("O09", "a context that is a zero byte", context("AA=="), 400).says_something_with("gitaly_client_context_bin"),
+            row("O09", "a principal of Kerberos", pull("nobody", "team/private").with("krb5principal", "x@Y"), 400)
+                .says_something_with("krb5principal"),
+            row("O11", "the root group", within(pull("user:developer", "team/sub/deep"), "team"), 200).from("local"),
+            row("O11", "the root group in other letters", within(pull("user:developer", "team/sub/deep"), "TEAM"), 200).from("local"),
+            row("O11", "a subgroup", within(pull("user:developer", "team/sub/deep"), "team/sub"), 401).is(no(NAMESPACE)),
+            row("O11", "a personal project", within(pull("user:developer", "developer/own"), "developer"), 401).is(no(NAMESPACE)),
+            row("O11", "another group's project", within(pull("user:outsider", "team/public"), "other"), 401).is(no(NAMESPACE)),
+        ],
+    );
+}
+
+#[test]
+fn nobody_pushes_during_maintenance() {
+    let house = world::own();
+    world::set(&house, &json!({"maintenance": true}));
+    let text = "Git push is not allowed because this GitLab instance is currently in (read-only) maintenance mode.";
+    check(
+        &house,
+        vec![
+            row("O01", "a developer", push("developer", "team/private"), 401).is(no(text)),
+            row("O01", "an admin", push("admin", "team/private"), 401).is(no(text)),
+            row("O01", "a deploy key", push(&key(PUSHING), "team/private"), 401).is(no(text)),
+            row("O02", "a pull", pull("developer", "team/private"), 200).from("local"),
+        ],
+    );
+}

@@ -1,0 +1,114 @@
+//! Groups D and E: tokens for large files, and what they are good for.
+//!
+//! Not made: D10 (Geo); E10 and E11 (a token of ours always names its container, and one is always judged for a container). E04 is an
+//! error of a constructor; over HTTP the same is the 404 of D05.
+
+use serde_json::{Value, json};
+
+use super::table::{Ask, check, row};
+use super::world::{self, FOREIGN, ORPHAN, PUSHING, READING, SIGNING, key, lfs};
+use crate::house::House;
+
+#[test]
+fn any_known_actor_gets_a_token_for_what_has_large_files() {
+    let missing = json!({"message": "404 Not Found"});
+    let unknown = json!({"message": "404 Not found"});
+    let path = |path: &str| json!({"repository_http_path": format!("https://git.example.com/{path}.git")});
+    let anew = &["lfs_token", "expires_in"];
+    check(
+        &world::plain(),
+        vec![
+            row("D01", "by key", lfs("developer", "team/private"), 200)
+                .has(json!({"username": "developer"}))
+                .has(path("team/private"))
+                .once()
+                .apart_from(anew),
+            row("D01", "by name", lfs("name:developer", "/team/private.git"), 200).has(json!({"username": "developer"})).apart_from(anew),
+            row("D01", "by number", lfs("user:developer", "team/private"), 200).has(json!({"username": "developer"})).apart_from(anew),
+            row("D01", "by a deploy key", lfs(&key(PUSHING), "team/private"), 200)
+                .has(json!({"username": "lfs+deploy-key-302"}))
+                .apart_from(anew),
+            row("D02", "who may not read it", lfs("outsider", "team/private"), 200).has(json!({"username": "outsider"})).apart_from(anew),
+            row("D03", "nobody", lfs("nobody", "team/private"), 404).is(unknown.clone()),
+            row("D04", "no large files there", lfs("developer", "team/without-lfs"), 404).is(missing.clone()),
+            row("D05", "a user who is not there", lfs("nobody", "team/private").with("user_id", 9999), 404).is(unknown.clone()),
+            row("D05", "a key that only signs", lfs(&key(SIGNING), "team/private"), 404).is(unknown.clone()),
+            row("D05", "a key of nobody", lfs(&key(ORPHAN), "team/private"), 404).is(unknown),
+            row("D06", "no project", lfs("developer", "team/none"), 404).is(missing.clone()),
+            row("D06", "neither", lfs("nobody", "team/none"), 404).is(missing.clone()),
+            row("D07", "a wiki", lfs("user:developer", "team/private.wiki"), 200).has(path("team/private.wiki")).apart_from(anew),
+            row("D08", "a snippet", lfs("user:developer", "snippets/1"), 404).is(missing.clone()),
+            row("D08", "a project's snippet", lfs("user:developer", "team/private/snippets/3"), 404).is(missing),
+        ],
+    );
+}
+
+/// A token, asked through the sidecar.
+fn mint(house: &House, who: &str, project: &str) -> (String, String) {
+    let body = house.ask(lfs(who, project).as_json()).json();
+    let text = |name: &str| body[name].as_str().unwrap_or_else(|| panic!("{who}: {body}")).to_owned();
+    (text("username"), text("lfs_token"))
+}
+
+/// What it is good for, as the server of large files asks the primary.
+fn verify(house: &House, login: &str, token: &str, project: &str) -> (u16, Value) {
+    let ask = Ask::post("/api/v4/internal/sidegate/lfs_verify").with("login", login).with("token", token).with("project", project);
+    let answer = house.ask_primary(ask.as_json());
+    (answer.status, answer.json()["access"].clone())
+}
+
+#[test]
+fn a_token_is_good_for_whom_and_what_it_was_made() {
+    let house = world::plain();
+    let no = (401, Value::Null);
+    let access = |word: &str| (200, json!(word));
+
+    let (login, token) = mint(&house, "developer", "team/private");
+    let (deploy_login, deploy_token) = mint(&house, &key(PUSHING), "team/private");
+    let (reading_login, reading_token) = mint(&house, &key(READING), "team/private");
+    let changed = format!("{}{}", if token.starts_with('e') { 'f' } else { 'e' }, &token[1..]);
+    let (_, of_another) = mint(&house, "reporter", "team/private");
+    let rows = [
+        ("D01, E01", verify(&house, &login, &token, "team/private"), access("write")),
+        ("E02: what a reporter may", verify(&house, "reporter", &of_another, "team/private"), access("read")),
+        ("E03", verify(&house, &deploy_login, &deploy_token, "team/private"), access("write")),
+        ("E03: a key that only reads", verify(&house, &reading_login, &reading_token, "team/private"), access("read")),
+        ("E05", verify(&house, &login, "junk", "team/private"), no.clone()),
+        ("E06", verify(&house, &login, &changed, "team/private"), no.clone()),
+        ("E07", verify(&house, &login, &of_another, "team/private"), no.clone()),
+        ("E07: another login", verify(&house, "maintainer", &token, "team/private"), no.clone()),
+        ("E09", verify(&house, &login, &token, "team/internal"), no.clone()),
+        ("E09: its wiki", verify(&house, &login, &token, "team/private.wiki"), no.clone()),
+    ];
+    for (id, found, expected) in rows {
+        assert_eq!(found, expected, "{id}");
+    }
+    assert_eq!(deploy_login, "lfs+deploy-key-302", "E03");
+
+    for (id, who, project, expected) in [
+        ("E08: who may nothing there", "outsider", "team/private", no.clone()),
+        ("E13", "passworded", "team/private", no.clone()),
+        ("E14", "ldap", "team/private", access("write")),
+        ("E15", "ldapblocked", "team/private", no.clone()),
+        ("E15: blocked without LDAP", "blocked", "team/private", no),
+    ] {
+        let (login, token) = mint(&house, who, project);
+        assert_eq!(verify(&house, &login, &token, project), expected, "{id}");
+    }
+    let (login, token) = mint(&house, &key(FOREIGN), "team/private");
+    assert_eq!(verify(&house, &login, &token, "team/private").0, 401, "E08: a deploy key of another project");
+}
+
+#[test]
+fn a_kept_token_is_given_again_with_what_is_left_of_it() {
+    let house = world::plain();
+    let ask = lfs("owner", "team/private").with("operation", "download");
+    let first = house.ask(ask.as_json());
+    assert_eq!((first.status, first.header("x-sidegate-answer")), (200, Some("forwarded")));
+    assert_eq!(first.json()["expires_in"], 7200, "D01");
+    let again = house.ask(ask.as_json());
+    assert_eq!(again.header("x-sidegate-answer"), Some("cached"));
+    assert_eq!(again.json()["lfs_token"], first.json()["lfs_token"]);
+    let left = again.json()["expires_in"].as_u64().unwrap();
+    assert!((3600..=7200).contains(&left), "{left}");
+}

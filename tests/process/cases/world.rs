@@ -1,0 +1,315 @@
+//! The directory that the cases are about, and the words in which they ask: people in every state, keys of every kind, projects of every
+//! visibility and access.
+
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+use sidegate::model::clock;
+
+use super::table::Ask;
+use crate::house::House;
+
+pub const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+const PAST: &str = "2020-01-01T00:00:00Z";
+
+/// People: number, name, what else is so, and their role in the group `team`. The key of each has the number 100 + theirs.
+const PEOPLE: &[(u64, &str, &str, Option<u64>)] = &[
+    (1, "admin", r#"{"admin":true}"#, None),
+    (2, "owner", "{}", Some(50)),
+    (3, "maintainer", "{}", Some(40)),
+    (4, "developer", "{}", Some(30)),
+    (5, "reporter", "{}", Some(20)),
+    (6, "guest", "{}", Some(10)),
+    (7, "outsider", "{}", None),
+    (8, "external", r#"{"external":true}"#, None),
+    (9, "blocked", r#"{"state":"blocked"}"#, Some(40)),
+    (10, "deactivated", r#"{"state":"deactivated"}"#, Some(40)),
+    (11, "passworded", r#"{"password_expires_at":"2020-01-01T00:00:00Z"}"#, Some(40)),
+    (12, "ldap", r#"{"password_expires_at":"2020-01-01T00:00:00Z","ldap":true}"#, Some(40)),
+    (13, "approval", r#"{"state":"pending_approval"}"#, Some(40)),
+    (14, "banned", r#"{"state":"banned"}"#, Some(40)),
+    (15, "unconfirmed", r#"{"state":"unconfirmed"}"#, Some(40)),
+    (16, "internal", r#"{"state":"internal"}"#, Some(40)),
+    (17, "unsigned", r#"{"terms_accepted":false}"#, Some(30)),
+    (18, "awaiting", "{}", None),
+    (19, "lapsed", "{}", None),
+    (20, "ldapblocked", r#"{"state":"blocked","password_expires_at":"2020-01-01T00:00:00Z","ldap":true}"#, Some(40)),
+    (21, "friend", "{}", None),
+    (22, "planner", "{}", Some(15)),
+    (23, "twofactor", r#"{"two_factor":true}"#, Some(30)),
+    (24, "limited", r#"{"projects_limit":0}"#, None),
+];
+
+/// Keys besides: number, whose, and what else is so.
+pub const EXPIRED: u64 = 201;
+pub const EXPIRING: u64 = 202;
+pub const SIGNING: u64 = 203;
+pub const AUTH_ONLY: u64 = 204;
+pub const RSA: u64 = 205;
+pub const ORPHAN: u64 = 206;
+/// Deploy keys: of every project of `team`, once for reading and once for pushing; of another one; expired; of a blocked creator.
+pub const READING: u64 = 301;
+pub const PUSHING: u64 = 302;
+pub const FOREIGN: u64 = 303;
+pub const EXPIRED_DEPLOY: u64 = 304;
+
+/// Projects of `team` of every visibility and access: number, path, visibility, access.
+pub const PROJECTS: [(u64, &str, &str, &str); 9] = [
+    (10, "team/private", "private", "enabled"),
+    (11, "team/private-members", "private", "private"),
+    (12, "team/private-off", "private", "disabled"),
+    (13, "team/internal", "internal", "enabled"),
+    (14, "team/internal-members", "internal", "private"),
+    (15, "team/internal-off", "internal", "disabled"),
+    (16, "team/public", "public", "enabled"),
+    (17, "team/public-members", "public", "private"),
+    (18, "team/public-off", "public", "disabled"),
+];
+
+/// The settings of the plain house: no limit, since rows ask often.
+pub fn settings(more: &Value) -> String {
+    let mut settings =
+        json!({"kind": "settings", "host": "git.example.com", "web_url": "https://git.example.com", "operations_per_minute": 0});
+    for (name, value) in more.as_object().into_iter().flatten() {
+        settings[name] = value.clone();
+    }
+    format!("{settings}\n")
+}
+
+/// The whole directory, under these settings besides the usual ones.
+pub fn directory(more: &Value) -> String {
+    let mut lines = vec![
+        json!({"kind": "storage", "name": "default", "address": "unix:/run/gitaly.sock", "token": "gitaly-token", "features": {"gitaly-feature-a": true}}),
+    ];
+    namespaces(&mut lines);
+    people(&mut lines);
+    keys(&mut lines);
+    projects(&mut lines);
+    snippets(&mut lines);
+    settings(more) + &lines.iter().map(|line| format!("{line}\n")).collect::<String>()
+}
+
+fn namespaces(lines: &mut Vec<Value>) {
+    for (id, path, parent, more) in [
+        (1, "team", None, json!({"visibility": "public"})),
+        (2, "team/sub", Some(1), json!({})),
+        (3, "shelf", None, json!({"archived": true})),
+        (4, "shelf/low", Some(3), json!({})),
+        (5, "fence", None, json!({"allowed_ips": ["150.168.0.1"]})),
+        (6, "friends", None, json!({})),
+        (7, "other", None, json!({"visibility": "public"})),
+        (8, "closed", None, json!({"project_creation": "noone"})),
+    ] {
+        let mut line = json!({"kind": "namespace", "id": id, "type": "group", "path": path, "name": path});
+        if let Some(parent) = parent {
+            line["parent_id"] = json!(parent);
+        }
+        lines.push(with(line, &more));
+    }
+    for (id, name, ..) in PEOPLE.iter().filter(|(id, ..)| [4, 7, 9, 24].contains(id)) {
+        lines.push(json!({"kind": "namespace", "id": 1000 + id, "type": "user", "path": name, "name": name, "owner_id": id}));
+    }
+}
+
+fn people(lines: &mut Vec<Value>) {
+    for (id, name, more, role) in PEOPLE {
+        let full = format!("{}{}", name[..1].to_uppercase(), &name[1..]);
+        let user = json!({"kind": "user", "id": id, "username": name, "name": full});
+        lines.push(with(user, &serde_json::from_str(more).unwrap()));
+        if let Some(level) = role {
+            lines.push(json!({"kind": "member", "namespace_id": 1, "user_id": id, "access_level": level}));
+        }
+    }
+    for (place, user, level, more) in [
+        (1, 18, 30, json!({"pending": true})),
+        (1, 19, 30, json!({"expires_at": PAST})),
+        (3, 3, 40, json!({})),
+        (3, 4, 30, json!({})),
+        (5, 4, 30, json!({})),
+        (6, 21, 40, json!({})),
+        (8, 4, 50, json!({})),
+    ] {
+        lines.push(with(json!({"kind": "member", "namespace_id": place, "user_id": user, "access_level": level}), &more));
+    }
+}
+
+fn keys(lines: &mut Vec<Value>) {
+    let mut put = |id: u64, user: Option<u64>, more: &Value| {
+        let line = json!({"kind": "key", "id": id, "user_id": user, "title": format!("key {id}"), "key": public_key(id), "created_at": "2026-01-31T12:00:00Z"});
+        lines.push(with(line, more));
+    };
+    for (id, ..) in PEOPLE {
+        put(100 + id, Some(*id), &json!({}));
+    }
+    let soon = clock::wall().plus(2 * DAY).to_string();
+    put(EXPIRED, Some(3), &json!({"expires_at": PAST}));
+    put(EXPIRING, Some(4), &json!({"expires_at": soon}));
+    put(SIGNING, Some(4), &json!({"usage": "signing"}));
+    put(AUTH_ONLY, Some(4), &json!({"usage": "auth"}));
+    put(RSA, Some(3), &json!({}));
+    put(ORPHAN, None, &json!({}));
+    put(READING, Some(9), &json!({"deploy": true}));
+    put(PUSHING, Some(4), &json!({"deploy": true}));
+    put(FOREIGN, Some(3), &json!({"deploy": true}));
+    put(EXPIRED_DEPLOY, Some(3), &json!({"deploy": true, "expires_at": PAST}));
+}
+
+fn projects(lines: &mut Vec<Value>) {
+    for (id, path, visibility, access) in PROJECTS {
+        lines.push(project(id, 1, path, &json!({"visibility": visibility, "repository_access": access})));
+    }
+    for (id, namespace, path, more) in [
+        (20, 1, "team/archived", json!({"visibility": "public", "archived": true})),
+        (21, 4, "shelf/low/code", json!({})),
+        (22, 1, "team/frozen", json!({"repository_read_only": true})),
+        (23, 1, "team/hollow", json!({"repository_exists": false})),
+        (24, 2, "team/sub/deep", json!({})),
+        (25, 5, "fence/code", json!({})),
+        (26, 1004, "developer/own", json!({"visibility": "public"})),
+        (27, 7, "other/lent", json!({})),
+        (28, 7, "other/elsewhere", json!({})),
+        (29, 1, "team/guarded", json!({})),
+        (30, 1009, "blocked/own", json!({})),
+        (31, 1, "team/without-lfs", json!({"lfs_enabled": false})),
+        (32, 1, "team/unlinked", json!({"print_merge_request_link": false})),
+    ] {
+        lines.push(project(id, namespace, path, &more));
+    }
+    for (id, ..) in PROJECTS {
+        lines.push(json!({"kind": "deploy_grant", "key_id": READING, "project_id": id}));
+        lines.push(json!({"kind": "deploy_grant", "key_id": PUSHING, "project_id": id, "can_push": true}));
+    }
+    lines.push(json!({"kind": "deploy_grant", "key_id": PUSHING, "project_id": 20, "can_push": true}));
+    lines.push(json!({"kind": "deploy_grant", "key_id": FOREIGN, "project_id": 28, "can_push": true}));
+    lines.push(json!({"kind": "deploy_grant", "key_id": EXPIRED_DEPLOY, "project_id": 10, "can_push": true}));
+    lines.push(json!({"kind": "share", "project_id": 27, "with_namespace_id": 6, "access_level": 20}));
+    lines.push(json!({"kind": "redirect", "from": "former/place", "project_id": 10}));
+    for (pattern, push) in [("feature", "maintainer"), ("frozen/*", "noone"), ("shared", "developer")] {
+        lines.push(json!({"kind": "protected_branch", "project_id": 29, "pattern": pattern, "push": push, "merge": push}));
+    }
+    lines.push(json!({"kind": "protected_tag", "project_id": 29, "pattern": "v*", "create": "maintainer"}));
+}
+
+fn project(id: u64, namespace: u64, path: &str, more: &Value) -> Value {
+    let line =
+        json!({"kind": "project", "id": id, "namespace_id": namespace, "path": path, "name": path, "relative_path": format!("{path}.git")});
+    with(line, more)
+}
+
+fn snippets(lines: &mut Vec<Value>) {
+    for (id, author, more) in [
+        (1, 4, json!({})),
+        (2, 4, json!({"visibility": "public"})),
+        (3, 5, json!({"project_id": 10})),
+        (4, 4, json!({"project_id": 20})),
+        (5, 4, json!({"repository_read_only": true})),
+        (6, 4, json!({"repository_exists": false})),
+    ] {
+        let line =
+            json!({"kind": "snippet", "id": id, "author_id": author, "storage": "default", "relative_path": format!("snippets/{id}.git")});
+        lines.push(with(line, &more));
+    }
+}
+
+fn with(mut line: Value, more: &Value) -> Value {
+    for (name, value) in more.as_object().into_iter().flatten() {
+        line[name] = value.clone();
+    }
+    line
+}
+
+/// The public key with this number: RSA of 1024 bits if it is [`RSA`], else Ed25519.
+pub fn public_key(number: u64) -> String {
+    let algorithm = if number == RSA { "ssh-rsa" } else { "ssh-ed25519" };
+    format!("{algorithm} {}", blob(number))
+}
+
+/// Its blob in Base64.
+pub fn blob(number: u64) -> String {
+    let mut bytes = Vec::new();
+    let mut put = |part: &[u8]| {
+        bytes.extend(u32::try_from(part.len()).unwrap().to_be_bytes());
+        bytes.extend(part);
+    };
+    if number == RSA {
+        put(b"ssh-rsa");
+        put(&[1, 0, 1]);
+        let mut modulus = vec![0xa5; 128];
+        modulus.insert(0, 0);
+        put(&modulus);
+    } else {
+        let mut point = [7; 32];
+        point[..8].copy_from_slice(&number.to_be_bytes());
+        put(b"ssh-ed25519");
+        put(&point);
+    }
+    STANDARD.encode(bytes)
+}
+
+/// The number of a person by name.
+pub fn person(name: &str) -> u64 {
+    PEOPLE.iter().find(|(_, known, ..)| *known == name).unwrap_or_else(|| panic!("nobody is called {name}")).0
+}
+
+/// Who asks: a person by the person's key; `user:NAME` and `name:NAME` without a key; `key:ID` by any key; `nobody`.
+fn asker(ask: Ask, who: &str) -> Ask {
+    match who.split_once(':') {
+        None if who == "nobody" => ask,
+        None => ask.with("key_id", 100 + person(who)),
+        Some(("user", name)) => ask.with("user_id", person(name)),
+        Some(("name", name)) => ask.with("username", name),
+        Some(("key", id)) => ask.with("key_id", id),
+        Some((word, _)) => panic!("{word} is no way to ask"),
+    }
+}
+
+/// Who asks, by any key.
+pub fn key(id: u64) -> String {
+    format!("key:{id}")
+}
+
+pub fn allowed(who: &str, action: &str, project: &str) -> Ask {
+    let ask = Ask::post("/api/v4/internal/allowed").with("action", action).with("project", project);
+    asker(ask.with("protocol", "ssh").with("changes", "_any"), who)
+}
+
+pub fn pull(who: &str, project: &str) -> Ask {
+    allowed(who, "git-upload-pack", project)
+}
+
+pub fn push(who: &str, project: &str) -> Ask {
+    allowed(who, "git-receive-pack", project)
+}
+
+pub fn discover(who: &str) -> Ask {
+    asker(Ask::get("/api/v4/internal/discover"), who)
+}
+
+pub fn lfs(who: &str, project: &str) -> Ask {
+    asker(Ask::post("/api/v4/internal/lfs_authenticate").with("project", project), who)
+}
+
+/// The house of the plain directory: one for all tests that run at once, ended with the last of them.
+pub fn plain() -> Arc<House> {
+    static SHARED: Mutex<Weak<House>> = Mutex::new(Weak::new());
+    let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+    shared.upgrade().unwrap_or_else(|| {
+        let house = Arc::new(House::running(&directory(&json!({}))));
+        *shared = Arc::downgrade(&house);
+        house
+    })
+}
+
+/// A house of its own, whose settings may be changed.
+pub fn own() -> House {
+    House::running(&directory(&json!({})))
+}
+
+/// Changes the settings, and waits until they are in force.
+pub fn set(house: &House, more: &Value) {
+    house.apply(&settings(more));
+    house.wait_until_fresh();
+}
