@@ -14,6 +14,7 @@ use crate::authority::secrets::Renewable;
 use crate::authority::setup::{LossGuard, Setup};
 use crate::authority::upkeep::Upkeep;
 use crate::authority::usage::Usage;
+use crate::authority::withheld;
 use crate::model::clock;
 use crate::model::time::Time;
 use crate::net::bounds::Bounds;
@@ -75,6 +76,7 @@ impl Authority {
     pub fn open(setup: Setup) -> Result<Arc<Self>, NotReady> {
         let now = clock::wall();
         let store = PrimaryStore::open(&setup.store_path, setup.options)?;
+        withheld::settle(store.ledger(), &store.head())?;
         let workshop = setup.store_path.join("tmp");
         folder::prepare(&workshop)?;
         let lines = Arc::new(Lines::starting(store.head()));

@@ -25,6 +25,7 @@ pub mod table;
 pub mod text;
 pub mod time;
 pub mod verdict;
+pub mod withheld;
 
 pub use digest::{Digest, State};
 pub use id::Id;

@@ -56,6 +56,9 @@ pub enum NotARecord {
     /// A token's hash that is not one.
     #[error("`token_sha256` is 64 lower-case hex digits")]
     TokenHash,
+    /// A broadcast that nobody would ever see.
+    #[error("a broadcast ends after it starts")]
+    Window,
     /// Text with a control byte, in a name or between the words.
     #[error(transparent)]
     Control(#[from] ControlByte),

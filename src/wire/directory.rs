@@ -4,6 +4,7 @@
 //! directory asks for it (username, paths, key id and fingerprint), and refers to records that are there.
 
 use std::collections::HashSet;
+use std::collections::btree_map::{BTreeMap, Entry as Spot};
 use std::fmt;
 use std::io::{self, BufRead};
 
@@ -12,7 +13,8 @@ use sha2::{Digest as _, Sha256};
 use crate::model::entry::Entry;
 use crate::model::id::Id;
 use crate::model::record::{NotARecord, Record};
-use crate::wire::record_lines::{LINE_BYTES, RecordLines};
+use crate::model::withheld::Withheld;
+use crate::wire::record_lines::{Filed, LINE_BYTES, RecordLines};
 
 /// Why a directory file is refused. Lines count from 1.
 #[derive(Debug, thiserror::Error)]
@@ -75,6 +77,7 @@ pub enum Refused {
 pub struct Directory {
     texts: Texts,
     placed: Vec<Placed>,
+    withheld: BTreeMap<Vec<u8>, (usize, Withheld)>,
 }
 
 impl Directory {
@@ -90,7 +93,13 @@ impl Directory {
         let mut known = Known::default();
         let mut open = Vec::new();
         for numbered in RecordLines::new(file) {
-            let (line, record) = numbered?;
+            let (line, record) = match numbered? {
+                (line, Filed::Published(record)) => (line, record),
+                (line, Filed::Withheld(record)) => {
+                    directory.withhold(line, record)?;
+                    continue;
+                }
+            };
             let text = record.canonical().map_err(|error| Refused::Line { line, reason: error.into() })?;
             let index = directory.placed.len();
             directory.placed.push(directory.texts.push(line, record.place().bytes(), &text));
@@ -102,24 +111,49 @@ impl Directory {
         }
         directory.refuse_twins(claims)?;
         directory.refuse_dangling(&open, &known)?;
-        let Self { texts, placed } = &mut directory;
+        directory.refuse_dangling_withheld(&known)?;
+        let Self { texts, placed, .. } = &mut directory;
         placed.sort_unstable_by(|one, other| texts.place(one).cmp(texts.place(other)));
         Ok(directory)
     }
 
-    /// How many records there are.
+    /// The records that the primary keeps for itself, with the lines they stood in, in the order of their places.
+    pub fn withheld(&self) -> impl Iterator<Item = (usize, &Withheld)> {
+        self.withheld.values().map(|(line, record)| (*line, record))
+    }
+
+    fn withhold(&mut self, line: usize, record: Withheld) -> Result<(), Refused> {
+        match self.withheld.entry(record.place()) {
+            Spot::Vacant(free) => {
+                free.insert((line, record));
+                Ok(())
+            }
+            Spot::Occupied(first) => Err(Refused::Twice { line, first: first.get().0, what: format!("this {}", record.kind()) }),
+        }
+    }
+
+    fn refuse_dangling_withheld(&self, known: &Known) -> Result<(), Refused> {
+        for (line, record) in self.withheld() {
+            if let Some(target) = record.project().map(Target::Project).filter(|target| !known.holds(*target)) {
+                return Err(Refused::Dangling { line, field: "project_id", target: target.to_string() });
+            }
+        }
+        Ok(())
+    }
+
+    /// How many records there are that followers have too.
     #[must_use]
     pub const fn len(&self) -> usize {
         self.placed.len()
     }
 
-    /// Whether there is none.
+    /// Whether there is none of those.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.placed.is_empty()
     }
 
-    /// The records with the lines they stood in, in the order of a snapshot.
+    /// The records that followers have too, with the lines they stood in, in the order of a snapshot.
     pub fn entries(&self) -> impl Iterator<Item = Result<(usize, Entry), Refused>> {
         self.placed.iter().map(|placed| {
             let entry = Entry::read(self.texts.text(placed)).map_err(|reason| Refused::Line { line: placed.line, reason })?;
@@ -375,6 +409,19 @@ mod tests {
     fn an_unknown_field_is_refused_with_its_line_and_name() {
         let message = refusal(&[USER, "", r#"{"kind":"user","id":2,"username":"b","name":"B","colour":1}"#]);
         assert!(message.starts_with("line 3: unknown field `colour`"), "{message}");
+    }
+
+    #[test]
+    fn what_the_primary_keeps_for_itself_is_read_beside_and_as_strictly() {
+        let broadcast = r#"{"kind":"broadcast","id":1,"message":"m","starts_at":"2026-01-31T12:00:00Z","ends_at":"2026-02-01T12:00:00Z"}"#;
+        let policy = r#"{"kind":"scan_execution_policy","project_id":1,"name":"n","yaml":"a:\n","updated_at":"2026-01-31T12:00:00Z"}"#;
+        let directory = Directory::parse(&[broadcast, USER].join("\n")).unwrap();
+        let beside: Vec<_> = directory.withheld().map(|(line, record)| (line, record.kind())).collect();
+        assert_eq!((directory.len(), beside), (1, vec![(1, "broadcast")]));
+        assert_eq!(refusal(&[broadcast, USER, broadcast]), "line 3: this broadcast stands in line 1 already");
+        assert_eq!(refusal(&[USER, policy]), "line 2: project_id names project 1, which is not in the directory");
+        let message = refusal(&[USER, &broadcast.replace(r#""id""#, r#""colour":1,"id""#)]);
+        assert!(message.starts_with("line 2: unknown field `colour`"), "{message}");
     }
 
     #[test]

@@ -2,11 +2,32 @@
 
 use std::io::{self, BufRead, Read as _};
 
-use crate::model::record::Record;
+use crate::model::record::{NotARecord, Record};
+use crate::model::withheld::Withheld;
 use crate::wire::directory::Refused;
 
 /// The longest line, in bytes; a namespace with thousands of addresses needs less.
 pub const LINE_BYTES: usize = 1 << 20;
+
+/// A record of a directory file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Filed {
+    /// One that followers have too.
+    Published(Record),
+    /// One that the primary keeps for itself.
+    Withheld(Withheld),
+}
+
+impl Filed {
+    /// Reads one line. A kind that is neither is refused as an unknown one.
+    pub fn parse(line: &str) -> Result<Self, NotARecord> {
+        match Record::parse(line) {
+            Ok(record) => Ok(Self::Published(record)),
+            Err(_) if Withheld::claims(line) => Withheld::parse(line).map(Self::Withheld),
+            Err(unlike) => Err(unlike),
+        }
+    }
+}
 
 /// The records of a directory file with their lines, counted from 1. Blank lines are passed over. Ends after what it refuses.
 pub struct RecordLines<R> {
@@ -22,7 +43,7 @@ impl<R: BufRead> RecordLines<R> {
         Self { file, line: 0, raw: Vec::new(), ended: false }
     }
 
-    fn advance(&mut self) -> Result<Option<(usize, Record)>, Refused> {
+    fn advance(&mut self) -> Result<Option<(usize, Filed)>, Refused> {
         while self.next_line().map_err(|error| Refused::Unread { line: self.line, error })? {
             let line = self.line;
             if self.raw.len() > LINE_BYTES {
@@ -30,7 +51,7 @@ impl<R: BufRead> RecordLines<R> {
             }
             let text = std::str::from_utf8(&self.raw).map_err(|_| Refused::NotText { line })?.trim();
             if !text.is_empty() {
-                return Record::parse(text).map(|record| Some((line, record))).map_err(|reason| Refused::Line { line, reason });
+                return Filed::parse(text).map(|record| Some((line, record))).map_err(|reason| Refused::Line { line, reason });
             }
         }
         Ok(None)
@@ -50,7 +71,7 @@ impl<R: BufRead> RecordLines<R> {
 }
 
 impl<R: BufRead> Iterator for RecordLines<R> {
-    type Item = Result<(usize, Record), Refused>;
+    type Item = Result<(usize, Filed), Refused>;
 
     fn next(&mut self) -> Option<Self::Item> {
         if self.ended {

@@ -124,7 +124,9 @@ impl Claims {
         })
     }
 
-    fn holds(&self, target: Target<'_>) -> bool {
+    /// Whether there is what a record names.
+    #[must_use]
+    pub fn holds(&self, target: Target<'_>) -> bool {
         match target {
             Target::User(id) => self.users.contains(&id),
             Target::Namespace(id) => self.namespaces.contains(&id),

@@ -7,6 +7,7 @@
 //! join      beside the directory that stands: added, changed, unchanged, removed
 //! claims    what comes out is unique and refers to what is there
 //! plan      how many of which; whether so much may go; a commit, or a whole new directory
+//! withheld  the same for what is never published
 //! ```
 
 pub mod claims;
@@ -14,3 +15,4 @@ pub mod join;
 pub mod plan;
 pub mod receive;
 pub mod spool;
+pub mod withheld;

@@ -37,7 +37,7 @@ pub struct Counts {
     pub removed: u64,
     /// How many there were.
     #[serde(skip)]
-    held: u64,
+    pub(super) held: u64,
 }
 
 impl Outcome {
@@ -67,7 +67,7 @@ impl Outcome {
     }
 
     /// The largest loss that the guard holds.
-    fn loss(&self, guard: LossGuard) -> Option<Loss> {
+    pub(super) fn loss(&self, guard: LossGuard) -> Option<Loss> {
         let losses = self.kinds.iter().map(|(kind, counts)| Loss { kind, lost: counts.removed, held: counts.held });
         losses.filter(|loss| guard.holds(loss.lost, loss.held)).max_by_key(|loss| loss.lost)
     }

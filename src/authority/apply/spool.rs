@@ -2,6 +2,7 @@
 //! snapshot. Only the list is in memory.
 
 use std::collections::HashSet;
+use std::collections::btree_map::{BTreeMap, Entry as Spot};
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Seek as _, Write as _};
 use std::os::unix::fs::FileExt as _;
@@ -11,8 +12,9 @@ use crate::authority::apply::claims::{Claims, Conflict, Origin};
 use crate::model::id::Id;
 use crate::model::order::Place;
 use crate::model::record::Record;
+use crate::model::withheld::Withheld;
 use crate::wire::directory;
-use crate::wire::record_lines::RecordLines;
+use crate::wire::record_lines::{Filed, RecordLines};
 
 const BUFFER: usize = 1 << 20;
 
@@ -23,6 +25,8 @@ pub struct Spool {
     pub items: Vec<Item>,
     /// The ids of its keys.
     pub key_ids: HashSet<Id>,
+    /// What is never published, by its place, with its line; in memory, since there is little of it.
+    pub withheld: BTreeMap<Vec<u8>, (usize, Withheld)>,
 }
 
 /// One record of the file.
@@ -51,13 +55,19 @@ pub enum Refused {
 }
 
 impl Spool {
-    /// Reads a directory file, and claims what each record claims. Blank lines are passed over.
+    /// Reads a directory file, and claims what each published record claims. Blank lines are passed over.
     pub fn read(mut file: File, workshop: &Path, claims: &mut Claims) -> Result<Self, Refused> {
         file.rewind()?;
         let mut texts = BufWriter::with_capacity(BUFFER, tempfile::tempfile_in(workshop)?);
-        let (mut items, mut key_ids, mut offset) = (Vec::new(), HashSet::new(), 0);
+        let (mut items, mut key_ids, mut withheld, mut offset) = (Vec::new(), HashSet::new(), BTreeMap::new(), 0);
         for numbered in RecordLines::new(BufReader::with_capacity(BUFFER, file)) {
-            let (line, record) = numbered?;
+            let (line, record) = match numbered? {
+                (line, Filed::Published(record)) => (line, record),
+                (line, Filed::Withheld(record)) => {
+                    withhold(&mut withheld, line, record)?;
+                    continue;
+                }
+            };
             claims.claim(Origin::Line(line), &record)?;
             if let Record::Key(key) = &record {
                 key_ids.insert(key.id);
@@ -69,7 +79,7 @@ impl Spool {
         }
         items.sort_by(|one, other| one.place.cmp(&other.place));
         let texts = texts.into_inner().map_err(io::IntoInnerError::into_error)?;
-        let spool = Self { texts, items, key_ids };
+        let spool = Self { texts, items, key_ids, withheld };
         spool.refuse_twins()?;
         Ok(spool)
     }
@@ -96,6 +106,18 @@ impl Spool {
             }
         }
         Ok(())
+    }
+}
+
+fn withhold(withheld: &mut BTreeMap<Vec<u8>, (usize, Withheld)>, line: usize, record: Withheld) -> Result<(), Refused> {
+    match withheld.entry(record.place()) {
+        Spot::Vacant(free) => {
+            free.insert((line, record));
+            Ok(())
+        }
+        Spot::Occupied(first) => {
+            Err(Conflict::Twice { line, what: format!("this {}", record.kind()), first: Origin::Line(first.get().0) }.into())
+        }
     }
 }
 

@@ -12,11 +12,13 @@ use crate::authority::apply::join::{Step, Stopped, Unnamed, join};
 use crate::authority::apply::plan::{Outcome, Plan, Way, plan};
 use crate::authority::apply::receive::receive;
 use crate::authority::apply::spool::Spool;
+use crate::authority::apply::withheld::plan as plan_withheld;
 use crate::authority::authority::Authority;
 use crate::authority::blocking::blocking;
 use crate::authority::call::Call;
 use crate::authority::following::loss;
 use crate::authority::refusal::{Answered, Refusal};
+use crate::authority::withheld::{self, Changes};
 use crate::authority::write::{Writing, writing};
 use crate::model::change::Head;
 use crate::model::time::Time;
@@ -60,7 +62,10 @@ fn apply_file(house: &Authority, file: File, asked: Asked) -> Result<(Head, &'st
     let mut claims = Claims::default();
     let spool = Spool::read(file, &house.workshop, &mut claims)?;
     let writing = writing(house);
-    let Plan { outcome, way, loss } = plan(&house.store.directory(), &spool, &mut claims, asked.unnamed, house.loss_guard)?;
+    let standing = withheld::all(house.store.ledger())?;
+    let mut planned = plan(&house.store.directory(), &spool, &mut claims, asked.unnamed, house.loss_guard)?;
+    let beside = plan_withheld(&standing, &spool, &claims, asked.unnamed, house.loss_guard, &mut planned)?;
+    let Plan { outcome, way, loss } = planned;
     if let Some(loss) = loss {
         if !asked.accept_loss {
             return Err(loss.refusal());
@@ -69,11 +74,45 @@ fn apply_file(house: &Authority, file: File, asked: Asked) -> Result<(Head, &'st
         loss::accept(house.store.ledger(), asked.now)?;
     }
     let (head, how) = match way {
-        Way::Commit(changes) if changes.is_empty() => (house.store.head(), "nothing"),
-        Way::Commit(changes) => (writing.commit("apply", |_| Ok::<_, Refusal>((changes, ())))?.0, "commit"),
-        Way::Replace => (replace(house, &writing, &spool, asked.unnamed)?, "replaced"),
+        Way::Commit(changes) if changes.is_empty() => {
+            let how = if beside.is_empty() { "nothing" } else { "withheld" };
+            withheld::write(house.store.ledger(), beside)?;
+            (house.store.head(), how)
+        }
+        Way::Commit(changes) => {
+            (with(house, &writing, beside, |_| Ok(writing.commit("apply", |_| Ok::<_, Refusal>((changes, ())))?.0))?, "commit")
+        }
+        Way::Replace => (with(house, &writing, beside, |house| replace(house, &writing, &spool, asked.unnamed))?, "replaced"),
     };
     Ok((head, how, outcome))
+}
+
+/// Commits to the directory, and changes what is not published with it or not at all: see [`withheld`].
+fn with(
+    house: &Authority,
+    writing: &Writing<'_>,
+    beside: Changes,
+    commit: impl FnOnce(&Authority) -> Result<Head, Refusal>,
+) -> Result<Head, Refusal> {
+    let ledger = house.store.ledger();
+    if beside.is_empty() {
+        return commit(house);
+    }
+    withheld::intend(ledger, &house.store.head(), beside)?;
+    match commit(house) {
+        Ok(head) => withheld::fulfil(ledger).map(|()| head).map_err(Refusal::from),
+        Err(refusal) => {
+            // Within a commit of nothing, which a store that does not know what is on its disk refuses: then the next start settles it.
+            let settled = writing.commit("settle", |_| Ok::<_, Refusal>((Vec::new(), withheld::settle(ledger, &house.store.head())?)));
+            if let Err(left) = settled {
+                tracing::error!(
+                    reason = left.text,
+                    "an apply failed, and what it would have changed beside the directory waits for a restart"
+                );
+            }
+            Err(refusal)
+        }
+    }
 }
 
 fn replace(house: &Authority, writing: &Writing<'_>, spool: &Spool, unnamed: Unnamed) -> Result<Head, Refusal> {

@@ -7,6 +7,7 @@ mod feed;
 mod identity;
 mod questions;
 mod revoking;
+mod withheld;
 
 use std::sync::Arc;
 use std::time::Duration;
