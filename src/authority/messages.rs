@@ -39,7 +39,6 @@ pub fn queue(ledger: &Ledger, user: Id, gl_repository: &str, topic: Topic, text:
 }
 
 /// Takes what waits: it is gone then. Blocks.
-#[expect(dead_code, reason = "post_receive shows them")]
 pub fn take(ledger: &Ledger, user: Id, gl_repository: &str, now: Time) -> Result<Vec<String>, Damage> {
     ledger.update(|ledger| {
         let mut texts = Vec::new();

@@ -11,6 +11,7 @@
 //! | `apply/` | how a directory file becomes the directory |
 //! | [`write`], [`creation`], [`messages`] | the turn to write, projects that a push makes, sentences for the next push |
 //! | `credentials/`, [`claimed`] | recovery codes and tokens of people: given once, kept as hashes; who asks by a key, who shows a token |
+//! | [`references`] | how many pushes to a repository are under way |
 //! | [`withheld`] | the records of a directory file that are never published |
 //! | [`usage`], [`limits`], [`counters`], [`upkeep`] | when keys were used, how often one asks, what is counted, what is written now and then |
 //!
@@ -31,6 +32,7 @@ mod identify;
 mod limits;
 mod messages;
 mod quiet;
+mod references;
 pub mod refusal;
 mod requests;
 mod routes;

@@ -64,6 +64,9 @@ routes! {
     POST "internal/personal_access_token"       Shell Parameters personal_access_token::personal_access_token;
     GET  "personal_access_tokens/self"          Own   Parameters personal_access_tokens_self::personal_access_tokens_self;
 
+    POST "internal/pre_receive"        Shell   Parameters pre_receive::pre_receive;
+    POST "internal/post_receive"       Shell   Pushed     post_receive::post_receive;
+
     GET  "internal/sidegate/changes"   Sync    Parameters changes::changes;
     GET  "internal/sidegate/snapshot"  Sync    Parameters snapshot::snapshot;
     POST "internal/sidegate/ack"       Sync    Bytes      ack::ack;

@@ -18,6 +18,7 @@ pub mod identity;
 pub mod key;
 pub mod level;
 pub mod order;
+pub mod push;
 pub mod question;
 pub mod record;
 #[cfg(test)]

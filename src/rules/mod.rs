@@ -20,6 +20,7 @@ pub mod ip;
 pub mod key_rules;
 pub mod lfs;
 pub mod namespace;
+pub mod post_receive;
 #[cfg(test)]
 mod properties;
 pub mod push;

@@ -18,12 +18,17 @@ pub fn read(params: &Params) -> Result<Claimant, BadParams> {
     if let Some(username) = params.text("username")? {
         return Ok(Claimant::Username(username));
     }
-    let identifier = params.text("identifier")?.unwrap_or_default();
-    Ok(match identifier.split_once('-') {
+    Ok(identified(&params.text("identifier")?.unwrap_or_default()))
+}
+
+/// Who an `identifier` says it is: `user-<id>` or `key-<id>`, which is the key's user; anything else is nobody.
+#[must_use]
+pub fn identified(identifier: &str) -> Claimant {
+    match identifier.split_once('-') {
         Some(("user", id)) => Claimant::User(id.parse().ok()),
         Some(("key", id)) => Claimant::KeysUser(id.parse().ok()),
         _ => Claimant::Nobody,
-    })
+    }
 }
 
 #[cfg(test)]

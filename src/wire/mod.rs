@@ -29,6 +29,8 @@ pub mod path;
 #[cfg(feature = "daemon")]
 pub mod percent;
 #[cfg(feature = "daemon")]
+pub mod post_receive;
+#[cfg(feature = "daemon")]
 pub mod secret;
 #[cfg(feature = "daemon")]
 pub mod token;

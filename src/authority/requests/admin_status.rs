@@ -3,14 +3,17 @@
 use std::sync::Arc;
 
 use http::StatusCode;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::authority::authority::Authority;
 use crate::authority::blocking::blocking;
 use crate::authority::call::Call;
 use crate::authority::credentials::{codes, tokens};
 use crate::authority::following::loss;
+use crate::authority::references;
 use crate::authority::refusal::Answered;
+use crate::authority::withheld;
+use crate::model::time::Time;
 use crate::net::message::Reply;
 use crate::store::generation::Damage;
 use crate::store::ledger::Ledger;
@@ -22,7 +25,7 @@ pub async fn status(house: &Arc<Authority>, call: Call) -> Answered {
     let (counts, foreign, size, accept_loss, kept) = blocking(move || {
         let (directory, ledger) = (store.directory(), store.ledger());
         let until = loss::accepted(ledger, now)?;
-        Ok::<_, Damage>((directory.counts(), directory.foreign(), directory.size(), until, kept(ledger)?))
+        Ok::<_, Damage>((directory.counts(), directory.foreign(), directory.size(), until, kept(ledger, now)?))
     })
     .await?;
     let body = json!({
@@ -43,9 +46,12 @@ pub async fn status(house: &Arc<Authority>, call: Call) -> Answered {
 }
 
 /// How much there is of what is kept and not published.
-fn kept(ledger: &Ledger) -> Result<Value, Damage> {
+fn kept(ledger: &Ledger, now: Time) -> Result<Value, Damage> {
+    let pushes: Map<String, Value> = references::under_way(ledger, now)?.into_iter().map(|(word, count)| (word, count.into())).collect();
     Ok(json!({
         "recovery_codes": codes::count(ledger)?,
         "personal_access_tokens": tokens::count(ledger)?,
+        "withheld_records": withheld::all(ledger)?.len(),
+        "pushes_under_way": pushes,
     }))
 }

@@ -21,6 +21,8 @@ pub mod lfs_verify;
 pub mod metrics;
 pub mod personal_access_token;
 pub mod personal_access_tokens_self;
+pub mod post_receive;
+pub mod pre_receive;
 pub mod snapshot;
 pub mod two_factor_config;
 pub mod two_factor_otp_check;

@@ -5,6 +5,7 @@ mod credentials;
 mod directory;
 mod feed;
 mod identity;
+mod pushing;
 mod questions;
 mod revoking;
 mod withheld;

@@ -1,0 +1,99 @@
+//! The two hooks of a push on the wire: their parameters, and what they answer. (server.md 2.8, 2.9; client.md appendix A)
+
+use serde_json::{Value, json};
+
+use crate::model::push::{Messages, Pushed, Tone};
+use crate::wire::claimant;
+use crate::wire::params::{BadParams, Params};
+
+/// The longest word of a repository; those that there are have some 30.
+pub const GL_REPOSITORY_BYTES: usize = 255;
+
+/// The repository's word: any text is one, but none at all and endless ones are not.
+pub fn gl_repository(params: &Params) -> Result<String, BadParams> {
+    let word = params.text("gl_repository")?.unwrap_or_default();
+    match word.len() {
+        1..=GL_REPOSITORY_BYTES => Ok(word),
+        _ => Err(BadParams::wrong("gl_repository", "a repository's word, as project-7")),
+    }
+}
+
+/// Reads what was pushed. Who pushed is in `identifier` alone.
+pub fn read(params: &Params) -> Result<Pushed, BadParams> {
+    let push_options = match params.values.get("push_options") {
+        Some(Value::String(one)) if !one.is_empty() => vec![one.clone()],
+        Some(Value::String(_)) => Vec::new(),
+        _ => params.texts("push_options")?.unwrap_or_default(),
+    };
+    Ok(Pushed {
+        gl_repository: gl_repository(params)?,
+        claimant: claimant::identified(&params.text("identifier")?.unwrap_or_default()),
+        changes: params.text("changes")?.unwrap_or_default(),
+        push_options,
+    })
+}
+
+/// `pre_receive`.
+#[must_use]
+pub fn increased(increased: bool) -> String {
+    json!({"reference_counter_increased": increased}).to_string()
+}
+
+/// `post_receive`.
+#[must_use]
+pub fn answered(messages: &Messages, decreased: bool) -> String {
+    let word = |tone| match tone {
+        Tone::Alert => "alert",
+        Tone::Basic => "basic",
+    };
+    let messages: Vec<Value> = messages.iter().map(|(tone, text)| json!({"message": text, "type": word(tone)})).collect();
+    json!({"messages": messages, "reference_counter_decreased": decreased}).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::{GL_REPOSITORY_BYTES, answered, increased, read};
+    use crate::model::push::Messages;
+    use crate::model::question::Claimant;
+    use crate::wire::params::Params;
+
+    fn of(values: Value) -> Params {
+        Params { values: values.as_object().cloned().unwrap_or_default() }
+    }
+
+    #[test]
+    fn options_come_as_a_list_as_one_or_not_at_all() {
+        for (sent, read_as) in
+            [(json!(["a", "b"]), vec!["a", "b"]), (json!("a"), vec!["a"]), (json!(null), vec![]), (json!([]), vec![]), (json!(""), vec![])]
+        {
+            let pushed =
+                read(&of(json!({"gl_repository": "project-7", "identifier": "user-1", "key_id": 3, "push_options": sent}))).unwrap();
+            assert_eq!(
+                (pushed.push_options, pushed.claimant),
+                (read_as.into_iter().map(str::to_owned).collect(), Claimant::User("1".parse().ok()))
+            );
+        }
+    }
+
+    #[test]
+    fn a_repositorys_word_is_bounded() {
+        for (word, fine) in
+            [("", false), ("x", true), (&"x".repeat(GL_REPOSITORY_BYTES), true), (&"x".repeat(GL_REPOSITORY_BYTES + 1), false)]
+        {
+            assert_eq!(read(&of(json!({"gl_repository": word}))).is_ok(), fine, "{word}");
+        }
+    }
+
+    #[test]
+    fn the_bodies_are_as_the_contract_has_them() {
+        assert_eq!(increased(true), r#"{"reference_counter_increased":true}"#);
+        let mut messages = Messages::default();
+        messages.basic("b".to_owned());
+        messages.alert("a".to_owned());
+        let expected =
+            r#"{"messages":[{"message":"a","type":"alert"},{"message":"b","type":"basic"}],"reference_counter_decreased":false}"#;
+        assert_eq!(answered(&messages, false), expected);
+    }
+}
