@@ -25,7 +25,7 @@ pub(in crate::sidecar) enum Journey {
     Verify,
     Invalidate,
     Resync,
-    /// Never passed on: the primary's own affairs.
+    /// Never passed on: the primary's own affairs, and what is no path of the API.
     Nowhere,
 }
 
@@ -61,7 +61,8 @@ impl Journey {
             ("POST", ["-", "admin", "verify"]) => Self::Verify,
             ("POST", ["-", "admin", "invalidate"]) => Self::Invalidate,
             ("POST", ["-", "admin", "resync"]) => Self::Resync,
-            (_, ["-", ..] | ["internal", "sidegate", ..]) => Self::Nowhere,
+            // A path that is neither below `/api/v4` nor ours has no segments; `/gitlab/-/…` is one.
+            (_, [] | ["-", ..] | ["internal", "sidegate", ..]) => Self::Nowhere,
             (_, path) if has_own_credentials(path) => Self::Own,
             _ => Self::Signed,
         }
@@ -167,6 +168,7 @@ mod tests {
                 assert_eq!(of(method, path), Journey::Nowhere, "{path}");
             }
         }
+        assert_eq!(Journey::of(&Method::GET, &[]), Journey::Nowhere, "elsewhere than below /api/v4");
     }
 
     #[test]
