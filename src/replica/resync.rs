@@ -1,4 +1,4 @@
-//! Brings a whole new generation whenever one is wanted: fetch, load, guard against loss, catch up, hand over.
+//! Brings a whole new generation whenever one is wanted: fetch, load, catch up, guard against loss, hand over.
 //!
 //! It works beside the following of the old generation and never touches it. Whatever fails is tried again after a pause that
 //! grows; an operator who asks shortens it. It alone sweeps, so that nothing is swept that is being loaded.
@@ -161,9 +161,9 @@ impl<F: Feed> Resyncer<F> {
     async fn bring_into(&self, folder: PathBuf) -> Result<Option<Generation>, NotBrought> {
         let loaded = self.fetch(folder.clone()).await?;
         let Loaded { generation, head, accept_loss, keys } = loaded;
-        self.hold_back_loss(keys, accept_loss).await?;
         let mut tracked = Tracked::new(generation, Track::True(head));
         let (lines, proven) = self.catch_up(&mut tracked).await?;
+        self.hold_back_loss(keys, accept_loss, tracked.generation().clone()).await?;
         self.hand_over(tracked, lines, proven, folder).await
     }
 
@@ -178,13 +178,14 @@ impl<F: Feed> Resyncer<F> {
         blocking(move || Ok(load(&folder, &options, lines)?)).await
     }
 
-    async fn hold_back_loss(&self, keys: KeySet, accept_loss: bool) -> Result<(), NotBrought> {
+    /// Judged after catching up: the primary may send a snapshot that is minutes old, and what was added since is no loss.
+    async fn hold_back_loss(&self, keys: KeySet, accept_loss: bool, caught_up: Generation) -> Result<(), NotBrought> {
         let Some(serving) = self.shared.serving() else { return Ok(()) };
         let had = serving.counts().get("key").copied().unwrap_or(0);
         if accept_loss || had <= self.guard.more_than {
             return Ok(());
         }
-        let missing = blocking(move || Ok(keys.missing_of(&serving)?)).await?;
+        let missing = blocking(move || Ok(keys.missing_of(&serving, &caught_up)?)).await?;
         if self.guard.holds(missing.had, missing.lost) {
             return Err(NotBrought::Held { had: missing.had, lost: missing.lost });
         }

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use crate::model::change::{Change, Commit, Epoch, Head};
+use crate::model::directory::Directory as _;
 use crate::model::entry::Entry;
 use crate::model::key::Fingerprint;
 use crate::model::record::Record;
@@ -163,8 +164,9 @@ impl KeySet {
         self
     }
 
-    /// How many keys a generation has, and how many of them are not here. Reads it through. Blocks.
-    pub fn missing_of(&self, generation: &Generation) -> Result<Missing, Damage> {
+    /// How many keys a generation has, and how many of them are neither here nor in the one that followed on from here. Reads the
+    /// former through. Blocks.
+    pub fn missing_of(&self, generation: &Generation, followed: &Generation) -> Result<Missing, Damage> {
         let mut missing = Missing::default();
         for line in generation.lines() {
             let line = line?;
@@ -174,10 +176,17 @@ impl KeySet {
             let entry = Entry::read(&line).map_err(|error| Damage(error.to_string()))?;
             if let Some(Record::Key(key)) = entry.record().map(AsRef::as_ref) {
                 missing.had += 1;
-                missing.lost += u64::from(self.0.binary_search(&short(&key.key.fingerprint())).is_err());
+                missing.lost += u64::from(!self.holds(&key.key.fingerprint(), followed)?);
             }
         }
         Ok(missing)
+    }
+
+    fn holds(&self, fingerprint: &Fingerprint, followed: &Generation) -> Result<bool, Damage> {
+        if self.0.binary_search(&short(fingerprint)).is_ok() {
+            return Ok(true);
+        }
+        followed.key_with(fingerprint).map(|key| key.is_some()).map_err(|fault| Damage(fault.to_string()))
     }
 }
 
