@@ -96,6 +96,13 @@ impl House {
         path
     }
 
+    /// Changes a file of ours; what is to be changed must be there.
+    pub fn edit(&self, name: &str, from: &str, to: &str) {
+        let text = fs::read_to_string(self.path().join(name)).unwrap();
+        assert!(text.contains(from), "{name} has no {from}");
+        self.write(name, &text.replace(from, to));
+    }
+
     pub fn start_primary(&mut self) {
         self.primary = Some(self.start("primary", "primary.toml"));
     }

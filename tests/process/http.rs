@@ -1,6 +1,6 @@
 //! The smallest HTTP client: one request over a Unix socket, byte for byte as a test wants it.
 
-use std::io::{Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
@@ -65,6 +65,11 @@ impl Request {
         Answer::parse(&bytes)
     }
 
+    /// The same on a connection that is kept.
+    pub fn kept(&self, connection: &mut Connection) -> Answer {
+        connection.exchange(&String::from_utf8(self.bytes()).unwrap().replacen("Connection: close\r\n", "", 1).into_bytes())
+    }
+
     fn bytes(&self) -> Vec<u8> {
         let mut text = format!("{} {} HTTP/1.1\r\nHost: unix\r\nConnection: close\r\n", self.method, self.target);
         for (name, value) in &self.headers {
@@ -77,6 +82,49 @@ impl Request {
         let mut bytes = text.into_bytes();
         bytes.extend_from_slice(&self.body);
         bytes
+    }
+}
+
+/// Sends these very bytes, and reads an answer to the end of the connection.
+pub fn raw(socket: &Path, bytes: &[u8]) -> Answer {
+    let mut stream = UnixStream::connect(socket).unwrap();
+    stream.set_read_timeout(Some(crate::house::PATIENCE)).unwrap();
+    let _ = stream.write_all(bytes);
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).unwrap();
+    Answer::parse(&answer).unwrap()
+}
+
+/// A connection that is kept between requests, made anew when the server says that it closes.
+pub struct Connection {
+    socket: std::path::PathBuf,
+    stream: Option<BufReader<UnixStream>>,
+}
+
+impl Connection {
+    pub fn to(socket: &Path) -> Self {
+        Self { socket: socket.to_owned(), stream: None }
+    }
+
+    fn exchange(&mut self, request: &[u8]) -> Answer {
+        let mut stream = self.stream.take().unwrap_or_else(|| {
+            let stream = UnixStream::connect(&self.socket).unwrap();
+            stream.set_read_timeout(Some(crate::house::PATIENCE)).unwrap();
+            BufReader::new(stream)
+        });
+        stream.get_mut().write_all(request).unwrap();
+        let mut bytes = Vec::new();
+        while !bytes.ends_with(b"\r\n\r\n") {
+            assert!(stream.read_until(b'\n', &mut bytes).unwrap() > 0, "the connection ended: {}", String::from_utf8_lossy(&bytes));
+        }
+        let head = Answer::parse(&bytes).unwrap();
+        let length = head.header("content-length").expect("an answer of a known length").parse().unwrap();
+        let mut body = vec![0; length];
+        stream.read_exact(&mut body).unwrap();
+        if head.header("connection") != Some("close") {
+            self.stream = Some(stream);
+        }
+        Answer { body, ..head }
     }
 }
 

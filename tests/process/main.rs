@@ -10,9 +10,12 @@
 
 mod cases;
 mod crash;
+mod fake;
 mod house;
 mod http;
 mod keys;
 mod login;
+mod lookups;
+mod refusals;
 mod smoke;
 mod sshd;

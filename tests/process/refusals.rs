@@ -1,0 +1,476 @@
+//! Who is refused and what is never sent on: a primary that keeps every request tells.
+
+use std::process::{Command, Stdio};
+
+use serde_json::{Value, json};
+
+use crate::fake::{Arrived, Fake, Then, json, with_headers};
+use crate::house::House;
+use crate::http::{Request, raw};
+use crate::keys::{blob, directory, in_query};
+
+const KEYS: &str = "/api/v4/internal/authorized_keys";
+const OWN: [(&str, &str); 10] = [
+    ("GET", "/api/v4/internal/kubernetes/agent_info"),
+    ("GET", "/api/v4/internal/kubernetes/project_info?id=7"),
+    ("POST", "/api/v4/internal/kubernetes/modules/starboard_vulnerability/scan_result"),
+    ("POST", "/api/v4/internal/error_tracking/allowed"),
+    ("PUT", "/api/v4/internal/upcoming_reconciliations"),
+    ("POST", "/api/v4/internal/gitlab_subscriptions/namespaces/7"),
+    ("GET", "/api/v4/namespaces/7/gitlab_subscription"),
+    ("PATCH", "/api/v4/namespaces/a%2Fb/minutes/move/c%2Fd"),
+    ("DELETE", "/api/v4/personal_access_tokens/self"),
+    ("GET", "/gitlab/api/v4/personal_access_tokens/self"),
+];
+const SIGNED: [(&str, &str); 22] = [
+    ("POST", "/api/v4/internal/allowed"),
+    ("POST", "/api/v4/internal/lfs_authenticate"),
+    ("GET", "/api/v4/internal/discover?username=person-1"),
+    ("GET", "/api/v4/internal/check"),
+    ("GET", "/gitlab/api/v4/internal/check"),
+    ("POST", "/api/v4/internal/pre_receive"),
+    ("POST", "/api/v4/internal/post_receive"),
+    ("POST", "/api/v4/internal/two_factor_recovery_codes"),
+    ("POST", "/api/v4/internal/two_factor_config"),
+    ("POST", "/api/v4/internal/two_factor_manual_otp_check"),
+    ("POST", "/api/v4/internal/personal_access_token"),
+    ("POST", "/api/v4/internal/shell/git_audit_event"),
+    ("GET", "/api/v4/internal/authorized_keys/more"),
+    ("POST", "/api/v4/internal/authorized_keys"),
+    ("HEAD", "/api/v4/internal/check"),
+    ("GET", "/api/v4/internal/kubernetes"),
+    ("GET", "/api/v4/internal/error_tracking"),
+    ("GET", "/api/v4/personal_access_tokens/1"),
+    ("GET", "/api/v4/personal_access_tokens"),
+    ("GET", "/api/v4/namespaces"),
+    ("GET", "/api/v4/users"),
+    ("GET", "/api/v4/internal"),
+];
+const NOWHERE: [(&str, &str); 12] = [
+    ("GET", "/api/v4/internal/sidegate/changes?epoch=0&after=0"),
+    ("GET", "/api/v4/internal/sidegate/snapshot"),
+    ("POST", "/api/v4/internal/sidegate/ack"),
+    ("POST", "/api/v4/internal/sidegate/lfs_verify"),
+    ("GET", "/gitlab/api/v4/internal/sidegate/snapshot"),
+    ("GET", "/api/v4/internal/sidegate"),
+    ("POST", "/-/admin/apply"),
+    ("GET", "/-/admin/export"),
+    ("GET", "/-/whatever"),
+    ("GET", "/gitlab/-/admin/export"),
+    ("GET", "/internal/check"),
+    ("GET", "/"),
+];
+
+/// A sidecar in front of a primary that is not ours, without a feed.
+fn before(behaviour: impl Fn(&Arrived) -> Then + Send + Sync + 'static) -> (House, Fake) {
+    before_with("", behaviour)
+}
+
+fn before_with(more: &str, behaviour: impl Fn(&Arrived) -> Then + Send + Sync + 'static) -> (House, Fake) {
+    let mut house = House::with("", more);
+    house.edit("sidegate.toml", "feed = \"sidegate\"", "feed = \"none\"");
+    let fake = Fake::at(&house.primary_socket(), behaviour);
+    house.start_sidecar();
+    (house, fake)
+}
+
+fn fine(_: &Arrived) -> Then {
+    Then::Say(json(200, "{\"fine\":true}"))
+}
+
+fn lookup(blob: &str) -> Request {
+    Request::get(&format!("{KEYS}?key={}", in_query(blob)))
+}
+
+#[test]
+fn a_caller_without_a_token_has_nothing_signed_on_any_path() {
+    let (house, fake) = before(fine);
+    let to = |method: &str, target: &str| Request::new(method, target).header("Private-Token", "their-own");
+    for (method, target) in OWN {
+        let answer = to(method, target).body("{\"a\":1}").to(&house.sidecar_socket());
+        assert_eq!((answer.status, answer.header("x-sidegate-answer")), (200, Some("forwarded")), "{method} {target}");
+        let arrived = fake.take();
+        assert_eq!(arrived.len(), 1, "{method} {target}");
+        assert!(!arrived[0].signed(), "{:?}", arrived[0]);
+        assert_eq!(arrived[0].header("private-token"), Some("their-own"));
+        assert_eq!(arrived[0].line, format!("{method} {} HTTP/1.1", target.strip_prefix("/gitlab").unwrap_or(target)));
+    }
+    for (method, target) in SIGNED {
+        let answer = to(method, target).to(&house.sidecar_socket());
+        assert_eq!(answer.status, 401, "{method} {target}: {}", answer.text());
+    }
+    for (method, target) in NOWHERE {
+        let answer = to(method, target).to(&house.sidecar_socket());
+        assert_eq!(answer.status, 404, "{method} {target}: {}", answer.text());
+        assert_eq!(house.ask(to(method, target)).status, 404, "{method} {target}, with a token");
+    }
+    assert_eq!(fake.take().len(), 0, "nothing of these was sent on");
+}
+
+#[test]
+fn a_token_that_is_not_ours_is_worth_nothing_and_is_not_passed_on() {
+    let (house, fake) = before(fine);
+    let (head, rest) = house.shell_token().split_once('.').map(|(head, rest)| (head.to_owned(), rest.to_owned())).unwrap();
+    let forged = [
+        format!("{head}.{}x", &rest[..rest.len() - 1]),
+        "eyJhbGciOiJub25lIn0.eyJpc3MiOiJnaXRsYWItc2hlbGwiLCJleHAiOjQxMDI0NDQ4MDB9.".to_owned(),
+        house.sync_token("ssh-1"),
+        String::new(),
+        "Bearer x".to_owned(),
+    ];
+    for token in &forged {
+        let with = |method: &str, target: &str| Request::new(method, target).header("Gitlab-Shell-Api-Request", token);
+        for (method, target) in SIGNED {
+            assert_eq!(with(method, target).to(&house.sidecar_socket()).status, 401, "{method} {target} {token:?}");
+        }
+        assert_eq!(lookup(&blob(1)).header("Gitlab-Shell-Api-Request", token).to(&house.sidecar_socket()).status, 401, "{token:?}");
+        assert_eq!(fake.take().len(), 0);
+        for (method, target) in OWN {
+            assert_eq!(with(method, target).to(&house.sidecar_socket()).status, 200, "{method} {target} {token:?}");
+        }
+        assert!(fake.take().iter().all(|arrived| !arrived.signed()));
+    }
+    let twice = lookup(&blob(1)).header("Gitlab-Shell-Api-Request", &house.shell_token());
+    let twice = twice.header("Gitlab-Shell-Api-Request", &house.shell_token()).to(&house.sidecar_socket());
+    assert_eq!(twice.status, 401, "which of two tokens counts is nobody's to choose");
+    for wrong in ["d3Jvbmc=", "a-shell-secret-of-thirty-two-hex", ""] {
+        let answer = Request::get("/api/v4/internal/check").header("Gitlab-Shared-Secret", wrong).to(&house.sidecar_socket());
+        assert_eq!(answer.status, 401, "{wrong}");
+    }
+    assert_eq!(fake.take().len(), 0);
+}
+
+#[test]
+fn odd_paths_are_refused_before_anything_else_also_with_a_good_token() {
+    let (house, fake) = before(fine);
+    let token = house.shell_token();
+    for target in [
+        "/api/v4/internal/kubernetes/%2e%2e/discover",
+        "/api/v4/internal/kubernetes/%2E%2E/allowed",
+        "/api/v4/internal/kubernetes/../discover",
+        "/api/v4/internal/kubernetes/./agent_info",
+        "/api/v4/internal/kubernetes/agent_info/..",
+        "/api/v4/internal/kubernetes/agent_info/.",
+        "/api/v4/internal/kubernetes/agent_info/",
+        "/api/v4/internal/kubernetes//agent_info",
+        "//api/v4/internal/kubernetes/agent_info",
+        "/api/v4/internal/kubernetes%2f..%2fdiscover",
+        "/api/v4/internal/kubernetes/%252e%252e/discover",
+        "/api/v4/internal/kubernetes/a%5c..%5cb",
+        "/api/v4/internal/kubernetes/agent_info%00",
+        "/api/v4/internal/kubernetes/a\\b",
+        "/api/v4/namespaces/a%2F..%2Fb",
+        "/api/v4/namespaces/%2e%2e",
+        "/api/v4/namespaces/a/%2Fb",
+        "/gitlab/../api/v4/internal/kubernetes/agent_info",
+        "http://unix/api/v4/internal/kubernetes/agent_info",
+        "http://other/api/v4/internal/check",
+        "*",
+    ] {
+        for token in ["", &format!("Gitlab-Shell-Api-Request: {token}\r\n")] {
+            let request = format!("GET {target} HTTP/1.1\r\nHost: unix\r\nConnection: close\r\n{token}\r\n");
+            let answer = raw(&house.sidecar_socket(), request.as_bytes());
+            assert_eq!(answer.status, 400, "{target}: {}", answer.text());
+        }
+    }
+    assert_eq!(fake.take().len(), 0);
+    assert!(Request::get("/-/metrics").to(&house.sidecar_socket()).text().contains("sidegate_refusals_total{reason=\"path\"}"));
+}
+
+#[test]
+fn requests_whose_end_is_a_guess_are_refused() {
+    let (house, fake) = before(fine);
+    let head =
+        format!("POST /api/v4/internal/post_receive HTTP/1.1\r\nHost: unix\r\nGitlab-Shell-Api-Request: {}\r\n", house.shell_token());
+    let hidden = "GET /api/v4/internal/check HTTP/1.1\r\nHost: unix\r\n\r\n";
+    for lengths in [
+        "Content-Length: 2\r\nContent-Length: 3",
+        "Content-Length: 2\r\nContent-Length: 2",
+        "Content-Length: 2, 2",
+        "Content-Length: +2",
+        "Content-Length: 2\r\nTransfer-Encoding: chunked",
+        "Transfer-Encoding: chunked\r\nContent-Length: 2",
+        "Transfer-Encoding: gzip, chunked",
+        "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked",
+        "Transfer-Encoding: xchunked",
+        "Transfer-Encoding : chunked",
+        "Content-Length: -1",
+        "Content-Length: 99999999999999999999",
+    ] {
+        let answer = raw(&house.sidecar_socket(), format!("{head}{lengths}\r\n\r\n{{}}{hidden}").as_bytes());
+        assert!((400..500).contains(&answer.status) || answer.status == 501, "{lengths}: {}", answer.status);
+        assert_eq!(fake.take().len(), 0, "{lengths}");
+    }
+}
+
+#[test]
+fn a_user_outside_every_peer_rule_gets_nothing_and_one_inside_gets_what_the_rule_says() {
+    if !nix::unistd::Uid::effective().is_root() || !std::path::Path::new("/usr/bin/curl").exists() {
+        return eprintln!("SKIPPED: requests of other users (they need root and curl)");
+    }
+    let behaviour = |arrived: &Arrived| match arrived.line.contains("authorized_keys") {
+        true => Then::Say(json(404, "{\"message\":\"404 Key Not Found\"}")),
+        false => fine(arrived),
+    };
+    let rules = "[[peer]]\nuid = 65533\nscopes = [\"keys\"]\n[[peer]]\nuid = 65532\nscopes = [\"shell\", \"metrics\"]\n";
+    let (mut house, fake) = before_with(rules, behaviour);
+    house.sidecar.as_mut().unwrap().stop();
+    house.edit("sidegate.toml", "api.sock\"\n", "api.sock\"\nmode = \"0666\"\n");
+    house.start_sidecar();
+    let key = format!("{KEYS}?key={}", in_query(&blob(1)));
+    let stranger = 65534;
+    for (method, target) in OWN.iter().chain(&SIGNED).chain(&[("GET", key.as_str()), ("GET", "/-/metrics"), ("GET", "/-/admin/status")]) {
+        let status = ask_as(stranger, &house, method, target);
+        assert!(status == 403, "{method} {target}: {status}");
+    }
+    for target in ["/-/liveness", "/-/readiness"] {
+        assert_eq!(ask_as(stranger, &house, "GET", target), 200, "{target}");
+    }
+    assert_eq!(ask_as(stranger, &house, "POST", "/-/admin/resync"), 403);
+    assert_eq!(fake.take().len(), 0, "nothing of a stranger's was sent on");
+    for (uid, target, status) in [
+        (65533, key.as_str(), 404),
+        (65533, "/api/v4/internal/check", 403),
+        (65533, "/api/v4/internal/kubernetes/agent_info", 403),
+        (65533, "/-/metrics", 403),
+        (65532, "/-/metrics", 200),
+        (65532, "/api/v4/users", 200),
+        (65532, "/-/admin/status", 403),
+    ] {
+        assert_eq!(ask_as(uid, &house, "GET", target), status, "{uid} {target}");
+    }
+    let arrived = fake.take();
+    assert!(
+        arrived.iter().all(Arrived::signed) && arrived.len() == 2,
+        "the question that we write ourselves, and one with a token: {arrived:?}"
+    );
+    assert!(house.logs().contains("\"reason\":\"peer\""), "{}", house.logs());
+}
+
+/// Asks as another user, with a good token.
+fn ask_as(uid: u32, house: &House, method: &str, target: &str) -> u16 {
+    let words = ["--reuid", &uid.to_string(), "--regid", &uid.to_string(), "--clear-groups", "curl", "-sS", "-o", "/dev/null"];
+    let mut curl = Command::new("setpriv");
+    curl.args(words).args(["-w", "%{http_code}", "--path-as-is", "-X", method, "--unix-socket"]).arg(house.sidecar_socket());
+    if method == "HEAD" {
+        curl.arg("-I");
+    }
+    curl.arg("-H").arg(format!("Gitlab-Shell-Api-Request: {}", house.shell_token())).arg(format!("http://unix{target}"));
+    let output = curl.stdin(Stdio::null()).output().unwrap();
+    String::from_utf8(output.stdout).unwrap().parse().unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&output.stderr)))
+}
+
+#[test]
+fn without_peer_rules_others_may_ask_of_keys_and_with_a_token_but_not_operate() {
+    if !nix::unistd::Uid::effective().is_root() || !std::path::Path::new("/usr/bin/curl").exists() {
+        return eprintln!("SKIPPED: requests of other users (they need root and curl)");
+    }
+    let (mut house, _fake) = before(fine);
+    house.sidecar.as_mut().unwrap().stop();
+    house.edit("sidegate.toml", "api.sock\"\n", "api.sock\"\nmode = \"0666\"\n");
+    house.start_sidecar();
+    for (target, status) in
+        [("/api/v4/users", 200), ("/-/metrics", 403), ("/-/admin/status", 403), ("/-/admin/explain?key=a", 403), ("/-/liveness", 200)]
+    {
+        assert_eq!(ask_as(65534, &house, "GET", target), status, "{target}");
+    }
+}
+
+#[test]
+fn what_belongs_to_one_connection_or_is_a_secret_stays_behind() {
+    let (house, fake) = before(fine);
+    let (token, secret) = (house.shell_token(), house.shared_secret());
+    let request = format!(
+        "POST /api/v4/internal/post_receive?secret_token={secret}&a=1&secret%5Ftoken=x HTTP/1.1\r\nHost: evil.example\r\nConnection: close, X-Mine\r\n\
+         X-Mine: 1\r\nKeep-Alive: timeout=5\r\nProxy-Authorization: Basic eDp5\r\nTE: trailers\r\nUpgrade: h2c\r\n\
+         Gitlab-Shell-Api-Request: {token}\r\nX-Sidegate-Forwarded: 0\r\nX-Sidegate-Host: ssh-9\r\nX-Request-Id: 01ABC\r\nX-Forwarded-For: 10.0.0.1\r\n\
+         User-Agent: gitlab-shell\r\nContent-Type: application/json\r\nContent-Length: 20\r\n\r\n{{\"identifier\":\"k-1\"}}"
+    );
+    assert_eq!(raw(&house.sidecar_socket(), request.as_bytes()).status, 200);
+    let arrived = fake.take().pop().unwrap();
+    assert_eq!(arrived.line, "POST /api/v4/internal/post_receive?a=1 HTTP/1.1");
+    assert_eq!(arrived.body, "{\"identifier\":\"k-1\"}");
+    for gone in ["x-mine", "keep-alive", "proxy-authorization", "te", "upgrade", "x-sidegate-host", "gitlab-shared-secret"] {
+        assert_eq!(arrived.header(gone), None, "{gone}");
+    }
+    assert_ne!(arrived.header("host"), Some("evil.example"));
+    assert_eq!(arrived.header("x-sidegate-forwarded"), Some("1"));
+    for (name, value) in [("x-request-id", "01ABC"), ("x-forwarded-for", "10.0.0.1"), ("user-agent", "gitlab-shell")] {
+        assert_eq!(arrived.header(name), Some(value));
+    }
+    let signatures = arrived.headers.iter().filter(|(name, _)| name == "gitlab-shell-api-request").count();
+    assert_eq!(signatures, 1, "signed anew, once");
+}
+
+#[test]
+fn the_shared_secret_opens_from_wherever_it_stands_and_is_never_sent_on() {
+    let (house, fake) = before(fine);
+    let secret = house.shared_secret();
+    let encoded = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, secret);
+    let target = "/api/v4/internal/post_receive";
+    let requests = [
+        Request::post(target, &json!({"secret_token": secret, "identifier": "key-1"})),
+        Request::form(target, &format!("identifier=key-1&secret_token={secret}")),
+        Request::post(&format!("{target}?secret_token={secret}"), &json!({"identifier": "key-1"})),
+        Request::post(target, &json!({"identifier": "key-1"})).header("Gitlab-Shared-Secret", &encoded),
+    ];
+    for request in requests {
+        let answer = request.to(&house.sidecar_socket());
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        let arrived = fake.take().pop().unwrap();
+        let everything = format!("{arrived:?}");
+        assert!(!everything.contains(secret) && !everything.contains(&encoded) && !everything.contains("secret_token"), "{everything}");
+        assert!(arrived.header("gitlab-shell-api-request").is_some());
+        let body: Value =
+            serde_json::from_str(&arrived.body).unwrap_or_else(|_| json!({"identifier": arrived.body.replace("identifier=", "")}));
+        assert_eq!(body, json!({"identifier": "key-1"}));
+    }
+}
+
+#[test]
+fn the_primary_never_makes_a_client_wait_or_go_elsewhere_or_keep_a_session() {
+    let headers = "Retry-After: 60\r\nLocation: /elsewhere\r\nSet-Cookie: a=b\r\nX-Runtime: 1\r\nContent-Type: application/json\r\n";
+    for (status, expected) in [(200, 200), (429, 429), (503, 501), (301, 501), (404, 404)] {
+        let (house, _fake) = before(move |_| Then::Say(with_headers(status, headers, "{\"message\":\"m\"}")));
+        let answer = house.ask(Request::post("/api/v4/internal/post_receive", &json!({})));
+        assert_eq!(answer.status, expected, "{}", answer.text());
+        for never in ["retry-after", "location", "set-cookie"] {
+            assert_eq!(answer.header(never), None, "{status} {never}");
+        }
+    }
+}
+
+#[test]
+fn a_lying_primary_is_never_an_answer() {
+    let asked = blob(1);
+    let hit = |id: &str, blob: &str| format!("{{\"id\":{id},\"key\":\"ssh-ed25519 {blob} Zoe (host)\"}}");
+    let json_lies = [
+        "{}".to_owned(),
+        "null".to_owned(),
+        "[]".to_owned(),
+        "true".to_owned(),
+        String::new(),
+        hit("0", &asked),
+        hit("-7", &asked),
+        hit("7.5", &asked),
+        hit("\"7\"", &asked),
+        hit("7", &blob(2)),
+        "{\"id\":7}".to_owned(),
+        hit("7", &asked)[..40].to_owned(),
+    ];
+    let html = "<html><title>502</title></html>";
+    let mut lies: Vec<(String, Vec<u8>)> = json_lies.iter().map(|body| (format!("200 {body}"), json(200, body))).collect();
+    for status in [200, 401, 403, 404, 500, 502, 503] {
+        lies.push((format!("{status} html"), with_headers(status, "Content-Type: text/html\r\n", html)));
+    }
+    for (status, body) in [
+        (404, "{\"message\":\"404 Not Found\"}"),
+        (401, "{\"message\":\"401 Unauthorized\"}"),
+        (500, "{\"message\":\"404 Key Not Found\"}"),
+    ] {
+        lies.push((format!("{status} {body}"), json(status, body)));
+    }
+    let whole = json(200, &hit("7", &asked));
+    lies.push(("a cut body".to_owned(), whole[..whole.len() - 5].to_vec()));
+    lies.push(("not HTTP".to_owned(), b"SSH-2.0-OpenSSH\r\n\r\n".to_vec()));
+    lies.push(("nothing".to_owned(), Vec::new()));
+    let next = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+    let says = std::sync::Arc::clone(&next);
+    let (mut house, _fake) = before(move |_| Then::SayAndClose(says.lock().unwrap().clone()));
+    for (what, bytes) in lies {
+        next.lock().unwrap().clone_from(&bytes);
+        let answer = lookup(&asked).to(&house.sidecar_socket());
+        assert_eq!(answer.status, 424, "{what}: {}", answer.text());
+        assert!(house.helped(&asked).starts_with("# sidegate: the key could not be looked up (outage)"), "{what}");
+        // The breaker would hide the next lie.
+        house.sidecar.as_mut().unwrap().kill();
+        house.start_sidecar();
+    }
+    *next.lock().unwrap() = json(200, &hit("7", &asked));
+    assert_eq!(lookup(&asked).to(&house.sidecar_socket()).json()["id"], 7, "and the truth is one");
+}
+
+#[test]
+fn a_primary_that_hangs_costs_an_answer_its_time_limit_at_most_and_known_keys_nothing() {
+    let mut house = House::with("", "[freshness]\nkeys = { ttl = \"1s\", max_stale = \"1h\" }\n");
+    house.edit("sidegate.toml", "feed = \"sidegate\"", "feed = \"sidegate\"\ntimeout = \"300ms\"");
+    house.start_primary();
+    house.apply(&directory(20));
+    house.start_sidecar();
+    house.wait_until_fresh();
+    house.primary.as_mut().unwrap().kill();
+    let fake = Fake::at(&house.primary_socket(), |_| Then::Hang);
+    house.wait_for("the keys to be stale", || house.status()["freshness"]["keys"]["state"] == "stale");
+    let asked = |request: Request| request.to(&house.sidecar_socket());
+    for round in 0..6 {
+        assert_eq!(asked(lookup(&blob(3))).json()["id"], 3, "round {round}");
+        let miss = asked(lookup(&blob(1_000_003)));
+        assert_eq!((miss.status, miss.header("x-sidegate-degraded")), (404, Some("primary-unreachable")), "round {round}");
+    }
+    let questions = fake.take().iter().filter(|arrived| arrived.line.contains("authorized_keys")).count();
+    assert!(questions < 12, "the breaker keeps questions back: {questions}");
+    assert_eq!(house.status()["primary"]["breaker"], "open");
+}
+
+#[test]
+fn a_write_is_sent_once_and_its_failure_says_whether_its_fate_is_known() {
+    let cases: [(&str, fn(&Arrived) -> Then); 4] = [
+        ("closed without an answer", |_| Then::SayAndClose(Vec::new())),
+        ("500", |_| Then::Say(json(500, "{\"message\":\"boom\"}"))),
+        ("502 html", |_| Then::Say(with_headers(502, "Content-Type: text/html\r\n", "<html>"))),
+        ("cut head", |_| Then::SayAndClose(b"HTTP/1.1 200 OK\r\nContent-".to_vec())),
+    ];
+    for (what, failing) in cases {
+        // The first request is answered and its connection kept, so that the write goes over a connection that was used.
+        let (house, fake) = before(move |arrived| if arrived.line.contains("/check") { good_check() } else { failing(arrived) });
+        assert_eq!(house.ask(Request::get("/api/v4/internal/check")).status, 200);
+        fake.take();
+        let answer = house.ask(Request::post("/api/v4/internal/personal_access_token", &json!({"key_id": 1})));
+        assert_eq!(answer.status, 501, "{what}: {}", answer.text());
+        assert!(answer.message().contains("Whether this request took effect is unknown"), "{what}: {}", answer.text());
+        assert_eq!(fake.take().len(), 1, "{what}: sent once");
+    }
+    let (house, fake) = before(fine);
+    drop(fake);
+    let answer = house.ask(Request::post("/api/v4/internal/personal_access_token", &json!({"key_id": 1})));
+    assert_eq!(answer.status, 424, "{}", answer.text());
+    assert!(answer.message().contains("This request did not take effect"), "{}", answer.text());
+}
+
+fn good_check() -> Then {
+    Then::Say(json(200, "{\"api_version\":\"v4\",\"gitlab_version\":\"18.0\",\"gitlab_rev\":\"abc\",\"redis\":true}"))
+}
+
+#[test]
+fn a_write_that_the_primary_never_answers_is_given_up_and_its_fate_is_unknown() {
+    let mut house = House::new();
+    house.edit("sidegate.toml", "feed = \"sidegate\"", "feed = \"none\"\ntimeout = \"100ms\"\nforward_timeout = \"500ms\"");
+    let fake = Fake::at(&house.primary_socket(), |_| Then::Hang);
+    house.start_sidecar();
+    let answer = house.ask(Request::post("/api/v4/internal/post_receive", &json!({})));
+    assert_eq!(answer.status, 501, "{}", answer.text());
+    assert_eq!(fake.take().len(), 1);
+}
+
+#[test]
+fn questions_fail_with_424_and_say_since_when_and_what_still_works() {
+    let (house, fake) = before(|_| Then::Say(json(500, "{}")));
+    for (request, what) in [
+        (Request::get("/api/v4/internal/discover?username=zoe"), "discover"),
+        (Request::get("/api/v4/internal/check"), "check"),
+        (
+            Request::post(
+                "/api/v4/internal/allowed",
+                &json!({"action": "git-upload-pack", "project": "a/b", "key_id": 1, "changes": "_any", "protocol": "ssh"}),
+            ),
+            "allowed",
+        ),
+        (lookup(&blob(1)), "authorized_keys"),
+    ] {
+        let answer = house.ask(request);
+        assert_eq!(answer.status, 424, "{what}: {}", answer.text());
+        assert!(answer.message().contains("The Git server's application"), "{what}: {}", answer.text());
+        assert_eq!(answer.header("x-sidegate-degraded"), Some("primary-unreachable"), "{what}");
+    }
+    drop(fake);
+}
