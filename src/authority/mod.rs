@@ -13,14 +13,17 @@
 //! | `credentials/`, [`claimed`] | recovery codes and tokens of people: given once, kept as hashes; who asks by a key, who shows a token |
 //! | [`references`] | how many pushes to a repository are under way |
 //! | [`withheld`] | the records of a directory file that are never published |
+//! | `billing/`, [`audit`] | subscriptions, minutes and reconciliations as they were told; what was done over SSH |
 //! | [`usage`], [`limits`], [`counters`], [`upkeep`] | when keys were used, how often one asks, what is counted, what is written now and then |
 //!
 //! To add a request: one file in `requests/`, one line in [`routes`].
 
 pub mod answer;
 mod apply;
+mod audit;
 #[expect(clippy::module_inception, reason = "the room is named for what it holds")]
 pub mod authority;
+mod billing;
 mod blocking;
 pub mod call;
 mod claimed;

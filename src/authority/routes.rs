@@ -63,6 +63,24 @@ routes! {
     POST "internal/two_factor_push_otp_check"   Shell Parameters two_factor_otp_check::two_factor_otp_check;
     POST "internal/personal_access_token"       Shell Parameters personal_access_token::personal_access_token;
     GET  "personal_access_tokens/self"          Own   Parameters personal_access_tokens_self::personal_access_tokens_self;
+    GET  "internal/authorized_certs"            Shell Parameters authorized_certs::authorized_certs;
+    POST "internal/shellhorse/git_audit_event"  Shell Parameters git_audit_event::git_audit_event;
+    GET  "-/admin/audit"                        Admin Parameters admin_audit::audit;
+
+    GET    "namespaces/:id/gitlab_subscription"     Own Parameters gitlab_subscription::read;
+    POST   "namespaces/:id/gitlab_subscription"     Own Parameters gitlab_subscription::create;
+    PUT    "namespaces/:id/gitlab_subscription"     Own Parameters gitlab_subscription::update;
+    POST   "namespaces/:id/minutes"                 Own Parameters minutes::add;
+    PATCH  "namespaces/:id/minutes/move/:target_id" Own Parameters minutes::move_packs;
+    PUT    "internal/upcoming_reconciliations"      Own Parameters upcoming_reconciliations::tell_all;
+    DELETE "internal/upcoming_reconciliations"      Own Parameters upcoming_reconciliations::take_back;
+    GET    "internal/gitlab_subscriptions/namespaces/:id/gitlab_subscription"      Own Parameters gitlab_subscription::read;
+    POST   "internal/gitlab_subscriptions/namespaces/:id/gitlab_subscription"      Own Parameters gitlab_subscription::create;
+    PUT    "internal/gitlab_subscriptions/namespaces/:id/gitlab_subscription"      Own Parameters gitlab_subscription::update;
+    POST   "internal/gitlab_subscriptions/namespaces/:id/minutes"                  Own Parameters minutes::add;
+    PATCH  "internal/gitlab_subscriptions/namespaces/:id/minutes/move/:target_id"  Own Parameters minutes::move_packs;
+    PUT    "internal/gitlab_subscriptions/namespaces/:id/upcoming_reconciliations" Own Parameters upcoming_reconciliations::tell_one;
+    DELETE "internal/gitlab_subscriptions/namespaces/:id/upcoming_reconciliations" Own Parameters upcoming_reconciliations::take_back_one;
 
     POST "internal/pre_receive"        Shell   Parameters pre_receive::pre_receive;
     POST "internal/post_receive"       Shell   Pushed     post_receive::post_receive;

@@ -51,6 +51,12 @@ impl Place {
         Spelling::of(NAMESPACE).id(id).0
     }
 
+    /// What the places of all namespaces begin with.
+    #[must_use]
+    pub fn namespaces() -> Self {
+        Spelling::of(NAMESPACE).0
+    }
+
     /// Where a project stands.
     #[must_use]
     pub fn project(id: Id) -> Self {
@@ -63,10 +69,16 @@ impl Place {
         Spelling::of(SNIPPET).id(id).0
     }
 
+    /// What the places of all memberships in a container begin with.
+    #[must_use]
+    pub fn members(container: Container) -> Self {
+        Spelling::of(MEMBER).container(container).0
+    }
+
     /// Where a user's membership in a container stands.
     #[must_use]
     pub fn member(container: Container, user: Id) -> Self {
-        Spelling::of(MEMBER).container(container).id(user).0
+        Spelling(Self::members(container)).id(user).0
     }
 
     /// What the places of all shares of a container begin with.

@@ -25,5 +25,6 @@ mod reading;
 mod recent;
 pub mod secret_file;
 mod spool;
+mod subtree;
 mod tally;
 mod whole_file;

@@ -40,9 +40,14 @@ pub async fn identify(house: &Arc<Authority>, call: &Call) -> Result<Holder, Ref
     found.map(|(user, token)| Holder::User(user, token)).ok_or_else(|| turned_away(house, "bad token"))
 }
 
+/// As [`identify`], and lets administrators pass.
+pub async fn administrator(house: &Arc<Authority>, call: &Call) -> Result<(), Refusal> {
+    identify(house, call).await?.administers()
+}
+
 impl Holder {
     /// Lets administrators pass whose token is for everything.
-    pub fn administers(&self) -> Result<(), Refusal> {
+    fn administers(&self) -> Result<(), Refusal> {
         self.is_for(&[Scope::Api])?;
         match self {
             Self::User(user, _) if !user.admin => Err(Refusal::new(StatusCode::FORBIDDEN, "403 Forbidden")),

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use http::StatusCode;
 use serde_json::{Map, Value, json};
 
+use crate::authority::audit::{self, Span};
 use crate::authority::authority::Authority;
+use crate::authority::billing::{packs, reconciliation, subscription};
 use crate::authority::blocking::blocking;
 use crate::authority::call::Call;
 use crate::authority::credentials::{codes, tokens};
@@ -47,11 +49,16 @@ pub async fn status(house: &Arc<Authority>, call: Call) -> Answered {
 
 /// How much there is of what is kept and not published.
 fn kept(ledger: &Ledger, now: Time) -> Result<Value, Damage> {
+    let Span { first, next } = audit::span(ledger)?;
     let pushes: Map<String, Value> = references::under_way(ledger, now)?.into_iter().map(|(word, count)| (word, count.into())).collect();
     Ok(json!({
         "recovery_codes": codes::count(ledger)?,
         "personal_access_tokens": tokens::count(ledger)?,
         "withheld_records": withheld::all(ledger)?.len(),
         "pushes_under_way": pushes,
+        "subscriptions": subscription::count(ledger)?,
+        "packs_of_minutes": packs::count(ledger)?,
+        "reconciliations": reconciliation::count(ledger)?,
+        "audit_events": next - first,
     }))
 }

@@ -1,10 +1,13 @@
 //! A primary under trial: a real store in a folder of its own, a real socket, requests as its clients send them.
 
 mod admin;
+mod audit;
+mod billing;
 mod credentials;
 mod directory;
 mod feed;
 mod identity;
+mod killed;
 mod pushing;
 mod questions;
 mod revoking;
@@ -85,7 +88,11 @@ fn open(folder: &std::path::Path) -> Arc<Authority> {
 impl Trial {
     /// An empty primary.
     fn empty() -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        Self::over(tempfile::tempdir().unwrap())
+    }
+
+    /// What is in a folder.
+    fn over(folder: tempfile::TempDir) -> Self {
         let house = open(folder.path());
         let path = folder.path().join("api.sock");
         let socket = listen::unix(&path, 0o600, None).unwrap();
@@ -103,18 +110,16 @@ impl Trial {
     }
 
     /// The same folder, opened again.
-    fn again(mut self) -> Self {
+    fn again(self) -> Self {
+        Self::over(self.closed())
+    }
+
+    /// Its folder, which nobody has open any longer.
+    fn closed(mut self) -> tempfile::TempDir {
         if let Some(server) = self.server.take() {
             server.stop();
         }
-        let folder = std::mem::replace(&mut self.folder, tempfile::tempdir().unwrap());
-        drop(self);
-        let house = open(folder.path());
-        let path = folder.path().join("api.sock");
-        let socket = listen::unix(&path, 0o600, None).unwrap();
-        let server = Server::start(vec![socket], Arc::clone(&house), bounds(), 2, Arc::default()).unwrap();
-        let client = Client::to(&format!("http+unix://{}", path.display()), None, false).unwrap();
-        Self { server: Some(server), client, house, folder }
+        std::mem::replace(&mut self.folder, tempfile::tempdir().unwrap())
     }
 
     /// Sends a request as it is given and reads the whole answer.

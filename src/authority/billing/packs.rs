@@ -1,0 +1,124 @@
+//! Packs of minutes: a purchase enters a namespace once, however often it is told; packs move as a whole. (server.md 2.14)
+//!
+//! ```text
+//! minutes/<namespace><purchase>   {"expires_at": day, "number_of_minutes": count, "told_at": time}
+//! ```
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::authority::billing::declared::Declared;
+use crate::authority::refusal::Refusal;
+use crate::model::day::Day;
+use crate::model::id::Id;
+use crate::model::text::Text;
+use crate::model::time::Time;
+use crate::store::generation::Damage;
+use crate::store::ledger::{Ledger, Writes};
+
+const PREFIX: &[u8] = b"minutes/";
+/// Most characters of a purchase's id.
+const PURCHASE_LENGTH: usize = 50;
+
+/// A pack as it was told; what is missing was told as nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Told {
+    expires_at: Option<Day>,
+    number_of_minutes: Option<i64>,
+    purchase_xid: Option<Text>,
+}
+
+/// A pack that can be kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pack {
+    purchase_xid: Text,
+    minutes: Minutes,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Minutes {
+    expires_at: Day,
+    number_of_minutes: i64,
+    told_at: Time,
+}
+
+impl Told {
+    /// Reads one.
+    pub fn read(declared: &mut Declared<'_>) -> Self {
+        declared.must_have(&["number_of_minutes", "expires_at", "purchase_xid"]);
+        Self {
+            expires_at: declared.day("expires_at"),
+            number_of_minutes: declared.integer("number_of_minutes"),
+            purchase_xid: declared.text("purchase_xid"),
+        }
+    }
+
+    /// The pack, if it can be kept.
+    #[must_use]
+    pub fn pack(self, now: Time) -> Option<Pack> {
+        let purchase_xid = self.purchase_xid.filter(|xid| xid.chars().count() <= PURCHASE_LENGTH)?;
+        let number_of_minutes = self.number_of_minutes.filter(|count| (1..=i64::from(i32::MAX)).contains(count))?;
+        Some(Pack { purchase_xid, minutes: Minutes { expires_at: self.expires_at?, number_of_minutes, told_at: now } })
+    }
+}
+
+/// Keeps those that are new, all or none, on disk when it returns; gives for each told what is kept of it. Blocks.
+pub fn keep(ledger: &Ledger, namespace: Id, packs: Vec<Pack>) -> Result<Vec<Value>, Refusal> {
+    ledger.update(|ledger| {
+        let mut writes = Writes::default();
+        let mut kept = Vec::with_capacity(packs.len());
+        let mut new: std::collections::HashMap<Text, Minutes> = std::collections::HashMap::new();
+        for Pack { purchase_xid, minutes } in packs {
+            let place = place(namespace, &purchase_xid);
+            let known = match new.get(&purchase_xid) {
+                Some(minutes) => Some(minutes.clone()),
+                None => ledger.read(&place)?.map(|bytes| serde_json::from_slice(&bytes)).transpose()?,
+            };
+            let minutes = match known {
+                Some(known) => known,
+                None => {
+                    writes.entries.push((place, Some(serde_json::to_vec(&minutes)?)));
+                    new.insert(purchase_xid.clone(), minutes.clone());
+                    minutes
+                }
+            };
+            kept.push(json!({
+                "namespace_id": namespace,
+                "expires_at": minutes.expires_at,
+                "number_of_minutes": minutes.number_of_minutes,
+                "purchase_xid": purchase_xid,
+            }));
+        }
+        Ok((writes, kept))
+    })
+}
+
+/// Moves all packs, on disk when it returns; gives how many. A purchase that the target has already stays as it is there. Blocks.
+pub fn shift(ledger: &Ledger, from: Id, to: Id) -> Result<usize, Damage> {
+    ledger.update(|ledger| {
+        let mut writes = Writes::default();
+        let packs = ledger.scan(&of(from))?;
+        let moved = packs.len();
+        for (place, value) in packs {
+            let target = [&of(to), place.get(of(from).len()..).unwrap_or_default()].concat();
+            if ledger.read(&target)?.is_none() {
+                writes.entries.push((target, Some(value)));
+            }
+            writes.entries.push((place, None));
+        }
+        Ok((writes, moved))
+    })
+}
+
+/// How many there are.
+pub fn count(ledger: &Ledger) -> Result<usize, Damage> {
+    Ok(ledger.scan(PREFIX)?.len())
+}
+
+fn of(namespace: Id) -> Vec<u8> {
+    [PREFIX, &namespace.bytes()].concat()
+}
+
+fn place(namespace: Id, purchase_xid: &str) -> Vec<u8> {
+    [&of(namespace), purchase_xid.as_bytes()].concat()
+}

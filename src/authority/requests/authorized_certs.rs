@@ -1,0 +1,15 @@
+//! `GET internal/authorized_certs`: whose certificate is this? Groups with certificates of their own are not of the community
+//! edition, and the directory has none. (server.md 2.11)
+
+use std::sync::Arc;
+
+use http::StatusCode;
+
+use crate::authority::authority::Authority;
+use crate::authority::call::Call;
+use crate::authority::refusal::{Answered, Refusal};
+
+/// Answers that there is no such feature.
+pub async fn authorized_certs(_house: &Arc<Authority>, _call: Call) -> Answered {
+    Err(Refusal::new(StatusCode::FORBIDDEN, "Feature is not available"))
+}
