@@ -10,7 +10,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use crate::model::change::Head;
 use crate::model::clock;
-use crate::model::time::BootTime;
+use crate::model::time::{BootTime, Time};
 use crate::replica::alarm::Alarm;
 use crate::replica::feed::{ChangeLines, Feed, NoFeed, Received};
 use crate::replica::flusher::Binding;
@@ -31,6 +31,9 @@ use crate::wire::feed::FeedLine;
 const GAPS: u32 = 3;
 /// So many failures of the store in a row, and a new one is built.
 const STORE_FAILURES: u32 = 2;
+
+/// The same reason for a lost feed is logged again after this time.
+const SAID_AGAIN: Duration = Duration::from_secs(300);
 
 /// What a replica is told while it runs.
 pub enum Command {
@@ -83,6 +86,8 @@ pub struct Follower<F> {
     told_to_flush: Option<Head>,
     gaps: u32,
     store_failures: u32,
+    /// What was last logged of a lost feed, and when.
+    said: Option<(String, Time)>,
 }
 
 impl<F: Feed> Follower<F> {
@@ -110,6 +115,7 @@ impl<F: Feed> Follower<F> {
             told_to_flush: None,
             gaps: 0,
             store_failures: 0,
+            said: None,
         }
     }
 
@@ -368,23 +374,24 @@ impl<F: Feed> Follower<F> {
         self.shared.wanted.need("the primary no longer has what follows the cursor");
     }
 
-    fn disconnected(&self, why: &str) {
+    fn disconnected(&mut self, why: &str) {
         self.shared.problem(why.to_owned());
-        let mut told = self.shared.told();
-        if told.connected_since.take().is_some() {
-            told.counted.disconnects += 1;
-            drop(told);
-            tracing::warn!("the feed is lost: {why}");
-            self.shared.told().lost_since = Some(clock::wall());
-            return;
+        let now = clock::wall();
+        {
+            let mut told = self.shared.told();
+            if told.connected_since.take().is_some() {
+                told.counted.disconnects += 1;
+                told.lost_since = Some(now);
+            }
+            told.lost_since.get_or_insert(now);
         }
-        if told.lost_since.is_none() {
-            told.lost_since = Some(clock::wall());
-            drop(told);
-            tracing::warn!("the feed cannot be reached: {why}");
-            return;
+        let said = self.said.as_ref().is_some_and(|(before, at)| before == why && now.since(*at) < SAID_AGAIN);
+        if said {
+            tracing::debug!("there is no feed: {why}");
+        } else {
+            tracing::warn!("there is no feed: {why}");
+            self.said = Some((why.to_owned(), now));
         }
-        tracing::debug!("the feed is still away: {why}");
     }
 
     /// What others read of the serving generation.
