@@ -1,16 +1,16 @@
 //! `allowed`: may they? (server.md 2.1, 3; DESIGN: who may answer what)
 //!
-//! A yes to a pull, or to the check before a push, is said here, by the same rules as at the primary. A no is asked: a grant may be a
-//! moment old, the project may have moved, or the push may make it. While the primary fails, a yes stands until its class expires, and a
-//! no stands where it may say that the project is there. Where it may not, missing and hidden projects get the same 424, so that an
-//! outage shows nobody which private projects exist.
+//! A yes to a pull, or to the check before a push, is said here, by the same rules as at the primary. A no is asked, and so is what
+//! somebody asks who is not known: a grant or a key may be a moment old, the project may have moved, or the push may make it. While the
+//! primary fails, a yes stands until its class expires, and a no stands where it may say that the project is there. Where it may not,
+//! missing and hidden projects get the same 424, so that an outage shows nobody which private projects exist.
 
 use std::sync::Arc;
 
 use http::StatusCode;
 
 use crate::model::freshness::Class;
-use crate::model::question::{Action, Changes, Protocol, Question};
+use crate::model::question::{Action, Changes, Claimant, Protocol, Question};
 use crate::model::verdict::{Actor, FoundBy, Grant, Judgement, Refusal, Verdict};
 use crate::net::budget::Sort;
 use crate::net::message::Reply;
@@ -52,8 +52,9 @@ async fn decide(house: &Arc<Sidecar>, question: &Question, moment: Moment) -> Re
     let class = if question.action == Action::ReceivePack { Class::PushPrecheck } else { Class::Reads };
     let known = house.known(class, moment).await;
     let judged = judge(&known, question, moment);
-    if let Some(Judgement { verdict: Verdict::Granted(grant), found: FoundBy::Itself, .. }) = &judged
+    if let Some(Judgement { verdict: Verdict::Granted(grant), found: FoundBy::Itself, actor }) = &judged
         && known.fresh()
+        && is_known(actor, &question.claimant)
     {
         return give(house, question, grant, &known, moment);
     }
@@ -71,6 +72,11 @@ async fn decide(house: &Arc<Sidecar>, question: &Question, moment: Moment) -> Re
             _ => outage.of_a_question(),
         },
     }
+}
+
+/// Whether who asks is found, or said not to be anybody: one that is not found may be a moment old.
+fn is_known(actor: &Actor, claimant: &Claimant) -> bool {
+    *actor != Actor::Nobody || *claimant == Claimant::Nobody
 }
 
 /// What the rules say of what is known; `None` if nothing may be decided from it.
