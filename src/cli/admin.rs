@@ -1,6 +1,5 @@
 //! `sidegate admin`: the operator of the primary applies, exports, revokes, and sees the hosts.
 
-use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
@@ -77,22 +76,19 @@ fn streamed(mut source: Box<dyn Read + Send>) -> Outgoing {
 /// What became of the records: in all, and of each kind that moved.
 fn summary(body: &Value) {
     say(&totals(body));
-    for kind in moved(body) {
-        let of = |name: &str| body[name][&kind].as_u64().unwrap_or(0);
-        say(&format!("  {kind}: {} added, {} changed, {} removed", of("added"), of("changed"), of("removed")));
+    for (kind, of) in body["kinds"].as_object().into_iter().flatten() {
+        let moved = ["added", "changed", "removed"].iter().any(|name| of[*name].as_u64().unwrap_or(0) > 0);
+        if moved {
+            say(&format!("  {kind}: {} added, {} changed, {} removed", of["added"], of["changed"], of["removed"]));
+        }
     }
     say(&format!("the directory stands at seq {}", body["head"]["seq"]));
 }
 
 /// The counts of an apply in one line.
 pub(in crate::cli) fn totals(body: &Value) -> String {
-    let total = |name: &str| body[name].as_object().into_iter().flat_map(|kinds| kinds.values()).filter_map(Value::as_u64).sum::<u64>();
+    let total = |name: &str| body[name].as_u64().unwrap_or(0);
     format!("{} added, {} changed, {} unchanged, {} removed", total("added"), total("changed"), total("unchanged"), total("removed"))
-}
-
-fn moved(body: &Value) -> BTreeSet<String> {
-    let kinds = ["added", "changed", "removed"].into_iter().filter_map(|name| body[name].as_object());
-    kinds.flat_map(|kinds| kinds.keys().cloned()).collect()
 }
 
 fn accept_loss(daemon: &Daemon) -> Outcome {
@@ -137,11 +133,11 @@ fn waited_for(daemon: &Daemon, target: &str, mut body: Value, wait: &Wait) -> Re
 
 /// Says where a change is in force, and for each other host until when it may not be.
 fn in_force(answer: &Value, wait: &Wait) -> Done {
-    let list = |name: &str| answer["force"][name].as_array().cloned().unwrap_or_default();
+    let list = |name: &str| answer[name].as_array().cloned().unwrap_or_default();
     for host in list("in_force") {
         say(&format!("in force on {}", text(&host)));
     }
-    let others = list("others");
+    let others = list("pending");
     for host in &others {
         let until = host["until"].as_str().map_or_else(|| "it never said until when".to_owned(), |until| format!("until {until}"));
         let note = host["note"].as_str().map(|note| format!(" ({note})")).unwrap_or_default();
@@ -161,13 +157,13 @@ fn hosts(daemon: &Daemon) -> Outcome {
         say("no host has followed yet");
     }
     for host in hosts {
-        let alarm = if host["two_at_once"] == true { "\tALARM: two hosts use this name, or a store was copied" } else { "" };
+        let alarm = host["alarm"].as_str().map(|alarm| format!("\tALARM: {alarm}")).unwrap_or_default();
         say(&format!(
             "{}\t{}\tseq {}\tbehind {}\tlast seen {}\tmay answer without us until {}{alarm}",
             text(&host["host"]),
             if host["connected"] == true { "connected" } else { "away" },
-            text(&host["acked"]["seq"]),
-            text(&host["behind"]),
+            text(&host["seq"]),
+            text(&host["lag"]),
             text(&host["last_seen"]),
             text(&host["until"]),
         ));
