@@ -6,10 +6,12 @@
 //! spool     each line a record, in the order of a snapshot, nothing twice
 //! join      beside the directory that stands: added, changed, unchanged, removed
 //! claims    what comes out is unique and refers to what is there
+//! beside    a small file, planned by looking up what it names instead of walking all that stands
 //! plan      how many of which; whether so much may go; a commit, or a whole new directory
 //! withheld  the same for what is never published
 //! ```
 
+pub mod beside;
 pub mod claims;
 pub mod join;
 pub mod plan;

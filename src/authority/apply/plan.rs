@@ -53,7 +53,7 @@ impl Outcome {
         })
     }
 
-    fn count(&mut self, step: &Step) {
+    pub(super) fn count(&mut self, step: &Step) {
         let (Step::Kept(entry, _) | Step::Added(entry, _) | Step::Changed { new: entry, .. } | Step::Removed(entry)) = step;
         let counts = self.kinds.entry(entry.record().map_or(FOREIGN, |record| record.kind())).or_default();
         counts.held += u64::from(!matches!(step, Step::Added(..)));
@@ -137,7 +137,7 @@ fn resolve(standing: &Generation, spool: &Spool, claims: &Claims, unnamed: Unnam
 
 /// The changes, as long as one commit can carry them.
 #[derive(Default)]
-struct Changes {
+pub(super) struct Changes {
     deletes: Vec<Change>,
     puts: Vec<Change>,
     bytes: usize,
@@ -147,7 +147,7 @@ struct Changes {
 }
 
 impl Changes {
-    fn take(&mut self, step: Step) {
+    pub(super) fn take(&mut self, step: Step) {
         match step {
             Step::Kept(..) => return,
             Step::Removed(old) => {
@@ -179,7 +179,7 @@ impl Changes {
         }
     }
 
-    fn way(mut self) -> Way {
+    pub(super) fn way(mut self) -> Way {
         if self.too_many {
             return Way::Replace;
         }

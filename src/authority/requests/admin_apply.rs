@@ -7,6 +7,7 @@ use std::sync::Arc;
 use http::StatusCode;
 use serde_json::{Value, json};
 
+use crate::authority::apply::beside::plan_beside;
 use crate::authority::apply::claims::Claims;
 use crate::authority::apply::join::{Step, Stopped, Unnamed, join};
 use crate::authority::apply::plan::{Outcome, Plan, Way, plan};
@@ -63,7 +64,12 @@ fn apply_file(house: &Authority, file: File, asked: Asked) -> Result<(Head, &'st
     let spool = Spool::read(file, &house.workshop, &mut claims)?;
     let writing = writing(house);
     let standing = withheld::all(house.store.ledger())?;
-    let mut planned = plan(&house.store.directory(), &spool, &mut claims, asked.unnamed, house.loss_guard)?;
+    let directory = house.store.directory();
+    let mut planned = match plan_beside(&directory, &spool, &claims, asked.unnamed)? {
+        Some(planned) => planned,
+        None => plan(&directory, &spool, &mut claims, asked.unnamed, house.loss_guard)?,
+    };
+    drop(directory);
     let beside = plan_withheld(&standing, &spool, &claims, asked.unnamed, house.loss_guard, &mut planned)?;
     let Plan { outcome, way, loss } = planned;
     if let Some(loss) = loss {
