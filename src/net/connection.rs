@@ -165,7 +165,8 @@ async fn close<IO: AsyncRead + AsyncWrite + Unpin>(guard: Guard<IO>, line: &Line
         if io.shutdown().await.is_err() || !amid {
             return;
         }
-        let mut unread = [0; 4096];
+        // On the heap: every connection would carry it otherwise.
+        let mut unread = vec![0; 4096];
         while io.read(&mut unread).await.is_ok_and(|length| length > 0) {}
     };
     line.wait(Waiting::Head);

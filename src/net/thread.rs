@@ -257,7 +257,7 @@ async fn refuse<IO: AsyncRead + AsyncWrite + Unpin>(mut stream: IO, place: Place
     let act = async {
         stream.write_all(NO_ROOM).await?;
         stream.shutdown().await?;
-        let mut unread = [0; 1024];
+        let mut unread = vec![0; 1024];
         while stream.read(&mut unread).await? > 0 {}
         io::Result::Ok(())
     };
