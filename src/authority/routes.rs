@@ -85,6 +85,8 @@ routes! {
     POST "internal/pre_receive"        Shell   Parameters pre_receive::pre_receive;
     POST "internal/post_receive"       Shell   Pushed     post_receive::post_receive;
 
+    POST "internal/error_tracking/allowed"                                           Own Parameters error_tracking_allowed::allowed;
+
     GET  "internal/sidegate/changes"   Sync    Parameters changes::changes;
     GET  "internal/sidegate/snapshot"  Sync    Parameters snapshot::snapshot;
     POST "internal/sidegate/ack"       Sync    Bytes      ack::ack;

@@ -15,6 +15,8 @@ pub mod credentials;
 #[cfg(feature = "daemon")]
 pub mod date;
 #[cfg(feature = "daemon")]
+pub mod error_tracking;
+#[cfg(feature = "daemon")]
 pub mod feed;
 #[cfg(feature = "daemon")]
 pub mod json;

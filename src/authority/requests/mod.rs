@@ -19,6 +19,7 @@ pub mod check;
 pub mod discover;
 pub mod git_audit_event;
 pub mod gitlab_subscription;
+pub mod error_tracking_allowed;
 pub mod health;
 pub mod lfs_authenticate;
 pub mod lfs_verify;

@@ -5,6 +5,7 @@ mod audit;
 mod billing;
 mod credentials;
 mod directory;
+mod error_tracking;
 mod feed;
 mod identity;
 mod killed;
@@ -36,6 +37,7 @@ use crate::wire::token::{Issuer, mint};
 const SHELL: &str = "a secret of the shell";
 const ADMIN_TOKEN: &str = "a token of the operator";
 const SYNC: &str = "a secret of the followers";
+const ERROR_TRACKING: &str = "a token of error tracking";
 const WITHIN: Duration = Duration::from_secs(20);
 const DOCUMENT: usize = 64 << 20;
 
@@ -75,7 +77,7 @@ fn open(folder: &std::path::Path) -> Arc<Authority> {
         sync_secret: secret(SYNC),
         kas_secret: None,
         admin_token: Some(secret(ADMIN_TOKEN)),
-        error_tracking_token: None,
+        error_tracking_token: Some(secret(ERROR_TRACKING)),
         accept_shared_secret: true,
         loss_guard: LossGuard { share: 0.2, more_than: 100 },
         own_uid: own_uid(),
