@@ -19,6 +19,8 @@ pub enum Auth {
     Shell,
     /// A follower's token.
     Sync,
+    /// KAS's token.
+    Kas,
     /// Root or our own user, on the Unix socket, not passed on by anybody.
     Admin,
     /// Root or our own user, on the Unix socket: the metrics.
@@ -51,6 +53,8 @@ pub enum Caller {
     Shell,
     /// A follower.
     Follower(Follower),
+    /// KAS, the agents' server.
+    Kas,
     /// Root or our own user.
     Operator,
 }

@@ -1,6 +1,6 @@
 //! Who calls: judged by what the route asks for, before anything else of the request is read.
 
-use http::HeaderMap;
+use http::{HeaderMap, StatusCode};
 
 use crate::authority::authority::Authority;
 use crate::authority::call::{Auth, Caller};
@@ -10,9 +10,13 @@ use crate::net::peer::Peer;
 use crate::net::scope::Scope;
 use crate::wire::credentials::{SHARED_SECRET_PARAMETER, Shown};
 use crate::wire::params::Params;
+use crate::wire::token::{Disbelieved, Issuer, verify};
 
 /// The header of a request that a sidecar passed on.
 pub const FORWARDED: &str = "x-sidegate-forwarded";
+
+/// The header of KAS's token.
+const KAS_HEADER: &str = "gitlab-kas-api-request";
 
 /// What the headers and the connection showed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,6 +62,9 @@ pub fn by_headers(house: &Authority, auth: Auth, peer: &Peer, headers: &HeaderMa
             Ok(follower) => Ok(Shows::Caller(Caller::Follower(follower))),
             Err(reason) => Err(Stranger::unauthorized(reason)),
         },
+        Auth::Kas => kas(house, headers, now)
+            .map(|()| Shows::Caller(Caller::Kas))
+            .map_err(|reason| Stranger { reason, refusal: Refusal::new(StatusCode::UNAUTHORIZED, "KAS JWT authentication invalid") }),
         Auth::Admin => operator(house, peer, headers).map(|()| Shows::Caller(Caller::Operator)),
         Auth::Metrics if house.scopes.allow(peer, Scope::Metrics) => Ok(Shows::Caller(Caller::Operator)),
         Auth::Metrics => Err(Stranger::forbidden("no metrics", "the metrics are for root and the daemon's own user, on the Unix socket")),
@@ -76,6 +83,18 @@ pub fn by_parameter(house: &Authority, params: Option<&Params>, now: Time) -> Re
         Shown::Nothing => Err(Stranger::unauthorized("no token")),
         Shown::Bad(reason) => Err(Stranger::unauthorized(reason)),
     }
+}
+
+/// Without a secret of KAS's nobody has the right token.
+fn kas(house: &Authority, headers: &HeaderMap, now: Time) -> Result<(), &'static str> {
+    let secrets = house.kas.secrets().ok_or("no secret of KAS")?;
+    let mut shown = headers.get_all(KAS_HEADER).iter();
+    let token = match (shown.next(), shown.next()) {
+        (Some(token), None) => token.to_str().map_err(|_| Disbelieved::Malformed.word())?,
+        (Some(_), Some(_)) => return Err("given twice"),
+        (None, _) => return Err("no token"),
+    };
+    verify(token, Issuer::Kas, &secrets, now).map(|_| ()).map_err(Disbelieved::word)
 }
 
 fn operator(house: &Authority, peer: &Peer, headers: &HeaderMap) -> Result<(), Stranger> {

@@ -12,6 +12,7 @@
 //! | [`write`], [`creation`], [`messages`] | the turn to write, projects that a push makes, sentences for the next push |
 //! | `credentials/`, [`claimed`] | recovery codes and tokens of people: given once, kept as hashes; who asks by a key, who shows a token |
 //! | [`references`] | how many pushes to a repository are under way |
+//! | `kubernetes/` | what is kept of agents: their configurations, how much they were used, what they found |
 //! | [`withheld`] | the records of a directory file that are never published |
 //! | `billing/`, [`audit`] | subscriptions, minutes and reconciliations as they were told; what was done over SSH |
 //! | [`usage`], [`limits`], [`counters`], [`upkeep`] | when keys were used, how often one asks, what is counted, what is written now and then |
@@ -32,6 +33,7 @@ mod creation;
 mod credentials;
 mod following;
 mod identify;
+mod kubernetes;
 mod limits;
 mod messages;
 mod quiet;

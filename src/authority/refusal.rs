@@ -10,6 +10,7 @@ use crate::net::message::{BodyRefused, Reply};
 use crate::store::generation::Damage;
 use crate::wire::answer;
 use crate::wire::params::BadParams;
+use crate::wire::validation::Invalid;
 
 /// A refusal.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -122,6 +123,12 @@ impl From<Fault> for Refusal {
 impl From<serde_json::Error> for Refusal {
     fn from(error: serde_json::Error) -> Self {
         Self::fault(error)
+    }
+}
+
+impl From<Invalid> for Refusal {
+    fn from(invalid: Invalid) -> Self {
+        Self::invalid(invalid.0)
     }
 }
 

@@ -86,6 +86,16 @@ routes! {
     POST "internal/post_receive"       Shell   Pushed     post_receive::post_receive;
 
     POST "internal/error_tracking/allowed"                                           Own Parameters error_tracking_allowed::allowed;
+    GET  "internal/kubernetes/agent_info"                                            Kas Parameters kubernetes_agent_info::agent_info;
+    GET  "internal/kubernetes/agents/agentk/agent_info"                              Kas Parameters kubernetes_agent_info::agent_info;
+    GET  "internal/kubernetes/project_info"                                          Kas Parameters kubernetes_project_info::project_info;
+    GET  "internal/kubernetes/verify_project_access"                                 Kas Parameters kubernetes_project_info::verify_project_access;
+    POST "internal/kubernetes/usage_metrics"                                         Kas Parameters kubernetes_usage_metrics::usage_metrics;
+    POST "internal/kubernetes/agent_configuration"                                   Kas Parameters kubernetes_agent_configuration::agent_configuration;
+    PUT  "internal/kubernetes/modules/starboard_vulnerability"                       Kas Parameters kubernetes_vulnerability::starboard_vulnerability;
+    POST "internal/kubernetes/modules/starboard_vulnerability/scan_result"           Kas Parameters kubernetes_vulnerability::scan_result;
+    GET  "internal/kubernetes/modules/starboard_vulnerability/scan_execution_policies" Kas Parameters kubernetes_policies::scan_execution_policies;
+    GET  "internal/kubernetes/modules/starboard_vulnerability/policies_configuration" Kas Parameters kubernetes_policies::policies_configuration;
 
     GET  "internal/sidegate/changes"   Sync    Parameters changes::changes;
     GET  "internal/sidegate/snapshot"  Sync    Parameters snapshot::snapshot;
@@ -97,6 +107,7 @@ routes! {
     GET  "-/metrics"                   Metrics Parameters metrics::metrics;
 
     GET  "-/admin/status"              Admin   Parameters admin_status::status;
+    GET  "-/admin/kubernetes"          Admin   Parameters admin_kubernetes::kubernetes;
     GET  "-/admin/hosts"               Admin   Parameters admin_hosts::hosts;
     GET  "-/admin/explain"             Admin   Parameters admin_explain::explain;
     GET  "-/admin/export"              Admin   Parameters admin_export::export;

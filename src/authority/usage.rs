@@ -19,6 +19,8 @@ pub enum Used {
     Key(Id),
     /// A person, by reading a repository.
     User(Id),
+    /// An agent's token.
+    Agent(Id),
 }
 
 /// The days that are not written yet.
@@ -102,6 +104,7 @@ fn place(used: Used) -> Vec<u8> {
     let (prefix, id) = match used {
         Used::Key(id) => (&b"used/key/"[..], id),
         Used::User(id) => (&b"used/user/"[..], id),
+        Used::Agent(id) => (&b"used/agent/"[..], id),
     };
     [prefix, &id.bytes()].concat()
 }

@@ -63,10 +63,12 @@ fn check_primary(file: &Path) -> Outcome {
     secrets::read("auth.shell_secret_file", &config.auth.shell_secret_file)?;
     secrets::read("auth.sync_secret_file", &config.auth.sync_secret_file)?;
     let optional = [
-        ("auth.kas_secret_file", &config.auth.kas_secret_file),
         ("auth.admin_token_file", &config.auth.admin_token_file),
         ("auth.error_tracking_token_file", &config.auth.error_tracking_token_file),
     ];
+    if let Some(file) = &config.auth.kas_secret_file {
+        secrets::read_kas("auth.kas_secret_file", file)?;
+    }
     for (key, file) in optional {
         if let Some(file) = file {
             secrets::read(key, file)?;

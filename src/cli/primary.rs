@@ -44,7 +44,7 @@ fn setup(config: &PrimaryConfig, counted: Arc<Counted>) -> Result<Setup, Failure
         options: Options { page_cache: config.store.page_cache as u64, record_cache: config.store.record_cache },
         shell_secret: secrets::read("auth.shell_secret_file", &config.auth.shell_secret_file)?,
         sync_secret: secrets::read("auth.sync_secret_file", &config.auth.sync_secret_file)?,
-        kas_secret: named("auth.kas_secret_file", config.auth.kas_secret_file.as_ref())?,
+        kas_secret: config.auth.kas_secret_file.as_ref().map(|file| secrets::read_kas("auth.kas_secret_file", file)).transpose()?,
         admin_token: named("auth.admin_token_file", config.auth.admin_token_file.as_ref())?,
         error_tracking_token: named("auth.error_tracking_token_file", config.auth.error_tracking_token_file.as_ref())?,
         accept_shared_secret: config.auth.accept_shared_secret,

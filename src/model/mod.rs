@@ -12,6 +12,7 @@ pub mod day;
 pub mod digest;
 pub mod directory;
 pub mod entry;
+pub mod finding;
 pub mod freshness;
 pub mod id;
 pub mod identity;

@@ -14,6 +14,7 @@ pub mod changes;
 pub mod creation;
 pub mod design;
 pub mod download;
+pub mod finding;
 pub mod ground;
 pub mod instance;
 pub mod ip;

@@ -244,7 +244,7 @@ fn options(max_input_size_mib: u32) -> Vec<String> {
 }
 
 /// Names as Gitaly knows them: with their prefix, and dashes for underscores. Values are text.
-fn features(storage: &Storage) -> BTreeMap<String, &'static str> {
+pub(crate) fn features(storage: &Storage) -> BTreeMap<String, &'static str> {
     let named = |name: &str| match name.starts_with("gitaly-feature-") {
         true => name.to_owned(),
         false => format!("gitaly-feature-{}", name.replace('_', "-")),

@@ -21,6 +21,8 @@ pub mod feed;
 #[cfg(feature = "daemon")]
 pub mod json;
 #[cfg(feature = "daemon")]
+pub mod kubernetes;
+#[cfg(feature = "daemon")]
 pub mod lfs;
 #[cfg(feature = "daemon")]
 pub mod nest;
@@ -36,3 +38,7 @@ pub mod post_receive;
 pub mod secret;
 #[cfg(feature = "daemon")]
 pub mod token;
+#[cfg(feature = "daemon")]
+pub mod validation;
+#[cfg(feature = "daemon")]
+pub mod vulnerability;

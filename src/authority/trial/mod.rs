@@ -9,6 +9,7 @@ mod error_tracking;
 mod feed;
 mod identity;
 mod killed;
+mod kubernetes;
 mod pushing;
 mod questions;
 mod revoking;
@@ -37,6 +38,7 @@ use crate::wire::token::{Issuer, mint};
 const SHELL: &str = "a secret of the shell";
 const ADMIN_TOKEN: &str = "a token of the operator";
 const SYNC: &str = "a secret of the followers";
+const KAS: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 const ERROR_TRACKING: &str = "a token of error tracking";
 const WITHIN: Duration = Duration::from_secs(20);
 const DOCUMENT: usize = 64 << 20;
@@ -75,7 +77,7 @@ fn open(folder: &std::path::Path) -> Arc<Authority> {
         options: Options { page_cache: 8 << 20, record_cache: 1024 },
         shell_secret: secret(SHELL),
         sync_secret: secret(SYNC),
-        kas_secret: None,
+        kas_secret: Some(Secret::of_kas(KAS.as_bytes()).unwrap()),
         admin_token: Some(secret(ADMIN_TOKEN)),
         error_tracking_token: Some(secret(ERROR_TRACKING)),
         accept_shared_secret: true,

@@ -1,0 +1,69 @@
+//! Which agent a request is for: by the token that the agent showed to KAS and KAS passes on.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use http::StatusCode;
+use sha2::{Digest as _, Sha256};
+
+use crate::authority::authority::Authority;
+use crate::authority::call::Call;
+use crate::authority::refusal::Refusal;
+use crate::authority::usage::Used;
+use crate::model::directory::Directory as _;
+use crate::model::record::{Agent, Project, Storage};
+use crate::store::generation::Generation;
+
+/// The headers of the token, in the order in which they count: two that hold nothing else, and one with a scheme.
+const HEADERS: [&str; 3] = ["gitlab-agentk-api-request", "gitlab-agent-api-request", "authorization"];
+const SCHEME: &str = "bearer ";
+
+/// The agent. 401 without a token, with two, and for one that is not known.
+pub fn agent(house: &Authority, call: &Call) -> Result<Arc<Agent>, Refusal> {
+    let found = match shown(call) {
+        Some(token) => house.store.directory().agent_with(&sha256(token))?,
+        None => None,
+    };
+    let agent = found.ok_or_else(|| {
+        house.counters.refused("no known agent");
+        Refusal::unauthorized()
+    })?;
+    house.usage.note(Used::Agent(agent.id), call.now);
+    Ok(agent)
+}
+
+/// The project of an agent and where it is stored.
+pub fn home(directory: &Generation, agent: &Agent) -> Result<(Arc<Project>, Arc<Storage>), Refusal> {
+    let project = directory.project(agent.project_id)?.ok_or_else(|| Refusal::not_found(""))?;
+    let storage = storage(directory, &project)?;
+    Ok((project, storage))
+}
+
+/// Where a project is stored.
+pub fn storage(directory: &Generation, project: &Project) -> Result<Arc<Storage>, Refusal> {
+    directory.storage(&project.storage)?.ok_or_else(|| Refusal::new(StatusCode::NOT_FOUND, "404 Storage Not Found"))
+}
+
+/// The token of the first header that is there. One that is there twice is nobody's.
+fn shown(call: &Call) -> Option<&str> {
+    let name = HEADERS.into_iter().find(|name| call.headers.contains_key(*name))?;
+    let mut values = call.headers.get_all(name).iter();
+    let (Some(value), None) = (values.next(), values.next()) else { return None };
+    let value = value.to_str().ok()?;
+    let token = match name {
+        "authorization" => {
+            let (scheme, token) = value.split_at_checked(SCHEME.len())?;
+            scheme.eq_ignore_ascii_case(SCHEME).then_some(token)?
+        }
+        _ => value,
+    };
+    Some(token.trim()).filter(|token| !token.is_empty())
+}
+
+fn sha256(token: &str) -> String {
+    let mut hex = String::with_capacity(64);
+    for byte in Sha256::digest(token) {
+        let _infallible = write!(hex, "{byte:02x}");
+    }
+    hex
+}

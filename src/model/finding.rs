@@ -1,0 +1,28 @@
+//! A vulnerability that an agent found in a cluster: what identifies it, and all that was said of it.
+
+use serde_json::{Map, Value};
+
+/// A finding as it was reported.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// The type and value of the first of its identifiers, as `cve` and `CVE-123-4567`.
+    pub identifier: (String, String),
+    /// Where it was found.
+    pub location: Location,
+    /// The vulnerability as it was sent.
+    pub vulnerability: Map<String, Value>,
+    /// The scanner as it was sent.
+    pub scanner: Map<String, Value>,
+}
+
+/// Where in a cluster something was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "each field is the cluster's own term")]
+pub struct Location {
+    pub namespace: String,
+    pub kind: String,
+    pub name: String,
+    pub container: Option<String>,
+    /// The package that is vulnerable, if it was named.
+    pub package: Option<String>,
+}

@@ -1,0 +1,281 @@
+//! What KAS, the agents' server, asks on the wire. (server.md 2.13)
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Map, Value, json};
+
+use crate::model::id::Id;
+use crate::model::record::{Agent, Project, Storage};
+use crate::model::withheld::{PolicyConfiguration, ScanExecutionPolicy};
+use crate::wire::allowed::features;
+use crate::wire::params::Params;
+use crate::wire::validation::{Complaints, Invalid};
+
+/// Counters that there are; others that are sent are passed over.
+pub const COUNTERS: [&str; 6] = [
+    "gitops_sync",
+    "k8s_api_proxy_request",
+    "flux_git_push_notifications_total",
+    "k8s_api_proxy_requests_via_ci_access",
+    "k8s_api_proxy_requests_via_user_access",
+    "k8s_api_proxy_requests_via_pat_access",
+];
+/// Counters that are sets of numbers, each counted once.
+pub const UNIQUE_COUNTERS: [&str; 8] = [
+    "agent_users_using_ci_tunnel",
+    "k8s_api_proxy_requests_unique_users_via_ci_access",
+    "k8s_api_proxy_requests_unique_agents_via_ci_access",
+    "k8s_api_proxy_requests_unique_users_via_user_access",
+    "k8s_api_proxy_requests_unique_agents_via_user_access",
+    "k8s_api_proxy_requests_unique_users_via_pat_access",
+    "k8s_api_proxy_requests_unique_agents_via_pat_access",
+    "flux_git_push_notified_unique_projects",
+];
+/// Counters as they were sent before they were nested.
+const FLAT: [(&str, &str); 2] = [("gitops_sync_count", "gitops_sync"), ("k8s_api_proxy_request_count", "k8s_api_proxy_request")];
+/// Projects, and groups, that one configuration may name for one kind of access.
+pub const AUTHORISED: usize = 100;
+
+/// How much more there is of each counter.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// By how much each counter grows.
+    pub counts: BTreeMap<&'static str, u64>,
+    /// Who is in each set; ids only, since nobody else is known.
+    pub unique: BTreeMap<&'static str, BTreeSet<Id>>,
+}
+
+/// Why a report of usage is refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BadUsage {
+    /// By its form.
+    #[error(transparent)]
+    Invalid(#[from] Invalid),
+    /// A counter that would shrink.
+    #[error("{0} count must be greater than or equal to zero")]
+    Negative(&'static str),
+}
+
+/// Reads a report of usage, nested or as it was before.
+pub fn read_usage(params: &Params) -> Result<Usage, BadUsage> {
+    let mut complaints = Complaints::default();
+    let mut numbers = Vec::new();
+    for (flat, name) in FLAT {
+        if params.given(flat) && params.given("counters") {
+            complaints.exclusive("counters", flat);
+        }
+        numbers.push((name, complaints.optional(flat, params.integer(flat))));
+    }
+    if let Some(counters) = complaints.optional("counters", params.object("counters")) {
+        for name in COUNTERS {
+            numbers.push((name, complaints.optional(&format!("counters[{name}]"), counters.integer(name))));
+        }
+    }
+    let mut usage = Usage::default();
+    if let Some(counters) = complaints.optional("unique_counters", params.object("unique_counters")) {
+        for name in UNIQUE_COUNTERS {
+            let members = complaints.optional(&format!("unique_counters[{name}]"), counters.integers(name)).unwrap_or_default();
+            let ids = members.into_iter().filter_map(|number| u64::try_from(number).ok().and_then(|number| Id::try_from(number).ok()));
+            usage.unique.entry(name).or_default().extend(ids);
+        }
+    }
+    complaints.settle(Some(()))?;
+    for (name, number) in numbers {
+        let number = number.unwrap_or_default();
+        *usage.counts.entry(name).or_default() += u64::try_from(number).map_err(|_| BadUsage::Negative(name))?;
+    }
+    usage.counts.retain(|_, count| *count > 0);
+    usage.unique.retain(|_, members| !members.is_empty());
+    Ok(usage)
+}
+
+/// An agent's configuration as KAS read it from the agent's project.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Configuration {
+    /// Whose.
+    pub agent: i64,
+    /// The whole of it.
+    pub config: Map<String, Value>,
+    /// Whose pipelines may use the agent.
+    pub ci_access: Paths,
+    /// Whose members may use the agent.
+    pub user_access: Paths,
+}
+
+/// Paths of projects and of groups.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "each name says it")]
+pub struct Paths {
+    pub projects: Vec<String>,
+    pub groups: Vec<String>,
+}
+
+/// Reads a configuration; it may be an object, or text that holds one.
+pub fn read_configuration(params: &Params) -> Result<Configuration, Invalid> {
+    let mut complaints = Complaints::default();
+    let agent = complaints.required("agent_id", params.integer("agent_id"));
+    let config = match params.values.get("agent_config") {
+        None | Some(Value::Null) => {
+            complaints.missing("agent_config");
+            None
+        }
+        Some(Value::Object(config)) => Some(config.clone()),
+        Some(other) => {
+            let config = other.as_str().and_then(|text| serde_json::from_str(text).ok());
+            if config.is_none() {
+                complaints.invalid("agent_config");
+            }
+            config
+        }
+    };
+    let config = config.map(|config| {
+        let values = Params { values: config };
+        let [ci_access, user_access] = ["ci_access", "user_access"].map(|name| paths(&mut complaints, &values, name));
+        (values.values, ci_access, user_access)
+    });
+    let configuration =
+        agent.zip(config).map(|(agent, (config, ci_access, user_access))| Configuration { agent, config, ci_access, user_access });
+    complaints.settle(configuration)
+}
+
+fn paths(complaints: &mut Complaints, config: &Params, access: &str) -> Paths {
+    let outer = format!("agent_config[{access}]");
+    let Some(values) = complaints.optional(&outer, config.object(access)) else { return Paths::default() };
+    let [projects, groups] = ["projects", "groups"].map(|name| {
+        let outer = format!("{outer}[{name}]");
+        let listed = complaints.optional(&outer, values.objects(name)).unwrap_or_default();
+        let ids = listed.iter().take(AUTHORISED).map(|one| complaints.required(&format!("{outer}[id]"), one.text("id")));
+        ids.collect::<Vec<_>>().into_iter().flatten().collect()
+    });
+    Paths { projects, groups }
+}
+
+/// `agent_info`.
+#[must_use]
+pub fn agent_info(agent: &Agent, project: &Project, storage: &Storage) -> String {
+    let mut body = json!({"project_id": project.id, "agent_id": agent.id, "agent_name": agent.name});
+    if let (Value::Object(body), Value::Object(place)) = (&mut body, place(project, storage)) {
+        body.extend(place);
+    }
+    body.to_string()
+}
+
+/// `project_info`.
+#[must_use]
+pub fn project_info(project: &Project, storage: &Storage) -> String {
+    let mut body = json!({"project_id": project.id});
+    if let (Value::Object(body), Value::Object(place)) = (&mut body, place(project, storage)) {
+        body.extend(place);
+    }
+    body.to_string()
+}
+
+fn place(project: &Project, storage: &Storage) -> Value {
+    let token = Some(storage.token.as_str()).filter(|token| !token.is_empty());
+    json!({
+        "gitaly_info": {"address": storage.address, "token": token, "features": features(storage)},
+        "gitaly_repository": {
+            "storage_name": project.storage,
+            "relative_path": project.relative_path,
+            "gl_repository": format!("project-{}", project.id),
+            "gl_project_path": project.path,
+        },
+        "default_branch": project.default_branch,
+    })
+}
+
+/// `scan_execution_policies`.
+#[must_use]
+pub fn policies(policies: &[ScanExecutionPolicy]) -> String {
+    let one = |policy: &ScanExecutionPolicy| {
+        json!({
+            "name": policy.name,
+            "description": policy.description,
+            "enabled": policy.enabled,
+            "yaml": policy.yaml,
+            "updated_at": policy.updated_at,
+        })
+    };
+    json!({"policies": policies.iter().map(one).collect::<Vec<_>>()}).to_string()
+}
+
+/// `policies_configuration`.
+#[must_use]
+pub fn configurations(configurations: &[PolicyConfiguration]) -> String {
+    let one = |of: &PolicyConfiguration| json!({"cadence": of.cadence, "namespaces": of.namespaces, "updated_at": of.updated_at});
+    json!({"configurations": configurations.iter().map(one).collect::<Vec<_>>()}).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::{AUTHORISED, read_configuration, read_usage};
+    use crate::wire::params::Params;
+
+    fn of(values: &Value) -> Params {
+        Params { values: values.as_object().cloned().unwrap_or_default() }
+    }
+
+    #[test]
+    fn usage_is_read_nested_and_as_it_was_before() {
+        let users = |members: Value| json!({"unique_counters": {"agent_users_using_ci_tunnel": members}});
+        for (sent, counts, members) in [
+            (
+                json!({"gitops_sync_count": 2, "k8s_api_proxy_request_count": "3"}),
+                vec![("gitops_sync", 2), ("k8s_api_proxy_request", 3)],
+                0,
+            ),
+            (json!({"counters": {"gitops_sync": 2, "other": "x"}}), vec![("gitops_sync", 2)], 0),
+            (json!({"counters": {"flux_git_push_notifications_total": 1}}), vec![("flux_git_push_notifications_total", 1)], 0),
+            (json!({"counters": {"gitops_sync": 0}, "unique_counters": {"agent_users_using_ci_tunnel": []}}), vec![], 0),
+            (users(json!([1, 2, "2", 2, 0, -1])), vec![], 2),
+            (json!({}), vec![], 0),
+        ] {
+            let usage = read_usage(&of(&sent)).unwrap();
+            assert_eq!(usage.counts.into_iter().collect::<Vec<_>>(), counts, "{sent}");
+            assert_eq!(usage.unique.values().map(|members| members.len()).sum::<usize>(), members, "{sent}");
+        }
+    }
+
+    #[test]
+    fn each_complaint_is_worded_as_kas_knows_it() {
+        for (sent, said) in [
+            (json!({"gitops_sync_count": "x"}), "gitops_sync_count is invalid"),
+            (json!({"counters": {"k8s_api_proxy_request": "x"}}), "counters[k8s_api_proxy_request] is invalid"),
+            (json!({"counters": 1}), "counters is invalid"),
+            (json!({"unique_counters": {"agent_users_using_ci_tunnel": 1}}), "unique_counters[agent_users_using_ci_tunnel] is invalid"),
+            (json!({"counters": {}, "gitops_sync_count": 1}), "counters, gitops_sync_count are mutually exclusive"),
+            (
+                json!({"counters": {"gitops_sync": "x"}, "gitops_sync_count": 1, "k8s_api_proxy_request_count": 1}),
+                "counters, gitops_sync_count are mutually exclusive, counters, k8s_api_proxy_request_count are mutually exclusive, \
+                 counters[gitops_sync] is invalid",
+            ),
+            (json!({"counters": {"gitops_sync": -1}}), "gitops_sync count must be greater than or equal to zero"),
+        ] {
+            assert_eq!(read_usage(&of(&sent)).unwrap_err().to_string(), said, "{sent}");
+        }
+    }
+
+    #[test]
+    fn a_configuration_is_an_object_or_its_text_and_names_whom_it_lets_in() {
+        let config = json!({"ci_access": {"projects": [{"id": "a/b"}, {"id": "c/d"}], "groups": [{"id": "g"}]}, "gitops": {}});
+        for sent in [json!({"agent_id": 7, "agent_config": config}), json!({"agent_id": "7", "agent_config": config.to_string()})] {
+            let read = read_configuration(&of(&sent)).unwrap();
+            assert_eq!((read.agent, read.ci_access.projects.len(), read.ci_access.groups.len()), (7, 2, 1));
+            assert_eq!(Value::Object(read.config), config);
+            assert_eq!(read.user_access, super::Paths::default());
+        }
+        let many: Vec<_> = (0..=AUTHORISED).map(|number| json!({"id": format!("a/{number}")})).collect();
+        let read = read_configuration(&of(&json!({"agent_id": 7, "agent_config": {"user_access": {"projects": many}}}))).unwrap();
+        assert_eq!(read.user_access.projects.len(), AUTHORISED);
+        for (sent, said) in [
+            (json!({}), "agent_id is missing, agent_config is missing"),
+            (json!({"agent_id": "x", "agent_config": "{"}), "agent_id is invalid, agent_config is invalid"),
+            (json!({"agent_id": 1, "agent_config": {"ci_access": 1}}), "agent_config[ci_access] is invalid"),
+            (json!({"agent_id": 1, "agent_config": {"ci_access": {"groups": [{}]}}}), "agent_config[ci_access][groups][id] is missing"),
+        ] {
+            assert_eq!(read_configuration(&of(&sent)).unwrap_err().to_string(), said, "{sent}");
+        }
+    }
+}
