@@ -9,6 +9,7 @@ mod error_tracking;
 mod feed;
 mod identity;
 mod killed;
+mod killed_keeping;
 mod kubernetes;
 mod pushing;
 mod questions;
