@@ -8,6 +8,7 @@
 #![allow(dead_code, reason = "the house is built before all of its tests")]
 #![expect(clippy::print_stderr, reason = "what a test cannot do on this machine, and what it counted, is said")]
 
+mod agree;
 mod alone;
 mod cases;
 mod crash;
@@ -18,5 +19,6 @@ mod keys;
 mod login;
 mod lookups;
 mod refusals;
+mod revoked;
 mod smoke;
 mod sshd;

@@ -16,7 +16,7 @@ pub struct Row {
 }
 
 /// A question by its parameters, which may be spelled in several ways.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Ask {
     method: &'static str,
     path: &'static str,
