@@ -31,6 +31,7 @@ pub struct House {
 pub struct Daemon {
     child: std::process::Child,
     log: PathBuf,
+    notified: UnixDatagram,
 }
 
 impl House {
@@ -113,35 +114,30 @@ impl House {
 
     /// Starts `sidegate COMMAND` and waits until it says that it serves.
     pub fn start(&self, command: &str, config: &str) -> Daemon {
-        let notify = self.path().join(format!("notify-{command}-{config}"));
+        let mut sidegate = Command::new(env!("CARGO_BIN_EXE_sidegate"));
+        sidegate.args([command, "--config"]).arg(self.path().join(config)).stdin(Stdio::null());
+        self.started(sidegate, config)
+    }
+
+    /// Starts a command that becomes a daemon, and waits until it says that it serves. Its log is named by its configuration.
+    pub fn started(&self, mut command: Command, config: &str) -> Daemon {
+        let notify = self.path().join(format!("notify-{config}"));
         let _ = fs::remove_file(&notify);
         let notified = UnixDatagram::bind(&notify).unwrap();
         notified.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
         let log = self.path().join(format!("{config}.log"));
         let out = fs::OpenOptions::new().create(true).append(true).open(&log).unwrap();
-        let child = Command::new(env!("CARGO_BIN_EXE_sidegate"))
-            .args([command, "--config"])
-            .arg(self.path().join(config))
-            .env("NOTIFY_SOCKET", &notify)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(out)
-            .spawn()
-            .unwrap();
-        let mut daemon = Daemon { child, log };
-        let begun = Instant::now();
-        let mut buffer = [0; 4096];
-        loop {
-            if let Ok(length) = notified.recv(&mut buffer)
-                && String::from_utf8_lossy(&buffer[..length]).lines().any(|line| line == "READY=1")
-            {
-                return daemon;
-            }
-            if let Some(status) = daemon.child.try_wait().unwrap() {
-                panic!("sidegate {command} ended with {status}:\n{}", daemon.log());
-            }
-            assert!(begun.elapsed() < PATIENCE, "sidegate {command} does not start:\n{}", daemon.log());
-        }
+        let child = command.env("NOTIFY_SOCKET", &notify).stdout(Stdio::null()).stderr(out).spawn().unwrap();
+        let mut daemon = Daemon { child, log, notified };
+        daemon.wait_until_told("READY=1");
+        daemon
+    }
+
+    /// Starts a daemon that must refuse to run; gives what it said.
+    pub fn refused(&self, command: &str, config: &str) -> String {
+        let output = self.sidegate(&[command, "--config", self.path().join(config).to_str().unwrap()]);
+        assert_eq!(output.status.code(), Some(1), "it should not have started");
+        String::from_utf8(output.stderr).unwrap()
     }
 
     /// Runs `sidegate` with these words to its end.
@@ -260,6 +256,29 @@ impl House {
 }
 
 impl Daemon {
+    /// Waits until it tells systemd this line, and gives all lines that came before it.
+    pub fn wait_until_told(&mut self, line: &str) -> Vec<String> {
+        let begun = Instant::now();
+        let mut told = Vec::new();
+        let mut buffer = [0; 4096];
+        loop {
+            if let Ok(length) = self.notified.recv(&mut buffer) {
+                told.extend(String::from_utf8_lossy(&buffer[..length]).lines().map(str::to_owned));
+                if told.iter().any(|said| said == line) {
+                    return told;
+                }
+            } else if let Some(status) = self.child.try_wait().unwrap() {
+                panic!("it ended with {status} before it said {line}:\n{}", self.log());
+            }
+            assert!(begun.elapsed() < PATIENCE, "it never says {line}:\n{}", self.log());
+        }
+    }
+
+    /// Waits for its end.
+    pub fn ended(&mut self) -> std::process::ExitStatus {
+        self.child.wait().unwrap()
+    }
+
     /// `kill -9`, and waits for its end.
     pub fn kill(&mut self) {
         let _ = self.child.kill();

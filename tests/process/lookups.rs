@@ -62,14 +62,14 @@ fn directory(keys: u64) -> String {
         ));
     }
     for number in 1..=keys {
-        let line = if number % 9 == 0 {
+        let line = if number.is_multiple_of(9) {
             format!("sk-ssh-ed25519@openssh.com {}", token_blob(number))
         } else {
             format!("ssh-ed25519 {}", blob(number))
         };
-        let owner = if number % 11 == 0 { "null".to_owned() } else { ((number / 3 + 1) * 7).to_string() };
+        let owner = if number.is_multiple_of(11) { "null".to_owned() } else { ((number / 3 + 1) * 7).to_string() };
         let usage = ["auth_and_signing", "auth", "signing", "auth"][usize::try_from(number % 4).unwrap()];
-        let expires = if number % 13 == 0 { ",\"expires_at\":\"2027-01-01T00:00:00Z\"" } else { "" };
+        let expires = if number.is_multiple_of(13) { ",\"expires_at\":\"2027-01-01T00:00:00Z\"" } else { "" };
         text.push_str(&format!(
             "{{\"kind\":\"key\",\"id\":{},\"user_id\":{owner},\"title\":\"key of \\\"{number}\\\"\",\"key\":\"{line} a comment\",\
              \"usage\":\"{usage}\",\"created_at\":\"2026-01-31T12:00:00Z\"{expires}}}\n",
@@ -83,7 +83,7 @@ fn directory(keys: u64) -> String {
 fn question(number: u64, keys: u64, expected: &Expected) -> (String, u16, Value) {
     let dice = scrambled(number);
     let which = dice / 16 % (keys + keys / 4) + 1;
-    let padded = if which % 9 == 0 { token_blob(which) } else { blob(which) };
+    let padded = if which.is_multiple_of(9) { token_blob(which) } else { blob(which) };
     let of_key = |spelled: &str| {
         let (status, body) = match expected.keys.get(&padded) {
             Some(answer) => (200, answer.clone()),

@@ -5,13 +5,14 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on has failed")]
 #![expect(clippy::disallowed_methods, reason = "a test may look at the clock to give up")]
-#![allow(dead_code, reason = "the house is built before all of its tests")]
 #![expect(clippy::print_stderr, reason = "what a test cannot do on this machine, and what it counted, is said")]
 
 mod agree;
 mod alone;
+mod bad_input;
 mod cases;
 mod crash;
+mod daemon;
 mod fake;
 mod house;
 mod http;

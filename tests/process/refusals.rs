@@ -412,9 +412,11 @@ fn a_primary_that_hangs_costs_an_answer_its_time_limit_at_most_and_known_keys_no
     assert_eq!(house.status()["primary"]["breaker"], "open");
 }
 
+type Failing = fn(&Arrived) -> Then;
+
 #[test]
 fn a_write_is_sent_once_and_its_failure_says_whether_its_fate_is_known() {
-    let cases: [(&str, fn(&Arrived) -> Then); 4] = [
+    let cases: [(&str, Failing); 4] = [
         ("closed without an answer", |_| Then::SayAndClose(Vec::new())),
         ("500", |_| Then::Say(json(500, "{\"message\":\"boom\"}"))),
         ("502 html", |_| Then::Say(with_headers(502, "Content-Type: text/html\r\n", "<html>"))),
