@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
+use tokio::sync::watch;
+
 use crate::authority::counters::Counters;
 use crate::authority::following::door::Door;
 use crate::authority::following::hosts::Hosts;
@@ -54,6 +56,7 @@ pub struct Authority {
     pub(super) counters: Counters,
     pub(super) quiet: Quiet,
     pub(super) since: Time,
+    ended: watch::Sender<bool>,
     _upkeep: Upkeep,
 }
 
@@ -105,8 +108,20 @@ impl Authority {
             counters: Counters::new(setup.counted),
             quiet: Quiet::default(),
             since: now,
+            ended: watch::Sender::new(false),
             _upkeep: upkeep,
         }))
+    }
+
+    /// Ends what would go on for as long as somebody listens: the followers' streams, and waiting for hosts.
+    pub fn end(&self) {
+        self.ended.send_replace(true);
+    }
+
+    /// Waits until the primary ends.
+    pub(super) async fn ending(&self) {
+        let mut ended = self.ended.subscribe();
+        let _gone = ended.wait_for(|ended| *ended).await;
     }
 
     /// From now on this secret of gitlab-shell's; the one before counts for its grace.

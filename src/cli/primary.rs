@@ -31,6 +31,7 @@ pub fn run(file: &Path) -> Outcome {
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "the primary serves");
     let ended = attend(&config, &authority);
     notify::stopping();
+    authority.end();
     server.stop();
     tracing::info!("the primary has ended");
     log.finish();

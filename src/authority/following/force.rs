@@ -13,6 +13,8 @@ use crate::model::change::{Epoch, Head};
 use crate::model::clock;
 use crate::model::time::Time;
 
+/// How long after its start a primary waits for hosts that it knows from before: they come back one after the other.
+const COMING_BACK: Duration = Duration::from_secs(20);
 /// The longest that an operator may wait.
 const LONGEST: Duration = Duration::from_secs(600);
 
@@ -36,6 +38,9 @@ pub struct Pending {
     pub last_seen: Time,
     /// Until when it may answer from before the commit; `None` if it never said how long it may go on without us.
     pub until: Option<Time>,
+    /// Whether it was in touch since the primary started.
+    #[serde(skip)]
+    heard: bool,
     /// What is wrong with it besides, for a person.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub note: Option<&'static str>,
@@ -56,7 +61,7 @@ pub fn judge(hosts: Vec<(Arc<str>, Host)>, commit: &Head, present: Epoch, now: T
             continue;
         }
         let note = doubled.then_some("two hosts use this name, or a store was copied: what one of them holds says nothing of the other");
-        force.pending.push(Pending { host: name, connected: host.open > 0, last_seen: host.seen, until, note });
+        force.pending.push(Pending { host: name, connected: host.open > 0, last_seen: host.seen, until, heard: host.heard, note });
     }
     force
 }
@@ -84,21 +89,28 @@ pub async fn told(house: &Authority, commit: &Head, wait_for: Option<Duration>) 
     }
 }
 
-/// Waits, at most `limit`, for a commit to be in force on every host that is connected.
+/// Waits, at most `limit`, for a commit to be in force on every host that is connected, or that a primary which was just started still
+/// expects. Ends with the primary.
 async fn wait(house: &Authority, commit: &Head, limit: Duration) -> Force {
     let mut acks = house.hosts.acks();
     let settled = async {
         loop {
             acks.borrow_and_update();
             let force = now(house, commit);
-            if !force.pending.iter().any(|host| host.connected) || acks.changed().await.is_err() {
+            let expected = COMING_BACK.saturating_sub(clock::wall().since(house.since));
+            if force.pending.iter().any(|host| host.connected) {
+                let _said = acks.changed().await;
+            } else if force.pending.iter().any(|host| !host.heard) && !expected.is_zero() {
+                let _said = tokio::time::timeout(expected, acks.changed()).await;
+            } else {
                 return force;
             }
         }
     };
-    match tokio::time::timeout(limit, settled).await {
-        Ok(force) => force,
-        Err(_) => now(house, commit),
+    tokio::select! {
+        force = settled => force,
+        () = tokio::time::sleep(limit) => now(house, commit),
+        () = house.ending() => now(house, commit),
     }
 }
 

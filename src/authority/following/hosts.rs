@@ -45,6 +45,9 @@ pub struct Host {
     /// Streams that it has open now.
     #[serde(skip)]
     pub open: usize,
+    /// Whether it was in touch since the primary started.
+    #[serde(skip)]
+    pub heard: bool,
     /// The instance before the present one.
     #[serde(skip)]
     before: Option<String>,
@@ -89,7 +92,7 @@ pub struct Hosts {
 
 impl Host {
     fn new(now: Time) -> Self {
-        Self { acked: None, seen: now, twice: None, open: 0, before: None, unwritten: true, written_seen: None }
+        Self { acked: None, seen: now, twice: None, open: 0, heard: false, before: None, unwritten: true, written_seen: None }
     }
 
     /// Until when it may answer keys without us; `None` if it never said.
@@ -106,6 +109,7 @@ impl Host {
 
     fn see(&mut self, now: Time) {
         self.seen = self.seen.max(now);
+        self.heard = true;
         self.unwritten |= self.written_seen.is_none_or(|written| now.since(written) >= LATE / 2);
     }
 }

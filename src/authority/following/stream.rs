@@ -50,6 +50,8 @@ enum Ended {
     Fault,
     /// Its secret has changed.
     Secret,
+    /// The primary ends.
+    Ending,
 }
 
 /// Streams to one follower from `at` on, until one of the two ends it. `at` is a cursor that the journal knows.
@@ -85,6 +87,7 @@ impl Stream<'_> {
         let share = fastrand::f64();
         let mut newest = self.house.lines.newest();
         let mut eras = self.house.sync.eras();
+        let mut ending = std::pin::pin!(self.house.ending());
         let mut beat = tokio::time::interval(HEARTBEAT);
         beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
@@ -104,6 +107,7 @@ impl Stream<'_> {
                 _ = beat.tick() => self.beat().await?,
                 _ = eras.changed() => {}
                 () = end => return Err(Ended::Secret),
+                () = &mut ending => return Err(Ended::Ending),
                 () = self.pieces.closed() => return Err(Ended::Gone),
             }
         }
