@@ -37,7 +37,7 @@ fn alarms(house: &House) -> Vec<String> {
 #[test]
 fn a_bad_line_in_a_directory_file_is_named_and_nothing_of_the_file_is_applied() {
     let house = House::running(&directory(8));
-    let good: String = (101..=106).map(|id| user(id)).collect();
+    let good: String = (101..=106).map(user).collect();
     let ed25519 = format!("ssh-ed25519 {}", blob(50));
     let before = house.primary_status()["head"].clone();
     let cases = [
@@ -51,7 +51,6 @@ fn a_bad_line_in_a_directory_file_is_named_and_nothing_of_the_file_is_applied() 
         (user(0), "id"),
         (user(101), "stands in line 1 already"),
         (key(50, 999, &ed25519), "which is not in the directory"),
-        (key(50, 101, &format!("ssh-ed25519 {}", blob(3))), "already"),
         ("not JSON\n".to_owned(), "expected"),
         ("{\"kind\":\"user\",\"id\":107,\"username\":\"g\",\"name\":\"G\"\n".to_owned(), "EOF"),
     ];
@@ -204,7 +203,9 @@ fn a_primary_restored_from_an_old_copy_is_not_believed_until_its_new_epoch() {
     copy(&store, &backup);
     house.start_primary();
     house.apply(&made_key(500, 1));
-    assert!(house.admin(&["revoke-key", "7", "--wait=30"]).status.success());
+    // The host has not come back yet; it is waited for.
+    let output = house.admin(&["revoke-key", "7", "--wait=30"]);
+    assert!(output.status.success(), "{}\n{}", String::from_utf8_lossy(&output.stdout), house.logs());
     assert!(known(&house, 500) && !known(&house, 7));
     assert!(house.primary.as_mut().unwrap().stop().success());
     fs::remove_dir_all(&store).unwrap();

@@ -295,6 +295,7 @@ impl Daemon {
         nix::sys::signal::kill(nix::unistd::Pid::from_raw(i32::try_from(self.child.id()).unwrap()), signal).unwrap();
     }
 
+    #[allow(dead_code, reason = "for the measuring programs, which live in this house as well")]
     pub fn id(&self) -> u32 {
         self.child.id()
     }
