@@ -67,8 +67,8 @@ fn lines() -> Vec<Line> {
         Line("a push without changes", push("developer", "team/private").without("changes"), asked(200)),
         Line("a field that no rule reads", pull("developer", "team/private").with("krb5principal", "x@Y"), asked(400)),
         Line("a token for large files", lfs("reporter", "team/none"), asked(404)),
-        Line("an agent", Ask::get("/api/v4/internal/kubernetes/agent_info"), asked(404)),
-        Line("error tracking", Ask::post("/api/v4/internal/error_tracking/allowed").with("project_id", 1), asked(404)),
+        Line("an agent", Ask::get("/api/v4/internal/kubernetes/agent_info"), asked(401)),
+        Line("error tracking", Ask::post("/api/v4/internal/error_tracking/allowed").with("project_id", 1), asked(401)),
     ]
 }
 

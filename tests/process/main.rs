@@ -14,6 +14,7 @@ mod bad_input;
 mod cases;
 mod crash;
 mod daemon;
+mod examples;
 mod fake;
 mod house;
 mod http;

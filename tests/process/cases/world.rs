@@ -7,6 +7,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 use sidegate::model::clock;
 
 use super::table::Ask;
@@ -56,6 +57,13 @@ pub const PUSHING: u64 = 302;
 pub const FOREIGN: u64 = 303;
 pub const EXPIRED_DEPLOY: u64 = 304;
 
+/// What callers show who do not come with gitlab-shell's token.
+pub const ADMIN_TOKEN: &str = "an-admin-token-of-thirty-two-hex";
+pub const ERROR_TRACKING_TOKEN: &str = "an-error-tracking-token-of-ours1";
+pub const KAS_SECRET: [u8; 32] = [b'k'; 32];
+/// The tokens of two agents, of `team/private` and of `team/sub/deep`.
+pub const AGENT_TOKENS: [&str; 2] = ["the-token-of-agent-1", "the-token-of-agent-2"];
+
 /// Projects of `team` of every visibility and access: number, path, visibility, access.
 pub const PROJECTS: [(u64, &str, &str, &str); 9] = [
     (10, "team/private", "private", "enabled"),
@@ -89,6 +97,7 @@ pub fn directory(more: &Value) -> String {
     keys(&mut lines);
     projects(&mut lines);
     snippets(&mut lines);
+    others(&mut lines);
     settings(more) + &lines.iter().map(|line| format!("{line}\n")).collect::<String>()
 }
 
@@ -214,6 +223,23 @@ fn snippets(lines: &mut Vec<Value>) {
     }
 }
 
+fn others(lines: &mut Vec<Value>) {
+    lines.push(agent(1, AGENT_TOKENS[0], 10));
+    lines.push(agent(2, AGENT_TOKENS[1], 24));
+    for (key, active) in [("active", true), ("disabled", false)] {
+        lines.push(json!({"kind": "error_tracking_key", "project_id": 10, "public_key": key, "active": active}));
+    }
+    let updated = "2022-06-02T05:36:26Z";
+    lines.push(json!({"kind": "scan_execution_policy", "project_id": 10, "name": "Policy", "description": "Policy description", "enabled": true, "yaml": "---\nname: Policy\n", "updated_at": updated}));
+    lines.push(json!({"kind": "policy_configuration", "project_id": 10, "cadence": "30 2 * * *", "namespaces": ["namespace-a", "namespace-b"], "updated_at": updated}));
+}
+
+/// An agent of a project, which shows this token.
+pub fn agent(id: u64, token: &str, project: u64) -> Value {
+    let sha256: String = Sha256::digest(token).iter().map(|byte| format!("{byte:02x}")).collect();
+    json!({"kind": "agent", "id": id, "name": format!("agent-{id}"), "project_id": project, "token_sha256": sha256})
+}
+
 fn with(mut line: Value, more: &Value) -> Value {
     for (name, value) in more.as_object().into_iter().flatten() {
         line[name] = value.clone();
@@ -255,7 +281,7 @@ pub fn person(name: &str) -> u64 {
 }
 
 /// Who asks: a person by the person's key; `user:NAME` and `name:NAME` without a key; `key:ID` by any key; `nobody`.
-fn asker(ask: Ask, who: &str) -> Ask {
+pub fn asker(ask: Ask, who: &str) -> Ask {
     match who.split_once(':') {
         None if who == "nobody" => ask,
         None => ask.with("key_id", 100 + person(who)),
@@ -297,7 +323,7 @@ pub fn plain() -> Arc<House> {
     static SHARED: Mutex<Weak<House>> = Mutex::new(Weak::new());
     let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
     shared.upgrade().unwrap_or_else(|| {
-        let house = Arc::new(House::running(&directory(&json!({}))));
+        let house = Arc::new(own());
         *shared = Arc::downgrade(&house);
         house
     })
@@ -305,7 +331,24 @@ pub fn plain() -> Arc<House> {
 
 /// A house of its own, whose settings may be changed.
 pub fn own() -> House {
-    House::running(&directory(&json!({})))
+    knowing_every_caller(&directory(&json!({})))
+}
+
+/// A house with this directory, whose primary knows every kind of caller.
+pub fn knowing_every_caller(directory: &str) -> House {
+    let mut house = House::new();
+    house.write("kas_secret", &STANDARD.encode(KAS_SECRET));
+    house.write("admin_token", ADMIN_TOKEN);
+    house.write("error_tracking_token", ERROR_TRACKING_TOKEN);
+    let config = std::fs::read_to_string(house.path().join("primary.toml")).unwrap();
+    let files = ["kas_secret", "admin_token", "error_tracking_token"];
+    let lines: String = files.iter().map(|name| format!("{name}_file = \"{}/{name}\"\n", house.path().display())).collect();
+    house.write("primary.toml", &config.replace("[auth]\n", &format!("[auth]\n{lines}")));
+    house.start_primary();
+    house.apply(directory);
+    house.start_sidecar();
+    house.wait_until_fresh();
+    house
 }
 
 /// Changes the settings, and waits until they are in force.
