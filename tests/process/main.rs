@@ -10,7 +10,6 @@
 mod agree;
 mod alone;
 mod bad_input;
-#[allow(dead_code, reason = "the table has a word for each thing that a row may want, used today or not")]
 mod cases;
 mod crash;
 mod daemon;
