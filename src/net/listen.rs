@@ -58,7 +58,7 @@ pub fn unix(path: &Path, mode: u32, group: Option<u32>) -> Result<Listening, Bin
     if length > LONGEST_PATH {
         return Err(refused(format!("the path has {length} bytes, a socket's may have {LONGEST_PATH}; choose a shorter one")));
     }
-    let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
+    let (Some(folder), Some(_)) = (path.parent(), path.file_name()) else {
         return Err(refused("this is not the path of a file; give a folder and a name".into()));
     };
     make_way(path).map_err(refused)?;
@@ -70,7 +70,8 @@ pub fn unix(path: &Path, mode: u32, group: Option<u32>) -> Result<Listening, Bin
         .permissions(Permissions::from_mode(0o700))
         .tempdir_in(folder)
         .map_err(doing("cannot make a folder beside it (the folder must exist and be writable for this user)"))?;
-    let hidden = private.path().join(name);
+    // A short name: through our handle of the folder it then fits into an address, however long the path and many our files.
+    let hidden = private.path().join("s");
     let listener = bound_at(private.path(), &hidden).map_err(doing("cannot bind it"))?;
     if group.is_some() {
         chown(&hidden, None, group.map(Gid::from_raw))
