@@ -22,9 +22,10 @@ const SYNC_SECRET: &str = "a-sync-secret-of-thirty-two-hexx";
 
 /// Two daemons and their folder.
 pub struct House {
-    folder: tempfile::TempDir,
     pub primary: Option<Daemon>,
     pub sidecar: Option<Daemon>,
+    /// Dropped last: a daemon that still runs would write into it again.
+    folder: tempfile::TempDir,
 }
 
 /// A daemon that runs; killed when dropped.
