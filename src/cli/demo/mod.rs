@@ -130,8 +130,8 @@ fn revoke(operator: &Daemon, host: &Daemon, login: Option<&Login>, people: &samp
     say("4. Ben's key is revoked; the command returns when every host refuses it:");
     let begun = clock::boot();
     let answer = operator.tell("/-/admin/revoke-key", &json!({"id": 2, "wait": 30}), PATIENCE)?;
-    let (in_force, pending) = (&answer.body["in_force"], &answer.body["pending"]);
-    say(&format!("   in force on {in_force}, not yet on {pending}  ({})", took(begun)));
+    let count = |name: &str| answer.body[name].as_array().map_or(0, Vec::len);
+    say(&format!("   in force on {} host, not yet on {}  ({})", count("in_force"), count("pending"), took(begun)));
     match login {
         Some(login) => attempt(login, "ben", &people.ben),
         None => {
