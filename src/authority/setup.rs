@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::model::loss_guard::LossGuard;
 use crate::net::bounds::Bounds;
 use crate::net::server::Counted;
 use crate::store::generation::Options;
@@ -35,37 +36,4 @@ pub struct Setup {
     pub bounds: Bounds,
     /// What the server counts, for the metrics.
     pub counted: Arc<Counted>,
-}
-
-/// From how large a loss on, of one kind of record, somebody has to say that it is meant.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct LossGuard {
-    /// More than this share of a kind, …
-    pub share: f64,
-    /// … and more than so many records of it.
-    pub more_than: u64,
-}
-
-impl LossGuard {
-    /// Whether losing `lost` of `held` records of a kind asks for a word.
-    #[must_use]
-    pub fn holds(&self, lost: u64, held: u64) -> bool {
-        #[expect(clippy::cast_precision_loss, reason = "a share of a count needs no more than 52 bits")]
-        let share = lost as f64 / (held.max(1)) as f64;
-        lost > self.more_than && share > self.share
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::LossGuard;
-
-    #[test]
-    fn a_loss_is_held_only_beyond_both_bounds() {
-        let guard = LossGuard { share: 0.2, more_than: 100 };
-        assert!(guard.holds(101, 500));
-        assert!(!guard.holds(100, 100), "all of a small kind may go");
-        assert!(!guard.holds(101, 505), "exactly the share may go");
-        assert!(!guard.holds(0, 0));
-    }
 }

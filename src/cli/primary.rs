@@ -6,7 +6,7 @@ use std::sync::Arc;
 use nix::unistd::Uid;
 
 use crate::authority::authority::Authority;
-use crate::authority::setup::{LossGuard, Setup};
+use crate::authority::setup::Setup;
 use crate::cli::config::{self, PrimaryConfig};
 use crate::cli::outcome::{Done, Failure, Outcome};
 use crate::cli::signals::{Signals, Told};
@@ -39,7 +39,6 @@ pub fn run(file: &Path) -> Outcome {
 }
 
 fn setup(config: &PrimaryConfig, counted: Arc<Counted>) -> Result<Setup, Failure> {
-    let guard = config.sync.loss_guard;
     Ok(Setup {
         store_path: config.store.path.clone(),
         options: Options { page_cache: config.store.page_cache as u64, record_cache: config.store.record_cache },
@@ -49,7 +48,7 @@ fn setup(config: &PrimaryConfig, counted: Arc<Counted>) -> Result<Setup, Failure
         admin_token: named("auth.admin_token_file", config.auth.admin_token_file.as_ref())?,
         error_tracking_token: named("auth.error_tracking_token_file", config.auth.error_tracking_token_file.as_ref())?,
         accept_shared_secret: config.auth.accept_shared_secret,
-        loss_guard: LossGuard { share: guard.share, more_than: guard.more_than },
+        loss_guard: config.sync.loss_guard,
         own_uid: Uid::effective().as_raw(),
         bounds: config.limits.bounds(),
         counted,

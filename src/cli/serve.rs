@@ -78,7 +78,6 @@ impl Parts {
             Feed::Sidegate => follower::Feeding::Follow,
             Feed::None => follower::Feeding::Nothing,
         };
-        let guard = config.freshness.loss_guard;
         Ok(follower::Setup {
             store: config.store.path.clone(),
             options: Options { page_cache: config.store.page_cache as u64, record_cache: config.store.record_cache },
@@ -86,7 +85,7 @@ impl Parts {
             secret: sync_secret(config)?.map_or_else(|| signing_secret(config), Ok)?,
             host: self.host.clone(),
             keys: config.freshness.keys,
-            loss_guard: follower::LossGuard { share: guard.share, more_than: guard.more_than },
+            loss_guard: config.freshness.loss_guard,
             feeding,
             pace: follower::Pace::default(),
         })

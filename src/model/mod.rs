@@ -18,6 +18,7 @@ pub mod id;
 pub mod identity;
 pub mod key;
 pub mod level;
+pub mod loss_guard;
 pub mod order;
 pub mod push;
 pub mod question;

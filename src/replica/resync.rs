@@ -11,12 +11,13 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::model::change::Head;
 use crate::model::clock;
+use crate::model::loss_guard::LossGuard;
 use crate::model::time::BootTime;
 use crate::replica::alarm::Alarm;
 use crate::replica::feed::{ChangeLines, Feed, NoFeed};
 use crate::replica::link::{Link, Moved};
 use crate::replica::pause::Pauses;
-use crate::replica::setup::{LossGuard, Pace};
+use crate::replica::setup::Pace;
 use crate::replica::shared::Shared;
 use crate::replica::snapshot::{KeySet, Loaded, NotLoaded, load};
 use crate::replica::status::Relation;
@@ -192,8 +193,8 @@ impl<F: Feed> Resyncer<F> {
             return Ok(());
         }
         let missing = blocking(move || Ok(keys.missing_of(&serving, &caught_up)?)).await?;
-        if self.guard.holds(missing.had, missing.lost) {
-            return Err(NotBrought::Held { had: missing.had, lost: missing.lost });
+        if self.guard.holds(missing) {
+            return Err(NotBrought::Held { had: missing.held, lost: missing.lost });
         }
         Ok(())
     }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::model::freshness::Limits;
+use crate::model::loss_guard::LossGuard;
 use crate::net::client::Client;
 use crate::store::folder::Refused;
 use crate::store::generation::Options;
@@ -38,30 +39,6 @@ pub enum Feeding {
     Follow,
     /// `feed = "none"`: nothing is opened, nothing is known.
     Nothing,
-}
-
-/// A snapshot that lacks more than both of these is held until the primary says `accept_loss`.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct LossGuard {
-    /// A share of the keys we have, 0 to 1.
-    pub share: f64,
-    /// A number of keys.
-    pub more_than: u64,
-}
-
-impl Default for LossGuard {
-    fn default() -> Self {
-        Self { share: 0.2, more_than: 100 }
-    }
-}
-
-impl LossGuard {
-    /// Whether losing `lost` of `had` keys is too much to be believed.
-    #[must_use]
-    #[expect(clippy::cast_precision_loss, reason = "a share of a number of keys need not be exact beyond 2^52")]
-    pub fn holds(self, had: u64, lost: u64) -> bool {
-        lost > self.more_than && lost as f64 > self.share * had as f64
-    }
 }
 
 /// Times of following. The defaults are what the documentation states; tests shorten them.
@@ -115,19 +92,4 @@ pub enum NotStarted {
     /// No thread or no runtime.
     #[error("the thread that follows the primary did not start: {0}")]
     Thread(std::io::Error),
-}
-
-#[cfg(test)]
-mod tests {
-    use super::LossGuard;
-
-    #[test]
-    fn a_loss_is_held_when_it_is_above_both_bounds() {
-        let guard = LossGuard { share: 0.2, more_than: 100 };
-        for (had, lost, held) in
-            [(1000, 201, true), (1000, 200, false), (150, 100, false), (150, 101, true), (0, 0, false), (10, 10, false)]
-        {
-            assert_eq!(guard.holds(had, lost), held, "{lost} of {had}");
-        }
-    }
 }

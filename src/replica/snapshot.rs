@@ -6,6 +6,7 @@ use crate::model::change::{Change, Commit, Epoch, Head};
 use crate::model::directory::Directory as _;
 use crate::model::entry::Entry;
 use crate::model::key::Fingerprint;
+use crate::model::loss_guard::Loss;
 use crate::model::record::Record;
 use crate::replica::feed::{NoFeed, SnapshotLines};
 use crate::replica::tracked::apply;
@@ -166,8 +167,8 @@ impl KeySet {
 
     /// How many keys a generation has, and how many of them are neither here nor in the one that followed on from here. Reads the
     /// former through. Blocks.
-    pub fn missing_of(&self, generation: &Generation, followed: &Generation) -> Result<Missing, Damage> {
-        let mut missing = Missing::default();
+    pub fn missing_of(&self, generation: &Generation, followed: &Generation) -> Result<Loss, Damage> {
+        let mut missing = Loss { lost: 0, held: 0 };
         for line in generation.lines() {
             let line = line?;
             if !line.starts_with(KEY_LINE) {
@@ -175,7 +176,7 @@ impl KeySet {
             }
             let entry = Entry::read(&line).map_err(|error| Damage(error.to_string()))?;
             if let Some(Record::Key(key)) = entry.record().map(AsRef::as_ref) {
-                missing.had += 1;
+                missing.held += 1;
                 missing.lost += u64::from(!self.holds(&key.key.fingerprint(), followed)?);
             }
         }
@@ -192,13 +193,4 @@ impl KeySet {
 
 fn short(fingerprint: &Fingerprint) -> u64 {
     fingerprint.0.iter().take(8).fold(0, |sum, byte| (sum << 8) | u64::from(*byte))
-}
-
-/// What a snapshot lacks of the keys we have.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Missing {
-    /// Keys we have.
-    pub had: u64,
-    /// Of them, not in the snapshot.
-    pub lost: u64,
 }

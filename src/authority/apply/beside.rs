@@ -136,13 +136,11 @@ mod tests {
     use crate::authority::apply::join::Unnamed;
     use crate::authority::apply::plan::{Way, plan};
     use crate::authority::apply::spool::Spool;
-    use crate::authority::setup::LossGuard;
     use crate::model::entry::Entry;
+    use crate::model::loss_guard::LossGuard;
     use crate::model::record::Record;
     use crate::model::table::ed25519;
     use crate::store::generation::{Damage, Generation, Options};
-
-    const GUARD: LossGuard = LossGuard { share: 0.2, more_than: 100 };
 
     fn key(id: u64, of: u64, more: &str) -> String {
         let key = ed25519(of);
@@ -189,7 +187,7 @@ mod tests {
             Err(refusal) => Some(refusal.text),
         };
         let (spool, mut claims) = spooled();
-        let long = plan(&directory, &spool, &mut claims, Unnamed::Stays, GUARD).map_or_else(|refusal| refusal.text, spell);
+        let long = plan(&directory, &spool, &mut claims, Unnamed::Stays, LossGuard::default()).map_or_else(|refusal| refusal.text, spell);
         (short, long)
     }
 

@@ -9,8 +9,8 @@ use crate::authority::apply::claims::{Claims, Origin};
 use crate::authority::apply::join::{Step, Stopped, Unnamed, join};
 use crate::authority::apply::spool::{Refused, Spool};
 use crate::authority::refusal::Refusal;
-use crate::authority::setup::LossGuard;
 use crate::model::change::{Change, Identity};
+use crate::model::loss_guard::{Loss, LossGuard};
 use crate::store::generation::Generation;
 use crate::store::primary::{COMMIT_BYTES, COMMIT_CHANGES};
 
@@ -67,9 +67,9 @@ impl Outcome {
     }
 
     /// The largest loss that the guard holds.
-    pub(super) fn loss(&self, guard: LossGuard) -> Option<Loss> {
-        let losses = self.kinds.iter().map(|(kind, counts)| Loss { kind, lost: counts.removed, held: counts.held });
-        losses.filter(|loss| guard.holds(loss.lost, loss.held)).max_by_key(|loss| loss.lost)
+    pub(super) fn loss(&self, guard: LossGuard) -> Option<KindLoss> {
+        let losses = self.kinds.iter().map(|(kind, counts)| KindLoss { kind, of: Loss { lost: counts.removed, held: counts.held } });
+        losses.filter(|loss| guard.holds(loss.of)).max_by_key(|loss| loss.of.lost)
     }
 }
 
@@ -90,15 +90,14 @@ pub struct Plan {
     /// The way.
     pub way: Way,
     /// The loss that somebody has to mean, if there is one.
-    pub loss: Option<Loss>,
+    pub loss: Option<KindLoss>,
 }
 
 /// A loss beyond the guard.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Loss {
+pub struct KindLoss {
     kind: &'static str,
-    lost: u64,
-    held: u64,
+    of: Loss,
 }
 
 /// Plans. `claims` are those of the file, and gain those of what stays. The directory must not change meanwhile.
@@ -188,11 +187,11 @@ impl Changes {
     }
 }
 
-impl Loss {
+impl KindLoss {
     /// The refusal that says how to mean it.
     #[must_use]
     pub fn refusal(&self) -> Refusal {
-        let Self { kind, lost, held } = self;
+        let Self { kind, of: Loss { lost, held } } = self;
         Refusal::conflict(format!(
             "This file would remove {lost} of {held} records of the kind {kind}. Nothing was applied; if it is meant, say --accept-loss."
         ))

@@ -7,8 +7,8 @@ use crate::authority::apply::join::Unnamed;
 use crate::authority::apply::plan::Plan;
 use crate::authority::apply::spool::{Refused, Spool};
 use crate::authority::refusal::Refusal;
-use crate::authority::setup::LossGuard;
 use crate::authority::withheld::Changes;
+use crate::model::loss_guard::LossGuard;
 use crate::model::withheld::Withheld;
 use crate::wire::directory::Target;
 

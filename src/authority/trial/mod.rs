@@ -24,8 +24,9 @@ use http::{Method, Request, StatusCode};
 use serde_json::Value;
 
 use crate::authority::authority::Authority;
-use crate::authority::setup::{LossGuard, Setup};
+use crate::authority::setup::Setup;
 use crate::model::clock;
+use crate::model::loss_guard::LossGuard;
 use crate::net::bounds::Bounds;
 use crate::net::client::Client;
 use crate::net::listen;
@@ -82,7 +83,7 @@ fn open(folder: &std::path::Path) -> Arc<Authority> {
         admin_token: Some(secret(ADMIN_TOKEN)),
         error_tracking_token: Some(secret(ERROR_TRACKING)),
         accept_shared_secret: true,
-        loss_guard: LossGuard { share: 0.2, more_than: 100 },
+        loss_guard: LossGuard::default(),
         own_uid: own_uid(),
         bounds: bounds(),
         counted: Arc::default(),

@@ -5,9 +5,10 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use crate::cli::config::document::Fault;
-use crate::cli::config::loss_guard::LossGuard;
+use crate::cli::config::loss_guard;
 use crate::cli::config::spelling;
 use crate::model::freshness::Limits;
+use crate::model::loss_guard::LossGuard;
 
 /// A *no* is kept for as long at most: a key that was just added has to work.
 const NEGATIVE_TTL: Duration = Duration::from_secs(60);
@@ -81,7 +82,7 @@ impl Freshness {
         }
         let reason = "a *no* may be kept for 60s at most, or a key that was just added does not work";
         Fault::unless(self.negative_ttl <= NEGATIVE_TTL, "freshness.negative_ttl", reason)?;
-        self.loss_guard.check("freshness.loss_guard")
+        loss_guard::check(self.loss_guard, "freshness.loss_guard")
     }
 }
 

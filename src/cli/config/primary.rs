@@ -9,9 +9,10 @@ use crate::cli::config::Config;
 use crate::cli::config::document::Fault;
 use crate::cli::config::limits::Limits;
 use crate::cli::config::log::Log;
-use crate::cli::config::loss_guard::LossGuard;
+use crate::cli::config::loss_guard;
 use crate::cli::config::serve::{check_caches, check_socket_path};
 use crate::cli::config::spelling;
+use crate::model::loss_guard::LossGuard;
 
 /// The file.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -153,7 +154,7 @@ impl Config for PrimaryConfig {
         check_socket_path(&self.socket.path)?;
         self.listen.as_ref().map_or(Ok(()), Listen::check)?;
         check_caches(self.store.page_cache, self.store.record_cache)?;
-        self.sync.loss_guard.check("sync.loss_guard")?;
+        loss_guard::check(self.sync.loss_guard, "sync.loss_guard")?;
         self.limits.check()
     }
 }
