@@ -76,6 +76,27 @@ pub struct Question {
     pub unread: Option<String>,
 }
 
+impl Question {
+    /// A question that says nothing more than this; what it is about is said by who asks it.
+    #[must_use]
+    pub const fn of(claimant: Claimant, action: Action, protocol: Protocol, changes: Changes) -> Self {
+        Self {
+            claimant,
+            gl_repository: None,
+            project: None,
+            action,
+            protocol,
+            changes,
+            env: None,
+            check_ip: None,
+            namespace_path: None,
+            relative_path: None,
+            push_options: Vec::new(),
+            unread: None,
+        }
+    }
+}
+
 /// What is to be done with large files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum LfsOperation {
@@ -101,19 +122,12 @@ impl LfsQuestion {
     /// The same actor's question of `allowed` over SSH: whoever keeps a token asks it again before giving the token away.
     #[must_use]
     pub fn as_allowed(&self) -> Question {
+        let action = if self.operation == Some(LfsOperation::Upload) { Action::ReceivePack } else { Action::UploadPack };
         Question {
-            claimant: self.claimant.clone(),
             gl_repository: self.gl_repository.clone(),
             project: self.project.clone(),
-            action: if self.operation == Some(LfsOperation::Upload) { Action::ReceivePack } else { Action::UploadPack },
-            protocol: Protocol::Ssh,
-            changes: Changes::Absent,
-            env: None,
-            check_ip: None,
-            namespace_path: None,
-            relative_path: None,
-            push_options: Vec::new(),
             unread: self.unread.clone(),
+            ..Question::of(self.claimant.clone(), action, Protocol::Ssh, Changes::Absent)
         }
     }
 }

@@ -145,20 +145,7 @@ impl Holder {
             Self::User(user) => Claimant::User(Some(user.id)),
             Self::DeployKey(key) => Claimant::Key(Some(key.id)),
         };
-        Question {
-            claimant,
-            gl_repository: Some(repository.word()),
-            project: None,
-            action,
-            protocol: Protocol::Web,
-            changes: Changes::Absent,
-            env: None,
-            check_ip: None,
-            namespace_path: None,
-            relative_path: None,
-            push_options: Vec::new(),
-            unread: None,
-        }
+        Question { gl_repository: Some(repository.word()), ..Question::of(claimant, action, Protocol::Web, Changes::Absent) }
     }
 }
 

@@ -97,18 +97,9 @@ impl Subject {
 
     fn question(&self, claimant: Claimant) -> Question {
         Question {
-            claimant,
-            gl_repository: None,
             project: self.project.clone(),
-            action: self.action,
-            protocol: self.protocol.clone(),
-            changes: Changes::Any,
-            env: None,
             check_ip: self.check_ip.clone(),
-            namespace_path: None,
-            relative_path: None,
-            push_options: Vec::new(),
-            unread: None,
+            ..Question::of(claimant, self.action, self.protocol.clone(), Changes::Any)
         }
     }
 }

@@ -8,7 +8,7 @@ use quick_cache::sync::Cache;
 use serde_json::Value;
 
 use crate::model::freshness::Class;
-use crate::model::question::{Action, Changes, Claimant, Protocol, Question};
+use crate::model::question::LfsQuestion;
 use crate::model::verdict::{FoundBy, Verdict};
 use crate::net::budget::Sort;
 use crate::net::message::Reply;
@@ -26,19 +26,9 @@ use crate::wire::params::Params;
 
 /// How many tokens are kept.
 const TOKENS: usize = 4096;
-const KNOWN: [&str; 8] = ["key_id", "user_id", "username", "identifier", "project", "gl_repository", "operation", SHARED_SECRET_PARAMETER];
 
 /// Tokens that the primary gave, by who asked for what.
-pub(in crate::sidecar) struct KeptTokens(Cache<Asked, Arc<Token>>);
-
-/// Who asked for what: all that enters the primary's answer.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Asked {
-    claimant: Claimant,
-    project: Option<String>,
-    gl_repository: Option<String>,
-    operation: Option<String>,
-}
+pub(in crate::sidecar) struct KeptTokens(Cache<LfsQuestion, Arc<Token>>);
 
 struct Token {
     body: serde_json::Map<String, Value>,
@@ -52,10 +42,8 @@ pub(in crate::sidecar) async fn answer(house: &Arc<Sidecar>, mut call: Call) -> 
         Ok(params) => params,
         Err(refused) => return refused,
     };
-    if params.unknown(&KNOWN).is_some() {
-        return forward::answer(house, call).await;
-    }
-    let asked = match Asked::read(&params) {
+    let asked = match wire::lfs::read(&params) {
+        Ok(asked) if asked.unread.is_some() => return forward::answer(house, call).await,
         Ok(asked) => asked,
         Err(bad) => return bad_request(&bad.to_string()),
     };
@@ -81,7 +69,7 @@ pub(in crate::sidecar) async fn answer(house: &Arc<Sidecar>, mut call: Call) -> 
 }
 
 /// A kept token, until half of its life is over, if the rules say yes at this moment.
-async fn again(house: &Arc<Sidecar>, asked: &Asked, moment: Moment) -> Option<Reply> {
+async fn again(house: &Arc<Sidecar>, asked: &LfsQuestion, moment: Moment) -> Option<Reply> {
     let token = house.tokens.0.get(asked)?;
     let age = moment.boot.since(token.at.boot);
     if age >= token.lifetime / 2 || !still_allowed(house, asked, moment).await {
@@ -93,41 +81,11 @@ async fn again(house: &Arc<Sidecar>, asked: &Asked, moment: Moment) -> Option<Re
     Some(headers::cached(Reply::json(http::StatusCode::OK, Value::Object(body).to_string()), Age(Some(age))))
 }
 
-async fn still_allowed(house: &Arc<Sidecar>, asked: &Asked, moment: Moment) -> bool {
+async fn still_allowed(house: &Arc<Sidecar>, asked: &LfsQuestion, moment: Moment) -> bool {
     let known = house.known(Class::Reads, moment).await;
     let Some(view) = known.deciding().filter(|_| known.fresh()) else { return false };
-    let judged = rules::allowed::decide(&*view.directory, &asked.question(), moment.wall);
+    let judged = rules::allowed::decide(&*view.directory, &asked.as_allowed(), moment.wall);
     judged.is_ok_and(|judged| judged.found == FoundBy::Itself && matches!(judged.verdict, Verdict::Granted(_)))
-}
-
-impl Asked {
-    fn read(params: &Params) -> Result<Self, wire::params::BadParams> {
-        Ok(Self {
-            claimant: wire::claimant::read(params)?,
-            project: params.text("project")?,
-            gl_repository: params.text("gl_repository")?,
-            operation: params.text("operation")?,
-        })
-    }
-
-    /// The same access as a question of `allowed`.
-    fn question(&self) -> Question {
-        let action = if self.operation.as_deref() == Some("upload") { Action::ReceivePack } else { Action::UploadPack };
-        Question {
-            claimant: self.claimant.clone(),
-            gl_repository: self.gl_repository.clone(),
-            project: self.project.clone(),
-            action,
-            protocol: Protocol::Ssh,
-            changes: Changes::Any,
-            env: None,
-            check_ip: None,
-            namespace_path: None,
-            relative_path: None,
-            push_options: Vec::new(),
-            unread: None,
-        }
-    }
 }
 
 impl Default for KeptTokens {
@@ -137,7 +95,7 @@ impl Default for KeptTokens {
 }
 
 impl KeptTokens {
-    fn keep(&self, asked: Asked, body: &[u8], at: Moment) {
+    fn keep(&self, asked: LfsQuestion, body: &[u8], at: Moment) {
         let Ok(Value::Object(body)) = serde_json::from_slice(body) else { return };
         let Some(seconds) = body.get("expires_in").and_then(Value::as_u64).filter(|seconds| *seconds > 1) else { return };
         self.0.insert(asked, Arc::new(Token { body, lifetime: Duration::from_secs(seconds), at }));

@@ -100,20 +100,7 @@ fn by_key(id: u64) -> Claimant {
 }
 
 fn pull(claimant: Claimant, path: &str) -> Question {
-    Question {
-        claimant,
-        gl_repository: None,
-        project: Some(path.to_owned()),
-        action: Action::UploadPack,
-        protocol: Protocol::Ssh,
-        changes: Changes::Any,
-        env: None,
-        check_ip: None,
-        namespace_path: None,
-        relative_path: None,
-        push_options: Vec::new(),
-        unread: None,
-    }
+    Question { project: Some(path.to_owned()), ..Question::of(claimant, Action::UploadPack, Protocol::Ssh, Changes::Any) }
 }
 
 fn push(claimant: Claimant, path: &str) -> Question {
