@@ -29,6 +29,9 @@ use crate::wire::feed::FeedLine;
 
 /// So many gaps in a row, and a snapshot is fetched.
 const GAPS: u32 = 3;
+/// So many heartbeats, heard after a new generation began to catch up with what serves, and the primary itself is behind that. One may
+/// have been written before the last commit.
+const HEARTBEATS_BEHIND: u32 = 2;
 /// So many failures of the store in a row, and a new one is built.
 const STORE_FAILURES: u32 = 2;
 
@@ -431,9 +434,12 @@ impl<F: Feed> Follower<F> {
     }
 
     /// Reads on for the candidate until it has every commit that binds in what serves now, which meanwhile takes no more.
+    ///
+    /// A primary is behind if it still says so after that: what was on its way before may be older than the last commit.
     async fn reach(&self, tracked: &mut Tracked, lines: &mut ChangeLines) -> Result<(), NotAdopted> {
         let Some(serving) = &self.serving else { return Ok(()) };
         let Some(bound) = serving.position().or_else(|| serving.generation().head()) else { return Ok(()) };
+        let (began, mut said_less) = (clock::boot(), 0);
         loop {
             let Some(head) = tracked.true_head() else { return Err(NotAdopted::Failed("the candidate drifted".to_owned())) };
             if head.epoch != bound.epoch {
@@ -449,6 +455,9 @@ impl<F: Feed> Follower<F> {
                 Ok(None) | Err(_) => return Err(NotAdopted::Failed("the feed ended".to_owned())),
             };
             if matches!(received.line, FeedLine::Heartbeat { seq, .. } if seq == head.seq) {
+                said_less += u32::from(received.at > began);
+            }
+            if said_less == HEARTBEATS_BEHIND {
                 return Err(NotAdopted::Behind { primary: head.seq, ours: bound.seq });
             }
             let _proved = tracked.take(received.line).await.map_err(|broken| NotAdopted::Failed(broken.to_string()))?;

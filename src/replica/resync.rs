@@ -130,20 +130,14 @@ impl<F: Feed> Resyncer<F> {
 
     async fn try_until_brought(&self) {
         let mut pauses = Pauses::new(FIRST_PAUSE.min(self.pace.longest_resync_pause), self.pace.longest_resync_pause);
-        let mut idle = 0;
         loop {
             let failure = match self.bring().await {
                 Ok(before) => return self.sweep_after(before).await,
                 Err(NotBrought::Stopping) => return,
                 Err(failure) => failure,
             };
-            // A heartbeat from before the last commit looks the same as a primary that went back: once more tells them apart.
-            idle += u32::from(self.is_idle(&failure));
-            if idle == 1 {
-                continue;
-            }
             self.report(&failure);
-            if idle > 1 {
+            if self.is_idle(&failure) {
                 return;
             }
             tokio::select! {
