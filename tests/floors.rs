@@ -51,6 +51,6 @@ fn a_room_imports_only_from_below() {
 #[test]
 fn a_wrong_import_is_seen() {
     assert_eq!(wrong_import("wire", "use crate::store::pages::Page;").as_deref(), Some("store"));
-    assert_eq!(wrong_import("model", "    crate::wire::directory::Directory::parse(x)").as_deref(), Some("wire"));
-    assert_eq!(wrong_import("wire", "use crate::model::Id;\nuse crate::wire::directory::Directory;\n// crate::cli"), None);
+    assert_eq!(wrong_import("model", "    crate::wire::directory::references(x)").as_deref(), Some("wire"));
+    assert_eq!(wrong_import("wire", "use crate::model::Id;\nuse crate::wire::directory::Target;\n// crate::cli"), None);
 }

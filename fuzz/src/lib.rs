@@ -7,11 +7,11 @@ use sidegate::model::change::Identity;
 use sidegate::model::entry::Entry;
 use sidegate::model::key::{PublicKey, decode_blob};
 use sidegate::model::time::Time;
-use sidegate::wire::directory::Directory;
 use sidegate::wire::feed::{self, FeedLine, SnapshotLine};
 use sidegate::wire::params::{Params, encode};
 use sidegate::wire::path::Target;
 use sidegate::wire::percent::{Plus, decode};
+use sidegate::wire::record_lines::{Filed, RecordLines};
 use sidegate::wire::secret::{Secret, Secrets};
 use sidegate::wire::token::{Issuer, verify};
 
@@ -104,14 +104,17 @@ pub fn snapshot_line(bytes: &[u8]) {
 
 /// A directory file: printed in its order, it is read again and comes out the same.
 pub fn directory(bytes: &[u8]) {
-    let Ok(directory) = Directory::read(bytes) else { return };
-    let texts = |directory: &Directory| -> Vec<String> {
-        directory.entries().map(|entry| entry.map(|(_, entry)| entry.text().to_owned()).unwrap_or_default()).collect()
+    let read = |bytes: &[u8]| RecordLines::new(bytes).map_while(Result::ok).map(|(_, filed)| filed).collect::<Vec<Filed>>();
+    let filed = read(bytes);
+    let printed = |filed: &Filed| match filed {
+        Filed::Published(record) => record.canonical().unwrap_or_default(),
+        Filed::Withheld(record) => record.canonical().unwrap_or_default(),
     };
-    let printed = texts(&directory);
-    assert!(printed.iter().all(|text| Entry::read(text).is_ok_and(|entry| !entry.foreign())), "{printed:?}");
-    let again = Directory::parse(&printed.join("\n"));
-    assert_eq!(again.map(|again| texts(&again)).ok(), Some(printed));
+    let lines: Vec<String> = filed.iter().map(printed).collect();
+    for (filed, line) in filed.iter().zip(&lines) {
+        assert_eq!(Entry::read(line).is_ok_and(|entry| !entry.foreign()), matches!(filed, Filed::Published(_)), "{line}");
+    }
+    assert_eq!(read(lines.join("\n").as_bytes()), filed);
 }
 
 /// A blob as sshd and gitlab-sshd send it, and a line with a key: what is read is printed so that it is read again.

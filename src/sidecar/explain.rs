@@ -68,7 +68,8 @@ impl Subject {
         let action = match params.text("action")?.as_deref() {
             Some("push" | "git-receive-pack") => Action::ReceivePack,
             Some("archive" | "git-upload-archive") => Action::UploadArchive,
-            _ => Action::UploadPack,
+            None | Some("pull" | "git-upload-pack") => Action::UploadPack,
+            Some(_) => return Err(BadParams::Wrong { name: "action".to_owned(), wanted: "`pull`, `push` or `archive`" }),
         };
         let protocol = match params.text("protocol")?.as_deref() {
             None | Some("ssh") => Protocol::Ssh,

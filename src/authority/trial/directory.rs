@@ -51,6 +51,45 @@ async fn a_file_that_does_not_hold_together_changes_nothing_and_names_its_line()
 }
 
 #[tokio::test]
+async fn a_file_is_judged_in_itself_whatever_the_order_of_its_lines() {
+    const USER: &str = r#"{"kind":"user","id":1,"username":"zoe","name":"Zoe"}"#;
+    const SAME_NAME: &str = r#"{"kind":"user","id":2,"username":"ZOE","name":"Z"}"#;
+    const BROADCAST: &str =
+        r#"{"kind":"broadcast","id":1,"message":"m","starts_at":"2026-01-31T12:00:00Z","ends_at":"2026-02-01T12:00:00Z"}"#;
+    const POLICY: &str = r#"{"kind":"scan_execution_policy","project_id":1,"name":"n","yaml":"a:\n","updated_at":"2026-01-31T12:00:00Z"}"#;
+    const HOUSE: [&str; 3] = [
+        r#"{"kind":"namespace","id":1,"type":"group","path":"g","name":"g"}"#,
+        r#"{"kind":"project","id":1,"namespace_id":1,"path":"g/p","name":"p","relative_path":"p.git"}"#,
+        r#"{"kind":"storage","name":"default","address":"unix:/run/gitaly"}"#,
+    ];
+    let coloured = BROADCAST.replace(r#""id""#, r#""colour":1,"id""#);
+    let same_key = key(6, 1).replace(&public_key(6), &public_key(5));
+    let grant = r#"{"kind":"deploy_grant","key_id":5,"project_id":1}"#;
+    let owned = |lines: &[&str]| lines.iter().map(|line| (*line).to_owned()).collect::<Vec<_>>();
+    for (file, begins, ends) in [
+        (owned(&[USER, "", r#"{"kind":"user","id":2,"username":"b","name":"B","colour":1}"#]), "line 3: unknown field `colour`", ""),
+        (owned(&[USER, USER]), "line 2: the username `zoe` stands in line 1 already", ""),
+        (owned(&[USER, SAME_NAME]), "line 2: the username `ZOE` stands in line 1 already", ""),
+        (owned(&[USER, &key(5, 1), &same_key]), "line 3: the key SHA256:", "stands in line 2 already"),
+        (owned(&[&key(5, 9), USER]), "line 1: user_id names user 9, which is not in the directory", ""),
+        (owned(&[USER, HOUSE[0], HOUSE[1], HOUSE[2], grant, &key(5, 1)]), "line 5: key_id names deploy key 5", ""),
+        (owned(&[BROADCAST, USER, BROADCAST]), "line 3: this broadcast stands in line 1 already", ""),
+        (owned(&[USER, POLICY]), "line 2: project_id names project 1, which is not in the directory", ""),
+        (owned(&[USER, &coloured]), "line 2: unknown field `colour`", ""),
+    ] {
+        let trial = Trial::with(&[]).await;
+        let (status, body) = trial.apply("", &file).await;
+        let message = body["message"].as_str().unwrap();
+        assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{message}");
+        assert!(message.starts_with(begins) && message.ends_with(ends), "{message}");
+        assert_eq!(trial.house.store.head().state.count, 0);
+    }
+    let trial = Trial::with(&[]).await;
+    let (status, body) = trial.apply("", &owned(&[&key(5, 1), BROADCAST, USER])).await;
+    assert_eq!((status, &body["added"]), (StatusCode::OK, &json!(3)), "{body}");
+}
+
+#[tokio::test]
 async fn two_that_trade_their_names_are_no_conflict() {
     let trial = Trial::with(&small()).await;
     let (status, body) = trial.apply("", &[user(1, "bob"), user(2, "zoe")]).await;
