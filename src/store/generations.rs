@@ -155,7 +155,13 @@ impl Generations {
         }
         // A damaged id is replaced: two stores of one host are then seen once too often, never once too few.
         let id = uuid::Uuid::new_v4().to_string();
-        whole_file::replace(&path, format!("{id}\n").as_bytes())?;
+        match whole_file::replace(&path, format!("{id}\n").as_bytes()) {
+            // Without room for a store this process serves by asking, under an id of its own.
+            Err(Refused::Io { source, .. }) if is_out_of_room(&source) => {
+                tracing::warn!("{}: {source}; another id is made at the next start, make room on this disk", path.display());
+            }
+            written => written?,
+        }
         Ok(id)
     }
 
@@ -177,8 +183,7 @@ impl Generations {
             return Ok(Err(self.damage(&format!("generation {number} is in CURRENT but not in generations/"))));
         }
         folder::inspect(&path)?;
-        // Not synced: it has to outlive this process, and an outage of power while opening says nothing against the generation.
-        fs::write(&marker, &line).map_err(Refused::io(&marker))?;
+        mark(&marker, &line)?;
         let outcome = within(limit, open).map_err(|why| self.damage(&format!("generation {number}: {why}")));
         if outcome.is_ok() {
             whole_file::remove(&marker)?;
@@ -253,6 +258,25 @@ impl Generations {
     }
 }
 
+/// Leaves a marker. Not synced: it has to outlive this process, and an outage of power while opening says nothing against the generation.
+///
+/// A disk without room for it is no reason to keep a sound store shut: the opening is still watched, and a death in it is seen by whoever
+/// restarts the process.
+fn mark(marker: &Path, line: &str) -> Result<(), Refused> {
+    match fs::write(marker, line) {
+        Err(error) if is_out_of_room(&error) => {
+            tracing::warn!("{}: {error}; the store is opened without it, make room on this disk", marker.display());
+            let _half_written = fs::remove_file(marker);
+            Ok(())
+        }
+        written => written.map_err(Refused::io(marker)),
+    }
+}
+
+fn is_out_of_room(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded)
+}
+
 /// Why an opening gave nothing.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 enum NotOpened {
@@ -290,9 +314,11 @@ fn lock(path: &Path) -> Result<File, Refused> {
         }
         Err(TryLockError::Error(error)) => return Err(io()(error)),
     }
-    let written: io::Result<()> = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
-    written.map_err(io())?;
-    Ok(file)
+    // The lock is what counts; who holds it is said for people, where there is room.
+    match file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id())) {
+        Err(error) if !is_out_of_room(&error) => Err(io()(error)),
+        Ok(()) | Err(_) => Ok(file),
+    }
 }
 
 fn numbers_in(folder: &Path) -> Result<Vec<u64>, Refused> {

@@ -339,3 +339,49 @@ fn with_a_full_disk_serving_goes_on_and_nothing_is_acknowledged_that_is_not_on_d
     assert_eq!(said(&lookup(&house, 17), 17), Some(false));
     assert_eq!(said(&lookup(&house, 2_899), 2_899), Some(true));
 }
+
+#[test]
+fn a_sidecar_that_starts_on_a_full_disk_with_the_primary_dead_lets_everybody_in_whom_it_knows() {
+    let mut house = House::new();
+    let Some(_disk) = SmallDisk::at(&house.path().join("sidecar"), 8 << 10) else { return };
+    house.start_primary();
+    house.apply(&directory(400));
+    house.start_sidecar();
+    house.wait_until_fresh();
+    let filler = house.path().join("sidecar/filler");
+    for ends in ["as systemd ends it", "killed"] {
+        let sidecar = house.sidecar.as_mut().unwrap();
+        if ends == "killed" {
+            sidecar.kill();
+        } else {
+            assert!(sidecar.stop().success());
+        }
+        house.primary.as_mut().unwrap().kill();
+        let _stops_at_the_end_of_the_disk = fs::write(&filler, vec![1; 16 << 20]);
+        house.start_sidecar();
+        for id in 1..=400 {
+            assert_eq!(said(&lookup(&house, id), id), Some(true), "{ends}, key {id}\n{}", house.logs());
+        }
+        fs::remove_file(&filler).unwrap();
+        house.start_primary();
+        house.wait_until_fresh();
+        assert_eq!(house.status()["follower"]["counted"]["quarantines"], 0, "{ends}\n{}", house.logs());
+    }
+}
+
+#[test]
+fn a_new_host_whose_disk_is_full_serves_by_asking_and_follows_once_there_is_room() {
+    let mut house = House::new();
+    let Some(_disk) = SmallDisk::at(&house.path().join("sidecar"), 8 << 10) else { return };
+    let filler = house.path().join("sidecar/filler");
+    let _stops_at_the_end_of_the_disk = fs::write(&filler, vec![1; 16 << 20]);
+    house.start_primary();
+    house.apply(&directory(400));
+    house.start_sidecar();
+    for id in 1..=400 {
+        assert_eq!(said(&lookup(&house, id), id), Some(true), "key {id}\n{}", house.logs());
+    }
+    fs::remove_file(&filler).unwrap();
+    house.wait_until_fresh();
+    assert_eq!(lookup(&house, 7).header("x-sidegate-answer"), Some("local"));
+}
