@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use http::StatusCode;
 use serde::Serialize;
 
-use crate::authority::apply::claims::{Claims, Origin};
+use crate::authority::apply::claims::{Claims, Conflict, Origin};
 use crate::authority::apply::join::{Step, Stopped, Unnamed, join};
 use crate::authority::apply::spool::{Refused, Spool};
 use crate::authority::refusal::Refusal;
 use crate::model::change::{Change, Identity};
 use crate::model::loss_guard::{Loss, LossGuard};
+use crate::model::record::Record;
 use crate::store::generation::Generation;
 use crate::store::primary::{COMMIT_BYTES, COMMIT_CHANGES};
 
@@ -112,11 +113,26 @@ pub fn plan(standing: &Generation, spool: &Spool, claims: &mut Claims, unnamed: 
         {
             claims.claim(Origin::Standing, record).map_err(Refused::from)?;
         }
+        if unnamed == Unnamed::Stays
+            && let Some(conflict) = taken(&step, spool)
+        {
+            return Err(Refused::from(conflict).into());
+        }
         changes.take(step);
     }
     resolve(standing, spool, claims, unnamed, changes.takes_away)?;
     let loss = if unnamed == Unnamed::Goes { outcome.loss(guard) } else { None };
     Ok(Plan { outcome, way: changes.way(), loss })
+}
+
+/// A key that another id holds, of which the file does not say what it holds now: whose it is does not change by the way.
+fn taken(step: &Step, spool: &Spool) -> Option<Conflict> {
+    let Step::Changed { old, new, line } = step else { return None };
+    let (Some(Record::Key(old)), Some(Record::Key(new))) = (old.record().map(AsRef::as_ref), new.record().map(AsRef::as_ref)) else {
+        return None;
+    };
+    let what = || format!("the key {} (key id {})", old.key.fingerprint(), old.id);
+    (old.id != new.id && !spool.key_ids.contains(&old.id)).then(|| Conflict::Twice { line: *line, what: what(), first: Origin::Standing })
 }
 
 /// Checks what the records name: of the new ones always, of those that stay if anything goes that they could name.

@@ -105,9 +105,26 @@ async fn a_key_id_that_gets_another_key_leaves_none_of_the_old_one() {
     let export = trial.export().await;
     assert!(export.contains(&public_key(77)) && !export.contains(&public_key(11)));
     let renumbered = key(78, 1).replace(&public_key(78), &public_key(77));
-    let (_, body) = trial.apply("", &[renumbered]).await;
+    let whole: Vec<String> = trial.export().await.lines().filter(|line| !line.contains(&public_key(77))).map(str::to_owned).collect();
+    let (_, body) = trial.apply("?prune", &[whole, vec![renumbered]].concat()).await;
     assert_eq!((&body["changed"], &body["added"]), (&json!(1), &json!(0)));
     assert_eq!(trial.house.store.head().state.count, 7);
+}
+
+#[tokio::test]
+async fn a_key_that_somebody_holds_is_nobody_elses_by_being_told_under_another_id() {
+    let trial = Trial::with(&small()).await;
+    let head = trial.house.store.head();
+    let stolen = key(78, 2).replace(&public_key(78), &public_key(11));
+    let (status, body) = trial.apply("", std::slice::from_ref(&stolen)).await;
+    assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
+    let message = body["message"].as_str().unwrap();
+    assert!(message.starts_with("line 1: the key SHA256:"), "{message}");
+    assert!(message.ends_with(" (key id 11) stands in the directory already"), "{message}");
+    assert_eq!(trial.house.store.head(), head);
+    let another = key(11, 1).replace(&public_key(11), &public_key(77));
+    let (status, body) = trial.apply("", &[stolen, another]).await;
+    assert_eq!((status, &body["changed"], &body["added"]), (StatusCode::OK, &json!(1), &json!(1)), "said in the file, it is meant: {body}");
 }
 
 #[tokio::test]
