@@ -24,3 +24,4 @@ mod refusals;
 mod revoked;
 mod smoke;
 mod sshd;
+mod writes;

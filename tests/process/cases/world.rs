@@ -336,7 +336,15 @@ pub fn own() -> House {
 
 /// A house with this directory, whose primary knows every kind of caller.
 pub fn knowing_every_caller(directory: &str) -> House {
-    let mut house = House::new();
+    let mut house = primary_knowing_every_caller("", directory);
+    house.start_sidecar();
+    house.wait_until_fresh();
+    house
+}
+
+/// The same without a sidecar, and with more lines in the primary's configuration.
+pub fn primary_knowing_every_caller(primary_more: &str, directory: &str) -> House {
+    let mut house = House::with(primary_more, "");
     house.write("kas_secret", &STANDARD.encode(KAS_SECRET));
     house.write("admin_token", ADMIN_TOKEN);
     house.write("error_tracking_token", ERROR_TRACKING_TOKEN);
@@ -346,8 +354,6 @@ pub fn knowing_every_caller(directory: &str) -> House {
     house.write("primary.toml", &config.replace("[auth]\n", &format!("[auth]\n{lines}")));
     house.start_primary();
     house.apply(directory);
-    house.start_sidecar();
-    house.wait_until_fresh();
     house
 }
 
