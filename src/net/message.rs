@@ -5,7 +5,7 @@
 
 use std::any::Any;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -147,10 +147,30 @@ enum Source {
 
 struct Passed {
     body: Incoming,
+    bytes: usize,
     left: usize,
     time: Duration,
     /// Set up at the first poll: only then is it known which runtime sends.
     until: Option<Pin<Box<Sleep>>>,
+    broken: Broken,
+}
+
+/// Whether a body that is passed on has broken off before it came to its end, and by what. Shared: asked by who passes it on, when the
+/// other side did not take it.
+#[derive(Clone, Debug, Default)]
+pub struct Broken(Arc<OnceLock<BodyRefused>>);
+
+impl Broken {
+    /// Why it broke off; `None` if it did not, or not yet.
+    #[must_use]
+    pub fn by(&self) -> Option<BodyRefused> {
+        self.0.get().copied()
+    }
+
+    fn off(&self, why: BodyRefused) -> CutOff {
+        let _first_counts = self.0.set(why);
+        CutOff
+    }
 }
 
 impl Outgoing {
@@ -166,7 +186,18 @@ impl Outgoing {
     pub fn pass(body: Incoming, bytes: usize, time: Duration) -> Self {
         match body.inside {
             Inside::Whole(whole) if whole.len() <= bytes => Self::of(whole),
-            _ => Self { source: Source::Passed(Box::new(Passed { body, left: bytes, time, until: None })) },
+            _ => {
+                Self { source: Source::Passed(Box::new(Passed { body, bytes, left: bytes, time, until: None, broken: Broken::default() })) }
+            }
+        }
+    }
+
+    /// Where it will stand why this body broke off, if it does.
+    #[must_use]
+    pub fn broken(&self) -> Broken {
+        match &self.source {
+            Source::Passed(passed) => passed.broken.clone(),
+            Source::Whole(_) | Source::Stream(_) => Broken::default(),
         }
     }
 
@@ -235,11 +266,12 @@ impl Passed {
                 self.left -= piece.len();
                 Poll::Ready(Some(Ok(piece)))
             }
-            Poll::Ready(Some(_)) => Poll::Ready(Some(Err(CutOff))),
+            Poll::Ready(Some(Ok(_))) => Poll::Ready(Some(Err(self.broken.off(BodyRefused::TooLarge(self.bytes))))),
+            Poll::Ready(Some(Err(why))) => Poll::Ready(Some(Err(self.broken.off(why)))),
             Poll::Pending => {
                 let time = self.time;
                 let until = self.until.get_or_insert_with(|| Box::pin(sleep(time)));
-                until.as_mut().poll(context).map(|()| Some(Err(CutOff)))
+                until.as_mut().poll(context).map(|()| Some(Err(self.broken.off(BodyRefused::TooSlow))))
             }
         }
     }
@@ -302,5 +334,24 @@ impl Reply {
             self.headers.insert(name, value);
         }
         self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use http_body_util::BodyExt as _;
+
+    use super::{BodyRefused, Incoming, Outgoing};
+
+    #[tokio::test]
+    async fn a_body_that_is_passed_on_says_whether_it_broke_off_and_by_what() {
+        let pass = |bytes| Outgoing::pass(Incoming::of("12345678".into()), bytes, Duration::from_secs(60));
+        let (over, whole) = (pass(7), pass(8));
+        let [over_broke, whole_broke] = [&over, &whole].map(Outgoing::broken);
+        assert_eq!(over_broke.by(), None, "not yet");
+        assert!(over.collect().await.is_err() && whole.collect().await.is_ok());
+        assert_eq!((over_broke.by(), whole_broke.by()), (Some(BodyRefused::TooLarge(7)), None));
     }
 }

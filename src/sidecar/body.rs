@@ -48,7 +48,7 @@ impl Call {
 }
 
 /// 400, 408 or 413 with what is wrong.
-fn refused(bad: &Unreadable) -> Reply {
+pub(in crate::sidecar) fn refused(bad: &Unreadable) -> Reply {
     let status = match bad {
         Unreadable::Body(BodyRefused::TooLarge(_)) => StatusCode::PAYLOAD_TOO_LARGE,
         Unreadable::Body(BodyRefused::TooSlow) => StatusCode::REQUEST_TIMEOUT,

@@ -6,13 +6,13 @@
 use std::sync::Arc;
 
 use http::header::{CONTENT_TYPE, HeaderValue};
-use http::{Method, Request, Response, StatusCode, Uri};
+use http::{Method, Request, Response, Uri};
 use serde_json::Value;
 
 use crate::net::budget::Sort;
-use crate::net::message::{Incoming, Outgoing, Reply};
+use crate::net::message::{BodyRefused, Broken, Incoming, Outgoing, Reply};
 use crate::sidecar::asking::Link;
-use crate::sidecar::body::Body;
+use crate::sidecar::body::{Body, Unreadable, bad_request, refused};
 use crate::sidecar::gate::{Believed, Call};
 use crate::sidecar::headers::{self, FORWARDED};
 use crate::sidecar::house::Sidecar;
@@ -33,13 +33,36 @@ pub(in crate::sidecar) async fn answer(house: &Arc<Sidecar>, call: Call) -> Repl
     };
     let request = match written(house, link, call) {
         Ok(request) => request,
-        Err(text) => return Reply::json(StatusCode::BAD_REQUEST, crate::wire::answer::message(&text)),
+        Err(unwritten) => return unwritten.reply(),
     };
+    let body = request.body().broken();
     match link.client.send(request, house.setup.forward_timeout).await {
-        Ok(answer) => relay(house, link, reads, answer).await,
-        Err(bad) => {
-            link.failed(&bad.reason, "forward");
-            failed(reads, &link.outage(&bad.reason, bad.reached, true))
+        Ok(answer) => relay(house, link, reads, &body, answer).await,
+        Err(bad) => not_answered(link, reads, &body, &bad.reason, bad.reached),
+    }
+}
+
+/// What is said where there is no answer. If the caller's body did not come to its end, that is the caller's doing: it is refused, did
+/// nothing, and is no failure of the primary's, which could not answer what it never had.
+fn not_answered(link: &Link, reads: bool, body: &Broken, why: &str, reached: bool) -> Reply {
+    if let Some(refusal) = body.by() {
+        return refused(&Unreadable::Body(refusal));
+    }
+    link.failed(why, "forward");
+    failed(reads, &link.outage(why, reached, true))
+}
+
+/// Why a request is not passed on.
+enum Unwritten {
+    Unreadable(Unreadable),
+    Text(&'static str),
+}
+
+impl Unwritten {
+    fn reply(self) -> Reply {
+        match self {
+            Self::Unreadable(bad) => refused(&bad),
+            Self::Text(text) => bad_request(text),
         }
     }
 }
@@ -48,18 +71,19 @@ fn failed(reads: bool, outage: &Outage) -> Reply {
     if reads { outage.of_a_question() } else { outage.of_a_write() }
 }
 
-fn written(house: &Sidecar, link: &Link, mut call: Call) -> Result<Request<Outgoing>, String> {
+fn written(house: &Sidecar, link: &Link, mut call: Call) -> Result<Request<Outgoing>, Unwritten> {
     let mut kept = headers::end_to_end(&call.parts.headers);
     kept.insert(FORWARDED, HeaderValue::from_static("1"));
     if call.believed == Believed::Token {
-        let token = HeaderValue::from_str(&link.signer.mint(call.moment.wall)).map_err(|_| "the token cannot be written".to_owned())?;
+        let token =
+            HeaderValue::from_str(&link.signer.mint(call.moment.wall)).map_err(|_| Unwritten::Text("the token cannot be written"))?;
         kept.insert(SHELL_HEADER, token);
     }
     let (body, replaced) = body(house, &mut call)?;
     if replaced {
         kept.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     }
-    let uri: Uri = target(&call).parse().map_err(|_| "the request's target cannot be sent on".to_owned())?;
+    let uri: Uri = target(&call).parse().map_err(|_| Unwritten::Text("the request's target cannot be sent on"))?;
     let mut request = Request::new(body);
     *request.method_mut() = call.parts.method;
     *request.uri_mut() = uri;
@@ -68,19 +92,20 @@ fn written(house: &Sidecar, link: &Link, mut call: Call) -> Result<Request<Outgo
 }
 
 /// The body as it arrives; or, where it has been read for a secret in it, the same parameters without that secret, as JSON.
-fn body(house: &Sidecar, call: &mut Call) -> Result<(Outgoing, bool), String> {
+fn body(house: &Sidecar, call: &mut Call) -> Result<(Outgoing, bool), Unwritten> {
     let bounds = &house.setup.bounds;
     match call.take_body() {
         Body::Unread(body) => {
             if body.declared().is_some_and(|length| length > bounds.passed_body_bytes as u64) {
-                return Err(format!("the body is larger than {} bytes", bounds.passed_body_bytes));
+                let bound = BodyRefused::TooLarge(bounds.passed_body_bytes);
+                return Err(Unwritten::Unreadable(bound.into()));
             }
             Ok((Outgoing::pass(body, bounds.passed_body_bytes, bounds.body_time), false))
         }
         Body::Read(bytes) if bytes.is_empty() => Ok((Outgoing::of(bytes), false)),
         Body::Read(bytes) => {
             let content_type = call.parts.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-            let params = Params::read(&call.parts.method, None, content_type, &bytes).map_err(|bad| bad.to_string())?;
+            let params = Params::read(&call.parts.method, None, content_type, &bytes).map_err(|bad| Unwritten::Unreadable(bad.into()))?;
             let mut values = params.values;
             if values.remove(SHARED_SECRET_PARAMETER).is_none() {
                 return Ok((Outgoing::of(bytes), false));
@@ -103,7 +128,7 @@ fn names_the_secret(pair: &str) -> bool {
 }
 
 /// What may be relayed: successes, and refusals in JSON, with a `message` where there is none. Everything else is a failure.
-async fn relay(house: &Sidecar, link: &Link, reads: bool, answer: Response<Incoming>) -> Reply {
+async fn relay(house: &Sidecar, link: &Link, reads: bool, asked: &Broken, answer: Response<Incoming>) -> Reply {
     let (head, body) = answer.into_parts();
     let kept = headers::relayed(&head.headers);
     if head.status.is_success() {
@@ -119,8 +144,7 @@ async fn relay(house: &Sidecar, link: &Link, reads: bool, answer: Response<Incom
         return headers::forwarded(Reply::json(head.status, text));
     }
     let why = format!("status {} is no answer to this request", head.status.as_u16());
-    link.failed(&why, "forward");
-    failed(reads, &link.outage(&why, true, true))
+    not_answered(link, reads, asked, &why, true)
 }
 
 /// A JSON error with a `message`; gitlab-shell shows nothing without one. (client.md 1.10)
