@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::HeaderMap;
+use serde::de::DeserializeOwned;
 
 use crate::authority::refusal::Refusal;
 use crate::model::id::Id;
@@ -124,9 +125,43 @@ impl Call {
         }
     }
 
+    /// The body as an object of this shape.
+    pub fn object<T: DeserializeOwned>(&self) -> Result<T, Refusal> {
+        object(&self.body)
+    }
+
     /// One header as text.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+}
+
+/// A list is no object, though its items could stand for the fields in their order.
+fn object<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
+    if body.iter().find(|byte| !byte.is_ascii_whitespace()) != Some(&b'{') {
+        return Err(Refusal::bad("the body is not a JSON object"));
+    }
+    serde_json::from_slice(body).map_err(Refusal::bad)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+
+    use super::object;
+
+    #[test]
+    fn a_list_of_the_fields_is_not_taken_for_the_object() {
+        #[derive(Debug, PartialEq, Eq, Deserialize)]
+        struct Shape {
+            #[serde(default)]
+            one: u8,
+        }
+        assert_eq!(object(b" {\"one\":1} "), Ok(Shape { one: 1 }));
+        assert_eq!(object(b"{}"), Ok(Shape { one: 0 }));
+        for wrong in [&b"[]"[..], b"[1]", b"", b" ", b"null", b"{\"one\":[1]}", b"{}x"] {
+            assert!(object::<Shape>(wrong).is_err(), "{}", String::from_utf8_lossy(wrong));
+        }
     }
 }

@@ -19,7 +19,7 @@ const INSTANCE_BYTES: usize = 64;
 /// Keeps it; 409 if the host holds what this primary never had.
 pub async fn ack(house: &Arc<Authority>, call: Call) -> Answered {
     let host = Arc::clone(&call.follower()?.host);
-    let ack: Ack = serde_json::from_slice(&call.body).map_err(Refusal::bad)?;
+    let ack: Ack = call.object()?;
     if ack.instance.is_empty() || ack.instance.len() > INSTANCE_BYTES || !ack.instance.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err(Refusal::bad(format_args!("instance is 1 to {INSTANCE_BYTES} printable characters")));
     }

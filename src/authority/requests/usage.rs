@@ -29,7 +29,7 @@ struct Batch {
 
 /// Takes the whole batch, or none of it.
 pub async fn usage(house: &Arc<Authority>, call: Call) -> Answered {
-    let batch: Batch = serde_json::from_slice(&call.body).map_err(Refusal::bad)?;
+    let batch: Batch = call.object()?;
     let keys = batch.keys.iter().map(|(id, day)| read(id, day, call.now).map(|(id, day)| (Used::Key(id), day)));
     let users = batch.users.iter().map(|(id, day)| read(id, day, call.now).map(|(id, day)| (Used::User(id), day)));
     let uses = keys.chain(users).collect::<Result<Vec<_>, _>>()?;
