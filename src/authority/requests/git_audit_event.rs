@@ -47,7 +47,10 @@ fn event(call: &Call) -> Result<Value, Refusal> {
         }
     }
     if let Some(Params { mut values }) = call.params.object("packfile_stats")? {
-        values.retain(|name, _| STATS.contains(&name.as_str()));
+        values.retain(|name, value| STATS.contains(&name.as_str()) && !value.is_null());
+        if let Some((name, _)) = values.iter().find(|(_, value)| !is_flat(value)) {
+            return Err(Refusal::bad(format_args!("`packfile_stats[{name}]` is a number, a text or a list of texts")));
+        }
         event.insert("packfile_stats".to_owned(), values.into());
     }
     let event = Value::from(event);
@@ -55,6 +58,14 @@ fn event(call: &Call) -> Result<Value, Refusal> {
         return Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, format!("an event is at most {EVENT_BYTES} bytes")));
     }
     Ok(event)
+}
+
+fn is_flat(stat: &Value) -> bool {
+    match stat {
+        Value::Number(_) | Value::String(_) => true,
+        Value::Array(texts) => texts.iter().all(Value::is_string),
+        Value::Null | Value::Bool(_) | Value::Object(_) => false,
+    }
 }
 
 fn told(status: StatusCode, kept: bool, text: &str) -> Reply {

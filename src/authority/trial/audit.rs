@@ -41,6 +41,12 @@ async fn what_is_no_event_is_said_and_not_kept() {
     assert_eq!((status, body), (StatusCode::OK, json!({"status": false, "message": "No git audit event needed"})));
     let long = json!({"action": "git-upload-pack", "gl_repository": "project-1", "changes": "x".repeat(20_000)});
     assert_eq!(trial.shell(Method::POST, EVENT, long).await.0, StatusCode::PAYLOAD_TOO_LARGE);
+    for stat in [json!({"a": 1}), json!([["deep"]]), json!([1]), json!(true)] {
+        let odd = json!({"action": "git-upload-pack", "gl_repository": "project-1", "packfile_stats": {"caps": stat}});
+        let (status, body) = trial.shell(Method::POST, EVENT, odd).await;
+        assert_eq!(status, StatusCode::BAD_REQUEST, "{body}");
+        assert!(body["message"].as_str().unwrap().contains("`packfile_stats[caps]`"), "{body}");
+    }
     assert!(trial.house.store.ledger().scan(b"audit/").unwrap().is_empty());
 }
 
