@@ -1,6 +1,6 @@
 //! The whole of it measured: real daemons, real sockets, a real sshd, against floors and peers of the same run.
 //!
-//! `cargo bench --bench daemon -- [lookup] [allowed] [million] [busy] [followers] [login]`; without words all of them. Only ratios mean
+//! `cargo bench --bench daemon -- [lookup] [allowed] [million] [busy] [followers] [hidden] [login]`; without words all of them. Only ratios mean
 //! anything, and only within one run.
 
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::disallowed_methods, reason = "a measuring program")]
@@ -17,6 +17,7 @@ mod measure;
 mod allowed;
 mod busy;
 mod followers;
+mod hidden;
 mod login;
 mod lookup;
 mod million;
@@ -24,12 +25,13 @@ mod world;
 
 fn main() {
     let words: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
-    let sections: [(&str, fn()); 6] = [
+    let sections: [(&str, fn()); 7] = [
         ("lookup", lookup::run),
         ("allowed", allowed::run),
         ("million", million::run),
         ("busy", busy::run),
         ("followers", followers::run),
+        ("hidden", hidden::run),
         ("login", login::run),
     ];
     for (name, run) in sections {

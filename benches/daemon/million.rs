@@ -9,7 +9,10 @@ use crate::world;
 
 pub fn run() {
     let count: u64 = std::env::var("SIDEGATE_KEYS").ok().and_then(|text| text.parse().ok()).unwrap_or(1_000_000);
+    let store = std::env::var("SIDEGATE_STORE").unwrap_or_default();
     let mut house = House::new();
+    let config = std::fs::read_to_string(house.path().join("sidegate.toml")).unwrap();
+    house.write("sidegate.toml", &config.replace("[store]\n", &format!("[store]\n{store}\n")));
     let file = house.write("many.jsonl", "");
     let mut out = BufWriter::new(std::fs::File::create(&file).unwrap());
     world::keys_only(count, &mut out);

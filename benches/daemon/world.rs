@@ -63,7 +63,13 @@ pub fn lookup(number: u64, token: &str, close: bool) -> Vec<u8> {
 
 /// May the user with a number pull from their project?
 pub fn pull(number: u64, token: &str, close: bool) -> Vec<u8> {
-    let body = json!({"action": "git-upload-pack", "project": format!("g/p{number}"), "changes": "_any", "protocol": "ssh", "key_id": number.to_string()}).to_string();
+    pull_of(number, &format!("g/p{number}"), token, close)
+}
+
+/// May the user with a number pull from the project at a path?
+pub fn pull_of(number: u64, project: &str, token: &str, close: bool) -> Vec<u8> {
+    let body = json!({"action": "git-upload-pack", "project": project, "changes": "_any", "protocol": "ssh", "key_id": number.to_string()})
+        .to_string();
     let close = if close { "Connection: close\r\n" } else { "" };
     format!(
         "POST /api/v4/internal/allowed HTTP/1.1\r\nHost: unix\r\n{close}Content-Type: application/json\r\nContent-Length: {}\r\n\

@@ -8,6 +8,7 @@ pub mod config;
 mod demo;
 mod explain;
 mod hardening;
+mod heap;
 mod logging;
 mod manual;
 mod names;

@@ -10,7 +10,7 @@ use crate::authority::setup::Setup;
 use crate::cli::config::{self, PrimaryConfig};
 use crate::cli::outcome::{Done, Failure, Outcome};
 use crate::cli::signals::{Signals, Told};
-use crate::cli::{hardening, logging, names, secrets};
+use crate::cli::{hardening, heap, logging, names, secrets};
 use crate::net::listen::{self, Listening};
 use crate::net::notify;
 use crate::net::server::{Counted, Server};
@@ -23,6 +23,7 @@ pub fn run(file: &Path) -> Outcome {
     let config: PrimaryConfig = config::load(file).map_err(Failure::of)?;
     hardening::keep_memory_private()?;
     hardening::raise_open_files();
+    heap::share();
     let log = logging::start(config.log)?;
     let counted = Arc::new(Counted::default());
     let authority = Authority::open(setup(&config, Arc::clone(&counted))?).map_err(Failure::of)?;

@@ -9,7 +9,7 @@ use crate::cli::config::upstream::Feed;
 use crate::cli::config::{self, ServeConfig};
 use crate::cli::outcome::{Done, Failure, Outcome};
 use crate::cli::signals::{Signals, Told};
-use crate::cli::{hardening, logging, names, secrets};
+use crate::cli::{hardening, heap, logging, names, secrets};
 use crate::model::clock;
 use crate::model::freshness::Following;
 use crate::net::client::Client;
@@ -34,6 +34,7 @@ pub fn run(file: &Path) -> Outcome {
     let config: ServeConfig = config::load(file).map_err(Failure::of)?;
     hardening::keep_memory_private()?;
     hardening::raise_open_files();
+    heap::share();
     let log = logging::start(config.log)?;
     let parts = Parts::of(&config)?;
     let sockets = sockets(inherited, &config)?;

@@ -92,7 +92,7 @@ pub struct Store {
 
 impl Default for Store {
     fn default() -> Self {
-        Self { path: "/var/lib/sidegate".into(), page_cache: 64 << 20, record_cache: 65_536 }
+        Self { path: "/var/lib/sidegate".into(), page_cache: 32 << 20, record_cache: 65_536 }
     }
 }
 
