@@ -21,6 +21,7 @@ mod http;
 mod keys;
 mod login;
 mod lookups;
+mod lost_answer;
 mod refusals;
 mod revoked;
 mod smoke;

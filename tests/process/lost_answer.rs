@@ -1,0 +1,111 @@
+//! A write that the primary made, and died before its answer was out: the caller is told that nobody knows, and the sidecar does not send it
+//! again, whatever it thinks of its connection. The primary is a real one, and so is its death; what dies with it is its answer, which a relay
+//! between the two keeps to itself.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+
+use serde_json::{Value, json};
+
+use crate::cases::world::{self, ADMIN_TOKEN};
+use crate::fake::{Arrived, Fake, Then};
+use crate::house::{Daemon, House};
+use crate::http::{Answer, Request};
+
+const CHECK: &str = "/api/v4/internal/check";
+
+/// What the relay does with the primary's answer to a write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Lost {
+    Wholly,
+    /// Its first bytes come, and no more.
+    HalfWay,
+    /// Nothing: it is passed on.
+    Not,
+}
+
+/// What stands between the two.
+struct Relay {
+    to: PathBuf,
+    primary: Mutex<Option<Daemon>>,
+    lost: Mutex<Lost>,
+}
+
+impl Relay {
+    /// Asks the primary; then kills it, if the answer is to be lost.
+    fn carry(&self, arrived: &Arrived) -> Then {
+        let answer = sent_on(arrived).to(&self.to);
+        let lost = *self.lost.lock().unwrap();
+        if lost == Lost::Not || arrived.line.contains(CHECK) {
+            return Then::Say(written(&answer));
+        }
+        assert!((200..300).contains(&answer.status), "the primary made it: {}", answer.text());
+        self.primary.lock().unwrap().take().unwrap().kill();
+        Then::SayAndClose(if lost == Lost::HalfWay { b"HTTP/1.1 200 OK\r\nContent-Ty".to_vec() } else { Vec::new() })
+    }
+}
+
+/// The same request once more, with its own framing.
+fn sent_on(arrived: &Arrived) -> Request {
+    let mut words = arrived.line.split(' ');
+    let (method, target) = (words.next().unwrap(), words.next().unwrap());
+    let framing = ["host", "connection", "content-length", "transfer-encoding"];
+    let headers = arrived.headers.iter().filter(|(name, _)| !framing.contains(&name.as_str()));
+    headers.fold(Request::new(method, target), |request, (name, value)| request.header(name, value)).body(arrived.body.as_bytes())
+}
+
+fn written(answer: &Answer) -> Vec<u8> {
+    let head =
+        format!("HTTP/1.1 {} Whatever\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n", answer.status, answer.body.len());
+    [head.as_bytes(), &answer.body].concat()
+}
+
+/// Writes, and how often each has been made, by what the primary counts.
+fn writes() -> Vec<(&'static str, Request)> {
+    let shell = |path: &str, body: Value| Request::post(&format!("/api/v4/internal/{path}"), &body);
+    let packs = json!({"packs": [{"number_of_minutes": 10, "expires_at": "2099-01-01", "purchase_xid": "x"}]});
+    vec![
+        ("/personal_access_tokens", shell("personal_access_token", json!({"key_id": 104, "name": "n", "scopes": ["read_user"]}))),
+        ("/pushes_under_way/project-10", shell("pre_receive", json!({"gl_repository": "project-10"}))),
+        ("/recovery_codes", shell("two_factor_recovery_codes", json!({"key_id": 123}))),
+        ("/audit_events", shell("shellhorse/git_audit_event", json!({"action": "git-upload-pack", "gl_repository": "project-10"}))),
+        ("/packs_of_minutes", Request::post("/api/v4/namespaces/1/minutes", &packs).header("PRIVATE-TOKEN", ADMIN_TOKEN)),
+    ]
+}
+
+fn made(house: &House, counter: &str) -> u64 {
+    house.primary_status()["kept"].pointer(counter).and_then(Value::as_u64).unwrap_or(0)
+}
+
+#[test]
+fn a_write_whose_answer_dies_with_the_primary_has_an_unknown_fate_and_was_made_once() {
+    let mut house = world::primary_knowing_every_caller("", &world::directory(&json!({})));
+    house.edit("sidegate.toml", "primary.sock", "relay.sock");
+    house.edit("sidegate.toml", "feed = \"sidegate\"", "feed = \"none\"");
+    let relay = Arc::new(Relay { to: house.primary_socket(), primary: Mutex::new(house.primary.take()), lost: Mutex::new(Lost::Not) });
+    let carries = Arc::clone(&relay);
+    let between = Fake::at(&house.path().join("relay.sock"), move |arrived| carries.carry(arrived));
+    house.start_sidecar();
+    for lost in [Lost::Wholly, Lost::HalfWay] {
+        for (counter, write) in writes() {
+            let before = made(&house, counter);
+            // Over a connection that was used: a closed one of those is where a sidecar might send again.
+            assert_eq!(house.ask(Request::get(CHECK)).status, 200);
+            between.take();
+            *relay.lost.lock().unwrap() = lost;
+            let answer = house.ask(write);
+            assert_eq!(answer.status, 501, "{counter}, lost {lost:?}: {}", answer.text());
+            assert!(answer.message().contains("Whether this request took effect is unknown"), "{}", answer.text());
+            assert_eq!(between.take().len(), 1, "{counter}, lost {lost:?}: sent once");
+            *relay.lost.lock().unwrap() = Lost::Not;
+            *relay.primary.lock().unwrap() = Some(house.start("primary", "primary.toml"));
+            // What may be told twice is there once: a pack by its purchase, codes by their person.
+            let again = lost == Lost::HalfWay && ["/packs_of_minutes", "/recovery_codes"].contains(&counter);
+            assert_eq!(made(&house, counter), before + u64::from(!again), "{counter}, lost {lost:?}: made once");
+        }
+    }
+    for (counter, write) in writes() {
+        let answer = house.ask(write);
+        assert!((200..300).contains(&answer.status), "{counter}: with a primary that lives all is well again: {}", answer.text());
+    }
+}
