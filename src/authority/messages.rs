@@ -30,31 +30,61 @@ struct Waiting {
     text: String,
 }
 
-/// Lets a sentence wait for the next push of `user` to `gl_repository`. Blocks.
+/// Lets a sentence wait for the next push of `user` to `gl_repository`, on disk when it returns. Those that nobody fetched in time go with
+/// it. Blocks.
 pub fn queue(ledger: &Ledger, user: Id, gl_repository: &str, topic: Topic, text: String, now: Time) -> Result<(), Damage> {
     let waiting = serde_json::to_vec(&Waiting { until: now.plus(WAITS), text }).map_err(|error| Damage(error.to_string()))?;
-    let mut place = place(user, gl_repository);
-    place.push(topic as u8);
-    ledger.write(Writes { entries: vec![(place, Some(waiting))] })
-}
-
-/// Takes what waits: it is gone then. Blocks.
-pub fn take(ledger: &Ledger, user: Id, gl_repository: &str, now: Time) -> Result<Vec<String>, Damage> {
+    let mut own = place(user, gl_repository);
+    own.push(topic as u8);
     ledger.update(|ledger| {
-        let mut texts = Vec::new();
         let mut writes = Writes::default();
-        for (key, value) in ledger.scan(&place(user, gl_repository))? {
-            writes.entries.push((key, None));
-            if let Ok(waiting) = serde_json::from_slice::<Waiting>(&value)
-                && now < waiting.until
-            {
-                texts.push(waiting.text);
+        for (key, value) in ledger.scan(PREFIX)? {
+            if key != own && unless_ended(&value, now).is_none() {
+                writes.entries.push((key, None));
             }
         }
-        Ok((writes, texts))
+        writes.entries.push((own, Some(waiting)));
+        Ok((writes, ()))
     })
+}
+
+/// Takes what waits, by what is to be written for it: it is gone then.
+pub fn taking(ledger: &Ledger, user: Id, gl_repository: &str, now: Time) -> Result<(Writes, Vec<String>), Damage> {
+    let waiting = ledger.scan(&place(user, gl_repository))?;
+    let texts = waiting.iter().filter_map(|(_, value)| unless_ended(value, now)).collect();
+    Ok((Writes { entries: waiting.into_iter().map(|(key, _)| (key, None)).collect() }, texts))
+}
+
+fn unless_ended(value: &[u8], now: Time) -> Option<String> {
+    serde_json::from_slice::<Waiting>(value).ok().filter(|waiting| now < waiting.until).map(|waiting| waiting.text)
 }
 
 fn place(user: Id, gl_repository: &str) -> Vec<u8> {
     [PREFIX, &user.bytes(), gl_repository.as_bytes(), b"/"].concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Topic, WAITS, queue, taking};
+    use crate::model::time::Time;
+    use crate::store::generation::Options;
+    use crate::store::primary::PrimaryStore;
+
+    #[test]
+    fn what_nobody_fetched_in_time_does_not_stay() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = PrimaryStore::open(folder.path(), Options { page_cache: 1 << 20, record_cache: 16 }).unwrap();
+        let (ledger, user, later) = (store.ledger(), "1".parse().unwrap(), Time::EPOCH.plus(WAITS));
+        let tell = |repository: &str, now| queue(ledger, user, repository, Topic::Created, repository.to_owned(), now).unwrap();
+        let waiting = |repository: &str, now| taking(ledger, user, repository, now).unwrap().1;
+        tell("project-1", Time::EPOCH);
+        tell("project-2", Time::EPOCH.plus(WAITS / 2));
+        assert_eq!(waiting("project-1", later), [""; 0]);
+        tell("project-3", later);
+        assert_eq!(ledger.scan(b"message/").unwrap().len(), 2, "the first is gone");
+        assert_eq!(
+            (waiting("project-2", later), waiting("project-3", later)),
+            (vec!["project-2".to_owned()], vec!["project-3".to_owned()])
+        );
+    }
 }

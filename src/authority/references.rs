@@ -52,22 +52,20 @@ pub fn increase(ledger: &Ledger, gl_repository: &str, now: Time) -> Result<u64, 
     })
 }
 
-/// Counts one less, on disk when it returns. What would be less than one is gone. Blocks.
-pub fn decrease(ledger: &Ledger, gl_repository: &str, now: Time) -> Result<Decreased, Damage> {
-    ledger.update(|ledger| {
-        let own = place(gl_repository);
-        let counter = ledger.read(&own)?.map(|value| read(&value)).transpose()?;
-        let (value, outcome) = match counter {
-            Some(counter) if counter.until > now && counter.count > 1 => {
-                let left = Counter { count: counter.count - 1, ..counter };
-                (Some(written(left)?), Decreased::To(left.count))
-            }
-            Some(counter) if counter.until > now => (None, Decreased::To(0)),
-            Some(_) => (None, Decreased::BelowZero),
-            None => return Ok((Writes::default(), Decreased::BelowZero)),
-        };
-        Ok((Writes { entries: vec![(own, value)] }, outcome))
-    })
+/// Counts one less, by what is to be written for it. What would be less than one is gone.
+pub fn decreasing(ledger: &Ledger, gl_repository: &str, now: Time) -> Result<(Writes, Decreased), Damage> {
+    let own = place(gl_repository);
+    let counter = ledger.read(&own)?.map(|value| read(&value)).transpose()?;
+    let (value, outcome) = match counter {
+        Some(counter) if counter.until > now && counter.count > 1 => {
+            let left = Counter { count: counter.count - 1, ..counter };
+            (Some(written(left)?), Decreased::To(left.count))
+        }
+        Some(counter) if counter.until > now => (None, Decreased::To(0)),
+        Some(_) => (None, Decreased::BelowZero),
+        None => return Ok((Writes::default(), Decreased::BelowZero)),
+    };
+    Ok((Writes { entries: vec![(own, value)] }, outcome))
 }
 
 /// The repositories with pushes under way, and how many.

@@ -13,13 +13,12 @@ use crate::authority::references::{self, Decreased};
 use crate::authority::refusal::{Answered, Refusal};
 use crate::authority::{messages, withheld};
 use crate::model::directory::Directory as _;
-use crate::model::push::{Messages, Pushed};
 use crate::model::time::Time;
 use crate::model::verdict::{Actor, Repository};
 use crate::net::message::Reply;
 use crate::rules::{actor, post_receive as rules, repository};
+use crate::store::generation::Damage;
 use crate::store::ledger::Ledger;
-use crate::store::primary::PrimaryStore;
 use crate::wire::post_receive as spelled;
 
 /// Counts the push down and answers with the messages.
@@ -27,44 +26,37 @@ pub async fn post_receive(house: &Arc<Authority>, call: Call) -> Answered {
     let pushed = spelled::read(&call.params)?;
     let (store, now) = (house.store.clone(), call.now);
     let body = blocking(move || {
-        let decreased = count_down(store.ledger(), &pushed.gl_repository, now);
-        let messages = told(&store, &pushed, now)?;
+        let directory = store.directory();
+        let repository = repository::find(&directory, Some(&pushed.gl_repository), None)?.repository;
+        let broadcasts = withheld::broadcasts(store.ledger())?;
+        let mut messages = rules::messages(&pushed, repository.as_ref(), &*directory.settings()?, &broadcasts, now);
+        let actor = actor::identify(&directory, &pushed.claimant)?;
+        let taken = end(store.ledger(), &pushed.gl_repository, &actor, repository.as_ref(), now);
+        let decreased = taken.is_ok();
+        match taken {
+            Ok(waiting) => waiting.into_iter().for_each(|text| messages.basic(text)),
+            Err(damage) => tracing::error!(%damage, "the end of a push could not be counted"),
+        }
         Ok::<_, Refusal>(spelled::answered(&messages, decreased))
     })
     .await?;
     Ok(Reply::json(StatusCode::OK, body))
 }
 
-fn count_down(ledger: &Ledger, gl_repository: &str, now: Time) -> bool {
-    match references::decrease(ledger, gl_repository, now) {
-        Ok(Decreased::To(_)) => true,
-        Ok(Decreased::BelowZero) => {
-            tracing::warn!(gl_repository, "a push ended that was not counted when it began, or more than ten minutes ago");
-            true
+/// Counts the push down and takes what waits for this person's push to this repository, which is shown once: both, or nothing. Blocks.
+fn end(ledger: &Ledger, word: &str, actor: &Actor, repository: Option<&Repository>, now: Time) -> Result<Vec<String>, Damage> {
+    let (decreased, waiting) = ledger.update(|ledger| {
+        let (mut writes, decreased) = references::decreasing(ledger, word, now)?;
+        let mut waiting = Vec::new();
+        if let (Actor::User(user, _), Some(repository)) = (actor, repository) {
+            let (gone, texts) = messages::taking(ledger, user.id, &repository.word(), now)?;
+            writes.entries.extend(gone.entries);
+            waiting = texts;
         }
-        Err(damage) => {
-            tracing::error!(%damage, "the end of a push could not be counted");
-            false
-        }
+        Ok::<_, Damage>((writes, (decreased, waiting)))
+    })?;
+    if decreased == Decreased::BelowZero {
+        tracing::warn!(gl_repository = word, "a push ended that was not counted when it began, or more than ten minutes ago");
     }
-}
-
-fn told(store: &PrimaryStore, pushed: &Pushed, now: Time) -> Result<Messages, Refusal> {
-    let directory = store.directory();
-    let repository = repository::find(&directory, Some(&pushed.gl_repository), None)?.repository;
-    let broadcasts = withheld::broadcasts(store.ledger())?;
-    let mut messages = rules::messages(pushed, repository.as_ref(), &*directory.settings()?, &broadcasts, now);
-    let actor = actor::identify(&directory, &pushed.claimant)?;
-    for text in waiting(store.ledger(), &actor, repository.as_ref(), now)? {
-        messages.basic(text);
-    }
-    Ok(messages)
-}
-
-/// What waits for this person's push to this repository; it is gone then, so that it is shown once.
-fn waiting(ledger: &Ledger, actor: &Actor, repository: Option<&Repository>, now: Time) -> Result<Vec<String>, Refusal> {
-    match (actor, repository) {
-        (Actor::User(user, _), Some(repository)) => Ok(messages::take(ledger, user.id, &repository.word(), now)?),
-        _ => Ok(Vec::new()),
-    }
+    Ok(waiting)
 }

@@ -25,6 +25,7 @@ use crate::model::record::{Agent, Record};
 use crate::net::message::{Asked, Incoming};
 use crate::net::peer::Peer;
 use crate::net::server::Answer as _;
+use crate::store::generation::Damage;
 
 const FOLDER: &str = "SIDEGATE_TEST_KEEPING_FOLDER";
 /// What a file of both kinds of records says besides its number: too much for one commit, so that a directory is built.
@@ -89,7 +90,10 @@ fn a_kill_loses_no_count_no_finding_and_no_sentence_that_was_kept() {
         let counted = under_way(ledger, now).unwrap();
         assert!(found == last || found == last + 1, "{last} were kept, {found} are there");
         assert!((taken + 1..=last).all(|number| counted.contains(&(format!("project-{number}"), 1))), "{counted:?}");
-        let take = |number: u32| messages::take(ledger, "1".parse().unwrap(), &format!("project-{number}"), now).unwrap();
+        let take = |number: u32| {
+            let (user, word) = ("1".parse().unwrap(), format!("project-{number}"));
+            ledger.update::<_, Damage>(|ledger| messages::taking(ledger, user, &word, now)).unwrap()
+        };
         let waiting = (1..=last).filter(|number| take(*number) == ["moved"]).count();
         assert_eq!(waiting, usize::try_from(last - taken).unwrap(), "each that was kept waits once, and what was taken does not come back");
         // What was being kept when the kill came may be there in part; the next round goes on behind it.

@@ -7,8 +7,10 @@ use serde_json::{Value, json};
 
 use super::withheld::broadcast;
 use super::{Trial, key, project, small, user};
-use crate::authority::references::{COUNTS, Decreased, decrease, increase, under_way};
+use crate::authority::references::{COUNTS, Decreased, decreasing, increase, under_way};
 use crate::model::clock;
+use crate::store::generation::Damage;
+use crate::store::ledger::Ledger;
 
 const NEW: &str = "0000000000000000000000000000000000000000 fd9e76b9136bdd9fe217061b497745792fe5a5ee refs/heads/feature\n";
 
@@ -136,6 +138,7 @@ async fn a_counter_ends_ten_minutes_after_its_last_push_began_and_never_stands_b
     let trial = Trial::empty();
     let (ledger, begun) = (trial.house.store.ledger(), clock::wall());
     let later = begun.plus(Duration::from_secs(300));
+    let decrease = |ledger: &Ledger, word: &str, now| ledger.update::<_, Damage>(|ledger| decreasing(ledger, word, now));
     assert_eq!(increase(ledger, "project-1", begun), Ok(1));
     assert_eq!(increase(ledger, "project-1", later), Ok(2));
     assert_eq!(increase(ledger, "project-2", begun), Ok(1));
