@@ -21,7 +21,7 @@ const ORDINARY: usize = 64 << 10;
 const PUSHED: usize = 128 << 10;
 const PASSED: usize = 192 << 10;
 /// What a daemon may grow by over all hostile requests after the first few hundred, in KiB.
-const GROWTH: u64 = 16 << 10;
+const GROWTH: u64 = 4 << 10;
 
 /// Who asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
