@@ -17,6 +17,7 @@ use crate::model::change::{Epoch, Head};
 use crate::model::clock;
 use crate::net::client::{Client, Failed};
 use crate::net::message::{Incoming, Outgoing};
+use crate::replica::aside::aside;
 use crate::replica::feed::{ChangeLines, Feed, NoFeed, Received, SnapshotLines};
 use crate::replica::lines::{BadText, Lines};
 use crate::replica::setup::Pace;
@@ -91,7 +92,7 @@ impl Feed for HttpFeed {
         let (pieces, arrived) = channel(PIECES_AHEAD);
         tokio::spawn(read_pieces(body, self.pace.snapshot, pieces));
         let (chunks, decoded) = sync_channel(CHUNKS_AHEAD);
-        tokio::task::spawn_blocking(move || decode(Arrived { pieces: arrived, piece: Bytes::new() }, &chunks));
+        drop(aside("decode", move || decode(Arrived { pieces: arrived, piece: Bytes::new() }, &chunks)));
         Ok(Box::new(Decoded { chunks: decoded, chunk: Vec::new().into_iter() }))
     }
 

@@ -36,6 +36,7 @@ pub mod service;
 pub mod setup;
 pub mod status;
 
+mod aside;
 mod flusher;
 mod follow;
 mod http;

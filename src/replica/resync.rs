@@ -14,6 +14,7 @@ use crate::model::clock;
 use crate::model::loss_guard::LossGuard;
 use crate::model::time::BootTime;
 use crate::replica::alarm::Alarm;
+use crate::replica::aside::{Unfinished, aside};
 use crate::replica::feed::{ChangeLines, Feed, NoFeed};
 use crate::replica::link::{Link, Moved};
 use crate::replica::pause::Pauses;
@@ -81,6 +82,8 @@ enum NotBrought {
     NotCaughtUp(String),
     #[error(transparent)]
     NotAdopted(#[from] NotAdopted),
+    #[error("the snapshot could not be loaded: {0}")]
+    Unfinished(#[from] Unfinished),
     #[error("the replica is stopping")]
     Stopping,
 }
@@ -176,7 +179,7 @@ impl<F: Feed> Resyncer<F> {
     async fn fetch(&self, folder: PathBuf) -> Result<Loaded, NotBrought> {
         let lines = self.feed.snapshot().await?;
         let options = self.options;
-        blocking(move || Ok(load(&folder, &options, lines)?)).await
+        aside("load", move || load(&folder, &options, lines)).await?.map_err(NotBrought::from)
     }
 
     /// Judged after catching up: the primary may send a snapshot that is minutes old, and what was added since is no loss.
