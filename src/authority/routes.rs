@@ -138,9 +138,13 @@ fn leads(path: &str, segments: &[String]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use http::Method;
+    use std::collections::BTreeSet;
 
-    use super::{Unknown, find, leads};
+    use http::Method;
+    use yaml_rust2::{Yaml, YamlLoader};
+
+    use super::{ROUTES, Route, Unknown, find, leads};
+    use crate::authority::call::{Auth, Takes};
 
     fn segments(path: &str) -> Vec<String> {
         path.split('/').map(str::to_owned).collect()
@@ -159,5 +163,65 @@ mod tests {
     fn a_segment_with_a_colon_stands_for_any_one() {
         assert!(leads("namespaces/:id/minutes", &segments("namespaces/7/minutes")));
         assert!(!leads("namespaces/:id/minutes", &segments("namespaces/7/8/minutes")));
+    }
+    const METHODS: [&str; 5] = ["get", "post", "put", "patch", "delete"];
+
+    /// The paths of docs/openapi.yaml.
+    fn documented() -> Yaml {
+        let text = include_str!("../../docs/openapi.yaml");
+        YamlLoader::load_from_str(text).unwrap().remove(0)["paths"].clone()
+    }
+
+    /// A route's path as OpenAPI writes it: `{id}` for `:id`, and from the root on.
+    fn path_of(route: &Route) -> String {
+        let segment = |segment: &str| segment.strip_prefix(':').map_or_else(|| segment.to_owned(), |name| format!("{{{name}}}"));
+        let path = route.path.split('/').map(segment).collect::<Vec<_>>().join("/");
+        if path.starts_with("-/") { format!("/{path}") } else { format!("/api/v4/{path}") }
+    }
+
+    #[test]
+    fn the_api_description_has_every_route_and_no_other() {
+        let routes: BTreeSet<_> = ROUTES.iter().map(|route| format!("{} {}", route.method, path_of(route))).collect();
+        let described: BTreeSet<_> = documented()
+            .into_hash()
+            .unwrap()
+            .iter()
+            .flat_map(|(path, item)| {
+                let path = path.as_str().unwrap();
+                METHODS.iter().filter(|method| !item[**method].is_badvalue()).map(move |method| format!("{} {path}", method.to_uppercase()))
+            })
+            .collect();
+        assert_eq!(described, routes);
+    }
+
+    #[test]
+    fn the_api_description_says_how_each_caller_is_identified() {
+        let documented = documented();
+        for route in ROUTES {
+            let described = &documented[path_of(route).as_str()][route.method.as_str().to_lowercase().as_str()];
+            let shown: BTreeSet<_> = described["security"]
+                .as_vec()
+                .unwrap()
+                .iter()
+                .flat_map(|one| one.as_hash().unwrap().keys().map(|name| name.as_str().unwrap()))
+                .collect();
+            let shows = |name| shown.contains(name);
+            let operator = described["x-sidegate-caller"].as_str() == Some("operator");
+            let right = match route.auth {
+                Auth::Shell => shows("shellToken") && shows("sharedSecret") && shows("sharedSecretParameter"),
+                Auth::Sync => shown == BTreeSet::from(["followerToken"]),
+                Auth::Kas => shows("kasToken"),
+                Auth::Own => shows("privateToken") && shows("token") || shows("errorTrackingToken") && shows("errorTrackingParameter"),
+                Auth::Admin | Auth::Metrics => shown.is_empty() && operator,
+                Auth::None => shown.is_empty(),
+            };
+            let only_operators = matches!(route.auth, Auth::Admin | Auth::Metrics);
+            assert!(right && operator == only_operators, "{} {}: {shown:?}", route.method, route.path);
+            let has = |status: &str| !described["responses"][status].is_badvalue();
+            let refusal = if only_operators { "403" } else { "401" };
+            assert!(route.auth == Auth::None || has(refusal), "{} {} is refused with {refusal}", route.method, route.path);
+            let form = &described["requestBody"]["content"]["application/x-www-form-urlencoded"];
+            assert!(form.is_badvalue() || matches!(route.takes, Takes::Parameters | Takes::Pushed), "{} reads no form", route.path);
+        }
     }
 }
