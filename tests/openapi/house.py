@@ -118,8 +118,10 @@ def configured(folder):
         secret("error_tracking_token", ERROR_TRACKING_TOKEN),
     ]
     config = folder / "primary.toml"
+    # So that a target may be longer than 64 KiB, which is another refusal.
+    limits = '[limits]\nheader_bytes = "256KiB"\n'
     store = f'[store]\npath = "{folder}/store"\n[log]\nlevel = "warn"\ntarget = "stderr"\n'
-    config.write_text("[auth]\n" + "\n".join(secrets) + "\n" + store)
+    config.write_text("[auth]\n" + "\n".join(secrets) + "\n" + limits + store)
     return config
 
 
