@@ -3,7 +3,7 @@
 //! ```text
 //! LOCK             held by the one process that may write here; says its number
 //! CURRENT          the number of the generation in use, replaced whole
-//! opening          the number of the generation being opened: still there at a start, the process died of it
+//! opening          the number of the generation being opened, once for each time: still there at a start, the process died meanwhile
 //! instance         the random id of this store
 //! generations/3/   a database; numbers only grow
 //! quarantine/2/    the last one that could not be trusted, kept for whoever wants to know why
@@ -24,6 +24,10 @@ use std::time::Duration;
 use crate::store::folder::{self, Refused};
 use crate::store::generation::{Damage, Generation, Options};
 use crate::store::whole_file;
+
+/// So often may a process die while it opens a generation before that is believed to be the generation's doing. Once says nothing: a kill
+/// may come at any moment, and a host that throws away a sound store while the primary is dead lets nobody in.
+const DEATHS: usize = 2;
 
 /// The folder, locked against a second process.
 pub struct Generations {
@@ -165,8 +169,8 @@ impl Generations {
         Ok(id)
     }
 
-    /// Opens under a marker and a time limit. On success the marker goes; on damage it stays until the generation is set aside, so
-    /// that a death in between does not open it again.
+    /// Opens under a marker and a time limit. On success the marker goes; on damage it stays until the generation is set aside. Whoever
+    /// finds it tries again, [`DEATHS`] times in all.
     fn watched<T: Send + 'static>(
         &self,
         number: u64,
@@ -176,14 +180,15 @@ impl Generations {
         let path = self.generation(number);
         let marker = self.folder.join("opening");
         let line = format!("{number}\n");
-        if whole_file::read(&marker).is_ok_and(|kept| kept.is_some_and(|kept| kept == line)) {
-            return Ok(Err(self.damage(&format!("the process died while it opened generation {number}"))));
+        let died = whole_file::read(&marker).ok().flatten().map_or(0, |kept| times(&kept, &line));
+        if died >= DEATHS {
+            return Ok(Err(self.damage(&format!("the process died {died} times in a row while it opened generation {number}"))));
         }
         if !path.exists() {
             return Ok(Err(self.damage(&format!("generation {number} is in CURRENT but not in generations/"))));
         }
         folder::inspect(&path)?;
-        mark(&marker, &line)?;
+        mark(&marker, &line.repeat(died + 1))?;
         let outcome = within(limit, open).map_err(|why| self.damage(&format!("generation {number}: {why}")));
         if outcome.is_ok() {
             whole_file::remove(&marker)?;
@@ -256,6 +261,12 @@ impl Generations {
     fn turn(&self) -> MutexGuard<'_, Option<u64>> {
         self.building.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// How often a text is this line, if it is nothing else.
+fn times(text: &str, line: &str) -> usize {
+    let count = text.len() / line.len();
+    if line.repeat(count) == text { count } else { 0 }
 }
 
 /// Leaves a marker. Not synced: it has to outlive this process, and an outage of power while opening says nothing against the generation.
@@ -468,15 +479,21 @@ mod tests {
     }
 
     #[test]
-    fn a_process_that_died_while_opening_does_not_open_it_again() {
+    fn a_process_that_died_twice_in_a_row_while_opening_does_not_open_it_again() {
         let folder = tempfile::tempdir().unwrap();
         let generations = at(folder.path());
         let number = installed(&generations);
-        fs::write(folder.path().join("opening"), format!("{number}\n")).unwrap();
-        let tried = generations.watched(number, LONG, || -> Result<(), Damage> { panic!("opened again") }).unwrap();
-        assert!(tried.unwrap_err().to_string().contains("died while it opened"));
-        assert!(quarantined(&generations).contains("died while it opened"));
-        assert!(!folder.path().join("opening").exists());
+        let marker = folder.path().join("opening");
+        let dies = |died: usize| {
+            let kept = fs::read_to_string(&marker).unwrap_or_default();
+            assert_eq!(kept, format!("{number}\n").repeat(died));
+            generations.watched(number, LONG, || -> Result<(), Damage> { panic!("it is opened") }).unwrap().unwrap_err().to_string()
+        };
+        assert!(dies(0).contains("panicked"));
+        assert!(dies(1).contains("panicked"), "a death that may have come from anywhere");
+        assert!(dies(2).contains("died 2 times in a row while it opened"));
+        assert!(quarantined(&generations).contains("died 2 times"));
+        assert!(!marker.exists());
     }
 
     #[test]
