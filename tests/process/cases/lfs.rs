@@ -112,3 +112,38 @@ fn a_kept_token_is_given_again_with_what_is_left_of_it() {
     let left = again.json()["expires_in"].as_u64().unwrap();
     assert!((3600..=7200).contains(&left), "{left}");
 }
+
+/// The words of a question may name somebody else, nobody, or another project a moment later: then the primary is asked again.
+#[test]
+fn a_kept_token_is_nobody_elses_whatever_becomes_of_the_words_that_asked_for_it() {
+    let house = world::own();
+    let number = world::person("developer");
+    let ask = |who: &str| house.ask(lfs(who, "team/public").as_json());
+    let keep = |who: &str| {
+        assert_eq!((ask(who).status, ask(who).header("x-sidegate-answer")), (200, Some("cached")), "{who}");
+        ask(who).json()["lfs_token"].clone()
+    };
+    let change = |line: Value| {
+        house.apply(&format!("{line}\n"));
+        let seq = house.primary_status()["head"]["seq"].clone();
+        house.wait_for("the change to bind", || house.status()["follower"]["cursor"]["seq"] == seq);
+    };
+    let by_key = key(100 + number);
+
+    let before = keep(&by_key);
+    change(
+        json!({"kind": "user", "id": number, "username": "developer", "name": "Developer", "password_expires_at": "2999-01-01T00:00:00Z"}),
+    );
+    assert_ne!(ask(&by_key).json()["lfs_token"], before, "it died with the password");
+
+    keep(&by_key);
+    let (user, public) = (world::person("reporter"), world::public_key(100 + number));
+    change(json!({"kind": "key", "id": 100 + number, "user_id": user, "title": "t", "key": public, "created_at": "2026-01-31T12:00:00Z"}));
+    let given = ask(&by_key);
+    assert_eq!((given.header("x-sidegate-answer"), &given.json()["username"]), (Some("forwarded"), &json!("reporter")));
+
+    keep(&by_key);
+    let revoked = house.admin(&["revoke-key", &(100 + number).to_string(), "--wait=20"]);
+    assert!(revoked.status.success(), "{}", String::from_utf8_lossy(&revoked.stderr));
+    assert_eq!(ask(&by_key).status, 404, "nobody may pull a public project, and holds no token");
+}
