@@ -2,7 +2,7 @@
 //! changes were that are missing here, and what gives rights waits for the snapshot.
 
 use crate::model::level::{AccessLevel, FeatureAccess, KeyUsage, UserState, Visibility};
-use crate::model::record::{DeployGrant, Key, Member, Namespace, Project, Record, Settings, Share, User};
+use crate::model::record::{DeployGrant, Key, Member, Namespace, Project, Record, Settings, Share, Snippet, User};
 use crate::model::time::Time;
 
 /// Whether putting `new` in the place of `old` takes something away.
@@ -13,6 +13,7 @@ pub fn takes_away(old: &Record, new: &Record) -> bool {
         (Record::User(old), Record::User(new)) => user(old, new),
         (Record::Namespace(old), Record::Namespace(new)) => namespace(old, new),
         (Record::Project(old), Record::Project(new)) => project(old, new),
+        (Record::Snippet(old), Record::Snippet(new)) => snippet(old, new),
         (Record::Member(old), Record::Member(new)) => member(old, new),
         (Record::Share(old), Record::Share(new)) => share(old, new),
         (Record::DeployGrant(old), Record::DeployGrant(new)) => deploy_grant(old, new),
@@ -41,6 +42,7 @@ fn namespace(old: &Namespace, new: &Namespace) -> bool {
     openness(new.visibility) < openness(old.visibility)
         || rises(old.archived, new.archived)
         || old.owner_id != new.owner_id
+        || old.parent_id != new.parent_id
         || old.allowed_ips != new.allowed_ips
 }
 
@@ -51,6 +53,13 @@ fn project(old: &Project, new: &Project) -> bool {
         || rises(old.archived, new.archived)
         || rises(old.repository_read_only, new.repository_read_only)
         || old.namespace_id != new.namespace_id
+}
+
+fn snippet(old: &Snippet, new: &Snippet) -> bool {
+    openness(new.visibility) < openness(old.visibility)
+        || rises(old.repository_read_only, new.repository_read_only)
+        || old.author_id != new.author_id
+        || old.project_id != new.project_id
 }
 
 fn member(old: &Member, new: &Member) -> bool {
@@ -128,6 +137,7 @@ mod tests {
         let member = r#""kind":"member","project_id":1,"user_id":1"#;
         let key = format!(r#""kind":"key","id":1,"title":"t","key":"{KEY}","created_at":"2026-01-31T12:00:00Z""#);
         let project = r#""kind":"project","id":1,"namespace_id":1,"path":"a/b","name":"b","relative_path":"x""#;
+        let snippet = r#""kind":"snippet","id":1,"author_id":1,"storage":"default","relative_path":"s""#;
         let late = r#","access_level":30,"expires_at":"2026-03-01T00:00:00Z""#;
         let soon = r#","access_level":30,"expires_at":"2026-02-01T00:00:00Z""#;
         for (base, more, less) in [
@@ -143,6 +153,8 @@ mod tests {
             (r#""kind":"deploy_grant","key_id":1,"project_id":2"#, r#","can_push":true"#, ""),
             (project, r#","visibility":"public""#, ""),
             (project, "", r#","repository_access":"disabled""#),
+            (snippet, r#","visibility":"public""#, ""),
+            (snippet, "", r#","repository_read_only":true"#),
             (r#""kind":"settings""#, "", r#","ssh_enabled":false"#),
         ] {
             assert!(taken(base, more, less), "{base}: {more} to {less}");
@@ -155,5 +167,11 @@ mod tests {
     fn a_key_that_changes_hands_is_taken_from_its_owner() {
         let base = format!(r#""kind":"key","id":1,"title":"t","key":"{KEY}","created_at":"2026-01-31T12:00:00Z""#);
         assert!(taken(&base, r#","user_id":1"#, r#","user_id":2"#));
+    }
+
+    #[test]
+    fn a_group_that_moves_is_taken_from_who_had_it_by_the_group_above() {
+        let base = r#""kind":"namespace","id":3,"type":"group","path":"a","name":"a""#;
+        assert!(taken(base, r#","parent_id":1"#, r#","parent_id":2"#));
     }
 }

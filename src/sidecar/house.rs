@@ -66,13 +66,14 @@ impl Sidecar {
     /// What is known of a class of answers at this moment. Waits for a store that is still being opened.
     pub(in crate::sidecar) async fn known(&self, class: Class, moment: Moment) -> Known {
         let following = &self.setup.following;
-        let view = match following.view() {
-            Some(view) => Some(view),
-            None => following.opened(OPENING_WAIT).await,
-        };
-        let age = following.age(moment.boot);
+        if following.view().is_none() {
+            following.opened(OPENING_WAIT).await;
+        }
+        // The view last: another generation may begin to serve meanwhile, and what was said of the one before is only older.
+        let (age, caught_up) = (following.age(moment.boot), following.caught_up());
         let freshness = self.setup.freshness.of(class).judge(age);
-        Known::new(view, Age(age), freshness, following.caught_up())
+        let view = following.view();
+        Known::new(view, Age(age), freshness, caught_up)
     }
 }
 
