@@ -31,16 +31,15 @@ const READ: [&str; 15] = [
 ];
 
 /// What would change who asks, and what nobody here can judge: refused, never passed over.
-const REFUSED: [&str; 2] = ["krb5principal", "gitaly_client_context_bin"];
+const REFUSED: &str = "krb5principal";
 
 const BYTES_IN_A_MIB: u64 = 1024 * 1024;
 
-/// Reads a question. Refuses what our primary refuses: `krb5principal` and `gitaly_client_context_bin`.
+/// Reads a question. Refuses what our primary refuses: `krb5principal`. Whom `gitaly_client_context_bin` names is read by
+/// [`client_context`](crate::wire::client_context).
 pub fn read(params: &Params) -> Result<Question, BadParams> {
-    for name in REFUSED {
-        if params.values.get(name).is_some_and(|value| !value.is_null()) {
-            return Err(BadParams::Wrong { name: name.to_owned(), wanted: "not decided by this primary; leave it out" });
-        }
+    if params.values.get(REFUSED).is_some_and(|value| !value.is_null()) {
+        return Err(BadParams::wrong(REFUSED, "not decided by this primary; leave it out"));
     }
     look(params)
 }
@@ -60,7 +59,7 @@ pub fn look(params: &Params) -> Result<Question, BadParams> {
         check_ip: text("check_ip")?,
         namespace_path: text("namespace_path")?,
         relative_path: text("relative_path")?,
-        push_options: push_options(params.values.get("push_options"))?,
+        push_options: params.one_or_more("push_options")?,
         unread: params.unknown(&READ).map(str::to_owned),
     })
 }
@@ -138,16 +137,6 @@ fn changes(text: Option<String>) -> Changes {
         Some(any) if any == "_any" => Changes::Any,
         Some(lines) if !lines.is_empty() => Changes::Real(lines),
         _ => Changes::Absent,
-    }
-}
-
-fn push_options(value: Option<&Value>) -> Result<Vec<String>, BadParams> {
-    let wrong = || BadParams::Wrong { name: "push_options".to_owned(), wanted: "a list of texts" };
-    match value {
-        None | Some(Value::Null) => Ok(Vec::new()),
-        Some(Value::String(one)) => Ok(vec![one.clone()]),
-        Some(Value::Array(all)) => all.iter().map(|one| one.as_str().map(str::to_owned).ok_or_else(wrong)).collect(),
-        Some(_) => Err(wrong()),
     }
 }
 
@@ -336,7 +325,7 @@ mod tests {
         assert_eq!(read(&of(json!({"key_id": "1", "secret_token": "s"}))).unwrap().unread, None);
         for name in ["krb5principal", "gitaly_client_context_bin"] {
             let params = of(json!({"key_id": "1", name: "x"}));
-            assert!(read(&params).is_err(), "{name}");
+            assert_eq!(read(&params).is_err(), name == "krb5principal");
             assert_eq!(look(&params).unwrap().unread.as_deref(), Some(name));
             assert!(read(&of(json!({name: null}))).is_ok());
         }
@@ -348,7 +337,7 @@ mod tests {
             let error = read(&of(json!({name: {"a": ["b"]}}))).unwrap_err().to_string();
             assert!(error.contains(name), "{error}");
         }
-        assert!(read(&of(json!({"push_options": [1]}))).is_err());
+        assert!(read(&of(json!({"push_options": [["a"]]}))).is_err());
     }
 
     #[test]

@@ -11,6 +11,7 @@ pub mod answer;
 #[cfg(feature = "daemon")]
 pub mod claimant;
 #[cfg(feature = "daemon")]
+pub mod client_context;
 pub mod credentials;
 #[cfg(feature = "daemon")]
 pub mod date;

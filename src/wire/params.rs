@@ -154,6 +154,15 @@ impl Params {
         self.list_of(name, |value| read_text(&format!("{name}[]"), value))
     }
 
+    /// A parameter as texts: a list of them, one alone, or none.
+    pub fn one_or_more(&self, name: &str) -> Result<Vec<String>, BadParams> {
+        match self.value(name) {
+            Some(Value::String(one)) if one.is_empty() => Ok(Vec::new()),
+            Some(Value::String(one)) => Ok(vec![one.clone()]),
+            _ => Ok(self.texts(name)?.unwrap_or_default()),
+        }
+    }
+
     /// A parameter as a list of whole numbers.
     pub fn integers(&self, name: &str) -> Result<Option<Vec<i64>>, BadParams> {
         self.list_of(name, |value| read_integer(&format!("{name}[]"), value))

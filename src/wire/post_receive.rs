@@ -20,16 +20,11 @@ pub fn gl_repository(params: &Params) -> Result<String, BadParams> {
 
 /// Reads what was pushed. Who pushed is in `identifier` alone.
 pub fn read(params: &Params) -> Result<Pushed, BadParams> {
-    let push_options = match params.values.get("push_options") {
-        Some(Value::String(one)) if !one.is_empty() => vec![one.clone()],
-        Some(Value::String(_)) => Vec::new(),
-        _ => params.texts("push_options")?.unwrap_or_default(),
-    };
     Ok(Pushed {
         gl_repository: gl_repository(params)?,
         claimant: claimant::identified(&params.text("identifier")?.unwrap_or_default()),
         changes: params.text("changes")?.unwrap_or_default(),
-        push_options,
+        push_options: params.one_or_more("push_options")?,
     })
 }
 

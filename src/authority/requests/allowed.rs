@@ -17,7 +17,9 @@ use crate::model::time::Time;
 use crate::model::verdict::{Actor, FoundBy, Judgement, Verdict};
 use crate::net::message::Reply;
 use crate::rules::allowed::decide;
+use crate::rules::repository::plain;
 use crate::wire::allowed as spelled;
+use crate::wire::client_context::{ScopedUser, scoped_user};
 use crate::wire::credentials::SHELL_HEADER;
 
 /// The header that tells gitlab-shell's way to the answer that it may count our failures.
@@ -28,6 +30,7 @@ const TOO_OFTEN: &str = r#"{"message":{"error":"This endpoint has been requested
 /// Answers with the grant or the refusal, and does what GitLab does beside it.
 pub async fn allowed(house: &Arc<Authority>, call: Call) -> Answered {
     let question = spelled::read(&call.params)?;
+    act_for_nobody(house, &call)?;
     if let Some(reply) = too_often(house, &question, call.now)? {
         return Ok(reply);
     }
@@ -37,6 +40,14 @@ pub async fn allowed(house: &Arc<Authority>, call: Call) -> Answered {
     let reply = reply(house, &question, judgement, call.now)?;
     let breaks = question.protocol == Protocol::Ssh && call.headers.contains_key(SHELL_HEADER);
     Ok(if breaks { reply.with(CIRCUIT_BREAKER, "true") } else { reply })
+}
+
+/// A service account that acts for a person may do what both may, which is not decided here: it is refused, never passed over.
+fn act_for_nobody(house: &Authority, call: &Call) -> Result<(), Refusal> {
+    let Some(ScopedUser(id)) = scoped_user(&call.params)? else { return Ok(()) };
+    let user = id.map_or(Ok(None), |id| house.store.directory().user(id))?;
+    user.ok_or_else(|| Refusal::not_found("User"))?;
+    Err(Refusal::bad("gitaly_client_context_bin names a user to act for, which this primary does not decide; leave that out"))
 }
 
 /// The judgement; of a push that makes a project, the one after it was made.
@@ -68,15 +79,13 @@ async fn tell_of_move(house: &Arc<Authority>, question: &Question, judgement: &J
     let (Verdict::Granted(grant), FoundBy::Redirect) = (&judgement.verdict, judgement.found) else {
         return Ok(());
     };
-    let (Actor::User(user, _), Some(former), Some(project)) = (&grant.actor, &question.project, grant.repository.project()) else {
+    let (Actor::User(user, _), Some(former)) = (&grant.actor, &question.project) else {
         return Ok(());
     };
-    let former = former.trim_start_matches('/').trim_end_matches(".git");
-    let remote = remote(&grant.settings, &grant.repository.path(), &question.protocol);
-    let text = format!(
-        "Project '{former}' was moved to '{}'.\n\nPlease update your Git remote:\n\n  git remote set-url origin {remote}",
-        project.path
-    );
+    let (former, path) = (plain(former), grant.repository.path());
+    let remote = remote(&grant.settings, &path, &question.protocol);
+    let text =
+        format!("Project '{former}' was moved to '{path}'.\n\nPlease update your Git remote:\n\n  git remote set-url origin {remote}");
     let (ledger, user, word) = (house.store.ledger().clone(), user.id, grant.repository.word());
     blocking(move || messages::queue(&ledger, user, &word, Topic::Moved, text, now)).await
 }

@@ -1,8 +1,10 @@
 //! Group O: what the Enterprise edition adds to `allowed`.
 //!
-//! Not made: O03 and O04 (smartcards), O06 (project aliases), O07 (storage limits, which do not bind before the changes are known), O10
-//! (the account within `gitaly_client_context_bin`: this primary refuses the whole field), O12 (enforced certificates).
+//! Not made: O03 and O04 (smartcards), O06 (project aliases), O07 (storage limits, which do not bind before the changes are known),
+//! the yes of O10 (a service account that acts for a person: refused here), O12 (certificates that a group enforces: there are none).
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 
 use super::table::{check, no, row};
@@ -25,6 +27,10 @@ fn addresses_and_certificates_of_a_group_are_limits() {
             row("O05", "an address that is none", from(pull("developer", "fence/code"), "x"), 404).is(no(UNKNOWN)),
             row("O09", "a context that is a list", context("W10="), 400).says_something_with("gitaly_client_context_bin"),
             row("O09", "a context that is a zero byte", context("AA=="), 400).says_something_with("gitaly_client_context_bin"),
+            row("O09", "a context that says nothing", context("e30="), 200),
+            row("O10", "a context that names nobody", context(&STANDARD.encode(r#"{"scoped-user-id":9999}"#)), 404),
+            row("O10", "a context that names somebody", context(&STANDARD.encode(r#"{"scoped-user-id":1}"#)), 400)
+                .says_something_with("gitaly_client_context_bin"),
             row("O09", "a principal of Kerberos", pull("nobody", "team/private").with("krb5principal", "x@Y"), 400)
                 .says_something_with("krb5principal"),
             row("O11", "the root group", within(pull("user:developer", "team/sub/deep"), "team"), 200).from("local"),

@@ -1,0 +1,59 @@
+//! `gitaly_client_context_bin`: what a newer server hands to Gitaly with a push, and reads again in the question at its end. (server.md 2.1)
+
+use base64::Engine as _;
+use base64::alphabet;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use serde_json::{Map, Value};
+
+use crate::model::id::Id;
+use crate::wire::params::{BadParams, Params};
+
+const NAME: &str = "gitaly_client_context_bin";
+const SCOPED_USER: &str = "scoped-user-id";
+const BASE64: GeneralPurpose =
+    GeneralPurpose::new(&alphabet::STANDARD, GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent));
+
+/// Whom a service account acts for; `None` within if the word is nobody's number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ScopedUser(pub Option<Id>);
+
+/// Reads whom the context names, if it names anybody. What is not the Base64 of a JSON object is refused.
+pub fn scoped_user(params: &Params) -> Result<Option<ScopedUser>, BadParams> {
+    let Some(text) = params.text(NAME)?.filter(|text| !text.is_empty()) else { return Ok(None) };
+    let decoded = BASE64.decode(text).ok().and_then(|bytes| serde_json::from_slice::<Map<String, Value>>(&bytes).ok());
+    let context = Params { values: decoded.ok_or_else(|| BadParams::wrong(NAME, "the Base64 of a JSON object"))? };
+    Ok(context.given(SCOPED_USER).then(|| ScopedUser(context.id(SCOPED_USER).ok().flatten())))
+}
+
+#[cfg(test)]
+mod tests {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
+    use serde_json::json;
+
+    use super::{ScopedUser, scoped_user};
+    use crate::wire::params::{BadParams, Params};
+
+    fn read(text: &str) -> Result<Option<ScopedUser>, BadParams> {
+        scoped_user(&Params { values: json!({"gitaly_client_context_bin": text}).as_object().cloned().unwrap() })
+    }
+
+    #[test]
+    fn a_context_names_nobody_somebody_or_nobody_that_could_be() {
+        let of = |json: &str| read(&STANDARD.encode(json)).unwrap();
+        assert_eq!((read("").unwrap(), of("{}"), of(r#"{"other":1}"#)), (None, None, None));
+        let seven = Some(ScopedUser("7".parse().ok()));
+        assert_eq!((of(r#"{"scoped-user-id":7}"#), of(r#"{"scoped-user-id":"7"}"#)), (seven, seven));
+        assert_eq!((of(r#"{"scoped-user-id":"x"}"#), of(r#"{"scoped-user-id":null}"#)), (Some(ScopedUser(None)), Some(ScopedUser(None))));
+    }
+
+    #[test]
+    fn what_is_no_object_is_refused_by_its_name() {
+        for text in ["W10=", "AA==", "e30", "e", "?", "bnVsbA=="] {
+            match read(text) {
+                Ok(found) => assert_eq!((text, found), ("e30", None)),
+                Err(bad) => assert!(bad.to_string().contains("gitaly_client_context_bin"), "{bad}"),
+            }
+        }
+    }
+}
