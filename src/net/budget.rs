@@ -1,6 +1,8 @@
-//! How many questions may be on their way to the primary, and how many may wait; key misses at most a quarter of each.
+//! How many questions may be on their way to the primary, and how many may wait; key misses at most a quarter of each, and so what is
+//! passed on unsigned.
 //!
-//! Anybody who can reach sshd can cause key misses, so they may never take the room of those who have shown who they are.
+//! Anybody who can reach sshd can cause key misses, and anybody who can open the socket can have something passed on unsigned, so neither
+//! may take the room of those who have shown who they are, nor the other's.
 
 use std::sync::Arc;
 
@@ -13,12 +15,13 @@ pub struct Budget {
     waiting: Room,
 }
 
-/// Places of one sort: all of them, and of these the ones that key misses may take.
+/// Places of one kind: all of them, and of these the ones that key misses may take, and what is unsigned.
 #[derive(Clone)]
 struct Room {
     places: usize,
     all: Arc<Semaphore>,
     misses: Arc<Semaphore>,
+    unsigned: Arc<Semaphore>,
 }
 
 /// What a forward is.
@@ -26,6 +29,8 @@ struct Room {
 pub enum Sort {
     /// An attacker can cause it: a key nobody knows.
     KeyMiss,
+    /// Whoever may open the socket can cause it: what only the primary can judge.
+    Unsigned,
     /// Anything else.
     Other,
 }
@@ -38,10 +43,19 @@ pub struct Full;
 /// Leave for one forward; dropped when it has ended.
 pub struct Permit {
     _held: Vec<OwnedSemaphorePermit>,
+    waited: bool,
+}
+
+impl Permit {
+    /// Whether it had to be waited for.
+    #[must_use]
+    pub const fn waited(&self) -> bool {
+        self.waited
+    }
 }
 
 impl Budget {
-    /// So many at once, so many waiting. At least one key miss may be under way, however small the budget.
+    /// So many at once, so many waiting. At least one of each sort may be under way, however small the budget.
     #[must_use]
     pub fn new(at_once: usize, waiting: usize) -> Self {
         let at_once = at_once.max(1);
@@ -65,27 +79,30 @@ impl Budget {
 }
 
 impl Room {
-    fn of(places: usize, for_misses: usize) -> Self {
+    fn of(places: usize, quarter: usize) -> Self {
         let places = places.min(Semaphore::MAX_PERMITS);
-        Self { places, all: Arc::new(Semaphore::new(places)), misses: Arc::new(Semaphore::new(for_misses.min(places))) }
+        let room = |places| Arc::new(Semaphore::new(places));
+        Self { places, all: room(places), misses: room(quarter.min(places)), unsigned: room(quarter.min(places)) }
     }
 
     fn now(&self, sort: Sort) -> Result<Permit, Full> {
         let place = |room: &Arc<Semaphore>| Arc::clone(room).try_acquire_owned().map_err(|_none| Full);
         let held = match sort {
             Sort::KeyMiss => vec![place(&self.misses)?, place(&self.all)?],
+            Sort::Unsigned => vec![place(&self.unsigned)?, place(&self.all)?],
             Sort::Other => vec![place(&self.all)?],
         };
-        Ok(Permit { _held: held })
+        Ok(Permit { _held: held, waited: false })
     }
 
     async fn soon(&self, sort: Sort) -> Result<Permit, Full> {
         let place = async |room: &Arc<Semaphore>| Arc::clone(room).acquire_owned().await.map_err(|_closed| Full);
         let held = match sort {
             Sort::KeyMiss => vec![place(&self.misses).await?, place(&self.all).await?],
+            Sort::Unsigned => vec![place(&self.unsigned).await?, place(&self.all).await?],
             Sort::Other => vec![place(&self.all).await?],
         };
-        Ok(Permit { _held: held })
+        Ok(Permit { _held: held, waited: true })
     }
 
     fn taken(&self) -> usize {
@@ -155,6 +172,29 @@ mod tests {
         let mut waits = pin!(budget.turn(Sort::Other));
         assert!(polled(waits.as_mut()).is_pending());
         assert_eq!(budget.load(), (8, 3));
+    }
+
+    #[test]
+    fn what_is_unsigned_takes_a_quarter_of_each_and_none_of_the_quarter_of_key_misses() {
+        let budget = Budget::new(8, 8);
+        let _unsigned = [at_once(&budget, Sort::Unsigned), at_once(&budget, Sort::Unsigned)];
+        let (mut third, mut fourth) = (pin!(budget.turn(Sort::Unsigned)), pin!(budget.turn(Sort::Unsigned)));
+        assert!(polled(third.as_mut()).is_pending() && polled(fourth.as_mut()).is_pending());
+        assert!(is_full(&budget, Sort::Unsigned));
+        let _misses = [at_once(&budget, Sort::KeyMiss), at_once(&budget, Sort::KeyMiss)];
+        let _others: Vec<_> = (0..4).map(|_| at_once(&budget, Sort::Other)).collect();
+        assert_eq!(budget.load(), (8, 2));
+    }
+
+    #[test]
+    fn a_turn_says_whether_it_had_to_be_waited_for() {
+        let budget = Budget::new(1, 1);
+        let first = at_once(&budget, Sort::Other);
+        let mut waits = pin!(budget.turn(Sort::Other));
+        assert!(polled(waits.as_mut()).is_pending());
+        assert!(!first.waited());
+        drop(first);
+        assert!(matches!(polled(waits), Poll::Ready(Ok(turn)) if turn.waited()));
     }
 
     #[test]

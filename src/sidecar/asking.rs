@@ -7,18 +7,19 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
 use http::{Method, Request};
+use tokio::time::{Instant, timeout_at};
 
 use crate::model::clock;
 use crate::model::time::Time;
 use crate::net::breaker::{Breaker, Leave};
-use crate::net::budget::{Budget, Sort};
+use crate::net::budget::{Budget, Permit, Sort};
 use crate::net::client::Client;
 use crate::net::flight::Flights;
 use crate::net::message::Outgoing;
 use crate::sidecar::decision::{Decided, Kind, judge};
 use crate::sidecar::headers::FORWARDED;
 use crate::sidecar::house::Moment;
-use crate::sidecar::outage::Outage;
+use crate::sidecar::outage::{Because, Outage};
 use crate::sidecar::setup::Setup;
 use crate::wire::credentials::{Gatekeeper, SHELL_HEADER};
 
@@ -81,7 +82,7 @@ impl Asking {
     pub async fn ask(&self, question: Question, sort: Sort, moment: Moment) -> Told {
         let link = Arc::clone(&self.link);
         let flown = self.flights.join(question.clone(), move || fly(link, question, sort, moment)).await;
-        flown.unwrap_or_else(|| Told::Failed(self.link.outage("asking it failed within sidegate", true, false)))
+        flown.unwrap_or_else(|| Told::Failed(self.link.outage("asking it failed within sidegate", true, Because::Host)))
     }
 
     /// The way to the primary, for who passes requests through.
@@ -92,33 +93,38 @@ impl Asking {
 
 async fn fly(link: Arc<Link>, question: Question, sort: Sort, moment: Moment) -> Told {
     if let Leave::Wait(_) = link.breaker.leave(moment.boot) {
-        return Told::Failed(link.outage("it failed a moment ago", false, true));
+        return Told::Failed(link.outage("it failed a moment ago", false, Because::Primary));
     }
-    let told = tokio::time::timeout(link.timeout, put(&link, &question, sort, moment)).await;
-    match told {
-        Ok(Ok(decided)) => {
+    match in_time(&link, &question, sort, moment).await {
+        Ok(decided) => {
             link.succeeded();
             Told::Decided(decided)
         }
-        Ok(Err(outage)) => {
-            link.note(&outage, &question);
-            Told::Failed(outage)
-        }
-        Err(_) => {
-            let outage = link.outage("it did not answer in time", true, true);
+        Err(outage) => {
             link.note(&outage, &question);
             Told::Failed(outage)
         }
     }
 }
 
-async fn put(link: &Link, question: &Question, sort: Sort, moment: Moment) -> Result<Decided, Outage> {
-    let _turn = link.budget.turn(sort).await.map_err(|full| link.outage(&full.to_string(), false, false))?;
-    let request = written(link, question, moment).ok_or_else(|| link.outage("the question cannot be written", false, false))?;
-    let answer = link.client.send(request, link.timeout).await.map_err(|failed| link.outage(&failed.reason, failed.reached, true))?;
+/// Waits for a turn and asks, under one time limit. An overrun is the primary's only if it had all of that time: who waited for a turn
+/// was kept waiting by this host.
+async fn in_time(link: &Link, question: &Question, sort: Sort, moment: Moment) -> Result<Decided, Outage> {
+    let until = Instant::now() + link.timeout;
+    let turn = link.turn(sort, until).await?;
+    let overrun = if turn.waited() { Because::Host } else { Because::Primary };
+    let told = timeout_at(until, put(link, question, moment)).await;
+    told.unwrap_or_else(|_| Err(link.outage("it did not answer in time", true, overrun)))
+}
+
+async fn put(link: &Link, question: &Question, moment: Moment) -> Result<Decided, Outage> {
+    let failed = |why: &str, reached| link.outage(why, reached, Because::Primary);
+    let unwritten = || link.outage("the question cannot be written", false, Because::Host);
+    let request = written(link, question, moment).ok_or_else(unwritten)?;
+    let answer = link.client.send(request, link.timeout).await.map_err(|bad| failed(&bad.reason, bad.reached))?;
     let (head, body) = answer.into_parts();
-    let body = body.read(ANSWER_BYTES, link.timeout).await.map_err(|bad| link.outage(&bad.to_string(), true, true))?;
-    judge(&question.kind, head.status, body).map_err(|why| link.outage(&why, true, true))
+    let body = body.read(ANSWER_BYTES, link.timeout).await.map_err(|bad| failed(&bad.to_string(), true))?;
+    judge(&question.kind, head.status, body).map_err(|why| failed(&why, true))
 }
 
 /// The request, written from parsed parts and signed.
@@ -156,9 +162,18 @@ impl Link {
         }
     }
 
+    /// A turn to ask the primary. If none comes in time, that is this host's doing and not the primary's.
+    pub async fn turn(&self, sort: Sort, until: Instant) -> Result<Permit, Outage> {
+        let full = |why: &str| self.outage(why, false, Because::Host);
+        match timeout_at(until, self.budget.turn(sort)).await {
+            Ok(turn) => turn.map_err(|none| full(&none.to_string())),
+            Err(_) => Err(full("no turn to ask it came in time")),
+        }
+    }
+
     /// What to say of a failure.
-    pub fn outage(&self, why: &str, reached: bool, primary_failed: bool) -> Outage {
-        Outage { since: self.failing_since(), why: why.to_owned(), reached, primary_failed }
+    pub fn outage(&self, why: &str, reached: bool, because: Because) -> Outage {
+        Outage { since: self.failing_since(), why: why.to_owned(), reached, because }
     }
 
     /// Since when the primary fails.
@@ -172,8 +187,9 @@ impl Link {
     }
 
     fn note(&self, outage: &Outage, question: &Question) {
-        if outage.primary_failed {
-            self.failed(&outage.why, question.kind.name());
+        match outage.because {
+            Because::Primary => self.failed(&outage.why, question.kind.name()),
+            Because::Host => tracing::debug!(reason = outage.why, endpoint = question.kind.name(), "the primary was not asked"),
         }
     }
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use http::header::{CONTENT_TYPE, HeaderValue};
 use http::{Method, Request, Response, Uri};
 use serde_json::Value;
+use tokio::time::Instant;
 
 use crate::net::budget::Sort;
 use crate::net::message::{BodyRefused, Broken, Incoming, Outgoing, Reply};
@@ -16,20 +17,25 @@ use crate::sidecar::body::{Body, Unreadable, bad_request, refused};
 use crate::sidecar::gate::{Believed, Call};
 use crate::sidecar::headers::{self, FORWARDED};
 use crate::sidecar::house::Sidecar;
-use crate::sidecar::outage::Outage;
+use crate::sidecar::outage::{Because, Outage};
 use crate::wire::credentials::{SHARED_SECRET_PARAMETER, SHELL_HEADER};
 use crate::wire::params::Params;
 
+/// A declared body of at most so many bytes is read before a turn to the primary is taken.
+const SMALL_BYTES: u64 = 8 << 10;
 /// The largest error of the primary that is read to add a `message` to it.
 const ERROR_BYTES: usize = 256 << 10;
 
 /// Passes a request on and its answer back.
-pub(in crate::sidecar) async fn answer(house: &Arc<Sidecar>, call: Call) -> Reply {
+pub(in crate::sidecar) async fn answer(house: &Arc<Sidecar>, mut call: Call) -> Reply {
+    if let Err(bad) = read_if_small(house, &mut call).await {
+        return refused(&bad.into());
+    }
     let link = house.asking.link();
     let reads = matches!(call.parts.method, Method::GET | Method::HEAD);
-    let _turn = match link.budget.turn(Sort::Other).await {
+    let _turn = match link.turn(sort(call.believed), Instant::now() + house.setup.forward_timeout).await {
         Ok(turn) => turn,
-        Err(full) => return failed(reads, &link.outage(&full.to_string(), false, false)),
+        Err(busy) => return failed(reads, &busy),
     };
     let request = match written(house, link, call) {
         Ok(request) => request,
@@ -42,6 +48,26 @@ pub(in crate::sidecar) async fn answer(house: &Arc<Sidecar>, call: Call) -> Repl
     }
 }
 
+/// So that who sends a small body slowly takes nobody's turn meanwhile.
+async fn read_if_small(house: &Sidecar, call: &mut Call) -> Result<(), BodyRefused> {
+    call.body = match call.take_body() {
+        Body::Unread(body) if body.declared().is_some_and(|length| length <= SMALL_BYTES) => {
+            let bounds = &house.setup.bounds;
+            Body::Unread(Incoming::of(body.read(bounds.passed_body_bytes, bounds.body_time).await?))
+        }
+        body => body,
+    };
+    Ok(())
+}
+
+/// Whoever can open the socket can have something passed on unsigned.
+const fn sort(believed: Believed) -> Sort {
+    match believed {
+        Believed::Token => Sort::Other,
+        Believed::Keys | Believed::Unsigned => Sort::Unsigned,
+    }
+}
+
 /// What is said where there is no answer. If the caller's body did not come to its end, that is the caller's doing: it is refused, did
 /// nothing, and is no failure of the primary's, which could not answer what it never had.
 fn not_answered(link: &Link, reads: bool, body: &Broken, why: &str, reached: bool) -> Reply {
@@ -49,7 +75,7 @@ fn not_answered(link: &Link, reads: bool, body: &Broken, why: &str, reached: boo
         return refused(&Unreadable::Body(refusal));
     }
     link.failed(why, "forward");
-    failed(reads, &link.outage(why, reached, true))
+    failed(reads, &link.outage(why, reached, Because::Primary))
 }
 
 /// Why a request is not passed on.

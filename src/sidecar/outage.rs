@@ -16,8 +16,16 @@ pub(in crate::sidecar) struct Outage {
     pub why: String,
     /// Whether the request may have reached the primary.
     pub reached: bool,
-    /// Whether the primary failed; otherwise we had no room to ask.
-    pub primary_failed: bool,
+    pub because: Because,
+}
+
+/// Whose doing it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::sidecar) enum Because {
+    /// The primary failed.
+    Primary,
+    /// This host had no room, or no time left, to ask it.
+    Host,
 }
 
 impl Outage {
@@ -39,10 +47,10 @@ impl Outage {
     }
 
     fn reply(&self, status: StatusCode, rest: &str) -> Reply {
-        let what = match (self.primary_failed, self.since) {
-            (false, _) => "The Git server is asked too much at once.".to_owned(),
-            (true, Some(since)) => format!("The Git server's application has not answered since {}.", to_the_second(since)),
-            (true, None) => "The Git server's application did not answer.".to_owned(),
+        let what = match (self.because, self.since) {
+            (Because::Host, _) => "This SSH host has too many requests for the Git server under way.".to_owned(),
+            (Because::Primary, Some(since)) => format!("The Git server's application has not answered since {}.", to_the_second(since)),
+            (Because::Primary, None) => "The Git server's application did not answer.".to_owned(),
         };
         headers::degraded(Reply::json(status, answer::message(&format!("{what} {rest}"))))
     }

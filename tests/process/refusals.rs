@@ -1,5 +1,7 @@
 //! Who is refused and what is never sent on: a primary that keeps every request tells.
 
+use std::io::Write as _;
+use std::os::unix::net::UnixStream;
 use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
@@ -475,4 +477,57 @@ fn questions_fail_with_424_and_say_since_when_and_what_still_works() {
         assert_eq!(answer.header("x-sidegate-degraded"), Some("primary-unreachable"), "{what}");
     }
     drop(fake);
+}
+
+const ERROR_TRACKING: &str = "/api/v4/internal/error_tracking/allowed";
+
+/// Nobody was shown an outage for it, and nobody will be.
+fn assert_thought_well_of(house: &House) {
+    let primary = &house.status()["primary"];
+    assert_eq!((&primary["breaker"], &primary["failing_since"]), (&json!("closed"), &Value::Null), "{}", house.logs());
+    assert!(!house.logs().contains("the primary fails"), "{}", house.logs());
+}
+
+/// So many requests whose body never comes to its end.
+fn unfinished(house: &House, count: usize, head: &str) -> Vec<UnixStream> {
+    let begin = |_| {
+        let mut stream = UnixStream::connect(house.sidecar_socket()).unwrap();
+        stream.write_all(head.as_bytes()).unwrap();
+        stream
+    };
+    (0..count).map(begin).collect()
+}
+
+#[test]
+fn who_shows_no_token_takes_a_quarter_of_the_way_to_the_primary_at_most() {
+    let (house, _fake) = before_with("[limits]\nforwards = 8\nforwards_waiting = 8\n", |_| good_check());
+    let head = format!("POST {ERROR_TRACKING} HTTP/1.1\r\nHost: unix\r\n");
+    // A small body is waited for before anything is taken.
+    let _small = unfinished(&house, 20, &format!("{head}Content-Length: 100\r\n\r\n{{"));
+    let _large = unfinished(&house, 20, &format!("{head}Transfer-Encoding: chunked\r\n\r\n1\r\n{{\r\n"));
+    house.wait_for("the quarter to be taken", || {
+        let primary = &house.status()["primary"];
+        primary["questions_under_way"] == 2 && primary["questions_waiting"] == 2
+    });
+    assert_eq!(house.ask(Request::get("/api/v4/internal/check")).status, 200);
+    let beyond = Request::post(ERROR_TRACKING, &json!({})).to(&house.sidecar_socket());
+    assert_eq!((beyond.status, beyond.message().starts_with("This SSH host")), (424, true), "{}", beyond.text());
+    assert_thought_well_of(&house);
+}
+
+#[test]
+fn waiting_for_a_turn_is_no_failure_of_the_primary() {
+    let mut house = House::with("", "[limits]\nforwards = 4\n");
+    house.edit("sidegate.toml", "feed = \"sidegate\"", "feed = \"none\"\ntimeout = \"200ms\"");
+    let _fake = Fake::at(&house.primary_socket(), |arrived| if arrived.line.contains("/check") { good_check() } else { Then::Hang });
+    house.start_sidecar();
+    let token = house.shell_token();
+    let head = format!("POST /api/v4/internal/post_receive HTTP/1.1\r\nHost: unix\r\nGitlab-Shell-Api-Request: {token}\r\n");
+    let _held = unfinished(&house, 4, &format!("{head}Content-Length: 2\r\n\r\n{{}}"));
+    house.wait_for("all turns to be taken", || house.status()["primary"]["questions_under_way"] == 4);
+    for _ in 0..5 {
+        let answer = house.ask(Request::get("/api/v4/internal/check"));
+        assert_eq!((answer.status, answer.message().starts_with("This SSH host")), (424, true), "{}", answer.text());
+    }
+    assert_thought_well_of(&house);
 }

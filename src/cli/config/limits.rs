@@ -94,7 +94,7 @@ impl Limits {
         unless(time(self.header_time), "header_time", "more than 0 and at most 1h")?;
         unless(time(self.body_time), "body_time", "more than 0 and at most 1h")?;
         unless(self.requests_per_connection > 0, "requests_per_connection", least_one)?;
-        // A quarter of each is for keys that nobody knows.
+        // A quarter of each is for keys that nobody knows, and one for what is unsigned.
         unless((4..=100_000).contains(&self.forwards), "forwards", "from 4 to 100000")?;
         unless((4..=1_000_000).contains(&self.forwards_waiting), "forwards_waiting", "from 4 to 1000000")?;
         unless(time(self.shutdown_time), "shutdown_time", "more than 0 and at most 1h")
