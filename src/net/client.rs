@@ -49,6 +49,8 @@ pub struct BadUrl {
 pub struct Failed {
     /// Whether the request may have reached the primary: then the fate of a write is unknown.
     pub reached: bool,
+    /// Whether its time was up; otherwise it could not be sent, or what came was no answer.
+    pub overran: bool,
     /// For the log, without secrets.
     pub reason: String,
 }
@@ -90,8 +92,9 @@ impl Client {
         self.home.address(&mut request)?;
         let home = Arc::clone(&self.home);
         let mut carried = Carried(self.home.thread.spawn(async move { home.carry(request, within, keeping).await }));
-        let response =
-            (&mut carried.0).await.unwrap_or_else(|_| Err(Failed { reached: true, reason: "the request was given up".into() }))?;
+        let response = (&mut carried.0)
+            .await
+            .unwrap_or_else(|_| Err(Failed { reached: true, overran: false, reason: "the request was given up".into() }))?;
         let driven_by: Arc<dyn Any + Send + Sync> = Arc::clone(&self.home) as _;
         Ok(response.map(|body| Incoming::arriving(body, Some(driven_by))))
     }
@@ -176,11 +179,17 @@ impl Home {
                     return Ok(response);
                 }
                 Ok(Err(error)) => error,
-                Err(_) => return Err(Failed { reached, reason: format!("no answer from {} within {within:?}", self.connector.name()) }),
+                Err(_) => {
+                    let reason = format!("no answer from {} within {within:?}", self.connector.name());
+                    return Err(Failed { reached, overran: true, reason });
+                }
             };
             match error.take_message().or(copy) {
                 Some(unsent) if was_kept && !reached => request = unsent,
-                _ => return Err(Failed { reached, reason: format!("no answer from {}: {}", self.connector.name(), chain(error.error())) }),
+                _ => {
+                    let reason = format!("no answer from {}: {}", self.connector.name(), chain(error.error()));
+                    return Err(Failed { reached, overran: false, reason });
+                }
             }
         }
     }
@@ -235,7 +244,7 @@ impl Home {
 }
 
 fn unsent(reason: String) -> Failed {
-    Failed { reached: false, reason }
+    Failed { reached: false, overran: false, reason }
 }
 
 /// The same request once more, if its body is at hand.

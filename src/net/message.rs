@@ -5,6 +5,7 @@
 
 use std::any::Any;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -155,20 +156,32 @@ struct Passed {
     broken: Broken,
 }
 
-/// Whether a body that is passed on has broken off before it came to its end, and by what. Shared: asked by who passes it on, when the
-/// other side did not take it.
+/// Whether a body that is passed on has broken off before it came to its end, and by what; and who is waited for meanwhile. Shared: asked
+/// by who passes it on, when the other side did not take it.
 #[derive(Clone, Debug, Default)]
-pub struct Broken(Arc<OnceLock<BodyRefused>>);
+pub struct Broken(Arc<Course>);
+
+#[derive(Debug, Default)]
+struct Course {
+    broke: OnceLock<BodyRefused>,
+    awaited: AtomicBool,
+}
 
 impl Broken {
     /// Why it broke off; `None` if it did not, or not yet.
     #[must_use]
     pub fn by(&self) -> Option<BodyRefused> {
-        self.0.get().copied()
+        self.0.broke.get().copied()
+    }
+
+    /// Whether more of it was asked for, and has not come: who sends it is slow, and not who takes it.
+    #[must_use]
+    pub fn awaited(&self) -> bool {
+        self.0.awaited.load(Ordering::Relaxed)
     }
 
     fn off(&self, why: BodyRefused) -> CutOff {
-        let _first_counts = self.0.set(why);
+        let _first_counts = self.0.broke.set(why);
         CutOff
     }
 }
@@ -260,7 +273,9 @@ impl Body for Outgoing {
 
 impl Passed {
     fn poll_piece(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, CutOff>>> {
-        match self.body.poll_piece(context) {
+        let piece = self.body.poll_piece(context);
+        self.broken.0.awaited.store(piece.is_pending(), Ordering::Relaxed);
+        match piece {
             Poll::Ready(None) => Poll::Ready(None),
             Poll::Ready(Some(Ok(piece))) if piece.len() <= self.left => {
                 self.left -= piece.len();

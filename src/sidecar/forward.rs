@@ -44,6 +44,8 @@ pub(in crate::sidecar) async fn answer(house: &Arc<Sidecar>, mut call: Call) -> 
     let body = request.body().broken();
     match link.client.send(request, house.setup.forward_timeout).await {
         Ok(answer) => relay(house, link, reads, &body, answer).await,
+        // Both have a minute, and whose is up first is chance.
+        Err(bad) if bad.overran && body.awaited() => refused(&BodyRefused::TooSlow.into()),
         Err(bad) => not_answered(link, reads, &body, &bad.reason, bad.reached),
     }
 }

@@ -531,3 +531,23 @@ fn waiting_for_a_turn_is_no_failure_of_the_primary() {
     }
     assert_thought_well_of(&house);
 }
+
+#[test]
+fn a_body_that_does_not_come_to_its_end_is_the_callers_failure_also_where_the_forward_ends_first() {
+    let mut house = House::new();
+    house.edit("sidegate.toml", "feed = \"sidegate\"", "feed = \"none\"\ntimeout = \"100ms\"\nforward_timeout = \"200ms\"");
+    let _fake = Fake::at(&house.primary_socket(), |_| Then::Hang);
+    house.start_sidecar();
+    let token = house.shell_token();
+    let head = format!("POST /api/v4/internal/post_receive HTTP/1.1\r\nHost: unix\r\nGitlab-Shell-Api-Request: {token}\r\n");
+    for framing in ["Content-Length: 20000\r\n\r\n{", "Transfer-Encoding: chunked\r\n\r\n1\r\n{\r\n"] {
+        for _ in 0..3 {
+            let answer = raw(&house.sidecar_socket(), format!("{head}Connection: close\r\n{framing}").as_bytes());
+            assert_eq!((answer.status, answer.message().as_str()), (408, "the body did not arrive in time"), "{framing:?}");
+        }
+    }
+    assert_thought_well_of(&house);
+    // Who has said all is not blamed for a primary that hangs.
+    assert_eq!(house.ask(Request::post("/api/v4/internal/post_receive", &json!({"changes": "x".repeat(20_000)}))).status, 501);
+    assert!(house.status()["primary"]["failing_since"].is_string());
+}
