@@ -32,21 +32,21 @@ pub(in crate::sidecar) async fn answer(house: &Arc<Sidecar>, mut call: Call) -> 
         return refused(&bad.into());
     }
     let link = house.asking.link();
-    let reads = matches!(call.parts.method, Method::GET | Method::HEAD);
-    let _turn = match link.turn(sort(call.believed), Instant::now() + house.setup.forward_timeout).await {
+    let (method, believed) = (call.parts.method.clone(), call.believed);
+    let _turn = match link.turn(sort(believed), Instant::now() + house.setup.forward_timeout).await {
         Ok(turn) => turn,
-        Err(busy) => return failed(reads, &busy),
+        Err(busy) => return failed(&method, &busy),
     };
     let request = match written(house, link, call) {
         Ok(request) => request,
         Err(unwritten) => return unwritten.reply(),
     };
-    let body = request.body().broken();
+    let passage = Passage { link, method, believed, body: request.body().broken() };
     match link.client.send(request, house.setup.forward_timeout).await {
-        Ok(answer) => relay(house, link, reads, &body, answer).await,
+        Ok(answer) => passage.relay(house, answer).await,
         // Both have a minute, and whose is up first is chance.
-        Err(bad) if bad.overran && body.awaited() => refused(&BodyRefused::TooSlow.into()),
-        Err(bad) => not_answered(link, reads, &body, &bad.reason, bad.reached),
+        Err(bad) if bad.overran && passage.body.awaited() => refused(&BodyRefused::TooSlow.into()),
+        Err(bad) => passage.failed(&bad.reason, bad.reached),
     }
 }
 
@@ -70,16 +70,6 @@ const fn sort(believed: Believed) -> Sort {
     }
 }
 
-/// What is said where there is no answer. If the caller's body did not come to its end, that is the caller's doing: it is refused, did
-/// nothing, and is no failure of the primary's, which could not answer what it never had.
-fn not_answered(link: &Link, reads: bool, body: &Broken, why: &str, reached: bool) -> Reply {
-    if let Some(refusal) = body.by() {
-        return refused(&Unreadable::Body(refusal));
-    }
-    link.failed(why, "forward");
-    failed(reads, &link.outage(why, reached, Because::Primary))
-}
-
 /// Why a request is not passed on.
 enum Unwritten {
     Unreadable(Unreadable),
@@ -95,8 +85,8 @@ impl Unwritten {
     }
 }
 
-fn failed(reads: bool, outage: &Outage) -> Reply {
-    if reads { outage.of_a_question() } else { outage.of_a_write() }
+fn failed(method: &Method, outage: &Outage) -> Reply {
+    if matches!(*method, Method::GET | Method::HEAD) { outage.of_a_question() } else { outage.of_a_write() }
 }
 
 fn written(house: &Sidecar, link: &Link, mut call: Call) -> Result<Request<Outgoing>, Unwritten> {
@@ -155,24 +145,64 @@ fn names_the_secret(pair: &str) -> bool {
     form_urlencoded::parse(pair.as_bytes()).next().is_some_and(|(name, _)| name == SHARED_SECRET_PARAMETER)
 }
 
-/// What may be relayed: successes, and refusals in JSON, with a `message` where there is none. Everything else is a failure.
-async fn relay(house: &Sidecar, link: &Link, reads: bool, asked: &Broken, answer: Response<Incoming>) -> Reply {
-    let (head, body) = answer.into_parts();
-    let kept = headers::relayed(&head.headers);
-    if head.status.is_success() {
-        link.succeeded();
-        let body = Outgoing::pass(body, house.setup.bounds.passed_body_bytes, house.setup.forward_timeout);
-        return headers::forwarded(Reply { status: head.status, headers: kept, body });
+/// A request on its way, by which its answer is judged.
+struct Passage<'a> {
+    link: &'a Link,
+    method: Method,
+    believed: Believed,
+    body: Broken,
+}
+
+impl Passage<'_> {
+    /// What may be relayed: successes, and refusals in JSON, with a `message` where there is none; and refusals that have no body because
+    /// nobody asked for one. Everything else is answered as a failure; but who refuses in whole is alive.
+    async fn relay(&self, house: &Sidecar, answer: Response<Incoming>) -> Reply {
+        let (head, body) = answer.into_parts();
+        let kept = headers::relayed(&head.headers);
+        let why = format!("status {} is no answer to this request", head.status.as_u16());
+        if head.status.is_success() || (head.status.is_client_error() && self.method == Method::HEAD) {
+            let body = Outgoing::pass(body, house.setup.bounds.passed_body_bytes, house.setup.forward_timeout);
+            return self.answered(Reply { status: head.status, headers: kept, body });
+        }
+        if !head.status.is_client_error() {
+            return self.failed(&why, true);
+        }
+        match body.read(ERROR_BYTES, house.setup.timeout).await.map(|bytes| with_message(&bytes)) {
+            Ok(Some(text)) => self.answered(Reply::json(head.status, text)),
+            Ok(None) => self.unanswered(&why, true),
+            Err(bad) => self.failed(&format!("status {}, and {bad}", head.status.as_u16()), true),
+        }
     }
-    if head.status.is_client_error()
-        && let Ok(bytes) = body.read(ERROR_BYTES, house.setup.timeout).await
-        && let Some(text) = with_message(&bytes)
-    {
-        link.succeeded();
-        return headers::forwarded(Reply::json(head.status, text));
+
+    fn answered(&self, reply: Reply) -> Reply {
+        if self.counts() {
+            self.link.succeeded();
+        }
+        headers::forwarded(reply)
     }
-    let why = format!("status {} is no answer to this request", head.status.as_u16());
-    not_answered(link, reads, asked, &why, true)
+
+    /// The primary failed.
+    fn failed(&self, why: &str, reached: bool) -> Reply {
+        if self.counts() && self.body.by().is_none() {
+            self.link.failed(why, "forward");
+        }
+        self.unanswered(why, reached)
+    }
+
+    /// What is said where there is no answer. If the caller's body did not come to its end, that is the caller's doing: it is refused, and
+    /// did nothing.
+    fn unanswered(&self, why: &str, reached: bool) -> Reply {
+        match self.body.by() {
+            Some(refusal) => refused(&refusal.into()),
+            None => failed(&self.method, &self.link.outage(why, reached, Because::Primary)),
+        }
+    }
+
+    /// Whether its fate says how the primary is. What comes of a request that nobody vouches for may be the caller's choice, and must not
+    /// decide what others are answered.
+    fn counts(&self) -> bool {
+        self.believed == Believed::Token
+    }
 }
 
 /// A JSON error with a `message`; gitlab-shell shows nothing without one. (client.md 1.10)

@@ -551,3 +551,57 @@ fn a_body_that_does_not_come_to_its_end_is_the_callers_failure_also_where_the_fo
     assert_eq!(house.ask(Request::post("/api/v4/internal/post_receive", &json!({"changes": "x".repeat(20_000)}))).status, 501);
     assert!(house.status()["primary"]["failing_since"].is_string());
 }
+
+#[test]
+fn nothing_that_is_asked_without_a_token_makes_a_primary_look_dead() {
+    let (house, _fake) = before(|arrived| match arrived.line.as_str() {
+        line if line.contains("/check") => good_check(),
+        line if line.starts_with("HEAD") => Then::Say(with_headers(404, "Content-Type: application/json\r\n", "")),
+        line if line.contains("/1") => Then::Say(with_headers(404, "Content-Type: text/html\r\n", "<html>")),
+        line if line.contains("/2") => Then::Say(json(500, "{}")),
+        _ => Then::SayAndClose(Vec::new()),
+    });
+    let cases = [("HEAD", 7, 404), ("GET", 1, 424), ("GET", 2, 424), ("POST", 2, 501), ("GET", 3, 424), ("POST", 3, 501)];
+    for (method, namespace, status) in cases {
+        for _ in 0..4 {
+            let answer = Request::new(method, &format!("/api/v4/namespaces/{namespace}")).to(&house.sidecar_socket());
+            assert_eq!((answer.status, answer.body.is_empty()), (status, method == "HEAD"), "{method} {namespace}");
+        }
+        assert_thought_well_of(&house);
+    }
+    assert_eq!(house.ask(Request::get("/api/v4/internal/check")).status, 200);
+}
+
+#[test]
+fn a_refusal_in_whole_comes_from_a_primary_that_is_alive() {
+    let html = |status| Then::Say(with_headers(status, "Content-Type: text/html\r\n", "<html>"));
+    let (house, _fake) = before(move |arrived| match arrived.line.as_str() {
+        line if line.contains("large") => html(413),
+        line if line.contains("none") => Then::Say(with_headers(404, "", "")),
+        line if line.starts_with("HEAD") => html(404),
+        _ => html(502),
+    });
+    let asked = |method, path: &str| house.ask(Request::new(method, path)).status;
+    for (method, path, status) in [
+        ("POST", "/api/v4/large", 501),
+        ("GET", "/api/v4/none", 424),
+        ("HEAD", "/api/v4/internal/check", 404),
+        ("HEAD", "/api/v4/none", 404),
+    ] {
+        (0..4).for_each(|_| assert_eq!(asked(method, path), status, "{method} {path}"));
+        assert_thought_well_of(&house);
+    }
+    (0..3).for_each(|_| assert_eq!(asked("HEAD", "/api/v4/large"), 413));
+    (0..3).for_each(|_| assert_eq!(asked("GET", "/api/v4/dead"), 424));
+    assert_eq!(house.status()["primary"]["breaker"], "open", "but one that fails does not look alive");
+}
+
+#[test]
+fn what_is_answered_without_a_token_does_not_make_a_primary_look_alive() {
+    let (house, _fake) = before(|arrived| Then::Say(json(if arrived.signed() { 500 } else { 200 }, "{}")));
+    for _ in 0..3 {
+        assert_eq!(house.ask(Request::get("/api/v4/internal/check")).status, 424);
+        assert_eq!(Request::get("/api/v4/namespaces/1").to(&house.sidecar_socket()).status, 200);
+    }
+    assert_eq!(house.status()["primary"]["breaker"], "open");
+}
