@@ -13,11 +13,12 @@ use crate::authority::refusal::{Answered, Refusal};
 use crate::authority::routes::{self, Route, Unknown};
 use crate::model::clock;
 use crate::model::time::Time;
-use crate::net::message::{Asked, Incoming, Reply};
+use crate::net::allowance::Share;
+use crate::net::message::{Asked, BodyRefused, Incoming, Reply};
 use crate::net::peer::Peer;
 use crate::net::server::Answer;
 use crate::wire::credentials::SHARED_SECRET_PARAMETER;
-use crate::wire::params::Params;
+use crate::wire::params::{BadParams, Params};
 use crate::wire::path::Target;
 
 impl Answer for Authority {
@@ -47,17 +48,31 @@ async fn walk(house: &Arc<Authority>, route: &Route, target: Target, peer: Peer,
     let now = clock::wall();
     let turned_away = |stranger: Stranger| turn_away(house, route, &peer, &parts, stranger, now);
     let shows = identify::by_headers(house, route.auth, &peer, &parts.headers, now).map_err(turned_away)?;
-    let read = read(house, route.takes, &target, &parts, body).await;
+    // Counted until the caller is believed; of one whom the handler judges, until it has answered.
+    let mut room = match shows {
+        Shows::NothingYet | Shows::Caller(Caller::Anyone) => house.unproven.share(),
+        Shows::Caller(_) => Share::of_the_believed(),
+    };
+    let read = read(house, route.takes, &target, &parts, body, &mut room).await;
+    if matches!(read, Err(Unreadable::Body(BodyRefused::NoRoom))) {
+        return Err(turned_away(Stranger { reason: "no room", refusal: BodyRefused::NoRoom.into() }));
+    }
     let caller = match shows {
         Shows::Caller(caller) => caller,
-        Shows::NothingYet => identify::by_parameter(house, read.as_ref().ok().map(|read| &read.params), now).map_err(turned_away)?,
+        Shows::NothingYet => {
+            let caller = identify::by_parameter(house, read.as_ref().ok().map(|read| &read.params), now).map_err(turned_away)?;
+            room = Share::of_the_believed();
+            caller
+        }
     };
     let Read { mut params, body, stream } = read?;
     if caller == Caller::Shell {
         params.values.remove(SHARED_SECRET_PARAMETER);
     }
     let segments = target.segments().to_vec();
-    (route.handler)(house, Call { caller, params, body, stream, peer, headers: parts.headers, segments, now }).await
+    let answered = (route.handler)(house, Call { caller, params, body, stream, peer, headers: parts.headers, segments, now }).await;
+    drop(room);
+    answered
 }
 
 struct Read {
@@ -66,8 +81,42 @@ struct Read {
     stream: Option<Incoming>,
 }
 
-/// Reads the body under the bound of its route, and the parameters.
-async fn read(house: &Authority, takes: Takes, target: &Target, parts: &Parts, body: Incoming) -> Result<Read, Refusal> {
+/// Why the body or the parameters are not there.
+enum Unreadable {
+    Body(BodyRefused),
+    Params(BadParams),
+}
+
+impl From<BodyRefused> for Unreadable {
+    fn from(refused: BodyRefused) -> Self {
+        Self::Body(refused)
+    }
+}
+
+impl From<BadParams> for Unreadable {
+    fn from(bad: BadParams) -> Self {
+        Self::Params(bad)
+    }
+}
+
+impl From<Unreadable> for Refusal {
+    fn from(bad: Unreadable) -> Self {
+        match bad {
+            Unreadable::Body(refused) => refused.into(),
+            Unreadable::Params(bad) => bad.into(),
+        }
+    }
+}
+
+/// Reads the body under the bound of its route and as far as there is room, and the parameters.
+async fn read(
+    house: &Authority,
+    takes: Takes,
+    target: &Target,
+    parts: &Parts,
+    body: Incoming,
+    room: &mut Share,
+) -> Result<Read, Unreadable> {
     let bounds = &house.bounds;
     let bound = match takes {
         Takes::Stream => {
@@ -77,7 +126,8 @@ async fn read(house: &Authority, takes: Takes, target: &Target, parts: &Parts, b
         Takes::Pushed => bounds.pushed_body_bytes,
         Takes::Parameters | Takes::Bytes => bounds.decoded_body_bytes,
     };
-    let body = body.read(bound, bounds.body_time).await?;
+    let body = body.read_within(bound, bounds.body_time, room).await?;
+    room.grow(Params::weight(&body)).map_err(BodyRefused::from)?;
     let content_type = parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let params = match takes {
         Takes::Bytes => Params::read(&parts.method, target.query(), None, b"")?,

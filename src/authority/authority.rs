@@ -20,6 +20,7 @@ use crate::authority::withheld;
 use crate::model::clock;
 use crate::model::loss_guard::LossGuard;
 use crate::model::time::Time;
+use crate::net::allowance::Allowance;
 use crate::net::bounds::Bounds;
 use crate::net::scope::Scopes;
 use crate::store::folder;
@@ -49,6 +50,8 @@ pub struct Authority {
     pub(super) own_uid: u32,
     pub(super) scopes: Scopes,
     pub(super) bounds: Bounds,
+    /// For the bodies of callers who have not shown who they are.
+    pub(super) unproven: Allowance,
     pub(super) lines: Arc<Lines>,
     pub(super) hosts: Arc<Hosts>,
     pub(super) snapshots: Snapshots,
@@ -101,6 +104,7 @@ impl Authority {
             loss_guard: setup.loss_guard,
             own_uid: setup.own_uid,
             scopes: Scopes::new(setup.own_uid, Vec::new()),
+            unproven: Allowance::of(setup.bounds.unproven_body_bytes),
             bounds: setup.bounds,
             lines,
             hosts,

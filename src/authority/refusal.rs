@@ -144,6 +144,7 @@ impl From<BodyRefused> for Refusal {
             BodyRefused::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             BodyRefused::TooSlow => StatusCode::REQUEST_TIMEOUT,
             BodyRefused::CutOff => StatusCode::BAD_REQUEST,
+            BodyRefused::NoRoom => StatusCode::SERVICE_UNAVAILABLE,
         };
         Self::new(status, refused.to_string())
     }

@@ -14,6 +14,8 @@ pub struct Bounds {
     pub decoded_body_bytes: usize,
     pub pushed_body_bytes: usize,
     pub passed_body_bytes: usize,
+    /// Of all callers together who have not shown who they are.
+    pub unproven_body_bytes: usize,
     pub header_time: Duration,
     pub body_time: Duration,
     pub requests_per_connection: u64,
@@ -32,6 +34,7 @@ impl Default for Bounds {
             decoded_body_bytes: 1 << 20,
             pushed_body_bytes: 16 << 20,
             passed_body_bytes: 64 << 20,
+            unproven_body_bytes: 64 << 20,
             header_time: Duration::from_secs(10),
             body_time: Duration::from_secs(60),
             requests_per_connection: 100_000,

@@ -17,6 +17,7 @@ use http_body::{Body, Frame, SizeHint};
 use tokio::sync::mpsc::Receiver;
 use tokio::time::{Sleep, sleep, timeout};
 
+use crate::net::allowance::{NoRoom, Share};
 use crate::net::peer::Peer;
 
 /// A body that has not been read yet (of a request, or of the primary's answer).
@@ -45,6 +46,15 @@ pub enum BodyRefused {
     /// Cut off, or broken framing.
     #[error("the body was cut off")]
     CutOff,
+    /// The caller has not shown who they are, and others like them hold all that is held for such.
+    #[error("there is no room for more bodies of callers who show no token in a header; try again in a moment")]
+    NoRoom,
+}
+
+impl From<NoRoom> for BodyRefused {
+    fn from(_: NoRoom) -> Self {
+        Self::NoRoom
+    }
 }
 
 impl Incoming {
@@ -65,21 +75,28 @@ impl Incoming {
     }
 
     /// The whole body: at most `bytes` of it, within `time`.
-    pub async fn read(mut self, bytes: usize, time: Duration) -> Result<Bytes, BodyRefused> {
-        if let Inside::Whole(whole) = self.inside {
-            return if whole.len() > bytes { Err(BodyRefused::TooLarge(bytes)) } else { Ok(whole) };
-        }
+    pub async fn read(self, bytes: usize, time: Duration) -> Result<Bytes, BodyRefused> {
+        self.read_within(bytes, time, &mut Share::of_the_believed()).await
+    }
+
+    /// The same, while `share` grows by what arrives. It is to live as long as the bytes are held, or until the caller is believed.
+    pub async fn read_within(mut self, bytes: usize, time: Duration, share: &mut Share) -> Result<Bytes, BodyRefused> {
         if self.declared().is_some_and(|declared| declared > bytes as u64) {
             return Err(BodyRefused::TooLarge(bytes));
         }
-        timeout(time, self.gather(bytes)).await.unwrap_or(Err(BodyRefused::TooSlow))
+        if let Inside::Whole(whole) = self.inside {
+            share.grow(whole.len())?;
+            return Ok(whole);
+        }
+        timeout(time, self.gather(bytes, share)).await.unwrap_or(Err(BodyRefused::TooSlow))
     }
 
-    async fn gather(&mut self, bytes: usize) -> Result<Bytes, BodyRefused> {
+    async fn gather(&mut self, bytes: usize, share: &mut Share) -> Result<Bytes, BodyRefused> {
         let Some(first) = self.piece().await.transpose()? else { return Ok(Bytes::new()) };
         if first.len() > bytes {
             return Err(BodyRefused::TooLarge(bytes));
         }
+        share.grow(first.len())?;
         if self.is_over() {
             return Ok(first);
         }
@@ -89,6 +106,7 @@ impl Incoming {
             if whole.len() + piece.len() > bytes {
                 return Err(BodyRefused::TooLarge(bytes));
             }
+            share.grow(piece.len())?;
             whole.extend_from_slice(&piece);
         }
         Ok(whole.freeze())

@@ -1,5 +1,6 @@
 //! Carrying: sockets, HTTP, the way to the primary. The only room that names hyper.
 
+pub mod allowance;
 pub mod bounds;
 pub mod breaker;
 pub mod budget;

@@ -33,8 +33,9 @@ impl Call {
     pub async fn params(&mut self, bytes: usize, time: Duration) -> Result<Params, Unreadable> {
         let body = match self.take_body() {
             Body::Read(body) => body,
-            Body::Unread(body) => body.read(bytes, time).await?,
+            Body::Unread(body) => body.read_within(bytes, time, &mut self.room).await?,
         };
+        self.room.grow(Params::weight(&body)).map_err(BodyRefused::from)?;
         self.body = Body::Read(body.clone());
         let content_type = self.parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
         Ok(Params::read(&self.parts.method, self.target.query(), content_type, &body)?)
@@ -47,11 +48,12 @@ impl Call {
     }
 }
 
-/// 400, 408 or 413 with what is wrong.
+/// 400, 408, 413 or 503 with what is wrong.
 pub(in crate::sidecar) fn refused(bad: &Unreadable) -> Reply {
     let status = match bad {
         Unreadable::Body(BodyRefused::TooLarge(_)) => StatusCode::PAYLOAD_TOO_LARGE,
         Unreadable::Body(BodyRefused::TooSlow) => StatusCode::REQUEST_TIMEOUT,
+        Unreadable::Body(BodyRefused::NoRoom) => StatusCode::SERVICE_UNAVAILABLE,
         Unreadable::Body(BodyRefused::CutOff) | Unreadable::Params(_) => StatusCode::BAD_REQUEST,
     };
     Reply::json(status, answer::message(&bad.to_string()))

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use http::StatusCode;
 use http::request::Parts;
 
-use crate::net::message::{Asked, Incoming, Reply};
+use crate::net::allowance::Share;
+use crate::net::message::{Asked, BodyRefused, Incoming, Reply};
 use crate::net::peer::Peer;
 use crate::net::scope::Scope;
-use crate::sidecar::body::Body;
+use crate::sidecar::body::{Body, Unreadable};
 use crate::sidecar::house::{Moment, Sidecar};
 use crate::sidecar::journey::{Demand, Journey};
 use crate::sidecar::tally::Refused;
@@ -34,6 +35,8 @@ pub(in crate::sidecar) struct Call {
     pub target: Target,
     pub body: Body,
     pub believed: Believed,
+    /// What its body may take in memory; a share of what all have who are not believed, until the caller is.
+    pub room: Share,
     pub moment: Moment,
 }
 
@@ -52,8 +55,11 @@ async fn walk(house: &Arc<Sidecar>, asked: Asked, moment: Moment) -> Result<(Jou
     let Asked { peer, parts, body } = asked;
     let target = checked_path(&parts)?;
     let journey = Journey::of(&parts.method, target.segments());
-    let mut call = Call { parts, target, body: Body::Unread(body), believed: Believed::Unsigned, moment };
+    let mut call = Call { parts, target, body: Body::Unread(body), believed: Believed::Unsigned, room: house.unproven.share(), moment };
     call.believed = admit(house, journey, &peer, &mut call).await?;
+    if call.believed == Believed::Token {
+        call.room = Share::of_the_believed();
+    }
     Ok((journey, answer(house, journey, call).await))
 }
 
@@ -112,13 +118,18 @@ fn shown_in_headers(house: &Sidecar, call: &Call) -> Shown {
     house.setup.callers.headers(&call.parts.headers, house.setup.accept_shared_secret, call.moment.wall)
 }
 
-/// The token or the shared secret; the latter may also stand in the parameters, which are read for it. Who shows neither is not told
-/// what is wrong with the parameters.
+/// The token or the shared secret; the latter may also stand in the parameters, which are read for it as far as there is room for such
+/// bodies. Who shows neither is not told what is wrong with the parameters.
 async fn show(house: &Sidecar, journey: Journey, call: &mut Call) -> Result<Believed, Refusal> {
     let shown = match shown_in_headers(house, call) {
         Shown::Nothing if house.setup.accept_shared_secret => {
             let limit = call.decoded_limit(house);
-            let params = call.params(limit, house.setup.bounds.body_time).await.ok();
+            let params = match call.params(limit, house.setup.bounds.body_time).await {
+                Err(Unreadable::Body(no_room @ BodyRefused::NoRoom)) => {
+                    return Err(Refusal { journey, reason: Refused::Room, text: no_room.to_string() });
+                }
+                params => params.ok(),
+            };
             match params.and_then(|params| params.text(SHARED_SECRET_PARAMETER).ok().flatten()) {
                 Some(secret) => house.setup.callers.parameter(&secret, call.moment.wall),
                 None => Shown::Nothing,
@@ -158,6 +169,7 @@ fn refuse(house: &Sidecar, refusal: Refusal) -> Reply {
         Refused::Path => Reply::json(StatusCode::BAD_REQUEST, answer::message(&text)),
         Refused::Peer => Reply::json(StatusCode::FORBIDDEN, answer::message(&text)),
         Refused::Token => Reply::json(StatusCode::UNAUTHORIZED, answer::message("401 Unauthorized")),
+        Refused::Room => Reply::json(StatusCode::SERVICE_UNAVAILABLE, answer::message(&text)),
     }
 }
 

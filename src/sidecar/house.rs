@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::model::clock;
 use crate::model::freshness::{Class, Freshness, View};
 use crate::model::time::{BootTime, Time};
+use crate::net::allowance::Allowance;
 use crate::net::message::{Asked, Reply};
 use crate::net::server::Answer;
 use crate::rules::rate::Rates;
@@ -31,6 +32,8 @@ pub struct Sidecar {
     pub(in crate::sidecar) rates: Rates,
     pub(in crate::sidecar) tokens: KeptTokens,
     pub(in crate::sidecar) usage: Usage,
+    /// For the bodies of callers who have not shown who they are.
+    pub(in crate::sidecar) unproven: Allowance,
     pub(in crate::sidecar) started: Time,
 }
 
@@ -58,6 +61,7 @@ impl Sidecar {
             rates: Rates::new(RATE_WINDOWS),
             tokens: KeptTokens::default(),
             usage: Usage::default(),
+            unproven: Allowance::of(setup.bounds.unproven_body_bytes),
             started: clock::wall(),
             setup,
         })

@@ -25,13 +25,15 @@ pub(in crate::sidecar) enum Refused {
     Path,
     Peer,
     Token,
+    /// No room for the body of one who is not believed yet.
+    Room,
 }
 
 /// Where an answer came from.
 const SOURCES: [&str; 4] = ["local", "cached", "forwarded", "none"];
 /// What it came to.
 const OUTCOMES: [&str; 5] = ["success", "refused", "degraded", "outage", "fault"];
-const REFUSALS: [Refused; 3] = [Refused::Path, Refused::Peer, Refused::Token];
+const REFUSALS: [Refused; 4] = [Refused::Path, Refused::Peer, Refused::Token, Refused::Room];
 const BUCKETS: [f64; 12] = [0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.005, 0.025, 0.1, 0.5, 1.0, 5.0];
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -121,6 +123,7 @@ impl Refused {
             Self::Path => "path",
             Self::Peer => "peer",
             Self::Token => "token",
+            Self::Room => "no_room",
         }
     }
 }

@@ -451,7 +451,7 @@ fn a_body_that_stops_half_way_is_never_taken_for_a_whole_one() {
 }
 
 /// Resident memory now, and at its highest, in KiB.
-fn memory(daemon: &Daemon) -> [u64; 2] {
+pub fn memory(daemon: &Daemon) -> [u64; 2] {
     let status = std::fs::read_to_string(format!("/proc/{}/status", daemon.id())).unwrap();
     ["VmRSS:", "VmHWM:"].map(|name| {
         let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();

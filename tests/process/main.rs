@@ -26,4 +26,5 @@ mod refusals;
 mod revoked;
 mod smoke;
 mod sshd;
+mod unproven;
 mod writes;

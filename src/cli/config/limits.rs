@@ -24,6 +24,8 @@ pub struct Limits {
     pub pushed_body_bytes: usize,
     #[serde(deserialize_with = "spelling::size")]
     pub passed_body_bytes: usize,
+    #[serde(deserialize_with = "spelling::size")]
+    pub unproven_body_bytes: usize,
     #[serde(deserialize_with = "spelling::duration")]
     pub header_time: Duration,
     #[serde(deserialize_with = "spelling::duration")]
@@ -46,6 +48,7 @@ impl Default for Limits {
             decoded_body_bytes: bounds.decoded_body_bytes,
             pushed_body_bytes: bounds.pushed_body_bytes,
             passed_body_bytes: bounds.passed_body_bytes,
+            unproven_body_bytes: bounds.unproven_body_bytes,
             header_time: bounds.header_time,
             body_time: bounds.body_time,
             requests_per_connection: bounds.requests_per_connection,
@@ -68,6 +71,7 @@ impl Limits {
             decoded_body_bytes: self.decoded_body_bytes,
             pushed_body_bytes: self.pushed_body_bytes,
             passed_body_bytes: self.passed_body_bytes,
+            unproven_body_bytes: self.unproven_body_bytes,
             header_time: self.header_time,
             body_time: self.body_time,
             requests_per_connection: self.requests_per_connection,
@@ -91,6 +95,10 @@ impl Limits {
         unless(body(self.decoded_body_bytes), "decoded_body_bytes", BODIES)?;
         unless(body(self.pushed_body_bytes), "pushed_body_bytes", BODIES)?;
         unless(body(self.passed_body_bytes), "passed_body_bytes", BODIES)?;
+        // Otherwise the largest push of a client that sends the secret as a parameter would never find room.
+        let largest = self.decoded_body_bytes.max(self.pushed_body_bytes);
+        let roomy = (largest..=64 << 30).contains(&self.unproven_body_bytes);
+        unless(roomy, "unproven_body_bytes", "at least `limits.decoded_body_bytes` and `limits.pushed_body_bytes`, and at most 64GiB")?;
         unless(time(self.header_time), "header_time", "more than 0 and at most 1h")?;
         unless(time(self.body_time), "body_time", "more than 0 and at most 1h")?;
         unless(self.requests_per_connection > 0, "requests_per_connection", least_one)?;
@@ -126,6 +134,7 @@ mod tests {
         assert_eq!(with(|limits| limits.connections_for_root = limits.connections), "limits.connections_for_root");
         assert_eq!(with(|limits| limits.header_bytes = 4096), "limits.header_bytes");
         assert_eq!(with(|limits| limits.decoded_body_bytes = 0), "limits.decoded_body_bytes");
+        assert_eq!(with(|limits| limits.unproven_body_bytes = limits.pushed_body_bytes - 1), "limits.unproven_body_bytes");
         assert_eq!(with(|limits| limits.header_time = Duration::ZERO), "limits.header_time");
         assert_eq!(with(|limits| limits.requests_per_connection = 0), "limits.requests_per_connection");
         assert_eq!(with(|limits| limits.forwards = 3), "limits.forwards");
