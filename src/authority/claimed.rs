@@ -11,7 +11,7 @@ use crate::authority::call::Call;
 use crate::authority::refusal::{Answered, Refusal};
 use crate::authority::usage::Used;
 use crate::model::question::Claimant;
-use crate::model::record::User;
+use crate::model::record::{Key, User};
 use crate::model::verdict::Actor;
 use crate::net::message::Reply;
 use crate::rules::actor::identify;
@@ -20,8 +20,8 @@ use crate::wire::claimant;
 /// Who was found.
 #[derive(Clone, Debug)]
 pub enum Claimed {
-    /// The owner of the key.
-    ByKey(Arc<User>),
+    /// The owner of the key. It may be one that `allowed` refuses: sshd lets it in, so that the person is told why.
+    ByKey(Arc<User>, Arc<Key>),
     /// The person of a `user_id`, without a key.
     ById(Arc<User>),
     /// A deploy key.
@@ -43,7 +43,7 @@ pub fn claimed(house: &Authority, call: &Call) -> Result<Claimed, Refusal> {
     let by_user = call.params.text("user_id")?.is_some();
     Ok(match actor {
         Actor::DeployKey(..) => Claimed::DeployKey,
-        Actor::User(user, Some(_)) => Claimed::ByKey(user),
+        Actor::User(user, Some(key)) => Claimed::ByKey(user, key),
         Actor::User(user, None) if by_user && matches!(claimant, Claimant::User(_)) => Claimed::ById(user),
         Actor::Orphan(_) | Actor::Nobody if by_user => Claimed::Nobody("Could not find the given user"),
         Actor::Orphan(_) => Claimed::Nobody("Could not find a user for the given key"),

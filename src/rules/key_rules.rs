@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use crate::model::key::{KEY_TYPES, PublicKey};
-use crate::model::record::{KeyRule, Settings};
+use crate::model::record::{Key, KeyRule, Settings};
+use crate::model::time::Time;
 use crate::rules::case::Case;
 use crate::rules::refusal::{Check, Reason};
 
@@ -12,9 +13,15 @@ pub const NOTICE: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 /// 2a and 2b: the key's type and length are allowed, and it has not expired. Whoever came without a key passes.
 pub fn check(case: &Case) -> Check {
-    let Some(key) = case.actor.key() else { return Ok(()) };
-    form(&case.settings, &key.key)?;
-    if key.expires_at.is_some_and(|end| end <= case.now) { Err(Reason::KeyExpired.into()) } else { Ok(()) }
+    let reason = case.actor.key().and_then(|key| refused(key, &case.settings, case.now));
+    reason.map_or(Ok(()), |reason| Err(reason.into()))
+}
+
+/// Why this key may not be used; the first that is true is said. `None`: it may.
+#[must_use]
+pub fn refused(key: &Key, settings: &Settings, now: Time) -> Option<Reason> {
+    let expired = || key.expires_at.is_some_and(|end| end <= now).then_some(Reason::KeyExpired);
+    form(settings, &key.key).or_else(expired)
 }
 
 /// What the person is told about the key before the answer.
@@ -26,14 +33,14 @@ pub fn console(case: &Case) -> Vec<String> {
 }
 
 /// A key whose length cannot be measured is too short for any rule that asks for a length.
-fn form(settings: &Settings, key: &PublicKey) -> Check {
+fn form(settings: &Settings, key: &PublicKey) -> Option<Reason> {
     if settings.key_rules.is_empty() {
-        return Ok(());
+        return None;
     }
     match rule(settings, key.kind()) {
-        Some(KeyRule::Forbidden(_)) => Err(Reason::KeyTypeForbidden { allowed: allowed(settings) }.into()),
-        Some(KeyRule::Bits(bits)) if bits > 0 && key.bits().is_none_or(|has| has < bits) => Err(Reason::KeyTooShort { bits }.into()),
-        _ => Ok(()),
+        Some(KeyRule::Forbidden(_)) => Some(Reason::KeyTypeForbidden { allowed: allowed(settings) }),
+        Some(KeyRule::Bits(bits)) if bits > 0 && key.bits().is_none_or(|has| has < bits) => Some(Reason::KeyTooShort { bits }),
+        _ => None,
     }
 }
 

@@ -19,21 +19,25 @@ use crate::model::record::{Settings, User};
 use crate::model::text::Text;
 use crate::model::time::Time;
 use crate::net::message::Reply;
-use crate::rules::account;
+use crate::rules::{account, key_rules};
 use crate::wire::date;
 use crate::wire::params::{BadParams, Params};
 
 /// Most characters of a token's name.
 const NAME_LENGTH: usize = 255;
 
-/// Answers with the token, which is shown this once.
+/// Answers with the token, which is shown this once. A key that `allowed` refuses gets none.
 pub async fn personal_access_token(house: &Arc<Authority>, call: Call) -> Answered {
-    let user = match claimed(house, &call)? {
-        Claimed::ByKey(user) | Claimed::ById(user) => user,
+    let (user, key) = match claimed(house, &call)? {
+        Claimed::ByKey(user, key) => (user, Some(key)),
+        Claimed::ById(user) => (user, None),
         Claimed::DeployKey => return failed("Deploy keys cannot be used to create personal access tokens"),
         Claimed::Nobody(text) => return failed(text),
     };
     let settings = house.store.directory().settings()?;
+    if let Some(reason) = key.and_then(|key| key_rules::refused(&key, &settings, call.now)) {
+        return failed(&reason.text());
+    }
     let wanted = match read(&call.params, &user, &settings, call.now) {
         Ok(wanted) => wanted,
         Err(Unwanted(text)) => return failed(&text),

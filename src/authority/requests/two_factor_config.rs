@@ -18,7 +18,7 @@ pub async fn two_factor_config(house: &Arc<Authority>, call: Call) -> Answered {
         return Ok(Reply::json(StatusCode::OK, json!({"success": false}).to_string()));
     }
     let required = match claimed(house, &call)? {
-        Claimed::ByKey(user) => user.two_factor,
+        Claimed::ByKey(user, _) => user.two_factor,
         Claimed::DeployKey => false,
         Claimed::ById(_) => return failed(NO_KEY),
         Claimed::Nobody(text) => return failed(text),

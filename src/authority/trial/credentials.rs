@@ -100,6 +100,45 @@ async fn why_there_are_no_recovery_codes_is_said_in_order() {
 }
 
 #[tokio::test]
+async fn a_key_or_an_account_that_may_not_be_used_gets_neither_codes_nor_a_token() {
+    let mut lines = people();
+    let with = |line: String, more: &str| line.replace(r#""title""#, &format!(r#"{more},"title""#));
+    lines.push(with(key(17, 1), r#""expires_at":"2020-01-01T00:00:00Z""#));
+    lines.push(with(key(18, 1), r#""expires_at":"2999-01-01T00:00:00Z""#));
+    for (id, name, state) in [(4, "pat", "deactivated"), (5, "rob", "blocked")] {
+        lines.push(format!(r#"{{"kind":"user","id":{id},"username":"{name}","name":"P","two_factor":true,"state":"{state}"}}"#));
+        lines.push(key(id + 20, id));
+    }
+    let trial = Trial::with(&lines).await;
+    let codes = |key: u32| trial.told("two_factor_recovery_codes", json!({"key_id": key}));
+    let token = |key: u32| trial.told("personal_access_token", json!({"key_id": key, "name": "t", "scopes": ["api"]}));
+    let expired = failure("Your SSH key has expired.");
+    assert_eq!((codes(17).await, token(17).await), (expired.clone(), expired.clone()));
+    let nameless = trial.told("personal_access_token", json!({"key_id": 17})).await;
+    assert_eq!(nameless, expired, "before anything else of the request is judged");
+    assert_eq!((codes(18).await["success"].clone(), token(18).await["success"].clone()), (json!(true), json!(true)));
+    let not_permitted = failure("Failed to create token: Not permitted to create");
+    let text = codes(24).await["message"].as_str().unwrap().to_owned();
+    assert!(text.starts_with("Your account has been deactivated by your administrator."), "{text}");
+    assert_eq!(codes(25).await, failure("Your account has been blocked."));
+    assert_eq!((token(24).await, token(25).await), (not_permitted.clone(), not_permitted));
+
+    // What the instance asks of keys counts as well.
+    trial.apply("", &[r#"{"kind":"settings","key_rules":{"ed25519":"forbidden"}}"#.to_owned()]).await;
+    for refused in [codes(18).await, token(18).await] {
+        assert!(refused["success"] == json!(false) && refused["message"].as_str().unwrap().contains("type is forbidden"), "{refused}");
+    }
+    let ledger = trial.house.store.ledger();
+    assert_eq!(
+        (
+            ledger.scan(b"codes/").unwrap().len(),
+            trial.admin(Method::GET, "status", Value::Null).await.1["kept"]["personal_access_tokens"].clone()
+        ),
+        (1, json!(1))
+    );
+}
+
+#[tokio::test]
 async fn whether_a_second_factor_is_asked_for_depends_on_the_instance_first() {
     let trial = Trial::with(&people()).await;
     assert_eq!(trial.told("two_factor_config", json!({"key_id": "11"})).await, json!({"success": false}));
