@@ -10,6 +10,7 @@ use http::{Method, Request};
 use tokio::time::{Instant, timeout_at};
 
 use crate::model::clock;
+use crate::model::freshness::Following;
 use crate::model::time::Time;
 use crate::net::breaker::{Breaker, Leave};
 use crate::net::budget::{Budget, Permit, Sort};
@@ -19,8 +20,8 @@ use crate::net::message::Outgoing;
 use crate::sidecar::decision::{Decided, Kind, judge};
 use crate::sidecar::headers::FORWARDED;
 use crate::sidecar::house::Moment;
-use crate::sidecar::outage::{Because, Outage};
-use crate::sidecar::setup::Setup;
+use crate::sidecar::outage::{Because, Outage, Works};
+use crate::sidecar::setup::{Bound, Setup};
 use crate::wire::credentials::{Gatekeeper, SHELL_HEADER};
 
 /// The largest answer to a question that is read.
@@ -59,6 +60,9 @@ pub(in crate::sidecar) struct Link {
     pub budget: Budget,
     breaker: Breaker,
     timeout: Duration,
+    /// What is held, and the bounds of its age: what works without the primary.
+    following: Arc<dyn Following>,
+    freshness: Bound,
     /// Wall milliseconds of the first failure in a row; 0 while it answers.
     failing_since: AtomicI64,
     failures: AtomicU64,
@@ -72,6 +76,8 @@ impl Asking {
             budget: Budget::new(setup.bounds.forwards, setup.bounds.forwards_waiting),
             breaker: Breaker::default(),
             timeout: setup.timeout,
+            following: Arc::clone(&setup.following),
+            freshness: setup.freshness,
             failing_since: AtomicI64::new(0),
             failures: AtomicU64::new(0),
         };
@@ -173,7 +179,8 @@ impl Link {
 
     /// What to say of a failure.
     pub fn outage(&self, why: &str, reached: bool, because: Because) -> Outage {
-        Outage { since: self.failing_since(), why: why.to_owned(), reached, because }
+        let works = Works::now(&*self.following, self.freshness, clock::boot());
+        Outage { since: self.failing_since(), why: why.to_owned(), reached, because, works }
     }
 
     /// Since when the primary fails.

@@ -89,6 +89,7 @@ fn each_question_gets_what_it_may_get_while_the_primary_is_dead_and_after() {
 
     house.primary.as_mut().unwrap().kill();
     try_all(&house, &lines, FRESH);
+    assert_promises(&house, "Logins with known keys and reads still work");
     assert_gets("a kept token", &house.ask(kept.clone()), Gets::Said("cached", 200));
     assert_gets("the versions", &house.ask(check.clone()), Gets::Degraded("cached", 200));
     assert_tells_nothing(&house);
@@ -99,6 +100,7 @@ fn each_question_gets_what_it_may_get_while_the_primary_is_dead_and_after() {
     assert!(age(&house) >= before, "a restart made it younger: {before} and {}", age(&house));
     assert_eq!(state(&house, "reads"), "stale");
     try_all(&house, &lines, STALE);
+    assert_promises(&house, "Logins with known keys and reads still work");
     assert_gets("a token that was kept in memory", &house.ask(kept), Gets::Outage);
     assert_gets("versions that were kept in memory", &house.ask(check), Gets::Outage);
     assert_tells_nothing(&house);
@@ -106,6 +108,7 @@ fn each_question_gets_what_it_may_get_while_the_primary_is_dead_and_after() {
     restart(&mut house, "1s", "2s");
     assert_eq!(state(&house, "keys"), "expired");
     try_all(&house, &lines, EXPIRED);
+    assert_promises(&house, "neither logins nor reads work on this host");
     assert_tells_nothing(&house);
 
     house.start_primary();
@@ -163,10 +166,25 @@ fn what_is_held_ages_by_the_bounds_of_its_class() {
     }
     assert_gets("logins", &house.ask(discover("developer").as_json()), Gets::Degraded("local", 200));
     assert_gets("pulls", &house.ask(pull("developer", "team/private").as_json()), Gets::Outage);
+    assert_promises(&house, "Logins with known keys still work, but neither reads nor writes do");
 
     house.start_primary();
     house.wait_for("pulls to be answered again", || house.ask(pull("developer", "team/private").as_json()).status == 200);
     house.wait_for("reads to be fresh again", || state(&house, "reads") == "fresh");
+}
+
+/// In front of a GitLab nothing is kept, and nothing else is said.
+#[test]
+fn in_front_of_a_gitlab_an_outage_promises_nothing() {
+    let mut house = House::new();
+    house.edit("sidegate.toml", "feed = \"sidegate\"", "feed = \"none\"");
+    house.start_primary();
+    house.apply(&world::directory(&serde_json::json!({})));
+    house.start_sidecar();
+    assert_gets("a login", &house.ask(discover("developer").as_json()), Gets::Said("forwarded", 200));
+    house.primary.as_mut().unwrap().kill();
+    assert_gets("the same login", &house.ask(discover("developer").as_json()), Gets::Outage);
+    assert_promises(&house, "neither logins nor reads work on this host");
 }
 
 /// A primary that reads what it is sent, and then says this, or nothing.
@@ -263,6 +281,12 @@ fn assert_gets(what: &str, answer: &Answer, gets: Gets) {
             assert!(answer.json().get("status").is_none_or(|status| status == &Value::Bool(false)), "{shown}");
         }
     }
+}
+
+/// What a person is told still works.
+fn assert_promises(house: &House, what: &str) {
+    let answer = house.ask(pull("outsider", "team/none").as_json());
+    assert!(answer.status == 424 && answer.message().contains(what), "{}", answer.text());
 }
 
 /// An outage shows nobody which private projects exist.
