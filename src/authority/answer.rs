@@ -7,7 +7,7 @@ use http::request::Parts;
 use http::{StatusCode, Uri, header};
 
 use crate::authority::authority::Authority;
-use crate::authority::call::{Call, Caller, Takes};
+use crate::authority::call::{Auth, Call, Caller, Takes};
 use crate::authority::identify::{self, Shows, Stranger};
 use crate::authority::refusal::{Answered, Refusal};
 use crate::authority::routes::{self, Route, Unknown};
@@ -65,16 +65,22 @@ async fn walk(house: &Arc<Authority>, route: &Route, target: Target, peer: Peer,
             caller
         }
     };
-    let Read { mut params, body, stream } = read?;
+    let (Read { mut params, body, stream }, unread) = match read {
+        Ok(read) => (read, None),
+        // Whoever calls is told so first that they may not.
+        Err(unreadable) if route.auth == Auth::Own => (Read::default(), Some(Refusal::from(unreadable))),
+        Err(unreadable) => return Err(unreadable.into()),
+    };
     if caller == Caller::Shell {
         params.values.remove(SHARED_SECRET_PARAMETER);
     }
     let segments = target.segments().to_vec();
-    let answered = (route.handler)(house, Call { caller, params, body, stream, peer, headers: parts.headers, segments, now }).await;
+    let answered = (route.handler)(house, Call { caller, params, unread, body, stream, peer, headers: parts.headers, segments, now }).await;
     drop(room);
     answered
 }
 
+#[derive(Default)]
 struct Read {
     params: Params,
     body: Bytes,

@@ -26,7 +26,7 @@ pub enum Auth {
     Admin,
     /// Root or our own user, on the Unix socket: the metrics.
     Metrics,
-    /// The handler judges tokens of its own.
+    /// The handler judges tokens of its own, and then asks whether the request could be read: [`Call::whole`].
     Own,
     /// Anybody.
     None,
@@ -75,6 +75,8 @@ pub struct Call {
     pub caller: Caller,
     /// The parameters, without `secret_token`.
     pub params: Params,
+    /// Why body and parameters could not be read; only where the route declares [`Auth::Own`].
+    pub unread: Option<Refusal>,
     /// The body as it came; empty where the route takes a stream.
     pub body: Bytes,
     /// The body unread, where the route takes a stream.
@@ -96,6 +98,11 @@ impl Call {
             Caller::Follower(follower) => Ok(follower),
             _ => Err(Refusal::unauthorized()),
         }
+    }
+
+    /// Refuses a request of which body and parameters could not be read, once it is judged who calls.
+    pub fn whole(&self) -> Result<(), Refusal> {
+        self.unread.clone().map_or(Ok(()), Err)
     }
 
     /// A parameter as text that must be there and not be empty.

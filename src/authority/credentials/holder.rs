@@ -29,8 +29,20 @@ pub enum Holder {
     User(Arc<User>, Token),
 }
 
-/// Identifies who calls. 401 for no token, two of them, one that is unknown or over, and one of a person who is not let in.
+/// Identifies who calls. 401 for no token, two of them, one that is unknown or over, and one of a person who is not let in; then the
+/// refusal of a request that could not be read.
 pub async fn identify(house: &Arc<Authority>, call: &Call) -> Result<Holder, Refusal> {
+    let holder = by_token(house, call).await?;
+    call.whole().map(|()| holder)
+}
+
+/// As [`identify`], and lets administrators pass: 403 for others, whatever they sent.
+pub async fn administrator(house: &Arc<Authority>, call: &Call) -> Result<(), Refusal> {
+    by_token(house, call).await?.administers()?;
+    call.whole()
+}
+
+async fn by_token(house: &Arc<Authority>, call: &Call) -> Result<Holder, Refusal> {
     let Some(shown) = shown(call) else { return Err(turned_away(house, "no token")) };
     if house.admin_token.secrets().is_some_and(|secrets| secrets.same(shown.as_bytes(), call.now)) {
         return Ok(Holder::Admin);
@@ -38,11 +50,6 @@ pub async fn identify(house: &Arc<Authority>, call: &Call) -> Result<Holder, Ref
     let (own, now) = (Arc::clone(house), call.now);
     let found = blocking(move || person(&own, &shown, now)).await?;
     found.map(|(user, token)| Holder::User(user, token)).ok_or_else(|| turned_away(house, "bad token"))
-}
-
-/// As [`identify`], and lets administrators pass.
-pub async fn administrator(house: &Arc<Authority>, call: &Call) -> Result<(), Refusal> {
-    identify(house, call).await?.administers()
 }
 
 impl Holder {

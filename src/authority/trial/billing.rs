@@ -313,3 +313,26 @@ async fn an_instance_that_sells_nothing_says_so_before_it_asks_who_it_is() {
         }
     }
 }
+
+#[tokio::test]
+async fn who_may_not_is_told_so_before_what_they_sent_is_read() {
+    const TARGETS: [(&str, &str); 3] =
+        [("PUT", SUBSCRIPTION), ("POST", "namespaces/10/minutes"), ("PUT", "internal/upcoming_reconciliations")];
+    let broken = |method: &str, target: &str, token: Option<&str>| {
+        let mut request =
+            http::Request::builder().method(method).uri(format!("/api/v4/{target}")).header("content-type", "application/json");
+        if let Some(token) = token {
+            request = request.header("private-token", token);
+        }
+        request.body(Outgoing::of("{\"start_date\":")).unwrap()
+    };
+    let trial = Trial::with(&company()).await;
+    let regular = trial.token_of(12, &["api"]).await;
+    for (method, target) in TARGETS {
+        for (token, expected) in [(None, 401), (Some("junk"), 401), (Some(regular.as_str()), 403), (Some(ADMIN_TOKEN), 400)] {
+            assert_eq!(trial.send(broken(method, target, token)).await.0, expected, "{target}: {token:?}");
+        }
+    }
+    let sells_nothing = Trial::with(&[company(), vec![r#"{"kind":"settings","saas":false}"#.to_owned()]].concat()).await;
+    assert_eq!(sells_nothing.send(broken("PUT", TARGETS[2].1, None)).await.0, 403);
+}
