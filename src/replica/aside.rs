@@ -2,8 +2,8 @@
 
 use tokio::sync::oneshot;
 
-/// How much is left to others (`nice`): a thread that answers gets some ten times as much of a processor as one of these.
-const NICE: i32 = 10;
+/// How much is left to others (`nice`): a thread that answers gets some three times as much of a processor as one of these.
+const NICE: i32 = 5;
 
 /// There is no result: no thread could be made, or it ended without one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
