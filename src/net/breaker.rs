@@ -68,6 +68,13 @@ impl Breaker {
         *self.phase() = Phase::Closed { failures: 0 };
     }
 
+    /// It was not asked after all, or what it said says nothing of how it is: the next may be the probe.
+    pub fn undecided(&self) {
+        if let Phase::Open { probe, .. } = &mut *self.phase() {
+            *probe = None;
+        }
+    }
+
     /// It failed: a connect, an overrun, a failed answer. `jitter` is from 0 to 1.
     pub fn failed(&self, now: BootTime, jitter: f64) {
         let mut phase = self.phase();
@@ -171,6 +178,15 @@ mod tests {
         let breaker = opened();
         (0..100).for_each(|_| breaker.failed(later(START, FIRST_PAUSE / 2), 1.0));
         assert_eq!(breaker.leave(later(START, FIRST_PAUSE)), Leave::Probe);
+    }
+
+    #[test]
+    fn a_probe_that_decides_nothing_makes_room_for_another() {
+        let breaker = opened();
+        let now = later(START, FIRST_PAUSE);
+        assert_eq!(breaker.leave(now), Leave::Probe);
+        breaker.undecided();
+        assert_eq!((breaker.leave(now), breaker.open_since()), (Leave::Probe, Some(START)));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
-use http::{Method, Request};
+use http::{Method, Request, StatusCode};
 use tokio::time::{Instant, timeout_at};
 
 use crate::model::clock;
@@ -26,6 +26,12 @@ use crate::wire::credentials::{Gatekeeper, SHELL_HEADER};
 
 /// The largest answer to a question that is read.
 const ANSWER_BYTES: usize = 1 << 20;
+/// The longest target that is sent: half of what a primary takes as a head by default. No key and no name comes near it.
+const TARGET_BYTES: usize = 16 << 10;
+/// Said of a question beyond it.
+const TOO_LARGE: &str = "this question is larger than the Git server takes";
+/// Said of one that the primary refuses as it is.
+const REFUSED: &str = "the Git server does not take this question";
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 /// A question as we write it ourselves: two that are equal are one.
@@ -86,6 +92,9 @@ impl Asking {
 
     /// Asks, unless the breaker is open. Equal questions on their way are asked once.
     pub async fn ask(&self, question: Question, sort: Sort, moment: Moment) -> Told {
+        if question.target.len() > TARGET_BYTES {
+            return Told::Failed(self.link.outage(TOO_LARGE, false, Because::Question));
+        }
         let link = Arc::clone(&self.link);
         let flown = self.flights.join(question.clone(), move || fly(link, question, sort, moment)).await;
         flown.unwrap_or_else(|| Told::Failed(self.link.outage("asking it failed within sidegate", true, Because::Host)))
@@ -130,7 +139,15 @@ async fn put(link: &Link, question: &Question, moment: Moment) -> Result<Decided
     let answer = link.client.send(request, link.timeout).await.map_err(|bad| failed(&bad.reason, bad.reached))?;
     let (head, body) = answer.into_parts();
     let body = body.read(ANSWER_BYTES, link.timeout).await.map_err(|bad| failed(&bad.to_string(), true))?;
-    judge(&question.kind, head.status, body).map_err(|why| failed(&why, true))
+    judge(&question.kind, head.status, body).map_err(|why| match head.status {
+        status if blames_the_question(status) => link.outage(REFUSED, true, Because::Question),
+        _ => failed(&why, true),
+    })
+}
+
+/// Whether an answer that is no decision speaks of the question's form or size. Who asked chose those, and could make any primary say so.
+const fn blames_the_question(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 400 | 413 | 414 | 431)
 }
 
 /// The request, written from parsed parts and signed.
@@ -196,7 +213,10 @@ impl Link {
     fn note(&self, outage: &Outage, question: &Question) {
         match outage.because {
             Because::Primary => self.failed(&outage.why, question.kind.name()),
-            Because::Host => tracing::debug!(reason = outage.why, endpoint = question.kind.name(), "the primary was not asked"),
+            Because::Host | Because::Question => {
+                self.breaker.undecided();
+                tracing::debug!(reason = outage.why, endpoint = question.kind.name(), "a question has no answer, and not by the primary");
+            }
         }
     }
 }

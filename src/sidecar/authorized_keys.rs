@@ -1,7 +1,8 @@
 //! `authorized_keys`: whose key is this? (server.md 2.3)
 //!
 //! A hit is said from the directory while it is fresh, and while the primary fails until it expires. A no is said from a whole
-//! directory whose feed was caught up; otherwise the primary is asked. An expired key or a blocked owner is still a hit: `allowed` tells
+//! directory whose feed was caught up; otherwise the primary is asked. What is no Base64 of a blob, or longer than any key, is a miss
+//! wherever it is looked for, and is never asked: no answer about it could be accepted. An expired key or a blocked owner is still a hit: `allowed` tells
 //! the person why they may not.
 
 use std::sync::Arc;
@@ -38,9 +39,9 @@ pub(in crate::sidecar) async fn answer(house: &Arc<Sidecar>, mut call: Call) -> 
         Ok(None) => return bad_request("400 Bad request - key is missing"),
         Err(bad) => return bad_request(&bad.to_string()),
     };
-    let blob = asked_blob(&key);
     let known = house.known(Class::Keys, call.moment).await;
-    let held = look_up(&known, blob.as_deref());
+    let Some(blob) = asked_blob(&key) else { return headers::local(miss(), known.age) };
+    let held = look_up(&known, &blob);
     match &held {
         Held::Hit(body) if known.fresh() => return headers::local(hit(body), known.age),
         Held::Miss if known.fresh() && known.may_deny() => return headers::local(miss(), known.age),
@@ -68,8 +69,8 @@ enum Held {
     Unknown,
 }
 
-fn look_up(known: &Known, blob: Option<&[u8]>) -> Held {
-    let (Some(view), Some(blob)) = (&known.view, blob) else { return Held::Unknown };
+fn look_up(known: &Known, blob: &[u8]) -> Held {
+    let Some(view) = &known.view else { return Held::Unknown };
     match found(view, &Fingerprint::of(blob)) {
         Ok(Some(body)) => Held::Hit(body),
         Ok(None) => Held::Miss,

@@ -9,8 +9,8 @@ use crate::model::key::{PublicKey, decode_blob};
 /// What was asked, with what its answer is checked against.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(in crate::sidecar) enum Kind {
-    /// Whose key; the blob that was asked, if it was Base64.
-    AuthorizedKeys(Option<Vec<u8>>),
+    /// Whose key: the blob that was asked.
+    AuthorizedKeys(Vec<u8>),
     /// Which group's certificate.
     AuthorizedCerts,
     /// Which user.
@@ -51,7 +51,7 @@ pub(in crate::sidecar) fn judge(kind: &Kind, status: StatusCode, body: Bytes) ->
 
 fn sense(kind: &Kind, status: u16, value: &Value) -> Option<Sense> {
     match (kind, status) {
-        (Kind::AuthorizedKeys(blob), 200) => names_the_key(value, blob.as_deref()?).then_some(Sense::Yes),
+        (Kind::AuthorizedKeys(blob), 200) => names_the_key(value, blob).then_some(Sense::Yes),
         (Kind::AuthorizedKeys(_), 404) => (value["message"] == "404 Key Not Found").then_some(Sense::No),
         (Kind::AuthorizedCerts, 200) => (filled(&value["username"]) && filled(&value["namespace"])).then_some(Sense::Yes),
         (Kind::AuthorizedCerts, 403 | 404) => value.is_object().then_some(Sense::No),
@@ -106,7 +106,7 @@ mod tests {
 
     #[test]
     fn a_key_is_only_found_by_a_positive_id_and_the_blob_that_was_asked() {
-        let kind = Kind::AuthorizedKeys(asked_blob(BLOB));
+        let kind = Kind::AuthorizedKeys(asked_blob(BLOB).unwrap());
         let with = |id: &str, key: &str| format!(r#"{{"id":{id},"key":"{key}"}}"#);
         let key = format!("ssh-ed25519 {BLOB} Zoë (host)");
         assert_eq!(judged(&kind, 200, &with("7", &key)), Some(Sense::Yes));
@@ -114,13 +114,12 @@ mod tests {
         for body in [with("0", &key), with("-1", &key), with("\"7\"", &key), with("7", other), with("7", ""), "{}".into(), "null".into()] {
             assert_eq!(judged(&kind, 200, &body), None, "{body}");
         }
-        let asked_nonsense = Kind::AuthorizedKeys(None);
-        assert_eq!(judged(&asked_nonsense, 200, &with("7", &key)), None);
+        assert_eq!(asked_blob(&format!("{BLOB}!")), None, "what is asked leniently could not be checked");
     }
 
     #[test]
     fn a_key_is_only_missing_by_the_words_of_a_miss() {
-        let kind = Kind::AuthorizedKeys(asked_blob(BLOB));
+        let kind = Kind::AuthorizedKeys(asked_blob(BLOB).unwrap());
         assert_eq!(judged(&kind, 404, r#"{"message":"404 Key Not Found"}"#), Some(Sense::No));
         for (status, body) in
             [(404, r#"{"error":"404 Not Found"}"#), (404, "<html>"), (401, r#"{"message":"401 Unauthorized"}"#), (500, "{}")]

@@ -187,9 +187,9 @@ async fn primary(house: &Arc<Sidecar>, subject: &Subject, moment: Moment) -> Val
 }
 
 fn asked(subject: &Subject) -> Option<asking::Question> {
-    if let (Some(key), None) = (&subject.key, &subject.project) {
+    if let (Some(key), Some(blob), None) = (&subject.key, &subject.blob, &subject.project) {
         let target = format!("/api/v4/internal/authorized_keys?{}", encode([("key", key.as_str())]));
-        return Some(asking::Question { kind: Kind::AuthorizedKeys(subject.blob.clone()), target, body: None });
+        return Some(asking::Question { kind: Kind::AuthorizedKeys(blob.clone()), target, body: None });
     }
     let (name, value) = match &subject.claimant {
         Claimant::Key(Some(id)) => ("key_id", id.to_string()),

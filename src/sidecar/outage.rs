@@ -69,11 +69,16 @@ pub(in crate::sidecar) enum Because {
     Primary,
     /// This host had no room, or no time left, to ask it.
     Host,
+    /// The question: the primary does not take what is so large, or so formed.
+    Question,
 }
 
 impl Outage {
-    /// A question that nothing changes by: 424.
+    /// A question that nothing changes by: 424; 400 if it cannot be asked at all.
     pub fn of_a_question(&self) -> Reply {
+        if self.because == Because::Question {
+            return Reply::json(StatusCode::BAD_REQUEST, answer::message(&format!("400 Bad request - {}", self.why)));
+        }
         self.reply(StatusCode::FAILED_DEPENDENCY, self.works.text())
     }
 
@@ -92,6 +97,7 @@ impl Outage {
     fn reply(&self, status: StatusCode, rest: &str) -> Reply {
         let what = match (self.because, self.since) {
             (Because::Host, _) => "This SSH host has too many requests for the Git server under way.".to_owned(),
+            (Because::Question, _) => "The Git server does not take this request.".to_owned(),
             (Because::Primary, Some(since)) => format!("The Git server's application has not answered since {}.", to_the_second(since)),
             (Because::Primary, None) => "The Git server's application did not answer.".to_owned(),
         };

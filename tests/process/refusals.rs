@@ -605,3 +605,61 @@ fn what_is_answered_without_a_token_does_not_make_a_primary_look_alive() {
     }
     assert_eq!(house.status()["primary"]["breaker"], "open");
 }
+
+/// What no directory can have for a key, each as it stands in a target.
+fn no_keys() -> [String; 4] {
+    [in_query(&format!("{}!", blob(1))), "x".to_owned(), "A".repeat(20_000), "/".repeat(20_000)]
+}
+
+#[test]
+fn what_is_no_key_is_a_miss_that_costs_the_primary_nothing() {
+    let mut house = House::running(&directory(3));
+    let asked = |house: &House, key: &str| Request::get(&format!("{KEYS}?key={key}")).to(&house.sidecar_socket());
+    let assert_misses = |house: &House| {
+        for key in no_keys().iter().flat_map(|key| [key; 4]) {
+            let answer = asked(house, key);
+            assert_eq!((answer.status, answer.header("x-sidegate-answer")), (404, Some("local")), "{key:.20}: {}", answer.text());
+            assert_eq!(answer.message(), "404 Key Not Found");
+            assert_eq!(answer.header("x-sidegate-degraded"), None);
+        }
+        assert_thought_well_of(house);
+    };
+    assert_misses(&house);
+    house.primary.as_mut().unwrap().kill();
+    assert_misses(&house);
+    let (house, fake) = before(|_| Then::Say(with_headers(431, "", "")));
+    assert_misses(&house);
+    assert_eq!(fake.take().len(), 0);
+}
+
+#[test]
+fn a_question_that_is_too_large_or_crooked_for_the_primary_is_no_failure_of_its() {
+    let (house, fake) = before(|arrived| {
+        let status = ["400", "413", "414", "431"].into_iter().find(|status| arrived.line.contains(status) || arrived.body.contains(status));
+        Then::Say(with_headers(status.map_or(502, |status| status.parse().unwrap()), "Content-Type: text/html\r\n", "<html>"))
+    });
+    let certs = |name: &str| Request::get(&format!("/api/v4/internal/authorized_certs?key=x&user_identifier={name}"));
+    let long = "/".repeat(20_000);
+    let key = "AA%2B%2B".repeat(2_400);
+    for request in [certs(&long), Request::get(&format!("{KEYS}?key={key}"))].iter().flat_map(|request| [request; 4]) {
+        let answer = request.to(&house.sidecar_socket());
+        assert_eq!((answer.status, answer.header("x-sidegate-degraded")), (400, None), "{}", answer.text());
+        assert!(answer.message().contains("larger than the Git server takes"), "{}", answer.text());
+    }
+    assert_eq!(fake.take().len(), 0, "it is not even asked");
+    for status in [400, 413, 414, 431] {
+        let allowed =
+            json!({"action": "git-upload-pack", "project": status.to_string(), "key_id": 1, "changes": "_any", "protocol": "ssh"});
+        for request in
+            [certs(&status.to_string()), Request::post("/api/v4/internal/allowed", &allowed)].iter().flat_map(|request| [request; 3])
+        {
+            let answer = house.ask(request.clone());
+            assert_eq!((answer.status, answer.header("x-sidegate-degraded")), (400, None), "{status}: {}", answer.text());
+        }
+    }
+    assert_thought_well_of(&house);
+    let metrics = Request::get("/-/metrics").to(&house.sidecar_socket()).text();
+    assert!(metrics.contains("{endpoint=\"authorized_certs\",source=\"none\",outcome=\"refused\"} 16"), "{metrics}");
+    (0..3).for_each(|_| assert_eq!(certs("zoe").to(&house.sidecar_socket()).status, 424));
+    assert_eq!(house.status()["primary"]["breaker"], "open", "but a primary that fails is one");
+}
