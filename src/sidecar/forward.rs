@@ -55,7 +55,7 @@ async fn read_if_small(house: &Sidecar, call: &mut Call) -> Result<(), BodyRefus
     call.body = match call.take_body() {
         Body::Unread(body) if body.declared().is_some_and(|length| length <= SMALL_BYTES) => {
             let bounds = &house.setup.bounds;
-            Body::Unread(Incoming::of(body.read(bounds.passed_body_bytes, bounds.body_time).await?))
+            Body::Unread(Incoming::of(body.read_within(bounds.passed_body_bytes, bounds.body_time, &mut call.room).await?))
         }
         body => body,
     };
