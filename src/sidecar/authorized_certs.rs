@@ -20,14 +20,15 @@ pub(in crate::sidecar) async fn answer(house: &Arc<Sidecar>, mut call: Call) -> 
         Err(refused) => return refused,
     };
     if let Some(unread) = params.unknown(&["key", "user_identifier", SHARED_SECRET_PARAMETER]) {
-        return bad_request(&format!("400 Bad request - the parameter `{unread}` is not understood here"));
+        return bad_request(&format!("the parameter `{unread}` is not understood here"));
     }
     let (key, identifier) = match (params.text("key"), params.text("user_identifier")) {
-        (Ok(Some(key)), Ok(Some(identifier))) => (key, identifier),
+        (Ok(key), Ok(identifier)) => (key, identifier),
         (Err(bad), _) | (_, Err(bad)) => return bad_request(&bad.to_string()),
-        _ => return bad_request("400 Bad request - `key` and `user_identifier` are needed"),
     };
-    let query = encode([("key", key.as_str()), ("user_identifier", identifier.as_str())]);
+    // What is missing is the primary's to refuse, or not to ask for.
+    let given = [("key", &key), ("user_identifier", &identifier)];
+    let query = encode(given.iter().filter_map(|(name, value)| Some((*name, value.as_deref()?))));
     let question = Question { kind: Kind::AuthorizedCerts, target: format!("/api/v4/internal/authorized_certs?{query}"), body: None };
     match house.asking.ask(question, Sort::KeyMiss, call.moment).await {
         Told::Decided(decided) => headers::forwarded(Reply::json(decided.status, decided.body)),

@@ -36,7 +36,7 @@ pub(in crate::sidecar) async fn answer(house: &Arc<Sidecar>, mut call: Call) -> 
     }
     let key = match params.text("key") {
         Ok(Some(key)) => key,
-        Ok(None) => return bad_request("400 Bad request - key is missing"),
+        Ok(None) => return bad_request("key is missing"),
         Err(bad) => return bad_request(&bad.to_string()),
     };
     let known = house.known(Class::Keys, call.moment).await;
@@ -100,6 +100,6 @@ fn miss() -> Reply {
 async fn beyond(house: &Arc<Sidecar>, call: Call, unread: &str) -> Reply {
     match call.believed {
         Believed::Token => forward::answer(house, call).await,
-        Believed::Keys | Believed::Unsigned => bad_request(&format!("400 Bad request - the parameter `{unread}` is not understood here")),
+        Believed::Keys | Believed::Unsigned => bad_request(&format!("the parameter `{unread}` is not understood here")),
     }
 }

@@ -51,15 +51,16 @@ impl Call {
 /// 400, 408, 413 or 503 with what is wrong.
 pub(in crate::sidecar) fn refused(bad: &Unreadable) -> Reply {
     let status = match bad {
+        Unreadable::Params(bad) => return bad_request(&bad.to_string()),
         Unreadable::Body(BodyRefused::TooLarge(_)) => StatusCode::PAYLOAD_TOO_LARGE,
         Unreadable::Body(BodyRefused::TooSlow) => StatusCode::REQUEST_TIMEOUT,
         Unreadable::Body(BodyRefused::NoRoom) => StatusCode::SERVICE_UNAVAILABLE,
-        Unreadable::Body(BodyRefused::CutOff) | Unreadable::Params(_) => StatusCode::BAD_REQUEST,
+        Unreadable::Body(BodyRefused::CutOff) => StatusCode::BAD_REQUEST,
     };
     Reply::json(status, answer::message(&bad.to_string()))
 }
 
-/// 400 for a parameter that is missing, wrong or not understood.
-pub(in crate::sidecar) fn bad_request(text: &str) -> Reply {
-    Reply::json(StatusCode::BAD_REQUEST, answer::message(text))
+/// 400 with its reason, in the words of the primary's: a path, or a parameter that is missing, wrong or not understood. (server.md 1.2)
+pub(in crate::sidecar) fn bad_request(reason: &str) -> Reply {
+    Reply::json(StatusCode::BAD_REQUEST, answer::message(&format!("400 Bad request - {reason}")))
 }

@@ -35,7 +35,7 @@ pub(in crate::sidecar) async fn answer(house: &Arc<Sidecar>, mut call: Call) -> 
         Err(refused) => return refused,
     };
     if let Some(unread) = params.unknown(&[SHARED_SECRET_PARAMETER]) {
-        return bad_request(&format!("400 Bad request - the parameter `{unread}` is not understood here"));
+        return bad_request(&format!("the parameter `{unread}` is not understood here"));
     }
     let question = Question { kind: Kind::Check, target: "/api/v4/internal/check".to_owned(), body: None };
     match house.asking.ask(question, Sort::Other, call.moment).await {

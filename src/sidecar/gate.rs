@@ -9,7 +9,7 @@ use crate::net::allowance::Share;
 use crate::net::message::{Asked, BodyRefused, Incoming, Reply};
 use crate::net::peer::Peer;
 use crate::net::scope::Scope;
-use crate::sidecar::body::{Body, Unreadable};
+use crate::sidecar::body::{Body, Unreadable, bad_request};
 use crate::sidecar::house::{Moment, Sidecar};
 use crate::sidecar::journey::{Demand, Journey};
 use crate::sidecar::tally::Refused;
@@ -166,7 +166,7 @@ fn refuse(house: &Sidecar, refusal: Refusal) -> Reply {
     let Refusal { journey, reason, text } = refusal;
     house.tally.refused(journey, reason, &text);
     match reason {
-        Refused::Path => Reply::json(StatusCode::BAD_REQUEST, answer::message(&text)),
+        Refused::Path => bad_request(&text),
         Refused::Peer => Reply::json(StatusCode::FORBIDDEN, answer::message(&text)),
         Refused::Token => Reply::json(StatusCode::UNAUTHORIZED, answer::message("401 Unauthorized")),
         Refused::Room => Reply::json(StatusCode::SERVICE_UNAVAILABLE, answer::message(&text)),

@@ -5,6 +5,7 @@ use http::StatusCode;
 use crate::model::freshness::{Class, Following, Freshness};
 use crate::model::time::{BootTime, Time};
 use crate::net::message::Reply;
+use crate::sidecar::body::bad_request;
 use crate::sidecar::headers;
 use crate::sidecar::setup::Bound;
 use crate::wire::answer;
@@ -77,7 +78,7 @@ impl Outage {
     /// A question that nothing changes by: 424; 400 if it cannot be asked at all.
     pub fn of_a_question(&self) -> Reply {
         if self.because == Because::Question {
-            return Reply::json(StatusCode::BAD_REQUEST, answer::message(&format!("400 Bad request - {}", self.why)));
+            return bad_request(&self.why);
         }
         self.reply(StatusCode::FAILED_DEPENDENCY, self.works.text())
     }

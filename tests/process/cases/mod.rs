@@ -1,6 +1,6 @@
 //! The behaviour cases of the contract, row by row and group by group: each question goes to a real primary and through a real sidecar,
 //! and both must give the answer of the row, and the same one. Questions that a decision hangs on go in every form in which they may be
-//! sent. Each file says which rows of its groups cannot be made here, and why.
+//! sent. Each file says which rows of its groups cannot be made here, and why; none of group T can be: it is about Geo.
 
 mod actors;
 mod authorized_keys;
@@ -15,6 +15,7 @@ mod hooks;
 mod instance;
 mod kubernetes;
 mod lfs;
+mod malformed;
 mod projects;
 mod shell_token;
 mod snippets;
