@@ -12,6 +12,7 @@ pub mod answer;
 pub mod claimant;
 #[cfg(feature = "daemon")]
 pub mod client_context;
+#[cfg(feature = "daemon")]
 pub mod credentials;
 #[cfg(feature = "daemon")]
 pub mod date;
