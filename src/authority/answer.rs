@@ -88,21 +88,12 @@ struct Read {
 }
 
 /// Why the body or the parameters are not there.
+#[derive(Debug, thiserror::Error)]
 enum Unreadable {
-    Body(BodyRefused),
-    Params(BadParams),
-}
-
-impl From<BodyRefused> for Unreadable {
-    fn from(refused: BodyRefused) -> Self {
-        Self::Body(refused)
-    }
-}
-
-impl From<BadParams> for Unreadable {
-    fn from(bad: BadParams) -> Self {
-        Self::Params(bad)
-    }
+    #[error(transparent)]
+    Body(#[from] BodyRefused),
+    #[error(transparent)]
+    Params(#[from] BadParams),
 }
 
 impl From<Unreadable> for Refusal {
@@ -133,7 +124,7 @@ async fn read(
         Takes::Parameters | Takes::Bytes => bounds.decoded_body_bytes,
     };
     let body = body.read_within(bound, bounds.body_time, room).await?;
-    room.grow(Params::weight(&body)).map_err(BodyRefused::from)?;
+    room.grow_by(|| Params::weight(&body)).map_err(BodyRefused::from)?;
     let content_type = parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let params = match takes {
         Takes::Bytes => Params::read(&parts.method, target.query(), None, b"")?,

@@ -53,6 +53,11 @@ impl Share {
         self.held += bytes;
         Ok(())
     }
+
+    /// The same for a size that takes a while to find: where nothing is counted it is not looked for.
+    pub fn grow_by(&mut self, bytes: impl FnOnce() -> usize) -> Result<(), NoRoom> {
+        if self.left.is_some() { self.grow(bytes()) } else { Ok(()) }
+    }
 }
 
 impl Drop for Share {
@@ -79,7 +84,9 @@ mod tests {
         assert_eq!((other.grow(8), other.grow(7)), (Err(NoRoom), Ok(())));
         drop(other);
         assert_eq!(allowance.share().grow(10), Ok(()));
+        assert_eq!(allowance.share().grow_by(|| 11), Err(NoRoom));
         assert_eq!(Share::of_the_believed().grow(usize::MAX), Ok(()), "who is believed is not counted");
+        assert_eq!(Share::of_the_believed().grow_by(|| panic!("nor measured")), Ok(()));
     }
 
     #[tokio::test]

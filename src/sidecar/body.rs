@@ -35,7 +35,7 @@ impl Call {
             Body::Read(body) => body,
             Body::Unread(body) => body.read_within(bytes, time, &mut self.room).await?,
         };
-        self.room.grow(Params::weight(&body)).map_err(BodyRefused::from)?;
+        self.room.grow_by(|| Params::weight(&body)).map_err(BodyRefused::from)?;
         self.body = Body::Read(body.clone());
         let content_type = self.parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
         Ok(Params::read(&self.parts.method, self.target.query(), content_type, &body)?)
