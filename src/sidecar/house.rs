@@ -69,28 +69,32 @@ impl Sidecar {
 
     /// What is known of a class of answers at this moment. Waits for a store that is still being opened.
     pub(in crate::sidecar) async fn known(&self, class: Class, moment: Moment) -> Known {
-        let following = &self.setup.following;
-        if following.view().is_none() {
-            following.opened(OPENING_WAIT).await;
+        let mut held = self.held(moment);
+        if held.view.is_none() {
+            self.setup.following.opened(OPENING_WAIT).await;
+            held = self.held(moment);
         }
-        // The view last: another generation may begin to serve meanwhile, and what was said of the one before is only older.
-        let (age, caught_up) = (following.age(moment.boot), following.caught_up());
-        let freshness = self.setup.freshness.of(class).judge(age);
-        let view = following.view();
-        Known::new(view, Age(age), freshness, caught_up)
+        let freshness = self.setup.freshness.of(class).judge(held.age.0);
+        Known { view: held.view.filter(|_| freshness != Freshness::Expired), age: held.age, freshness, caught_up: held.caught_up }
     }
+
+    fn held(&self, moment: Moment) -> Held {
+        let following = &self.setup.following;
+        let (age, caught_up) = (Age(following.age(moment.boot)), following.caught_up());
+        // The view last: another generation may begin to serve meanwhile, and what was said of the one before is only older.
+        Held { age, caught_up, view: following.view() }
+    }
+}
+
+/// What the follower holds, and what is said of it.
+struct Held {
+    age: Age,
+    caught_up: bool,
+    view: Option<View>,
 }
 
 impl Answer for Sidecar {
     async fn answer(self: &Arc<Self>, asked: Asked) -> Reply {
         gate::pass(self, asked).await
-    }
-}
-
-/// Kept together: a view and how much it may say.
-impl Known {
-    fn new(view: Option<View>, age: Age, freshness: Freshness, caught_up: bool) -> Self {
-        let view = view.filter(|_| freshness != Freshness::Expired);
-        Self { view, age, freshness, caught_up }
     }
 }
