@@ -42,7 +42,7 @@ pub struct Full;
 
 /// Leave for one forward; dropped when it has ended.
 pub struct Permit {
-    _held: Vec<OwnedSemaphorePermit>,
+    _held: (Option<OwnedSemaphorePermit>, OwnedSemaphorePermit),
     waited: bool,
 }
 
@@ -87,22 +87,26 @@ impl Room {
 
     fn now(&self, sort: Sort) -> Result<Permit, Full> {
         let place = |room: &Arc<Semaphore>| Arc::clone(room).try_acquire_owned().map_err(|_none| Full);
-        let held = match sort {
-            Sort::KeyMiss => vec![place(&self.misses)?, place(&self.all)?],
-            Sort::Unsigned => vec![place(&self.unsigned)?, place(&self.all)?],
-            Sort::Other => vec![place(&self.all)?],
-        };
+        let held = (self.quarter(sort).map(place).transpose()?, place(&self.all)?);
         Ok(Permit { _held: held, waited: false })
     }
 
     async fn soon(&self, sort: Sort) -> Result<Permit, Full> {
         let place = async |room: &Arc<Semaphore>| Arc::clone(room).acquire_owned().await.map_err(|_closed| Full);
-        let held = match sort {
-            Sort::KeyMiss => vec![place(&self.misses).await?, place(&self.all).await?],
-            Sort::Unsigned => vec![place(&self.unsigned).await?, place(&self.all).await?],
-            Sort::Other => vec![place(&self.all).await?],
+        let quarter = match self.quarter(sort) {
+            Some(quarter) => Some(place(quarter).await?),
+            None => None,
         };
-        Ok(Permit { _held: held, waited: true })
+        Ok(Permit { _held: (quarter, place(&self.all).await?), waited: true })
+    }
+
+    /// The places that those of a sort may take, besides one of all.
+    const fn quarter(&self, sort: Sort) -> Option<&Arc<Semaphore>> {
+        match sort {
+            Sort::KeyMiss => Some(&self.misses),
+            Sort::Unsigned => Some(&self.unsigned),
+            Sort::Other => None,
+        }
     }
 
     fn taken(&self) -> usize {
@@ -161,29 +165,20 @@ mod tests {
     }
 
     #[test]
-    fn key_misses_take_a_quarter_of_each_and_leave_the_rest_to_others() {
-        let budget = Budget::new(8, 8);
-        let _misses = [at_once(&budget, Sort::KeyMiss), at_once(&budget, Sort::KeyMiss)];
-        let (mut third, mut fourth) = (pin!(budget.turn(Sort::KeyMiss)), pin!(budget.turn(Sort::KeyMiss)));
-        assert!(polled(third.as_mut()).is_pending());
-        assert!(polled(fourth.as_mut()).is_pending());
-        assert!(is_full(&budget, Sort::KeyMiss));
-        let _others: Vec<_> = (0..6).map(|_| at_once(&budget, Sort::Other)).collect();
-        let mut waits = pin!(budget.turn(Sort::Other));
-        assert!(polled(waits.as_mut()).is_pending());
-        assert_eq!(budget.load(), (8, 3));
-    }
-
-    #[test]
-    fn what_is_unsigned_takes_a_quarter_of_each_and_none_of_the_quarter_of_key_misses() {
-        let budget = Budget::new(8, 8);
-        let _unsigned = [at_once(&budget, Sort::Unsigned), at_once(&budget, Sort::Unsigned)];
-        let (mut third, mut fourth) = (pin!(budget.turn(Sort::Unsigned)), pin!(budget.turn(Sort::Unsigned)));
-        assert!(polled(third.as_mut()).is_pending() && polled(fourth.as_mut()).is_pending());
-        assert!(is_full(&budget, Sort::Unsigned));
-        let _misses = [at_once(&budget, Sort::KeyMiss), at_once(&budget, Sort::KeyMiss)];
-        let _others: Vec<_> = (0..4).map(|_| at_once(&budget, Sort::Other)).collect();
-        assert_eq!(budget.load(), (8, 2));
+    fn key_misses_and_what_is_unsigned_take_a_quarter_of_each_and_leave_the_rest_to_others() {
+        for (sort, other) in [(Sort::KeyMiss, Sort::Unsigned), (Sort::Unsigned, Sort::KeyMiss)] {
+            let budget = Budget::new(8, 8);
+            let _quarter = [at_once(&budget, sort), at_once(&budget, sort)];
+            let (mut third, mut fourth) = (pin!(budget.turn(sort)), pin!(budget.turn(sort)));
+            assert!(polled(third.as_mut()).is_pending());
+            assert!(polled(fourth.as_mut()).is_pending());
+            assert!(is_full(&budget, sort));
+            drop([at_once(&budget, other), at_once(&budget, other)]);
+            let _others: Vec<_> = (0..6).map(|_| at_once(&budget, Sort::Other)).collect();
+            let mut waits = pin!(budget.turn(Sort::Other));
+            assert!(polled(waits.as_mut()).is_pending());
+            assert_eq!(budget.load(), (8, 3));
+        }
     }
 
     #[test]
