@@ -30,21 +30,19 @@ struct Waiting {
     text: String,
 }
 
-/// Lets a sentence wait for the next push of `user` to `gl_repository`, on disk when it returns. Those that nobody fetched in time go with
-/// it. Blocks.
+/// Lets a sentence wait for the next push of `user` to `gl_repository`, on disk when it returns. Blocks.
 pub fn queue(ledger: &Ledger, user: Id, gl_repository: &str, topic: Topic, text: String, now: Time) -> Result<(), Damage> {
     let waiting = serde_json::to_vec(&Waiting { until: now.plus(WAITS), text }).map_err(|error| Damage(error.to_string()))?;
-    let mut own = place(user, gl_repository);
-    own.push(topic as u8);
+    let mut place = place(user, gl_repository);
+    place.push(topic as u8);
+    ledger.write(Writes { entries: vec![(place, Some(waiting))] })
+}
+
+/// Drops those that nobody fetched in time. Blocks.
+pub fn sweep(ledger: &Ledger, now: Time) -> Result<(), Damage> {
     ledger.update(|ledger| {
-        let mut writes = Writes::default();
-        for (key, value) in ledger.scan(PREFIX)? {
-            if key != own && unless_ended(&value, now).is_none() {
-                writes.entries.push((key, None));
-            }
-        }
-        writes.entries.push((own, Some(waiting)));
-        Ok((writes, ()))
+        let ended = ledger.scan(PREFIX)?.into_iter().filter(|(_, value)| unless_ended(value, now).is_none());
+        Ok((Writes { entries: ended.map(|(key, _)| (key, None)).collect() }, ()))
     })
 }
 
@@ -65,7 +63,7 @@ fn place(user: Id, gl_repository: &str) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Topic, WAITS, queue, taking};
+    use super::{PREFIX, Topic, WAITS, queue, sweep, taking};
     use crate::model::time::Time;
     use crate::store::generation::Options;
     use crate::store::primary::PrimaryStore;
@@ -80,11 +78,8 @@ mod tests {
         tell("project-1", Time::EPOCH);
         tell("project-2", Time::EPOCH.plus(WAITS / 2));
         assert_eq!(waiting("project-1", later), [""; 0]);
-        tell("project-3", later);
-        assert_eq!(ledger.scan(b"message/").unwrap().len(), 2, "the first is gone");
-        assert_eq!(
-            (waiting("project-2", later), waiting("project-3", later)),
-            (vec!["project-2".to_owned()], vec!["project-3".to_owned()])
-        );
+        sweep(ledger, later).unwrap();
+        assert_eq!(ledger.scan(PREFIX).unwrap().len(), 1, "the first is gone");
+        assert_eq!(waiting("project-2", later), ["project-2"]);
     }
 }

@@ -10,7 +10,9 @@ use tokio::sync::oneshot;
 
 use crate::authority::following::hosts::Hosts;
 use crate::authority::following::lines::Lines;
+use crate::authority::messages;
 use crate::authority::usage::Usage;
+use crate::model::clock;
 use crate::store::ledger::Ledger;
 use crate::store::primary::PrimaryStore;
 
@@ -74,13 +76,13 @@ async fn encode(store: PrimaryStore, lines: Arc<Lines>, mut stopped: oneshot::Re
     }
 }
 
-/// Writes every [`WRITTEN_EVERY`], and once more at the end.
+/// Writes every [`WRITTEN_EVERY`], and once more at the end; and drops the sentences that nobody fetched.
 fn write(ledger: &Ledger, hosts: &Hosts, usage: &Usage, stopped: &mpsc::Receiver<()>) {
     loop {
         let end = !matches!(stopped.recv_timeout(WRITTEN_EVERY), Err(RecvTimeoutError::Timeout));
-        for outcome in [hosts.keep(ledger), usage.keep(ledger)] {
+        for outcome in [hosts.keep(ledger), usage.keep(ledger), messages::sweep(ledger, clock::wall())] {
             if let Err(damage) = outcome {
-                tracing::warn!(%damage, "what hosts and uses were seen could not be written");
+                tracing::warn!(%damage, "what was seen of hosts and uses, or what nobody waits for, could not be written");
             }
         }
         if end {
