@@ -1,17 +1,14 @@
 //! `gitaly_client_context_bin`: what a newer server hands to Gitaly with a push, and reads again in the question at its end. (server.md 2.1)
 
 use base64::Engine as _;
-use base64::alphabet;
-use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
-use serde_json::{Map, Value};
 
 use crate::model::id::Id;
+use crate::wire::base64::BASE64;
+use crate::wire::json;
 use crate::wire::params::{BadParams, Params};
 
 const NAME: &str = "gitaly_client_context_bin";
 const SCOPED_USER: &str = "scoped-user-id";
-const BASE64: GeneralPurpose =
-    GeneralPurpose::new(&alphabet::STANDARD, GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent));
 
 /// Whom a service account acts for; `None` within if the word is nobody's number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,8 +17,8 @@ pub struct ScopedUser(pub Option<Id>);
 /// Reads whom the context names, if it names anybody. What is not the Base64 of a JSON object is refused.
 pub fn scoped_user(params: &Params) -> Result<Option<ScopedUser>, BadParams> {
     let Some(text) = params.text(NAME)?.filter(|text| !text.is_empty()) else { return Ok(None) };
-    let decoded = BASE64.decode(text).ok().and_then(|bytes| serde_json::from_slice::<Map<String, Value>>(&bytes).ok());
-    let context = Params { values: decoded.ok_or_else(|| BadParams::wrong(NAME, "the Base64 of a JSON object"))? };
+    let decoded = BASE64.decode(text).ok().and_then(|bytes| json::read(&bytes).ok());
+    let context = Params { values: decoded.ok_or_else(|| BadParams::wrong(NAME, "the Base64 of a JSON object, no name in it twice"))? };
     Ok(context.given(SCOPED_USER).then(|| ScopedUser(context.id(SCOPED_USER).ok().flatten())))
 }
 
@@ -49,6 +46,8 @@ mod tests {
 
     #[test]
     fn what_is_no_object_is_refused_by_its_name() {
+        let twice = STANDARD.encode(r#"{"scoped-user-id":null,"scoped-user-id":7}"#);
+        assert!(read(&twice).is_err(), "which of the two?");
         for text in ["W10=", "AA==", "e30", "e", "?", "bnVsbA=="] {
             match read(text) {
                 Ok(found) => assert_eq!((text, found), ("e30", None)),

@@ -7,13 +7,12 @@ use std::sync::Arc;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use base64::Engine as _;
-use base64::alphabet;
-use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use http::HeaderMap;
 use http::header::HeaderValue;
 use quick_cache::sync::Cache;
 
 use crate::model::time::Time;
+use crate::wire::base64::BASE64;
 use crate::wire::secret::{Secret, Secrets};
 use crate::wire::token::{Disbelieved, Issuer, mint, verify_with};
 
@@ -25,10 +24,6 @@ pub const SHARED_SECRET_HEADER: &str = "gitlab-shared-secret";
 pub const SHARED_SECRET_PARAMETER: &str = "secret_token";
 /// The longest token that is remembered, in bytes; gitlab-shell's have some 150.
 pub const REMEMBERED_BYTES: usize = 1024;
-
-/// Padded or not: what encodes a secret differs from client to client.
-const BASE64: GeneralPurpose =
-    GeneralPurpose::new(&alphabet::STANDARD, GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent));
 
 /// Judges what requests show against a secret that may be renewed while it runs; remembers tokens that were good.
 pub struct Gatekeeper {

@@ -9,6 +9,8 @@ pub mod allowed;
 #[cfg(feature = "daemon")]
 pub mod answer;
 #[cfg(feature = "daemon")]
+mod base64;
+#[cfg(feature = "daemon")]
 pub mod claimant;
 #[cfg(feature = "daemon")]
 pub mod client_context;
