@@ -4,11 +4,16 @@
 //! write, a symlink. Folders are made 0700, so what lies in one we made is closed to others whatever mode a library gives its files.
 
 use std::fs::{self, DirBuilder, File, Metadata};
-use std::io;
+use std::io::{self, ErrorKind};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
 use nix::unistd::geteuid;
+
+/// Whether the system said that there is no room for it.
+pub(in crate::store) fn is_out_of_room(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded)
+}
 
 /// Why a folder or file is refused. Each says the remedy.
 #[derive(Debug, thiserror::Error)]

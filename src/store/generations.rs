@@ -13,21 +13,16 @@
 //! moved aside and a new one is built. Whoever keeps the only copy asks for [`Generations::current`] instead and decides itself.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, ErrorKind, Read as _, Write as _};
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::thread;
 use std::time::Duration;
 
-use crate::store::folder::{self, Refused};
+use crate::store::folder::{self, Refused, is_out_of_room};
 use crate::store::generation::{Damage, Generation, Options};
+use crate::store::opening::watched;
 use crate::store::whole_file;
-
-/// So often may a process die while it opens a generation before that is believed to be the generation's doing. Once says nothing: a kill
-/// may come at any moment, and a host that throws away a sound store while the primary is dead lets nobody in.
-const DEATHS: usize = 2;
 
 /// The folder, locked against a second process.
 pub struct Generations {
@@ -77,11 +72,17 @@ impl Generations {
             }
         };
         let (folder, options) = (self.generation(number), self.options);
-        match self.watched(number, limit, move || Generation::open(&folder, &options))? {
+        let opened = if folder.exists() {
+            folder::inspect(&folder)?;
+            watched(&self.marker(), number, limit, move || Generation::open(&folder, &options))?.map_err(|why| why.to_string())
+        } else {
+            Err("it is in CURRENT but not in generations/".to_owned())
+        };
+        match opened {
             Ok(generation) => Ok(Opened::Ready(generation)),
-            Err(damage) => {
+            Err(why) => {
                 self.set_aside(number)?;
-                Ok(Opened::Quarantined(damage))
+                Ok(Opened::Quarantined(self.damage(&format!("generation {number}: {why}"))))
             }
         }
     }
@@ -169,33 +170,6 @@ impl Generations {
         Ok(id)
     }
 
-    /// Opens under a marker and a time limit. On success the marker goes; on damage it stays until the generation is set aside. Whoever
-    /// finds it tries again, [`DEATHS`] times in all.
-    fn watched<T: Send + 'static>(
-        &self,
-        number: u64,
-        limit: Duration,
-        open: impl FnOnce() -> Result<T, Damage> + Send + 'static,
-    ) -> Result<Result<T, Damage>, Refused> {
-        let path = self.generation(number);
-        let marker = self.folder.join("opening");
-        let line = format!("{number}\n");
-        let died = whole_file::read(&marker).ok().flatten().map_or(0, |kept| times(&kept, &line));
-        if died >= DEATHS {
-            return Ok(Err(self.damage(&format!("the process died {died} times in a row while it opened generation {number}"))));
-        }
-        if !path.exists() {
-            return Ok(Err(self.damage(&format!("generation {number} is in CURRENT but not in generations/"))));
-        }
-        folder::inspect(&path)?;
-        mark(&marker, &line.repeat(died + 1))?;
-        let outcome = within(limit, open).map_err(|why| self.damage(&format!("generation {number}: {why}")));
-        if outcome.is_ok() {
-            whole_file::remove(&marker)?;
-        }
-        Ok(outcome)
-    }
-
     fn set_aside(&self, number: u64) -> Result<(), Refused> {
         let (from, quarantine) = (self.generation(number), self.folder.join("quarantine"));
         remove_tree(&quarantine)?;
@@ -207,7 +181,7 @@ impl Generations {
         folder::sync_folder(&quarantine)?;
         folder::sync_folder(&self.all())?;
         whole_file::remove(&self.named_in())?;
-        whole_file::remove(&self.folder.join("opening"))
+        whole_file::remove(&self.marker())
     }
 
     fn clear(&self, building: Option<u64>) -> Result<(), Refused> {
@@ -246,6 +220,10 @@ impl Generations {
         self.folder.join("CURRENT")
     }
 
+    fn marker(&self) -> PathBuf {
+        self.folder.join("opening")
+    }
+
     fn all(&self) -> PathBuf {
         self.folder.join("generations")
     }
@@ -260,55 +238,6 @@ impl Generations {
 
     fn turn(&self) -> MutexGuard<'_, Option<u64>> {
         self.building.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// How often a text is this line, if it is nothing else.
-fn times(text: &str, line: &str) -> usize {
-    let count = text.len() / line.len();
-    if line.repeat(count) == text { count } else { 0 }
-}
-
-/// Leaves a marker. Not synced: it has to outlive this process, and an outage of power while opening says nothing against the generation.
-///
-/// A disk without room for it is no reason to keep a sound store shut: the opening is still watched, and a death in it is seen by whoever
-/// restarts the process.
-fn mark(marker: &Path, line: &str) -> Result<(), Refused> {
-    match fs::write(marker, line) {
-        Err(error) if is_out_of_room(&error) => {
-            tracing::warn!("{}: {error}; the store is opened without it, make room on this disk", marker.display());
-            let _half_written = fs::remove_file(marker);
-            Ok(())
-        }
-        written => written.map_err(Refused::io(marker)),
-    }
-}
-
-fn is_out_of_room(error: &io::Error) -> bool {
-    matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded)
-}
-
-/// Why an opening gave nothing.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-enum NotOpened {
-    #[error("{}", .0.0)]
-    Damaged(Damage),
-    #[error("it did not open within {0:?}")]
-    TooSlow(Duration),
-    #[error("it panicked while opening")]
-    Panicked,
-    #[error("no thread to open it on: {0}")]
-    NoThread(String),
-}
-
-fn within<T: Send + 'static>(limit: Duration, open: impl FnOnce() -> Result<T, Damage> + Send + 'static) -> Result<T, NotOpened> {
-    let (give, take) = mpsc::sync_channel(1);
-    let opener = move || drop(give.send(open()));
-    thread::Builder::new().name("open-store".to_owned()).spawn(opener).map_err(|error| NotOpened::NoThread(error.to_string()))?;
-    match take.recv_timeout(limit) {
-        Ok(outcome) => outcome.map_err(NotOpened::Damaged),
-        Err(RecvTimeoutError::Timeout) => Err(NotOpened::TooSlow(limit)),
-        Err(RecvTimeoutError::Disconnected) => Err(NotOpened::Panicked),
     }
 }
 
@@ -359,12 +288,11 @@ mod tests {
     use std::fs;
     use std::os::unix::fs::PermissionsExt as _;
     use std::path::Path;
-    use std::sync::mpsc;
     use std::time::Duration;
 
-    use super::{Generations, NotOpened, Opened, within};
+    use super::{Generations, Opened};
     use crate::store::folder::Refused;
-    use crate::store::generation::{Damage, Options};
+    use crate::store::generation::Options;
 
     const OPTIONS: Options = Options { page_cache: 1 << 20, record_cache: 16 };
     const LONG: Duration = Duration::from_secs(60);
@@ -479,45 +407,13 @@ mod tests {
     }
 
     #[test]
-    fn a_process_that_died_twice_in_a_row_while_opening_does_not_open_it_again() {
+    fn a_generation_that_processes_died_of_goes_to_quarantine_unopened() {
         let folder = tempfile::tempdir().unwrap();
         let generations = at(folder.path());
         let number = installed(&generations);
-        let marker = folder.path().join("opening");
-        let dies = |died: usize| {
-            let kept = fs::read_to_string(&marker).unwrap_or_default();
-            assert_eq!(kept, format!("{number}\n").repeat(died));
-            generations.watched(number, LONG, || -> Result<(), Damage> { panic!("it is opened") }).unwrap().unwrap_err().to_string()
-        };
-        assert!(dies(0).contains("panicked"));
-        assert!(dies(1).contains("panicked"), "a death that may have come from anywhere");
-        assert!(dies(2).contains("died 2 times in a row while it opened"));
-        assert!(quarantined(&generations).contains("died 2 times"));
-        assert!(!marker.exists());
-    }
-
-    #[test]
-    fn a_marker_of_another_generation_means_nothing_and_an_opening_that_ended_well_leaves_none() {
-        let folder = tempfile::tempdir().unwrap();
-        let generations = at(folder.path());
-        let number = installed(&generations);
-        fs::write(folder.path().join("opening"), format!("{}\n", number + 1)).unwrap();
-        assert_eq!(generations.watched(number, LONG, || Ok(7)).unwrap(), Ok(7));
+        fs::write(folder.path().join("opening"), format!("{number}\n").repeat(2)).unwrap();
+        assert!(quarantined(&generations).contains("died 2 times in a row"));
         assert!(!folder.path().join("opening").exists());
-    }
-
-    #[test]
-    fn an_opening_that_hangs_or_panics_is_damage() {
-        let (_hold, wait) = mpsc::channel::<()>();
-        let limit = Duration::from_millis(1);
-        let hangs = move || {
-            let _never = wait.recv();
-            Ok(())
-        };
-        assert_eq!(within(limit, hangs), Err(NotOpened::TooSlow(limit)));
-        assert_eq!(within(LONG, || -> Result<(), Damage> { panic!("as sled does") }), Err(NotOpened::Panicked));
-        let damaged = within(LONG, || Err::<(), _>(Damage("bits".to_owned())));
-        assert_eq!(damaged, Err(NotOpened::Damaged(Damage("bits".to_owned()))));
     }
 
     #[test]

@@ -16,6 +16,7 @@ mod known;
 pub mod ledger;
 mod loading;
 mod merge;
+mod opening;
 mod page;
 mod pages;
 pub mod primary;
