@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::store::generation::Damage;
+use crate::store::reserve;
 
 /// One key with what it shall hold; `None` deletes.
 pub type Write = (Vec<u8>, Option<Vec<u8>>);
@@ -30,10 +31,20 @@ pub struct Database {
 impl Database {
     /// Opens what is in the folder, or makes a new one there. Blocks.
     pub fn open(folder: &Path, page_cache: u64) -> Result<Self, Damage> {
-        remove_leftovers(folder).map_err(|error| Damage(format!("{}: {error}", folder.display())))?;
+        let at = |error: io::Error| Damage(format!("{}: {error}", folder.display()));
+        remove_leftovers(folder).map_err(at)?;
         let config = sled::Config::new().path(folder).cache_capacity(page_cache).flush_every_ms(None);
-        let sled = open_unlocked(&config).map_err(|Damage(reason)| Damage(format!("{}: {reason}", folder.display())))?;
-        close_to_others(folder).map_err(|error| Damage(format!("{}: {error}", folder.display())))?;
+        let mut opened = open_unlocked(&config);
+        if opened.is_err() && reserve::is_disk_full(folder) && reserve::give_up(folder).map_err(at)? {
+            tracing::warn!("{}: this disk is full; the database is opened with the room that it had kept for that", folder.display());
+            remove_leftovers(folder).map_err(at)?;
+            opened = open_unlocked(&config);
+        }
+        let sled = opened.map_err(|Damage(reason)| Damage(format!("{}: {reason}", folder.display())))?;
+        if let Err(error) = reserve::keep(folder) {
+            tracing::warn!("{}: no room can be kept for the next opening: {error}; make room on this disk", folder.display());
+        }
+        close_to_others(folder).map_err(at)?;
         Ok(Self { sled, folder: folder.to_owned() })
     }
 

@@ -9,18 +9,17 @@ use crate::store::generations::Generations;
 use crate::store::journal::Journal;
 use crate::store::ledger::{Ledger, Writes};
 use crate::store::primary::NotOpened;
+use crate::store::reserve;
 
 /// Where the ledger keeps the seed.
 const SEED: &[u8] = b"store/seed";
 
+const RESTORE: &str = "restore the store's folder from a backup and then say `sidegate admin new-epoch`, \
+                       or remove CURRENT in it to begin with an empty directory";
+
 /// Opens the directory and reads it whole; what does not add up is refused with what to do.
 pub fn open_whole(folder: &Path, options: &Options) -> Result<Generation, Damage> {
-    let remedy = |Damage(reason): Damage| {
-        Damage(format!(
-            "{reason}; restore the store's folder from a backup and then say `sidegate admin new-epoch`, \
-             or remove CURRENT in it to begin with an empty directory"
-        ))
-    };
+    let remedy = |Damage(reason): Damage| Damage(format!("{reason}; {}", reserve::remedy(folder, RESTORE)));
     let generation = Generation::open(folder, options).map_err(remedy)?;
     let reason = match generation.whole() {
         Ok(true) => return Ok(generation),

@@ -22,6 +22,7 @@ use std::time::Duration;
 use crate::store::folder::{self, Refused, is_out_of_room};
 use crate::store::generation::{Damage, Generation, Options};
 use crate::store::opening::watched;
+use crate::store::reserve;
 use crate::store::whole_file;
 
 /// The folder, locked against a second process.
@@ -80,6 +81,12 @@ impl Generations {
         };
         match opened {
             Ok(generation) => Ok(Opened::Ready(generation)),
+            // A failure without room says nothing of what is there: it stays, and is not counted.
+            Err(why) if reserve::is_disk_full(&self.folder) => {
+                whole_file::remove(&self.marker())?;
+                let reason = format!("generation {number} cannot be opened: {why}; this disk is full: make room and start again");
+                Err(Refused::because(&self.folder, reason))
+            }
             Err(why) => {
                 self.set_aside(number)?;
                 Ok(Opened::Quarantined(self.damage(&format!("generation {number}: {why}"))))

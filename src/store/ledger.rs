@@ -20,6 +20,7 @@ use crate::model::digest::{Digest, State};
 use crate::store::database::{Database, Write};
 use crate::store::folder::{self, Refused};
 use crate::store::generation::Damage;
+use crate::store::reserve;
 
 const FORMAT: &[u8] = b"sidegate ledger 1";
 const FORMAT_NAME: &[u8] = b"m/format";
@@ -87,7 +88,8 @@ impl Ledger {
 
     fn attach(folder: &Path) -> Result<Self, Damage> {
         let path = folder.display().to_string();
-        let database = Database::open(folder, PAGE_CACHE).map_err(|Damage(reason)| Damage(format!("{reason}; {RESTORE}")))?;
+        let database = Database::open(folder, PAGE_CACHE)
+            .map_err(|Damage(reason)| Damage(format!("{reason}; {}", reserve::remedy(folder, RESTORE))))?;
         let written = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(folder.join("written"));
         let written = written.map_err(|error| Damage(format!("{path}: {error}")))?;
         let inner = Inner { database, written, path, writer: Mutex::default(), unflushed: RwLock::default(), failed: OnceLock::new() };
@@ -187,7 +189,7 @@ impl Ledger {
             return Err(damage.clone());
         }
         call(&self.inner.database).map_err(|Damage(reason)| {
-            let damage = || self.damage(&format!("{reason}; start again, and if that does not help, {RESTORE}"));
+            let damage = || self.damage(&format!("{reason}; start again, with room on this disk, and if that does not help, {RESTORE}"));
             self.inner.failed.get_or_init(damage).clone()
         })
     }

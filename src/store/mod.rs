@@ -24,6 +24,7 @@ pub mod primary;
 mod proof;
 mod reading;
 mod recent;
+mod reserve;
 pub mod secret_file;
 mod spool;
 mod subtree;

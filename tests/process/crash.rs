@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -72,12 +71,12 @@ impl Burst {
     }
 }
 
-fn lookup(house: &House, id: u64) -> Answer {
+pub fn lookup(house: &House, id: u64) -> Answer {
     Request::get(&format!("/api/v4/internal/authorized_keys?key={}", in_query(&blob(id)))).to(&house.sidecar_socket())
 }
 
 /// What a lookup said: there, not there, or that it cannot be known.
-fn said(answer: &Answer, id: u64) -> Option<bool> {
+pub fn said(answer: &Answer, id: u64) -> Option<bool> {
     match answer.status {
         200 => {
             assert_eq!(answer.json()["id"].as_u64(), Some(id), "another key's id");
@@ -216,13 +215,13 @@ fn tree_bytes(folder: &Path) -> u64 {
         .sum()
 }
 
-fn serving_folder(house: &House) -> PathBuf {
+pub fn serving_folder(house: &House) -> PathBuf {
     let name = fs::read_to_string(house.path().join("sidecar/CURRENT")).unwrap();
     house.path().join("sidecar/generations").join(name.trim())
 }
 
 /// Of the first `keys` keys all must be known, and of as many foreign ones none. Without a primary some may be an outage.
-fn nothing_said_is_wrong(house: &House, keys: u64, primary_answers: bool) {
+pub fn nothing_said_is_wrong(house: &House, keys: u64, primary_answers: bool) {
     for id in (1..=keys).chain(900_000..900_000 + keys / 4) {
         let heard = said(&lookup(house, id), id);
         match heard {
@@ -287,101 +286,4 @@ fn a_torn_current_and_a_leftover_of_sled_do_not_stop_the_service() {
     nothing_said_is_wrong(&house, 40, true);
     assert_eq!(quarantines(&house), 0, "{}", house.logs());
     assert!(!leftover.exists());
-}
-
-/// A small file system at a folder; gone when dropped.
-struct SmallDisk(PathBuf);
-
-impl SmallDisk {
-    fn at(folder: &Path, kib: u64) -> Option<Self> {
-        fs::create_dir_all(folder).unwrap();
-        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &format!("size={kib}k,mode=0700"), "tmpfs"]).arg(folder).output();
-        if mounted.is_ok_and(|output| output.status.success()) {
-            return Some(Self(folder.to_owned()));
-        }
-        eprintln!("SKIPPED: a full disk (no file system can be mounted here)");
-        None
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(&self.0).output();
-    }
-}
-
-#[test]
-fn with_a_full_disk_serving_goes_on_and_nothing_is_acknowledged_that_is_not_on_disk() {
-    let mut house = House::new();
-    let Some(_disk) = SmallDisk::at(&house.path().join("sidecar"), 8 << 10) else { return };
-    house.start_primary();
-    house.apply(&directory(400));
-    house.start_sidecar();
-    house.wait_until_fresh();
-    let filler = house.path().join("sidecar/filler");
-    let _stops_at_the_end_of_the_disk = fs::write(&filler, vec![1; 16 << 20]);
-    // More than what sled still has room for in the files that it has.
-    house.apply(&(1_000..2_900).map(|id| made_key(id, 1)).collect::<String>());
-    let output = house.admin(&["revoke-key", "17", "--wait=3"]);
-    let waited = String::from_utf8_lossy(&output.stdout).into_owned();
-    eprintln!("on a full disk: {}", waited.lines().last().unwrap_or_default());
-    if output.status.success() {
-        assert_eq!(said(&lookup(&house, 17), 17), Some(false), "said to be in force: {waited}\n{}", house.logs());
-    } else {
-        assert_eq!(output.status.code(), Some(3), "{waited}");
-        assert!(waited.contains("NOT known to be in force on ssh-1"), "{waited}");
-    }
-    for id in (1..=400).filter(|id| *id != 17) {
-        assert_eq!(said(&lookup(&house, id), id), Some(true), "key {id}\n{}", house.logs());
-    }
-    fs::remove_file(&filler).unwrap();
-    house.wait_until_fresh();
-    assert_eq!(said(&lookup(&house, 17), 17), Some(false));
-    assert_eq!(said(&lookup(&house, 2_899), 2_899), Some(true));
-}
-
-#[test]
-fn a_sidecar_that_starts_on_a_full_disk_with_the_primary_dead_lets_everybody_in_whom_it_knows() {
-    let mut house = House::new();
-    let Some(_disk) = SmallDisk::at(&house.path().join("sidecar"), 8 << 10) else { return };
-    house.start_primary();
-    house.apply(&directory(400));
-    house.start_sidecar();
-    house.wait_until_fresh();
-    let filler = house.path().join("sidecar/filler");
-    for ends in ["as systemd ends it", "killed"] {
-        let sidecar = house.sidecar.as_mut().unwrap();
-        if ends == "killed" {
-            sidecar.kill();
-        } else {
-            assert!(sidecar.stop().success());
-        }
-        house.primary.as_mut().unwrap().kill();
-        let _stops_at_the_end_of_the_disk = fs::write(&filler, vec![1; 16 << 20]);
-        house.start_sidecar();
-        for id in 1..=400 {
-            assert_eq!(said(&lookup(&house, id), id), Some(true), "{ends}, key {id}\n{}", house.logs());
-        }
-        fs::remove_file(&filler).unwrap();
-        house.start_primary();
-        house.wait_until_fresh();
-        assert_eq!(house.status()["follower"]["counted"]["quarantines"], 0, "{ends}\n{}", house.logs());
-    }
-}
-
-#[test]
-fn a_new_host_whose_disk_is_full_serves_by_asking_and_follows_once_there_is_room() {
-    let mut house = House::new();
-    let Some(_disk) = SmallDisk::at(&house.path().join("sidecar"), 8 << 10) else { return };
-    let filler = house.path().join("sidecar/filler");
-    let _stops_at_the_end_of_the_disk = fs::write(&filler, vec![1; 16 << 20]);
-    house.start_primary();
-    house.apply(&directory(400));
-    house.start_sidecar();
-    for id in 1..=400 {
-        assert_eq!(said(&lookup(&house, id), id), Some(true), "key {id}\n{}", house.logs());
-    }
-    fs::remove_file(&filler).unwrap();
-    house.wait_until_fresh();
-    assert_eq!(lookup(&house, 7).header("x-sidegate-answer"), Some("local"));
 }

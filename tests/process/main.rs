@@ -15,6 +15,7 @@ mod crash;
 mod daemon;
 mod examples;
 mod fake;
+mod full_disk;
 mod hostile;
 mod house;
 mod http;

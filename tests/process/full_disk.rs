@@ -1,0 +1,194 @@
+//! A disk that is full: while it serves, when it starts, with the primary dead, with a damaged store, and at the primary.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::json;
+
+use crate::crash::{lookup, nothing_said_is_wrong, said, serving_folder};
+use crate::house::House;
+use crate::http::Request;
+use crate::keys::{directory, made_key};
+
+/// A small file system at a folder; gone when dropped.
+struct SmallDisk(PathBuf);
+
+impl SmallDisk {
+    fn at(folder: &Path, kib: u64) -> Option<Self> {
+        fs::create_dir_all(folder).unwrap();
+        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &format!("size={kib}k,mode=0700"), "tmpfs"]).arg(folder).output();
+        if mounted.is_ok_and(|output| output.status.success()) {
+            return Some(Self(folder.to_owned()));
+        }
+        eprintln!("SKIPPED: a full disk (no file system can be mounted here)");
+        None
+    }
+
+    fn fill(&self) {
+        let _stops_at_the_end_of_the_disk = fs::write(self.0.join("filler"), vec![1; 64 << 20]);
+    }
+
+    fn make_room(&self) {
+        fs::remove_file(self.0.join("filler")).unwrap();
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(&self.0).output();
+    }
+}
+
+/// A house whose sidecar keeps its store on a small disk; both daemons run and the sidecar follows.
+fn following() -> Option<(House, SmallDisk)> {
+    let mut house = House::new();
+    let disk = SmallDisk::at(&house.path().join("sidecar"), 8 << 10)?;
+    house.start_primary();
+    house.apply(&directory(400));
+    house.start_sidecar();
+    house.wait_until_fresh();
+    Some((house, disk))
+}
+
+#[test]
+fn with_a_full_disk_serving_goes_on_and_nothing_is_acknowledged_that_is_not_on_disk() {
+    let Some((house, disk)) = following() else { return };
+    disk.fill();
+    // More than what sled still has room for in the files that it has.
+    house.apply(&(1_000..2_900).map(|id| made_key(id, 1)).collect::<String>());
+    let output = house.admin(&["revoke-key", "17", "--wait=3"]);
+    let waited = String::from_utf8_lossy(&output.stdout).into_owned();
+    eprintln!("on a full disk: {}", waited.lines().last().unwrap_or_default());
+    if output.status.success() {
+        assert_eq!(said(&lookup(&house, 17), 17), Some(false), "said to be in force: {waited}\n{}", house.logs());
+    } else {
+        assert_eq!(output.status.code(), Some(3), "{waited}");
+        assert!(waited.contains("NOT known to be in force on ssh-1"), "{waited}");
+    }
+    for id in (1..=400).filter(|id| *id != 17) {
+        assert_eq!(said(&lookup(&house, id), id), Some(true), "key {id}\n{}", house.logs());
+    }
+    disk.make_room();
+    house.wait_until_fresh();
+    assert_eq!(said(&lookup(&house, 17), 17), Some(false));
+    assert_eq!(said(&lookup(&house, 2_899), 2_899), Some(true));
+}
+
+#[test]
+fn a_sidecar_that_starts_on_a_full_disk_with_the_primary_dead_lets_everybody_in_whom_it_knows() {
+    let Some((mut house, disk)) = following() else { return };
+    for ends in ["as systemd ends it", "killed"] {
+        // Changes since the store was opened: opening it again has something to do.
+        house.apply(&(1_000..1_200).map(|id| made_key(id, 1)).collect::<String>());
+        house.apply(&(2_000..2_200).map(|id| made_key(id, 1)).collect::<String>());
+        house.wait_until_fresh();
+        let sidecar = house.sidecar.as_mut().unwrap();
+        if ends == "killed" {
+            sidecar.kill();
+        } else {
+            assert!(sidecar.stop().success());
+        }
+        house.primary.as_mut().unwrap().kill();
+        disk.fill();
+        house.start_sidecar();
+        for id in 1..=400 {
+            assert_eq!(said(&lookup(&house, id), id), Some(true), "{ends}, key {id}\n{}", house.logs());
+        }
+        disk.make_room();
+        house.start_primary();
+        house.wait_until_fresh();
+        assert_eq!(house.status()["follower"]["counted"]["quarantines"], 0, "{ends}\n{}", house.logs());
+    }
+}
+
+#[test]
+fn a_new_host_whose_disk_is_full_serves_by_asking_and_follows_once_there_is_room() {
+    let mut house = House::new();
+    let Some(disk) = SmallDisk::at(&house.path().join("sidecar"), 8 << 10) else { return };
+    disk.fill();
+    house.start_primary();
+    house.apply(&directory(400));
+    house.start_sidecar();
+    for id in 1..=400 {
+        assert_eq!(said(&lookup(&house, id), id), Some(true), "key {id}\n{}", house.logs());
+    }
+    disk.make_room();
+    house.wait_until_fresh();
+    assert_eq!(lookup(&house, 7).header("x-sidegate-answer"), Some("local"));
+}
+
+#[test]
+fn a_damaged_store_on_a_full_disk_serves_by_asking_and_is_built_anew_once_there_is_room() {
+    let Some((mut house, disk)) = following() else { return };
+    assert!(house.sidecar.as_mut().unwrap().stop().success());
+    fs::write(serving_folder(&house).join("db"), [7; 4096]).unwrap();
+    disk.fill();
+    house.start_sidecar();
+    nothing_said_is_wrong(&house, 400, true);
+    disk.make_room();
+    house.wait_until_fresh();
+    assert_eq!(lookup(&house, 7).header("x-sidegate-answer"), Some("local"));
+    nothing_said_is_wrong(&house, 400, true);
+}
+
+#[test]
+fn a_primary_on_a_full_disk_answers_what_it_holds_and_says_that_it_can_take_nothing() {
+    let mut house = House::new();
+    let Some(disk) = SmallDisk::at(&house.path().join("primary"), 16 << 10) else { return };
+    house.start_primary();
+    house.apply(&directory(400));
+    house.start_sidecar();
+    house.wait_until_fresh();
+    let file = house.write("more.jsonl", &(1_000..9_000).map(|id| made_key(id, 1)).collect::<String>());
+    for ends in ["it filled while it ran", "it is started on it"] {
+        disk.fill();
+        if ends == "it is started on it" {
+            house.primary.as_mut().unwrap().kill();
+            house.start_primary();
+        }
+        let head = house.primary_status()["head"].clone();
+        let applied = house.admin(&["apply", file.to_str().unwrap()]);
+        let said = String::from_utf8_lossy(&applied.stderr).into_owned();
+        assert!(!applied.status.success() && !said.trim().is_empty(), "{ends}: {said}");
+        assert_eq!(house.primary_status()["head"], head, "{ends}: {said}");
+        for id in 1..=400 {
+            let asked =
+                Request::get(&format!("/api/v4/internal/discover?key_id={id}")).header("Gitlab-Shell-Api-Request", &house.shell_token());
+            let found = asked.to(&house.primary_socket());
+            assert_eq!((found.status, found.json()["id"].is_u64()), (200, true), "{ends}: {}\n{}", found.text(), house.logs());
+        }
+        disk.make_room();
+        house.primary.as_mut().unwrap().stop();
+        house.start_primary();
+        assert_eq!(house.primary_status()["head"], head, "{ends}");
+        house.wait_until_fresh();
+        let pushed = house.ask(Request::post("/api/v4/internal/pre_receive", &json!({"gl_repository": "project-1"})));
+        assert_eq!(pushed.json()["reference_counter_increased"], true, "{ends}: {}", pushed.text());
+    }
+    let applied = house.admin(&["apply", file.to_str().unwrap()]);
+    assert!(applied.status.success(), "{}", String::from_utf8_lossy(&applied.stderr));
+}
+
+#[test]
+fn a_sound_store_that_cannot_be_opened_for_want_of_room_stays_where_it_is() {
+    let Some((mut house, disk)) = following() else { return };
+    house.apply(&(1_000..1_200).map(|id| made_key(id, 1)).collect::<String>());
+    house.wait_until_fresh();
+    assert!(house.sidecar.as_mut().unwrap().stop().success());
+    house.primary.as_mut().unwrap().kill();
+    fs::remove_file(serving_folder(&house).join("reserve")).unwrap();
+    disk.fill();
+    for _ in 0..3 {
+        house.start_sidecar();
+        assert_eq!(said(&lookup(&house, 7), 7), None, "an outage, and no wrong no");
+        assert_eq!(house.status()["follower"]["counted"]["quarantines"], 0, "{}", house.logs());
+        assert!(house.sidecar.as_mut().unwrap().stop().success());
+    }
+    assert!(house.logs().contains("this disk is full: make room and start again"), "{}", house.logs());
+    disk.make_room();
+    house.start_sidecar();
+    for id in (1..=400).chain(1_000..1_200) {
+        assert_eq!(said(&lookup(&house, id), id), Some(true), "key {id}\n{}", house.logs());
+    }
+}
