@@ -18,7 +18,14 @@ const LEAST: u64 = 1 << 20;
 
 /// Keeps as much as the next opening may need: twice its newest snapshot, and [`LEAST`]. Where there is no room for it, it says so.
 pub(in crate::store) fn keep(folder: &Path) -> io::Result<()> {
-    hold(&file(folder), LEAST + 2 * newest_snapshot(folder)?)
+    let (path, bytes) = (file(folder), LEAST + 2 * newest_snapshot(folder)?);
+    let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path)?;
+    if file.metadata()?.len() >= bytes {
+        return Ok(());
+    }
+    allocate(&file, bytes).inspect_err(|_| {
+        let _half = fs::remove_file(&path);
+    })
 }
 
 /// Gives up what is kept; whether anything was.
@@ -30,12 +37,10 @@ pub(in crate::store) fn give_up(folder: &Path) -> io::Result<bool> {
     }
 }
 
-/// Whether the disk has no room left besides what is kept.
+/// Whether the disk has no room left besides what is kept. Tried on a file without a name, which no crash leaves behind.
 pub(in crate::store) fn is_disk_full(folder: &Path) -> bool {
-    let probe = folder.join("room");
-    let held = hold(&probe, LEAST);
-    let _gone = fs::remove_file(&probe);
-    held.is_err_and(|error| is_out_of_room(&error))
+    let tried = tempfile::tempfile_in(folder).and_then(|probe| allocate(&probe, LEAST));
+    tried.is_err_and(|error| is_out_of_room(&error))
 }
 
 /// What to do about a database that does not open: on a full disk never what would cost what is in it.
@@ -45,16 +50,6 @@ pub(in crate::store) fn remedy<'a>(folder: &Path, otherwise: &'a str) -> &'a str
 
 fn file(folder: &Path) -> PathBuf {
     folder.join("reserve")
-}
-
-fn hold(path: &Path, bytes: u64) -> io::Result<()> {
-    let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path)?;
-    if file.metadata()?.len() >= bytes {
-        return Ok(());
-    }
-    allocate(&file, bytes).inspect_err(|_| {
-        let _half = fs::remove_file(path);
-    })
 }
 
 fn allocate(file: &File, bytes: u64) -> io::Result<()> {
@@ -93,6 +88,6 @@ mod tests {
         assert!(give_up(folder.path()).unwrap());
         assert!(!give_up(folder.path()).unwrap());
         assert!(!is_disk_full(folder.path()));
-        assert!(!folder.path().join("room").exists());
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "only the snapshot");
     }
 }
