@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use http::header::{HOST, HeaderValue};
 use http::uri::PathAndQuery;
-use http::{Request, Response, Uri};
+use http::{Request, Response, StatusCode, Uri};
 use hyper::client::conn::http1::SendRequest;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
@@ -173,7 +173,7 @@ impl Home {
             let reached = connection.written.load(Ordering::Relaxed) > before;
             let mut error = match sent {
                 Ok(Ok(response)) => {
-                    if keeping == Keeping::Shared {
+                    if keeping == Keeping::Shared && !is_about_to_close(response.status()) {
                         self.keep_when_free(connection);
                     }
                     return Ok(response);
@@ -241,6 +241,11 @@ impl Home {
             kept.push((connection, clock::boot()));
         });
     }
+}
+
+/// Whoever refuses a body unread closes the connection over it, and not all say so.
+const fn is_about_to_close(status: StatusCode) -> bool {
+    matches!(status, StatusCode::PAYLOAD_TOO_LARGE | StatusCode::REQUEST_TIMEOUT)
 }
 
 fn unsent(reason: String) -> Failed {
@@ -428,6 +433,26 @@ mod tests {
         let Primary { client, playing, _folder } = primary;
         drop(client);
         playing.join().unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_connection_on_which_a_body_was_refused_takes_no_other_request() {
+        for refusal in ["413 Payload Too Large", "408 Request Timeout"] {
+            let primary = primary(move |listener| {
+                let mut first = accept(listener);
+                hear(&mut first);
+                first.write_all(format!("HTTP/1.1 {refusal}\r\nContent-Length: 0\r\n\r\n").as_bytes()).unwrap();
+                // It is open still, and would take the next request with it.
+                let mut second = accept(listener);
+                assert!(hear(&mut second).ends_with("once"));
+                second.write_all(FINE).unwrap();
+            });
+            text(&primary.client, post("/", "large")).await;
+            assert_eq!(text(&primary.client, post("/", "once")).await, "fine", "{refusal}");
+            let Primary { client, playing, _folder } = primary;
+            drop(client);
+            playing.join().unwrap();
+        }
     }
 
     #[tokio::test]

@@ -102,6 +102,8 @@ impl<A: Answer> Hall<A> {
             }
             None => self.answer(request, peer).await,
         };
+        // A client that is not told so may send its next request on a connection that closes.
+        let last = last || line.awaits_body_of(order);
         let reply = if version < Version::HTTP_11 { without_chunks(reply) } else { reply };
         let streaming = reply.body.streams();
         line.replied(streaming);

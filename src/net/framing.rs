@@ -75,6 +75,12 @@ impl Framing {
         self.ambiguous
     }
 
+    /// The how-manieth request of its connection has a body of which bytes have yet to arrive.
+    #[must_use]
+    pub fn awaits_body_of(&self) -> Option<u64> {
+        matches!(self.within, Within::Body(_)).then_some(self.heads)
+    }
+
     /// Whether a request has begun that has not wholly arrived, as far as is known.
     #[must_use]
     pub fn is_amid_request(&self) -> bool {
@@ -228,6 +234,10 @@ mod tests {
         ] {
             assert!(all(part.as_bytes()).is_amid_request(), "{part:?}");
         }
+        let body = |bytes: &str| {
+            all(format!("GET / HTTP/1.1\r\n\r\nPOST / HTTP/1.1\r\nContent-Length: 5\r\n\r\n{bytes}").as_bytes()).awaits_body_of()
+        };
+        assert_eq!((body(""), body("1234"), body("12345"), body("12345GET /")), (Some(2), Some(2), None, None));
         for whole in ["", "\r\n", "GET / HTTP/1.1\r\n\r\n", "POST / HTTP/1.1\r\nContent-Length: 5\r\n\r\n12345"] {
             assert!(!all(whole.as_bytes()).is_amid_request(), "{whole:?}");
         }

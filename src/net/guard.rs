@@ -47,7 +47,7 @@ impl<IO: AsyncRead + Unpin> AsyncRead for Guard<IO> {
             self.ended = true;
         } else {
             self.framing.saw(came);
-            self.line.heard(self.framing.ambiguous());
+            self.line.heard(self.framing.ambiguous(), self.framing.awaits_body_of());
         }
         Poll::Ready(Ok(()))
     }

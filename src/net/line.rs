@@ -57,6 +57,7 @@ pub struct Line {
     waker: RefCell<Option<Waker>>,
     asked: Cell<u64>,
     ambiguous: Cell<Option<(u64, Ambiguous)>>,
+    awaits_body_of: Cell<Option<u64>>,
     replied: Cell<bool>,
     streaming: Cell<bool>,
     registering: Cell<Registering>,
@@ -111,13 +112,19 @@ impl Line {
         }
     }
 
-    /// Bytes came in.
-    pub fn heard(&self, ambiguous: Option<(u64, Ambiguous)>) {
+    /// Bytes came in: what they brought so far is ambiguous, or of a body that has yet to arrive.
+    pub fn heard(&self, ambiguous: Option<(u64, Ambiguous)>, awaits_body_of: Option<u64>) {
         if self.waiting() == Waiting::Idle {
             self.wait(Waiting::Head);
             self.replied.set(false);
         }
         self.ambiguous.set(ambiguous);
+        self.awaits_body_of.set(awaits_body_of);
+    }
+
+    /// Whether the body of this request has yet to arrive: answered before, it makes room for no other, and the connection ends.
+    pub fn awaits_body_of(&self, order: u64) -> bool {
+        self.awaits_body_of.get() == Some(order)
     }
 
     /// Whether an answer of ours has been given since the last request began: if not, what is written now is hyper's own refusal.
@@ -217,6 +224,7 @@ impl Lines {
             waker: RefCell::default(),
             asked: Cell::new(0),
             ambiguous: Cell::new(None),
+            awaits_body_of: Cell::new(None),
             replied: Cell::new(false),
             streaming: Cell::new(false),
             registering: Cell::new(Registering::No),
@@ -318,9 +326,9 @@ mod tests {
         let place = lines.join();
         place.line.wait(Waiting::Idle);
         pass(&lines, 8);
-        place.line.heard(None);
+        place.line.heard(None, None);
         pass(&lines, 8);
-        place.line.heard(None);
+        place.line.heard(None, None);
         assert_eq!(place.line.fate(), Fate::Serve);
         pass(&lines, 1);
         assert_eq!(place.line.fate(), Fate::Cut);

@@ -399,6 +399,12 @@ mod tests {
             let answer = one(&mut stream, &format!("POST /read HTTP/1.1\r\nContent-Length: {}\r\n\r\n{body}", body.len()));
             assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
         }
+        assert!(one(&mut stream, ASK).starts_with("HTTP/1.1 200 "), "a body that is there is passed over");
+        let unsent = one(&mut stream, "POST /read HTTP/1.1\r\nContent-Length: 17\r\n\r\n01234567");
+        assert!(
+            unsent.starts_with("HTTP/1.1 413 ") && unsent.contains("connection: close"),
+            "one that is not ends the connection: {unsent}"
+        );
         for (body, status) in [("8\r\n01234567\r\n8\r\n89abcdef\r\n", 200), ("8\r\n01234567\r\n9\r\n89abcdefg\r\n", 413)] {
             let answer = scene.whole(&format!("POST /read HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n{body}0\r\n\r\n"));
             assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
