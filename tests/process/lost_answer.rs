@@ -3,7 +3,7 @@
 //! between the two keeps to itself.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::{Value, json};
 
@@ -45,6 +45,15 @@ impl Relay {
     }
 }
 
+/// Ends the relay's primary with the test: a connection that is still open at the relay would keep it.
+struct EndsAtLast(Arc<Relay>);
+
+impl Drop for EndsAtLast {
+    fn drop(&mut self) {
+        drop(self.0.primary.lock().unwrap_or_else(PoisonError::into_inner).take());
+    }
+}
+
 /// The same request once more, with its own framing.
 fn sent_on(arrived: &Arrived) -> Request {
     let mut words = arrived.line.split(' ');
@@ -83,6 +92,7 @@ fn a_write_whose_answer_dies_with_the_primary_has_an_unknown_fate_and_was_made_o
     house.edit("sidegate.toml", "primary.sock", "relay.sock");
     house.edit("sidegate.toml", "feed = \"sidegate\"", "feed = \"none\"");
     let relay = Arc::new(Relay { to: house.primary_socket(), primary: Mutex::new(house.primary.take()), lost: Mutex::new(Lost::Not) });
+    let _ends = EndsAtLast(Arc::clone(&relay));
     let carries = Arc::clone(&relay);
     let between = Fake::at(&house.path().join("relay.sock"), move |arrived| carries.carry(arrived));
     house.start_sidecar();
