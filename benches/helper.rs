@@ -11,7 +11,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-const BLOB: &str = "AAAAC3NzaC1lZDI1NTE5AAAAILM+rvN+ot98qgEN796jTiQfZfG1KaT0PtFDJ/XFSqti";
+const KEY_BLOB: &str = "AAAAC3NzaC1lZDI1NTE5AAAAILM+rvN+ot98qgEN796jTiQfZfG1KaT0PtFDJ/XFSqti";
 
 fn main() {
     let mut given = std::env::args().skip(1).filter(|word| !word.starts_with("--"));
@@ -19,14 +19,14 @@ fn main() {
     let runs: usize = given.next().map_or(2000, |text| text.parse().unwrap());
     let folder = tempfile::tempdir().unwrap();
     let socket = folder.path().join("api.sock");
-    answer_hits(&socket);
+    serve_hits(&socket);
 
     let (mut helper, mut nothing) = (Vec::new(), Vec::new());
     for _ in 0..runs {
-        nothing.push(time(&mut Command::new("/bin/true")));
+        nothing.push(time_process(&mut Command::new("/bin/true")));
         let mut command = Command::new(&program);
-        command.arg("--socket").arg(&socket).args(["git", "git", BLOB]);
-        helper.push(time(&mut command));
+        command.arg("--socket").arg(&socket).args(["git", "git", KEY_BLOB]);
+        helper.push(time_process(&mut command));
     }
     let (ours, theirs) = (percentiles(&mut helper), percentiles(&mut nothing));
     println!("{program}: p50 {:?}, p90 {:?}", ours.0, ours.1);
@@ -34,9 +34,9 @@ fn main() {
     println!("ratio of p50: {:.2}", ours.0.as_secs_f64() / theirs.0.as_secs_f64());
 }
 
-fn answer_hits(socket: &Path) {
+fn serve_hits(socket: &Path) {
     let listener = UnixListener::bind(socket).unwrap();
-    let body = format!(r#"{{"id":11,"key":"ssh-ed25519 {BLOB} Zoe (git.example)"}}"#);
+    let body = format!(r#"{{"id":11,"key":"ssh-ed25519 {KEY_BLOB} Zoe (git.example)"}}"#);
     let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len());
     std::thread::spawn(move || {
         let mut request = [0; 4096];
@@ -49,7 +49,7 @@ fn answer_hits(socket: &Path) {
 }
 
 #[expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
-fn time(command: &mut Command) -> Duration {
+fn time_process(command: &mut Command) -> Duration {
     command.stdin(Stdio::null()).stdout(Stdio::null()).env_clear();
     let began = Instant::now();
     assert!(command.status().unwrap().success());

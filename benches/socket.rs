@@ -23,10 +23,10 @@ use bytes::Bytes;
 use http::StatusCode;
 use http_body_util::Full;
 use hyper_util::rt::TokioIo;
-use sidegate::net::bounds::Bounds;
+use sidegate::net::bounds::ServerLimits;
 use sidegate::net::listen;
-use sidegate::net::message::{Asked, Reply};
-use sidegate::net::server::{Answer, Server};
+use sidegate::net::message::{Request, Response};
+use sidegate::net::server::{Handler, HttpServer};
 
 const ROUNDS: usize = 3;
 
@@ -34,32 +34,32 @@ fn main() {
     let seconds = std::env::args().skip(1).find_map(|argument| argument.parse().ok()).unwrap_or(0.4);
     let only = std::env::args().skip(1).find(|argument| argument.contains("at once"));
     let folder = tempfile::tempdir().unwrap();
-    let mut servers = vec![ours(folder.path()), hyper(folder.path()), echo(folder.path())];
-    servers.extend(nginx(folder.path()));
+    let mut servers = vec![start_sidegate(folder.path()), start_hyper(folder.path()), start_echo(folder.path())];
+    servers.extend(start_nginx(folder.path()));
     // The machine first runs warm.
-    load(&servers[0], Keeping::Kept, 8, Duration::from_millis(300));
+    run_load(&servers[0], ConnectionMode::KeepAlive, 8, Duration::from_millis(300));
     print!("{:22} {:>12}", "", "server");
     ["req/s", "p50 us", "p99 us", "cpu us", "ours: req/s", "p50", "p99", "cpu"].iter().for_each(|name| print!(" {name:>11}"));
     println!();
-    for keeping in [Keeping::Kept, Keeping::New] {
+    for keeping in [ConnectionMode::KeepAlive, ConnectionMode::PerRequest] {
         for connections in [1, 8, 64] {
             let what = format!("{keeping:?}, {connections} at once");
             if only.as_ref().is_some_and(|only| !what.contains(only)) {
                 continue;
             }
-            let mut best: Vec<Option<Figures>> = vec![None; servers.len()];
+            let mut best: Vec<Option<Measurement>> = vec![None; servers.len()];
             for _ in 0..ROUNDS {
                 for (server, best) in servers.iter().zip(&mut best) {
-                    let run = load(server, keeping, connections, Duration::from_secs_f64(seconds));
-                    *best = Some(best.map_or(run, |best| best.better(run)));
+                    let run = run_load(server, keeping, connections, Duration::from_secs_f64(seconds));
+                    *best = Some(best.map_or(run, |best| best.best_of(run)));
                 }
             }
             let ours = best[0].unwrap();
             for (server, figures) in servers.iter().zip(best) {
                 let it = figures.unwrap();
                 print!("{what:22} {:>12}", server.name);
-                [it.per_second, it.p50, it.p99, it.cpu].iter().for_each(|figure| print!(" {figure:>11.1}"));
-                let ratios = [ours.per_second / it.per_second, ours.p50 / it.p50, ours.p99 / it.p99, ours.cpu / it.cpu];
+                [it.requests_per_second, it.p50, it.p99, it.cpu].iter().for_each(|figure| print!(" {figure:>11.1}"));
+                let ratios = [ours.requests_per_second / it.requests_per_second, ours.p50 / it.p50, ours.p99 / it.p99, ours.cpu / it.cpu];
                 ratios.iter().for_each(|ratio| print!(" {ratio:>11.2}"));
                 println!();
             }
@@ -68,24 +68,24 @@ fn main() {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Keeping {
-    Kept,
-    New,
+enum ConnectionMode {
+    KeepAlive,
+    PerRequest,
 }
 
 #[derive(Clone, Copy)]
-struct Figures {
-    per_second: f64,
+struct Measurement {
+    requests_per_second: f64,
     p50: f64,
     p99: f64,
     /// Microseconds on a processor for each request: what depends least on who else runs.
     cpu: f64,
 }
 
-impl Figures {
-    fn better(self, other: Self) -> Self {
+impl Measurement {
+    fn best_of(self, other: Self) -> Self {
         Self {
-            per_second: self.per_second.max(other.per_second),
+            requests_per_second: self.requests_per_second.max(other.requests_per_second),
             p50: self.p50.min(other.p50),
             p99: self.p99.min(other.p99),
             cpu: self.cpu.min(other.cpu),
@@ -93,18 +93,18 @@ impl Figures {
     }
 }
 
-struct Subject {
+struct BenchServer {
     name: &'static str,
     path: PathBuf,
-    kept_path: Option<PathBuf>,
+    keep_alive_path: Option<PathBuf>,
     child: Option<Child>,
     /// What the names of its threads begin with.
-    threads: &'static str,
+    thread_prefix: &'static str,
 }
 
-impl Subject {
+impl BenchServer {
     /// Nanoseconds on a processor of all its threads so far.
-    fn cpu(&self) -> f64 {
+    fn cpu_nanoseconds(&self) -> f64 {
         let folder = |process: &str| std::fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten();
         let mut tasks: Vec<_> = folder("self").map(|task| task.unwrap().path()).collect();
         if let Some(shell) = &self.child {
@@ -115,12 +115,12 @@ impl Subject {
             tasks = workers.split_whitespace().flat_map(folder).map(|task| task.unwrap().path()).collect();
         }
         let text = |task: &Path, file: &str| std::fs::read_to_string(task.join(file)).unwrap_or_default();
-        let ours = tasks.iter().filter(|task| text(task, "comm").starts_with(self.threads));
+        let ours = tasks.iter().filter(|task| text(task, "comm").starts_with(self.thread_prefix));
         ours.filter_map(|task| text(task, "schedstat").split_whitespace().next()?.parse::<f64>().ok()).sum()
     }
 }
 
-impl Drop for Subject {
+impl Drop for BenchServer {
     fn drop(&mut self) {
         if let Some(child) = &mut self.child {
             drop(child.stdin.take());
@@ -129,12 +129,12 @@ impl Drop for Subject {
     }
 }
 
-fn body() -> String {
+fn response_body() -> String {
     format!("{{\"id\":1,\"title\":\"laptop\",\"key\":\"ssh-ed25519 {}\",\"usage_type\":\"auth_and_signing\"}}", "A".repeat(68))
 }
 
-fn request(keeping: Keeping) -> Vec<u8> {
-    let close = if keeping == Keeping::New { "Connection: close\r\n" } else { "" };
+fn encode_request(keeping: ConnectionMode) -> Vec<u8> {
+    let close = if keeping == ConnectionMode::PerRequest { "Connection: close\r\n" } else { "" };
     let key = "A".repeat(68);
     format!(
         "GET /api/v4/internal/authorized_keys?key={key} HTTP/1.1\r\nHost: unix\r\n{close}Gitlab-Shell-Api-Request: {}\r\n\r\n",
@@ -144,31 +144,31 @@ fn request(keeping: Keeping) -> Vec<u8> {
 }
 
 /// Load of `connections` threads for a while.
-fn load(subject: &Subject, keeping: Keeping, connections: usize, time: Duration) -> Figures {
-    let path = match (keeping, &subject.kept_path) {
-        (Keeping::Kept, Some(kept)) => kept,
+fn run_load(subject: &BenchServer, keeping: ConnectionMode, connections: usize, time: Duration) -> Measurement {
+    let path = match (keeping, &subject.keep_alive_path) {
+        (ConnectionMode::KeepAlive, Some(kept)) => kept,
         _ => &subject.path,
     };
-    let (began, before) = (Instant::now(), subject.cpu());
+    let (began, before) = (Instant::now(), subject.cpu_nanoseconds());
     let (mut took, kept): (Vec<_>, Vec<_>) = std::thread::scope(|scope| {
-        let asking: Vec<_> = (0..connections).map(|_| scope.spawn(move || ask(path, keeping, began + time))).collect();
+        let asking: Vec<_> = (0..connections).map(|_| scope.spawn(move || request_loop(path, keeping, began + time))).collect();
         asking.into_iter().map(|thread| thread.join().unwrap()).unzip()
     });
     let elapsed = began.elapsed().as_secs_f64();
-    let used = subject.cpu() - before;
+    let used = subject.cpu_nanoseconds() - before;
     // Only now: a thread of the echo ends with its connection, and its figures with it.
     drop(kept);
     let mut took: Vec<u32> = took.drain(..).flatten().collect();
     took.sort_unstable();
     let at = |share: f64| f64::from(took[((took.len() - 1) as f64 * share) as usize]) / 1000.0;
-    Figures { per_second: took.len() as f64 / elapsed, p50: at(0.5), p99: at(0.99), cpu: used / 1000.0 / took.len() as f64 }
+    Measurement { requests_per_second: took.len() as f64 / elapsed, p50: at(0.5), p99: at(0.99), cpu: used / 1000.0 / took.len() as f64 }
 }
 
 /// Nanoseconds of each request, and the connection if it was kept.
-fn ask(path: &Path, keeping: Keeping, until: Instant) -> (Vec<u32>, Option<UnixStream>) {
-    let request = request(keeping);
+fn request_loop(path: &Path, keeping: ConnectionMode, until: Instant) -> (Vec<u32>, Option<UnixStream>) {
+    let request = encode_request(keeping);
     let mut took = Vec::with_capacity(1 << 16);
-    let mut kept = (keeping == Keeping::Kept).then(|| UnixStream::connect(path).unwrap());
+    let mut kept = (keeping == ConnectionMode::KeepAlive).then(|| UnixStream::connect(path).unwrap());
     let mut buffer = [0; 4096];
     loop {
         let began = Instant::now();
@@ -178,7 +178,7 @@ fn ask(path: &Path, keeping: Keeping, until: Instant) -> (Vec<u32>, Option<UnixS
         match &mut kept {
             Some(stream) => {
                 stream.write_all(&request).unwrap();
-                read_answer(stream, &mut buffer);
+                read_response(stream, &mut buffer);
             }
             None => {
                 let mut stream = UnixStream::connect(path).unwrap();
@@ -191,7 +191,7 @@ fn ask(path: &Path, keeping: Keeping, until: Instant) -> (Vec<u32>, Option<UnixS
 }
 
 /// Every answer here ends with the one brace that closes the body.
-fn read_answer(stream: &mut UnixStream, buffer: &mut [u8]) {
+fn read_response(stream: &mut UnixStream, buffer: &mut [u8]) {
     loop {
         let length = stream.read(buffer).unwrap();
         assert!(length > 0, "closed");
@@ -201,30 +201,30 @@ fn read_answer(stream: &mut UnixStream, buffer: &mut [u8]) {
     }
 }
 
-struct Empty(Bytes);
+struct FixedResponse(Bytes);
 
-impl Answer for Empty {
-    async fn answer(self: &Arc<Self>, _: Asked) -> Reply {
-        Reply::json(StatusCode::OK, self.0.clone())
+impl Handler for FixedResponse {
+    async fn handle(self: &Arc<Self>, _: Request) -> Response {
+        Response::json(StatusCode::OK, self.0.clone())
     }
 }
 
-fn ours(folder: &Path) -> Subject {
+fn start_sidegate(folder: &Path) -> BenchServer {
     let path = folder.join("ours.sock");
-    let socket = listen::unix(&path, 0o600, None).unwrap();
-    let bounds = Bounds { requests_per_connection: u64::MAX, ..Bounds::default() };
+    let socket = listen::bind_unix(&path, 0o600, None).unwrap();
+    let bounds = ServerLimits { requests_per_connection: u64::MAX, ..ServerLimits::default() };
     // Serves until the program ends.
-    let server = Server::start(vec![socket], Arc::new(Empty(body().into())), bounds, 0, Arc::default()).unwrap();
+    let server = HttpServer::start(vec![socket], Arc::new(FixedResponse(response_body().into())), bounds, 0, Arc::default()).unwrap();
     std::mem::forget(server);
-    Subject { name: "ours", path, kept_path: None, child: None, threads: "gate-" }
+    BenchServer { name: "ours", path, keep_alive_path: None, child: None, thread_prefix: "gate-" }
 }
 
-fn hyper(folder: &Path) -> Subject {
+fn start_hyper(folder: &Path) -> BenchServer {
     let path = folder.join("hyper.sock");
     let runtime = tokio::runtime::Builder::new_multi_thread().thread_name("hyper").enable_all().build().unwrap();
-    let socket = listening(&path);
+    let socket = bind_listener(&path);
     socket.set_nonblocking(true).unwrap();
-    let body = Bytes::from(body());
+    let body = Bytes::from(response_body());
     std::thread::spawn(move || {
         runtime.block_on(async {
             let listener = tokio::net::UnixListener::from_std(socket).unwrap();
@@ -239,53 +239,53 @@ fn hyper(folder: &Path) -> Subject {
             }
         })
     });
-    Subject { name: "empty hyper", path, kept_path: None, child: None, threads: "hyper" }
+    BenchServer { name: "empty hyper", path, keep_alive_path: None, child: None, thread_prefix: "hyper" }
 }
 
-fn listening(path: &Path) -> UnixListener {
+fn bind_listener(path: &Path) -> UnixListener {
     let listener = UnixListener::bind(path).unwrap();
     nix::sys::socket::listen(&listener, nix::sys::socket::Backlog::new(4096).unwrap()).unwrap();
     listener
 }
 
 /// Reads a request of the known size, writes an answer of the size of ours: a thread for each kept connection, and one a core for new ones.
-fn echo(folder: &Path) -> Subject {
+fn start_echo(folder: &Path) -> BenchServer {
     let (path, kept_path) = (folder.join("echo.sock"), folder.join("kept-echo.sock"));
     let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 149\r\ndate: Thu, 01 Jan 2026 00:00:00 GMT\r\n\r\n";
-    let answer = Arc::new(format!("{head}{}", body()).into_bytes());
+    let answer = Arc::new(format!("{head}{}", response_body()).into_bytes());
     let answering = |mut stream: UnixStream, answer: &[u8], size: usize| {
         let mut buffer = vec![0; size];
         while stream.read_exact(&mut buffer).is_ok() && stream.write_all(answer).is_ok() {
-            if size == request(Keeping::New).len() {
+            if size == encode_request(ConnectionMode::PerRequest).len() {
                 return;
             }
         }
     };
-    let new = listening(&path);
+    let new = bind_listener(&path);
     for _ in 0..std::thread::available_parallelism().unwrap().get() {
         let (new, answer) = (new.try_clone().unwrap(), Arc::clone(&answer));
         let echo = std::thread::Builder::new().name("echo".into());
         let echoing = echo.spawn(move || {
-            let size = request(Keeping::New).len();
+            let size = encode_request(ConnectionMode::PerRequest).len();
             for stream in new.incoming() {
                 answering(stream.unwrap(), &answer, size);
             }
         });
         echoing.unwrap();
     }
-    let kept = listening(&kept_path);
+    let kept = bind_listener(&kept_path);
     std::thread::spawn(move || {
-        let size = request(Keeping::Kept).len();
+        let size = encode_request(ConnectionMode::KeepAlive).len();
         for stream in kept.incoming() {
             let answer = Arc::clone(&answer);
             let echo = std::thread::Builder::new().name("echo".into());
             echo.spawn(move || answering(stream.unwrap(), &answer, size)).unwrap();
         }
     });
-    Subject { name: "bare echo", path, kept_path: Some(kept_path), child: None, threads: "echo" }
+    BenchServer { name: "bare echo", path, keep_alive_path: Some(kept_path), child: None, thread_prefix: "echo" }
 }
 
-fn nginx(folder: &Path) -> Option<Subject> {
+fn start_nginx(folder: &Path) -> Option<BenchServer> {
     let path = folder.join("nginx.sock");
     let config = folder.join("nginx.conf");
     let at = folder.display();
@@ -295,7 +295,7 @@ fn nginx(folder: &Path) -> Option<Subject> {
          client_body_temp_path {at}/b; proxy_temp_path {at}/p; fastcgi_temp_path {at}/f; uwsgi_temp_path {at}/u; scgi_temp_path {at}/s;\n\
          server {{ listen unix:{} backlog=4096; location / {{ return 200 '{}'; }} }} }}\n",
         path.display(),
-        body()
+        response_body()
     );
     std::fs::write(&config, text).unwrap();
     if !Command::new("nginx").arg("-v").stderr(Stdio::null()).status().is_ok_and(|status| status.success()) {
@@ -308,5 +308,5 @@ fn nginx(folder: &Path) -> Option<Subject> {
     while UnixStream::connect(&path).is_err() {
         std::thread::yield_now();
     }
-    Some(Subject { name: "nginx", path, kept_path: None, child: Some(child), threads: "nginx" })
+    Some(BenchServer { name: "nginx", path, keep_alive_path: None, child: Some(child), thread_prefix: "nginx" })
 }

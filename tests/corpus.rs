@@ -7,7 +7,7 @@ use std::path::Path;
 mod targets;
 
 #[test]
-fn nothing_in_the_corpus_brings_a_reader_down() {
+fn no_corpus_input_panics_a_parser() {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus");
     for (name, target) in targets::TARGETS {
         let mut files = 0;

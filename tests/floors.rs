@@ -5,36 +5,36 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-const FLOORS: [&[&str]; 5] =
+const LAYERS: [&[&str]; 5] =
     [&["model"], &["rules", "wire", "store", "net"], &["client", "sidecar", "replica", "authority"], &["cli"], &["bin"]];
 
-fn floor(room: &str) -> Option<usize> {
-    FLOORS.iter().position(|rooms| rooms.contains(&room))
+fn layer_of(room: &str) -> Option<usize> {
+    LAYERS.iter().position(|rooms| rooms.contains(&room))
 }
 
-fn files(folder: &Path, found: &mut Vec<PathBuf>) {
+fn rust_files(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
-            files(&path, found);
+            rust_files(&path, found);
         } else if path.extension().is_some_and(|extension| extension == "rs") {
             found.push(path);
         }
     }
 }
 
-fn wrong_import(room: &str, source: &str) -> Option<String> {
+fn upward_import(room: &str, source: &str) -> Option<String> {
     let code = source.lines().filter(|line| !line.trim_start().starts_with("//"));
     code.flat_map(|line| line.split("crate::").skip(1))
         .map(|rest| rest.chars().take_while(|letter| letter.is_alphanumeric() || *letter == '_').collect::<String>())
-        .find(|named| named != room && floor(named) >= floor(room))
+        .find(|named| named != room && layer_of(named) >= layer_of(room))
 }
 
 #[test]
-fn a_room_imports_only_from_below() {
+fn a_module_imports_only_from_lower_layers() {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut found = Vec::new();
-    files(&source, &mut found);
+    rust_files(&source, &mut found);
     assert!(found.len() > 5, "the source was not found");
     for file in found {
         let within = file.strip_prefix(&source).unwrap();
@@ -42,15 +42,15 @@ fn a_room_imports_only_from_below() {
         if room == "lib.rs" {
             continue;
         }
-        assert!(floor(room).is_some(), "{} is in a room that is on no floor", within.display());
-        let wrong = wrong_import(room, &fs::read_to_string(&file).unwrap());
+        assert!(layer_of(room).is_some(), "{} is in a room that is on no floor", within.display());
+        let wrong = upward_import(room, &fs::read_to_string(&file).unwrap());
         assert_eq!(wrong, None, "{} imports from a room that is not below it", within.display());
     }
 }
 
 #[test]
 fn a_wrong_import_is_seen() {
-    assert_eq!(wrong_import("wire", "use crate::store::pages::Page;").as_deref(), Some("store"));
-    assert_eq!(wrong_import("model", "    crate::wire::directory::references(x)").as_deref(), Some("wire"));
-    assert_eq!(wrong_import("wire", "use crate::model::Id;\nuse crate::wire::directory::Target;\n// crate::cli"), None);
+    assert_eq!(upward_import("wire", "use crate::store::pages::Page;").as_deref(), Some("store"));
+    assert_eq!(upward_import("model", "    crate::wire::directory::references(x)").as_deref(), Some("wire"));
+    assert_eq!(upward_import("wire", "use crate::model::Id;\nuse crate::wire::directory::Target;\n// crate::cli"), None);
 }

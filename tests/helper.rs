@@ -12,8 +12,8 @@ use std::thread::JoinHandle;
 
 use tempfile::TempDir;
 
-const BLOB: &str = "AAAAC3NzaC1lZDI1NTE5AAAAILM+rvN+ot98qgEN796jTiQfZfG1KaT0PtFDJ/XFSqti";
-const OTHER: &str = "AAAAC3NzaC1lZDI1NTE5AAAAILM+rvN+ot98qgEN796jTiQfZfG1KaT0PtFDJ/XFSqtj";
+const KEY_BLOB: &str = "AAAAC3NzaC1lZDI1NTE5AAAAILM+rvN+ot98qgEN796jTiQfZfG1KaT0PtFDJ/XFSqti";
+const OTHER_KEY_BLOB: &str = "AAAAC3NzaC1lZDI1NTE5AAAAILM+rvN+ot98qgEN796jTiQfZfG1KaT0PtFDJ/XFSqtj";
 
 fn helper() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sidegate-authorized-keys"));
@@ -21,28 +21,28 @@ fn helper() -> Command {
     command
 }
 
-fn place() -> (TempDir, PathBuf) {
+fn temp_socket() -> (TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("api.sock");
     (folder, path)
 }
 
-fn ask(socket: &Path, key: &str) -> Output {
+fn run_helper(socket: &Path, key: &str) -> Output {
     helper().arg("--socket").arg(socket).args(["git", "git", key]).output().unwrap()
 }
 
 /// Answers one connection with these bytes and ends it; gives back the request.
-fn answering(listener: UnixListener, answer: Vec<u8>) -> JoinHandle<String> {
+fn serve_once(listener: UnixListener, answer: Vec<u8>) -> JoinHandle<String> {
     std::thread::spawn(move || {
         let (mut stream, _) = listener.accept().unwrap();
-        let request = head(&mut stream);
+        let request = read_request_head(&mut stream);
         // The helper may hang up before all of an answer that is too long.
         let _ = stream.write_all(&answer);
         request
     })
 }
 
-fn head(stream: &mut UnixStream) -> String {
+fn read_request_head(stream: &mut UnixStream) -> String {
     let (mut request, mut piece) = (Vec::new(), [0; 1024]);
     while !request.ends_with(b"\r\n\r\n") {
         let length = stream.read(&mut piece).unwrap();
@@ -53,43 +53,44 @@ fn head(stream: &mut UnixStream) -> String {
 }
 
 /// Standard output of a run against a socket that answers so; it must have ended well and have complained of nothing.
-fn said(answer: impl Into<Vec<u8>>) -> String {
-    let (_folder, path) = place();
-    let served = answering(UnixListener::bind(&path).unwrap(), answer.into());
-    let output = ask(&path, BLOB);
+fn helper_output_for(answer: impl Into<Vec<u8>>) -> String {
+    let (_folder, path) = temp_socket();
+    let served = serve_once(UnixListener::bind(&path).unwrap(), answer.into());
+    let output = run_helper(&path, KEY_BLOB);
     served.join().unwrap();
-    quiet(output)
+    expect_clean_output(output)
 }
 
-fn quiet(output: Output) -> String {
+fn expect_clean_output(output: Output) -> String {
     assert_eq!((output.status.code(), String::from_utf8_lossy(&output.stderr).as_ref()), (Some(0), ""));
     String::from_utf8(output.stdout).unwrap()
 }
 
-fn http(status: &str, body: &str) -> String {
+fn http_response(status: &str, body: &str) -> String {
     format!("HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len())
 }
 
-fn found(id: &str, key: &str) -> String {
-    http("200 OK", &format!(r#"{{"id":{id},"key":"{key}"}}"#))
+fn hit_response(id: &str, key: &str) -> String {
+    http_response("200 OK", &format!(r#"{{"id":{id},"key":"{key}"}}"#))
 }
 
-fn outage(output: &str, reason: &str) {
+fn assert_outage(output: &str, reason: &str) {
     let expected = format!("# sidegate: the key could not be looked up (outage): {reason}\n");
     assert_eq!(output, expected);
 }
 
 #[test]
 fn a_hit_prints_the_line_of_gitlab_shell_with_the_key_as_it_was_answered() {
-    let (_folder, path) = place();
-    let served = answering(UnixListener::bind(&path).unwrap(), found("11", &format!("ssh-ed25519 {BLOB} Zoë  (git.example)")).into());
-    let output = helper().arg("--socket").arg(&path).args(["--shell", "/srv/shell", "git", "git", BLOB]).output().unwrap();
+    let (_folder, path) = temp_socket();
+    let served =
+        serve_once(UnixListener::bind(&path).unwrap(), hit_response("11", &format!("ssh-ed25519 {KEY_BLOB} Zoë  (git.example)")).into());
+    let output = helper().arg("--socket").arg(&path).args(["--shell", "/srv/shell", "git", "git", KEY_BLOB]).output().unwrap();
     let line = format!(
-        "command=\"/srv/shell key-11\",no-port-forwarding,no-X11-forwarding,no-agent-forwarding,no-pty ssh-ed25519 {BLOB} Zoë  (git.example)\n"
+        "command=\"/srv/shell key-11\",no-port-forwarding,no-X11-forwarding,no-agent-forwarding,no-pty ssh-ed25519 {KEY_BLOB} Zoë  (git.example)\n"
     );
-    assert_eq!(quiet(output), line);
+    assert_eq!(expect_clean_output(output), line);
     let request = served.join().unwrap();
-    let encoded = BLOB.replace('+', "%2B").replace('/', "%2F");
+    let encoded = KEY_BLOB.replace('+', "%2B").replace('/', "%2F");
     assert!(
         request.starts_with(&format!("GET /api/v4/internal/authorized_keys?key={encoded} HTTP/1.1\r\nHost: sidegate\r\n")),
         "{request}"
@@ -99,72 +100,88 @@ fn a_hit_prints_the_line_of_gitlab_shell_with_the_key_as_it_was_answered() {
 
 #[test]
 fn a_hit_in_chunks_or_up_to_the_end_of_the_connection_is_a_hit() {
-    let body = format!(r#"{{"id":7,"key":"ssh-ed25519 {BLOB}"}}"#);
+    let body = format!(r#"{{"id":7,"key":"ssh-ed25519 {KEY_BLOB}"}}"#);
     let chunks = format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{:x}\r\n{body}\r\n0\r\n\r\n", body.len());
     for answer in [chunks, format!("HTTP/1.1 200 OK\r\n\r\n{body}")] {
-        assert!(said(answer).starts_with("command=\"/opt/gitlab/embedded/service/gitlab-shell/bin/gitlab-shell key-7\",no-port"));
+        assert!(
+            helper_output_for(answer).starts_with("command=\"/opt/gitlab/embedded/service/gitlab-shell/bin/gitlab-shell key-7\",no-port")
+        );
     }
 }
 
 #[test]
 fn a_whole_key_line_is_looked_up_by_its_blob() {
-    let (_folder, path) = place();
-    let served = answering(UnixListener::bind(&path).unwrap(), found("11", &format!("ssh-ed25519 {BLOB}")).into());
-    assert!(quiet(ask(&path, &format!("ssh-ed25519 {BLOB} zoe@laptop"))).contains("key-11\""));
+    let (_folder, path) = temp_socket();
+    let served = serve_once(UnixListener::bind(&path).unwrap(), hit_response("11", &format!("ssh-ed25519 {KEY_BLOB}")).into());
+    assert!(expect_clean_output(run_helper(&path, &format!("ssh-ed25519 {KEY_BLOB} zoe@laptop"))).contains("key-11\""));
     served.join().unwrap();
 }
 
 #[test]
 fn a_key_that_nobody_has_is_a_miss() {
-    assert_eq!(said(http("404 Not Found", r#"{"message":"404 Key Not Found"}"#)), format!("# No key was found for {BLOB}\n"));
+    assert_eq!(
+        helper_output_for(http_response("404 Not Found", r#"{"message":"404 Key Not Found"}"#)),
+        format!("# No key was found for {KEY_BLOB}\n")
+    );
 }
 
 #[test]
 fn a_200_that_is_no_yes_is_an_outage() {
-    let key = format!("ssh-ed25519 {BLOB}");
+    let key = format!("ssh-ed25519 {KEY_BLOB}");
     let bodies = ["{}", "null", "", "[]", "<html>", r#"{"id":11}"#, &format!(r#"{{"key":"{key}"}}"#)];
     let form = "the answer is not an object with a positive `id` and a `key` of one line";
     for body in bodies {
-        outage(&said(http("200 OK", body)), form);
+        assert_outage(&helper_output_for(http_response("200 OK", body)), form);
     }
     for id in ["0", "-1", "1.0", "1e3", "\"11\"", "true", "null", "[11]", "18446744073709551615"] {
-        outage(&said(found(id, &key)), form);
+        assert_outage(&helper_output_for(hit_response(id, &key)), form);
     }
     for wrong in [format!("{key} a\\nssh-rsa AAAA"), format!("{key} \\u0007"), format!("{key}\\u0000")] {
-        outage(&said(found("11", &wrong)), form);
+        assert_outage(&helper_output_for(hit_response("11", &wrong)), form);
     }
-    for wrong in ["garbage".to_owned(), format!("ssh-ed25519 {OTHER}"), format!("ssh-rsa {BLOB}"), format!("pty ssh-ed25519 {BLOB}")] {
-        outage(&said(found("11", &wrong)), "the answer speaks of another key");
+    for wrong in [
+        "garbage".to_owned(),
+        format!("ssh-ed25519 {OTHER_KEY_BLOB}"),
+        format!("ssh-rsa {KEY_BLOB}"),
+        format!("pty ssh-ed25519 {KEY_BLOB}"),
+    ] {
+        assert_outage(&helper_output_for(hit_response("11", &wrong)), "the answer speaks of another key");
     }
 }
 
 #[test]
 fn an_answer_that_is_not_whole_or_too_long_or_not_http_is_an_outage() {
-    let whole = found("11", &format!("ssh-ed25519 {BLOB}"));
-    outage(&said(&whole[..whole.len() - 1]), "the answer was cut short");
-    outage(&said(&whole[..40]), "the answer was cut short");
-    outage(&said(""), "the answer was cut short");
-    outage(&said(http("200 OK", &" ".repeat(70_000))), "the answer is too long");
-    outage(&said(format!("HTTP/1.1 200 OK\r\n\r\n{}", " ".repeat(200_000))), "the answer is too long");
-    outage(&said(format!("HTTP/1.1 200 OK\r\nX: {}", "x".repeat(200_000))), "the answer is too long");
-    outage(&said("SSH-2.0-OpenSSH_9.2\r\n"), "the answer is not HTTP as we read it");
+    let whole = hit_response("11", &format!("ssh-ed25519 {KEY_BLOB}"));
+    assert_outage(&helper_output_for(&whole[..whole.len() - 1]), "the answer was cut short");
+    assert_outage(&helper_output_for(&whole[..40]), "the answer was cut short");
+    assert_outage(&helper_output_for(""), "the answer was cut short");
+    assert_outage(&helper_output_for(http_response("200 OK", &" ".repeat(70_000))), "the answer is too long");
+    assert_outage(&helper_output_for(format!("HTTP/1.1 200 OK\r\n\r\n{}", " ".repeat(200_000))), "the answer is too long");
+    assert_outage(&helper_output_for(format!("HTTP/1.1 200 OK\r\nX: {}", "x".repeat(200_000))), "the answer is too long");
+    assert_outage(&helper_output_for("SSH-2.0-OpenSSH_9.2\r\n"), "the answer is not HTTP as we read it");
 }
 
 #[test]
 fn every_other_status_is_an_outage_with_its_message_on_the_same_line() {
-    outage(
-        &said(http("424 Failed Dependency", r#"{"message":"no contact\nsince 10:00"}"#)),
+    assert_outage(
+        &helper_output_for(http_response("424 Failed Dependency", r#"{"message":"no contact\nsince 10:00"}"#)),
         "sidegate answered 424: no contactsince 10:00",
     );
     for status in ["500", "503", "502", "429", "401", "400", "404", "204", "301", "300", "201"] {
-        outage(&said(format!("HTTP/1.1 {status} X\r\nContent-Length: 0\r\n\r\n")), &format!("sidegate answered {status}"));
+        assert_outage(
+            &helper_output_for(format!("HTTP/1.1 {status} X\r\nContent-Length: 0\r\n\r\n")),
+            &format!("sidegate answered {status}"),
+        );
     }
-    outage(&said(http("404 Not Found", r#"{"message":"404 Not Found"}"#)), "sidegate answered 404: 404 Not Found");
+    assert_outage(
+        &helper_output_for(http_response("404 Not Found", r#"{"message":"404 Not Found"}"#)),
+        "sidegate answered 404: 404 Not Found",
+    );
 }
 
 #[test]
 fn a_403_says_that_this_user_may_not_ask() {
-    let line = said(http("403 Forbidden", r#"{"message":"x"}"#));
+    let line = helper_output_for(http_response("403 Forbidden", r#"{"message":"x"}"#));
     assert_eq!(
         line,
         "# sidegate: the key could not be looked up (not permitted): sidegate does not let this user ask; see [[peer]] in its configuration\n"
@@ -173,29 +190,29 @@ fn a_403_says_that_this_user_may_not_ask() {
 
 #[test]
 fn no_daemon_is_an_outage() {
-    let (_folder, path) = place();
-    outage(&quiet(ask(&path, BLOB)), "there is no socket at this path; is sidegate running?");
+    let (_folder, path) = temp_socket();
+    assert_outage(&expect_clean_output(run_helper(&path, KEY_BLOB)), "there is no socket at this path; is sidegate running?");
     drop(UnixListener::bind(&path).unwrap());
-    outage(&quiet(ask(&path, BLOB)), "nobody listens on the socket; is sidegate running?");
+    assert_outage(&expect_clean_output(run_helper(&path, KEY_BLOB)), "nobody listens on the socket; is sidegate running?");
 }
 
 #[test]
 fn a_socket_that_this_user_may_not_open_is_said_to_be_so() {
-    let (_folder, path) = place();
+    let (_folder, path) = temp_socket();
     let _listener = UnixListener::bind(&path).unwrap();
     fs::set_permissions(&path, Permissions::from_mode(0o000)).unwrap();
     if UnixStream::connect(&path).is_ok() {
         return; // Root may open everything.
     }
-    assert!(quiet(ask(&path, BLOB)).contains("(not permitted): this user may not open the socket"));
+    assert!(expect_clean_output(run_helper(&path, KEY_BLOB)).contains("(not permitted): this user may not open the socket"));
 }
 
 #[test]
 fn another_user_s_login_asks_nothing_and_says_nothing() {
-    let (_folder, path) = place();
+    let (_folder, path) = temp_socket();
     let listener = UnixListener::bind(&path).unwrap();
-    let output = helper().arg("--socket").arg(&path).args(["git", "root", BLOB]).output().unwrap();
-    assert_eq!(quiet(output), "");
+    let output = helper().arg("--socket").arg(&path).args(["git", "root", KEY_BLOB]).output().unwrap();
+    assert_eq!(expect_clean_output(output), "");
     listener.set_nonblocking(true).unwrap();
     assert_eq!(listener.accept().unwrap_err().kind(), ErrorKind::WouldBlock);
 }
@@ -205,7 +222,7 @@ fn a_wrong_call_is_said_on_standard_error_and_fails() {
     let usage = "# Insufficient arguments. 2. Usage\n#\tsidegate-authorized-keys <expected-username> <actual-username> <key>\n";
     for (words, text) in [
         (&["git", "git"][..], usage),
-        (&["git", "", BLOB], "# No username provided\n"),
+        (&["git", "", KEY_BLOB], "# No username provided\n"),
         (&["git", "git", ""], "# No key provided\n"),
         (&["--socket"], "# --socket needs a path\n"),
     ] {
@@ -218,16 +235,19 @@ fn a_wrong_call_is_said_on_standard_error_and_fails() {
 #[test]
 fn the_version_is_one_line() {
     for word in ["-version", "--version"] {
-        assert_eq!(quiet(helper().arg(word).output().unwrap()), format!("sidegate-authorized-keys {}\n", env!("CARGO_PKG_VERSION")));
+        assert_eq!(
+            expect_clean_output(helper().arg(word).output().unwrap()),
+            format!("sidegate-authorized-keys {}\n", env!("CARGO_PKG_VERSION"))
+        );
     }
 }
 
 #[test]
 fn a_reader_that_has_gone_is_a_quiet_end() {
-    let (_folder, path) = place();
+    let (_folder, path) = temp_socket();
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
     let mut command = helper();
-    let child = command.arg("--socket").arg(&path).args(["git", "git", BLOB]).stdout(writer).stderr(Stdio::piped()).spawn().unwrap();
-    assert_eq!(quiet(child.wait_with_output().unwrap()), "");
+    let child = command.arg("--socket").arg(&path).args(["git", "git", KEY_BLOB]).stdout(writer).stderr(Stdio::piped()).spawn().unwrap();
+    assert_eq!(expect_clean_output(child.wait_with_output().unwrap()), "");
 }

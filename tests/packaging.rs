@@ -13,14 +13,14 @@ use tempfile::TempDir;
 
 const UNITS: [&str; 3] = ["sidegate.socket", "sidegate.service", "sidegate-primary.service"];
 const SERVICES: [&str; 2] = ["sidegate.service", "sidegate-primary.service"];
-const DAEMON: &str = "/usr/bin/sidegate";
+const DAEMON_PATH: &str = "/usr/bin/sidegate";
 
-fn shipped(path: &str) -> PathBuf {
+fn repository_path(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }
 
-fn text(path: &str) -> String {
-    fs::read_to_string(shipped(path)).unwrap()
+fn read_shipped(path: &str) -> String {
+    fs::read_to_string(repository_path(path)).unwrap()
 }
 
 fn is_root() -> bool {
@@ -28,7 +28,7 @@ fn is_root() -> bool {
 }
 
 /// `None` where the program is not installed.
-fn run(command: &mut Command) -> Option<Output> {
+fn run_if_installed(command: &mut Command) -> Option<Output> {
     match command.output() {
         Ok(output) => Some(output),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
@@ -37,17 +37,18 @@ fn run(command: &mut Command) -> Option<Output> {
 }
 
 /// Standard output of a program that must have ended well and must not have complained.
-fn quiet(output: &Output) -> String {
+fn expect_clean_output(output: &Output) -> String {
     let complaints = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success() && complaints.is_empty(), "{}: {complaints}", output.status);
     String::from_utf8(output.stdout.clone()).unwrap()
 }
 
 /// The units as they are shipped, but for a daemon that is there.
-fn units() -> TempDir {
+fn installed_units() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     for unit in UNITS {
-        let installed = text(&format!("systemd/{unit}")).replace(&format!("{DAEMON} "), &format!("{} ", env!("CARGO_BIN_EXE_sidegate")));
+        let installed =
+            read_shipped(&format!("systemd/{unit}")).replace(&format!("{DAEMON_PATH} "), &format!("{} ", env!("CARGO_BIN_EXE_sidegate")));
         fs::write(folder.path().join(unit), installed).unwrap();
     }
     folder
@@ -55,22 +56,22 @@ fn units() -> TempDir {
 
 #[test]
 fn systemd_understands_the_units() {
-    let folder = units();
+    let folder = installed_units();
     let mut verify = Command::new("systemd-analyze");
     verify.args(["verify", "--man=no"]).args(UNITS.map(|unit| folder.path().join(unit)));
-    if let Some(output) = run(&mut verify) {
-        quiet(&output);
+    if let Some(output) = run_if_installed(&mut verify) {
+        expect_clean_output(&output);
     }
 }
 
 #[test]
 fn the_units_are_hardened() {
-    let folder = units();
+    let folder = installed_units();
     for unit in SERVICES {
         let mut security = Command::new("systemd-analyze");
         // In tenths: an exposure of 1.4 of 10 at most.
         security.args(["security", "--no-pager", "--offline=yes", "--threshold=14"]).arg(folder.path().join(unit));
-        if let Some(output) = run(&mut security) {
+        if let Some(output) = run_if_installed(&mut security) {
             assert!(output.status.success(), "{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         }
     }
@@ -79,7 +80,7 @@ fn the_units_are_hardened() {
 #[test]
 fn the_services_are_hardened_alike() {
     let hardening = |unit: &str| {
-        let unit = text(&format!("systemd/{unit}"));
+        let unit = read_shipped(&format!("systemd/{unit}"));
         let (_, rest) = unit.split_once("\nCapabilityBoundingSet=").unwrap();
         rest.split_once("\n[Install]").unwrap().0.trim().to_owned()
     };
@@ -88,14 +89,20 @@ fn the_services_are_hardened_alike() {
 
 #[test]
 fn paths_and_users_are_the_same_wherever_they_are_written() {
-    let (socket, service, primary) =
-        (text("systemd/sidegate.socket"), text("systemd/sidegate.service"), text("systemd/sidegate-primary.service"));
-    let (sidecar, sysusers, sshd) =
-        (text("packaging/sidegate.toml"), text("packaging/sidegate.sysusers"), text("packaging/sshd_config.d/50-sidegate.conf"));
+    let (socket, service, primary) = (
+        read_shipped("systemd/sidegate.socket"),
+        read_shipped("systemd/sidegate.service"),
+        read_shipped("systemd/sidegate-primary.service"),
+    );
+    let (sidecar, sysusers, sshd) = (
+        read_shipped("packaging/sidegate.toml"),
+        read_shipped("packaging/sidegate.sysusers"),
+        read_shipped("packaging/sshd_config.d/50-sidegate.conf"),
+    );
     assert!(socket.contains("\nListenStream=/run/sidegate/api.sock\n"));
     assert!(sidecar.contains("\n#path = \"/run/sidegate/api.sock\"\n") && sshd.contains("(default: /run/sidegate/api.sock)"));
     assert!(sidecar.contains("\n#path = \"/var/lib/sidegate\"\n") && service.contains("\nStateDirectory=sidegate\n"));
-    assert!(text("packaging/primary.toml").contains("\n#path = \"/run/sidegate-primary/api.sock\"\n"));
+    assert!(read_shipped("packaging/primary.toml").contains("\n#path = \"/run/sidegate-primary/api.sock\"\n"));
     assert!(primary.contains("\nRuntimeDirectory=sidegate-primary\n"));
     for user in ["sidegate", "sidegate-primary", "sidegate-keys"] {
         assert!(sysusers.lines().any(|line| line.split_whitespace().take(2).eq(["u", user])), "{user} is not made");
@@ -113,14 +120,16 @@ fn paths_and_users_are_the_same_wherever_they_are_written() {
 fn root_with_users() -> Option<TempDir> {
     let root = tempfile::tempdir().unwrap();
     fs::create_dir(root.path().join("etc")).unwrap();
-    let output = run(Command::new("systemd-sysusers").arg("--root").arg(root.path()).arg(shipped("packaging/sidegate.sysusers")))?;
+    let output = run_if_installed(
+        Command::new("systemd-sysusers").arg("--root").arg(root.path()).arg(repository_path("packaging/sidegate.sysusers")),
+    )?;
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     Some(root)
 }
 
 #[test]
 fn systemd_sysusers_makes_the_users() {
-    let dry = run(Command::new("systemd-sysusers").args(["--dry-run"]).arg(shipped("packaging/sidegate.sysusers")));
+    let dry = run_if_installed(Command::new("systemd-sysusers").args(["--dry-run"]).arg(repository_path("packaging/sidegate.sysusers")));
     if let Some(output) = dry {
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
@@ -145,10 +154,11 @@ fn systemd_tmpfiles_makes_the_folders() {
         return;
     }
     let Some(root) = root_with_users() else { return };
-    let made =
-        run(Command::new("systemd-tmpfiles").args(["--create", "--root"]).arg(root.path()).arg(shipped("packaging/sidegate.tmpfiles")));
+    let made = run_if_installed(
+        Command::new("systemd-tmpfiles").args(["--create", "--root"]).arg(root.path()).arg(repository_path("packaging/sidegate.tmpfiles")),
+    );
     let Some(output) = made else { return };
-    quiet(&output);
+    expect_clean_output(&output);
     let mode = |path: &str| fs::metadata(root.path().join(path)).unwrap().permissions().mode() & 0o7777;
     let uid = |path: &str| fs::metadata(root.path().join(path)).unwrap().uid();
     assert_eq!((mode("etc/sidegate"), mode("run/sidegate"), mode("run/sidegate-primary")), (0o755, 0o755, 0o755));
@@ -164,15 +174,16 @@ fn sshd_asks_for_the_keys_of_git_and_of_nobody_else() {
     }
     let folder = tempfile::tempdir().unwrap();
     let key = folder.path().join("host");
-    let Some(output) = run(Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(&key)) else { return };
-    quiet(&output);
+    let Some(output) = run_if_installed(Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(&key)) else { return };
+    expect_clean_output(&output);
     let config = folder.path().join("sshd_config");
-    let dropin = shipped("packaging/sshd_config.d/50-sidegate.conf");
+    let dropin = repository_path("packaging/sshd_config.d/50-sidegate.conf");
     fs::write(&config, format!("HostKey {}\nInclude {}\nAuthorizedKeysFile .ssh/authorized_keys\n", key.display(), dropin.display()))
         .unwrap();
     let seen = |user: &str| {
         let who = format!("user={user},host=localhost,addr=127.0.0.1");
-        run(Command::new("/usr/sbin/sshd").args(["-T", "-C", &who, "-f"]).arg(&config)).map(|output| quiet(&output))
+        run_if_installed(Command::new("/usr/sbin/sshd").args(["-T", "-C", &who, "-f"]).arg(&config))
+            .map(|output| expect_clean_output(&output))
     };
     let (Some(git), Some(root)) = (seen("git"), seen("root")) else { return };
     assert!(git.contains("\nauthorizedkeyscommand /usr/lib/sidegate/sidegate-authorized-keys git %u %k\n"), "{git}");

@@ -4,36 +4,36 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::house::House;
-use crate::measure::{Figures, Keeping, load};
+use crate::house::TestEnv;
+use crate::measure::{ConnectionMode, Measurement, run_load};
 use crate::world;
 
-const TIME: Duration = Duration::from_millis(1500);
+const RUN_TIME: Duration = Duration::from_millis(1500);
 
 pub fn run() {
     let count: u64 = std::env::var("SIDEGATE_BUSY_KEYS").ok().and_then(|text| text.parse().ok()).unwrap_or(200_000);
-    let house = House::running(&world::text(count));
+    let house = TestEnv::running(&world::directory_text(count));
     let socket = house.sidecar_socket();
     let token = house.shell_token();
-    let requests: Vec<Vec<u8>> = (1..=1000).map(|number| world::lookup(number, &token, false)).collect();
-    let measured = || load(&socket, &requests, Keeping::Kept, 8, TIME);
+    let requests: Vec<Vec<u8>> = (1..=1000).map(|number| world::lookup_request(number, &token, false)).collect();
+    let measured = || run_load(&socket, &requests, ConnectionMode::KeepAlive, 8, RUN_TIME);
     measured();
-    let idle = measured().better(measured()).better(measured());
-    show("idle", idle, idle);
+    let idle = measured().best_of(measured()).best_of(measured());
+    print_measurement("idle", idle, idle);
     let resyncs = || house.status()["follower"]["counted"]["resyncs"].as_u64().unwrap_or(0);
     let before = resyncs();
-    house.sidegate(&["resync", "--socket", socket.to_str().unwrap()]);
+    house.run_sidegate(&["resync", "--socket", socket.to_str().unwrap()]);
     let syncing = measured();
-    show(if resyncs() > before { "resync (it ended within the run)" } else { "resync" }, syncing, idle);
+    print_measurement(if resyncs() > before { "resync (it ended within the run)" } else { "resync" }, syncing, idle);
     house.wait_for("the resync", || resyncs() > before);
     house.primary.as_ref().unwrap().signal(nix::sys::signal::Signal::SIGSTOP);
-    let hung = hang(&socket, &token, 1000);
-    show("1,000 hung forwards", measured(), idle);
+    let hung = open_hanging_requests(&socket, &token, 1000);
+    print_measurement("1,000 hung forwards", measured(), idle);
     drop(hung);
     house.primary.as_ref().unwrap().signal(nix::sys::signal::Signal::SIGCONT);
 }
 
-fn hang(socket: &Path, token: &str, count: usize) -> Vec<UnixStream> {
+fn open_hanging_requests(socket: &Path, token: &str, count: usize) -> Vec<UnixStream> {
     use std::io::Write as _;
     let request = format!(
         "POST /api/v4/internal/pre_receive HTTP/1.1\r\nHost: unix\r\nContent-Type: application/json\r\nContent-Length: 29\r\n\
@@ -48,10 +48,10 @@ fn hang(socket: &Path, token: &str, count: usize) -> Vec<UnixStream> {
         .collect()
 }
 
-fn show(name: &str, it: Figures, idle: Figures) {
+fn print_measurement(name: &str, it: Measurement, idle: Measurement) {
     println!(
         "{name:34} {:>9.0} req/s, p50 {:.1} us, p99 {:.1} us; against idle: p50 {:.2}, p99 {:.2}",
-        it.per_second,
+        it.requests_per_second,
         it.p50,
         it.p99,
         it.p50 / idle.p50,

@@ -5,7 +5,7 @@ use std::os::unix::net::UnixStream;
 use std::sync::mpsc;
 use std::time::Instant;
 
-use crate::house::House;
+use crate::house::TestEnv;
 use crate::http::Request;
 use crate::world;
 
@@ -13,24 +13,24 @@ const ROUNDS: u64 = 30;
 
 pub fn run() {
     let followers: usize = std::env::var("SIDEGATE_FOLLOWERS").ok().and_then(|text| text.parse().ok()).unwrap_or(999);
-    let house = House::running(&world::text(100));
+    let house = TestEnv::running(&world::directory_text(100));
     let head = house.primary_status()["head"].clone();
     let (seen, arrivals) = mpsc::channel();
     for number in 0..followers {
-        let stream = follow(&house, number, &head);
+        let stream = open_feed(&house, number, &head);
         let seen = seen.clone();
-        std::thread::Builder::new().stack_size(128 << 10).spawn(move || read(stream, &seen)).unwrap();
+        std::thread::Builder::new().stack_size(128 << 10).spawn(move || report_deletions(stream, &seen)).unwrap();
     }
     let mut took = Vec::new();
     let mut real = Vec::new();
     for id in 1..=ROUNDS {
         let begun = Instant::now();
-        let answer = Request::post("/-/admin/revoke-key", &serde_json::json!({"id": id})).to(&house.primary_socket());
+        let answer = Request::post("/-/admin/revoke-key", &serde_json::json!({"id": id})).send(&house.primary_socket());
         assert_eq!(answer.status, 200, "{}", answer.text());
         let token = house.shell_token();
-        let lookup = Request::get(&format!("/api/v4/internal/authorized_keys?key={}", world::blob(id).replace('+', "%2B")));
+        let lookup = Request::get(&format!("/api/v4/internal/authorized_keys?key={}", world::key_blob(id).replace('+', "%2B")));
         let lookup = lookup.header("Gitlab-Shell-Api-Request", &token);
-        while lookup.to(&house.sidecar_socket()).status != 404 {}
+        while lookup.send(&house.sidecar_socket()).status != 404 {}
         real.push(begun.elapsed().as_millis());
         for _ in 0..followers {
             let at: Instant = arrivals.recv().unwrap();
@@ -48,7 +48,7 @@ pub fn run() {
     println!("the real one refuses: p50 {} ms, worst {} ms", real[real.len() / 2], real[real.len() - 1]);
 }
 
-fn follow(house: &House, number: usize, head: &serde_json::Value) -> UnixStream {
+fn open_feed(house: &TestEnv, number: usize, head: &serde_json::Value) -> UnixStream {
     let text = |name: &str| head[name].as_str().map_or_else(|| head[name].to_string(), str::to_owned);
     let target = format!("/api/v4/internal/sidegate/changes?epoch={}&after={}&digest={}", text("epoch"), text("seq"), text("digest"));
     let mut stream = UnixStream::connect(house.primary_socket()).unwrap();
@@ -58,7 +58,7 @@ fn follow(house: &House, number: usize, head: &serde_json::Value) -> UnixStream 
 }
 
 /// Tells of each line that deletes.
-fn read(stream: UnixStream, seen: &mpsc::Sender<Instant>) {
+fn report_deletions(stream: UnixStream, seen: &mpsc::Sender<Instant>) {
     let mut lines = BufReader::new(stream);
     let mut line = String::new();
     while lines.read_line(&mut line).is_ok_and(|length| length > 0) {

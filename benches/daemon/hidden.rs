@@ -8,36 +8,36 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Instant;
 
-use crate::house::House;
-use crate::measure::read_answer;
+use crate::house::TestEnv;
+use crate::measure::read_response;
 use crate::world;
 
 const PROJECTS: u64 = 20_000;
 
 pub fn run() {
-    let house = House::running(&world::text(PROJECTS));
+    let house = TestEnv::running(&world::directory_text(PROJECTS));
     let token = house.shell_token();
     let asked = |letter: char| -> Vec<Vec<u8>> {
-        let once = (2..=PROJECTS).map(|number| world::pull_of(1, &format!("g/{letter}{number}"), &token, false));
+        let once = (2..=PROJECTS).map(|number| world::pull_request_bytes(1, &format!("g/{letter}{number}"), &token, false));
         [once.clone(), once].into_iter().flatten().collect()
     };
     let (hidden, missing, others) = (asked('p'), asked('q'), asked('r'));
     for (place, socket) in [("primary", house.primary_socket()), ("sidecar", house.sidecar_socket())] {
         for (name, one) in [("hidden", &hidden), ("missing", &others)] {
-            let (one, other) = ask_in_turn(&socket, one, &missing);
-            show(place, name, &one, &other);
+            let (one, other) = time_pairs(&socket, one, &missing);
+            print_comparison(place, name, &one, &other);
         }
     }
 }
 
 /// Nanoseconds of each. Which of a pair goes first is as good as chance.
-fn ask_in_turn(socket: &Path, one: &[Vec<u8>], other: &[Vec<u8>]) -> (Vec<u64>, Vec<u64>) {
+fn time_pairs(socket: &Path, one: &[Vec<u8>], other: &[Vec<u8>]) -> (Vec<u64>, Vec<u64>) {
     let mut stream = UnixStream::connect(socket).unwrap();
     let mut buffer = vec![0; 16 << 10];
     let mut ask = |request: &[u8]| {
         let begun = Instant::now();
         stream.write_all(request).unwrap();
-        read_answer(&mut stream, &mut buffer);
+        read_response(&mut stream, &mut buffer);
         u64::try_from(begun.elapsed().as_nanos()).unwrap()
     };
     let pairs = one.iter().zip(other).enumerate().map(|(number, (one, other))| {
@@ -52,9 +52,9 @@ fn ask_in_turn(socket: &Path, one: &[Vec<u8>], other: &[Vec<u8>]) -> (Vec<u64>, 
     pairs.unzip()
 }
 
-fn show(place: &str, name: &str, one: &[u64], missing: &[u64]) {
+fn print_comparison(place: &str, name: &str, one: &[u64], missing: &[u64]) {
     let longer = one.iter().zip(missing).filter(|(one, missing)| one > missing).count() as f64 / one.len() as f64;
-    let ([a50, a90, a99], [b50, b90, b99]) = (shares(one), shares(missing));
+    let ([a50, a90, a99], [b50, b90, b99]) = (percentiles(one), percentiles(missing));
     println!(
         "{place} {name:7} against missing: p50 {a50:.1} / {b50:.1} us = {:.3}, p90 {:.3}, p99 {:.3}; took longer in {longer:.3} of {}",
         a50 / b50,
@@ -65,7 +65,7 @@ fn show(place: &str, name: &str, one: &[u64], missing: &[u64]) {
 }
 
 /// p50, p90 and p99 in microseconds.
-fn shares(took: &[u64]) -> [f64; 3] {
+fn percentiles(took: &[u64]) -> [f64; 3] {
     let mut took = took.to_vec();
     took.sort_unstable();
     [0.5, 0.9, 0.99].map(|share| took[((took.len() - 1) as f64 * share) as usize] as f64 / 1000.0)

@@ -8,17 +8,17 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
-use crate::house::House;
+use crate::house::TestEnv;
 use crate::world;
 
 const PAIRS: usize = 200;
 
-struct Sshd {
+struct BenchSshd {
     child: Child,
     port: u16,
 }
 
-impl Drop for Sshd {
+impl Drop for BenchSshd {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
@@ -31,24 +31,24 @@ pub fn run() {
     }
     fs::create_dir_all("/run/sshd").unwrap();
     let count: u64 = std::env::var("SIDEGATE_KEYS").ok().and_then(|text| text.parse().ok()).unwrap_or(1_000_000);
-    let mut house = House::new();
-    let key = make_key(&house.path().join("user"));
+    let mut house = TestEnv::new();
+    let key = generate_key(&house.path().join("user"));
     let host_key = house.path().join("host");
-    make_key(&host_key);
+    generate_key(&host_key);
     let file = house.write("many.jsonl", "");
     let mut out = BufWriter::new(fs::File::create(&file).unwrap());
-    world::keys_only(count, &mut out);
+    world::write_keys_only(count, &mut out);
     let line = serde_json::json!({"kind": "key", "id": count + 1, "user_id": 1, "title": "t", "key": key.trim(), "created_at": "2026-01-01T00:00:00Z"});
     std::io::Write::write_all(&mut out, format!("{line}\n").as_bytes()).unwrap();
     drop(out);
     house.start_primary();
-    assert!(house.admin(&["apply", file.to_str().unwrap()]).status.success());
+    assert!(house.run_admin(&["apply", file.to_str().unwrap()]).status.success());
     house.start_sidecar();
     house.wait_until_fresh();
     let shell = house.write("shell", "#!/bin/sh\nexit 0\n");
     fs::set_permissions(&shell, fs::Permissions::from_mode(0o755)).unwrap();
     let helper = house.path().join("sidegate-authorized-keys");
-    fs::copy(helper_program(), &helper).unwrap();
+    fs::copy(helper_path(), &helper).unwrap();
     let options = "no-port-forwarding,no-X11-forwarding,no-agent-forwarding,no-pty";
     let keys = house.write("keys", &format!("command=\"{} key-1\",{options} {key}", shell.display()));
     let socket = house.sidecar_socket();
@@ -58,13 +58,13 @@ pub fn run() {
         socket.display(),
         shell.display()
     );
-    let ours = sshd(&house, "ours", &host_key, &asks);
-    let plain = sshd(&house, "plain", &host_key, &format!("AuthorizedKeysFile {}\n", keys.display()));
+    let ours = start_sshd(&house, "ours", &host_key, &asks);
+    let plain = start_sshd(&house, "plain", &host_key, &format!("AuthorizedKeysFile {}\n", keys.display()));
     let user = house.path().join("user");
     let (mut asked, mut read) = (Vec::new(), Vec::new());
     for _ in 0..PAIRS {
-        asked.push(login(ours.port, &user));
-        read.push(login(plain.port, &user));
+        asked.push(time_login(ours.port, &user));
+        read.push(time_login(plain.port, &user));
     }
     asked.sort_unstable();
     read.sort_unstable();
@@ -75,7 +75,7 @@ pub fn run() {
     );
 }
 
-fn login(port: u16, key: &Path) -> u128 {
+fn time_login(port: u16, key: &Path) -> u128 {
     let begun = Instant::now();
     let status = Command::new("ssh")
         .args(["-F", "none", "-p", &port.to_string(), "-i"])
@@ -89,7 +89,7 @@ fn login(port: u16, key: &Path) -> u128 {
     begun.elapsed().as_micros()
 }
 
-fn sshd(house: &House, name: &str, host_key: &Path, more: &str) -> Sshd {
+fn start_sshd(house: &TestEnv, name: &str, host_key: &Path, more: &str) -> BenchSshd {
     let port = TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port();
     let config = house.write(
         &format!("sshd-{name}"),
@@ -104,17 +104,17 @@ fn sshd(house: &House, name: &str, host_key: &Path, more: &str) -> Sshd {
     while TcpStream::connect(("127.0.0.1", port)).is_err() {
         std::thread::yield_now();
     }
-    Sshd { child, port }
+    BenchSshd { child, port }
 }
 
-fn make_key(path: &Path) -> String {
+fn generate_key(path: &Path) -> String {
     let made = Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-C", "bench", "-f"]).arg(path).status().unwrap();
     assert!(made.success());
     fs::read_to_string(path.with_extension("pub")).unwrap()
 }
 
 /// The helper as it is shipped, if it has been built; else the one of this run.
-fn helper_program() -> PathBuf {
+fn helper_path() -> PathBuf {
     let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/x86_64-unknown-linux-musl/helper/sidegate-authorized-keys");
     if shipped.exists() { shipped } else { PathBuf::from(env!("CARGO_BIN_EXE_sidegate-authorized-keys")) }
 }

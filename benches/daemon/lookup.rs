@@ -4,49 +4,49 @@ use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
-use crate::house::House;
-use crate::measure::{Figures, Keeping, alternate, echo, load, nginx};
+use crate::house::TestEnv;
+use crate::measure::{ConnectionMode, Measurement, best_of_rounds, run_load, start_echo, start_nginx};
 use crate::world;
 
 const USERS: u64 = 1000;
-const TIME: Duration = Duration::from_millis(700);
+const RUN_TIME: Duration = Duration::from_millis(700);
 
 pub fn run() {
-    let house = House::running(&world::text(USERS));
+    let house = TestEnv::running(&world::directory_text(USERS));
     let socket = house.sidecar_socket();
     println!("{:24} {:>10} {:>9} {:>9} {:>9}", "", "server", "req/s", "p50 us", "p99 us");
-    for keeping in [Keeping::Kept, Keeping::New] {
-        let close = keeping == Keeping::New;
+    for keeping in [ConnectionMode::KeepAlive, ConnectionMode::PerRequest] {
+        let close = keeping == ConnectionMode::PerRequest;
         let token = house.shell_token();
         // One size for all: the echo reads requests of a known size.
-        let requests: Vec<Vec<u8>> = (100..=USERS).map(|number| world::lookup(number, &token, close)).collect();
+        let requests: Vec<Vec<u8>> = (100..=USERS).map(|number| world::lookup_request(number, &token, close)).collect();
         let sized: Vec<Vec<u8>> = vec![requests[0].clone()];
-        let answer = whole_answer(&socket, &requests[0]);
+        let answer = read_response(&socket, &requests[0]);
         let body = String::from_utf8_lossy(&answer[answer.windows(4).position(|four| four == b"\r\n\r\n").unwrap() + 4..]).into_owned();
-        let bare = echo(house.path().join(format!("echo-{keeping:?}.sock")), sized[0].len(), answer, keeping);
-        let other = nginx(house.path(), &body);
+        let bare = start_echo(house.path().join(format!("echo-{keeping:?}.sock")), sized[0].len(), answer, keeping);
+        let other = start_nginx(house.path(), &body);
         for connections in [1, 8, 64] {
-            let ours = || load(&socket, &requests, keeping, connections, TIME);
-            let echoed = || load(&bare.path, &sized, keeping, connections, TIME);
-            let mut runs: Vec<&dyn Fn() -> Figures> = vec![&ours, &echoed];
-            let returned = other.as_ref().map(|other| || load(&other.path, &sized, keeping, connections, TIME));
+            let ours = || run_load(&socket, &requests, keeping, connections, RUN_TIME);
+            let echoed = || run_load(&bare.path, &sized, keeping, connections, RUN_TIME);
+            let mut runs: Vec<&dyn Fn() -> Measurement> = vec![&ours, &echoed];
+            let returned = other.as_ref().map(|other| || run_load(&other.path, &sized, keeping, connections, RUN_TIME));
             if let Some(returned) = &returned {
                 runs.push(returned);
             }
-            let found = alternate(3, &runs);
+            let found = best_of_rounds(3, &runs);
             let label = format!("{keeping:?}, {connections} at once");
             for (name, it) in ["sidegate", "echo", "nginx"].iter().zip(&found) {
-                println!("{label:24} {name:>10} {:>9.0} {:>9.1} {:>9.1}", it.per_second, it.p50, it.p99);
+                println!("{label:24} {name:>10} {:>9.0} {:>9.1} {:>9.1}", it.requests_per_second, it.p50, it.p99);
             }
             println!("{label:24} against echo: p50 {:.2}, p99 {:.2}", found[0].p50 / found[1].p50, found[0].p99 / found[1].p99);
             if let Some(nginx) = found.get(2) {
-                println!("{label:24} against nginx: req/s {:.2}", found[0].per_second / nginx.per_second);
+                println!("{label:24} against nginx: req/s {:.2}", found[0].requests_per_second / nginx.requests_per_second);
             }
         }
     }
 }
 
-fn whole_answer(socket: &std::path::Path, request: &[u8]) -> Vec<u8> {
+fn read_response(socket: &std::path::Path, request: &[u8]) -> Vec<u8> {
     let mut stream = UnixStream::connect(socket).unwrap();
     stream.write_all(request).unwrap();
     let mut bytes = vec![0; 16 << 10];

@@ -3,29 +3,29 @@
 use std::io::BufWriter;
 use std::time::{Duration, Instant};
 
-use crate::house::House;
+use crate::house::TestEnv;
 use crate::http::Request;
 use crate::world;
 
 pub fn run() {
     let count: u64 = std::env::var("SIDEGATE_KEYS").ok().and_then(|text| text.parse().ok()).unwrap_or(1_000_000);
     let store = std::env::var("SIDEGATE_STORE").unwrap_or_default();
-    let mut house = House::new();
+    let mut house = TestEnv::new();
     let config = std::fs::read_to_string(house.path().join("sidegate.toml")).unwrap();
     house.write("sidegate.toml", &config.replace("[store]\n", &format!("[store]\n{store}\n")));
     let file = house.write("many.jsonl", "");
     let mut out = BufWriter::new(std::fs::File::create(&file).unwrap());
-    world::keys_only(count, &mut out);
+    world::write_keys_only(count, &mut out);
     drop(out);
     house.start_primary();
     let begun = Instant::now();
-    let applied = house.admin(&["apply", file.to_str().unwrap()]);
+    let applied = house.run_admin(&["apply", file.to_str().unwrap()]);
     assert!(applied.status.success(), "{}", String::from_utf8_lossy(&applied.stderr));
     println!(
         "{count} keys: apply {:.1} s; primary {} MiB, at most {} MiB",
         begun.elapsed().as_secs_f64(),
-        memory(house.primary.as_ref().unwrap().id(), "VmRSS"),
-        memory(house.primary.as_ref().unwrap().id(), "VmHWM")
+        memory_mib(house.primary.as_ref().unwrap().id(), "VmRSS"),
+        memory_mib(house.primary.as_ref().unwrap().id(), "VmHWM")
     );
     let begun = Instant::now();
     house.start_sidecar();
@@ -34,8 +34,8 @@ pub fn run() {
     println!(
         "sync from empty {:.1} s; sidecar {} MiB, at most {} MiB",
         begun.elapsed().as_secs_f64(),
-        memory(id, "VmRSS"),
-        memory(id, "VmHWM")
+        memory_mib(id, "VmRSS"),
+        memory_mib(id, "VmHWM")
     );
     house.sidecar.as_mut().unwrap().stop();
     for name in ["first", "second"] {
@@ -43,22 +43,28 @@ pub fn run() {
         house.start_sidecar();
         let token = house.shell_token();
         let ready = begun.elapsed();
-        let hit = Request::get(&format!("/api/v4/internal/authorized_keys?key={}", world::blob(count / 2).replace('+', "%2B")))
+        let hit = Request::get(&format!("/api/v4/internal/authorized_keys?key={}", world::key_blob(count / 2).replace('+', "%2B")))
             .header("Gitlab-Shell-Api-Request", &token)
-            .to(&house.sidecar_socket());
+            .send(&house.sidecar_socket());
         assert_eq!((hit.status, hit.header("x-sidegate-answer")), (200, Some("local")));
         println!("{name} restart: ready after {} ms, first answer after {} ms", ready.as_millis(), begun.elapsed().as_millis());
         house.wait_until_fresh();
         let id = house.sidecar.as_ref().unwrap().id();
-        println!("{name} restart: sidecar {} MiB, at most {} MiB", memory(id, "VmRSS"), memory(id, "VmHWM"));
-        let requests: Vec<Vec<u8>> = (0..200_000).map(|step| world::lookup(step * 7_919 % count + 1, &token, false)).collect();
-        let it = crate::measure::load(&house.sidecar_socket(), &requests, crate::measure::Keeping::Kept, 8, Duration::from_secs(2));
+        println!("{name} restart: sidecar {} MiB, at most {} MiB", memory_mib(id, "VmRSS"), memory_mib(id, "VmHWM"));
+        let requests: Vec<Vec<u8>> = (0..200_000).map(|step| world::lookup_request(step * 7_919 % count + 1, &token, false)).collect();
+        let it = crate::measure::run_load(
+            &house.sidecar_socket(),
+            &requests,
+            crate::measure::ConnectionMode::KeepAlive,
+            8,
+            Duration::from_secs(2),
+        );
         println!(
             "cold look-ups: {:.0} req/s, p50 {:.1} us, p99 {:.1} us; sidecar {} MiB",
-            it.per_second,
+            it.requests_per_second,
             it.p50,
             it.p99,
-            memory(id, "VmRSS")
+            memory_mib(id, "VmRSS")
         );
         house.sidecar.as_mut().unwrap().stop();
     }
@@ -68,13 +74,18 @@ pub fn run() {
     let begun = Instant::now();
     let socket = house.sidecar_socket();
     let before = house.status()["follower"]["counted"]["resyncs"].clone();
-    house.sidegate(&["resync", "--socket", socket.to_str().unwrap()]);
+    house.run_sidegate(&["resync", "--socket", socket.to_str().unwrap()]);
     house.wait_for("the resync", || house.status()["follower"]["counted"]["resyncs"] != before);
-    println!("resync {:.1} s; sidecar {} MiB, at most {} MiB", begun.elapsed().as_secs_f64(), memory(id, "VmRSS"), memory(id, "VmHWM"));
+    println!(
+        "resync {:.1} s; sidecar {} MiB, at most {} MiB",
+        begun.elapsed().as_secs_f64(),
+        memory_mib(id, "VmRSS"),
+        memory_mib(id, "VmHWM")
+    );
 }
 
 /// A line of the kernel's account of a process, in MiB.
-pub fn memory(id: u32, line: &str) -> u64 {
+pub fn memory_mib(id: u32, line: &str) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap();
     let found = status.lines().find(|text| text.starts_with(line)).unwrap();
     found.split_ascii_whitespace().nth(1).unwrap().parse::<u64>().unwrap() / 1024

@@ -8,7 +8,7 @@ use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
 /// The blob of the key with a number, in Base64. 32 bytes that are no point of the curve's subgroup, which nobody here needs.
-pub fn blob(number: u64) -> String {
+pub fn key_blob(number: u64) -> String {
     let mut blob = Vec::with_capacity(51);
     for part in [b"ssh-ed25519".as_slice(), &Sha256::digest(number.to_be_bytes())] {
         blob.extend_from_slice(&u32::try_from(part.len()).unwrap().to_be_bytes());
@@ -18,7 +18,7 @@ pub fn blob(number: u64) -> String {
 }
 
 /// The directory of `count` users.
-pub fn write(count: u64, out: &mut impl Write) {
+pub fn write_directory(count: u64, out: &mut impl Write) {
     let mut line = |record: serde_json::Value| writeln!(out, "{record}").unwrap();
     line(json!({"kind": "settings", "operations_per_minute": 0}));
     line(json!({"kind": "storage", "name": "default", "address": "unix:/run/gitaly.sock"}));
@@ -30,44 +30,44 @@ pub fn write(count: u64, out: &mut impl Write) {
         );
         line(json!({"kind": "member", "project_id": id, "user_id": id, "access_level": 30}));
         line(
-            json!({"kind": "key", "id": id, "user_id": id, "title": "t", "key": format!("ssh-ed25519 {}", blob(id)), "created_at": "2026-01-01T00:00:00Z"}),
+            json!({"kind": "key", "id": id, "user_id": id, "title": "t", "key": format!("ssh-ed25519 {}", key_blob(id)), "created_at": "2026-01-01T00:00:00Z"}),
         );
     }
 }
 
 /// The same as text.
-pub fn text(count: u64) -> String {
+pub fn directory_text(count: u64) -> String {
     let mut text = Vec::new();
-    write(count, &mut text);
+    write_directory(count, &mut text);
     String::from_utf8(text).unwrap()
 }
 
 /// Users and their keys only.
-pub fn keys_only(count: u64, out: &mut impl Write) {
+pub fn write_keys_only(count: u64, out: &mut impl Write) {
     for id in 1..=count / 4 {
         writeln!(out, "{}", json!({"kind": "user", "id": id, "username": format!("user{id}"), "name": format!("User {id}")})).unwrap();
     }
     for id in 1..=count {
         let user = (id - 1) % (count / 4) + 1;
-        writeln!(out, "{}", json!({"kind": "key", "id": id, "user_id": user, "title": "t", "key": format!("ssh-ed25519 {}", blob(id)), "created_at": "2026-01-01T00:00:00Z"})).unwrap();
+        writeln!(out, "{}", json!({"kind": "key", "id": id, "user_id": user, "title": "t", "key": format!("ssh-ed25519 {}", key_blob(id)), "created_at": "2026-01-01T00:00:00Z"})).unwrap();
     }
 }
 
 /// The look-up of a key, with a token.
-pub fn lookup(number: u64, token: &str, close: bool) -> Vec<u8> {
-    let key = blob(number).replace('+', "%2B").replace('/', "%2F").replace('=', "%3D");
+pub fn lookup_request(number: u64, token: &str, close: bool) -> Vec<u8> {
+    let key = key_blob(number).replace('+', "%2B").replace('/', "%2F").replace('=', "%3D");
     let close = if close { "Connection: close\r\n" } else { "" };
     format!("GET /api/v4/internal/authorized_keys?key={key} HTTP/1.1\r\nHost: unix\r\n{close}Gitlab-Shell-Api-Request: {token}\r\n\r\n")
         .into_bytes()
 }
 
 /// May the user with a number pull from their project?
-pub fn pull(number: u64, token: &str, close: bool) -> Vec<u8> {
-    pull_of(number, &format!("g/p{number}"), token, close)
+pub fn own_project_pull_request(number: u64, token: &str, close: bool) -> Vec<u8> {
+    pull_request_bytes(number, &format!("g/p{number}"), token, close)
 }
 
 /// May the user with a number pull from the project at a path?
-pub fn pull_of(number: u64, project: &str, token: &str, close: bool) -> Vec<u8> {
+pub fn pull_request_bytes(number: u64, project: &str, token: &str, close: bool) -> Vec<u8> {
     let body = json!({"action": "git-upload-pack", "project": project, "changes": "_any", "protocol": "ssh", "key_id": number.to_string()})
         .to_string();
     let close = if close { "Connection: close\r\n" } else { "" };

@@ -3,23 +3,23 @@
 
 use std::time::Duration;
 
-use sidegate::model::change::Identity;
+use sidegate::model::change::RecordIdentity;
 use sidegate::model::entry::Entry;
 use sidegate::model::key::{PublicKey, decode_blob};
 use sidegate::model::time::Time;
 use sidegate::wire::feed::{self, FeedLine, SnapshotLine};
-use sidegate::wire::params::{Params, encode};
-use sidegate::wire::path::Target;
-use sidegate::wire::percent::{Plus, decode};
-use sidegate::wire::record_lines::{Filed, RecordLines};
-use sidegate::wire::secret::{Secret, Secrets};
-use sidegate::wire::token::{Issuer, verify};
+use sidegate::wire::params::{Params, encode_form};
+use sidegate::wire::path::RequestTarget;
+use sidegate::wire::percent::{PlusSign, percent_decode};
+use sidegate::wire::record_lines::{DirectoryRecord, RecordLines};
+use sidegate::wire::secret::{RotatingSecret, Secret};
+use sidegate::wire::token::{Issuer, verify_token};
 
 /// One target, by its name.
-pub type Feed = fn(&[u8]);
+pub type FuzzTarget = fn(&[u8]);
 
 /// All targets, each with the name of its corpus.
-pub const TARGETS: [(&str, Feed); 7] = [
+pub const TARGETS: [(&str, FuzzTarget); 7] = [
     ("params", params),
     ("path", path),
     ("token", token),
@@ -35,13 +35,13 @@ pub fn params(bytes: &[u8]) {
         bytes.iter().position(|byte| *byte == b'\n').map_or((bytes, [].as_slice()), |end| (&bytes[..end], &bytes[end + 1..]));
     let Ok(query) = std::str::from_utf8(query) else { return };
     for content_type in ["application/json", "application/x-www-form-urlencoded"] {
-        let Ok(params) = Params::read(&http::Method::POST, Some(query), Some(content_type), body) else { continue };
+        let Ok(params) = Params::parse(&http::Method::POST, Some(query), Some(content_type), body) else { continue };
         for name in params.values.keys() {
             let _ = (params.id(name), params.integer(name), params.boolean(name), params.date(name));
             let _ = (params.texts(name), params.objects(name), params.object(name));
             let Ok(Some(text)) = params.text(name) else { continue };
             if !name.contains(['[', ']']) {
-                let again = Params::read(&http::Method::GET, Some(&encode([(name.as_str(), text.as_str())])), None, b"");
+                let again = Params::parse(&http::Method::GET, Some(&encode_form([(name.as_str(), text.as_str())])), None, b"");
                 assert_eq!(again.map(|again| again.text(name)), Ok(Ok(Some(text))), "what is written anew says something else");
             }
         }
@@ -51,12 +51,12 @@ pub fn params(bytes: &[u8]) {
 /// A request's target: what passes climbs nowhere, however often it is decoded.
 pub fn path(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
-    let Ok(target) = Target::parse(text) else { return };
+    let Ok(target) = RequestTarget::parse(text) else { return };
     assert!(target.segments().iter().all(|segment| segment.split('/').all(|part| !matches!(part, "" | "." | ".."))));
     let mut path = target.path().to_owned();
     for _ in 0..3 {
         assert!(path.split(['/', '\\']).skip(1).all(|part| part != "." && part != ".."), "{path}");
-        let Ok(further) = decode(&path, Plus::Itself) else { return };
+        let Ok(further) = percent_decode(&path, PlusSign::Literal) else { return };
         path = further.into_owned();
     }
 }
@@ -64,55 +64,61 @@ pub fn path(bytes: &[u8]) {
 /// A token: none that was not signed is believed.
 pub fn token(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
-    let Ok(secret) = Secret::of(b"a secret that no corpus holds, 8d1c6f0e") else { return };
-    let secrets = Secrets::one(secret);
+    let Ok(secret) = Secret::from_bytes(b"a secret that no corpus holds, 8d1c6f0e") else { return };
+    let secrets = RotatingSecret::new(secret);
     let now = Time::EPOCH.plus(Duration::from_secs(1_700_000_000));
-    for issuer in [Issuer::Shell, Issuer::Sync, Issuer::Kas] {
-        assert!(verify(text, issuer, &secrets, now).is_err());
+    for issuer in [Issuer::GitlabShell, Issuer::Follower, Issuer::Kas] {
+        assert!(verify_token(text, issuer, &secrets, now).is_err());
     }
 }
 
 /// A line of `changes`: what is read is printed so that it is read again.
 pub fn feed_line(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
-    let Ok(line) = feed::read_line(text) else { return };
+    let Ok(line) = feed::parse_feed_line(text) else { return };
     let printed = match &line {
-        FeedLine::Commit(commit) => feed::commit(commit),
-        FeedLine::Heartbeat { seq, state } => feed::heartbeat(*seq, *state),
+        FeedLine::Commit(commit) => feed::encode_commit(commit),
+        FeedLine::Heartbeat { seq, state } => feed::encode_heartbeat(*seq, *state),
     };
     assert!(!printed.contains('\n'));
-    assert_eq!(feed::read_line(&printed), Ok(line));
+    assert_eq!(feed::parse_feed_line(&printed), Ok(line));
 }
 
 /// A line of a snapshot: a record keeps its bytes and has a name that leads to it.
 pub fn snapshot_line(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
-    match feed::read_snapshot_line(text) {
+    match feed::parse_snapshot_line(text) {
         Ok(SnapshotLine::Record(entry)) => {
             assert_eq!(entry.text(), text);
-            let name = Identity::of(&entry);
-            assert_eq!(Identity::read(&name.to_string()).ok().as_ref(), Some(&name));
-            if let Identity::At(place, _) = name {
-                assert_eq!(&place, entry.place());
+            let name = RecordIdentity::from_entry(&entry);
+            assert_eq!(RecordIdentity::parse(&name.to_string()).ok().as_ref(), Some(&name));
+            if let RecordIdentity::Other(place, _) = name {
+                assert_eq!(&place, entry.sort_key());
             }
         }
-        Ok(SnapshotLine::Head(head)) => assert_eq!(feed::read_snapshot_line(&feed::snapshot_head(&head)), Ok(SnapshotLine::Head(head))),
-        Ok(SnapshotLine::End(end)) => assert_eq!(feed::read_snapshot_line(&feed::snapshot_end(&end)), Ok(SnapshotLine::End(end))),
+        Ok(SnapshotLine::Header(head)) => {
+            assert_eq!(feed::parse_snapshot_line(&feed::encode_snapshot_header(&head)), Ok(SnapshotLine::Header(head)))
+        }
+        Ok(SnapshotLine::End(end)) => assert_eq!(feed::parse_snapshot_line(&feed::encode_snapshot_end(&end)), Ok(SnapshotLine::End(end))),
         Ok(SnapshotLine::Commit(_)) | Err(_) => {}
     }
 }
 
 /// A directory file: printed in its order, it is read again and comes out the same.
 pub fn directory(bytes: &[u8]) {
-    let read = |bytes: &[u8]| RecordLines::new(bytes).map_while(Result::ok).map(|(_, filed)| filed).collect::<Vec<Filed>>();
+    let read = |bytes: &[u8]| RecordLines::new(bytes).map_while(Result::ok).map(|(_, filed)| filed).collect::<Vec<DirectoryRecord>>();
     let filed = read(bytes);
-    let printed = |filed: &Filed| match filed {
-        Filed::Published(record) => record.canonical().unwrap_or_default(),
-        Filed::Withheld(record) => record.canonical().unwrap_or_default(),
+    let printed = |filed: &DirectoryRecord| match filed {
+        DirectoryRecord::Published(record) => record.canonical().unwrap_or_default(),
+        DirectoryRecord::Unpublished(record) => record.canonical().unwrap_or_default(),
     };
     let lines: Vec<String> = filed.iter().map(printed).collect();
     for (filed, line) in filed.iter().zip(&lines) {
-        assert_eq!(Entry::read(line).is_ok_and(|entry| !entry.foreign()), matches!(filed, Filed::Published(_)), "{line}");
+        assert_eq!(
+            Entry::parse(line).is_ok_and(|entry| !entry.has_unknown_parts()),
+            matches!(filed, DirectoryRecord::Published(_)),
+            "{line}"
+        );
     }
     assert_eq!(read(lines.join("\n").as_bytes()), filed);
 }

@@ -6,158 +6,169 @@ use bytes::Bytes;
 use http::request::Parts;
 use http::{StatusCode, Uri, header};
 
-use crate::authority::authority::Authority;
-use crate::authority::call::{Auth, Call, Caller, Takes};
-use crate::authority::identify::{self, Shows, Stranger};
-use crate::authority::refusal::{Answered, Refusal};
-use crate::authority::routes::{self, Route, Unknown};
+use crate::authority::authority::PrimaryState;
+use crate::authority::call::{ApiRequest, BodyKind, Caller, RequiredAuth};
+use crate::authority::identify::{self, AuthFailure, HeaderAuth};
+use crate::authority::refusal::{ApiError, HandlerResult};
+use crate::authority::routes::{self, Route, RouteError};
 use crate::model::clock;
 use crate::model::time::Time;
-use crate::net::allowance::Share;
-use crate::net::message::{Asked, BodyRefused, Incoming, Reply};
+use crate::net::allowance::Reservation;
+use crate::net::message::{BodyError, IncomingBody, Request, Response};
 use crate::net::peer::Peer;
-use crate::net::server::Answer;
+use crate::net::server::Handler;
 use crate::wire::credentials::SHARED_SECRET_PARAMETER;
-use crate::wire::params::{BadParams, Params};
-use crate::wire::path::Target;
+use crate::wire::params::{Params, ParamsError};
+use crate::wire::path::RequestTarget;
 
-impl Answer for Authority {
-    async fn answer(self: &Arc<Self>, asked: Asked) -> Reply {
-        let begun = clock::boot();
-        let (endpoint, reply) = answer(self, asked).await;
-        self.counters.answered(endpoint, reply.status.as_u16(), clock::boot().since(begun));
+impl Handler for PrimaryState {
+    async fn handle(self: &Arc<Self>, asked: Request) -> Response {
+        let begun = clock::boot_time();
+        let (endpoint, reply) = route_request(self, asked).await;
+        self.metrics.record_response(endpoint, reply.status.as_u16(), clock::boot_time().since(begun));
         reply
     }
 }
 
-async fn answer(house: &Arc<Authority>, asked: Asked) -> (&'static str, Reply) {
-    let Asked { peer, parts, body } = asked;
-    let target = match Target::parse(&as_sent(&parts.uri)) {
+async fn route_request(house: &Arc<PrimaryState>, asked: Request) -> (&'static str, Response) {
+    let Request { peer, parts, body } = asked;
+    let target = match RequestTarget::parse(&original_target(&parts.uri)) {
         Ok(target) => target,
-        Err(bad) => return ("bad path", Refusal::bad(bad).reply()),
+        Err(bad) => return ("bad path", ApiError::bad_request(bad).into_response()),
     };
-    let route = match routes::find(&parts.method, target.segments()) {
+    let route = match routes::find_route(&parts.method, target.segments()) {
         Ok(route) => route,
-        Err(unknown) => return ("unknown", refuse_unknown(&unknown)),
+        Err(unknown) => return ("unknown", route_error_response(&unknown)),
     };
-    let answered = walk(house, route, target, peer, parts, body).await;
-    (route.path, answered.unwrap_or_else(Refusal::reply))
+    let answered = handle_request(house, route, target, peer, parts, body).await;
+    (route.path, answered.unwrap_or_else(ApiError::into_response))
 }
 
-async fn walk(house: &Arc<Authority>, route: &Route, target: Target, peer: Peer, parts: Parts, body: Incoming) -> Answered {
-    let now = clock::wall();
-    let turned_away = |stranger: Stranger| turn_away(house, route, &peer, &parts, stranger, now);
-    let shows = identify::by_headers(house, route.auth, &peer, &parts.headers, now).map_err(turned_away)?;
+async fn handle_request(
+    house: &Arc<PrimaryState>,
+    route: &Route,
+    target: RequestTarget,
+    peer: Peer,
+    parts: Parts,
+    body: IncomingBody,
+) -> HandlerResult {
+    let now = clock::wall_time();
+    let turned_away = |stranger: AuthFailure| reject(house, route, &peer, &parts, stranger, now);
+    let shows = identify::authenticate_headers(house, route.auth, &peer, &parts.headers, now).map_err(turned_away)?;
     // Counted until the caller is believed; of one whom the handler judges, until it has answered.
     let mut room = match shows {
-        Shows::NothingYet | Shows::Caller(Caller::Anyone) => house.unproven.share(),
-        Shows::Caller(_) => Share::of_the_believed(),
+        HeaderAuth::NoCredentials | HeaderAuth::Caller(Caller::Unauthenticated) => house.unauthenticated_budget.reservation(),
+        HeaderAuth::Caller(_) => Reservation::unlimited(),
     };
-    let read = read(house, route.takes, &target, &parts, body, &mut room).await;
-    if matches!(read, Err(Unreadable::Body(BodyRefused::NoRoom))) {
-        return Err(turned_away(Stranger { reason: "no room", refusal: BodyRefused::NoRoom.into() }));
+    let read = read_body(house, route.body, &target, &parts, body, &mut room).await;
+    if matches!(read, Err(RequestReadError::Body(BodyError::BudgetExhausted))) {
+        return Err(turned_away(AuthFailure { reason: "no room", error: BodyError::BudgetExhausted.into() }));
     }
     let caller = match shows {
-        Shows::Caller(caller) => caller,
-        Shows::NothingYet => {
-            let caller = identify::by_parameter(house, read.as_ref().ok().map(|read| &read.params), now).map_err(turned_away)?;
-            room = Share::of_the_believed();
+        HeaderAuth::Caller(caller) => caller,
+        HeaderAuth::NoCredentials => {
+            let caller = identify::authenticate_parameter(house, read.as_ref().ok().map(|read| &read.params), now).map_err(turned_away)?;
+            room = Reservation::unlimited();
             caller
         }
     };
-    let (Read { mut params, body, stream }, unread) = match read {
+    let (ParsedBody { mut params, body, unread_stream: stream }, unread) = match read {
         Ok(read) => (read, None),
         // Whoever calls is told so first that they may not.
-        Err(unreadable) if route.auth == Auth::Own => (Read::default(), Some(Refusal::from(unreadable))),
+        Err(unreadable) if route.auth == RequiredAuth::InHandler => (ParsedBody::default(), Some(ApiError::from(unreadable))),
         Err(unreadable) => return Err(unreadable.into()),
     };
     if caller == Caller::Shell {
         params.values.remove(SHARED_SECRET_PARAMETER);
     }
     let segments = target.segments().to_vec();
-    let answered = (route.handler)(house, Call { caller, params, unread, body, stream, peer, headers: parts.headers, segments, now }).await;
+    let answered = (route.handler)(
+        house,
+        ApiRequest { caller, params, read_error: unread, body, stream, peer, headers: parts.headers, segments, now },
+    )
+    .await;
     drop(room);
     answered
 }
 
 #[derive(Default)]
-struct Read {
+struct ParsedBody {
     params: Params,
     body: Bytes,
-    stream: Option<Incoming>,
+    unread_stream: Option<IncomingBody>,
 }
 
 /// Why the body or the parameters are not there.
 #[derive(Debug, thiserror::Error)]
-enum Unreadable {
+enum RequestReadError {
     #[error(transparent)]
-    Body(#[from] BodyRefused),
+    Body(#[from] BodyError),
     #[error(transparent)]
-    Params(#[from] BadParams),
+    Params(#[from] ParamsError),
 }
 
-impl From<Unreadable> for Refusal {
-    fn from(bad: Unreadable) -> Self {
+impl From<RequestReadError> for ApiError {
+    fn from(bad: RequestReadError) -> Self {
         match bad {
-            Unreadable::Body(refused) => refused.into(),
-            Unreadable::Params(bad) => bad.into(),
+            RequestReadError::Body(refused) => refused.into(),
+            RequestReadError::Params(bad) => bad.into(),
         }
     }
 }
 
 /// Reads the body under the bound of its route and as far as there is room, and the parameters.
-async fn read(
-    house: &Authority,
-    takes: Takes,
-    target: &Target,
+async fn read_body(
+    house: &PrimaryState,
+    takes: BodyKind,
+    target: &RequestTarget,
     parts: &Parts,
-    body: Incoming,
-    room: &mut Share,
-) -> Result<Read, Unreadable> {
+    body: IncomingBody,
+    room: &mut Reservation,
+) -> Result<ParsedBody, RequestReadError> {
     let bounds = &house.bounds;
     let bound = match takes {
-        Takes::Stream => {
-            let params = Params::read(&parts.method, target.query(), None, b"")?;
-            return Ok(Read { params, body: Bytes::new(), stream: Some(body) });
+        BodyKind::Stream => {
+            let params = Params::parse(&parts.method, target.query(), None, b"")?;
+            return Ok(ParsedBody { params, body: Bytes::new(), unread_stream: Some(body) });
         }
-        Takes::Pushed => bounds.pushed_body_bytes,
-        Takes::Parameters | Takes::Bytes => bounds.decoded_body_bytes,
+        BodyKind::PushParameters => bounds.pushed_body_bytes,
+        BodyKind::Parameters | BodyKind::RawBytes => bounds.decoded_body_bytes,
     };
-    let body = body.read_within(bound, bounds.body_time, room).await?;
-    room.grow_by(|| Params::weight(&body)).map_err(BodyRefused::from)?;
+    let body = body.read_reserving(bound, bounds.body_time, room).await?;
+    room.grow_with(|| Params::max_memory_bytes(&body)).map_err(BodyError::from)?;
     let content_type = parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let params = match takes {
-        Takes::Bytes => Params::read(&parts.method, target.query(), None, b"")?,
-        _ => Params::read(&parts.method, target.query(), content_type, &body)?,
+        BodyKind::RawBytes => Params::parse(&parts.method, target.query(), None, b"")?,
+        _ => Params::parse(&parts.method, target.query(), content_type, &body)?,
     };
-    Ok(Read { params, body, stream: None })
+    Ok(ParsedBody { params, body, unread_stream: None })
 }
 
 /// One line for the log, without the query and without what was shown; and a count.
-fn turn_away(house: &Authority, route: &Route, peer: &Peer, parts: &Parts, stranger: Stranger, now: Time) -> Refusal {
-    house.counters.refused(stranger.reason);
-    if let Some(withheld) = house.quiet.leave(now) {
+fn reject(house: &PrimaryState, route: &Route, peer: &Peer, parts: &Parts, stranger: AuthFailure, now: Time) -> ApiError {
+    house.metrics.refused(stranger.reason);
+    if let Some(withheld) = house.log_limiter.allow(now) {
         let request = parts.headers.get("x-request-id").and_then(|id| id.to_str().ok()).unwrap_or_default();
         tracing::warn!(endpoint = route.path, reason = stranger.reason, ?peer, request, withheld, "a request was refused");
     }
-    stranger.refusal
+    stranger.error
 }
 
-fn refuse_unknown(unknown: &Unknown) -> Reply {
+fn route_error_response(unknown: &RouteError) -> Response {
     match unknown {
-        Unknown::Path => {
+        RouteError::NotFound => {
             let body = r#"{"error":"404 Not Found","message":"404 Not Found"}"#;
-            Reply::json(StatusCode::NOT_FOUND, body)
+            Response::json(StatusCode::NOT_FOUND, body)
         }
-        Unknown::Method(allowed) => {
+        RouteError::MethodNotAllowed(allowed) => {
             let text = format!("405 Method Not Allowed - this path takes {allowed}");
-            Refusal::new(StatusCode::METHOD_NOT_ALLOWED, text).reply().with("allow", allowed)
+            ApiError::new(StatusCode::METHOD_NOT_ALLOWED, text).into_response().with_header("allow", allowed)
         }
     }
 }
 
 /// The target as it stood in the request line; in absolute form if it came so.
-fn as_sent(uri: &Uri) -> String {
+fn original_target(uri: &Uri) -> String {
     match (uri.scheme(), uri.authority(), uri.path_and_query()) {
         (None, None, Some(origin)) => origin.as_str().to_owned(),
         _ => uri.to_string(),

@@ -5,152 +5,152 @@ use std::sync::{Arc, Mutex};
 
 use tokio::sync::watch;
 
-use crate::authority::counters::Counters;
-use crate::authority::following::door::Door;
-use crate::authority::following::hosts::Hosts;
-use crate::authority::following::lines::Lines;
-use crate::authority::following::snapshots::Snapshots;
-use crate::authority::limits::Limits;
-use crate::authority::quiet::Quiet;
-use crate::authority::secrets::Renewable;
-use crate::authority::setup::Setup;
-use crate::authority::upkeep::Upkeep;
-use crate::authority::usage::Usage;
+use crate::authority::counters::PrimaryMetrics;
+use crate::authority::following::door::FollowerAuth;
+use crate::authority::following::hosts::HostRegistry;
+use crate::authority::following::lines::FeedBuffer;
+use crate::authority::following::snapshots::SnapshotCache;
+use crate::authority::limits::OperationLimiter;
+use crate::authority::quiet::LogLimiter;
+use crate::authority::secrets::ReloadableSecret;
+use crate::authority::setup::PrimaryOptions;
+use crate::authority::upkeep::Maintenance;
+use crate::authority::usage::LastUsed;
 use crate::authority::withheld;
 use crate::model::clock;
 use crate::model::loss_guard::LossGuard;
 use crate::model::time::Time;
-use crate::net::allowance::Allowance;
-use crate::net::bounds::Bounds;
-use crate::net::scope::Scopes;
+use crate::net::allowance::MemoryBudget;
+use crate::net::bounds::ServerLimits;
+use crate::net::scope::PeerPolicy;
 use crate::store::folder;
-use crate::store::generation::Damage;
-use crate::store::primary::{NotOpened, PrimaryStore};
-use crate::wire::credentials::Gatekeeper;
+use crate::store::generation::StoreError;
+use crate::store::primary::{PrimaryOpenError, PrimaryStore};
+use crate::wire::credentials::CredentialVerifier;
 use crate::wire::secret::Secret;
 
 /// Good tokens of gitlab-shell that are remembered.
-const TOKENS: usize = 4096;
+const TOKEN_CACHE_ENTRIES: usize = 4096;
 
 /// A primary.
-pub struct Authority {
+pub struct PrimaryState {
     /// Written to through [`crate::authority::write`] only.
     pub(super) store: PrimaryStore,
     /// Whose turn it is to write.
-    pub(super) turn: Mutex<()>,
+    pub(super) write_lock: Mutex<()>,
     /// Where files that are being built lie; in the store's folder, so that they are as private.
-    pub(super) workshop: PathBuf,
-    pub(super) shell: Gatekeeper,
-    pub(super) sync: Door,
-    pub(super) kas: Renewable,
-    pub(super) admin_token: Renewable,
-    pub(super) error_tracking_token: Renewable,
+    pub(super) temp_dir: PathBuf,
+    pub(super) shell_auth: CredentialVerifier,
+    pub(super) follower_auth: FollowerAuth,
+    pub(super) kas_secret: ReloadableSecret,
+    pub(super) admin_token: ReloadableSecret,
+    pub(super) error_tracking_token: ReloadableSecret,
     pub(super) accept_shared_secret: bool,
     pub(super) loss_guard: LossGuard,
     pub(super) own_uid: u32,
-    pub(super) scopes: Scopes,
-    pub(super) bounds: Bounds,
+    pub(super) peer_policy: PeerPolicy,
+    pub(super) bounds: ServerLimits,
     /// For the bodies of callers who have not shown who they are.
-    pub(super) unproven: Allowance,
-    pub(super) lines: Arc<Lines>,
-    pub(super) hosts: Arc<Hosts>,
-    pub(super) snapshots: Snapshots,
-    pub(super) usage: Arc<Usage>,
-    pub(super) limits: Limits,
-    pub(super) counters: Counters,
-    pub(super) quiet: Quiet,
-    pub(super) since: Time,
-    ended: watch::Sender<bool>,
-    _upkeep: Upkeep,
+    pub(super) unauthenticated_budget: MemoryBudget,
+    pub(super) feed: Arc<FeedBuffer>,
+    pub(super) hosts: Arc<HostRegistry>,
+    pub(super) snapshots: SnapshotCache,
+    pub(super) last_used: Arc<LastUsed>,
+    pub(super) operation_limiter: OperationLimiter,
+    pub(super) metrics: PrimaryMetrics,
+    pub(super) log_limiter: LogLimiter,
+    pub(super) started_at: Time,
+    shutdown_signal: watch::Sender<bool>,
+    _maintenance: Maintenance,
 }
 
 /// Why a primary did not open.
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "the source says it")]
-pub enum NotReady {
+pub enum PrimaryStartError {
     #[error(transparent)]
-    Store(#[from] NotOpened),
+    Store(#[from] PrimaryOpenError),
     #[error(transparent)]
-    Folder(#[from] folder::Refused),
+    Folder(#[from] folder::FileError),
     #[error(transparent)]
-    Damage(#[from] Damage),
+    Damage(#[from] StoreError),
     #[error("the primary's threads could not be started: {0}")]
     Threads(#[from] std::io::Error),
 }
 
-impl Authority {
+impl PrimaryState {
     /// Opens the store and starts what goes on beside requests. Blocks.
-    pub fn open(setup: Setup) -> Result<Arc<Self>, NotReady> {
-        let now = clock::wall();
-        let store = PrimaryStore::open(&setup.store_path, setup.options)?;
-        withheld::settle(store.ledger(), &store.head())?;
+    pub fn open(setup: PrimaryOptions) -> Result<Arc<Self>, PrimaryStartError> {
+        let now = clock::wall_time();
+        let store = PrimaryStore::open(&setup.store_path, setup.store_options)?;
+        withheld::recover_intent(store.private_store(), &store.head())?;
         let workshop = setup.store_path.join("tmp");
-        folder::prepare(&workshop)?;
-        let lines = Arc::new(Lines::starting(store.head()));
-        let hosts = Arc::new(Hosts::remembered(store.ledger(), now)?);
-        let usage = Arc::new(Usage::default());
-        let upkeep = Upkeep::start(&store, &lines, &hosts, &usage)?;
+        folder::ensure_private(&workshop)?;
+        let lines = Arc::new(FeedBuffer::starting_at(store.head()));
+        let hosts = Arc::new(HostRegistry::load(store.private_store(), now)?);
+        let usage = Arc::new(LastUsed::default());
+        let upkeep = Maintenance::start(&store, &lines, &hosts, &usage)?;
         Ok(Arc::new(Self {
-            snapshots: Snapshots::default(),
-            workshop,
+            snapshots: SnapshotCache::default(),
+            temp_dir: workshop,
             store,
-            turn: Mutex::default(),
-            shell: Gatekeeper::new(setup.shell_secret, TOKENS),
-            sync: Door::of(setup.sync_secret, now),
-            kas: Renewable::of(setup.kas_secret),
-            admin_token: Renewable::of(setup.admin_token),
-            error_tracking_token: Renewable::of(setup.error_tracking_token),
+            write_lock: Mutex::default(),
+            shell_auth: CredentialVerifier::new(setup.shell_secret, TOKEN_CACHE_ENTRIES),
+            follower_auth: FollowerAuth::new(setup.sync_secret, now),
+            kas_secret: ReloadableSecret::new(setup.kas_secret),
+            admin_token: ReloadableSecret::new(setup.admin_token),
+            error_tracking_token: ReloadableSecret::new(setup.error_tracking_token),
             accept_shared_secret: setup.accept_shared_secret,
             loss_guard: setup.loss_guard,
             own_uid: setup.own_uid,
-            scopes: Scopes::new(setup.own_uid, Vec::new()),
-            unproven: Allowance::of(setup.bounds.unproven_body_bytes),
+            peer_policy: PeerPolicy::new(setup.own_uid, Vec::new()),
+            unauthenticated_budget: MemoryBudget::new(setup.bounds.unproven_body_bytes),
             bounds: setup.bounds,
-            lines,
+            feed: lines,
             hosts,
-            usage,
-            limits: Limits::default(),
-            counters: Counters::new(setup.counted),
-            quiet: Quiet::default(),
-            since: now,
-            ended: watch::Sender::new(false),
-            _upkeep: upkeep,
+            last_used: usage,
+            operation_limiter: OperationLimiter::default(),
+            metrics: PrimaryMetrics::new(setup.server_counters),
+            log_limiter: LogLimiter::default(),
+            started_at: now,
+            shutdown_signal: watch::Sender::new(false),
+            _maintenance: upkeep,
         }))
     }
 
     /// Ends what would go on for as long as somebody listens: the followers' streams, and waiting for hosts.
-    pub fn end(&self) {
-        self.ended.send_replace(true);
+    pub fn shut_down(&self) {
+        self.shutdown_signal.send_replace(true);
     }
 
     /// Waits until the primary ends.
-    pub(super) async fn ending(&self) {
-        let mut ended = self.ended.subscribe();
+    pub(super) async fn shutdown_requested(&self) {
+        let mut ended = self.shutdown_signal.subscribe();
         let _gone = ended.wait_for(|ended| *ended).await;
     }
 
     /// From now on this secret of gitlab-shell's; the one before counts for its grace.
-    pub fn renew_shell_secret(&self, next: Secret) {
-        self.shell.renew(next, clock::wall());
+    pub fn rotate_shell_secret(&self, next: Secret) {
+        self.shell_auth.rotate(next, clock::wall_time());
     }
 
     /// From now on this secret of the followers; streams opened with the one before end within its grace.
-    pub fn renew_sync_secret(&self, next: Secret) {
-        self.sync.renew(next, clock::wall());
+    pub fn rotate_sync_secret(&self, next: Secret) {
+        self.follower_auth.rotate(next, clock::wall_time());
     }
 
     /// From now on this secret of KAS, or none.
-    pub fn renew_kas_secret(&self, next: Option<Secret>) {
-        self.kas.renew(next, clock::wall());
+    pub fn rotate_kas_secret(&self, next: Option<Secret>) {
+        self.kas_secret.rotate(next, clock::wall_time());
     }
 
     /// From now on this token of the subscription endpoints, or none.
-    pub fn renew_admin_token(&self, next: Option<Secret>) {
-        self.admin_token.renew(next, clock::wall());
+    pub fn rotate_admin_token(&self, next: Option<Secret>) {
+        self.admin_token.rotate(next, clock::wall_time());
     }
 
     /// From now on this token of error tracking, or none.
-    pub fn renew_error_tracking_token(&self, next: Option<Secret>) {
-        self.error_tracking_token.renew(next, clock::wall());
+    pub fn rotate_error_tracking_token(&self, next: Option<Secret>) {
+        self.error_tracking_token.rotate(next, clock::wall_time());
     }
 }

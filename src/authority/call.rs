@@ -6,20 +6,20 @@ use bytes::Bytes;
 use http::HeaderMap;
 use serde::de::DeserializeOwned;
 
-use crate::authority::refusal::Refusal;
+use crate::authority::refusal::ApiError;
 use crate::model::id::Id;
 use crate::model::time::Time;
-use crate::net::message::Incoming;
+use crate::net::message::IncomingBody;
 use crate::net::peer::Peer;
 use crate::wire::params::Params;
 
 /// How a route is to be identified, before anything else of the request is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Auth {
+pub enum RequiredAuth {
     /// gitlab-shell's token, or on Unix sockets the shared secret. (server.md 1.1)
     Shell,
     /// A follower's token.
-    Sync,
+    Follower,
     /// KAS's token.
     Kas,
     /// Root or our own user, on the Unix socket, not passed on by anybody.
@@ -27,20 +27,20 @@ pub enum Auth {
     /// Root or our own user, on the Unix socket: the metrics.
     Metrics,
     /// The handler judges tokens of its own, and then asks whether the request could be read: [`Call::whole`].
-    Own,
+    InHandler,
     /// Anybody.
     None,
 }
 
 /// What a route does with the body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Takes {
+pub enum BodyKind {
     /// Parameters, of ordinary size.
     Parameters,
     /// Parameters, with the changes of a push among them.
-    Pushed,
+    PushParameters,
     /// Bytes that the handler reads itself ([`Call::body`]), of ordinary size; parameters come from the query only.
-    Bytes,
+    RawBytes,
     /// A stream that the handler reads itself ([`Call::stream`]); parameters come from the query only.
     Stream,
 }
@@ -49,7 +49,7 @@ pub enum Takes {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Caller {
     /// Nobody in particular, or whom the handler has yet to judge.
-    Anyone,
+    Unauthenticated,
     /// Who holds gitlab-shell's secret.
     Shell,
     /// A follower.
@@ -66,21 +66,21 @@ pub struct Follower {
     /// Its name for itself: the token's subject.
     pub host: Arc<str>,
     /// Under which secret; see [`crate::authority::following::door`].
-    pub era: u64,
+    pub secret_version: u64,
 }
 
 /// A request.
-pub struct Call {
+pub struct ApiRequest {
     /// Who calls.
     pub caller: Caller,
     /// The parameters, without `secret_token`.
     pub params: Params,
     /// Why body and parameters could not be read; only where the route declares [`Auth::Own`].
-    pub unread: Option<Refusal>,
+    pub read_error: Option<ApiError>,
     /// The body as it came; empty where the route takes a stream.
     pub body: Bytes,
     /// The body unread, where the route takes a stream.
-    pub stream: Option<Incoming>,
+    pub stream: Option<IncomingBody>,
     /// The other end.
     pub peer: Peer,
     /// The headers.
@@ -91,40 +91,40 @@ pub struct Call {
     pub now: Time,
 }
 
-impl Call {
+impl ApiRequest {
     /// The follower that calls; only where the route declares [`Auth::Sync`].
-    pub fn follower(&self) -> Result<&Follower, Refusal> {
+    pub fn follower(&self) -> Result<&Follower, ApiError> {
         match &self.caller {
             Caller::Follower(follower) => Ok(follower),
-            _ => Err(Refusal::unauthorized()),
+            _ => Err(ApiError::unauthorized()),
         }
     }
 
     /// Refuses a request of which body and parameters could not be read, once it is judged who calls.
-    pub fn whole(&self) -> Result<(), Refusal> {
-        self.unread.clone().map_or(Ok(()), Err)
+    pub fn ensure_readable(&self) -> Result<(), ApiError> {
+        self.read_error.clone().map_or(Ok(()), Err)
     }
 
     /// A parameter as text that must be there and not be empty.
-    pub fn text(&self, name: &str) -> Result<String, Refusal> {
-        self.params.text(name)?.filter(|text| !text.is_empty()).ok_or_else(|| Refusal::missing(name))
+    pub fn required_text(&self, name: &str) -> Result<String, ApiError> {
+        self.params.text(name)?.filter(|text| !text.is_empty()).ok_or_else(|| ApiError::missing_parameter(name))
     }
 
     /// A parameter as an id that must be there.
-    pub fn id(&self, name: &str) -> Result<Id, Refusal> {
-        self.params.id(name)?.ok_or_else(|| Refusal::missing(name))
+    pub fn required_id(&self, name: &str) -> Result<Id, ApiError> {
+        self.params.id(name)?.ok_or_else(|| ApiError::missing_parameter(name))
     }
 
     /// A parameter as a whole number, if it is there.
-    pub fn number(&self, name: &'static str) -> Result<Option<u64>, Refusal> {
+    pub fn number(&self, name: &'static str) -> Result<Option<u64>, ApiError> {
         match self.params.text(name)? {
-            Some(text) => text.parse().map(Some).map_err(|_| Refusal::bad(format_args!("{name} is a whole number"))),
+            Some(text) => text.parse().map(Some).map_err(|_| ApiError::bad_request(format_args!("{name} is a whole number"))),
             None => Ok(None),
         }
     }
 
     /// A switch: false if it is not there; there without a value (`?prune`) it is true.
-    pub fn switch(&self, name: &str) -> Result<bool, Refusal> {
+    pub fn flag(&self, name: &str) -> Result<bool, ApiError> {
         match self.params.values.get(name) {
             None => Ok(false),
             Some(value) if value.is_null() || value.as_str() == Some("") => Ok(true),
@@ -133,8 +133,8 @@ impl Call {
     }
 
     /// The body as an object of this shape.
-    pub fn object<T: DeserializeOwned>(&self) -> Result<T, Refusal> {
-        object(&self.body)
+    pub fn json_body<T: DeserializeOwned>(&self) -> Result<T, ApiError> {
+        parse_json_object(&self.body)
     }
 
     /// One header as text.
@@ -145,18 +145,18 @@ impl Call {
 }
 
 /// A list is no object, though its items could stand for the fields in their order.
-fn object<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
+fn parse_json_object<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
     if body.iter().find(|byte| !byte.is_ascii_whitespace()) != Some(&b'{') {
-        return Err(Refusal::bad("the body is not a JSON object"));
+        return Err(ApiError::bad_request("the body is not a JSON object"));
     }
-    serde_json::from_slice(body).map_err(Refusal::bad)
+    serde_json::from_slice(body).map_err(ApiError::bad_request)
 }
 
 #[cfg(test)]
 mod tests {
     use serde::Deserialize;
 
-    use super::object;
+    use super::parse_json_object;
 
     #[test]
     fn a_list_of_the_fields_is_not_taken_for_the_object() {
@@ -165,10 +165,10 @@ mod tests {
             #[serde(default)]
             one: u8,
         }
-        assert_eq!(object(b" {\"one\":1} "), Ok(Shape { one: 1 }));
-        assert_eq!(object(b"{}"), Ok(Shape { one: 0 }));
+        assert_eq!(parse_json_object(b" {\"one\":1} "), Ok(Shape { one: 1 }));
+        assert_eq!(parse_json_object(b"{}"), Ok(Shape { one: 0 }));
         for wrong in [&b"[]"[..], b"[1]", b"", b" ", b"null", b"{\"one\":[1]}", b"{}x"] {
-            assert!(object::<Shape>(wrong).is_err(), "{}", String::from_utf8_lossy(wrong));
+            assert!(parse_json_object::<Shape>(wrong).is_err(), "{}", String::from_utf8_lossy(wrong));
         }
     }
 }

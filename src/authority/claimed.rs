@@ -6,52 +6,52 @@ use std::sync::Arc;
 use http::StatusCode;
 use serde_json::json;
 
-use crate::authority::authority::Authority;
-use crate::authority::call::Call;
-use crate::authority::refusal::{Answered, Refusal};
-use crate::authority::usage::Used;
-use crate::model::question::Claimant;
+use crate::authority::authority::PrimaryState;
+use crate::authority::call::ApiRequest;
+use crate::authority::refusal::{ApiError, HandlerResult};
+use crate::authority::usage::LastUsedSubject;
+use crate::model::question::ClaimedActor;
 use crate::model::record::{Key, User};
 use crate::model::verdict::Actor;
-use crate::net::message::Reply;
-use crate::rules::actor::identify;
+use crate::net::message::Response;
+use crate::rules::actor::resolve_actor;
 use crate::wire::claimant;
 
 /// Who was found.
 #[derive(Clone, Debug)]
-pub enum Claimed {
+pub enum Requester {
     /// The owner of the key. It may be one that `allowed` refuses: sshd lets it in, so that the person is told why.
-    ByKey(Arc<User>, Arc<Key>),
+    KeyOwner(Arc<User>, Arc<Key>),
     /// The person of a `user_id`, without a key.
-    ById(Arc<User>),
+    User(Arc<User>),
     /// A deploy key.
     DeployKey,
     /// Nobody, and why.
-    Nobody(&'static str),
+    NotFound(&'static str),
 }
 
 /// A key that is not there, and what is asked without one.
-pub const NO_KEY: &str = "Could not find the given key";
+pub const KEY_NOT_FOUND: &str = "Could not find the given key";
 
 /// Finds who asks, and notes that the key was used.
-pub fn claimed(house: &Authority, call: &Call) -> Result<Claimed, Refusal> {
-    let claimant = claimant::read(&call.params)?;
-    let actor = identify(&house.store.directory(), &claimant)?;
-    if let Actor::User(_, Some(key)) | Actor::Orphan(key) | Actor::DeployKey(key, _) = &actor {
-        house.usage.note(Used::Key(key.id), call.now);
+pub fn find_requester(house: &PrimaryState, call: &ApiRequest) -> Result<Requester, ApiError> {
+    let claimant = claimant::parse_claimant(&call.params)?;
+    let actor = resolve_actor(&house.store.directory(), &claimant)?;
+    if let Actor::User(_, Some(key)) | Actor::OrphanedKey(key) | Actor::DeployKey(key, _) = &actor {
+        house.last_used.record(LastUsedSubject::Key(key.id), call.now);
     }
     let by_user = call.params.text("user_id")?.is_some();
     Ok(match actor {
-        Actor::DeployKey(..) => Claimed::DeployKey,
-        Actor::User(user, Some(key)) => Claimed::ByKey(user, key),
-        Actor::User(user, None) if by_user && matches!(claimant, Claimant::User(_)) => Claimed::ById(user),
-        Actor::Orphan(_) | Actor::Nobody if by_user => Claimed::Nobody("Could not find the given user"),
-        Actor::Orphan(_) => Claimed::Nobody("Could not find a user for the given key"),
-        Actor::User(_, None) | Actor::Nobody => Claimed::Nobody(NO_KEY),
+        Actor::DeployKey(..) => Requester::DeployKey,
+        Actor::User(user, Some(key)) => Requester::KeyOwner(user, key),
+        Actor::User(user, None) if by_user && matches!(claimant, ClaimedActor::User(_)) => Requester::User(user),
+        Actor::OrphanedKey(_) | Actor::Unknown if by_user => Requester::NotFound("Could not find the given user"),
+        Actor::OrphanedKey(_) => Requester::NotFound("Could not find a user for the given key"),
+        Actor::User(_, None) | Actor::Unknown => Requester::NotFound(KEY_NOT_FOUND),
     })
 }
 
 /// The answer to what cannot be done.
-pub fn failed(text: &str) -> Answered {
-    Ok(Reply::json(StatusCode::OK, json!({"success": false, "message": text}).to_string()))
+pub fn failure_response(text: &str) -> HandlerResult {
+    Ok(Response::json(StatusCode::OK, json!({"success": false, "message": text}).to_string()))
 }

@@ -2,110 +2,118 @@
 
 use http::{HeaderMap, StatusCode};
 
-use crate::authority::authority::Authority;
-use crate::authority::call::{Auth, Caller};
-use crate::authority::refusal::Refusal;
+use crate::authority::authority::PrimaryState;
+use crate::authority::call::{Caller, RequiredAuth};
+use crate::authority::refusal::ApiError;
 use crate::model::time::Time;
 use crate::net::peer::Peer;
-use crate::net::scope::Scope;
-use crate::wire::credentials::{SHARED_SECRET_PARAMETER, Shown};
+use crate::net::scope::PeerScope;
+use crate::wire::credentials::{CredentialCheck, SHARED_SECRET_PARAMETER};
 use crate::wire::params::Params;
-use crate::wire::token::{Disbelieved, Issuer, verify};
+use crate::wire::token::{Issuer, TokenError, verify_token};
 
 /// The header of a request that a sidecar passed on.
-pub const FORWARDED: &str = "x-sidegate-forwarded";
+pub const FORWARDED_HEADER: &str = "x-sidegate-forwarded";
 
 /// The header of KAS's token.
-const KAS_HEADER: &str = "gitlab-kas-api-request";
+const KAS_TOKEN_HEADER: &str = "gitlab-kas-api-request";
 
 /// What the headers and the connection showed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Shows {
+pub enum HeaderAuth {
     /// Who calls.
     Caller(Caller),
     /// Nothing yet, but the parameter `secret_token` may still show it.
-    NothingYet,
+    NoCredentials,
 }
 
 /// Why somebody is not let in: a word for the log and the metrics, and the answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Stranger {
+pub struct AuthFailure {
     /// The word.
     pub reason: &'static str,
     /// The answer.
-    pub refusal: Refusal,
+    pub error: ApiError,
 }
 
-impl Stranger {
+impl AuthFailure {
     fn unauthorized(reason: &'static str) -> Self {
-        Self { reason, refusal: Refusal::unauthorized() }
+        Self { reason, error: ApiError::unauthorized() }
     }
 
     fn forbidden(reason: &'static str, text: &str) -> Self {
-        Self { reason, refusal: Refusal::forbidden(text) }
+        Self { reason, error: ApiError::forbidden(text) }
     }
 }
 
 /// Judges the connection and the headers.
-pub fn by_headers(house: &Authority, auth: Auth, peer: &Peer, headers: &HeaderMap, now: Time) -> Result<Shows, Stranger> {
+pub fn authenticate_headers(
+    house: &PrimaryState,
+    auth: RequiredAuth,
+    peer: &Peer,
+    headers: &HeaderMap,
+    now: Time,
+) -> Result<HeaderAuth, AuthFailure> {
     match auth {
-        Auth::Shell => {
+        RequiredAuth::Shell => {
             let shared = house.accept_shared_secret && matches!(peer, Peer::Unix { .. });
-            match house.shell.headers(headers, shared, now) {
-                Shown::Good => Ok(Shows::Caller(Caller::Shell)),
-                Shown::Nothing if shared => Ok(Shows::NothingYet),
-                Shown::Nothing => Err(Stranger::unauthorized("no token")),
-                Shown::Bad(reason) => Err(Stranger::unauthorized(reason)),
+            match house.shell_auth.check_headers(headers, shared, now) {
+                CredentialCheck::Valid => Ok(HeaderAuth::Caller(Caller::Shell)),
+                CredentialCheck::Missing if shared => Ok(HeaderAuth::NoCredentials),
+                CredentialCheck::Missing => Err(AuthFailure::unauthorized("no token")),
+                CredentialCheck::Invalid(reason) => Err(AuthFailure::unauthorized(reason)),
             }
         }
-        Auth::Sync => match house.sync.judge(headers, now) {
-            Ok(follower) => Ok(Shows::Caller(Caller::Follower(follower))),
-            Err(reason) => Err(Stranger::unauthorized(reason)),
+        RequiredAuth::Follower => match house.follower_auth.authenticate(headers, now) {
+            Ok(follower) => Ok(HeaderAuth::Caller(Caller::Follower(follower))),
+            Err(reason) => Err(AuthFailure::unauthorized(reason)),
         },
-        Auth::Kas => kas(house, headers, now)
-            .map(|()| Shows::Caller(Caller::Kas))
-            .map_err(|reason| Stranger { reason, refusal: Refusal::new(StatusCode::UNAUTHORIZED, "KAS JWT authentication invalid") }),
-        Auth::Admin => operator(house, peer, headers).map(|()| Shows::Caller(Caller::Operator)),
-        Auth::Metrics if house.scopes.allow(peer, Scope::Metrics) => Ok(Shows::Caller(Caller::Operator)),
-        Auth::Metrics => Err(Stranger::forbidden("no metrics", "the metrics are for root and the daemon's own user, on the Unix socket")),
-        Auth::Own | Auth::None => Ok(Shows::Caller(Caller::Anyone)),
+        RequiredAuth::Kas => authenticate_kas(house, headers, now)
+            .map(|()| HeaderAuth::Caller(Caller::Kas))
+            .map_err(|reason| AuthFailure { reason, error: ApiError::new(StatusCode::UNAUTHORIZED, "KAS JWT authentication invalid") }),
+        RequiredAuth::Admin => authenticate_operator(house, peer, headers).map(|()| HeaderAuth::Caller(Caller::Operator)),
+        RequiredAuth::Metrics if house.peer_policy.allows(peer, PeerScope::Metrics) => Ok(HeaderAuth::Caller(Caller::Operator)),
+        RequiredAuth::Metrics => {
+            Err(AuthFailure::forbidden("no metrics", "the metrics are for root and the daemon's own user, on the Unix socket"))
+        }
+        RequiredAuth::InHandler | RequiredAuth::None => Ok(HeaderAuth::Caller(Caller::Unauthenticated)),
     }
 }
 
 /// Judges the parameter `secret_token`, where nothing else was shown.
-pub fn by_parameter(house: &Authority, params: Option<&Params>, now: Time) -> Result<Caller, Stranger> {
+pub fn authenticate_parameter(house: &PrimaryState, params: Option<&Params>, now: Time) -> Result<Caller, AuthFailure> {
     let secret = params.and_then(|params| params.text(SHARED_SECRET_PARAMETER).ok().flatten());
     let Some(secret) = secret else {
-        return Err(Stranger::unauthorized("no token"));
+        return Err(AuthFailure::unauthorized("no token"));
     };
-    match house.shell.parameter(&secret, now) {
-        Shown::Good => Ok(Caller::Shell),
-        Shown::Nothing => Err(Stranger::unauthorized("no token")),
-        Shown::Bad(reason) => Err(Stranger::unauthorized(reason)),
+    match house.shell_auth.check_parameter(&secret, now) {
+        CredentialCheck::Valid => Ok(Caller::Shell),
+        CredentialCheck::Missing => Err(AuthFailure::unauthorized("no token")),
+        CredentialCheck::Invalid(reason) => Err(AuthFailure::unauthorized(reason)),
     }
 }
 
 /// Without a secret of KAS's nobody has the right token.
-fn kas(house: &Authority, headers: &HeaderMap, now: Time) -> Result<(), &'static str> {
-    let secrets = house.kas.secrets().ok_or("no secret of KAS")?;
-    let mut shown = headers.get_all(KAS_HEADER).iter();
+fn authenticate_kas(house: &PrimaryState, headers: &HeaderMap, now: Time) -> Result<(), &'static str> {
+    let secrets = house.kas_secret.secrets().ok_or("no secret of KAS")?;
+    let mut shown = headers.get_all(KAS_TOKEN_HEADER).iter();
     let token = match (shown.next(), shown.next()) {
-        (Some(token), None) => token.to_str().map_err(|_| Disbelieved::Malformed.word())?,
+        (Some(token), None) => token.to_str().map_err(|_| TokenError::Malformed.as_str())?,
         (Some(_), Some(_)) => return Err("given twice"),
         (None, _) => return Err("no token"),
     };
-    verify(token, Issuer::Kas, &secrets, now).map(|_| ()).map_err(Disbelieved::word)
+    verify_token(token, Issuer::Kas, &secrets, now).map(|_| ()).map_err(TokenError::as_str)
 }
 
-fn operator(house: &Authority, peer: &Peer, headers: &HeaderMap) -> Result<(), Stranger> {
+fn authenticate_operator(house: &PrimaryState, peer: &Peer, headers: &HeaderMap) -> Result<(), AuthFailure> {
     let Peer::Unix { uid, .. } = peer else {
-        return Err(Stranger::forbidden("admin over tcp", "the operator's commands are answered on the Unix socket only"));
+        return Err(AuthFailure::forbidden("admin over tcp", "the operator's commands are answered on the Unix socket only"));
     };
-    if headers.contains_key(FORWARDED) {
-        return Err(Stranger::forbidden("admin forwarded", "the operator's commands are not answered to a request that was passed on"));
+    if headers.contains_key(FORWARDED_HEADER) {
+        return Err(AuthFailure::forbidden("admin forwarded", "the operator's commands are not answered to a request that was passed on"));
     }
     if *uid != 0 && *uid != house.own_uid {
-        return Err(Stranger::forbidden(
+        return Err(AuthFailure::forbidden(
             "admin of another user",
             "the operator's commands are for root and the daemon's own user; run this with sudo",
         ));

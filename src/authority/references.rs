@@ -8,16 +8,16 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::model::time::Time;
-use crate::store::generation::Damage;
-use crate::store::ledger::{Ledger, Writes};
+use crate::store::generation::StoreError;
+use crate::store::ledger::{PrivateStore, PrivateWrites};
 
 /// For how long a counter counts after it was last counted up.
-pub const COUNTS: Duration = Duration::from_secs(600);
+pub const COUNTER_LIFETIME: Duration = Duration::from_secs(600);
 
-const PREFIX: &[u8] = b"reference/";
+const KEY_PREFIX: &[u8] = b"reference/";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Counter {
+struct ReferenceCount {
     count: u64,
     until: Time,
 }
@@ -25,69 +25,69 @@ struct Counter {
 /// What counting down came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
-pub enum Decreased {
+pub enum Decrement {
     /// So many are left.
-    To(u64),
+    Remaining(u64),
     /// It was below zero: nobody had counted it up, or that is too long ago.
     BelowZero,
 }
 
 /// Counts one more, on disk when it returns. Counters that have ended go with it. Blocks.
-pub fn increase(ledger: &Ledger, gl_repository: &str, now: Time) -> Result<u64, Damage> {
+pub fn increment(ledger: &PrivateStore, gl_repository: &str, now: Time) -> Result<u64, StoreError> {
     ledger.update(|ledger| {
-        let own = place(gl_repository);
-        let mut writes = Writes::default();
+        let own = store_key(gl_repository);
+        let mut writes = PrivateWrites::default();
         let mut before = 0;
-        for (key, value) in ledger.scan(PREFIX)? {
-            let counter = read(&value)?;
+        for (key, value) in ledger.scan_prefix(KEY_PREFIX)? {
+            let counter = decode(&value)?;
             match counter.until <= now {
                 true => writes.entries.push((key, None)),
                 false if key == own => before = counter.count,
                 false => {}
             }
         }
-        let counter = Counter { count: before.saturating_add(1), until: now.plus(COUNTS) };
-        writes.entries.push((own, Some(written(counter)?)));
+        let counter = ReferenceCount { count: before.saturating_add(1), until: now.plus(COUNTER_LIFETIME) };
+        writes.entries.push((own, Some(encode(counter)?)));
         Ok((writes, counter.count))
     })
 }
 
 /// Counts one less, by what is to be written for it. What would be less than one is gone.
-pub fn decreasing(ledger: &Ledger, gl_repository: &str, now: Time) -> Result<(Writes, Decreased), Damage> {
-    let own = place(gl_repository);
-    let counter = ledger.read(&own)?.map(|value| read(&value)).transpose()?;
+pub fn prepare_decrement(ledger: &PrivateStore, gl_repository: &str, now: Time) -> Result<(PrivateWrites, Decrement), StoreError> {
+    let own = store_key(gl_repository);
+    let counter = ledger.read(&own)?.map(|value| decode(&value)).transpose()?;
     let (value, outcome) = match counter {
         Some(counter) if counter.until > now && counter.count > 1 => {
-            let left = Counter { count: counter.count - 1, ..counter };
-            (Some(written(left)?), Decreased::To(left.count))
+            let left = ReferenceCount { count: counter.count - 1, ..counter };
+            (Some(encode(left)?), Decrement::Remaining(left.count))
         }
-        Some(counter) if counter.until > now => (None, Decreased::To(0)),
-        Some(_) => (None, Decreased::BelowZero),
-        None => return Ok((Writes::default(), Decreased::BelowZero)),
+        Some(counter) if counter.until > now => (None, Decrement::Remaining(0)),
+        Some(_) => (None, Decrement::BelowZero),
+        None => return Ok((PrivateWrites::default(), Decrement::BelowZero)),
     };
-    Ok((Writes { entries: vec![(own, value)] }, outcome))
+    Ok((PrivateWrites { entries: vec![(own, value)] }, outcome))
 }
 
 /// The repositories with pushes under way, and how many.
-pub fn under_way(ledger: &Ledger, now: Time) -> Result<Vec<(String, u64)>, Damage> {
+pub fn active_pushes(ledger: &PrivateStore, now: Time) -> Result<Vec<(String, u64)>, StoreError> {
     let mut counters = Vec::new();
-    for (key, value) in ledger.scan(PREFIX)? {
-        let counter = read(&value)?;
+    for (key, value) in ledger.scan_prefix(KEY_PREFIX)? {
+        let counter = decode(&value)?;
         if counter.until > now {
-            counters.push((String::from_utf8_lossy(&key[PREFIX.len()..]).into_owned(), counter.count));
+            counters.push((String::from_utf8_lossy(&key[KEY_PREFIX.len()..]).into_owned(), counter.count));
         }
     }
     Ok(counters)
 }
 
-fn place(gl_repository: &str) -> Vec<u8> {
-    [PREFIX, gl_repository.as_bytes()].concat()
+fn store_key(gl_repository: &str) -> Vec<u8> {
+    [KEY_PREFIX, gl_repository.as_bytes()].concat()
 }
 
-fn read(value: &[u8]) -> Result<Counter, Damage> {
-    serde_json::from_slice(value).map_err(|error| Damage(format!("a counter of pushes: {error}")))
+fn decode(value: &[u8]) -> Result<ReferenceCount, StoreError> {
+    serde_json::from_slice(value).map_err(|error| StoreError(format!("a counter of pushes: {error}")))
 }
 
-fn written(counter: Counter) -> Result<Vec<u8>, Damage> {
-    serde_json::to_vec(&counter).map_err(|error| Damage(error.to_string()))
+fn encode(counter: ReferenceCount) -> Result<Vec<u8>, StoreError> {
+    serde_json::to_vec(&counter).map_err(|error| StoreError(error.to_string()))
 }

@@ -5,65 +5,65 @@
 use http::StatusCode;
 use serde_json::{Map, Value, json};
 
-use crate::model::directory::Fault;
-use crate::net::message::{BodyRefused, Reply};
-use crate::store::generation::Damage;
+use crate::model::directory::DirectoryError;
+use crate::net::message::{BodyError, Response};
+use crate::store::generation::StoreError;
 use crate::wire::answer;
-use crate::wire::params::BadParams;
-use crate::wire::validation::Invalid;
+use crate::wire::params::ParamsError;
+use crate::wire::validation::ValidationError;
 
 /// A refusal.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refusal {
+pub struct ApiError {
     /// Its status.
     pub status: StatusCode,
     /// Its sentence.
-    pub text: String,
+    pub message: String,
     /// Its body, where that is more than the sentence.
     pub body: Option<Box<Value>>,
 }
 
 /// What a handler gives.
-pub type Answered = Result<Reply, Refusal>;
+pub type HandlerResult = Result<Response, ApiError>;
 
-impl Refusal {
+impl ApiError {
     /// Any status with any sentence.
     #[must_use]
     pub fn new(status: StatusCode, text: impl Into<String>) -> Self {
-        Self { status, text: text.into(), body: None }
+        Self { status, message: text.into(), body: None }
     }
 
     /// Any status, with a body of another shape than `{"message": …}`.
     #[must_use]
-    pub fn shaped(status: StatusCode, text: impl Into<String>, body: Value) -> Self {
-        Self { status, text: text.into(), body: Some(Box::new(body)) }
+    pub fn with_body(status: StatusCode, text: impl Into<String>, body: Value) -> Self {
+        Self { status, message: text.into(), body: Some(Box::new(body)) }
     }
 
     /// 400 for parameters that are missing or of the wrong form: `{"error": …}`.
     #[must_use]
-    pub fn invalid(text: impl Into<String>) -> Self {
+    pub fn invalid_parameters(text: impl Into<String>) -> Self {
         let text = text.into();
         let body = json!({"error": text, "message": text});
-        Self::shaped(StatusCode::BAD_REQUEST, text, body)
+        Self::with_body(StatusCode::BAD_REQUEST, text, body)
     }
 
     /// 400 for what a record may not be: `{"message": {field: [text, …], …}}`.
     #[must_use]
-    pub fn of_fields(fields: Map<String, Value>) -> Self {
+    pub fn invalid_fields(fields: Map<String, Value>) -> Self {
         let body = json!({"message": fields});
-        Self::shaped(StatusCode::BAD_REQUEST, "400 Bad request", body)
+        Self::with_body(StatusCode::BAD_REQUEST, "400 Bad request", body)
     }
 
     /// 400 with its reason.
     #[must_use]
-    pub fn bad(reason: impl std::fmt::Display) -> Self {
+    pub fn bad_request(reason: impl std::fmt::Display) -> Self {
         Self::new(StatusCode::BAD_REQUEST, format!("400 Bad request - {reason}"))
     }
 
     /// 400 for a parameter that is missing.
     #[must_use]
-    pub fn missing(name: &str) -> Self {
-        Self::bad(format_args!("{name} is missing"))
+    pub fn missing_parameter(name: &str) -> Self {
+        Self::bad_request(format_args!("{name} is missing"))
     }
 
     /// 401, without saying why.
@@ -93,58 +93,58 @@ impl Refusal {
 
     /// 500: a fault of ours; `detail` goes to the log only.
     #[must_use]
-    pub fn fault(detail: impl std::fmt::Display) -> Self {
+    pub fn internal(detail: impl std::fmt::Display) -> Self {
         tracing::error!(%detail, "a request failed by our own fault");
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "500 Internal Server Error")
     }
 
     /// As an answer.
     #[must_use]
-    pub fn reply(self) -> Reply {
+    pub fn into_response(self) -> Response {
         match self.body {
-            Some(body) => Reply::json(self.status, body.to_string()),
-            None => Reply::json(self.status, answer::message(&self.text)),
+            Some(body) => Response::json(self.status, body.to_string()),
+            None => Response::json(self.status, answer::encode_message(&self.message)),
         }
     }
 }
 
-impl From<Damage> for Refusal {
-    fn from(damage: Damage) -> Self {
-        Self::fault(damage)
+impl From<StoreError> for ApiError {
+    fn from(damage: StoreError) -> Self {
+        Self::internal(damage)
     }
 }
 
-impl From<Fault> for Refusal {
-    fn from(fault: Fault) -> Self {
-        Self::fault(fault)
+impl From<DirectoryError> for ApiError {
+    fn from(fault: DirectoryError) -> Self {
+        Self::internal(fault)
     }
 }
 
-impl From<serde_json::Error> for Refusal {
+impl From<serde_json::Error> for ApiError {
     fn from(error: serde_json::Error) -> Self {
-        Self::fault(error)
+        Self::internal(error)
     }
 }
 
-impl From<Invalid> for Refusal {
-    fn from(invalid: Invalid) -> Self {
-        Self::invalid(invalid.0)
+impl From<ValidationError> for ApiError {
+    fn from(invalid: ValidationError) -> Self {
+        Self::invalid_parameters(invalid.0)
     }
 }
 
-impl From<BadParams> for Refusal {
-    fn from(bad: BadParams) -> Self {
-        Self::bad(bad)
+impl From<ParamsError> for ApiError {
+    fn from(bad: ParamsError) -> Self {
+        Self::bad_request(bad)
     }
 }
 
-impl From<BodyRefused> for Refusal {
-    fn from(refused: BodyRefused) -> Self {
+impl From<BodyError> for ApiError {
+    fn from(refused: BodyError) -> Self {
         let status = match refused {
-            BodyRefused::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
-            BodyRefused::TooSlow => StatusCode::REQUEST_TIMEOUT,
-            BodyRefused::CutOff => StatusCode::BAD_REQUEST,
-            BodyRefused::NoRoom => StatusCode::SERVICE_UNAVAILABLE,
+            BodyError::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            BodyError::TimedOut => StatusCode::REQUEST_TIMEOUT,
+            BodyError::Truncated => StatusCode::BAD_REQUEST,
+            BodyError::BudgetExhausted => StatusCode::SERVICE_UNAVAILABLE,
         };
         Self::new(status, refused.to_string())
     }

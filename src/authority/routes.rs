@@ -7,13 +7,13 @@ use std::sync::Arc;
 
 use http::Method;
 
-use crate::authority::authority::Authority;
-use crate::authority::call::{Auth, Call, Takes};
-use crate::authority::refusal::Answered;
+use crate::authority::authority::PrimaryState;
+use crate::authority::call::{ApiRequest, BodyKind, RequiredAuth};
+use crate::authority::refusal::HandlerResult;
 use crate::authority::requests as to;
 
 /// A handler under way.
-pub type Answering<'a> = Pin<Box<dyn Future<Output = Answered> + 'a>>;
+pub type HandlerFuture<'a> = Pin<Box<dyn Future<Output = HandlerResult> + 'a>>;
 
 /// One request that is known.
 pub struct Route {
@@ -21,20 +21,20 @@ pub struct Route {
     /// The path after `/api/v4/`, or from `-/` on; also its name in metrics and logs.
     pub path: &'static str,
     /// How its caller is identified.
-    pub auth: Auth,
+    pub auth: RequiredAuth,
     /// What it does with the body.
-    pub takes: Takes,
+    pub body: BodyKind,
     /// Who answers it.
-    pub handler: for<'a> fn(&'a Arc<Authority>, Call) -> Answering<'a>,
+    pub handler: for<'a> fn(&'a Arc<PrimaryState>, ApiRequest) -> HandlerFuture<'a>,
 }
 
 /// Why there is no route.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Unknown {
+pub enum RouteError {
     /// No such path.
-    Path,
+    NotFound,
     /// The path takes these methods only.
-    Method(String),
+    MethodNotAllowed(String),
 }
 
 macro_rules! routes {
@@ -42,8 +42,8 @@ macro_rules! routes {
         static ROUTES: &[Route] = &[$(Route {
             method: Method::$method,
             path: $path,
-            auth: Auth::$auth,
-            takes: Takes::$takes,
+            auth: RequiredAuth::$auth,
+            body: BodyKind::$takes,
             handler: |house, call| Box::pin(to::$($handler)::+(house, call)),
         }),*];
     };
@@ -51,7 +51,7 @@ macro_rules! routes {
 
 routes! {
     GET  "internal/authorized_keys"    Shell   Parameters authorized_keys::authorized_keys;
-    POST "internal/allowed"            Shell   Pushed     allowed::allowed;
+    POST "internal/allowed"            Shell   PushParameters     allowed::allowed;
     GET  "internal/discover"           Shell   Parameters discover::discover;
     GET  "internal/check"              Shell   Parameters check::check;
     POST "internal/lfs_authenticate"   Shell   Parameters lfs_authenticate::lfs_authenticate;
@@ -62,30 +62,30 @@ routes! {
     POST "internal/two_factor_manual_otp_check" Shell Parameters two_factor_otp_check::two_factor_otp_check;
     POST "internal/two_factor_push_otp_check"   Shell Parameters two_factor_otp_check::two_factor_otp_check;
     POST "internal/personal_access_token"       Shell Parameters personal_access_token::personal_access_token;
-    GET  "personal_access_tokens/self"          Own   Parameters personal_access_tokens_self::personal_access_tokens_self;
+    GET  "personal_access_tokens/self"          InHandler   Parameters personal_access_tokens_self::personal_access_tokens_self;
     GET  "internal/authorized_certs"            Shell Parameters authorized_certs::authorized_certs;
     POST "internal/shellhorse/git_audit_event"  Shell Parameters git_audit_event::git_audit_event;
     GET  "-/admin/audit"                        Admin Parameters admin_audit::audit;
 
-    GET    "namespaces/:id/gitlab_subscription"     Own Parameters gitlab_subscription::read;
-    POST   "namespaces/:id/gitlab_subscription"     Own Parameters gitlab_subscription::create;
-    PUT    "namespaces/:id/gitlab_subscription"     Own Parameters gitlab_subscription::update;
-    POST   "namespaces/:id/minutes"                 Own Parameters minutes::add;
-    PATCH  "namespaces/:id/minutes/move/:target_id" Own Parameters minutes::move_packs;
-    PUT    "internal/upcoming_reconciliations"      Own Parameters upcoming_reconciliations::tell_all;
-    DELETE "internal/upcoming_reconciliations"      Own Parameters upcoming_reconciliations::take_back;
-    GET    "internal/gitlab_subscriptions/namespaces/:id/gitlab_subscription"      Own Parameters gitlab_subscription::read;
-    POST   "internal/gitlab_subscriptions/namespaces/:id/gitlab_subscription"      Own Parameters gitlab_subscription::create;
-    PUT    "internal/gitlab_subscriptions/namespaces/:id/gitlab_subscription"      Own Parameters gitlab_subscription::update;
-    POST   "internal/gitlab_subscriptions/namespaces/:id/minutes"                  Own Parameters minutes::add;
-    PATCH  "internal/gitlab_subscriptions/namespaces/:id/minutes/move/:target_id"  Own Parameters minutes::move_packs;
-    PUT    "internal/gitlab_subscriptions/namespaces/:id/upcoming_reconciliations" Own Parameters upcoming_reconciliations::tell_one;
-    DELETE "internal/gitlab_subscriptions/namespaces/:id/upcoming_reconciliations" Own Parameters upcoming_reconciliations::take_back_one;
+    GET    "namespaces/:id/gitlab_subscription"     InHandler Parameters gitlab_subscription::read;
+    POST   "namespaces/:id/gitlab_subscription"     InHandler Parameters gitlab_subscription::create;
+    PUT    "namespaces/:id/gitlab_subscription"     InHandler Parameters gitlab_subscription::update;
+    POST   "namespaces/:id/minutes"                 InHandler Parameters minutes::add_packs;
+    PATCH  "namespaces/:id/minutes/move/:target_id" InHandler Parameters minutes::move_packs;
+    PUT    "internal/upcoming_reconciliations"      InHandler Parameters upcoming_reconciliations::put_all;
+    DELETE "internal/upcoming_reconciliations"      InHandler Parameters upcoming_reconciliations::delete;
+    GET    "internal/gitlab_subscriptions/namespaces/:id/gitlab_subscription"      InHandler Parameters gitlab_subscription::read;
+    POST   "internal/gitlab_subscriptions/namespaces/:id/gitlab_subscription"      InHandler Parameters gitlab_subscription::create;
+    PUT    "internal/gitlab_subscriptions/namespaces/:id/gitlab_subscription"      InHandler Parameters gitlab_subscription::update;
+    POST   "internal/gitlab_subscriptions/namespaces/:id/minutes"                  InHandler Parameters minutes::add_packs;
+    PATCH  "internal/gitlab_subscriptions/namespaces/:id/minutes/move/:target_id"  InHandler Parameters minutes::move_packs;
+    PUT    "internal/gitlab_subscriptions/namespaces/:id/upcoming_reconciliations" InHandler Parameters upcoming_reconciliations::put_one;
+    DELETE "internal/gitlab_subscriptions/namespaces/:id/upcoming_reconciliations" InHandler Parameters upcoming_reconciliations::delete_one;
 
     POST "internal/pre_receive"        Shell   Parameters pre_receive::pre_receive;
-    POST "internal/post_receive"       Shell   Pushed     post_receive::post_receive;
+    POST "internal/post_receive"       Shell   PushParameters     post_receive::post_receive;
 
-    POST "internal/error_tracking/allowed"                                           Own Parameters error_tracking_allowed::allowed;
+    POST "internal/error_tracking/allowed"                                           InHandler Parameters error_tracking_allowed::allowed;
     GET  "internal/kubernetes/agent_info"                                            Kas Parameters kubernetes_agent_info::agent_info;
     GET  "internal/kubernetes/agents/agentk/agent_info"                              Kas Parameters kubernetes_agent_info::agent_info;
     GET  "internal/kubernetes/project_info"                                          Kas Parameters kubernetes_project_info::project_info;
@@ -97,10 +97,10 @@ routes! {
     GET  "internal/kubernetes/modules/starboard_vulnerability/scan_execution_policies" Kas Parameters kubernetes_policies::scan_execution_policies;
     GET  "internal/kubernetes/modules/starboard_vulnerability/policies_configuration" Kas Parameters kubernetes_policies::policies_configuration;
 
-    GET  "internal/sidegate/changes"   Sync    Parameters changes::changes;
-    GET  "internal/sidegate/snapshot"  Sync    Parameters snapshot::snapshot;
-    POST "internal/sidegate/ack"       Sync    Bytes      ack::ack;
-    POST "internal/sidegate/usage"     Sync    Bytes      usage::usage;
+    GET  "internal/sidegate/changes"   Follower    Parameters changes::changes;
+    GET  "internal/sidegate/snapshot"  Follower    Parameters snapshot::snapshot;
+    POST "internal/sidegate/ack"       Follower    RawBytes      ack::ack;
+    POST "internal/sidegate/usage"     Follower    RawBytes      usage::usage;
 
     GET  "-/liveness"                  None    Parameters health::liveness;
     GET  "-/readiness"                 None    Parameters health::readiness;
@@ -120,18 +120,18 @@ routes! {
 }
 
 /// Finds the route of a method and the decoded segments of a path.
-pub fn find(method: &Method, segments: &[String]) -> Result<&'static Route, Unknown> {
+pub fn find_route(method: &Method, segments: &[String]) -> Result<&'static Route, RouteError> {
     let mut others = Vec::new();
-    for route in ROUTES.iter().filter(|route| leads(route.path, segments)) {
+    for route in ROUTES.iter().filter(|route| path_matches(route.path, segments)) {
         if route.method == method {
             return Ok(route);
         }
         others.push(route.method.as_str());
     }
-    if others.is_empty() { Err(Unknown::Path) } else { Err(Unknown::Method(others.join(", "))) }
+    if others.is_empty() { Err(RouteError::NotFound) } else { Err(RouteError::MethodNotAllowed(others.join(", "))) }
 }
 
-fn leads(path: &str, segments: &[String]) -> bool {
+fn path_matches(path: &str, segments: &[String]) -> bool {
     let mut asked = segments.iter();
     path.split('/').all(|own| asked.next().is_some_and(|asked| own.starts_with(':') || own == asked)) && asked.next().is_none()
 }
@@ -143,26 +143,26 @@ mod tests {
     use http::Method;
     use yaml_rust2::{Yaml, YamlLoader};
 
-    use super::{ROUTES, Route, Unknown, find, leads};
-    use crate::authority::call::{Auth, Takes};
+    use super::{ROUTES, Route, RouteError, find_route, path_matches};
+    use crate::authority::call::{BodyKind, RequiredAuth};
 
     fn segments(path: &str) -> Vec<String> {
         path.split('/').map(str::to_owned).collect()
     }
 
     #[test]
-    fn a_path_leads_where_it_says_and_a_wrong_method_is_told_the_right_one() {
-        let found = |method, path| find(&method, &segments(path)).map(|route| route.path);
+    fn a_path_finds_its_route_and_a_wrong_method_names_the_allowed_one() {
+        let found = |method, path| find_route(&method, &segments(path)).map(|route| route.path);
         assert_eq!(found(Method::GET, "internal/check"), Ok("internal/check"));
-        assert_eq!(found(Method::POST, "internal/check"), Err(Unknown::Method("GET".to_owned())));
-        assert_eq!(found(Method::GET, "internal/check/more"), Err(Unknown::Path));
-        assert_eq!(found(Method::GET, "internal"), Err(Unknown::Path));
+        assert_eq!(found(Method::POST, "internal/check"), Err(RouteError::MethodNotAllowed("GET".to_owned())));
+        assert_eq!(found(Method::GET, "internal/check/more"), Err(RouteError::NotFound));
+        assert_eq!(found(Method::GET, "internal"), Err(RouteError::NotFound));
     }
 
     #[test]
-    fn a_segment_with_a_colon_stands_for_any_one() {
-        assert!(leads("namespaces/:id/minutes", &segments("namespaces/7/minutes")));
-        assert!(!leads("namespaces/:id/minutes", &segments("namespaces/7/8/minutes")));
+    fn a_segment_with_a_colon_matches_any_segment() {
+        assert!(path_matches("namespaces/:id/minutes", &segments("namespaces/7/minutes")));
+        assert!(!path_matches("namespaces/:id/minutes", &segments("namespaces/7/8/minutes")));
     }
     const METHODS: [&str; 5] = ["get", "post", "put", "patch", "delete"];
 
@@ -208,20 +208,26 @@ mod tests {
             let shows = |name| shown.contains(name);
             let operator = described["x-sidegate-caller"].as_str() == Some("operator");
             let right = match route.auth {
-                Auth::Shell => shows("shellToken") && shows("sharedSecret") && shows("sharedSecretParameter"),
-                Auth::Sync => shown == BTreeSet::from(["followerToken"]),
-                Auth::Kas => shows("kasToken"),
-                Auth::Own => shows("privateToken") && shows("token") || shows("errorTrackingToken") && shows("errorTrackingParameter"),
-                Auth::Admin | Auth::Metrics => shown.is_empty() && operator,
-                Auth::None => shown.is_empty(),
+                RequiredAuth::Shell => shows("shellToken") && shows("sharedSecret") && shows("sharedSecretParameter"),
+                RequiredAuth::Follower => shown == BTreeSet::from(["followerToken"]),
+                RequiredAuth::Kas => shows("kasToken"),
+                RequiredAuth::InHandler => {
+                    shows("privateToken") && shows("token") || shows("errorTrackingToken") && shows("errorTrackingParameter")
+                }
+                RequiredAuth::Admin | RequiredAuth::Metrics => shown.is_empty() && operator,
+                RequiredAuth::None => shown.is_empty(),
             };
-            let only_operators = matches!(route.auth, Auth::Admin | Auth::Metrics);
+            let only_operators = matches!(route.auth, RequiredAuth::Admin | RequiredAuth::Metrics);
             assert!(right && operator == only_operators, "{} {}: {shown:?}", route.method, route.path);
             let has = |status: &str| !described["responses"][status].is_badvalue();
             let refusal = if only_operators { "403" } else { "401" };
-            assert!(route.auth == Auth::None || has(refusal), "{} {} is refused with {refusal}", route.method, route.path);
+            assert!(route.auth == RequiredAuth::None || has(refusal), "{} {} is refused with {refusal}", route.method, route.path);
             let form = &described["requestBody"]["content"]["application/x-www-form-urlencoded"];
-            assert!(form.is_badvalue() || matches!(route.takes, Takes::Parameters | Takes::Pushed), "{} reads no form", route.path);
+            assert!(
+                form.is_badvalue() || matches!(route.body, BodyKind::Parameters | BodyKind::PushParameters),
+                "{} reads no form",
+                route.path
+            );
         }
     }
 }

@@ -6,48 +6,48 @@ use arc_swap::ArcSwapOption;
 use subtle::ConstantTimeEq as _;
 
 use crate::model::time::Time;
-use crate::wire::secret::{Secret, Secrets};
+use crate::wire::secret::{RotatingSecret, Secret};
 
 /// The secret of one door, if it has one.
-pub struct Renewable(ArcSwapOption<Secrets>);
+pub struct ReloadableSecret(ArcSwapOption<RotatingSecret>);
 
-impl Renewable {
+impl ReloadableSecret {
     /// With this secret, or none.
     #[must_use]
-    pub fn of(secret: Option<Secret>) -> Self {
-        Self(ArcSwapOption::from_pointee(secret.map(Secrets::one)))
+    pub fn new(secret: Option<Secret>) -> Self {
+        Self(ArcSwapOption::from_pointee(secret.map(RotatingSecret::new)))
     }
 
     /// From now on this one, or none.
-    pub fn renew(&self, next: Option<Secret>, now: Time) {
+    pub fn rotate(&self, next: Option<Secret>, now: Time) {
         let renewed = next.map(|next| match self.0.load_full() {
-            Some(before) => renewed(&before, next, now),
-            None => Arc::new(Secrets::one(next)),
+            Some(before) => rotated(&before, next, now),
+            None => Arc::new(RotatingSecret::new(next)),
         });
         self.0.store(renewed);
     }
 
     /// Those that count; `None` if this door has no secret.
     #[must_use]
-    pub fn secrets(&self) -> Option<Arc<Secrets>> {
+    pub fn secrets(&self) -> Option<Arc<RotatingSecret>> {
         self.0.load_full()
     }
 }
 
 /// `next` as the present secret, the present one of `before` as the one before; `before` itself if nothing changes.
 #[must_use]
-pub fn renewed(before: &Arc<Secrets>, next: Secret, now: Time) -> Arc<Secrets> {
-    if equal(before.present(), &next) {
+pub fn rotated(before: &Arc<RotatingSecret>, next: Secret, now: Time) -> Arc<RotatingSecret> {
+    if secrets_equal(before.current(), &next) {
         return Arc::clone(before);
     }
-    Arc::new(match Secret::of(before.present().bytes()) {
-        Ok(present) => Secrets::one(present).renewed(next, now),
-        Err(_) => Secrets::one(next),
+    Arc::new(match Secret::from_bytes(before.current().expose_bytes()) {
+        Ok(present) => RotatingSecret::new(present).rotated(next, now),
+        Err(_) => RotatingSecret::new(next),
     })
 }
 
 /// Whether two secrets are the same; constant time.
 #[must_use]
-pub fn equal(one: &Secret, other: &Secret) -> bool {
-    one.bytes().ct_eq(other.bytes()).into()
+pub fn secrets_equal(one: &Secret, other: &Secret) -> bool {
+    one.expose_bytes().ct_eq(other.expose_bytes()).into()
 }

@@ -5,17 +5,17 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::model::loss_guard::LossGuard;
-use crate::net::bounds::Bounds;
-use crate::net::server::Counted;
-use crate::store::generation::Options;
+use crate::net::bounds::ServerLimits;
+use crate::net::server::ServerCounters;
+use crate::store::generation::StoreOptions;
 use crate::wire::secret::Secret;
 
 /// Everything that [`crate::authority::authority::Authority::open`] is told.
-pub struct Setup {
+pub struct PrimaryOptions {
     /// The folder of the store; made if it is not there.
     pub store_path: PathBuf,
     /// How much memory the store may take.
-    pub options: Options,
+    pub store_options: StoreOptions,
     /// gitlab-shell's secret.
     pub shell_secret: Secret,
     /// The followers' secret.
@@ -33,7 +33,7 @@ pub struct Setup {
     /// The user that the daemon runs as: with root the only ones that may be operators.
     pub own_uid: u32,
     /// The bounds of the sockets.
-    pub bounds: Bounds,
+    pub bounds: ServerLimits,
     /// What the server counts, for the metrics.
-    pub counted: Arc<Counted>,
+    pub server_counters: Arc<ServerCounters>,
 }

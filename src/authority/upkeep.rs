@@ -8,45 +8,46 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use crate::authority::following::hosts::Hosts;
-use crate::authority::following::lines::Lines;
+use crate::authority::following::hosts::HostRegistry;
+use crate::authority::following::lines::FeedBuffer;
 use crate::authority::messages;
-use crate::authority::usage::Usage;
+use crate::authority::usage::LastUsed;
 use crate::model::clock;
-use crate::store::ledger::Ledger;
+use crate::store::ledger::PrivateStore;
 use crate::store::primary::PrimaryStore;
 
 /// How often what may be lost is written.
-pub const WRITTEN_EVERY: Duration = Duration::from_secs(5);
+pub const PERSIST_INTERVAL: Duration = Duration::from_secs(5);
 
 /// The two threads; dropping it ends them.
-pub struct Upkeep {
-    encoder: Option<(oneshot::Sender<()>, JoinHandle<()>)>,
-    writer: Option<(mpsc::Sender<()>, JoinHandle<()>)>,
+pub struct Maintenance {
+    feed_encoder: Option<(oneshot::Sender<()>, JoinHandle<()>)>,
+    persister: Option<(mpsc::Sender<()>, JoinHandle<()>)>,
 }
 
-impl Upkeep {
+impl Maintenance {
     /// Starts both.
-    pub fn start(store: &PrimaryStore, lines: &Arc<Lines>, hosts: &Arc<Hosts>, usage: &Arc<Usage>) -> std::io::Result<Self> {
+    pub fn start(store: &PrimaryStore, lines: &Arc<FeedBuffer>, hosts: &Arc<HostRegistry>, usage: &Arc<LastUsed>) -> std::io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
         let (stop_encoder, stopped) = oneshot::channel();
-        let encoding = encode(store.clone(), Arc::clone(lines), stopped);
+        let encoding = run_feed_encoder(store.clone(), Arc::clone(lines), stopped);
         let encoder = std::thread::Builder::new().name("feed".to_owned()).spawn(move || runtime.block_on(encoding))?;
         let (stop_writer, stopped) = mpsc::channel();
-        let (ledger, hosts, usage) = (store.ledger().clone(), Arc::clone(hosts), Arc::clone(usage));
-        let writer = std::thread::Builder::new().name("ledger".to_owned()).spawn(move || write(&ledger, &hosts, &usage, &stopped))?;
-        Ok(Self { encoder: Some((stop_encoder, encoder)), writer: Some((stop_writer, writer)) })
+        let (ledger, hosts, usage) = (store.private_store().clone(), Arc::clone(hosts), Arc::clone(usage));
+        let writer =
+            std::thread::Builder::new().name("ledger".to_owned()).spawn(move || run_persister(&ledger, &hosts, &usage, &stopped))?;
+        Ok(Self { feed_encoder: Some((stop_encoder, encoder)), persister: Some((stop_writer, writer)) })
     }
 }
 
-impl Drop for Upkeep {
+impl Drop for Maintenance {
     fn drop(&mut self) {
         let ended = [
-            self.encoder.take().map(|(stop, thread)| {
+            self.feed_encoder.take().map(|(stop, thread)| {
                 drop(stop);
                 thread.join()
             }),
-            self.writer.take().map(|(stop, thread)| {
+            self.persister.take().map(|(stop, thread)| {
                 drop(stop);
                 thread.join()
             }),
@@ -58,9 +59,9 @@ impl Drop for Upkeep {
 }
 
 /// Encodes commits as they come. A journal that cannot be read is tried again: followers then read it themselves, or are cut off.
-async fn encode(store: PrimaryStore, lines: Arc<Lines>, mut stopped: oneshot::Receiver<()>) {
-    const AGAIN: Duration = Duration::from_secs(1);
-    let mut heads = store.watch();
+async fn run_feed_encoder(store: PrimaryStore, lines: Arc<FeedBuffer>, mut stopped: oneshot::Receiver<()>) {
+    const RETRY_DELAY: Duration = Duration::from_secs(1);
+    let mut heads = store.watch_head();
     loop {
         let caught_up = lines.catch_up(&store);
         if let Err(damage) = &caught_up {
@@ -71,16 +72,16 @@ async fn encode(store: PrimaryStore, lines: Arc<Lines>, mut stopped: oneshot::Re
             changed = heads.changed() => if changed.is_err() {
                 return;
             },
-            () = tokio::time::sleep(AGAIN), if caught_up.is_err() => {}
+            () = tokio::time::sleep(RETRY_DELAY), if caught_up.is_err() => {}
         }
     }
 }
 
 /// Writes every [`WRITTEN_EVERY`], and once more at the end; and drops the sentences that nobody fetched.
-fn write(ledger: &Ledger, hosts: &Hosts, usage: &Usage, stopped: &mpsc::Receiver<()>) {
+fn run_persister(ledger: &PrivateStore, hosts: &HostRegistry, usage: &LastUsed, stopped: &mpsc::Receiver<()>) {
     loop {
-        let end = !matches!(stopped.recv_timeout(WRITTEN_EVERY), Err(RecvTimeoutError::Timeout));
-        for outcome in [hosts.keep(ledger), usage.keep(ledger), messages::sweep(ledger, clock::wall())] {
+        let end = !matches!(stopped.recv_timeout(PERSIST_INTERVAL), Err(RecvTimeoutError::Timeout));
+        for outcome in [hosts.persist(ledger), usage.persist(ledger), messages::remove_expired(ledger, clock::wall_time())] {
             if let Err(damage) = outcome {
                 tracing::warn!(%damage, "what was seen of hosts and uses, or what nobody waits for, could not be written");
             }

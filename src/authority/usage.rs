@@ -6,15 +6,15 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::model::id::Id;
 use crate::model::time::Time;
-use crate::store::generation::Damage;
-use crate::store::ledger::{Ledger, Writes};
+use crate::store::generation::StoreError;
+use crate::store::ledger::{PrivateStore, PrivateWrites};
 
 /// Days that wait to be written; what comes beyond is dropped and counted.
-const WAITING: usize = 200_000;
+const MAX_PENDING: usize = 200_000;
 
 /// What was used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Used {
+pub enum LastUsedSubject {
     /// A key, to log in or to ask.
     Key(Id),
     /// A person, by reading a repository.
@@ -25,31 +25,31 @@ pub enum Used {
 
 /// The days that are not written yet.
 #[derive(Default)]
-pub struct Usage {
-    days: Mutex<Days>,
+pub struct LastUsed {
+    days: Mutex<LastUsedDays>,
 }
 
 #[derive(Default)]
-struct Days {
-    waiting: HashMap<Used, Time>,
+struct LastUsedDays {
+    pending: HashMap<LastUsedSubject, Time>,
     /// Written already; so that a busy key is written once a day and not once a request.
-    written: HashMap<Used, Time>,
+    persisted: HashMap<LastUsedSubject, Time>,
     dropped: u64,
 }
 
-impl Usage {
+impl LastUsed {
     /// Notes a use at this time; only its day is kept, and only if it is the latest.
-    pub fn note(&self, used: Used, at: Time) {
+    pub fn record(&self, used: LastUsedSubject, at: Time) {
         let day = start_of_day(at);
         let mut days = self.days.lock().unwrap_or_else(PoisonError::into_inner);
-        if days.written.get(&used).is_some_and(|written| *written >= day) {
+        if days.persisted.get(&used).is_some_and(|written| *written >= day) {
             return;
         }
-        if days.waiting.len() >= WAITING && !days.waiting.contains_key(&used) {
+        if days.pending.len() >= MAX_PENDING && !days.pending.contains_key(&used) {
             days.dropped += 1;
             return;
         }
-        let waiting = days.waiting.entry(used).or_insert(day);
+        let waiting = days.pending.entry(used).or_insert(day);
         *waiting = day.max(*waiting);
     }
 
@@ -60,22 +60,22 @@ impl Usage {
     }
 
     /// Writes what waits. Blocks. What could not be written waits on.
-    pub fn keep(&self, ledger: &Ledger) -> Result<(), Damage> {
-        let waiting = std::mem::take(&mut self.days.lock().unwrap_or_else(PoisonError::into_inner).waiting);
+    pub fn persist(&self, ledger: &PrivateStore) -> Result<(), StoreError> {
+        let waiting = std::mem::take(&mut self.days.lock().unwrap_or_else(PoisonError::into_inner).pending);
         if waiting.is_empty() {
             return Ok(());
         }
-        let outcome = write(ledger, &waiting);
+        let outcome = write_days(ledger, &waiting);
         let mut days = self.days.lock().unwrap_or_else(PoisonError::into_inner);
         match outcome {
             Ok(()) => {
-                if days.written.len() + waiting.len() > WAITING {
-                    days.written.clear();
+                if days.persisted.len() + waiting.len() > MAX_PENDING {
+                    days.persisted.clear();
                 }
-                days.written.extend(waiting);
+                days.persisted.extend(waiting);
             }
             Err(_) => waiting.into_iter().for_each(|(used, day)| {
-                days.waiting.entry(used).or_insert(day);
+                days.pending.entry(used).or_insert(day);
             }),
         }
         outcome
@@ -83,28 +83,28 @@ impl Usage {
 }
 
 /// The last day on which it was used, as `YYYY-MM-DD`; `None` if that is not known.
-pub fn last(ledger: &Ledger, used: Used) -> Result<Option<String>, Damage> {
-    Ok(ledger.read(&place(used))?.and_then(|bytes| String::from_utf8(bytes).ok()))
+pub fn last_used_on(ledger: &PrivateStore, used: LastUsedSubject) -> Result<Option<String>, StoreError> {
+    Ok(ledger.read(&store_key(used))?.and_then(|bytes| String::from_utf8(bytes).ok()))
 }
 
-fn write(ledger: &Ledger, waiting: &HashMap<Used, Time>) -> Result<(), Damage> {
+fn write_days(ledger: &PrivateStore, waiting: &HashMap<LastUsedSubject, Time>) -> Result<(), StoreError> {
     ledger.update(|ledger| {
-        let mut writes = Writes::default();
+        let mut writes = PrivateWrites::default();
         for (used, day) in waiting {
             let day = day.day();
-            if last(ledger, *used)?.is_none_or(|known| known < day) {
-                writes.entries.push((place(*used), Some(day.into_bytes())));
+            if last_used_on(ledger, *used)?.is_none_or(|known| known < day) {
+                writes.entries.push((store_key(*used), Some(day.into_bytes())));
             }
         }
         Ok((writes, ()))
     })
 }
 
-fn place(used: Used) -> Vec<u8> {
+fn store_key(used: LastUsedSubject) -> Vec<u8> {
     let (prefix, id) = match used {
-        Used::Key(id) => (&b"used/key/"[..], id),
-        Used::User(id) => (&b"used/user/"[..], id),
-        Used::Agent(id) => (&b"used/agent/"[..], id),
+        LastUsedSubject::Key(id) => (&b"used/key/"[..], id),
+        LastUsedSubject::User(id) => (&b"used/user/"[..], id),
+        LastUsedSubject::Agent(id) => (&b"used/agent/"[..], id),
     };
     [prefix, &id.bytes()].concat()
 }

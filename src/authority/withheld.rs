@@ -14,105 +14,106 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::change::Head;
 use crate::model::id::Id;
-use crate::model::withheld::{Broadcast, PolicyConfiguration, ScanExecutionPolicy, Withheld};
-use crate::store::generation::Damage;
-use crate::store::ledger::{Ledger, Writes};
+use crate::model::withheld::{Broadcast, PolicyConfiguration, ScanExecutionPolicy, UnpublishedRecord};
+use crate::store::generation::StoreError;
+use crate::store::ledger::{PrivateStore, PrivateWrites};
 
-const PREFIX: &[u8] = b"withheld/";
-const INTENT: &[u8] = b"withheld-intent";
+const KEY_PREFIX: &[u8] = b"withheld/";
+const INTENT_KEY: &[u8] = b"withheld-intent";
 
 /// By their places: the new texts, or that they go.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Changes(pub Vec<(Vec<u8>, Option<String>)>);
+pub struct UnpublishedChanges(pub Vec<(Vec<u8>, Option<String>)>);
 
 #[derive(Serialize, Deserialize)]
-struct Intent {
+struct CommitIntent {
     /// The number of the last commit before the one that this goes with.
     after: u64,
-    changes: Changes,
+    changes: UnpublishedChanges,
 }
 
 /// All of them, in the order of their places.
-pub fn all(ledger: &Ledger) -> Result<Vec<Withheld>, Damage> {
-    ledger.scan(PREFIX)?.into_iter().map(|(_, text)| read(&text)).collect()
+pub fn load_all(ledger: &PrivateStore) -> Result<Vec<UnpublishedRecord>, StoreError> {
+    ledger.scan_prefix(KEY_PREFIX)?.into_iter().map(|(_, text)| parse_record(&text)).collect()
 }
 
 /// The scan policies of a project.
-pub fn policies(ledger: &Ledger, project: Id) -> Result<Vec<ScanExecutionPolicy>, Damage> {
+pub fn scan_policies(ledger: &PrivateStore, project: Id) -> Result<Vec<ScanExecutionPolicy>, StoreError> {
     let of = |record| match record {
-        Withheld::ScanExecutionPolicy(policy) if policy.project_id == project => Some(policy),
+        UnpublishedRecord::ScanExecutionPolicy(policy) if policy.project_id == project => Some(policy),
         _ => None,
     };
-    Ok(all(ledger)?.into_iter().filter_map(of).collect())
+    Ok(load_all(ledger)?.into_iter().filter_map(of).collect())
 }
 
 /// The configurations of a project's scans.
-pub fn configurations(ledger: &Ledger, project: Id) -> Result<Vec<PolicyConfiguration>, Damage> {
+pub fn policy_configurations(ledger: &PrivateStore, project: Id) -> Result<Vec<PolicyConfiguration>, StoreError> {
     let of = |record| match record {
-        Withheld::PolicyConfiguration(configuration) if configuration.project_id == project => Some(configuration),
+        UnpublishedRecord::PolicyConfiguration(configuration) if configuration.project_id == project => Some(configuration),
         _ => None,
     };
-    Ok(all(ledger)?.into_iter().filter_map(of).collect())
+    Ok(load_all(ledger)?.into_iter().filter_map(of).collect())
 }
 
 /// The broadcasts, whatever their time, lowest id first.
-pub fn broadcasts(ledger: &Ledger) -> Result<Vec<Broadcast>, Damage> {
+pub fn broadcasts(ledger: &PrivateStore) -> Result<Vec<Broadcast>, StoreError> {
     let of = |record| match record {
-        Withheld::Broadcast(broadcast) => Some(broadcast),
+        UnpublishedRecord::Broadcast(broadcast) => Some(broadcast),
         _ => None,
     };
-    Ok(all(ledger)?.into_iter().filter_map(of).collect())
+    Ok(load_all(ledger)?.into_iter().filter_map(of).collect())
 }
 
 /// Changes them, where the directory does not change with them. Blocks.
-pub fn write(ledger: &Ledger, changes: Changes) -> Result<(), Damage> {
-    ledger.write(Writes { entries: changes.entries() })
+pub fn write(ledger: &PrivateStore, changes: UnpublishedChanges) -> Result<(), StoreError> {
+    ledger.write(PrivateWrites { entries: changes.into_entries() })
 }
 
 /// Says what is to change with the next commit of the directory. Blocks.
-pub fn intend(ledger: &Ledger, head: &Head, changes: Changes) -> Result<(), Damage> {
-    let intent = serde_json::to_vec(&Intent { after: head.seq, changes }).map_err(|error| Damage(error.to_string()))?;
-    ledger.write(Writes { entries: vec![(INTENT.to_vec(), Some(intent))] })
+pub fn write_intent(ledger: &PrivateStore, head: &Head, changes: UnpublishedChanges) -> Result<(), StoreError> {
+    let intent = serde_json::to_vec(&CommitIntent { after: head.seq, changes }).map_err(|error| StoreError(error.to_string()))?;
+    ledger.write(PrivateWrites { entries: vec![(INTENT_KEY.to_vec(), Some(intent))] })
 }
 
 /// Does what was intended: the commit is made. Blocks.
-pub fn fulfil(ledger: &Ledger) -> Result<(), Damage> {
-    resolve(ledger, |_| true)
+pub fn apply_intent(ledger: &PrivateStore) -> Result<(), StoreError> {
+    resolve_intent(ledger, |_| true)
 }
 
 /// Does what was intended if its commit was made, else drops it; asked with a head that is on disk. Blocks.
-pub fn settle(ledger: &Ledger, head: &Head) -> Result<(), Damage> {
-    resolve(ledger, |intent| head.seq > intent.after)
+pub fn recover_intent(ledger: &PrivateStore, head: &Head) -> Result<(), StoreError> {
+    resolve_intent(ledger, |intent| head.seq > intent.after)
 }
 
-fn resolve(ledger: &Ledger, was_committed: impl FnOnce(&Intent) -> bool) -> Result<(), Damage> {
+fn resolve_intent(ledger: &PrivateStore, was_committed: impl FnOnce(&CommitIntent) -> bool) -> Result<(), StoreError> {
     ledger.update(|ledger| {
-        let mut writes = Writes::default();
-        if let Some(intent) = ledger.read(INTENT)? {
-            let intent: Intent = serde_json::from_slice(&intent).map_err(|error| Damage(format!("an intent of an apply: {error}")))?;
+        let mut writes = PrivateWrites::default();
+        if let Some(intent) = ledger.read(INTENT_KEY)? {
+            let intent: CommitIntent =
+                serde_json::from_slice(&intent).map_err(|error| StoreError(format!("an intent of an apply: {error}")))?;
             if was_committed(&intent) {
-                writes.entries = intent.changes.entries();
+                writes.entries = intent.changes.into_entries();
             }
-            writes.entries.push((INTENT.to_vec(), None));
+            writes.entries.push((INTENT_KEY.to_vec(), None));
         }
         Ok((writes, ()))
     })
 }
 
-impl Changes {
+impl UnpublishedChanges {
     /// Whether there are none.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    fn entries(self) -> Vec<(Vec<u8>, Option<Vec<u8>>)> {
-        self.0.into_iter().map(|(place, text)| ([PREFIX, &place].concat(), text.map(String::into_bytes))).collect()
+    fn into_entries(self) -> Vec<(Vec<u8>, Option<Vec<u8>>)> {
+        self.0.into_iter().map(|(place, text)| ([KEY_PREFIX, &place].concat(), text.map(String::into_bytes))).collect()
     }
 }
 
-fn read(text: &[u8]) -> Result<Withheld, Damage> {
-    let damage = |reason: String| Damage(format!("a record that is not published cannot be read again: {reason}"));
+fn parse_record(text: &[u8]) -> Result<UnpublishedRecord, StoreError> {
+    let damage = |reason: String| StoreError(format!("a record that is not published cannot be read again: {reason}"));
     let text = std::str::from_utf8(text).map_err(|error| damage(error.to_string()))?;
-    Withheld::parse(text).map_err(|error| damage(error.to_string()))
+    UnpublishedRecord::parse(text).map_err(|error| damage(error.to_string()))
 }

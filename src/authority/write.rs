@@ -5,62 +5,62 @@
 
 use std::sync::{Arc, MutexGuard, PoisonError};
 
-use crate::authority::authority::Authority;
-use crate::authority::blocking::blocking;
-use crate::authority::refusal::Refusal;
+use crate::authority::authority::PrimaryState;
+use crate::authority::blocking::run_blocking;
+use crate::authority::refusal::ApiError;
 use crate::model::change::{Change, Head};
 use crate::model::entry::Entry;
-use crate::store::generation::{Damage, Generation};
+use crate::store::generation::{Generation, StoreError};
 
 /// The turn to write.
-pub struct Writing<'a> {
-    house: &'a Authority,
-    _turn: MutexGuard<'a, ()>,
+pub struct WriteGuard<'a> {
+    state: &'a PrimaryState,
+    _lock: MutexGuard<'a, ()>,
 }
 
 /// Waits for the turn to write. Blocks.
-pub fn writing(house: &Authority) -> Writing<'_> {
-    Writing { house, _turn: house.turn.lock().unwrap_or_else(PoisonError::into_inner) }
+pub fn lock_writes(house: &PrimaryState) -> WriteGuard<'_> {
+    WriteGuard { state: house, _lock: house.write_lock.lock().unwrap_or_else(PoisonError::into_inner) }
 }
 
 /// Decides on the directory as it stands and commits what was decided, with no other writer between. On disk when it returns; without
 /// changes nothing is committed, and the head is the present one. `what` names the act in the log.
 pub async fn commit<T: Send + 'static>(
-    house: &Arc<Authority>,
+    house: &Arc<PrimaryState>,
     what: &'static str,
-    decide: impl FnOnce(&Generation) -> Result<(Vec<Change>, T), Refusal> + Send + 'static,
-) -> Result<(Head, T), Refusal> {
+    decide: impl FnOnce(&Generation) -> Result<(Vec<Change>, T), ApiError> + Send + 'static,
+) -> Result<(Head, T), ApiError> {
     let house = Arc::clone(house);
-    blocking(move || writing(&house).commit(what, decide)).await
+    run_blocking(move || lock_writes(&house).commit(what, decide)).await
 }
 
-impl Writing<'_> {
+impl WriteGuard<'_> {
     /// As [`commit`]. Blocks.
     pub fn commit<T>(
         &self,
         what: &'static str,
-        decide: impl FnOnce(&Generation) -> Result<(Vec<Change>, T), Refusal>,
-    ) -> Result<(Head, T), Refusal> {
-        let (head, (changes, told)) = self.house.store.commit(|directory| {
+        decide: impl FnOnce(&Generation) -> Result<(Vec<Change>, T), ApiError>,
+    ) -> Result<(Head, T), ApiError> {
+        let (head, (changes, told)) = self.state.store.commit(|directory| {
             let (changes, told) = decide(directory)?;
             let count = changes.len();
-            Ok::<_, Refusal>((changes, (count, told)))
+            Ok::<_, ApiError>((changes, (count, told)))
         })?;
         if changes > 0 {
-            self.wrote(what, &head, changes as u64);
+            self.record_commit(what, &head, changes as u64);
         }
         Ok((head, told))
     }
 
     /// A whole new directory, in the order of a snapshot. Blocks.
-    pub fn replace<E: From<Damage>>(&self, what: &'static str, entries: impl Iterator<Item = Result<Entry, E>>) -> Result<Head, E> {
-        let head = self.house.store.replace(entries)?;
-        self.wrote(what, &head, head.state.count);
+    pub fn replace<E: From<StoreError>>(&self, what: &'static str, entries: impl Iterator<Item = Result<Entry, E>>) -> Result<Head, E> {
+        let head = self.state.store.replace_directory(entries)?;
+        self.record_commit(what, &head, head.state.count);
         Ok(head)
     }
 
-    fn wrote(&self, what: &'static str, head: &Head, changes: u64) {
-        self.house.counters.commits.inc();
+    fn record_commit(&self, what: &'static str, head: &Head, changes: u64) {
+        self.state.metrics.commits.inc();
         tracing::info!(what, seq = head.seq, changes, records = head.state.count, "a commit");
     }
 }

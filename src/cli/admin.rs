@@ -9,60 +9,60 @@ use bytes::Bytes;
 use http::Method;
 use serde_json::{Value, json};
 
-use crate::cli::arguments::{Admin, Wait};
-use crate::cli::ask::{Daemon, PATIENCE};
-use crate::cli::outcome::{Done, Failure, Outcome, say};
-use crate::net::message::{CutOff, Outgoing};
+use crate::cli::arguments::{AdminCommand, WaitArgs};
+use crate::cli::ask::{AdminClient, REQUEST_TIMEOUT};
+use crate::cli::outcome::{CommandError, CommandResult, Completion, print_line};
+use crate::net::message::{OutgoingBody, StreamAborted};
 
 /// How long a large file may take to be applied.
-const APPLY_PATIENCE: Duration = Duration::from_secs(1800);
+const APPLY_TIMEOUT: Duration = Duration::from_secs(1800);
 /// How much of a file is read at once.
-const PIECE_BYTES: usize = 256 << 10;
+const CHUNK_BYTES: usize = 256 << 10;
 
 /// Runs one of the operator's commands.
-pub fn run(socket: &Path, action: Admin) -> Outcome {
-    let daemon = Daemon::at(socket)?;
+pub fn run(socket: &Path, action: AdminCommand) -> CommandResult {
+    let daemon = AdminClient::new(socket)?;
     match action {
-        Admin::Apply { file, prune, accept_loss } => apply(&daemon, &file, prune, accept_loss),
-        Admin::Export => daemon.copy("/-/admin/export", APPLY_PATIENCE).map(|()| Done::Wholly),
-        Admin::RevokeKey { id, wait } => revoke_key(&daemon, id, &wait),
-        Admin::BlockUser { username, wait } => block_user(&daemon, &username, &wait),
-        Admin::Hosts => hosts(&daemon),
-        Admin::ForgetHost { host } => forget_host(&daemon, &host),
-        Admin::AcceptLoss => accept_loss(&daemon),
-        Admin::NewEpoch => new_epoch(&daemon),
-        Admin::Status => {
-            let answer = daemon.ask(Method::GET, "/-/admin/status", PATIENCE)?;
-            say(&pretty(&answer.body));
-            Ok(Done::Wholly)
+        AdminCommand::Apply { file, prune, accept_loss } => apply(&daemon, &file, prune, accept_loss),
+        AdminCommand::Export => daemon.copy_to_stdout("/-/admin/export", APPLY_TIMEOUT).map(|()| Completion::Complete),
+        AdminCommand::RevokeKey { id, wait } => revoke_key(&daemon, id, &wait),
+        AdminCommand::BlockUser { username, wait } => block_user(&daemon, &username, &wait),
+        AdminCommand::Hosts => list_hosts(&daemon),
+        AdminCommand::ForgetHost { host } => forget_host(&daemon, &host),
+        AdminCommand::AcceptLoss => accept_loss(&daemon),
+        AdminCommand::NewEpoch => new_epoch(&daemon),
+        AdminCommand::Status => {
+            let answer = daemon.request(Method::GET, "/-/admin/status", REQUEST_TIMEOUT)?;
+            print_line(&pretty_json(&answer.body));
+            Ok(Completion::Complete)
         }
     }
 }
 
-fn apply(daemon: &Daemon, file: &Path, prune: bool, accept_loss: bool) -> Outcome {
+fn apply(daemon: &AdminClient, file: &Path, prune: bool, accept_loss: bool) -> CommandResult {
     let source: Box<dyn Read + Send> = if file == Path::new("-") {
         Box::new(io::stdin())
     } else {
-        Box::new(File::open(file).map_err(|error| Failure::while_doing(&file.display().to_string(), error))?)
+        Box::new(File::open(file).map_err(|error| CommandError::with_context(&file.display().to_string(), error))?)
     };
     let target = format!("/-/admin/apply?prune={prune}&accept_loss={accept_loss}");
-    let answer = daemon.send(Method::POST, &target, streamed(source), APPLY_PATIENCE);
-    let answer = answer.map_err(|refused| Failure(format!("{}: {refused}", file.display())))?;
-    summary(&answer.body);
-    Ok(Done::Wholly)
+    let answer = daemon.send(Method::POST, &target, stream_file(source), APPLY_TIMEOUT);
+    let answer = answer.map_err(|refused| CommandError(format!("{}: {refused}", file.display())))?;
+    print_summary(&answer.body);
+    Ok(Completion::Complete)
 }
 
 /// A file as a body; one that cannot be read to its end looks cut off, so that it is not applied.
-fn streamed(mut source: Box<dyn Read + Send>) -> Outgoing {
+fn stream_file(mut source: Box<dyn Read + Send>) -> OutgoingBody {
     let (sender, pieces) = tokio::sync::mpsc::channel(4);
     std::thread::spawn(move || {
-        let mut buffer = vec![0; PIECE_BYTES];
+        let mut buffer = vec![0; CHUNK_BYTES];
         loop {
             let piece = match source.read(&mut buffer) {
                 Ok(0) => return,
                 Ok(length) => Ok(Bytes::copy_from_slice(&buffer[..length])),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(_) => Err(CutOff),
+                Err(_) => Err(StreamAborted),
             };
             let ended = piece.is_err();
             if sender.blocking_send(piece).is_err() || ended {
@@ -70,109 +70,114 @@ fn streamed(mut source: Box<dyn Read + Send>) -> Outgoing {
             }
         }
     });
-    Outgoing::stream(pieces)
+    OutgoingBody::from_channel(pieces)
 }
 
 /// What became of the records: in all, and of each kind that moved.
-fn summary(body: &Value) {
-    say(&totals(body));
+fn print_summary(body: &Value) {
+    print_line(&format_totals(body));
     for (kind, of) in body["kinds"].as_object().into_iter().flatten() {
         let moved = ["added", "changed", "removed"].iter().any(|name| of[*name].as_u64().unwrap_or(0) > 0);
         if moved {
-            say(&format!("  {kind}: {} added, {} changed, {} removed", of["added"], of["changed"], of["removed"]));
+            print_line(&format!("  {kind}: {} added, {} changed, {} removed", of["added"], of["changed"], of["removed"]));
         }
     }
-    say(&format!("the directory stands at seq {}", body["head"]["seq"]));
+    print_line(&format!("the directory stands at seq {}", body["head"]["seq"]));
 }
 
 /// The counts of an apply in one line.
-pub(in crate::cli) fn totals(body: &Value) -> String {
+pub(in crate::cli) fn format_totals(body: &Value) -> String {
     let total = |name: &str| body[name].as_u64().unwrap_or(0);
     format!("{} added, {} changed, {} unchanged, {} removed", total("added"), total("changed"), total("unchanged"), total("removed"))
 }
 
-fn accept_loss(daemon: &Daemon) -> Outcome {
-    let answer = daemon.tell("/-/admin/accept-loss", &json!({}), PATIENCE)?;
-    say(&format!("hosts take a snapshot that lacks many of their keys until {}", text(&answer.body["accept_loss_until"])));
-    Ok(Done::Wholly)
+fn accept_loss(daemon: &AdminClient) -> CommandResult {
+    let answer = daemon.post_json("/-/admin/accept-loss", &json!({}), REQUEST_TIMEOUT)?;
+    print_line(&format!("hosts take a snapshot that lacks many of their keys until {}", field_text(&answer.body["accept_loss_until"])));
+    Ok(Completion::Complete)
 }
 
-fn new_epoch(daemon: &Daemon) -> Outcome {
-    let answer = daemon.tell("/-/admin/new-epoch", &json!({}), PATIENCE)?;
-    say(&format!("a new epoch has begun at seq {}; every host takes a whole snapshot", answer.body["head"]["seq"]));
-    Ok(Done::Wholly)
+fn new_epoch(daemon: &AdminClient) -> CommandResult {
+    let answer = daemon.post_json("/-/admin/new-epoch", &json!({}), REQUEST_TIMEOUT)?;
+    print_line(&format!("a new epoch has begun at seq {}; every host takes a whole snapshot", answer.body["head"]["seq"]));
+    Ok(Completion::Complete)
 }
 
-fn forget_host(daemon: &Daemon, host: &str) -> Outcome {
-    daemon.tell("/-/admin/forget-host", &json!({"host": host}), PATIENCE)?;
-    say(&format!("{host} is forgotten: nothing waits for it any more"));
-    Ok(Done::Wholly)
+fn forget_host(daemon: &AdminClient, host: &str) -> CommandResult {
+    daemon.post_json("/-/admin/forget-host", &json!({"host": host}), REQUEST_TIMEOUT)?;
+    print_line(&format!("{host} is forgotten: nothing waits for it any more"));
+    Ok(Completion::Complete)
 }
 
-fn revoke_key(daemon: &Daemon, id: u64, wait: &Wait) -> Outcome {
-    let answer = waited_for(daemon, "/-/admin/revoke-key", json!({"id": id}), wait)?;
+fn revoke_key(daemon: &AdminClient, id: u64, wait: &WaitArgs) -> CommandResult {
+    let answer = request_with_wait(daemon, "/-/admin/revoke-key", json!({"id": id}), wait)?;
     let revoked = &answer["revoked"];
-    say(&format!("key {} ({}) is revoked at seq {}", revoked["id"], text(&revoked["fingerprint"]), answer["head"]["seq"]));
-    Ok(in_force(&answer, wait))
+    print_line(&format!("key {} ({}) is revoked at seq {}", revoked["id"], field_text(&revoked["fingerprint"]), answer["head"]["seq"]));
+    Ok(report_propagation(&answer, wait))
 }
 
-fn block_user(daemon: &Daemon, username: &str, wait: &Wait) -> Outcome {
-    let answer = waited_for(daemon, "/-/admin/block-user", json!({"username": username}), wait)?;
+fn block_user(daemon: &AdminClient, username: &str, wait: &WaitArgs) -> CommandResult {
+    let answer = request_with_wait(daemon, "/-/admin/block-user", json!({"username": username}), wait)?;
     let blocked = &answer["blocked"];
-    say(&format!("{} is blocked at seq {} (was {})", text(&blocked["username"]), answer["head"]["seq"], text(&blocked["before"])));
-    Ok(in_force(&answer, wait))
+    print_line(&format!(
+        "{} is blocked at seq {} (was {})",
+        field_text(&blocked["username"]),
+        answer["head"]["seq"],
+        field_text(&blocked["before"])
+    ));
+    Ok(report_propagation(&answer, wait))
 }
 
-fn waited_for(daemon: &Daemon, target: &str, mut body: Value, wait: &Wait) -> Result<Value, Failure> {
+fn request_with_wait(daemon: &AdminClient, target: &str, mut body: Value, wait: &WaitArgs) -> Result<Value, CommandError> {
     if let Some(seconds) = wait.wait {
         body["wait"] = seconds.into();
     }
-    let patience = PATIENCE + Duration::from_secs(wait.wait.unwrap_or(0));
-    Ok(daemon.tell(target, &body, patience)?.body)
+    let patience = REQUEST_TIMEOUT + Duration::from_secs(wait.wait.unwrap_or(0));
+    Ok(daemon.post_json(target, &body, patience)?.body)
 }
 
 /// Says where a change is in force, and for each other host until when it may not be.
-fn in_force(answer: &Value, wait: &Wait) -> Done {
+fn report_propagation(answer: &Value, wait: &WaitArgs) -> Completion {
     let list = |name: &str| answer[name].as_array().cloned().unwrap_or_default();
     for host in list("in_force") {
-        say(&format!("in force on {}", text(&host)));
+        print_line(&format!("in force on {}", field_text(&host)));
     }
     let others = list("pending");
     for host in &others {
         let until = host["until"].as_str().map_or_else(|| "it never said until when".to_owned(), |until| format!("until {until}"));
         let note = host["note"].as_str().map(|note| format!(" ({note})")).unwrap_or_default();
-        say(&format!(
+        print_line(&format!(
             "NOT known to be in force on {}: last seen {}; while it cannot reach the primary it may answer from before, {until}{note}",
-            text(&host["host"]),
-            text(&host["last_seen"]),
+            field_text(&host["host"]),
+            field_text(&host["last_seen"]),
         ));
     }
-    if wait.wait.is_none() || others.is_empty() { Done::Wholly } else { Done::InPart }
+    if wait.wait.is_none() || others.is_empty() { Completion::Complete } else { Completion::Partial }
 }
 
-fn hosts(daemon: &Daemon) -> Outcome {
-    let answer = daemon.ask(Method::GET, "/-/admin/hosts", PATIENCE)?;
+fn list_hosts(daemon: &AdminClient) -> CommandResult {
+    let answer = daemon.request(Method::GET, "/-/admin/hosts", REQUEST_TIMEOUT)?;
     let hosts = answer.body["hosts"].as_array().cloned().unwrap_or_default();
     if hosts.is_empty() {
-        say("no host has followed yet");
+        print_line("no host has followed yet");
     }
     for host in hosts {
         let alarm = host["alarm"].as_str().map(|alarm| format!("\tALARM: {alarm}")).unwrap_or_default();
-        say(&format!(
+        print_line(&format!(
             "{}\t{}\tseq {}\tbehind {}\tlast seen {}\tmay answer without us until {}{alarm}",
-            text(&host["host"]),
+            field_text(&host["host"]),
             if host["connected"] == true { "connected" } else { "away" },
-            text(&host["seq"]),
-            text(&host["lag"]),
-            text(&host["last_seen"]),
-            text(&host["until"]),
+            field_text(&host["seq"]),
+            field_text(&host["lag"]),
+            field_text(&host["last_seen"]),
+            field_text(&host["until"]),
         ));
     }
-    Ok(Done::Wholly)
+    Ok(Completion::Complete)
 }
 
 /// A field as a person reads it.
-fn text(value: &Value) -> String {
+fn field_text(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
         Value::Null => "-".to_owned(),
@@ -180,6 +185,6 @@ fn text(value: &Value) -> String {
     }
 }
 
-fn pretty(value: &Value) -> String {
+fn pretty_json(value: &Value) -> String {
     serde_json::to_string_pretty(value).unwrap_or_else(|_| value.to_string())
 }

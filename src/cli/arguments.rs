@@ -50,24 +50,24 @@ pub enum Command {
         socket: PathBuf,
         /// What to do
         #[command(subcommand)]
-        action: Admin,
+        action: AdminCommand,
     },
     /// How the sidecar of this host stands: freshness, bounds, the follower, the primary
-    Status(OfSidecar),
+    Status(SidecarArgs),
     /// What would be answered to one question, by which rule, from which facts
-    Explain(Explain),
+    Explain(ExplainArgs),
     /// Add the store up and compare it with the primary
-    Verify(OfSidecar),
+    Verify(SidecarArgs),
     /// Forget the primary's answers that are kept in memory
     Invalidate {
         /// Of what
         #[arg(value_parser = ["key", "user", "project", "all"], default_value = "all")]
         what: String,
         #[command(flatten)]
-        sidecar: OfSidecar,
+        sidecar: SidecarArgs,
     },
     /// Take a whole snapshot again, beside what serves
-    Resync(OfSidecar),
+    Resync(SidecarArgs),
     /// Validate a configuration and the host it is for
     Check {
         /// A sidecar's configuration
@@ -90,7 +90,7 @@ pub enum Command {
 
 /// The sidecar that is asked.
 #[derive(Clone, Debug, Args)]
-pub struct OfSidecar {
+pub struct SidecarArgs {
     /// The sidecar's socket
     #[arg(long, value_name = "PATH", default_value = SIDECAR_SOCKET)]
     pub socket: PathBuf,
@@ -101,9 +101,9 @@ pub struct OfSidecar {
 
 /// One question.
 #[derive(Debug, Args)]
-pub struct Explain {
+pub struct ExplainArgs {
     #[command(flatten)]
-    pub sidecar: OfSidecar,
+    pub sidecar: SidecarArgs,
     /// The Base64 of a public key's blob, as sshd passes it (`%k`), or a whole public key line
     #[arg(long, value_name = "KEY", conflicts_with_all = ["key_id", "username"])]
     pub key: Option<String>,
@@ -126,7 +126,7 @@ pub struct Explain {
 
 /// What an operator of the primary does.
 #[derive(Debug, Subcommand)]
-pub enum Admin {
+pub enum AdminCommand {
     /// Apply a directory file: all or nothing, the same file again changes nothing
     Apply {
         /// The file, or `-` for standard input
@@ -145,14 +145,14 @@ pub enum Admin {
         /// Its id
         id: u64,
         #[command(flatten)]
-        wait: Wait,
+        wait: WaitArgs,
     },
     /// Block a user
     BlockUser {
         /// Their username
         username: String,
         #[command(flatten)]
-        wait: Wait,
+        wait: WaitArgs,
     },
     /// The hosts that follow, and where each stands
     Hosts,
@@ -171,7 +171,7 @@ pub enum Admin {
 
 /// Whether to wait until a change is in force.
 #[derive(Debug, Args)]
-pub struct Wait {
+pub struct WaitArgs {
     /// Wait until it is in force on every host, at most this many seconds; exit 3 if it is not
     #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "30", require_equals = true)]
     pub wait: Option<u64>,

@@ -3,14 +3,14 @@
 use http::Method;
 use serde_json::Value;
 
-use crate::cli::arguments::Explain;
-use crate::cli::ask::{Daemon, PATIENCE};
-use crate::cli::outcome::{Done, Failure, Outcome, say};
-use crate::wire::params::encode;
+use crate::cli::arguments::ExplainArgs;
+use crate::cli::ask::{AdminClient, REQUEST_TIMEOUT};
+use crate::cli::outcome::{CommandError, CommandResult, Completion, print_line};
+use crate::wire::params::encode_form;
 
 /// Explains one question.
-pub fn run(question: &Explain) -> Outcome {
-    let key = question.key.as_deref().map(blob);
+pub fn run(question: &ExplainArgs) -> CommandResult {
+    let key = question.key.as_deref().map(key_blob);
     let key_id = question.key_id.map(|id| id.to_string());
     let named = [
         ("key", key),
@@ -21,21 +21,21 @@ pub fn run(question: &Explain) -> Outcome {
         ("check_ip", question.check_ip.as_deref()),
     ];
     if named[..3].iter().all(|(_, value)| value.is_none()) {
-        return Err(Failure("name who asks: --key, --key-id or --username".to_owned()));
+        return Err(CommandError("name who asks: --key, --key-id or --username".to_owned()));
     }
-    let query = encode(named.into_iter().filter_map(|(name, value)| value.map(|value| (name, value))));
-    let daemon = Daemon::at(&question.sidecar.socket)?;
-    let answer = daemon.ask(Method::GET, &format!("/-/admin/explain?{query}"), PATIENCE)?;
+    let query = encode_form(named.into_iter().filter_map(|(name, value)| value.map(|value| (name, value))));
+    let daemon = AdminClient::new(&question.sidecar.socket)?;
+    let answer = daemon.request(Method::GET, &format!("/-/admin/explain?{query}"), REQUEST_TIMEOUT)?;
     if question.sidecar.json {
-        say(&answer.body.to_string());
+        print_line(&answer.body.to_string());
     } else {
-        print(&answer.body);
+        print_explanation(&answer.body);
     }
-    Ok(Done::Wholly)
+    Ok(Completion::Complete)
 }
 
 /// The blob of a key that may be a whole line: type, blob, comment.
-fn blob(key: &str) -> &str {
+fn key_blob(key: &str) -> &str {
     let mut words = key.split_ascii_whitespace();
     match (words.next(), words.next()) {
         (Some(_), Some(blob)) => blob,
@@ -43,18 +43,18 @@ fn blob(key: &str) -> &str {
     }
 }
 
-fn print(body: &Value) {
+fn print_explanation(body: &Value) {
     for (title, name) in [("Here", "here"), ("From", "facts"), ("The primary", "primary")] {
-        say(&format!("{title}:"));
+        print_line(&format!("{title}:"));
         match &body[name] {
-            Value::Object(fields) => fields.iter().for_each(|(field, value)| say(&format!("  {field}: {}", plain(value)))),
-            Value::Null => say("  was not asked: the question would change something there, or names nobody"),
-            other => say(&format!("  {}", plain(other))),
+            Value::Object(fields) => fields.iter().for_each(|(field, value)| print_line(&format!("  {field}: {}", field_text(value)))),
+            Value::Null => print_line("  was not asked: the question would change something there, or names nobody"),
+            other => print_line(&format!("  {}", field_text(other))),
         }
     }
 }
 
-fn plain(value: &Value) -> String {
+fn field_text(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
         Value::Null => "none".to_owned(),

@@ -5,7 +5,7 @@
 //! allocates comes from the thread's own small stock either way.
 
 /// Says so to the C library, unless the operator has said something (`MALLOC_ARENA_MAX`, `GLIBC_TUNABLES`). Before the first thread.
-pub fn share() {
+pub fn use_single_arena() {
     if ["MALLOC_ARENA_MAX", "GLIBC_TUNABLES"].iter().any(|name| std::env::var_os(name).is_some()) {
         return;
     }

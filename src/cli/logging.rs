@@ -17,26 +17,26 @@ use tracing::{Dispatch, Event, Level, Subscriber};
 use tracing_subscriber::layer::{Context, SubscriberExt as _};
 use tracing_subscriber::{EnvFilter, Layer, Registry};
 
-use crate::cli::config::log::{Log, Target};
-use crate::cli::outcome::Failure;
+use crate::cli::config::log::{LogConfig, LogTarget};
+use crate::cli::outcome::CommandError;
 use crate::model::clock;
 
 /// How many lines may wait.
-const WAITING: usize = 8192;
+const QUEUE_CAPACITY: usize = 8192;
 
 /// What has been started; tells the thread to finish when the daemon ends.
-pub struct Logging {
-    queue: SyncSender<Item>,
+pub struct LogHandle {
+    queue: SyncSender<QueueItem>,
     done: Receiver<()>,
 }
 
-enum Item {
-    Line(Line),
-    End,
+enum QueueItem {
+    Line(LogLine),
+    Shutdown,
 }
 
 /// One log line.
-struct Line {
+struct LogLine {
     level: Level,
     target: &'static str,
     time: String,
@@ -45,38 +45,38 @@ struct Line {
 }
 
 /// Starts logging for the whole process.
-pub fn start(config: Log) -> Result<Logging, Failure> {
-    let filter = EnvFilter::builder().parse(config.level.name()).map_err(|error| Failure::while_doing("log.level", error))?;
-    let journal = journal(config.target)?;
-    let (queue, lines) = sync_channel(WAITING);
+pub fn start(config: LogConfig) -> Result<LogHandle, CommandError> {
+    let filter = EnvFilter::builder().parse(config.level.as_str()).map_err(|error| CommandError::with_context("log.level", error))?;
+    let journal = open_journal(config.target)?;
+    let (queue, lines) = sync_channel(QUEUE_CAPACITY);
     let (finished, done) = sync_channel(1);
     let dropped = Arc::new(AtomicU64::new(0));
-    let layer = Queue { queue: queue.clone(), dropped: Arc::clone(&dropped) };
+    let layer = QueueLayer { queue: queue.clone(), dropped: Arc::clone(&dropped) };
     std::thread::Builder::new()
         .name("log".to_owned())
         .spawn(move || {
-            write_all(&lines, journal.as_ref(), &dropped);
+            write_queued_lines(&lines, journal.as_ref(), &dropped);
             let _ = finished.send(());
         })
-        .map_err(Failure::of)?;
-    tracing::subscriber::set_global_default(Registry::default().with(layer.with_filter(filter))).map_err(Failure::of)?;
-    Ok(Logging { queue, done })
+        .map_err(CommandError::new)?;
+    tracing::subscriber::set_global_default(Registry::default().with(layer.with_filter(filter))).map_err(CommandError::new)?;
+    Ok(LogHandle { queue, done })
 }
 
-impl Logging {
+impl LogHandle {
     /// Waits, not long, for what is queued to be written.
-    pub fn finish(self) {
-        if self.queue.try_send(Item::End).is_ok() {
+    pub fn shutdown(self) {
+        if self.queue.try_send(QueueItem::Shutdown).is_ok() {
             let _ = self.done.recv_timeout(Duration::from_secs(2));
         }
     }
 }
 
-fn journal(target: Target) -> Result<Option<Dispatch>, Failure> {
+fn open_journal(target: LogTarget) -> Result<Option<Dispatch>, CommandError> {
     let wanted = match target {
-        Target::Stderr => false,
-        Target::Journald => true,
-        Target::Auto => std::env::var_os("JOURNAL_STREAM").is_some() && !std::io::stderr().is_terminal(),
+        LogTarget::Stderr => false,
+        LogTarget::Journald => true,
+        LogTarget::Auto => std::env::var_os("JOURNAL_STREAM").is_some() && !std::io::stderr().is_terminal(),
     };
     if !wanted {
         return Ok(None);
@@ -86,34 +86,34 @@ fn journal(target: Target) -> Result<Option<Dispatch>, Failure> {
             let layer = layer.with_field_prefix(Some("SIDEGATE".to_owned())).with_syslog_identifier("sidegate".to_owned());
             Ok(Some(Dispatch::new(Registry::default().with(layer))))
         }
-        Err(error) if target == Target::Journald => Err(Failure::while_doing("log.target", error)),
+        Err(error) if target == LogTarget::Journald => Err(CommandError::with_context("log.target", error)),
         Err(_) => Ok(None),
     }
 }
 
-struct Queue {
-    queue: SyncSender<Item>,
+struct QueueLayer {
+    queue: SyncSender<QueueItem>,
     dropped: Arc<AtomicU64>,
 }
 
-impl<S: Subscriber> Layer<S> for Queue {
+impl<S: Subscriber> Layer<S> for QueueLayer {
     fn on_event(&self, event: &Event<'_>, _context: Context<'_, S>) {
         let metadata = event.metadata();
-        let mut line = Line {
+        let mut line = LogLine {
             level: *metadata.level(),
             target: metadata.target(),
-            time: clock::wall().to_string(),
+            time: clock::wall_time().to_string(),
             message: String::new(),
             fields: Vec::new(),
         };
         event.record(&mut line);
-        if self.queue.try_send(Item::Line(line)).is_err() {
+        if self.queue.try_send(QueueItem::Line(line)).is_err() {
             self.dropped.fetch_add(1, Ordering::Relaxed);
         }
     }
 }
 
-impl Visit for Line {
+impl Visit for LogLine {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         let mut text = String::new();
         let _ = write!(text, "{value:?}");
@@ -145,32 +145,40 @@ impl Visit for Line {
     }
 }
 
-fn write_all(lines: &Receiver<Item>, journal: Option<&Dispatch>, dropped: &AtomicU64) {
+fn write_queued_lines(lines: &Receiver<QueueItem>, journal: Option<&Dispatch>, dropped: &AtomicU64) {
     let plain = std::io::stderr().is_terminal();
-    while let Ok(Item::Line(line)) = lines.recv() {
-        write(&line, journal, plain);
+    while let Ok(QueueItem::Line(line)) = lines.recv() {
+        write_line(&line, journal, plain);
         let lost = dropped.swap(0, Ordering::Relaxed);
         if lost > 0 {
             let message = format!("{lost} log lines were dropped: the log could not be written fast enough");
-            let time = clock::wall().to_string();
-            write(&Line { level: Level::WARN, target: "sidegate::cli::logging", time, message, fields: Vec::new() }, journal, plain);
+            let time = clock::wall_time().to_string();
+            write_line(
+                &LogLine { level: Level::WARN, target: "sidegate::cli::logging", time, message, fields: Vec::new() },
+                journal,
+                plain,
+            );
         }
     }
 }
 
-fn write(line: &Line, journal: Option<&Dispatch>, plain: bool) {
+fn write_line(line: &LogLine, journal: Option<&Dispatch>, plain: bool) {
     match journal {
-        Some(journal) => tracing::dispatcher::with_default(journal, || emit(line)),
-        None if plain => drop(writeln!(std::io::stderr(), "{}", line.plain())),
-        None => drop(writeln!(std::io::stderr(), "{}", line.json())),
+        Some(journal) => tracing::dispatcher::with_default(journal, || emit_to_journal(line)),
+        None if plain => drop(writeln!(std::io::stderr(), "{}", line.format_plain())),
+        None => drop(writeln!(std::io::stderr(), "{}", line.format_json())),
     }
 }
 
 /// Says a line again, to journald: the fields that operators search by are fields there, all others are one.
-fn emit(line: &Line) {
-    let text = |name: &str| line.fields.iter().find(|(field, _)| *field == name).map(|(_, value)| bare(value));
-    let rest: Map<String, Value> =
-        line.fields.iter().filter(|(name, _)| !SEARCHED.contains(name)).map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
+fn emit_to_journal(line: &LogLine) {
+    let text = |name: &str| line.fields.iter().find(|(field, _)| *field == name).map(|(_, value)| field_text(value));
+    let rest: Map<String, Value> = line
+        .fields
+        .iter()
+        .filter(|(name, _)| !JOURNAL_FIELDS.contains(name))
+        .map(|(name, value)| ((*name).to_owned(), value.clone()))
+        .collect();
     let rest = (!rest.is_empty()).then(|| Value::Object(rest).to_string());
     macro_rules! say {
         ($level:expr) => {
@@ -200,17 +208,17 @@ fn emit(line: &Line) {
     }
 }
 
-const SEARCHED: [&str; 7] = ["endpoint", "reason", "request_id", "fingerprint", "key_id", "host", "seq"];
+const JOURNAL_FIELDS: [&str; 7] = ["endpoint", "reason", "request_id", "fingerprint", "key_id", "host", "seq"];
 
-fn bare(value: &Value) -> String {
+fn field_text(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
         other => other.to_string(),
     }
 }
 
-impl Line {
-    fn plain(&self) -> String {
+impl LogLine {
+    fn format_plain(&self) -> String {
         let mut text = format!("{} {:5} {}", self.time, self.level, self.message);
         for (name, value) in &self.fields {
             let _ = write!(text, " {name}={value}");
@@ -218,7 +226,7 @@ impl Line {
         text
     }
 
-    fn json(&self) -> String {
+    fn format_json(&self) -> String {
         let mut object = Map::new();
         object.insert("time".to_owned(), self.time.clone().into());
         object.insert("level".to_owned(), self.level.as_str().to_ascii_lowercase().into());

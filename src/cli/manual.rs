@@ -5,17 +5,17 @@ use std::io;
 use clap::CommandFactory as _;
 
 use crate::cli::arguments::Arguments;
-use crate::cli::outcome::{Done, Failure, Outcome};
+use crate::cli::outcome::{CommandError, CommandResult, Completion};
 
 /// `sidegate(1)` in roff.
-pub fn page() -> Outcome {
-    clap_mangen::Man::new(Arguments::command()).render(&mut io::stdout()).map_err(Failure::of)?;
-    Ok(Done::Wholly)
+pub fn print_man_page() -> CommandResult {
+    clap_mangen::Man::new(Arguments::command()).render(&mut io::stdout()).map_err(CommandError::new)?;
+    Ok(Completion::Complete)
 }
 
 /// Completions for one shell.
 #[expect(clippy::unnecessary_wraps, reason = "every command ends the same way")]
-pub fn completions(shell: clap_complete::Shell) -> Outcome {
+pub fn print_completions(shell: clap_complete::Shell) -> CommandResult {
     clap_complete::generate(shell, &mut Arguments::command(), "sidegate", &mut io::stdout());
-    Ok(Done::Wholly)
+    Ok(Completion::Complete)
 }

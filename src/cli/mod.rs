@@ -25,22 +25,22 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 use crate::cli::arguments::{Arguments, Command};
-use crate::cli::outcome::Outcome;
+use crate::cli::outcome::CommandResult;
 
 /// The name under which this program is the one that sshd starts: the demonstration has no other at hand.
-const HELPER: &str = "sidegate-authorized-keys";
+const HELPER_PROGRAM_NAME: &str = "sidegate-authorized-keys";
 
 /// Runs `sidegate` with the arguments of this process.
 #[must_use]
 pub fn run() -> ExitCode {
-    if std::env::args_os().next().is_some_and(|name| Path::new(&name).file_name().is_some_and(|name| name == HELPER)) {
+    if std::env::args_os().next().is_some_and(|name| Path::new(&name).file_name().is_some_and(|name| name == HELPER_PROGRAM_NAME)) {
         return crate::client::main();
     }
     let arguments = Arguments::parse();
-    outcome::tell(perform(arguments.command))
+    outcome::report(run_command(arguments.command))
 }
 
-fn perform(command: Command) -> Outcome {
+fn run_command(command: Command) -> CommandResult {
     match command {
         Command::Serve { config } => serve::run(&config),
         Command::Primary { config } => primary::run(&config),
@@ -52,7 +52,7 @@ fn perform(command: Command) -> Outcome {
         Command::Invalidate { what, sidecar } => status::invalidate(&what, &sidecar),
         Command::Resync(sidecar) => status::resync(&sidecar),
         Command::Check { config, primary } => check::run(&config, primary.as_deref()),
-        Command::Man => manual::page(),
-        Command::Completions { shell } => manual::completions(shell),
+        Command::Man => manual::print_man_page(),
+        Command::Completions { shell } => manual::print_completions(shell),
     }
 }

@@ -4,39 +4,39 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 /// 0 for done; 1 for failed, with a message; 3 for done, but not everywhere.
-pub type Outcome = Result<Done, Failure>;
+pub type CommandResult = Result<Completion, CommandError>;
 
 /// A command that did what it should.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Done {
+pub enum Completion {
     /// All of it.
-    Wholly,
+    Complete,
     /// Some hosts are still to follow.
-    InPart,
+    Partial,
 }
 
 /// Why a command failed: one message that names what is wrong and what to do.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-pub struct Failure(pub String);
+pub struct CommandError(pub String);
 
-impl Failure {
+impl CommandError {
     /// Of any error.
-    pub fn of(error: impl std::fmt::Display) -> Self {
+    pub fn new(error: impl std::fmt::Display) -> Self {
         Self(error.to_string())
     }
 
     /// Of an error, with what was being done.
-    pub fn while_doing(what: &str, error: impl std::fmt::Display) -> Self {
+    pub fn with_context(what: &str, error: impl std::fmt::Display) -> Self {
         Self(format!("{what}: {error}"))
     }
 }
 
 /// Says why it failed, and gives the exit code.
-pub fn tell(outcome: Outcome) -> ExitCode {
+pub fn report(outcome: CommandResult) -> ExitCode {
     match outcome {
-        Ok(Done::Wholly) => ExitCode::SUCCESS,
-        Ok(Done::InPart) => ExitCode::from(3),
+        Ok(Completion::Complete) => ExitCode::SUCCESS,
+        Ok(Completion::Partial) => ExitCode::from(3),
         Err(failure) => {
             let _ = writeln!(std::io::stderr(), "sidegate: {failure}");
             ExitCode::FAILURE
@@ -45,6 +45,6 @@ pub fn tell(outcome: Outcome) -> ExitCode {
 }
 
 /// Prints one line to standard output; a reader that has gone is no failure.
-pub fn say(line: &str) {
+pub fn print_line(line: &str) {
     let _ = writeln!(std::io::stdout(), "{line}");
 }

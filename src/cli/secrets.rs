@@ -2,24 +2,24 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::cli::outcome::Failure;
+use crate::cli::outcome::CommandError;
 use crate::store::secret_file;
 use crate::wire::secret::Secret;
 
 /// Reads one secret. The failure names the configuration's key, the file and the remedy.
-pub fn read(key: &str, file: &Path) -> Result<Secret, Failure> {
-    let bytes = secret_file::read(file).map_err(|refused| Failure::while_doing(key, refused))?;
-    Secret::of(&bytes).map_err(|empty| Failure(format!("{key}: {}: {empty}; write a random secret into it", file.display())))
+pub fn load_secret(key: &str, file: &Path) -> Result<Secret, CommandError> {
+    let bytes = secret_file::read(file).map_err(|refused| CommandError::with_context(key, refused))?;
+    Secret::from_bytes(&bytes).map_err(|empty| CommandError(format!("{key}: {}: {empty}; write a random secret into it", file.display())))
 }
 
 /// Reads KAS's secret, which is the Base64 of 32 bytes.
-pub fn read_kas(key: &str, file: &Path) -> Result<Secret, Failure> {
-    let bytes = secret_file::read(file).map_err(|refused| Failure::while_doing(key, refused))?;
-    Secret::of_kas(&bytes).map_err(|wrong| Failure(format!("{key}: {}: {wrong}", file.display())))
+pub fn load_kas_secret(key: &str, file: &Path) -> Result<Secret, CommandError> {
+    let bytes = secret_file::read(file).map_err(|refused| CommandError::with_context(key, refused))?;
+    Secret::from_kas_base64(&bytes).map_err(|wrong| CommandError(format!("{key}: {}: {wrong}", file.display())))
 }
 
 /// Where a secret's file really is, for watching it: systemd's credentials come first.
-pub fn place(file: &Path) -> PathBuf {
+pub fn secret_path(file: &Path) -> PathBuf {
     let credential = std::env::var_os("CREDENTIALS_DIRECTORY").map(|folder| Path::new(&folder).join(file));
     match credential {
         Some(path) if file.is_relative() && path.exists() => path,

@@ -5,65 +5,65 @@ use std::time::{Duration, SystemTime};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::cli::outcome::Failure;
+use crate::cli::outcome::CommandError;
 
 /// How often the secrets' files are looked at.
-const LOOK: Duration = Duration::from_secs(5);
+const FILE_POLL_INTERVAL: Duration = Duration::from_secs(5);
 
 /// What happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Told {
+pub enum LifecycleEvent {
     /// SIGTERM or SIGINT.
-    End,
+    Terminate,
     /// SIGHUP: somebody asked for a reload.
     Reload,
     /// A watched file is another one than before.
-    Changed,
+    SecretFileChanged,
 }
 
 /// Signals, and the files that are watched.
-pub struct Signals {
+pub struct LifecycleEvents {
     terminate: Signal,
     interrupt: Signal,
     hang_up: Signal,
-    watched: Vec<(PathBuf, Option<SystemTime>)>,
+    watched_files: Vec<(PathBuf, Option<SystemTime>)>,
 }
 
-impl Signals {
+impl LifecycleEvents {
     /// Begins to listen. Must be called within a runtime.
-    pub fn listen(files: impl IntoIterator<Item = PathBuf>) -> Result<Self, Failure> {
-        let on = |kind| signal(kind).map_err(|error| Failure::while_doing("signals cannot be listened to", error));
+    pub fn subscribe(files: impl IntoIterator<Item = PathBuf>) -> Result<Self, CommandError> {
+        let on = |kind| signal(kind).map_err(|error| CommandError::with_context("signals cannot be listened to", error));
         Ok(Self {
             terminate: on(SignalKind::terminate())?,
             interrupt: on(SignalKind::interrupt())?,
             hang_up: on(SignalKind::hangup())?,
-            watched: files.into_iter().map(|file| (file.clone(), modified(&file))).collect(),
+            watched_files: files.into_iter().map(|file| (file.clone(), modified_at(&file))).collect(),
         })
     }
 
     /// Waits for the next.
-    pub async fn next(&mut self) -> Told {
+    pub async fn next(&mut self) -> LifecycleEvent {
         loop {
             tokio::select! {
-                _ = self.terminate.recv() => return Told::End,
-                _ = self.interrupt.recv() => return Told::End,
+                _ = self.terminate.recv() => return LifecycleEvent::Terminate,
+                _ = self.interrupt.recv() => return LifecycleEvent::Terminate,
                 _ = self.hang_up.recv() => {
-                    self.look();
-                    return Told::Reload;
+                    self.poll_files();
+                    return LifecycleEvent::Reload;
                 }
-                () = tokio::time::sleep(LOOK) => {
-                    if self.look() {
-                        return Told::Changed;
+                () = tokio::time::sleep(FILE_POLL_INTERVAL) => {
+                    if self.poll_files() {
+                        return LifecycleEvent::SecretFileChanged;
                     }
                 }
             }
         }
     }
 
-    fn look(&mut self) -> bool {
+    fn poll_files(&mut self) -> bool {
         let mut changed = false;
-        for (file, seen) in &mut self.watched {
-            let now = modified(file);
+        for (file, seen) in &mut self.watched_files {
+            let now = modified_at(file);
             changed |= now.is_some() && now != *seen;
             *seen = now.or(*seen);
         }
@@ -71,6 +71,6 @@ impl Signals {
     }
 }
 
-fn modified(file: &PathBuf) -> Option<SystemTime> {
+fn modified_at(file: &PathBuf) -> Option<SystemTime> {
     std::fs::metadata(file).and_then(|found| found.modified()).ok()
 }

@@ -5,75 +5,80 @@ use std::time::Duration;
 use http::Method;
 use serde_json::{Value, json};
 
-use crate::cli::arguments::OfSidecar;
-use crate::cli::ask::{Daemon, PATIENCE};
-use crate::cli::outcome::{Done, Outcome, say};
+use crate::cli::arguments::SidecarArgs;
+use crate::cli::ask::{AdminClient, REQUEST_TIMEOUT};
+use crate::cli::outcome::{CommandResult, Completion, print_line};
 
 /// Adding up a large store takes a while.
-const VERIFY_PATIENCE: Duration = Duration::from_secs(600);
+const VERIFY_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// How the sidecar stands.
-pub fn run(sidecar: &OfSidecar) -> Outcome {
-    let answer = Daemon::at(&sidecar.socket)?.ask(Method::GET, "/-/admin/status", PATIENCE)?;
+pub fn run(sidecar: &SidecarArgs) -> CommandResult {
+    let answer = AdminClient::new(&sidecar.socket)?.request(Method::GET, "/-/admin/status", REQUEST_TIMEOUT)?;
     if sidecar.json {
-        say(&answer.body.to_string());
+        print_line(&answer.body.to_string());
     } else {
-        print(&answer.body);
+        print_status(&answer.body);
     }
-    Ok(Done::Wholly)
+    Ok(Completion::Complete)
 }
 
 /// Whether the store is what the primary has.
-pub fn verify(sidecar: &OfSidecar) -> Outcome {
-    told(sidecar, "/-/admin/verify", &json!({}), VERIFY_PATIENCE)
+pub fn verify(sidecar: &SidecarArgs) -> CommandResult {
+    post_and_print(sidecar, "/-/admin/verify", &json!({}), VERIFY_TIMEOUT)
 }
 
 /// Forgets kept answers.
-pub fn invalidate(what: &str, sidecar: &OfSidecar) -> Outcome {
-    told(sidecar, "/-/admin/invalidate", &json!({"what": what}), PATIENCE)
+pub fn invalidate(what: &str, sidecar: &SidecarArgs) -> CommandResult {
+    post_and_print(sidecar, "/-/admin/invalidate", &json!({"what": what}), REQUEST_TIMEOUT)
 }
 
 /// Takes a snapshot again.
-pub fn resync(sidecar: &OfSidecar) -> Outcome {
-    told(sidecar, "/-/admin/resync", &json!({}), PATIENCE)
+pub fn resync(sidecar: &SidecarArgs) -> CommandResult {
+    post_and_print(sidecar, "/-/admin/resync", &json!({}), REQUEST_TIMEOUT)
 }
 
-fn told(sidecar: &OfSidecar, target: &str, body: &Value, patience: Duration) -> Outcome {
-    let answer = Daemon::at(&sidecar.socket)?.tell(target, body, patience)?;
+fn post_and_print(sidecar: &SidecarArgs, target: &str, body: &Value, patience: Duration) -> CommandResult {
+    let answer = AdminClient::new(&sidecar.socket)?.post_json(target, body, patience)?;
     match answer.body["message"].as_str().filter(|_| !sidecar.json) {
-        Some(message) => say(message),
-        None => say(&answer.body.to_string()),
+        Some(message) => print_line(message),
+        None => print_line(&answer.body.to_string()),
     }
-    Ok(Done::Wholly)
+    Ok(Completion::Complete)
 }
 
-fn print(status: &Value) {
-    say(&format!("sidegate {} on {}, up since {}", plain(&status["version"]), plain(&status["host"]), plain(&status["since"])));
+fn print_status(status: &Value) {
+    print_line(&format!(
+        "sidegate {} on {}, up since {}",
+        field_text(&status["version"]),
+        field_text(&status["host"]),
+        field_text(&status["since"])
+    ));
     for class in ["keys", "reads", "push_precheck"] {
-        print_class(class, &status["freshness"][class]);
+        print_freshness_class(class, &status["freshness"][class]);
     }
     print_primary(&status["primary"]);
-    say("follower:");
+    print_line("follower:");
     print_fields(&status["follower"], "  ");
     let bytes = status["memory_bytes"].as_u64().unwrap_or(0);
-    say(&format!("memory: {} MiB", bytes >> 20));
+    print_line(&format!("memory: {} MiB", bytes >> 20));
 }
 
-fn print_class(name: &str, class: &Value) {
+fn print_freshness_class(name: &str, class: &Value) {
     let age = class["age_seconds"].as_f64().map_or_else(|| "never proven current".to_owned(), |age| format!("{age:.1} s old"));
-    say(&format!(
+    print_line(&format!(
         "{name}: {}, {age}; answered without asking up to {} s, while the primary fails up to {} s ({} s left)",
-        plain(&class["state"]),
+        field_text(&class["state"]),
         class["ttl_seconds"],
         class["max_stale_seconds"],
-        plain(&class["expires_in_seconds"]),
+        field_text(&class["expires_in_seconds"]),
     ));
 }
 
 fn print_primary(primary: &Value) {
     match primary["failing_since"].as_str() {
-        Some(since) => say(&format!("primary: failing since {since}, breaker {}", plain(&primary["breaker"]))),
-        None => say(&format!(
+        Some(since) => print_line(&format!("primary: failing since {since}, breaker {}", field_text(&primary["breaker"]))),
+        None => print_line(&format!(
             "primary: answers; {} questions under way, {} waiting",
             primary["questions_under_way"], primary["questions_waiting"]
         )),
@@ -81,19 +86,19 @@ fn print_primary(primary: &Value) {
 }
 
 fn print_fields(value: &Value, indent: &str) {
-    let Some(fields) = value.as_object() else { return say(&format!("{indent}{}", plain(value))) };
+    let Some(fields) = value.as_object() else { return print_line(&format!("{indent}{}", field_text(value))) };
     for (name, field) in fields {
         match field {
             Value::Object(inner) if !inner.is_empty() => {
-                say(&format!("{indent}{name}:"));
+                print_line(&format!("{indent}{name}:"));
                 print_fields(field, &format!("{indent}  "));
             }
-            other => say(&format!("{indent}{name}: {}", plain(other))),
+            other => print_line(&format!("{indent}{name}: {}", field_text(other))),
         }
     }
 }
 
-fn plain(value: &Value) -> String {
+fn field_text(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
         Value::Null => "-".to_owned(),

@@ -2,19 +2,19 @@
 
 use httparse::{EMPTY_HEADER, Response, Status, parse_chunk_size};
 
-use crate::client::unanswered::Unanswered;
+use crate::client::unanswered::LookupError;
 
 /// The longest body, in bytes. A hit needs under 12 KiB.
-const BODY: usize = 64 << 10;
+const MAX_BODY_BYTES: usize = 64 << 10;
 /// The longest head, in bytes, and what chunks may add to the body.
-const HEAD: usize = 16 << 10;
+const MAX_HEAD_BYTES: usize = 16 << 10;
 /// What is received at most.
-pub const MOST_BYTES: usize = BODY + HEAD;
-const HEADERS: usize = 64;
+pub const MAX_RESPONSE_BYTES: usize = MAX_BODY_BYTES + MAX_HEAD_BYTES;
+const MAX_HEADERS: usize = 64;
 
 /// An answer, whole.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Answer {
+pub struct HttpResponse {
     /// Of HTTP.
     pub status: u16,
     /// Decoded from its chunks.
@@ -23,88 +23,89 @@ pub struct Answer {
 
 /// How the end of a body is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Framing {
-    Length(usize),
-    Chunks,
-    UntilEnd,
+enum BodyLength {
+    Fixed(usize),
+    Chunked,
+    UntilClose,
 }
 
 /// Reads what was received so far; `None` if more is to come. `ended`: nothing more will.
-pub fn read_answer(received: &[u8], ended: bool) -> Result<Option<Answer>, Unanswered> {
-    let mut headers = [EMPTY_HEADER; HEADERS];
+pub fn parse_response(received: &[u8], ended: bool) -> Result<Option<HttpResponse>, LookupError> {
+    let mut headers = [EMPTY_HEADER; MAX_HEADERS];
     let mut head = Response::new(&mut headers);
     let rest = match head.parse(received) {
         Ok(Status::Complete(length)) => received.get(length..).unwrap_or_default(),
-        Ok(Status::Partial) => return unfinished(ended),
-        Err(_) => return Err(Unanswered::NotHttp),
+        Ok(Status::Partial) => return incomplete(ended),
+        Err(_) => return Err(LookupError::InvalidHttp),
     };
-    let status = head.code.ok_or(Unanswered::NotHttp)?;
-    let body = match framing(status, head.headers)? {
-        Framing::Length(length) if length > BODY => return Err(Unanswered::TooLong),
-        Framing::Length(length) => rest.get(..length).map(<[u8]>::to_vec),
-        Framing::Chunks => joined(rest)?,
-        Framing::UntilEnd => ended.then(|| rest.to_vec()),
+    let status = head.code.ok_or(LookupError::InvalidHttp)?;
+    let body = match parse_body_length(status, head.headers)? {
+        BodyLength::Fixed(length) if length > MAX_BODY_BYTES => return Err(LookupError::TooLong),
+        BodyLength::Fixed(length) => rest.get(..length).map(<[u8]>::to_vec),
+        BodyLength::Chunked => decode_chunks(rest)?,
+        BodyLength::UntilClose => ended.then(|| rest.to_vec()),
     };
     match body {
-        Some(body) if body.len() > BODY => Err(Unanswered::TooLong),
-        Some(body) => Ok(Some(Answer { status, body })),
-        None => unfinished(ended),
+        Some(body) if body.len() > MAX_BODY_BYTES => Err(LookupError::TooLong),
+        Some(body) => Ok(Some(HttpResponse { status, body })),
+        None => incomplete(ended),
     }
 }
 
-fn unfinished(ended: bool) -> Result<Option<Answer>, Unanswered> {
-    if ended { Err(Unanswered::Cut) } else { Ok(None) }
+fn incomplete(ended: bool) -> Result<Option<HttpResponse>, LookupError> {
+    if ended { Err(LookupError::Truncated) } else { Ok(None) }
 }
 
 /// Refuses a length that is given twice, that is no number, or that stands beside chunks: where such a body ends is a guess.
-fn framing(status: u16, headers: &[httparse::Header<'_>]) -> Result<Framing, Unanswered> {
+fn parse_body_length(status: u16, headers: &[httparse::Header<'_>]) -> Result<BodyLength, LookupError> {
     if matches!(status, 100..=199 | 204 | 304) {
-        return Ok(Framing::Length(0));
+        return Ok(BodyLength::Fixed(0));
     }
     let mut found = None;
     for header in headers {
         let one = if header.name.eq_ignore_ascii_case("content-length") {
-            Framing::Length(number(header.value).ok_or(Unanswered::NotHttp)?)
+            BodyLength::Fixed(parse_content_length(header.value).ok_or(LookupError::InvalidHttp)?)
         } else if header.name.eq_ignore_ascii_case("transfer-encoding") {
             let chunked = header.value.trim_ascii().eq_ignore_ascii_case(b"chunked");
-            if chunked { Framing::Chunks } else { return Err(Unanswered::NotHttp) }
+            if chunked { BodyLength::Chunked } else { return Err(LookupError::InvalidHttp) }
         } else {
             continue;
         };
         if found.replace(one).is_some() {
-            return Err(Unanswered::NotHttp);
+            return Err(LookupError::InvalidHttp);
         }
     }
-    Ok(found.unwrap_or(Framing::UntilEnd))
+    Ok(found.unwrap_or(BodyLength::UntilClose))
 }
 
-fn number(value: &[u8]) -> Option<usize> {
+fn parse_content_length(value: &[u8]) -> Option<usize> {
     let text = str::from_utf8(value.trim_ascii()).ok()?;
     let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     digits.then(|| text.parse().ok()).flatten()
 }
 
 /// The chunks joined, if the last one and the trailers' end have come.
-fn joined(mut rest: &[u8]) -> Result<Option<Vec<u8>>, Unanswered> {
+fn decode_chunks(mut rest: &[u8]) -> Result<Option<Vec<u8>>, LookupError> {
     let mut body = Vec::new();
     loop {
-        let Ok(head) = parse_chunk_size(rest) else { return Err(Unanswered::NotHttp) };
+        let Ok(head) = parse_chunk_size(rest) else { return Err(LookupError::InvalidHttp) };
         let Status::Complete((start, size)) = head else { return Ok(None) };
         rest = rest.get(start..).unwrap_or_default();
         if size == 0 {
-            return Ok(trailers_end(rest).then_some(body));
+            return Ok(has_trailers_end(rest).then_some(body));
         }
-        let size = usize::try_from(size).ok().filter(|size| body.len().saturating_add(*size) <= BODY).ok_or(Unanswered::TooLong)?;
+        let size =
+            usize::try_from(size).ok().filter(|size| body.len().saturating_add(*size) <= MAX_BODY_BYTES).ok_or(LookupError::TooLong)?;
         let (Some(chunk), Some(end)) = (rest.get(..size), rest.get(size..size + 2)) else { return Ok(None) };
         if end != b"\r\n" {
-            return Err(Unanswered::NotHttp);
+            return Err(LookupError::InvalidHttp);
         }
         body.extend_from_slice(chunk);
         rest = rest.get(size + 2..).unwrap_or_default();
     }
 }
 
-fn trailers_end(rest: &[u8]) -> bool {
+fn has_trailers_end(rest: &[u8]) -> bool {
     rest.starts_with(b"\r\n") || rest.windows(4).any(|four| four == b"\r\n\r\n")
 }
 
@@ -112,27 +113,27 @@ fn trailers_end(rest: &[u8]) -> bool {
 mod tests {
     use proptest::prelude::*;
 
-    use super::{Answer, BODY, read_answer};
-    use crate::client::unanswered::Unanswered;
+    use super::{HttpResponse, MAX_BODY_BYTES, parse_response};
+    use crate::client::unanswered::LookupError;
 
-    fn answer(status: u16, body: &str) -> Result<Option<Answer>, Unanswered> {
-        Ok(Some(Answer { status, body: body.as_bytes().to_vec() }))
+    fn answer(status: u16, body: &str) -> Result<Option<HttpResponse>, LookupError> {
+        Ok(Some(HttpResponse { status, body: body.as_bytes().to_vec() }))
     }
 
     #[test]
     fn a_body_ends_by_its_length_by_its_last_chunk_or_with_the_connection() {
-        assert_eq!(read_answer(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}", false), answer(200, "{}"));
+        assert_eq!(parse_response(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}", false), answer(200, "{}"));
         assert_eq!(
-            read_answer(b"HTTP/1.1 200 OK\r\ntransfer-encoding: Chunked\r\n\r\n1;x=y\r\n{\r\n01\r\n}\r\n0\r\n\r\n", false),
+            parse_response(b"HTTP/1.1 200 OK\r\ntransfer-encoding: Chunked\r\n\r\n1;x=y\r\n{\r\n01\r\n}\r\n0\r\n\r\n", false),
             answer(200, "{}")
         );
         assert_eq!(
-            read_answer(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\nA: b\r\n\r\n", false),
+            parse_response(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\nA: b\r\n\r\n", false),
             answer(200, "{}")
         );
-        assert_eq!(read_answer(b"HTTP/1.0 404 Not Found\r\n\r\n{}", true), answer(404, "{}"));
-        assert_eq!(read_answer(b"HTTP/1.0 404 Not Found\r\n\r\n{}", false), Ok(None));
-        assert_eq!(read_answer(b"HTTP/1.1 204 No Content\r\n\r\n", false), answer(204, ""));
+        assert_eq!(parse_response(b"HTTP/1.0 404 Not Found\r\n\r\n{}", true), answer(404, "{}"));
+        assert_eq!(parse_response(b"HTTP/1.0 404 Not Found\r\n\r\n{}", false), Ok(None));
+        assert_eq!(parse_response(b"HTTP/1.1 204 No Content\r\n\r\n", false), answer(204, ""));
     }
 
     #[test]
@@ -148,7 +149,7 @@ mod tests {
             "Transfer-Encoding: gzip, chunked",
         ] {
             let received = format!("HTTP/1.1 200 OK\r\n{lines}\r\n\r\n{{}}");
-            assert_eq!(read_answer(received.as_bytes(), true), Err(Unanswered::NotHttp), "{lines}");
+            assert_eq!(parse_response(received.as_bytes(), true), Err(LookupError::InvalidHttp), "{lines}");
         }
     }
 
@@ -158,22 +159,22 @@ mod tests {
         let chunked = |length: usize| {
             format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{length:x}\r\n{}\r\n0\r\n\r\n", "x".repeat(length))
         };
-        for received in [of(BODY), chunked(BODY)] {
-            assert!(matches!(read_answer(received.as_bytes(), false), Ok(Some(whole)) if whole.body.len() == BODY));
+        for received in [of(MAX_BODY_BYTES), chunked(MAX_BODY_BYTES)] {
+            assert!(matches!(parse_response(received.as_bytes(), false), Ok(Some(whole)) if whole.body.len() == MAX_BODY_BYTES));
         }
         for received in [
-            of(BODY + 1),
-            chunked(BODY + 1),
+            of(MAX_BODY_BYTES + 1),
+            chunked(MAX_BODY_BYTES + 1),
             "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\nffffffffffffffff\r\n".to_owned(),
         ] {
-            assert_eq!(read_answer(received.as_bytes(), false), Err(Unanswered::TooLong));
+            assert_eq!(parse_response(received.as_bytes(), false), Err(LookupError::TooLong));
         }
     }
 
     #[test]
     fn what_is_not_http_is_refused() {
         for received in ["SSH-2.0-x\r\n\r\n", "\0", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}xx"] {
-            assert_eq!(read_answer(received.as_bytes(), false), Err(Unanswered::NotHttp), "{received:?}");
+            assert_eq!(parse_response(received.as_bytes(), false), Err(LookupError::InvalidHttp), "{received:?}");
         }
     }
 
@@ -186,15 +187,15 @@ mod tests {
                 "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
             };
             prop_assume!(at < whole.len());
-            prop_assert_eq!(read_answer(&whole.as_bytes()[..at], false), Ok(None));
-            prop_assert_eq!(read_answer(&whole.as_bytes()[..at], true), Err(Unanswered::Cut));
+            prop_assert_eq!(parse_response(&whole.as_bytes()[..at], false), Ok(None));
+            prop_assert_eq!(parse_response(&whole.as_bytes()[..at], true), Err(LookupError::Truncated));
         }
 
         #[test]
         fn no_bytes_break_the_reader(received in proptest::collection::vec(any::<u8>(), 0..300), chunked in any::<bool>(), ended in any::<bool>()) {
             let mut all = if chunked { b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n".to_vec() } else { Vec::new() };
             all.extend(received);
-            let _ = read_answer(&all, ended);
+            let _ = parse_response(&all, ended);
         }
     }
 }

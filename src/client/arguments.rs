@@ -7,17 +7,17 @@ use std::ffi::OsString;
 use std::iter::Peekable;
 use std::path::PathBuf;
 
-use crate::wire::authorized_keys::{NotAShell, Shell};
+use crate::wire::authorized_keys::{InvalidShellPath, ShellPath};
 
 /// The program's name.
-pub const NAME: &str = "sidegate-authorized-keys";
-const SOCKET: &str = "/run/sidegate/api.sock";
+pub const PROGRAM_NAME: &str = "sidegate-authorized-keys";
+const DEFAULT_SOCKET: &str = "/run/sidegate/api.sock";
 
 /// What the program is asked to do.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Invocation {
     /// Look up a key.
-    Lookup(Lookup),
+    Lookup(LookupArguments),
     /// Somebody else than the expected user logs in: their keys are not our business.
     OtherUser,
     /// Say the version.
@@ -26,78 +26,82 @@ pub enum Invocation {
 
 /// A question.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Lookup {
+pub struct LookupArguments {
     /// Where to ask.
     pub socket: PathBuf,
     /// What sshd shall run.
-    pub shell: Shell,
+    pub shell: ShellPath,
     /// The key as it was given: the bare Base64 of its blob, or a whole line.
     pub key: String,
 }
 
 /// Why the arguments cannot be used: for standard error, without the last line feed.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Usage {
+pub enum UsageError {
     /// Not three words after the options.
-    #[error("# Insufficient arguments. {0}. Usage\n#\t{NAME} <expected-username> <actual-username> <key>")]
-    Count(usize),
+    #[error("# Insufficient arguments. {0}. Usage\n#\t{PROGRAM_NAME} <expected-username> <actual-username> <key>")]
+    WrongCount(usize),
     /// An empty user.
     #[error("# No username provided")]
-    NoUser,
+    MissingUser,
     /// An empty key.
     #[error("# No key provided")]
-    NoKey,
+    MissingKey,
     /// An option that is not known, or `--version` with more.
-    #[error("# Unknown option {0}. Usage\n#\t{NAME} [--socket PATH] [--shell PATH] <expected-username> <actual-username> <key>")]
-    Option(String),
+    #[error("# Unknown option {0}. Usage\n#\t{PROGRAM_NAME} [--socket PATH] [--shell PATH] <expected-username> <actual-username> <key>")]
+    UnknownOption(String),
     /// An option without its path.
     #[error("# {0} needs a path")]
-    NoPath(&'static str),
+    MissingPath(&'static str),
     /// A shell that may not stand in the line.
     #[error("# --shell: {0}")]
-    Shell(NotAShell),
+    InvalidShell(InvalidShellPath),
 }
 
 /// Reads the arguments after the program's name.
-pub fn read(arguments: impl Iterator<Item = OsString>) -> Result<Invocation, Usage> {
+pub fn parse_arguments(arguments: impl Iterator<Item = OsString>) -> Result<Invocation, UsageError> {
     let mut words = arguments.peekable();
-    let (mut socket, mut shell, mut version) = (PathBuf::from(SOCKET), Shell::default(), None);
+    let (mut socket, mut shell, mut version) = (PathBuf::from(DEFAULT_SOCKET), ShellPath::default(), None);
     while let Some(option) = words.next_if(|word| word.as_encoded_bytes().first() == Some(&b'-')) {
-        match split(&option) {
+        match split_option(&option) {
             ("--", None) => break,
-            ("--socket", value) => socket = path("--socket", value, &mut words)?.into(),
+            ("--socket", value) => socket = take_path("--socket", value, &mut words)?.into(),
             ("--shell", value) => {
-                let path = path("--shell", value, &mut words)?;
-                shell = path.to_str().ok_or(NotAShell).and_then(str::parse).map_err(Usage::Shell)?;
+                let path = take_path("--shell", value, &mut words)?;
+                shell = path.to_str().ok_or(InvalidShellPath).and_then(str::parse).map_err(UsageError::InvalidShell)?;
             }
             ("-version" | "--version", None) if version.is_none() => version = Some(option),
-            _ => return Err(Usage::Option(spelled(&option))),
+            _ => return Err(UsageError::UnknownOption(printable_option(&option))),
         }
     }
     let words: Vec<OsString> = words.collect();
     match (version, words.as_slice()) {
         (Some(_), []) => Ok(Invocation::Version),
-        (Some(option), _) => Err(Usage::Option(spelled(&option))),
-        (None, [expected, actual, _]) if expected.is_empty() || actual.is_empty() => Err(Usage::NoUser),
-        (None, [_, _, key]) if key.is_empty() => Err(Usage::NoKey),
+        (Some(option), _) => Err(UsageError::UnknownOption(printable_option(&option))),
+        (None, [expected, actual, _]) if expected.is_empty() || actual.is_empty() => Err(UsageError::MissingUser),
+        (None, [_, _, key]) if key.is_empty() => Err(UsageError::MissingKey),
         (None, [expected, actual, _]) if expected != actual => Ok(Invocation::OtherUser),
-        (None, [_, _, key]) => Ok(Invocation::Lookup(Lookup { socket, shell, key: key.to_string_lossy().into_owned() })),
-        (None, words) => Err(Usage::Count(words.len())),
+        (None, [_, _, key]) => Ok(Invocation::Lookup(LookupArguments { socket, shell, key: key.to_string_lossy().into_owned() })),
+        (None, words) => Err(UsageError::WrongCount(words.len())),
     }
 }
 
 /// An option and the value after its `=`. One that is not UTF-8 is no option that we know.
-fn split(option: &OsString) -> (&str, Option<&str>) {
+fn split_option(option: &OsString) -> (&str, Option<&str>) {
     let option = option.to_str().unwrap_or_default();
     option.split_once('=').map_or((option, None), |(name, value)| (name, Some(value)))
 }
 
-fn path(option: &'static str, value: Option<&str>, rest: &mut Peekable<impl Iterator<Item = OsString>>) -> Result<OsString, Usage> {
+fn take_path(
+    option: &'static str,
+    value: Option<&str>,
+    rest: &mut Peekable<impl Iterator<Item = OsString>>,
+) -> Result<OsString, UsageError> {
     let path = value.map(OsString::from).or_else(|| rest.next());
-    path.filter(|path| !path.is_empty()).ok_or(Usage::NoPath(option))
+    path.filter(|path| !path.is_empty()).ok_or(UsageError::MissingPath(option))
 }
 
-fn spelled(option: &OsString) -> String {
+fn printable_option(option: &OsString) -> String {
     option.to_string_lossy().escape_debug().take(80).collect()
 }
 
@@ -106,30 +110,32 @@ mod tests {
     use std::ffi::OsString;
     use std::path::PathBuf;
 
-    use super::{Invocation, Lookup, Usage, read};
-    use crate::wire::authorized_keys::{NotAShell, Shell};
+    use super::{Invocation, LookupArguments, UsageError, parse_arguments};
+    use crate::wire::authorized_keys::{InvalidShellPath, ShellPath};
 
-    fn given(words: &[&str]) -> Result<Invocation, Usage> {
-        read(words.iter().map(OsString::from))
+    fn given(words: &[&str]) -> Result<Invocation, UsageError> {
+        parse_arguments(words.iter().map(OsString::from))
     }
 
     #[test]
     fn three_words_are_a_question_to_the_installed_socket_and_shell() {
-        let lookup = Lookup { socket: PathBuf::from("/run/sidegate/api.sock"), shell: Shell::default(), key: "AAAA".to_owned() };
+        let lookup =
+            LookupArguments { socket: PathBuf::from("/run/sidegate/api.sock"), shell: ShellPath::default(), key: "AAAA".to_owned() };
         assert_eq!(given(&["git", "git", "AAAA"]), Ok(Invocation::Lookup(lookup)));
     }
 
     #[test]
     fn options_are_read_before_the_first_word_only() {
-        let (socket, shell) = (PathBuf::from("/s"), "/b/shell".parse::<Shell>().unwrap());
-        let lookup = |key: &str| Ok(Invocation::Lookup(Lookup { socket: socket.clone(), shell: shell.clone(), key: key.to_owned() }));
+        let (socket, shell) = (PathBuf::from("/s"), "/b/shell".parse::<ShellPath>().unwrap());
+        let lookup =
+            |key: &str| Ok(Invocation::Lookup(LookupArguments { socket: socket.clone(), shell: shell.clone(), key: key.to_owned() }));
         assert_eq!(given(&["--socket", "/s", "--shell=/b/shell", "git", "git", "AAAA"]), lookup("AAAA"));
         assert_eq!(given(&["--shell", "/b/shell", "--socket=/s", "--", "git", "git", "--socket"]), lookup("--socket"));
         assert_eq!(given(&["git", "--socket", "/s"]), Ok(Invocation::OtherUser));
-        assert_eq!(given(&["--socket"]), Err(Usage::NoPath("--socket")));
-        assert_eq!(given(&["--socket=", "git", "git", "AAAA"]), Err(Usage::NoPath("--socket")));
-        assert_eq!(given(&["--shell", "bin/x", "git", "git", "AAAA"]), Err(Usage::Shell(NotAShell)));
-        assert_eq!(given(&["--sock", "/s", "git", "git", "AAAA"]), Err(Usage::Option("--sock".to_owned())));
+        assert_eq!(given(&["--socket"]), Err(UsageError::MissingPath("--socket")));
+        assert_eq!(given(&["--socket=", "git", "git", "AAAA"]), Err(UsageError::MissingPath("--socket")));
+        assert_eq!(given(&["--shell", "bin/x", "git", "git", "AAAA"]), Err(UsageError::InvalidShell(InvalidShellPath)));
+        assert_eq!(given(&["--sock", "/s", "git", "git", "AAAA"]), Err(UsageError::UnknownOption("--sock".to_owned())));
     }
 
     #[test]
@@ -139,17 +145,17 @@ mod tests {
 
     #[test]
     fn what_is_missing_is_named() {
-        assert_eq!(given(&[]), Err(Usage::Count(0)));
-        assert_eq!(given(&["a", "b", "c", "d"]), Err(Usage::Count(4)));
-        assert_eq!(given(&["", "git", "AAAA"]), Err(Usage::NoUser));
-        assert_eq!(given(&["git", "", "AAAA"]), Err(Usage::NoUser));
-        assert_eq!(given(&["git", "git", ""]), Err(Usage::NoKey));
+        assert_eq!(given(&[]), Err(UsageError::WrongCount(0)));
+        assert_eq!(given(&["a", "b", "c", "d"]), Err(UsageError::WrongCount(4)));
+        assert_eq!(given(&["", "git", "AAAA"]), Err(UsageError::MissingUser));
+        assert_eq!(given(&["git", "", "AAAA"]), Err(UsageError::MissingUser));
+        assert_eq!(given(&["git", "git", ""]), Err(UsageError::MissingKey));
     }
 
     #[test]
     fn the_version_is_asked_for_alone() {
         assert_eq!(given(&["-version"]), Ok(Invocation::Version));
         assert_eq!(given(&["--version"]), Ok(Invocation::Version));
-        assert_eq!(given(&["--version", "git"]), Err(Usage::Option("--version".to_owned())));
+        assert_eq!(given(&["--version", "git"]), Err(UsageError::UnknownOption("--version".to_owned())));
     }
 }

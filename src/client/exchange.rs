@@ -14,59 +14,59 @@ use nix::errno::Errno;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, setsockopt, socket, sockopt};
 use nix::sys::time::{TimeVal, TimeValLike};
 
-use crate::client::answer::{Answer, MOST_BYTES, read_answer};
-use crate::client::unanswered::Unanswered;
+use crate::client::answer::{HttpResponse, MAX_RESPONSE_BYTES, parse_response};
+use crate::client::unanswered::LookupError;
 use crate::model::clock;
 use crate::model::time::BootTime;
 
-const SLACK: Duration = Duration::from_millis(20);
+const TIMEOUT_SLACK: Duration = Duration::from_millis(20);
 
 /// Sends `request` to `path` and reads the whole answer.
-pub fn exchange(path: &Path, request: &[u8], within: Duration) -> Result<Answer, Unanswered> {
-    let deadline = Deadline { began: clock::boot(), within };
-    let mut stream = connected(path, deadline)?;
-    send(&mut stream, request, deadline)?;
-    receive(&mut stream, deadline)
+pub fn exchange(path: &Path, request: &[u8], within: Duration) -> Result<HttpResponse, LookupError> {
+    let deadline = Deadline { started_at: clock::boot_time(), timeout: within };
+    let mut stream = connect_stream(path, deadline)?;
+    send_request(&mut stream, request, deadline)?;
+    receive_response(&mut stream, deadline)
 }
 
 #[derive(Clone, Copy)]
 struct Deadline {
-    began: BootTime,
-    within: Duration,
+    started_at: BootTime,
+    timeout: Duration,
 }
 
 impl Deadline {
-    fn remaining(self) -> Result<Duration, Unanswered> {
-        let remaining = self.within.saturating_sub(clock::boot().since(self.began));
-        if remaining.is_zero() { Err(Unanswered::Late(self.within)) } else { Ok(remaining) }
+    fn remaining(self) -> Result<Duration, LookupError> {
+        let remaining = self.timeout.saturating_sub(clock::boot_time().since(self.started_at));
+        if remaining.is_zero() { Err(LookupError::Timeout(self.timeout)) } else { Ok(remaining) }
     }
 
     /// What remains, if a limit of `set` is no longer near enough.
-    fn renewed(self, set: Duration) -> Result<Option<Duration>, Unanswered> {
+    fn updated_timeout(self, set: Duration) -> Result<Option<Duration>, LookupError> {
         let remaining = self.remaining()?;
-        Ok((set > remaining + SLACK).then_some(remaining))
+        Ok((set > remaining + TIMEOUT_SLACK).then_some(remaining))
     }
 }
 
-fn connected(path: &Path, deadline: Deadline) -> Result<UnixStream, Unanswered> {
-    let address = UnixAddr::new(path).map_err(Unanswered::connecting)?;
-    let fd = socket(AddressFamily::Unix, SockType::Stream, SockFlag::SOCK_CLOEXEC, None).map_err(Unanswered::Failed)?;
+fn connect_stream(path: &Path, deadline: Deadline) -> Result<UnixStream, LookupError> {
+    let address = UnixAddr::new(path).map_err(LookupError::from_connect_error)?;
+    let fd = socket(AddressFamily::Unix, SockType::Stream, SockFlag::SOCK_CLOEXEC, None).map_err(LookupError::SocketFailed)?;
     loop {
         let limit = TimeVal::microseconds(i64::try_from(deadline.remaining()?.as_micros()).unwrap_or(i64::MAX).max(1));
-        setsockopt(&fd, sockopt::SendTimeout, &limit).map_err(Unanswered::Failed)?;
+        setsockopt(&fd, sockopt::SendTimeout, &limit).map_err(LookupError::SocketFailed)?;
         match connect(fd.as_raw_fd(), &address) {
             Ok(()) => return Ok(fd.into()),
             Err(Errno::EINTR) => {}
-            Err(error) => return Err(Unanswered::connecting(error)),
+            Err(error) => return Err(LookupError::from_connect_error(error)),
         }
     }
 }
 
-fn send(stream: &mut UnixStream, mut request: &[u8], deadline: Deadline) -> Result<(), Unanswered> {
-    let mut set = deadline.within;
+fn send_request(stream: &mut UnixStream, mut request: &[u8], deadline: Deadline) -> Result<(), LookupError> {
+    let mut set = deadline.timeout;
     while !request.is_empty() {
-        if let Some(remaining) = deadline.renewed(set)? {
-            stream.set_write_timeout(Some(remaining)).map_err(|error| Unanswered::moving(&error, deadline.within))?;
+        if let Some(remaining) = deadline.updated_timeout(set)? {
+            stream.set_write_timeout(Some(remaining)).map_err(|error| LookupError::from_io_error(&error, deadline.timeout))?;
             set = remaining;
         }
         match stream.write(request) {
@@ -74,19 +74,19 @@ fn send(stream: &mut UnixStream, mut request: &[u8], deadline: Deadline) -> Resu
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             // Refused before it was read: the answer that says so may be waiting.
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
-            Err(error) => return Err(Unanswered::moving(&error, deadline.within)),
+            Err(error) => return Err(LookupError::from_io_error(&error, deadline.timeout)),
         }
     }
     Ok(())
 }
 
-fn receive(stream: &mut UnixStream, deadline: Deadline) -> Result<Answer, Unanswered> {
+fn receive_response(stream: &mut UnixStream, deadline: Deadline) -> Result<HttpResponse, LookupError> {
     let mut set = Duration::MAX;
     let mut received = Vec::with_capacity(2048);
     let mut piece = [0; 4096];
     loop {
-        if let Some(remaining) = deadline.renewed(set)? {
-            stream.set_read_timeout(Some(remaining)).map_err(|error| Unanswered::moving(&error, deadline.within))?;
+        if let Some(remaining) = deadline.updated_timeout(set)? {
+            stream.set_read_timeout(Some(remaining)).map_err(|error| LookupError::from_io_error(&error, deadline.timeout))?;
             set = remaining;
         }
         let ended = match stream.read(&mut piece) {
@@ -95,13 +95,13 @@ fn receive(stream: &mut UnixStream, deadline: Deadline) -> Result<Answer, Unansw
                 length == 0
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) => return Err(Unanswered::moving(&error, deadline.within)),
+            Err(error) => return Err(LookupError::from_io_error(&error, deadline.timeout)),
         };
-        if let Some(answer) = read_answer(&received, ended)? {
+        if let Some(answer) = parse_response(&received, ended)? {
             return Ok(answer);
         }
-        if received.len() > MOST_BYTES {
-            return Err(Unanswered::TooLong);
+        if received.len() > MAX_RESPONSE_BYTES {
+            return Err(LookupError::TooLong);
         }
     }
 }
@@ -117,7 +117,7 @@ mod tests {
     use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, connect, listen, socket};
 
     use super::exchange;
-    use crate::client::unanswered::Unanswered;
+    use crate::client::unanswered::LookupError;
 
     const SHORT: Duration = Duration::from_millis(60);
 
@@ -131,7 +131,7 @@ mod tests {
     fn a_daemon_that_accepts_and_is_silent_is_late() {
         let (_folder, path) = place();
         let _listener = UnixListener::bind(&path).unwrap();
-        assert_eq!(exchange(&path, b"GET / HTTP/1.1\r\n\r\n", SHORT), Err(Unanswered::Late(SHORT)));
+        assert_eq!(exchange(&path, b"GET / HTTP/1.1\r\n\r\n", SHORT), Err(LookupError::Timeout(SHORT)));
     }
 
     #[test]
@@ -146,7 +146,7 @@ mod tests {
             }
         });
         let said = exchange(&path, b"GET / HTTP/1.1\r\n\r\n", SHORT);
-        assert!(matches!(said, Err(Unanswered::Late(_) | Unanswered::TooLong)), "{said:?}");
+        assert!(matches!(said, Err(LookupError::Timeout(_) | LookupError::TooLong)), "{said:?}");
         dripping.join().unwrap();
     }
 
@@ -166,12 +166,12 @@ mod tests {
             }
             waiting.push(one);
         }
-        assert_eq!(exchange(&path, b"GET / HTTP/1.1\r\n\r\n", SHORT), Err(Unanswered::Busy));
+        assert_eq!(exchange(&path, b"GET / HTTP/1.1\r\n\r\n", SHORT), Err(LookupError::Busy));
     }
 
     #[test]
     fn a_path_too_long_for_a_socket_is_said_and_not_asked() {
         let said = exchange(&PathBuf::from(format!("/{}", "a".repeat(200))), b"", SHORT);
-        assert!(matches!(said, Err(Unanswered::Failed(_))), "{said:?}");
+        assert!(matches!(said, Err(LookupError::SocketFailed(_))), "{said:?}");
     }
 }

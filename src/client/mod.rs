@@ -17,47 +17,47 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use crate::client::arguments::{Invocation, NAME};
-use crate::client::lookup::{Verdict, look_up};
+use crate::client::arguments::{Invocation, PROGRAM_NAME};
+use crate::client::lookup::{KeyVerdict, look_up_key};
 use crate::wire::authorized_keys;
 
 /// How long all of it may take.
-pub const WITHIN: Duration = Duration::from_secs(5);
+pub const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What is said, and where. sshd reads standard output, and takes a failed command for a refusal.
 #[derive(Debug, PartialEq, Eq)]
-enum Said {
-    Line(String),
-    Nothing,
-    Complaint(String),
+enum HelperOutput {
+    Stdout(String),
+    Silent,
+    Stderr(String),
 }
 
 /// The program, from its arguments to its exit code: 0, or 1 if it was called wrongly.
 #[must_use]
 pub fn main() -> ExitCode {
     match run(std::env::args_os().skip(1)) {
-        Said::Line(line) => utter(&mut io::stdout().lock(), &line, ExitCode::SUCCESS),
-        Said::Nothing => ExitCode::SUCCESS,
-        Said::Complaint(text) => utter(&mut io::stderr(), &text, ExitCode::FAILURE),
+        HelperOutput::Stdout(line) => write_output(&mut io::stdout().lock(), &line, ExitCode::SUCCESS),
+        HelperOutput::Silent => ExitCode::SUCCESS,
+        HelperOutput::Stderr(text) => write_output(&mut io::stderr(), &text, ExitCode::FAILURE),
     }
 }
 
-fn run(arguments: impl Iterator<Item = OsString>) -> Said {
-    let asked = match arguments::read(arguments) {
+fn run(arguments: impl Iterator<Item = OsString>) -> HelperOutput {
+    let asked = match arguments::parse_arguments(arguments) {
         Ok(Invocation::Lookup(asked)) => asked,
-        Ok(Invocation::OtherUser) => return Said::Nothing,
-        Ok(Invocation::Version) => return Said::Line(format!("{NAME} {}\n", env!("CARGO_PKG_VERSION"))),
-        Err(usage) => return Said::Complaint(format!("{usage}\n")),
+        Ok(Invocation::OtherUser) => return HelperOutput::Silent,
+        Ok(Invocation::Version) => return HelperOutput::Stdout(format!("{PROGRAM_NAME} {}\n", env!("CARGO_PKG_VERSION"))),
+        Err(usage) => return HelperOutput::Stderr(format!("{usage}\n")),
     };
-    Said::Line(match look_up(&asked.socket, &asked.key, WITHIN) {
-        Ok(Verdict::Hit(hit)) => hit.line(&asked.shell),
-        Ok(Verdict::Miss) => authorized_keys::miss(&asked.key),
-        Err(why) => authorized_keys::unanswered(why.kind(), &why.to_string()),
+    HelperOutput::Stdout(match look_up_key(&asked.socket, &asked.key, LOOKUP_TIMEOUT) {
+        Ok(KeyVerdict::Hit(hit)) => hit.authorized_keys_line(&asked.shell),
+        Ok(KeyVerdict::Miss) => authorized_keys::not_found_comment(&asked.key),
+        Err(why) => authorized_keys::lookup_failed_comment(why.category(), &why.to_string()),
     })
 }
 
 /// Writes all in one piece. Whoever stopped reading (sshd, once it has its line or has dropped its client) is no failure.
-fn utter(out: &mut impl Write, text: &str, code: ExitCode) -> ExitCode {
+fn write_output(out: &mut impl Write, text: &str, code: ExitCode) -> ExitCode {
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => ExitCode::FAILURE,
         _ => code,

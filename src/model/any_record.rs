@@ -92,7 +92,7 @@ fn feature_access() -> impl Strategy<Value = FeatureAccess> {
 }
 
 /// A namespace or a project, in that order.
-fn place() -> impl Strategy<Value = (Option<Id>, Option<Id>)> {
+fn container_ids() -> impl Strategy<Value = (Option<Id>, Option<Id>)> {
     (id(), any::<bool>()).prop_map(|(id, namespace)| if namespace { (Some(id), None) } else { (None, Some(id)) })
 }
 
@@ -174,7 +174,7 @@ prop_compose! {
 
 prop_compose! {
     fn member()(
-        (namespace_id, project_id) in place(), user_id in id(), access_level in access_level(), expires_at in of(time()), pending in any::<bool>(),
+        (namespace_id, project_id) in container_ids(), user_id in id(), access_level in access_level(), expires_at in of(time()), pending in any::<bool>(),
     ) -> Member {
         Member { namespace_id, project_id, user_id, access_level, expires_at, pending }
     }
@@ -182,7 +182,7 @@ prop_compose! {
 
 prop_compose! {
     fn share()(
-        (namespace_id, project_id) in place(), with_namespace_id in id(), access_level in access_level(), expires_at in of(time()),
+        (namespace_id, project_id) in container_ids(), with_namespace_id in id(), access_level in access_level(), expires_at in of(time()),
     ) -> Share {
         Share { project_id, namespace_id, with_namespace_id, access_level, expires_at }
     }

@@ -5,9 +5,9 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::digest::State;
+use crate::model::digest::DirectoryDigest;
 use crate::model::entry::Entry;
-pub use crate::model::identity::Identity;
+pub use crate::model::identity::RecordIdentity;
 
 /// Which life of a primary's store a number belongs to: random, made with the store, 32 lower-case hex digits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -17,7 +17,7 @@ pub struct Epoch(pub u128);
 /// Said of text that is not 32 lower-case hex digits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("an epoch is 32 lower-case hex digits")]
-pub struct NotAnEpoch;
+pub struct InvalidEpoch;
 
 impl fmt::Display for Epoch {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -26,21 +26,21 @@ impl fmt::Display for Epoch {
 }
 
 impl FromStr for Epoch {
-    type Err = NotAnEpoch;
+    type Err = InvalidEpoch;
 
-    fn from_str(text: &str) -> Result<Self, NotAnEpoch> {
+    fn from_str(text: &str) -> Result<Self, InvalidEpoch> {
         let hex = text.len() == 32 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
         if !hex {
-            return Err(NotAnEpoch);
+            return Err(InvalidEpoch);
         }
-        u128::from_str_radix(text, 16).map(Self).map_err(|_| NotAnEpoch)
+        u128::from_str_radix(text, 16).map(Self).map_err(|_| InvalidEpoch)
     }
 }
 
 impl TryFrom<String> for Epoch {
-    type Error = NotAnEpoch;
+    type Error = InvalidEpoch;
 
-    fn try_from(text: String) -> Result<Self, NotAnEpoch> {
+    fn try_from(text: String) -> Result<Self, InvalidEpoch> {
         text.parse()
     }
 }
@@ -60,7 +60,7 @@ pub struct Head {
     pub seq: u64,
     /// Digest and count of all records.
     #[serde(flatten)]
-    pub state: State,
+    pub state: DirectoryDigest,
 }
 
 /// One step of a commit.
@@ -69,7 +69,7 @@ pub enum Change {
     /// The record takes the place of the one of the same identity, or is new.
     Put(Entry),
     /// The record goes. Deleting what is not there changes nothing.
-    Delete(Identity),
+    Delete(RecordIdentity),
 }
 
 /// One commit of the primary: at most 1,000 changes, deletes first.
@@ -78,20 +78,20 @@ pub struct Commit {
     /// Its number; one more than the commit before.
     pub seq: u64,
     /// What the whole directory adds up to after it.
-    pub state: State,
+    pub state: DirectoryDigest,
     /// What it changes.
     pub changes: Vec<Change>,
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Epoch, NotAnEpoch};
+    use super::{Epoch, InvalidEpoch};
 
     #[test]
     fn an_epoch_has_one_spelling() {
         assert_eq!(Epoch(255).to_string().parse(), Ok(Epoch(255)));
         for wrong in ["", "ff", &"F".repeat(32), &format!("+{}", "0".repeat(31))] {
-            assert_eq!(wrong.parse::<Epoch>(), Err(NotAnEpoch), "{wrong}");
+            assert_eq!(wrong.parse::<Epoch>(), Err(InvalidEpoch), "{wrong}");
         }
     }
 }

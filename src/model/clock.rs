@@ -9,13 +9,13 @@ use crate::model::time::{BootTime, Time};
 /// The wall clock: for expiry dates and for what people read, never for ages.
 #[must_use]
 #[expect(clippy::disallowed_methods, reason = "the one place that reads the wall clock")]
-pub fn wall() -> Time {
+pub fn wall_time() -> Time {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
     i64::try_from(since.as_millis()).ok().and_then(Time::from_milliseconds).unwrap_or(Time::EPOCH)
 }
 
 /// Time since boot, suspends included: what ages are measured by.
 #[must_use]
-pub fn boot() -> BootTime {
+pub fn boot_time() -> BootTime {
     clock_gettime(ClockId::CLOCK_BOOTTIME).map_or(BootTime(Duration::ZERO), |spec| BootTime(Duration::from(spec)))
 }

@@ -17,24 +17,24 @@ pub struct Day(Date);
 /// Said of text that is not a day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a day is YYYY-MM-DD")]
-pub struct NotADay;
+pub struct InvalidDay;
 
 impl Day {
     /// The day of an instant, in UTC.
     #[must_use]
-    pub fn of(time: Time) -> Self {
+    pub fn from_time(time: Time) -> Self {
         time.day().parse().unwrap_or(Self(Date::MAX))
     }
 
     /// So many days later, held at the last day there is.
     #[must_use]
     pub fn plus(self, days: u32) -> Self {
-        Self(self.0.saturating_add(i64::from(days.min(LONGEST)).days()))
+        Self(self.0.saturating_add(i64::from(days.min(MAX_DAYS)).days()))
     }
 }
 
 /// More days than lie between any two, and fewer than a span may have.
-const LONGEST: u32 = 4_000_000;
+const MAX_DAYS: u32 = 4_000_000;
 
 impl From<Date> for Day {
     fn from(date: Date) -> Self {
@@ -43,18 +43,18 @@ impl From<Date> for Day {
 }
 
 impl FromStr for Day {
-    type Err = NotADay;
+    type Err = InvalidDay;
 
-    fn from_str(text: &str) -> Result<Self, NotADay> {
-        let date: Date = text.parse().map_err(|_| NotADay)?;
-        if date.to_string() == text { Ok(Self(date)) } else { Err(NotADay) }
+    fn from_str(text: &str) -> Result<Self, InvalidDay> {
+        let date: Date = text.parse().map_err(|_| InvalidDay)?;
+        if date.to_string() == text { Ok(Self(date)) } else { Err(InvalidDay) }
     }
 }
 
 impl TryFrom<String> for Day {
-    type Error = NotADay;
+    type Error = InvalidDay;
 
-    fn try_from(text: String) -> Result<Self, NotADay> {
+    fn try_from(text: String) -> Result<Self, InvalidDay> {
         text.parse()
     }
 }
@@ -73,20 +73,20 @@ impl fmt::Display for Day {
 
 #[cfg(test)]
 mod tests {
-    use super::{Day, NotADay};
+    use super::{Day, InvalidDay};
     use crate::model::time::Time;
 
     #[test]
     fn a_day_is_printed_as_it_is_read_and_nothing_else_is_one() {
         assert_eq!("2024-02-29".parse::<Day>().map(|day| day.to_string()).as_deref(), Ok("2024-02-29"));
         for wrong in ["2023-02-29", "20240229", "2024-2-29", "2024-02-29T00:00:00", ""] {
-            assert_eq!(wrong.parse::<Day>(), Err(NotADay), "{wrong}");
+            assert_eq!(wrong.parse::<Day>(), Err(InvalidDay), "{wrong}");
         }
     }
 
     #[test]
     fn days_are_counted_over_the_ends_of_months_and_not_past_the_last() {
-        let day = Day::of("2026-01-31T23:59:59.999Z".parse::<Time>().unwrap());
+        let day = Day::from_time("2026-01-31T23:59:59.999Z".parse::<Time>().unwrap());
         assert_eq!(day.plus(1).to_string(), "2026-02-01");
         assert_eq!(day.plus(365).to_string(), "2027-01-31");
         assert_eq!(day.plus(u32::MAX).to_string(), "9999-12-31");

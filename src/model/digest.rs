@@ -17,7 +17,7 @@ pub struct Digest([u64; 4]);
 /// Said of text that is not 64 lower-case hex digits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a digest is 64 lower-case hex digits")]
-pub struct NotADigest;
+pub struct InvalidDigest;
 
 impl Digest {
     /// The digest of one canonical record.
@@ -82,25 +82,25 @@ impl fmt::Display for Digest {
 }
 
 impl FromStr for Digest {
-    type Err = NotADigest;
+    type Err = InvalidDigest;
 
-    fn from_str(text: &str) -> Result<Self, NotADigest> {
+    fn from_str(text: &str) -> Result<Self, InvalidDigest> {
         let hex = text.len() == 64 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
         if !hex {
-            return Err(NotADigest);
+            return Err(InvalidDigest);
         }
         let mut words = [0; 4];
         for (index, word) in words.iter_mut().enumerate() {
-            *word = u64::from_str_radix(&text[index * 16..index * 16 + 16], 16).map_err(|_| NotADigest)?;
+            *word = u64::from_str_radix(&text[index * 16..index * 16 + 16], 16).map_err(|_| InvalidDigest)?;
         }
         Ok(Self(words))
     }
 }
 
 impl TryFrom<String> for Digest {
-    type Error = NotADigest;
+    type Error = InvalidDigest;
 
-    fn try_from(text: String) -> Result<Self, NotADigest> {
+    fn try_from(text: String) -> Result<Self, InvalidDigest> {
         text.parse()
     }
 }
@@ -113,23 +113,23 @@ impl From<Digest> for String {
 
 /// A whole directory in 40 bytes: its digest and how many records it holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct State {
+pub struct DirectoryDigest {
     /// The sum of the records' digests.
     pub digest: Digest,
     /// How many records there are.
     pub count: u64,
 }
 
-impl State {
+impl DirectoryDigest {
     /// With one more record.
     #[must_use]
-    pub fn with(self, canonical: &[u8]) -> Self {
+    pub fn with_record(self, canonical: &[u8]) -> Self {
         Self { digest: self.digest.plus(Digest::of(canonical)), count: self.count + 1 }
     }
 
     /// With one record fewer. The record must have been counted before.
     #[must_use]
-    pub fn without(self, canonical: &[u8]) -> Self {
+    pub fn without_record(self, canonical: &[u8]) -> Self {
         Self { digest: self.digest.minus(Digest::of(canonical)), count: self.count.saturating_sub(1) }
     }
 }
@@ -138,14 +138,14 @@ impl State {
 mod tests {
     use proptest::prelude::*;
 
-    use super::{Digest, NotADigest, State};
+    use super::{Digest, DirectoryDigest, InvalidDigest};
 
     proptest! {
         #[test]
         fn a_digest_does_not_depend_on_order_and_forgets_what_is_taken_out(mut records: Vec<Vec<u8>>, extra: Vec<u8>) {
-            let forward = records.iter().fold(State::default(), |state, record| state.with(record));
+            let forward = records.iter().fold(DirectoryDigest::default(), |state, record| state.with_record(record));
             records.reverse();
-            let backward = records.iter().fold(State::default().with(&extra), |state, record| state.with(record)).without(&extra);
+            let backward = records.iter().fold(DirectoryDigest::default().with_record(&extra), |state, record| state.with_record(record)).without_record(&extra);
             prop_assert_eq!(forward, backward);
         }
 
@@ -159,8 +159,8 @@ mod tests {
 
     #[test]
     fn a_digest_in_text_is_strict() {
-        assert_eq!("0".repeat(63).parse::<Digest>(), Err(NotADigest));
-        assert_eq!("A".repeat(64).parse::<Digest>(), Err(NotADigest));
-        assert_eq!("+".repeat(64).parse::<Digest>(), Err(NotADigest));
+        assert_eq!("0".repeat(63).parse::<Digest>(), Err(InvalidDigest));
+        assert_eq!("A".repeat(64).parse::<Digest>(), Err(InvalidDigest));
+        assert_eq!("+".repeat(64).parse::<Digest>(), Err(InvalidDigest));
     }
 }

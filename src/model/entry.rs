@@ -12,50 +12,52 @@ use serde_json::value::RawValue;
 
 use crate::model::digest::Digest;
 use crate::model::id::Id;
-use crate::model::order::Place;
-use crate::model::record::{NotARecord, Record};
-use crate::model::text::control_byte;
+use crate::model::order::SortKey;
+use crate::model::record::{InvalidRecord, Record};
+use crate::model::text::check_control_bytes;
 
 /// One record with its canonical bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    place: Place,
+    sort_key: SortKey,
     text: Arc<str>,
     record: Option<Arc<Record>>,
-    foreign: bool,
+    has_unknown_parts: bool,
 }
 
 impl Entry {
     /// A record of our own, in its canonical form.
-    pub fn of(record: Record) -> Result<Self, serde_json::Error> {
+    pub fn from_record(record: Record) -> Result<Self, serde_json::Error> {
         let text = record.canonical()?.into();
-        Ok(Self { place: record.place(), text, record: Some(Arc::new(record)), foreign: false })
+        Ok(Self { sort_key: record.sort_key(), text, record: Some(Arc::new(record)), has_unknown_parts: false })
     }
 
     /// Reads a record of the feed, keeping its bytes. Unknown kinds and fields are kept and marked foreign; everything
     /// else is as strict as [`Record::parse`]. One line without control bytes.
-    pub fn read(text: &str) -> Result<Self, NotARecord> {
-        control_byte(text)?;
+    pub fn parse(text: &str) -> Result<Self, InvalidRecord> {
+        check_control_bytes(text)?;
         match Record::parse(text) {
-            Ok(record) => Ok(Self { place: record.place(), text: text.into(), record: Some(Arc::new(record)), foreign: false }),
-            Err(unlike) => Self::read_foreign(text, unlike),
+            Ok(record) => {
+                Ok(Self { sort_key: record.sort_key(), text: text.into(), record: Some(Arc::new(record)), has_unknown_parts: false })
+            }
+            Err(unlike) => Self::parse_unknown(text, unlike),
         }
     }
 
-    fn read_foreign(text: &str, unlike: NotARecord) -> Result<Self, NotARecord> {
-        let Ok(object) = Object::read(text) else { return Err(unlike) };
-        if object.is_foreign_kind() {
-            return Ok(Self { place: object.foreign_place(), text: text.into(), record: None, foreign: true });
+    fn parse_unknown(text: &str, unlike: InvalidRecord) -> Result<Self, InvalidRecord> {
+        let Ok(object) = RawObject::parse(text) else { return Err(unlike) };
+        if object.is_unknown_kind() {
+            return Ok(Self { sort_key: object.unknown_kind_sort_key(), text: text.into(), record: None, has_unknown_parts: true });
         }
         let Some(understood) = object.without_unknown_fields() else { return Err(unlike) };
         let record = Record::parse(&understood)?;
-        Ok(Self { place: record.place(), text: text.into(), record: Some(Arc::new(record)), foreign: true })
+        Ok(Self { sort_key: record.sort_key(), text: text.into(), record: Some(Arc::new(record)), has_unknown_parts: true })
     }
 
     /// Where it stands, and its identity.
     #[must_use]
-    pub const fn place(&self) -> &Place {
-        &self.place
+    pub const fn sort_key(&self) -> &SortKey {
+        &self.sort_key
     }
 
     /// Its bytes: one JSON object on one line, without a line feed. What the digest sums.
@@ -78,33 +80,33 @@ impl Entry {
 
     /// Whether it is of an unknown kind or has unknown fields.
     #[must_use]
-    pub const fn foreign(&self) -> bool {
-        self.foreign
+    pub const fn has_unknown_parts(&self) -> bool {
+        self.has_unknown_parts
     }
 }
 
 /// A record of whatever kind: an object with a `kind`, its fields in their order, none of them twice.
-pub(crate) struct Object<'a> {
+pub(crate) struct RawObject<'a> {
     text: &'a str,
     kind: String,
     fields: Vec<(String, &'a RawValue)>,
 }
 
-impl<'a> Object<'a> {
-    pub(crate) fn read(text: &'a str) -> Result<Self, NotARecord> {
-        let Fields(fields) = serde_json::from_str(text)?;
+impl<'a> RawObject<'a> {
+    pub(crate) fn parse(text: &'a str) -> Result<Self, InvalidRecord> {
+        let RawFields(fields) = serde_json::from_str(text)?;
         let kind = fields.iter().find(|(name, _)| name == "kind").map(|(_, value)| value.get());
         let kind: String = serde_json::from_str(kind.ok_or_else(|| serde_json::Error::missing_field("kind"))?)?;
-        control_byte(&kind)?;
+        check_control_bytes(&kind)?;
         Ok(Self { text, kind, fields })
     }
 
-    pub(crate) fn is_foreign_kind(&self) -> bool {
-        Record::fields_of(&self.kind).is_none()
+    pub(crate) fn is_unknown_kind(&self) -> bool {
+        Record::field_names(&self.kind).is_none()
     }
 
-    pub(crate) fn foreign_place(&self) -> Place {
-        Place::foreign(&self.kind, self.id(), self.text)
+    pub(crate) fn unknown_kind_sort_key(&self) -> SortKey {
+        SortKey::unknown_kind(&self.kind, self.id(), self.text)
     }
 
     pub(crate) fn id(&self) -> Option<Id> {
@@ -112,13 +114,13 @@ impl<'a> Object<'a> {
         serde_json::from_str(value.get()).ok()
     }
 
-    pub(crate) fn kind_and_id(&self, id: Id) -> String {
+    pub(crate) fn kind_and_id_json(&self, id: Id) -> String {
         format!(r#"{{"kind":{},"id":{id}}}"#, serde_json::Value::from(self.kind.as_str()))
     }
 
     /// The object with the fields of its kind only; `None` if it has no others.
     fn without_unknown_fields(&self) -> Option<String> {
-        let known = Record::fields_of(&self.kind)?;
+        let known = Record::field_names(&self.kind)?;
         let is_known = |name: &str| name == "kind" || known.contains(&name);
         if self.fields.iter().all(|(name, _)| is_known(name)) {
             return None;
@@ -130,13 +132,13 @@ impl<'a> Object<'a> {
 }
 
 /// The fields of an object in their order; one that stands twice is refused.
-struct Fields<'a>(Vec<(String, &'a RawValue)>);
+struct RawFields<'a>(Vec<(String, &'a RawValue)>);
 
-impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
+impl<'de: 'a, 'a> Deserialize<'de> for RawFields<'a> {
     fn deserialize<D: Deserializer<'de>>(reader: D) -> Result<Self, D::Error> {
-        struct InOrder;
+        struct RawFieldsVisitor;
 
-        impl<'de> Visitor<'de> for InOrder {
+        impl<'de> Visitor<'de> for RawFieldsVisitor {
             type Value = Vec<(String, &'de RawValue)>;
 
             fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -156,7 +158,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
             }
         }
 
-        reader.deserialize_map(InOrder).map(Self)
+        reader.deserialize_map(RawFieldsVisitor).map(Self)
     }
 }
 
@@ -171,42 +173,42 @@ mod tests {
     proptest! {
         #[test]
         fn an_unknown_field_costs_nothing_that_is_understood(record in any_record::record(), first: bool, value in "[a-z\\[\\]{}:, ]{0,9}") {
-            let ours = Entry::of(record).unwrap();
+            let ours = Entry::from_record(record).unwrap();
             let field = format!(r#""x-new":{{"é":[{},null]}}"#, serde_json::Value::from(value));
             let newer = if first {
                 ours.text().replacen('{', &format!("{{{field},"), 1)
             } else {
                 format!("{},{field}}}", ours.text().strip_suffix('}').unwrap())
             };
-            let entry = Entry::read(&newer).unwrap();
+            let entry = Entry::parse(&newer).unwrap();
             prop_assert_eq!(entry.text(), newer);
-            prop_assert!(entry.foreign() && !ours.foreign());
-            prop_assert_eq!((entry.record(), entry.place()), (ours.record(), ours.place()));
-            prop_assert_eq!(Entry::read(ours.text()).unwrap(), ours);
+            prop_assert!(entry.has_unknown_parts() && !ours.has_unknown_parts());
+            prop_assert_eq!((entry.record(), entry.sort_key()), (ours.record(), ours.sort_key()));
+            prop_assert_eq!(Entry::parse(ours.text()).unwrap(), ours);
         }
     }
 
     #[test]
     fn what_a_newer_primary_sends_is_kept_to_the_byte_and_marked() {
         let user = r#"{"kind":"user","id":7,"username":"zoe","shoe":{"size":[38]},"name":"Zoë"}"#;
-        let entry = Entry::read(user).unwrap();
+        let entry = Entry::parse(user).unwrap();
         assert_eq!(entry.text(), user);
-        assert!(entry.foreign());
+        assert!(entry.has_unknown_parts());
         assert!(matches!(entry.record().map(AsRef::as_ref), Some(Record::User(user)) if &*user.username == "zoe"));
 
         let robot = r#"{"kind":"robot","id":7,"arms":2}"#;
-        let entry = Entry::read(robot).unwrap();
-        assert_eq!((entry.text(), entry.record(), entry.foreign()), (robot, None, true));
-        let repainted = Entry::read(r#"{"kind":"robot","id":7,"arms":3}"#).unwrap();
-        assert_eq!(repainted.place(), entry.place(), "a newer form of the same record replaces it");
+        let entry = Entry::parse(robot).unwrap();
+        assert_eq!((entry.text(), entry.record(), entry.has_unknown_parts()), (robot, None, true));
+        let repainted = Entry::parse(r#"{"kind":"robot","id":7,"arms":3}"#).unwrap();
+        assert_eq!(repainted.sort_key(), entry.sort_key(), "a newer form of the same record replaces it");
     }
 
     #[test]
     fn a_record_of_ours_is_not_foreign() {
         let record = Record::parse(r#"{"kind":"user","id":7,"username":"zoe","name":"Zoë"}"#).unwrap();
-        let entry = Entry::of(record).unwrap();
-        assert!(!entry.foreign());
-        assert_eq!(Entry::read(entry.text()).unwrap(), entry);
+        let entry = Entry::from_record(record).unwrap();
+        assert!(!entry.has_unknown_parts());
+        assert_eq!(Entry::parse(entry.text()).unwrap(), entry);
     }
 
     #[test]
@@ -223,7 +225,7 @@ mod tests {
             (r#"{"id":7}"#, "missing field `kind`"),
             ("7", "invalid type"),
         ] {
-            let message = Entry::read(wrong).unwrap_err().to_string();
+            let message = Entry::parse(wrong).unwrap_err().to_string();
             assert!(message.contains(named), "{wrong}: {message}");
         }
     }

@@ -4,11 +4,11 @@ use serde_json::{Map, Value};
 
 /// A finding as it was reported.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Finding {
+pub struct VulnerabilityFinding {
     /// The type and value of the first of its identifiers, as `cve` and `CVE-123-4567`.
     pub identifier: (String, String),
     /// Where it was found.
-    pub location: Location,
+    pub location: ClusterLocation,
     /// The vulnerability as it was sent.
     pub vulnerability: Map<String, Value>,
     /// The scanner as it was sent.
@@ -18,7 +18,7 @@ pub struct Finding {
 /// Where in a cluster something was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "each field is the cluster's own term")]
-pub struct Location {
+pub struct ClusterLocation {
     pub namespace: String,
     pub kind: String,
     pub name: String,

@@ -12,7 +12,7 @@ use crate::model::time::BootTime;
 
 /// A class of answers with bounds of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Class {
+pub enum FreshnessClass {
     /// `authorized_keys`, `discover`.
     Keys,
     /// Pulls.
@@ -23,7 +23,7 @@ pub enum Class {
 
 /// The two bounds of a class.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
+pub struct FreshnessLimits {
     /// Up to this age an answer is given without asking.
     pub ttl: Duration,
     /// Up to this age an answer is given while the primary fails.
@@ -42,9 +42,9 @@ pub enum Freshness {
     Expired,
 }
 
-impl Limits {
+impl FreshnessLimits {
     /// Judges an age; `None` is never synced.
-    pub fn judge(self, age: Option<Duration>) -> Freshness {
+    pub fn evaluate(self, age: Option<Duration>) -> Freshness {
         match age {
             Some(age) if age <= self.ttl => Freshness::Fresh,
             Some(age) if age <= self.max_stale => Freshness::Stale,
@@ -55,25 +55,25 @@ impl Limits {
 
 /// One generation of the directory as a follower holds it.
 #[derive(Clone)]
-pub struct View {
+pub struct DirectoryView {
     /// The records.
     pub directory: Arc<dyn Directory + Send + Sync>,
     /// Whether a scan has found count and digest equal to what was stored: only then may a *no* be said from it.
-    pub whole: bool,
+    pub verified: bool,
     /// Whether it holds records that are not understood: then access is not decided from it.
-    pub foreign: bool,
+    pub has_unknown_records: bool,
 }
 
 /// What joins who answers with who follows.
-pub trait Following: Send + Sync {
+pub trait DirectoryReplica: Send + Sync {
     /// The serving generation; `None` while the store opens, or when there is none.
-    fn view(&self) -> Option<View>;
+    fn view(&self) -> Option<DirectoryView>;
     /// Waits for the store to be opened, at most `limit`; then as [`Following::view`].
-    fn opened(&self, limit: Duration) -> std::pin::Pin<Box<dyn Future<Output = Option<View>> + Send + '_>>;
+    fn wait_until_open(&self, limit: Duration) -> std::pin::Pin<Box<dyn Future<Output = Option<DirectoryView>> + Send + '_>>;
     /// Time since the directory was last proven current; `None` if it never was.
     fn age(&self, now: BootTime) -> Option<Duration>;
     /// Whether the feed was caught up when contact was last lost (or is now).
-    fn caught_up(&self) -> bool;
+    fn is_caught_up(&self) -> bool;
     /// Where the serving generation stands.
     fn head(&self) -> Option<Head>;
 }

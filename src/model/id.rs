@@ -14,7 +14,7 @@ pub struct Id(NonZeroU64);
 /// Said of a number that cannot be an id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("an id is a whole number from 1 to 9223372036854775807")]
-pub struct NotAnId;
+pub struct InvalidId;
 
 impl Id {
     /// The id as a plain number.
@@ -31,12 +31,12 @@ impl Id {
 }
 
 impl TryFrom<u64> for Id {
-    type Error = NotAnId;
+    type Error = InvalidId;
 
-    fn try_from(number: u64) -> Result<Self, NotAnId> {
+    fn try_from(number: u64) -> Result<Self, InvalidId> {
         match NonZeroU64::new(number) {
             Some(positive) if i64::try_from(number).is_ok() => Ok(Self(positive)),
-            _ => Err(NotAnId),
+            _ => Err(InvalidId),
         }
     }
 }
@@ -48,15 +48,15 @@ impl From<Id> for u64 {
 }
 
 impl FromStr for Id {
-    type Err = NotAnId;
+    type Err = InvalidId;
 
     /// Reads decimal digits only: no sign, no blank, no leading zero.
-    fn from_str(text: &str) -> Result<Self, NotAnId> {
+    fn from_str(text: &str) -> Result<Self, InvalidId> {
         let plain = text.bytes().all(|byte| byte.is_ascii_digit()) && !text.starts_with('0');
         if !plain {
-            return Err(NotAnId);
+            return Err(InvalidId);
         }
-        text.parse::<u64>().map_err(|_| NotAnId)?.try_into()
+        text.parse::<u64>().map_err(|_| InvalidId)?.try_into()
     }
 }
 
@@ -68,19 +68,19 @@ impl fmt::Display for Id {
 
 #[cfg(test)]
 mod tests {
-    use super::{Id, NotAnId};
+    use super::{Id, InvalidId};
 
     #[test]
     fn an_id_is_positive_and_fits_a_signed_reader() {
-        assert_eq!(Id::try_from(0), Err(NotAnId));
-        assert_eq!(Id::try_from(u64::MAX), Err(NotAnId));
+        assert_eq!(Id::try_from(0), Err(InvalidId));
+        assert_eq!(Id::try_from(u64::MAX), Err(InvalidId));
         assert_eq!(Id::try_from(7).map(Id::number), Ok(7));
     }
 
     #[test]
     fn an_id_in_text_is_digits_only() {
         for wrong in ["", "0", "07", "+7", "-7", " 7", "7 ", "7.0", "９", "9223372036854775808"] {
-            assert_eq!(wrong.parse::<Id>(), Err(NotAnId), "{wrong:?}");
+            assert_eq!(wrong.parse::<Id>(), Err(InvalidId), "{wrong:?}");
         }
         assert_eq!("9223372036854775807".parse::<Id>().map(Id::number), Ok(i64::MAX as u64));
     }

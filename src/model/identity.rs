@@ -10,59 +10,59 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::model::directory::Container;
-use crate::model::entry::{Entry, Object};
+use crate::model::entry::{Entry, RawObject};
 use crate::model::id::Id;
-use crate::model::order::Place;
-use crate::model::record::{NotARecord, Record};
-use crate::model::text::control_byte;
+use crate::model::order::SortKey;
+use crate::model::record::{InvalidRecord, Record};
+use crate::model::text::check_control_bytes;
 
 /// Names one record of the directory without carrying it, as a delete does: `{"kind": …, key fields}`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Identity {
+pub enum RecordIdentity {
     /// A key, by its id; its place is only known to who has it.
     Key(Id),
     /// Any other record, by its place, with the object that says so.
-    At(Place, Arc<str>),
+    Other(SortKey, Arc<str>),
 }
 
-impl Identity {
+impl RecordIdentity {
     /// What an entry is called.
-    pub fn of(entry: &Entry) -> Self {
+    pub fn from_entry(entry: &Entry) -> Self {
         match entry.record().map(AsRef::as_ref) {
             Some(Record::Key(key)) => Self::Key(key.id),
-            Some(record) => Self::At(entry.place().clone(), Name::of(record).to_string().into()),
-            None => Self::At(entry.place().clone(), foreign_text(entry.text())),
+            Some(record) => Self::Other(entry.sort_key().clone(), KeyFields::from_record(record).to_string().into()),
+            None => Self::Other(entry.sort_key().clone(), unknown_kind_text(entry.text())),
         }
     }
 
     /// Reads `{"kind": …, key fields}`. A known kind has its key fields and no other.
-    pub fn read(text: &str) -> Result<Self, NotARecord> {
-        let name: Name<'_> = match serde_json::from_str(text) {
+    pub fn parse(text: &str) -> Result<Self, InvalidRecord> {
+        let name: KeyFields<'_> = match serde_json::from_str(text) {
             Ok(name) => name,
-            Err(unlike) => return Self::read_foreign(text, unlike),
+            Err(unlike) => return Self::parse_unknown_kind(text, unlike),
         };
-        name.identity()
+        name.to_identity()
     }
 
-    fn read_foreign(text: &str, unlike: serde_json::Error) -> Result<Self, NotARecord> {
-        match Object::read(text) {
-            Ok(object) if object.is_foreign_kind() => Ok(Self::At(object.foreign_place(), foreign_text(text))),
+    fn parse_unknown_kind(text: &str, unlike: serde_json::Error) -> Result<Self, InvalidRecord> {
+        match RawObject::parse(text) {
+            Ok(object) if object.is_unknown_kind() => Ok(Self::Other(object.unknown_kind_sort_key(), unknown_kind_text(text))),
             _ => Err(unlike.into()),
         }
     }
 }
 
-fn foreign_text(text: &str) -> Arc<str> {
-    let named = Object::read(text).ok().and_then(|object| Some(object.kind_and_id(object.id()?)));
+fn unknown_kind_text(text: &str) -> Arc<str> {
+    let named = RawObject::parse(text).ok().and_then(|object| Some(object.kind_and_id_json(object.id()?)));
     named.map_or_else(|| text.into(), Into::into)
 }
 
-impl fmt::Display for Identity {
+impl fmt::Display for RecordIdentity {
     /// The object of a delete.
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Key(id) => Name::Key { id: *id }.fmt(out),
-            Self::At(_, text) => text.fmt(out),
+            Self::Key(id) => KeyFields::Key { id: *id }.fmt(out),
+            Self::Other(_, text) => text.fmt(out),
         }
     }
 }
@@ -70,7 +70,7 @@ impl fmt::Display for Identity {
 /// The key fields of each kind, in the order of the directory's table.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
-pub(crate) enum Name<'a> {
+pub(crate) enum KeyFields<'a> {
     Settings {},
     Storage {
         name: Cow<'a, str>,
@@ -128,8 +128,8 @@ pub(crate) enum Name<'a> {
     },
 }
 
-impl<'a> Name<'a> {
-    pub(crate) fn of(record: &'a Record) -> Self {
+impl<'a> KeyFields<'a> {
+    pub(crate) fn from_record(record: &'a Record) -> Self {
         match record {
             Record::Settings(_) => Self::Settings {},
             Record::Storage(storage) => Self::Storage { name: Cow::Borrowed(&storage.name) },
@@ -157,44 +157,46 @@ impl<'a> Name<'a> {
         }
     }
 
-    fn identity(&self) -> Result<Identity, NotARecord> {
+    fn to_identity(&self) -> Result<RecordIdentity, InvalidRecord> {
         let place = match self {
-            Self::Settings {} => Place::settings(),
-            Self::Storage { name } => Place::storage(plain(name)?),
-            Self::User { id } => Place::user(*id),
-            Self::Namespace { id } => Place::namespace(*id),
-            Self::Project { id } => Place::project(*id),
-            Self::Snippet { id } => Place::snippet(*id),
-            Self::Member { namespace_id, project_id, user_id } => Place::member(container("member", *namespace_id, *project_id)?, *user_id),
-            Self::Share { project_id, namespace_id, with_namespace_id } => {
-                Place::share(container("share", *namespace_id, *project_id)?, *with_namespace_id)
+            Self::Settings {} => SortKey::settings(),
+            Self::Storage { name } => SortKey::storage(checked_text(name)?),
+            Self::User { id } => SortKey::user(*id),
+            Self::Namespace { id } => SortKey::namespace(*id),
+            Self::Project { id } => SortKey::project(*id),
+            Self::Snippet { id } => SortKey::snippet(*id),
+            Self::Member { namespace_id, project_id, user_id } => {
+                SortKey::member(parse_container("member", *namespace_id, *project_id)?, *user_id)
             }
-            Self::DeployGrant { key_id, project_id } => Place::deploy_grant(*key_id, *project_id),
-            Self::Redirect { from } => Place::redirect(plain(from)?),
-            Self::ProtectedBranch { project_id, pattern } => Place::protected_branch(*project_id, plain(pattern)?),
-            Self::ProtectedTag { project_id, pattern } => Place::protected_tag(*project_id, plain(pattern)?),
-            Self::Agent { id } => Place::agent(*id),
-            Self::ErrorTrackingKey { project_id, public_key } => Place::error_tracking_key(*project_id, plain(public_key)?),
-            Self::Key { id } => return Ok(Identity::Key(*id)),
+            Self::Share { project_id, namespace_id, with_namespace_id } => {
+                SortKey::share(parse_container("share", *namespace_id, *project_id)?, *with_namespace_id)
+            }
+            Self::DeployGrant { key_id, project_id } => SortKey::deploy_grant(*key_id, *project_id),
+            Self::Redirect { from } => SortKey::redirect(checked_text(from)?),
+            Self::ProtectedBranch { project_id, pattern } => SortKey::protected_branch(*project_id, checked_text(pattern)?),
+            Self::ProtectedTag { project_id, pattern } => SortKey::protected_tag(*project_id, checked_text(pattern)?),
+            Self::Agent { id } => SortKey::agent(*id),
+            Self::ErrorTrackingKey { project_id, public_key } => SortKey::error_tracking_key(*project_id, checked_text(public_key)?),
+            Self::Key { id } => return Ok(RecordIdentity::Key(*id)),
         };
-        Ok(Identity::At(place, self.to_string().into()))
+        Ok(RecordIdentity::Other(place, self.to_string().into()))
     }
 }
 
-fn plain(text: &str) -> Result<&str, NotARecord> {
-    control_byte(text)?;
+fn checked_text(text: &str) -> Result<&str, InvalidRecord> {
+    check_control_bytes(text)?;
     Ok(text)
 }
 
-fn container(kind: &'static str, namespace: Option<Id>, project: Option<Id>) -> Result<Container, NotARecord> {
+fn parse_container(kind: &'static str, namespace: Option<Id>, project: Option<Id>) -> Result<Container, InvalidRecord> {
     match (namespace, project) {
         (Some(id), None) => Ok(Container::Namespace(id)),
         (None, Some(id)) => Ok(Container::Project(id)),
-        _ => Err(NotARecord::Place(kind)),
+        _ => Err(InvalidRecord::Container(kind)),
     }
 }
 
-impl fmt::Display for Name<'_> {
+impl fmt::Display for KeyFields<'_> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str(&serde_json::to_string(self).map_err(|_| fmt::Error)?)
     }
@@ -204,29 +206,29 @@ impl fmt::Display for Name<'_> {
 mod tests {
     use proptest::prelude::*;
 
-    use super::Identity;
+    use super::RecordIdentity;
     use crate::model::any_record;
     use crate::model::entry::Entry;
 
     proptest! {
         #[test]
         fn a_name_leads_to_the_place_of_its_record(record in any_record::record()) {
-            let entry = Entry::of(record).unwrap();
-            let identity = Identity::of(&entry);
-            prop_assert_eq!(&Identity::read(&identity.to_string()).unwrap(), &identity);
+            let entry = Entry::from_record(record).unwrap();
+            let identity = RecordIdentity::from_entry(&entry);
+            prop_assert_eq!(&RecordIdentity::parse(&identity.to_string()).unwrap(), &identity);
             match identity {
-                Identity::At(place, _) => prop_assert_eq!(&place, entry.place()),
-                Identity::Key(_) => prop_assert!(entry.place().fingerprint().is_some()),
+                RecordIdentity::Other(place, _) => prop_assert_eq!(&place, entry.sort_key()),
+                RecordIdentity::Key(_) => prop_assert!(entry.sort_key().fingerprint().is_some()),
             }
         }
     }
 
-    fn named(record: &str) -> String {
-        let entry = Entry::read(record).unwrap();
-        let identity = Identity::of(&entry);
-        assert_eq!(Identity::read(&identity.to_string()).unwrap(), identity, "{record}");
-        if let Identity::At(place, _) = &identity {
-            assert_eq!(place, entry.place(), "{record}");
+    fn identity_text(record: &str) -> String {
+        let entry = Entry::parse(record).unwrap();
+        let identity = RecordIdentity::from_entry(&entry);
+        assert_eq!(RecordIdentity::parse(&identity.to_string()).unwrap(), identity, "{record}");
+        if let RecordIdentity::Other(place, _) = &identity {
+            assert_eq!(place, entry.sort_key(), "{record}");
         }
         identity.to_string()
     }
@@ -245,7 +247,7 @@ mod tests {
             (r#"{"kind":"robot","id":7,"arms":2}"#, r#"{"kind":"robot","id":7}"#),
             (r#"{"kind":"robot","serial":"x"}"#, r#"{"kind":"robot","serial":"x"}"#),
         ] {
-            assert_eq!(named(record), name);
+            assert_eq!(identity_text(record), name);
         }
     }
 
@@ -255,7 +257,7 @@ mod tests {
             r#"{"kind":"key","id":5,"title":"t","key":"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAILM+rvN+ot98qgEN796jTiQfZfG1KaT0PtFDJ/XFSqti","#,
             r#""created_at":"2026-01-31T12:00:00.000Z"}"#
         );
-        assert_eq!(named(key), r#"{"kind":"key","id":5}"#);
+        assert_eq!(identity_text(key), r#"{"kind":"key","id":5}"#);
     }
 
     #[test]
@@ -272,7 +274,7 @@ mod tests {
             r#"{"kind":"robot","id":1,"id":2}"#,
             "[]",
         ] {
-            assert!(Identity::read(wrong).is_err(), "{wrong}");
+            assert!(RecordIdentity::parse(wrong).is_err(), "{wrong}");
         }
     }
 }

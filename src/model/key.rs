@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 /// The longest blob a key may have, in bytes; a 16,384-bit RSA key needs 2.1 KiB.
-pub const BLOB_BYTES: usize = 8 * 1024;
+pub const MAX_BLOB_BYTES: usize = 8 * 1024;
 
 /// The types of keys that an instance has rules for, by the words that the rules and their messages use.
 pub const KEY_TYPES: [&str; 6] = ["rsa", "dsa", "ecdsa", "ed25519", "ecdsa_sk", "ed25519_sk"];
@@ -42,16 +42,16 @@ pub struct PublicKey {
 
 /// Why a line is not a public key.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum NotAKey {
+pub enum InvalidPublicKey {
     /// The line does not begin with a key type: options, a private key, or something else.
     #[error("a key is `<type> <base64> [comment]` without options; `{0}` is not a key type")]
-    Type(String),
+    UnknownType(String),
     /// The second word is missing or is not Base64 of a key blob.
     #[error("the key's second word is not the Base64 of a key of its type: {0}")]
-    Blob(String),
+    InvalidBlob(String),
     /// A line feed or another control byte.
     #[error("a key is one line without control bytes")]
-    Control,
+    ControlByte,
 }
 
 impl PublicKey {
@@ -63,7 +63,7 @@ impl PublicKey {
 
     /// The type by its word of [`KEY_TYPES`]; a type that no rule names is its own word.
     #[must_use]
-    pub fn kind(&self) -> &str {
+    pub fn key_type(&self) -> &str {
         match self.algorithm() {
             "ssh-rsa" => "rsa",
             "ssh-dss" => "dsa",
@@ -99,8 +99,8 @@ impl PublicKey {
         use ssh_key::public::KeyData;
         let key = ssh_key::PublicKey::from_bytes(&self.blob).ok()?;
         match key.key_data() {
-            KeyData::Rsa(rsa) => rsa.n.as_positive_bytes().map(integer_bits),
-            KeyData::Dsa(dsa) => dsa.p.as_positive_bytes().map(integer_bits),
+            KeyData::Rsa(rsa) => rsa.n.as_positive_bytes().map(bit_length),
+            KeyData::Dsa(dsa) => dsa.p.as_positive_bytes().map(bit_length),
             KeyData::Ecdsa(ecdsa) => match ecdsa.curve() {
                 ssh_key::EcdsaCurve::NistP256 => Some(256),
                 ssh_key::EcdsaCurve::NistP384 => Some(384),
@@ -112,7 +112,7 @@ impl PublicKey {
     }
 }
 
-fn integer_bits(bytes: &[u8]) -> u32 {
+fn bit_length(bytes: &[u8]) -> u32 {
     let lead = bytes.first().map_or(0, |byte| byte.leading_zeros());
     u32::try_from(bytes.len()).unwrap_or(u32::MAX / 8).saturating_mul(8).saturating_sub(lead)
 }
@@ -120,39 +120,39 @@ fn integer_bits(bytes: &[u8]) -> u32 {
 /// Decodes the Base64 of a blob, padded (sshd's `%k`) or not (gitlab-sshd). Strict: no other character, no other padding.
 #[must_use]
 pub fn decode_blob(text: &str) -> Option<Vec<u8>> {
-    if text.is_empty() || text.len() > BLOB_BYTES * 4 / 3 + 4 {
+    if text.is_empty() || text.len() > MAX_BLOB_BYTES * 4 / 3 + 4 {
         return None;
     }
     let engine = if text.ends_with('=') { &STANDARD } else { &STANDARD_NO_PAD };
-    engine.decode(text).ok().filter(|blob| blob.len() <= BLOB_BYTES)
+    engine.decode(text).ok().filter(|blob| blob.len() <= MAX_BLOB_BYTES)
 }
 
 impl FromStr for PublicKey {
-    type Err = NotAKey;
+    type Err = InvalidPublicKey;
 
     /// Reads `<type> <base64> [comment]`; the comment is dropped.
-    fn from_str(line: &str) -> Result<Self, NotAKey> {
+    fn from_str(line: &str) -> Result<Self, InvalidPublicKey> {
         if line.bytes().any(|byte| byte < 0x20 || byte == 0x7f) {
-            return Err(NotAKey::Control);
+            return Err(InvalidPublicKey::ControlByte);
         }
         let mut words = line.split_ascii_whitespace();
         let algorithm = words.next().unwrap_or_default();
         if ssh_key::Algorithm::new(algorithm).is_err() {
-            return Err(NotAKey::Type(algorithm.chars().take(40).collect()));
+            return Err(InvalidPublicKey::UnknownType(algorithm.chars().take(40).collect()));
         }
-        let blob = words.next().and_then(decode_blob).ok_or_else(|| NotAKey::Blob("it is not Base64".to_owned()))?;
-        let key = ssh_key::PublicKey::from_bytes(&blob).map_err(|error| NotAKey::Blob(error.to_string()))?;
+        let blob = words.next().and_then(decode_blob).ok_or_else(|| InvalidPublicKey::InvalidBlob("it is not Base64".to_owned()))?;
+        let key = ssh_key::PublicKey::from_bytes(&blob).map_err(|error| InvalidPublicKey::InvalidBlob(error.to_string()))?;
         if key.algorithm().as_str() != algorithm {
-            return Err(NotAKey::Blob(format!("the blob is of type {}", key.algorithm().as_str())));
+            return Err(InvalidPublicKey::InvalidBlob(format!("the blob is of type {}", key.algorithm().as_str())));
         }
         Ok(Self { algorithm: algorithm.into(), blob: blob.into_boxed_slice() })
     }
 }
 
 impl TryFrom<String> for PublicKey {
-    type Error = NotAKey;
+    type Error = InvalidPublicKey;
 
-    fn try_from(line: String) -> Result<Self, NotAKey> {
+    fn try_from(line: String) -> Result<Self, InvalidPublicKey> {
         line.parse()
     }
 }
@@ -171,7 +171,7 @@ impl From<PublicKey> for String {
 
 #[cfg(test)]
 mod tests {
-    use super::{NotAKey, PublicKey, decode_blob};
+    use super::{InvalidPublicKey, PublicKey, decode_blob};
 
     const ED25519: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAILM+rvN+ot98qgEN796jTiQfZfG1KaT0PtFDJ/XFSqti";
 
@@ -184,10 +184,10 @@ mod tests {
     #[test]
     fn options_control_bytes_and_a_lying_type_are_refused() {
         let with_options = format!("command=\"/bin/sh\" {ED25519}").parse::<PublicKey>();
-        assert!(matches!(with_options, Err(NotAKey::Type(_))), "{with_options:?}");
-        assert_eq!(format!("{ED25519}\nssh-rsa x").parse::<PublicKey>(), Err(NotAKey::Control));
-        assert!(matches!(ED25519.replace("ed25519", "rsa").parse::<PublicKey>(), Err(NotAKey::Blob(_))));
-        assert!(matches!("ssh-ed25519".parse::<PublicKey>(), Err(NotAKey::Blob(_))));
+        assert!(matches!(with_options, Err(InvalidPublicKey::UnknownType(_))), "{with_options:?}");
+        assert_eq!(format!("{ED25519}\nssh-rsa x").parse::<PublicKey>(), Err(InvalidPublicKey::ControlByte));
+        assert!(matches!(ED25519.replace("ed25519", "rsa").parse::<PublicKey>(), Err(InvalidPublicKey::InvalidBlob(_))));
+        assert!(matches!("ssh-ed25519".parse::<PublicKey>(), Err(InvalidPublicKey::InvalidBlob(_))));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 /// Declares a closed set of words, spelled in snake case, whose first is the default.
-macro_rules! words {
+macro_rules! closed_enums {
     ($($(#[$doc:meta])* $name:ident { $first:ident $(, $other:ident)* $(,)? })*) => {$(
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -13,7 +13,7 @@ macro_rules! words {
     )*};
 }
 
-words! {
+closed_enums! {
     /// The state of an account; only `active` and `internal` bots may be let in.
     UserState { Active, Blocked, PendingApproval, Deactivated, Banned, Unconfirmed, Internal }
     /// Who may see a container at all.
@@ -54,12 +54,12 @@ pub enum AccessLevel {
 /// Said of a number that is no role.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("an access level is 10 (guest), 15 (planner), 20 (reporter), 30 (developer), 40 (maintainer) or 50 (owner)")]
-pub struct NotALevel;
+pub struct InvalidAccessLevel;
 
 impl TryFrom<u8> for AccessLevel {
-    type Error = NotALevel;
+    type Error = InvalidAccessLevel;
 
-    fn try_from(number: u8) -> Result<Self, NotALevel> {
+    fn try_from(number: u8) -> Result<Self, InvalidAccessLevel> {
         Ok(match number {
             10 => Self::Guest,
             15 => Self::Planner,
@@ -67,7 +67,7 @@ impl TryFrom<u8> for AccessLevel {
             30 => Self::Developer,
             40 => Self::Maintainer,
             50 => Self::Owner,
-            _ => return Err(NotALevel),
+            _ => return Err(InvalidAccessLevel),
         })
     }
 }

@@ -17,7 +17,7 @@ pub struct LossGuard {
 #[expect(missing_docs, reason = "each name says it")]
 pub struct Loss {
     pub lost: u64,
-    pub held: u64,
+    pub total: u64,
 }
 
 impl Default for LossGuard {
@@ -30,8 +30,8 @@ impl LossGuard {
     /// Whether somebody must say that this loss is meant.
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "a share of a count need not be exact beyond 2^52")]
-    pub fn holds(self, loss: Loss) -> bool {
-        loss.lost > self.more_than && loss.lost as f64 > self.share * loss.held as f64
+    pub fn requires_confirmation(self, loss: Loss) -> bool {
+        loss.lost > self.more_than && loss.lost as f64 > self.share * loss.total as f64
     }
 }
 
@@ -41,7 +41,7 @@ mod tests {
 
     #[test]
     fn a_loss_is_held_only_beyond_both_bounds() {
-        let held = |lost, held| LossGuard::default().holds(Loss { lost, held });
+        let held = |lost, held| LossGuard::default().requires_confirmation(Loss { lost, total: held });
         assert!(held(101, 500));
         assert!(!held(100, 100), "all of a small kind may go");
         assert!(!held(101, 505), "exactly the share may go");

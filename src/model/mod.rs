@@ -30,7 +30,7 @@ pub mod time;
 pub mod verdict;
 pub mod withheld;
 
-pub use digest::{Digest, State};
+pub use digest::{Digest, DirectoryDigest};
 pub use id::Id;
 pub use key::{Fingerprint, PublicKey};
 pub use record::Record;

@@ -12,12 +12,12 @@ use crate::model::record::Record;
 ///
 /// A key stands by the SHA-256 of its blob, so a fingerprint that two keys would share is one place.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Place(Vec<u8>);
+pub struct SortKey(Vec<u8>);
 
-impl Place {
+impl SortKey {
     /// The place as bytes.
     #[must_use]
-    pub fn bytes(&self) -> &[u8] {
+    pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
 
@@ -30,136 +30,136 @@ impl Place {
     /// Where the settings stand.
     #[must_use]
     pub fn settings() -> Self {
-        Spelling::of(SETTINGS).0
+        SortKeyBuilder::new(SETTINGS).0
     }
 
     /// Where a storage stands.
     #[must_use]
     pub fn storage(name: &str) -> Self {
-        Spelling::of(STORAGE).text(name).0
+        SortKeyBuilder::new(STORAGE).text(name).0
     }
 
     /// Where a user stands.
     #[must_use]
     pub fn user(id: Id) -> Self {
-        Spelling::of(USER).id(id).0
+        SortKeyBuilder::new(USER).id(id).0
     }
 
     /// Where a namespace stands.
     #[must_use]
     pub fn namespace(id: Id) -> Self {
-        Spelling::of(NAMESPACE).id(id).0
+        SortKeyBuilder::new(NAMESPACE).id(id).0
     }
 
     /// What the places of all namespaces begin with.
     #[must_use]
-    pub fn namespaces() -> Self {
-        Spelling::of(NAMESPACE).0
+    pub fn namespaces_prefix() -> Self {
+        SortKeyBuilder::new(NAMESPACE).0
     }
 
     /// Where a project stands.
     #[must_use]
     pub fn project(id: Id) -> Self {
-        Spelling::of(PROJECT).id(id).0
+        SortKeyBuilder::new(PROJECT).id(id).0
     }
 
     /// Where a snippet stands.
     #[must_use]
     pub fn snippet(id: Id) -> Self {
-        Spelling::of(SNIPPET).id(id).0
+        SortKeyBuilder::new(SNIPPET).id(id).0
     }
 
     /// What the places of all memberships in a container begin with.
     #[must_use]
-    pub fn members(container: Container) -> Self {
-        Spelling::of(MEMBER).container(container).0
+    pub fn members_prefix(container: Container) -> Self {
+        SortKeyBuilder::new(MEMBER).container(container).0
     }
 
     /// Where a user's membership in a container stands.
     #[must_use]
     pub fn member(container: Container, user: Id) -> Self {
-        Spelling(Self::members(container)).id(user).0
+        SortKeyBuilder(Self::members_prefix(container)).id(user).0
     }
 
     /// What the places of all shares of a container begin with.
     #[must_use]
-    pub fn shares(container: Container) -> Self {
-        Spelling::of(SHARE).container(container).0
+    pub fn shares_prefix(container: Container) -> Self {
+        SortKeyBuilder::new(SHARE).container(container).0
     }
 
     /// Where a share of a container with a group stands.
     #[must_use]
     pub fn share(container: Container, with: Id) -> Self {
-        Spelling(Self::shares(container)).id(with).0
+        SortKeyBuilder(Self::shares_prefix(container)).id(with).0
     }
 
     /// Where what a deploy key may do in a project stands.
     #[must_use]
     pub fn deploy_grant(key: Id, project: Id) -> Self {
-        Spelling::of(DEPLOY_GRANT).id(key).id(project).0
+        SortKeyBuilder::new(DEPLOY_GRANT).id(key).id(project).0
     }
 
     /// What the places of all grants of a deploy key begin with.
     #[must_use]
-    pub fn deploy_grants(key: Id) -> Self {
-        Spelling::of(DEPLOY_GRANT).id(key).0
+    pub fn deploy_grants_prefix(key: Id) -> Self {
+        SortKeyBuilder::new(DEPLOY_GRANT).id(key).0
     }
 
     /// Where a former path stands, whatever its ASCII case.
     #[must_use]
     pub fn redirect(from: &str) -> Self {
-        Spelling::of(REDIRECT).text(&from.to_ascii_lowercase()).0
+        SortKeyBuilder::new(REDIRECT).text(&from.to_ascii_lowercase()).0
     }
 
     /// What the places of all protected branches of a project begin with.
     #[must_use]
-    pub fn protected_branches(project: Id) -> Self {
-        Spelling::of(PROTECTED_BRANCH).id(project).0
+    pub fn protected_branches_prefix(project: Id) -> Self {
+        SortKeyBuilder::new(PROTECTED_BRANCH).id(project).0
     }
 
     /// Where the protection of a pattern of branches stands.
     #[must_use]
     pub fn protected_branch(project: Id, pattern: &str) -> Self {
-        Spelling(Self::protected_branches(project)).text(pattern).0
+        SortKeyBuilder(Self::protected_branches_prefix(project)).text(pattern).0
     }
 
     /// What the places of all protected tags of a project begin with.
     #[must_use]
-    pub fn protected_tags(project: Id) -> Self {
-        Spelling::of(PROTECTED_TAG).id(project).0
+    pub fn protected_tags_prefix(project: Id) -> Self {
+        SortKeyBuilder::new(PROTECTED_TAG).id(project).0
     }
 
     /// Where the protection of a pattern of tags stands.
     #[must_use]
     pub fn protected_tag(project: Id, pattern: &str) -> Self {
-        Spelling(Self::protected_tags(project)).text(pattern).0
+        SortKeyBuilder(Self::protected_tags_prefix(project)).text(pattern).0
     }
 
     /// Where an agent stands.
     #[must_use]
     pub fn agent(id: Id) -> Self {
-        Spelling::of(AGENT).id(id).0
+        SortKeyBuilder::new(AGENT).id(id).0
     }
 
     /// Where a client key of a project's error tracking stands.
     #[must_use]
     pub fn error_tracking_key(project: Id, public_key: &str) -> Self {
-        Spelling::of(ERROR_TRACKING_KEY).id(project).text(public_key).0
+        SortKeyBuilder::new(ERROR_TRACKING_KEY).id(project).text(public_key).0
     }
 
     /// Where a key stands.
     #[must_use]
     pub fn key(fingerprint: &Fingerprint) -> Self {
-        Spelling::of(KEY).raw(&fingerprint.0).0
+        SortKeyBuilder::new(KEY).bytes(&fingerprint.0).0
     }
 
     /// Where a record of a kind that is not known stands: by its `id` if it has one, else by all that is said of it.
     #[must_use]
-    pub fn foreign(kind: &str, id: Option<Id>, object: &str) -> Self {
-        let kind = Spelling::of(FOREIGN).text(kind);
+    pub fn unknown_kind(kind: &str, id: Option<Id>, object: &str) -> Self {
+        let kind = SortKeyBuilder::new(UNKNOWN_KIND).text(kind);
         match id {
-            Some(id) => kind.raw(&[0]).id(id).0,
-            None => kind.raw(&[1]).raw(&Sha256::digest(object)).0,
+            Some(id) => kind.bytes(&[0]).id(id).0,
+            None => kind.bytes(&[1]).bytes(&Sha256::digest(object)).0,
         }
     }
 
@@ -189,7 +189,7 @@ const PROTECTED_TAG: u8 = 11;
 const AGENT: u8 = 12;
 const ERROR_TRACKING_KEY: u8 = 13;
 /// Kinds that are not known, after all that are.
-const FOREIGN: u8 = 0xfe;
+const UNKNOWN_KIND: u8 = 0xfe;
 /// Keys are last, whatever kinds are added.
 const KEY: u8 = 0xff;
 
@@ -218,57 +218,61 @@ impl Record {
 
     /// Where this record stands in a snapshot.
     #[must_use]
-    pub fn place(&self) -> Place {
+    pub fn sort_key(&self) -> SortKey {
         match self {
-            Self::Settings(_) => Place::settings(),
-            Self::Storage(storage) => Place::storage(&storage.name),
-            Self::User(user) => Place::user(user.id),
-            Self::Namespace(namespace) => Place::namespace(namespace.id),
-            Self::Project(project) => Place::project(project.id),
-            Self::Snippet(snippet) => Place::snippet(snippet.id),
-            Self::Member(member) => Spelling::of(MEMBER).either(member.namespace_id, member.project_id).id(member.user_id).0,
-            Self::Share(share) => Spelling::of(SHARE).either(share.namespace_id, share.project_id).id(share.with_namespace_id).0,
-            Self::DeployGrant(grant) => Place::deploy_grant(grant.key_id, grant.project_id),
-            Self::Redirect(redirect) => Place::redirect(&redirect.from),
-            Self::ProtectedBranch(branch) => Place::protected_branch(branch.project_id, &branch.pattern),
-            Self::ProtectedTag(tag) => Place::protected_tag(tag.project_id, &tag.pattern),
-            Self::Agent(agent) => Place::agent(agent.id),
-            Self::ErrorTrackingKey(key) => Place::error_tracking_key(key.project_id, &key.public_key),
-            Self::Key(key) => Place::key(&key.key.fingerprint()),
+            Self::Settings(_) => SortKey::settings(),
+            Self::Storage(storage) => SortKey::storage(&storage.name),
+            Self::User(user) => SortKey::user(user.id),
+            Self::Namespace(namespace) => SortKey::namespace(namespace.id),
+            Self::Project(project) => SortKey::project(project.id),
+            Self::Snippet(snippet) => SortKey::snippet(snippet.id),
+            Self::Member(member) => {
+                SortKeyBuilder::new(MEMBER).namespace_or_project(member.namespace_id, member.project_id).id(member.user_id).0
+            }
+            Self::Share(share) => {
+                SortKeyBuilder::new(SHARE).namespace_or_project(share.namespace_id, share.project_id).id(share.with_namespace_id).0
+            }
+            Self::DeployGrant(grant) => SortKey::deploy_grant(grant.key_id, grant.project_id),
+            Self::Redirect(redirect) => SortKey::redirect(&redirect.from),
+            Self::ProtectedBranch(branch) => SortKey::protected_branch(branch.project_id, &branch.pattern),
+            Self::ProtectedTag(tag) => SortKey::protected_tag(tag.project_id, &tag.pattern),
+            Self::Agent(agent) => SortKey::agent(agent.id),
+            Self::ErrorTrackingKey(key) => SortKey::error_tracking_key(key.project_id, &key.public_key),
+            Self::Key(key) => SortKey::key(&key.key.fingerprint()),
         }
     }
 }
 
 /// A place being spelled. Text ends with a zero byte, which no [`crate::model::Text`] holds, so that a prefix sorts first.
-struct Spelling(Place);
+struct SortKeyBuilder(SortKey);
 
-impl Spelling {
-    fn of(kind: u8) -> Self {
-        Self(Place(vec![kind]))
+impl SortKeyBuilder {
+    fn new(kind: u8) -> Self {
+        Self(SortKey(vec![kind]))
     }
 
-    fn raw(mut self, bytes: &[u8]) -> Self {
+    fn bytes(mut self, bytes: &[u8]) -> Self {
         self.0.0.extend_from_slice(bytes);
         self
     }
 
     fn id(self, id: Id) -> Self {
-        self.raw(&id.bytes())
+        self.bytes(&id.bytes())
     }
 
     fn text(self, text: &str) -> Self {
-        self.raw(text.as_bytes()).raw(&[0])
+        self.bytes(text.as_bytes()).bytes(&[0])
     }
 
     fn container(self, container: Container) -> Self {
         match container {
-            Container::Namespace(id) => self.either(Some(id), None),
-            Container::Project(id) => self.either(None, Some(id)),
+            Container::Namespace(id) => self.namespace_or_project(Some(id), None),
+            Container::Project(id) => self.namespace_or_project(None, Some(id)),
         }
     }
 
-    fn either(self, namespace: Option<Id>, project: Option<Id>) -> Self {
-        let self_with_tag = self.raw(&[u8::from(namespace.is_none())]);
+    fn namespace_or_project(self, namespace: Option<Id>, project: Option<Id>) -> Self {
+        let self_with_tag = self.bytes(&[u8::from(namespace.is_none())]);
         match namespace.or(project) {
             Some(id) => self_with_tag.id(id),
             None => self_with_tag,
@@ -278,36 +282,36 @@ impl Spelling {
 
 #[cfg(test)]
 mod tests {
-    use super::Place;
+    use super::SortKey;
     use crate::model::key::Fingerprint;
     use crate::model::record::Record;
 
-    fn place(line: &str) -> Place {
-        Record::parse(line).unwrap().place()
+    fn sort_key(line: &str) -> SortKey {
+        Record::parse(line).unwrap().sort_key()
     }
 
     #[test]
     fn ids_sort_as_numbers_and_kinds_as_the_table() {
-        let settings = place(r#"{"kind":"settings"}"#);
-        let ninth = place(r#"{"kind":"user","id":9,"username":"a","name":"A"}"#);
-        let tenth = place(r#"{"kind":"user","id":10,"username":"b","name":"B"}"#);
-        let member = place(r#"{"kind":"member","namespace_id":1,"user_id":9,"access_level":10}"#);
+        let settings = sort_key(r#"{"kind":"settings"}"#);
+        let ninth = sort_key(r#"{"kind":"user","id":9,"username":"a","name":"A"}"#);
+        let tenth = sort_key(r#"{"kind":"user","id":10,"username":"b","name":"B"}"#);
+        let member = sort_key(r#"{"kind":"member","namespace_id":1,"user_id":9,"access_level":10}"#);
         assert!(settings < ninth && ninth < tenth && tenth < member);
     }
 
     #[test]
     fn a_namespace_and_a_project_of_one_number_are_two_places() {
-        let namespace = place(r#"{"kind":"member","namespace_id":1,"user_id":9,"access_level":10}"#);
-        let project = place(r#"{"kind":"member","project_id":1,"user_id":9,"access_level":10}"#);
+        let namespace = sort_key(r#"{"kind":"member","namespace_id":1,"user_id":9,"access_level":10}"#);
+        let project = sort_key(r#"{"kind":"member","project_id":1,"user_id":9,"access_level":10}"#);
         assert_ne!(namespace, project);
     }
 
     #[test]
     fn an_unknown_kind_stands_after_those_known_and_before_keys() {
         let id = "7".parse().unwrap();
-        let robot = Place::foreign("robot", Some(id), "");
-        assert!(Place::error_tracking_key(id, "z") < robot && robot < Place::key(&Fingerprint([0; 32])));
-        assert_ne!(robot, Place::foreign("robot", None, r#"{"kind":"robot"}"#));
-        assert_ne!(robot, Place::foreign("robo", Some(id), ""));
+        let robot = SortKey::unknown_kind("robot", Some(id), "");
+        assert!(SortKey::error_tracking_key(id, "z") < robot && robot < SortKey::key(&Fingerprint([0; 32])));
+        assert_ne!(robot, SortKey::unknown_kind("robot", None, r#"{"kind":"robot"}"#));
+        assert_ne!(robot, SortKey::unknown_kind("robo", Some(id), ""));
     }
 }

@@ -7,7 +7,7 @@ use crate::model::id::Id;
 /// Who says they ask: the first of `key_id`, `user_id`, `username`, `identifier` that is present. There is no falling through to
 /// the next: a key that is not known is nobody.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Claimant {
+pub enum ClaimedActor {
     /// `key_id`; `None` for a number that no record can have.
     Key(Option<Id>),
     /// `user_id`, or an `identifier` of `user-<n>`.
@@ -15,9 +15,9 @@ pub enum Claimant {
     /// `username`, whatever its case.
     Username(String),
     /// An `identifier` of `key-<n>`: the key's user.
-    KeysUser(Option<Id>),
+    KeyOwner(Option<Id>),
     /// No identity at all, or an `identifier` of another form.
-    Nobody,
+    Unspecified,
 }
 
 /// What is to be done.
@@ -48,40 +48,40 @@ pub enum Protocol {
 
 /// What is pushed.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Changes {
+pub enum RefChanges {
     /// `_any`: not known yet.
     Any,
     /// Absent or empty.
     Absent,
     /// Lines of `old new ref`, as they were sent.
-    Real(String),
+    Listed(String),
 }
 
 /// A question of `allowed`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[expect(missing_docs, reason = "each field is the contract's own term")]
-pub struct Question {
-    pub claimant: Claimant,
+pub struct AllowedRequest {
+    pub claimed_actor: ClaimedActor,
     pub gl_repository: Option<String>,
     pub project: Option<String>,
     pub action: Action,
     pub protocol: Protocol,
-    pub changes: Changes,
+    pub changes: RefChanges,
     pub env: Option<String>,
     pub check_ip: Option<String>,
     pub namespace_path: Option<String>,
     pub relative_path: Option<String>,
     pub push_options: Vec<String>,
     /// The first parameter that the rules do not read: then nobody but the primary decides.
-    pub unread: Option<String>,
+    pub unsupported_param: Option<String>,
 }
 
-impl Question {
+impl AllowedRequest {
     /// A question that says nothing more than this; what it is about is said by who asks it.
     #[must_use]
-    pub const fn of(claimant: Claimant, action: Action, protocol: Protocol, changes: Changes) -> Self {
+    pub const fn new(claimant: ClaimedActor, action: Action, protocol: Protocol, changes: RefChanges) -> Self {
         Self {
-            claimant,
+            claimed_actor: claimant,
             gl_repository: None,
             project: None,
             action,
@@ -92,7 +92,7 @@ impl Question {
             namespace_path: None,
             relative_path: None,
             push_options: Vec::new(),
-            unread: None,
+            unsupported_param: None,
         }
     }
 }
@@ -109,25 +109,25 @@ pub enum LfsOperation {
 /// A question of `lfs_authenticate`. (server.md 2.2)
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[expect(missing_docs, reason = "each field is the contract's own term")]
-pub struct LfsQuestion {
-    pub claimant: Claimant,
+pub struct LfsAuthenticateRequest {
+    pub claimed_actor: ClaimedActor,
     pub gl_repository: Option<String>,
     pub project: Option<String>,
     pub operation: Option<LfsOperation>,
     /// The first parameter that the rules do not read: then nobody but the primary answers.
-    pub unread: Option<String>,
+    pub unsupported_param: Option<String>,
 }
 
-impl LfsQuestion {
+impl LfsAuthenticateRequest {
     /// The same actor's question of `allowed` over SSH: whoever keeps a token asks it again before giving the token away.
     #[must_use]
-    pub fn as_allowed(&self) -> Question {
+    pub fn to_allowed_request(&self) -> AllowedRequest {
         let action = if self.operation == Some(LfsOperation::Upload) { Action::ReceivePack } else { Action::UploadPack };
-        Question {
+        AllowedRequest {
             gl_repository: self.gl_repository.clone(),
             project: self.project.clone(),
-            unread: self.unread.clone(),
-            ..Question::of(self.claimant.clone(), action, Protocol::Ssh, Changes::Absent)
+            unsupported_param: self.unsupported_param.clone(),
+            ..AllowedRequest::new(self.claimed_actor.clone(), action, Protocol::Ssh, RefChanges::Absent)
         }
     }
 }
@@ -135,7 +135,7 @@ impl LfsQuestion {
 /// What a server of large files shows to have a token judged. (server.md 4)
 #[derive(Clone, PartialEq, Eq)]
 #[expect(missing_docs, reason = "each field is the contract's own term")]
-pub struct LfsProof {
+pub struct LfsVerifyRequest {
     pub login: String,
     pub token: String,
     pub gl_repository: Option<String>,
@@ -143,7 +143,7 @@ pub struct LfsProof {
     pub operation: Option<LfsOperation>,
 }
 
-impl std::fmt::Debug for LfsProof {
+impl std::fmt::Debug for LfsVerifyRequest {
     /// Without the token.
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { login, gl_repository, project, operation, token: _ } = self;

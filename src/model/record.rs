@@ -43,13 +43,13 @@ pub enum Record {
 
 /// Why a line is not a record.
 #[derive(Debug, thiserror::Error)]
-pub enum NotARecord {
+pub enum InvalidRecord {
     /// Not JSON, an unknown kind or field, a field twice, a missing field, or a value of the wrong form.
     #[error("{0}")]
-    Shape(#[from] serde_json::Error),
+    Syntax(#[from] serde_json::Error),
     /// A member or share must name exactly one place.
     #[error("a {0} names exactly one of `namespace_id` and `project_id`")]
-    Place(&'static str),
+    Container(&'static str),
     /// A rule for a type of key that there is not would bind nobody, in silence.
     #[error("`key_rules` names `{0}`; the types are rsa, dsa, ecdsa, ed25519, ecdsa_sk, ed25519_sk")]
     KeyType(String),
@@ -58,17 +58,17 @@ pub enum NotARecord {
     TokenHash,
     /// A broadcast that nobody would ever see.
     #[error("a broadcast ends after it starts")]
-    Window,
+    BroadcastPeriod,
     /// Text with a control byte, in a name or between the words.
     #[error(transparent)]
-    Control(#[from] ControlByte),
+    ControlByte(#[from] ControlByte),
 }
 
 impl Record {
     /// Reads one record. Unknown kinds and fields, fields given twice, and values of another form are refused by name.
-    pub fn parse(line: &str) -> Result<Self, NotARecord> {
-        let record = read_kind_first(line).unwrap_or_else(|| serde_json::from_str(line))?;
-        record.check()?;
+    pub fn parse(line: &str) -> Result<Self, InvalidRecord> {
+        let record = parse_kind_first(line).unwrap_or_else(|| serde_json::from_str(line))?;
+        record.validate()?;
         Ok(record)
     }
 
@@ -77,15 +77,15 @@ impl Record {
         serde_json::to_string(self)
     }
 
-    fn check(&self) -> Result<(), NotARecord> {
+    fn validate(&self) -> Result<(), InvalidRecord> {
         match self {
-            Self::Member(member) if member.namespace_id.is_some() == member.project_id.is_some() => Err(NotARecord::Place("member")),
-            Self::Share(share) if share.namespace_id.is_some() == share.project_id.is_some() => Err(NotARecord::Place("share")),
+            Self::Member(member) if member.namespace_id.is_some() == member.project_id.is_some() => Err(InvalidRecord::Container("member")),
+            Self::Share(share) if share.namespace_id.is_some() == share.project_id.is_some() => Err(InvalidRecord::Container("share")),
             Self::Settings(settings) => match settings.key_rules.keys().find(|kind| !KEY_TYPES.contains(&kind.as_str())) {
-                Some(unknown) => Err(NotARecord::KeyType(unknown.to_string())),
+                Some(unknown) => Err(InvalidRecord::KeyType(unknown.to_string())),
                 None => Ok(()),
             },
-            Self::Agent(agent) if agent.token_sha256.parse::<Digest>().is_err() => Err(NotARecord::TokenHash),
+            Self::Agent(agent) if agent.token_sha256.parse::<Digest>().is_err() => Err(InvalidRecord::TokenHash),
             _ => Ok(()),
         }
     }
@@ -93,21 +93,21 @@ impl Record {
 
 /// Reads a record whose first field is its kind, as in the canonical form, without keeping its fields aside until the kind
 /// is known, as the general way must. `None` if the kind is not first or not known.
-fn read_kind_first(line: &str) -> Option<Result<Record, serde_json::Error>> {
+fn parse_kind_first(line: &str) -> Option<Result<Record, serde_json::Error>> {
     let kind = line.strip_prefix(r#"{"kind":""#)?.split('"').next()?;
-    let known = Record::fields_of(kind).is_some();
+    let known = Record::field_names(kind).is_some();
     known.then(|| {
         let mut reader = serde_json::Deserializer::from_str(line);
-        let record = reader.deserialize_map(KindFirst(kind))?;
+        let record = reader.deserialize_map(KindFirstVisitor(kind))?;
         reader.end()?;
         Ok(record)
     })
 }
 
 /// Reads an object whose first field is known to be this kind.
-struct KindFirst<'a>(&'a str);
+struct KindFirstVisitor<'a>(&'a str);
 
-impl<'de> Visitor<'de> for KindFirst<'_> {
+impl<'de> Visitor<'de> for KindFirstVisitor<'_> {
     type Value = Record;
 
     fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -117,60 +117,60 @@ impl<'de> Visitor<'de> for KindFirst<'_> {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Record, A::Error> {
         map.next_entry::<IgnoredAny, IgnoredAny>()?;
         Ok(match self.0 {
-            "settings" => Record::Settings(rest(map)?),
-            "storage" => Record::Storage(rest(map)?),
-            "user" => Record::User(rest(map)?),
-            "namespace" => Record::Namespace(rest(map)?),
-            "project" => Record::Project(rest(map)?),
-            "snippet" => Record::Snippet(rest(map)?),
-            "member" => Record::Member(rest(map)?),
-            "share" => Record::Share(rest(map)?),
-            "deploy_grant" => Record::DeployGrant(rest(map)?),
-            "redirect" => Record::Redirect(rest(map)?),
-            "protected_branch" => Record::ProtectedBranch(rest(map)?),
-            "protected_tag" => Record::ProtectedTag(rest(map)?),
-            "agent" => Record::Agent(rest(map)?),
-            "error_tracking_key" => Record::ErrorTrackingKey(rest(map)?),
-            "key" => Record::Key(rest(map)?),
+            "settings" => Record::Settings(deserialize_fields(map)?),
+            "storage" => Record::Storage(deserialize_fields(map)?),
+            "user" => Record::User(deserialize_fields(map)?),
+            "namespace" => Record::Namespace(deserialize_fields(map)?),
+            "project" => Record::Project(deserialize_fields(map)?),
+            "snippet" => Record::Snippet(deserialize_fields(map)?),
+            "member" => Record::Member(deserialize_fields(map)?),
+            "share" => Record::Share(deserialize_fields(map)?),
+            "deploy_grant" => Record::DeployGrant(deserialize_fields(map)?),
+            "redirect" => Record::Redirect(deserialize_fields(map)?),
+            "protected_branch" => Record::ProtectedBranch(deserialize_fields(map)?),
+            "protected_tag" => Record::ProtectedTag(deserialize_fields(map)?),
+            "agent" => Record::Agent(deserialize_fields(map)?),
+            "error_tracking_key" => Record::ErrorTrackingKey(deserialize_fields(map)?),
+            "key" => Record::Key(deserialize_fields(map)?),
             other => return Err(A::Error::custom(format_args!("unknown kind `{other}`"))),
         })
     }
 }
 
-fn rest<'de, T: Deserialize<'de>, A: MapAccess<'de>>(map: A) -> Result<T, A::Error> {
+fn deserialize_fields<'de, T: Deserialize<'de>, A: MapAccess<'de>>(map: A) -> Result<T, A::Error> {
     T::deserialize(MapAccessDeserializer::new(map))
 }
 
 impl Record {
     /// The names of a kind's fields, as its struct declares them; `None` for a kind that is not known.
     #[must_use]
-    pub fn fields_of(kind: &str) -> Option<&'static [&'static str]> {
+    pub fn field_names(kind: &str) -> Option<&'static [&'static str]> {
         Some(match kind {
-            "settings" => declared::<Settings>(),
-            "storage" => declared::<Storage>(),
-            "user" => declared::<User>(),
-            "namespace" => declared::<Namespace>(),
-            "project" => declared::<Project>(),
-            "snippet" => declared::<Snippet>(),
-            "member" => declared::<Member>(),
-            "share" => declared::<Share>(),
-            "deploy_grant" => declared::<DeployGrant>(),
-            "redirect" => declared::<Redirect>(),
-            "protected_branch" => declared::<ProtectedBranch>(),
-            "protected_tag" => declared::<ProtectedTag>(),
-            "agent" => declared::<Agent>(),
-            "error_tracking_key" => declared::<ErrorTrackingKey>(),
-            "key" => declared::<Key>(),
+            "settings" => struct_field_names::<Settings>(),
+            "storage" => struct_field_names::<Storage>(),
+            "user" => struct_field_names::<User>(),
+            "namespace" => struct_field_names::<Namespace>(),
+            "project" => struct_field_names::<Project>(),
+            "snippet" => struct_field_names::<Snippet>(),
+            "member" => struct_field_names::<Member>(),
+            "share" => struct_field_names::<Share>(),
+            "deploy_grant" => struct_field_names::<DeployGrant>(),
+            "redirect" => struct_field_names::<Redirect>(),
+            "protected_branch" => struct_field_names::<ProtectedBranch>(),
+            "protected_tag" => struct_field_names::<ProtectedTag>(),
+            "agent" => struct_field_names::<Agent>(),
+            "error_tracking_key" => struct_field_names::<ErrorTrackingKey>(),
+            "key" => struct_field_names::<Key>(),
             _ => return None,
         })
     }
 }
 
 /// Asks a struct's reader which fields it would look for, so that no second list has to be kept.
-fn declared<'de, T: Deserialize<'de>>() -> &'static [&'static str] {
-    struct Listener<'a>(&'a mut &'static [&'static str]);
+fn struct_field_names<'de, T: Deserialize<'de>>() -> &'static [&'static str] {
+    struct FieldNameProbe<'a>(&'a mut &'static [&'static str]);
 
-    impl<'de> Deserializer<'de> for Listener<'_> {
+    impl<'de> Deserializer<'de> for FieldNameProbe<'_> {
         type Error = serde::de::value::Error;
 
         fn deserialize_struct<V: Visitor<'de>>(
@@ -194,7 +194,7 @@ fn declared<'de, T: Deserialize<'de>>() -> &'static [&'static str] {
     }
 
     let mut fields: &'static [&'static str] = &[];
-    match T::deserialize(Listener(&mut fields)) {
+    match T::deserialize(FieldNameProbe(&mut fields)) {
         Ok(_) | Err(_) => fields,
     }
 }
@@ -222,13 +222,13 @@ pub enum Forbidden {
 #[serde(deny_unknown_fields)]
 #[expect(missing_docs, reason = "each field is the directory's own term")]
 pub struct Settings {
-    #[serde(default = "localhost", skip_serializing_if = "is_localhost")]
+    #[serde(default = "default_host", skip_serializing_if = "is_default_host")]
     pub host: Text,
-    #[serde(default = "local_url", skip_serializing_if = "is_local_url")]
+    #[serde(default = "default_web_url", skip_serializing_if = "is_default_web_url")]
     pub web_url: Text,
-    #[serde(default = "yes", skip_serializing_if = "is_yes")]
+    #[serde(default = "default_true", skip_serializing_if = "is_true")]
     pub ssh_enabled: bool,
-    #[serde(default = "yes", skip_serializing_if = "is_yes")]
+    #[serde(default = "default_true", skip_serializing_if = "is_true")]
     pub http_enabled: bool,
     #[serde(default, skip_serializing_if = "is_default")]
     pub receive_max_input_size_mib: u32,
@@ -238,17 +238,17 @@ pub struct Settings {
     pub read_only: bool,
     #[serde(default, skip_serializing_if = "is_default")]
     pub maintenance: bool,
-    #[serde(default, skip_serializing_if = "is_default", deserialize_with = "once_each")]
+    #[serde(default, skip_serializing_if = "is_default", deserialize_with = "deserialize_unique_map")]
     pub key_rules: BTreeMap<Text, KeyRule>,
-    #[serde(default = "six_hundred", skip_serializing_if = "is_six_hundred")]
+    #[serde(default = "default_operations_per_minute", skip_serializing_if = "is_default_operations_per_minute")]
     pub operations_per_minute: u32,
     #[serde(default, skip_serializing_if = "is_default")]
     pub two_factor_for_cli: bool,
-    #[serde(default = "yes", skip_serializing_if = "is_yes")]
+    #[serde(default = "default_true", skip_serializing_if = "is_true")]
     pub error_tracking: bool,
-    #[serde(default = "yes", skip_serializing_if = "is_yes")]
+    #[serde(default = "default_true", skip_serializing_if = "is_true")]
     pub saas: bool,
-    #[serde(default = "a_year", skip_serializing_if = "is_a_year")]
+    #[serde(default = "default_token_lifetime_days", skip_serializing_if = "is_default_token_lifetime_days")]
     pub token_lifetime_days: u32,
 }
 
@@ -261,7 +261,7 @@ pub struct Storage {
     pub address: Text,
     #[serde(default, skip_serializing_if = "is_default")]
     pub token: Text,
-    #[serde(default, skip_serializing_if = "is_default", deserialize_with = "once_each")]
+    #[serde(default, skip_serializing_if = "is_default", deserialize_with = "deserialize_unique_map")]
     pub features: BTreeMap<Text, bool>,
 }
 
@@ -283,13 +283,13 @@ pub struct User {
     pub bot: bool,
     #[serde(default, skip_serializing_if = "is_default")]
     pub two_factor: bool,
-    #[serde(default = "yes", skip_serializing_if = "is_yes")]
+    #[serde(default = "default_true", skip_serializing_if = "is_true")]
     pub terms_accepted: bool,
     #[serde(default, skip_serializing_if = "is_default")]
     pub password_expires_at: Option<Time>,
     #[serde(default, skip_serializing_if = "is_default")]
     pub ldap: bool,
-    #[serde(default = "hundred_thousand", skip_serializing_if = "is_hundred_thousand")]
+    #[serde(default = "default_projects_limit", skip_serializing_if = "is_default_projects_limit")]
     pub projects_limit: u32,
 }
 
@@ -336,15 +336,15 @@ pub struct Project {
     pub archived: bool,
     #[serde(default, skip_serializing_if = "is_default")]
     pub repository_read_only: bool,
-    #[serde(default = "yes", skip_serializing_if = "is_yes")]
+    #[serde(default = "default_true", skip_serializing_if = "is_true")]
     pub repository_exists: bool,
-    #[serde(default = "yes", skip_serializing_if = "is_yes")]
+    #[serde(default = "default_true", skip_serializing_if = "is_true")]
     pub wiki_repository_exists: bool,
-    #[serde(default = "yes", skip_serializing_if = "is_yes")]
+    #[serde(default = "default_true", skip_serializing_if = "is_true")]
     pub lfs_enabled: bool,
-    #[serde(default = "yes", skip_serializing_if = "is_yes")]
+    #[serde(default = "default_true", skip_serializing_if = "is_true")]
     pub print_merge_request_link: bool,
-    #[serde(default = "main_branch", skip_serializing_if = "is_main_branch")]
+    #[serde(default = "default_branch_name", skip_serializing_if = "is_default_branch_name")]
     pub default_branch: Text,
     #[serde(default = "default_storage", skip_serializing_if = "is_default_storage")]
     pub storage: Text,
@@ -362,7 +362,7 @@ pub struct Snippet {
     pub author_id: Id,
     #[serde(default, skip_serializing_if = "is_default")]
     pub visibility: Visibility,
-    #[serde(default = "yes", skip_serializing_if = "is_yes")]
+    #[serde(default = "default_true", skip_serializing_if = "is_true")]
     pub repository_exists: bool,
     #[serde(default, skip_serializing_if = "is_default")]
     pub repository_read_only: bool,
@@ -466,7 +466,7 @@ pub struct Agent {
 pub struct ErrorTrackingKey {
     pub project_id: Id,
     pub public_key: Text,
-    #[serde(default = "yes", skip_serializing_if = "is_yes")]
+    #[serde(default = "default_true", skip_serializing_if = "is_true")]
     pub active: bool,
 }
 
@@ -490,14 +490,14 @@ pub struct Key {
 }
 
 /// Reads a map in which no key stands twice; JSON readers otherwise keep the last in silence.
-fn once_each<'de, D, V>(reader: D) -> Result<BTreeMap<Text, V>, D::Error>
+fn deserialize_unique_map<'de, D, V>(reader: D) -> Result<BTreeMap<Text, V>, D::Error>
 where
     D: Deserializer<'de>,
     V: Deserialize<'de>,
 {
-    struct OnceEach<V>(PhantomData<V>);
+    struct UniqueMapVisitor<V>(PhantomData<V>);
 
-    impl<'de, V: Deserialize<'de>> Visitor<'de> for OnceEach<V> {
+    impl<'de, V: Deserialize<'de>> Visitor<'de> for UniqueMapVisitor<V> {
         type Value = BTreeMap<Text, V>;
 
         fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -515,7 +515,7 @@ where
         }
     }
 
-    reader.deserialize_map(OnceEach(PhantomData))
+    reader.deserialize_map(UniqueMapVisitor(PhantomData))
 }
 
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
@@ -536,17 +536,17 @@ macro_rules! defaults {
 }
 
 defaults! {
-    yes, is_yes: bool = true;
-    six_hundred, is_six_hundred: u32 = 600;
-    hundred_thousand, is_hundred_thousand: u32 = 100_000;
-    a_year, is_a_year: u32 = 365;
-    localhost, is_localhost: Text = plain("localhost");
-    local_url, is_local_url: Text = plain("http://localhost");
-    main_branch, is_main_branch: Text = plain("main");
-    default_storage, is_default_storage: Text = plain("default");
+    default_true, is_true: bool = true;
+    default_operations_per_minute, is_default_operations_per_minute: u32 = 600;
+    default_projects_limit, is_default_projects_limit: u32 = 100_000;
+    default_token_lifetime_days, is_default_token_lifetime_days: u32 = 365;
+    default_host, is_default_host: Text = text_literal("localhost");
+    default_web_url, is_default_web_url: Text = text_literal("http://localhost");
+    default_branch_name, is_default_branch_name: Text = text_literal("main");
+    default_storage, is_default_storage: Text = text_literal("default");
 }
 
-fn plain(word: &str) -> Text {
+fn text_literal(word: &str) -> Text {
     Text::try_from(word).unwrap_or_default()
 }
 
@@ -582,7 +582,7 @@ mod tests {
 
     const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAILM+rvN+ot98qgEN796jTiQfZfG1KaT0PtFDJ/XFSqti";
 
-    fn round(line: &str) -> String {
+    fn reprint(line: &str) -> String {
         Record::parse(line).unwrap().canonical().unwrap()
     }
 
@@ -593,18 +593,18 @@ mod tests {
         );
         let canonical =
             format!(r#"{{"kind":"key","id":11,"user_id":7,"title":"laptop","key":"{KEY}","created_at":"2026-01-31T12:00:00.000Z"}}"#);
-        assert_eq!(round(&line), canonical);
-        assert_eq!(round(&canonical), canonical);
+        assert_eq!(reprint(&line), canonical);
+        assert_eq!(reprint(&canonical), canonical);
     }
 
     #[test]
     fn settings_that_say_nothing_new_are_one_word() {
         assert_eq!(
-            round(r#"{"kind":"settings","host":"localhost","ssh_enabled":true,"operations_per_minute":600}"#),
+            reprint(r#"{"kind":"settings","host":"localhost","ssh_enabled":true,"operations_per_minute":600}"#),
             r#"{"kind":"settings"}"#
         );
         let ruled = r#"{"kind":"settings","key_rules":{"dsa":"forbidden","rsa":3072}}"#;
-        assert_eq!(round(ruled), ruled);
+        assert_eq!(reprint(ruled), ruled);
     }
 
     #[test]

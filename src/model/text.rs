@@ -29,7 +29,7 @@ impl Text {
 }
 
 /// Finds the first byte below 0x20, or 0x7f.
-pub fn control_byte(text: &str) -> Result<(), ControlByte> {
+pub fn check_control_bytes(text: &str) -> Result<(), ControlByte> {
     match text.bytes().position(|byte| byte < 0x20 || byte == 0x7f) {
         Some(offset) => Err(ControlByte { byte: text.as_bytes()[offset], offset }),
         None => Ok(()),
@@ -40,7 +40,7 @@ impl TryFrom<String> for Text {
     type Error = ControlByte;
 
     fn try_from(text: String) -> Result<Self, ControlByte> {
-        control_byte(&text)?;
+        check_control_bytes(&text)?;
         Ok(Self(text.into_boxed_str()))
     }
 }

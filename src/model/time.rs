@@ -14,7 +14,7 @@ pub struct Time(i64);
 /// Said of text that is not an RFC 3339 instant in UTC between the years 1970 and 9999.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a time is RFC 3339 in UTC, as 2026-01-31T12:00:00Z, from 1970 to 9999")]
-pub struct NotATime;
+pub struct InvalidTime;
 
 const LAST_MILLISECOND: i64 = 253_402_300_799_999;
 
@@ -63,22 +63,22 @@ impl Time {
 }
 
 impl FromStr for Time {
-    type Err = NotATime;
+    type Err = InvalidTime;
 
-    fn from_str(text: &str) -> Result<Self, NotATime> {
+    fn from_str(text: &str) -> Result<Self, InvalidTime> {
         let utc = text.ends_with('Z') || text.ends_with("+00:00");
         if !utc || text.as_bytes().get(10) != Some(&b'T') {
-            return Err(NotATime);
+            return Err(InvalidTime);
         }
-        let instant: jiff::Timestamp = text.parse().map_err(|_| NotATime)?;
-        Self::from_milliseconds(instant.as_millisecond()).ok_or(NotATime)
+        let instant: jiff::Timestamp = text.parse().map_err(|_| InvalidTime)?;
+        Self::from_milliseconds(instant.as_millisecond()).ok_or(InvalidTime)
     }
 }
 
 impl TryFrom<String> for Time {
-    type Error = NotATime;
+    type Error = InvalidTime;
 
-    fn try_from(text: String) -> Result<Self, NotATime> {
+    fn try_from(text: String) -> Result<Self, InvalidTime> {
         text.parse()
     }
 }
@@ -112,7 +112,7 @@ impl BootTime {
 
 #[cfg(test)]
 mod tests {
-    use super::{NotATime, Time};
+    use super::{InvalidTime, Time};
 
     #[test]
     fn a_time_prints_in_its_one_form() {
@@ -124,7 +124,7 @@ mod tests {
     #[test]
     fn a_time_elsewhere_or_without_a_zone_is_refused() {
         for text in ["2026-01-31T12:00:00", "2026-01-31T12:00:00+02:00", "2026-01-31", "1969-12-31T23:59:59Z", "", "2026-01-31 12:00:00Z"] {
-            assert_eq!(text.parse::<Time>(), Err(NotATime), "{text}");
+            assert_eq!(text.parse::<Time>(), Err(InvalidTime), "{text}");
         }
     }
 }

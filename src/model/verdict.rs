@@ -9,11 +9,11 @@ use crate::model::record::{Key, Project, Settings, Snippet, Storage, User};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Actor {
     /// Nobody is known by that claim.
-    Nobody,
+    Unknown,
     /// A person, and the key if it was claimed by one.
     User(Arc<User>, Option<Arc<Key>>),
     /// A plain key whose user is gone.
-    Orphan(Arc<Key>),
+    OrphanedKey(Arc<Key>),
     /// A deploy key; its creator is named in answers and enters no decision.
     DeployKey(Arc<Key>, Option<Arc<User>>),
 }
@@ -24,7 +24,7 @@ impl Actor {
     pub const fn user(&self) -> Option<&Arc<User>> {
         match self {
             Self::User(user, _) | Self::DeployKey(_, Some(user)) => Some(user),
-            Self::Nobody | Self::Orphan(_) | Self::DeployKey(_, None) => None,
+            Self::Unknown | Self::OrphanedKey(_) | Self::DeployKey(_, None) => None,
         }
     }
 
@@ -32,8 +32,8 @@ impl Actor {
     #[must_use]
     pub const fn key(&self) -> Option<&Arc<Key>> {
         match self {
-            Self::User(_, Some(key)) | Self::Orphan(key) | Self::DeployKey(key, _) => Some(key),
-            Self::Nobody | Self::User(_, None) => None,
+            Self::User(_, Some(key)) | Self::OrphanedKey(key) | Self::DeployKey(key, _) => Some(key),
+            Self::Unknown | Self::User(_, None) => None,
         }
     }
 }
@@ -63,7 +63,7 @@ impl Repository {
 
     /// Its word in `gl_repository`: `project-<id>`, `wiki-<id>`, `design-<id>`, `snippet-<id>`.
     #[must_use]
-    pub fn word(&self) -> String {
+    pub fn gl_repository(&self) -> String {
         match self {
             Self::Project(project) => format!("project-{}", project.id),
             Self::Wiki(project) => format!("wiki-{}", project.id),
@@ -113,16 +113,16 @@ impl Repository {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FoundBy {
     /// Nothing was found.
-    Nothing,
+    NotFound,
     /// By its present path, or by `gl_repository`.
-    Itself,
+    CurrentPath,
     /// By a path that the project had before.
     Redirect,
 }
 
 /// A yes, with what its answer says.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Grant {
+pub struct AccessGrant {
     /// Who.
     pub actor: Actor,
     /// To what.
@@ -134,35 +134,35 @@ pub struct Grant {
     /// The root of the project's namespace.
     pub root_namespace: Option<Id>,
     /// Lines for the person's terminal.
-    pub console: Vec<String>,
+    pub console_messages: Vec<String>,
 }
 
 /// A no.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refusal {
+pub struct AccessDenied {
     /// 400, 401, 404 or 422. (server.md 2.1)
     pub status: u16,
     /// A short stable word for logs, metrics and `explain`, as `user_blocked`.
     pub reason: &'static str,
     /// The sentence that the person reads.
-    pub text: String,
+    pub message: String,
 }
 
 /// Yes or no.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
-pub enum Verdict {
+pub enum AccessDecision {
     /// Yes.
-    Granted(Box<Grant>),
+    Granted(Box<AccessGrant>),
     /// No.
-    Refused(Refusal),
+    Denied(AccessDenied),
     /// The project is not there and the actor may make it by this push: the primary's to do. (server.md 3.6)
-    Creates(Creation),
+    CreatesProject(NewProject),
 }
 
 /// A project that a push would make.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Creation {
+pub struct NewProject {
     /// Who pushes.
     pub user: Arc<User>,
     /// Into which namespace.
@@ -173,11 +173,11 @@ pub struct Creation {
 
 /// A verdict, with what one must know to decide who may give it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Judgement {
+pub struct AccessEvaluation {
     /// Yes or no.
-    pub verdict: Verdict,
+    pub decision: AccessDecision,
     /// Who asks.
     pub actor: Actor,
     /// How the repository was found.
-    pub found: FoundBy,
+    pub found_by: FoundBy,
 }

@@ -10,15 +10,15 @@ use std::ops::Deref;
 use serde::{Deserialize, Serialize};
 
 use crate::model::id::Id;
-use crate::model::record::NotARecord;
-use crate::model::text::{ControlByte, Text, control_byte};
+use crate::model::record::InvalidRecord;
+use crate::model::text::{ControlByte, Text, check_control_bytes};
 use crate::model::time::Time;
 
 /// A record that is not published.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 #[expect(missing_docs, reason = "each variant is described at its struct")]
-pub enum Withheld {
+pub enum UnpublishedRecord {
     ScanExecutionPolicy(ScanExecutionPolicy),
     PolicyConfiguration(PolicyConfiguration),
     Broadcast(Broadcast),
@@ -33,7 +33,7 @@ pub struct ScanExecutionPolicy {
     pub name: Text,
     #[serde(default, skip_serializing_if = "is_empty")]
     pub description: Text,
-    #[serde(default = "yes", skip_serializing_if = "is_yes")]
+    #[serde(default = "default_true", skip_serializing_if = "is_true")]
     pub enabled: bool,
     pub yaml: Yaml,
     pub updated_at: Time,
@@ -62,7 +62,7 @@ pub struct Broadcast {
     pub target_path: Text,
     pub starts_at: Time,
     pub ends_at: Time,
-    #[serde(default, skip_serializing_if = "is_banner")]
+    #[serde(default, skip_serializing_if = "is_default_broadcast_type")]
     pub broadcast_type: BroadcastType,
 }
 
@@ -82,24 +82,24 @@ pub enum BroadcastType {
 #[serde(try_from = "String", into = "String")]
 pub struct Yaml(Box<str>);
 
-impl Withheld {
+impl UnpublishedRecord {
     /// Whether a line of a directory file says that it is of one of these kinds.
     #[must_use]
-    pub fn claims(line: &str) -> bool {
+    pub fn is_unpublished_kind(line: &str) -> bool {
         #[derive(Deserialize)]
-        struct Said<'a> {
+        struct KindOnly<'a> {
             #[serde(borrow)]
             kind: Cow<'a, str>,
         }
-        let said = serde_json::from_str::<Said<'_>>(line);
+        let said = serde_json::from_str::<KindOnly<'_>>(line);
         said.is_ok_and(|said| matches!(&*said.kind, "scan_execution_policy" | "policy_configuration" | "broadcast"))
     }
 
     /// Reads one record, as strictly as [`crate::model::record::Record::parse`].
-    pub fn parse(line: &str) -> Result<Self, NotARecord> {
+    pub fn parse(line: &str) -> Result<Self, InvalidRecord> {
         let record = serde_json::from_str(line)?;
         match &record {
-            Self::Broadcast(broadcast) if broadcast.ends_at <= broadcast.starts_at => Err(NotARecord::Window),
+            Self::Broadcast(broadcast) if broadcast.ends_at <= broadcast.starts_at => Err(InvalidRecord::BroadcastPeriod),
             _ => Ok(record),
         }
     }
@@ -121,7 +121,7 @@ impl Withheld {
 
     /// What names it: kinds in their order, then the key fields. Text ends with a zero byte, which no [`Text`] holds.
     #[must_use]
-    pub fn place(&self) -> Vec<u8> {
+    pub fn sort_key(&self) -> Vec<u8> {
         match self {
             Self::ScanExecutionPolicy(policy) => [&[0][..], &policy.project_id.bytes(), policy.name.as_bytes(), &[0]].concat(),
             Self::PolicyConfiguration(of) => [&[1][..], &of.project_id.bytes(), of.cadence.as_bytes(), &[0]].concat(),
@@ -131,7 +131,7 @@ impl Withheld {
 
     /// The project that it names, which must be there.
     #[must_use]
-    pub const fn project(&self) -> Option<Id> {
+    pub const fn project_id(&self) -> Option<Id> {
         match self {
             Self::ScanExecutionPolicy(policy) => Some(policy.project_id),
             Self::PolicyConfiguration(of) => Some(of.project_id),
@@ -146,7 +146,7 @@ impl TryFrom<String> for Yaml {
     fn try_from(text: String) -> Result<Self, ControlByte> {
         let mut offset = 0;
         for plain in text.split(['\n', '\t']) {
-            control_byte(plain).map_err(|found| ControlByte { offset: offset + found.offset, ..found })?;
+            check_control_bytes(plain).map_err(|found| ControlByte { offset: offset + found.offset, ..found })?;
             offset += plain.len() + 1;
         }
         Ok(Self(text.into_boxed_str()))
@@ -177,23 +177,23 @@ fn is_empty(text: &Text) -> bool {
     text.as_str().is_empty()
 }
 
-const fn yes() -> bool {
+const fn default_true() -> bool {
     true
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
-const fn is_yes(value: &bool) -> bool {
+const fn is_true(value: &bool) -> bool {
     *value
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
-const fn is_banner(kind: &BroadcastType) -> bool {
+const fn is_default_broadcast_type(kind: &BroadcastType) -> bool {
     matches!(kind, BroadcastType::Banner)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::Withheld;
+    use super::UnpublishedRecord;
 
     const POLICY: &str =
         r#"{"kind":"scan_execution_policy","project_id":1,"name":"n","yaml":"---\na:\n\t- b\n","updated_at":"2022-06-02T05:36:26.000Z"}"#;
@@ -204,12 +204,12 @@ mod tests {
     #[test]
     fn the_canonical_form_is_read_back_and_leaves_defaults_out() {
         for line in [POLICY, CONFIGURATION, BROADCAST] {
-            assert!(Withheld::claims(line), "{line}");
-            assert_eq!(Withheld::parse(line).unwrap().canonical().unwrap(), line);
+            assert!(UnpublishedRecord::is_unpublished_kind(line), "{line}");
+            assert_eq!(UnpublishedRecord::parse(line).unwrap().canonical().unwrap(), line);
         }
         let said = BROADCAST.replace(r#""id":1,"#, r#""broadcast_type":"banner","target_path":"","id":1,"#);
-        assert_eq!(Withheld::parse(&said).unwrap().canonical().unwrap(), BROADCAST);
-        assert!(!Withheld::claims(r#"{"kind":"user"}"#) && !Withheld::claims("x"));
+        assert_eq!(UnpublishedRecord::parse(&said).unwrap().canonical().unwrap(), BROADCAST);
+        assert!(!UnpublishedRecord::is_unpublished_kind(r#"{"kind":"user"}"#) && !UnpublishedRecord::is_unpublished_kind("x"));
     }
 
     #[test]
@@ -226,14 +226,14 @@ mod tests {
             (BROADCAST.replace(r#""id":1"#, r#""id":1,"broadcast_type":"song""#), "unknown variant `song`"),
             (BROADCAST.replace("2026-02-01", "2026-01-31"), "a broadcast ends after it starts"),
         ] {
-            let message = Withheld::parse(&line).unwrap_err().to_string();
+            let message = UnpublishedRecord::parse(&line).unwrap_err().to_string();
             assert!(message.contains(named), "{line}: {message}");
         }
     }
 
     #[test]
     fn each_is_named_by_its_key_fields() {
-        let place = |line: &str| Withheld::parse(line).unwrap().place();
+        let place = |line: &str| UnpublishedRecord::parse(line).unwrap().sort_key();
         assert_eq!(place(POLICY), place(&POLICY.replace("---", "+++")));
         assert_ne!(place(POLICY), place(&POLICY.replace(r#""name":"n""#, r#""name":"m""#)));
         assert_ne!(place(CONFIGURATION), place(&CONFIGURATION.replace("30 2", "31 2")));

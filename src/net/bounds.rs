@@ -5,7 +5,7 @@ use std::time::Duration;
 /// What one daemon takes on. Each default is documented in the sample configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "each name says it")]
-pub struct Bounds {
+pub struct ServerLimits {
     pub connections: usize,
     /// Of `connections`, kept for root.
     pub connections_for_root: usize,
@@ -24,7 +24,7 @@ pub struct Bounds {
     pub shutdown_time: Duration,
 }
 
-impl Default for Bounds {
+impl Default for ServerLimits {
     fn default() -> Self {
         Self {
             connections: 4096,

@@ -10,20 +10,20 @@ use std::time::Duration;
 use crate::model::time::BootTime;
 
 /// So many failures in a row open the breaker.
-pub const FAILURES: u32 = 3;
+pub const FAILURE_THRESHOLD: u32 = 3;
 /// The first pause; with jitter it is between half of this and this.
-pub const FIRST_PAUSE: Duration = Duration::from_millis(500);
+pub const INITIAL_BACKOFF: Duration = Duration::from_millis(500);
 /// The longest pause.
-pub const LONGEST_PAUSE: Duration = Duration::from_secs(15);
+pub const MAX_BACKOFF: Duration = Duration::from_secs(15);
 /// How long a probe may be out before another takes its place.
-pub const PROBE_TIME: Duration = Duration::from_secs(5);
+pub const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What the breaker says to one question.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
-pub enum Leave {
+pub enum Admission {
     /// Ask.
-    Ask,
+    Allow,
     /// Ask: you are the one probe.
     Probe,
     /// Do not ask before this much time has passed.
@@ -31,89 +31,89 @@ pub enum Leave {
 }
 
 /// The breaker. Opens after some failures in a row, waits with doubled and jittered pauses, lets one probe through.
-pub struct Breaker {
-    phase: Mutex<Phase>,
+pub struct CircuitBreaker {
+    state: Mutex<BreakerState>,
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Phase {
+enum BreakerState {
     Closed { failures: u32 },
-    Open { since: BootTime, until: BootTime, pause: Duration, probe: Option<BootTime> },
+    Open { since: BootTime, retry_at: BootTime, backoff: Duration, probe_sent_at: Option<BootTime> },
 }
 
-impl Default for Breaker {
+impl Default for CircuitBreaker {
     fn default() -> Self {
-        Self { phase: Mutex::new(Phase::Closed { failures: 0 }) }
+        Self { state: Mutex::new(BreakerState::Closed { failures: 0 }) }
     }
 }
 
-impl Breaker {
+impl CircuitBreaker {
     /// Asks for leave.
-    pub fn leave(&self, now: BootTime) -> Leave {
-        match &mut *self.phase() {
-            Phase::Closed { .. } => Leave::Ask,
-            Phase::Open { probe: Some(sent), .. } if now.since(*sent) < PROBE_TIME => {
-                Leave::Wait(PROBE_TIME.saturating_sub(now.since(*sent)))
+    pub fn admit(&self, now: BootTime) -> Admission {
+        match &mut *self.state() {
+            BreakerState::Closed { .. } => Admission::Allow,
+            BreakerState::Open { probe_sent_at: Some(sent), .. } if now.since(*sent) < PROBE_TIMEOUT => {
+                Admission::Wait(PROBE_TIMEOUT.saturating_sub(now.since(*sent)))
             }
-            Phase::Open { until, .. } if now < *until => Leave::Wait(until.since(now)),
-            Phase::Open { probe, .. } => {
+            BreakerState::Open { retry_at: until, .. } if now < *until => Admission::Wait(until.since(now)),
+            BreakerState::Open { probe_sent_at: probe, .. } => {
                 *probe = Some(now);
-                Leave::Probe
+                Admission::Probe
             }
         }
     }
 
     /// The primary answered.
-    pub fn succeeded(&self) {
-        *self.phase() = Phase::Closed { failures: 0 };
+    pub fn record_success(&self) {
+        *self.state() = BreakerState::Closed { failures: 0 };
     }
 
     /// It was not asked after all, or what it said says nothing of how it is: the next may be the probe.
-    pub fn undecided(&self) {
-        if let Phase::Open { probe, .. } = &mut *self.phase() {
+    pub fn release_probe(&self) {
+        if let BreakerState::Open { probe_sent_at: probe, .. } = &mut *self.state() {
             *probe = None;
         }
     }
 
     /// It failed: a connect, an overrun, a failed answer. `jitter` is from 0 to 1.
-    pub fn failed(&self, now: BootTime, jitter: f64) {
-        let mut phase = self.phase();
+    pub fn record_failure(&self, now: BootTime, jitter: f64) {
+        let mut phase = self.state();
         *phase = match *phase {
-            Phase::Closed { failures } if failures + 1 < FAILURES => Phase::Closed { failures: failures + 1 },
-            Phase::Closed { .. } => {
-                let until = later(now, jittered(FIRST_PAUSE, jitter));
-                Phase::Open { since: now, until, pause: FIRST_PAUSE, probe: None }
+            BreakerState::Closed { failures } if failures + 1 < FAILURE_THRESHOLD => BreakerState::Closed { failures: failures + 1 },
+            BreakerState::Closed { .. } => {
+                let until = saturating_add(now, with_jitter(INITIAL_BACKOFF, jitter));
+                BreakerState::Open { since: now, retry_at: until, backoff: INITIAL_BACKOFF, probe_sent_at: None }
             }
-            Phase::Open { since, pause, probe: Some(_), .. } => {
-                let pause = (pause * 2).min(LONGEST_PAUSE);
-                Phase::Open { since, until: later(now, jittered(pause, jitter)), pause, probe: None }
+            BreakerState::Open { since, backoff: pause, probe_sent_at: Some(_), .. } => {
+                let pause = (pause * 2).min(MAX_BACKOFF);
+                BreakerState::Open { since, retry_at: saturating_add(now, with_jitter(pause, jitter)), backoff: pause, probe_sent_at: None }
             }
             // Asked before it opened: says nothing that is not known, and a crowd of them must not lengthen the pause.
-            open @ Phase::Open { probe: None, .. } => open,
+            open @ BreakerState::Open { probe_sent_at: None, .. } => open,
         };
     }
 
     /// Since when it is open.
     #[must_use]
     pub fn open_since(&self) -> Option<BootTime> {
-        match *self.phase() {
-            Phase::Closed { .. } => None,
-            Phase::Open { since, .. } => Some(since),
+        match *self.state() {
+            BreakerState::Closed { .. } => None,
+            BreakerState::Open { since, .. } => Some(since),
         }
     }
 
-    fn phase(&self) -> MutexGuard<'_, Phase> {
-        self.phase.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, BreakerState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Between half of the pause and the pause, so that a fleet does not come back at one moment.
-fn jittered(pause: Duration, jitter: f64) -> Duration {
+fn with_jitter(pause: Duration, jitter: f64) -> Duration {
     let jitter = if jitter >= 0.0 { jitter.min(1.0) } else { 0.0 };
     pause.mul_f64(f64::midpoint(1.0, jitter))
 }
 
-fn later(now: BootTime, pause: Duration) -> BootTime {
+fn saturating_add(now: BootTime, pause: Duration) -> BootTime {
     BootTime(now.0.saturating_add(pause))
 }
 
@@ -123,51 +123,51 @@ mod tests {
 
     use proptest::prelude::*;
 
-    use super::{Breaker, FAILURES, FIRST_PAUSE, LONGEST_PAUSE, Leave, PROBE_TIME, jittered, later};
+    use super::{Admission, CircuitBreaker, FAILURE_THRESHOLD, INITIAL_BACKOFF, MAX_BACKOFF, PROBE_TIMEOUT, saturating_add, with_jitter};
     use crate::model::time::BootTime;
 
     const START: BootTime = BootTime(Duration::from_secs(1000));
 
-    fn opened() -> Breaker {
-        let breaker = Breaker::default();
-        (0..FAILURES).for_each(|_| breaker.failed(START, 1.0));
+    fn open_breaker() -> CircuitBreaker {
+        let breaker = CircuitBreaker::default();
+        (0..FAILURE_THRESHOLD).for_each(|_| breaker.record_failure(START, 1.0));
         breaker
     }
 
     #[test]
     fn failures_open_it_only_in_a_row() {
-        let breaker = Breaker::default();
+        let breaker = CircuitBreaker::default();
         for _ in 0..3 {
-            (1..FAILURES).for_each(|_| breaker.failed(START, 1.0));
-            assert_eq!(breaker.leave(START), Leave::Ask);
-            breaker.succeeded();
+            (1..FAILURE_THRESHOLD).for_each(|_| breaker.record_failure(START, 1.0));
+            assert_eq!(breaker.admit(START), Admission::Allow);
+            breaker.record_success();
         }
-        (0..FAILURES).for_each(|_| breaker.failed(START, 1.0));
-        assert_eq!(breaker.leave(START), Leave::Wait(FIRST_PAUSE));
+        (0..FAILURE_THRESHOLD).for_each(|_| breaker.record_failure(START, 1.0));
+        assert_eq!(breaker.admit(START), Admission::Wait(INITIAL_BACKOFF));
         assert_eq!(breaker.open_since(), Some(START));
     }
 
     #[test]
     fn after_the_pause_there_is_one_probe_and_an_answer_closes_it() {
-        let breaker = opened();
-        let now = later(START, FIRST_PAUSE);
-        assert_eq!(breaker.leave(now), Leave::Probe);
-        assert_eq!(breaker.leave(now), Leave::Wait(PROBE_TIME));
-        breaker.succeeded();
-        assert_eq!((breaker.leave(now), breaker.open_since()), (Leave::Ask, None));
+        let breaker = open_breaker();
+        let now = saturating_add(START, INITIAL_BACKOFF);
+        assert_eq!(breaker.admit(now), Admission::Probe);
+        assert_eq!(breaker.admit(now), Admission::Wait(PROBE_TIMEOUT));
+        breaker.record_success();
+        assert_eq!((breaker.admit(now), breaker.open_since()), (Admission::Allow, None));
     }
 
     #[test]
     fn each_probe_that_fails_doubles_the_pause_up_to_the_longest() {
-        let breaker = opened();
+        let breaker = open_breaker();
         let mut now = START;
         let mut pauses = Vec::new();
         for _ in 0..8 {
-            let Leave::Wait(pause) = breaker.leave(now) else { panic!("it is not waiting") };
+            let Admission::Wait(pause) = breaker.admit(now) else { panic!("it is not waiting") };
             pauses.push(pause.as_millis());
-            now = later(now, pause);
-            assert_eq!(breaker.leave(now), Leave::Probe);
-            breaker.failed(now, 1.0);
+            now = saturating_add(now, pause);
+            assert_eq!(breaker.admit(now), Admission::Probe);
+            breaker.record_failure(now, 1.0);
         }
         assert_eq!(pauses, [500, 1000, 2000, 4000, 8000, 15_000, 15_000, 15_000]);
         assert_eq!(breaker.open_since(), Some(START));
@@ -175,49 +175,49 @@ mod tests {
 
     #[test]
     fn failures_of_those_who_asked_before_it_opened_do_not_lengthen_the_pause() {
-        let breaker = opened();
-        (0..100).for_each(|_| breaker.failed(later(START, FIRST_PAUSE / 2), 1.0));
-        assert_eq!(breaker.leave(later(START, FIRST_PAUSE)), Leave::Probe);
+        let breaker = open_breaker();
+        (0..100).for_each(|_| breaker.record_failure(saturating_add(START, INITIAL_BACKOFF / 2), 1.0));
+        assert_eq!(breaker.admit(saturating_add(START, INITIAL_BACKOFF)), Admission::Probe);
     }
 
     #[test]
     fn a_probe_that_decides_nothing_makes_room_for_another() {
-        let breaker = opened();
-        let now = later(START, FIRST_PAUSE);
-        assert_eq!(breaker.leave(now), Leave::Probe);
-        breaker.undecided();
-        assert_eq!((breaker.leave(now), breaker.open_since()), (Leave::Probe, Some(START)));
+        let breaker = open_breaker();
+        let now = saturating_add(START, INITIAL_BACKOFF);
+        assert_eq!(breaker.admit(now), Admission::Probe);
+        breaker.release_probe();
+        assert_eq!((breaker.admit(now), breaker.open_since()), (Admission::Probe, Some(START)));
     }
 
     #[test]
     fn a_probe_that_is_never_heard_of_again_gives_way() {
-        let breaker = opened();
-        let sent = later(START, FIRST_PAUSE);
-        assert_eq!(breaker.leave(sent), Leave::Probe);
-        assert!(matches!(breaker.leave(later(sent, PROBE_TIME - Duration::from_millis(1))), Leave::Wait(_)));
-        assert_eq!(breaker.leave(later(sent, PROBE_TIME)), Leave::Probe);
-        assert!(matches!(breaker.leave(later(sent, PROBE_TIME)), Leave::Wait(_)));
+        let breaker = open_breaker();
+        let sent = saturating_add(START, INITIAL_BACKOFF);
+        assert_eq!(breaker.admit(sent), Admission::Probe);
+        assert!(matches!(breaker.admit(saturating_add(sent, PROBE_TIMEOUT - Duration::from_millis(1))), Admission::Wait(_)));
+        assert_eq!(breaker.admit(saturating_add(sent, PROBE_TIMEOUT)), Admission::Probe);
+        assert!(matches!(breaker.admit(saturating_add(sent, PROBE_TIMEOUT)), Admission::Wait(_)));
     }
 
     proptest! {
         #[test]
         fn a_pause_is_between_its_half_and_itself_whatever_the_jitter(jitter in any::<f64>()) {
-            let pause = jittered(LONGEST_PAUSE, jitter);
-            prop_assert!(pause >= LONGEST_PAUSE / 2 && pause <= LONGEST_PAUSE);
+            let pause = with_jitter(MAX_BACKOFF, jitter);
+            prop_assert!(pause >= MAX_BACKOFF / 2 && pause <= MAX_BACKOFF);
         }
 
         #[test]
         fn whatever_happens_it_is_never_waited_for_longer_than_the_longest_pause(steps in prop::collection::vec((0..3_u8, 0..20_000_u64), 0..60)) {
-            let breaker = Breaker::default();
+            let breaker = CircuitBreaker::default();
             let mut now = START;
             for (step, passed) in steps {
-                now = later(now, Duration::from_millis(passed));
+                now = saturating_add(now, Duration::from_millis(passed));
                 match step {
-                    0 => breaker.failed(now, 0.5),
-                    1 => breaker.succeeded(),
+                    0 => breaker.record_failure(now, 0.5),
+                    1 => breaker.record_success(),
                     _ => {
-                        if let Leave::Wait(pause) = breaker.leave(now) {
-                            prop_assert!(pause > Duration::ZERO && pause <= LONGEST_PAUSE);
+                        if let Admission::Wait(pause) = breaker.admit(now) {
+                            prop_assert!(pause > Duration::ZERO && pause <= MAX_BACKOFF);
                         }
                     }
                 }

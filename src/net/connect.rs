@@ -18,36 +18,36 @@ use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
 use tower_service::Service;
 
-use crate::net::way::Way;
+use crate::net::way::PrimaryUrl;
 
 /// What connects, and to where.
 pub enum Connector {
     /// To a Unix socket.
     Unix(Uri, String),
     /// To a host.
-    Web(Box<HttpsConnector<HttpConnector>>, Uri),
+    Http(Box<HttpsConnector<HttpConnector>>, Uri),
 }
 
 /// A connection that counts what is written to it.
-pub struct Counting {
-    io: Box<dyn Stream>,
-    written: Arc<AtomicU64>,
+pub struct CountingStream {
+    io: Box<dyn IoStream>,
+    bytes_written: Arc<AtomicU64>,
 }
 
-trait Stream: Read + Write + Send + Unpin {}
+trait IoStream: Read + Write + Send + Unpin {}
 
-impl<IO: Read + Write + Send + Unpin> Stream for IO {}
+impl<IO: Read + Write + Send + Unpin> IoStream for IO {}
 
 impl Connector {
     /// For a way; `ca_file` in place of the system's roots.
-    pub fn new(way: Way, ca_file: Option<&Path>) -> Result<Self, String> {
+    pub fn new(way: PrimaryUrl, ca_file: Option<&Path>) -> Result<Self, String> {
         let origin = match way {
-            Way::Socket(path) => return Ok(Self::Unix(hyperlocal::Uri::new(&path, "/").into(), path.display().to_string())),
-            Way::Web { origin, .. } => origin,
+            PrimaryUrl::Unix(path) => return Ok(Self::Unix(hyperlocal::Uri::new(&path, "/").into(), path.display().to_string())),
+            PrimaryUrl::Http { origin, .. } => origin,
         };
         let roots = match (origin.scheme_str(), ca_file) {
-            (Some("https"), Some(file)) => roots_in(file)?,
-            (Some("https"), None) => roots_of_the_system()?,
+            (Some("https"), Some(file)) => load_ca_file(file)?,
+            (Some("https"), None) => load_system_roots()?,
             _ => RootCertStore::empty(),
         };
         let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
@@ -59,32 +59,32 @@ impl Connector {
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
         let tls = HttpsConnectorBuilder::new().with_tls_config(config).https_or_http().enable_http1().wrap_connector(tcp);
-        Ok(Self::Web(Box::new(tls), origin))
+        Ok(Self::Http(Box::new(tls), origin))
     }
 
     /// To where, for people.
-    pub fn name(&self) -> String {
+    pub fn display_name(&self) -> String {
         match self {
             Self::Unix(_, path) => path.clone(),
-            Self::Web(_, origin) => origin.to_string().trim_end_matches('/').to_owned(),
+            Self::Http(_, origin) => origin.to_string().trim_end_matches('/').to_owned(),
         }
     }
 
     /// Connects; with TLS the handshake too. `written` counts from then on.
-    pub async fn connect(&self, written: Arc<AtomicU64>) -> Result<Counting, Box<dyn Error + Send + Sync>> {
-        let io: Box<dyn Stream> = match self {
+    pub async fn connect(&self, written: Arc<AtomicU64>) -> Result<CountingStream, Box<dyn Error + Send + Sync>> {
+        let io: Box<dyn IoStream> = match self {
             Self::Unix(socket, _) => Box::new(UnixConnector.call(socket.clone()).await?),
-            Self::Web(connector, origin) => {
+            Self::Http(connector, origin) => {
                 // Its `poll_ready` is always ready and needs no call before.
                 let mut connector = connector.clone();
                 Box::new(connector.call(origin.clone()).await?)
             }
         };
-        Ok(Counting { io, written })
+        Ok(CountingStream { io, bytes_written: written })
     }
 }
 
-fn roots_in(file: &Path) -> Result<RootCertStore, String> {
+fn load_ca_file(file: &Path) -> Result<RootCertStore, String> {
     let unreadable = |error: &dyn Error| format!("cannot read certificates in PEM from ca_file {}: {error}", file.display());
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_file_iter(file).map_err(|error| unreadable(&error))? {
@@ -96,7 +96,7 @@ fn roots_in(file: &Path) -> Result<RootCertStore, String> {
     Ok(roots)
 }
 
-fn roots_of_the_system() -> Result<RootCertStore, String> {
+fn load_system_roots() -> Result<RootCertStore, String> {
     let found = rustls_native_certs::load_native_certs();
     let mut roots = RootCertStore::empty();
     let (added, _) = roots.add_parsable_certificates(found.certs);
@@ -106,21 +106,21 @@ fn roots_of_the_system() -> Result<RootCertStore, String> {
     Ok(roots)
 }
 
-impl Read for Counting {
+impl Read for CountingStream {
     fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut *self.io).poll_read(context, buffer)
     }
 }
 
-impl Write for Counting {
+impl Write for CountingStream {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut *self.io).poll_write(context, bytes);
-        self.count(written)
+        self.count_written(written)
     }
 
     fn poll_write_vectored(mut self: Pin<&mut Self>, context: &mut Context<'_>, pieces: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut *self.io).poll_write_vectored(context, pieces);
-        self.count(written)
+        self.count_written(written)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -136,10 +136,10 @@ impl Write for Counting {
     }
 }
 
-impl Counting {
-    fn count(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+impl CountingStream {
+    fn count_written(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         if let Poll::Ready(Ok(bytes)) = written {
-            self.written.fetch_add(bytes as u64, Ordering::Relaxed);
+            self.bytes_written.fetch_add(bytes as u64, Ordering::Relaxed);
         }
         written
     }

@@ -11,31 +11,31 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use futures_util::FutureExt;
 use http::header::{CONNECTION, CONTENT_LENGTH, HeaderValue, TRANSFER_ENCODING};
-use http::{Request, Response, StatusCode, Version};
+use http::{StatusCode, Version};
 use http_body::{Body, Frame, SizeHint};
 use hyper::server::conn::http1::Builder;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-use crate::net::bounds::Bounds;
-use crate::net::guard::Guard;
-use crate::net::line::{Fate, Line, Waiting};
-use crate::net::message::{Asked, CutOff, Incoming, Outgoing, Reply};
+use crate::net::bounds::ServerLimits;
+use crate::net::guard::InspectedStream;
+use crate::net::line::{ConnectionState, ServeMode, WaitState};
+use crate::net::message::{IncomingBody, OutgoingBody, Request, Response, StreamAborted};
 use crate::net::peer::Peer;
-use crate::net::server::{Answer, Counted};
+use crate::net::server::{Handler, ServerCounters};
 
 /// What all connections of one thread share.
-pub struct Hall<A> {
+pub struct HttpService<A> {
     answer: Arc<A>,
-    counted: Arc<Counted>,
+    counters: Arc<ServerCounters>,
     requests_per_connection: u64,
     http: Builder,
 }
 
-impl<A: Answer> Hall<A> {
+impl<A: Handler> HttpService<A> {
     /// For one thread.
-    pub fn new(answer: Arc<A>, counted: Arc<Counted>, bounds: &Bounds) -> Self {
+    pub fn new(answer: Arc<A>, counted: Arc<ServerCounters>, bounds: &ServerLimits) -> Self {
         let mut http = Builder::new();
         // hyper's own timer for heads would be one more for each request: `line` has one for all.
         http.header_read_timeout(None);
@@ -44,70 +44,81 @@ impl<A: Answer> Hall<A> {
         http.max_buf_size(bounds.header_bytes.saturating_add(1).max(64 << 10));
         // Answers are small: one buffer and one write.
         http.writev(false);
-        if bounds.headers != HEADERS_OF_HYPER {
+        if bounds.headers != HYPER_DEFAULT_MAX_HEADERS {
             http.max_headers(bounds.headers);
         }
-        Self { answer, counted, requests_per_connection: bounds.requests_per_connection, http }
+        Self { answer: answer, counters: counted, requests_per_connection: bounds.requests_per_connection, http }
     }
 
     /// Serves one connection until it ends.
-    pub async fn serve<IO: AsyncRead + AsyncWrite + Unpin>(self: Rc<Self>, io: IO, peer: Peer, line: Rc<Line>, goodbye: Goodbye) {
-        let guard = Guard::new(io, Rc::clone(&line));
+    pub async fn serve_connection<IO: AsyncRead + AsyncWrite + Unpin>(
+        self: Rc<Self>,
+        io: IO,
+        peer: Peer,
+        line: Rc<ConnectionState>,
+        goodbye: CloseMode,
+    ) {
+        let guard = InspectedStream::new(io, Rc::clone(&line));
         let service = service_fn(|request| {
             let (hall, line) = (Rc::clone(&self), Rc::clone(&line));
-            async move { Ok::<_, Infallible>(hall.reply(request, peer, line).await) }
+            async move { Ok::<_, Infallible>(hall.respond(request, peer, line).await) }
         });
         let mut connection = self.http.serve_connection(TokioIo::new(guard), service);
         let mut told = false;
         let ended = std::future::poll_fn(|context| {
-            match line.fate() {
-                Fate::Serve => {}
-                Fate::WindDown if told => {}
-                Fate::WindDown => {
+            match line.mode() {
+                ServeMode::Serve => {}
+                ServeMode::Drain if told => {}
+                ServeMode::Drain => {
                     told = true;
                     Pin::new(&mut connection).graceful_shutdown();
                 }
-                Fate::Cut => return Poll::Ready(Ended::Cut),
+                ServeMode::Close => return Poll::Ready(ConnectionEnd::Closed),
             }
             if !told {
-                line.wake(context.waker());
+                line.set_waker(context.waker());
             }
             let mut polled = Pin::new(&mut connection).poll(context);
-            if polled.is_pending() && line.must_wait() {
+            if polled.is_pending() && line.require_registration() {
                 polled = Pin::new(&mut connection).poll(context);
             }
             polled.map(|result| match result {
-                Ok(()) => Ended::Properly,
-                Err(error) if error.is_parse() => Ended::Unreadable,
-                Err(_) => Ended::Broken,
+                Ok(()) => ConnectionEnd::Clean,
+                Err(error) if error.is_parse() => ConnectionEnd::InvalidRequest,
+                Err(_) => ConnectionEnd::Failed,
             })
         })
         .await;
-        if ended == Ended::Unreadable {
-            self.counted.bad_requests.fetch_add(1, Ordering::Relaxed);
+        if ended == ConnectionEnd::InvalidRequest {
+            self.counters.bad_requests.fetch_add(1, Ordering::Relaxed);
         }
-        if matches!(ended, Ended::Properly | Ended::Unreadable) {
-            close(connection.into_parts().io.into_inner(), &line, goodbye).await;
+        if matches!(ended, ConnectionEnd::Clean | ConnectionEnd::InvalidRequest) {
+            close_gracefully(connection.into_parts().io.into_inner(), &line, goodbye).await;
         }
     }
 
-    async fn reply(&self, request: Request<hyper::body::Incoming>, peer: Peer, line: Rc<Line>) -> Response<Sent> {
-        let (order, ambiguous) = line.asked();
+    async fn respond(
+        &self,
+        request: http::Request<hyper::body::Incoming>,
+        peer: Peer,
+        line: Rc<ConnectionState>,
+    ) -> http::Response<TrackedBody> {
+        let (order, ambiguous) = line.request_started();
         let version = request.version();
         let last = order >= self.requests_per_connection || ambiguous.is_some() || request.headers().contains_key(TRANSFER_ENCODING);
         let reply = match ambiguous {
             Some(ambiguous) => {
-                self.counted.bad_requests.fetch_add(1, Ordering::Relaxed);
-                Reply::message(StatusCode::BAD_REQUEST, &format!("400 Bad Request: {}", ambiguous.message()))
+                self.counters.bad_requests.fetch_add(1, Ordering::Relaxed);
+                Response::message(StatusCode::BAD_REQUEST, &format!("400 Bad Request: {}", ambiguous.message()))
             }
-            None => self.answer(request, peer).await,
+            None => self.handle(request, peer).await,
         };
         // A client that is not told so may send its next request on a connection that closes.
-        let last = last || line.awaits_body_of(order);
-        let reply = if version < Version::HTTP_11 { without_chunks(reply) } else { reply };
-        let streaming = reply.body.streams();
-        line.replied(streaming);
-        let mut response = Response::new(Sent { body: reply.body, line: streaming.then_some(line) });
+        let last = last || line.awaiting_body(order);
+        let reply = if version < Version::HTTP_11 { reject_unknown_length(reply) } else { reply };
+        let streaming = reply.body.is_streaming();
+        line.response_started(streaming);
+        let mut response = http::Response::new(TrackedBody { body: reply.body, connection: streaming.then_some(line) });
         *response.status_mut() = reply.status;
         *response.headers_mut() = reply.headers;
         let headers = response.headers_mut();
@@ -122,13 +133,13 @@ impl<A: Answer> Hall<A> {
         response
     }
 
-    async fn answer(&self, request: Request<hyper::body::Incoming>, peer: Peer) -> Reply {
+    async fn handle(&self, request: http::Request<hyper::body::Incoming>, peer: Peer) -> Response {
         let (parts, body) = request.into_parts();
-        let asked = Asked { peer, parts, body: Incoming::arriving(body, None) };
-        let answering = AssertUnwindSafe(async { self.answer.answer(asked).await }).catch_unwind();
+        let asked = Request { peer, parts, body: IncomingBody::streaming(body, None) };
+        let answering = AssertUnwindSafe(async { self.answer.handle(asked).await }).catch_unwind();
         answering.await.unwrap_or_else(|_| {
             tracing::error!("a request met a fault of sidegate itself and was answered with 500");
-            Reply::message(
+            Response::message(
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "500 Internal Server Error: sidegate failed on this request; its log says where",
             )
@@ -138,28 +149,28 @@ impl<A: Answer> Hall<A> {
 
 /// How a connection is closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Goodbye {
+pub enum CloseMode {
     /// Closing the socket says it.
-    Close,
+    Socket,
     /// TLS has a word for it: without it the other side must fear that something was cut off.
-    Notify,
+    TlsCloseNotify,
 }
 
 /// As many header fields as hyper takes without a list on the heap.
-const HEADERS_OF_HYPER: usize = 100;
+const HYPER_DEFAULT_MAX_HEADERS: usize = 100;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Ended {
-    Properly,
-    Unreadable,
-    Broken,
-    Cut,
+enum ConnectionEnd {
+    Clean,
+    InvalidRequest,
+    Failed,
+    Closed,
 }
 
 /// Closes so that the last answer arrives: a socket closed over unread bytes takes what was written with it.
-async fn close<IO: AsyncRead + AsyncWrite + Unpin>(guard: Guard<IO>, line: &Line, goodbye: Goodbye) {
-    let amid = guard.is_amid_request();
-    if !amid && goodbye == Goodbye::Close {
+async fn close_gracefully<IO: AsyncRead + AsyncWrite + Unpin>(guard: InspectedStream<IO>, line: &ConnectionState, goodbye: CloseMode) {
+    let amid = guard.is_mid_request();
+    if !amid && goodbye == CloseMode::Socket {
         return;
     }
     let mut io = guard.into_inner();
@@ -171,22 +182,22 @@ async fn close<IO: AsyncRead + AsyncWrite + Unpin>(guard: Guard<IO>, line: &Line
         let mut unread = vec![0; 4096];
         while io.read(&mut unread).await.is_ok_and(|length| length > 0) {}
     };
-    line.wait(Waiting::Head);
-    while_served(line, lingering).await;
+    line.set_waiting(WaitState::RequestHead);
+    run_while_serving(line, lingering).await;
 }
 
 /// Runs until it ends, or until the line is not to be served any more.
-pub async fn while_served<T>(line: &Line, act: impl Future<Output = T>) -> Option<T> {
+pub async fn run_while_serving<T>(line: &ConnectionState, act: impl Future<Output = T>) -> Option<T> {
     let mut act = pin!(act);
     std::future::poll_fn(|context| {
-        line.wake(context.waker());
+        line.set_waker(context.waker());
         let mut polled = act.as_mut().poll(context);
-        if polled.is_pending() && line.must_wait() {
+        if polled.is_pending() && line.require_registration() {
             polled = act.as_mut().poll(context);
         }
         match polled {
             Poll::Ready(done) => Poll::Ready(Some(done)),
-            Poll::Pending if line.fate() == Fate::Serve => Poll::Pending,
+            Poll::Pending if line.mode() == ServeMode::Serve => Poll::Pending,
             Poll::Pending => Poll::Ready(None),
         }
     })
@@ -194,25 +205,25 @@ pub async fn while_served<T>(line: &Line, act: impl Future<Output = T>) -> Optio
 }
 
 /// To a client of HTTP/1.0 a body of unknown length ends where the connection ends, so one that was cut off would look complete.
-fn without_chunks(reply: Reply) -> Reply {
-    if reply.body.length().is_some() {
+fn reject_unknown_length(reply: Response) -> Response {
+    if reply.body.known_length().is_some() {
         return reply;
     }
     let why = "505 HTTP Version Not Supported: this answer comes in pieces, ask with HTTP/1.1";
-    Reply::message(StatusCode::HTTP_VERSION_NOT_SUPPORTED, why)
+    Response::message(StatusCode::HTTP_VERSION_NOT_SUPPORTED, why)
 }
 
 /// A body on its way out; says when its end was taken, if it came in pieces.
-struct Sent {
-    body: Outgoing,
-    line: Option<Rc<Line>>,
+struct TrackedBody {
+    body: OutgoingBody,
+    connection: Option<Rc<ConnectionState>>,
 }
 
-impl Body for Sent {
+impl Body for TrackedBody {
     type Data = Bytes;
-    type Error = CutOff;
+    type Error = StreamAborted;
 
-    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, CutOff>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, StreamAborted>>> {
         Pin::new(&mut self.body).poll_frame(context)
     }
 
@@ -225,10 +236,10 @@ impl Body for Sent {
     }
 }
 
-impl Drop for Sent {
+impl Drop for TrackedBody {
     fn drop(&mut self) {
-        if let Some(line) = &self.line {
-            line.streamed();
+        if let Some(line) = &self.connection {
+            line.stream_finished();
         }
     }
 }

@@ -11,30 +11,30 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 
 /// Questions under way.
-pub struct Flights<K, V> {
-    under_way: UnderWay<K, V>,
+pub struct SingleFlight<K, V> {
+    in_flight: InFlightMap<K, V>,
 }
 
-type UnderWay<K, V> = Arc<Mutex<HashMap<K, watch::Receiver<Option<V>>>>>;
+type InFlightMap<K, V> = Arc<Mutex<HashMap<K, watch::Receiver<Option<V>>>>>;
 
-impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'static> Flights<K, V> {
+impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'static> SingleFlight<K, V> {
     /// None under way.
     #[must_use]
     pub fn new() -> Self {
-        Self { under_way: Arc::default() }
+        Self { in_flight: Arc::default() }
     }
 
     /// The answer to `key`: asked by `ask` in a task of its own, or the one that is under way. A panic of `ask` gives `None`, and so
     /// does the end of the runtime that the task is on. To be called on a tokio runtime.
-    pub async fn join<F>(&self, key: K, ask: impl FnOnce() -> F) -> Option<V>
+    pub async fn run<F>(&self, key: K, ask: impl FnOnce() -> F) -> Option<V>
     where
         F: Future<Output = V> + Send + 'static,
     {
-        let mut answer = match self.board(key) {
-            Boarded::Under(answer) => answer,
-            Boarded::First(flight, answer) => {
+        let mut answer = match self.join(key) {
+            Joined::Follower(answer) => answer,
+            Joined::Leader(flight, answer) => {
                 let asked = ask();
-                tokio::spawn(async move { flight.land(asked.await) });
+                tokio::spawn(async move { flight.complete(asked.await) });
                 answer
             }
         };
@@ -44,7 +44,7 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
     /// How many questions are under way.
     #[must_use]
     pub fn len(&self) -> usize {
-        locked(&self.under_way).len()
+        lock(&self.in_flight).len()
     }
 
     /// Whether none is under way.
@@ -53,56 +53,56 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
         self.len() == 0
     }
 
-    fn board(&self, key: K) -> Boarded<K, V> {
-        match locked(&self.under_way).entry(key) {
-            Entry::Occupied(under) => Boarded::Under(under.get().clone()),
+    fn join(&self, key: K) -> Joined<K, V> {
+        match lock(&self.in_flight).entry(key) {
+            Entry::Occupied(under) => Joined::Follower(under.get().clone()),
             Entry::Vacant(free) => {
                 let (tell, answer) = watch::channel(None);
-                let flight = Flight { key: free.key().clone(), under_way: Arc::clone(&self.under_way), tell };
+                let flight = InFlight { key: free.key().clone(), in_flight: Arc::clone(&self.in_flight), sender: tell };
                 free.insert(answer.clone());
-                Boarded::First(flight, answer)
+                Joined::Leader(flight, answer)
             }
         }
     }
 }
 
-impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'static> Default for Flights<K, V> {
+impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'static> Default for SingleFlight<K, V> {
     fn default() -> Self {
         Self::new()
     }
 }
 
-enum Boarded<K: Hash + Eq, V> {
-    Under(watch::Receiver<Option<V>>),
-    First(Flight<K, V>, watch::Receiver<Option<V>>),
+enum Joined<K: Hash + Eq, V> {
+    Follower(watch::Receiver<Option<V>>),
+    Leader(InFlight<K, V>, watch::Receiver<Option<V>>),
 }
 
 /// One question under way. However it ends, its entry goes and nobody waits for it any longer.
-struct Flight<K: Hash + Eq, V> {
+struct InFlight<K: Hash + Eq, V> {
     key: K,
-    under_way: UnderWay<K, V>,
-    tell: watch::Sender<Option<V>>,
+    in_flight: InFlightMap<K, V>,
+    sender: watch::Sender<Option<V>>,
 }
 
-impl<K: Hash + Eq, V> Flight<K, V> {
-    fn land(self, answer: V) {
+impl<K: Hash + Eq, V> InFlight<K, V> {
+    fn complete(self, answer: V) {
         // The entry first: who comes now asks again instead of taking an answer that is already old.
-        locked(&self.under_way).remove(&self.key);
-        self.tell.send_replace(Some(answer));
+        lock(&self.in_flight).remove(&self.key);
+        self.sender.send_replace(Some(answer));
     }
 }
 
-impl<K: Hash + Eq, V> Drop for Flight<K, V> {
+impl<K: Hash + Eq, V> Drop for InFlight<K, V> {
     fn drop(&mut self) {
-        let mut under_way = locked(&self.under_way);
+        let mut under_way = lock(&self.in_flight);
         // After a landing the same key may already be under way again, for others.
-        if under_way.get(&self.key).is_some_and(|answer| self.tell.subscribe().same_channel(answer)) {
+        if under_way.get(&self.key).is_some_and(|answer| self.sender.subscribe().same_channel(answer)) {
             under_way.remove(&self.key);
         }
     }
 }
 
-fn locked<K, V>(under_way: &Mutex<HashMap<K, V>>) -> MutexGuard<'_, HashMap<K, V>> {
+fn lock<K, V>(under_way: &Mutex<HashMap<K, V>>) -> MutexGuard<'_, HashMap<K, V>> {
     under_way.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -114,7 +114,7 @@ mod tests {
     use tokio::runtime::{Builder, Runtime};
     use tokio::sync::oneshot;
 
-    use super::Flights;
+    use super::SingleFlight;
 
     fn runtime() -> Runtime {
         Builder::new_current_thread().build().unwrap()
@@ -123,7 +123,7 @@ mod tests {
     #[test]
     fn many_askers_of_one_question_ask_once_and_all_hear_the_answer() {
         runtime().block_on(async {
-            let flights = Arc::new(Flights::new());
+            let flights = Arc::new(SingleFlight::new());
             let asked = Arc::new(AtomicUsize::new(0));
             let (answer, wait) = oneshot::channel::<u32>();
             let mut wait = Some(wait);
@@ -135,7 +135,7 @@ mod tests {
                         asked.fetch_add(1, Ordering::Relaxed);
                         async move { wait.unwrap().await.unwrap() }
                     };
-                    flights.join("question", ask).await
+                    flights.run("question", ask).await
                 }));
             }
             tokio::task::yield_now().await;
@@ -151,28 +151,28 @@ mod tests {
     #[test]
     fn different_questions_do_not_share_and_a_second_time_is_asked_again() {
         runtime().block_on(async {
-            let flights = Flights::new();
-            assert_eq!(flights.join(1, || async { "one" }).await, Some("one"));
-            assert_eq!(flights.join(2, || async { "two" }).await, Some("two"));
-            assert_eq!(flights.join(1, || async { "another" }).await, Some("another"));
+            let flights = SingleFlight::new();
+            assert_eq!(flights.run(1, || async { "one" }).await, Some("one"));
+            assert_eq!(flights.run(2, || async { "two" }).await, Some("two"));
+            assert_eq!(flights.run(1, || async { "another" }).await, Some("another"));
         });
     }
 
     #[test]
     fn the_leaders_hang_up_cancels_nothing() {
         runtime().block_on(async {
-            let flights = Arc::new(Flights::new());
+            let flights = Arc::new(SingleFlight::new());
             let (answer, wait) = oneshot::channel::<u32>();
             let leader = tokio::spawn({
                 let flights = Arc::clone(&flights);
-                async move { flights.join((), || async { wait.await.unwrap() }).await }
+                async move { flights.run((), || async { wait.await.unwrap() }).await }
             });
             while flights.is_empty() {
                 tokio::task::yield_now().await;
             }
             leader.abort();
             assert!(leader.await.unwrap_err().is_cancelled());
-            let follower = flights.join((), || async { unreachable!("asked twice") });
+            let follower = flights.run((), || async { unreachable!("asked twice") });
             answer.send(7).unwrap();
             assert_eq!(follower.await, Some(7));
         });
@@ -181,19 +181,19 @@ mod tests {
     #[test]
     fn a_panic_is_no_answer_and_leaves_nothing_behind() {
         runtime().block_on(async {
-            let flights = Flights::new();
-            assert_eq!(flights.join((), || async { panic!("while asking") }).await, None::<u32>);
+            let flights = SingleFlight::new();
+            assert_eq!(flights.run((), || async { panic!("while asking") }).await, None::<u32>);
             assert!(flights.is_empty());
-            assert_eq!(flights.join((), || async { 7 }).await, Some(7));
+            assert_eq!(flights.run((), || async { 7 }).await, Some(7));
         });
     }
 
     #[test]
     fn the_end_of_the_leaders_runtime_is_no_answer_for_others() {
-        let flights = Arc::new(Flights::<(), u32>::new());
+        let flights = Arc::new(SingleFlight::<(), u32>::new());
         let first = runtime();
         let leader = Arc::clone(&flights);
-        let leader = first.spawn(async move { leader.join((), std::future::pending).await });
+        let leader = first.spawn(async move { leader.run((), std::future::pending).await });
         while flights.is_empty() {
             first.block_on(tokio::task::yield_now());
         }

@@ -8,7 +8,7 @@ use std::io::BufRead;
 
 /// What the next byte belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Within {
+enum Position {
     Head,
     Body(u64),
     /// A chunked body: nothing is followed after it, so the connection must not be kept.
@@ -17,156 +17,156 @@ enum Within {
 
 /// Why a request is not answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ambiguous {
+pub enum AmbiguousFraming {
     /// More than one `Content-Length`.
-    TwoLengths,
+    DuplicateLength,
     /// `Content-Length` and `Transfer-Encoding`.
     LengthAndEncoding,
     /// A `Transfer-Encoding` other than one `chunked`.
-    Encoding,
+    UnsupportedEncoding,
 }
 
-impl Ambiguous {
+impl AmbiguousFraming {
     /// For the person who reads the answer.
     #[must_use]
     pub fn message(self) -> &'static str {
         match self {
-            Self::TwoLengths => "the request has more than one Content-Length",
+            Self::DuplicateLength => "the request has more than one Content-Length",
             Self::LengthAndEncoding => "the request has both Content-Length and Transfer-Encoding",
-            Self::Encoding => "the only Transfer-Encoding accepted is one chunked",
+            Self::UnsupportedEncoding => "the only Transfer-Encoding accepted is one chunked",
         }
     }
 }
 
 /// What one connection has brought so far.
-pub struct Framing {
-    within: Within,
+pub struct RequestFraming {
+    position: Position,
     /// The beginning of a line whose end has not arrived.
-    line: Vec<u8>,
-    begun: bool,
-    lengths: u32,
-    length: u64,
-    encodings: u32,
+    partial_line: Vec<u8>,
+    head_started: bool,
+    length_headers: u32,
+    content_length: u64,
+    encoding_headers: u32,
     chunked: bool,
-    heads: u64,
-    ambiguous: Option<(u64, Ambiguous)>,
+    request_count: u64,
+    ambiguity: Option<(u64, AmbiguousFraming)>,
 }
 
-impl Framing {
+impl RequestFraming {
     /// Nothing yet.
     #[must_use]
     pub fn new() -> Self {
         Self {
-            within: Within::Head,
-            line: Vec::new(),
-            begun: false,
-            lengths: 0,
-            length: 0,
-            encodings: 0,
+            position: Position::Head,
+            partial_line: Vec::new(),
+            head_started: false,
+            length_headers: 0,
+            content_length: 0,
+            encoding_headers: 0,
             chunked: false,
-            heads: 0,
-            ambiguous: None,
+            request_count: 0,
+            ambiguity: None,
         }
     }
 
     /// The first request that must be refused: the how-manieth of its connection, from 1, and why.
     #[must_use]
-    pub fn ambiguous(&self) -> Option<(u64, Ambiguous)> {
-        self.ambiguous
+    pub fn ambiguity(&self) -> Option<(u64, AmbiguousFraming)> {
+        self.ambiguity
     }
 
     /// The how-manieth request of its connection has a body of which bytes have yet to arrive.
     #[must_use]
-    pub fn awaits_body_of(&self) -> Option<u64> {
-        matches!(self.within, Within::Body(_)).then_some(self.heads)
+    pub fn request_awaiting_body(&self) -> Option<u64> {
+        matches!(self.position, Position::Body(_)).then_some(self.request_count)
     }
 
     /// Whether a request has begun that has not wholly arrived, as far as is known.
     #[must_use]
-    pub fn is_amid_request(&self) -> bool {
-        self.within != Within::Head || self.begun || !self.line.is_empty()
+    pub fn is_mid_request(&self) -> bool {
+        self.position != Position::Head || self.head_started || !self.partial_line.is_empty()
     }
 
     /// More bytes have arrived.
-    pub fn saw(&mut self, mut bytes: &[u8]) {
+    pub fn observe(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
-            match &mut self.within {
-                Within::Chunked => return,
-                Within::Body(left) => {
+            match &mut self.position {
+                Position::Chunked => return,
+                Position::Body(left) => {
                     let now = (*left).min(bytes.len() as u64);
                     *left -= now;
                     if *left == 0 {
-                        self.within = Within::Head;
+                        self.position = Position::Head;
                     }
                     bytes = bytes.get(usize::try_from(now).unwrap_or(usize::MAX)..).unwrap_or_default();
                 }
-                Within::Head => bytes = self.saw_head(bytes),
+                Position::Head => bytes = self.observe_head(bytes),
             }
         }
     }
 
-    fn saw_head<'a>(&mut self, bytes: &'a [u8]) -> &'a [u8] {
+    fn observe_head<'a>(&mut self, bytes: &'a [u8]) -> &'a [u8] {
         let mut rest = bytes;
         let long = rest.skip_until(b'\n').unwrap_or(bytes.len());
         let (upto, rest) = bytes.split_at(long);
         let Some(end) = upto.strip_suffix(b"\n") else {
-            self.line.extend_from_slice(upto);
+            self.partial_line.extend_from_slice(upto);
             return rest;
         };
-        if self.line.is_empty() {
-            self.saw_line(end);
+        if self.partial_line.is_empty() {
+            self.observe_line(end);
         } else {
-            let mut line = std::mem::take(&mut self.line);
+            let mut line = std::mem::take(&mut self.partial_line);
             line.extend_from_slice(end);
-            self.saw_line(&line);
+            self.observe_line(&line);
         }
         rest
     }
 
-    fn saw_line(&mut self, line: &[u8]) {
+    fn observe_line(&mut self, line: &[u8]) {
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         match line.first() {
-            None if self.begun => self.saw_head_end(),
+            None if self.head_started => self.finish_head(),
             // Empty lines before a request are allowed.
             None => {}
-            Some(b'c' | b'C') if self.begun => {
-                if let Some(value) = value_of(line, b"content-length") {
-                    self.lengths += 1;
-                    self.length = std::str::from_utf8(value).ok().and_then(|digits| digits.parse().ok()).unwrap_or(0);
+            Some(b'c' | b'C') if self.head_started => {
+                if let Some(value) = header_value(line, b"content-length") {
+                    self.length_headers += 1;
+                    self.content_length = std::str::from_utf8(value).ok().and_then(|digits| digits.parse().ok()).unwrap_or(0);
                 }
             }
-            Some(b't' | b'T') if self.begun => {
-                if let Some(value) = value_of(line, b"transfer-encoding") {
-                    self.encodings += 1;
+            Some(b't' | b'T') if self.head_started => {
+                if let Some(value) = header_value(line, b"transfer-encoding") {
+                    self.encoding_headers += 1;
                     self.chunked = value.eq_ignore_ascii_case(b"chunked");
                 }
             }
-            Some(_) => self.begun = true,
+            Some(_) => self.head_started = true,
         }
     }
 
-    fn saw_head_end(&mut self) {
-        self.heads += 1;
-        let ambiguous = match (self.lengths, self.encodings) {
-            (2.., _) => Some(Ambiguous::TwoLengths),
-            (1, 1..) => Some(Ambiguous::LengthAndEncoding),
-            (_, 2..) => Some(Ambiguous::Encoding),
-            (_, 1) if !self.chunked => Some(Ambiguous::Encoding),
+    fn finish_head(&mut self) {
+        self.request_count += 1;
+        let ambiguous = match (self.length_headers, self.encoding_headers) {
+            (2.., _) => Some(AmbiguousFraming::DuplicateLength),
+            (1, 1..) => Some(AmbiguousFraming::LengthAndEncoding),
+            (_, 2..) => Some(AmbiguousFraming::UnsupportedEncoding),
+            (_, 1) if !self.chunked => Some(AmbiguousFraming::UnsupportedEncoding),
             _ => None,
         };
-        if self.ambiguous.is_none() {
-            self.ambiguous = ambiguous.map(|ambiguous| (self.heads, ambiguous));
+        if self.ambiguity.is_none() {
+            self.ambiguity = ambiguous.map(|ambiguous| (self.request_count, ambiguous));
         }
-        self.within = match (self.encodings, self.length) {
-            (1.., _) => Within::Chunked,
-            (0, 0) => Within::Head,
-            (0, length) => Within::Body(length),
+        self.position = match (self.encoding_headers, self.content_length) {
+            (1.., _) => Position::Chunked,
+            (0, 0) => Position::Head,
+            (0, length) => Position::Body(length),
         };
-        (self.begun, self.lengths, self.length, self.encodings, self.chunked) = (false, 0, 0, 0, false);
+        (self.head_started, self.length_headers, self.content_length, self.encoding_headers, self.chunked) = (false, 0, 0, 0, false);
     }
 }
 
-fn value_of<'a>(line: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
+fn header_value<'a>(line: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
     let (field, value) = line.split_at_checked(name.len())?;
     if !field.eq_ignore_ascii_case(name) {
         return None;
@@ -178,50 +178,56 @@ fn value_of<'a>(line: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
 mod tests {
     use proptest::prelude::{any, proptest};
 
-    use super::{Ambiguous, Framing};
+    use super::{AmbiguousFraming, RequestFraming};
 
-    fn all(bytes: &[u8]) -> Framing {
-        let mut framing = Framing::new();
-        framing.saw(bytes);
+    fn observe_all(bytes: &[u8]) -> RequestFraming {
+        let mut framing = RequestFraming::new();
+        framing.observe(bytes);
         framing
     }
 
     #[test]
     fn two_lengths_are_seen_whether_equal_or_not() {
         for second in ["5", "6"] {
-            let framing = all(format!("POST / HTTP/1.1\r\ncontent-length: 5\r\nX: y\r\nCONTENT-LENGTH:{second}\r\n\r\n").as_bytes());
-            assert_eq!(framing.ambiguous(), Some((1, Ambiguous::TwoLengths)));
+            let framing =
+                observe_all(format!("POST / HTTP/1.1\r\ncontent-length: 5\r\nX: y\r\nCONTENT-LENGTH:{second}\r\n\r\n").as_bytes());
+            assert_eq!(framing.ambiguity(), Some((1, AmbiguousFraming::DuplicateLength)));
         }
     }
 
     #[test]
     fn a_length_beside_an_encoding_is_seen_in_either_order() {
         for head in ["Content-Length: 5\r\nTransfer-Encoding: chunked", "Transfer-Encoding: chunked\r\nContent-Length: 5"] {
-            let framing = all(format!("POST / HTTP/1.1\r\n{head}\r\n\r\n").as_bytes());
-            assert_eq!(framing.ambiguous(), Some((1, Ambiguous::LengthAndEncoding)), "{head}");
+            let framing = observe_all(format!("POST / HTTP/1.1\r\n{head}\r\n\r\n").as_bytes());
+            assert_eq!(framing.ambiguity(), Some((1, AmbiguousFraming::LengthAndEncoding)), "{head}");
         }
     }
 
     #[test]
     fn an_encoding_other_than_chunked_is_seen() {
         for head in ["Transfer-Encoding: gzip, chunked", "Transfer-Encoding: chunked\nTransfer-Encoding: chunked"] {
-            assert_eq!(all(format!("POST / HTTP/1.1\r\n{head}\r\n\r\n").as_bytes()).ambiguous(), Some((1, Ambiguous::Encoding)), "{head}");
+            assert_eq!(
+                observe_all(format!("POST / HTTP/1.1\r\n{head}\r\n\r\n").as_bytes()).ambiguity(),
+                Some((1, AmbiguousFraming::UnsupportedEncoding)),
+                "{head}"
+            );
         }
     }
 
     #[test]
     fn a_body_that_looks_like_a_head_is_no_head() {
         let body = "POST / HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\n";
-        let framing = all(format!("POST / HTTP/1.1\r\nContent-Length: {}\r\n\r\n{body}", body.len()).as_bytes());
-        assert_eq!(framing.ambiguous(), None);
-        assert!(!framing.is_amid_request());
+        let framing = observe_all(format!("POST / HTTP/1.1\r\nContent-Length: {}\r\n\r\n{body}", body.len()).as_bytes());
+        assert_eq!(framing.ambiguity(), None);
+        assert!(!framing.is_mid_request());
     }
 
     #[test]
     fn the_second_of_two_requests_is_named() {
-        let framing =
-            all(b"POST / HTTP/1.1\r\nContent-Length: 2\r\n\r\nok\r\nGET / HTTP/1.1\r\nContent-Length: 0\r\ncontent-length: 0\r\n\r\n");
-        assert_eq!(framing.ambiguous(), Some((2, Ambiguous::TwoLengths)));
+        let framing = observe_all(
+            b"POST / HTTP/1.1\r\nContent-Length: 2\r\n\r\nok\r\nGET / HTTP/1.1\r\nContent-Length: 0\r\ncontent-length: 0\r\n\r\n",
+        );
+        assert_eq!(framing.ambiguity(), Some((2, AmbiguousFraming::DuplicateLength)));
     }
 
     #[test]
@@ -232,14 +238,15 @@ mod tests {
             "POST / HTTP/1.1\r\nContent-Length: 5\r\n\r\n1234",
             "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n",
         ] {
-            assert!(all(part.as_bytes()).is_amid_request(), "{part:?}");
+            assert!(observe_all(part.as_bytes()).is_mid_request(), "{part:?}");
         }
         let body = |bytes: &str| {
-            all(format!("GET / HTTP/1.1\r\n\r\nPOST / HTTP/1.1\r\nContent-Length: 5\r\n\r\n{bytes}").as_bytes()).awaits_body_of()
+            observe_all(format!("GET / HTTP/1.1\r\n\r\nPOST / HTTP/1.1\r\nContent-Length: 5\r\n\r\n{bytes}").as_bytes())
+                .request_awaiting_body()
         };
         assert_eq!((body(""), body("1234"), body("12345"), body("12345GET /")), (Some(2), Some(2), None, None));
         for whole in ["", "\r\n", "GET / HTTP/1.1\r\n\r\n", "POST / HTTP/1.1\r\nContent-Length: 5\r\n\r\n12345"] {
-            assert!(!all(whole.as_bytes()).is_amid_request(), "{whole:?}");
+            assert!(!observe_all(whole.as_bytes()).is_mid_request(), "{whole:?}");
         }
     }
 
@@ -247,20 +254,20 @@ mod tests {
         #[test]
         fn how_the_bytes_are_cut_does_not_matter(cuts in proptest::collection::vec(any::<u8>(), 0..6)) {
             let bytes = b"POST /a HTTP/1.1\r\nContent-Length: 3\r\nTE: x\r\n\r\nabcPOST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n";
-            let mut framing = Framing::new();
+            let mut framing = RequestFraming::new();
             let mut rest = &bytes[..];
             for cut in cuts {
                 let (now, later) = rest.split_at(usize::from(cut).min(rest.len()));
-                framing.saw(now);
+                framing.observe(now);
                 rest = later;
             }
-            framing.saw(rest);
-            assert_eq!(framing.ambiguous(), Some((2, Ambiguous::LengthAndEncoding)));
+            framing.observe(rest);
+            assert_eq!(framing.ambiguity(), Some((2, AmbiguousFraming::LengthAndEncoding)));
         }
 
         #[test]
         fn no_bytes_break_it(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-            let _ = all(&bytes).is_amid_request();
+            let _ = observe_all(&bytes).is_mid_request();
         }
     }
 }

@@ -16,45 +16,45 @@ use nix::sys::socket::{MsgFlags, getsockopt, recv, send, sockopt};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::UnixStream;
 
-use crate::net::line::Line;
+use crate::net::line::ConnectionState;
 use crate::net::peer::Peer;
 
 /// A connection, registered or not.
-pub struct Fresh {
+pub struct DeferredStream {
     unregistered: Option<Unregistered>,
-    registered: Option<UnixStream>,
+    register: Option<UnixStream>,
     /// The last read left nothing.
     drained: bool,
-    line: Rc<Line>,
+    connection: Rc<ConnectionState>,
 }
 
 /// As much as one head needs; whatever comes in larger pieces soon blocks, and is then read by the reactor's stream.
-const FIRST_READ: usize = 4096;
+const FIRST_READ_BYTES: usize = 4096;
 
-impl Fresh {
+impl DeferredStream {
     /// Just accepted, for `line`.
-    pub fn new(stream: Unregistered, line: Rc<Line>) -> Self {
-        Self { unregistered: Some(stream), registered: None, drained: false, line }
+    pub fn new(stream: Unregistered, line: Rc<ConnectionState>) -> Self {
+        Self { unregistered: Some(stream), register: None, drained: false, connection: line }
     }
 
-    fn registered(&mut self) -> io::Result<Pin<&mut UnixStream>> {
+    fn register(&mut self) -> io::Result<Pin<&mut UnixStream>> {
         if let Some(stream) = self.unregistered.take() {
             stream.set_nonblocking(true)?;
-            self.registered = Some(UnixStream::from_std(stream)?);
+            self.register = Some(UnixStream::from_std(stream)?);
         }
-        self.registered.as_mut().map(Pin::new).ok_or_else(|| ErrorKind::NotConnected.into())
+        self.register.as_mut().map(Pin::new).ok_or_else(|| ErrorKind::NotConnected.into())
     }
 }
 
-impl AsyncRead for Fresh {
+impl AsyncRead for DeferredStream {
     fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         if self.unregistered.is_some() && self.drained {
-            if !self.line.wants_more() {
+            if !self.connection.request_registration() {
                 // No waker is kept: `connection` asks again before it waits.
                 return Poll::Pending;
             }
         } else if let Some(stream) = &self.unregistered {
-            let room = buffer.remaining().min(FIRST_READ);
+            let room = buffer.remaining().min(FIRST_READ_BYTES);
             let first = buffer.initialize_unfilled_to(room);
             match recv(stream.as_raw_fd(), first, MsgFlags::MSG_DONTWAIT) {
                 Ok(length) => {
@@ -67,11 +67,11 @@ impl AsyncRead for Fresh {
                 Err(error) => return Poll::Ready(Err(error.into())),
             }
         }
-        self.registered()?.poll_read(context, buffer)
+        self.register()?.poll_read(context, buffer)
     }
 }
 
-impl AsyncWrite for Fresh {
+impl AsyncWrite for DeferredStream {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         if let Some(stream) = &self.unregistered {
             match send(stream.as_raw_fd(), bytes, MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL) {
@@ -80,7 +80,7 @@ impl AsyncWrite for Fresh {
                 Err(error) => return Poll::Ready(Err(error.into())),
             }
         }
-        self.registered()?.poll_write(context, bytes)
+        self.register()?.poll_write(context, bytes)
     }
 
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -90,13 +90,13 @@ impl AsyncWrite for Fresh {
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &self.unregistered {
             Some(stream) => Poll::Ready(stream.shutdown(Shutdown::Write)),
-            None => self.registered()?.poll_shutdown(context),
+            None => self.register()?.poll_shutdown(context),
         }
     }
 }
 
 /// Who was at the other end when it connected, by the kernel.
-pub fn peer(stream: &Unregistered) -> io::Result<Peer> {
+pub fn peer_credentials(stream: &Unregistered) -> io::Result<Peer> {
     let credentials = getsockopt(stream, sockopt::PeerCredentials)?;
     Ok(Peer::Unix { uid: credentials.uid(), gid: credentials.gid() })
 }

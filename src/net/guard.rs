@@ -8,28 +8,28 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::net::framing::Framing;
-use crate::net::line::Line;
+use crate::net::framing::RequestFraming;
+use crate::net::line::ConnectionState;
 
 /// A socket, guarded.
-pub struct Guard<IO> {
+pub struct InspectedStream<IO> {
     io: IO,
-    line: Rc<Line>,
-    framing: Framing,
-    ended: bool,
+    connection: Rc<ConnectionState>,
+    framing: RequestFraming,
+    read_closed: bool,
     /// What is written in place of hyper's refusal, and how much of it has been.
-    instead: Option<(Vec<u8>, usize)>,
+    replacement: Option<(Vec<u8>, usize)>,
 }
 
-impl<IO> Guard<IO> {
+impl<IO> InspectedStream<IO> {
     /// Guards `io` for `line`.
-    pub fn new(io: IO, line: Rc<Line>) -> Self {
-        Self { io, line, framing: Framing::new(), ended: false, instead: None }
+    pub fn new(io: IO, line: Rc<ConnectionState>) -> Self {
+        Self { io, connection: line, framing: RequestFraming::new(), read_closed: false, replacement: None }
     }
 
     /// Whether the other side may still be sending a request that nobody will read.
-    pub fn is_amid_request(&self) -> bool {
-        !self.ended && (self.framing.is_amid_request() || self.instead.is_some())
+    pub fn is_mid_request(&self) -> bool {
+        !self.read_closed && (self.framing.is_mid_request() || self.replacement.is_some())
     }
 
     /// The socket.
@@ -38,34 +38,34 @@ impl<IO> Guard<IO> {
     }
 }
 
-impl<IO: AsyncRead + Unpin> AsyncRead for Guard<IO> {
+impl<IO: AsyncRead + Unpin> AsyncRead for InspectedStream<IO> {
     fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         ready!(Pin::new(&mut self.io).poll_read(context, buffer))?;
         let came = buffer.filled().get(before..).unwrap_or_default();
         if came.is_empty() {
-            self.ended = true;
+            self.read_closed = true;
         } else {
-            self.framing.saw(came);
-            self.line.heard(self.framing.ambiguous(), self.framing.awaits_body_of());
+            self.framing.observe(came);
+            self.connection.bytes_received(self.framing.ambiguity(), self.framing.request_awaiting_body());
         }
         Poll::Ready(Ok(()))
     }
 }
 
-impl<IO: AsyncWrite + Unpin> AsyncWrite for Guard<IO> {
+impl<IO: AsyncWrite + Unpin> AsyncWrite for InspectedStream<IO> {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        if self.instead.is_some() || (!self.line.has_replied() && is_bare_refusal(bytes)) {
-            return self.write_instead(context, bytes);
+        if self.replacement.is_some() || (!self.connection.has_responded() && is_empty_error_response(bytes)) {
+            return self.write_replacement(context, bytes);
         }
         let written = Pin::new(&mut self.io).poll_write(context, bytes);
-        self.line.reader(written.is_ready());
+        self.connection.set_peer_reading(written.is_ready());
         written
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(Pin::new(&mut self.io).poll_flush(context))?;
-        self.line.flushed();
+        self.connection.flushed();
         Poll::Ready(Ok(()))
     }
 
@@ -75,10 +75,10 @@ impl<IO: AsyncWrite + Unpin> AsyncWrite for Guard<IO> {
     }
 }
 
-impl<IO: AsyncWrite + Unpin> Guard<IO> {
-    fn write_instead(&mut self, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let ambiguous = self.framing.ambiguous().map(|(_, ambiguous)| ambiguous.message());
-        let (whole, done) = self.instead.get_or_insert_with(|| (with_message(bytes, ambiguous), 0));
+impl<IO: AsyncWrite + Unpin> InspectedStream<IO> {
+    fn write_replacement(&mut self, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let ambiguous = self.framing.ambiguity().map(|(_, ambiguous)| ambiguous.message());
+        let (whole, done) = self.replacement.get_or_insert_with(|| (error_response_with_message(bytes, ambiguous), 0));
         while let Some(rest) = whole.get(*done..).filter(|rest| !rest.is_empty()) {
             match ready!(Pin::new(&mut self.io).poll_write(context, rest))? {
                 0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
@@ -90,11 +90,11 @@ impl<IO: AsyncWrite + Unpin> Guard<IO> {
 }
 
 /// An answer of status 4xx without a body, and nothing after it.
-fn is_bare_refusal(bytes: &[u8]) -> bool {
+fn is_empty_error_response(bytes: &[u8]) -> bool {
     bytes.starts_with(b"HTTP/1.1 4") && bytes.ends_with(b"\r\n\r\n") && bytes.windows(21).any(|part| part == b"\r\ncontent-length: 0\r\n")
 }
 
-fn with_message(refusal: &[u8], ambiguous: Option<&str>) -> Vec<u8> {
+fn error_response_with_message(refusal: &[u8], ambiguous: Option<&str>) -> Vec<u8> {
     let status = refusal.split(|byte| *byte == b'\r').next().and_then(|line| line.get(9..)).unwrap_or(b"400 Bad Request");
     let status = String::from_utf8_lossy(status);
     let why = match status.get(..3) {

@@ -10,78 +10,78 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
-use crate::net::bounds::Bounds;
-use crate::net::framing::Ambiguous;
+use crate::net::bounds::ServerLimits;
+use crate::net::framing::AmbiguousFraming;
 
 /// What a line waits for. Only an answer may take its time: its handler has its own bounds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Waiting {
+pub enum WaitState {
     /// For a next request to begin.
     Idle,
     /// For the head of a request to be there (or for the end of a TLS handshake, or of what nobody reads).
-    Head,
+    RequestHead,
     /// For the answer, or the rest of it.
-    Answer,
+    Response,
     /// For the other side to read.
-    Reader,
+    PeerRead,
 }
 
 /// What becomes of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fate {
+pub enum ServeMode {
     /// It is served.
     Serve,
     /// It ends after the request in flight.
-    WindDown,
+    Drain,
     /// It ends now.
-    Cut,
+    Close,
 }
 
 /// Whether a socket that the reactor does not know is to be registered with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Registering {
+pub enum Registration {
     /// Nothing is waited for.
-    No,
+    NotNeeded,
     /// More bytes are asked for, which need not be waited for if the connection ends first.
-    Asked,
+    Requested,
     /// They are waited for.
-    Now,
+    Required,
 }
 
 /// One connection, as its parts see it together.
-pub struct Line {
-    clock: Rc<Cell<u64>>,
-    waiting: Cell<Waiting>,
-    since: Cell<u64>,
-    fate: Cell<Fate>,
+pub struct ConnectionState {
+    ticks: Rc<Cell<u64>>,
+    waiting: Cell<WaitState>,
+    waiting_since: Cell<u64>,
+    mode: Cell<ServeMode>,
     waker: RefCell<Option<Waker>>,
-    asked: Cell<u64>,
-    ambiguous: Cell<Option<(u64, Ambiguous)>>,
-    awaits_body_of: Cell<Option<u64>>,
-    replied: Cell<bool>,
+    request_started: Cell<u64>,
+    ambiguity: Cell<Option<(u64, AmbiguousFraming)>>,
+    awaiting_body: Cell<Option<u64>>,
+    response_started: Cell<bool>,
     streaming: Cell<bool>,
-    registering: Cell<Registering>,
+    registration: Cell<Registration>,
 }
 
-impl Line {
+impl ConnectionState {
     /// It waits for `waiting` from now on.
-    pub fn wait(&self, waiting: Waiting) {
+    pub fn set_waiting(&self, waiting: WaitState) {
         self.waiting.set(waiting);
-        self.since.set(self.clock.get());
+        self.waiting_since.set(self.ticks.get());
     }
 
     /// What it waits for.
-    pub fn waiting(&self) -> Waiting {
+    pub fn waiting(&self) -> WaitState {
         self.waiting.get()
     }
 
     /// What becomes of it.
-    pub fn fate(&self) -> Fate {
-        self.fate.get()
+    pub fn mode(&self) -> ServeMode {
+        self.mode.get()
     }
 
     /// Wakes this task when the fate changes.
-    pub fn wake(&self, waker: &Waker) {
+    pub fn set_waker(&self, waker: &Waker) {
         let mut kept = self.waker.borrow_mut();
         match &mut *kept {
             Some(kept) => kept.clone_from(waker),
@@ -90,82 +90,82 @@ impl Line {
     }
 
     /// A request is there. The how-manieth, and why it must be refused if it must.
-    pub fn asked(&self) -> (u64, Option<Ambiguous>) {
-        let order = self.asked.get() + 1;
-        self.asked.set(order);
-        self.wait(Waiting::Answer);
-        (order, self.ambiguous.get().filter(|(ambiguous, _)| *ambiguous == order).map(|(_, why)| why))
+    pub fn request_started(&self) -> (u64, Option<AmbiguousFraming>) {
+        let order = self.request_started.get() + 1;
+        self.request_started.set(order);
+        self.set_waiting(WaitState::Response);
+        (order, self.ambiguity.get().filter(|(ambiguous, _)| *ambiguous == order).map(|(_, why)| why))
     }
 
     /// The answer to it is there, or begins.
-    pub fn replied(&self, streaming: bool) {
-        self.replied.set(true);
+    pub fn response_started(&self, streaming: bool) {
+        self.response_started.set(true);
         self.streaming.set(streaming);
-        self.wait(if streaming { Waiting::Answer } else { Waiting::Idle });
+        self.set_waiting(if streaming { WaitState::Response } else { WaitState::Idle });
     }
 
     /// The end of an answer that came in pieces has been taken.
-    pub fn streamed(&self) {
+    pub fn stream_finished(&self) {
         self.streaming.set(false);
-        if self.waiting() == Waiting::Answer {
-            self.wait(Waiting::Idle);
+        if self.waiting() == WaitState::Response {
+            self.set_waiting(WaitState::Idle);
         }
     }
 
     /// Bytes came in: what they brought so far is ambiguous, or of a body that has yet to arrive.
-    pub fn heard(&self, ambiguous: Option<(u64, Ambiguous)>, awaits_body_of: Option<u64>) {
-        if self.waiting() == Waiting::Idle {
-            self.wait(Waiting::Head);
-            self.replied.set(false);
+    pub fn bytes_received(&self, ambiguous: Option<(u64, AmbiguousFraming)>, awaits_body_of: Option<u64>) {
+        if self.waiting() == WaitState::Idle {
+            self.set_waiting(WaitState::RequestHead);
+            self.response_started.set(false);
         }
-        self.ambiguous.set(ambiguous);
-        self.awaits_body_of.set(awaits_body_of);
+        self.ambiguity.set(ambiguous);
+        self.awaiting_body.set(awaits_body_of);
     }
 
     /// Whether the body of this request has yet to arrive: answered before, it makes room for no other, and the connection ends.
-    pub fn awaits_body_of(&self, order: u64) -> bool {
-        self.awaits_body_of.get() == Some(order)
+    pub fn awaiting_body(&self, order: u64) -> bool {
+        self.awaiting_body.get() == Some(order)
     }
 
     /// Whether an answer of ours has been given since the last request began: if not, what is written now is hyper's own refusal.
-    pub fn has_replied(&self) -> bool {
-        self.replied.get()
+    pub fn has_responded(&self) -> bool {
+        self.response_started.get()
     }
 
     /// The other side does not read, or reads on.
-    pub fn reader(&self, reads: bool) {
+    pub fn set_peer_reading(&self, reads: bool) {
         match (reads, self.waiting()) {
-            (false, Waiting::Reader) | (true, Waiting::Idle | Waiting::Head | Waiting::Answer) => {}
-            (false, _) | (true, Waiting::Reader) => self.wait(Waiting::Reader),
+            (false, WaitState::PeerRead) | (true, WaitState::Idle | WaitState::RequestHead | WaitState::Response) => {}
+            (false, _) | (true, WaitState::PeerRead) => self.set_waiting(WaitState::PeerRead),
         }
     }
 
     /// All that was to be written has been written.
     pub fn flushed(&self) {
-        if self.waiting() == Waiting::Reader {
-            self.wait(if self.streaming.get() { Waiting::Answer } else { Waiting::Idle });
+        if self.waiting() == WaitState::PeerRead {
+            self.set_waiting(if self.streaming.get() { WaitState::Response } else { WaitState::Idle });
         }
     }
 
     /// A read found all that is there for now. Whether it is to be waited for.
-    pub fn wants_more(&self) -> bool {
-        if self.registering.get() == Registering::No {
-            self.registering.set(Registering::Asked);
+    pub fn request_registration(&self) -> bool {
+        if self.registration.get() == Registration::NotNeeded {
+            self.registration.set(Registration::Requested);
         }
-        self.registering.get() == Registering::Now
+        self.registration.get() == Registration::Required
     }
 
     /// All that could be done at once is done. Whether a read is now to be waited for, and must be asked for once more.
-    pub fn must_wait(&self) -> bool {
-        let asked = self.registering.get() == Registering::Asked;
+    pub fn require_registration(&self) -> bool {
+        let asked = self.registration.get() == Registration::Requested;
         if asked {
-            self.registering.set(Registering::Now);
+            self.registration.set(Registration::Required);
         }
         asked
     }
 
-    fn decide(&self, fate: Fate) {
-        self.fate.set(fate);
+    fn set_mode(&self, fate: ServeMode) {
+        self.mode.set(fate);
         if let Some(waker) = &*self.waker.borrow() {
             waker.wake_by_ref();
         }
@@ -173,121 +173,121 @@ impl Line {
 }
 
 /// All lines of one thread.
-pub struct Lines {
-    clock: Rc<Cell<u64>>,
-    lines: RefCell<Vec<Option<Rc<Line>>>>,
-    free: RefCell<Vec<usize>>,
-    winding_down: Cell<bool>,
+pub struct ConnectionTable {
+    ticks: Rc<Cell<u64>>,
+    slots: RefCell<Vec<Option<Rc<ConnectionState>>>>,
+    free_slots: RefCell<Vec<usize>>,
+    draining: Cell<bool>,
     head_ticks: u64,
-    reader_ticks: u64,
+    peer_read_ticks: u64,
     tick: Duration,
-    emptied: Notify,
+    all_closed: Notify,
 }
 
 /// A line's place among the lines of its thread, given back when dropped.
-pub struct Place {
-    lines: Rc<Lines>,
-    at: usize,
+pub struct ConnectionSlot {
+    table: Rc<ConnectionTable>,
+    index: usize,
     /// The line.
-    pub line: Rc<Line>,
+    pub connection: Rc<ConnectionState>,
 }
 
-impl Lines {
+impl ConnectionTable {
     /// None yet.
-    pub fn new(bounds: &Bounds) -> Rc<Self> {
+    pub fn new(bounds: &ServerLimits) -> Rc<Self> {
         let tick = (bounds.header_time.min(bounds.body_time) / 8).clamp(Duration::from_millis(5), Duration::from_secs(1));
         let ticks = |time: Duration| u64::try_from(time.as_nanos().div_ceil(tick.as_nanos())).unwrap_or(u64::MAX);
         Rc::new(Self {
-            clock: Rc::default(),
-            lines: RefCell::default(),
-            free: RefCell::default(),
-            winding_down: Cell::new(false),
+            ticks: Rc::default(),
+            slots: RefCell::default(),
+            free_slots: RefCell::default(),
+            draining: Cell::new(false),
             head_ticks: ticks(bounds.header_time),
-            reader_ticks: ticks(bounds.body_time),
+            peer_read_ticks: ticks(bounds.body_time),
             tick,
-            emptied: Notify::new(),
+            all_closed: Notify::new(),
         })
     }
 
     /// How often [`Lines::tick`] is to be called.
-    pub fn every(&self) -> Duration {
+    pub fn tick_interval(&self) -> Duration {
         self.tick
     }
 
     /// A new line, waiting for a head.
-    pub fn join(self: &Rc<Self>) -> Place {
-        let line = Rc::new(Line {
-            clock: Rc::clone(&self.clock),
-            waiting: Cell::new(Waiting::Head),
-            since: Cell::new(self.clock.get()),
-            fate: Cell::new(if self.winding_down.get() { Fate::WindDown } else { Fate::Serve }),
+    pub fn add(self: &Rc<Self>) -> ConnectionSlot {
+        let line = Rc::new(ConnectionState {
+            ticks: Rc::clone(&self.ticks),
+            waiting: Cell::new(WaitState::RequestHead),
+            waiting_since: Cell::new(self.ticks.get()),
+            mode: Cell::new(if self.draining.get() { ServeMode::Drain } else { ServeMode::Serve }),
             waker: RefCell::default(),
-            asked: Cell::new(0),
-            ambiguous: Cell::new(None),
-            awaits_body_of: Cell::new(None),
-            replied: Cell::new(false),
+            request_started: Cell::new(0),
+            ambiguity: Cell::new(None),
+            awaiting_body: Cell::new(None),
+            response_started: Cell::new(false),
             streaming: Cell::new(false),
-            registering: Cell::new(Registering::No),
+            registration: Cell::new(Registration::NotNeeded),
         });
-        let mut lines = self.lines.borrow_mut();
-        let at = self.free.borrow_mut().pop().unwrap_or_else(|| {
+        let mut lines = self.slots.borrow_mut();
+        let at = self.free_slots.borrow_mut().pop().unwrap_or_else(|| {
             lines.push(None);
             lines.len() - 1
         });
         if let Some(place) = lines.get_mut(at) {
             *place = Some(Rc::clone(&line));
         }
-        Place { lines: Rc::clone(self), at, line }
+        ConnectionSlot { table: Rc::clone(self), index: at, connection: line }
     }
 
     /// How many there are.
     pub fn count(&self) -> usize {
-        self.lines.borrow().len() - self.free.borrow().len()
+        self.slots.borrow().len() - self.free_slots.borrow().len()
     }
 
     /// Returns when the last one has left.
-    pub async fn emptied(&self) {
+    pub async fn all_closed(&self) {
         while self.count() > 0 {
-            self.emptied.notified().await;
+            self.all_closed.notified().await;
         }
     }
 
     /// One tick has passed: cuts what has waited too long.
     pub fn tick(&self) {
-        let now = self.clock.get() + 1;
-        self.clock.set(now);
-        for line in self.lines.borrow().iter().flatten() {
+        let now = self.ticks.get() + 1;
+        self.ticks.set(now);
+        for line in self.slots.borrow().iter().flatten() {
             let bound = match line.waiting() {
-                Waiting::Idle | Waiting::Head => self.head_ticks,
-                Waiting::Reader => self.reader_ticks,
-                Waiting::Answer => continue,
+                WaitState::Idle | WaitState::RequestHead => self.head_ticks,
+                WaitState::PeerRead => self.peer_read_ticks,
+                WaitState::Response => continue,
             };
             // The tick in which the waiting began was not a whole one.
-            if now - line.since.get() > bound {
-                line.decide(Fate::Cut);
+            if now - line.waiting_since.get() > bound {
+                line.set_mode(ServeMode::Close);
             }
         }
     }
 
     /// Tells all, and all that come later, to wind down.
-    pub fn wind_down(&self) {
-        self.winding_down.set(true);
-        for line in self.lines.borrow().iter().flatten() {
-            if line.fate() == Fate::Serve {
-                line.decide(Fate::WindDown);
+    pub fn drain_all(&self) {
+        self.draining.set(true);
+        for line in self.slots.borrow().iter().flatten() {
+            if line.mode() == ServeMode::Serve {
+                line.set_mode(ServeMode::Drain);
             }
         }
     }
 }
 
-impl Drop for Place {
+impl Drop for ConnectionSlot {
     fn drop(&mut self) {
-        if let Some(place) = self.lines.lines.borrow_mut().get_mut(self.at) {
+        if let Some(place) = self.table.slots.borrow_mut().get_mut(self.index) {
             *place = None;
         }
-        self.lines.free.borrow_mut().push(self.at);
-        if self.lines.count() == 0 {
-            self.lines.emptied.notify_one();
+        self.table.free_slots.borrow_mut().push(self.index);
+        if self.table.count() == 0 {
+            self.table.all_closed.notify_one();
         }
     }
 }
@@ -297,14 +297,18 @@ mod tests {
     use std::rc::Rc;
     use std::time::Duration;
 
-    use super::{Fate, Lines, Waiting};
-    use crate::net::bounds::Bounds;
+    use super::{ConnectionTable, ServeMode, WaitState};
+    use crate::net::bounds::ServerLimits;
 
-    fn lines() -> Rc<Lines> {
-        Lines::new(&Bounds { header_time: Duration::from_secs(4), body_time: Duration::from_secs(8), ..Bounds::default() })
+    fn connection_table() -> Rc<ConnectionTable> {
+        ConnectionTable::new(&ServerLimits {
+            header_time: Duration::from_secs(4),
+            body_time: Duration::from_secs(8),
+            ..ServerLimits::default()
+        })
     }
 
-    fn pass(lines: &Lines, ticks: u64) {
+    fn advance(lines: &ConnectionTable, ticks: u64) {
         for _ in 0..ticks {
             lines.tick();
         }
@@ -312,64 +316,64 @@ mod tests {
 
     #[test]
     fn a_head_has_its_time_and_no_more() {
-        let lines = lines();
-        let place = lines.join();
-        pass(&lines, 8);
-        assert_eq!(place.line.fate(), Fate::Serve);
-        pass(&lines, 1);
-        assert_eq!(place.line.fate(), Fate::Cut);
+        let lines = connection_table();
+        let place = lines.add();
+        advance(&lines, 8);
+        assert_eq!(place.connection.mode(), ServeMode::Serve);
+        advance(&lines, 1);
+        assert_eq!(place.connection.mode(), ServeMode::Close);
     }
 
     #[test]
     fn the_first_byte_after_a_pause_starts_the_time_anew_and_the_second_does_not() {
-        let lines = lines();
-        let place = lines.join();
-        place.line.wait(Waiting::Idle);
-        pass(&lines, 8);
-        place.line.heard(None, None);
-        pass(&lines, 8);
-        place.line.heard(None, None);
-        assert_eq!(place.line.fate(), Fate::Serve);
-        pass(&lines, 1);
-        assert_eq!(place.line.fate(), Fate::Cut);
+        let lines = connection_table();
+        let place = lines.add();
+        place.connection.set_waiting(WaitState::Idle);
+        advance(&lines, 8);
+        place.connection.bytes_received(None, None);
+        advance(&lines, 8);
+        place.connection.bytes_received(None, None);
+        assert_eq!(place.connection.mode(), ServeMode::Serve);
+        advance(&lines, 1);
+        assert_eq!(place.connection.mode(), ServeMode::Close);
     }
 
     #[test]
     fn an_answer_may_take_its_time_but_its_reader_may_not() {
-        let lines = lines();
-        let place = lines.join();
-        place.line.asked();
-        pass(&lines, 1000);
-        place.line.replied(true);
-        pass(&lines, 1000);
-        assert_eq!(place.line.fate(), Fate::Serve);
-        place.line.reader(false);
-        pass(&lines, 16);
-        place.line.reader(true);
-        pass(&lines, 16);
-        assert_eq!(place.line.fate(), Fate::Serve);
-        place.line.reader(false);
-        pass(&lines, 17);
-        assert_eq!(place.line.fate(), Fate::Cut);
+        let lines = connection_table();
+        let place = lines.add();
+        place.connection.request_started();
+        advance(&lines, 1000);
+        place.connection.response_started(true);
+        advance(&lines, 1000);
+        assert_eq!(place.connection.mode(), ServeMode::Serve);
+        place.connection.set_peer_reading(false);
+        advance(&lines, 16);
+        place.connection.set_peer_reading(true);
+        advance(&lines, 16);
+        assert_eq!(place.connection.mode(), ServeMode::Serve);
+        place.connection.set_peer_reading(false);
+        advance(&lines, 17);
+        assert_eq!(place.connection.mode(), ServeMode::Close);
     }
 
     #[test]
     fn places_are_used_again() {
-        let lines = lines();
+        let lines = connection_table();
         for _ in 0..10 {
-            let (one, two) = (lines.join(), lines.join());
+            let (one, two) = (lines.add(), lines.add());
             assert_eq!(lines.count(), 2);
             drop(one);
             drop(two);
         }
-        assert_eq!((lines.count(), lines.lines.borrow().len()), (0, 2));
+        assert_eq!((lines.count(), lines.slots.borrow().len()), (0, 2));
     }
 
     #[test]
     fn those_that_come_late_wind_down_too() {
-        let lines = lines();
-        let early = lines.join();
-        lines.wind_down();
-        assert_eq!((early.line.fate(), lines.join().line.fate()), (Fate::WindDown, Fate::WindDown));
+        let lines = connection_table();
+        let early = lines.add();
+        lines.drain_all();
+        assert_eq!((early.connection.mode(), lines.add().connection.mode()), (ServeMode::Drain, ServeMode::Drain));
     }
 }

@@ -17,94 +17,94 @@ use http_body::{Body, Frame, SizeHint};
 use tokio::sync::mpsc::Receiver;
 use tokio::time::{Sleep, sleep, timeout};
 
-use crate::net::allowance::{NoRoom, Share};
+use crate::net::allowance::{BudgetExhausted, Reservation};
 use crate::net::peer::Peer;
 
 /// A body that has not been read yet (of a request, or of the primary's answer).
-pub struct Incoming {
-    inside: Inside,
+pub struct IncomingBody {
+    source: InboundSource,
 }
 
-enum Inside {
-    Whole(Bytes),
-    Arriving {
+enum InboundSource {
+    Buffered(Bytes),
+    Streaming {
         body: hyper::body::Incoming,
         /// What must live as long as the body arrives: the thread that drives its connection.
-        _driven_by: Option<Arc<dyn Any + Send + Sync>>,
+        _connection_owner: Option<Arc<dyn Any + Send + Sync>>,
     },
 }
 
 /// Why a body was not read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum BodyRefused {
+pub enum BodyError {
     /// More bytes than the bound.
     #[error("the body is larger than {0} bytes")]
     TooLarge(usize),
     /// Not there in time.
     #[error("the body did not arrive in time")]
-    TooSlow,
+    TimedOut,
     /// Cut off, or broken framing.
     #[error("the body was cut off")]
-    CutOff,
+    Truncated,
     /// The caller has not shown who they are, and others like them hold all that is held for such.
     #[error("there is no room for more bodies of callers who show no token in a header; try again in a moment")]
-    NoRoom,
+    BudgetExhausted,
 }
 
-impl From<NoRoom> for BodyRefused {
-    fn from(_: NoRoom) -> Self {
-        Self::NoRoom
+impl From<BudgetExhausted> for BodyError {
+    fn from(_: BudgetExhausted) -> Self {
+        Self::BudgetExhausted
     }
 }
 
-impl Incoming {
+impl IncomingBody {
     /// An empty one.
     #[must_use]
     pub fn empty() -> Self {
-        Self::of(Bytes::new())
+        Self::from_bytes(Bytes::new())
     }
 
     /// One whose bytes are at hand.
     #[must_use]
-    pub fn of(bytes: Bytes) -> Self {
-        Self { inside: Inside::Whole(bytes) }
+    pub fn from_bytes(bytes: Bytes) -> Self {
+        Self { source: InboundSource::Buffered(bytes) }
     }
 
-    pub(in crate::net) fn arriving(body: hyper::body::Incoming, driven_by: Option<Arc<dyn Any + Send + Sync>>) -> Self {
-        if body.is_end_stream() { Self::empty() } else { Self { inside: Inside::Arriving { body, _driven_by: driven_by } } }
+    pub(in crate::net) fn streaming(body: hyper::body::Incoming, driven_by: Option<Arc<dyn Any + Send + Sync>>) -> Self {
+        if body.is_end_stream() { Self::empty() } else { Self { source: InboundSource::Streaming { body, _connection_owner: driven_by } } }
     }
 
     /// The whole body: at most `bytes` of it, within `time`.
-    pub async fn read(self, bytes: usize, time: Duration) -> Result<Bytes, BodyRefused> {
-        self.read_within(bytes, time, &mut Share::of_the_believed()).await
+    pub async fn read(self, bytes: usize, time: Duration) -> Result<Bytes, BodyError> {
+        self.read_reserving(bytes, time, &mut Reservation::unlimited()).await
     }
 
     /// The same, while `share` grows by what arrives. It is to live as long as the bytes are held, or until the caller is believed.
-    pub async fn read_within(mut self, bytes: usize, time: Duration, share: &mut Share) -> Result<Bytes, BodyRefused> {
-        if self.declared().is_some_and(|declared| declared > bytes as u64) {
-            return Err(BodyRefused::TooLarge(bytes));
+    pub async fn read_reserving(mut self, bytes: usize, time: Duration, share: &mut Reservation) -> Result<Bytes, BodyError> {
+        if self.remaining_length().is_some_and(|declared| declared > bytes as u64) {
+            return Err(BodyError::TooLarge(bytes));
         }
-        if let Inside::Whole(whole) = self.inside {
+        if let InboundSource::Buffered(whole) = self.source {
             share.grow(whole.len())?;
             return Ok(whole);
         }
-        timeout(time, self.gather(bytes, share)).await.unwrap_or(Err(BodyRefused::TooSlow))
+        timeout(time, self.read_chunks(bytes, share)).await.unwrap_or(Err(BodyError::TimedOut))
     }
 
-    async fn gather(&mut self, bytes: usize, share: &mut Share) -> Result<Bytes, BodyRefused> {
-        let Some(first) = self.piece().await.transpose()? else { return Ok(Bytes::new()) };
+    async fn read_chunks(&mut self, bytes: usize, share: &mut Reservation) -> Result<Bytes, BodyError> {
+        let Some(first) = self.next_chunk().await.transpose()? else { return Ok(Bytes::new()) };
         if first.len() > bytes {
-            return Err(BodyRefused::TooLarge(bytes));
+            return Err(BodyError::TooLarge(bytes));
         }
         share.grow(first.len())?;
-        if self.is_over() {
+        if self.is_complete() {
             return Ok(first);
         }
         // Memory is taken as bytes arrive, not as a header promises them.
         let mut whole = BytesMut::from(first);
-        while let Some(piece) = self.piece().await.transpose()? {
+        while let Some(piece) = self.next_chunk().await.transpose()? {
             if whole.len() + piece.len() > bytes {
-                return Err(BodyRefused::TooLarge(bytes));
+                return Err(BodyError::TooLarge(bytes));
             }
             share.grow(piece.len())?;
             whole.extend_from_slice(&piece);
@@ -113,18 +113,18 @@ impl Incoming {
     }
 
     /// The next piece of it; `None` at its proper end.
-    pub async fn piece(&mut self) -> Option<Result<Bytes, BodyRefused>> {
-        std::future::poll_fn(|context| self.poll_piece(context)).await
+    pub async fn next_chunk(&mut self) -> Option<Result<Bytes, BodyError>> {
+        std::future::poll_fn(|context| self.poll_chunk(context)).await
     }
 
-    fn poll_piece(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyRefused>>> {
-        match &mut self.inside {
-            Inside::Whole(bytes) if bytes.is_empty() => Poll::Ready(None),
-            Inside::Whole(bytes) => Poll::Ready(Some(Ok(std::mem::take(bytes)))),
-            Inside::Arriving { body, .. } => loop {
+    fn poll_chunk(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
+        match &mut self.source {
+            InboundSource::Buffered(bytes) if bytes.is_empty() => Poll::Ready(None),
+            InboundSource::Buffered(bytes) => Poll::Ready(Some(Ok(std::mem::take(bytes)))),
+            InboundSource::Streaming { body, .. } => loop {
                 match ready!(Pin::new(&mut *body).poll_frame(context)) {
                     None => return Poll::Ready(None),
-                    Some(Err(_)) => return Poll::Ready(Some(Err(BodyRefused::CutOff))),
+                    Some(Err(_)) => return Poll::Ready(Some(Err(BodyError::Truncated))),
                     // Trailers are not part of what anybody here asks for.
                     Some(Ok(frame)) => {
                         if let Ok(piece) = frame.into_data() {
@@ -136,175 +136,182 @@ impl Incoming {
         }
     }
 
-    fn is_over(&self) -> bool {
-        match &self.inside {
-            Inside::Whole(bytes) => bytes.is_empty(),
-            Inside::Arriving { body, .. } => body.is_end_stream(),
+    fn is_complete(&self) -> bool {
+        match &self.source {
+            InboundSource::Buffered(bytes) => bytes.is_empty(),
+            InboundSource::Streaming { body, .. } => body.is_end_stream(),
         }
     }
 
     /// How many bytes are still to come, if it is known: they are at hand, or a `Content-Length` said so. `None` for a chunked body.
     #[must_use]
-    pub fn declared(&self) -> Option<u64> {
-        match &self.inside {
-            Inside::Whole(bytes) => Some(bytes.len() as u64),
-            Inside::Arriving { body, .. } => body.size_hint().exact(),
+    pub fn remaining_length(&self) -> Option<u64> {
+        match &self.source {
+            InboundSource::Buffered(bytes) => Some(bytes.len() as u64),
+            InboundSource::Streaming { body, .. } => body.size_hint().exact(),
         }
     }
 }
 
 /// A body to be sent.
-pub struct Outgoing {
-    source: Source,
+pub struct OutgoingBody {
+    source: OutboundSource,
 }
 
-enum Source {
-    Whole(Bytes),
-    Passed(Box<Passed>),
-    Stream(Receiver<Result<Bytes, CutOff>>),
+enum OutboundSource {
+    Buffered(Bytes),
+    Relayed(Box<RelayedBody>),
+    Channel(Receiver<Result<Bytes, StreamAborted>>),
 }
 
-struct Passed {
-    body: Incoming,
-    bytes: usize,
-    left: usize,
-    time: Duration,
+struct RelayedBody {
+    body: IncomingBody,
+    max_bytes: usize,
+    remaining: usize,
+    time_limit: Duration,
     /// Set up at the first poll: only then is it known which runtime sends.
-    until: Option<Pin<Box<Sleep>>>,
-    broken: Broken,
+    deadline: Option<Pin<Box<Sleep>>>,
+    status: RelayStatus,
 }
 
 /// Whether a body that is passed on has broken off before it came to its end, and by what; and who is waited for meanwhile. Shared: asked
 /// by who passes it on, when the other side did not take it.
 #[derive(Clone, Debug, Default)]
-pub struct Broken(Arc<Course>);
+pub struct RelayStatus(Arc<RelayState>);
 
 #[derive(Debug, Default)]
-struct Course {
-    broke: OnceLock<BodyRefused>,
-    awaited: AtomicBool,
+struct RelayState {
+    error: OnceLock<BodyError>,
+    waiting_for_source: AtomicBool,
 }
 
-impl Broken {
+impl RelayStatus {
     /// Why it broke off; `None` if it did not, or not yet.
     #[must_use]
-    pub fn by(&self) -> Option<BodyRefused> {
-        self.0.broke.get().copied()
+    pub fn error(&self) -> Option<BodyError> {
+        self.0.error.get().copied()
     }
 
     /// Whether more of it was asked for, and has not come: who sends it is slow, and not who takes it.
     #[must_use]
-    pub fn awaited(&self) -> bool {
-        self.0.awaited.load(Ordering::Relaxed)
+    pub fn is_waiting_for_source(&self) -> bool {
+        self.0.waiting_for_source.load(Ordering::Relaxed)
     }
 
-    fn off(&self, why: BodyRefused) -> CutOff {
-        let _first_counts = self.0.broke.set(why);
-        CutOff
+    fn abort(&self, why: BodyError) -> StreamAborted {
+        let _first_counts = self.0.error.set(why);
+        StreamAborted
     }
 }
 
-impl Outgoing {
+impl OutgoingBody {
     /// Bytes at hand (`Content-Length`).
     #[must_use]
-    pub fn of(bytes: impl Into<Bytes>) -> Self {
-        Self { source: Source::Whole(bytes.into()) }
+    pub fn from_bytes(bytes: impl Into<Bytes>) -> Self {
+        Self { source: OutboundSource::Buffered(bytes.into()) }
     }
 
     /// Passes an incoming body on as it arrives, at most `bytes` of it and for at most `time`, cut off (not ended) where it is cut off,
     /// too slow or too long. A declared length is declared again.
     #[must_use]
-    pub fn pass(body: Incoming, bytes: usize, time: Duration) -> Self {
-        match body.inside {
-            Inside::Whole(whole) if whole.len() <= bytes => Self::of(whole),
-            _ => {
-                Self { source: Source::Passed(Box::new(Passed { body, bytes, left: bytes, time, until: None, broken: Broken::default() })) }
-            }
+    pub fn relay(body: IncomingBody, bytes: usize, time: Duration) -> Self {
+        match body.source {
+            InboundSource::Buffered(whole) if whole.len() <= bytes => Self::from_bytes(whole),
+            _ => Self {
+                source: OutboundSource::Relayed(Box::new(RelayedBody {
+                    body,
+                    max_bytes: bytes,
+                    remaining: bytes,
+                    time_limit: time,
+                    deadline: None,
+                    status: RelayStatus::default(),
+                })),
+            },
         }
     }
 
     /// Where it will stand why this body broke off, if it does.
     #[must_use]
-    pub fn broken(&self) -> Broken {
+    pub fn relay_status(&self) -> RelayStatus {
         match &self.source {
-            Source::Passed(passed) => passed.broken.clone(),
-            Source::Whole(_) | Source::Stream(_) => Broken::default(),
+            OutboundSource::Relayed(passed) => passed.status.clone(),
+            OutboundSource::Buffered(_) | OutboundSource::Channel(_) => RelayStatus::default(),
         }
     }
 
     /// Pieces as they are sent into a bounded channel; an error cuts the body off; dropping the sender ends it.
     #[must_use]
-    pub fn stream(pieces: Receiver<Result<Bytes, CutOff>>) -> Self {
-        Self { source: Source::Stream(pieces) }
+    pub fn from_channel(pieces: Receiver<Result<Bytes, StreamAborted>>) -> Self {
+        Self { source: OutboundSource::Channel(pieces) }
     }
 
     /// The same once more, if its bytes are at hand.
-    pub(in crate::net) fn again(&self) -> Option<Self> {
+    pub(in crate::net) fn try_clone(&self) -> Option<Self> {
         match &self.source {
-            Source::Whole(bytes) => Some(Self::of(bytes.clone())),
-            Source::Passed(_) | Source::Stream(_) => None,
+            OutboundSource::Buffered(bytes) => Some(Self::from_bytes(bytes.clone())),
+            OutboundSource::Relayed(_) | OutboundSource::Channel(_) => None,
         }
     }
 
     /// Whether its bytes are not all at hand.
-    pub(in crate::net) fn streams(&self) -> bool {
-        !matches!(self.source, Source::Whole(_))
+    pub(in crate::net) fn is_streaming(&self) -> bool {
+        !matches!(self.source, OutboundSource::Buffered(_))
     }
 
     /// Its length, if that is known.
-    pub(in crate::net) fn length(&self) -> Option<u64> {
+    pub(in crate::net) fn known_length(&self) -> Option<u64> {
         self.size_hint().exact()
     }
 }
 
-impl Body for Outgoing {
+impl Body for OutgoingBody {
     type Data = Bytes;
-    type Error = CutOff;
+    type Error = StreamAborted;
 
-    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, CutOff>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, StreamAborted>>> {
         let piece = match &mut self.source {
-            Source::Whole(bytes) if bytes.is_empty() => None,
-            Source::Whole(bytes) => Some(Ok(std::mem::take(bytes))),
-            Source::Passed(passed) => ready!(passed.poll_piece(context)),
-            Source::Stream(pieces) => ready!(pieces.poll_recv(context)),
+            OutboundSource::Buffered(bytes) if bytes.is_empty() => None,
+            OutboundSource::Buffered(bytes) => Some(Ok(std::mem::take(bytes))),
+            OutboundSource::Relayed(passed) => ready!(passed.poll_chunk(context)),
+            OutboundSource::Channel(pieces) => ready!(pieces.poll_recv(context)),
         };
         Poll::Ready(piece.map(|piece| piece.map(Frame::data)))
     }
 
     fn is_end_stream(&self) -> bool {
         match &self.source {
-            Source::Whole(bytes) => bytes.is_empty(),
-            Source::Passed(passed) => passed.body.is_over(),
-            Source::Stream(_) => false,
+            OutboundSource::Buffered(bytes) => bytes.is_empty(),
+            OutboundSource::Relayed(passed) => passed.body.is_complete(),
+            OutboundSource::Channel(_) => false,
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         let length = match &self.source {
-            Source::Whole(bytes) => Some(bytes.len() as u64),
-            Source::Passed(passed) => passed.body.declared(),
-            Source::Stream(_) => None,
+            OutboundSource::Buffered(bytes) => Some(bytes.len() as u64),
+            OutboundSource::Relayed(passed) => passed.body.remaining_length(),
+            OutboundSource::Channel(_) => None,
         };
         length.map_or_else(SizeHint::default, SizeHint::with_exact)
     }
 }
 
-impl Passed {
-    fn poll_piece(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, CutOff>>> {
-        let piece = self.body.poll_piece(context);
-        self.broken.0.awaited.store(piece.is_pending(), Ordering::Relaxed);
+impl RelayedBody {
+    fn poll_chunk(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, StreamAborted>>> {
+        let piece = self.body.poll_chunk(context);
+        self.status.0.waiting_for_source.store(piece.is_pending(), Ordering::Relaxed);
         match piece {
             Poll::Ready(None) => Poll::Ready(None),
-            Poll::Ready(Some(Ok(piece))) if piece.len() <= self.left => {
-                self.left -= piece.len();
+            Poll::Ready(Some(Ok(piece))) if piece.len() <= self.remaining => {
+                self.remaining -= piece.len();
                 Poll::Ready(Some(Ok(piece)))
             }
-            Poll::Ready(Some(Ok(_))) => Poll::Ready(Some(Err(self.broken.off(BodyRefused::TooLarge(self.bytes))))),
-            Poll::Ready(Some(Err(why))) => Poll::Ready(Some(Err(self.broken.off(why)))),
+            Poll::Ready(Some(Ok(_))) => Poll::Ready(Some(Err(self.status.abort(BodyError::TooLarge(self.max_bytes))))),
+            Poll::Ready(Some(Err(why))) => Poll::Ready(Some(Err(self.status.abort(why)))),
             Poll::Pending => {
-                let time = self.time;
-                let until = self.until.get_or_insert_with(|| Box::pin(sleep(time)));
-                until.as_mut().poll(context).map(|()| Some(Err(self.broken.off(BodyRefused::TooSlow))))
+                let time = self.time_limit;
+                let until = self.deadline.get_or_insert_with(|| Box::pin(sleep(time)));
+                until.as_mut().poll(context).map(|()| Some(Err(self.status.abort(BodyError::TimedOut))))
             }
         }
     }
@@ -313,41 +320,41 @@ impl Passed {
 /// Said into a stream that must not look complete.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the stream was cut off on purpose")]
-pub struct CutOff;
+pub struct StreamAborted;
 
 /// A request as it came.
-pub struct Asked {
+pub struct Request {
     /// Who asks.
     pub peer: Peer,
     /// Method, target as in the request line, headers.
     pub parts: http::request::Parts,
     /// The body, unread.
-    pub body: Incoming,
+    pub body: IncomingBody,
 }
 
 /// An answer.
-pub struct Reply {
+pub struct Response {
     /// Its status.
     pub status: StatusCode,
     /// Its headers; lengths and connection are the server's affair.
     pub headers: HeaderMap,
     /// Its body.
-    pub body: Outgoing,
+    pub body: OutgoingBody,
 }
 
-impl Reply {
+impl Response {
     /// A JSON answer.
     #[must_use]
     pub fn json(status: StatusCode, body: impl Into<Bytes>) -> Self {
         let mut headers = HeaderMap::with_capacity(4);
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        Self { status, headers, body: Outgoing::of(body) }
+        Self { status, headers, body: OutgoingBody::from_bytes(body) }
     }
 
     /// An answer without a body.
     #[must_use]
     pub fn empty(status: StatusCode) -> Self {
-        Self { status, headers: HeaderMap::new(), body: Outgoing::of(Bytes::new()) }
+        Self { status, headers: HeaderMap::new(), body: OutgoingBody::from_bytes(Bytes::new()) }
     }
 
     /// A JSON answer that is only a message for a person.
@@ -358,7 +365,7 @@ impl Reply {
 
     /// With one more header (one of the same name is replaced). What cannot stand in a header value becomes `?`.
     #[must_use]
-    pub fn with(mut self, name: &'static str, value: &str) -> Self {
+    pub fn with_header(mut self, name: &'static str, value: &str) -> Self {
         let value = HeaderValue::from_str(value).or_else(|_| {
             let plain = |letter: char| if letter == ' ' || letter.is_ascii_graphic() { letter } else { '?' };
             HeaderValue::from_str(&value.chars().map(plain).collect::<String>())
@@ -376,15 +383,15 @@ mod tests {
 
     use http_body_util::BodyExt as _;
 
-    use super::{BodyRefused, Incoming, Outgoing};
+    use super::{BodyError, IncomingBody, OutgoingBody};
 
     #[tokio::test]
     async fn a_body_that_is_passed_on_says_whether_it_broke_off_and_by_what() {
-        let pass = |bytes| Outgoing::pass(Incoming::of("12345678".into()), bytes, Duration::from_secs(60));
+        let pass = |bytes| OutgoingBody::relay(IncomingBody::from_bytes("12345678".into()), bytes, Duration::from_secs(60));
         let (over, whole) = (pass(7), pass(8));
-        let [over_broke, whole_broke] = [&over, &whole].map(Outgoing::broken);
-        assert_eq!(over_broke.by(), None, "not yet");
+        let [over_broke, whole_broke] = [&over, &whole].map(OutgoingBody::relay_status);
+        assert_eq!(over_broke.error(), None, "not yet");
         assert!(over.collect().await.is_err() && whole.collect().await.is_ok());
-        assert_eq!((over_broke.by(), whole_broke.by()), (Some(BodyRefused::TooLarge(7)), None));
+        assert_eq!((over_broke.error(), whole_broke.error()), (Some(BodyError::TooLarge(7)), None));
     }
 }

@@ -9,41 +9,41 @@ use sd_notify::NotifyState;
 
 /// The daemon serves.
 pub fn ready() {
-    tell(&[NotifyState::Ready]);
+    send(&[NotifyState::Ready]);
 }
 
 /// The daemon reads its configuration again (`RELOADING=1` with `MONOTONIC_USEC`); say [`ready`] after.
 pub fn reloading() {
     match NotifyState::monotonic_usec_now() {
-        Ok(now) => tell(&[NotifyState::Reloading, now]),
+        Ok(now) => send(&[NotifyState::Reloading, now]),
         Err(error) => tracing::warn!(%error, "systemd is not told of the reload: no monotonic clock"),
     }
 }
 
 /// The daemon ends.
 pub fn stopping() {
-    tell(&[NotifyState::Stopping]);
+    send(&[NotifyState::Stopping]);
 }
 
 /// A line for `systemctl status`.
 pub fn status(line: &str) {
     // A line feed would begin another message to systemd.
     let line: String = line.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect();
-    tell(&[NotifyState::Status(&line)]);
+    send(&[NotifyState::Status(&line)]);
 }
 
 /// How often [`alive`] has to be said: half of what the unit's `WatchdogSec=` allows. `None` if nobody watches.
 #[must_use]
-pub fn watched() -> Option<Duration> {
+pub fn watchdog_interval() -> Option<Duration> {
     sd_notify::watchdog_enabled().map(|limit| limit / 2).filter(|half| !half.is_zero())
 }
 
 /// The daemon still does its work.
-pub fn alive() {
-    tell(&[NotifyState::Watchdog]);
+pub fn watchdog() {
+    send(&[NotifyState::Watchdog]);
 }
 
-fn tell(states: &[NotifyState<'_>]) {
+fn send(states: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(states) {
         tracing::warn!(%error, "systemd is not told; is NOTIFY_SOCKET still there?");
     }
@@ -55,10 +55,10 @@ mod tests {
     use std::process::{Command, Stdio};
     use std::time::Duration;
 
-    use super::{alive, ready, reloading, status, stopping, watched};
+    use super::{ready, reloading, status, stopping, watchdog, watchdog_interval};
 
     /// Runs `child` in a process of its own, as systemd would start it.
-    fn started(configure: impl FnOnce(&mut Command)) -> bool {
+    fn run_child(configure: impl FnOnce(&mut Command)) -> bool {
         let mut command = Command::new(std::env::current_exe().unwrap());
         command.args(["--exact", "net::notify::tests::child", "--nocapture"]).env("SIDEGATE_TEST_CHILD", "notify");
         command.env_remove("NOTIFY_SOCKET").stdout(Stdio::null()).stderr(Stdio::null());
@@ -74,8 +74,8 @@ mod tests {
         ready();
         reloading();
         status("caught up\nREADY=0");
-        if watched() == Some(Duration::from_secs(2)) {
-            alive();
+        if watchdog_interval() == Some(Duration::from_secs(2)) {
+            watchdog();
         }
         stopping();
     }
@@ -85,7 +85,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("notify");
         let socket = UnixDatagram::bind(&path).unwrap();
-        assert!(started(|command| {
+        assert!(run_child(|command| {
             command.env("NOTIFY_SOCKET", &path).env("WATCHDOG_USEC", "4000000").env_remove("WATCHDOG_PID");
         }));
         socket.set_nonblocking(true).unwrap();
@@ -101,9 +101,9 @@ mod tests {
 
     #[test]
     fn without_a_listener_nothing_fails() {
-        assert!(started(|_| ()));
+        assert!(run_child(|_| ()));
         let folder = tempfile::tempdir().unwrap();
-        assert!(started(|command| {
+        assert!(run_child(|command| {
             command.env("NOTIFY_SOCKET", folder.path().join("gone"));
         }));
     }

@@ -8,11 +8,11 @@ use http::header::HeaderValue;
 
 /// Where requests go, and under which name.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Way {
+pub enum PrimaryUrl {
     /// A Unix socket.
-    Socket(PathBuf),
+    Unix(PathBuf),
     /// A host, plainly or over TLS.
-    Web {
+    Http {
         /// Scheme and authority: what is connected to.
         origin: Uri,
         /// For `Host`.
@@ -22,13 +22,13 @@ pub enum Way {
     },
 }
 
-const LONGEST_PATH: usize = 107;
+const MAX_SOCKET_PATH_BYTES: usize = 107;
 
-impl Way {
+impl PrimaryUrl {
     /// Parses a URL as configured; the reason if it cannot be used, without what may be secret in it.
     pub fn parse(url: &str, insecure_http: bool) -> Result<Self, String> {
         if let Some(path) = url.strip_prefix("http+unix://") {
-            return socket(path).map(Self::Socket);
+            return parse_socket_path(path).map(Self::Unix);
         }
         let uri: Uri = url.parse().map_err(|error| format!("this is not a URL: {error}"))?;
         let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
@@ -48,7 +48,7 @@ impl Way {
         }
         let origin = format!("{scheme}://{authority}/").parse().map_err(|error| format!("this is not a URL: {error}"))?;
         let host = HeaderValue::from_str(authority.as_str()).map_err(|error| format!("this is not a host: {error}"))?;
-        Ok(Self::Web { origin, host, prefix: uri.path().trim_end_matches('/').to_owned() })
+        Ok(Self::Http { origin, host, prefix: uri.path().trim_end_matches('/').to_owned() })
     }
 }
 
@@ -58,18 +58,18 @@ fn is_loopback(host: &str) -> bool {
 }
 
 /// All that follows is the path of the socket, plain or percent-encoded.
-fn socket(text: &str) -> Result<PathBuf, String> {
-    let path = decoded(text)?;
+fn parse_socket_path(text: &str) -> Result<PathBuf, String> {
+    let path = decode_percent(text)?;
     if !path.starts_with('/') || path.ends_with('/') {
         return Err("after http+unix:// stands the absolute path of a socket, as in http+unix:///run/sidegate-primary/api.sock".into());
     }
-    if path.len() > LONGEST_PATH || path.contains('\0') {
-        return Err(format!("the path of a socket has at most {LONGEST_PATH} bytes, none of them zero"));
+    if path.len() > MAX_SOCKET_PATH_BYTES || path.contains('\0') {
+        return Err(format!("the path of a socket has at most {MAX_SOCKET_PATH_BYTES} bytes, none of them zero"));
     }
     Ok(path.into())
 }
 
-fn decoded(text: &str) -> Result<String, String> {
+fn decode_percent(text: &str) -> Result<String, String> {
     let mut parts = text.split('%');
     let mut bytes = parts.next().unwrap_or_default().as_bytes().to_vec();
     for part in parts {
@@ -85,7 +85,7 @@ fn decoded(text: &str) -> Result<String, String> {
 mod tests {
     use std::path::PathBuf;
 
-    use super::Way;
+    use super::PrimaryUrl;
 
     #[test]
     fn all_after_the_scheme_is_the_path_of_the_socket() {
@@ -94,7 +94,7 @@ mod tests {
             ("http+unix://%2Frun%2fsidegate-primary%2Fapi.sock", "/run/sidegate-primary/api.sock"),
             ("http+unix:///run/a%20b?c#d.sock", "/run/a b?c#d.sock"),
         ] {
-            assert_eq!(Way::parse(url, false), Ok(Way::Socket(PathBuf::from(path))), "{url}");
+            assert_eq!(PrimaryUrl::parse(url, false), Ok(PrimaryUrl::Unix(PathBuf::from(path))), "{url}");
         }
     }
 
@@ -110,7 +110,7 @@ mod tests {
             "http+unix:///%00",
             &long,
         ] {
-            assert!(Way::parse(url, false).is_err(), "{url}");
+            assert!(PrimaryUrl::parse(url, false).is_err(), "{url}");
         }
     }
 
@@ -122,7 +122,9 @@ mod tests {
             ("http://127.0.0.1:8181/a/b", "/a/b", "127.0.0.1:8181"),
             ("http://[::1]:80/", "", "[::1]:80"),
         ] {
-            let Ok(Way::Web { prefix: found, host: named, .. }) = Way::parse(url, false) else { panic!("{url} was refused") };
+            let Ok(PrimaryUrl::Http { prefix: found, host: named, .. }) = PrimaryUrl::parse(url, false) else {
+                panic!("{url} was refused")
+            };
             assert_eq!((found.as_str(), named.to_str().unwrap()), (prefix, host));
         }
     }
@@ -130,11 +132,11 @@ mod tests {
     #[test]
     fn plain_http_goes_only_to_this_host_unless_asked_for() {
         for url in ["http://gitlab.example.com", "http://10.0.0.1", "http://localhost.example.com"] {
-            assert!(Way::parse(url, false).unwrap_err().contains("insecure_http"), "{url}");
-            assert!(Way::parse(url, true).is_ok(), "{url}");
+            assert!(PrimaryUrl::parse(url, false).unwrap_err().contains("insecure_http"), "{url}");
+            assert!(PrimaryUrl::parse(url, true).is_ok(), "{url}");
         }
         for url in ["http://localhost:1", "http://127.9.9.9", "http://[::ffff:127.0.0.1]"] {
-            assert!(Way::parse(url, false).is_ok(), "{url}");
+            assert!(PrimaryUrl::parse(url, false).is_ok(), "{url}");
         }
     }
 
@@ -142,9 +144,9 @@ mod tests {
     fn other_urls_are_refused() {
         for url in ["", "gitlab.example.com", "ftp://localhost", "https://localhost?a=b", "https://localhost/#a", "https://", "/run/x.sock"]
         {
-            assert!(Way::parse(url, true).is_err(), "{url}");
+            assert!(PrimaryUrl::parse(url, true).is_err(), "{url}");
         }
-        let refused = Way::parse("https://root:secret@localhost", true).unwrap_err();
+        let refused = PrimaryUrl::parse("https://root:secret@localhost", true).unwrap_err();
         assert!(!refused.contains("secret"));
     }
 }

@@ -9,32 +9,32 @@ use crate::wire::feed::{Ack, FeedLine, SnapshotLine};
 
 /// One line of `changes`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Received {
+pub struct ReceivedLine {
     /// What it says.
     pub line: FeedLine,
     /// When it arrived. A line that had been waiting here for an unknown time has the time of the one before it.
-    pub at: BootTime,
+    pub received_at: BootTime,
 }
 
 /// The lines of a snapshot, read on a thread that may block. A stream that was cut ends with an error, never silently.
-pub type SnapshotLines = Box<dyn Iterator<Item = Result<SnapshotLine, NoFeed>> + Send>;
+pub type SnapshotLines = Box<dyn Iterator<Item = Result<SnapshotLine, FeedError>> + Send>;
 
 /// The lines of `changes`; ends after its first error. Dropping it ends the connection.
-pub type ChangeLines = Receiver<Result<Received, NoFeed>>;
+pub type ChangeLines = Receiver<Result<ReceivedLine, FeedError>>;
 
 /// Carries the feed.
-pub trait Feed: Send + Sync + 'static {
+pub trait FeedSource: Send + Sync + 'static {
     /// The commits after a cursor, and heartbeats.
-    fn changes(&self, after: Head) -> impl Future<Output = Result<ChangeLines, NoFeed>> + Send;
+    fn changes(&self, after: Head) -> impl Future<Output = Result<ChangeLines, FeedError>> + Send;
     /// The whole directory.
-    fn snapshot(&self) -> impl Future<Output = Result<SnapshotLines, NoFeed>> + Send;
+    fn snapshot(&self) -> impl Future<Output = Result<SnapshotLines, FeedError>> + Send;
     /// Says that a state binds here and is on disk.
-    fn ack(&self, ack: Ack) -> impl Future<Output = Result<(), NoFeed>> + Send;
+    fn ack(&self, ack: Ack) -> impl Future<Output = Result<(), FeedError>> + Send;
 }
 
 /// Why there is no feed. None of them carries a secret.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum NoFeed {
+pub enum FeedError {
     /// No connection, a cut one, or one that ended.
     #[error("{0}")]
     Unreachable(String),
@@ -43,10 +43,10 @@ pub enum NoFeed {
     Silent(std::time::Duration),
     /// 410: the cursor is older than the journal, or of another epoch. With the primary's present head, if it said.
     #[error("the primary no longer has what follows this cursor")]
-    Gone(Option<Head>),
+    CursorGone(Option<Head>),
     /// 409: the cursor is beyond the primary's head, or it had another digest there.
     #[error("the primary does not know the state that this host has followed to")]
-    Unlike {
+    StateMismatch {
         /// The primary's life, if it said.
         epoch: Option<Epoch>,
         /// Its head, if it said.
@@ -57,7 +57,7 @@ pub enum NoFeed {
     Forbidden(u16),
     /// Any other answer that is no feed.
     #[error("the primary answered {status} instead of the feed: {message}")]
-    Refused {
+    UnexpectedStatus {
         /// Its status.
         status: u16,
         /// What it said, cut to a line.
@@ -65,5 +65,5 @@ pub enum NoFeed {
     },
     /// Lines that are not understood.
     #[error("the feed cannot be understood: {0}")]
-    Garbled(String),
+    Malformed(String),
 }

@@ -8,15 +8,15 @@ use tokio::sync::watch;
 use crate::model::change::Head;
 use crate::model::clock;
 use crate::replica::alarm::Alarm;
-use crate::replica::feed::Feed;
-use crate::replica::pause::Pauses;
-use crate::replica::shared::Shared;
+use crate::replica::feed::FeedSource;
+use crate::replica::pause::Backoff;
+use crate::replica::shared::ReplicaState;
 use crate::store::generation::Generation;
 use crate::wire::feed::Ack;
 
 /// What binds in answers and is to be written.
 #[derive(Clone)]
-pub struct Binding {
+pub struct FlushRequest {
     /// Where.
     pub generation: Generation,
     /// What to acknowledge; `None` while the store does not equal the primary.
@@ -24,32 +24,32 @@ pub struct Binding {
 }
 
 /// Flushes what is new, again and again, until nobody tells it more.
-pub async fn flush(
-    shared: Arc<Shared>,
-    mut binding: watch::Receiver<Option<Binding>>,
+pub async fn run_flusher(
+    shared: Arc<ReplicaState>,
+    mut binding: watch::Receiver<Option<FlushRequest>>,
     durable: watch::Sender<Option<Head>>,
     every: Duration,
 ) {
     let mut failures = 0_u32;
     while binding.changed().await.is_ok() {
-        let Some(Binding { generation, head }) = binding.borrow_and_update().clone() else { continue };
+        let Some(FlushRequest { generation, head }) = binding.borrow_and_update().clone() else { continue };
         let flushed = tokio::task::spawn_blocking(move || generation.flush()).await;
         match flushed {
             Ok(Ok(())) => {
                 failures = 0;
                 shared.alarms.clear(Alarm::Store);
                 if let Some(head) = head {
-                    shared.told().flushed = Some(head);
+                    shared.details().flushed = Some(head);
                     durable.send_replace(Some(head));
                 }
             }
             Ok(Err(damage)) => {
                 failures += 1;
                 let message = format!("{damage}; answers go on, what changes now may be lost at a restart and is not acknowledged");
-                shared.alarms.raise(Alarm::Store, &*message, clock::wall());
-                shared.problem(message);
+                shared.alarms.raise(Alarm::Store, &*message, clock::wall_time());
+                shared.record_error(message);
                 if failures > 1 {
-                    shared.wanted.need("the store cannot be written");
+                    shared.resync_requests.request("the store cannot be written");
                 }
                 binding.mark_changed();
                 tokio::time::sleep(Duration::from_secs(1)).await;
@@ -61,7 +61,7 @@ pub async fn flush(
 }
 
 /// What an ack says beside the head.
-pub struct Signature {
+pub struct AckIdentity {
     /// Seconds for which this host may answer keys from data that old.
     pub max_stale: u64,
     /// The random id of this store.
@@ -69,27 +69,27 @@ pub struct Signature {
 }
 
 /// Acknowledges what is durable, the newest only; tries again after a pause.
-pub async fn acknowledge<F: Feed>(
+pub async fn run_acknowledger<F: FeedSource>(
     feed: Arc<F>,
-    shared: Arc<Shared>,
+    shared: Arc<ReplicaState>,
     mut durable: watch::Receiver<Option<Head>>,
-    signature: Signature,
-    mut pauses: Pauses,
+    signature: AckIdentity,
+    mut pauses: Backoff,
 ) {
     while durable.changed().await.is_ok() {
         let Some(head) = *durable.borrow_and_update() else { continue };
-        let Signature { max_stale, ref instance } = signature;
+        let AckIdentity { max_stale, ref instance } = signature;
         let ack = Ack { epoch: head.epoch, seq: head.seq, digest: head.state.digest, max_stale, instance: instance.clone() };
         match feed.ack(ack).await {
             Ok(()) => {
                 pauses.reset();
-                shared.told().acknowledged = Some(head);
-                shared.stir();
+                shared.details().acknowledged = Some(head);
+                shared.notify_status();
             }
             Err(no_feed) => {
                 tracing::debug!(seq = head.seq, "the primary did not take the ack: {no_feed}");
                 durable.mark_changed();
-                tokio::time::sleep(pauses.next(fastrand::f64())).await;
+                tokio::time::sleep(pauses.next_delay(fastrand::f64())).await;
             }
         }
     }

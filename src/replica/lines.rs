@@ -3,11 +3,11 @@
 use bytes::{Buf as _, BytesMut};
 
 /// The longest line of the feed: a commit of 4 MiB of records, and what stands around them.
-pub const LINE_BYTES: usize = 6 << 20;
+pub const MAX_LINE_BYTES: usize = 6 << 20;
 
 /// Said of a line that is too long or is not UTF-8.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum BadText {
+pub enum LineSplitError {
     /// Longer than [`LINE_BYTES`].
     #[error("a line is longer than {0} bytes")]
     TooLong(usize),
@@ -18,25 +18,25 @@ pub enum BadText {
 
 /// What has arrived of lines and was not taken yet.
 #[derive(Default)]
-pub struct Lines {
-    arrived: BytesMut,
-    searched: usize,
+pub struct LineSplitter {
+    buffer: BytesMut,
+    scanned: usize,
 }
 
-impl Lines {
+impl LineSplitter {
     /// More bytes have arrived.
     pub fn push(&mut self, bytes: &[u8]) {
-        self.arrived.extend_from_slice(bytes);
+        self.buffer.extend_from_slice(bytes);
     }
 
     /// The next whole line without its line feed; `None` if there is none yet. Empty lines are passed over.
-    pub fn take(&mut self) -> Result<Option<String>, BadText> {
-        while let Some(length) = self.next_length()? {
-            let line = self.arrived.split_to(length);
-            self.arrived.advance(1);
-            self.searched = 0;
+    pub fn next_line(&mut self) -> Result<Option<String>, LineSplitError> {
+        while let Some(length) = self.find_line_end()? {
+            let line = self.buffer.split_to(length);
+            self.buffer.advance(1);
+            self.scanned = 0;
             if !line.is_empty() {
-                return String::from_utf8(line.to_vec()).map(Some).map_err(|_| BadText::NotUtf8);
+                return String::from_utf8(line.to_vec()).map(Some).map_err(|_| LineSplitError::NotUtf8);
             }
         }
         Ok(None)
@@ -45,15 +45,15 @@ impl Lines {
     /// Whether bytes stand here that are no whole line.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.arrived.is_empty()
+        self.buffer.is_empty()
     }
 
-    fn next_length(&mut self) -> Result<Option<usize>, BadText> {
-        let found = self.arrived.get(self.searched..).and_then(|rest| rest.iter().position(|byte| *byte == b'\n'));
-        let length = found.map(|position| position + self.searched);
-        self.searched = self.arrived.len();
-        match length.unwrap_or(self.arrived.len()) {
-            long if long > LINE_BYTES => Err(BadText::TooLong(LINE_BYTES)),
+    fn find_line_end(&mut self) -> Result<Option<usize>, LineSplitError> {
+        let found = self.buffer.get(self.scanned..).and_then(|rest| rest.iter().position(|byte| *byte == b'\n'));
+        let length = found.map(|position| position + self.scanned);
+        self.scanned = self.buffer.len();
+        match length.unwrap_or(self.buffer.len()) {
+            long if long > MAX_LINE_BYTES => Err(LineSplitError::TooLong(MAX_LINE_BYTES)),
             _ => Ok(length),
         }
     }
@@ -63,14 +63,14 @@ impl Lines {
 mod tests {
     use proptest::prelude::*;
 
-    use super::{BadText, LINE_BYTES, Lines};
+    use super::{LineSplitError, LineSplitter, MAX_LINE_BYTES};
 
-    fn all(pieces: &[&[u8]]) -> Vec<String> {
-        let mut lines = Lines::default();
+    fn split_all(pieces: &[&[u8]]) -> Vec<String> {
+        let mut lines = LineSplitter::default();
         let mut taken = Vec::new();
         for piece in pieces {
             lines.push(piece);
-            while let Some(line) = lines.take().unwrap() {
+            while let Some(line) = lines.next_line().unwrap() {
                 taken.push(line);
             }
         }
@@ -83,26 +83,26 @@ mod tests {
             let text: String = words.iter().map(|word| format!("{word}\n")).collect();
             let pieces: Vec<&[u8]> = text.as_bytes().chunks(cut).collect();
             let whole: Vec<String> = words.into_iter().filter(|word| !word.is_empty()).collect();
-            prop_assert_eq!(all(&pieces), whole);
+            prop_assert_eq!(split_all(&pieces), whole);
         }
     }
 
     #[test]
     fn a_line_one_past_the_bound_is_refused_before_it_ends() {
-        let mut lines = Lines::default();
-        lines.push(&vec![b'x'; LINE_BYTES]);
-        assert_eq!(lines.take(), Ok(None));
+        let mut lines = LineSplitter::default();
+        lines.push(&vec![b'x'; MAX_LINE_BYTES]);
+        assert_eq!(lines.next_line(), Ok(None));
         lines.push(b"x");
-        assert_eq!(lines.take(), Err(BadText::TooLong(LINE_BYTES)));
+        assert_eq!(lines.next_line(), Err(LineSplitError::TooLong(MAX_LINE_BYTES)));
     }
 
     #[test]
-    fn what_is_no_line_yet_is_seen() {
-        let mut lines = Lines::default();
+    fn an_incomplete_line_is_detected() {
+        let mut lines = LineSplitter::default();
         lines.push(b"a\nb");
-        assert_eq!(lines.take(), Ok(Some("a".to_owned())));
-        assert_eq!((lines.take(), lines.is_empty()), (Ok(None), false));
+        assert_eq!(lines.next_line(), Ok(Some("a".to_owned())));
+        assert_eq!((lines.next_line(), lines.is_empty()), (Ok(None), false));
         lines.push(b"\xff\n");
-        assert_eq!(lines.take(), Err(BadText::NotUtf8));
+        assert_eq!(lines.next_line(), Err(LineSplitError::NotUtf8));
     }
 }

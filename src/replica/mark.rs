@@ -11,12 +11,12 @@ use crate::model::change::Head;
 
 /// Where the mark stands.
 #[derive(Clone, Debug)]
-pub struct Mark(PathBuf);
+pub struct DriftMarker(PathBuf);
 
-impl Mark {
+impl DriftMarker {
     /// In the folder of a store.
     #[must_use]
-    pub fn within(store: &Path) -> Self {
+    pub fn in_store(store: &Path) -> Self {
         Self(store.join("drifted"))
     }
 
@@ -27,7 +27,7 @@ impl Mark {
     }
 
     /// Sets the mark: beside, synced, renamed.
-    pub fn set(&self, claimed: Head) -> io::Result<()> {
+    pub fn write(&self, claimed: Head) -> io::Result<()> {
         use std::os::unix::fs::OpenOptionsExt as _;
         let beside = self.0.with_extension("new");
         let mut file = File::options().write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
@@ -47,17 +47,17 @@ impl Mark {
 
 #[cfg(test)]
 mod tests {
-    use super::Mark;
+    use super::DriftMarker;
     use crate::model::change::{Epoch, Head};
-    use crate::model::digest::State;
+    use crate::model::digest::DirectoryDigest;
 
     #[test]
-    fn a_mark_is_read_as_it_was_set_until_it_is_cleared() {
+    fn a_marker_is_read_as_it_was_written_until_it_is_cleared() {
         let folder = tempfile::tempdir().unwrap();
-        let mark = Mark::within(folder.path());
-        let head = Head { epoch: Epoch(3), seq: 4, state: State::default().with(b"x") };
+        let mark = DriftMarker::in_store(folder.path());
+        let head = Head { epoch: Epoch(3), seq: 4, state: DirectoryDigest::default().with_record(b"x") };
         assert_eq!(mark.read(), None);
-        mark.set(head).unwrap();
+        mark.write(head).unwrap();
         assert_eq!(mark.read(), Some(head));
         mark.clear().unwrap();
         mark.clear().unwrap();

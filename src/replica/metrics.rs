@@ -10,11 +10,11 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 
 use crate::model::clock;
-use crate::replica::shared::Shared;
-use crate::replica::status::{Relation, Status};
+use crate::replica::shared::ReplicaState;
+use crate::replica::status::{FeedRelation, ReplicaStatus};
 
 /// Registered once; holds nothing of its own.
-pub(super) struct ReplicaMetrics(pub(super) Arc<Shared>);
+pub(super) struct ReplicaMetrics(pub(super) Arc<ReplicaState>);
 
 impl fmt::Debug for ReplicaMetrics {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -24,38 +24,38 @@ impl fmt::Debug for ReplicaMetrics {
 
 impl Collector for ReplicaMetrics {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
-        let status = self.0.status(clock::boot());
-        gauges(&status, &mut encoder)?;
-        counters(&status, &mut encoder)?;
-        records(&status, &mut encoder)
+        let status = self.0.status(clock::boot_time());
+        encode_gauges(&status, &mut encoder)?;
+        encode_counters(&status, &mut encoder)?;
+        encode_record_counts(&status, &mut encoder)
     }
 }
 
-fn gauges(status: &Status, encoder: &mut DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+fn encode_gauges(status: &ReplicaStatus, encoder: &mut DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
     let mut gauge = |name: &str, help: &str, value: f64| {
         let metric = ConstGauge::new(value);
         metric.encode(encoder.encode_descriptor(name, help, None, metric.metric_type())?)
     };
-    gauge("sidegate_feed_connected", "Whether the feed is connected", truth(status.connected_since.is_some()))?;
-    gauge("sidegate_feed_true", "Whether the store equals the primary at its cursor", truth(status.following == Relation::True))?;
-    gauge("sidegate_feed_caught_up", "Whether the feed is caught up, or was when contact was lost", truth(status.caught_up))?;
-    gauge("sidegate_store_whole", "Whether a scan has found the store whole", truth(status.whole))?;
-    gauge("sidegate_store_bytes", "Bytes of the serving generation on disk", number(status.store_bytes))?;
-    gauge("sidegate_store_foreign_records", "Records that are not wholly understood", number(status.foreign))?;
-    gauge("sidegate_alarms", "Alarms that stand", number(u64::try_from(status.alarms.len()).unwrap_or(u64::MAX)))?;
+    gauge("sidegate_feed_connected", "Whether the feed is connected", bool_to_f64(status.connected_since.is_some()))?;
+    gauge("sidegate_feed_true", "Whether the store equals the primary at its cursor", bool_to_f64(status.following == FeedRelation::True))?;
+    gauge("sidegate_feed_caught_up", "Whether the feed is caught up, or was when contact was lost", bool_to_f64(status.caught_up))?;
+    gauge("sidegate_store_whole", "Whether a scan has found the store whole", bool_to_f64(status.whole))?;
+    gauge("sidegate_store_bytes", "Bytes of the serving generation on disk", u64_to_f64(status.store_bytes))?;
+    gauge("sidegate_store_foreign_records", "Records that are not wholly understood", u64_to_f64(status.foreign))?;
+    gauge("sidegate_alarms", "Alarms that stand", u64_to_f64(u64::try_from(status.alarms.len()).unwrap_or(u64::MAX)))?;
     if let Some(age) = status.age_seconds {
         gauge("sidegate_feed_age_seconds", "Seconds since the directory was last proven current", age)?;
     }
     if let Some(lag) = status.lag {
-        gauge("sidegate_feed_lag_commits", "Commits that the cursor is behind the primary's last line", number(lag))?;
+        gauge("sidegate_feed_lag_commits", "Commits that the cursor is behind the primary's last line", u64_to_f64(lag))?;
     }
     if let Some(cursor) = status.cursor {
-        gauge("sidegate_feed_seq", "The number of the last commit that was followed", number(cursor.seq))?;
+        gauge("sidegate_feed_seq", "The number of the last commit that was followed", u64_to_f64(cursor.seq))?;
     }
     Ok(())
 }
 
-fn counters(status: &Status, encoder: &mut DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+fn encode_counters(status: &ReplicaStatus, encoder: &mut DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
     let counted = &status.counted;
     for (name, help, value) in [
         ("sidegate_feed_connects", "Connections of the feed", counted.connects),
@@ -75,7 +75,7 @@ fn counters(status: &Status, encoder: &mut DescriptorEncoder<'_>) -> Result<(), 
     Ok(())
 }
 
-fn records(status: &Status, encoder: &mut DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+fn encode_record_counts(status: &ReplicaStatus, encoder: &mut DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
     let family = Family::<[(&'static str, String); 1], Gauge>::default();
     for (kind, count) in &status.counts {
         family.get_or_create(&[("kind", kind.clone())]).set(i64::try_from(*count).unwrap_or(i64::MAX));
@@ -83,11 +83,11 @@ fn records(status: &Status, encoder: &mut DescriptorEncoder<'_>) -> Result<(), f
     family.encode(encoder.encode_descriptor("sidegate_store_records", "Records of each kind", None, family.metric_type())?)
 }
 
-fn truth(yes: bool) -> f64 {
+fn bool_to_f64(yes: bool) -> f64 {
     f64::from(u8::from(yes))
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a gauge above 2^53 need not be exact")]
-fn number(value: u64) -> f64 {
+fn u64_to_f64(value: u64) -> f64 {
     value as f64
 }

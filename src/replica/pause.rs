@@ -4,17 +4,17 @@ use std::time::Duration;
 
 /// The pauses of one thing that is tried again and again.
 #[derive(Clone, Debug)]
-pub struct Pauses {
-    first: Duration,
-    longest: Duration,
+pub struct Backoff {
+    initial: Duration,
+    max: Duration,
     failures: u32,
 }
 
-impl Pauses {
+impl Backoff {
     /// Between `first` and `longest`.
     #[must_use]
     pub const fn new(first: Duration, longest: Duration) -> Self {
-        Self { first, longest, failures: 0 }
+        Self { initial: first, max: longest, failures: 0 }
     }
 
     /// It went well: the next pause is the first again.
@@ -23,8 +23,8 @@ impl Pauses {
     }
 
     /// It failed: how long to wait. `jitter` is from 0 to 1; a pause is between half of its step and all of it.
-    pub fn next(&mut self, jitter: f64) -> Duration {
-        let step = self.first.saturating_mul(2_u32.saturating_pow(self.failures.min(20))).min(self.longest);
+    pub fn next_delay(&mut self, jitter: f64) -> Duration {
+        let step = self.initial.saturating_mul(2_u32.saturating_pow(self.failures.min(20))).min(self.max);
         self.failures = self.failures.saturating_add(1);
         step.mul_f64(0.5 + jitter.clamp(0.0, 1.0) / 2.0)
     }
@@ -34,15 +34,15 @@ impl Pauses {
 mod tests {
     use std::time::Duration;
 
-    use super::Pauses;
+    use super::Backoff;
 
     #[test]
-    fn pauses_double_up_to_the_longest_and_begin_anew_after_success() {
+    fn delays_double_up_to_the_maximum_and_restart_after_success() {
         let second = Duration::from_secs(1);
-        let mut pauses = Pauses::new(second, 5 * second);
-        let waited: Vec<_> = (0..5).map(|_| pauses.next(1.0)).collect();
+        let mut pauses = Backoff::new(second, 5 * second);
+        let waited: Vec<_> = (0..5).map(|_| pauses.next_delay(1.0)).collect();
         assert_eq!(waited, [second, 2 * second, 4 * second, 5 * second, 5 * second]);
         pauses.reset();
-        assert_eq!(pauses.next(0.0), second / 2);
+        assert_eq!(pauses.next_delay(0.0), second / 2);
     }
 }

@@ -14,84 +14,101 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::model::change::Head;
 use crate::model::clock;
-use crate::model::freshness::{Following, Limits, View};
+use crate::model::freshness::{DirectoryReplica, DirectoryView, FreshnessLimits};
 use crate::model::loss_guard::LossGuard;
 use crate::model::time::BootTime;
 use crate::replica::alarm::Alarm;
-use crate::replica::feed::Feed;
-use crate::replica::flusher::{Signature, acknowledge, flush};
-use crate::replica::follow::{Command, Follower, STOP};
+use crate::replica::feed::FeedSource;
+use crate::replica::flusher::{AckIdentity, run_acknowledger, run_flusher};
+use crate::replica::follow::{FeedFollower, ReplicaCommand, STOP_TIMEOUT};
 use crate::replica::http::HttpFeed;
-use crate::replica::link::Link;
+use crate::replica::link::FeedConnection;
 use crate::replica::metrics::ReplicaMetrics;
-use crate::replica::pause::Pauses;
+use crate::replica::pause::Backoff;
 use crate::replica::resync::Resyncer;
-use crate::replica::setup::{Feeding, NotStarted, Pace, Setup};
-use crate::replica::shared::Shared;
-use crate::replica::status::{NotVerified, Status, Verified};
-use crate::store::generation::Options;
-use crate::store::generations::Generations;
+use crate::replica::setup::{FeedMode, ReplicaConfig, StartError, Timing};
+use crate::replica::shared::ReplicaState;
+use crate::replica::status::{ReplicaStatus, VerifyError, VerifyReport};
+use crate::store::generation::StoreOptions;
+use crate::store::generations::GenerationsFolder;
 use crate::wire::secret::Secret;
 
 /// A follower that runs. Dropping it stops it.
 pub struct Replica {
-    shared: Arc<Shared>,
-    secret: Arc<ArcSwap<Secret>>,
-    commands: mpsc::UnboundedSender<Command>,
+    state: Arc<ReplicaState>,
+    sync_secret: Arc<ArcSwap<Secret>>,
+    commands: mpsc::UnboundedSender<ReplicaCommand>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
 /// What the loops are started with, whatever carries the feed.
-pub(super) struct Plan {
-    pub(super) options: Options,
-    pub(super) keys: Limits,
+pub(super) struct TaskConfig {
+    pub(super) store_options: StoreOptions,
+    pub(super) key_limits: FreshnessLimits,
     pub(super) loss_guard: LossGuard,
-    pub(super) pace: Pace,
+    pub(super) timing: Timing,
 }
 
 impl Replica {
     /// Starts following. Returns at once: the store opens meanwhile. Refused only for a folder that is not ours, or in use.
-    pub fn start(setup: Setup) -> Result<Arc<Self>, NotStarted> {
-        let secret = Arc::new(ArcSwap::from_pointee(setup.secret));
-        if setup.feeding == Feeding::Nothing {
-            return Ok(Arc::new(Self::resting(secret)));
+    pub fn start(setup: ReplicaConfig) -> Result<Arc<Self>, StartError> {
+        let secret = Arc::new(ArcSwap::from_pointee(setup.sync_secret));
+        if setup.feed_mode == FeedMode::Disabled {
+            return Ok(Arc::new(Self::disabled(secret)));
         }
-        let feed = HttpFeed::new(setup.client, Arc::clone(&secret), setup.host, setup.pace);
-        let plan = Plan { options: setup.options, keys: setup.keys, loss_guard: setup.loss_guard, pace: setup.pace };
-        Self::follow(&setup.store, plan, feed, secret)
+        let feed = HttpFeed::new(setup.feed_client, Arc::clone(&secret), setup.host, setup.timing);
+        let plan = TaskConfig {
+            store_options: setup.store_options,
+            key_limits: setup.key_limits,
+            loss_guard: setup.loss_guard,
+            timing: setup.timing,
+        };
+        Self::start_with_feed(&setup.store_path, plan, feed, secret)
     }
 
     /// Follows whatever carries the feed.
-    pub(super) fn follow<F: Feed>(store: &Path, plan: Plan, feed: F, secret: Arc<ArcSwap<Secret>>) -> Result<Arc<Self>, NotStarted> {
-        let generations = Arc::new(Generations::at(store, plan.options)?);
-        let instance = generations.instance()?;
-        let shared = Arc::new(Shared::default());
+    pub(super) fn start_with_feed<F: FeedSource>(
+        store: &Path,
+        plan: TaskConfig,
+        feed: F,
+        secret: Arc<ArcSwap<Secret>>,
+    ) -> Result<Arc<Self>, StartError> {
+        let generations = Arc::new(GenerationsFolder::open(store, plan.store_options)?);
+        let instance = generations.instance_id()?;
+        let shared = Arc::new(ReplicaState::default());
         let (commands, commanded) = mpsc::unbounded_channel();
-        let runtime = runtime().map_err(NotStarted::Thread)?;
-        let loops = Loops { generations, instance, store: store.to_path_buf(), plan, feed: Arc::new(feed), shared: Arc::clone(&shared) };
+        let runtime = build_runtime().map_err(StartError::Thread)?;
+        let loops = ReplicaTasks {
+            generations,
+            instance,
+            store_path: store.to_path_buf(),
+            config: plan,
+            feed: Arc::new(feed),
+            state: Arc::clone(&shared),
+        };
         let thread = std::thread::Builder::new().name("replica".to_owned()).spawn(move || {
-            let shared = Arc::clone(&loops.shared);
+            let shared = Arc::clone(&loops.state);
             if catch_unwind(AssertUnwindSafe(|| runtime.block_on(loops.run(commanded)))).is_err() {
-                ended(&shared);
+                report_panic(&shared);
             }
-            runtime.shutdown_timeout(STOP);
+            runtime.shutdown_timeout(STOP_TIMEOUT);
         });
-        let thread = thread.map_err(NotStarted::Thread)?;
-        Ok(Arc::new(Self { shared, secret, commands, thread: Mutex::new(Some(thread)) }))
+        let thread = thread.map_err(StartError::Thread)?;
+        Ok(Arc::new(Self { state: shared, sync_secret: secret, commands, thread: Mutex::new(Some(thread)) }))
     }
 
     /// Knows nothing and follows nothing.
-    fn resting(secret: Arc<ArcSwap<Secret>>) -> Self {
-        let shared = Arc::new(Shared::default());
+    fn disabled(secret: Arc<ArcSwap<Secret>>) -> Self {
+        let shared = Arc::new(ReplicaState::default());
         shared.set_opened();
-        Self { shared, secret, commands: mpsc::unbounded_channel().0, thread: Mutex::new(None) }
+        Self { state: shared, sync_secret: secret, commands: mpsc::unbounded_channel().0, thread: Mutex::new(None) }
     }
 
     /// Ends the following: what binds is written, and how old it is. Blocks.
     pub fn stop(&self) {
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(thread) = thread else { return };
-        let _already_gone = self.commands.send(Command::Stop(oneshot::channel().0));
+        let _already_gone = self.commands.send(ReplicaCommand::Stop(oneshot::channel().0));
         if thread.join().is_err() {
             tracing::error!("the thread that follows the primary had panicked");
         }
@@ -99,42 +116,42 @@ impl Replica {
 
     /// How it stands.
     #[must_use]
-    pub fn status(&self) -> Status {
-        self.shared.status(clock::boot())
+    pub fn status(&self) -> ReplicaStatus {
+        self.state.status(clock::boot_time())
     }
 
     /// What the serving generation holds at this moment, also between two batches of a commit.
     #[cfg(test)]
-    pub(super) fn state(&self) -> Option<crate::model::digest::State> {
-        self.shared.serving().map(|generation| generation.state())
+    pub(super) fn store_state(&self) -> Option<crate::model::digest::DirectoryDigest> {
+        self.state.serving().map(|generation| generation.state())
     }
 
     /// Rings whenever the status may have changed.
     #[must_use]
-    pub fn changes(&self) -> watch::Receiver<u64> {
-        self.shared.watch_stirred()
+    pub fn watch_status(&self) -> watch::Receiver<u64> {
+        self.state.watch_status()
     }
 
     /// Fetches a snapshot, now, whatever the state of things.
     pub fn resync(&self) {
-        self.shared.wanted.ask("an operator asked for it");
+        self.state.resync_requests.request_by_operator("an operator asked for it");
     }
 
     /// Reads the store through and compares it with what it says of itself and with the primary.
-    pub async fn verify(&self) -> Result<Verified, NotVerified> {
+    pub async fn verify(&self) -> Result<VerifyReport, VerifyError> {
         let (found, verified) = oneshot::channel();
-        self.commands.send(Command::Verify(found)).map_err(|_| NotVerified::Stopping)?;
-        verified.await.map_err(|_| NotVerified::Stopping)?
+        self.commands.send(ReplicaCommand::Verify(found)).map_err(|_| VerifyError::Stopping)?;
+        verified.await.map_err(|_| VerifyError::Stopping)?
     }
 
     /// Signs with another secret from now on. The open stream goes on until the primary ends it.
-    pub fn renew(&self, secret: Secret) {
-        self.secret.store(Arc::new(secret));
+    pub fn set_sync_secret(&self, secret: Secret) {
+        self.sync_secret.store(Arc::new(secret));
     }
 
     /// Puts the replica's numbers into the metrics.
-    pub fn register(&self, registry: &mut Registry) {
-        registry.register_collector(Box::new(ReplicaMetrics(Arc::clone(&self.shared))));
+    pub fn register_metrics(&self, registry: &mut Registry) {
+        registry.register_collector(Box::new(ReplicaMetrics(Arc::clone(&self.state))));
     }
 }
 
@@ -144,84 +161,84 @@ impl Drop for Replica {
     }
 }
 
-impl Following for Replica {
-    fn view(&self) -> Option<View> {
-        self.shared.view()
+impl DirectoryReplica for Replica {
+    fn view(&self) -> Option<DirectoryView> {
+        self.state.view()
     }
 
-    fn opened(&self, limit: Duration) -> Pin<Box<dyn Future<Output = Option<View>> + Send + '_>> {
+    fn wait_until_open(&self, limit: Duration) -> Pin<Box<dyn Future<Output = Option<DirectoryView>> + Send + '_>> {
         Box::pin(async move {
-            let mut opened = self.shared.watch_opened();
+            let mut opened = self.state.watch_opened();
             drop(tokio::time::timeout(limit, opened.wait_for(|opened| *opened)).await);
             self.view()
         })
     }
 
     fn age(&self, now: BootTime) -> Option<Duration> {
-        self.shared.age(now)
+        self.state.age(now)
     }
 
-    fn caught_up(&self) -> bool {
-        self.shared.caught_up()
+    fn is_caught_up(&self) -> bool {
+        self.state.caught_up()
     }
 
     fn head(&self) -> Option<Head> {
-        self.shared.head()
+        self.state.head()
     }
 }
 
-fn runtime() -> std::io::Result<Runtime> {
+fn build_runtime() -> std::io::Result<Runtime> {
     tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(16).thread_name("replica-store").build()
 }
 
 /// Runs a loop beside the following; its panic is an alarm.
-fn attend(shared: &Arc<Shared>, work: impl Future<Output = ()> + Send + 'static) {
+fn spawn_supervised(shared: &Arc<ReplicaState>, work: impl Future<Output = ()> + Send + 'static) {
     let shared = Arc::clone(shared);
     let work = tokio::spawn(work);
     tokio::spawn(async move {
         if work.await.is_err_and(|failure| failure.is_panic()) {
-            ended(&shared);
+            report_panic(&shared);
         }
     });
 }
 
-fn ended(shared: &Shared) {
+fn report_panic(shared: &ReplicaState) {
     let message = "a part of the following has ended by a fault of this program; answers go on and their age grows: restart the daemon, and say so to us with the log";
-    shared.alarms.raise(Alarm::Ended, message, clock::wall());
-    shared.problem(message.to_owned());
-    shared.stir();
+    shared.alarms.raise(Alarm::Ended, message, clock::wall_time());
+    shared.record_error(message.to_owned());
+    shared.notify_status();
 }
 
-struct Loops<F> {
-    generations: Arc<Generations>,
+struct ReplicaTasks<F> {
+    generations: Arc<GenerationsFolder>,
     instance: String,
-    store: std::path::PathBuf,
-    plan: Plan,
+    store_path: std::path::PathBuf,
+    config: TaskConfig,
     feed: Arc<F>,
-    shared: Arc<Shared>,
+    state: Arc<ReplicaState>,
 }
 
-impl<F: Feed> Loops<F> {
-    async fn run(self, commands: mpsc::UnboundedReceiver<Command>) {
-        let Self { generations, instance, store, plan, feed, shared } = self;
-        let pace = plan.pace;
-        let pauses = Pauses::new(pace.first_pause, pace.longest_pause);
+impl<F: FeedSource> ReplicaTasks<F> {
+    async fn run(self, commands: mpsc::UnboundedReceiver<ReplicaCommand>) {
+        let Self { generations, instance, store_path: store, config: plan, feed, state: shared } = self;
+        let pace = plan.timing;
+        let pauses = Backoff::new(pace.initial_backoff, pace.max_backoff);
         let (binding, bound) = watch::channel(None);
         let (durable, written) = watch::channel(None);
         let (candidates, considered) = mpsc::channel(1);
-        let signature = Signature { max_stale: plan.keys.max_stale.as_secs(), instance };
-        attend(&shared, flush(Arc::clone(&shared), bound, durable, pace.ack_every));
-        attend(&shared, acknowledge(Arc::clone(&feed), Arc::clone(&shared), written, signature, pauses.clone()));
+        let signature = AckIdentity { max_stale: plan.key_limits.max_stale.as_secs(), instance };
+        spawn_supervised(&shared, run_flusher(Arc::clone(&shared), bound, durable, pace.ack_interval));
+        spawn_supervised(&shared, run_acknowledger(Arc::clone(&feed), Arc::clone(&shared), written, signature, pauses.clone()));
         let resyncer = Resyncer {
             feed: Arc::clone(&feed),
-            shared: Arc::clone(&shared),
+            state: Arc::clone(&shared),
             generations: Arc::clone(&generations),
-            options: plan.options,
-            guard: plan.loss_guard,
-            pace,
+            store_options: plan.store_options,
+            loss_guard: plan.loss_guard,
+            timing: pace,
             candidates,
         };
-        attend(&shared, resyncer.run());
-        Follower::new(feed, shared, generations, &store, pace, Link::new(pauses), binding).run(commands, considered).await;
+        spawn_supervised(&shared, resyncer.run());
+        FeedFollower::new(feed, shared, generations, &store, pace, FeedConnection::new(pauses), binding).run(commands, considered).await;
     }
 }

@@ -8,16 +8,16 @@ use crate::model::entry::Entry;
 use crate::model::key::Fingerprint;
 use crate::model::loss_guard::Loss;
 use crate::model::record::Record;
-use crate::replica::feed::{NoFeed, SnapshotLines};
-use crate::replica::tracked::apply;
-use crate::store::generation::{Damage, Generation, Options};
-use crate::wire::feed::{FORMAT, SnapshotEnd, SnapshotHead, SnapshotLine};
+use crate::replica::feed::{FeedError, SnapshotLines};
+use crate::replica::tracked::apply_changes;
+use crate::store::generation::{Generation, StoreError, StoreOptions};
+use crate::wire::feed::{SNAPSHOT_FORMAT, SnapshotEnd, SnapshotHeader, SnapshotLine};
 
 /// How the line of a key begins: other lines need not be read to count keys.
-const KEY_LINE: &str = r#"{"kind":"key","#;
+const KEY_LINE_PREFIX: &str = r#"{"kind":"key","#;
 
 /// A generation that was loaded, closed, opened again and read through.
-pub struct Loaded {
+pub struct LoadedSnapshot {
     /// It.
     pub generation: Generation,
     /// Where it stands.
@@ -30,64 +30,66 @@ pub struct Loaded {
 
 /// Why a snapshot is not used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum NotLoaded {
+pub enum LoadError {
     /// It was cut, or is garbled.
     #[error(transparent)]
-    Feed(#[from] NoFeed),
+    Feed(#[from] FeedError),
     /// The store failed.
     #[error(transparent)]
-    Store(#[from] Damage),
+    Store(#[from] StoreError),
     /// It is not a snapshot as it should be.
     #[error("the snapshot is not usable: {0}")]
-    Form(String),
+    Malformed(String),
     /// It does not add up.
     #[error("the snapshot does not add up to what its end says")]
-    Sum,
+    DigestMismatch,
 }
 
 /// Loads a snapshot into `folder`. Blocks until it has been opened again and read through.
-pub fn load(folder: &Path, options: &Options, lines: SnapshotLines) -> Result<Loaded, NotLoaded> {
-    let mut lines = Reader { lines, after_records: None, keys: KeySet::default() };
-    let SnapshotHead { epoch, from_seq, .. } = lines.head()?;
-    let generation = Generation::load(folder, options, &mut lines)?;
-    let end = lines.replay(&generation, from_seq)?;
-    lines.nothing_more()?;
-    settle(&generation, epoch, &end)?;
+pub fn load_snapshot(folder: &Path, options: &StoreOptions, lines: SnapshotLines) -> Result<LoadedSnapshot, LoadError> {
+    let mut lines = SnapshotReader { lines, after_records: None, keys: KeySet::default() };
+    let SnapshotHeader { epoch, from_seq, .. } = lines.read_head()?;
+    let generation = Generation::create(folder, options, &mut lines)?;
+    let end = lines.replay_commits(&generation, from_seq)?;
+    lines.expect_end()?;
+    commit_cursor(&generation, epoch, &end)?;
     drop(generation);
     let generation = Generation::open(folder, options)?;
-    if generation.state() != end.state || !generation.whole()? {
-        return Err(NotLoaded::Sum);
+    if generation.state() != end.state || !generation.is_intact()? {
+        return Err(LoadError::DigestMismatch);
     }
     let head = Head { epoch, seq: end.seq, state: end.state };
-    Ok(Loaded { generation, head, accept_loss: end.accept_loss, keys: lines.keys.sorted() })
+    Ok(LoadedSnapshot { generation, head, accept_loss: end.accept_loss, keys: lines.keys.sorted() })
 }
 
 /// Gives the generation its cursor, if it adds up.
-fn settle(generation: &Generation, epoch: Epoch, end: &SnapshotEnd) -> Result<(), NotLoaded> {
+fn commit_cursor(generation: &Generation, epoch: Epoch, end: &SnapshotEnd) -> Result<(), LoadError> {
     if generation.state() != end.state {
-        return Err(NotLoaded::Sum);
+        return Err(LoadError::DigestMismatch);
     }
     generation.apply(&[], Some((epoch, end.seq)))?;
     Ok(generation.flush()?)
 }
 
 /// The lines of a snapshot; as an iterator, its records only.
-struct Reader {
+struct SnapshotReader {
     lines: SnapshotLines,
     after_records: Option<SnapshotLine>,
     keys: KeySet,
 }
 
-impl Reader {
-    fn head(&mut self) -> Result<SnapshotHead, NotLoaded> {
+impl SnapshotReader {
+    fn read_head(&mut self) -> Result<SnapshotHeader, LoadError> {
         match self.lines.next().transpose()? {
-            Some(SnapshotLine::Head(head)) if head.format == FORMAT => Ok(head),
-            Some(SnapshotLine::Head(head)) => Err(form(&format!("its format is {}, this program reads {FORMAT}", head.format))),
-            _ => Err(form("it does not begin with its head")),
+            Some(SnapshotLine::Header(head)) if head.format == SNAPSHOT_FORMAT => Ok(head),
+            Some(SnapshotLine::Header(head)) => {
+                Err(malformed(&format!("its format is {}, this program reads {SNAPSHOT_FORMAT}", head.format)))
+            }
+            _ => Err(malformed("it does not begin with its head")),
         }
     }
 
-    fn replay(&mut self, generation: &Generation, from_seq: u64) -> Result<SnapshotEnd, NotLoaded> {
+    fn replay_commits(&mut self, generation: &Generation, from_seq: u64) -> Result<SnapshotEnd, LoadError> {
         let mut seq = from_seq;
         loop {
             let line = match self.after_records.take() {
@@ -97,35 +99,35 @@ impl Reader {
             match line {
                 Some(SnapshotLine::Commit(commit)) if commit.seq == seq + 1 => {
                     seq = commit.seq;
-                    self.note_keys(&commit);
-                    apply(generation, commit.changes, None)?;
+                    self.record_keys(&commit);
+                    apply_changes(generation, commit.changes, None)?;
                 }
                 Some(SnapshotLine::End(end)) if end.seq == seq => return Ok(end),
-                Some(SnapshotLine::Commit(_) | SnapshotLine::End(_)) => return Err(form("its commits do not follow one another")),
-                Some(SnapshotLine::Head(_) | SnapshotLine::Record(_)) => return Err(form("its lines are out of order")),
-                None => return Err(form("it was cut off")),
+                Some(SnapshotLine::Commit(_) | SnapshotLine::End(_)) => return Err(malformed("its commits do not follow one another")),
+                Some(SnapshotLine::Header(_) | SnapshotLine::Record(_)) => return Err(malformed("its lines are out of order")),
+                None => return Err(malformed("it was cut off")),
             }
         }
     }
 
-    fn nothing_more(&mut self) -> Result<(), NotLoaded> {
+    fn expect_end(&mut self) -> Result<(), LoadError> {
         match self.lines.next().transpose()? {
             None => Ok(()),
-            Some(_) => Err(form("it goes on after its end")),
+            Some(_) => Err(malformed("it goes on after its end")),
         }
     }
 
-    fn note_keys(&mut self, commit: &Commit) {
+    fn record_keys(&mut self, commit: &Commit) {
         for change in &commit.changes {
             if let Change::Put(entry) = change {
-                self.keys.note(entry);
+                self.keys.insert(entry);
             }
         }
     }
 }
 
-impl Iterator for Reader {
-    type Item = Result<Entry, NotLoaded>;
+impl Iterator for SnapshotReader {
+    type Item = Result<Entry, LoadError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         if self.after_records.is_some() {
@@ -133,7 +135,7 @@ impl Iterator for Reader {
         }
         match self.lines.next()? {
             Ok(SnapshotLine::Record(entry)) => {
-                self.keys.note(&entry);
+                self.keys.insert(&entry);
                 Some(Ok(entry))
             }
             Ok(other) => {
@@ -145,8 +147,8 @@ impl Iterator for Reader {
     }
 }
 
-fn form(what: &str) -> NotLoaded {
-    NotLoaded::Form(what.to_owned())
+fn malformed(what: &str) -> LoadError {
+    LoadError::Malformed(what.to_owned())
 }
 
 /// Which keys a snapshot carries, by the first eight bytes of their fingerprints: enough to count what is missing.
@@ -154,9 +156,9 @@ fn form(what: &str) -> NotLoaded {
 pub struct KeySet(Vec<u64>);
 
 impl KeySet {
-    fn note(&mut self, entry: &Entry) {
+    fn insert(&mut self, entry: &Entry) {
         if let Some(Record::Key(key)) = entry.record().map(AsRef::as_ref) {
-            self.0.push(short(&key.key.fingerprint()));
+            self.0.push(fingerprint_prefix(&key.key.fingerprint()));
         }
     }
 
@@ -167,30 +169,30 @@ impl KeySet {
 
     /// How many keys a generation has, and how many of them are neither here nor in the one that followed on from here. Reads the
     /// former through. Blocks.
-    pub fn missing_of(&self, generation: &Generation, followed: &Generation) -> Result<Loss, Damage> {
-        let mut missing = Loss { lost: 0, held: 0 };
-        for line in generation.lines() {
+    pub fn count_missing(&self, generation: &Generation, followed: &Generation) -> Result<Loss, StoreError> {
+        let mut missing = Loss { lost: 0, total: 0 };
+        for line in generation.record_lines() {
             let line = line?;
-            if !line.starts_with(KEY_LINE) {
+            if !line.starts_with(KEY_LINE_PREFIX) {
                 continue;
             }
-            let entry = Entry::read(&line).map_err(|error| Damage(error.to_string()))?;
+            let entry = Entry::parse(&line).map_err(|error| StoreError(error.to_string()))?;
             if let Some(Record::Key(key)) = entry.record().map(AsRef::as_ref) {
-                missing.held += 1;
-                missing.lost += u64::from(!self.holds(&key.key.fingerprint(), followed)?);
+                missing.total += 1;
+                missing.lost += u64::from(!self.contains(&key.key.fingerprint(), followed)?);
             }
         }
         Ok(missing)
     }
 
-    fn holds(&self, fingerprint: &Fingerprint, followed: &Generation) -> Result<bool, Damage> {
-        if self.0.binary_search(&short(fingerprint)).is_ok() {
+    fn contains(&self, fingerprint: &Fingerprint, followed: &Generation) -> Result<bool, StoreError> {
+        if self.0.binary_search(&fingerprint_prefix(fingerprint)).is_ok() {
             return Ok(true);
         }
-        followed.key_with(fingerprint).map(|key| key.is_some()).map_err(|fault| Damage(fault.to_string()))
+        followed.key_by_fingerprint(fingerprint).map(|key| key.is_some()).map_err(|fault| StoreError(fault.to_string()))
     }
 }
 
-fn short(fingerprint: &Fingerprint) -> u64 {
+fn fingerprint_prefix(fingerprint: &Fingerprint) -> u64 {
     fingerprint.0.iter().take(8).fold(0, |sum, byte| (sum << 8) | u64::from(*byte))
 }

@@ -5,19 +5,19 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::model::change::Head;
-use crate::model::digest::State;
+use crate::model::digest::DirectoryDigest;
 use crate::model::time::Time;
-use crate::replica::alarm::Standing;
+use crate::replica::alarm::ActiveAlarm;
 
 /// How a replica stands. Times are wall time, ages seconds.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Status {
+pub struct ReplicaStatus {
     /// Since when the feed is connected; absent while it is not.
     pub connected_since: Option<Time>,
     /// Since when it is not; absent while it is, and before the first try.
     pub lost_since: Option<Time>,
     /// How the store relates to the feed.
-    pub following: Relation,
+    pub following: FeedRelation,
     /// Where the serving generation stands.
     pub cursor: Option<Head>,
     /// The last line of the primary.
@@ -45,19 +45,19 @@ pub struct Status {
     /// The last state that the primary took our word for.
     pub acknowledged: Option<Head>,
     /// What went wrong last.
-    pub last_error: Option<Problem>,
+    pub last_error: Option<LastError>,
     /// What an operator must look at.
-    pub alarms: Vec<Standing>,
+    pub alarms: Vec<ActiveAlarm>,
     /// Why a snapshot is being fetched, while one is.
     pub resyncing: Option<String>,
     /// What has happened since the start.
-    pub counted: Counted,
+    pub counted: ReplicaCounters,
 }
 
 /// How the store relates to the feed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Relation {
+pub enum FeedRelation {
     /// There is no store to follow with.
     #[default]
     Nothing,
@@ -71,7 +71,7 @@ pub enum Relation {
 
 /// Something that went wrong.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Problem {
+pub struct LastError {
     /// What.
     pub message: String,
     /// Since when it has been going wrong in this way.
@@ -85,7 +85,7 @@ pub struct Problem {
 /// What has happened since the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[expect(missing_docs, reason = "each name says it")]
-pub struct Counted {
+pub struct ReplicaCounters {
     pub connects: u64,
     pub disconnects: u64,
     pub commits: u64,
@@ -100,21 +100,21 @@ pub struct Counted {
 
 /// What a scan of the store found.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Verified {
+pub struct VerifyReport {
     /// What was read.
-    pub scanned: State,
+    pub scanned: DirectoryDigest,
     /// What the store says of itself.
-    pub stored: State,
+    pub stored: DirectoryDigest,
     /// The last line of the primary, if its number is that of the store.
     pub primary: Option<Head>,
     /// What follows from it.
-    pub finding: Finding,
+    pub finding: VerifyResult,
 }
 
 /// What follows from a scan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Finding {
+pub enum VerifyResult {
     /// Read, stored and published are one.
     Equal,
     /// Records are missing or damaged on disk; the store is put into quarantine and rebuilt.
@@ -127,7 +127,7 @@ pub enum Finding {
 
 /// Why nothing could be verified.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum NotVerified {
+pub enum VerifyError {
     /// There is no store.
     #[error("there is no store to verify: {0}")]
     NoStore(String),

@@ -1,35 +1,35 @@
 //! One generation and how the feed relates to it: takes the lines of `changes`, one by one, and says what each proved.
 
-use crate::model::change::{Change, Commit, Epoch, Head, Identity};
-use crate::model::digest::State;
+use crate::model::change::{Change, Commit, Epoch, Head, RecordIdentity};
+use crate::model::digest::DirectoryDigest;
 use crate::model::entry::Entry;
 use crate::model::record::Record;
-use crate::replica::restrict::takes_away;
-use crate::store::generation::{Damage, Generation};
+use crate::replica::restrict::reduces_access;
+use crate::store::generation::{Generation, StoreError};
 use crate::wire::feed::FeedLine;
 
 /// Most changes of one batch: while a batch is applied, every reader of the store waits.
-pub const BATCH: usize = 50;
+pub const MAX_BATCH_CHANGES: usize = 50;
 /// So many heartbeats in a row that are ahead of us, and no commit, are a gap.
-const HEARTBEATS_AHEAD: u32 = 3;
+const MAX_HEARTBEATS_AHEAD: u32 = 3;
 
 /// What is known of a generation's cursor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Track {
+pub enum CursorState {
     /// The store equals what the primary said at this head.
-    True(Head),
+    Synced(Head),
     /// It does not; the primary's lines are followed from this head of theirs, and prove nothing.
     Drifted(Head),
     /// The primary no longer has what follows the cursor; from this head of theirs on, only what takes rights away is applied.
-    Lost(Option<Head>),
+    CursorLost(Option<Head>),
 }
 
 /// What a line did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
-pub enum Took {
+pub enum LineEffect {
     /// Nothing new.
-    Nothing,
+    Unchanged,
     /// Changes bind; whether that is all there is, is not known yet.
     Applied,
     /// The store equals the primary, now.
@@ -40,7 +40,7 @@ pub enum Took {
 
 /// Why a line cannot be taken: the connection is of no more use.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Broken {
+pub enum ApplyLineError {
     /// Commits are missing.
     #[error("the feed goes from {after} to {seq}")]
     Gap {
@@ -51,7 +51,7 @@ pub enum Broken {
     },
     /// The primary says less than it said before.
     #[error("the feed went back from {after} to {seq}")]
-    Back {
+    WentBack {
         /// What was followed to.
         after: u64,
         /// What came.
@@ -59,25 +59,25 @@ pub enum Broken {
     },
     /// The store failed.
     #[error(transparent)]
-    Store(#[from] Damage),
+    Store(#[from] StoreError),
     /// The thread that writes ended.
     #[error("the store's writer ended")]
-    Stopped,
+    WriterStopped,
 }
 
 /// A generation that is followed. The only writer of its store.
-pub struct Tracked {
+pub struct TrackedGeneration {
     generation: Generation,
-    track: Track,
-    reached: bool,
-    ahead: u32,
+    cursor_state: CursorState,
+    heartbeat_seen: bool,
+    heartbeats_ahead: u32,
 }
 
-impl Tracked {
+impl TrackedGeneration {
     /// Follows `generation` on `track`.
     #[must_use]
-    pub const fn new(generation: Generation, track: Track) -> Self {
-        Self { generation, track, reached: false, ahead: 0 }
+    pub const fn new(generation: Generation, track: CursorState) -> Self {
+        Self { generation, cursor_state: track, heartbeat_seen: false, heartbeats_ahead: 0 }
     }
 
     /// The generation.
@@ -88,126 +88,130 @@ impl Tracked {
 
     /// What is known of its cursor.
     #[must_use]
-    pub const fn track(&self) -> Track {
-        self.track
+    pub const fn cursor_state(&self) -> CursorState {
+        self.cursor_state
     }
 
     /// Where the feed is to be read from; `None` if nowhere.
     #[must_use]
-    pub const fn position(&self) -> Option<Head> {
-        match self.track {
-            Track::True(head) | Track::Drifted(head) => Some(head),
-            Track::Lost(head) => head,
+    pub const fn feed_position(&self) -> Option<Head> {
+        match self.cursor_state {
+            CursorState::Synced(head) | CursorState::Drifted(head) => Some(head),
+            CursorState::CursorLost(head) => head,
         }
     }
 
     /// Where the store equals the primary; `None` if it does not.
     #[must_use]
-    pub const fn true_head(&self) -> Option<Head> {
-        match self.track {
-            Track::True(head) => Some(head),
-            Track::Drifted(_) | Track::Lost(_) => None,
+    pub const fn synced_head(&self) -> Option<Head> {
+        match self.cursor_state {
+            CursorState::Synced(head) => Some(head),
+            CursorState::Drifted(_) | CursorState::CursorLost(_) => None,
         }
     }
 
     /// A new connection: nothing is proven before its first heartbeat, for a backlog is not the present.
-    pub const fn connected(&mut self) {
-        self.reached = false;
-        self.ahead = 0;
+    pub const fn reset_connection(&mut self) {
+        self.heartbeat_seen = false;
+        self.heartbeats_ahead = 0;
     }
 
     /// The cursor is lost; the primary's present head if it named one.
-    pub const fn lose(&mut self, head: Option<Head>) {
-        self.track = Track::Lost(head);
+    pub const fn mark_cursor_lost(&mut self, head: Option<Head>) {
+        self.cursor_state = CursorState::CursorLost(head);
     }
 
     /// Whether a line takes more than one batch: until it is taken, the store holds neither what was nor what will be.
     #[must_use]
-    pub fn takes_several_batches(line: &FeedLine) -> bool {
-        matches!(line, FeedLine::Commit(commit) if commit.changes.len() > BATCH)
+    pub fn needs_several_batches(line: &FeedLine) -> bool {
+        matches!(line, FeedLine::Commit(commit) if commit.changes.len() > MAX_BATCH_CHANGES)
     }
 
     /// Takes one line: what must be next, is applied, and is equal.
-    pub async fn take(&mut self, line: FeedLine) -> Result<Took, Broken> {
-        let Some(after) = self.position() else { return Ok(Took::Nothing) };
+    pub async fn apply_line(&mut self, line: FeedLine) -> Result<LineEffect, ApplyLineError> {
+        let Some(after) = self.feed_position() else { return Ok(LineEffect::Unchanged) };
         match line {
-            FeedLine::Commit(commit) => self.take_commit(after, commit).await,
-            FeedLine::Heartbeat { seq, state } => self.take_heartbeat(after, seq, state).await,
+            FeedLine::Commit(commit) => self.apply_commit(after, commit).await,
+            FeedLine::Heartbeat { seq, state } => self.apply_heartbeat(after, seq, state).await,
         }
     }
 
-    async fn take_commit(&mut self, after: Head, commit: Commit) -> Result<Took, Broken> {
+    async fn apply_commit(&mut self, after: Head, commit: Commit) -> Result<LineEffect, ApplyLineError> {
         if (commit.seq, commit.state) == (after.seq, after.state) {
-            return Ok(Took::Nothing);
+            return Ok(LineEffect::Unchanged);
         }
-        let claimed = next(after, &commit)?;
-        self.ahead = 0;
+        let claimed = next_head(after, &commit)?;
+        self.heartbeats_ahead = 0;
         let generation = self.generation.clone();
-        let track = self.track;
-        let state = blocking(move || match track {
-            Track::True(_) => apply(&generation, commit.changes, Some((claimed.epoch, claimed.seq))),
-            Track::Drifted(_) => apply(&generation, commit.changes, None),
-            Track::Lost(_) => apply(&generation, only_what_takes_away(&generation, commit.changes)?, None),
+        let track = self.cursor_state;
+        let state = run_blocking(move || match track {
+            CursorState::Synced(_) => apply_changes(&generation, commit.changes, Some((claimed.epoch, claimed.seq))),
+            CursorState::Drifted(_) => apply_changes(&generation, commit.changes, None),
+            CursorState::CursorLost(_) => apply_changes(&generation, retain_access_reductions(&generation, commit.changes)?, None),
         })
         .await?;
-        self.compare(claimed, state, self.reached).await
+        self.update_cursor_state(claimed, state, self.heartbeat_seen).await
     }
 
-    async fn take_heartbeat(&mut self, after: Head, seq: u64, state: State) -> Result<Took, Broken> {
+    async fn apply_heartbeat(&mut self, after: Head, seq: u64, state: DirectoryDigest) -> Result<LineEffect, ApplyLineError> {
         if seq < after.seq {
-            return Err(Broken::Back { after: after.seq, seq });
+            return Err(ApplyLineError::WentBack { after: after.seq, seq });
         }
         if seq > after.seq {
-            self.ahead += 1;
-            return if self.ahead < HEARTBEATS_AHEAD { Ok(Took::Nothing) } else { Err(Broken::Gap { after: after.seq, seq }) };
+            self.heartbeats_ahead += 1;
+            return if self.heartbeats_ahead < MAX_HEARTBEATS_AHEAD {
+                Ok(LineEffect::Unchanged)
+            } else {
+                Err(ApplyLineError::Gap { after: after.seq, seq })
+            };
         }
-        self.ahead = 0;
-        self.reached = true;
+        self.heartbeats_ahead = 0;
+        self.heartbeat_seen = true;
         let ours = self.generation.state();
-        self.compare(Head { state, ..after }, ours, true).await
+        self.update_cursor_state(Head { state, ..after }, ours, true).await
     }
 
     /// Sets the track by whether the store equals what the primary says. Equal sums make any track true again.
-    async fn compare(&mut self, claimed: Head, ours: State, present: bool) -> Result<Took, Broken> {
-        let was = self.track;
+    async fn update_cursor_state(&mut self, claimed: Head, ours: DirectoryDigest, present: bool) -> Result<LineEffect, ApplyLineError> {
+        let was = self.cursor_state;
         if ours != claimed.state {
-            self.track = match was {
-                Track::True(_) | Track::Drifted(_) => Track::Drifted(claimed),
-                Track::Lost(_) => Track::Lost(Some(claimed)),
+            self.cursor_state = match was {
+                CursorState::Synced(_) | CursorState::Drifted(_) => CursorState::Drifted(claimed),
+                CursorState::CursorLost(_) => CursorState::CursorLost(Some(claimed)),
             };
-            return Ok(if matches!(was, Track::True(_)) { Took::Drifted } else { Took::Applied });
+            return Ok(if matches!(was, CursorState::Synced(_)) { LineEffect::Drifted } else { LineEffect::Applied });
         }
-        if !matches!(was, Track::True(_)) {
+        if !matches!(was, CursorState::Synced(_)) {
             let generation = self.generation.clone();
-            blocking(move || generation.apply(&[], Some((claimed.epoch, claimed.seq)))).await?;
+            run_blocking(move || generation.apply(&[], Some((claimed.epoch, claimed.seq)))).await?;
         }
-        self.track = Track::True(claimed);
-        Ok(if present { Took::Proven } else { Took::Applied })
+        self.cursor_state = CursorState::Synced(claimed);
+        Ok(if present { LineEffect::Proven } else { LineEffect::Applied })
     }
 }
 
-fn next(after: Head, commit: &Commit) -> Result<Head, Broken> {
+fn next_head(after: Head, commit: &Commit) -> Result<Head, ApplyLineError> {
     let seq = commit.seq;
     if seq <= after.seq {
-        return Err(Broken::Back { after: after.seq, seq });
+        return Err(ApplyLineError::WentBack { after: after.seq, seq });
     }
     if seq != after.seq + 1 {
-        return Err(Broken::Gap { after: after.seq, seq });
+        return Err(ApplyLineError::Gap { after: after.seq, seq });
     }
     Ok(Head { epoch: after.epoch, seq, state: commit.state })
 }
 
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, Damage> + Send + 'static) -> Result<T, Broken> {
-    Ok(tokio::task::spawn_blocking(work).await.map_err(|_| Broken::Stopped)??)
+async fn run_blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, StoreError> + Send + 'static) -> Result<T, ApplyLineError> {
+    Ok(tokio::task::spawn_blocking(work).await.map_err(|_| ApplyLineError::WriterStopped)??)
 }
 
 /// Applies the changes of one commit: deletes first, in batches of at most [`BATCH`], the cursor only with the last.
-pub fn apply(generation: &Generation, changes: Vec<Change>, cursor: Option<(Epoch, u64)>) -> Result<State, Damage> {
+pub fn apply_changes(generation: &Generation, changes: Vec<Change>, cursor: Option<(Epoch, u64)>) -> Result<DirectoryDigest, StoreError> {
     let (mut ordered, puts): (Vec<_>, Vec<_>) = changes.into_iter().partition(|change| matches!(change, Change::Delete(_)));
     ordered.extend(puts);
     let mut rest = ordered.as_slice();
-    while rest.len() > BATCH {
-        let (batch, more) = rest.split_at(BATCH);
+    while rest.len() > MAX_BATCH_CHANGES {
+        let (batch, more) = rest.split_at(MAX_BATCH_CHANGES);
         generation.apply(batch, None)?;
         rest = more;
     }
@@ -217,13 +221,13 @@ pub fn apply(generation: &Generation, changes: Vec<Change>, cursor: Option<(Epoc
     generation.apply(rest, cursor)
 }
 
-fn only_what_takes_away(generation: &Generation, changes: Vec<Change>) -> Result<Vec<Change>, Damage> {
+fn retain_access_reductions(generation: &Generation, changes: Vec<Change>) -> Result<Vec<Change>, StoreError> {
     let mut taken = Vec::new();
     for change in changes {
         let binds = match &change {
             Change::Delete(_) => true,
-            Change::Put(entry) => match (entry.record(), standing(generation, entry)?) {
-                (Some(new), Some(old)) => old.record().is_some_and(|old| takes_away(old, new)),
+            Change::Put(entry) => match (entry.record(), stored_entry(generation, entry)?) {
+                (Some(new), Some(old)) => old.record().is_some_and(|old| reduces_access(old, new)),
                 _ => false,
             },
         };
@@ -234,10 +238,10 @@ fn only_what_takes_away(generation: &Generation, changes: Vec<Change>) -> Result
     Ok(taken)
 }
 
-fn standing(generation: &Generation, entry: &Entry) -> Result<Option<Entry>, Damage> {
+fn stored_entry(generation: &Generation, entry: &Entry) -> Result<Option<Entry>, StoreError> {
     let identity = match entry.record().map(AsRef::as_ref) {
-        Some(Record::Key(key)) => Identity::Key(key.id),
-        _ => Identity::At(entry.place().clone(), entry.text().into()),
+        Some(Record::Key(key)) => RecordIdentity::Key(key.id),
+        _ => RecordIdentity::Other(entry.sort_key().clone(), entry.text().into()),
     };
     generation.entry(&identity)
 }

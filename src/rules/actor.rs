@@ -2,40 +2,40 @@
 
 use std::sync::Arc;
 
-use crate::model::directory::{Directory, Fault};
+use crate::model::directory::{Directory, DirectoryError};
 use crate::model::id::Id;
 use crate::model::level::KeyUsage;
-use crate::model::question::Claimant;
+use crate::model::question::ClaimedActor;
 use crate::model::record::{Key, User};
 use crate::model::verdict::Actor;
 
 /// Finds the actor. A key that is only for signing is as good as none; an `identifier` of `key-<n>` is the key's user, but a deploy
 /// key's is the deploy key, so that nobody gets its creator's rights by it.
-pub fn identify(directory: &dyn Directory, claimant: &Claimant) -> Result<Actor, Fault> {
+pub fn resolve_actor(directory: &dyn Directory, claimant: &ClaimedActor) -> Result<Actor, DirectoryError> {
     match claimant {
-        Claimant::Key(Some(id)) => match auth_key(directory, *id)? {
-            Some(key) => behind(directory, key),
-            None => Ok(Actor::Nobody),
+        ClaimedActor::Key(Some(id)) => match find_auth_key(directory, *id)? {
+            Some(key) => actor_of_key(directory, key),
+            None => Ok(Actor::Unknown),
         },
-        Claimant::KeysUser(Some(id)) => match auth_key(directory, *id)? {
-            Some(key) => Ok(match behind(directory, key)? {
+        ClaimedActor::KeyOwner(Some(id)) => match find_auth_key(directory, *id)? {
+            Some(key) => Ok(match actor_of_key(directory, key)? {
                 Actor::User(user, _) => Actor::User(user, None),
-                Actor::Orphan(_) => Actor::Nobody,
+                Actor::OrphanedKey(_) => Actor::Unknown,
                 other => other,
             }),
-            None => Ok(Actor::Nobody),
+            None => Ok(Actor::Unknown),
         },
-        Claimant::User(Some(id)) => Ok(someone(directory.user(*id)?)),
-        Claimant::Username(name) => Ok(someone(directory.user_named(name)?)),
-        Claimant::Key(None) | Claimant::KeysUser(None) | Claimant::User(None) | Claimant::Nobody => Ok(Actor::Nobody),
+        ClaimedActor::User(Some(id)) => Ok(actor_of_user(directory.user(*id)?)),
+        ClaimedActor::Username(name) => Ok(actor_of_user(directory.user_by_username(name)?)),
+        ClaimedActor::Key(None) | ClaimedActor::KeyOwner(None) | ClaimedActor::User(None) | ClaimedActor::Unspecified => Ok(Actor::Unknown),
     }
 }
 
-fn auth_key(directory: &dyn Directory, id: Id) -> Result<Option<Arc<Key>>, Fault> {
+fn find_auth_key(directory: &dyn Directory, id: Id) -> Result<Option<Arc<Key>>, DirectoryError> {
     Ok(directory.key(id)?.filter(|key| key.usage != KeyUsage::Signing))
 }
 
-fn behind(directory: &dyn Directory, key: Arc<Key>) -> Result<Actor, Fault> {
+fn actor_of_key(directory: &dyn Directory, key: Arc<Key>) -> Result<Actor, DirectoryError> {
     let user = match key.user_id {
         Some(id) => directory.user(id)?,
         None => None,
@@ -43,10 +43,10 @@ fn behind(directory: &dyn Directory, key: Arc<Key>) -> Result<Actor, Fault> {
     Ok(match (key.deploy, user) {
         (true, creator) => Actor::DeployKey(key, creator),
         (false, Some(user)) => Actor::User(user, Some(key)),
-        (false, None) => Actor::Orphan(key),
+        (false, None) => Actor::OrphanedKey(key),
     })
 }
 
-fn someone(user: Option<Arc<User>>) -> Actor {
-    user.map_or(Actor::Nobody, |user| Actor::User(user, None))
+fn actor_of_user(user: Option<Arc<User>>) -> Actor {
+    user.map_or(Actor::Unknown, |user| Actor::User(user, None))
 }

@@ -5,122 +5,122 @@
 
 use std::sync::Arc;
 
-use crate::model::directory::{Directory, Fault};
-use crate::model::question::Question;
+use crate::model::directory::{Directory, DirectoryError};
+use crate::model::question::AllowedRequest;
 use crate::model::record::Project;
 use crate::model::time::Time;
-use crate::model::verdict::{Actor, Grant, Judgement, Repository, Verdict};
-use crate::rules::case::Case;
-use crate::rules::ground::Ground;
-use crate::rules::refusal::{Check, Reason, Stop};
-use crate::rules::repository::{Asked, Kind};
+use crate::model::verdict::{AccessDecision, AccessEvaluation, AccessGrant, Actor, Repository};
+use crate::rules::case::DecisionContext;
+use crate::rules::ground::ProjectAccess;
+use crate::rules::refusal::{CheckError, CheckResult, RefusalReason};
+use crate::rules::repository::{RepositoryKind, RepositorySelector};
 use crate::rules::{account, changes, creation, design, download, instance, key_rules, namespace, push, snippet, wiki};
 
 /// Decides a question. Pure: the same directory, question and time give the same judgement. Real changes are looked at line by line,
 /// as far as that can be done without the repository; absent ones are decided as `_any`, and a push of them creates nothing.
-pub fn decide(directory: &dyn Directory, question: &Question, now: Time) -> Result<Judgement, Fault> {
-    let case = Case::of(directory, question, now)?;
-    let verdict = match judge(&case) {
+pub fn decide(directory: &dyn Directory, question: &AllowedRequest, now: Time) -> Result<AccessEvaluation, DirectoryError> {
+    let case = DecisionContext::load(directory, question, now)?;
+    let verdict = match run_checks(&case) {
         Ok(verdict) => verdict,
-        Err(Stop::Refused(reason)) => Verdict::Refused(reason.refusal()),
-        Err(Stop::Broken(fault)) => return Err(fault),
+        Err(CheckError::Refused(reason)) => AccessDecision::Denied(reason.to_refusal()),
+        Err(CheckError::Directory(fault)) => return Err(fault),
     };
-    Ok(Judgement { verdict, actor: case.actor, found: case.sought.found })
+    Ok(AccessEvaluation { decision: verdict, actor: case.actor, found_by: case.lookup.found_by })
 }
 
-fn judge(case: &Case) -> Check<Verdict> {
-    well_formed(case)?;
-    snippet_exists(case)?;
-    instance::maintained(case)?;
-    instance::second_factor(case)?;
-    instance::protocol(case)?;
+fn run_checks(case: &DecisionContext) -> CheckResult<AccessDecision> {
+    check_repository_id(case)?;
+    check_snippet_exists(case)?;
+    instance::check_maintenance(case)?;
+    instance::check_second_factor(case)?;
+    instance::check_protocol(case)?;
     key_rules::check(case)?;
     account::check(case)?;
-    let ground = readable(case)?;
-    if case.sought.kind == Kind::Design && (ground.is_some() || case.sought.asked == Asked::Id) {
+    let ground = load_readable_project(case)?;
+    if case.lookup.kind == RepositoryKind::Design && (ground.is_some() || case.lookup.selector == RepositorySelector::Id) {
         design::check(case, ground.as_ref())?;
-        return granted(case, ground.as_ref());
+        return grant(case, ground.as_ref());
     }
-    instance::command(case)?;
-    instance::writable(case)?;
-    namespace::certificate(case, ground.as_ref())?;
-    namespace::named(case)?;
+    instance::check_action(case)?;
+    instance::check_writable(case)?;
+    namespace::check_certificate_namespace(case, ground.as_ref())?;
+    namespace::check_path_has_namespace(case)?;
     if let Some(creation) = creation::check(case)? {
-        return Ok(Verdict::Creates(creation));
+        return Ok(AccessDecision::CreatesProject(creation));
     }
-    visible(case, ground.as_ref())?;
-    by_kind(case, ground.as_ref())?;
-    granted(case, ground.as_ref())
+    check_visible(case, ground.as_ref())?;
+    check_repository(case, ground.as_ref())?;
+    grant(case, ground.as_ref())
 }
 
 /// Neither found nor missing: a `gl_repository` that is no such word.
-fn well_formed(case: &Case) -> Check {
-    if case.sought.asked == Asked::Unknown { Err(Reason::RepositoryWord.into()) } else { Ok(()) }
+fn check_repository_id(case: &DecisionContext) -> CheckResult {
+    if case.lookup.selector == RepositorySelector::Unknown { Err(RefusalReason::RepositoryWord.into()) } else { Ok(()) }
 }
 
 /// Of a snippet, that there is one is looked at before anything else.
-fn snippet_exists(case: &Case) -> Check {
-    let missing = case.sought.kind == Kind::Snippet && case.sought.repository.is_none();
-    if missing { Err(Reason::SnippetNotFound.into()) } else { Ok(()) }
+fn check_snippet_exists(case: &DecisionContext) -> CheckResult {
+    let missing = case.lookup.kind == RepositoryKind::Snippet && case.lookup.repository.is_none();
+    if missing { Err(RefusalReason::SnippetNotFound.into()) } else { Ok(()) }
 }
 
 /// The project that the repository is of, if the actor sees it.
-fn readable(case: &Case) -> Check<Option<Ground>> {
-    let Some(project) = case.sought.repository.as_ref().and_then(Repository::project) else { return Ok(None) };
-    let ground = Ground::of(case.directory, &case.actor, project, case.now)?;
-    Ok(Some(ground).filter(|ground| ground.readable(case)))
+fn load_readable_project(case: &DecisionContext) -> CheckResult<Option<ProjectAccess>> {
+    let Some(project) = case.lookup.repository.as_ref().and_then(Repository::project) else { return Ok(None) };
+    let ground = ProjectAccess::load(case.directory, &case.actor, project, case.now)?;
+    Ok(Some(ground).filter(|ground| ground.is_readable(case)))
 }
 
 /// 9d to 9f: it is there and may be seen; the answer does not tell which of them is not so. A wiki asked for by its id is missing as a
 /// wiki; asked for by a path it is missing as what a missing path is, a project.
-fn visible(case: &Case, ground: Option<&Ground>) -> Check {
-    let own_snippet = matches!(case.sought.repository, Some(Repository::Snippet(_, None)));
+fn check_visible(case: &DecisionContext, ground: Option<&ProjectAccess>) -> CheckResult {
+    let own_snippet = matches!(case.lookup.repository, Some(Repository::Snippet(_, None)));
     if ground.is_some() || own_snippet {
         return Ok(());
     }
-    let by_id = case.sought.asked == Asked::Id;
-    Err(if case.sought.kind == Kind::Wiki && by_id { Reason::WikiNotFound } else { Reason::ProjectNotFound }.into())
+    let by_id = case.lookup.selector == RepositorySelector::Id;
+    Err(if case.lookup.kind == RepositoryKind::Wiki && by_id { RefusalReason::WikiNotFound } else { RefusalReason::ProjectNotFound }.into())
 }
 
 /// 10 and 11: the repository exists, and this may be done to it.
-fn by_kind(case: &Case, ground: Option<&Ground>) -> Check {
-    match (&case.sought.repository, ground) {
+fn check_repository(case: &DecisionContext, ground: Option<&ProjectAccess>) -> CheckResult {
+    match (&case.lookup.repository, ground) {
         (Some(Repository::Snippet(found, _)), ground) => snippet::check(case, found, ground),
         (Some(Repository::Wiki(project)), Some(ground)) => {
-            there(project.wiki_repository_exists, Reason::WikiMissing)?;
-            if case.pushes() { wiki::push(case, ground) } else { wiki::pull(ground) }
+            require_exists(project.wiki_repository_exists, RefusalReason::WikiMissing)?;
+            if case.is_push() { wiki::check_push(case, ground) } else { wiki::check_pull(ground) }
         }
         (Some(Repository::Project(project)), Some(ground)) => {
-            there(project.repository_exists, Reason::RepositoryMissing)?;
-            if !case.pushes() {
+            require_exists(project.repository_exists, RefusalReason::RepositoryMissing)?;
+            if !case.is_push() {
                 return download::check(ground);
             }
             push::check(case, ground)?;
             changes::check(case, ground)
         }
-        (Some(Repository::Design(_)) | None, _) | (_, None) => Err(Reason::ProjectNotFound.into()),
+        (Some(Repository::Design(_)) | None, _) | (_, None) => Err(RefusalReason::ProjectNotFound.into()),
     }
 }
 
-fn there(exists: bool, otherwise: Reason) -> Check {
+fn require_exists(exists: bool, otherwise: RefusalReason) -> CheckResult {
     if exists { Ok(()) } else { Err(otherwise.into()) }
 }
 
-fn granted(case: &Case, ground: Option<&Ground>) -> Check<Verdict> {
-    let Some(repository) = case.sought.repository.clone() else { return Err(Reason::ProjectNotFound.into()) };
+fn grant(case: &DecisionContext, ground: Option<&ProjectAccess>) -> CheckResult<AccessDecision> {
+    let Some(repository) = case.lookup.repository.clone() else { return Err(RefusalReason::ProjectNotFound.into()) };
     let storage = case.directory.storage(repository.storage())?;
-    Ok(Verdict::Granted(Box::new(Grant {
+    Ok(AccessDecision::Granted(Box::new(AccessGrant {
         actor: case.actor.clone(),
         repository,
         storage,
         settings: Arc::clone(&case.settings),
-        root_namespace: ground.and_then(Ground::root_id),
-        console: key_rules::console(case),
+        root_namespace: ground.and_then(ProjectAccess::root_namespace_id),
+        console_messages: key_rules::expiry_notice(case),
     })))
 }
 
 /// Whether anybody at all may download a project's code: what a project is shown to agents of others by. (server.md 2.13)
-pub fn anonymous_may_download(directory: &dyn Directory, project: &Arc<Project>, now: Time) -> Result<bool, Fault> {
-    let ground = Ground::of(directory, &Actor::Nobody, project, now)?;
-    Ok(ground.standing.sees(project.visibility) && download::check(&ground).is_ok())
+pub fn can_anonymous_download(directory: &dyn Directory, project: &Arc<Project>, now: Time) -> Result<bool, DirectoryError> {
+    let ground = ProjectAccess::load(directory, &Actor::Unknown, project, now)?;
+    Ok(ground.role.can_see(project.visibility) && download::check(&ground).is_ok())
 }

@@ -5,36 +5,36 @@
 //! exists if its old revision is not all zeros, since Gitaly says so.
 
 use crate::model::level::{AccessLevel, Protection};
-use crate::model::question::{Changes, Protocol};
+use crate::model::question::{Protocol, RefChanges};
 use crate::model::record::ProtectedBranch;
-use crate::rules::case::Case;
-use crate::rules::ground::{Ground, Standing};
-use crate::rules::refusal::{Check, Reason};
+use crate::rules::case::DecisionContext;
+use crate::rules::ground::{ProjectAccess, ProjectRole};
+use crate::rules::refusal::{CheckResult, RefusalReason};
 
 /// Looks at every line; the first that may not be is what is said. Changes that are not known yet pass.
-pub fn check(case: &Case, ground: &Ground) -> Check {
-    let Changes::Real(text) = &case.question.changes else { return Ok(()) };
+pub fn check(case: &DecisionContext, ground: &ProjectAccess) -> CheckResult {
+    let RefChanges::Listed(text) = &case.question.changes else { return Ok(()) };
     let by_web = case.question.protocol == Protocol::Web;
-    let judge = Judge { standing: ground.standing, by_web, default_branch: &ground.project.default_branch };
+    let judge = RefUpdatePolicy { role: ground.role, via_web: by_web, default_branch: &ground.project.default_branch };
     let (mut branches, mut tags) = (None, None);
-    for line in lines(text) {
-        let change = line.map_err(|line| Reason::ChangeLine { line })?;
-        match change.target {
-            Target::Branch(name) => {
+    for line in parse_ref_updates(text) {
+        let change = line.map_err(|line| RefusalReason::ChangeLine { line })?;
+        match change.name {
+            RefName::Branch(name) => {
                 if branches.is_none() {
                     branches = Some(case.directory.protected_branches(ground.project.id)?);
                 }
-                let matching = branches.iter().flatten().filter(|rule| matches(&rule.pattern, name));
-                judge.branch(&change, name, &matching.map(AsRef::as_ref).collect::<Vec<_>>())?;
+                let matching = branches.iter().flatten().filter(|rule| matches_ref_pattern(&rule.pattern, name));
+                judge.check_branch(&change, name, &matching.map(AsRef::as_ref).collect::<Vec<_>>())?;
             }
-            Target::Tag(name) => {
+            RefName::Tag(name) => {
                 if tags.is_none() {
                     tags = Some(case.directory.protected_tags(ground.project.id)?);
                 }
-                let matching = tags.iter().flatten().filter(|rule| matches(&rule.pattern, name));
-                judge.tag(&change, &matching.map(|rule| rule.create).collect::<Vec<_>>())?;
+                let matching = tags.iter().flatten().filter(|rule| matches_ref_pattern(&rule.pattern, name));
+                judge.check_tag(&change, &matching.map(|rule| rule.create).collect::<Vec<_>>())?;
             }
-            Target::Other => {}
+            RefName::Other => {}
         }
     }
     Ok(())
@@ -42,120 +42,122 @@ pub fn check(case: &Case, ground: &Ground) -> Check {
 
 /// What one line does to its ref.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Act {
+enum RefUpdateKind {
     Create,
     Update,
     Delete,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Target<'a> {
+enum RefName<'a> {
     Branch(&'a str),
     Tag(&'a str),
     Other,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Change<'a> {
-    act: Act,
-    target: Target<'a>,
+struct RefUpdate<'a> {
+    kind: RefUpdateKind,
+    name: RefName<'a>,
 }
 
-struct Judge<'a> {
-    standing: Standing,
-    by_web: bool,
+struct RefUpdatePolicy<'a> {
+    role: ProjectRole,
+    via_web: bool,
     default_branch: &'a str,
 }
 
-impl Judge<'_> {
+impl RefUpdatePolicy<'_> {
     /// A branch, and the patterns that name it; none: it is not protected.
-    fn branch(&self, change: &Change, name: &str, protected: &[&ProtectedBranch]) -> Check {
-        if change.act == Act::Delete && name == self.default_branch {
-            return Err(Reason::DefaultBranchDeleted.into());
+    fn check_branch(&self, change: &RefUpdate, name: &str, protected: &[&ProtectedBranch]) -> CheckResult {
+        if change.kind == RefUpdateKind::Delete && name == self.default_branch {
+            return Err(RefusalReason::DefaultBranchDeleted.into());
         }
-        if change.act != Act::Delete && is_hexadecimal(name) {
-            return Err(Reason::HexadecimalBranch.into());
+        if change.kind != RefUpdateKind::Delete && is_hex_branch_name(name) {
+            return Err(RefusalReason::HexadecimalBranch.into());
         }
         if protected.is_empty() {
             return Ok(());
         }
-        let pushes = self.passes(protected.iter().map(|rule| rule.push));
-        match change.act {
-            Act::Create | Act::Update if pushes => Ok(()),
-            Act::Create if !self.passes(protected.iter().map(|rule| rule.merge)) => Err(Reason::ProtectedBranchCreate.into()),
-            Act::Create if !self.by_web => Err(Reason::ProtectedBranchCreateOutsideWeb.into()),
-            Act::Create => Err(Reason::ProtectedBranchBasis.into()),
-            Act::Update => Err(Reason::ProtectedBranchPush.into()),
-            Act::Delete if !self.standing.reaches(AccessLevel::Maintainer) => Err(Reason::ProtectedBranchDelete.into()),
-            Act::Delete if !self.by_web => Err(Reason::ProtectedBranchDeleteOutsideWeb.into()),
-            Act::Delete => Ok(()),
+        let pushes = self.is_allowed_by_any(protected.iter().map(|rule| rule.push));
+        match change.kind {
+            RefUpdateKind::Create | RefUpdateKind::Update if pushes => Ok(()),
+            RefUpdateKind::Create if !self.is_allowed_by_any(protected.iter().map(|rule| rule.merge)) => {
+                Err(RefusalReason::ProtectedBranchCreate.into())
+            }
+            RefUpdateKind::Create if !self.via_web => Err(RefusalReason::ProtectedBranchCreateOutsideWeb.into()),
+            RefUpdateKind::Create => Err(RefusalReason::ProtectedBranchBasis.into()),
+            RefUpdateKind::Update => Err(RefusalReason::ProtectedBranchPush.into()),
+            RefUpdateKind::Delete if !self.role.is_at_least(AccessLevel::Maintainer) => Err(RefusalReason::ProtectedBranchDelete.into()),
+            RefUpdateKind::Delete if !self.via_web => Err(RefusalReason::ProtectedBranchDeleteOutsideWeb.into()),
+            RefUpdateKind::Delete => Ok(()),
         }
     }
 
     /// A tag, and what each pattern that names it asks of who makes it.
-    fn tag(&self, change: &Change, protected: &[Protection]) -> Check {
-        if change.act != Act::Create && !self.standing.reaches(AccessLevel::Developer) {
-            return Err(Reason::ExistingTag.into());
+    fn check_tag(&self, change: &RefUpdate, protected: &[Protection]) -> CheckResult {
+        if change.kind != RefUpdateKind::Create && !self.role.is_at_least(AccessLevel::Developer) {
+            return Err(RefusalReason::ExistingTag.into());
         }
         if protected.is_empty() {
             return Ok(());
         }
-        match change.act {
-            Act::Update => Err(Reason::ProtectedTagUpdate.into()),
-            Act::Delete if !self.standing.reaches(AccessLevel::Maintainer) => Err(Reason::ProtectedTagDelete.into()),
-            Act::Delete if !self.by_web => Err(Reason::ProtectedTagDeleteOutsideWeb.into()),
-            Act::Create if !self.passes(protected.iter().copied()) => Err(Reason::ProtectedTagCreate.into()),
-            Act::Delete | Act::Create => Ok(()),
+        match change.kind {
+            RefUpdateKind::Update => Err(RefusalReason::ProtectedTagUpdate.into()),
+            RefUpdateKind::Delete if !self.role.is_at_least(AccessLevel::Maintainer) => Err(RefusalReason::ProtectedTagDelete.into()),
+            RefUpdateKind::Delete if !self.via_web => Err(RefusalReason::ProtectedTagDeleteOutsideWeb.into()),
+            RefUpdateKind::Create if !self.is_allowed_by_any(protected.iter().copied()) => Err(RefusalReason::ProtectedTagCreate.into()),
+            RefUpdateKind::Delete | RefUpdateKind::Create => Ok(()),
         }
     }
 
     /// Of several patterns that name one ref the most open one counts. A deploy key has no role, so it passes none.
-    fn passes(&self, mut protected: impl Iterator<Item = Protection>) -> bool {
+    fn is_allowed_by_any(&self, mut protected: impl Iterator<Item = Protection>) -> bool {
         protected.any(|protection| match protection {
             Protection::Noone => false,
-            Protection::Maintainer => self.standing.reaches(AccessLevel::Maintainer),
-            Protection::Developer => self.standing.reaches(AccessLevel::Developer),
+            Protection::Maintainer => self.role.is_at_least(AccessLevel::Maintainer),
+            Protection::Developer => self.role.is_at_least(AccessLevel::Developer),
         })
     }
 }
 
 /// Reads `old new ref` lines; an empty line is passed over, one that is not of that form is an error with its number, from 1.
-fn lines(text: &str) -> impl Iterator<Item = Result<Change<'_>, usize>> {
+fn parse_ref_updates(text: &str) -> impl Iterator<Item = Result<RefUpdate<'_>, usize>> {
     let numbered = text.split('\n').enumerate().filter(|(_, line)| !line.trim_ascii().is_empty());
-    numbered.map(|(index, line)| change(line.strip_suffix('\r').unwrap_or(line)).ok_or(index + 1))
+    numbered.map(|(index, line)| parse_ref_update(line.strip_suffix('\r').unwrap_or(line)).ok_or(index + 1))
 }
 
-fn change(line: &str) -> Option<Change<'_>> {
+fn parse_ref_update(line: &str) -> Option<RefUpdate<'_>> {
     let mut words = line.splitn(3, ' ');
     let (old, new, name) = (words.next()?, words.next()?, words.next()?);
-    if !is_revision(old) || !is_revision(new) || old.len() != new.len() || !is_ref(name) {
+    if !is_object_id(old) || !is_object_id(new) || old.len() != new.len() || !is_valid_ref_name(name) {
         return None;
     }
-    let act = match (is_nothing(old), is_nothing(new)) {
-        (true, false) => Act::Create,
-        (false, true) => Act::Delete,
-        (false, false) => Act::Update,
+    let act = match (is_null_object_id(old), is_null_object_id(new)) {
+        (true, false) => RefUpdateKind::Create,
+        (false, true) => RefUpdateKind::Delete,
+        (false, false) => RefUpdateKind::Update,
         (true, true) => return None,
     };
     let target = match (name.strip_prefix("refs/heads/"), name.strip_prefix("refs/tags/")) {
-        (Some(branch), _) => Target::Branch(branch),
-        (_, Some(tag)) => Target::Tag(tag),
-        _ => Target::Other,
+        (Some(branch), _) => RefName::Branch(branch),
+        (_, Some(tag)) => RefName::Tag(tag),
+        _ => RefName::Other,
     };
-    Some(Change { act, target })
+    Some(RefUpdate { kind: act, name: target })
 }
 
 /// 40 hex digits, or 64 where a repository uses SHA-256.
-fn is_revision(word: &str) -> bool {
+fn is_object_id(word: &str) -> bool {
     matches!(word.len(), 40 | 64) && word.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
-fn is_nothing(revision: &str) -> bool {
+fn is_null_object_id(revision: &str) -> bool {
     revision.bytes().all(|byte| byte == b'0')
 }
 
 /// As `git check-ref-format` has it: below `refs/`, no empty segment, nothing that git itself refuses.
-fn is_ref(name: &str) -> bool {
+fn is_valid_ref_name(name: &str) -> bool {
     let forbidden = |byte: u8| byte <= b' ' || byte == 0x7f || b"~^:?*[\\".contains(&byte);
     let segment = |part: &str| !part.is_empty() && !part.starts_with('.') && !part.ends_with(".lock");
     name.starts_with("refs/")
@@ -167,12 +169,12 @@ fn is_ref(name: &str) -> bool {
         && !name.ends_with('.')
 }
 
-fn is_hexadecimal(branch: &str) -> bool {
+fn is_hex_branch_name(branch: &str) -> bool {
     branch.len() == 40 && branch.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 /// Whether a pattern names a ref; `*` stands for any letters, `/` among them.
-fn matches(pattern: &str, name: &str) -> bool {
+fn matches_ref_pattern(pattern: &str, name: &str) -> bool {
     let mut parts = pattern.split('*');
     let Some(mut rest) = parts.next().and_then(|start| name.strip_prefix(start)) else { return false };
     let mut last = None;
@@ -189,7 +191,7 @@ fn matches(pattern: &str, name: &str) -> bool {
 mod tests {
     use proptest::prelude::*;
 
-    use super::{lines, matches};
+    use super::{matches_ref_pattern, parse_ref_updates};
 
     #[test]
     fn a_star_stands_for_any_letters() {
@@ -213,19 +215,19 @@ mod tests {
             ("", "", true),
             ("", "x", false),
         ] {
-            assert_eq!(matches(pattern, name), expected, "{pattern} {name}");
+            assert_eq!(matches_ref_pattern(pattern, name), expected, "{pattern} {name}");
         }
     }
 
     proptest! {
         #[test]
         fn a_pattern_that_is_filled_in_names_what_it_was_filled_with(parts in prop::collection::vec("[ab/]{0,3}", 1..5), fill in "[ab/]{0,4}") {
-            prop_assert!(matches(&parts.join("*"), &parts.join(&fill)));
+            prop_assert!(matches_ref_pattern(&parts.join("*"), &parts.join(&fill)));
         }
 
         #[test]
         fn any_text_is_lines_or_the_number_of_one_that_is_none(text: String) {
-            for line in lines(&text) {
+            for line in parse_ref_updates(&text) {
                 if let Err(number) = line {
                     prop_assert!(number >= 1 && number <= text.split('\n').count());
                 }

@@ -2,16 +2,16 @@
 
 use crate::model::level::AccessLevel;
 use crate::model::question::Protocol;
-use crate::rules::case::Case;
-use crate::rules::ground::Ground;
-use crate::rules::refusal::{Check, Reason};
+use crate::rules::case::DecisionContext;
+use crate::rules::ground::ProjectAccess;
+use crate::rules::refusal::{CheckResult, RefusalReason};
 
 /// Whether the designs may be used. `ground` only if there is a project and it is readable: asked for by an id, what is not there and
 /// what may not be seen get the same answer. (At a path both are a missing project, and this is not asked.)
-pub fn check(case: &Case, ground: Option<&Ground>) -> Check {
+pub fn check(case: &DecisionContext, ground: Option<&ProjectAccess>) -> CheckResult {
     if case.question.protocol != Protocol::Web {
-        return Err(Reason::DesignProtocol.into());
+        return Err(RefusalReason::DesignProtocol.into());
     }
-    let may = ground.is_some_and(|ground| ground.standing.reaches(AccessLevel::Developer) && !ground.archived());
-    if may { Ok(()) } else { Err(Reason::Design.into()) }
+    let may = ground.is_some_and(|ground| ground.role.is_at_least(AccessLevel::Developer) && !ground.is_archived());
+    if may { Ok(()) } else { Err(RefusalReason::Design.into()) }
 }

@@ -1,32 +1,36 @@
 //! Whether code, or a wiki, may be downloaded: role, visibility and how far the feature is open. (server.md 3.4)
 
 use crate::model::level::{AccessLevel, FeatureAccess, Visibility};
-use crate::rules::ground::{Ground, Standing};
-use crate::rules::refusal::{Check, Reason};
+use crate::rules::ground::{ProjectAccess, ProjectRole};
+use crate::rules::refusal::{CheckResult, RefusalReason};
 
 /// 11a: the code may be downloaded.
-pub fn check(ground: &Ground) -> Check {
+pub fn check(ground: &ProjectAccess) -> CheckResult {
     let project = &ground.project;
-    if open(ground.standing, project.visibility, project.repository_access) { Ok(()) } else { Err(Reason::Download.into()) }
+    if feature_allows_download(ground.role, project.visibility, project.repository_access) {
+        Ok(())
+    } else {
+        Err(RefusalReason::Download.into())
+    }
 }
 
 /// Whether a feature that stands at `feature` is open for download to who stands so. A disabled one is closed to its owner too.
 #[must_use]
-pub fn open(standing: Standing, visibility: Visibility, feature: FeatureAccess) -> bool {
-    let member = matches!(standing, Standing::Role { .. } | Standing::Attached { .. });
+pub fn feature_allows_download(standing: ProjectRole, visibility: Visibility, feature: FeatureAccess) -> bool {
+    let member = matches!(standing, ProjectRole::Member { .. } | ProjectRole::DeployKey { .. });
     match feature {
         FeatureAccess::Disabled => false,
-        FeatureAccess::Private => member && downloads(standing, visibility),
-        FeatureAccess::Enabled => downloads(standing, visibility),
+        FeatureAccess::Private => member && visibility_allows_download(standing, visibility),
+        FeatureAccess::Enabled => visibility_allows_download(standing, visibility),
     }
 }
 
 /// A guest of a private project sees it and may not have its code; nor may a guest from outside of an internal one.
-fn downloads(standing: Standing, visibility: Visibility) -> bool {
+fn visibility_allows_download(standing: ProjectRole, visibility: Visibility) -> bool {
     match (standing, visibility) {
-        (_, Visibility::Public) | (Standing::Attached { .. }, _) => true,
-        (Standing::Role { external: false, .. }, Visibility::Internal) => true,
-        (Standing::Outsider { external }, Visibility::Internal) => !external,
-        (standing, _) => standing.reaches(AccessLevel::Reporter),
+        (_, Visibility::Public) | (ProjectRole::DeployKey { .. }, _) => true,
+        (ProjectRole::Member { external: false, .. }, Visibility::Internal) => true,
+        (ProjectRole::NonMember { external }, Visibility::Internal) => !external,
+        (standing, _) => standing.is_at_least(AccessLevel::Reporter),
     }
 }

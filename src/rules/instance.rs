@@ -2,27 +2,27 @@
 
 use crate::model::question::{Action, Protocol};
 use crate::model::verdict::Actor;
-use crate::rules::case::Case;
-use crate::rules::refusal::{Check, Reason};
+use crate::rules::case::DecisionContext;
+use crate::rules::refusal::{CheckResult, RefusalReason};
 
 /// E1: no push while in maintenance.
-pub fn maintained(case: &Case) -> Check {
-    if case.settings.maintenance && case.pushes() { Err(Reason::Maintenance.into()) } else { Ok(()) }
+pub fn check_maintenance(case: &DecisionContext) -> CheckResult {
+    if case.settings.maintenance && case.is_push() { Err(RefusalReason::Maintenance.into()) } else { Ok(()) }
 }
 
 /// E4: a person with a second factor shows it before a plain key is used over SSH, where the instance asks that. Sessions are not
 /// part of a directory, so nobody has one.
-pub fn second_factor(case: &Case) -> Check {
+pub fn check_second_factor(case: &DecisionContext) -> CheckResult {
     match &case.actor {
         Actor::User(user, Some(_)) if user.two_factor && case.settings.two_factor_for_cli && is_ssh(&case.question.protocol) => {
-            Err(Reason::OneTimePassword { host: case.settings.host.to_string() }.into())
+            Err(RefusalReason::OneTimePassword { host: case.settings.host.to_string() }.into())
         }
         _ => Ok(()),
     }
 }
 
 /// 1: the protocol is enabled. `web` always is; a word that is not known passes only where nothing is switched off.
-pub fn protocol(case: &Case) -> Check {
+pub fn check_protocol(case: &DecisionContext) -> CheckResult {
     let (ssh, http) = (case.settings.ssh_enabled, case.settings.http_enabled);
     let enabled = match &case.question.protocol {
         Protocol::Web => true,
@@ -30,17 +30,17 @@ pub fn protocol(case: &Case) -> Check {
         protocol if is_ssh(protocol) => ssh,
         _ => ssh && http,
     };
-    if enabled { Ok(()) } else { Err(Reason::ProtocolDisabled { protocol: spoken(&case.question.protocol) }.into()) }
+    if enabled { Ok(()) } else { Err(RefusalReason::ProtocolDisabled { protocol: protocol_label(&case.question.protocol) }.into()) }
 }
 
 /// 6: the command is one of three.
-pub fn command(case: &Case) -> Check {
-    if case.question.action == Action::Unknown { Err(Reason::UnknownAction.into()) } else { Ok(()) }
+pub fn check_action(case: &DecisionContext) -> CheckResult {
+    if case.question.action == Action::Unknown { Err(RefusalReason::UnknownAction.into()) } else { Ok(()) }
 }
 
 /// 8: the instance may be written to.
-pub fn writable(case: &Case) -> Check {
-    if case.settings.read_only && case.pushes() { Err(Reason::ReadOnlyInstance.into()) } else { Ok(()) }
+pub fn check_writable(case: &DecisionContext) -> CheckResult {
+    if case.settings.read_only && case.is_push() { Err(RefusalReason::ReadOnlyInstance.into()) } else { Ok(()) }
 }
 
 /// gitlab-shell of late 2023 says `ssh_certificates` for sessions of certificates. (client.md appendix B)
@@ -52,7 +52,7 @@ fn is_ssh(protocol: &Protocol) -> bool {
     }
 }
 
-fn spoken(protocol: &Protocol) -> String {
+fn protocol_label(protocol: &Protocol) -> String {
     match protocol {
         Protocol::Ssh => "SSH".to_owned(),
         Protocol::Http => "HTTP".to_owned(),

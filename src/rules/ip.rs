@@ -7,22 +7,22 @@ use crate::model::record::Namespace;
 /// Whether `address`, as the shell saw it, may use what is under `root`. No list, or no address sent: yes. An address that cannot be
 /// read is on no list, and an entry that cannot be read holds no address.
 #[must_use]
-pub fn allowed(root: Option<&Namespace>, address: Option<&str>) -> bool {
+pub fn is_ip_allowed(root: Option<&Namespace>, address: Option<&str>) -> bool {
     let (Some(root), Some(address)) = (root, address) else { return true };
     if root.allowed_ips.is_empty() {
         return true;
     }
     let Some(address) = address.trim().parse::<IpAddr>().ok().map(|address| address.to_canonical()) else { return false };
-    root.allowed_ips.iter().any(|entry| range(entry).is_some_and(|range| range.holds(address)))
+    root.allowed_ips.iter().any(|entry| parse_ip_range(entry).is_some_and(|range| range.contains(address)))
 }
 
-struct Range {
-    start: IpAddr,
-    prefix: u32,
+struct IpRange {
+    network: IpAddr,
+    prefix_length: u32,
 }
 
 /// Reads `address` or `address/prefix`.
-fn range(entry: &str) -> Option<Range> {
+fn parse_ip_range(entry: &str) -> Option<IpRange> {
     let (address, prefix) = match entry.trim().split_once('/') {
         Some((address, prefix)) => (address, Some(prefix.parse::<u32>().ok()?)),
         None => (entry.trim(), None),
@@ -30,30 +30,32 @@ fn range(entry: &str) -> Option<Range> {
     let start: IpAddr = address.parse().ok()?;
     let width = if start.is_ipv4() { 32 } else { 128 };
     let prefix = prefix.unwrap_or(width);
-    (prefix <= width).then_some(Range { start, prefix })
+    (prefix <= width).then_some(IpRange { network: start, prefix_length: prefix })
 }
 
-impl Range {
-    fn holds(&self, address: IpAddr) -> bool {
-        match (self.start, address) {
-            (IpAddr::V4(start), IpAddr::V4(address)) => same_start(start.to_bits().into(), address.to_bits().into(), 32 - self.prefix),
-            (IpAddr::V6(start), IpAddr::V6(address)) => same_start(start.to_bits(), address.to_bits(), 128 - self.prefix),
+impl IpRange {
+    fn contains(&self, address: IpAddr) -> bool {
+        match (self.network, address) {
+            (IpAddr::V4(start), IpAddr::V4(address)) => {
+                shares_prefix(start.to_bits().into(), address.to_bits().into(), 32 - self.prefix_length)
+            }
+            (IpAddr::V6(start), IpAddr::V6(address)) => shares_prefix(start.to_bits(), address.to_bits(), 128 - self.prefix_length),
             (IpAddr::V6(_), IpAddr::V4(address)) => {
-                let IpAddr::V6(start) = self.start else { return false };
-                same_start(start.to_bits(), address.to_ipv6_mapped().to_bits(), 128 - self.prefix)
+                let IpAddr::V6(start) = self.network else { return false };
+                shares_prefix(start.to_bits(), address.to_ipv6_mapped().to_bits(), 128 - self.prefix_length)
             }
             (IpAddr::V4(_), IpAddr::V6(_)) => false,
         }
     }
 }
 
-fn same_start(one: u128, other: u128, loose_bits: u32) -> bool {
+fn shares_prefix(one: u128, other: u128, loose_bits: u32) -> bool {
     (one ^ other).checked_shr(loose_bits).unwrap_or(0) == 0
 }
 
 #[cfg(test)]
 mod tests {
-    use super::allowed;
+    use super::is_ip_allowed;
     use crate::model::record::{Namespace, Record};
 
     fn group(ips: &[&str]) -> Namespace {
@@ -83,13 +85,13 @@ mod tests {
             (&["10.0.0.1"], "", false),
             (&[], "somewhere", true),
         ] {
-            assert_eq!(allowed(Some(&group(list)), Some(address)), expected, "{list:?} {address}");
+            assert_eq!(is_ip_allowed(Some(&group(list)), Some(address)), expected, "{list:?} {address}");
         }
     }
 
     #[test]
     fn who_sends_no_address_passes() {
-        assert!(allowed(Some(&group(&["10.0.0.1"])), None));
-        assert!(allowed(None, Some("10.0.0.1")));
+        assert!(is_ip_allowed(Some(&group(&["10.0.0.1"])), None));
+        assert!(is_ip_allowed(None, Some("10.0.0.1")));
     }
 }

@@ -5,51 +5,51 @@ use std::time::Duration;
 use crate::model::key::{KEY_TYPES, PublicKey};
 use crate::model::record::{Key, KeyRule, Settings};
 use crate::model::time::Time;
-use crate::rules::case::Case;
-use crate::rules::refusal::{Check, Reason};
+use crate::rules::case::DecisionContext;
+use crate::rules::refusal::{CheckResult, RefusalReason};
 
 /// How long before its end a key is spoken of.
-pub const NOTICE: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+pub const EXPIRY_NOTICE_PERIOD: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 /// 2a and 2b: the key's type and length are allowed, and it has not expired. Whoever came without a key passes.
-pub fn check(case: &Case) -> Check {
-    let reason = case.actor.key().and_then(|key| refused(key, &case.settings, case.now));
+pub fn check(case: &DecisionContext) -> CheckResult {
+    let reason = case.actor.key().and_then(|key| key_refusal(key, &case.settings, case.now));
     reason.map_or(Ok(()), |reason| Err(reason.into()))
 }
 
 /// Why this key may not be used; the first that is true is said. `None`: it may.
 #[must_use]
-pub fn refused(key: &Key, settings: &Settings, now: Time) -> Option<Reason> {
-    let expired = || key.expires_at.is_some_and(|end| end <= now).then_some(Reason::KeyExpired);
-    form(settings, &key.key).or_else(expired)
+pub fn key_refusal(key: &Key, settings: &Settings, now: Time) -> Option<RefusalReason> {
+    let expired = || key.expires_at.is_some_and(|end| end <= now).then_some(RefusalReason::KeyExpired);
+    type_or_length_refusal(settings, &key.key).or_else(expired)
 }
 
 /// What the person is told about the key before the answer.
 #[must_use]
-pub fn console(case: &Case) -> Vec<String> {
+pub fn expiry_notice(case: &DecisionContext) -> Vec<String> {
     let end = case.actor.key().and_then(|key| key.expires_at);
-    let soon = end.is_some_and(|end| end > case.now && end <= case.now.plus(NOTICE));
+    let soon = end.is_some_and(|end| end > case.now && end <= case.now.plus(EXPIRY_NOTICE_PERIOD));
     if soon { vec!["INFO: Your SSH key expires soon. Please generate a new key.".to_owned()] } else { Vec::new() }
 }
 
 /// A key whose length cannot be measured is too short for any rule that asks for a length.
-fn form(settings: &Settings, key: &PublicKey) -> Option<Reason> {
+fn type_or_length_refusal(settings: &Settings, key: &PublicKey) -> Option<RefusalReason> {
     if settings.key_rules.is_empty() {
         return None;
     }
-    match rule(settings, key.kind()) {
-        Some(KeyRule::Forbidden(_)) => Some(Reason::KeyTypeForbidden { allowed: allowed(settings) }),
-        Some(KeyRule::Bits(bits)) if bits > 0 && key.bits().is_none_or(|has| has < bits) => Some(Reason::KeyTooShort { bits }),
+    match find_key_rule(settings, key.key_type()) {
+        Some(KeyRule::Forbidden(_)) => Some(RefusalReason::KeyTypeForbidden { allowed: allowed_key_types(settings) }),
+        Some(KeyRule::Bits(bits)) if bits > 0 && key.bits().is_none_or(|has| has < bits) => Some(RefusalReason::KeyTooShort { bits }),
         _ => None,
     }
 }
 
-fn rule(settings: &Settings, kind: &str) -> Option<KeyRule> {
+fn find_key_rule(settings: &Settings, kind: &str) -> Option<KeyRule> {
     settings.key_rules.iter().find(|(named, _)| named.as_str() == kind).map(|(_, rule)| *rule)
 }
 
-fn allowed(settings: &Settings) -> String {
-    let open = |kind: &&str| !matches!(rule(settings, kind), Some(KeyRule::Forbidden(_)));
+fn allowed_key_types(settings: &Settings) -> String {
+    let open = |kind: &&str| !matches!(find_key_rule(settings, kind), Some(KeyRule::Forbidden(_)));
     let words: Vec<_> = KEY_TYPES.iter().copied().filter(open).map(str::to_uppercase).collect();
     match words.as_slice() {
         [] => "of another type, and none is allowed".to_owned(),

@@ -2,43 +2,43 @@
 
 use crate::model::level::NamespaceType;
 use crate::model::record::Namespace;
-use crate::rules::case::Case;
-use crate::rules::ground::Ground;
-use crate::rules::refusal::{Check, Reason};
-use crate::rules::repository::Asked;
+use crate::rules::case::DecisionContext;
+use crate::rules::ground::ProjectAccess;
+use crate::rules::refusal::{CheckResult, RefusalReason};
+use crate::rules::repository::RepositorySelector;
 
 /// 9a: who came with a certificate of one group uses what is under that root group, nothing else. `ground` only if it is readable:
 /// where there is nothing to be seen, the path alone decides, so that this rule tells nobody what is there.
-pub fn certificate(case: &Case, ground: Option<&Ground>) -> Check {
+pub fn check_certificate_namespace(case: &DecisionContext, ground: Option<&ProjectAccess>) -> CheckResult {
     let Some(wanted) = &case.question.namespace_path else { return Ok(()) };
-    if case.is_the_hook() {
+    if case.has_known_changes() {
         return Ok(());
     }
     let reaches = |root: &Namespace| {
         root.namespace_type == NamespaceType::Group && root.parent_id.is_none() && root.path.eq_ignore_ascii_case(wanted)
     };
-    let within = match (ground, &case.sought.asked) {
-        (Some(ground), _) => ground.root().is_some_and(reaches),
-        (None, Asked::Path(path)) => {
+    let within = match (ground, &case.lookup.selector) {
+        (Some(ground), _) => ground.root_namespace().is_some_and(reaches),
+        (None, RepositorySelector::Path(path)) => {
             let first = path.split('/').next().unwrap_or_default();
-            case.directory.namespace_at(first)?.is_some_and(|root| reaches(&root))
+            case.directory.namespace_by_path(first)?.is_some_and(|root| reaches(&root))
         }
-        (None, Asked::Id | Asked::Unknown) => false,
+        (None, RepositorySelector::Id | RepositorySelector::Unknown) => false,
     };
-    if within { Ok(()) } else { Err(Reason::NamespaceRule.into()) }
+    if within { Ok(()) } else { Err(RefusalReason::NamespaceRule.into()) }
 }
 
 /// 9b: the path has a namespace before its last segment, and no segment is empty.
-pub fn named(case: &Case) -> Check {
-    match &case.sought.asked {
-        Asked::Path(path) if split(path).is_none() => Err(Reason::NamespaceNotFound.into()),
+pub fn check_path_has_namespace(case: &DecisionContext) -> CheckResult {
+    match &case.lookup.selector {
+        RepositorySelector::Path(path) if split_namespace(path).is_none() => Err(RefusalReason::NamespaceNotFound.into()),
         _ => Ok(()),
     }
 }
 
 /// A path as its namespace and its last segment; `None` if either is missing or a segment is empty.
 #[must_use]
-pub fn split(path: &str) -> Option<(&str, &str)> {
+pub fn split_namespace(path: &str) -> Option<(&str, &str)> {
     let whole = path.split('/').all(|segment| !segment.is_empty());
     path.rsplit_once('/').filter(|_| whole)
 }

@@ -4,37 +4,43 @@
 
 use std::collections::BTreeSet;
 
-use crate::model::push::{Messages, Pushed};
+use crate::model::push::{PushEvent, PushMessages};
 use crate::model::record::{Project, Settings};
-use crate::model::text::control_byte;
+use crate::model::text::check_control_bytes;
 use crate::model::time::Time;
 use crate::model::verdict::Repository;
 use crate::model::withheld::{Broadcast, BroadcastType};
 
 /// What the names of options about merge requests begin with.
-const MERGE_REQUEST_OPTIONS: [&str; 2] = ["merge_request.", "mr."];
+const MERGE_REQUEST_OPTION_PREFIXES: [&str; 2] = ["merge_request.", "mr."];
 
 /// The messages that follow from the push itself. `broadcasts` are all there are, lowest id first.
 #[must_use]
-pub fn messages(pushed: &Pushed, repository: Option<&Repository>, settings: &Settings, broadcasts: &[Broadcast], now: Time) -> Messages {
-    let mut messages = Messages::default();
-    if let Some(warning) = repository.and_then(|repository| options_warning(repository, &pushed.push_options)) {
-        messages.alert(warning);
+pub fn build_messages(
+    pushed: &PushEvent,
+    repository: Option<&Repository>,
+    settings: &Settings,
+    broadcasts: &[Broadcast],
+    now: Time,
+) -> PushMessages {
+    let mut messages = PushMessages::default();
+    if let Some(warning) = repository.and_then(|repository| push_options_warning(repository, &pushed.push_options)) {
+        messages.add_alert(warning);
     }
     let project = repository.and_then(Repository::project);
-    if let Some(banner) = banner(broadcasts, project.map(|project| &*project.path), now) {
-        messages.alert(banner.message.to_string());
+    if let Some(banner) = select_banner(broadcasts, project.map(|project| &*project.path), now) {
+        messages.add_alert(banner.message.to_string());
     }
     if let Some(Repository::Project(project)) = repository {
-        for link in links(project, settings, &pushed.changes) {
-            messages.basic(link);
+        for link in merge_request_links(project, settings, &pushed.changes) {
+            messages.add_basic(link);
         }
     }
     messages
 }
 
-fn options_warning(repository: &Repository, options: &[String]) -> Option<String> {
-    let about_merge_requests = |option: &String| MERGE_REQUEST_OPTIONS.iter().any(|prefix| option.starts_with(prefix));
+fn push_options_warning(repository: &Repository, options: &[String]) -> Option<String> {
+    let about_merge_requests = |option: &String| MERGE_REQUEST_OPTION_PREFIXES.iter().any(|prefix| option.starts_with(prefix));
     if !options.iter().any(about_merge_requests) {
         return None;
     }
@@ -47,18 +53,19 @@ fn options_warning(repository: &Repository, options: &[String]) -> Option<String
 }
 
 /// The latest banner of this path; if none is meant for it, the latest that is meant for all.
-fn banner<'a>(broadcasts: &'a [Broadcast], path: Option<&str>, now: Time) -> Option<&'a Broadcast> {
+fn select_banner<'a>(broadcasts: &'a [Broadcast], path: Option<&str>, now: Time) -> Option<&'a Broadcast> {
     let shown =
         |broadcast: &&Broadcast| broadcast.broadcast_type == BroadcastType::Banner && broadcast.starts_at <= now && now < broadcast.ends_at;
-    let meant_for =
-        |broadcast: &&Broadcast| !broadcast.target_path.is_empty() && path.is_some_and(|path| matches(&broadcast.target_path, path));
+    let meant_for = |broadcast: &&Broadcast| {
+        !broadcast.target_path.is_empty() && path.is_some_and(|path| matches_path_pattern(&broadcast.target_path, path))
+    };
     let latest = |broadcasts: &mut dyn Iterator<Item = &'a Broadcast>| broadcasts.max_by_key(|broadcast| broadcast.id);
     latest(&mut broadcasts.iter().filter(shown).filter(meant_for))
         .or_else(|| latest(&mut broadcasts.iter().filter(shown).filter(|broadcast| broadcast.target_path.is_empty())))
 }
 
 /// Whether a path is one that the pattern names, whatever the ASCII case; `*` stands for any letters, a slash at the front for nothing.
-fn matches(pattern: &str, path: &str) -> bool {
+fn matches_path_pattern(pattern: &str, path: &str) -> bool {
     let (pattern, path) = (pattern.trim_start_matches('/').to_ascii_lowercase(), path.trim_start_matches('/').to_ascii_lowercase());
     let Some((first, rest)) = pattern.split_once('*') else { return pattern == path };
     let Some(mut left) = path.strip_prefix(first) else { return false };
@@ -74,26 +81,26 @@ fn matches(pattern: &str, path: &str) -> bool {
 }
 
 /// One sentence for each branch that was pushed, but the default one: in the order of the lines, each branch once.
-fn links(project: &Project, settings: &Settings, changes: &str) -> Vec<String> {
+fn merge_request_links(project: &Project, settings: &Settings, changes: &str) -> Vec<String> {
     if !project.print_merge_request_link {
         return Vec::new();
     }
     let mut seen = BTreeSet::new();
-    let branches = changes.lines().filter_map(pushed_branch).filter(|branch| **branch != *project.default_branch);
-    branches.filter(|branch| seen.insert(*branch)).map(|branch| link(project, settings, branch)).collect()
+    let branches = changes.lines().filter_map(parse_pushed_branch).filter(|branch| **branch != *project.default_branch);
+    branches.filter(|branch| seen.insert(*branch)).map(|branch| merge_request_link(project, settings, branch)).collect()
 }
 
-fn link(project: &Project, settings: &Settings, branch: &str) -> String {
+fn merge_request_link(project: &Project, settings: &Settings, branch: &str) -> String {
     let web = settings.web_url.trim_end_matches('/');
     let query = form_urlencoded::Serializer::new(String::new()).append_pair("merge_request[source_branch]", branch).finish();
     format!("To create a merge request for {branch}, visit:\n  {web}/{}/-/merge_requests/new?{query}", project.path)
 }
 
 /// The branch that a line makes or moves. What is no such line says nothing.
-fn pushed_branch(line: &str) -> Option<&str> {
+fn parse_pushed_branch(line: &str) -> Option<&str> {
     let mut words = line.splitn(3, ' ');
     let (_old, new, name) = (words.next()?, words.next()?, words.next()?);
-    let branch = name.strip_prefix("refs/heads/").filter(|branch| !branch.is_empty() && control_byte(branch).is_ok())?;
+    let branch = name.strip_prefix("refs/heads/").filter(|branch| !branch.is_empty() && check_control_bytes(branch).is_ok())?;
     let deleted = new.bytes().all(|byte| byte == b'0');
     (!deleted).then_some(branch)
 }
@@ -102,17 +109,17 @@ fn pushed_branch(line: &str) -> Option<&str> {
 mod tests {
     use std::sync::Arc;
 
-    use super::{matches, messages};
-    use crate::model::push::{Pushed, Tone};
-    use crate::model::question::Claimant;
+    use super::{build_messages, matches_path_pattern};
+    use crate::model::push::{MessageType, PushEvent};
+    use crate::model::question::ClaimedActor;
     use crate::model::record::{Project, Record, Settings};
     use crate::model::time::Time;
     use crate::model::verdict::Repository;
-    use crate::model::withheld::{Broadcast, Withheld};
+    use crate::model::withheld::{Broadcast, UnpublishedRecord};
 
     const NOW: &str = "2026-01-31T12:00:00Z";
     const NEW: &str = "fd9e76b9136bdd9fe217061b497745792fe5a5ee";
-    const NOTHING: &str = "0000000000000000000000000000000000000000";
+    const NULL_OBJECT_ID: &str = "0000000000000000000000000000000000000000";
 
     fn settings() -> Settings {
         match Record::parse(r#"{"kind":"settings","web_url":"https://git.example.com/"}"#).unwrap() {
@@ -133,97 +140,106 @@ mod tests {
         let line = format!(
             r#"{{"kind":"broadcast","id":{id},"message":"{message}","starts_at":"2026-01-31T12:00:00Z","ends_at":"2026-02-01T12:00:00Z"{more}}}"#
         );
-        match Withheld::parse(&line).unwrap() {
-            Withheld::Broadcast(broadcast) => broadcast,
+        match UnpublishedRecord::parse(&line).unwrap() {
+            UnpublishedRecord::Broadcast(broadcast) => broadcast,
             other => panic!("{other:?}"),
         }
     }
 
-    fn said(repository: Option<&Repository>, changes: &str, options: &[&str], broadcasts: &[Broadcast], now: &str) -> Vec<(Tone, String)> {
-        let pushed = Pushed {
+    fn built_messages(
+        repository: Option<&Repository>,
+        changes: &str,
+        options: &[&str],
+        broadcasts: &[Broadcast],
+        now: &str,
+    ) -> Vec<(MessageType, String)> {
+        let pushed = PushEvent {
             gl_repository: String::new(),
-            claimant: Claimant::Nobody,
+            claimed_actor: ClaimedActor::Unspecified,
             changes: changes.to_owned(),
             push_options: options.iter().map(|option| (*option).to_owned()).collect(),
         };
         let now: Time = now.parse().unwrap();
-        messages(&pushed, repository, &settings(), broadcasts, now).iter().map(|(tone, text)| (tone, text.to_owned())).collect()
+        build_messages(&pushed, repository, &settings(), broadcasts, now).iter().map(|(tone, text)| (tone, text.to_owned())).collect()
     }
 
-    fn link(branch: &str, spelled: &str) -> (Tone, String) {
+    fn expected_link(branch: &str, spelled: &str) -> (MessageType, String) {
         let url = format!("https://git.example.com/Tools/gate/-/merge_requests/new?merge_request%5Bsource_branch%5D={spelled}");
-        (Tone::Basic, format!("To create a merge request for {branch}, visit:\n  {url}"))
+        (MessageType::Basic, format!("To create a merge request for {branch}, visit:\n  {url}"))
     }
 
     #[test]
     fn each_pushed_branch_but_the_default_one_has_a_link_and_tags_and_deletions_have_none() {
         let changes = [
-            format!("{NOTHING} {NEW} refs/heads/feature"),
+            format!("{NULL_OBJECT_ID} {NEW} refs/heads/feature"),
             format!("{NEW} {NEW} refs/heads/a b&c/ü"),
-            format!("{NOTHING} {NEW} refs/heads/main"),
-            format!("{NEW} {NOTHING} refs/heads/gone"),
-            format!("{NOTHING} {NEW} refs/tags/v1"),
-            format!("{NOTHING} {NEW} refs/heads/feature"),
+            format!("{NULL_OBJECT_ID} {NEW} refs/heads/main"),
+            format!("{NEW} {NULL_OBJECT_ID} refs/heads/gone"),
+            format!("{NULL_OBJECT_ID} {NEW} refs/tags/v1"),
+            format!("{NULL_OBJECT_ID} {NEW} refs/heads/feature"),
             "nonsense".to_owned(),
-            format!("{NOTHING} {NEW} refs/heads/"),
+            format!("{NULL_OBJECT_ID} {NEW} refs/heads/"),
         ]
         .join("\n");
         let own = Repository::Project(project(""));
-        assert_eq!(said(Some(&own), &changes, &[], &[], NOW), [link("feature", "feature"), link("a b&c/ü", "a+b%26c%2F%C3%BC")]);
+        assert_eq!(
+            built_messages(Some(&own), &changes, &[], &[], NOW),
+            [expected_link("feature", "feature"), expected_link("a b&c/ü", "a+b%26c%2F%C3%BC")]
+        );
         let silent = Repository::Project(project(r#","print_merge_request_link":false"#));
-        assert_eq!(said(Some(&silent), &changes, &[], &[], NOW), []);
-        assert_eq!(said(Some(&Repository::Wiki(project(""))), &changes, &[], &[], NOW), []);
-        assert_eq!(said(None, &changes, &[], &[], NOW), []);
+        assert_eq!(built_messages(Some(&silent), &changes, &[], &[], NOW), []);
+        assert_eq!(built_messages(Some(&Repository::Wiki(project(""))), &changes, &[], &[], NOW), []);
+        assert_eq!(built_messages(None, &changes, &[], &[], NOW), []);
     }
 
     #[test]
     fn options_about_merge_requests_are_warned_of_and_others_are_not_ours() {
-        let warned = |repository: &Repository, options: &[&str]| said(Some(repository), "", options, &[], NOW);
+        let warned = |repository: &Repository, options: &[&str]| built_messages(Some(repository), "", options, &[], NOW);
         let own = Repository::Project(project(""));
         let text = "WARNINGS:\nError encountered with push options 'ci.skip' 'merge_request.create': \
                     Merge requests are not enabled for project Tools/gate";
-        assert_eq!(warned(&own, &["ci.skip", "merge_request.create"]), [(Tone::Alert, text.to_owned())]);
+        assert_eq!(warned(&own, &["ci.skip", "merge_request.create"]), [(MessageType::Alert, text.to_owned())]);
         assert_eq!(warned(&own, &["ci.skip", "merge_requests"]), []);
         let text = "WARNINGS:\nError encountered with push options 'mr.create': Push options are only supported for projects";
-        assert_eq!(warned(&Repository::Wiki(project("")), &["mr.create"]), [(Tone::Alert, text.to_owned())]);
-        assert_eq!(said(None, "", &["merge_request.create"], &[], NOW), []);
+        assert_eq!(warned(&Repository::Wiki(project("")), &["mr.create"]), [(MessageType::Alert, text.to_owned())]);
+        assert_eq!(built_messages(None, "", &["merge_request.create"], &[], NOW), []);
     }
 
     #[test]
     fn the_latest_banner_of_the_path_is_shown_else_the_latest_of_all() {
         let own = Repository::Project(project(""));
         let everywhere = [broadcast(1, "one", ""), broadcast(9, "nine", ""), broadcast(8, "eight", "")];
-        let alert = |text: &str| vec![(Tone::Alert, text.to_owned())];
-        assert_eq!(said(Some(&own), "", &[], &everywhere, NOW), alert("nine"));
-        assert_eq!(said(None, "", &[], &everywhere, NOW), alert("nine"));
+        let alert = |text: &str| vec![(MessageType::Alert, text.to_owned())];
+        assert_eq!(built_messages(Some(&own), "", &[], &everywhere, NOW), alert("nine"));
+        assert_eq!(built_messages(None, "", &[], &everywhere, NOW), alert("nine"));
         let scoped = [
             broadcast(2, "tools", r#","target_path":"/tools/*""#),
             broadcast(3, "later", r#","target_path":"tools/g*e""#),
             broadcast(4, "others", r#","target_path":"/other/*""#),
         ];
         let all = [&everywhere[..], &scoped].concat();
-        assert_eq!(said(Some(&own), "", &[], &all, NOW), alert("later"));
-        assert_eq!(said(None, "", &[], &scoped, NOW), []);
-        assert_eq!(said(Some(&own), "", &[], &[broadcast(1, "n", r#","broadcast_type":"notification""#)], NOW), []);
-        assert_eq!(said(Some(&own), "", &[], &everywhere, "2026-02-01T12:00:00Z"), [], "it has ended");
-        assert_eq!(said(Some(&own), "", &[], &everywhere, "2026-01-31T11:59:59.999Z"), [], "it has not begun");
+        assert_eq!(built_messages(Some(&own), "", &[], &all, NOW), alert("later"));
+        assert_eq!(built_messages(None, "", &[], &scoped, NOW), []);
+        assert_eq!(built_messages(Some(&own), "", &[], &[broadcast(1, "n", r#","broadcast_type":"notification""#)], NOW), []);
+        assert_eq!(built_messages(Some(&own), "", &[], &everywhere, "2026-02-01T12:00:00Z"), [], "it has ended");
+        assert_eq!(built_messages(Some(&own), "", &[], &everywhere, "2026-01-31T11:59:59.999Z"), [], "it has not begun");
     }
 
     #[test]
     fn a_banner_stands_before_a_warning_and_both_before_links() {
         let own = Repository::Project(project(""));
-        let changes = format!("{NOTHING} {NEW} refs/heads/f");
-        let tones: Vec<_> = said(Some(&own), &changes, &["mr.create"], &[broadcast(1, "banner", "")], NOW);
-        assert_eq!((tones[0].1.as_str(), tones[1].0, tones[2].0), ("banner", Tone::Alert, Tone::Basic));
+        let changes = format!("{NULL_OBJECT_ID} {NEW} refs/heads/f");
+        let tones: Vec<_> = built_messages(Some(&own), &changes, &["mr.create"], &[broadcast(1, "banner", "")], NOW);
+        assert_eq!((tones[0].1.as_str(), tones[1].0, tones[2].0), ("banner", MessageType::Alert, MessageType::Basic));
     }
 
     #[test]
     fn a_star_stands_for_any_letters() {
         for (pattern, path) in [("/a/b", "a/b"), ("*", "a/b"), ("a/*", "A/b/c"), ("*/b", "a/b"), ("a*b*c", "a/xbyb/c"), ("A/B", "a/b")] {
-            assert!(matches(pattern, path), "{pattern} {path}");
+            assert!(matches_path_pattern(pattern, path), "{pattern} {path}");
         }
         for (pattern, path) in [("/a", "a/b"), ("a/*", "ab"), ("*/b", "a/b/c"), ("a*bc*c", "abc"), ("ab*ba", "aba")] {
-            assert!(!matches(pattern, path), "{pattern} {path}");
+            assert!(!matches_path_pattern(pattern, path), "{pattern} {path}");
         }
     }
 }

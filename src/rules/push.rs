@@ -2,28 +2,28 @@
 
 use crate::model::level::{AccessLevel, FeatureAccess};
 use crate::model::verdict::Actor;
-use crate::rules::case::Case;
-use crate::rules::ground::{Ground, Standing};
-use crate::rules::refusal::{Check, Reason};
+use crate::rules::case::DecisionContext;
+use crate::rules::ground::{ProjectAccess, ProjectRole};
+use crate::rules::refusal::{CheckResult, RefusalReason};
 
 /// 11b to 11g. Where the repository is switched off nobody pushes, a deploy key neither.
-pub fn check(case: &Case, ground: &Ground) -> Check {
+pub fn check(case: &DecisionContext, ground: &ProjectAccess) -> CheckResult {
     if ground.project.repository_read_only {
-        return Err(Reason::RepositoryReadOnly.into());
+        return Err(RefusalReason::RepositoryReadOnly.into());
     }
-    if ground.archived() {
-        return Err(Reason::Archived.into());
+    if ground.is_archived() {
+        return Err(RefusalReason::Archived.into());
     }
-    uploader(&case.actor, ground.standing)?;
-    let may = ground.standing.reaches(AccessLevel::Developer) || matches!(ground.standing, Standing::Attached { can_push: true });
-    if may && ground.project.repository_access != FeatureAccess::Disabled { Ok(()) } else { Err(Reason::Push.into()) }
+    check_uploader(&case.actor, ground.role)?;
+    let may = ground.role.is_at_least(AccessLevel::Developer) || matches!(ground.role, ProjectRole::DeployKey { can_push: true });
+    if may && ground.project.repository_access != FeatureAccess::Disabled { Ok(()) } else { Err(RefusalReason::Push.into()) }
 }
 
 /// 11d and 11e: somebody who can push anything at all.
-pub fn uploader(actor: &Actor, standing: Standing) -> Check {
+pub fn check_uploader(actor: &Actor, standing: ProjectRole) -> CheckResult {
     match actor {
-        Actor::DeployKey(..) if standing != (Standing::Attached { can_push: true }) => Err(Reason::DeployKeyReadOnly.into()),
-        Actor::Nobody | Actor::Orphan(_) => Err(Reason::NoUploader.into()),
+        Actor::DeployKey(..) if standing != (ProjectRole::DeployKey { can_push: true }) => Err(RefusalReason::DeployKeyReadOnly.into()),
+        Actor::Unknown | Actor::OrphanedKey(_) => Err(RefusalReason::NoUploader.into()),
         Actor::DeployKey(..) | Actor::User(..) => Ok(()),
     }
 }

@@ -10,89 +10,89 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use crate::model::time::Time;
 
 /// Counts that are kept by default: 1 MiB.
-pub const COUNTS: usize = 1 << 16;
+pub const DEFAULT_CAPACITY: usize = 1 << 16;
 
-const SHARDS: usize = 64;
-const PLACES: usize = 8;
+const SHARD_COUNT: usize = 64;
+const SLOTS_PER_SET: usize = 8;
 
 /// The counts of all.
-pub struct Rates {
-    shards: Vec<Mutex<Vec<Set>>>,
+pub struct RateLimiter {
+    shards: Vec<Mutex<Vec<CounterSet>>>,
     /// Seeded anew in each process: who sends names cannot aim at the count of another.
-    hash: RandomState,
+    hasher: RandomState,
 }
 
 /// Whether one more is within the limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
-pub enum Rate {
+pub enum RateDecision {
     /// It is.
-    Within,
+    Allowed,
     /// It is one too many for this minute.
-    Over,
+    Exceeded,
 }
 
-type Set = [Count; PLACES];
+type CounterSet = [WindowCounter; SLOTS_PER_SET];
 
 #[derive(Clone, Copy, Default)]
-struct Count {
+struct WindowCounter {
     key: u64,
     minute: i64,
-    times: u32,
+    count: u32,
 }
 
-impl Default for Rates {
+impl Default for RateLimiter {
     fn default() -> Self {
-        Self::new(COUNTS)
+        Self::new(DEFAULT_CAPACITY)
     }
 }
 
-impl Rates {
+impl RateLimiter {
     /// Keeps at least `counts` counts, rounded up to what its shards hold evenly.
     #[must_use]
     pub fn new(counts: usize) -> Self {
-        let sets = counts.div_ceil(SHARDS * PLACES).max(1);
-        let shards = (0..SHARDS).map(|_| Mutex::new(vec![Set::default(); sets])).collect();
-        Self { shards, hash: RandomState::new() }
+        let sets = counts.div_ceil(SHARD_COUNT * SLOTS_PER_SET).max(1);
+        let shards = (0..SHARD_COUNT).map(|_| Mutex::new(vec![CounterSet::default(); sets])).collect();
+        Self { shards, hasher: RandomState::new() }
     }
 
     /// The key that something is counted by. `actor` says of which sort it is, as `key-7` and `user-7`.
     #[must_use]
-    pub fn key(&self, action: &str, project: &str, actor: &str) -> u64 {
-        self.hash.hash_one((action, project, actor))
+    pub fn key_for(&self, action: &str, project: &str, actor: &str) -> u64 {
+        self.hasher.hash_one((action, project, actor))
     }
 
     /// Counts once more, and judges it: the first `limit` of a minute are within. A limit of 0 is none, and counts nothing.
-    pub fn count(&self, key: u64, limit: u32, now: Time) -> Rate {
+    pub fn check_and_count(&self, key: u64, limit: u32, now: Time) -> RateDecision {
         if limit == 0 {
-            return Rate::Within;
+            return RateDecision::Allowed;
         }
-        if self.once_more(key, now.seconds().div_euclid(60)) > limit { Rate::Over } else { Rate::Within }
+        if self.increment(key, now.seconds().div_euclid(60)) > limit { RateDecision::Exceeded } else { RateDecision::Allowed }
     }
 
-    fn once_more(&self, key: u64, minute: i64) -> u32 {
-        let (shard, rest) = (key % SHARDS as u64, key / SHARDS as u64);
-        let Some(mut sets) = self.shards.get(usize::try_from(shard).unwrap_or(0)).map(locked) else {
+    fn increment(&self, key: u64, minute: i64) -> u32 {
+        let (shard, rest) = (key % SHARD_COUNT as u64, key / SHARD_COUNT as u64);
+        let Some(mut sets) = self.shards.get(usize::try_from(shard).unwrap_or(0)).map(lock_shard) else {
             return 0;
         };
         let set = usize::try_from(rest % sets.len() as u64).unwrap_or(0);
-        sets.get_mut(set).map_or(0, |set| count_in(set, key, minute))
+        sets.get_mut(set).map_or(0, |set| increment_in_set(set, key, minute))
     }
 }
 
-fn count_in(set: &mut Set, key: u64, minute: i64) -> u32 {
-    if let Some(count) = set.iter_mut().find(|count| count.key == key && count.minute == minute && count.times > 0) {
-        count.times = count.times.saturating_add(1);
-        return count.times;
+fn increment_in_set(set: &mut CounterSet, key: u64, minute: i64) -> u32 {
+    if let Some(count) = set.iter_mut().find(|count| count.key == key && count.minute == minute && count.count > 0) {
+        count.count = count.count.saturating_add(1);
+        return count.count;
     }
-    let worth = |count: &&mut Count| if count.minute == minute { count.times } else { 0 };
+    let worth = |count: &&mut WindowCounter| if count.minute == minute { count.count } else { 0 };
     if let Some(least) = set.iter_mut().min_by_key(worth) {
-        *least = Count { key, minute, times: 1 };
+        *least = WindowCounter { key, minute, count: 1 };
     }
     1
 }
 
-fn locked(shard: &Mutex<Vec<Set>>) -> MutexGuard<'_, Vec<Set>> {
+fn lock_shard(shard: &Mutex<Vec<CounterSet>>) -> MutexGuard<'_, Vec<CounterSet>> {
     shard.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -103,7 +103,7 @@ mod tests {
 
     use proptest::prelude::*;
 
-    use super::{PLACES, Rate, Rates, SHARDS};
+    use super::{RateDecision, RateLimiter, SHARD_COUNT, SLOTS_PER_SET};
     use crate::model::time::Time;
 
     fn noon() -> Time {
@@ -112,72 +112,79 @@ mod tests {
 
     #[test]
     fn as_many_as_the_limit_are_within_and_the_next_minute_begins_anew() {
-        let rates = Rates::default();
-        let key = rates.key("git-upload-pack", "group/project.git", "key-7");
+        let rates = RateLimiter::default();
+        let key = rates.key_for("git-upload-pack", "group/project.git", "key-7");
         let last = noon().plus(Duration::from_millis(59_999));
         for _ in 0..600 {
-            assert_eq!(rates.count(key, 600, noon()), Rate::Within);
+            assert_eq!(rates.check_and_count(key, 600, noon()), RateDecision::Allowed);
         }
-        assert_eq!(rates.count(key, 600, last), Rate::Over);
-        assert_eq!(rates.count(key, 600, noon().plus(Duration::from_secs(60))), Rate::Within);
+        assert_eq!(rates.check_and_count(key, 600, last), RateDecision::Exceeded);
+        assert_eq!(rates.check_and_count(key, 600, noon().plus(Duration::from_secs(60))), RateDecision::Allowed);
     }
 
     #[test]
     fn action_project_and_actor_count_apart_and_do_not_run_together() {
-        let rates = Rates::default();
+        let rates = RateLimiter::default();
         let asked = [("a", "b", "c"), ("ab", "", "c"), ("a", "bc", ""), ("a", "b", "C"), ("a", "B", "c")];
         for (action, project, actor) in asked {
-            assert_eq!(rates.count(rates.key(action, project, actor), 1, noon()), Rate::Within, "{action} {project} {actor}");
+            assert_eq!(
+                rates.check_and_count(rates.key_for(action, project, actor), 1, noon()),
+                RateDecision::Allowed,
+                "{action} {project} {actor}"
+            );
         }
-        assert_eq!(rates.count(rates.key("a", "b", "c"), 1, noon()), Rate::Over);
+        assert_eq!(rates.check_and_count(rates.key_for("a", "b", "c"), 1, noon()), RateDecision::Exceeded);
     }
 
     #[test]
     fn no_limit_counts_nothing() {
-        let rates = Rates::default();
+        let rates = RateLimiter::default();
         for _ in 0..10 {
-            assert_eq!(rates.count(7, 0, noon()), Rate::Within);
+            assert_eq!(rates.check_and_count(7, 0, noon()), RateDecision::Allowed);
         }
-        assert_eq!(rates.count(7, 1, noon()), Rate::Within);
+        assert_eq!(rates.check_and_count(7, 1, noon()), RateDecision::Allowed);
     }
 
     #[test]
     fn a_flood_of_names_does_not_free_the_one_who_is_over_the_limit_nor_refuse_another() {
-        let rates = Rates::new(1);
-        let key = rates.key("git-upload-pack", "group/project.git", "key-7");
+        let rates = RateLimiter::new(1);
+        let key = rates.key_for("git-upload-pack", "group/project.git", "key-7");
         for _ in 0..50 {
-            let _counted = rates.count(key, 10, noon());
+            let _counted = rates.check_and_count(key, 10, noon());
         }
         for flood in 0..20_000 {
-            let name = rates.key("git-upload-pack", &format!("no/{flood}"), "key-8");
-            assert_eq!(rates.count(name, 10, noon()), Rate::Within);
+            let name = rates.key_for("git-upload-pack", &format!("no/{flood}"), "key-8");
+            assert_eq!(rates.check_and_count(name, 10, noon()), RateDecision::Allowed);
         }
-        assert_eq!(rates.count(key, 10, noon()), Rate::Over);
-        assert_eq!(rates.shards.iter().map(|shard| shard.lock().unwrap().len() * PLACES).sum::<usize>(), SHARDS * PLACES);
+        assert_eq!(rates.check_and_count(key, 10, noon()), RateDecision::Exceeded);
+        assert_eq!(
+            rates.shards.iter().map(|shard| shard.lock().unwrap().len() * SLOTS_PER_SET).sum::<usize>(),
+            SHARD_COUNT * SLOTS_PER_SET
+        );
     }
 
     #[test]
     fn counts_of_another_minute_give_way_first() {
-        let rates = Rates::new(1);
-        let key = |n: u64| n * SHARDS as u64;
-        for old in 1..=PLACES as u64 {
+        let rates = RateLimiter::new(1);
+        let key = |n: u64| n * SHARD_COUNT as u64;
+        for old in 1..=SLOTS_PER_SET as u64 {
             for _ in 0..5 {
-                let _counted = rates.count(key(old), 9, noon());
+                let _counted = rates.check_and_count(key(old), 9, noon());
             }
         }
         let later = noon().plus(Duration::from_secs(60));
-        for new in 100..100 + PLACES as u64 {
-            assert_eq!(rates.count(key(new), 1, later), Rate::Within);
+        for new in 100..100 + SLOTS_PER_SET as u64 {
+            assert_eq!(rates.check_and_count(key(new), 1, later), RateDecision::Allowed);
         }
-        for new in 100..100 + PLACES as u64 {
-            assert_eq!(rates.count(key(new), 1, later), Rate::Over);
+        for new in 100..100 + SLOTS_PER_SET as u64 {
+            assert_eq!(rates.check_and_count(key(new), 1, later), RateDecision::Exceeded);
         }
     }
 
     proptest! {
         #[test]
         fn with_room_for_all_it_counts_as_a_map_would(steps in prop::collection::vec((0..5_u64, 0..4_u64), 0..80)) {
-            let rates = Rates::default();
+            let rates = RateLimiter::default();
             let mut counts = HashMap::new();
             for (key, minute) in steps {
                 let now = noon().plus(Duration::from_secs(60 * minute));
@@ -186,8 +193,8 @@ mod tests {
                     *latest = (minute, 0);
                 }
                 latest.1 += 1;
-                let expected = if latest.1 > 3 { Rate::Over } else { Rate::Within };
-                prop_assert_eq!(rates.count(key, 3, now), expected);
+                let expected = if latest.1 > 3 { RateDecision::Exceeded } else { RateDecision::Allowed };
+                prop_assert_eq!(rates.check_and_count(key, 3, now), expected);
             }
         }
     }

@@ -4,13 +4,13 @@
 
 use std::borrow::Cow;
 
-use crate::model::directory::Fault;
-use crate::model::verdict::Refusal;
+use crate::model::directory::DirectoryError;
+use crate::model::verdict::AccessDenied;
 
 /// Why the answer is no. Closed: whoever adds a rule adds its reason here.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "each word is said in the table below")]
-pub enum Reason {
+pub enum RefusalReason {
     RepositoryWord,
     Maintenance,
     OneTimePassword { host: String },
@@ -31,7 +31,7 @@ pub enum Reason {
     NamespaceRule,
     NamespaceNotFound,
     ProjectNotFound,
-    ProjectNotMade { why: String },
+    ProjectNotMade { detail: String },
     RepositoryMissing,
     Download,
     RepositoryReadOnly,
@@ -66,45 +66,45 @@ pub enum Reason {
     ProtectedTagCreate,
 }
 
-impl Reason {
+impl RefusalReason {
     /// The HTTP status: 400, 401, 404 or 422.
     #[must_use]
     pub fn status(&self) -> u16 {
-        self.row().0
+        self.table_row().0
     }
 
     /// The stable word for logs, metrics and `explain`.
     #[must_use]
-    pub fn word(&self) -> &'static str {
-        self.row().1
+    pub fn code(&self) -> &'static str {
+        self.table_row().1
     }
 
     /// The sentence for the person.
     #[must_use]
-    pub fn text(&self) -> String {
-        self.row().2.into_owned()
+    pub fn message(&self) -> String {
+        self.table_row().2.into_owned()
     }
 
     /// As the refusal that answers are made of.
     #[must_use]
-    pub fn refusal(&self) -> Refusal {
-        let (status, reason, text) = self.row();
-        Refusal { status, reason, text: text.into_owned() }
+    pub fn to_refusal(&self) -> AccessDenied {
+        let (status, reason, text) = self.table_row();
+        AccessDenied { status, reason, message: text.into_owned() }
     }
 
     #[rustfmt::skip]
-    fn row(&self) -> (u16, &'static str, Cow<'static, str>) {
-        use Reason as R;
+    fn table_row(&self) -> (u16, &'static str, Cow<'static, str>) {
+        use RefusalReason as R;
         let (status, word, text): (u16, &'static str, &'static str) = match self {
-            R::OneTimePassword { host } => return row(401, "one_time_password", format!("OTP verification is required to access the repository.\n\n   Use: ssh git@{host} 2fa_verify")),
-            R::ProtocolDisabled { protocol } => return row(401, "protocol_disabled", format!("Git access over {protocol} is not allowed")),
-            R::KeyTooShort { bits } => return row(401, "key_too_short", format!("Your SSH key must be at least {bits} bits.")),
-            R::KeyTypeForbidden { allowed } => return row(401, "key_type_forbidden", format!("Your SSH key type is forbidden. Must be {allowed}.")),
-            R::TermsNotAccepted { username, url } => return row(401, "terms_not_accepted", format!("You (@{username}) must accept the Terms of Service in order to perform this action. To accept these terms, please access GitLab from a web browser at {url}.")),
-            R::UserDeactivated { url } => return row(401, "user_deactivated", format!("Your account has been deactivated by your administrator. Please log back in from a web browser to reactivate your account at {url}")),
-            R::UserUnconfirmed { url } => return row(401, "user_unconfirmed", format!("Your primary email address is not confirmed. Please check your inbox for the confirmation instructions. In case the link is expired, you can request a new confirmation email at {url}")),
-            R::ProjectNotMade { why } => return row(422, "project_not_made", format!("Could not create project: {why}")),
-            R::ChangeLine { line } => return row(400, "change_line", format!("Line {line} of the changes is not `<old revision> <new revision> <ref>`.")),
+            R::OneTimePassword { host } => return formatted_row(401, "one_time_password", format!("OTP verification is required to access the repository.\n\n   Use: ssh git@{host} 2fa_verify")),
+            R::ProtocolDisabled { protocol } => return formatted_row(401, "protocol_disabled", format!("Git access over {protocol} is not allowed")),
+            R::KeyTooShort { bits } => return formatted_row(401, "key_too_short", format!("Your SSH key must be at least {bits} bits.")),
+            R::KeyTypeForbidden { allowed } => return formatted_row(401, "key_type_forbidden", format!("Your SSH key type is forbidden. Must be {allowed}.")),
+            R::TermsNotAccepted { username, url } => return formatted_row(401, "terms_not_accepted", format!("You (@{username}) must accept the Terms of Service in order to perform this action. To accept these terms, please access GitLab from a web browser at {url}.")),
+            R::UserDeactivated { url } => return formatted_row(401, "user_deactivated", format!("Your account has been deactivated by your administrator. Please log back in from a web browser to reactivate your account at {url}")),
+            R::UserUnconfirmed { url } => return formatted_row(401, "user_unconfirmed", format!("Your primary email address is not confirmed. Please check your inbox for the confirmation instructions. In case the link is expired, you can request a new confirmation email at {url}")),
+            R::ProjectNotMade { detail: why } => return formatted_row(422, "project_not_made", format!("Could not create project: {why}")),
+            R::ChangeLine { line } => return formatted_row(400, "change_line", format!("Line {line} of the changes is not `<old revision> <new revision> <ref>`.")),
 
             R::RepositoryWord => (400, "repository_word", "`gl_repository` is none of `project-<id>`, `wiki-<id>`, `snippet-<id>` and `design-<id>`."),
             R::Maintenance => (401, "maintenance", "Git push is not allowed because this GitLab instance is currently in (read-only) maintenance mode."),
@@ -155,14 +155,14 @@ impl Reason {
     }
 }
 
-fn row(status: u16, word: &'static str, text: String) -> (u16, &'static str, Cow<'static, str>) {
+fn formatted_row(status: u16, word: &'static str, text: String) -> (u16, &'static str, Cow<'static, str>) {
     (status, word, Cow::Owned(text))
 }
 
 /// Whether a refusal's sentence, ours or a GitLab's, speaks of the account or the key itself and not of one repository: then
 /// nothing that was kept of that actor holds any more.
 #[must_use]
-pub fn speaks_of_the_actor(text: &str) -> bool {
+pub fn concerns_actor(text: &str) -> bool {
     const OPENINGS: [&str; 6] = [
         "Your SSH key ",
         "Your account ",
@@ -176,52 +176,58 @@ pub fn speaks_of_the_actor(text: &str) -> bool {
 
 /// What ends a walk through the rules before its end.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Stop {
+pub enum CheckError {
     /// A rule says no.
-    Refused(Reason),
+    Refused(RefusalReason),
     /// The directory could not be read: neither yes nor no.
-    Broken(Fault),
+    Directory(DirectoryError),
 }
 
-impl From<Reason> for Stop {
-    fn from(reason: Reason) -> Self {
+impl From<RefusalReason> for CheckError {
+    fn from(reason: RefusalReason) -> Self {
         Self::Refused(reason)
     }
 }
 
-impl From<Fault> for Stop {
-    fn from(fault: Fault) -> Self {
-        Self::Broken(fault)
+impl From<DirectoryError> for CheckError {
+    fn from(fault: DirectoryError) -> Self {
+        Self::Directory(fault)
     }
 }
 
 /// One rule's outcome.
-pub type Check<T = ()> = Result<T, Stop>;
+pub type CheckResult<T = ()> = Result<T, CheckError>;
 
 #[cfg(test)]
 mod tests {
-    use super::{Reason, speaks_of_the_actor};
+    use super::{RefusalReason, concerns_actor};
 
     #[test]
     fn a_refusal_of_the_account_or_key_is_told_from_one_of_a_repository() {
         let url = String::new;
         for reason in [
-            Reason::KeyExpired,
-            Reason::KeyTooShort { bits: 1 },
-            Reason::KeyTypeForbidden { allowed: url() },
-            Reason::UserInternal,
-            Reason::UserPendingApproval,
-            Reason::TermsNotAccepted { username: url(), url: url() },
-            Reason::UserDeactivated { url: url() },
-            Reason::UserUnconfirmed { url: url() },
-            Reason::UserBlocked,
-            Reason::UserBanned,
-            Reason::PasswordExpired,
+            RefusalReason::KeyExpired,
+            RefusalReason::KeyTooShort { bits: 1 },
+            RefusalReason::KeyTypeForbidden { allowed: url() },
+            RefusalReason::UserInternal,
+            RefusalReason::UserPendingApproval,
+            RefusalReason::TermsNotAccepted { username: url(), url: url() },
+            RefusalReason::UserDeactivated { url: url() },
+            RefusalReason::UserUnconfirmed { url: url() },
+            RefusalReason::UserBlocked,
+            RefusalReason::UserBanned,
+            RefusalReason::PasswordExpired,
         ] {
-            assert!(speaks_of_the_actor(&reason.text()), "{reason:?}");
+            assert!(concerns_actor(&reason.message()), "{reason:?}");
         }
-        for reason in [Reason::Push, Reason::Download, Reason::ProjectNotFound, Reason::Archived, Reason::ReadOnlyInstance] {
-            assert!(!speaks_of_the_actor(&reason.text()), "{reason:?}");
+        for reason in [
+            RefusalReason::Push,
+            RefusalReason::Download,
+            RefusalReason::ProjectNotFound,
+            RefusalReason::Archived,
+            RefusalReason::ReadOnlyInstance,
+        ] {
+            assert!(!concerns_actor(&reason.message()), "{reason:?}");
         }
     }
 }

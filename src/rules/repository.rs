@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use crate::model::directory::{Directory, Fault};
+use crate::model::directory::{Directory, DirectoryError};
 use crate::model::id::Id;
 use crate::model::record::Project;
 use crate::model::verdict::{FoundBy, Repository};
 
 /// What kind of repository was asked for. A path at which nothing is found asks for a project: a push might make it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum RepositoryKind {
     /// A project's code.
     Project,
     /// A project's wiki.
@@ -22,7 +22,7 @@ pub enum Kind {
 
 /// How it was asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Asked {
+pub enum RepositorySelector {
     /// By a `gl_repository` of a known form.
     Id,
     /// By a path, now without its leading slash and its `.git`.
@@ -34,88 +34,99 @@ pub enum Asked {
 /// What was asked for, and what was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "each field is described at its type")]
-pub struct Sought {
-    pub kind: Kind,
-    pub asked: Asked,
+pub struct RepositoryLookup {
+    pub kind: RepositoryKind,
+    pub selector: RepositorySelector,
     pub repository: Option<Repository>,
-    pub found: FoundBy,
+    pub found_by: FoundBy,
 }
 
 /// Looks for a repository. Paths are found whatever their ASCII case, and by those that a project had before.
-pub fn find(directory: &dyn Directory, gl_repository: Option<&str>, project: Option<&str>) -> Result<Sought, Fault> {
+pub fn find_repository(
+    directory: &dyn Directory,
+    gl_repository: Option<&str>,
+    project: Option<&str>,
+) -> Result<RepositoryLookup, DirectoryError> {
     match gl_repository {
-        Some(word) => by_id(directory, word),
-        None => by_path(directory, project.unwrap_or_default()),
+        Some(word) => find_by_id(directory, word),
+        None => find_by_path(directory, project.unwrap_or_default()),
     }
 }
 
 /// A path as it was typed, without one leading `/` and one trailing `.git`.
 #[must_use]
-pub fn plain(path: &str) -> &str {
+pub fn normalize_path(path: &str) -> &str {
     let path = path.strip_prefix('/').unwrap_or(path);
     path.strip_suffix(".git").unwrap_or(path)
 }
 
-fn by_id(directory: &dyn Directory, word: &str) -> Result<Sought, Fault> {
+fn find_by_id(directory: &dyn Directory, word: &str) -> Result<RepositoryLookup, DirectoryError> {
     let (kind, id) = match word.split_once('-') {
-        Some(("project", id)) => (Kind::Project, id),
-        Some(("wiki", id)) => (Kind::Wiki, id),
-        Some(("design", id)) => (Kind::Design, id),
-        Some(("snippet", id)) => (Kind::Snippet, id),
-        Some(("group", rest)) if rest.ends_with("-wiki") => (Kind::Wiki, ""),
-        _ => return Ok(Sought { kind: Kind::Project, asked: Asked::Unknown, repository: None, found: FoundBy::Nothing }),
+        Some(("project", id)) => (RepositoryKind::Project, id),
+        Some(("wiki", id)) => (RepositoryKind::Wiki, id),
+        Some(("design", id)) => (RepositoryKind::Design, id),
+        Some(("snippet", id)) => (RepositoryKind::Snippet, id),
+        Some(("group", rest)) if rest.ends_with("-wiki") => (RepositoryKind::Wiki, ""),
+        _ => {
+            return Ok(RepositoryLookup {
+                kind: RepositoryKind::Project,
+                selector: RepositorySelector::Unknown,
+                repository: None,
+                found_by: FoundBy::NotFound,
+            });
+        }
     };
     let repository = match id.parse::<Id>() {
         Err(_) => None,
-        Ok(id) if kind == Kind::Snippet => snippet(directory, id)?,
-        Ok(id) => directory.project(id)?.map(|project| of(kind, project)),
+        Ok(id) if kind == RepositoryKind::Snippet => find_snippet(directory, id)?,
+        Ok(id) => directory.project(id)?.map(|project| repository_of_kind(kind, project)),
     };
-    Ok(sought(kind, Asked::Id, repository, FoundBy::Itself))
+    Ok(lookup_result(kind, RepositorySelector::Id, repository, FoundBy::CurrentPath))
 }
 
-fn by_path(directory: &dyn Directory, typed: &str) -> Result<Sought, Fault> {
-    let path = plain(typed);
-    let asked = Asked::Path(path.to_owned());
-    if let Some((project, found)) = at(directory, path)? {
-        return Ok(sought(Kind::Project, asked, Some(Repository::Project(project)), found));
+fn find_by_path(directory: &dyn Directory, typed: &str) -> Result<RepositoryLookup, DirectoryError> {
+    let path = normalize_path(typed);
+    let asked = RepositorySelector::Path(path.to_owned());
+    if let Some((project, found)) = find_project_at(directory, path)? {
+        return Ok(lookup_result(RepositoryKind::Project, asked, Some(Repository::Project(project)), found));
     }
-    for (suffix, kind) in [(".wiki", Kind::Wiki), (".design", Kind::Design)] {
+    for (suffix, kind) in [(".wiki", RepositoryKind::Wiki), (".design", RepositoryKind::Design)] {
         if let Some(above) = path.strip_suffix(suffix)
-            && let Some((project, found)) = at(directory, above)?
+            && let Some((project, found)) = find_project_at(directory, above)?
         {
-            return Ok(sought(kind, asked, Some(of(kind, project)), found));
+            return Ok(lookup_result(kind, asked, Some(repository_of_kind(kind, project)), found));
         }
     }
-    if let Some((above, id)) = snippet_path(path)
-        && let Some((repository, found)) = snippet_at(directory, above, id)?
+    if let Some((above, id)) = parse_snippet_path(path)
+        && let Some((repository, found)) = find_snippet_at(directory, above, id)?
     {
-        return Ok(sought(Kind::Snippet, asked, Some(repository), found));
+        return Ok(lookup_result(RepositoryKind::Snippet, asked, Some(repository), found));
     }
-    Ok(sought(Kind::Project, asked, None, FoundBy::Nothing))
+    Ok(lookup_result(RepositoryKind::Project, asked, None, FoundBy::NotFound))
 }
 
-fn sought(kind: Kind, asked: Asked, repository: Option<Repository>, found: FoundBy) -> Sought {
-    let found = if repository.is_some() { found } else { FoundBy::Nothing };
-    Sought { kind, asked, repository, found }
+fn lookup_result(kind: RepositoryKind, asked: RepositorySelector, repository: Option<Repository>, found: FoundBy) -> RepositoryLookup {
+    let found = if repository.is_some() { found } else { FoundBy::NotFound };
+    RepositoryLookup { kind, selector: asked, repository, found_by: found }
 }
 
-const fn of(kind: Kind, project: Arc<Project>) -> Repository {
+const fn repository_of_kind(kind: RepositoryKind, project: Arc<Project>) -> Repository {
     match kind {
-        Kind::Wiki => Repository::Wiki(project),
-        Kind::Design => Repository::Design(project),
-        Kind::Project | Kind::Snippet => Repository::Project(project),
+        RepositoryKind::Wiki => Repository::Wiki(project),
+        RepositoryKind::Design => Repository::Design(project),
+        RepositoryKind::Project | RepositoryKind::Snippet => Repository::Project(project),
     }
 }
 
-fn at(directory: &dyn Directory, path: &str) -> Result<Option<(Arc<Project>, FoundBy)>, Fault> {
-    if let Some(project) = directory.project_at(path)? {
-        return Ok(Some((project, FoundBy::Itself)));
+fn find_project_at(directory: &dyn Directory, path: &str) -> Result<Option<(Arc<Project>, FoundBy)>, DirectoryError> {
+    if let Some(project) = directory.project_by_path(path)? {
+        return Ok(Some((project, FoundBy::CurrentPath)));
     }
-    Ok(directory.project_formerly_at(path)?.map(|project| (project, FoundBy::Redirect)))
+    Ok(directory.project_by_former_path(path)?.map(|project| (project, FoundBy::Redirect)))
 }
 
 /// Splits `snippets/<id>` and `<project>/snippets/<id>`.
-fn snippet_path(path: &str) -> Option<(Option<&str>, Id)> {
+fn parse_snippet_path(path: &str) -> Option<(Option<&str>, Id)> {
     let (above, id) = path.rsplit_once('/')?;
     let id = id.parse().ok()?;
     match above.strip_suffix("snippets")? {
@@ -124,20 +135,20 @@ fn snippet_path(path: &str) -> Option<(Option<&str>, Id)> {
     }
 }
 
-fn snippet_at(directory: &dyn Directory, above: Option<&str>, id: Id) -> Result<Option<(Repository, FoundBy)>, Fault> {
+fn find_snippet_at(directory: &dyn Directory, above: Option<&str>, id: Id) -> Result<Option<(Repository, FoundBy)>, DirectoryError> {
     let Some(snippet) = directory.snippet(id)? else { return Ok(None) };
     let home = match above {
-        Some(path) => at(directory, path)?,
+        Some(path) => find_project_at(directory, path)?,
         None => None,
     };
     Ok(match home {
         Some((project, found)) if snippet.project_id == Some(project.id) => Some((Repository::Snippet(snippet, Some(project)), found)),
-        None if above.is_none() && snippet.project_id.is_none() => Some((Repository::Snippet(snippet, None), FoundBy::Itself)),
+        None if above.is_none() && snippet.project_id.is_none() => Some((Repository::Snippet(snippet, None), FoundBy::CurrentPath)),
         _ => None,
     })
 }
 
-fn snippet(directory: &dyn Directory, id: Id) -> Result<Option<Repository>, Fault> {
+fn find_snippet(directory: &dyn Directory, id: Id) -> Result<Option<Repository>, DirectoryError> {
     let Some(snippet) = directory.snippet(id)? else { return Ok(None) };
     let Some(home) = snippet.project_id else { return Ok(Some(Repository::Snippet(snippet, None))) };
     Ok(directory.project(home)?.map(|project| Repository::Snippet(snippet, Some(project))))
@@ -145,12 +156,12 @@ fn snippet(directory: &dyn Directory, id: Id) -> Result<Option<Repository>, Faul
 
 #[cfg(test)]
 mod tests {
-    use super::{Asked, Kind, find, plain};
-    use crate::model::table::Table;
+    use super::{RepositoryKind, RepositorySelector, find_repository, normalize_path};
+    use crate::model::table::MemoryDirectory;
     use crate::model::verdict::FoundBy;
 
-    fn house() -> Table {
-        Table::of([
+    fn sample_directory() -> MemoryDirectory {
+        MemoryDirectory::from_lines([
             r#"{"kind":"namespace","id":1,"type":"group","path":"a","name":"a"}"#,
             r#"{"kind":"project","id":2,"namespace_id":1,"path":"a/Code","name":"p","relative_path":"p.git"}"#,
             r#"{"kind":"project","id":3,"namespace_id":1,"path":"a/odd.wiki","name":"p","relative_path":"q.git"}"#,
@@ -163,50 +174,54 @@ mod tests {
     #[test]
     fn one_slash_and_one_suffix_come_off() {
         for (typed, path) in [("/a/b.git", "a/b"), ("a/b", "a/b"), ("//a/b", "/a/b"), ("a/b.git.git", "a/b.git"), ("", ""), (".git", "")] {
-            assert_eq!(plain(typed), path, "{typed}");
+            assert_eq!(normalize_path(typed), path, "{typed}");
         }
     }
 
     #[test]
     fn a_path_finds_what_it_names() {
         for (path, kind, found) in [
-            ("/a/code.git", Kind::Project, FoundBy::Itself),
-            ("OLD/code", Kind::Project, FoundBy::Redirect),
-            ("a/code.wiki.git", Kind::Wiki, FoundBy::Itself),
-            ("old/code.wiki", Kind::Wiki, FoundBy::Redirect),
-            ("a/odd.wiki", Kind::Project, FoundBy::Itself),
-            ("a/code.design", Kind::Design, FoundBy::Itself),
-            ("snippets/4", Kind::Snippet, FoundBy::Itself),
-            ("a/code/snippets/5.git", Kind::Snippet, FoundBy::Itself),
-            ("a/odd.wiki/snippets/5", Kind::Project, FoundBy::Nothing),
-            ("snippets/5", Kind::Project, FoundBy::Nothing),
-            ("a/code/snippets/4", Kind::Project, FoundBy::Nothing),
-            ("a/codesnippets/5", Kind::Project, FoundBy::Nothing),
-            ("a/none.wiki", Kind::Project, FoundBy::Nothing),
-            ("", Kind::Project, FoundBy::Nothing),
+            ("/a/code.git", RepositoryKind::Project, FoundBy::CurrentPath),
+            ("OLD/code", RepositoryKind::Project, FoundBy::Redirect),
+            ("a/code.wiki.git", RepositoryKind::Wiki, FoundBy::CurrentPath),
+            ("old/code.wiki", RepositoryKind::Wiki, FoundBy::Redirect),
+            ("a/odd.wiki", RepositoryKind::Project, FoundBy::CurrentPath),
+            ("a/code.design", RepositoryKind::Design, FoundBy::CurrentPath),
+            ("snippets/4", RepositoryKind::Snippet, FoundBy::CurrentPath),
+            ("a/code/snippets/5.git", RepositoryKind::Snippet, FoundBy::CurrentPath),
+            ("a/odd.wiki/snippets/5", RepositoryKind::Project, FoundBy::NotFound),
+            ("snippets/5", RepositoryKind::Project, FoundBy::NotFound),
+            ("a/code/snippets/4", RepositoryKind::Project, FoundBy::NotFound),
+            ("a/codesnippets/5", RepositoryKind::Project, FoundBy::NotFound),
+            ("a/none.wiki", RepositoryKind::Project, FoundBy::NotFound),
+            ("", RepositoryKind::Project, FoundBy::NotFound),
         ] {
-            let sought = find(&house(), None, Some(path)).unwrap();
-            assert_eq!((sought.kind, sought.found), (kind, found), "{path}");
+            let sought = find_repository(&sample_directory(), None, Some(path)).unwrap();
+            assert_eq!((sought.kind, sought.found_by), (kind, found), "{path}");
         }
     }
 
     #[test]
     fn an_id_goes_before_a_path_and_an_unknown_word_is_neither_found_nor_missing() {
         for (word, kind, found) in [
-            ("project-2", Kind::Project, FoundBy::Itself),
-            ("project-9", Kind::Project, FoundBy::Nothing),
-            ("project-foo", Kind::Project, FoundBy::Nothing),
-            ("wiki-2", Kind::Wiki, FoundBy::Itself),
-            ("snippet-4", Kind::Snippet, FoundBy::Itself),
-            ("snippet-9", Kind::Snippet, FoundBy::Nothing),
-            ("design-2", Kind::Design, FoundBy::Itself),
-            ("group-1-wiki", Kind::Wiki, FoundBy::Nothing),
+            ("project-2", RepositoryKind::Project, FoundBy::CurrentPath),
+            ("project-9", RepositoryKind::Project, FoundBy::NotFound),
+            ("project-foo", RepositoryKind::Project, FoundBy::NotFound),
+            ("wiki-2", RepositoryKind::Wiki, FoundBy::CurrentPath),
+            ("snippet-4", RepositoryKind::Snippet, FoundBy::CurrentPath),
+            ("snippet-9", RepositoryKind::Snippet, FoundBy::NotFound),
+            ("design-2", RepositoryKind::Design, FoundBy::CurrentPath),
+            ("group-1-wiki", RepositoryKind::Wiki, FoundBy::NotFound),
         ] {
-            let sought = find(&house(), Some(word), Some("a/odd.wiki")).unwrap();
-            assert_eq!((sought.kind, sought.found, sought.asked), (kind, found, Asked::Id), "{word}");
+            let sought = find_repository(&sample_directory(), Some(word), Some("a/odd.wiki")).unwrap();
+            assert_eq!((sought.kind, sought.found_by, sought.selector), (kind, found, RepositorySelector::Id), "{word}");
         }
         for word in ["", "project", "house-2", "project2", "-2", "group-1"] {
-            assert_eq!(find(&house(), Some(word), Some("a/code")).unwrap().asked, Asked::Unknown, "{word}");
+            assert_eq!(
+                find_repository(&sample_directory(), Some(word), Some("a/code")).unwrap().selector,
+                RepositorySelector::Unknown,
+                "{word}"
+            );
         }
     }
 }

@@ -3,29 +3,29 @@
 use crate::model::level::{AccessLevel, Visibility};
 use crate::model::record::Snippet;
 use crate::model::verdict::Actor;
-use crate::rules::case::Case;
-use crate::rules::ground::Ground;
-use crate::rules::refusal::{Check, Reason};
+use crate::rules::case::DecisionContext;
+use crate::rules::ground::ProjectAccess;
+use crate::rules::refusal::{CheckResult, RefusalReason};
 
 /// What is asked of a snippet once it is found and its project, if it has one, is readable.
-pub fn check(case: &Case, snippet: &Snippet, ground: Option<&Ground>) -> Check {
+pub fn check(case: &DecisionContext, snippet: &Snippet, ground: Option<&ProjectAccess>) -> CheckResult {
     if matches!(case.actor, Actor::DeployKey(..)) {
-        return Err(Reason::SnippetActor.into());
+        return Err(RefusalReason::SnippetActor.into());
     }
     if !snippet.repository_exists {
-        return Err(Reason::SnippetMissing.into());
+        return Err(RefusalReason::SnippetMissing.into());
     }
-    if !case.pushes() {
-        return if reads(&case.actor, snippet, ground) { Ok(()) } else { Err(Reason::SnippetRead.into()) };
+    if !case.is_push() {
+        return if can_read(&case.actor, snippet, ground) { Ok(()) } else { Err(RefusalReason::SnippetRead.into()) };
     }
     if snippet.repository_read_only {
-        return Err(Reason::RepositoryReadOnly.into());
+        return Err(RefusalReason::RepositoryReadOnly.into());
     }
-    if writes(&case.actor, snippet, ground) { Ok(()) } else { Err(Reason::SnippetWrite.into()) }
+    if can_write(&case.actor, snippet, ground) { Ok(()) } else { Err(RefusalReason::SnippetWrite.into()) }
 }
 
-fn reads(actor: &Actor, snippet: &Snippet, ground: Option<&Ground>) -> bool {
-    let level = ground.and_then(|ground| ground.standing.level());
+fn can_read(actor: &Actor, snippet: &Snippet, ground: Option<&ProjectAccess>) -> bool {
+    let level = ground.and_then(|ground| ground.role.access_level());
     let own = matches!(actor, Actor::User(user, _) if user.admin || user.id == snippet.author_id);
     own || match snippet.visibility {
         Visibility::Public => true,
@@ -34,11 +34,11 @@ fn reads(actor: &Actor, snippet: &Snippet, ground: Option<&Ground>) -> bool {
     }
 }
 
-fn writes(actor: &Actor, snippet: &Snippet, ground: Option<&Ground>) -> bool {
+fn can_write(actor: &Actor, snippet: &Snippet, ground: Option<&ProjectAccess>) -> bool {
     let Actor::User(user, _) = actor else { return false };
-    if ground.is_some_and(Ground::archived) {
+    if ground.is_some_and(ProjectAccess::is_archived) {
         return false;
     }
-    let keeper = ground.is_some_and(|ground| ground.standing.reaches(AccessLevel::Maintainer));
+    let keeper = ground.is_some_and(|ground| ground.role.is_at_least(AccessLevel::Maintainer));
     user.admin || user.id == snippet.author_id || keeper
 }

@@ -1,27 +1,31 @@
 //! A project's wiki: read as the code is, but by its own feature; written from Developer on. (server.md 3.7)
 
 use crate::model::level::{AccessLevel, FeatureAccess};
-use crate::rules::case::Case;
-use crate::rules::download::open;
-use crate::rules::ground::{Ground, Standing};
-use crate::rules::push::uploader;
-use crate::rules::refusal::{Check, Reason};
+use crate::rules::case::DecisionContext;
+use crate::rules::download::feature_allows_download;
+use crate::rules::ground::{ProjectAccess, ProjectRole};
+use crate::rules::push::check_uploader;
+use crate::rules::refusal::{CheckResult, RefusalReason};
 
 /// A pull of a wiki. A deploy key is attached to code, not to a wiki: here it is nobody.
-pub fn pull(ground: &Ground) -> Check {
-    let standing = match ground.standing {
-        Standing::Attached { .. } => Standing::Anonymous,
+pub fn check_pull(ground: &ProjectAccess) -> CheckResult {
+    let standing = match ground.role {
+        ProjectRole::DeployKey { .. } => ProjectRole::Anonymous,
         other => other,
     };
-    if open(standing, ground.project.visibility, ground.project.wiki_access) { Ok(()) } else { Err(Reason::WikiDownload.into()) }
+    if feature_allows_download(standing, ground.project.visibility, ground.project.wiki_access) {
+        Ok(())
+    } else {
+        Err(RefusalReason::WikiDownload.into())
+    }
 }
 
 /// A push to a wiki. Its changes are not looked at.
-pub fn push(case: &Case, ground: &Ground) -> Check {
+pub fn check_push(case: &DecisionContext, ground: &ProjectAccess) -> CheckResult {
     if ground.project.repository_read_only {
-        return Err(Reason::RepositoryReadOnly.into());
+        return Err(RefusalReason::RepositoryReadOnly.into());
     }
-    uploader(&case.actor, ground.standing)?;
-    let open = ground.project.wiki_access != FeatureAccess::Disabled && !ground.archived();
-    if open && ground.standing.reaches(AccessLevel::Developer) { Ok(()) } else { Err(Reason::WikiWrite.into()) }
+    check_uploader(&case.actor, ground.role)?;
+    let open = ground.project.wiki_access != FeatureAccess::Disabled && !ground.is_archived();
+    if open && ground.role.is_at_least(AccessLevel::Developer) { Ok(()) } else { Err(RefusalReason::WikiWrite.into()) }
 }

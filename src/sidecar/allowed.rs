@@ -9,79 +9,85 @@ use std::sync::Arc;
 
 use http::StatusCode;
 
-use crate::model::freshness::Class;
-use crate::model::question::{Action, Changes, Claimant, Protocol, Question};
-use crate::model::verdict::{Actor, FoundBy, Grant, Judgement, Refusal, Verdict};
-use crate::net::budget::Sort;
-use crate::net::message::Reply;
+use crate::model::freshness::FreshnessClass;
+use crate::model::question::{Action, AllowedRequest, ClaimedActor, Protocol, RefChanges};
+use crate::model::verdict::{AccessDecision, AccessDenied, AccessEvaluation, AccessGrant, Actor, FoundBy};
+use crate::net::budget::RequestClass;
+use crate::net::message::Response;
 use crate::rules;
-use crate::rules::rate::Rate;
-use crate::sidecar::asking::{self, Told};
-use crate::sidecar::body::bad_request;
-use crate::sidecar::decision::Kind;
-use crate::sidecar::gate::Call;
-use crate::sidecar::house::{Moment, Sidecar};
-use crate::sidecar::known::Known;
+use crate::rules::rate::RateDecision;
+use crate::sidecar::asking::{self, QueryOutcome};
+use crate::sidecar::body::bad_request_response;
+use crate::sidecar::decision::QueryKind;
+use crate::sidecar::gate::ApiRequest;
+use crate::sidecar::house::{RequestTime, SidecarState};
+use crate::sidecar::known::CachedView;
 use crate::sidecar::{forward, headers};
 use crate::wire;
-use crate::wire::credentials::SHELL_HEADER;
+use crate::wire::credentials::SHELL_TOKEN_HEADER;
 
 /// Answers `POST internal/allowed`.
-pub(in crate::sidecar) async fn answer(house: &Arc<Sidecar>, mut call: Call) -> Reply {
-    let params = match call.decoded(house).await {
+pub(in crate::sidecar) async fn handle(house: &Arc<SidecarState>, mut call: ApiRequest) -> Response {
+    let params = match call.decode_params(house).await {
         Ok(params) => params,
         Err(refused) => return refused,
     };
-    let question = match wire::allowed::look(&params) {
+    let question = match wire::allowed::parse_forwardable_request(&params) {
         Ok(question) => question,
-        Err(bad) => return bad_request(&bad.to_string()),
+        Err(bad) => return bad_request_response(&bad.to_string()),
     };
-    let counted = question.protocol == Protocol::Ssh && call.parts.headers.contains_key(SHELL_HEADER);
-    let reply =
-        if only_the_primary_decides(&question) { forward::answer(house, call).await } else { decide(house, &question, call.moment).await };
-    if counted { reply.with("enable-workhorse-circuit-breaker", "true") } else { reply }
+    let counted = question.protocol == Protocol::Ssh && call.parts.headers.contains_key(SHELL_TOKEN_HEADER);
+    let reply = if requires_primary(&question) {
+        forward::handle(house, call).await
+    } else {
+        decide_or_query(house, &question, call.received_at).await
+    };
+    if counted { reply.with_header("enable-workhorse-circuit-breaker", "true") } else { reply }
 }
 
 /// Real changes, a quarantine, and fields that the rules do not read.
-fn only_the_primary_decides(question: &Question) -> bool {
-    let pushes_unsaid = question.action == Action::ReceivePack && question.changes == Changes::Absent;
-    question.unread.is_some() || question.env.is_some() || matches!(question.changes, Changes::Real(_)) || pushes_unsaid
+fn requires_primary(question: &AllowedRequest) -> bool {
+    let pushes_unsaid = question.action == Action::ReceivePack && question.changes == RefChanges::Absent;
+    question.unsupported_param.is_some() || question.env.is_some() || matches!(question.changes, RefChanges::Listed(_)) || pushes_unsaid
 }
 
-async fn decide(house: &Arc<Sidecar>, question: &Question, moment: Moment) -> Reply {
-    let class = if question.action == Action::ReceivePack { Class::PushPrecheck } else { Class::Reads };
-    let known = house.known(class, moment).await;
-    let judged = judge(&known, question, moment);
-    if let Some(Judgement { verdict: Verdict::Granted(grant), found: FoundBy::Itself, actor }) = &judged
-        && known.fresh()
-        && is_known(actor, &question.claimant)
+async fn decide_or_query(house: &Arc<SidecarState>, question: &AllowedRequest, moment: RequestTime) -> Response {
+    let class = if question.action == Action::ReceivePack { FreshnessClass::PushPrecheck } else { FreshnessClass::Reads };
+    let known = house.cached_view(class, moment).await;
+    let judged = decide_locally(&known, question, moment);
+    if let Some(AccessEvaluation { decision: AccessDecision::Granted(grant), found_by: FoundBy::CurrentPath, actor }) = &judged
+        && known.is_fresh()
+        && is_actor_resolved(actor, &question.claimed_actor)
     {
-        return give(house, question, grant, &known, moment);
+        return grant_response(house, question, grant, &known, moment);
     }
-    let asked =
-        asking::Question { kind: Kind::Allowed, target: "/api/v4/internal/allowed".to_owned(), body: Some(wire::allowed::asked(question)) };
-    match house.asking.ask(asked, Sort::Other, moment).await {
-        Told::Decided(decided) => headers::forwarded(Reply::json(decided.status, decided.body)),
-        Told::Failed(outage) => match judged {
-            Some(Judgement { verdict: Verdict::Granted(grant), found: FoundBy::Itself | FoundBy::Redirect, .. }) => {
-                headers::degraded(give(house, question, &grant, &known, moment))
+    let asked = asking::UpstreamQuery {
+        kind: QueryKind::Allowed,
+        target: "/api/v4/internal/allowed".to_owned(),
+        body: Some(wire::allowed::encode_request(question)),
+    };
+    match house.upstream.query(asked, RequestClass::Other, moment).await {
+        QueryOutcome::Decided(decided) => headers::mark_forwarded(Response::json(decided.status, decided.body)),
+        QueryOutcome::Failed(outage) => match judged {
+            Some(AccessEvaluation {
+                decision: AccessDecision::Granted(grant), found_by: FoundBy::CurrentPath | FoundBy::Redirect, ..
+            }) => headers::mark_degraded(grant_response(house, question, &grant, &known, moment)),
+            Some(AccessEvaluation { decision: AccessDecision::Denied(refusal), .. }) if refusal.status == 401 && known.may_deny() => {
+                headers::mark_degraded(headers::mark_local(denial_response(&refusal), known.age))
             }
-            Some(Judgement { verdict: Verdict::Refused(refusal), .. }) if refusal.status == 401 && known.may_deny() => {
-                headers::degraded(headers::local(deny(&refusal), known.age))
-            }
-            _ => outage.of_a_question(),
+            _ => outage.query_response(),
         },
     }
 }
 
 /// Whether who asks is found, or said not to be anybody: one that is not found may be a moment old.
-fn is_known(actor: &Actor, claimant: &Claimant) -> bool {
-    *actor != Actor::Nobody || *claimant == Claimant::Nobody
+fn is_actor_resolved(actor: &Actor, claimant: &ClaimedActor) -> bool {
+    *actor != Actor::Unknown || *claimant == ClaimedActor::Unspecified
 }
 
 /// What the rules say of what is known; `None` if nothing may be decided from it.
-fn judge(known: &Known, question: &Question, moment: Moment) -> Option<Judgement> {
-    let view = known.deciding()?;
+fn decide_locally(known: &CachedView, question: &AllowedRequest, moment: RequestTime) -> Option<AccessEvaluation> {
+    let view = known.view_for_authorization()?;
     match rules::allowed::decide(&*view.directory, question, moment.wall) {
         Ok(judgement) => Some(judgement),
         Err(fault) => {
@@ -92,17 +98,23 @@ fn judge(known: &Known, question: &Question, moment: Moment) -> Option<Judgement
 }
 
 /// A yes of our own, if it is not asked too often.
-fn give(house: &Sidecar, question: &Question, grant: &Grant, known: &Known, moment: Moment) -> Reply {
-    if too_often(house, question, grant, moment) {
+fn grant_response(
+    house: &SidecarState,
+    question: &AllowedRequest,
+    grant: &AccessGrant,
+    known: &CachedView,
+    moment: RequestTime,
+) -> Response {
+    if is_rate_limited(house, question, grant, moment) {
         let text = r#"{"message":{"error":"This endpoint has been requested too many times. Try again later."}}"#;
-        return headers::local(Reply::json(StatusCode::TOO_MANY_REQUESTS, text), known.age);
+        return headers::mark_local(Response::json(StatusCode::TOO_MANY_REQUESTS, text), known.age);
     }
-    note_use(house, question, &grant.actor, moment);
-    headers::local(Reply::json(StatusCode::OK, wire::allowed::granted(grant)), known.age)
+    record_usage(house, question, &grant.actor, moment);
+    headers::mark_local(Response::json(StatusCode::OK, wire::allowed::encode_granted(grant)), known.age)
 }
 
 /// Counted where the answer is made, by action, project as it was asked, and actor. (server.md 2.1)
-fn too_often(house: &Sidecar, question: &Question, grant: &Grant, moment: Moment) -> bool {
+fn is_rate_limited(house: &SidecarState, question: &AllowedRequest, grant: &AccessGrant, moment: RequestTime) -> bool {
     let limit = grant.settings.operations_per_minute;
     let action = match question.action {
         Action::UploadPack => "git-upload-pack",
@@ -112,24 +124,24 @@ fn too_often(house: &Sidecar, question: &Question, grant: &Grant, moment: Moment
     };
     let project = question.gl_repository.as_deref().or(question.project.as_deref()).unwrap_or_default();
     let actor = match &grant.actor {
-        Actor::User(_, Some(key)) | Actor::Orphan(key) | Actor::DeployKey(key, _) => format!("key-{}", key.id),
+        Actor::User(_, Some(key)) | Actor::OrphanedKey(key) | Actor::DeployKey(key, _) => format!("key-{}", key.id),
         Actor::User(user, None) => format!("user-{}", user.id),
-        Actor::Nobody => String::new(),
+        Actor::Unknown => String::new(),
     };
-    house.rates.count(house.rates.key(action, project, &actor), limit, moment.wall) == Rate::Over
+    house.rate_limiter.check_and_count(house.rate_limiter.key_for(action, project, &actor), limit, moment.wall) == RateDecision::Exceeded
 }
 
-fn note_use(house: &Sidecar, question: &Question, actor: &Actor, moment: Moment) {
+fn record_usage(house: &SidecarState, question: &AllowedRequest, actor: &Actor, moment: RequestTime) {
     let (user, key) = match actor {
         Actor::User(user, key) => (Some(user.id), key.as_ref().map(|key| key.id)),
-        Actor::Orphan(key) | Actor::DeployKey(key, _) => (None, Some(key.id)),
-        Actor::Nobody => (None, None),
+        Actor::OrphanedKey(key) | Actor::DeployKey(key, _) => (None, Some(key.id)),
+        Actor::Unknown => (None, None),
     };
     let user = user.filter(|_| question.action != Action::ReceivePack);
-    house.usage.note(key, user, moment.wall);
+    house.usage.record(key, user, moment.wall);
 }
 
-fn deny(refusal: &Refusal) -> Reply {
+fn denial_response(refusal: &AccessDenied) -> Response {
     let status = StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::UNAUTHORIZED);
-    Reply::json(status, wire::allowed::refused(refusal))
+    Response::json(status, wire::allowed::encode_refused(refusal))
 }

@@ -10,34 +10,34 @@ use http::{Method, Request, StatusCode};
 use tokio::time::{Instant, timeout_at};
 
 use crate::model::clock;
-use crate::model::freshness::Following;
+use crate::model::freshness::DirectoryReplica;
 use crate::model::time::Time;
-use crate::net::breaker::{Breaker, Leave};
-use crate::net::budget::{Budget, Permit, Sort};
-use crate::net::client::Client;
-use crate::net::flight::Flights;
-use crate::net::message::Outgoing;
-use crate::sidecar::decision::{Decided, Kind, judge};
-use crate::sidecar::headers::FORWARDED;
-use crate::sidecar::house::Moment;
-use crate::sidecar::outage::{Because, Outage, Works};
-use crate::sidecar::setup::{Bound, Setup};
-use crate::wire::credentials::{Gatekeeper, SHELL_HEADER};
+use crate::net::breaker::{Admission, CircuitBreaker};
+use crate::net::budget::{ConcurrencyLimit, Permit, RequestClass};
+use crate::net::client::HttpClient;
+use crate::net::flight::SingleFlight;
+use crate::net::message::OutgoingBody;
+use crate::sidecar::decision::{Decision, QueryKind, parse_decision};
+use crate::sidecar::headers::FORWARDED_HEADER;
+use crate::sidecar::house::RequestTime;
+use crate::sidecar::outage::{Availability, FailureCause, UpstreamError};
+use crate::sidecar::setup::{FreshnessPolicy, SidecarConfig};
+use crate::wire::credentials::{CredentialVerifier, SHELL_TOKEN_HEADER};
 
 /// The largest answer to a question that is read.
-const ANSWER_BYTES: usize = 1 << 20;
+const MAX_RESPONSE_BYTES: usize = 1 << 20;
 /// The longest target that is sent: half of what a primary takes as a head by default. No key and no name comes near it.
-const TARGET_BYTES: usize = 16 << 10;
+const MAX_TARGET_BYTES: usize = 16 << 10;
 /// Said of a question beyond it.
-const TOO_LARGE: &str = "this question is larger than the Git server takes";
+const REASON_TOO_LARGE: &str = "this question is larger than the Git server takes";
 /// Said of one that the primary refuses as it is.
-const REFUSED: &str = "the Git server does not take this question";
-const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const REASON_REFUSED: &str = "the Git server does not take this question";
+const CONTENT_TYPE_JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 /// A question as we write it ourselves: two that are equal are one.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(in crate::sidecar) struct Question {
-    pub kind: Kind,
+pub(in crate::sidecar) struct UpstreamQuery {
+    pub kind: QueryKind,
     /// The path with its query, from `/api/v4` on.
     pub target: String,
     /// A JSON body: then it is a POST.
@@ -46,138 +46,145 @@ pub(in crate::sidecar) struct Question {
 
 /// What came of asking.
 #[derive(Clone, Debug)]
-pub(in crate::sidecar) enum Told {
+pub(in crate::sidecar) enum QueryOutcome {
     /// The primary decided.
-    Decided(Decided),
+    Decided(Decision),
     /// It failed, or there was no room to ask it.
-    Failed(Outage),
+    Failed(UpstreamError),
 }
 
 /// The way to the primary, with all that keeps a slow one from hurting.
-pub(in crate::sidecar) struct Asking {
-    link: Arc<Link>,
-    flights: Flights<Question, Told>,
+pub(in crate::sidecar) struct UpstreamClient {
+    channel: Arc<UpstreamChannel>,
+    single_flight: SingleFlight<UpstreamQuery, QueryOutcome>,
 }
 
 /// What a flight takes with it.
-pub(in crate::sidecar) struct Link {
-    pub client: Client,
-    pub signer: Arc<Gatekeeper>,
-    pub budget: Budget,
-    breaker: Breaker,
+pub(in crate::sidecar) struct UpstreamChannel {
+    pub primary_client: HttpClient,
+    pub token_signer: Arc<CredentialVerifier>,
+    pub concurrency_limit: ConcurrencyLimit,
+    breaker: CircuitBreaker,
     timeout: Duration,
     /// What is held, and the bounds of its age: what works without the primary.
-    following: Arc<dyn Following>,
-    freshness: Bound,
+    replica: Arc<dyn DirectoryReplica>,
+    freshness_policy: FreshnessPolicy,
     /// Wall milliseconds of the first failure in a row; 0 while it answers.
     failing_since: AtomicI64,
-    failures: AtomicU64,
+    consecutive_failures: AtomicU64,
 }
 
-impl Asking {
-    pub fn new(setup: &Setup) -> Self {
-        let link = Link {
-            client: setup.client.clone(),
-            signer: Arc::clone(&setup.signer),
-            budget: Budget::new(setup.bounds.forwards, setup.bounds.forwards_waiting),
-            breaker: Breaker::default(),
+impl UpstreamClient {
+    pub fn new(setup: &SidecarConfig) -> Self {
+        let link = UpstreamChannel {
+            primary_client: setup.primary_client.clone(),
+            token_signer: Arc::clone(&setup.token_signer),
+            concurrency_limit: ConcurrencyLimit::new(setup.bounds.forwards, setup.bounds.forwards_waiting),
+            breaker: CircuitBreaker::default(),
             timeout: setup.timeout,
-            following: Arc::clone(&setup.following),
-            freshness: setup.freshness,
+            replica: Arc::clone(&setup.replica),
+            freshness_policy: setup.freshness_policy,
             failing_since: AtomicI64::new(0),
-            failures: AtomicU64::new(0),
+            consecutive_failures: AtomicU64::new(0),
         };
-        Self { link: Arc::new(link), flights: Flights::new() }
+        Self { channel: Arc::new(link), single_flight: SingleFlight::new() }
     }
 
     /// Asks, unless the breaker is open. Equal questions on their way are asked once.
-    pub async fn ask(&self, question: Question, sort: Sort, moment: Moment) -> Told {
-        if question.target.len() > TARGET_BYTES {
-            return Told::Failed(self.link.outage(TOO_LARGE, false, Because::Question));
+    pub async fn query(&self, question: UpstreamQuery, sort: RequestClass, moment: RequestTime) -> QueryOutcome {
+        if question.target.len() > MAX_TARGET_BYTES {
+            return QueryOutcome::Failed(self.channel.upstream_error(REASON_TOO_LARGE, false, FailureCause::Request));
         }
-        let link = Arc::clone(&self.link);
-        let flown = self.flights.join(question.clone(), move || fly(link, question, sort, moment)).await;
-        flown.unwrap_or_else(|| Told::Failed(self.link.outage("asking it failed within sidegate", true, Because::Host)))
+        let link = Arc::clone(&self.channel);
+        let flown = self.single_flight.run(question.clone(), move || run_query(link, question, sort, moment)).await;
+        flown.unwrap_or_else(|| {
+            QueryOutcome::Failed(self.channel.upstream_error("asking it failed within sidegate", true, FailureCause::Host))
+        })
     }
 
     /// The way to the primary, for who passes requests through.
-    pub fn link(&self) -> &Link {
-        &self.link
+    pub fn channel(&self) -> &UpstreamChannel {
+        &self.channel
     }
 }
 
-async fn fly(link: Arc<Link>, question: Question, sort: Sort, moment: Moment) -> Told {
-    if let Leave::Wait(_) = link.breaker.leave(moment.boot) {
-        return Told::Failed(link.outage("it failed a moment ago", false, Because::Primary));
+async fn run_query(link: Arc<UpstreamChannel>, question: UpstreamQuery, sort: RequestClass, moment: RequestTime) -> QueryOutcome {
+    if let Admission::Wait(_) = link.breaker.admit(moment.boot) {
+        return QueryOutcome::Failed(link.upstream_error("it failed a moment ago", false, FailureCause::Primary));
     }
-    match in_time(&link, &question, sort, moment).await {
+    match query_with_timeout(&link, &question, sort, moment).await {
         Ok(decided) => {
-            link.succeeded();
-            Told::Decided(decided)
+            link.record_success();
+            QueryOutcome::Decided(decided)
         }
         Err(outage) => {
-            link.note(&outage, &question);
-            Told::Failed(outage)
+            link.record_error(&outage, &question);
+            QueryOutcome::Failed(outage)
         }
     }
 }
 
 /// Waits for a turn and asks, under one time limit. An overrun is the primary's only if it had all of that time: who waited for a turn
 /// was kept waiting by this host.
-async fn in_time(link: &Link, question: &Question, sort: Sort, moment: Moment) -> Result<Decided, Outage> {
+async fn query_with_timeout(
+    link: &UpstreamChannel,
+    question: &UpstreamQuery,
+    sort: RequestClass,
+    moment: RequestTime,
+) -> Result<Decision, UpstreamError> {
     let until = Instant::now() + link.timeout;
-    let turn = link.turn(sort, until).await?;
-    let overrun = if turn.waited() { Because::Host } else { Because::Primary };
-    let told = timeout_at(until, put(link, question, moment)).await;
-    told.unwrap_or_else(|_| Err(link.outage("it did not answer in time", true, overrun)))
+    let turn = link.acquire_permit(sort, until).await?;
+    let overrun = if turn.waited() { FailureCause::Host } else { FailureCause::Primary };
+    let told = timeout_at(until, send_query(link, question, moment)).await;
+    told.unwrap_or_else(|_| Err(link.upstream_error("it did not answer in time", true, overrun)))
 }
 
-async fn put(link: &Link, question: &Question, moment: Moment) -> Result<Decided, Outage> {
-    let failed = |why: &str, reached| link.outage(why, reached, Because::Primary);
-    let unwritten = || link.outage("the question cannot be written", false, Because::Host);
-    let request = written(link, question, moment).ok_or_else(unwritten)?;
-    let answer = link.client.send(request, link.timeout).await.map_err(|bad| failed(&bad.reason, bad.reached))?;
+async fn send_query(link: &UpstreamChannel, question: &UpstreamQuery, moment: RequestTime) -> Result<Decision, UpstreamError> {
+    let failed = |why: &str, reached| link.upstream_error(why, reached, FailureCause::Primary);
+    let unwritten = || link.upstream_error("the question cannot be written", false, FailureCause::Host);
+    let request = build_request(link, question, moment).ok_or_else(unwritten)?;
+    let answer = link.primary_client.send(request, link.timeout).await.map_err(|bad| failed(&bad.reason, bad.may_have_reached))?;
     let (head, body) = answer.into_parts();
-    let body = body.read(ANSWER_BYTES, link.timeout).await.map_err(|bad| failed(&bad.to_string(), true))?;
-    judge(&question.kind, head.status, body).map_err(|why| match head.status {
-        status if blames_the_question(status) => link.outage(REFUSED, true, Because::Question),
+    let body = body.read(MAX_RESPONSE_BYTES, link.timeout).await.map_err(|bad| failed(&bad.to_string(), true))?;
+    parse_decision(&question.kind, head.status, body).map_err(|why| match head.status {
+        status if is_client_error(status) => link.upstream_error(REASON_REFUSED, true, FailureCause::Request),
         _ => failed(&why, true),
     })
 }
 
 /// Whether an answer that is no decision speaks of the question's form or size. Who asked chose those, and could make any primary say so.
-const fn blames_the_question(status: StatusCode) -> bool {
+const fn is_client_error(status: StatusCode) -> bool {
     matches!(status.as_u16(), 400 | 413 | 414 | 431)
 }
 
 /// The request, written from parsed parts and signed.
-fn written(link: &Link, question: &Question, moment: Moment) -> Option<Request<Outgoing>> {
+fn build_request(link: &UpstreamChannel, question: &UpstreamQuery, moment: RequestTime) -> Option<Request<OutgoingBody>> {
     let method = if question.body.is_some() { Method::POST } else { Method::GET };
-    let body = question.body.clone().map_or_else(|| Outgoing::of(Bytes::new()), Outgoing::of);
+    let body = question.body.clone().map_or_else(|| OutgoingBody::from_bytes(Bytes::new()), OutgoingBody::from_bytes);
     let request = Request::builder()
         .method(method)
         .uri(&question.target)
-        .header(CONTENT_TYPE, JSON)
-        .header(ACCEPT, JSON)
-        .header(SHELL_HEADER, link.signer.mint(moment.wall))
-        .header(FORWARDED, "1");
+        .header(CONTENT_TYPE, CONTENT_TYPE_JSON)
+        .header(ACCEPT, CONTENT_TYPE_JSON)
+        .header(SHELL_TOKEN_HEADER, link.token_signer.issue_shell_token(moment.wall))
+        .header(FORWARDED_HEADER, "1");
     request.body(body).ok()
 }
 
-impl Link {
+impl UpstreamChannel {
     /// The primary answered.
-    pub fn succeeded(&self) {
-        self.breaker.succeeded();
+    pub fn record_success(&self) {
+        self.breaker.record_success();
         if self.failing_since.swap(0, Ordering::Relaxed) != 0 {
-            tracing::info!(failures = self.failures.swap(0, Ordering::Relaxed), "the primary answers again");
+            tracing::info!(failures = self.consecutive_failures.swap(0, Ordering::Relaxed), "the primary answers again");
         }
     }
 
     /// The primary failed a request that was passed through.
-    pub fn failed(&self, why: &str, what: &'static str) {
-        self.breaker.failed(clock::boot(), fastrand::f64());
-        self.failures.fetch_add(1, Ordering::Relaxed);
-        let now = clock::wall().milliseconds();
+    pub fn record_failure(&self, why: &str, what: &'static str) {
+        self.breaker.record_failure(clock::boot_time(), fastrand::f64());
+        self.consecutive_failures.fetch_add(1, Ordering::Relaxed);
+        let now = clock::wall_time().milliseconds();
         if self.failing_since.compare_exchange(0, now, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
             tracing::warn!(reason = why, endpoint = what, "the primary fails; answering from what is known where that is allowed");
         } else {
@@ -186,18 +193,24 @@ impl Link {
     }
 
     /// A turn to ask the primary. If none comes in time, that is this host's doing and not the primary's.
-    pub async fn turn(&self, sort: Sort, until: Instant) -> Result<Permit, Outage> {
-        let full = |why: &str| self.outage(why, false, Because::Host);
-        match timeout_at(until, self.budget.turn(sort)).await {
+    pub async fn acquire_permit(&self, sort: RequestClass, until: Instant) -> Result<Permit, UpstreamError> {
+        let full = |why: &str| self.upstream_error(why, false, FailureCause::Host);
+        match timeout_at(until, self.concurrency_limit.acquire(sort)).await {
             Ok(turn) => turn.map_err(|none| full(&none.to_string())),
             Err(_) => Err(full("no turn to ask it came in time")),
         }
     }
 
     /// What to say of a failure.
-    pub fn outage(&self, why: &str, reached: bool, because: Because) -> Outage {
-        let works = Works::now(&*self.following, self.freshness, clock::boot());
-        Outage { since: self.failing_since(), why: why.to_owned(), reached, because, works }
+    pub fn upstream_error(&self, why: &str, reached: bool, because: FailureCause) -> UpstreamError {
+        let works = Availability::assess(&*self.replica, self.freshness_policy, clock::boot_time());
+        UpstreamError {
+            failing_since: self.failing_since(),
+            reason: why.to_owned(),
+            may_have_reached: reached,
+            cause: because,
+            availability: works,
+        }
     }
 
     /// Since when the primary fails.
@@ -206,22 +219,26 @@ impl Link {
     }
 
     /// Whether the breaker holds questions back.
-    pub fn held_back(&self) -> bool {
+    pub fn is_breaker_open(&self) -> bool {
         self.breaker.open_since().is_some()
     }
 
-    fn note(&self, outage: &Outage, question: &Question) {
-        match outage.because {
-            Because::Primary => self.failed(&outage.why, question.kind.name()),
-            Because::Host | Because::Question => {
-                self.breaker.undecided();
-                tracing::debug!(reason = outage.why, endpoint = question.kind.name(), "a question has no answer, and not by the primary");
+    fn record_error(&self, outage: &UpstreamError, question: &UpstreamQuery) {
+        match outage.cause {
+            FailureCause::Primary => self.record_failure(&outage.reason, question.kind.name()),
+            FailureCause::Host | FailureCause::Request => {
+                self.breaker.release_probe();
+                tracing::debug!(
+                    reason = outage.reason,
+                    endpoint = question.kind.name(),
+                    "a question has no answer, and not by the primary"
+                );
             }
         }
     }
 }
 
-impl Kind {
+impl QueryKind {
     /// Its name in logs.
     pub const fn name(&self) -> &'static str {
         match self {

@@ -9,97 +9,99 @@ use std::sync::Arc;
 
 use http::StatusCode;
 
-use crate::model::directory::Fault;
-use crate::model::freshness::{Class, View};
+use crate::model::directory::DirectoryError;
+use crate::model::freshness::{DirectoryView, FreshnessClass};
 use crate::model::key::Fingerprint;
 use crate::model::level::KeyUsage;
-use crate::net::budget::Sort;
-use crate::net::message::Reply;
-use crate::sidecar::asking::{Question, Told};
-use crate::sidecar::body::bad_request;
-use crate::sidecar::decision::{Decided, Kind, asked_blob};
-use crate::sidecar::gate::{Believed, Call};
-use crate::sidecar::house::Sidecar;
-use crate::sidecar::known::Known;
+use crate::net::budget::RequestClass;
+use crate::net::message::Response;
+use crate::sidecar::asking::{QueryOutcome, UpstreamQuery};
+use crate::sidecar::body::bad_request_response;
+use crate::sidecar::decision::{Decision, QueryKind, decode_requested_blob};
+use crate::sidecar::gate::{ApiRequest, Authentication};
+use crate::sidecar::house::SidecarState;
+use crate::sidecar::known::CachedView;
 use crate::sidecar::{forward, headers};
 use crate::wire::answer;
 use crate::wire::credentials::SHARED_SECRET_PARAMETER;
 
 /// Answers `GET internal/authorized_keys?key=`.
-pub(in crate::sidecar) async fn answer(house: &Arc<Sidecar>, mut call: Call) -> Reply {
-    let params = match call.decoded(house).await {
+pub(in crate::sidecar) async fn handle(house: &Arc<SidecarState>, mut call: ApiRequest) -> Response {
+    let params = match call.decode_params(house).await {
         Ok(params) => params,
         Err(refused) => return refused,
     };
-    if let Some(unread) = params.unknown(&["key", SHARED_SECRET_PARAMETER]) {
-        return beyond(house, call, unread).await;
+    if let Some(unread) = params.first_unknown(&["key", SHARED_SECRET_PARAMETER]) {
+        return handle_unknown_parameter(house, call, unread).await;
     }
     let key = match params.text("key") {
         Ok(Some(key)) => key,
-        Ok(None) => return bad_request("key is missing"),
-        Err(bad) => return bad_request(&bad.to_string()),
+        Ok(None) => return bad_request_response("key is missing"),
+        Err(bad) => return bad_request_response(&bad.to_string()),
     };
-    let known = house.known(Class::Keys, call.moment).await;
-    let Some(blob) = asked_blob(&key) else { return headers::local(miss(), known.age) };
-    let held = look_up(&known, &blob);
+    let known = house.cached_view(FreshnessClass::Keys, call.received_at).await;
+    let Some(blob) = decode_requested_blob(&key) else { return headers::mark_local(miss_response(), known.age) };
+    let held = look_up_key(&known, &blob);
     match &held {
-        Held::Hit(body) if known.fresh() => return headers::local(hit(body), known.age),
-        Held::Miss if known.fresh() && known.may_deny() => return headers::local(miss(), known.age),
+        KeyLookup::Hit(body) if known.is_fresh() => return headers::mark_local(hit_response(body), known.age),
+        KeyLookup::Miss if known.is_fresh() && known.may_deny() => return headers::mark_local(miss_response(), known.age),
         _ => {}
     }
-    let sort = if matches!(held, Held::Hit(_)) { Sort::Other } else { Sort::KeyMiss };
-    let target = format!("/api/v4/internal/authorized_keys?{}", crate::wire::params::encode([("key", key.as_str())]));
-    match house.asking.ask(Question { kind: Kind::AuthorizedKeys(blob), target, body: None }, sort, call.moment).await {
-        Told::Decided(Decided { status, body, .. }) => headers::forwarded(Reply::json(status, body)),
-        Told::Failed(outage) => match held {
-            Held::Hit(body) => headers::degraded(headers::local(hit(&body), known.age)),
-            Held::Miss if known.may_deny() => headers::degraded(headers::local(miss(), known.age)),
-            Held::Miss | Held::Unknown => outage.of_a_question(),
+    let sort = if matches!(held, KeyLookup::Hit(_)) { RequestClass::Other } else { RequestClass::KeyMiss };
+    let target = format!("/api/v4/internal/authorized_keys?{}", crate::wire::params::encode_form([("key", key.as_str())]));
+    match house.upstream.query(UpstreamQuery { kind: QueryKind::AuthorizedKeys(blob), target, body: None }, sort, call.received_at).await {
+        QueryOutcome::Decided(Decision { status, body, .. }) => headers::mark_forwarded(Response::json(status, body)),
+        QueryOutcome::Failed(outage) => match held {
+            KeyLookup::Hit(body) => headers::mark_degraded(headers::mark_local(hit_response(&body), known.age)),
+            KeyLookup::Miss if known.may_deny() => headers::mark_degraded(headers::mark_local(miss_response(), known.age)),
+            KeyLookup::Miss | KeyLookup::Unavailable => outage.query_response(),
         },
     }
 }
 
 /// What the directory says of a key.
-enum Held {
+enum KeyLookup {
     /// The body of the hit.
     Hit(String),
     /// It is not there.
     Miss,
     /// There is no directory to look in, or it could not be read.
-    Unknown,
+    Unavailable,
 }
 
-fn look_up(known: &Known, blob: &[u8]) -> Held {
-    let Some(view) = &known.view else { return Held::Unknown };
-    match found(view, &Fingerprint::of(blob)) {
-        Ok(Some(body)) => Held::Hit(body),
-        Ok(None) => Held::Miss,
+fn look_up_key(known: &CachedView, blob: &[u8]) -> KeyLookup {
+    let Some(view) = &known.view else { return KeyLookup::Unavailable };
+    match find_key_body(view, &Fingerprint::of(blob)) {
+        Ok(Some(body)) => KeyLookup::Hit(body),
+        Ok(None) => KeyLookup::Miss,
         Err(fault) => {
             tracing::error!(reason = %fault, "a key could not be looked up; asking the primary");
-            Held::Unknown
+            KeyLookup::Unavailable
         }
     }
 }
 
-fn found(view: &View, fingerprint: &Fingerprint) -> Result<Option<String>, Fault> {
-    let Some(key) = view.directory.key_with(fingerprint)?.filter(|key| key.usage != KeyUsage::Signing) else { return Ok(None) };
+fn find_key_body(view: &DirectoryView, fingerprint: &Fingerprint) -> Result<Option<String>, DirectoryError> {
+    let Some(key) = view.directory.key_by_fingerprint(fingerprint)?.filter(|key| key.usage != KeyUsage::Signing) else { return Ok(None) };
     let owner = key.user_id.map(|id| view.directory.user(id)).transpose()?.flatten();
     let settings = view.directory.settings()?;
-    Ok(Some(answer::authorized_key(&key, owner.as_deref(), &settings.host)))
+    Ok(Some(answer::encode_authorized_key(&key, owner.as_deref(), &settings.host)))
 }
 
-fn hit(body: &str) -> Reply {
-    Reply::json(StatusCode::OK, body.to_owned())
+fn hit_response(body: &str) -> Response {
+    Response::json(StatusCode::OK, body.to_owned())
 }
 
-fn miss() -> Reply {
-    Reply::json(StatusCode::NOT_FOUND, answer::message("404 Key Not Found"))
+fn miss_response() -> Response {
+    Response::json(StatusCode::NOT_FOUND, answer::encode_message("404 Key Not Found"))
 }
 
 /// A parameter that we do not read: the primary's to judge, if the caller may have it signed.
-async fn beyond(house: &Arc<Sidecar>, call: Call, unread: &str) -> Reply {
-    match call.believed {
-        Believed::Token => forward::answer(house, call).await,
-        Believed::Keys | Believed::Unsigned => bad_request(&format!("the parameter `{unread}` is not understood here")),
+async fn handle_unknown_parameter(house: &Arc<SidecarState>, call: ApiRequest, unread: &str) -> Response {
+    match call.authentication {
+        Authentication::Token => forward::handle(house, call).await,
+        Authentication::KeysScope | Authentication::NoCredentials => {
+            bad_request_response(&format!("the parameter `{unread}` is not understood here"))
+        }
     }
 }

@@ -5,62 +5,62 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{StatusCode, header};
 
-use crate::net::message::{BodyRefused, Incoming, Reply};
-use crate::sidecar::gate::Call;
-use crate::sidecar::house::Sidecar;
+use crate::net::message::{BodyError, IncomingBody, Response};
+use crate::sidecar::gate::ApiRequest;
+use crate::sidecar::house::SidecarState;
 use crate::wire::answer;
-use crate::wire::params::{BadParams, Params};
+use crate::wire::params::{Params, ParamsError};
 
 /// A body.
-pub(in crate::sidecar) enum Body {
+pub(in crate::sidecar) enum BodyState {
     /// As it arrives.
-    Unread(Incoming),
+    Streaming(IncomingBody),
     /// All of it.
-    Read(Bytes),
+    Buffered(Bytes),
 }
 
 /// Why parameters are not there.
 #[derive(Debug, thiserror::Error)]
-pub(in crate::sidecar) enum Unreadable {
+pub(in crate::sidecar) enum ReadParamsError {
     #[error(transparent)]
-    Body(#[from] BodyRefused),
+    Body(#[from] BodyError),
     #[error(transparent)]
-    Params(#[from] BadParams),
+    Params(#[from] ParamsError),
 }
 
-impl Call {
+impl ApiRequest {
     /// The parameters of query and body. The body is kept.
-    pub async fn params(&mut self, bytes: usize, time: Duration) -> Result<Params, Unreadable> {
+    pub async fn read_params(&mut self, bytes: usize, time: Duration) -> Result<Params, ReadParamsError> {
         let body = match self.take_body() {
-            Body::Read(body) => body,
-            Body::Unread(body) => body.read_within(bytes, time, &mut self.room).await?,
+            BodyState::Buffered(body) => body,
+            BodyState::Streaming(body) => body.read_reserving(bytes, time, &mut self.body_reservation).await?,
         };
-        self.room.grow_by(|| Params::weight(&body)).map_err(BodyRefused::from)?;
-        self.body = Body::Read(body.clone());
+        self.body_reservation.grow_with(|| Params::max_memory_bytes(&body)).map_err(BodyError::from)?;
+        self.body = BodyState::Buffered(body.clone());
         let content_type = self.parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-        Ok(Params::read(&self.parts.method, self.target.query(), content_type, &body)?)
+        Ok(Params::parse(&self.parts.method, self.target.query(), content_type, &body)?)
     }
 
     /// The parameters of a journey that decodes them, under its bounds; or the answer that says what is wrong.
-    pub async fn decoded(&mut self, house: &Sidecar) -> Result<Params, Reply> {
-        let limit = self.decoded_limit(house);
-        self.params(limit, house.setup.bounds.body_time).await.map_err(|bad| refused(&bad))
+    pub async fn decode_params(&mut self, house: &SidecarState) -> Result<Params, Response> {
+        let limit = self.max_decoded_body_bytes(house);
+        self.read_params(limit, house.config.bounds.body_time).await.map_err(|bad| read_error_response(&bad))
     }
 }
 
 /// 400, 408, 413 or 503 with what is wrong.
-pub(in crate::sidecar) fn refused(bad: &Unreadable) -> Reply {
+pub(in crate::sidecar) fn read_error_response(bad: &ReadParamsError) -> Response {
     let status = match bad {
-        Unreadable::Params(bad) => return bad_request(&bad.to_string()),
-        Unreadable::Body(BodyRefused::TooLarge(_)) => StatusCode::PAYLOAD_TOO_LARGE,
-        Unreadable::Body(BodyRefused::TooSlow) => StatusCode::REQUEST_TIMEOUT,
-        Unreadable::Body(BodyRefused::NoRoom) => StatusCode::SERVICE_UNAVAILABLE,
-        Unreadable::Body(BodyRefused::CutOff) => StatusCode::BAD_REQUEST,
+        ReadParamsError::Params(bad) => return bad_request_response(&bad.to_string()),
+        ReadParamsError::Body(BodyError::TooLarge(_)) => StatusCode::PAYLOAD_TOO_LARGE,
+        ReadParamsError::Body(BodyError::TimedOut) => StatusCode::REQUEST_TIMEOUT,
+        ReadParamsError::Body(BodyError::BudgetExhausted) => StatusCode::SERVICE_UNAVAILABLE,
+        ReadParamsError::Body(BodyError::Truncated) => StatusCode::BAD_REQUEST,
     };
-    Reply::json(status, answer::message(&bad.to_string()))
+    Response::json(status, answer::encode_message(&bad.to_string()))
 }
 
 /// 400 with its reason, in the words of the primary's: a path, or a parameter that is missing, wrong or not understood. (server.md 1.2)
-pub(in crate::sidecar) fn bad_request(reason: &str) -> Reply {
-    Reply::json(StatusCode::BAD_REQUEST, answer::message(&format!("400 Bad request - {reason}")))
+pub(in crate::sidecar) fn bad_request_response(reason: &str) -> Response {
+    Response::json(StatusCode::BAD_REQUEST, answer::encode_message(&format!("400 Bad request - {reason}")))
 }

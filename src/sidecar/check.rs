@@ -6,64 +6,64 @@ use arc_swap::ArcSwapOption;
 use http::StatusCode;
 use serde_json::Value;
 
-use crate::net::budget::Sort;
-use crate::net::message::Reply;
-use crate::sidecar::asking::{Question, Told};
-use crate::sidecar::body::bad_request;
-use crate::sidecar::decision::Kind;
-use crate::sidecar::gate::Call;
+use crate::net::budget::RequestClass;
+use crate::net::message::Response;
+use crate::sidecar::asking::{QueryOutcome, UpstreamQuery};
+use crate::sidecar::body::bad_request_response;
+use crate::sidecar::decision::QueryKind;
+use crate::sidecar::gate::ApiRequest;
 use crate::sidecar::headers;
-use crate::sidecar::house::{Moment, Sidecar};
+use crate::sidecar::house::{RequestTime, SidecarState};
 use crate::sidecar::known::Age;
 use crate::wire::answer;
 use crate::wire::credentials::SHARED_SECRET_PARAMETER;
 
 /// The versions that the primary said last.
 #[derive(Default)]
-pub(in crate::sidecar) struct Versions(ArcSwapOption<Said>);
+pub(in crate::sidecar) struct VersionCache(ArcSwapOption<CachedVersions>);
 
-struct Said {
+struct CachedVersions {
     version: String,
     revision: String,
-    at: Moment,
+    received_at: RequestTime,
 }
 
 /// Answers `GET internal/check`.
-pub(in crate::sidecar) async fn answer(house: &Arc<Sidecar>, mut call: Call) -> Reply {
-    let params = match call.decoded(house).await {
+pub(in crate::sidecar) async fn handle(house: &Arc<SidecarState>, mut call: ApiRequest) -> Response {
+    let params = match call.decode_params(house).await {
         Ok(params) => params,
         Err(refused) => return refused,
     };
-    if let Some(unread) = params.unknown(&[SHARED_SECRET_PARAMETER]) {
-        return bad_request(&format!("the parameter `{unread}` is not understood here"));
+    if let Some(unread) = params.first_unknown(&[SHARED_SECRET_PARAMETER]) {
+        return bad_request_response(&format!("the parameter `{unread}` is not understood here"));
     }
-    let question = Question { kind: Kind::Check, target: "/api/v4/internal/check".to_owned(), body: None };
-    match house.asking.ask(question, Sort::Other, call.moment).await {
-        Told::Decided(decided) => {
-            house.versions.keep(&decided.body, call.moment);
-            headers::forwarded(Reply::json(decided.status, decided.body))
+    let question = UpstreamQuery { kind: QueryKind::Check, target: "/api/v4/internal/check".to_owned(), body: None };
+    match house.upstream.query(question, RequestClass::Other, call.received_at).await {
+        QueryOutcome::Decided(decided) => {
+            house.version_cache.store(&decided.body, call.received_at);
+            headers::mark_forwarded(Response::json(decided.status, decided.body))
         }
-        Told::Failed(outage) => house.versions.last(call.moment).unwrap_or_else(|| outage.of_a_question()),
+        QueryOutcome::Failed(outage) => house.version_cache.cached_response(call.received_at).unwrap_or_else(|| outage.query_response()),
     }
 }
 
-impl Versions {
-    fn keep(&self, body: &[u8], at: Moment) {
+impl VersionCache {
+    fn store(&self, body: &[u8], at: RequestTime) {
         let Ok(value) = serde_json::from_slice::<Value>(body) else { return };
         let text = |name: &str| value[name].as_str().unwrap_or_default().to_owned();
         let revision = if value["gitlab_rev"].is_string() { text("gitlab_rev") } else { text("gitlab_revision") };
-        self.0.store(Some(Arc::new(Said { version: text("gitlab_version"), revision, at })));
+        self.0.store(Some(Arc::new(CachedVersions { version: text("gitlab_version"), revision, received_at: at })));
     }
 
-    fn last(&self, now: Moment) -> Option<Reply> {
+    fn cached_response(&self, now: RequestTime) -> Option<Response> {
         let said = self.0.load_full()?;
-        let body = answer::check(&said.version, &said.revision, true);
-        let age = Age(Some(now.boot.since(said.at.boot)));
-        Some(headers::degraded(headers::cached(Reply::json(StatusCode::OK, body.to_string()), age)))
+        let body = answer::check_body(&said.version, &said.revision, true);
+        let age = Age(Some(now.boot.since(said.received_at.boot)));
+        Some(headers::mark_degraded(headers::mark_cached(Response::json(StatusCode::OK, body.to_string()), age)))
     }
 
     /// Forgets them.
-    pub fn forget(&self) {
+    pub fn clear(&self) {
         self.0.store(None);
     }
 }

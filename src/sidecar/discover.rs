@@ -4,96 +4,103 @@ use std::sync::Arc;
 
 use http::StatusCode;
 
-use crate::model::directory::Fault;
-use crate::model::freshness::{Class, View};
-use crate::model::question::Claimant;
+use crate::model::directory::DirectoryError;
+use crate::model::freshness::{DirectoryView, FreshnessClass};
+use crate::model::question::ClaimedActor;
 use crate::model::record::User;
 use crate::model::verdict::Actor;
-use crate::net::budget::Sort;
-use crate::net::message::Reply;
+use crate::net::budget::RequestClass;
+use crate::net::message::Response;
 use crate::rules::actor;
-use crate::sidecar::asking::{Question, Told};
-use crate::sidecar::body::bad_request;
-use crate::sidecar::decision::Kind;
-use crate::sidecar::gate::Call;
-use crate::sidecar::house::Sidecar;
+use crate::sidecar::asking::{QueryOutcome, UpstreamQuery};
+use crate::sidecar::body::bad_request_response;
+use crate::sidecar::decision::QueryKind;
+use crate::sidecar::gate::ApiRequest;
+use crate::sidecar::house::SidecarState;
 use crate::sidecar::{forward, headers};
 use crate::wire::credentials::SHARED_SECRET_PARAMETER;
-use crate::wire::params::{Params, encode};
+use crate::wire::params::{Params, encode_form};
 use crate::wire::{answer, claimant};
 
 /// The parameters that name a user, in the order in which the first that is there wins.
-const NAMES: [&str; 4] = ["key_id", "user_id", "username", "identifier"];
+const USER_PARAMETERS: [&str; 4] = ["key_id", "user_id", "username", "identifier"];
 
 /// Answers `GET internal/discover`.
-pub(in crate::sidecar) async fn answer(house: &Arc<Sidecar>, mut call: Call) -> Reply {
-    let params = match call.decoded(house).await {
+pub(in crate::sidecar) async fn handle(house: &Arc<SidecarState>, mut call: ApiRequest) -> Response {
+    let params = match call.decode_params(house).await {
         Ok(params) => params,
         Err(refused) => return refused,
     };
-    if params.unknown(&[NAMES[0], NAMES[1], NAMES[2], NAMES[3], SHARED_SECRET_PARAMETER]).is_some() {
-        return forward::answer(house, call).await;
+    if params
+        .first_unknown(&[USER_PARAMETERS[0], USER_PARAMETERS[1], USER_PARAMETERS[2], USER_PARAMETERS[3], SHARED_SECRET_PARAMETER])
+        .is_some()
+    {
+        return forward::handle(house, call).await;
     }
-    let (claimant, target) = match (claimant::read(&params), target(&params)) {
+    let (claimant, target) = match (claimant::parse_claimant(&params), build_target(&params)) {
         (Ok(claimant), Ok(target)) => (claimant, target),
-        (Err(bad), _) | (_, Err(bad)) => return bad_request(&bad.to_string()),
+        (Err(bad), _) | (_, Err(bad)) => return bad_request_response(&bad.to_string()),
     };
-    let known = house.known(Class::Keys, call.moment).await;
-    let held = known.view.as_ref().map_or(Held::Unknown, |view| look_up(view, &claimant));
+    let known = house.cached_view(FreshnessClass::Keys, call.received_at).await;
+    let held = known.view.as_ref().map_or(UserLookup::Unavailable, |view| look_up_user(view, &claimant));
     match &held {
-        Held::User(body) if known.fresh() => return headers::local(said(body), known.age),
-        Held::Nobody if known.fresh() && known.may_deny() => return headers::local(said(&answer::discover(None)), known.age),
+        UserLookup::Found(body) if known.is_fresh() => return headers::mark_local(user_response(body), known.age),
+        UserLookup::NotFound if known.is_fresh() && known.may_deny() => {
+            return headers::mark_local(user_response(&answer::encode_discover(None)), known.age);
+        }
         _ => {}
     }
-    let question = Question { kind: Kind::Discover, target, body: None };
-    match house.asking.ask(question, Sort::Other, call.moment).await {
-        Told::Decided(decided) => headers::forwarded(Reply::json(decided.status, decided.body)),
-        Told::Failed(outage) => match held {
-            Held::User(body) => headers::degraded(headers::local(said(&body), known.age)),
-            Held::Nobody if known.may_deny() => headers::degraded(headers::local(said(&answer::discover(None)), known.age)),
-            Held::Nobody | Held::Unknown => outage.of_a_question(),
+    let question = UpstreamQuery { kind: QueryKind::Discover, target, body: None };
+    match house.upstream.query(question, RequestClass::Other, call.received_at).await {
+        QueryOutcome::Decided(decided) => headers::mark_forwarded(Response::json(decided.status, decided.body)),
+        QueryOutcome::Failed(outage) => match held {
+            UserLookup::Found(body) => headers::mark_degraded(headers::mark_local(user_response(&body), known.age)),
+            UserLookup::NotFound if known.may_deny() => {
+                headers::mark_degraded(headers::mark_local(user_response(&answer::encode_discover(None)), known.age))
+            }
+            UserLookup::NotFound | UserLookup::Unavailable => outage.query_response(),
         },
     }
 }
 
 /// What the directory says.
-enum Held {
+enum UserLookup {
     /// The body of a user.
-    User(String),
+    Found(String),
     /// There is none.
-    Nobody,
+    NotFound,
     /// There is no directory to look in, or it could not be read.
-    Unknown,
+    Unavailable,
 }
 
-fn look_up(view: &View, claimant: &Claimant) -> Held {
-    match user(view, claimant) {
-        Ok(Some(user)) => Held::User(answer::discover(Some(&user))),
-        Ok(None) => Held::Nobody,
+fn look_up_user(view: &DirectoryView, claimant: &ClaimedActor) -> UserLookup {
+    match find_user(view, claimant) {
+        Ok(Some(user)) => UserLookup::Found(answer::encode_discover(Some(&user))),
+        Ok(None) => UserLookup::NotFound,
         Err(fault) => {
             tracing::error!(reason = %fault, "a user could not be looked up; asking the primary");
-            Held::Unknown
+            UserLookup::Unavailable
         }
     }
 }
 
-fn user(view: &View, claimant: &Claimant) -> Result<Option<Arc<User>>, Fault> {
-    Ok(match actor::identify(&*view.directory, claimant)? {
+fn find_user(view: &DirectoryView, claimant: &ClaimedActor) -> Result<Option<Arc<User>>, DirectoryError> {
+    Ok(match actor::resolve_actor(&*view.directory, claimant)? {
         Actor::User(user, _) | Actor::DeployKey(_, Some(user)) => Some(user),
-        Actor::Nobody | Actor::Orphan(_) | Actor::DeployKey(_, None) => None,
+        Actor::Unknown | Actor::OrphanedKey(_) | Actor::DeployKey(_, None) => None,
     })
 }
 
 /// The question as we write it: the one parameter that counts.
-fn target(params: &Params) -> Result<String, crate::wire::params::BadParams> {
-    for name in NAMES {
+fn build_target(params: &Params) -> Result<String, crate::wire::params::ParamsError> {
+    for name in USER_PARAMETERS {
         if let Some(value) = params.text(name)? {
-            return Ok(format!("/api/v4/internal/discover?{}", encode([(name, value.as_str())])));
+            return Ok(format!("/api/v4/internal/discover?{}", encode_form([(name, value.as_str())])));
         }
     }
     Ok("/api/v4/internal/discover".to_owned())
 }
 
-fn said(body: &str) -> Reply {
-    Reply::json(StatusCode::OK, body.to_owned())
+fn user_response(body: &str) -> Response {
+    Response::json(StatusCode::OK, body.to_owned())
 }

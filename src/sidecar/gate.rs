@@ -5,178 +5,195 @@ use std::sync::Arc;
 use http::StatusCode;
 use http::request::Parts;
 
-use crate::net::allowance::Share;
-use crate::net::message::{Asked, BodyRefused, Incoming, Reply};
+use crate::net::allowance::Reservation;
+use crate::net::message::{BodyError, IncomingBody, Request, Response};
 use crate::net::peer::Peer;
-use crate::net::scope::Scope;
-use crate::sidecar::body::{Body, Unreadable, bad_request};
-use crate::sidecar::house::{Moment, Sidecar};
-use crate::sidecar::journey::{Demand, Journey};
-use crate::sidecar::tally::Refused;
+use crate::net::scope::PeerScope;
+use crate::sidecar::body::{BodyState, ReadParamsError, bad_request_response};
+use crate::sidecar::house::{RequestTime, SidecarState};
+use crate::sidecar::journey::{ApiEndpoint, RequiredAuth};
+use crate::sidecar::tally::RejectionReason;
 use crate::sidecar::{allowed, authorized_certs, authorized_keys, check, discover, explain, forward, lfs_authenticate, operator, probe};
 use crate::wire::answer;
-use crate::wire::credentials::{SHARED_SECRET_PARAMETER, Shown};
-use crate::wire::path::Target;
+use crate::wire::credentials::{CredentialCheck, SHARED_SECRET_PARAMETER};
+use crate::wire::path::RequestTarget;
 
 /// Why a caller may go through: also what the sidecar may sign for them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::sidecar) enum Believed {
+pub(in crate::sidecar) enum Authentication {
     /// They showed a good token or the shared secret: whatever they ask may be signed.
     Token,
     /// Their credentials of the kernel allow questions about keys: only the question that we write ourselves may be signed.
-    Keys,
+    KeysScope,
     /// Nothing of theirs is signed.
-    Unsigned,
+    NoCredentials,
 }
 
 /// A request that has passed the gate.
-pub(in crate::sidecar) struct Call {
+pub(in crate::sidecar) struct ApiRequest {
     pub parts: Parts,
-    pub target: Target,
-    pub body: Body,
-    pub believed: Believed,
+    pub target: RequestTarget,
+    pub body: BodyState,
+    pub authentication: Authentication,
     /// What its body may take in memory; a share of what all have who are not believed, until the caller is.
-    pub room: Share,
-    pub moment: Moment,
+    pub body_reservation: Reservation,
+    pub received_at: RequestTime,
 }
 
 /// Answers one request, and counts it.
-pub(in crate::sidecar) async fn pass(house: &Arc<Sidecar>, asked: Asked) -> Reply {
-    let moment = Moment::now();
-    let (journey, reply) = match walk(house, asked, moment).await {
+pub(in crate::sidecar) async fn handle(house: &Arc<SidecarState>, asked: Request) -> Response {
+    let moment = RequestTime::now();
+    let (journey, reply) = match authenticate_and_dispatch(house, asked, moment).await {
         Ok((journey, reply)) => (journey, reply),
-        Err(refusal) => (refusal.journey, refuse(house, refusal)),
+        Err(refusal) => (refusal.endpoint, rejection_response(house, refusal)),
     };
-    house.tally.answered(journey, &reply, moment);
+    house.metrics.count_answer(journey, &reply, moment);
     reply
 }
 
-async fn walk(house: &Arc<Sidecar>, asked: Asked, moment: Moment) -> Result<(Journey, Reply), Refusal> {
-    let Asked { peer, parts, body } = asked;
-    let target = checked_path(&parts)?;
-    let journey = Journey::of(&parts.method, target.segments());
-    let mut call = Call { parts, target, body: Body::Unread(body), believed: Believed::Unsigned, room: house.unproven.share(), moment };
-    call.believed = admit(house, journey, &peer, &mut call).await?;
-    if call.believed == Believed::Token {
-        call.room = Share::of_the_believed();
+async fn authenticate_and_dispatch(
+    house: &Arc<SidecarState>,
+    asked: Request,
+    moment: RequestTime,
+) -> Result<(ApiEndpoint, Response), Rejection> {
+    let Request { peer, parts, body } = asked;
+    let target = parse_target(&parts)?;
+    let journey = ApiEndpoint::resolve(&parts.method, target.segments());
+    let mut call = ApiRequest {
+        parts,
+        target,
+        body: BodyState::Streaming(body),
+        authentication: Authentication::NoCredentials,
+        body_reservation: house.unauthenticated_bodies.reservation(),
+        received_at: moment,
+    };
+    call.authentication = authenticate(house, journey, &peer, &mut call).await?;
+    if call.authentication == Authentication::Token {
+        call.body_reservation = Reservation::unlimited();
     }
-    Ok((journey, answer(house, journey, call).await))
+    Ok((journey, dispatch(house, journey, call).await))
 }
 
-async fn answer(house: &Arc<Sidecar>, journey: Journey, call: Call) -> Reply {
+async fn dispatch(house: &Arc<SidecarState>, journey: ApiEndpoint, call: ApiRequest) -> Response {
     match journey {
-        Journey::AuthorizedKeys => authorized_keys::answer(house, call).await,
-        Journey::AuthorizedCerts => authorized_certs::answer(house, call).await,
-        Journey::Discover => discover::answer(house, call).await,
-        Journey::Check => check::answer(house, call).await,
-        Journey::Allowed => allowed::answer(house, call).await,
-        Journey::LfsAuthenticate => lfs_authenticate::answer(house, call).await,
-        Journey::Signed | Journey::Own => forward::answer(house, call).await,
-        Journey::Liveness => probe::liveness(),
-        Journey::Readiness => probe::readiness(house, call.moment),
-        Journey::Metrics => probe::metrics(house),
-        Journey::Status => operator::status(house, call.moment),
-        Journey::Explain => explain::answer(house, call).await,
-        Journey::Verify => operator::verify(house).await,
-        Journey::Invalidate => operator::invalidate(house, call).await,
-        Journey::Resync => operator::resync(house),
-        Journey::Nowhere => Reply::json(StatusCode::NOT_FOUND, answer::message("404 Not Found")),
+        ApiEndpoint::AuthorizedKeys => authorized_keys::handle(house, call).await,
+        ApiEndpoint::AuthorizedCerts => authorized_certs::handle(house, call).await,
+        ApiEndpoint::Discover => discover::handle(house, call).await,
+        ApiEndpoint::Check => check::handle(house, call).await,
+        ApiEndpoint::Allowed => allowed::handle(house, call).await,
+        ApiEndpoint::LfsAuthenticate => lfs_authenticate::handle(house, call).await,
+        ApiEndpoint::PassthroughSigned | ApiEndpoint::PassthroughUnsigned => forward::handle(house, call).await,
+        ApiEndpoint::Liveness => probe::handle_liveness(),
+        ApiEndpoint::Readiness => probe::handle_readiness(house, call.received_at),
+        ApiEndpoint::Metrics => probe::handle_metrics(house),
+        ApiEndpoint::Status => operator::handle_status(house, call.received_at),
+        ApiEndpoint::Explain => explain::handle(house, call).await,
+        ApiEndpoint::Verify => operator::handle_verify(house).await,
+        ApiEndpoint::Invalidate => operator::handle_invalidate(house, call).await,
+        ApiEndpoint::Resync => operator::handle_resync(house),
+        ApiEndpoint::NotFound => Response::json(StatusCode::NOT_FOUND, answer::encode_message("404 Not Found")),
     }
 }
 
-fn checked_path(parts: &Parts) -> Result<Target, Refusal> {
-    let refuse = |text: &str| Refusal { journey: Journey::Nowhere, reason: Refused::Path, text: text.to_owned() };
+fn parse_target(parts: &Parts) -> Result<RequestTarget, Rejection> {
+    let refuse = |text: &str| Rejection { endpoint: ApiEndpoint::NotFound, reason: RejectionReason::Path, message: text.to_owned() };
     let uri = &parts.uri;
     if uri.scheme().is_some() || uri.authority().is_some() {
         return Err(refuse("the request's path is refused: it is in absolute form"));
     }
     let target = uri.path_and_query().map_or("", |target| target.as_str());
-    Target::parse(target).map_err(|bad| refuse(&bad.to_string()))
+    RequestTarget::parse(target).map_err(|bad| refuse(&bad.to_string()))
 }
 
 /// Who asks, and what they show: the order of a refusal is scope, then token.
-async fn admit(house: &Sidecar, journey: Journey, peer: &Peer, call: &mut Call) -> Result<Believed, Refusal> {
-    let scopes = &house.setup.scopes;
-    match journey.demand() {
-        Demand::Nothing => Ok(Believed::Unsigned),
-        Demand::KeysOrToken if scopes.allow(peer, Scope::Keys) => match shown_in_headers(house, call) {
-            Shown::Good => Ok(Believed::Token),
-            Shown::Nothing => Ok(Believed::Keys),
-            Shown::Bad(why) => Err(untrusted(journey, why)),
+async fn authenticate(house: &SidecarState, journey: ApiEndpoint, peer: &Peer, call: &mut ApiRequest) -> Result<Authentication, Rejection> {
+    let scopes = &house.config.scopes;
+    match journey.required_auth() {
+        RequiredAuth::None => Ok(Authentication::NoCredentials),
+        RequiredAuth::KeysScopeOrToken if scopes.allows(peer, PeerScope::Keys) => match verify_headers(house, call) {
+            CredentialCheck::Valid => Ok(Authentication::Token),
+            CredentialCheck::Missing => Ok(Authentication::KeysScope),
+            CredentialCheck::Invalid(why) => Err(token_rejection(journey, why)),
         },
-        Demand::KeysOrToken | Demand::Token if scopes.allow(peer, Scope::Shell) => show(house, journey, call).await,
-        Demand::Scope(Scope::Shell) if scopes.allow(peer, Scope::Shell) => match shown_in_headers(house, call) {
-            Shown::Good => Ok(Believed::Token),
-            Shown::Nothing | Shown::Bad(_) => Ok(Believed::Unsigned),
+        RequiredAuth::KeysScopeOrToken | RequiredAuth::ShellScopeAndToken if scopes.allows(peer, PeerScope::Shell) => {
+            verify_headers_or_parameter(house, journey, call).await
+        }
+        RequiredAuth::PeerScope(PeerScope::Shell) if scopes.allows(peer, PeerScope::Shell) => match verify_headers(house, call) {
+            CredentialCheck::Valid => Ok(Authentication::Token),
+            CredentialCheck::Missing | CredentialCheck::Invalid(_) => Ok(Authentication::NoCredentials),
         },
-        Demand::Scope(scope) if scope != Scope::Shell && scopes.allow(peer, scope) => Ok(Believed::Unsigned),
-        _ => Err(Refusal { journey, reason: Refused::Peer, text: peer_refused(peer) }),
+        RequiredAuth::PeerScope(scope) if scope != PeerScope::Shell && scopes.allows(peer, scope) => Ok(Authentication::NoCredentials),
+        _ => Err(Rejection { endpoint: journey, reason: RejectionReason::Peer, message: peer_rejection_message(peer) }),
     }
 }
 
-fn shown_in_headers(house: &Sidecar, call: &Call) -> Shown {
-    house.setup.callers.headers(&call.parts.headers, house.setup.accept_shared_secret, call.moment.wall)
+fn verify_headers(house: &SidecarState, call: &ApiRequest) -> CredentialCheck {
+    house.config.credential_verifier.check_headers(&call.parts.headers, house.config.accept_shared_secret, call.received_at.wall)
 }
 
 /// The token or the shared secret; the latter may also stand in the parameters, which are read for it as far as there is room for such
 /// bodies. Who shows neither is not told what is wrong with the parameters.
-async fn show(house: &Sidecar, journey: Journey, call: &mut Call) -> Result<Believed, Refusal> {
-    let shown = match shown_in_headers(house, call) {
-        Shown::Nothing if house.setup.accept_shared_secret => {
-            let limit = call.decoded_limit(house);
-            let params = match call.params(limit, house.setup.bounds.body_time).await {
-                Err(Unreadable::Body(no_room @ BodyRefused::NoRoom)) => {
-                    return Err(Refusal { journey, reason: Refused::Room, text: no_room.to_string() });
+async fn verify_headers_or_parameter(
+    house: &SidecarState,
+    journey: ApiEndpoint,
+    call: &mut ApiRequest,
+) -> Result<Authentication, Rejection> {
+    let shown = match verify_headers(house, call) {
+        CredentialCheck::Missing if house.config.accept_shared_secret => {
+            let limit = call.max_decoded_body_bytes(house);
+            let params = match call.read_params(limit, house.config.bounds.body_time).await {
+                Err(ReadParamsError::Body(no_room @ BodyError::BudgetExhausted)) => {
+                    return Err(Rejection { endpoint: journey, reason: RejectionReason::NoMemory, message: no_room.to_string() });
                 }
                 params => params.ok(),
             };
             match params.and_then(|params| params.text(SHARED_SECRET_PARAMETER).ok().flatten()) {
-                Some(secret) => house.setup.callers.parameter(&secret, call.moment.wall),
-                None => Shown::Nothing,
+                Some(secret) => house.config.credential_verifier.check_parameter(&secret, call.received_at.wall),
+                None => CredentialCheck::Missing,
             }
         }
         shown => shown,
     };
     match shown {
-        Shown::Good => Ok(Believed::Token),
-        Shown::Nothing => Err(untrusted(journey, "nothing shown")),
-        Shown::Bad(why) => Err(untrusted(journey, why)),
+        CredentialCheck::Valid => Ok(Authentication::Token),
+        CredentialCheck::Missing => Err(token_rejection(journey, "nothing shown")),
+        CredentialCheck::Invalid(why) => Err(token_rejection(journey, why)),
     }
 }
 
 /// Why a request does not pass.
-struct Refusal {
-    journey: Journey,
-    reason: Refused,
-    text: String,
+struct Rejection {
+    endpoint: ApiEndpoint,
+    reason: RejectionReason,
+    message: String,
 }
 
-fn untrusted(journey: Journey, why: &'static str) -> Refusal {
-    Refusal { journey, reason: Refused::Token, text: why.to_owned() }
+fn token_rejection(journey: ApiEndpoint, why: &'static str) -> Rejection {
+    Rejection { endpoint: journey, reason: RejectionReason::Token, message: why.to_owned() }
 }
 
-fn peer_refused(peer: &Peer) -> String {
+fn peer_rejection_message(peer: &Peer) -> String {
     match peer {
         Peer::Unix { uid, .. } => format!("403 Forbidden - user {uid} may not ask this here; see [[peer]] in the configuration"),
         Peer::Tcp(_) => "403 Forbidden - this is not answered over TCP".to_owned(),
     }
 }
 
-fn refuse(house: &Sidecar, refusal: Refusal) -> Reply {
-    let Refusal { journey, reason, text } = refusal;
-    house.tally.refused(journey, reason, &text);
+fn rejection_response(house: &SidecarState, refusal: Rejection) -> Response {
+    let Rejection { endpoint: journey, reason, message: text } = refusal;
+    house.metrics.count_rejection(journey, reason, &text);
     match reason {
-        Refused::Path => bad_request(&text),
-        Refused::Peer => Reply::json(StatusCode::FORBIDDEN, answer::message(&text)),
-        Refused::Token => Reply::json(StatusCode::UNAUTHORIZED, answer::message("401 Unauthorized")),
-        Refused::Room => Reply::json(StatusCode::SERVICE_UNAVAILABLE, answer::message(&text)),
+        RejectionReason::Path => bad_request_response(&text),
+        RejectionReason::Peer => Response::json(StatusCode::FORBIDDEN, answer::encode_message(&text)),
+        RejectionReason::Token => Response::json(StatusCode::UNAUTHORIZED, answer::encode_message("401 Unauthorized")),
+        RejectionReason::NoMemory => Response::json(StatusCode::SERVICE_UNAVAILABLE, answer::encode_message(&text)),
     }
 }
 
-impl Call {
+impl ApiRequest {
     /// How many bytes of this request's body are decoded.
-    pub fn decoded_limit(&self, house: &Sidecar) -> usize {
-        let bounds = &house.setup.bounds;
+    pub fn max_decoded_body_bytes(&self, house: &SidecarState) -> usize {
+        let bounds = &house.config.bounds;
         match self.target.segments() {
             [first, second] if first == "internal" && (second == "allowed" || second == "post_receive") => bounds.pushed_body_bytes,
             _ => bounds.decoded_body_bytes,
@@ -184,7 +201,7 @@ impl Call {
     }
 
     /// Takes the body as it has not been read.
-    pub fn take_body(&mut self) -> Body {
-        std::mem::replace(&mut self.body, Body::Unread(Incoming::empty()))
+    pub fn take_body(&mut self) -> BodyState {
+        std::mem::replace(&mut self.body, BodyState::Streaming(IncomingBody::empty()))
     }
 }

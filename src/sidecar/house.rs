@@ -3,98 +3,98 @@
 use std::sync::Arc;
 
 use crate::model::clock;
-use crate::model::freshness::{Class, Freshness, View};
+use crate::model::freshness::{DirectoryView, Freshness, FreshnessClass};
 use crate::model::time::{BootTime, Time};
-use crate::net::allowance::Allowance;
-use crate::net::message::{Asked, Reply};
-use crate::net::server::Answer;
-use crate::rules::rate::Rates;
-use crate::sidecar::asking::Asking;
-use crate::sidecar::check::Versions;
+use crate::net::allowance::MemoryBudget;
+use crate::net::message::{Request, Response};
+use crate::net::server::Handler;
+use crate::rules::rate::RateLimiter;
+use crate::sidecar::asking::UpstreamClient;
+use crate::sidecar::check::VersionCache;
 use crate::sidecar::gate;
-use crate::sidecar::known::{Age, Known};
-use crate::sidecar::lfs_authenticate::KeptTokens;
-use crate::sidecar::setup::Setup;
-use crate::sidecar::tally::Tally;
-use crate::sidecar::usage::Usage;
+use crate::sidecar::known::{Age, CachedView};
+use crate::sidecar::lfs_authenticate::LfsTokenCache;
+use crate::sidecar::setup::SidecarConfig;
+use crate::sidecar::tally::SidecarMetrics;
+use crate::sidecar::usage::UsageBuffer;
 
 /// How many windows of rate limits are kept.
-const RATE_WINDOWS: usize = 1 << 16;
+const MAX_RATE_WINDOWS: usize = 1 << 16;
 /// How long a request waits for the store to open before the primary is asked instead.
-const OPENING_WAIT: std::time::Duration = std::time::Duration::from_secs(2);
+const STORE_OPEN_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(2);
 
 /// A sidecar that answers.
-pub struct Sidecar {
-    pub(in crate::sidecar) setup: Setup,
-    pub(in crate::sidecar) asking: Asking,
-    pub(in crate::sidecar) tally: Tally,
-    pub(in crate::sidecar) versions: Versions,
-    pub(in crate::sidecar) rates: Rates,
-    pub(in crate::sidecar) tokens: KeptTokens,
-    pub(in crate::sidecar) usage: Usage,
+pub struct SidecarState {
+    pub(in crate::sidecar) config: SidecarConfig,
+    pub(in crate::sidecar) upstream: UpstreamClient,
+    pub(in crate::sidecar) metrics: SidecarMetrics,
+    pub(in crate::sidecar) version_cache: VersionCache,
+    pub(in crate::sidecar) rate_limiter: RateLimiter,
+    pub(in crate::sidecar) lfs_tokens: LfsTokenCache,
+    pub(in crate::sidecar) usage: UsageBuffer,
     /// For the bodies of callers who have not shown who they are.
-    pub(in crate::sidecar) unproven: Allowance,
-    pub(in crate::sidecar) started: Time,
+    pub(in crate::sidecar) unauthenticated_bodies: MemoryBudget,
+    pub(in crate::sidecar) started_at: Time,
 }
 
 /// When a request is answered: the one reading of the clocks that all its judgements use.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::sidecar) struct Moment {
+pub(in crate::sidecar) struct RequestTime {
     pub wall: Time,
     pub boot: BootTime,
 }
 
-impl Moment {
+impl RequestTime {
     pub fn now() -> Self {
-        Self { wall: clock::wall(), boot: clock::boot() }
+        Self { wall: clock::wall_time(), boot: clock::boot_time() }
     }
 }
 
-impl Sidecar {
+impl SidecarState {
     /// A sidecar out of its setup. Nothing is asked, opened or started here.
     #[must_use]
-    pub fn new(setup: Setup) -> Arc<Self> {
+    pub fn new(setup: SidecarConfig) -> Arc<Self> {
         Arc::new(Self {
-            asking: Asking::new(&setup),
-            tally: Tally::new(&setup.levers),
-            versions: Versions::default(),
-            rates: Rates::new(RATE_WINDOWS),
-            tokens: KeptTokens::default(),
-            usage: Usage::default(),
-            unproven: Allowance::of(setup.bounds.unproven_body_bytes),
-            started: clock::wall(),
-            setup,
+            upstream: UpstreamClient::new(&setup),
+            metrics: SidecarMetrics::new(&setup.replica_control),
+            version_cache: VersionCache::default(),
+            rate_limiter: RateLimiter::new(MAX_RATE_WINDOWS),
+            lfs_tokens: LfsTokenCache::default(),
+            usage: UsageBuffer::default(),
+            unauthenticated_bodies: MemoryBudget::new(setup.bounds.unproven_body_bytes),
+            started_at: clock::wall_time(),
+            config: setup,
         })
     }
 
     /// What is known of a class of answers at this moment. Waits for a store that is still being opened.
-    pub(in crate::sidecar) async fn known(&self, class: Class, moment: Moment) -> Known {
-        let mut held = self.held(moment);
+    pub(in crate::sidecar) async fn cached_view(&self, class: FreshnessClass, moment: RequestTime) -> CachedView {
+        let mut held = self.read_replica(moment);
         if held.view.is_none() {
-            self.setup.following.opened(OPENING_WAIT).await;
-            held = self.held(moment);
+            self.config.replica.wait_until_open(STORE_OPEN_TIMEOUT).await;
+            held = self.read_replica(moment);
         }
-        let freshness = self.setup.freshness.of(class).judge(held.age.0);
-        Known { view: held.view.filter(|_| freshness != Freshness::Expired), age: held.age, freshness, caught_up: held.caught_up }
+        let freshness = self.config.freshness_policy.limits_for(class).evaluate(held.age.0);
+        CachedView { view: held.view.filter(|_| freshness != Freshness::Expired), age: held.age, freshness, caught_up: held.caught_up }
     }
 
-    fn held(&self, moment: Moment) -> Held {
-        let following = &self.setup.following;
-        let (age, caught_up) = (Age(following.age(moment.boot)), following.caught_up());
+    fn read_replica(&self, moment: RequestTime) -> ReplicaReading {
+        let following = &self.config.replica;
+        let (age, caught_up) = (Age(following.age(moment.boot)), following.is_caught_up());
         // The view last: another generation may begin to serve meanwhile, and what was said of the one before is only older.
-        Held { age, caught_up, view: following.view() }
+        ReplicaReading { age, caught_up, view: following.view() }
     }
 }
 
 /// What the follower holds, and what is said of it.
-struct Held {
+struct ReplicaReading {
     age: Age,
     caught_up: bool,
-    view: Option<View>,
+    view: Option<DirectoryView>,
 }
 
-impl Answer for Sidecar {
-    async fn answer(self: &Arc<Self>, asked: Asked) -> Reply {
-        gate::pass(self, asked).await
+impl Handler for SidecarState {
+    async fn handle(self: &Arc<Self>, asked: Request) -> Response {
+        gate::handle(self, asked).await
     }
 }

@@ -2,11 +2,11 @@
 
 use http::Method;
 
-use crate::net::scope::Scope;
+use crate::net::scope::PeerScope;
 
 /// Where a request goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(in crate::sidecar) enum Journey {
+pub(in crate::sidecar) enum ApiEndpoint {
     AuthorizedKeys,
     AuthorizedCerts,
     Discover,
@@ -14,9 +14,9 @@ pub(in crate::sidecar) enum Journey {
     Allowed,
     LfsAuthenticate,
     /// Passed on, signed, because the caller showed a good token.
-    Signed,
+    PassthroughSigned,
     /// Passed on with the credentials that it carries itself, for the primary to judge.
-    Own,
+    PassthroughUnsigned,
     Liveness,
     Readiness,
     Metrics,
@@ -26,25 +26,25 @@ pub(in crate::sidecar) enum Journey {
     Invalidate,
     Resync,
     /// Never passed on: the primary's own affairs, and what is no path of the API.
-    Nowhere,
+    NotFound,
 }
 
 /// What a caller must show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::sidecar) enum Demand {
+pub(in crate::sidecar) enum RequiredAuth {
     /// Nothing.
-    Nothing,
+    None,
     /// This scope of the peer.
-    Scope(Scope),
+    PeerScope(PeerScope),
     /// The scope `keys`; or `shell` and a token.
-    KeysOrToken,
+    KeysScopeOrToken,
     /// The scope `shell`, and a token.
-    Token,
+    ShellScopeAndToken,
 }
 
-impl Journey {
+impl ApiEndpoint {
     /// Finds the journey of a checked path.
-    pub fn of(method: &Method, segments: &[String]) -> Self {
+    pub fn resolve(method: &Method, segments: &[String]) -> Self {
         let words: Vec<&str> = segments.iter().map(String::as_str).collect();
         match (method.as_str(), words.as_slice()) {
             ("GET", ["internal", "authorized_keys"]) => Self::AuthorizedKeys,
@@ -62,21 +62,23 @@ impl Journey {
             ("POST", ["-", "admin", "invalidate"]) => Self::Invalidate,
             ("POST", ["-", "admin", "resync"]) => Self::Resync,
             // A path that is neither below `/api/v4` nor ours has no segments; `/gitlab/-/…` is one.
-            (_, [] | ["-", ..] | ["internal", "sidegate", ..]) => Self::Nowhere,
-            (_, path) if has_own_credentials(path) => Self::Own,
-            _ => Self::Signed,
+            (_, [] | ["-", ..] | ["internal", "sidegate", ..]) => Self::NotFound,
+            (_, path) if carries_own_credentials(path) => Self::PassthroughUnsigned,
+            _ => Self::PassthroughSigned,
         }
     }
 
     /// What it asks of the caller.
-    pub const fn demand(self) -> Demand {
+    pub const fn required_auth(self) -> RequiredAuth {
         match self {
-            Self::AuthorizedKeys | Self::AuthorizedCerts => Demand::KeysOrToken,
-            Self::Discover | Self::Check | Self::Allowed | Self::LfsAuthenticate | Self::Signed => Demand::Token,
-            Self::Own => Demand::Scope(Scope::Shell),
-            Self::Metrics => Demand::Scope(Scope::Metrics),
-            Self::Status | Self::Explain | Self::Verify | Self::Invalidate | Self::Resync => Demand::Scope(Scope::Admin),
-            Self::Liveness | Self::Readiness | Self::Nowhere => Demand::Nothing,
+            Self::AuthorizedKeys | Self::AuthorizedCerts => RequiredAuth::KeysScopeOrToken,
+            Self::Discover | Self::Check | Self::Allowed | Self::LfsAuthenticate | Self::PassthroughSigned => {
+                RequiredAuth::ShellScopeAndToken
+            }
+            Self::PassthroughUnsigned => RequiredAuth::PeerScope(PeerScope::Shell),
+            Self::Metrics => RequiredAuth::PeerScope(PeerScope::Metrics),
+            Self::Status | Self::Explain | Self::Verify | Self::Invalidate | Self::Resync => RequiredAuth::PeerScope(PeerScope::Admin),
+            Self::Liveness | Self::Readiness | Self::NotFound => RequiredAuth::None,
         }
     }
 
@@ -89,8 +91,8 @@ impl Journey {
             Self::Check => "check",
             Self::Allowed => "allowed",
             Self::LfsAuthenticate => "lfs_authenticate",
-            Self::Signed => "forward",
-            Self::Own => "forward_own",
+            Self::PassthroughSigned => "forward",
+            Self::PassthroughUnsigned => "forward_own",
             Self::Liveness => "liveness",
             Self::Readiness => "readiness",
             Self::Metrics => "metrics",
@@ -99,7 +101,7 @@ impl Journey {
             Self::Verify => "verify",
             Self::Invalidate => "invalidate",
             Self::Resync => "resync",
-            Self::Nowhere => "nowhere",
+            Self::NotFound => "nowhere",
         }
     }
 
@@ -111,8 +113,8 @@ impl Journey {
         Self::Check,
         Self::Allowed,
         Self::LfsAuthenticate,
-        Self::Signed,
-        Self::Own,
+        Self::PassthroughSigned,
+        Self::PassthroughUnsigned,
         Self::Liveness,
         Self::Readiness,
         Self::Metrics,
@@ -121,12 +123,12 @@ impl Journey {
         Self::Verify,
         Self::Invalidate,
         Self::Resync,
-        Self::Nowhere,
+        Self::NotFound,
     ];
 }
 
 /// The paths whose requests carry credentials that only the primary can judge.
-fn has_own_credentials(path: &[&str]) -> bool {
+fn carries_own_credentials(path: &[&str]) -> bool {
     matches!(
         path,
         ["internal", "kubernetes", _, ..]
@@ -142,38 +144,38 @@ fn has_own_credentials(path: &[&str]) -> bool {
 mod tests {
     use http::Method;
 
-    use super::{Demand, Journey};
+    use super::{ApiEndpoint, RequiredAuth};
 
-    fn of(method: Method, path: &str) -> Journey {
+    fn resolve(method: Method, path: &str) -> ApiEndpoint {
         let segments: Vec<String> = path.split('/').map(str::to_owned).collect();
-        Journey::of(&method, &segments)
+        ApiEndpoint::resolve(&method, &segments)
     }
 
     #[test]
-    fn only_listed_paths_go_on_without_a_token() {
+    fn only_listed_paths_are_forwarded_without_a_token() {
         for path in
             ["internal/kubernetes/agent_info", "namespaces/1/minutes", "internal/error_tracking/allowed", "personal_access_tokens/self"]
         {
-            assert_eq!(of(Method::GET, path), Journey::Own, "{path}");
+            assert_eq!(resolve(Method::GET, path), ApiEndpoint::PassthroughUnsigned, "{path}");
         }
         for path in ["internal/kubernetes", "internal/pre_receive", "users", "personal_access_tokens/1", "internal/error_tracking"] {
-            assert_eq!(of(Method::GET, path).demand(), Demand::Token, "{path}");
+            assert_eq!(resolve(Method::GET, path).required_auth(), RequiredAuth::ShellScopeAndToken, "{path}");
         }
     }
 
     #[test]
-    fn the_primarys_own_affairs_are_never_passed_on() {
+    fn internal_paths_of_the_primary_are_never_forwarded() {
         for path in ["internal/sidegate/snapshot", "internal/sidegate", "-/admin/apply", "-/anything", "-"] {
             for method in [Method::GET, Method::POST, Method::PUT] {
-                assert_eq!(of(method, path), Journey::Nowhere, "{path}");
+                assert_eq!(resolve(method, path), ApiEndpoint::NotFound, "{path}");
             }
         }
-        assert_eq!(Journey::of(&Method::GET, &[]), Journey::Nowhere, "elsewhere than below /api/v4");
+        assert_eq!(ApiEndpoint::resolve(&Method::GET, &[]), ApiEndpoint::NotFound, "elsewhere than below /api/v4");
     }
 
     #[test]
-    fn every_journey_is_counted_under_a_name_of_its_own() {
-        let names: std::collections::BTreeSet<_> = Journey::ALL.iter().map(|journey| journey.name()).collect();
-        assert_eq!(names.len(), Journey::ALL.len());
+    fn every_endpoint_has_a_unique_metric_name() {
+        let names: std::collections::BTreeSet<_> = ApiEndpoint::ALL.iter().map(|journey| journey.name()).collect();
+        assert_eq!(names.len(), ApiEndpoint::ALL.len());
     }
 }

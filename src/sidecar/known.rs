@@ -5,12 +5,12 @@
 
 use std::time::Duration;
 
-use crate::model::freshness::{Freshness, View};
+use crate::model::freshness::{DirectoryView, Freshness};
 
 /// A view of the directory, and what its age allows. Without a view nothing may be said.
-pub(in crate::sidecar) struct Known {
+pub(in crate::sidecar) struct CachedView {
     /// The serving generation, unless its class has expired.
-    pub view: Option<View>,
+    pub view: Option<DirectoryView>,
     /// How old it is.
     pub age: Age,
     /// What that means for the class that was asked of.
@@ -25,24 +25,24 @@ pub(in crate::sidecar) struct Age(pub Option<Duration>);
 
 impl Age {
     /// In whole seconds, for a header.
-    pub fn seconds(self) -> u64 {
+    pub fn whole_seconds(self) -> u64 {
         self.0.map_or(0, |age| age.as_secs())
     }
 }
 
-impl Known {
+impl CachedView {
     /// Whether an answer may be given without asking.
-    pub fn fresh(&self) -> bool {
+    pub fn is_fresh(&self) -> bool {
         self.freshness == Freshness::Fresh
     }
 
     /// Whether a *no* may be said from this view at all, fresh or while the primary fails.
     pub fn may_deny(&self) -> bool {
-        self.caught_up && self.view.as_ref().is_some_and(|view| view.whole)
+        self.caught_up && self.view.as_ref().is_some_and(|view| view.verified)
     }
 
     /// The view, if access may be decided from it: nothing in it is beyond our understanding.
-    pub fn deciding(&self) -> Option<&View> {
-        self.view.as_ref().filter(|view| !view.foreign)
+    pub fn view_for_authorization(&self) -> Option<&DirectoryView> {
+        self.view.as_ref().filter(|view| !view.has_unknown_records)
     }
 }

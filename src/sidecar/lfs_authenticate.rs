@@ -8,17 +8,17 @@ use std::time::Duration;
 use quick_cache::sync::Cache;
 use serde_json::Value;
 
-use crate::model::freshness::Class;
-use crate::model::question::LfsQuestion;
-use crate::model::verdict::{Actor, FoundBy, Verdict};
-use crate::net::budget::Sort;
-use crate::net::message::Reply;
+use crate::model::freshness::FreshnessClass;
+use crate::model::question::LfsAuthenticateRequest;
+use crate::model::verdict::{AccessDecision, Actor, FoundBy};
+use crate::net::budget::RequestClass;
+use crate::net::message::Response;
 use crate::rules;
-use crate::sidecar::asking::{self, Told};
-use crate::sidecar::body::bad_request;
-use crate::sidecar::decision::{Kind, Sense};
-use crate::sidecar::gate::Call;
-use crate::sidecar::house::{Moment, Sidecar};
+use crate::sidecar::asking::{self, QueryOutcome};
+use crate::sidecar::body::bad_request_response;
+use crate::sidecar::decision::{DecisionKind, QueryKind};
+use crate::sidecar::gate::ApiRequest;
+use crate::sidecar::house::{RequestTime, SidecarState};
 use crate::sidecar::known::Age;
 use crate::sidecar::{forward, headers};
 use crate::wire;
@@ -26,118 +26,129 @@ use crate::wire::credentials::SHARED_SECRET_PARAMETER;
 use crate::wire::params::Params;
 
 /// How many tokens are kept.
-const TOKENS: usize = 4096;
+const MAX_CACHED_TOKENS: usize = 4096;
 
 /// Tokens that the primary gave, by who asked for what.
-pub(in crate::sidecar) struct KeptTokens {
-    tokens: Cache<LfsQuestion, Arc<Token>>,
+pub(in crate::sidecar) struct LfsTokenCache {
+    entries: Cache<LfsAuthenticateRequest, Arc<CachedToken>>,
     /// How often all of them were forgotten.
-    forgotten: AtomicU64,
+    clear_count: AtomicU64,
 }
 
-struct Token {
+struct CachedToken {
     body: serde_json::Map<String, Value>,
-    holder: Holder,
+    holder: TokenHolder,
     lifetime: Duration,
-    at: Moment,
+    received_at: RequestTime,
 }
 
 /// Whose a token is, and of what: the words of a question may name somebody else a moment later.
 #[derive(Clone, PartialEq, Eq)]
-struct Holder {
+struct TokenHolder {
     actor: Actor,
     repository: String,
 }
 
 /// Answers `POST internal/lfs_authenticate`.
-pub(in crate::sidecar) async fn answer(house: &Arc<Sidecar>, mut call: Call) -> Reply {
-    let params = match call.decoded(house).await {
+pub(in crate::sidecar) async fn handle(house: &Arc<SidecarState>, mut call: ApiRequest) -> Response {
+    let params = match call.decode_params(house).await {
         Ok(params) => params,
         Err(refused) => return refused,
     };
-    let asked = match wire::lfs::read(&params) {
-        Ok(asked) if asked.unread.is_some() => return forward::answer(house, call).await,
+    let asked = match wire::lfs::parse_authenticate_request(&params) {
+        Ok(asked) if asked.unsupported_param.is_some() => return forward::handle(house, call).await,
         Ok(asked) => asked,
-        Err(bad) => return bad_request(&bad.to_string()),
+        Err(bad) => return bad_request_response(&bad.to_string()),
     };
-    let holder = holder(house, &asked, call.moment).await;
-    if let Some(reply) = again(house, &asked, holder.as_ref(), call.moment) {
+    let holder = resolve_holder(house, &asked, call.received_at).await;
+    if let Some(reply) = cached_response(house, &asked, holder.as_ref(), call.received_at) {
         return reply;
     }
-    let question = asking::Question {
-        kind: Kind::LfsAuthenticate,
+    let question = asking::UpstreamQuery {
+        kind: QueryKind::LfsAuthenticate,
         target: "/api/v4/internal/lfs_authenticate".to_owned(),
-        body: Some(without_secret(params)),
+        body: Some(strip_shared_secret(params)),
     };
-    let forgotten = house.tokens.forgotten();
-    match house.asking.ask(question, Sort::Other, call.moment).await {
-        Told::Decided(decided) => {
-            if decided.sense == Sense::Yes
-                && let Some(holder) = unchanged(house, &asked, holder, call.moment).await
-                && forgotten == house.tokens.forgotten()
+    let forgotten = house.lfs_tokens.clear_count();
+    match house.upstream.query(question, RequestClass::Other, call.received_at).await {
+        QueryOutcome::Decided(decided) => {
+            if decided.kind == DecisionKind::Yes
+                && let Some(holder) = recheck_holder(house, &asked, holder, call.received_at).await
+                && forgotten == house.lfs_tokens.clear_count()
             {
-                house.tokens.keep(asked, holder, &decided.body, call.moment);
+                house.lfs_tokens.insert(asked, holder, &decided.body, call.received_at);
             }
-            headers::forwarded(Reply::json(decided.status, decided.body))
+            headers::mark_forwarded(Response::json(decided.status, decided.body))
         }
-        Told::Failed(outage) => outage.of_a_question(),
+        QueryOutcome::Failed(outage) => outage.query_response(),
     }
 }
 
 /// A kept token, until half of its life is over, if it is this holder's. What is not given again is forgotten.
-fn again(house: &Sidecar, asked: &LfsQuestion, holder: Option<&Holder>, moment: Moment) -> Option<Reply> {
-    let token = house.tokens.tokens.get(asked)?;
-    let age = moment.boot.since(token.at.boot);
+fn cached_response(
+    house: &SidecarState,
+    asked: &LfsAuthenticateRequest,
+    holder: Option<&TokenHolder>,
+    moment: RequestTime,
+) -> Option<Response> {
+    let token = house.lfs_tokens.entries.get(asked)?;
+    let age = moment.boot.since(token.received_at.boot);
     if age >= token.lifetime / 2 || holder != Some(&token.holder) {
-        house.tokens.tokens.remove(asked);
+        house.lfs_tokens.entries.remove(asked);
         return None;
     }
     let mut body = token.body.clone();
     body.insert("expires_in".to_owned(), (token.lifetime - age).as_secs().into());
-    Some(headers::cached(Reply::json(http::StatusCode::OK, Value::Object(body).to_string()), Age(Some(age))))
+    Some(headers::mark_cached(Response::json(http::StatusCode::OK, Value::Object(body).to_string()), Age(Some(age))))
 }
 
 /// Who would hold a token, if the rules say yes at this moment to a person or a deploy key. Nobody in particular holds none.
-async fn holder(house: &Sidecar, asked: &LfsQuestion, moment: Moment) -> Option<Holder> {
-    let known = house.known(Class::Reads, moment).await;
-    let view = known.deciding().filter(|_| known.fresh())?;
-    let judged = rules::allowed::decide(&*view.directory, &asked.as_allowed(), moment.wall).ok()?;
-    let Verdict::Granted(grant) = judged.verdict else { return None };
+async fn resolve_holder(house: &SidecarState, asked: &LfsAuthenticateRequest, moment: RequestTime) -> Option<TokenHolder> {
+    let known = house.cached_view(FreshnessClass::Reads, moment).await;
+    let view = known.view_for_authorization().filter(|_| known.is_fresh())?;
+    let judged = rules::allowed::decide(&*view.directory, &asked.to_allowed_request(), moment.wall).ok()?;
+    let AccessDecision::Granted(grant) = judged.decision else { return None };
     let is_somebody = matches!(grant.actor, Actor::User(..) | Actor::DeployKey(..));
-    (is_somebody && judged.found == FoundBy::Itself).then(|| Holder { repository: grant.repository.word(), actor: grant.actor })
+    (is_somebody && judged.found_by == FoundBy::CurrentPath)
+        .then(|| TokenHolder { repository: grant.repository.gl_repository(), actor: grant.actor })
 }
 
 /// The holder from before the primary was asked, if nothing that it rests on has changed meanwhile.
-async fn unchanged(house: &Sidecar, asked: &LfsQuestion, before: Option<Holder>, moment: Moment) -> Option<Holder> {
+async fn recheck_holder(
+    house: &SidecarState,
+    asked: &LfsAuthenticateRequest,
+    before: Option<TokenHolder>,
+    moment: RequestTime,
+) -> Option<TokenHolder> {
     let before = before?;
-    (holder(house, asked, moment).await? == before).then_some(before)
+    (resolve_holder(house, asked, moment).await? == before).then_some(before)
 }
 
-impl Default for KeptTokens {
+impl Default for LfsTokenCache {
     fn default() -> Self {
-        Self { tokens: Cache::new(TOKENS), forgotten: AtomicU64::new(0) }
+        Self { entries: Cache::new(MAX_CACHED_TOKENS), clear_count: AtomicU64::new(0) }
     }
 }
 
-impl KeptTokens {
-    fn keep(&self, asked: LfsQuestion, holder: Holder, body: &[u8], at: Moment) {
+impl LfsTokenCache {
+    fn insert(&self, asked: LfsAuthenticateRequest, holder: TokenHolder, body: &[u8], at: RequestTime) {
         let Ok(Value::Object(body)) = serde_json::from_slice(body) else { return };
         let Some(seconds) = body.get("expires_in").and_then(Value::as_u64).filter(|seconds| *seconds > 1) else { return };
-        self.tokens.insert(asked, Arc::new(Token { body, holder, lifetime: Duration::from_secs(seconds), at }));
+        self.entries.insert(asked, Arc::new(CachedToken { body, holder, lifetime: Duration::from_secs(seconds), received_at: at }));
     }
 
-    fn forgotten(&self) -> u64 {
-        self.forgotten.load(Ordering::SeqCst)
+    fn clear_count(&self) -> u64 {
+        self.clear_count.load(Ordering::SeqCst)
     }
 
     /// Forgets all of them, and those that are being asked for.
-    pub fn forget(&self) {
-        self.forgotten.fetch_add(1, Ordering::SeqCst);
-        self.tokens.clear();
+    pub fn clear(&self) {
+        self.clear_count.fetch_add(1, Ordering::SeqCst);
+        self.entries.clear();
     }
 }
 
-fn without_secret(params: Params) -> String {
+fn strip_shared_secret(params: Params) -> String {
     let mut values = params.values;
     values.remove(SHARED_SECRET_PARAMETER);
     Value::Object(values).to_string()

@@ -28,4 +28,4 @@ pub mod setup;
 mod tally;
 mod usage;
 
-pub use house::Sidecar;
+pub use house::SidecarState;

@@ -5,43 +5,43 @@ use std::sync::Arc;
 use http::StatusCode;
 use serde_json::{Value, json};
 
-use crate::model::freshness::{Class, Freshness};
-use crate::net::message::Reply;
-use crate::sidecar::gate::Call;
-use crate::sidecar::house::{Moment, Sidecar};
+use crate::model::freshness::{Freshness, FreshnessClass};
+use crate::net::message::Response;
+use crate::sidecar::gate::ApiRequest;
+use crate::sidecar::house::{RequestTime, SidecarState};
 use crate::wire::answer;
 
 /// How the daemon stands.
-pub(in crate::sidecar) fn status(house: &Sidecar, moment: Moment) -> Reply {
-    let link = house.asking.link();
-    let (under_way, waiting) = link.budget.load();
-    let (reported, dropped) = house.usage.counted();
+pub(in crate::sidecar) fn handle_status(house: &SidecarState, moment: RequestTime) -> Response {
+    let link = house.upstream.channel();
+    let (under_way, waiting) = link.concurrency_limit.load();
+    let (reported, dropped) = house.usage.totals();
     let body = json!({
-        "host": house.setup.host,
+        "host": house.config.host,
         "version": env!("CARGO_PKG_VERSION"),
-        "since": house.started.to_string(),
+        "since": house.started_at.to_string(),
         "freshness": {
-            "keys": class(house, Class::Keys, moment),
-            "reads": class(house, Class::Reads, moment),
-            "push_precheck": class(house, Class::PushPrecheck, moment),
+            "keys": class_status(house, FreshnessClass::Keys, moment),
+            "reads": class_status(house, FreshnessClass::Reads, moment),
+            "push_precheck": class_status(house, FreshnessClass::PushPrecheck, moment),
         },
         "primary": {
             "failing_since": link.failing_since().map(|since| since.to_string()),
-            "breaker": if link.held_back() { "open" } else { "closed" },
+            "breaker": if link.is_breaker_open() { "open" } else { "closed" },
             "questions_under_way": under_way,
             "questions_waiting": waiting,
         },
-        "follower": (house.setup.levers.status)(),
+        "follower": (house.config.replica_control.status)(),
         "usage": {"reported": reported, "dropped": dropped},
         "memory_bytes": resident_bytes(),
     });
-    Reply::json(StatusCode::OK, body.to_string())
+    Response::json(StatusCode::OK, body.to_string())
 }
 
-fn class(house: &Sidecar, class: Class, moment: Moment) -> Value {
-    let limits = house.setup.freshness.of(class);
-    let age = house.setup.following.age(moment.boot);
-    let state = match limits.judge(age) {
+fn class_status(house: &SidecarState, class: FreshnessClass, moment: RequestTime) -> Value {
+    let limits = house.config.freshness_policy.limits_for(class);
+    let age = house.config.replica.age(moment.boot);
+    let state = match limits.evaluate(age) {
         Freshness::Fresh => "fresh",
         Freshness::Stale => "stale",
         Freshness::Expired => "expired",
@@ -62,26 +62,26 @@ fn resident_bytes() -> Option<u64> {
 }
 
 /// Adds the store up and compares it with the primary.
-pub(in crate::sidecar) async fn verify(house: &Sidecar) -> Reply {
-    match (house.setup.levers.verify)().await {
-        Ok(found) => Reply::json(StatusCode::OK, found.to_string()),
-        Err(text) => Reply::json(StatusCode::CONFLICT, answer::message(&text)),
+pub(in crate::sidecar) async fn handle_verify(house: &SidecarState) -> Response {
+    match (house.config.replica_control.verify)().await {
+        Ok(found) => Response::json(StatusCode::OK, found.to_string()),
+        Err(text) => Response::json(StatusCode::CONFLICT, answer::encode_message(&text)),
     }
 }
 
 /// Forgets what was kept of the primary's answers.
-pub(in crate::sidecar) async fn invalidate(house: &Arc<Sidecar>, mut call: Call) -> Reply {
-    if let Err(refused) = call.decoded(house).await {
+pub(in crate::sidecar) async fn handle_invalidate(house: &Arc<SidecarState>, mut call: ApiRequest) -> Response {
+    if let Err(refused) = call.decode_params(house).await {
         return refused;
     }
-    house.tokens.forget();
-    house.versions.forget();
+    house.lfs_tokens.clear();
+    house.version_cache.clear();
     tracing::info!("answers that were kept are forgotten, as the operator asked");
-    Reply::json(StatusCode::OK, answer::message("kept answers are forgotten; the directory itself follows the primary"))
+    Response::json(StatusCode::OK, answer::encode_message("kept answers are forgotten; the directory itself follows the primary"))
 }
 
 /// Takes a whole snapshot again, beside what serves.
-pub(in crate::sidecar) fn resync(house: &Sidecar) -> Reply {
-    (house.setup.levers.resync)();
-    Reply::json(StatusCode::ACCEPTED, answer::message("a whole snapshot is taken; what serves now goes on serving meanwhile"))
+pub(in crate::sidecar) fn handle_resync(house: &SidecarState) -> Response {
+    (house.config.replica_control.resync)();
+    Response::json(StatusCode::ACCEPTED, answer::encode_message("a whole snapshot is taken; what serves now goes on serving meanwhile"))
 }

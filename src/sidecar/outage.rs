@@ -2,31 +2,31 @@
 
 use http::StatusCode;
 
-use crate::model::freshness::{Class, Following, Freshness};
+use crate::model::freshness::{DirectoryReplica, Freshness, FreshnessClass};
 use crate::model::time::{BootTime, Time};
-use crate::net::message::Reply;
-use crate::sidecar::body::bad_request;
+use crate::net::message::Response;
+use crate::sidecar::body::bad_request_response;
 use crate::sidecar::headers;
-use crate::sidecar::setup::Bound;
+use crate::sidecar::setup::FreshnessPolicy;
 use crate::wire::answer;
 
 /// Why a question has no answer from the primary.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::sidecar) struct Outage {
+pub(in crate::sidecar) struct UpstreamError {
     /// Since when the primary has not answered, if it was seen to fail before.
-    pub since: Option<Time>,
+    pub failing_since: Option<Time>,
     /// A few words for the log; no secret, no address of a person.
-    pub why: String,
+    pub reason: String,
     /// Whether the request may have reached the primary.
-    pub reached: bool,
-    pub because: Because,
+    pub may_have_reached: bool,
+    pub cause: FailureCause,
     /// What this host can still answer by itself.
-    pub works: Works,
+    pub availability: Availability,
 }
 
 /// What a person can still do while the primary is not asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::sidecar) enum Works {
+pub(in crate::sidecar) enum Availability {
     /// Log in with a key that is known, and read.
     LoginsAndReads,
     /// Log in with a key that is known.
@@ -35,18 +35,18 @@ pub(in crate::sidecar) enum Works {
     Nothing,
 }
 
-impl Works {
+impl Availability {
     /// By what is held, and how old it is at this moment.
-    pub fn now(following: &dyn Following, bound: Bound, now: BootTime) -> Self {
+    pub fn assess(following: &dyn DirectoryReplica, bound: FreshnessPolicy, now: BootTime) -> Self {
         let age = following.age(now);
-        let lives = |class| bound.of(class).judge(age) != Freshness::Expired;
+        let lives = |class| bound.limits_for(class).evaluate(age) != Freshness::Expired;
         let view = following.view();
-        let reads = view.as_ref().is_some_and(|view| !view.foreign) && lives(Class::Reads);
-        Self::of(view.is_some() && lives(Class::Keys), reads)
+        let reads = view.as_ref().is_some_and(|view| !view.has_unknown_records) && lives(FreshnessClass::Reads);
+        Self::from_flags(view.is_some() && lives(FreshnessClass::Keys), reads)
     }
 
     /// Who cannot log in cannot read either.
-    const fn of(logins: bool, reads: bool) -> Self {
+    const fn from_flags(logins: bool, reads: bool) -> Self {
         match (logins, reads) {
             (true, true) => Self::LoginsAndReads,
             (true, false) => Self::Logins,
@@ -54,7 +54,7 @@ impl Works {
         }
     }
 
-    const fn text(self) -> &'static str {
+    const fn message(self) -> &'static str {
         match self {
             Self::LoginsAndReads => "Logins with known keys and reads still work; please try again later.",
             Self::Logins => "Logins with known keys still work, but neither reads nor writes do; please try again later.",
@@ -65,48 +65,50 @@ impl Works {
 
 /// Whose doing it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::sidecar) enum Because {
+pub(in crate::sidecar) enum FailureCause {
     /// The primary failed.
     Primary,
     /// This host had no room, or no time left, to ask it.
     Host,
     /// The question: the primary does not take what is so large, or so formed.
-    Question,
+    Request,
 }
 
-impl Outage {
+impl UpstreamError {
     /// A question that nothing changes by: 424; 400 if it cannot be asked at all.
-    pub fn of_a_question(&self) -> Reply {
-        if self.because == Because::Question {
-            return bad_request(&self.why);
+    pub fn query_response(&self) -> Response {
+        if self.cause == FailureCause::Request {
+            return bad_request_response(&self.reason);
         }
-        self.reply(StatusCode::FAILED_DEPENDENCY, self.works.text())
+        self.build_response(StatusCode::FAILED_DEPENDENCY, self.availability.message())
     }
 
     /// A write: 501 if its fate is unknown, else 424.
-    pub fn of_a_write(&self) -> Reply {
-        if self.reached {
-            self.reply(
+    pub fn write_response(&self) -> Response {
+        if self.may_have_reached {
+            self.build_response(
                 StatusCode::NOT_IMPLEMENTED,
                 "Whether this request took effect is unknown: it may have reached the server. Please check before you repeat it.",
             )
         } else {
-            self.reply(StatusCode::FAILED_DEPENDENCY, "This request did not take effect; please try again later.")
+            self.build_response(StatusCode::FAILED_DEPENDENCY, "This request did not take effect; please try again later.")
         }
     }
 
-    fn reply(&self, status: StatusCode, rest: &str) -> Reply {
-        let what = match (self.because, self.since) {
-            (Because::Host, _) => "This SSH host has too many requests for the Git server under way.".to_owned(),
-            (Because::Question, _) => "The Git server does not take this request.".to_owned(),
-            (Because::Primary, Some(since)) => format!("The Git server's application has not answered since {}.", to_the_second(since)),
-            (Because::Primary, None) => "The Git server's application did not answer.".to_owned(),
+    fn build_response(&self, status: StatusCode, rest: &str) -> Response {
+        let what = match (self.cause, self.failing_since) {
+            (FailureCause::Host, _) => "This SSH host has too many requests for the Git server under way.".to_owned(),
+            (FailureCause::Request, _) => "The Git server does not take this request.".to_owned(),
+            (FailureCause::Primary, Some(since)) => {
+                format!("The Git server's application has not answered since {}.", format_seconds(since))
+            }
+            (FailureCause::Primary, None) => "The Git server's application did not answer.".to_owned(),
         };
-        headers::degraded(Reply::json(status, answer::message(&format!("{what} {rest}"))))
+        headers::mark_degraded(Response::json(status, answer::encode_message(&format!("{what} {rest}"))))
     }
 }
 
-fn to_the_second(time: Time) -> String {
+fn format_seconds(time: Time) -> String {
     let text = time.to_string();
     format!("{} {} UTC", &text[..10.min(text.len())], text.get(11..19).unwrap_or_default())
 }
@@ -116,26 +118,26 @@ mod tests {
     use std::pin::Pin;
     use std::time::Duration;
 
-    use super::Works;
+    use super::Availability;
     use crate::model::change::Head;
-    use crate::model::freshness::{Following, Limits, View};
+    use crate::model::freshness::{DirectoryReplica, DirectoryView, FreshnessLimits};
     use crate::model::time::BootTime;
-    use crate::sidecar::setup::Bound;
+    use crate::sidecar::setup::FreshnessPolicy;
 
     /// Follows nothing, as in front of a GitLab, but is of this age.
-    struct Empty(Option<Duration>);
+    struct EmptyReplica(Option<Duration>);
 
-    impl Following for Empty {
-        fn view(&self) -> Option<View> {
+    impl DirectoryReplica for EmptyReplica {
+        fn view(&self) -> Option<DirectoryView> {
             None
         }
-        fn opened(&self, _: Duration) -> Pin<Box<dyn Future<Output = Option<View>> + Send + '_>> {
+        fn wait_until_open(&self, _: Duration) -> Pin<Box<dyn Future<Output = Option<DirectoryView>> + Send + '_>> {
             Box::pin(std::future::ready(None))
         }
         fn age(&self, _: BootTime) -> Option<Duration> {
             self.0
         }
-        fn caught_up(&self) -> bool {
+        fn is_caught_up(&self) -> bool {
             true
         }
         fn head(&self) -> Option<Head> {
@@ -144,17 +146,18 @@ mod tests {
     }
 
     #[test]
-    fn without_a_directory_nothing_works_however_young_it_would_be() {
-        let limits = Limits { ttl: Duration::from_secs(60), max_stale: Duration::from_secs(3600) };
-        let bound = Bound { keys: limits, reads: limits, push_precheck: limits };
+    fn without_a_directory_nothing_is_available_whatever_its_age() {
+        let limits = FreshnessLimits { ttl: Duration::from_secs(60), max_stale: Duration::from_secs(3600) };
+        let bound = FreshnessPolicy { keys: limits, reads: limits, push_precheck: limits };
         for age in [None, Some(Duration::ZERO)] {
-            assert_eq!(Works::now(&Empty(age), bound, BootTime(Duration::ZERO)), Works::Nothing);
+            assert_eq!(Availability::assess(&EmptyReplica(age), bound, BootTime(Duration::ZERO)), Availability::Nothing);
         }
     }
 
     #[test]
-    fn what_is_said_to_work_is_what_works() {
-        let said = [(true, true), (true, false), (false, true), (false, false)].map(|(logins, reads)| Works::of(logins, reads).text());
+    fn the_message_matches_what_is_available() {
+        let said = [(true, true), (true, false), (false, true), (false, false)]
+            .map(|(logins, reads)| Availability::from_flags(logins, reads).message());
         let [all, logins, reads, none] = said;
         assert!(all.starts_with("Logins with known keys and reads still work"), "{all}");
         assert!(logins.starts_with("Logins with known keys still work, but neither reads"), "{logins}");

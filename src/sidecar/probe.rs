@@ -3,37 +3,42 @@
 use http::StatusCode;
 use http::header::{CONTENT_TYPE, HeaderValue};
 
-use crate::model::freshness::{Class, Freshness};
-use crate::net::message::{Outgoing, Reply};
-use crate::sidecar::house::{Moment, Sidecar};
+use crate::model::freshness::{Freshness, FreshnessClass};
+use crate::net::message::{OutgoingBody, Response};
+use crate::sidecar::house::{RequestTime, SidecarState};
 use crate::wire::answer;
 
-const OPEN_METRICS: HeaderValue = HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
+const CONTENT_TYPE_OPENMETRICS: HeaderValue = HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
 
 /// It runs.
-pub(in crate::sidecar) fn liveness() -> Reply {
-    Reply::json(StatusCode::OK, r#"{"status":"ok"}"#)
+pub(in crate::sidecar) fn handle_liveness() -> Response {
+    Response::json(StatusCode::OK, r#"{"status":"ok"}"#)
 }
 
 /// It can answer for keys: from what it holds, or because the primary answers.
-pub(in crate::sidecar) fn readiness(house: &Sidecar, moment: Moment) -> Reply {
-    let freshness = house.setup.freshness.of(Class::Keys).judge(house.setup.following.age(moment.boot));
-    let held = house.setup.following.view().is_some() && freshness != Freshness::Expired;
-    if held || house.asking.link().failing_since().is_none() {
-        return Reply::json(StatusCode::OK, r#"{"status":"ok"}"#);
+pub(in crate::sidecar) fn handle_readiness(house: &SidecarState, moment: RequestTime) -> Response {
+    let freshness = house.config.freshness_policy.limits_for(FreshnessClass::Keys).evaluate(house.config.replica.age(moment.boot));
+    let held = house.config.replica.view().is_some() && freshness != Freshness::Expired;
+    if held || house.upstream.channel().failing_since().is_none() {
+        return Response::json(StatusCode::OK, r#"{"status":"ok"}"#);
     }
-    Reply::json(StatusCode::SERVICE_UNAVAILABLE, answer::message("nothing may be said from what is held, and the primary does not answer"))
+    Response::json(
+        StatusCode::SERVICE_UNAVAILABLE,
+        answer::encode_message("nothing may be said from what is held, and the primary does not answer"),
+    )
 }
 
 /// Everything counted, in the text format of OpenMetrics.
-pub(in crate::sidecar) fn metrics(house: &Sidecar) -> Reply {
-    match house.tally.print() {
+pub(in crate::sidecar) fn handle_metrics(house: &SidecarState) -> Response {
+    match house.metrics.encode_text() {
         Ok(text) => {
-            let mut reply = Reply::empty(StatusCode::OK);
-            reply.headers.insert(CONTENT_TYPE, OPEN_METRICS);
-            reply.body = Outgoing::of(text);
+            let mut reply = Response::empty(StatusCode::OK);
+            reply.headers.insert(CONTENT_TYPE, CONTENT_TYPE_OPENMETRICS);
+            reply.body = OutgoingBody::from_bytes(text);
             reply
         }
-        Err(error) => Reply::json(StatusCode::INTERNAL_SERVER_ERROR, answer::message(&format!("the metrics cannot be printed: {error}"))),
+        Err(error) => {
+            Response::json(StatusCode::INTERNAL_SERVER_ERROR, answer::encode_message(&format!("the metrics cannot be printed: {error}")))
+        }
     }
 }

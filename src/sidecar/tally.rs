@@ -14,101 +14,108 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
 use crate::model::clock;
-use crate::net::message::Reply;
-use crate::sidecar::house::Moment;
-use crate::sidecar::journey::Journey;
-use crate::sidecar::setup::Levers;
+use crate::net::message::Response;
+use crate::sidecar::house::RequestTime;
+use crate::sidecar::journey::ApiEndpoint;
+use crate::sidecar::setup::ReplicaControl;
 
 /// Why a request did not pass the gate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::sidecar) enum Refused {
+pub(in crate::sidecar) enum RejectionReason {
     Path,
     Peer,
     Token,
     /// No room for the body of one who is not believed yet.
-    Room,
+    NoMemory,
 }
 
 /// Where an answer came from.
-const SOURCES: [&str; 4] = ["local", "cached", "forwarded", "none"];
+const ANSWER_SOURCES: [&str; 4] = ["local", "cached", "forwarded", "none"];
 /// What it came to.
-const OUTCOMES: [&str; 5] = ["success", "refused", "degraded", "outage", "fault"];
-const REFUSALS: [Refused; 4] = [Refused::Path, Refused::Peer, Refused::Token, Refused::Room];
-const BUCKETS: [f64; 12] = [0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.005, 0.025, 0.1, 0.5, 1.0, 5.0];
+const ANSWER_OUTCOMES: [&str; 5] = ["success", "refused", "degraded", "outage", "fault"];
+const REJECTION_REASONS: [RejectionReason; 4] =
+    [RejectionReason::Path, RejectionReason::Peer, RejectionReason::Token, RejectionReason::NoMemory];
+const LATENCY_BUCKETS: [f64; 12] = [0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.005, 0.025, 0.1, 0.5, 1.0, 5.0];
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Answered {
+struct AnswerLabels {
     endpoint: &'static str,
     source: &'static str,
     outcome: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Reason {
+struct ReasonLabel {
     reason: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Endpoint {
+struct EndpointLabel {
     endpoint: &'static str,
 }
 
 /// All that is counted.
-pub(in crate::sidecar) struct Tally {
+pub(in crate::sidecar) struct SidecarMetrics {
     registry: Mutex<Registry>,
-    answers: Family<Answered, Counter>,
-    table: Vec<OnceLock<Counter>>,
-    seconds: Vec<Histogram>,
-    refusals: Vec<Counter>,
-    warned: AtomicU64,
+    answer_family: Family<AnswerLabels, Counter>,
+    answer_counters: Vec<OnceLock<Counter>>,
+    latency_histograms: Vec<Histogram>,
+    rejection_counters: Vec<Counter>,
+    last_warning_second: AtomicU64,
 }
 
-impl Tally {
-    pub fn new(levers: &Levers) -> Self {
+impl SidecarMetrics {
+    pub fn new(levers: &ReplicaControl) -> Self {
         let mut registry = Registry::default();
-        let answers: Family<Answered, Counter> = Family::default();
-        let seconds: Family<Endpoint, Histogram> = Family::new_with_constructor(|| Histogram::new(BUCKETS));
-        let refusals: Family<Reason, Counter> = Family::default();
+        let answers: Family<AnswerLabels, Counter> = Family::default();
+        let seconds: Family<EndpointLabel, Histogram> = Family::new_with_constructor(|| Histogram::new(LATENCY_BUCKETS));
+        let refusals: Family<ReasonLabel, Counter> = Family::default();
         registry.register("sidegate_answers", "Answers by endpoint, source and outcome", answers.clone());
         registry.register("sidegate_answer_seconds", "Seconds from the head of a request to its answer", seconds.clone());
         registry.register("sidegate_refusals", "Requests that did not pass the gate, by reason", refusals.clone());
-        (levers.register)(&mut registry);
+        (levers.register_metrics)(&mut registry);
         Self {
-            answers,
-            table: (0..Journey::ALL.len() * SOURCES.len() * OUTCOMES.len()).map(|_| OnceLock::new()).collect(),
-            seconds: Journey::ALL.iter().map(|journey| seconds.get_or_create(&Endpoint { endpoint: journey.name() }).clone()).collect(),
-            refusals: REFUSALS.iter().map(|reason| refusals.get_or_create(&Reason { reason: reason.word() }).clone()).collect(),
+            answer_family: answers,
+            answer_counters: (0..ApiEndpoint::ALL.len() * ANSWER_SOURCES.len() * ANSWER_OUTCOMES.len()).map(|_| OnceLock::new()).collect(),
+            latency_histograms: ApiEndpoint::ALL
+                .iter()
+                .map(|journey| seconds.get_or_create(&EndpointLabel { endpoint: journey.name() }).clone())
+                .collect(),
+            rejection_counters: REJECTION_REASONS
+                .iter()
+                .map(|reason| refusals.get_or_create(&ReasonLabel { reason: reason.label() }).clone())
+                .collect(),
             registry: Mutex::new(registry),
-            warned: AtomicU64::new(0),
+            last_warning_second: AtomicU64::new(0),
         }
     }
 
     /// Counts an answer.
-    pub fn answered(&self, journey: Journey, reply: &Reply, begun: Moment) {
-        let (source, outcome) = (source(reply), outcome(reply));
-        let place = (journey as usize * SOURCES.len() + source) * OUTCOMES.len() + outcome;
-        if let Some(counter) = self.table.get(place) {
-            let label = || Answered { endpoint: journey.name(), source: SOURCES[source], outcome: OUTCOMES[outcome] };
-            counter.get_or_init(|| self.answers.get_or_create(&label()).clone()).inc();
+    pub fn count_answer(&self, journey: ApiEndpoint, reply: &Response, begun: RequestTime) {
+        let (source, outcome) = (source_index(reply), outcome_index(reply));
+        let place = (journey as usize * ANSWER_SOURCES.len() + source) * ANSWER_OUTCOMES.len() + outcome;
+        if let Some(counter) = self.answer_counters.get(place) {
+            let label = || AnswerLabels { endpoint: journey.name(), source: ANSWER_SOURCES[source], outcome: ANSWER_OUTCOMES[outcome] };
+            counter.get_or_init(|| self.answer_family.get_or_create(&label()).clone()).inc();
         }
-        if let Some(histogram) = self.seconds.get(journey as usize) {
-            histogram.observe(clock::boot().since(begun.boot).as_secs_f64());
+        if let Some(histogram) = self.latency_histograms.get(journey as usize) {
+            histogram.observe(clock::boot_time().since(begun.boot).as_secs_f64());
         }
     }
 
     /// Counts a refusal at the gate, and says it in the log, at most once a second.
-    pub fn refused(&self, journey: Journey, reason: Refused, text: &str) {
-        if let Some(counter) = self.refusals.get(reason as usize) {
+    pub fn count_rejection(&self, journey: ApiEndpoint, reason: RejectionReason, text: &str) {
+        if let Some(counter) = self.rejection_counters.get(reason as usize) {
             counter.inc();
         }
-        let second = clock::boot().0.max(Duration::from_secs(1)).as_secs();
-        if self.warned.swap(second, std::sync::atomic::Ordering::Relaxed) != second {
-            tracing::warn!(endpoint = journey.name(), reason = reason.word(), detail = text, "a request was refused at the gate");
+        let second = clock::boot_time().0.max(Duration::from_secs(1)).as_secs();
+        if self.last_warning_second.swap(second, std::sync::atomic::Ordering::Relaxed) != second {
+            tracing::warn!(endpoint = journey.name(), reason = reason.label(), detail = text, "a request was refused at the gate");
         }
     }
 
     /// Everything as text.
-    pub fn print(&self) -> Result<String, fmt::Error> {
+    pub fn encode_text(&self) -> Result<String, fmt::Error> {
         let mut text = String::new();
         let registry = self.registry.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         text::encode(&mut text, &registry)?;
@@ -116,24 +123,24 @@ impl Tally {
     }
 }
 
-impl Refused {
+impl RejectionReason {
     /// Its word in metrics and logs.
-    pub const fn word(self) -> &'static str {
+    pub const fn label(self) -> &'static str {
         match self {
             Self::Path => "path",
             Self::Peer => "peer",
             Self::Token => "token",
-            Self::Room => "no_room",
+            Self::NoMemory => "no_room",
         }
     }
 }
 
-fn source(reply: &Reply) -> usize {
+fn source_index(reply: &Response) -> usize {
     let said = reply.headers.get("x-sidegate-answer").map(http::HeaderValue::as_bytes);
-    SOURCES.iter().position(|word| said == Some(word.as_bytes())).unwrap_or(SOURCES.len() - 1)
+    ANSWER_SOURCES.iter().position(|word| said == Some(word.as_bytes())).unwrap_or(ANSWER_SOURCES.len() - 1)
 }
 
-fn outcome(reply: &Reply) -> usize {
+fn outcome_index(reply: &Response) -> usize {
     let degraded = reply.headers.contains_key("x-sidegate-degraded");
     match reply.status.as_u16() {
         424 | 501 | 503 => 3,

@@ -10,20 +10,20 @@ use serde::{Deserialize, Serialize};
 use crate::model::change::{Epoch, Head};
 use crate::model::digest::Digest;
 use crate::model::time::{BootTime, Time};
-use crate::store::folder::Refused;
+use crate::store::folder::FileError;
 use crate::store::whole_file;
 
-const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
+const BOOT_ID_PATH: &str = "/proc/sys/kernel/random/boot_id";
 
 /// One moment, and how old the data was then.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Kept {
+pub struct SavedAge {
     /// `/proc/sys/kernel/random/boot_id`.
     pub boot_id: String,
     /// Boot time then.
-    pub boot: BootTime,
+    pub boot_time: BootTime,
     /// Wall time then.
-    pub wall: Time,
+    pub wall_time: Time,
     /// The age then.
     pub age: Duration,
     /// Whether the feed was caught up when contact was lost.
@@ -34,33 +34,33 @@ pub struct Kept {
     pub seq: u64,
 }
 
-impl Kept {
+impl SavedAge {
     /// Whether it is the age of a store that stands at `head`: one that lost the end of its log can open whole, and older.
     #[must_use]
-    pub fn is_of(&self, head: Option<Head>) -> bool {
+    pub fn applies_to(&self, head: Option<Head>) -> bool {
         head.is_some_and(|head| head.epoch == self.epoch && head.seq >= self.seq)
     }
 
     /// The age now: in the same boot the difference of boot time is added, else the positive difference of wall time; never less.
     #[must_use]
     pub fn age_at(&self, boot_id: &str, boot: BootTime, wall: Time) -> Duration {
-        let since = if boot_id == self.boot_id { boot.since(self.boot) } else { wall.since(self.wall) };
+        let since = if boot_id == self.boot_id { boot.since(self.boot_time) } else { wall.since(self.wall_time) };
         self.age.saturating_add(since)
     }
 
     /// Reads the file; `None` if there is none or it is damaged (then nothing is known: expired).
     #[must_use]
-    pub fn read(path: &Path) -> Option<Self> {
+    pub fn load(path: &Path) -> Option<Self> {
         let text = whole_file::read(path).ok()??;
         let (line, digest) = text.strip_suffix('\n')?.split_once('\n')?;
         if digest.parse() != Ok(Digest::of(line.as_bytes())) {
             return None;
         }
-        let line: Line = serde_json::from_str(line).ok()?;
+        let line: AgeLine = serde_json::from_str(line).ok()?;
         Some(Self {
             boot_id: line.boot_id,
-            boot: BootTime(line.boot),
-            wall: line.wall,
+            boot_time: BootTime(line.boot),
+            wall_time: line.wall,
             age: line.age,
             caught_up: line.caught_up,
             epoch: line.epoch,
@@ -69,24 +69,24 @@ impl Kept {
     }
 
     /// Writes the file: beside, synced, renamed.
-    pub fn write(&self, path: &Path) -> Result<(), Refused> {
-        let line = Line {
+    pub fn save(&self, path: &Path) -> Result<(), FileError> {
+        let line = AgeLine {
             boot_id: self.boot_id.clone(),
-            boot: self.boot.0,
-            wall: self.wall,
+            boot: self.boot_time.0,
+            wall: self.wall_time,
             age: self.age,
             caught_up: self.caught_up,
             epoch: self.epoch,
             seq: self.seq,
         };
-        let line = serde_json::to_string(&line).map_err(|error| Refused::io(path)(error.into()))?;
+        let line = serde_json::to_string(&line).map_err(|error| FileError::io(path)(error.into()))?;
         whole_file::replace(path, format!("{line}\n{}\n", Digest::of(line.as_bytes())).as_bytes())
     }
 }
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Line {
+struct AgeLine {
     boot_id: String,
     boot: Duration,
     wall: Time,
@@ -97,11 +97,11 @@ struct Line {
 }
 
 /// The id of this boot.
-pub fn boot_id() -> Result<String, Refused> {
-    let path = Path::new(BOOT_ID);
+pub fn read_boot_id() -> Result<String, FileError> {
+    let path = Path::new(BOOT_ID_PATH);
     match whole_file::read(path)? {
         Some(id) if !id.trim_end().is_empty() => Ok(id.trim_end().to_owned()),
-        _ => Err(Refused::because(path, "there is no boot id; /proc has to be whole (in a unit: ProcSubset=all)")),
+        _ => Err(FileError::invalid(path, "there is no boot id; /proc has to be whole (in a unit: ProcSubset=all)")),
     }
 }
 
@@ -112,19 +112,19 @@ mod tests {
 
     use proptest::prelude::*;
 
-    use super::{Kept, boot_id};
+    use super::{SavedAge, read_boot_id};
     use crate::model::change::{Epoch, Head};
-    use crate::model::digest::State;
+    use crate::model::digest::DirectoryDigest;
     use crate::model::time::{BootTime, Time};
 
     const HOUR: Duration = Duration::from_secs(3600);
 
-    fn kept() -> Kept {
+    fn kept() -> SavedAge {
         let wall = "2026-01-31T12:00:00Z".parse().unwrap();
-        Kept {
+        SavedAge {
             boot_id: "one".to_owned(),
-            boot: BootTime(10 * HOUR),
-            wall,
+            boot_time: BootTime(10 * HOUR),
+            wall_time: wall,
             age: Duration::new(61, 7),
             caught_up: true,
             epoch: Epoch(7),
@@ -135,7 +135,7 @@ mod tests {
     #[test]
     fn in_the_same_boot_the_wall_clock_has_no_say() {
         let kept = kept();
-        for wall in [Time::EPOCH, kept.wall.plus(100 * HOUR)] {
+        for wall in [Time::EPOCH, kept.wall_time.plus(100 * HOUR)] {
             assert_eq!(kept.age_at("one", BootTime(12 * HOUR), wall), kept.age + 2 * HOUR);
         }
     }
@@ -143,40 +143,40 @@ mod tests {
     #[test]
     fn after_a_reboot_only_a_wall_clock_that_went_on_adds() {
         let kept = kept();
-        assert_eq!(kept.age_at("two", BootTime(99 * HOUR), kept.wall.plus(3 * HOUR)), kept.age + 3 * HOUR);
+        assert_eq!(kept.age_at("two", BootTime(99 * HOUR), kept.wall_time.plus(3 * HOUR)), kept.age + 3 * HOUR);
         assert_eq!(kept.age_at("two", BootTime(99 * HOUR), Time::EPOCH), kept.age);
     }
 
     #[test]
     fn an_age_is_not_that_of_a_store_which_lost_commits_or_is_another() {
-        let at = |epoch, seq| Some(Head { epoch: Epoch(epoch), seq, state: State::default() });
+        let at = |epoch, seq| Some(Head { epoch: Epoch(epoch), seq, state: DirectoryDigest::default() });
         let kept = kept();
-        assert!(kept.is_of(at(7, 9)) && kept.is_of(at(7, 10)));
-        assert!(!kept.is_of(at(7, 8)) && !kept.is_of(at(8, 9)) && !kept.is_of(None));
+        assert!(kept.applies_to(at(7, 9)) && kept.applies_to(at(7, 10)));
+        assert!(!kept.applies_to(at(7, 8)) && !kept.applies_to(at(8, 9)) && !kept.applies_to(None));
     }
 
     #[test]
     fn what_was_written_is_read_back() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("age");
-        assert_eq!(Kept::read(&path), None);
-        kept().write(&path).unwrap();
-        assert_eq!(Kept::read(&path), Some(kept()));
+        assert_eq!(SavedAge::load(&path), None);
+        kept().save(&path).unwrap();
+        assert_eq!(SavedAge::load(&path), Some(kept()));
     }
 
     #[test]
     fn a_file_that_is_damaged_anywhere_says_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("age");
-        kept().write(&path).unwrap();
+        kept().save(&path).unwrap();
         let whole = fs::read(&path).unwrap();
         for at in 0..whole.len() {
             let mut flipped = whole.clone();
             flipped[at] ^= 1;
             fs::write(&path, &flipped).unwrap();
-            assert_eq!(Kept::read(&path), None, "byte {at}");
+            assert_eq!(SavedAge::load(&path), None, "byte {at}");
             fs::write(&path, &whole[..at]).unwrap();
-            assert_eq!(Kept::read(&path), None, "cut at {at}");
+            assert_eq!(SavedAge::load(&path), None, "cut at {at}");
         }
     }
 
@@ -184,20 +184,20 @@ mod tests {
     fn a_file_that_cannot_be_written_is_named() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("missing/age");
-        let said = kept().write(&path).unwrap_err().to_string();
+        let said = kept().save(&path).unwrap_err().to_string();
         assert!(said.starts_with(&*folder.path().to_string_lossy()) && said.contains("No such file"), "{said}");
     }
 
     #[test]
     fn a_boot_has_one_id() {
-        assert_eq!(boot_id().unwrap().len(), 36);
-        assert_eq!(boot_id().unwrap(), boot_id().unwrap());
+        assert_eq!(read_boot_id().unwrap().len(), 36);
+        assert_eq!(read_boot_id().unwrap(), read_boot_id().unwrap());
     }
 
     proptest! {
         #[test]
         fn an_age_never_shrinks(same in any::<bool>(), boot: Duration, wall in 0..253_402_300_799_999_i64, age: Duration) {
-            let kept = Kept { age, ..kept() };
+            let kept = SavedAge { age, ..kept() };
             let id = if same { "one" } else { "two" };
             prop_assert!(kept.age_at(id, BootTime(boot), Time::from_milliseconds(wall).unwrap()) >= age);
         }

@@ -12,14 +12,14 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::store::generation::Damage;
+use crate::store::generation::StoreError;
 use crate::store::reserve;
 
 /// One key with what it shall hold; `None` deletes.
-pub type Write = (Vec<u8>, Option<Vec<u8>>);
+pub type KeyWrite = (Vec<u8>, Option<Vec<u8>>);
 
-const LOCK_TRIES: usize = 200;
-const LOCK_PAUSE: Duration = Duration::from_millis(5);
+const LOCK_ATTEMPTS: usize = 200;
+const LOCK_RETRY_INTERVAL: Duration = Duration::from_millis(5);
 
 /// One open database. Cheap to clone.
 #[derive(Clone)]
@@ -30,58 +30,58 @@ pub struct Database {
 
 impl Database {
     /// Opens what is in the folder, or makes a new one there. Blocks.
-    pub fn open(folder: &Path, page_cache: u64) -> Result<Self, Damage> {
-        let at = |error: io::Error| Damage(format!("{}: {error}", folder.display()));
-        remove_leftovers(folder).map_err(at)?;
+    pub fn open(folder: &Path, page_cache: u64) -> Result<Self, StoreError> {
+        let at = |error: io::Error| StoreError(format!("{}: {error}", folder.display()));
+        remove_partial_snapshots(folder).map_err(at)?;
         let config = sled::Config::new().path(folder).cache_capacity(page_cache).flush_every_ms(None);
-        let mut opened = open_unlocked(&config);
-        if opened.is_err() && reserve::is_disk_full(folder) && reserve::give_up(folder).map_err(at)? {
+        let mut opened = open_with_lock_retry(&config);
+        if opened.is_err() && reserve::is_disk_full(folder) && reserve::release(folder).map_err(at)? {
             tracing::warn!("{}: this disk is full; the database is opened with the room that it had kept for that", folder.display());
-            remove_leftovers(folder).map_err(at)?;
-            opened = open_unlocked(&config);
+            remove_partial_snapshots(folder).map_err(at)?;
+            opened = open_with_lock_retry(&config);
         }
-        let sled = opened.map_err(|Damage(reason)| Damage(format!("{}: {reason}", folder.display())))?;
-        if let Err(error) = reserve::keep(folder) {
+        let sled = opened.map_err(|StoreError(reason)| StoreError(format!("{}: {reason}", folder.display())))?;
+        if let Err(error) = reserve::reserve(folder) {
             tracing::warn!("{}: no room can be kept for the next opening: {error}; make room on this disk", folder.display());
         }
-        close_to_others(folder).map_err(at)?;
+        make_private(folder).map_err(at)?;
         Ok(Self { sled, folder: folder.to_owned() })
     }
 
     /// Whether there was something before it was opened.
-    pub fn was_there(&self) -> bool {
+    pub fn was_recovered(&self) -> bool {
         self.sled.was_recovered()
     }
 
     /// The value of one key.
-    pub fn read(&self, key: &[u8]) -> Result<Option<sled::IVec>, Damage> {
-        calm(|| self.sled.get(key))
+    pub fn read(&self, key: &[u8]) -> Result<Option<sled::IVec>, StoreError> {
+        catch_panics(|| self.sled.get(key))
     }
 
     /// The last key before `bound`, with its value.
-    pub fn before(&self, bound: &[u8]) -> Result<Option<(sled::IVec, sled::IVec)>, Damage> {
-        calm(|| self.sled.get_lt(bound))
+    pub fn last_before(&self, bound: &[u8]) -> Result<Option<(sled::IVec, sled::IVec)>, StoreError> {
+        catch_panics(|| self.sled.get_lt(bound))
     }
 
     /// All whose keys begin so, in order, as far as they are there when they are come to.
-    pub fn prefixed(&self, prefix: &[u8]) -> impl Iterator<Item = Result<(sled::IVec, sled::IVec), Damage>> + use<> {
+    pub fn scan_prefix(&self, prefix: &[u8]) -> impl Iterator<Item = Result<(sled::IVec, sled::IVec), StoreError>> + use<> {
         let mut entries = self.sled.scan_prefix(prefix);
-        std::iter::from_fn(move || calm(|| entries.next().transpose()).transpose())
+        std::iter::from_fn(move || catch_panics(|| entries.next().transpose()).transpose())
     }
 
     /// The first key after `bound`, with its value.
-    pub fn after(&self, bound: &[u8]) -> Result<Option<(sled::IVec, sled::IVec)>, Damage> {
-        calm(|| self.sled.get_gt(bound))
+    pub fn first_after(&self, bound: &[u8]) -> Result<Option<(sled::IVec, sled::IVec)>, StoreError> {
+        catch_panics(|| self.sled.get_gt(bound))
     }
 
     /// Writes one key with no regard to others: only for a database that nobody reads yet, where a batch would stop every
     /// reader of the process for nothing.
-    pub fn insert(&self, key: &[u8], value: Vec<u8>) -> Result<(), Damage> {
-        calm(|| self.sled.insert(key, value)).map(drop)
+    pub fn insert(&self, key: &[u8], value: Vec<u8>) -> Result<(), StoreError> {
+        catch_panics(|| self.sled.insert(key, value)).map(drop)
     }
 
     /// Writes all or none. Stops every reader of every database of the process meanwhile, so keep it small.
-    pub fn write(&self, writes: Vec<Write>) -> Result<(), Damage> {
+    pub fn write_batch(&self, writes: Vec<KeyWrite>) -> Result<(), StoreError> {
         let mut batch = sled::Batch::default();
         for (key, value) in writes {
             match value {
@@ -89,24 +89,24 @@ impl Database {
                 None => batch.remove(key),
             }
         }
-        calm(|| self.sled.apply_batch(batch))
+        catch_panics(|| self.sled.apply_batch(batch))
     }
 
     /// Returns when all that was written is on disk.
-    pub fn flush(&self) -> Result<(), Damage> {
-        calm(|| self.sled.flush()).map(drop)
+    pub fn flush(&self) -> Result<(), StoreError> {
+        catch_panics(|| self.sled.flush()).map(drop)
     }
 
     /// As [`Database::flush`], and the names of the files as well: for a database just made.
-    pub fn flush_whole(&self) -> Result<(), Damage> {
+    pub fn flush_and_sync_folder(&self) -> Result<(), StoreError> {
         self.flush()?;
-        let synced = close_to_others(&self.folder).and_then(|()| fs::File::open(&self.folder)?.sync_all());
-        synced.map_err(|error| Damage(format!("{}: {error}", self.folder.display())))
+        let synced = make_private(&self.folder).and_then(|()| fs::File::open(&self.folder)?.sync_all());
+        synced.map_err(|error| StoreError(format!("{}: {error}", self.folder.display())))
     }
 
     /// Bytes on disk; 0 if the system does not say.
-    pub fn size(&self) -> u64 {
-        calm(|| self.sled.size_on_disk()).unwrap_or(0)
+    pub fn size_on_disk(&self) -> u64 {
+        catch_panics(|| self.sled.size_on_disk()).unwrap_or(0)
     }
 
     /// The folder it is in.
@@ -117,24 +117,24 @@ impl Database {
 
 /// Waits a little for sled's lock: between fork and exec a process that we start holds our descriptors, and with them the lock
 /// of a database that was closed a moment ago. Against other daemons a folder of generations has a lock of its own.
-fn open_unlocked(config: &sled::Config) -> Result<sled::Db, Damage> {
-    for _ in 0..LOCK_TRIES {
-        match calm(|| config.open()) {
-            Err(Damage(reason)) if reason.contains("could not acquire lock") => std::thread::sleep(LOCK_PAUSE),
+fn open_with_lock_retry(config: &sled::Config) -> Result<sled::Db, StoreError> {
+    for _ in 0..LOCK_ATTEMPTS {
+        match catch_panics(|| config.open()) {
+            Err(StoreError(reason)) if reason.contains("could not acquire lock") => std::thread::sleep(LOCK_RETRY_INTERVAL),
             opened => return opened,
         }
     }
-    calm(|| config.open())
+    catch_panics(|| config.open())
 }
 
-fn calm<T>(act: impl FnOnce() -> sled::Result<T>) -> Result<T, Damage> {
+fn catch_panics<T>(act: impl FnOnce() -> sled::Result<T>) -> Result<T, StoreError> {
     match catch_unwind(AssertUnwindSafe(act)) {
-        Ok(result) => result.map_err(|error| Damage(error.to_string())),
-        Err(_) => Err(Damage("the database panicked".to_owned())),
+        Ok(result) => result.map_err(|error| StoreError(error.to_string())),
+        Err(_) => Err(StoreError("the database panicked".to_owned())),
     }
 }
 
-fn remove_leftovers(folder: &Path) -> io::Result<()> {
+fn remove_partial_snapshots(folder: &Path) -> io::Result<()> {
     let files = match fs::read_dir(folder) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         files => files?,
@@ -151,7 +151,7 @@ fn remove_leftovers(folder: &Path) -> io::Result<()> {
 }
 
 /// sled makes its files as the umask says; they hold tokens of storages.
-fn close_to_others(folder: &Path) -> io::Result<()> {
+fn make_private(folder: &Path) -> io::Result<()> {
     fs::set_permissions(folder, fs::Permissions::from_mode(0o700))?;
     for file in fs::read_dir(folder)? {
         let file = file?;
@@ -170,24 +170,24 @@ mod tests {
     use std::fs;
     use std::os::unix::fs::PermissionsExt as _;
 
-    use super::{Database, calm};
+    use super::{Database, catch_panics};
 
     #[test]
     fn a_half_written_snapshot_does_not_keep_it_from_opening() {
         let folder = tempfile::tempdir().unwrap();
         let database = Database::open(folder.path(), 1 << 20).unwrap();
         database.insert(b"a", b"1".to_vec()).unwrap();
-        database.flush_whole().unwrap();
+        database.flush_and_sync_folder().unwrap();
         drop(database);
         fs::write(folder.path().join("snap.00000000FFFFFFFF.generating"), b"half").unwrap();
         let database = Database::open(folder.path(), 1 << 20).unwrap();
-        assert!(database.was_there());
+        assert!(database.was_recovered());
         assert_eq!(database.read(b"a").unwrap().as_deref(), Some(&b"1"[..]));
     }
 
     #[test]
     fn a_panic_inside_sled_is_a_damage() {
-        assert!(calm::<()>(|| panic!("as sled does on damaged files")).is_err());
+        assert!(catch_panics::<()>(|| panic!("as sled does on damaged files")).is_err());
     }
 
     #[test]

@@ -2,90 +2,90 @@
 
 use std::collections::BTreeMap;
 
-use crate::store::database::{Database, Write};
-use crate::store::generation::Damage;
-use crate::store::page::{Bounds, Page, View};
-use crate::store::pages::Map;
+use crate::store::database::{Database, KeyWrite};
+use crate::store::generation::StoreError;
+use crate::store::page::{Page, PageLimits, PageView};
+use crate::store::pages::PageMap;
 
 /// How full the pages of both maps get.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Fullness {
+pub struct MapPageLimits {
     /// Pages of records.
-    pub records: Bounds,
+    pub records: PageLimits,
     /// Pages of the index, whose items are small.
-    pub index: Bounds,
+    pub index: PageLimits,
 }
 
-impl Fullness {
+impl MapPageLimits {
     /// What was measured to load and read fastest.
     pub const DEFAULT: Self = Self {
-        records: Bounds { fill_items: 32, fill_bytes: 8 << 10, most_items: 48, most_bytes: 16 << 10 },
-        index: Bounds { fill_items: 128, fill_bytes: 8 << 10, most_items: 192, most_bytes: 16 << 10 },
+        records: PageLimits { fill_items: 32, fill_bytes: 8 << 10, max_items: 48, max_bytes: 16 << 10 },
+        index: PageLimits { fill_items: 128, fill_bytes: 8 << 10, max_items: 192, max_bytes: 16 << 10 },
     };
 
     /// The bounds of one map.
-    pub const fn of(&self, map: Map) -> &Bounds {
+    pub const fn for_map(&self, map: PageMap) -> &PageLimits {
         match map {
-            Map::Records => &self.records,
-            Map::Index => &self.index,
+            PageMap::Records => &self.records,
+            PageMap::Index => &self.index,
         }
     }
 }
 
-struct Held {
+struct CachedPage {
     page: Page,
-    changed: bool,
+    dirty: bool,
 }
 
 /// The pages that a batch will write. Reads see what was drafted before.
-pub struct Draft<'a> {
+pub struct PageTransaction<'a> {
     database: &'a Database,
-    fullness: &'a Fullness,
+    limits: &'a MapPageLimits,
     /// By the page's key; `None` is a page that goes.
-    held: BTreeMap<Vec<u8>, Option<Held>>,
+    pages: BTreeMap<Vec<u8>, Option<CachedPage>>,
 }
 
-impl<'a> Draft<'a> {
+impl<'a> PageTransaction<'a> {
     /// Nothing changed yet.
-    pub const fn new(database: &'a Database, fullness: &'a Fullness) -> Self {
-        Self { database, fullness, held: BTreeMap::new() }
+    pub const fn new(database: &'a Database, fullness: &'a MapPageLimits) -> Self {
+        Self { database, limits: fullness, pages: BTreeMap::new() }
     }
 
     /// Puts one item; gives the value that was there.
-    pub fn put(&mut self, map: Map, key: &[u8], value: Vec<u8>) -> Result<Option<Vec<u8>>, Damage> {
-        let low = self.page_of(map, key)?;
-        let held = self.held_at(&low)?;
+    pub fn put(&mut self, map: PageMap, key: &[u8], value: Vec<u8>) -> Result<Option<Vec<u8>>, StoreError> {
+        let low = self.load_page_for(map, key)?;
+        let held = self.cached_page(&low)?;
         if held.page.value(key) == Some(&value) {
             return Ok(Some(value));
         }
         let old = held.page.put(key, value);
-        held.changed = true;
-        self.split(map, low)?;
+        held.dirty = true;
+        self.split_oversized(map, low)?;
         Ok(old)
     }
 
     /// Takes one item out; gives its value.
-    pub fn take(&mut self, map: Map, key: &[u8]) -> Result<Option<Vec<u8>>, Damage> {
-        let low = self.page_of(map, key)?;
-        let held = self.held_at(&low)?;
-        let old = held.page.take(key);
+    pub fn remove(&mut self, map: PageMap, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        let low = self.load_page_for(map, key)?;
+        let held = self.cached_page(&low)?;
+        let old = held.page.remove(key);
         if old.is_some() {
-            held.changed = true;
-            self.join(map, low)?;
+            held.dirty = true;
+            self.merge_sparse(map, low)?;
         }
         Ok(old)
     }
 
     /// The keys that begin with `prefix`.
-    pub fn keys_below(&mut self, map: Map, prefix: &[u8]) -> Result<Vec<Vec<u8>>, Damage> {
+    pub fn keys_with_prefix(&mut self, map: PageMap, prefix: &[u8]) -> Result<Vec<Vec<u8>>, StoreError> {
         let mut found = Vec::new();
         let mut from = prefix.to_vec();
         loop {
-            let low = self.page_of(map, &from)?;
-            let page = &self.held_at(&low)?.page;
+            let low = self.load_page_for(map, &from)?;
+            let page = &self.cached_page(&low)?.page;
             let below = page.items().iter().map(|(key, _)| key).filter(|key| key.starts_with(prefix));
             found.extend(below.cloned());
-            match &page.end {
+            match &page.end_key {
                 Some(end) if end.starts_with(prefix) => from.clone_from(end),
                 _ => return Ok(found),
             }
@@ -93,12 +93,12 @@ impl<'a> Draft<'a> {
     }
 
     /// What to write.
-    pub fn writes(self) -> Vec<Write> {
+    pub fn into_writes(self) -> Vec<KeyWrite> {
         let mut writes = Vec::new();
-        for (key, held) in self.held {
+        for (key, held) in self.pages {
             match held {
                 None => writes.push((key, None)),
-                Some(held) if held.changed => {
+                Some(held) if held.dirty => {
                     let bytes = held.page.encode(&key);
                     writes.push((key, Some(bytes)));
                 }
@@ -109,19 +109,19 @@ impl<'a> Draft<'a> {
     }
 
     /// Splits the page until every part is within bounds.
-    fn split(&mut self, map: Map, low: Vec<u8>) -> Result<(), Damage> {
+    fn split_oversized(&mut self, map: PageMap, low: Vec<u8>) -> Result<(), StoreError> {
         let mut open = vec![low];
         while let Some(low) = open.pop() {
-            let bounds = self.fullness.of(map);
-            let held = self.held_at(&low)?;
-            if !held.page.over(bounds) {
+            let bounds = self.limits.for_map(map);
+            let held = self.cached_page(&low)?;
+            if !held.page.is_oversized(bounds) {
                 continue;
             }
             let upper = held.page.split();
-            held.changed = true;
+            held.dirty = true;
             let begins = upper.items().first().map(|(key, _)| map.page_key(key));
             if let Some(key) = begins {
-                self.held.insert(key.clone(), Some(Held { page: upper, changed: true }));
+                self.pages.insert(key.clone(), Some(CachedPage { page: upper, dirty: true }));
                 open.push(key);
             }
             open.push(low);
@@ -130,65 +130,65 @@ impl<'a> Draft<'a> {
     }
 
     /// Joins a page that has become sparse with the one before it. The first page stays.
-    fn join(&mut self, map: Map, low: Vec<u8>) -> Result<(), Damage> {
-        let bounds = self.fullness.of(map);
-        if low == map.page_key(&[]) || !self.held_at(&low)?.page.sparse(bounds) {
+    fn merge_sparse(&mut self, map: PageMap, low: Vec<u8>) -> Result<(), StoreError> {
+        let bounds = self.limits.for_map(map);
+        if low == map.page_key(&[]) || !self.cached_page(&low)?.page.is_sparse(bounds) {
             return Ok(());
         }
-        let before = self.last_before(map, &low)?;
-        let page = self.held_at(&low)?.page.clone();
-        let neighbour = self.held_at(&before)?;
-        if neighbour.page.end.as_ref().map(|end| map.page_key(end)).as_ref() != Some(&low) {
-            return Err(Damage("a page is lost".to_owned()));
+        let before = self.load_page_before(map, &low)?;
+        let page = self.cached_page(&low)?.page.clone();
+        let neighbour = self.cached_page(&before)?;
+        if neighbour.page.end_key.as_ref().map(|end| map.page_key(end)).as_ref() != Some(&low) {
+            return Err(StoreError("a page is lost".to_owned()));
         }
-        if neighbour.page.fits(&page, bounds) {
-            neighbour.page.join(page);
-            neighbour.changed = true;
-            self.held.insert(low, None);
+        if neighbour.page.can_merge(&page, bounds) {
+            neighbour.page.merge(page);
+            neighbour.dirty = true;
+            self.pages.insert(low, None);
         }
         Ok(())
     }
 
     /// The key of the page that `key` belongs to. The page is held afterwards.
-    fn page_of(&mut self, map: Map, key: &[u8]) -> Result<Vec<u8>, Damage> {
+    fn load_page_for(&mut self, map: PageMap, key: &[u8]) -> Result<Vec<u8>, StoreError> {
         let mut bound = map.page_key(key);
         bound.push(0);
-        let low = self.last_before(map, &bound)?;
-        match &self.held_at(&low)?.page.end {
-            Some(end) if end.as_slice() <= key => Err(Damage("a page is lost".to_owned())),
+        let low = self.load_page_before(map, &bound)?;
+        match &self.cached_page(&low)?.page.end_key {
+            Some(end) if end.as_slice() <= key => Err(StoreError("a page is lost".to_owned())),
             _ => Ok(low),
         }
     }
 
     /// The key of the last page that begins before `bound`. The page is held afterwards.
-    fn last_before(&mut self, map: Map, bound: &[u8]) -> Result<Vec<u8>, Damage> {
-        let mut earlier = self.held.range(..bound.to_vec()).rev().filter_map(|(key, held)| held.as_ref().map(|held| (key, held)));
-        let drafted = earlier.next().filter(|(key, _)| map.holds(key));
+    fn load_page_before(&mut self, map: PageMap, bound: &[u8]) -> Result<Vec<u8>, StoreError> {
+        let mut earlier = self.pages.range(..bound.to_vec()).rev().filter_map(|(key, held)| held.as_ref().map(|held| (key, held)));
+        let drafted = earlier.next().filter(|(key, _)| map.owns_page_key(key));
         if let Some((key, held)) = drafted
-            && held.page.end.as_ref().is_none_or(|end| map.page_key(end).as_slice() >= bound)
+            && held.page.end_key.as_ref().is_none_or(|end| map.page_key(end).as_slice() >= bound)
         {
             return Ok(key.clone());
         }
         let drafted = drafted.map(|(key, _)| key.clone());
         let mut bound = bound.to_vec();
         let stored = loop {
-            match self.database.before(&bound)? {
-                Some((key, _)) if matches!(self.held.get(key.as_ref()), Some(None)) => bound = key.to_vec(),
-                other => break other.filter(|(key, _)| map.holds(key)),
+            match self.database.last_before(&bound)? {
+                Some((key, _)) if matches!(self.pages.get(key.as_ref()), Some(None)) => bound = key.to_vec(),
+                other => break other.filter(|(key, _)| map.owns_page_key(key)),
             }
         };
         match (drafted, stored) {
             (Some(drafted), Some((stored, _))) if drafted.as_slice() >= stored.as_ref() => Ok(drafted),
             (_, Some((stored, bytes))) => {
-                let page = Page::of(&View::open(&stored, bytes)?)?;
-                self.held.insert(stored.to_vec(), Some(Held { page, changed: false }));
+                let page = Page::from_view(&PageView::decode(&stored, bytes)?)?;
+                self.pages.insert(stored.to_vec(), Some(CachedPage { page, dirty: false }));
                 Ok(stored.to_vec())
             }
-            (_, None) => Err(Damage("the first page is lost".to_owned())),
+            (_, None) => Err(StoreError("the first page is lost".to_owned())),
         }
     }
 
-    fn held_at(&mut self, low: &[u8]) -> Result<&mut Held, Damage> {
-        self.held.get_mut(low).and_then(Option::as_mut).ok_or_else(|| Damage("a page that was read is gone".to_owned()))
+    fn cached_page(&mut self, low: &[u8]) -> Result<&mut CachedPage, StoreError> {
+        self.pages.get_mut(low).and_then(Option::as_mut).ok_or_else(|| StoreError("a page that was read is gone".to_owned()))
     }
 }

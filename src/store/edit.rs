@@ -7,78 +7,83 @@
 
 use std::sync::Arc;
 
-use crate::model::change::{Change, Identity};
+use crate::model::change::{Change, RecordIdentity};
 use crate::model::entry::Entry;
 use crate::model::id::Id;
-use crate::model::order::Place;
+use crate::model::order::SortKey;
 use crate::model::record::Record;
-use crate::store::database::{Database, Write};
-use crate::store::draft::{Draft, Fullness};
-use crate::store::generation::Damage;
-use crate::store::index::{Name, names};
-use crate::store::known::Asked;
-use crate::store::pages::Map;
-use crate::store::tally::{Line, Tally};
+use crate::store::database::{Database, KeyWrite};
+use crate::store::draft::{MapPageLimits, PageTransaction};
+use crate::store::generation::StoreError;
+use crate::store::index::{IndexKey, index_keys};
+use crate::store::known::RecordCacheKey;
+use crate::store::pages::PageMap;
+use crate::store::tally::{StoreHeader, StoredRecord};
 
 /// What was decided.
-pub struct Edited {
+pub struct AppliedChanges {
     /// The pages to write.
-    pub writes: Vec<Write>,
+    pub writes: Vec<KeyWrite>,
     /// What the records add up to afterwards.
-    pub tally: Tally,
+    pub header: StoreHeader,
     /// What was answered differently before.
-    pub touched: Vec<Asked>,
+    pub invalidated: Vec<RecordCacheKey>,
 }
 
 /// Decides a batch, each change after those before it.
-pub fn edit(database: &Database, fullness: &Fullness, tally: Tally, changes: &[Change]) -> Result<Edited, Damage> {
-    let mut edit = Edit { draft: Draft::new(database, fullness), tally, touched: Vec::new() };
+pub fn apply_changes(
+    database: &Database,
+    fullness: &MapPageLimits,
+    tally: StoreHeader,
+    changes: &[Change],
+) -> Result<AppliedChanges, StoreError> {
+    let mut edit = ChangeApplier { pages: PageTransaction::new(database, fullness), header: tally, invalidated: Vec::new() };
     for change in changes {
         match change {
             Change::Put(entry) => edit.put(entry)?,
-            Change::Delete(Identity::Key(id)) => edit.delete_keys(*id, None)?,
-            Change::Delete(Identity::At(place, _)) => edit.delete(place)?,
+            Change::Delete(RecordIdentity::Key(id)) => edit.delete_keys(*id, None)?,
+            Change::Delete(RecordIdentity::Other(place, _)) => edit.delete(place)?,
         }
     }
-    Ok(Edited { writes: edit.draft.writes(), tally: edit.tally, touched: edit.touched })
+    Ok(AppliedChanges { writes: edit.pages.into_writes(), header: edit.header, invalidated: edit.invalidated })
 }
 
-struct Edit<'a> {
-    draft: Draft<'a>,
-    tally: Tally,
-    touched: Vec<Asked>,
+struct ChangeApplier<'a> {
+    pages: PageTransaction<'a>,
+    header: StoreHeader,
+    invalidated: Vec<RecordCacheKey>,
 }
 
-impl Edit<'_> {
-    fn put(&mut self, entry: &Entry) -> Result<(), Damage> {
-        let place = entry.place();
+impl ChangeApplier<'_> {
+    fn put(&mut self, entry: &Entry) -> Result<(), StoreError> {
+        let place = entry.sort_key();
         if let Some(Record::Key(key)) = entry.record().map(Arc::as_ref) {
             self.delete_keys(key.id, Some(place))?;
         }
-        let line = Line { text: entry.text(), foreign: entry.foreign() };
-        let old = self.draft.put(Map::Records, place.bytes(), line.value())?;
+        let line = StoredRecord { text: entry.text(), foreign: entry.has_unknown_parts() };
+        let old = self.pages.put(PageMap::Records, place.as_bytes(), line.encode())?;
         if let Some(old) = &old {
-            let old = Line::of(old)?;
+            let old = StoredRecord::decode(old)?;
             if old == line {
                 return Ok(());
             }
-            self.forget(place, old)?;
+            self.unindex(place, old)?;
         }
-        self.tally.add(line);
+        self.header.add_record(line);
         let record = entry.record().map(Arc::as_ref);
-        for name in record.map(names).unwrap_or_default() {
-            if self.draft.put(Map::Index, &name.entry(place), Vec::new())?.is_none() {
-                self.tally.index += 1;
+        for name in record.map(index_keys).unwrap_or_default() {
+            if self.pages.put(PageMap::Index, &name.encode_entry(place), Vec::new())?.is_none() {
+                self.header.index += 1;
             }
         }
-        self.touched.extend(Asked::touched_by(place, record));
+        self.invalidated.extend(RecordCacheKey::affected_by(place, record));
         Ok(())
     }
 
-    fn delete_keys(&mut self, id: Id, but: Option<&Place>) -> Result<(), Damage> {
-        let name = Name::key(id);
-        for entry in self.draft.keys_below(Map::Index, name.bytes())? {
-            match name.place(&entry) {
+    fn delete_keys(&mut self, id: Id, but: Option<&SortKey>) -> Result<(), StoreError> {
+        let name = IndexKey::by_key_id(id);
+        for entry in self.pages.keys_with_prefix(PageMap::Index, name.prefix())? {
+            match name.decode_entry(&entry) {
                 Some(place) if Some(&place) != but => self.delete(&place)?,
                 _ => {}
             }
@@ -86,24 +91,24 @@ impl Edit<'_> {
         Ok(())
     }
 
-    fn delete(&mut self, place: &Place) -> Result<(), Damage> {
-        match self.draft.take(Map::Records, place.bytes())? {
-            Some(old) => self.forget(place, Line::of(&old)?),
+    fn delete(&mut self, place: &SortKey) -> Result<(), StoreError> {
+        match self.pages.remove(PageMap::Records, place.as_bytes())? {
+            Some(old) => self.unindex(place, StoredRecord::decode(&old)?),
             None => Ok(()),
         }
     }
 
     /// Takes what stood at a place out of index and tally.
-    fn forget(&mut self, place: &Place, old: Line<'_>) -> Result<(), Damage> {
-        self.tally.remove(old);
-        let entry = Entry::read(old.text).map_err(|error| Damage(format!("a record that cannot be read any more: {error}")))?;
+    fn unindex(&mut self, place: &SortKey, old: StoredRecord<'_>) -> Result<(), StoreError> {
+        self.header.remove_record(old);
+        let entry = Entry::parse(old.text).map_err(|error| StoreError(format!("a record that cannot be read any more: {error}")))?;
         let record = entry.record().map(Arc::as_ref);
-        for name in record.map(names).unwrap_or_default() {
-            if self.draft.take(Map::Index, &name.entry(place))?.is_some() {
-                self.tally.index = self.tally.index.saturating_sub(1);
+        for name in record.map(index_keys).unwrap_or_default() {
+            if self.pages.remove(PageMap::Index, &name.encode_entry(place))?.is_some() {
+                self.header.index = self.header.index.saturating_sub(1);
             }
         }
-        self.touched.extend(Asked::touched_by(place, record));
+        self.invalidated.extend(RecordCacheKey::affected_by(place, record));
         Ok(())
     }
 }

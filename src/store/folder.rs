@@ -11,16 +11,16 @@ use std::path::{Path, PathBuf};
 use nix::unistd::geteuid;
 
 /// Whether the system said that there is no room for it.
-pub(in crate::store) fn is_out_of_room(error: &io::Error) -> bool {
+pub(in crate::store) fn is_storage_full(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded)
 }
 
 /// Why a folder or file is refused. Each says the remedy.
 #[derive(Debug, thiserror::Error)]
-pub enum Refused {
+pub enum FileError {
     /// Of another owner, writable for others, a symlink, not a directory.
     #[error("{path}: {reason}")]
-    Unsafe {
+    Invalid {
         /// Which.
         path: PathBuf,
         /// What is wrong and what to do.
@@ -36,10 +36,10 @@ pub enum Refused {
     },
 }
 
-impl Refused {
+impl FileError {
     /// What `path` was refused for, with the remedy.
-    pub(in crate::store) fn because(path: &Path, reason: impl Into<String>) -> Self {
-        Self::Unsafe { path: path.to_owned(), reason: reason.into() }
+    pub(in crate::store) fn invalid(path: &Path, reason: impl Into<String>) -> Self {
+        Self::Invalid { path: path.to_owned(), reason: reason.into() }
     }
 
     /// Puts the path to what the system said.
@@ -49,26 +49,26 @@ impl Refused {
 }
 
 /// Makes the folder (0700) if it is not there; checks owner, mode, symlink.
-pub fn prepare(path: &Path) -> Result<(), Refused> {
+pub fn ensure_private(path: &Path) -> Result<(), FileError> {
     if fs::symlink_metadata(path).is_err() {
-        DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(Refused::io(path))?;
+        DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(FileError::io(path))?;
         sync_folder(parent_of(path))?;
     }
-    inspect(path)
+    check_private(path)
 }
 
 /// Checks owner, mode and symlink of a folder that is there, and changes nothing.
-pub fn inspect(path: &Path) -> Result<(), Refused> {
+pub fn check_private(path: &Path) -> Result<(), FileError> {
     // With a slash at its end the system would follow the symlink that is to be refused.
     let bare: PathBuf = path.components().collect();
-    let metadata = fs::symlink_metadata(bare).map_err(Refused::io(path))?;
-    match fault(path, &metadata, geteuid().as_raw()) {
-        Some(reason) => Err(Refused::because(path, reason)),
+    let metadata = fs::symlink_metadata(bare).map_err(FileError::io(path))?;
+    match rejection_reason(path, &metadata, geteuid().as_raw()) {
+        Some(reason) => Err(FileError::invalid(path, reason)),
         None => Ok(()),
     }
 }
 
-fn fault(path: &Path, metadata: &Metadata, own: u32) -> Option<String> {
+fn rejection_reason(path: &Path, metadata: &Metadata, own: u32) -> Option<String> {
     let shown = path.display();
     let mode = metadata.mode() & 0o7777;
     if metadata.is_symlink() {
@@ -93,20 +93,20 @@ pub(in crate::store) fn parent_of(path: &Path) -> &Path {
 }
 
 /// The names in a folder are on disk when this returns.
-pub(in crate::store) fn sync_folder(path: &Path) -> Result<(), Refused> {
-    File::open(path).and_then(|folder| folder.sync_all()).map_err(Refused::io(path))
+pub(in crate::store) fn sync_folder(path: &Path) -> Result<(), FileError> {
+    File::open(path).and_then(|folder| folder.sync_all()).map_err(FileError::io(path))
 }
 
 /// Everything in a folder, at every depth, is on disk when this returns. sled does not sync the folders that it makes.
-pub(in crate::store) fn sync_tree(path: &Path) -> Result<(), Refused> {
-    for entry in fs::read_dir(path).map_err(Refused::io(path))? {
-        let entry = entry.map_err(Refused::io(path))?;
+pub(in crate::store) fn sync_tree(path: &Path) -> Result<(), FileError> {
+    for entry in fs::read_dir(path).map_err(FileError::io(path))? {
+        let entry = entry.map_err(FileError::io(path))?;
         let inner = entry.path();
-        let kind = entry.file_type().map_err(Refused::io(&inner))?;
+        let kind = entry.file_type().map_err(FileError::io(&inner))?;
         if kind.is_dir() {
             sync_tree(&inner)?;
         } else if kind.is_file() {
-            File::open(&inner).and_then(|file| file.sync_all()).map_err(Refused::io(&inner))?;
+            File::open(&inner).and_then(|file| file.sync_all()).map_err(FileError::io(&inner))?;
         }
     }
     sync_folder(path)
@@ -120,20 +120,20 @@ mod tests {
 
     use nix::unistd::geteuid;
 
-    use super::{fault, inspect, prepare, sync_tree};
+    use super::{check_private, ensure_private, rejection_reason, sync_tree};
 
     fn refusal(path: &Path) -> String {
-        prepare(path).unwrap_err().to_string()
+        ensure_private(path).unwrap_err().to_string()
     }
 
     #[test]
     fn a_missing_folder_is_made_for_us_alone() {
         let base = tempfile::tempdir().unwrap();
         let path = base.path().join("deep/store");
-        prepare(&path).unwrap();
+        ensure_private(&path).unwrap();
         let metadata = fs::metadata(&path).unwrap();
         assert_eq!((metadata.mode() & 0o777, metadata.uid()), (0o700, geteuid().as_raw()));
-        prepare(&path).unwrap();
+        ensure_private(&path).unwrap();
         sync_tree(base.path()).unwrap();
     }
 
@@ -147,7 +147,7 @@ mod tests {
             assert!(said.contains(&format!("{mode:04o}")) && said.contains("chmod 0700"), "{said}");
         }
         fs::set_permissions(base.path(), fs::Permissions::from_mode(0o755)).unwrap();
-        prepare(base.path()).unwrap();
+        ensure_private(base.path()).unwrap();
     }
 
     #[test]
@@ -174,7 +174,7 @@ mod tests {
     fn another_owner_is_refused_with_both_numbers_and_the_remedy() {
         let base = tempfile::tempdir().unwrap();
         let own = geteuid().as_raw();
-        let said = fault(base.path(), &fs::metadata(base.path()).unwrap(), own + 1).unwrap();
+        let said = rejection_reason(base.path(), &fs::metadata(base.path()).unwrap(), own + 1).unwrap();
         for part in [format!("uid {own} owns"), format!("we are uid {}", own + 1), "chown".to_owned(), base.path().display().to_string()] {
             assert!(said.contains(&part), "{said}");
         }
@@ -184,7 +184,7 @@ mod tests {
     fn inspecting_makes_nothing() {
         let base = tempfile::tempdir().unwrap();
         let path = base.path().join("store");
-        let said = inspect(&path).unwrap_err().to_string();
+        let said = check_private(&path).unwrap_err().to_string();
         assert!(said.starts_with(&*path.to_string_lossy()) && said.contains("No such file"), "{said}");
         assert!(!path.exists());
     }

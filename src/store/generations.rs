@@ -19,119 +19,125 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::store::folder::{self, Refused, is_out_of_room};
-use crate::store::generation::{Damage, Generation, Options};
-use crate::store::opening::watched;
+use crate::store::folder::{self, FileError, is_storage_full};
+use crate::store::generation::{Generation, StoreError, StoreOptions};
+use crate::store::opening::open_guarded;
 use crate::store::reserve;
 use crate::store::whole_file;
 
 /// The folder, locked against a second process.
-pub struct Generations {
+pub struct GenerationsFolder {
     folder: PathBuf,
-    options: Options,
+    options: StoreOptions,
     /// One change of the folder at a time; holds the number being built, which no sweep may take.
     building: Mutex<Option<u64>>,
     _lock: File,
 }
 
 /// What was found in `CURRENT`.
-pub enum Opened {
+pub enum OpenedGeneration {
     /// There is none yet.
     Empty,
     /// It opened.
     Ready(Generation),
     /// It did not open, was of another format, or took too long: moved to quarantine.
-    Quarantined(Damage),
+    Quarantined(StoreError),
 }
 
-enum Named {
-    Nothing,
+enum CurrentFile {
+    Missing,
     Generation(u64),
-    Nonsense,
+    Invalid,
 }
 
-impl Generations {
+impl GenerationsFolder {
     /// Prepares and locks the folder.
-    pub fn at(folder: &Path, options: Options) -> Result<Self, Refused> {
-        folder::prepare(folder)?;
-        let lock = lock(&folder.join("LOCK"))?;
-        folder::prepare(&folder.join("generations"))?;
+    pub fn open(folder: &Path, options: StoreOptions) -> Result<Self, FileError> {
+        folder::ensure_private(folder)?;
+        let lock = acquire_lock(&folder.join("LOCK"))?;
+        folder::ensure_private(&folder.join("generations"))?;
         Ok(Self { folder: folder.to_owned(), options, building: Mutex::new(None), _lock: lock })
     }
 
     /// Opens the current generation within a time limit, on a thread of its own.
     ///
     /// Blocks for at most about `limit`. A thread that took longer ends by itself and what it opened is closed.
-    pub fn open_current(&self, limit: Duration) -> Result<Opened, Refused> {
-        let _turn = self.turn();
-        let number = match self.named()? {
-            Named::Nothing => return Ok(Opened::Empty),
-            Named::Generation(number) => number,
-            Named::Nonsense => {
-                whole_file::remove(&self.named_in())?;
-                return Ok(Opened::Quarantined(self.damage("CURRENT does not name a generation; it is built anew")));
+    pub fn open_current(&self, limit: Duration) -> Result<OpenedGeneration, FileError> {
+        let _turn = self.lock_building();
+        let number = match self.read_current()? {
+            CurrentFile::Missing => return Ok(OpenedGeneration::Empty),
+            CurrentFile::Generation(number) => number,
+            CurrentFile::Invalid => {
+                whole_file::remove(&self.current_file_path())?;
+                return Ok(OpenedGeneration::Quarantined(self.store_error("CURRENT does not name a generation; it is built anew")));
             }
         };
-        let (folder, options) = (self.generation(number), self.options);
+        let (folder, options) = (self.generation_path(number), self.options);
         let opened = if folder.exists() {
-            folder::inspect(&folder)?;
-            watched(&self.marker(), number, limit, move || Generation::open(&folder, &options))?.map_err(|why| why.to_string())
+            folder::check_private(&folder)?;
+            open_guarded(&self.opening_marker_path(), number, limit, move || Generation::open(&folder, &options))?
+                .map_err(|why| why.to_string())
         } else {
             Err("it is in CURRENT but not in generations/".to_owned())
         };
         match opened {
-            Ok(generation) => Ok(Opened::Ready(generation)),
+            Ok(generation) => Ok(OpenedGeneration::Ready(generation)),
             // A failure without room says nothing of what is there: it stays, and is not counted.
             Err(why) if reserve::is_disk_full(&self.folder) => {
-                whole_file::remove(&self.marker())?;
+                whole_file::remove(&self.opening_marker_path())?;
                 let reason = format!("generation {number} cannot be opened: {why}; this disk is full: make room and start again");
-                Err(Refused::because(&self.folder, reason))
+                Err(FileError::invalid(&self.folder, reason))
             }
             Err(why) => {
-                self.set_aside(number)?;
-                Ok(Opened::Quarantined(self.damage(&format!("generation {number}: {why}"))))
+                self.move_to_quarantine(number)?;
+                Ok(OpenedGeneration::Quarantined(self.store_error(&format!("generation {number}: {why}"))))
             }
         }
     }
 
     /// The folder of the current generation, for whoever opens it and bears with damage itself.
-    pub fn current(&self) -> Result<Option<PathBuf>, Refused> {
-        match self.named()? {
-            Named::Nothing => Ok(None),
-            Named::Generation(number) => Ok(Some(self.generation(number))),
-            Named::Nonsense => {
+    pub fn current_path(&self) -> Result<Option<PathBuf>, FileError> {
+        match self.read_current()? {
+            CurrentFile::Missing => Ok(None),
+            CurrentFile::Generation(number) => Ok(Some(self.generation_path(number))),
+            CurrentFile::Invalid => {
                 let remedy =
                     "this does not name a generation; write the number of a folder in generations/ into it, or remove it to begin anew";
-                Err(Refused::because(&self.named_in(), remedy))
+                Err(FileError::invalid(&self.current_file_path(), remedy))
             }
         }
     }
 
     /// A free folder for the next generation; leftovers of unfinished ones are removed.
-    pub fn next(&self) -> Result<PathBuf, Refused> {
-        let mut building = self.turn();
+    pub fn create_next(&self) -> Result<PathBuf, FileError> {
+        let mut building = self.lock_building();
         *building = None;
-        self.clear(None)?;
-        let number = self.highest()?.saturating_add(1);
-        let path = self.generation(number);
-        folder::prepare(&path)?;
+        self.remove_all_except(None)?;
+        let number = self.highest_number()?.saturating_add(1);
+        let path = self.generation_path(number);
+        folder::ensure_private(&path)?;
         *building = Some(number);
         Ok(path)
     }
 
     /// Makes the generation in `folder` the current one: `CURRENT` written, synced, renamed. The one before is removed when
     /// nobody holds it (call [`Generations::sweep`] later).
-    pub fn install(&self, folder: &Path) -> Result<(), Refused> {
-        let mut building = self.turn();
-        let number =
-            folder.file_name().and_then(|name| number(&name.to_string_lossy())).filter(|number| self.generation(*number) == folder);
+    pub fn install(&self, folder: &Path) -> Result<(), FileError> {
+        let mut building = self.lock_building();
+        let number = folder
+            .file_name()
+            .and_then(|name| parse_number(&name.to_string_lossy()))
+            .filter(|number| self.generation_path(*number) == folder);
         let Some(number) = number else {
-            return Err(Refused::because(folder, format!("not a generation of {}; install a folder that it gave", self.folder.display())));
+            return Err(FileError::invalid(
+                folder,
+                format!("not a generation of {}; install a folder that it gave", self.folder.display()),
+            ));
         };
-        folder::inspect(folder)?;
+        folder::check_private(folder)?;
         folder::sync_tree(folder)?;
-        folder::sync_folder(&self.all())?;
-        whole_file::replace(&self.named_in(), format!("{number}\n").as_bytes())?;
+        folder::sync_folder(&self.generations_path())?;
+        whole_file::replace(&self.current_file_path(), format!("{number}\n").as_bytes())?;
         if *building == Some(number) {
             *building = None;
         }
@@ -139,27 +145,27 @@ impl Generations {
     }
 
     /// Moves the current generation to quarantine; there is none afterwards.
-    pub fn quarantine(&self) -> Result<(), Refused> {
-        let _turn = self.turn();
-        match self.named()? {
-            Named::Nothing => Ok(()),
-            Named::Generation(number) => self.set_aside(number),
-            Named::Nonsense => whole_file::remove(&self.named_in()),
+    pub fn quarantine_current(&self) -> Result<(), FileError> {
+        let _turn = self.lock_building();
+        match self.read_current()? {
+            CurrentFile::Missing => Ok(()),
+            CurrentFile::Generation(number) => self.move_to_quarantine(number),
+            CurrentFile::Invalid => whole_file::remove(&self.current_file_path()),
         }
     }
 
     /// Removes generations that are neither current nor being built.
-    pub fn sweep(&self) -> Result<(), Refused> {
-        let building = self.turn();
-        self.clear(*building)
+    pub fn remove_unused(&self) -> Result<(), FileError> {
+        let building = self.lock_building();
+        self.remove_all_except(*building)
     }
 
     /// The random id of this store, made with it.
-    pub fn instance(&self) -> Result<String, Refused> {
-        let _turn = self.turn();
+    pub fn instance_id(&self) -> Result<String, FileError> {
+        let _turn = self.lock_building();
         let path = self.folder.join("instance");
         let kept = match whole_file::read(&path) {
-            Err(Refused::Io { source, .. }) if source.kind() == ErrorKind::InvalidData => None,
+            Err(FileError::Io { source, .. }) if source.kind() == ErrorKind::InvalidData => None,
             other => other?,
         };
         if let Some(id) = kept.as_deref().and_then(|text| uuid::Uuid::try_parse(text.trim_end()).ok()) {
@@ -169,7 +175,7 @@ impl Generations {
         let id = uuid::Uuid::new_v4().to_string();
         match whole_file::replace(&path, format!("{id}\n").as_bytes()) {
             // Without room for a store this process serves by asking, under an id of its own.
-            Err(Refused::Io { source, .. }) if is_out_of_room(&source) => {
+            Err(FileError::Io { source, .. }) if is_storage_full(&source) => {
                 tracing::warn!("{}: {source}; another id is made at the next start, make room on this disk", path.display());
             }
             written => written?,
@@ -177,79 +183,79 @@ impl Generations {
         Ok(id)
     }
 
-    fn set_aside(&self, number: u64) -> Result<(), Refused> {
-        let (from, quarantine) = (self.generation(number), self.folder.join("quarantine"));
+    fn move_to_quarantine(&self, number: u64) -> Result<(), FileError> {
+        let (from, quarantine) = (self.generation_path(number), self.folder.join("quarantine"));
         remove_tree(&quarantine)?;
-        folder::prepare(&quarantine)?;
+        folder::ensure_private(&quarantine)?;
         match fs::rename(&from, quarantine.join(number.to_string())) {
-            Err(error) if error.kind() != ErrorKind::NotFound => return Err(Refused::io(&from)(error)),
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(FileError::io(&from)(error)),
             _ => {}
         }
         folder::sync_folder(&quarantine)?;
-        folder::sync_folder(&self.all())?;
-        whole_file::remove(&self.named_in())?;
-        whole_file::remove(&self.marker())
+        folder::sync_folder(&self.generations_path())?;
+        whole_file::remove(&self.current_file_path())?;
+        whole_file::remove(&self.opening_marker_path())
     }
 
-    fn clear(&self, building: Option<u64>) -> Result<(), Refused> {
-        let current = match self.named()? {
-            Named::Generation(number) => Some(number),
-            Named::Nothing | Named::Nonsense => None,
+    fn remove_all_except(&self, building: Option<u64>) -> Result<(), FileError> {
+        let current = match self.read_current()? {
+            CurrentFile::Generation(number) => Some(number),
+            CurrentFile::Missing | CurrentFile::Invalid => None,
         };
-        for number in numbers_in(&self.all())? {
+        for number in list_numbers(&self.generations_path())? {
             if Some(number) != current && Some(number) != building {
-                remove_tree(&self.generation(number))?;
+                remove_tree(&self.generation_path(number))?;
             }
         }
-        folder::sync_folder(&self.all())
+        folder::sync_folder(&self.generations_path())
     }
 
     /// The highest number ever used that can still be seen: a quarantined one may still be held open, so it counts.
-    fn highest(&self) -> Result<u64, Refused> {
-        let mut seen = numbers_in(&self.all())?;
-        seen.extend(numbers_in(&self.folder.join("quarantine"))?);
-        if let Named::Generation(number) = self.named()? {
+    fn highest_number(&self) -> Result<u64, FileError> {
+        let mut seen = list_numbers(&self.generations_path())?;
+        seen.extend(list_numbers(&self.folder.join("quarantine"))?);
+        if let CurrentFile::Generation(number) = self.read_current()? {
             seen.push(number);
         }
         Ok(seen.into_iter().max().unwrap_or(0))
     }
 
-    fn named(&self) -> Result<Named, Refused> {
-        match whole_file::read(&self.named_in()) {
-            Ok(None) => Ok(Named::Nothing),
-            Ok(Some(text)) => Ok(text.strip_suffix('\n').and_then(number).map_or(Named::Nonsense, Named::Generation)),
-            Err(Refused::Io { source, .. }) if source.kind() == ErrorKind::InvalidData => Ok(Named::Nonsense),
+    fn read_current(&self) -> Result<CurrentFile, FileError> {
+        match whole_file::read(&self.current_file_path()) {
+            Ok(None) => Ok(CurrentFile::Missing),
+            Ok(Some(text)) => Ok(text.strip_suffix('\n').and_then(parse_number).map_or(CurrentFile::Invalid, CurrentFile::Generation)),
+            Err(FileError::Io { source, .. }) if source.kind() == ErrorKind::InvalidData => Ok(CurrentFile::Invalid),
             Err(refused) => Err(refused),
         }
     }
 
-    fn named_in(&self) -> PathBuf {
+    fn current_file_path(&self) -> PathBuf {
         self.folder.join("CURRENT")
     }
 
-    fn marker(&self) -> PathBuf {
+    fn opening_marker_path(&self) -> PathBuf {
         self.folder.join("opening")
     }
 
-    fn all(&self) -> PathBuf {
+    fn generations_path(&self) -> PathBuf {
         self.folder.join("generations")
     }
 
-    fn generation(&self, number: u64) -> PathBuf {
-        self.all().join(number.to_string())
+    fn generation_path(&self, number: u64) -> PathBuf {
+        self.generations_path().join(number.to_string())
     }
 
-    fn damage(&self, what: &str) -> Damage {
-        Damage(format!("{}: {what}", self.folder.display()))
+    fn store_error(&self, what: &str) -> StoreError {
+        StoreError(format!("{}: {what}", self.folder.display()))
     }
 
-    fn turn(&self) -> MutexGuard<'_, Option<u64>> {
+    fn lock_building(&self) -> MutexGuard<'_, Option<u64>> {
         self.building.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn lock(path: &Path) -> Result<File, Refused> {
-    let io = || Refused::io(path);
+fn acquire_lock(path: &Path) -> Result<File, FileError> {
+    let io = || FileError::io(path);
     let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path).map_err(io())?;
     match file.try_lock() {
         Ok(()) => {}
@@ -257,35 +263,35 @@ fn lock(path: &Path) -> Result<File, Refused> {
             let mut holder = String::new();
             let _unreadable = (&file).take(20).read_to_string(&mut holder);
             let reason = format!("process {} uses this store; stop it, or give each daemon a [store] path of its own", holder.trim_end());
-            return Err(Refused::because(path, reason));
+            return Err(FileError::invalid(path, reason));
         }
         Err(TryLockError::Error(error)) => return Err(io()(error)),
     }
     // The lock is what counts; who holds it is said for people, where there is room.
     match file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id())) {
-        Err(error) if !is_out_of_room(&error) => Err(io()(error)),
+        Err(error) if !is_storage_full(&error) => Err(io()(error)),
         Ok(()) | Err(_) => Ok(file),
     }
 }
 
-fn numbers_in(folder: &Path) -> Result<Vec<u64>, Refused> {
+fn list_numbers(folder: &Path) -> Result<Vec<u64>, FileError> {
     let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(Refused::io(folder)(error)),
+        Err(error) => return Err(FileError::io(folder)(error)),
     };
-    let names = entries.map(|entry| entry.map(|entry| number(&entry.file_name().to_string_lossy())).map_err(Refused::io(folder)));
+    let names = entries.map(|entry| entry.map(|entry| parse_number(&entry.file_name().to_string_lossy())).map_err(FileError::io(folder)));
     names.filter_map(Result::transpose).collect()
 }
 
 /// The number that a name spells; only the one spelling that we write.
-fn number(name: &str) -> Option<u64> {
+fn parse_number(name: &str) -> Option<u64> {
     name.parse().ok().filter(|number: &u64| number.to_string() == name)
 }
 
-fn remove_tree(path: &Path) -> Result<(), Refused> {
+fn remove_tree(path: &Path) -> Result<(), FileError> {
     match fs::remove_dir_all(path) {
-        Err(error) if error.kind() != ErrorKind::NotFound => Err(Refused::io(path)(error)),
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(FileError::io(path)(error)),
         _ => Ok(()),
     }
 }
@@ -297,20 +303,20 @@ mod tests {
     use std::path::Path;
     use std::time::Duration;
 
-    use super::{Generations, Opened};
-    use crate::store::folder::Refused;
-    use crate::store::generation::Options;
+    use super::{GenerationsFolder, OpenedGeneration};
+    use crate::store::folder::FileError;
+    use crate::store::generation::StoreOptions;
 
-    const OPTIONS: Options = Options { page_cache: 1 << 20, record_cache: 16 };
+    const OPTIONS: StoreOptions = StoreOptions { page_cache_bytes: 1 << 20, record_cache_entries: 16 };
     const LONG: Duration = Duration::from_secs(60);
 
-    fn at(folder: &Path) -> Generations {
-        Generations::at(folder, OPTIONS).unwrap()
+    fn at(folder: &Path) -> GenerationsFolder {
+        GenerationsFolder::open(folder, OPTIONS).unwrap()
     }
 
     /// A generation that no sled can open.
-    fn installed(generations: &Generations) -> u64 {
-        let folder = generations.next().unwrap();
+    fn installed(generations: &GenerationsFolder) -> u64 {
+        let folder = generations.create_next().unwrap();
         fs::write(folder.join("db"), "not a database").unwrap();
         fs::write(folder.join("snap.0000000000000001"), "not a snapshot").unwrap();
         generations.install(&folder).unwrap();
@@ -324,11 +330,11 @@ mod tests {
         names
     }
 
-    fn quarantined(generations: &Generations) -> String {
+    fn quarantined(generations: &GenerationsFolder) -> String {
         match generations.open_current(LONG).unwrap() {
-            Opened::Quarantined(damage) => damage.to_string(),
-            Opened::Empty => panic!("it was empty"),
-            Opened::Ready(_) => panic!("it opened"),
+            OpenedGeneration::Quarantined(damage) => damage.to_string(),
+            OpenedGeneration::Empty => panic!("it was empty"),
+            OpenedGeneration::Ready(_) => panic!("it opened"),
         }
     }
 
@@ -336,7 +342,7 @@ mod tests {
     fn a_second_process_is_refused_by_path_holder_and_remedy() {
         let folder = tempfile::tempdir().unwrap();
         let first = at(folder.path());
-        let said = Generations::at(folder.path(), OPTIONS).err().unwrap().to_string();
+        let said = GenerationsFolder::open(folder.path(), OPTIONS).err().unwrap().to_string();
         for part in [&*folder.path().to_string_lossy(), &format!("process {} uses", std::process::id()), "[store] path of its own"] {
             assert!(said.contains(part), "{said}");
         }
@@ -350,7 +356,7 @@ mod tests {
         drop(at(folder.path()));
         for path in [folder.path().to_owned(), folder.path().join("generations")] {
             fs::set_permissions(&path, fs::Permissions::from_mode(0o777)).unwrap();
-            let said = Generations::at(folder.path(), OPTIONS).err().unwrap().to_string();
+            let said = GenerationsFolder::open(folder.path(), OPTIONS).err().unwrap().to_string();
             assert!(said.contains(&*path.to_string_lossy()) && said.contains("chmod 0700"), "{said}");
             fs::set_permissions(&path, fs::Permissions::from_mode(0o700)).unwrap();
         }
@@ -360,11 +366,11 @@ mod tests {
     fn there_is_nothing_until_something_is_installed() {
         let folder = tempfile::tempdir().unwrap();
         let generations = at(folder.path());
-        assert!(matches!(generations.open_current(LONG).unwrap(), Opened::Empty));
-        generations.next().unwrap();
-        assert!(matches!(generations.open_current(LONG).unwrap(), Opened::Empty));
-        assert_eq!(generations.current().unwrap(), None);
-        generations.quarantine().unwrap();
+        assert!(matches!(generations.open_current(LONG).unwrap(), OpenedGeneration::Empty));
+        generations.create_next().unwrap();
+        assert!(matches!(generations.open_current(LONG).unwrap(), OpenedGeneration::Empty));
+        assert_eq!(generations.current_path().unwrap(), None);
+        generations.quarantine_current().unwrap();
     }
 
     #[test]
@@ -372,15 +378,15 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let generations = at(folder.path());
         let first = installed(&generations);
-        generations.next().unwrap();
-        let third = generations.next().unwrap();
+        generations.create_next().unwrap();
+        let third = generations.create_next().unwrap();
         assert_eq!(names(&folder.path().join("generations")), [first.to_string(), third.file_name().unwrap().to_str().unwrap().to_owned()]);
-        generations.sweep().unwrap();
+        generations.remove_unused().unwrap();
         assert!(third.exists(), "a sweep took the one being built");
         generations.install(&third).unwrap();
-        generations.sweep().unwrap();
+        generations.remove_unused().unwrap();
         assert_eq!(names(&folder.path().join("generations")).len(), 1);
-        assert_eq!(generations.current().unwrap(), Some(third));
+        assert_eq!(generations.current_path().unwrap(), Some(third));
     }
 
     #[test]
@@ -394,7 +400,7 @@ mod tests {
             let said = generations.install(&wrong).unwrap_err().to_string();
             assert!(said.starts_with(&*wrong.to_string_lossy()) && said.contains("install a folder that it gave"), "{said}");
         }
-        assert!(matches!(generations.install(&folder.path().join("generations/9")), Err(Refused::Io { .. })));
+        assert!(matches!(generations.install(&folder.path().join("generations/9")), Err(FileError::Io { .. })));
     }
 
     #[test]
@@ -405,7 +411,7 @@ mod tests {
         let said = quarantined(&generations);
         assert!(said.contains(&*folder.path().to_string_lossy()) && said.contains(&format!("generation {first}")), "{said}");
         assert_eq!(names(&folder.path().join("quarantine")), [first.to_string()]);
-        assert!(matches!(generations.open_current(LONG).unwrap(), Opened::Empty));
+        assert!(matches!(generations.open_current(LONG).unwrap(), OpenedGeneration::Empty));
         assert!(!folder.path().join("opening").exists());
         let second = installed(&generations);
         assert!(second > first);
@@ -429,26 +435,26 @@ mod tests {
         let generations = at(folder.path());
         for nonsense in ["", "1", "one\n", "-1\n", "01\n", "1\n2\n"] {
             fs::write(folder.path().join("CURRENT"), nonsense).unwrap();
-            let said = generations.current().unwrap_err().to_string();
+            let said = generations.current_path().unwrap_err().to_string();
             assert!(said.contains("CURRENT: ") && said.contains("write the number of a folder"), "{said}");
             assert!(quarantined(&generations).contains("built anew"));
-            assert!(matches!(generations.open_current(LONG).unwrap(), Opened::Empty));
+            assert!(matches!(generations.open_current(LONG).unwrap(), OpenedGeneration::Empty));
         }
         fs::write(folder.path().join("CURRENT"), "5\n").unwrap();
         assert!(quarantined(&generations).contains("not in generations/"));
-        assert!(matches!(generations.open_current(LONG).unwrap(), Opened::Empty));
+        assert!(matches!(generations.open_current(LONG).unwrap(), OpenedGeneration::Empty));
     }
 
     #[test]
     fn the_instance_is_made_once_and_made_again_only_when_it_is_damaged() {
         let folder = tempfile::tempdir().unwrap();
-        let first = at(folder.path()).instance().unwrap();
-        assert_eq!(at(folder.path()).instance().unwrap(), first);
+        let first = at(folder.path()).instance_id().unwrap();
+        assert_eq!(at(folder.path()).instance_id().unwrap(), first);
         for damaged in [&b"half"[..], &[0xff; 5000]] {
             fs::write(folder.path().join("instance"), damaged).unwrap();
-            let other = at(folder.path()).instance().unwrap();
+            let other = at(folder.path()).instance_id().unwrap();
             assert_ne!(other, first);
-            assert_eq!(at(folder.path()).instance().unwrap(), other);
+            assert_eq!(at(folder.path()).instance_id().unwrap(), other);
         }
     }
 }

@@ -8,90 +8,90 @@
 
 use crate::model::directory::Container;
 use crate::model::id::Id;
-use crate::model::order::Place;
+use crate::model::order::SortKey;
 use crate::model::record::Record;
 
 /// A name that a record is looked for by.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Name(Vec<u8>);
+pub struct IndexKey(Vec<u8>);
 
-impl Name {
+impl IndexKey {
     /// A key's id.
-    pub fn key(id: Id) -> Self {
-        Self::id(b'k', id)
+    pub fn by_key_id(id: Id) -> Self {
+        Self::from_id(b'k', id)
     }
 
     /// A username, whatever its ASCII case.
-    pub fn user(username: &str) -> Self {
-        Self::text(b'u', &username.to_ascii_lowercase())
+    pub fn by_username(username: &str) -> Self {
+        Self::from_text(b'u', &username.to_ascii_lowercase())
     }
 
     /// A namespace's full path, whatever its ASCII case.
-    pub fn namespace(path: &str) -> Self {
-        Self::text(b'n', &path.to_ascii_lowercase())
+    pub fn by_namespace_path(path: &str) -> Self {
+        Self::from_text(b'n', &path.to_ascii_lowercase())
     }
 
     /// A project's full path, whatever its ASCII case.
-    pub fn project(path: &str) -> Self {
-        Self::text(b'p', &path.to_ascii_lowercase())
+    pub fn by_project_path(path: &str) -> Self {
+        Self::from_text(b'p', &path.to_ascii_lowercase())
     }
 
     /// Being a project directly in a namespace.
-    pub fn project_in(namespace: Id) -> Self {
-        Self::id(b'i', namespace)
+    pub fn by_parent_namespace(namespace: Id) -> Self {
+        Self::from_id(b'i', namespace)
     }
 
     /// The hash of an agent's token.
-    pub fn agent(token_sha256: &str) -> Self {
-        Self::text(b'a', token_sha256)
+    pub fn by_agent_token(token_sha256: &str) -> Self {
+        Self::from_text(b'a', token_sha256)
     }
 
     /// What the entries of this name begin with.
-    pub fn bytes(&self) -> &[u8] {
+    pub fn prefix(&self) -> &[u8] {
         &self.0
     }
 
     /// The entry that leads from this name to a place.
-    pub fn entry(&self, place: &Place) -> Vec<u8> {
-        [&self.0, place.bytes()].concat()
+    pub fn encode_entry(&self, place: &SortKey) -> Vec<u8> {
+        [&self.0, place.as_bytes()].concat()
     }
 
     /// Where an entry of this name leads.
-    pub fn place(&self, entry: &[u8]) -> Option<Place> {
-        entry.strip_prefix(self.0.as_slice()).map(Place::from_bytes)
+    pub fn decode_entry(&self, entry: &[u8]) -> Option<SortKey> {
+        entry.strip_prefix(self.0.as_slice()).map(SortKey::from_bytes)
     }
 
-    fn id(letter: u8, id: Id) -> Self {
+    fn from_id(letter: u8, id: Id) -> Self {
         Self([&[letter], id.bytes().as_slice()].concat())
     }
 
-    fn text(letter: u8, text: &str) -> Self {
+    fn from_text(letter: u8, text: &str) -> Self {
         Self([&[letter], text.as_bytes(), &[0]].concat())
     }
 }
 
 /// The names of a record.
-pub fn names(record: &Record) -> Vec<Name> {
+pub fn index_keys(record: &Record) -> Vec<IndexKey> {
     match record {
-        Record::User(user) => vec![Name::user(&user.username)],
-        Record::Namespace(namespace) => vec![Name::namespace(&namespace.path)],
-        Record::Project(project) => vec![Name::project(&project.path), Name::project_in(project.namespace_id)],
-        Record::Agent(agent) => vec![Name::agent(&agent.token_sha256)],
-        Record::Key(key) => vec![Name::key(key.id)],
+        Record::User(user) => vec![IndexKey::by_username(&user.username)],
+        Record::Namespace(namespace) => vec![IndexKey::by_namespace_path(&namespace.path)],
+        Record::Project(project) => vec![IndexKey::by_project_path(&project.path), IndexKey::by_parent_namespace(project.namespace_id)],
+        Record::Agent(agent) => vec![IndexKey::by_agent_token(&agent.token_sha256)],
+        Record::Key(key) => vec![IndexKey::by_key_id(key.id)],
         _ => Vec::new(),
     }
 }
 
 /// What the places of a record and of those that are read together with it begin with, if it is read so.
-pub fn company(record: &Record) -> Option<Place> {
+pub fn list_prefix(record: &Record) -> Option<SortKey> {
     match record {
         Record::Share(share) => {
             let namespace = share.namespace_id.map(Container::Namespace);
-            namespace.or(share.project_id.map(Container::Project)).map(Place::shares)
+            namespace.or(share.project_id.map(Container::Project)).map(SortKey::shares_prefix)
         }
-        Record::DeployGrant(grant) => Some(Place::deploy_grants(grant.key_id)),
-        Record::ProtectedBranch(branch) => Some(Place::protected_branches(branch.project_id)),
-        Record::ProtectedTag(tag) => Some(Place::protected_tags(tag.project_id)),
+        Record::DeployGrant(grant) => Some(SortKey::deploy_grants_prefix(grant.key_id)),
+        Record::ProtectedBranch(branch) => Some(SortKey::protected_branches_prefix(branch.project_id)),
+        Record::ProtectedTag(tag) => Some(SortKey::protected_tags_prefix(tag.project_id)),
         _ => None,
     }
 }

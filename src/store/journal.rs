@@ -13,27 +13,27 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::change::{Change, Commit, Head, Identity};
-use crate::model::digest::{Digest, State};
+use crate::model::change::{Change, Commit, Head, RecordIdentity};
+use crate::model::digest::{Digest, DirectoryDigest};
 use crate::model::id::Id;
-use crate::model::order::Place;
-use crate::store::database::{Database, Write};
-use crate::store::generation::{Damage, read_entry};
-use crate::store::page::checksum_of;
+use crate::model::order::SortKey;
+use crate::store::database::{Database, KeyWrite};
+use crate::store::generation::{StoreError, parse_entry};
+use crate::store::page::compute_checksum;
 
-const PREFIX: u8 = 3;
-const HEADER: &[u8] = &[PREFIX];
+const KEY_PREFIX: u8 = 3;
+const JOURNAL_HEADER_KEY: &[u8] = &[KEY_PREFIX];
 const PART_BYTES: usize = 32 << 10;
 /// Parts from before the base that one batch removes: more than one commit of the usual size brings.
-const REMOVED: usize = 400;
+const MAX_REMOVED_PARTS: usize = 400;
 
 /// How much a journal keeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Kept {
+pub struct JournalLimits {
     /// Commits.
-    pub commits: u64,
+    pub max_commits: u64,
     /// Bytes of commits.
-    pub bytes: u64,
+    pub max_bytes: u64,
 }
 
 /// What is known of a journal without reading its commits.
@@ -48,52 +48,52 @@ pub struct Journal {
 
 impl Journal {
     /// One that begins at a head.
-    pub const fn beginning(base: Head) -> Self {
+    pub const fn starting_at(base: Head) -> Self {
         Self { base, bytes: 0 }
     }
 
     /// Reads what the database says of its journal.
-    pub fn read(database: &Database) -> Result<Self, Damage> {
-        let bytes = database.read(HEADER)?.ok_or_else(|| Damage("the journal lost its beginning".to_owned()))?;
-        let (checksum, json) = bytes.split_at_checked(4).ok_or_else(|| Damage("the journal's beginning is cut short".to_owned()))?;
-        if checksum != checksum_of(HEADER, json) {
-            return Err(Damage("the journal's beginning is damaged".to_owned()));
+    pub fn load(database: &Database) -> Result<Self, StoreError> {
+        let bytes = database.read(JOURNAL_HEADER_KEY)?.ok_or_else(|| StoreError("the journal lost its beginning".to_owned()))?;
+        let (checksum, json) = bytes.split_at_checked(4).ok_or_else(|| StoreError("the journal's beginning is cut short".to_owned()))?;
+        if checksum != compute_checksum(JOURNAL_HEADER_KEY, json) {
+            return Err(StoreError("the journal's beginning is damaged".to_owned()));
         }
-        serde_json::from_slice(json).map_err(|error| Damage(format!("the journal's beginning cannot be read: {error}")))
+        serde_json::from_slice(json).map_err(|error| StoreError(format!("the journal's beginning cannot be read: {error}")))
     }
 
     /// What to write, so that the database says this of its journal.
-    pub fn write(&self) -> Result<Write, Damage> {
-        let json = serde_json::to_vec(self).map_err(|error| Damage(error.to_string()))?;
-        Ok((HEADER.to_vec(), Some([checksum_of(HEADER, &json).as_slice(), &json].concat())))
+    pub fn encode_header(&self) -> Result<KeyWrite, StoreError> {
+        let json = serde_json::to_vec(self).map_err(|error| StoreError(error.to_string()))?;
+        Ok((JOURNAL_HEADER_KEY.to_vec(), Some([compute_checksum(JOURNAL_HEADER_KEY, &json).as_slice(), &json].concat())))
     }
 
     /// The journal with one more commit, trimmed, and what to write for it.
-    pub fn with(mut self, database: &Database, commit: &Commit, kept: Kept) -> Result<(Self, Vec<Write>), Damage> {
-        let bytes = encode(commit)?;
+    pub fn append(mut self, database: &Database, commit: &Commit, kept: JournalLimits) -> Result<(Self, Vec<KeyWrite>), StoreError> {
+        let bytes = encode_commit(commit)?;
         self.bytes += bytes.len() as u64;
-        while self.base.seq < commit.seq && (commit.seq - self.base.seq > kept.commits || self.bytes > kept.bytes) {
+        while self.base.seq < commit.seq && (commit.seq - self.base.seq > kept.max_commits || self.bytes > kept.max_bytes) {
             let seq = self.base.seq + 1;
-            let (state, length) = if seq == commit.seq { (commit.state, bytes.len() as u64) } else { outline(database, seq)? };
+            let (state, length) = if seq == commit.seq { (commit.state, bytes.len() as u64) } else { read_commit_header(database, seq)? };
             self.base = Head { epoch: self.base.epoch, seq, state };
             self.bytes = self.bytes.saturating_sub(length);
         }
-        let mut writes = vec![self.write()?];
+        let mut writes = vec![self.encode_header()?];
         for (part, chunk) in bytes.chunks(PART_BYTES).enumerate() {
-            let part = u32::try_from(part).map_err(|_| Damage("a commit of too many parts".to_owned()))?;
+            let part = u32::try_from(part).map_err(|_| StoreError("a commit of too many parts".to_owned()))?;
             writes.push((part_key(commit.seq, part), Some(chunk.to_vec())));
         }
-        writes.extend(self.removals(database)?);
+        writes.extend(self.trim_writes(database)?);
         Ok((self, writes))
     }
 
     /// Removes some of what lies before the base.
-    pub fn removals(&self, database: &Database) -> Result<Vec<Write>, Damage> {
+    pub fn trim_writes(&self, database: &Database) -> Result<Vec<KeyWrite>, StoreError> {
         let first = part_key(self.base.seq.saturating_add(1), 0);
-        let mut removed: Vec<Write> = Vec::new();
-        let mut after = HEADER.to_vec();
-        while removed.len() < REMOVED {
-            match database.after(&after)? {
+        let mut removed: Vec<KeyWrite> = Vec::new();
+        let mut after = JOURNAL_HEADER_KEY.to_vec();
+        while removed.len() < MAX_REMOVED_PARTS {
+            match database.first_after(&after)? {
                 Some((key, _)) if key.as_ref() < first.as_slice() => after = key.to_vec(),
                 _ => break,
             }
@@ -104,20 +104,20 @@ impl Journal {
 }
 
 /// How many bytes a commit takes up.
-pub fn weight(changes: &[Change]) -> usize {
+pub fn encoded_size(changes: &[Change]) -> usize {
     let each = changes.iter().map(|change| match change {
         Change::Put(entry) => entry.text().len() + 5,
-        Change::Delete(Identity::Key(_)) => 9,
-        Change::Delete(Identity::At(place, text)) => place.bytes().len() + text.len() + 9,
+        Change::Delete(RecordIdentity::Key(_)) => 9,
+        Change::Delete(RecordIdentity::Other(place, text)) => place.as_bytes().len() + text.len() + 9,
     });
     each.sum()
 }
 
 /// One commit of the journal; `None` if it is not there.
-pub fn read(database: &Database, seq: u64) -> Result<Option<Commit>, Damage> {
+pub fn read_commit(database: &Database, seq: u64) -> Result<Option<Commit>, StoreError> {
     let Some(mut bytes) = database.read(&part_key(seq, 0))?.map(|first| first.to_vec()) else { return Ok(None) };
-    let broken = || Damage(format!("commit {seq} of the journal is damaged"));
-    let length = Reader(bytes.get(4..).unwrap_or_default()).length().ok_or_else(broken)?;
+    let broken = || StoreError(format!("commit {seq} of the journal is damaged"));
+    let length = CommitReader(bytes.get(4..).unwrap_or_default()).read_length().ok_or_else(broken)?;
     for part in 1_u32.. {
         if bytes.len() >= length {
             break;
@@ -125,32 +125,32 @@ pub fn read(database: &Database, seq: u64) -> Result<Option<Commit>, Damage> {
         bytes.extend_from_slice(&database.read(&part_key(seq, part))?.ok_or_else(broken)?);
     }
     let (checksum, rest) = bytes.split_at_checked(4).ok_or_else(broken)?;
-    if checksum != checksum_of(&part_key(seq, 0), rest) || bytes.len() != length {
+    if checksum != compute_checksum(&part_key(seq, 0), rest) || bytes.len() != length {
         return Err(broken());
     }
-    let mut reader = Reader(rest.get(4..).unwrap_or_default());
-    let state = reader.state().ok_or_else(broken)?;
+    let mut reader = CommitReader(rest.get(4..).unwrap_or_default());
+    let state = reader.read_state().ok_or_else(broken)?;
     let mut changes = Vec::new();
     while !reader.0.is_empty() {
-        changes.push(reader.change(seq)?);
+        changes.push(reader.read_change(seq)?);
     }
     Ok(Some(Commit { seq, state, changes }))
 }
 
 /// The state after a commit, and its bytes.
-fn outline(database: &Database, seq: u64) -> Result<(State, u64), Damage> {
-    let lost = || Damage(format!("commit {seq} of the journal is lost"));
+fn read_commit_header(database: &Database, seq: u64) -> Result<(DirectoryDigest, u64), StoreError> {
+    let lost = || StoreError(format!("commit {seq} of the journal is lost"));
     let bytes = database.read(&part_key(seq, 0))?.ok_or_else(lost)?;
-    let mut reader = Reader(bytes.get(4..).ok_or_else(lost)?);
-    let length = reader.length().ok_or_else(lost)?;
-    Ok((reader.state().ok_or_else(lost)?, length as u64))
+    let mut reader = CommitReader(bytes.get(4..).ok_or_else(lost)?);
+    let length = reader.read_length().ok_or_else(lost)?;
+    Ok((reader.read_state().ok_or_else(lost)?, length as u64))
 }
 
 fn part_key(seq: u64, part: u32) -> Vec<u8> {
-    [&[PREFIX], seq.to_be_bytes().as_slice(), &part.to_be_bytes()].concat()
+    [&[KEY_PREFIX], seq.to_be_bytes().as_slice(), &part.to_be_bytes()].concat()
 }
 
-fn encode(commit: &Commit) -> Result<Vec<u8>, Damage> {
+fn encode_commit(commit: &Commit) -> Result<Vec<u8>, StoreError> {
     let mut bytes = vec![0; 8];
     bytes.extend_from_slice(&commit.state.digest.bytes());
     bytes.extend_from_slice(&commit.state.count.to_be_bytes());
@@ -160,75 +160,75 @@ fn encode(commit: &Commit) -> Result<Vec<u8>, Damage> {
                 bytes.push(0);
                 write_slice(&mut bytes, entry.text().as_bytes())?;
             }
-            Change::Delete(Identity::Key(id)) => {
+            Change::Delete(RecordIdentity::Key(id)) => {
                 bytes.push(1);
                 bytes.extend_from_slice(&id.bytes());
             }
-            Change::Delete(Identity::At(place, text)) => {
+            Change::Delete(RecordIdentity::Other(place, text)) => {
                 bytes.push(2);
-                write_slice(&mut bytes, place.bytes())?;
+                write_slice(&mut bytes, place.as_bytes())?;
                 write_slice(&mut bytes, text.as_bytes())?;
             }
         }
     }
-    let length = length_of(bytes.len())?;
+    let length = encode_length(bytes.len())?;
     bytes[4..8].copy_from_slice(&length);
-    let checksum = checksum_of(&part_key(commit.seq, 0), &bytes[4..]);
+    let checksum = compute_checksum(&part_key(commit.seq, 0), &bytes[4..]);
     bytes[..4].copy_from_slice(&checksum);
     Ok(bytes)
 }
 
-fn write_slice(bytes: &mut Vec<u8>, slice: &[u8]) -> Result<(), Damage> {
-    bytes.extend_from_slice(&length_of(slice.len())?);
+fn write_slice(bytes: &mut Vec<u8>, slice: &[u8]) -> Result<(), StoreError> {
+    bytes.extend_from_slice(&encode_length(slice.len())?);
     bytes.extend_from_slice(slice);
     Ok(())
 }
 
-fn length_of(length: usize) -> Result<[u8; 4], Damage> {
-    u32::try_from(length).map(u32::to_be_bytes).map_err(|_| Damage("a commit of more than 4 GiB".to_owned()))
+fn encode_length(length: usize) -> Result<[u8; 4], StoreError> {
+    u32::try_from(length).map(u32::to_be_bytes).map_err(|_| StoreError("a commit of more than 4 GiB".to_owned()))
 }
 
-struct Reader<'a>(&'a [u8]);
+struct CommitReader<'a>(&'a [u8]);
 
-impl<'a> Reader<'a> {
-    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
+impl<'a> CommitReader<'a> {
+    fn read_array<const N: usize>(&mut self) -> Option<[u8; N]> {
         let (first, rest) = self.0.split_first_chunk::<N>()?;
         self.0 = rest;
         Some(*first)
     }
 
-    fn length(&mut self) -> Option<usize> {
-        usize::try_from(u32::from_be_bytes(self.array()?)).ok()
+    fn read_length(&mut self) -> Option<usize> {
+        usize::try_from(u32::from_be_bytes(self.read_array()?)).ok()
     }
 
-    fn slice(&mut self) -> Option<&'a [u8]> {
-        let length = self.length()?;
+    fn read_slice(&mut self) -> Option<&'a [u8]> {
+        let length = self.read_length()?;
         let (slice, rest) = self.0.split_at_checked(length)?;
         self.0 = rest;
         Some(slice)
     }
 
-    fn text(&mut self) -> Option<&'a str> {
-        std::str::from_utf8(self.slice()?).ok()
+    fn read_text(&mut self) -> Option<&'a str> {
+        std::str::from_utf8(self.read_slice()?).ok()
     }
 
-    fn state(&mut self) -> Option<State> {
-        let digest = Digest::from_bytes(&self.array()?);
-        Some(State { digest, count: u64::from_be_bytes(self.array()?) })
+    fn read_state(&mut self) -> Option<DirectoryDigest> {
+        let digest = Digest::from_bytes(&self.read_array()?);
+        Some(DirectoryDigest { digest, count: u64::from_be_bytes(self.read_array()?) })
     }
 
-    fn change(&mut self, seq: u64) -> Result<Change, Damage> {
-        let broken = || Damage(format!("commit {seq} of the journal is damaged"));
-        let [tag] = self.array().ok_or_else(broken)?;
+    fn read_change(&mut self, seq: u64) -> Result<Change, StoreError> {
+        let broken = || StoreError(format!("commit {seq} of the journal is damaged"));
+        let [tag] = self.read_array().ok_or_else(broken)?;
         match tag {
-            0 => Ok(Change::Put(read_entry(self.text().ok_or_else(broken)?)?)),
+            0 => Ok(Change::Put(parse_entry(self.read_text().ok_or_else(broken)?)?)),
             1 => {
-                let id = self.array().map(u64::from_be_bytes).and_then(|number| Id::try_from(number).ok());
-                Ok(Change::Delete(Identity::Key(id.ok_or_else(broken)?)))
+                let id = self.read_array().map(u64::from_be_bytes).and_then(|number| Id::try_from(number).ok());
+                Ok(Change::Delete(RecordIdentity::Key(id.ok_or_else(broken)?)))
             }
             2 => {
-                let place = self.slice().map(Place::from_bytes).ok_or_else(broken)?;
-                Ok(Change::Delete(Identity::At(place, self.text().ok_or_else(broken)?.into())))
+                let place = self.read_slice().map(SortKey::from_bytes).ok_or_else(broken)?;
+                Ok(Change::Delete(RecordIdentity::Other(place, self.read_text().ok_or_else(broken)?.into())))
             }
             _ => Err(broken()),
         }
@@ -237,32 +237,32 @@ impl<'a> Reader<'a> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Journal, Kept, PART_BYTES, read};
-    use crate::model::change::{Change, Commit, Epoch, Head, Identity};
-    use crate::model::digest::State;
-    use crate::model::order::Place;
+    use super::{Journal, JournalLimits, PART_BYTES, read_commit};
+    use crate::model::change::{Change, Commit, Epoch, Head, RecordIdentity};
+    use crate::model::digest::DirectoryDigest;
+    use crate::model::order::SortKey;
     use crate::store::database::Database;
     use crate::store::proof::{entry, key_line};
 
-    const PLENTY: Kept = Kept { commits: 1_000, bytes: 1 << 30 };
+    const PLENTY: JournalLimits = JournalLimits { max_commits: 1_000, max_bytes: 1 << 30 };
 
     fn begun() -> Journal {
-        Journal::beginning(Head { epoch: Epoch(1), seq: 10, state: State::default() })
+        Journal::starting_at(Head { epoch: Epoch(1), seq: 10, state: DirectoryDigest::default() })
     }
 
     fn commit(seq: u64, puts: u64) -> Commit {
         let mut changes = vec![
-            Change::Delete(Identity::Key(9.try_into().unwrap())),
-            Change::Delete(Identity::At(Place::settings(), r#"{"kind":"settings"}"#.into())),
+            Change::Delete(RecordIdentity::Key(9.try_into().unwrap())),
+            Change::Delete(RecordIdentity::Other(SortKey::settings(), r#"{"kind":"settings"}"#.into())),
         ];
         changes.extend((1..=puts).map(|number| Change::Put(entry(&key_line(number, number, "title")))));
-        Commit { seq, state: State { count: seq, ..State::default() }, changes }
+        Commit { seq, state: DirectoryDigest { count: seq, ..DirectoryDigest::default() }, changes }
     }
 
-    fn write(database: &Database, journal: Journal, commit: &Commit, kept: Kept) -> Journal {
-        let (journal, writes) = journal.with(database, commit, kept).unwrap();
-        database.write(writes).unwrap();
-        assert_eq!(Journal::read(database), Ok(journal));
+    fn write(database: &Database, journal: Journal, commit: &Commit, kept: JournalLimits) -> Journal {
+        let (journal, writes) = journal.append(database, commit, kept).unwrap();
+        database.write_batch(writes).unwrap();
+        assert_eq!(Journal::load(database), Ok(journal));
         journal
     }
 
@@ -273,10 +273,10 @@ mod tests {
         let mut journal = begun();
         for (seq, puts) in [(11, 0), (12, 1), (13, 900)] {
             journal = write(&database, journal, &commit(seq, puts), PLENTY);
-            assert_eq!(read(&database, seq), Ok(Some(commit(seq, puts))));
+            assert_eq!(read_commit(&database, seq), Ok(Some(commit(seq, puts))));
         }
-        assert!(super::encode(&commit(13, 900)).unwrap().len() > 3 * PART_BYTES);
-        assert_eq!(read(&database, 14), Ok(None));
+        assert!(super::encode_commit(&commit(13, 900)).unwrap().len() > 3 * PART_BYTES);
+        assert_eq!(read_commit(&database, 14), Ok(None));
     }
 
     #[test]
@@ -285,16 +285,16 @@ mod tests {
         let database = Database::open(folder.path(), 1 << 20).unwrap();
         let mut journal = begun();
         for seq in 11..=20 {
-            journal = write(&database, journal, &commit(seq, 1), Kept { commits: 3, ..PLENTY });
+            journal = write(&database, journal, &commit(seq, 1), JournalLimits { max_commits: 3, ..PLENTY });
         }
         assert_eq!((journal.base.seq, journal.base.state.count), (17, 17));
-        assert_eq!(read(&database, 17), Ok(None));
-        let one = super::encode(&commit(18, 1)).unwrap().len() as u64;
+        assert_eq!(read_commit(&database, 17), Ok(None));
+        let one = super::encode_commit(&commit(18, 1)).unwrap().len() as u64;
         assert_eq!(journal.bytes, 3 * one);
-        journal = write(&database, journal, &commit(21, 1), Kept { bytes: one * 2, ..PLENTY });
+        journal = write(&database, journal, &commit(21, 1), JournalLimits { max_bytes: one * 2, ..PLENTY });
         assert_eq!((journal.base.seq, journal.bytes), (19, 2 * one));
         // One larger than all that may be kept: the journal is empty, and stands at the head.
-        journal = write(&database, journal, &commit(22, 900), Kept { bytes: one * 2, ..PLENTY });
+        journal = write(&database, journal, &commit(22, 900), JournalLimits { max_bytes: one * 2, ..PLENTY });
         assert_eq!((journal.base.seq, journal.bytes), (22, 0));
     }
 }

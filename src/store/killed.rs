@@ -8,72 +8,72 @@ use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
-use crate::model::change::{Change, Identity};
+use crate::model::change::{Change, RecordIdentity};
 use crate::model::entry::Entry;
-use crate::store::generation::{Damage, Generation, Options};
-use crate::store::generations::{Generations, Opened};
-use crate::store::ledger::{Ledger, Writes};
-use crate::store::primary::{After, PrimaryStore};
+use crate::store::generation::{Generation, StoreError, StoreOptions};
+use crate::store::generations::{GenerationsFolder, OpenedGeneration};
+use crate::store::ledger::{PrivateStore, PrivateWrites};
+use crate::store::primary::{CommitsAfter, PrimaryStore};
 use crate::store::proof::{entry, key_line};
 
-const FOLDER: &str = "SIDEGATE_TEST_FOLDER";
-const OPTIONS: Options = Options { page_cache: 1 << 20, record_cache: 16 };
+const FOLDER_VARIABLE: &str = "SIDEGATE_TEST_FOLDER";
+const OPTIONS: StoreOptions = StoreOptions { page_cache_bytes: 1 << 20, record_cache_entries: 16 };
 const LONG: Duration = Duration::from_secs(60);
 
 /// A process at work, killed at the latest when this is dropped.
-struct Worker {
+struct CrashWorker {
     process: Child,
-    said: Lines<BufReader<ChildStdout>>,
+    output: Lines<BufReader<ChildStdout>>,
 }
 
-impl Worker {
+impl CrashWorker {
     fn start(test: &str, folder: &Path) -> Self {
         let mut command = Command::new(std::env::current_exe().unwrap());
-        command.args(["--exact", &format!("store::killed::{test}"), "--nocapture"]).env(FOLDER, folder);
+        command.args(["--exact", &format!("store::killed::{test}"), "--nocapture"]).env(FOLDER_VARIABLE, folder);
         let mut process = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let said = BufReader::new(process.stdout.take().unwrap()).lines();
-        Self { process, said }
+        Self { process, output: said }
     }
 
     /// Waits until it has said that it did something so many times, then kills it where it is. Gives the last number it said.
-    fn killed_after(mut self, times: usize) -> u64 {
+    fn kill_after(mut self, times: usize) -> u64 {
         let done = |line: String| line.split_once("done ").and_then(|(_, number)| number.parse().ok());
-        let numbers = self.said.by_ref().map(Result::unwrap).filter_map(done).take(times);
+        let numbers = self.output.by_ref().map(Result::unwrap).filter_map(done).take(times);
         let last = numbers.last().expect("the worker ended by itself");
         self.process.kill().unwrap();
         self.process.wait().unwrap();
         // What it said between the last line that was waited for and the kill counts too.
-        self.said.by_ref().map_while(Result::ok).filter_map(done).last().unwrap_or(last)
+        self.output.by_ref().map_while(Result::ok).filter_map(done).last().unwrap_or(last)
     }
 }
 
-impl Drop for Worker {
+impl Drop for CrashWorker {
     fn drop(&mut self) {
         let _ended = self.process.kill().and_then(|()| self.process.wait());
     }
 }
 
 /// Fails when nobody listens any longer, so that no worker outlives its test.
-fn say_done(number: u64) {
+fn print_done(number: u64) {
     writeln!(std::io::stdout(), "\ndone {number}").unwrap();
 }
 
-fn entries(generation: u64) -> impl Iterator<Item = Result<Entry, Damage>> {
+fn entries(generation: u64) -> impl Iterator<Item = Result<Entry, StoreError>> {
     let user = move |id| format!(r#"{{"kind":"user","id":{id},"username":"u{id}","name":"Of generation {generation}"}}"#);
-    (1..=200_u64).map(move |id| Ok(Entry::read(&user(id)).unwrap()))
+    (1..=200_u64).map(move |id| Ok(Entry::parse(&user(id)).unwrap()))
 }
 
 #[test]
 fn installs_until_killed() {
-    let Some(folder) = std::env::var_os(FOLDER) else { return };
-    let generations = Generations::at(Path::new(&folder), OPTIONS).unwrap();
+    let Some(folder) = std::env::var_os(FOLDER_VARIABLE) else { return };
+    let generations = GenerationsFolder::open(Path::new(&folder), OPTIONS).unwrap();
     loop {
-        let path = generations.next().unwrap();
+        let path = generations.create_next().unwrap();
         let number: u64 = path.file_name().unwrap().to_str().unwrap().parse().unwrap();
-        drop(Generation::load(&path, &OPTIONS, entries(number)).unwrap());
+        drop(Generation::create(&path, &OPTIONS, entries(number)).unwrap());
         generations.install(&path).unwrap();
-        say_done(number);
-        generations.sweep().unwrap();
+        print_done(number);
+        generations.remove_unused().unwrap();
     }
 }
 
@@ -81,99 +81,99 @@ fn installs_until_killed() {
 fn a_kill_while_installing_leaves_the_generation_before_or_the_one_after_and_it_is_whole() {
     let folder = tempfile::tempdir().unwrap();
     for round in 1..=6 {
-        let installed = Worker::start("installs_until_killed", folder.path()).killed_after(round);
-        let generations = Generations::at(folder.path(), OPTIONS).unwrap();
-        let current = generations.current().unwrap().unwrap();
+        let installed = CrashWorker::start("installs_until_killed", folder.path()).kill_after(round);
+        let generations = GenerationsFolder::open(folder.path(), OPTIONS).unwrap();
+        let current = generations.current_path().unwrap().unwrap();
         let number: u64 = current.file_name().unwrap().to_str().unwrap().parse().unwrap();
         assert!(number == installed || number == installed + 1, "{installed} was installed, {number} is there");
         match generations.open_current(LONG).unwrap() {
-            Opened::Ready(generation) => {
-                assert_eq!(generation.scan().unwrap(), generation.state());
+            OpenedGeneration::Ready(generation) => {
+                assert_eq!(generation.recompute_state().unwrap(), generation.state());
                 assert_eq!(generation.state().count, 200);
             }
-            Opened::Quarantined(damage) => panic!("{damage}"),
-            Opened::Empty => panic!("it was lost"),
+            OpenedGeneration::Quarantined(damage) => panic!("{damage}"),
+            OpenedGeneration::Empty => panic!("it was lost"),
         }
-        generations.sweep().unwrap();
+        generations.remove_unused().unwrap();
         assert_eq!(fs::read_dir(folder.path().join("generations")).unwrap().count(), 1);
     }
 }
 
 #[test]
 fn opens_until_killed() {
-    let Some(folder) = std::env::var_os(FOLDER) else { return };
-    let generations = Generations::at(Path::new(&folder), OPTIONS).unwrap();
+    let Some(folder) = std::env::var_os(FOLDER_VARIABLE) else { return };
+    let generations = GenerationsFolder::open(Path::new(&folder), OPTIONS).unwrap();
     for number in 1.. {
         match generations.open_current(LONG).unwrap() {
-            Opened::Ready(generation) => drop(generation),
+            OpenedGeneration::Ready(generation) => drop(generation),
             _ => return,
         }
-        say_done(number);
+        print_done(number);
     }
 }
 
 #[test]
 fn a_kill_while_opening_costs_nothing() {
     let folder = tempfile::tempdir().unwrap();
-    let generations = Generations::at(folder.path(), OPTIONS).unwrap();
-    let path = generations.next().unwrap();
-    drop(Generation::load(&path, &OPTIONS, entries(1)).unwrap());
+    let generations = GenerationsFolder::open(folder.path(), OPTIONS).unwrap();
+    let path = generations.create_next().unwrap();
+    drop(Generation::create(&path, &OPTIONS, entries(1)).unwrap());
     generations.install(&path).unwrap();
     drop(generations);
     for round in 1..=6 {
-        Worker::start("opens_until_killed", folder.path()).killed_after(round);
-        let generations = Generations::at(folder.path(), OPTIONS).unwrap();
-        let Opened::Ready(generation) = generations.open_current(LONG).unwrap() else { panic!("it was thrown away") };
+        CrashWorker::start("opens_until_killed", folder.path()).kill_after(round);
+        let generations = GenerationsFolder::open(folder.path(), OPTIONS).unwrap();
+        let OpenedGeneration::Ready(generation) = generations.open_current(LONG).unwrap() else { panic!("it was thrown away") };
         assert_eq!(generation.state().count, 200);
     }
 }
 
 #[test]
 fn writes_the_ledger_until_killed() {
-    let Some(folder) = std::env::var_os(FOLDER) else { return };
-    let ledger = Ledger::open(&Path::new(&folder).join("ledger")).unwrap();
+    let Some(folder) = std::env::var_os(FOLDER_VARIABLE) else { return };
+    let ledger = PrivateStore::open(&Path::new(&folder).join("ledger")).unwrap();
     loop {
-        let next = ledger.update::<_, Damage>(|ledger| {
+        let next = ledger.update::<_, StoreError>(|ledger| {
             let next = last(ledger)? + 1;
             let entry = format!("entry/{next:08}").into_bytes();
             let entries = vec![(entry, Some(vec![b'x'; 2000])), (b"last".to_vec(), Some(next.to_be_bytes().to_vec()))];
-            Ok((Writes { entries }, next))
+            Ok((PrivateWrites { entries }, next))
         });
-        say_done(next.unwrap());
+        print_done(next.unwrap());
     }
 }
 
-fn last(ledger: &Ledger) -> Result<u64, Damage> {
+fn last(ledger: &PrivateStore) -> Result<u64, StoreError> {
     Ok(ledger.read(b"last")?.map_or(0, |bytes| u64::from_be_bytes(bytes.try_into().unwrap())))
 }
 
 #[test]
-fn a_kill_while_writing_the_ledger_loses_nothing_that_was_written_and_tears_nothing() {
+fn a_kill_while_writing_the_private_store_loses_nothing_that_was_written_and_tears_nothing() {
     let folder = tempfile::tempdir().unwrap();
     for round in 1..=6 {
-        let written = Worker::start("writes_the_ledger_until_killed", folder.path()).killed_after(round * 7);
-        let ledger = Ledger::open(&folder.path().join("ledger")).unwrap();
+        let written = CrashWorker::start("writes_the_ledger_until_killed", folder.path()).kill_after(round * 7);
+        let ledger = PrivateStore::open(&folder.path().join("ledger")).unwrap();
         let last = last(&ledger).unwrap();
         assert!(last == written || last == written + 1, "{written} were written, {last} are there");
-        assert_eq!(ledger.scan(b"entry/").unwrap().len() as u64, last);
+        assert_eq!(ledger.scan_prefix(b"entry/").unwrap().len() as u64, last);
     }
 }
 
 /// The commit of a number: every tenth is larger than a commit may be and builds a generation beside.
-fn commit_of(number: u64) -> Vec<Change> {
+fn sample_commit(number: u64) -> Vec<Change> {
     let puts = if number.is_multiple_of(10) { 1_001 } else { 3 };
     let keys = (0..puts).map(|key| number * 10_000 + key).map(|key| Change::Put(entry(&key_line(key, key, "t"))));
     let gone = number.saturating_sub(2) * 10_000;
-    keys.chain(gone.try_into().map(|id| Change::Delete(Identity::Key(id)))).collect()
+    keys.chain(gone.try_into().map(|id| Change::Delete(RecordIdentity::Key(id)))).collect()
 }
 
 #[test]
 fn commits_until_killed() {
-    let Some(folder) = std::env::var_os(FOLDER) else { return };
+    let Some(folder) = std::env::var_os(FOLDER_VARIABLE) else { return };
     let store = PrimaryStore::open(Path::new(&folder), OPTIONS).unwrap();
     loop {
-        let (head, ()) = store.commit(|_| Ok::<_, Damage>((commit_of(store.head().seq + 1), ()))).unwrap();
-        say_done(head.seq);
+        let (head, ()) = store.commit(|_| Ok::<_, StoreError>((sample_commit(store.head().seq + 1), ()))).unwrap();
+        print_done(head.seq);
     }
 }
 
@@ -183,17 +183,17 @@ fn a_kill_while_committing_loses_nothing_that_was_answered_and_tears_nothing() {
     let mut expected = std::collections::BTreeMap::new();
     let mut known = 0;
     for round in 1..=8 {
-        let answered = Worker::start("commits_until_killed", folder.path()).killed_after(round * 2);
+        let answered = CrashWorker::start("commits_until_killed", folder.path()).kill_after(round * 2);
         // Opening reads everything and refuses what does not add up.
         let store = PrimaryStore::open(folder.path(), OPTIONS).unwrap();
         let head = store.head();
         assert!(head.seq == answered || head.seq == answered + 1, "{answered} was answered, {} is there", head.seq);
         for number in known + 1..=head.seq {
-            for change in commit_of(number) {
+            for change in sample_commit(number) {
                 match change {
-                    Change::Put(entry) => drop(expected.insert(entry.place().clone(), entry)),
-                    Change::Delete(Identity::Key(id)) => {
-                        let place = entry(&key_line(id.number(), id.number(), "t")).place().clone();
+                    Change::Put(entry) => drop(expected.insert(entry.sort_key().clone(), entry)),
+                    Change::Delete(RecordIdentity::Key(id)) => {
+                        let place = entry(&key_line(id.number(), id.number(), "t")).sort_key().clone();
                         expected.remove(&place);
                     }
                     Change::Delete(_) => {}
@@ -202,6 +202,6 @@ fn a_kill_while_committing_loses_nothing_that_was_answered_and_tears_nothing() {
         }
         known = head.seq;
         assert!(store.directory().entries().map(Result::unwrap).eq(expected.values().cloned()));
-        assert_eq!(store.after(head.epoch, head.seq, head.state.digest, 10), Ok(After::Commits(Vec::new())));
+        assert_eq!(store.commits_after(head.epoch, head.seq, head.state.digest, 10), Ok(CommitsAfter::Commits(Vec::new())));
     }
 }

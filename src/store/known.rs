@@ -8,58 +8,58 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use quick_cache::sync::Cache;
 
-use crate::model::order::Place;
+use crate::model::order::SortKey;
 use crate::model::record::{
     Agent, DeployGrant, ErrorTrackingKey, Key, Member, Namespace, Project, ProtectedBranch, ProtectedTag, Record, Redirect, Settings,
     Share, Snippet, Storage, User,
 };
-use crate::store::index::{Name, company, names};
+use crate::store::index::{IndexKey, index_keys, list_prefix};
 
 /// What was asked for.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Asked {
+pub enum RecordCacheKey {
     /// The record at a place.
-    At(Place),
+    Record(SortKey),
     /// The record of a name.
-    Named(Name),
+    Index(IndexKey),
     /// All records whose places begin so.
-    Below(Place),
+    Prefix(SortKey),
 }
 
-impl Asked {
+impl RecordCacheKey {
     /// Everything whose answer a record at a place has a part in.
-    pub fn touched_by(place: &Place, record: Option<&Record>) -> impl Iterator<Item = Self> {
-        let named = record.map(names).unwrap_or_default().into_iter().map(Self::Named);
-        let below = record.and_then(company).map(Self::Below);
-        named.chain(below).chain([Self::At(place.clone())])
+    pub fn affected_by(place: &SortKey, record: Option<&Record>) -> impl Iterator<Item = Self> {
+        let named = record.map(index_keys).unwrap_or_default().into_iter().map(Self::Index);
+        let below = record.and_then(list_prefix).map(Self::Prefix);
+        named.chain(below).chain([Self::Record(place.clone())])
     }
 }
 
-macro_rules! kinds {
+macro_rules! cached_kinds {
     ($($kind:ident),*) => {
         /// What was found.
         #[derive(Clone, Debug)]
-        pub enum Known {
+        pub enum CachedRecord {
             $($kind(Arc<$kind>),)*
             /// That there is none: kept only where asking for what is not there is the rule (memberships, grants).
-            None,
+            Absent,
             /// Several together.
-            All(Arc<[Known]>),
+            List(Arc<[CachedRecord]>),
         }
 
-        impl Known {
+        impl CachedRecord {
             /// A record, ready to be kept.
-            pub fn of(record: &Record) -> Self {
+            pub fn from_record(record: &Record) -> Self {
                 match record {
                     $(Record::$kind(found) => Self::$kind(Arc::new(found.clone())),)*
                 }
             }
         }
 
-        $(impl Kind for $kind {
-            fn of(known: &Known) -> Option<Arc<Self>> {
+        $(impl CachedKind for $kind {
+            fn from_cached(known: &CachedRecord) -> Option<Arc<Self>> {
                 match known {
-                    Known::$kind(found) => Some(Arc::clone(found)),
+                    CachedRecord::$kind(found) => Some(Arc::clone(found)),
                     _ => None,
                 }
             }
@@ -68,12 +68,12 @@ macro_rules! kinds {
 }
 
 /// One kind of record, taken out of what is known.
-pub trait Kind: Sized {
+pub trait CachedKind: Sized {
     /// The record, if it is of this kind.
-    fn of(known: &Known) -> Option<Arc<Self>>;
+    fn from_cached(known: &CachedRecord) -> Option<Arc<Self>>;
 }
 
-kinds!(
+cached_kinds!(
     Settings,
     Storage,
     User,
@@ -93,81 +93,81 @@ kinds!(
 
 /// The right to keep what is read from now on, until the next change.
 #[derive(Clone, Copy, Debug)]
-pub struct Ticket(u64);
+pub struct CacheVersion(u64);
 
 /// The cache.
-pub struct KnownRecords {
-    kept: Cache<Asked, Known>,
-    changes: RwLock<u64>,
+pub struct RecordCache {
+    entries: Cache<RecordCacheKey, CachedRecord>,
+    version: RwLock<u64>,
 }
 
-impl KnownRecords {
+impl RecordCache {
     /// An empty one that holds about `capacity` answers.
     pub fn new(capacity: usize) -> Self {
-        Self { kept: Cache::new(capacity), changes: RwLock::new(0) }
+        Self { entries: Cache::new(capacity), version: RwLock::new(0) }
     }
 
     /// What is known, if it is kept.
-    pub fn recall(&self, asked: &Asked) -> Option<Known> {
-        self.kept.get(asked)
+    pub fn get(&self, asked: &RecordCacheKey) -> Option<CachedRecord> {
+        self.entries.get(asked)
     }
 
     /// To be taken before reading.
-    pub fn ticket(&self) -> Ticket {
-        Ticket(*self.changes.read().unwrap_or_else(PoisonError::into_inner))
+    pub fn current_version(&self) -> CacheVersion {
+        CacheVersion(*self.version.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Keeps an answer, unless there was a change since the ticket was taken.
-    pub fn keep(&self, ticket: Ticket, asked: Asked, known: Known) {
-        let changes = self.changes.read().unwrap_or_else(PoisonError::into_inner);
+    pub fn insert_if_current(&self, ticket: CacheVersion, asked: RecordCacheKey, known: CachedRecord) {
+        let changes = self.version.read().unwrap_or_else(PoisonError::into_inner);
         if *changes == ticket.0 {
             // While the guard is held no change can begin to clear.
-            self.kept.insert(asked, known);
+            self.entries.insert(asked, known);
         }
     }
 
     /// After a change: makes all tickets void, then forgets what it touched.
-    pub fn forget(&self, touched: impl IntoIterator<Item = Asked>) {
-        *self.changes.write().unwrap_or_else(PoisonError::into_inner) += 1;
+    pub fn invalidate(&self, touched: impl IntoIterator<Item = RecordCacheKey>) {
+        *self.version.write().unwrap_or_else(PoisonError::into_inner) += 1;
         for asked in touched {
-            self.kept.remove(&asked);
+            self.entries.remove(&asked);
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Asked, Known, KnownRecords};
-    use crate::model::order::Place;
+    use super::{CachedRecord, RecordCache, RecordCacheKey};
+    use crate::model::order::SortKey;
 
     #[test]
     fn what_was_read_before_a_change_is_not_kept_after_it() {
-        let records = KnownRecords::new(100);
-        let asked = || Asked::At(Place::settings());
-        let ticket = records.ticket();
-        records.forget([asked()]);
-        records.keep(ticket, asked(), Known::None);
-        assert!(records.recall(&asked()).is_none());
-        records.keep(records.ticket(), asked(), Known::None);
-        assert!(records.recall(&asked()).is_some());
-        records.forget([Asked::Below(Place::settings())]);
-        assert!(records.recall(&asked()).is_some(), "another change clears nothing of it");
+        let records = RecordCache::new(100);
+        let asked = || RecordCacheKey::Record(SortKey::settings());
+        let ticket = records.current_version();
+        records.invalidate([asked()]);
+        records.insert_if_current(ticket, asked(), CachedRecord::Absent);
+        assert!(records.get(&asked()).is_none());
+        records.insert_if_current(records.current_version(), asked(), CachedRecord::Absent);
+        assert!(records.get(&asked()).is_some());
+        records.invalidate([RecordCacheKey::Prefix(SortKey::settings())]);
+        assert!(records.get(&asked()).is_some(), "another change clears nothing of it");
     }
 
     #[test]
     fn a_cache_of_nothing_keeps_nothing() {
-        let records = KnownRecords::new(0);
-        records.keep(records.ticket(), Asked::At(Place::settings()), Known::None);
-        assert!(records.recall(&Asked::At(Place::settings())).is_none());
+        let records = RecordCache::new(0);
+        records.insert_if_current(records.current_version(), RecordCacheKey::Record(SortKey::settings()), CachedRecord::Absent);
+        assert!(records.get(&RecordCacheKey::Record(SortKey::settings())).is_none());
     }
 
     #[test]
     fn the_cache_is_bounded() {
-        let records = KnownRecords::new(100);
+        let records = RecordCache::new(100);
         for number in 1..10_000_u64 {
-            let asked = Asked::At(Place::user(number.try_into().unwrap()));
-            records.keep(records.ticket(), asked, Known::None);
+            let asked = RecordCacheKey::Record(SortKey::user(number.try_into().unwrap()));
+            records.insert_if_current(records.current_version(), asked, CachedRecord::Absent);
         }
-        assert!(records.kept.len() <= 100);
+        assert!(records.entries.len() <= 100);
     }
 }

@@ -1,90 +1,90 @@
 //! Making a generation in one go: pages are filled one after the other and written by plain inserts, each once.
 
 use crate::model::entry::Entry;
-use crate::model::order::Place;
+use crate::model::order::SortKey;
 use crate::store::database::Database;
-use crate::store::draft::Fullness;
-use crate::store::generation::Damage;
-use crate::store::index::names;
-use crate::store::page::{Bounds, Page};
-use crate::store::pages::{Map, begin};
-use crate::store::spool::Spool;
-use crate::store::tally::{Line, Tally};
+use crate::store::draft::MapPageLimits;
+use crate::store::generation::StoreError;
+use crate::store::index::index_keys;
+use crate::store::page::{Page, PageLimits};
+use crate::store::pages::{PageMap, create_maps};
+use crate::store::spool::ExternalSorter;
+use crate::store::tally::{StoreHeader, StoredRecord};
 
 /// Fills an empty database with entries in the order of a snapshot; the tally comes last, so that what was not finished is
 /// never taken for a generation. Not flushed.
-pub fn fill<E: From<Damage>>(
+pub fn bulk_load<E: From<StoreError>>(
     database: &Database,
-    fullness: &Fullness,
+    fullness: &MapPageLimits,
     entries: impl Iterator<Item = Result<Entry, E>>,
-) -> Result<Tally, E> {
-    if database.was_there() {
-        return Err(Damage(format!("{}: there is a database already", database.folder().display())).into());
+) -> Result<StoreHeader, E> {
+    if database.was_recovered() {
+        return Err(StoreError(format!("{}: there is a database already", database.folder().display())).into());
     }
-    begin(database)?;
-    let spooled = |error: std::io::Error| Damage(format!("{}: {error}", database.folder().display()));
-    let mut spool = Spool::new(database.folder().to_owned());
-    let mut tally = Tally::default();
-    let mut records = Filling::new(database, Map::Records, &fullness.records);
+    create_maps(database)?;
+    let spooled = |error: std::io::Error| StoreError(format!("{}: {error}", database.folder().display()));
+    let mut spool = ExternalSorter::new(database.folder().to_owned());
+    let mut tally = StoreHeader::default();
+    let mut records = PageWriter::new(database, PageMap::Records, &fullness.records);
     for entry in entries {
         let entry = entry?;
-        let line = Line { text: entry.text(), foreign: entry.foreign() };
-        records.push(entry.place().bytes(), &line.value())?;
-        tally.add(line);
-        for name in entry.record().map(|record| names(record)).unwrap_or_default() {
-            spool.push(&name.entry(entry.place())).map_err(spooled)?;
+        let line = StoredRecord { text: entry.text(), foreign: entry.has_unknown_parts() };
+        records.append(entry.sort_key().as_bytes(), &line.encode())?;
+        tally.add_record(line);
+        for name in entry.record().map(|record| index_keys(record)).unwrap_or_default() {
+            spool.push(&name.encode_entry(entry.sort_key())).map_err(spooled)?;
             tally.index += 1;
         }
     }
     records.finish()?;
-    let mut index = Filling::new(database, Map::Index, &fullness.index);
-    for entry in spool.sorted().map_err(spooled)? {
-        index.push(&entry.map_err(spooled)?, &[])?;
+    let mut index = PageWriter::new(database, PageMap::Index, &fullness.index);
+    for entry in spool.into_sorted().map_err(spooled)? {
+        index.append(&entry.map_err(spooled)?, &[])?;
     }
     index.finish()?;
-    let (key, value) = tally.write()?;
+    let (key, value) = tally.encode()?;
     database.insert(&key, value.unwrap_or_default())?;
     Ok(tally)
 }
 
 /// Fills the pages of one map. A page is written when the first key of the next is known.
-struct Filling<'a> {
+struct PageWriter<'a> {
     database: &'a Database,
-    map: Map,
-    bounds: &'a Bounds,
-    low: Vec<u8>,
-    last: Option<Vec<u8>>,
+    map: PageMap,
+    limits: &'a PageLimits,
+    start_key: Vec<u8>,
+    last_key: Option<Vec<u8>>,
     page: Page,
 }
 
-impl<'a> Filling<'a> {
-    fn new(database: &'a Database, map: Map, bounds: &'a Bounds) -> Self {
-        Self { database, map, bounds, low: Vec::new(), last: None, page: Page::default() }
+impl<'a> PageWriter<'a> {
+    fn new(database: &'a Database, map: PageMap, bounds: &'a PageLimits) -> Self {
+        Self { database, map, limits: bounds, start_key: Vec::new(), last_key: None, page: Page::default() }
     }
 
-    fn push(&mut self, key: &[u8], value: &[u8]) -> Result<(), Damage> {
-        if self.last.as_deref().is_some_and(|last| last >= key) {
-            let place = Place::from_bytes(key);
-            return Err(Damage(format!("records are not in the order of a snapshot: {place:?}")));
+    fn append(&mut self, key: &[u8], value: &[u8]) -> Result<(), StoreError> {
+        if self.last_key.as_deref().is_some_and(|last| last >= key) {
+            let place = SortKey::from_bytes(key);
+            return Err(StoreError(format!("records are not in the order of a snapshot: {place:?}")));
         }
-        if self.page.full(self.bounds) {
-            self.page.end = Some(key.to_vec());
-            self.write()?;
-            self.low = key.to_vec();
+        if self.page.is_full(self.limits) {
+            self.page.end_key = Some(key.to_vec());
+            self.write_page()?;
+            self.start_key = key.to_vec();
         }
         self.page.push(key, value);
-        let last = self.last.get_or_insert_default();
+        let last = self.last_key.get_or_insert_default();
         last.clear();
         last.extend_from_slice(key);
         Ok(())
     }
 
-    fn finish(mut self) -> Result<(), Damage> {
-        self.write()
+    fn finish(mut self) -> Result<(), StoreError> {
+        self.write_page()
     }
 
-    fn write(&mut self) -> Result<(), Damage> {
-        let key = self.map.page_key(&self.low);
+    fn write_page(&mut self) -> Result<(), StoreError> {
+        let key = self.map.page_key(&self.start_key);
         let page = std::mem::take(&mut self.page);
         self.database.insert(&key, page.encode(&key))
     }

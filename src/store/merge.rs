@@ -4,63 +4,63 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::iter::Peekable;
 use std::sync::Arc;
 
-use crate::model::change::{Change, Identity};
+use crate::model::change::{Change, RecordIdentity};
 use crate::model::entry::Entry;
 use crate::model::id::Id;
-use crate::model::order::Place;
+use crate::model::order::SortKey;
 use crate::model::record::Record;
-use crate::store::generation::{Damage, Generation};
+use crate::store::generation::{Generation, StoreError};
 
 /// What changes make of each place that they touch; the same as applying them one after the other.
-struct Outcome<'a> {
+struct ChangeOverlay<'a> {
     base: &'a Generation,
     /// `None` where nothing stands any more.
-    places: BTreeMap<Place, Option<Entry>>,
+    entries: BTreeMap<SortKey, Option<Entry>>,
     /// Where the keys that were put stand, by id.
-    keys: HashMap<Id, BTreeSet<Place>>,
+    keys_by_id: HashMap<Id, BTreeSet<SortKey>>,
 }
 
 /// All entries of `base` with the changes made, in the order of a snapshot.
-pub fn changed(base: &Generation, changes: &[Change]) -> Result<impl Iterator<Item = Result<Entry, Damage>> + use<>, Damage> {
-    let mut outcome = Outcome { base, places: BTreeMap::new(), keys: HashMap::new() };
+pub fn merge_changes(base: &Generation, changes: &[Change]) -> Result<impl Iterator<Item = Result<Entry, StoreError>> + use<>, StoreError> {
+    let mut outcome = ChangeOverlay { base, entries: BTreeMap::new(), keys_by_id: HashMap::new() };
     for change in changes {
         match change {
             Change::Put(entry) => outcome.put(entry)?,
-            Change::Delete(Identity::Key(id)) => outcome.delete_keys(*id)?,
-            Change::Delete(Identity::At(place, _)) => outcome.set(place.clone(), None),
+            Change::Delete(RecordIdentity::Key(id)) => outcome.delete_keys(*id)?,
+            Change::Delete(RecordIdentity::Other(place, _)) => outcome.set(place.clone(), None),
         }
     }
-    Ok(Merge { old: base.entries().peekable(), new: outcome.places.into_iter().peekable() })
+    Ok(MergeIter { base: base.entries().peekable(), overlay: outcome.entries.into_iter().peekable() })
 }
 
-impl Outcome<'_> {
-    fn put(&mut self, entry: &Entry) -> Result<(), Damage> {
+impl ChangeOverlay<'_> {
+    fn put(&mut self, entry: &Entry) -> Result<(), StoreError> {
         if let Some(id) = key_id(entry) {
             self.delete_keys(id)?;
         }
-        self.set(entry.place().clone(), Some(entry.clone()));
+        self.set(entry.sort_key().clone(), Some(entry.clone()));
         Ok(())
     }
 
-    fn delete_keys(&mut self, id: Id) -> Result<(), Damage> {
-        for place in self.keys.remove(&id).unwrap_or_default() {
-            self.places.insert(place, None);
+    fn delete_keys(&mut self, id: Id) -> Result<(), StoreError> {
+        for place in self.keys_by_id.remove(&id).unwrap_or_default() {
+            self.entries.insert(place, None);
         }
-        for place in self.base.key_places(id)? {
+        for place in self.base.find_keys_by_id(id)? {
             // A place that was changed since has another record now, or none.
-            self.places.entry(place).or_insert(None);
+            self.entries.entry(place).or_insert(None);
         }
         Ok(())
     }
 
-    fn set(&mut self, place: Place, entry: Option<Entry>) {
+    fn set(&mut self, place: SortKey, entry: Option<Entry>) {
         if let Some(id) = entry.as_ref().and_then(key_id) {
-            self.keys.entry(id).or_default().insert(place.clone());
+            self.keys_by_id.entry(id).or_default().insert(place.clone());
         }
-        let old = self.places.insert(place.clone(), entry.clone()).flatten();
+        let old = self.entries.insert(place.clone(), entry.clone()).flatten();
         if let Some(id) = old.as_ref().and_then(key_id)
             && entry.as_ref().and_then(key_id) != Some(id)
-            && let Some(places) = self.keys.get_mut(&id)
+            && let Some(places) = self.keys_by_id.get_mut(&id)
         {
             places.remove(&place);
         }
@@ -74,31 +74,31 @@ fn key_id(entry: &Entry) -> Option<Id> {
     }
 }
 
-struct Merge<O: Iterator, N: Iterator> {
-    old: Peekable<O>,
-    new: Peekable<N>,
+struct MergeIter<O: Iterator, N: Iterator> {
+    base: Peekable<O>,
+    overlay: Peekable<N>,
 }
 
-impl<O, N> Iterator for Merge<O, N>
+impl<O, N> Iterator for MergeIter<O, N>
 where
-    O: Iterator<Item = Result<Entry, Damage>>,
-    N: Iterator<Item = (Place, Option<Entry>)>,
+    O: Iterator<Item = Result<Entry, StoreError>>,
+    N: Iterator<Item = (SortKey, Option<Entry>)>,
 {
-    type Item = Result<Entry, Damage>;
+    type Item = Result<Entry, StoreError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
-            match (self.old.peek(), self.new.peek()) {
-                (Some(Ok(old)), Some((place, _))) if old.place() >= place => {
-                    if old.place() == place {
-                        self.old.next();
+            match (self.base.peek(), self.overlay.peek()) {
+                (Some(Ok(old)), Some((place, _))) if old.sort_key() >= place => {
+                    if old.sort_key() == place {
+                        self.base.next();
                     }
                 }
-                (Some(_), _) => return self.old.next(),
+                (Some(_), _) => return self.base.next(),
                 (None, Some(_)) => {}
                 (None, None) => return None,
             }
-            if let Some((_, Some(entry))) = self.new.next() {
+            if let Some((_, Some(entry))) = self.overlay.next() {
                 return Some(Ok(entry));
             }
         }
@@ -109,28 +109,28 @@ where
 mod tests {
     use proptest::prelude::*;
 
-    use super::changed;
+    use super::merge_changes;
     use crate::model::change::Change;
     use crate::model::entry::Entry;
-    use crate::store::generation::{Damage, Generation, Options};
-    use crate::store::proof::{Model, change, entry, line};
+    use crate::store::generation::{Generation, StoreError, StoreOptions};
+    use crate::store::proof::{ReferenceModel, any_change, any_record_line, entry};
 
-    const OPTIONS: Options = Options { page_cache: 1 << 20, record_cache: 0 };
+    const OPTIONS: StoreOptions = StoreOptions { page_cache_bytes: 1 << 20, record_cache_entries: 0 };
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(40))]
 
         #[test]
         fn the_stream_is_what_applying_one_after_the_other_makes(
-            first in prop::collection::vec(line(), 0..30),
-            changes in prop::collection::vec(change(), 0..60),
+            first in prop::collection::vec(any_record_line(), 0..30),
+            changes in prop::collection::vec(any_change(), 0..60),
         ) {
             let folder = tempfile::tempdir().unwrap();
-            let mut model = Model::default();
+            let mut model = ReferenceModel::default();
             first.iter().for_each(|line| model.apply(&Change::Put(entry(line))));
-            let base = Generation::load(folder.path(), &OPTIONS, model.0.values().cloned().map(Ok::<_, Damage>)).unwrap();
+            let base = Generation::create(folder.path(), &OPTIONS, model.0.values().cloned().map(Ok::<_, StoreError>)).unwrap();
             changes.iter().for_each(|change| model.apply(change));
-            let merged: Vec<Entry> = changed(&base, &changes).unwrap().map(Result::unwrap).collect();
+            let merged: Vec<Entry> = merge_changes(&base, &changes).unwrap().map(Result::unwrap).collect();
             prop_assert!(merged.iter().eq(model.0.values()));
         }
     }

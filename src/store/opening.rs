@@ -6,31 +6,31 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
 
-use crate::store::folder::{Refused, is_out_of_room};
-use crate::store::generation::Damage;
+use crate::store::folder::{FileError, is_storage_full};
+use crate::store::generation::StoreError;
 use crate::store::whole_file;
 
 /// So often may a process die while it opens a generation before that is believed to be the generation's doing. Once says nothing: a kill
 /// may come at any moment, and a host that throws away a sound store while the primary is dead lets nobody in.
-const DEATHS: usize = 2;
+const MAX_OPEN_CRASHES: usize = 2;
 
 /// Opens generation `number` under a marker and a time limit. On success the marker goes; else it stays until the generation is set aside.
 /// Whoever finds it tries again, [`DEATHS`] times in all.
 ///
 /// Blocks for at most about `limit`. A thread that took longer ends by itself and what it opened is closed.
-pub(in crate::store) fn watched<T: Send + 'static>(
+pub(in crate::store) fn open_guarded<T: Send + 'static>(
     marker: &Path,
     number: u64,
     limit: Duration,
-    open: impl FnOnce() -> Result<T, Damage> + Send + 'static,
-) -> Result<Result<T, NotOpened>, Refused> {
+    open: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
+) -> Result<Result<T, GuardedOpenError>, FileError> {
     let line = format!("{number}\n");
-    let died = whole_file::read(marker).ok().flatten().map_or(0, |kept| times(&kept, &line));
-    if died >= DEATHS {
-        return Ok(Err(NotOpened::Died(died)));
+    let died = whole_file::read(marker).ok().flatten().map_or(0, |kept| count_repeats(&kept, &line));
+    if died >= MAX_OPEN_CRASHES {
+        return Ok(Err(GuardedOpenError::CrashedRepeatedly(died)));
     }
-    mark(marker, &line.repeat(died + 1))?;
-    let outcome = within(limit, open);
+    write_marker(marker, &line.repeat(died + 1))?;
+    let outcome = run_with_timeout(limit, open);
     if outcome.is_ok() {
         whole_file::remove(marker)?;
     }
@@ -38,7 +38,7 @@ pub(in crate::store) fn watched<T: Send + 'static>(
 }
 
 /// How often a text is this line, if it is nothing else.
-fn times(text: &str, line: &str) -> usize {
+fn count_repeats(text: &str, line: &str) -> usize {
     let count = text.len() / line.len();
     if line.repeat(count) == text { count } else { 0 }
 }
@@ -47,40 +47,43 @@ fn times(text: &str, line: &str) -> usize {
 ///
 /// A disk without room for it is no reason to keep a sound store shut: the opening is still watched, and a death in it is seen by whoever
 /// restarts the process.
-fn mark(marker: &Path, line: &str) -> Result<(), Refused> {
+fn write_marker(marker: &Path, line: &str) -> Result<(), FileError> {
     match fs::write(marker, line) {
-        Err(error) if is_out_of_room(&error) => {
+        Err(error) if is_storage_full(&error) => {
             tracing::warn!("{}: {error}; the store is opened without it, make room on this disk", marker.display());
             let _half_written = fs::remove_file(marker);
             Ok(())
         }
-        written => written.map_err(Refused::io(marker)),
+        written => written.map_err(FileError::io(marker)),
     }
 }
 
 /// Why an opening gave nothing.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub(in crate::store) enum NotOpened {
+pub(in crate::store) enum GuardedOpenError {
     #[error("the process died {0} times in a row while it opened it")]
-    Died(usize),
+    CrashedRepeatedly(usize),
     #[error("{}", .0.0)]
-    Damaged(Damage),
+    Failed(StoreError),
     #[error("it did not open within {0:?}")]
-    TooSlow(Duration),
+    TimedOut(Duration),
     #[error("it panicked while opening")]
     Panicked,
     #[error("no thread to open it on: {0}")]
-    NoThread(String),
+    SpawnFailed(String),
 }
 
-fn within<T: Send + 'static>(limit: Duration, open: impl FnOnce() -> Result<T, Damage> + Send + 'static) -> Result<T, NotOpened> {
+fn run_with_timeout<T: Send + 'static>(
+    limit: Duration,
+    open: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
+) -> Result<T, GuardedOpenError> {
     let (give, take) = mpsc::sync_channel(1);
     let opener = move || drop(give.send(open()));
-    thread::Builder::new().name("open-store".to_owned()).spawn(opener).map_err(|error| NotOpened::NoThread(error.to_string()))?;
+    thread::Builder::new().name("open-store".to_owned()).spawn(opener).map_err(|error| GuardedOpenError::SpawnFailed(error.to_string()))?;
     match take.recv_timeout(limit) {
-        Ok(outcome) => outcome.map_err(NotOpened::Damaged),
-        Err(RecvTimeoutError::Timeout) => Err(NotOpened::TooSlow(limit)),
-        Err(RecvTimeoutError::Disconnected) => Err(NotOpened::Panicked),
+        Ok(outcome) => outcome.map_err(GuardedOpenError::Failed),
+        Err(RecvTimeoutError::Timeout) => Err(GuardedOpenError::TimedOut(limit)),
+        Err(RecvTimeoutError::Disconnected) => Err(GuardedOpenError::Panicked),
     }
 }
 
@@ -90,8 +93,8 @@ mod tests {
     use std::sync::mpsc;
     use std::time::Duration;
 
-    use super::{NotOpened, watched, within};
-    use crate::store::generation::Damage;
+    use super::{GuardedOpenError, open_guarded, run_with_timeout};
+    use crate::store::generation::StoreError;
 
     const LONG: Duration = Duration::from_secs(60);
 
@@ -101,11 +104,11 @@ mod tests {
         let marker = folder.path().join("opening");
         let opened = |died: usize| {
             assert_eq!(fs::read_to_string(&marker).unwrap_or_default(), "3\n".repeat(died));
-            watched(&marker, 3, LONG, || -> Result<(), Damage> { panic!("it is opened") }).unwrap()
+            open_guarded(&marker, 3, LONG, || -> Result<(), StoreError> { panic!("it is opened") }).unwrap()
         };
-        assert_eq!(opened(0), Err(NotOpened::Panicked));
-        assert_eq!(opened(1), Err(NotOpened::Panicked), "a death that may have come from anywhere");
-        assert_eq!(opened(2), Err(NotOpened::Died(2)));
+        assert_eq!(opened(0), Err(GuardedOpenError::Panicked));
+        assert_eq!(opened(1), Err(GuardedOpenError::Panicked), "a death that may have come from anywhere");
+        assert_eq!(opened(2), Err(GuardedOpenError::CrashedRepeatedly(2)));
     }
 
     #[test]
@@ -114,7 +117,7 @@ mod tests {
         let marker = folder.path().join("opening");
         for kept in ["4\n", "4\n4\n", "3\n4\n", "", "nonsense", "3\n"] {
             fs::write(&marker, kept).unwrap();
-            assert_eq!(watched(&marker, 3, LONG, || Ok(7)).unwrap(), Ok(7), "{kept:?}");
+            assert_eq!(open_guarded(&marker, 3, LONG, || Ok(7)).unwrap(), Ok(7), "{kept:?}");
             assert!(!marker.exists());
         }
     }
@@ -127,9 +130,9 @@ mod tests {
             let _never = wait.recv();
             Ok(())
         };
-        assert_eq!(within(limit, hangs), Err(NotOpened::TooSlow(limit)));
-        assert_eq!(within(LONG, || -> Result<(), Damage> { panic!("as sled does") }), Err(NotOpened::Panicked));
-        let damaged = within(LONG, || Err::<(), _>(Damage("bits".to_owned())));
-        assert_eq!(damaged, Err(NotOpened::Damaged(Damage("bits".to_owned()))));
+        assert_eq!(run_with_timeout(limit, hangs), Err(GuardedOpenError::TimedOut(limit)));
+        assert_eq!(run_with_timeout(LONG, || -> Result<(), StoreError> { panic!("as sled does") }), Err(GuardedOpenError::Panicked));
+        let damaged = run_with_timeout(LONG, || Err::<(), _>(StoreError("bits".to_owned())));
+        assert_eq!(damaged, Err(GuardedOpenError::Failed(StoreError("bits".to_owned()))));
     }
 }

@@ -4,19 +4,19 @@
 //! there. What this file finds is true of one moment for each page, so a walk over several may see a later page later.
 
 use crate::store::database::Database;
-use crate::store::generation::Damage;
-use crate::store::page::{Page, View};
+use crate::store::generation::StoreError;
+use crate::store::page::{Page, PageView};
 
 /// One of the maps: the first byte of its pages' keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Map {
+pub enum PageMap {
     /// Place to record.
     Records,
     /// Name and place to nothing.
     Index,
 }
 
-impl Map {
+impl PageMap {
     /// The key of the page that begins at `low`.
     pub fn page_key(self, low: &[u8]) -> Vec<u8> {
         let mut key = Vec::with_capacity(low.len() + 2);
@@ -26,7 +26,7 @@ impl Map {
     }
 
     /// Whether a key of the database is one of this map's pages.
-    pub fn holds(self, key: &[u8]) -> bool {
+    pub fn owns_page_key(self, key: &[u8]) -> bool {
         key.first() == Some(&self.prefix())
     }
 
@@ -39,8 +39,8 @@ impl Map {
 }
 
 /// Makes the maps of a database that holds nothing yet.
-pub fn begin(database: &Database) -> Result<(), Damage> {
-    for map in [Map::Records, Map::Index] {
+pub fn create_maps(database: &Database) -> Result<(), StoreError> {
+    for map in [PageMap::Records, PageMap::Index] {
         let key = map.page_key(&[]);
         database.insert(&key, Page::default().encode(&key))?;
     }
@@ -48,53 +48,58 @@ pub fn begin(database: &Database) -> Result<(), Damage> {
 }
 
 /// The page that a key belongs to.
-pub fn page_of(database: &Database, map: Map, key: &[u8]) -> Result<View, Damage> {
+pub fn find_page(database: &Database, map: PageMap, key: &[u8]) -> Result<PageView, StoreError> {
     let mut bound = map.page_key(key);
     bound.push(0);
-    match database.before(&bound)? {
-        Some((found, bytes)) if map.holds(&found) => covering(View::open(&found, bytes)?, key),
-        _ => Err(Damage("the first page is lost".to_owned())),
+    match database.last_before(&bound)? {
+        Some((found, bytes)) if map.owns_page_key(&found) => check_covers(PageView::decode(&found, bytes)?, key),
+        _ => Err(StoreError("the first page is lost".to_owned())),
     }
 }
 
-fn covering(view: View, key: &[u8]) -> Result<View, Damage> {
-    match view.end() {
-        Some(end) if end <= key => Err(Damage("a page is lost".to_owned())),
+fn check_covers(view: PageView, key: &[u8]) -> Result<PageView, StoreError> {
+    match view.end_key() {
+        Some(end) if end <= key => Err(StoreError("a page is lost".to_owned())),
         _ => Ok(view),
     }
 }
 
 /// The pages from the one that `from` belongs to, ascending.
-pub struct Walk {
+pub struct PageIter {
     database: Database,
-    map: Map,
+    map: PageMap,
     next: Option<Vec<u8>>,
 }
 
-impl Walk {
+impl PageIter {
     /// Begins at the page of `from`.
-    pub fn new(database: &Database, map: Map, from: &[u8]) -> Self {
+    pub fn new(database: &Database, map: PageMap, from: &[u8]) -> Self {
         Self { database: database.clone(), map, next: Some(from.to_vec()) }
     }
 }
 
-impl Iterator for Walk {
+impl Iterator for PageIter {
     /// The key to go on from (earlier ones in the page were seen already), and the page.
-    type Item = Result<(Vec<u8>, View), Damage>;
+    type Item = Result<(Vec<u8>, PageView), StoreError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         let from = self.next.take()?;
-        let view = page_of(&self.database, self.map, &from);
+        let view = find_page(&self.database, self.map, &from);
         if let Ok(view) = &view {
-            self.next = view.end().map(<[u8]>::to_vec);
+            self.next = view.end_key().map(<[u8]>::to_vec);
         }
         Some(view.map(|view| (from, view)))
     }
 }
 
 /// Calls `seen` with each item from `from` on while it says so.
-pub fn each(database: &Database, map: Map, from: &[u8], mut seen: impl FnMut(&[u8], &[u8]) -> Result<bool, Damage>) -> Result<(), Damage> {
-    for page in Walk::new(database, map, from) {
+pub fn for_each_item(
+    database: &Database,
+    map: PageMap,
+    from: &[u8],
+    mut seen: impl FnMut(&[u8], &[u8]) -> Result<bool, StoreError>,
+) -> Result<(), StoreError> {
+    for page in PageIter::new(database, map, from) {
         let (from, view) = page?;
         for item in view.items() {
             let (key, value) = item?;

@@ -22,119 +22,122 @@ use tokio::sync::watch;
 use crate::model::change::{Change, Commit, Epoch, Head};
 use crate::model::digest::Digest;
 use crate::model::entry::Entry;
-use crate::store::folder::Refused;
-use crate::store::founding::{begin, found, open_whole, random_epoch, seed_in};
-use crate::store::generation::{Beside, Damage, Generation, Options};
-use crate::store::generations::Generations;
-use crate::store::journal::{self, Journal, Kept};
-use crate::store::ledger::Ledger;
-use crate::store::merge::changed;
-use crate::store::recent::Recent;
+use crate::store::folder::FileError;
+use crate::store::founding::{create_empty, load_or_create_seed, open_verified, random_epoch, start_journal};
+use crate::store::generation::{ExtraWrites, Generation, StoreError, StoreOptions};
+use crate::store::generations::GenerationsFolder;
+use crate::store::journal::{self, Journal, JournalLimits};
+use crate::store::ledger::PrivateStore;
+use crate::store::merge::merge_changes;
+use crate::store::recent::RecentCommits;
 
 /// Most changes of one commit.
-pub const COMMIT_CHANGES: usize = 1_000;
+pub const MAX_COMMIT_CHANGES: usize = 1_000;
 /// Most bytes of one commit.
-pub const COMMIT_BYTES: usize = 4 << 20;
+pub const MAX_COMMIT_BYTES: usize = 4 << 20;
 /// Most commits that the journal keeps.
-pub const JOURNAL_COMMITS: u64 = 100_000;
+pub const MAX_JOURNAL_COMMITS: u64 = 100_000;
 /// Most bytes that the journal keeps.
-pub const JOURNAL_BYTES: u64 = 64 << 20;
+pub const MAX_JOURNAL_BYTES: u64 = 64 << 20;
 
 /// The primary's store. Cheap to clone.
 #[derive(Clone)]
 pub struct PrimaryStore {
-    inner: Arc<Inner>,
+    inner: Arc<PrimaryStoreInner>,
 }
 
-struct Inner {
-    generations: Generations,
-    options: Options,
-    limits: Limits,
-    standing: ArcSwap<Standing>,
-    recent: RwLock<Recent>,
-    writer: Mutex<Writer>,
+struct PrimaryStoreInner {
+    generations: GenerationsFolder,
+    options: StoreOptions,
+    limits: StoreLimits,
+    published: ArcSwap<PublishedState>,
+    recent_commits: RwLock<RecentCommits>,
+    writer: Mutex<WriterState>,
     /// Whether generations wait to be removed.
-    retired: AtomicBool,
-    heads: watch::Sender<Head>,
-    ledger: Ledger,
-    seed: [u8; 32],
+    has_retired: AtomicBool,
+    head_sender: watch::Sender<Head>,
+    private_store: PrivateStore,
+    token_seed: [u8; 32],
 }
 
 /// What is published.
-struct Standing {
+struct PublishedState {
     generation: Generation,
     journal: Journal,
     head: Head,
 }
 
 #[derive(Default)]
-struct Writer {
-    failed: Option<Damage>,
+struct WriterState {
+    failure: Option<StoreError>,
     /// Replaced, and perhaps still read.
     retired: Vec<Generation>,
 }
 
 #[derive(Clone, Copy)]
-struct Limits {
+struct StoreLimits {
     changes: usize,
     bytes: usize,
-    kept: Kept,
+    journal: JournalLimits,
 }
 
-impl Limits {
-    const DEFAULT: Self =
-        Self { changes: COMMIT_CHANGES, bytes: COMMIT_BYTES, kept: Kept { commits: JOURNAL_COMMITS, bytes: JOURNAL_BYTES } };
+impl StoreLimits {
+    const DEFAULT: Self = Self {
+        changes: MAX_COMMIT_CHANGES,
+        bytes: MAX_COMMIT_BYTES,
+        journal: JournalLimits { max_commits: MAX_JOURNAL_COMMITS, max_bytes: MAX_JOURNAL_BYTES },
+    };
 }
 
 /// Why a primary's store did not open.
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "the source says it")]
-pub enum NotOpened {
+pub enum PrimaryOpenError {
     #[error(transparent)]
-    Refused(#[from] Refused),
+    File(#[from] FileError),
     #[error(transparent)]
-    Damage(#[from] Damage),
+    Store(#[from] StoreError),
 }
 
 /// What the journal has after a cursor.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum After {
+pub enum CommitsAfter {
     /// The commits after it, at most as many as asked for; empty at the head.
     Commits(Vec<Arc<Commit>>),
     /// Older than the journal, or of another epoch.
     Gone,
     /// Beyond the head, or with another digest: somebody was restored from a backup.
-    Unlike(Head),
+    Diverged(Head),
 }
 
 impl PrimaryStore {
     /// Opens or makes the store (epoch, LFS secret and all). Reads the whole directory once. Blocks.
-    pub fn open(folder: &Path, options: Options) -> Result<Self, NotOpened> {
-        Self::open_within(folder, options, Limits::DEFAULT)
+    pub fn open(folder: &Path, options: StoreOptions) -> Result<Self, PrimaryOpenError> {
+        Self::open_with_limits(folder, options, StoreLimits::DEFAULT)
     }
 
-    fn open_within(folder: &Path, options: Options, limits: Limits) -> Result<Self, NotOpened> {
-        let generations = Generations::at(folder, options)?;
-        let ledger = Ledger::open(&folder.join("ledger"))?;
-        let seed = seed_in(&ledger)?;
-        let generation = match generations.current()? {
-            Some(current) => open_whole(&current, &options)?,
-            None => found(&generations, &options)?,
+    fn open_with_limits(folder: &Path, options: StoreOptions, limits: StoreLimits) -> Result<Self, PrimaryOpenError> {
+        let generations = GenerationsFolder::open(folder, options)?;
+        let ledger = PrivateStore::open(&folder.join("ledger"))?;
+        let seed = load_or_create_seed(&ledger)?;
+        let generation = match generations.current_path()? {
+            Some(current) => open_verified(&current, &options)?,
+            None => create_empty(&generations, &options)?,
         };
-        generations.sweep()?;
-        let head = generation.head().ok_or_else(|| Damage("the directory has no epoch".to_owned()))?;
-        let journal = Journal::read(generation.database())?;
-        let inner = Inner {
+        generations.remove_unused()?;
+        let head = generation.head().ok_or_else(|| StoreError("the directory has no epoch".to_owned()))?;
+        let journal = Journal::load(generation.database())?;
+        let inner = PrimaryStoreInner {
             generations,
             options,
             limits,
-            standing: ArcSwap::from_pointee(Standing { generation, journal, head }),
-            recent: RwLock::default(),
+            published: ArcSwap::from_pointee(PublishedState { generation, journal, head }),
+            recent_commits: RwLock::default(),
             writer: Mutex::default(),
-            retired: AtomicBool::new(false),
-            heads: watch::Sender::new(head),
-            ledger,
-            seed,
+            has_retired: AtomicBool::new(false),
+            head_sender: watch::Sender::new(head),
+            private_store: ledger,
+            token_seed: seed,
         };
         Ok(Self { inner: Arc::new(inner) })
     }
@@ -142,14 +145,14 @@ impl PrimaryStore {
     /// Where it stands.
     #[must_use]
     pub fn head(&self) -> Head {
-        self.inner.standing.load().head
+        self.inner.published.load().head
     }
 
     /// Where it stands when the commit that is being made, if any, is done. Whoever has read records past the journal (a snapshot
     /// read while commits go on) ends at this head: what was read may be of a commit that [`PrimaryStore::head`] does not count yet.
     /// Blocks.
     #[must_use]
-    pub fn settled_head(&self) -> Head {
+    pub fn head_after_pending_commit(&self) -> Head {
         let _no_commit = self.inner.writer.lock().unwrap_or_else(PoisonError::into_inner);
         self.head()
     }
@@ -158,219 +161,223 @@ impl PrimaryStore {
     /// it may show a commit that is not answered yet.
     #[must_use]
     pub fn directory(&self) -> Generation {
-        self.inner.standing.load().generation.clone()
+        self.inner.published.load().generation.clone()
     }
 
     /// One writer: decides on the directory as it stands and commits what it decides, in one or (above the bounds of a commit) by a
     /// generation built beside with a new journal. On disk when it returns. No changes, or none that makes a difference: nothing is
     /// committed. Deletes are made before puts, whatever their order. Blocks.
-    pub fn commit<T, E: From<Damage>>(&self, decide: impl FnOnce(&Generation) -> Result<(Vec<Change>, T), E>) -> Result<(Head, T), E> {
-        let mut writer = self.writer()?;
-        let standing = self.inner.standing.load_full();
+    pub fn commit<T, E: From<StoreError>>(&self, decide: impl FnOnce(&Generation) -> Result<(Vec<Change>, T), E>) -> Result<(Head, T), E> {
+        let mut writer = self.lock_writer()?;
+        let standing = self.inner.published.load_full();
         let (mut changes, outcome) = decide(&standing.generation)?;
         changes.sort_by_key(|change| matches!(change, Change::Put(_)));
         let limits = &self.inner.limits;
-        let small = changes.len() <= limits.changes && journal::weight(&changes) <= limits.bytes;
+        let small = changes.len() <= limits.changes && journal::encoded_size(&changes) <= limits.bytes;
         let head = if changes.is_empty() {
             standing.head
         } else if small {
-            writer.keep(self.append(&standing, changes))?
+            writer.record_failure(self.append_commit(&standing, changes))?
         } else {
-            let built = self.build(&standing, changed(&standing.generation, &changes)?)?;
-            writer.keep(self.take_over(&standing, built))?
+            let built = self.build_generation(&standing, merge_changes(&standing.generation, &changes)?)?;
+            writer.record_failure(self.install_generation(&standing, built))?
         };
-        self.retire(&mut writer, standing);
+        self.retire_replaced(&mut writer, standing);
         Ok((head, outcome))
     }
 
     /// A whole new directory at once: a generation built beside, visible at once, with a new journal. What is equal to what is there
     /// already is not committed. Blocks.
-    pub fn replace<E: From<Damage>>(&self, entries: impl Iterator<Item = Result<Entry, E>>) -> Result<Head, E> {
-        let mut writer = self.writer()?;
-        let standing = self.inner.standing.load_full();
-        let built = self.build(&standing, entries)?;
-        let head = writer.keep(self.take_over(&standing, built))?;
-        self.retire(&mut writer, standing);
+    pub fn replace_directory<E: From<StoreError>>(&self, entries: impl Iterator<Item = Result<Entry, E>>) -> Result<Head, E> {
+        let mut writer = self.lock_writer()?;
+        let standing = self.inner.published.load_full();
+        let built = self.build_generation(&standing, entries)?;
+        let head = writer.record_failure(self.install_generation(&standing, built))?;
+        self.retire_replaced(&mut writer, standing);
         Ok(head)
     }
 
     /// The journal after (`epoch`, `seq`, `digest`), at most `limit` commits.
-    pub fn after(&self, epoch: Epoch, seq: u64, digest: Digest, limit: usize) -> Result<After, Damage> {
-        self.tidy();
-        let standing = self.inner.standing.load_full();
+    pub fn commits_after(&self, epoch: Epoch, seq: u64, digest: Digest, limit: usize) -> Result<CommitsAfter, StoreError> {
+        self.try_remove_retired();
+        let standing = self.inner.published.load_full();
         let (base, head) = (standing.journal.base, standing.head);
         if epoch != head.epoch {
-            return Ok(After::Gone);
+            return Ok(CommitsAfter::Gone);
         }
         if seq > head.seq {
-            return Ok(After::Unlike(head));
+            return Ok(CommitsAfter::Diverged(head));
         }
         if seq < base.seq {
-            return Ok(After::Gone);
+            return Ok(CommitsAfter::Gone);
         }
         let then = match seq {
             seq if seq == head.seq => head.state,
             seq if seq == base.seq => base.state,
-            seq => match self.journalled(&standing, seq)? {
+            seq => match self.find_commit(&standing, seq)? {
                 Some(commit) => commit.state,
-                None => return Ok(After::Gone),
+                None => return Ok(CommitsAfter::Gone),
             },
         };
         if then.digest != digest {
-            return Ok(After::Unlike(head));
+            return Ok(CommitsAfter::Diverged(head));
         }
         let mut commits = Vec::new();
         for seq in (seq + 1..=head.seq).take(limit) {
-            match self.journalled(&standing, seq)? {
+            match self.find_commit(&standing, seq)? {
                 Some(commit) => commits.push(commit),
-                None => return Ok(After::Gone),
+                None => return Ok(CommitsAfter::Gone),
             }
         }
-        Ok(After::Commits(commits))
+        Ok(CommitsAfter::Commits(commits))
     }
 
     /// Waits for the head to be another than `seen`: a watch of the head.
     #[must_use]
-    pub fn watch(&self) -> watch::Receiver<Head> {
-        self.inner.heads.subscribe()
+    pub fn watch_head(&self) -> watch::Receiver<Head> {
+        self.inner.head_sender.subscribe()
     }
 
     /// A new epoch, the journal begun anew at the same `seq`. Blocks.
-    pub fn new_epoch(&self) -> Result<Head, Damage> {
-        let mut writer = self.writer()?;
-        let standing = self.inner.standing.load_full();
-        writer.keep(self.begin_epoch(&standing))
+    pub fn start_new_epoch(&self) -> Result<Head, StoreError> {
+        let mut writer = self.lock_writer()?;
+        let standing = self.inner.published.load_full();
+        writer.record_failure(self.publish_new_epoch(&standing))
     }
 
     /// What is never published.
     #[must_use]
-    pub fn ledger(&self) -> &Ledger {
-        &self.inner.ledger
+    pub fn private_store(&self) -> &PrivateStore {
+        &self.inner.private_store
     }
 
     /// The 32 random bytes made with the store: LFS tokens are keyed with them.
     #[must_use]
-    pub fn seed(&self) -> [u8; 32] {
-        self.inner.seed
+    pub fn token_seed(&self) -> [u8; 32] {
+        self.inner.token_seed
     }
 
-    fn writer(&self) -> Result<std::sync::MutexGuard<'_, Writer>, Damage> {
+    fn lock_writer(&self) -> Result<std::sync::MutexGuard<'_, WriterState>, StoreError> {
         let writer = self.inner.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        match &writer.failed {
-            Some(Damage(reason)) => Err(Damage(format!("an earlier write failed, restart the primary: {reason}"))),
+        match &writer.failure {
+            Some(StoreError(reason)) => Err(StoreError(format!("an earlier write failed, restart the primary: {reason}"))),
             None => Ok(writer),
         }
     }
 
     /// One commit in the journal.
-    fn append(&self, standing: &Standing, changes: Vec<Change>) -> Result<Head, Damage> {
+    fn append_commit(&self, standing: &PublishedState, changes: Vec<Change>) -> Result<Head, StoreError> {
         let (before, generation) = (standing.head, &standing.generation);
         let mut commit = Commit { seq: before.seq + 1, state: before.state, changes: Vec::new() };
         let mut journal = standing.journal;
-        let state = generation.apply_with(&changes, |state| {
+        let state = generation.apply_with_extra(&changes, |state| {
             if state == before.state {
                 return Ok(None);
             }
             commit.state = state;
             commit.changes.clone_from(&changes);
-            let (next, writes) = journal.with(generation.database(), &commit, self.inner.limits.kept)?;
+            let (next, writes) = journal.append(generation.database(), &commit, self.inner.limits.journal)?;
             journal = next;
-            Ok(Some(Beside { cursor: Some((before.epoch, commit.seq)), writes }))
+            Ok(Some(ExtraWrites { cursor: Some((before.epoch, commit.seq)), writes }))
         })?;
         if state == before.state {
             return Ok(before);
         }
         generation.flush()?;
         let head = Head { epoch: before.epoch, seq: commit.seq, state };
-        self.inner.recent.write().unwrap_or_else(PoisonError::into_inner).push(commit);
-        self.publish(Standing { generation: generation.clone(), journal, head });
+        self.inner.recent_commits.write().unwrap_or_else(PoisonError::into_inner).push(commit);
+        self.publish(PublishedState { generation: generation.clone(), journal, head });
         Ok(head)
     }
 
     /// A generation beside, closed, with its cursor one further and its journal begun there; `None` if it holds the same.
-    fn build<E: From<Damage>>(&self, standing: &Standing, entries: impl Iterator<Item = Result<Entry, E>>) -> Result<Option<PathBuf>, E> {
-        let folder = self.inner.generations.next().map_err(|refused| Damage(refused.to_string()))?;
-        let generation = Generation::load(&folder, &self.inner.options, entries)?;
+    fn build_generation<E: From<StoreError>>(
+        &self,
+        standing: &PublishedState,
+        entries: impl Iterator<Item = Result<Entry, E>>,
+    ) -> Result<Option<PathBuf>, E> {
+        let folder = self.inner.generations.create_next().map_err(|refused| StoreError(refused.to_string()))?;
+        let generation = Generation::create(&folder, &self.inner.options, entries)?;
         if generation.state() == standing.head.state {
             return Ok(None);
         }
-        begin(&generation, standing.head.epoch, standing.head.seq + 1)?;
+        start_journal(&generation, standing.head.epoch, standing.head.seq + 1)?;
         Ok(Some(folder))
     }
 
     /// Opens what was built, makes it the current one and publishes it.
-    fn take_over(&self, standing: &Standing, built: Option<PathBuf>) -> Result<Head, Damage> {
+    fn install_generation(&self, standing: &PublishedState, built: Option<PathBuf>) -> Result<Head, StoreError> {
         let Some(folder) = built else { return Ok(standing.head) };
         let generation = Generation::open(&folder, &self.inner.options)?;
-        let head = generation.head().ok_or_else(|| Damage("the directory has no epoch".to_owned()))?;
-        let journal = Journal::read(generation.database())?;
-        self.inner.generations.install(&folder).map_err(|refused| Damage(refused.to_string()))?;
-        self.publish(Standing { generation, journal, head });
+        let head = generation.head().ok_or_else(|| StoreError("the directory has no epoch".to_owned()))?;
+        let journal = Journal::load(generation.database())?;
+        self.inner.generations.install(&folder).map_err(|refused| StoreError(refused.to_string()))?;
+        self.publish(PublishedState { generation, journal, head });
         Ok(head)
     }
 
-    fn begin_epoch(&self, standing: &Standing) -> Result<Head, Damage> {
-        begin(&standing.generation, random_epoch()?, standing.head.seq)?;
-        let head = standing.generation.head().ok_or_else(|| Damage("the directory has no epoch".to_owned()))?;
-        self.publish(Standing { generation: standing.generation.clone(), journal: Journal::beginning(head), head });
+    fn publish_new_epoch(&self, standing: &PublishedState) -> Result<Head, StoreError> {
+        start_journal(&standing.generation, random_epoch()?, standing.head.seq)?;
+        let head = standing.generation.head().ok_or_else(|| StoreError("the directory has no epoch".to_owned()))?;
+        self.publish(PublishedState { generation: standing.generation.clone(), journal: Journal::starting_at(head), head });
         Ok(head)
     }
 
-    fn publish(&self, standing: Standing) {
+    fn publish(&self, standing: PublishedState) {
         let head = standing.head;
-        self.inner.standing.store(Arc::new(standing));
-        self.inner.heads.send_replace(head);
+        self.inner.published.store(Arc::new(standing));
+        self.inner.head_sender.send_replace(head);
     }
 
     /// A commit that was published. `None`: the journal has been trimmed meanwhile.
-    fn journalled(&self, standing: &Standing, seq: u64) -> Result<Option<Arc<Commit>>, Damage> {
-        if let Some(commit) = self.inner.recent.read().unwrap_or_else(PoisonError::into_inner).find(seq) {
+    fn find_commit(&self, standing: &PublishedState, seq: u64) -> Result<Option<Arc<Commit>>, StoreError> {
+        if let Some(commit) = self.inner.recent_commits.read().unwrap_or_else(PoisonError::into_inner).find(seq) {
             return Ok(Some(commit));
         }
-        if let Some(commit) = journal::read(standing.generation.database(), seq)? {
+        if let Some(commit) = journal::read_commit(standing.generation.database(), seq)? {
             return Ok(Some(Arc::new(commit)));
         }
-        let now = self.inner.standing.load();
+        let now = self.inner.published.load();
         if now.journal.base.seq >= seq || now.head.epoch != standing.head.epoch {
             return Ok(None);
         }
-        Err(Damage(format!("commit {seq} of the journal is lost")))
+        Err(StoreError(format!("commit {seq} of the journal is lost")))
     }
 
     /// Removes generations that were replaced, once nobody reads them.
-    fn retire(&self, writer: &mut Writer, before: Arc<Standing>) {
-        if before.generation.database().folder() != self.inner.standing.load().generation.database().folder() {
+    fn retire_replaced(&self, writer: &mut WriterState, before: Arc<PublishedState>) {
+        if before.generation.database().folder() != self.inner.published.load().generation.database().folder() {
             writer.retired.push(before.generation.clone());
-            self.inner.retired.store(true, Ordering::Relaxed);
+            self.inner.has_retired.store(true, Ordering::Relaxed);
         }
         drop(before);
-        self.sweep(writer);
+        self.remove_retired(writer);
     }
 
-    fn tidy(&self) {
-        if self.inner.retired.load(Ordering::Relaxed)
+    fn try_remove_retired(&self) {
+        if self.inner.has_retired.load(Ordering::Relaxed)
             && let Ok(mut writer) = self.inner.writer.try_lock()
         {
-            self.sweep(&mut writer);
+            self.remove_retired(&mut writer);
         }
     }
 
-    fn sweep(&self, writer: &mut Writer) {
-        if writer.retired.is_empty() || !writer.retired.iter().all(Generation::held_once) {
+    fn remove_retired(&self, writer: &mut WriterState) {
+        if writer.retired.is_empty() || !writer.retired.iter().all(Generation::is_last_handle) {
             return;
         }
         writer.retired.clear();
-        self.inner.retired.store(false, Ordering::Relaxed);
+        self.inner.has_retired.store(false, Ordering::Relaxed);
         // What cannot be removed now is removed at the next start.
-        let _ = self.inner.generations.sweep();
+        let _ = self.inner.generations.remove_unused();
     }
 }
 
-impl Writer {
+impl WriterState {
     /// Remembers a failure: after it, what is on disk is not known.
-    fn keep(&mut self, outcome: Result<Head, Damage>) -> Result<Head, Damage> {
+    fn record_failure(&mut self, outcome: Result<Head, StoreError>) -> Result<Head, StoreError> {
         if let Err(damage) = &outcome {
-            self.failed = Some(damage.clone());
+            self.failure = Some(damage.clone());
         }
         outcome
     }
@@ -381,19 +388,19 @@ mod tests {
     use std::fs;
     use std::path::Path;
 
-    use super::{After, Kept, Limits, PrimaryStore};
-    use crate::model::change::{Change, Head, Identity};
+    use super::{CommitsAfter, JournalLimits, PrimaryStore, StoreLimits};
+    use crate::model::change::{Change, Head, RecordIdentity};
     use crate::model::directory::Directory as _;
     use crate::store::database::Database;
-    use crate::store::generation::{Damage, Options};
-    use crate::store::pages::Map;
+    use crate::store::generation::{StoreError, StoreOptions};
+    use crate::store::pages::PageMap;
     use crate::store::proof::{entry, key_line};
 
-    const OPTIONS: Options = Options { page_cache: 1 << 20, record_cache: 64 };
-    const SMALL: Limits = Limits { changes: 10, bytes: 100_000, kept: Kept { commits: 5, bytes: 1 << 20 } };
+    const OPTIONS: StoreOptions = StoreOptions { page_cache_bytes: 1 << 20, record_cache_entries: 64 };
+    const SMALL: StoreLimits = StoreLimits { changes: 10, bytes: 100_000, journal: JournalLimits { max_commits: 5, max_bytes: 1 << 20 } };
 
     fn open(folder: &Path) -> PrimaryStore {
-        PrimaryStore::open_within(folder, OPTIONS, SMALL).unwrap()
+        PrimaryStore::open_with_limits(folder, OPTIONS, SMALL).unwrap()
     }
 
     fn put(number: u64) -> Change {
@@ -401,20 +408,20 @@ mod tests {
     }
 
     fn delete(number: u64) -> Change {
-        Change::Delete(Identity::Key(number.try_into().unwrap()))
+        Change::Delete(RecordIdentity::Key(number.try_into().unwrap()))
     }
 
     fn commit(store: &PrimaryStore, changes: Vec<Change>) -> Head {
-        store.commit(|_| Ok::<_, Damage>((changes, ()))).unwrap().0
+        store.commit(|_| Ok::<_, StoreError>((changes, ()))).unwrap().0
     }
 
-    fn after(store: &PrimaryStore, head: Head, limit: usize) -> After {
-        store.after(head.epoch, head.seq, head.state.digest, limit).unwrap()
+    fn after(store: &PrimaryStore, head: Head, limit: usize) -> CommitsAfter {
+        store.commits_after(head.epoch, head.seq, head.state.digest, limit).unwrap()
     }
 
-    fn numbers(after: After) -> Vec<u64> {
+    fn numbers(after: CommitsAfter) -> Vec<u64> {
         match after {
-            After::Commits(commits) => commits.iter().map(|commit| commit.seq).collect(),
+            CommitsAfter::Commits(commits) => commits.iter().map(|commit| commit.seq).collect(),
             other => panic!("{other:?}"),
         }
     }
@@ -423,13 +430,13 @@ mod tests {
     fn epoch_and_seed_are_made_with_the_store_and_stay() {
         let (folder, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let (store, another) = (open(folder.path()), open(other.path()));
-        let (head, seed) = (store.head(), store.seed());
+        let (head, seed) = (store.head(), store.token_seed());
         assert_eq!((head.seq, head.state.count), (0, 0));
         assert_ne!(head.epoch, another.head().epoch);
-        assert_ne!(seed, another.seed());
+        assert_ne!(seed, another.token_seed());
         drop(store);
         let store = open(folder.path());
-        assert_eq!((store.head(), store.seed()), (head, seed));
+        assert_eq!((store.head(), store.token_seed()), (head, seed));
     }
 
     #[test]
@@ -439,16 +446,16 @@ mod tests {
         let begun = store.head();
         let first = commit(&store, vec![put(1), delete(7), put(2)]);
         let second = commit(&store, vec![delete(1)]);
-        let After::Commits(told) = after(&store, begun, 10) else { panic!() };
+        let CommitsAfter::Commits(told) = after(&store, begun, 10) else { panic!() };
         assert_eq!(told[0].changes, [delete(7), put(1), put(2)], "deletes come first");
         assert_eq!((told[1].seq, told[1].state), (second.seq, second.state));
         drop(store);
         let store = open(folder.path());
         assert_eq!(store.head(), second);
-        assert_eq!(after(&store, begun, 10), After::Commits(told));
+        assert_eq!(after(&store, begun, 10), CommitsAfter::Commits(told));
         assert_eq!(numbers(after(&store, begun, 1)), [1]);
         assert_eq!(numbers(after(&store, first, 10)), [2]);
-        assert_eq!(after(&store, second, 10), After::Commits(Vec::new()));
+        assert_eq!(after(&store, second, 10), CommitsAfter::Commits(Vec::new()));
     }
 
     #[test]
@@ -458,9 +465,9 @@ mod tests {
         let head = commit(&store, vec![put(1)]);
         assert_eq!(commit(&store, vec![]), head);
         assert_eq!(commit(&store, vec![put(1), delete(5)]), head);
-        assert_eq!(store.replace([Ok::<_, Damage>(entry(&key_line(1, 1, "t")))].into_iter()), Ok(head));
-        let refused = store.commit(|_| Err::<(Vec<Change>, ()), _>(Damage("no".to_owned())));
-        assert_eq!(refused, Err(Damage("no".to_owned())));
+        assert_eq!(store.replace_directory([Ok::<_, StoreError>(entry(&key_line(1, 1, "t")))].into_iter()), Ok(head));
+        let refused = store.commit(|_| Err::<(Vec<Change>, ()), _>(StoreError("no".to_owned())));
+        assert_eq!(refused, Err(StoreError("no".to_owned())));
         assert_eq!(store.head(), head);
     }
 
@@ -470,13 +477,13 @@ mod tests {
         let store = open(folder.path());
         let begun = store.head();
         let heads: Vec<_> = (1..=8).map(|number| commit(&store, vec![put(number)])).collect();
-        assert_eq!(after(&store, begun, 10), After::Gone);
-        assert_eq!(after(&store, heads[1], 10), After::Gone);
+        assert_eq!(after(&store, begun, 10), CommitsAfter::Gone);
+        assert_eq!(after(&store, heads[1], 10), CommitsAfter::Gone);
         assert_eq!(numbers(after(&store, heads[2], 10)), [4, 5, 6, 7, 8]);
-        let renewed = store.new_epoch().unwrap();
+        let renewed = store.start_new_epoch().unwrap();
         assert_eq!((renewed.seq, renewed.state), (heads[7].seq, heads[7].state));
-        assert_eq!(after(&store, heads[7], 10), After::Gone);
-        assert_eq!(after(&store, renewed, 10), After::Commits(Vec::new()));
+        assert_eq!(after(&store, heads[7], 10), CommitsAfter::Gone);
+        assert_eq!(after(&store, renewed, 10), CommitsAfter::Commits(Vec::new()));
         commit(&store, vec![put(9)]);
         assert_eq!(numbers(after(&store, renewed, 10)), [9]);
         drop(store);
@@ -490,10 +497,10 @@ mod tests {
         let begun = store.head();
         let first = commit(&store, vec![put(1)]);
         let head = commit(&store, vec![put(2)]);
-        assert_eq!(after(&store, Head { seq: 9, ..head }, 10), After::Unlike(head));
-        assert_eq!(after(&store, Head { seq: 0, ..head }, 10), After::Unlike(head));
-        assert_eq!(after(&store, Head { state: head.state, ..first }, 10), After::Unlike(head));
-        assert_eq!(after(&store, Head { state: begun.state, ..head }, 10), After::Unlike(head));
+        assert_eq!(after(&store, Head { seq: 9, ..head }, 10), CommitsAfter::Diverged(head));
+        assert_eq!(after(&store, Head { seq: 0, ..head }, 10), CommitsAfter::Diverged(head));
+        assert_eq!(after(&store, Head { state: head.state, ..first }, 10), CommitsAfter::Diverged(head));
+        assert_eq!(after(&store, Head { state: begun.state, ..head }, 10), CommitsAfter::Diverged(head));
     }
 
     #[test]
@@ -507,10 +514,10 @@ mod tests {
         let head = commit(&store, changes);
         assert_eq!((head.seq, head.state.count), (first.seq + 1, 38));
         assert_eq!(store.directory().state(), head.state);
-        assert!(store.directory().whole().unwrap());
+        assert!(store.directory().is_intact().unwrap());
         assert_eq!(store.directory().key(2.try_into().unwrap()).unwrap().unwrap().title.as_str(), "moved");
-        assert_eq!(after(&store, first, 10), After::Gone);
-        assert_eq!(after(&store, head, 10), After::Commits(Vec::new()));
+        assert_eq!(after(&store, first, 10), CommitsAfter::Gone);
+        assert_eq!(after(&store, head, 10), CommitsAfter::Commits(Vec::new()));
         // Who still reads the one before reads on; then it is removed.
         assert_eq!(before.state(), first.state);
         assert_eq!(before.entries().count(), 2);
@@ -530,20 +537,20 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let store = open(folder.path());
         let first = commit(&store, vec![put(1)]);
-        let broken = [Ok(entry(&key_line(5, 5, "t"))), Err(Damage("the file ends here".to_owned()))];
-        assert!(store.replace(broken.into_iter()).is_err());
+        let broken = [Ok(entry(&key_line(5, 5, "t"))), Err(StoreError("the file ends here".to_owned()))];
+        assert!(store.replace_directory(broken.into_iter()).is_err());
         assert_eq!((store.head(), store.directory().state()), (first, first.state));
-        let head = store.replace([Ok::<_, Damage>(entry(&key_line(5, 5, "t")))].into_iter()).unwrap();
+        let head = store.replace_directory([Ok::<_, StoreError>(entry(&key_line(5, 5, "t")))].into_iter()).unwrap();
         assert_eq!((head.epoch, head.seq), (first.epoch, first.seq + 1));
         assert!(store.directory().key(1.try_into().unwrap()).unwrap().is_none());
-        assert_eq!(after(&store, first, 10), After::Gone);
+        assert_eq!(after(&store, first, 10), CommitsAfter::Gone);
     }
 
     #[test]
     fn the_head_that_is_watched_moves_when_the_commit_is_done() {
         let folder = tempfile::tempdir().unwrap();
         let store = open(folder.path());
-        let watch = store.watch();
+        let watch = store.watch_head();
         assert!(!watch.has_changed().unwrap());
         let head = commit(&store, vec![put(1)]);
         assert!(watch.has_changed().unwrap());
@@ -558,7 +565,7 @@ mod tests {
         drop(store);
         let current = folder.path().join("generations/1");
         let database = Database::open(&current, 1 << 20).unwrap();
-        database.write(vec![(Map::Records.page_key(&[]), None)]).unwrap();
+        database.write_batch(vec![(PageMap::Records.page_key(&[]), None)]).unwrap();
         database.flush().unwrap();
         drop(database);
         for _ in 0..2 {

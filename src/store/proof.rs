@@ -9,22 +9,22 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use base64::Engine as _;
 use proptest::prelude::*;
 
-use crate::model::change::{Change, Epoch, Identity};
-use crate::model::digest::State;
+use crate::model::change::{Change, Epoch, RecordIdentity};
+use crate::model::digest::DirectoryDigest;
 use crate::model::directory::{Container, Directory};
 use crate::model::entry::Entry;
 use crate::model::id::Id;
 use crate::model::key::PublicKey;
-use crate::model::order::Place;
+use crate::model::order::SortKey;
 use crate::model::record::Record;
-use crate::store::draft::Fullness;
-use crate::store::generation::{Damage, Generation, Options};
-use crate::store::page::Bounds;
+use crate::store::draft::MapPageLimits;
+use crate::store::generation::{Generation, StoreError, StoreOptions};
+use crate::store::page::PageLimits;
 
-const OPTIONS: Options = Options { page_cache: 4 << 20, record_cache: 64 };
+const OPTIONS: StoreOptions = StoreOptions { page_cache_bytes: 4 << 20, record_cache_entries: 64 };
 
-const TINY: Bounds = Bounds { fill_items: 3, fill_bytes: 600, most_items: 5, most_bytes: 900 };
-const TINY_PAGES: Fullness = Fullness { records: TINY, index: TINY };
+const TINY_PAGE: PageLimits = PageLimits { fill_items: 3, fill_bytes: 600, max_items: 5, max_bytes: 900 };
+const TINY_PAGES: MapPageLimits = MapPageLimits { records: TINY_PAGE, index: TINY_PAGE };
 
 fn id(number: u64) -> Id {
     number.try_into().unwrap()
@@ -46,11 +46,11 @@ pub fn key_line(number: u64, key: u64, title: &str) -> String {
 
 /// An entry of a line.
 pub fn entry(line: &str) -> Entry {
-    Entry::of(Record::parse(line).unwrap()).unwrap()
+    Entry::from_record(Record::parse(line).unwrap()).unwrap()
 }
 
 /// The line of any record of the small world.
-pub fn line() -> impl Strategy<Value = String> {
+pub fn any_record_line() -> impl Strategy<Value = String> {
     let small = || 1..6_u64;
     let word = || prop::sample::select(vec!["a", "A", "b", "bb", "c/d", "C/d"]);
     prop_oneof![
@@ -77,9 +77,9 @@ pub fn line() -> impl Strategy<Value = String> {
 
 /// The map that a generation is held against.
 #[derive(Clone, Default)]
-pub struct Model(pub BTreeMap<Place, Entry>);
+pub struct ReferenceModel(pub BTreeMap<SortKey, Entry>);
 
-impl Model {
+impl ReferenceModel {
     /// Makes one change.
     pub fn apply(&mut self, change: &Change) {
         match change {
@@ -87,10 +87,10 @@ impl Model {
                 if let Some(Record::Key(key)) = entry.record().map(Arc::as_ref) {
                     self.delete_keys(key.id);
                 }
-                self.0.insert(entry.place().clone(), entry.clone());
+                self.0.insert(entry.sort_key().clone(), entry.clone());
             }
-            Change::Delete(Identity::Key(id)) => self.delete_keys(*id),
-            Change::Delete(Identity::At(place, _)) => drop(self.0.remove(place)),
+            Change::Delete(RecordIdentity::Key(id)) => self.delete_keys(*id),
+            Change::Delete(RecordIdentity::Other(place, _)) => drop(self.0.remove(place)),
         }
     }
 
@@ -98,99 +98,101 @@ impl Model {
         self.0.retain(|_, entry| !matches!(entry.record().map(Arc::as_ref), Some(Record::Key(key)) if key.id == id));
     }
 
-    fn state(&self) -> State {
-        self.0.values().fold(State::default(), |state, entry| state.with(entry.text().as_bytes()))
+    fn state(&self) -> DirectoryDigest {
+        self.0.values().fold(DirectoryDigest::default(), |state, entry| state.with_record(entry.text().as_bytes()))
     }
 
-    fn found<T: Clone>(&self, wanted: impl Fn(&Record) -> Option<&T>) -> Vec<T> {
+    fn records<T: Clone>(&self, wanted: impl Fn(&Record) -> Option<&T>) -> Vec<T> {
         self.0.values().filter_map(|entry| wanted(entry.record()?).cloned()).collect()
     }
 }
 
-macro_rules! wanted {
+macro_rules! matching_records {
     ($model:expr, $kind:ident, $test:expr) => {
-        $model.found(|record| match record {
+        $model.records(|record| match record {
             Record::$kind(found) if $test(found) => Some(found),
             _ => None,
         })
     };
 }
 
-macro_rules! same_one {
+macro_rules! assert_same_record {
     ($left:expr, $model:expr, $kind:ident, $test:expr) => {
         let found = $left.unwrap();
-        let all = wanted!($model, $kind, $test);
+        let all = matching_records!($model, $kind, $test);
         prop_assert_eq!(found.as_deref(), all.first());
     };
 }
 
-macro_rules! same_all {
+macro_rules! assert_same_records {
     ($left:expr, $model:expr, $kind:ident, $test:expr) => {
         let found: Vec<_> = $left.unwrap().iter().map(|found| found.as_ref().clone()).collect();
-        prop_assert_eq!(found, wanted!($model, $kind, $test))
+        prop_assert_eq!(found, matching_records!($model, $kind, $test))
     };
 }
 
 /// Asks everything that can be asked in the small world.
-fn held_against(generation: &Generation, model: &Model) -> Result<(), TestCaseError> {
+fn assert_matches_model(generation: &Generation, model: &ReferenceModel) -> Result<(), TestCaseError> {
     use crate::model::record::*;
     prop_assert_eq!(generation.state(), model.state());
-    prop_assert!(generation.whole().unwrap());
+    prop_assert!(generation.is_intact().unwrap());
     let entries: Vec<Entry> = generation.entries().map(Result::unwrap).collect();
     prop_assert!(entries.iter().eq(model.0.values()));
-    prop_assert_eq!(generation.counts().values().sum::<u64>(), model.0.len() as u64);
+    prop_assert_eq!(generation.counts_by_kind().values().sum::<u64>(), model.0.len() as u64);
     for number in 1..16 {
         let id = id(number);
-        same_one!(generation.user(id), model, User, |user: &User| user.id == id);
-        same_one!(generation.key(id), model, Key, |key: &Key| key.id == id);
+        assert_same_record!(generation.user(id), model, User, |user: &User| user.id == id);
+        assert_same_record!(generation.key(id), model, Key, |key: &Key| key.id == id);
         let print = public_key(number).parse::<PublicKey>().unwrap().fingerprint();
-        same_one!(generation.key_with(&print), model, Key, |key: &Key| key.key.fingerprint() == print);
-        same_one!(generation.namespace(id), model, Namespace, |namespace: &Namespace| namespace.id == id);
-        same_one!(generation.project(id), model, Project, |project: &Project| project.id == id);
-        let inside = wanted!(model, Project, |project: &Project| project.namespace_id == id).len() as u64;
-        prop_assert_eq!(generation.projects_in(id), Ok(inside));
-        same_all!(generation.deploy_grants(id), model, DeployGrant, |grant: &DeployGrant| grant.key_id == id);
-        same_all!(generation.protected_branches(id), model, ProtectedBranch, |branch: &ProtectedBranch| branch.project_id == id);
-        same_all!(generation.protected_tags(id), model, ProtectedTag, |tag: &ProtectedTag| tag.project_id == id);
+        assert_same_record!(generation.key_by_fingerprint(&print), model, Key, |key: &Key| key.key.fingerprint() == print);
+        assert_same_record!(generation.namespace(id), model, Namespace, |namespace: &Namespace| namespace.id == id);
+        assert_same_record!(generation.project(id), model, Project, |project: &Project| project.id == id);
+        let inside = matching_records!(model, Project, |project: &Project| project.namespace_id == id).len() as u64;
+        prop_assert_eq!(generation.count_projects_in(id), Ok(inside));
+        assert_same_records!(generation.deploy_grants(id), model, DeployGrant, |grant: &DeployGrant| grant.key_id == id);
+        assert_same_records!(generation.protected_branches(id), model, ProtectedBranch, |branch: &ProtectedBranch| branch.project_id == id);
+        assert_same_records!(generation.protected_tags(id), model, ProtectedTag, |tag: &ProtectedTag| tag.project_id == id);
         for container in [Container::Namespace(id), Container::Project(id)] {
             let here = |namespace: Option<Id>, project: Option<Id>| {
                 namespace.map(Container::Namespace).or(project.map(Container::Project)) == Some(container)
             };
-            same_all!(generation.shares(container), model, Share, |share: &Share| here(share.namespace_id, share.project_id));
+            assert_same_records!(generation.shares(container), model, Share, |share: &Share| here(share.namespace_id, share.project_id));
             for user in (1..6).map(self::id) {
                 let own = |member: &Member| member.user_id == user && here(member.namespace_id, member.project_id);
-                same_one!(generation.member(container, user), model, Member, own);
+                assert_same_record!(generation.member(container, user), model, Member, own);
             }
         }
     }
     for word in ["a", "B", "bB", "C/D", "none"] {
-        same_one!(generation.user_named(word), model, User, |user: &User| user.username.eq_ignore_ascii_case(word));
-        same_one!(generation.namespace_at(word), model, Namespace, |namespace: &Namespace| namespace.path.eq_ignore_ascii_case(word));
-        same_one!(generation.project_at(word), model, Project, |project: &Project| project.path.eq_ignore_ascii_case(word));
-        let redirect = wanted!(model, Redirect, |redirect: &Redirect| redirect.from.eq_ignore_ascii_case(word));
+        assert_same_record!(generation.user_by_username(word), model, User, |user: &User| user.username.eq_ignore_ascii_case(word));
+        assert_same_record!(generation.namespace_by_path(word), model, Namespace, |namespace: &Namespace| namespace
+            .path
+            .eq_ignore_ascii_case(word));
+        assert_same_record!(generation.project_by_path(word), model, Project, |project: &Project| project.path.eq_ignore_ascii_case(word));
+        let redirect = matching_records!(model, Redirect, |redirect: &Redirect| redirect.from.eq_ignore_ascii_case(word));
         let led = redirect.first().and_then(|redirect| generation.project(redirect.project_id).unwrap());
-        prop_assert_eq!(generation.project_formerly_at(word), Ok(led));
+        prop_assert_eq!(generation.project_by_former_path(word), Ok(led));
     }
-    let settings = wanted!(model, Settings, |_: &Settings| true);
+    let settings = matching_records!(model, Settings, |_: &Settings| true);
     prop_assert_eq!(generation.settings().unwrap().ssh_enabled, settings.first().is_none_or(|settings| settings.ssh_enabled));
     Ok(())
 }
 
 /// A put, or the delete of what such a record names.
-pub fn change() -> impl Strategy<Value = Change> {
-    (line(), 0..5).prop_map(|(line, kind)| {
+pub fn any_change() -> impl Strategy<Value = Change> {
+    (any_record_line(), 0..5).prop_map(|(line, kind)| {
         let entry = entry(&line);
         match (kind, entry.record().map(Arc::as_ref)) {
-            (0 | 1, Some(Record::Key(key))) => Change::Delete(Identity::Key(key.id)),
-            (0 | 1, _) => Change::Delete(Identity::At(entry.place().clone(), "{}".into())),
+            (0 | 1, Some(Record::Key(key))) => Change::Delete(RecordIdentity::Key(key.id)),
+            (0 | 1, _) => Change::Delete(RecordIdentity::Other(entry.sort_key().clone(), "{}".into())),
             _ => Change::Put(entry),
         }
     })
 }
 
-fn load(folder: &Path, model: &Model, fullness: Fullness) -> Generation {
-    let entries = model.0.values().cloned().map(Ok::<_, Damage>);
-    Generation::load_filled(folder, &OPTIONS, fullness, entries).unwrap()
+fn create_generation(folder: &Path, model: &ReferenceModel, fullness: MapPageLimits) -> Generation {
+    let entries = model.0.values().cloned().map(Ok::<_, StoreError>);
+    Generation::create_with_limits(folder, &OPTIONS, fullness, entries).unwrap()
 }
 
 proptest! {
@@ -198,22 +200,22 @@ proptest! {
 
     #[test]
     fn a_generation_is_the_map_that_the_changes_make(
-        first in prop::collection::vec(line(), 0..40),
-        batches in prop::collection::vec(prop::collection::vec(change(), 0..30), 1..6),
+        first in prop::collection::vec(any_record_line(), 0..40),
+        batches in prop::collection::vec(prop::collection::vec(any_change(), 0..30), 1..6),
     ) {
         let folder = tempfile::tempdir().unwrap();
-        let mut model = Model::default();
+        let mut model = ReferenceModel::default();
         for line in first {
             model.apply(&Change::Put(entry(&line)));
         }
-        let generation = load(folder.path(), &model, TINY_PAGES);
-        held_against(&generation, &model)?;
+        let generation = create_generation(folder.path(), &model, TINY_PAGES);
+        assert_matches_model(&generation, &model)?;
         for (seq, batch) in (1..).zip(&batches) {
             for change in batch {
                 model.apply(change);
             }
             prop_assert_eq!(generation.apply(batch, Some((Epoch(7), seq))).unwrap(), model.state());
-            held_against(&generation, &model)?;
+            assert_matches_model(&generation, &model)?;
         }
         let head = generation.head().unwrap();
         prop_assert_eq!((head.seq, head.state), (batches.len() as u64, model.state()));
@@ -221,18 +223,18 @@ proptest! {
         drop(generation);
         let generation = Generation::open(folder.path(), &OPTIONS).unwrap();
         prop_assert_eq!(generation.head(), Some(head));
-        held_against(&generation, &model)?;
+        assert_matches_model(&generation, &model)?;
     }
 
     /// The snapshot is read while commits go on: each place as it was at some moment. Replaying all commits over it ends in
     /// the state of the primary, exactly.
     #[test]
     fn replaying_commits_over_a_snapshot_read_meanwhile_is_exact(
-        first in prop::collection::vec(line(), 0..30),
-        changes in prop::collection::vec(change(), 0..60),
+        first in prop::collection::vec(any_record_line(), 0..30),
+        changes in prop::collection::vec(any_change(), 0..60),
         moments in prop::collection::vec(any::<prop::sample::Index>(), 64),
     ) {
-        let mut states = vec![Model::default()];
+        let mut states = vec![ReferenceModel::default()];
         for line in first {
             states[0].apply(&Change::Put(entry(&line)));
         }
@@ -241,15 +243,15 @@ proptest! {
             next.apply(change);
             states.push(next);
         }
-        let places: BTreeSet<&Place> = states.iter().flat_map(|state| state.0.keys()).collect();
+        let places: BTreeSet<&SortKey> = states.iter().flat_map(|state| state.0.keys()).collect();
         let seen = places.into_iter().zip(moments.iter().cycle()).filter_map(|(place, moment)| {
             moment.get(&states).0.get(place).map(|entry| (place.clone(), entry.clone()))
         });
-        let snapshot = Model(seen.collect());
+        let snapshot = ReferenceModel(seen.collect());
         let folder = tempfile::tempdir().unwrap();
-        let generation = load(folder.path(), &snapshot, TINY_PAGES);
+        let generation = create_generation(folder.path(), &snapshot, TINY_PAGES);
         generation.apply(&changes, None).unwrap();
-        held_against(&generation, states.last().unwrap())?;
+        assert_matches_model(&generation, states.last().unwrap())?;
     }
 }
 
@@ -257,9 +259,13 @@ proptest! {
 fn a_put_of_what_is_there_and_a_delete_of_what_is_not_change_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let line = entry(&key_line(1, 1, "t"));
-    let generation = Generation::load(folder.path(), &OPTIONS, [Ok::<_, Damage>(line.clone())].into_iter()).unwrap();
+    let generation = Generation::create(folder.path(), &OPTIONS, [Ok::<_, StoreError>(line.clone())].into_iter()).unwrap();
     let before = generation.state();
-    let changes = [Change::Put(line), Change::Delete(Identity::Key(id(9))), Change::Delete(Identity::At(Place::user(id(1)), "{}".into()))];
+    let changes = [
+        Change::Put(line),
+        Change::Delete(RecordIdentity::Key(id(9))),
+        Change::Delete(RecordIdentity::Other(SortKey::user(id(1)), "{}".into())),
+    ];
     assert_eq!(generation.apply(&changes, None), Ok(before));
     assert_eq!(generation.head(), None);
 }
@@ -267,33 +273,33 @@ fn a_put_of_what_is_there_and_a_delete_of_what_is_not_change_nothing() {
 #[test]
 fn a_key_whose_blob_is_replaced_lets_the_old_blob_in_no_more() {
     let folder = tempfile::tempdir().unwrap();
-    let generation = Generation::load(folder.path(), &OPTIONS, [Ok::<_, Damage>(entry(&key_line(5, 1, "old")))].into_iter()).unwrap();
+    let generation = Generation::create(folder.path(), &OPTIONS, [Ok::<_, StoreError>(entry(&key_line(5, 1, "old")))].into_iter()).unwrap();
     let print = |number| public_key(number).parse::<PublicKey>().unwrap().fingerprint();
-    assert!(generation.key_with(&print(1)).unwrap().is_some());
+    assert!(generation.key_by_fingerprint(&print(1)).unwrap().is_some());
     generation.apply(&[Change::Put(entry(&key_line(5, 2, "new")))], None).unwrap();
-    assert_eq!(generation.key_with(&print(1)), Ok(None));
+    assert_eq!(generation.key_by_fingerprint(&print(1)), Ok(None));
     assert_eq!(generation.key(id(5)).unwrap().unwrap().title.as_str(), "new");
-    assert_eq!(generation.state(), State::default().with(key_line(5, 2, "new").as_bytes()));
+    assert_eq!(generation.state(), DirectoryDigest::default().with_record(key_line(5, 2, "new").as_bytes()));
 }
 
 #[test]
 fn a_fingerprint_taken_by_another_id_leaves_the_old_id_empty() {
     let folder = tempfile::tempdir().unwrap();
-    let generation = Generation::load(folder.path(), &OPTIONS, [Ok::<_, Damage>(entry(&key_line(5, 1, "old")))].into_iter()).unwrap();
+    let generation = Generation::create(folder.path(), &OPTIONS, [Ok::<_, StoreError>(entry(&key_line(5, 1, "old")))].into_iter()).unwrap();
     assert!(generation.key(id(5)).unwrap().is_some());
     generation.apply(&[Change::Put(entry(&key_line(6, 1, "new")))], None).unwrap();
     assert_eq!(generation.key(id(5)), Ok(None));
     assert_eq!(generation.key(id(6)).unwrap().unwrap().title.as_str(), "new");
     // The old id is deleted late, as in a replay: the key that has moved on stays.
-    generation.apply(&[Change::Delete(Identity::Key(id(5)))], None).unwrap();
+    generation.apply(&[Change::Delete(RecordIdentity::Key(id(5)))], None).unwrap();
     assert!(generation.key(id(6)).unwrap().is_some());
-    assert!(generation.whole().unwrap());
+    assert!(generation.is_intact().unwrap());
 }
 
 #[test]
 fn the_cursor_keeps_the_state_it_was_moved_at() {
     let folder = tempfile::tempdir().unwrap();
-    let generation = Generation::load(folder.path(), &OPTIONS, std::iter::empty::<Result<_, Damage>>()).unwrap();
+    let generation = Generation::create(folder.path(), &OPTIONS, std::iter::empty::<Result<_, StoreError>>()).unwrap();
     let first = generation.apply(&[Change::Put(entry(&key_line(1, 1, "t")))], Some((Epoch(1), 4))).unwrap();
     let second = generation.apply(&[Change::Put(entry(&key_line(2, 2, "t")))], None).unwrap();
     assert_ne!(first, second);
@@ -304,8 +310,8 @@ fn the_cursor_keeps_the_state_it_was_moved_at() {
 fn entries_out_of_order_are_refused_and_an_unfinished_generation_does_not_open() {
     let folder = tempfile::tempdir().unwrap();
     let mut lines = vec![entry(&key_line(1, 1, "t")), entry(&key_line(2, 2, "t"))];
-    lines.sort_by(|one, other| other.place().cmp(one.place()));
-    let refused = Generation::load(folder.path(), &OPTIONS, lines.into_iter().map(Ok::<_, Damage>));
+    lines.sort_by(|one, other| other.sort_key().cmp(one.sort_key()));
+    let refused = Generation::create(folder.path(), &OPTIONS, lines.into_iter().map(Ok::<_, StoreError>));
     assert!(refused.err().unwrap().0.contains("order of a snapshot"));
     let unfinished = Generation::open(folder.path(), &OPTIONS).err().unwrap();
     assert!(unfinished.0.contains("never finished"), "{unfinished}");
@@ -314,17 +320,20 @@ fn entries_out_of_order_are_refused_and_an_unfinished_generation_does_not_open()
 #[test]
 fn a_walk_of_all_entries_goes_on_while_pages_split_and_join_under_it() {
     let folder = tempfile::tempdir().unwrap();
-    let mut model = Model::default();
+    let mut model = ReferenceModel::default();
     for number in 1..200 {
         model.apply(&Change::Put(entry(&key_line(number, number, "t"))));
     }
-    let generation = load(folder.path(), &model, TINY_PAGES);
+    let generation = create_generation(folder.path(), &model, TINY_PAGES);
     let mut seen = Vec::new();
     for (step, found) in generation.entries().enumerate() {
-        seen.push(found.unwrap().place().clone());
+        seen.push(found.unwrap().sort_key().clone());
         let other = 1_000 + step as u64 % 50;
-        let change =
-            if step % 100 < 50 { Change::Put(entry(&key_line(other, other, "passing"))) } else { Change::Delete(Identity::Key(id(other))) };
+        let change = if step % 100 < 50 {
+            Change::Put(entry(&key_line(other, other, "passing")))
+        } else {
+            Change::Delete(RecordIdentity::Key(id(other)))
+        };
         generation.apply(&[change], None).unwrap();
     }
     assert!(seen.is_sorted());
@@ -335,7 +344,7 @@ fn a_walk_of_all_entries_goes_on_while_pages_split_and_join_under_it() {
 fn readers_never_see_an_answer_older_than_a_finished_change() {
     let folder = tempfile::tempdir().unwrap();
     let user = |version: u64| entry(&format!(r#"{{"kind":"user","id":1,"username":"zoe","name":"{version}"}}"#));
-    let generation = Generation::load(folder.path(), &OPTIONS, [Ok::<_, Damage>(user(0))].into_iter()).unwrap();
+    let generation = Generation::create(folder.path(), &OPTIONS, [Ok::<_, StoreError>(user(0))].into_iter()).unwrap();
     let (finished, stop) = (AtomicU64::new(0), AtomicBool::new(false));
     std::thread::scope(|scope| {
         for reader in 0..3 {
@@ -343,7 +352,7 @@ fn readers_never_see_an_answer_older_than_a_finished_change() {
             scope.spawn(move || {
                 while !stop.load(Ordering::Relaxed) {
                     let least = finished.load(Ordering::Acquire);
-                    let found = if reader == 0 { generation.user_named("ZOE") } else { generation.user(id(1)) };
+                    let found = if reader == 0 { generation.user_by_username("ZOE") } else { generation.user(id(1)) };
                     let version: u64 = found.unwrap().unwrap().name.parse().unwrap();
                     assert!(version >= least, "{version} was said after {least} was done");
                 }
@@ -361,12 +370,12 @@ fn readers_never_see_an_answer_older_than_a_finished_change() {
 fn a_name_that_moves_between_users_is_always_somebodys() {
     let folder = tempfile::tempdir().unwrap();
     let user = |id: u64, name: &str| entry(&format!(r#"{{"kind":"user","id":{id},"username":"{name}","name":"N"}}"#));
-    let generation = Generation::load(folder.path(), &OPTIONS, [Ok::<_, Damage>(user(1, "zoe"))].into_iter()).unwrap();
+    let generation = Generation::create(folder.path(), &OPTIONS, [Ok::<_, StoreError>(user(1, "zoe"))].into_iter()).unwrap();
     let stop = AtomicBool::new(false);
     std::thread::scope(|scope| {
         scope.spawn(|| {
             while !stop.load(Ordering::Relaxed) {
-                assert!(generation.user_named("zoe").unwrap().is_some());
+                assert!(generation.user_by_username("zoe").unwrap().is_some());
             }
         });
         for round in 0..400_u64 {
@@ -382,11 +391,11 @@ fn a_name_that_moves_between_users_is_always_somebodys() {
 #[test]
 fn damage_is_found_and_never_a_wrong_answer() {
     let folder = tempfile::tempdir().unwrap();
-    let mut model = Model::default();
+    let mut model = ReferenceModel::default();
     for number in 1..300 {
         model.apply(&Change::Put(entry(&key_line(number, number, "t"))));
     }
-    let generation = load(folder.path(), &model, Fullness::DEFAULT);
+    let generation = create_generation(folder.path(), &model, MapPageLimits::DEFAULT);
     generation.apply(&[Change::Put(entry(&key_line(999, 999, "t")))], Some((Epoch(1), 1))).unwrap();
     model.apply(&Change::Put(entry(&key_line(999, 999, "t"))));
     generation.flush().unwrap();
@@ -420,13 +429,13 @@ fn damage_is_found_and_never_a_wrong_answer() {
             refused += 1;
             continue;
         };
-        let whole = generation.whole();
+        let whole = generation.is_intact();
         if whole != Ok(true) {
             found += 1;
         }
         for number in (1..300).chain([999]) {
             let print = public_key(number).parse::<PublicKey>().unwrap().fingerprint();
-            match generation.key_with(&print) {
+            match generation.key_by_fingerprint(&print) {
                 Ok(Some(key)) => assert_eq!(key.id, id(number)),
                 Ok(None) if number == 999 && generation.head().is_none() => {}
                 Ok(None) => assert!(whole != Ok(true), "key {number} is lost, and the scan says all is well"),

@@ -7,27 +7,27 @@ use crate::model::change::Commit;
 use crate::store::journal;
 
 /// Commits kept in memory.
-const RECENT_COMMITS: usize = 1_000;
+const MAX_RECENT_COMMITS: usize = 1_000;
 /// Bytes of commits kept in memory.
-const RECENT_BYTES: usize = 8 << 20;
+const MAX_RECENT_BYTES: usize = 8 << 20;
 /// Commits that follow one another without a gap.
 #[derive(Default)]
-pub struct Recent {
+pub struct RecentCommits {
     commits: VecDeque<Arc<Commit>>,
     bytes: usize,
 }
 
-impl Recent {
+impl RecentCommits {
     /// Takes the newest; one that does not follow the last drops all before it.
     pub fn push(&mut self, commit: Commit) {
         if self.commits.back().is_some_and(|last| last.seq + 1 != commit.seq) {
             *self = Self::default();
         }
-        self.bytes += journal::weight(&commit.changes);
+        self.bytes += journal::encoded_size(&commit.changes);
         self.commits.push_back(Arc::new(commit));
-        while self.commits.len() > RECENT_COMMITS || self.bytes > RECENT_BYTES {
+        while self.commits.len() > MAX_RECENT_COMMITS || self.bytes > MAX_RECENT_BYTES {
             let Some(oldest) = self.commits.pop_front() else { return };
-            self.bytes = self.bytes.saturating_sub(journal::weight(&oldest.changes));
+            self.bytes = self.bytes.saturating_sub(journal::encoded_size(&oldest.changes));
         }
     }
 
@@ -41,21 +41,21 @@ impl Recent {
 
 #[cfg(test)]
 mod tests {
-    use super::{RECENT_COMMITS, Recent};
+    use super::{MAX_RECENT_COMMITS, RecentCommits};
     use crate::model::change::Commit;
-    use crate::model::digest::State;
+    use crate::model::digest::DirectoryDigest;
 
     fn commit(seq: u64) -> Commit {
-        Commit { seq, state: State::default(), changes: Vec::new() }
+        Commit { seq, state: DirectoryDigest::default(), changes: Vec::new() }
     }
 
     #[test]
     fn the_last_are_found_and_a_gap_drops_what_was_before() {
-        let mut recent = Recent::default();
-        (1..=RECENT_COMMITS as u64 + 5).for_each(|seq| recent.push(commit(seq)));
+        let mut recent = RecentCommits::default();
+        (1..=MAX_RECENT_COMMITS as u64 + 5).for_each(|seq| recent.push(commit(seq)));
         assert!(recent.find(5).is_none());
         assert_eq!(recent.find(6).map(|commit| commit.seq), Some(6));
-        assert!(recent.find(RECENT_COMMITS as u64 + 6).is_none());
+        assert!(recent.find(MAX_RECENT_COMMITS as u64 + 6).is_none());
         recent.push(commit(9_000));
         assert!(recent.find(600).is_none());
         assert!(recent.find(9_000).is_some());

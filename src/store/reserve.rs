@@ -11,14 +11,14 @@ use std::path::{Path, PathBuf};
 
 use nix::fcntl::posix_fallocate;
 
-use crate::store::folder::is_out_of_room;
+use crate::store::folder::is_storage_full;
 
 /// The least that is kept, in bytes: more than the snapshot of a hundred thousand keys.
-const LEAST: u64 = 1 << 20;
+const MIN_RESERVED_BYTES: u64 = 1 << 20;
 
 /// Keeps as much as the next opening may need: twice its newest snapshot, and [`LEAST`]. Where there is no room for it, it says so.
-pub(in crate::store) fn keep(folder: &Path) -> io::Result<()> {
-    let (path, bytes) = (file(folder), LEAST + 2 * newest_snapshot(folder)?);
+pub(in crate::store) fn reserve(folder: &Path) -> io::Result<()> {
+    let (path, bytes) = (reserve_path(folder), MIN_RESERVED_BYTES + 2 * newest_snapshot_bytes(folder)?);
     let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path)?;
     if file.metadata()?.len() >= bytes {
         return Ok(());
@@ -29,8 +29,8 @@ pub(in crate::store) fn keep(folder: &Path) -> io::Result<()> {
 }
 
 /// Gives up what is kept; whether anything was.
-pub(in crate::store) fn give_up(folder: &Path) -> io::Result<bool> {
-    match fs::remove_file(file(folder)) {
+pub(in crate::store) fn release(folder: &Path) -> io::Result<bool> {
+    match fs::remove_file(reserve_path(folder)) {
         Ok(()) => Ok(true),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(error) => Err(error),
@@ -39,8 +39,8 @@ pub(in crate::store) fn give_up(folder: &Path) -> io::Result<bool> {
 
 /// Whether the disk has no room left besides what is kept. Tried on a file without a name, which no crash leaves behind.
 pub(in crate::store) fn is_disk_full(folder: &Path) -> bool {
-    let tried = tempfile::tempfile_in(folder).and_then(|probe| allocate(&probe, LEAST));
-    tried.is_err_and(|error| is_out_of_room(&error))
+    let tried = tempfile::tempfile_in(folder).and_then(|probe| allocate(&probe, MIN_RESERVED_BYTES));
+    tried.is_err_and(|error| is_storage_full(&error))
 }
 
 /// What to do about a database that does not open: on a full disk never what would cost what is in it.
@@ -48,7 +48,7 @@ pub(in crate::store) fn remedy<'a>(folder: &Path, otherwise: &'a str) -> &'a str
     if is_disk_full(folder) { "this disk is full: make room and start again" } else { otherwise }
 }
 
-fn file(folder: &Path) -> PathBuf {
+fn reserve_path(folder: &Path) -> PathBuf {
     folder.join("reserve")
 }
 
@@ -56,7 +56,7 @@ fn allocate(file: &File, bytes: u64) -> io::Result<()> {
     posix_fallocate(file, 0, i64::try_from(bytes).unwrap_or(i64::MAX)).map_err(io::Error::from)
 }
 
-fn newest_snapshot(folder: &Path) -> io::Result<u64> {
+fn newest_snapshot_bytes(folder: &Path) -> io::Result<u64> {
     let mut newest = 0;
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
@@ -73,20 +73,20 @@ mod tests {
     use std::fs;
     use std::os::unix::fs::MetadataExt as _;
 
-    use super::{LEAST, give_up, is_disk_full, keep};
+    use super::{MIN_RESERVED_BYTES, is_disk_full, release, reserve};
 
     #[test]
     fn what_is_kept_is_real_room_grows_with_the_snapshot_and_is_given_up_once() {
         let folder = tempfile::tempdir().unwrap();
         let kept = || fs::metadata(folder.path().join("reserve")).unwrap();
-        keep(folder.path()).unwrap();
-        assert_eq!(kept().len(), LEAST);
-        assert!(kept().blocks() * 512 >= LEAST, "a hole keeps no room");
+        reserve(folder.path()).unwrap();
+        assert_eq!(kept().len(), MIN_RESERVED_BYTES);
+        assert!(kept().blocks() * 512 >= MIN_RESERVED_BYTES, "a hole keeps no room");
         fs::write(folder.path().join("snap.0000000000000001"), vec![1; 3 << 20]).unwrap();
-        keep(folder.path()).unwrap();
-        assert_eq!(kept().len(), LEAST + (6 << 20));
-        assert!(give_up(folder.path()).unwrap());
-        assert!(!give_up(folder.path()).unwrap());
+        reserve(folder.path()).unwrap();
+        assert_eq!(kept().len(), MIN_RESERVED_BYTES + (6 << 20));
+        assert!(release(folder.path()).unwrap());
+        assert!(!release(folder.path()).unwrap());
         assert!(!is_disk_full(folder.path()));
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "only the snapshot");
     }

@@ -12,53 +12,53 @@ use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::unistd::geteuid;
 
-use crate::store::folder::Refused;
+use crate::store::folder::FileError;
 
 /// The longest secret file, in bytes.
-pub const BYTES: usize = 64 << 10;
+pub const MAX_SECRET_BYTES: usize = 64 << 10;
 
 /// The bytes of a secret file. Refuses a file that group or world may read or write, one of another owner than root or us, and an
 /// empty one; each with the remedy (`LoadCredential=`, or a 0600 copy). systemd's credentials (0400 or 0440 root-owned under
 /// `$CREDENTIALS_DIRECTORY`) are fine. A relative path names a credential; it is relative to nothing else. At most [`BYTES`].
-pub fn read(path: &Path) -> Result<Vec<u8>, Refused> {
+pub fn read(path: &Path) -> Result<Vec<u8>, FileError> {
     let credentials = std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from);
-    read_as(path, credentials.as_deref(), geteuid().as_raw())
+    read_as_user(path, credentials.as_deref(), geteuid().as_raw())
 }
 
 /// Where a secret lies, which decides what its mode may be.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Place {
-    Credentials,
+enum SecretLocation {
+    CredentialsDirectory,
     Elsewhere,
 }
 
-fn read_as(path: &Path, credentials: Option<&Path>, own: u32) -> Result<Vec<u8>, Refused> {
+fn read_as_user(path: &Path, credentials: Option<&Path>, own: u32) -> Result<Vec<u8>, FileError> {
     let (found, place) = locate(path, credentials)?;
     let file = open(&found, place, own)?;
-    let metadata = file.metadata().map_err(Refused::io(&found))?;
-    if let Some(reason) = fault(&metadata, place, own) {
-        return Err(Refused::because(&found, reason));
+    let metadata = file.metadata().map_err(FileError::io(&found))?;
+    if let Some(reason) = rejection_reason(&metadata, place, own) {
+        return Err(FileError::invalid(&found, reason));
     }
-    let content = content(file, metadata.len()).map_err(Refused::io(&found))?;
-    if content.len() > BYTES {
-        return Err(Refused::because(&found, format!("longer than {BYTES} bytes, so hardly a secret; name the right file")));
+    let content = read_content(file, metadata.len()).map_err(FileError::io(&found))?;
+    if content.len() > MAX_SECRET_BYTES {
+        return Err(FileError::invalid(&found, format!("longer than {MAX_SECRET_BYTES} bytes, so hardly a secret; name the right file")));
     }
     if content.trim_ascii().is_empty() {
-        return Err(Refused::because(&found, "this is empty; write the secret into it (`openssl rand -hex 32`)"));
+        return Err(FileError::invalid(&found, "this is empty; write the secret into it (`openssl rand -hex 32`)"));
     }
     Ok(content)
 }
 
-fn locate(path: &Path, credentials: Option<&Path>) -> Result<(PathBuf, Place), Refused> {
+fn locate(path: &Path, credentials: Option<&Path>) -> Result<(PathBuf, SecretLocation), FileError> {
     if path.is_absolute() {
         let place = match credentials {
-            Some(folder) if path.starts_with(folder) => Place::Credentials,
-            _ => Place::Elsewhere,
+            Some(folder) if path.starts_with(folder) => SecretLocation::CredentialsDirectory,
+            _ => SecretLocation::Elsewhere,
         };
-        return among_credentials(path.to_owned(), place, credentials);
+        return resolve_credential(path.to_owned(), place, credentials);
     }
     if path.as_os_str().is_empty() || !path.components().all(|part| matches!(part, Component::Normal(_))) {
-        return Err(Refused::because(path, "not the name of a credential; give the full path, or the name in LoadCredential="));
+        return Err(FileError::invalid(path, "not the name of a credential; give the full path, or the name in LoadCredential="));
     }
     let Some(folder) = credentials.filter(|folder| folder.is_absolute()) else {
         let name = path.display();
@@ -66,43 +66,43 @@ fn locate(path: &Path, credentials: Option<&Path>) -> Result<(PathBuf, Place), R
             "a relative path is looked up in $CREDENTIALS_DIRECTORY and nowhere else, and that is not set; \
              give the full path, or LoadCredential={name}:/full/path in the unit"
         );
-        return Err(Refused::because(path, reason));
+        return Err(FileError::invalid(path, reason));
     };
-    among_credentials(folder.join(path), Place::Credentials, credentials)
+    resolve_credential(folder.join(path), SecretLocation::CredentialsDirectory, credentials)
 }
 
 /// Follows the symlinks of a credential, as long as they stay among the credentials.
-fn among_credentials(path: PathBuf, place: Place, credentials: Option<&Path>) -> Result<(PathBuf, Place), Refused> {
-    let (Place::Credentials, Some(folder)) = (place, credentials) else {
+fn resolve_credential(path: PathBuf, place: SecretLocation, credentials: Option<&Path>) -> Result<(PathBuf, SecretLocation), FileError> {
+    let (SecretLocation::CredentialsDirectory, Some(folder)) = (place, credentials) else {
         return Ok((path, place));
     };
     let missing = |error: io::Error| match error.kind() {
-        ErrorKind::NotFound => Refused::because(&path, "no such credential; add LoadCredential= to the unit, or give the full path"),
-        _ => Refused::io(&path)(error),
+        ErrorKind::NotFound => FileError::invalid(&path, "no such credential; add LoadCredential= to the unit, or give the full path"),
+        _ => FileError::io(&path)(error),
     };
     let folder = fs::canonicalize(folder).map_err(missing)?;
     let real = fs::canonicalize(&path).map_err(missing)?;
     if !real.starts_with(&folder) {
-        return Err(Refused::because(&path, "a symlink out of $CREDENTIALS_DIRECTORY; give the full path of the file itself"));
+        return Err(FileError::invalid(&path, "a symlink out of $CREDENTIALS_DIRECTORY; give the full path of the file itself"));
     }
     Ok((real, place))
 }
 
 /// Does not wait for a writer of a FIFO, and does not follow a symlink.
-fn open(path: &Path, place: Place, own: u32) -> Result<File, Refused> {
+fn open(path: &Path, place: SecretLocation, own: u32) -> Result<File, FileError> {
     let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
     let opened = OpenOptions::new().read(true).custom_flags(flags.bits()).open(path);
     opened.map_err(|error| match error.raw_os_error().map(Errno::from_raw) {
         Some(Errno::ELOOP) => {
             let target = fs::read_link(path).map(|target| target.display().to_string()).unwrap_or_default();
-            Refused::because(path, format!("this is a symlink to {target}; give the path of the file itself"))
+            FileError::invalid(path, format!("this is a symlink to {target}; give the path of the file itself"))
         }
-        Some(Errno::EACCES) => Refused::because(path, format!("uid {own} may not read this ({error}); {}", remedy(place, own))),
-        _ => Refused::io(path)(error),
+        Some(Errno::EACCES) => FileError::invalid(path, format!("uid {own} may not read this ({error}); {}", remedy(place, own))),
+        _ => FileError::io(path)(error),
     })
 }
 
-fn fault(metadata: &Metadata, place: Place, own: u32) -> Option<String> {
+fn rejection_reason(metadata: &Metadata, place: SecretLocation, own: u32) -> Option<String> {
     let mode = metadata.mode() & 0o7777;
     if !metadata.is_file() {
         return Some("this is not a regular file; give the path of the secret's file".to_owned());
@@ -111,25 +111,25 @@ fn fault(metadata: &Metadata, place: Place, own: u32) -> Option<String> {
         return Some(format!("uid {} owns this, neither root nor we (uid {own}); {}", metadata.uid(), remedy(place, own)));
     }
     // systemd lets the service's user in by an access list, which shows as group read.
-    let closed = if place == Place::Credentials { 0o037 } else { 0o077 };
+    let closed = if place == SecretLocation::CredentialsDirectory { 0o037 } else { 0o077 };
     if mode & closed != 0 {
         return Some(format!("mode {mode:04o} lets group or others at the secret; {}", remedy(place, own)));
     }
     None
 }
 
-fn remedy(place: Place, own: u32) -> String {
+fn remedy(place: SecretLocation, own: u32) -> String {
     match place {
-        Place::Credentials => "a credential is 0400 or 0440, as LoadCredential= makes it".to_owned(),
-        Place::Elsewhere => format!("use LoadCredential= in the unit, or a copy of mode 0600 that uid {own} owns"),
+        SecretLocation::CredentialsDirectory => "a credential is 0400 or 0440, as LoadCredential= makes it".to_owned(),
+        SecretLocation::Elsewhere => format!("use LoadCredential= in the unit, or a copy of mode 0600 that uid {own} owns"),
     }
 }
 
 /// At most one byte more than is allowed. Room is made once, so that no half-read secret is left behind in freed memory.
-fn content(file: File, length: u64) -> io::Result<Vec<u8>> {
-    let room = usize::try_from(length).unwrap_or(BYTES).min(BYTES) + 1;
+fn read_content(file: File, length: u64) -> io::Result<Vec<u8>> {
+    let room = usize::try_from(length).unwrap_or(MAX_SECRET_BYTES).min(MAX_SECRET_BYTES) + 1;
     let mut content = Vec::with_capacity(room);
-    file.take(BYTES as u64 + 1).read_to_end(&mut content)?;
+    file.take(MAX_SECRET_BYTES as u64 + 1).read_to_end(&mut content)?;
     Ok(content)
 }
 
@@ -142,7 +142,7 @@ mod tests {
     use nix::sys::stat::Mode;
     use nix::unistd::{geteuid, mkfifo};
 
-    use super::{BYTES, Place, fault, read, read_as};
+    use super::{MAX_SECRET_BYTES, SecretLocation, read, read_as_user, rejection_reason};
 
     fn own() -> u32 {
         geteuid().as_raw()
@@ -156,7 +156,7 @@ mod tests {
     }
 
     fn refusal(path: &Path, credentials: Option<&Path>) -> String {
-        read_as(path, credentials, own()).unwrap_err().to_string()
+        read_as_user(path, credentials, own()).unwrap_err().to_string()
     }
 
     #[test]
@@ -166,8 +166,8 @@ mod tests {
             let path = file(folder.path(), &format!("{mode:o}"), " s3cret\n", mode);
             assert_eq!(read(&path).unwrap(), b" s3cret\n");
         }
-        let longest = file(folder.path(), "longest", vec![b'x'; BYTES], 0o600);
-        assert_eq!(read(&longest).unwrap().len(), BYTES);
+        let longest = file(folder.path(), "longest", vec![b'x'; MAX_SECRET_BYTES], 0o600);
+        assert_eq!(read(&longest).unwrap().len(), MAX_SECRET_BYTES);
     }
 
     #[test]
@@ -186,7 +186,7 @@ mod tests {
     #[test]
     fn an_empty_and_an_endless_one_are_refused_with_the_remedy() {
         let folder = tempfile::tempdir().unwrap();
-        let too_long = vec![b'x'; BYTES + 1];
+        let too_long = vec![b'x'; MAX_SECRET_BYTES + 1];
         for (name, content, remedy) in
             [("empty", &b""[..], "write the secret"), ("blank", b" \n", "write the secret"), ("long", &too_long, "name the right file")]
         {
@@ -224,7 +224,7 @@ mod tests {
         let path = file(folder.path(), "shell_secret", "s3cret", 0o440);
         symlink("shell_secret", folder.path().join("link")).unwrap();
         for name in [Path::new("shell_secret"), Path::new("link"), &path] {
-            assert_eq!(read_as(name, Some(folder.path()), own()).unwrap(), b"s3cret", "{}", name.display());
+            assert_eq!(read_as_user(name, Some(folder.path()), own()).unwrap(), b"s3cret", "{}", name.display());
         }
         for mode in [0o444, 0o460] {
             file(folder.path(), "open", "s3cret", mode);
@@ -264,7 +264,7 @@ mod tests {
     fn another_owner_is_refused_and_root_is_not() {
         let folder = tempfile::tempdir().unwrap();
         let metadata = fs::metadata(file(folder.path(), "secret", "s3cret", 0o600)).unwrap();
-        let said = fault(&metadata, Place::Elsewhere, own() + 1);
+        let said = rejection_reason(&metadata, SecretLocation::Elsewhere, own() + 1);
         if own() == 0 {
             assert_eq!(said, None);
             std::os::unix::fs::chown(folder.path().join("secret"), Some(4711), None).unwrap();

@@ -7,43 +7,43 @@ use std::io::{self, BufReader, BufWriter, Read, Seek, SeekFrom, Write as _};
 use std::path::PathBuf;
 
 /// Bytes of entries that are sorted in memory at a time.
-const RUN_BYTES: usize = 24 << 20;
+const MAX_RUN_BYTES: usize = 24 << 20;
 
 /// Takes byte strings in any order and gives them back ascending.
-pub struct Spool {
+pub struct ExternalSorter {
     folder: PathBuf,
     run_bytes: usize,
-    bytes: Vec<u8>,
+    buffer: Vec<u8>,
     spans: Vec<(u32, u32)>,
     runs: Vec<File>,
 }
 
-impl Spool {
+impl ExternalSorter {
     /// An empty one; its files are made in `folder` and have no name.
     pub fn new(folder: PathBuf) -> Self {
-        Self { folder, run_bytes: RUN_BYTES, bytes: Vec::new(), spans: Vec::new(), runs: Vec::new() }
+        Self { folder, run_bytes: MAX_RUN_BYTES, buffer: Vec::new(), spans: Vec::new(), runs: Vec::new() }
     }
 
     /// Takes one.
     pub fn push(&mut self, entry: &[u8]) -> io::Result<()> {
-        if self.bytes.len() + entry.len() > self.run_bytes && !self.spans.is_empty() {
-            self.put_aside()?;
+        if self.buffer.len() + entry.len() > self.run_bytes && !self.spans.is_empty() {
+            self.spill_run()?;
         }
-        let from = u32::try_from(self.bytes.len()).map_err(io::Error::other)?;
+        let from = u32::try_from(self.buffer.len()).map_err(io::Error::other)?;
         let length = u32::try_from(entry.len()).map_err(io::Error::other)?;
         self.spans.push((from, length));
-        self.bytes.extend_from_slice(entry);
+        self.buffer.extend_from_slice(entry);
         Ok(())
     }
 
     /// All that was taken, ascending.
-    pub fn sorted(mut self) -> io::Result<Sorted> {
+    pub fn into_sorted(mut self) -> io::Result<SortedEntries> {
         if self.runs.is_empty() {
-            self.sort();
-            return Ok(Sorted::Memory { bytes: self.bytes, spans: self.spans.into_iter() });
+            self.sort_buffer();
+            return Ok(SortedEntries::InMemory { buffer: self.buffer, spans: self.spans.into_iter() });
         }
-        self.put_aside()?;
-        let mut merge = Merge { runs: Vec::new(), next: BinaryHeap::new() };
+        self.spill_run()?;
+        let mut merge = RunMerger { runs: Vec::new(), heads: BinaryHeap::new() };
         for mut file in self.runs {
             file.seek(SeekFrom::Start(0))?;
             merge.runs.push(BufReader::with_capacity(64 << 10, file));
@@ -51,51 +51,51 @@ impl Spool {
         for run in 0..merge.runs.len() {
             merge.refill(run)?;
         }
-        Ok(Sorted::Merge(merge))
+        Ok(SortedEntries::Merged(merge))
     }
 
-    fn sort(&mut self) {
-        let bytes = &self.bytes;
-        self.spans.sort_unstable_by(|one, other| slice(bytes, *one).cmp(slice(bytes, *other)));
+    fn sort_buffer(&mut self) {
+        let bytes = &self.buffer;
+        self.spans.sort_unstable_by(|one, other| span_bytes(bytes, *one).cmp(span_bytes(bytes, *other)));
     }
 
-    fn put_aside(&mut self) -> io::Result<()> {
-        self.sort();
+    fn spill_run(&mut self) -> io::Result<()> {
+        self.sort_buffer();
         let mut file = BufWriter::with_capacity(64 << 10, tempfile::tempfile_in(&self.folder)?);
         for span in self.spans.drain(..) {
             file.write_all(&span.1.to_le_bytes())?;
-            file.write_all(slice(&self.bytes, span))?;
+            file.write_all(span_bytes(&self.buffer, span))?;
         }
-        self.bytes.clear();
+        self.buffer.clear();
         self.runs.push(file.into_inner()?);
         Ok(())
     }
 }
 
-fn slice(bytes: &[u8], (from, length): (u32, u32)) -> &[u8] {
+fn span_bytes(bytes: &[u8], (from, length): (u32, u32)) -> &[u8] {
     bytes.get(from as usize..from as usize + length as usize).unwrap_or_default()
 }
 
 /// What was taken, ascending.
-pub enum Sorted {
+pub enum SortedEntries {
     /// It fitted in memory.
-    Memory {
+    InMemory {
         /// All bytes.
-        bytes: Vec<u8>,
+        buffer: Vec<u8>,
         /// Where each entry is in them.
         spans: std::vec::IntoIter<(u32, u32)>,
     },
     /// It did not.
-    Merge(Merge),
+    Merged(RunMerger),
 }
 
 /// Sorted runs being merged.
-pub struct Merge {
+pub struct RunMerger {
     runs: Vec<BufReader<File>>,
-    next: BinaryHeap<Reverse<(Vec<u8>, usize)>>,
+    heads: BinaryHeap<Reverse<(Vec<u8>, usize)>>,
 }
 
-impl Merge {
+impl RunMerger {
     fn refill(&mut self, run: usize) -> io::Result<()> {
         let Some(reader) = self.runs.get_mut(run) else { return Ok(()) };
         let mut length = [0; 4];
@@ -105,19 +105,19 @@ impl Merge {
         }
         let mut entry = vec![0; u32::from_le_bytes(length) as usize];
         reader.read_exact(&mut entry)?;
-        self.next.push(Reverse((entry, run)));
+        self.heads.push(Reverse((entry, run)));
         Ok(())
     }
 }
 
-impl Iterator for Sorted {
+impl Iterator for SortedEntries {
     type Item = io::Result<Vec<u8>>;
 
     fn next(&mut self) -> Option<Self::Item> {
         match self {
-            Self::Memory { bytes, spans } => spans.next().map(|span| Ok(slice(bytes, span).to_vec())),
-            Self::Merge(merge) => {
-                let Reverse((entry, run)) = merge.next.pop()?;
+            Self::InMemory { buffer: bytes, spans } => spans.next().map(|span| Ok(span_bytes(bytes, span).to_vec())),
+            Self::Merged(merge) => {
+                let Reverse((entry, run)) = merge.heads.pop()?;
                 Some(merge.refill(run).map(|()| entry))
             }
         }
@@ -128,16 +128,16 @@ impl Iterator for Sorted {
 mod tests {
     use proptest::prelude::*;
 
-    use super::Spool;
+    use super::ExternalSorter;
 
     proptest! {
         #[test]
         fn what_goes_in_comes_out_in_order(mut entries: Vec<Vec<u8>>, run_bytes in 1_usize..400) {
-            let mut spool = Spool { run_bytes, ..Spool::new(std::env::temp_dir()) };
+            let mut spool = ExternalSorter { run_bytes, ..ExternalSorter::new(std::env::temp_dir()) };
             for entry in &entries {
                 spool.push(entry).unwrap();
             }
-            let sorted: Vec<Vec<u8>> = spool.sorted().unwrap().map(Result::unwrap).collect();
+            let sorted: Vec<Vec<u8>> = spool.into_sorted().unwrap().map(Result::unwrap).collect();
             entries.sort();
             prop_assert_eq!(sorted, entries);
         }

@@ -6,18 +6,18 @@ use std::sync::Arc;
 
 use crate::model::directory::Container;
 use crate::model::id::Id;
-use crate::model::order::Place;
+use crate::model::order::SortKey;
 use crate::model::record::{Member, Record};
-use crate::store::generation::{Damage, Generation, read_entry};
-use crate::store::index::Name;
-use crate::store::pages::{Map, each};
-use crate::store::tally::Line;
+use crate::store::generation::{Generation, StoreError, parse_entry};
+use crate::store::index::IndexKey;
+use crate::store::pages::{PageMap, for_each_item};
+use crate::store::tally::StoredRecord;
 
 impl Generation {
     /// A namespace and all that have it above them. Reads every namespace. Blocks.
-    pub fn namespaces_below(&self, root: Id) -> Result<BTreeSet<Id>, Damage> {
+    pub fn namespace_subtree(&self, root: Id) -> Result<BTreeSet<Id>, StoreError> {
         let mut children: BTreeMap<Id, Vec<Id>> = BTreeMap::new();
-        self.records_below(&Place::namespaces(), |record| {
+        self.for_each_record_with_prefix(&SortKey::namespaces_prefix(), |record| {
             if let Record::Namespace(namespace) = record
                 && let Some(parent) = namespace.parent_id
             {
@@ -34,18 +34,18 @@ impl Generation {
     }
 
     /// The projects that stand directly in a namespace. Blocks.
-    pub fn projects_of(&self, namespace: Id) -> Result<Vec<Id>, Damage> {
-        let name = Name::project_in(namespace);
+    pub fn direct_project_ids(&self, namespace: Id) -> Result<Vec<Id>, StoreError> {
+        let name = IndexKey::by_parent_namespace(namespace);
         let mut places = Vec::new();
-        each(self.database(), Map::Index, name.bytes(), |entry, _| {
-            let place = name.place(entry);
+        for_each_item(self.database(), PageMap::Index, name.prefix(), |entry, _| {
+            let place = name.decode_entry(entry);
             let more = place.is_some();
             places.extend(place);
             Ok(more)
         })?;
         let mut projects = Vec::with_capacity(places.len());
         for place in places {
-            if let Some(Record::Project(project)) = self.entry_at(&place)?.as_ref().and_then(|entry| entry.record()).map(Arc::as_ref) {
+            if let Some(Record::Project(project)) = self.load_entry(&place)?.as_ref().and_then(|entry| entry.record()).map(Arc::as_ref) {
                 projects.push(project.id);
             }
         }
@@ -53,9 +53,9 @@ impl Generation {
     }
 
     /// All direct members of a container, whatever their state. Blocks.
-    pub fn members(&self, container: Container) -> Result<Vec<Member>, Damage> {
+    pub fn direct_members(&self, container: Container) -> Result<Vec<Member>, StoreError> {
         let mut members = Vec::new();
-        self.records_below(&Place::members(container), |record| {
+        self.for_each_record_with_prefix(&SortKey::members_prefix(container), |record| {
             if let Record::Member(member) = record {
                 members.push(member.clone());
             }
@@ -63,10 +63,10 @@ impl Generation {
         Ok(members)
     }
 
-    fn records_below(&self, prefix: &Place, mut seen: impl FnMut(&Record)) -> Result<(), Damage> {
-        each(self.database(), Map::Records, prefix.bytes(), |place, value| {
-            let below = place.starts_with(prefix.bytes());
-            if below && let Some(record) = read_entry(Line::of(value)?.text)?.record() {
+    fn for_each_record_with_prefix(&self, prefix: &SortKey, mut seen: impl FnMut(&Record)) -> Result<(), StoreError> {
+        for_each_item(self.database(), PageMap::Records, prefix.as_bytes(), |place, value| {
+            let below = place.starts_with(prefix.as_bytes());
+            if below && let Some(record) = parse_entry(StoredRecord::decode(value)?.text)?.record() {
                 seen(record);
             }
             Ok(below)

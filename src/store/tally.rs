@@ -7,25 +7,25 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::model::change::Head;
-use crate::model::digest::State;
-use crate::store::database::{Database, Write};
-use crate::store::generation::Damage;
-use crate::store::page::checksum_of;
+use crate::model::digest::DirectoryDigest;
+use crate::store::database::{Database, KeyWrite};
+use crate::store::generation::StoreError;
+use crate::store::page::compute_checksum;
 
 /// The number of the format. Raise it when the layout changes, when a kind or a field is added to the directory (what an
 /// older program kept as mere bytes would be understood, and missing in the index), and when the index gets a new name.
-const FORMAT: u32 = 1;
+const FORMAT_VERSION: u32 = 1;
 
-const KEY: &[u8] = &[0];
+const HEADER_KEY: &[u8] = &[0];
 
 /// What a generation says of itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Tally {
+pub struct StoreHeader {
     /// The last commit that was applied whole, and what the records added up to then.
     pub cursor: Option<Head>,
     /// What the records add up to now.
-    pub state: State,
+    pub state: DirectoryDigest,
     /// How many records are not wholly understood.
     pub foreign: u64,
     /// How many entries the index has.
@@ -35,50 +35,52 @@ pub struct Tally {
 }
 
 #[derive(Serialize, Deserialize)]
-struct Numbered<T> {
+struct VersionedHeader<T> {
     format: u32,
     tally: T,
 }
 
-impl Tally {
+impl StoreHeader {
     /// Reads it. A database without one was never finished.
-    pub fn read(database: &Database) -> Result<Self, Damage> {
-        let bytes = database.read(KEY)?.ok_or_else(|| Damage("it was never finished, or lost its beginning".to_owned()))?;
-        let (checksum, json) = bytes.split_at_checked(4).ok_or_else(|| Damage("its tally is cut short".to_owned()))?;
-        if checksum != checksum_of(KEY, json) {
-            return Err(Damage("its tally is damaged".to_owned()));
+    pub fn load(database: &Database) -> Result<Self, StoreError> {
+        let bytes = database.read(HEADER_KEY)?.ok_or_else(|| StoreError("it was never finished, or lost its beginning".to_owned()))?;
+        let (checksum, json) = bytes.split_at_checked(4).ok_or_else(|| StoreError("its tally is cut short".to_owned()))?;
+        if checksum != compute_checksum(HEADER_KEY, json) {
+            return Err(StoreError("its tally is damaged".to_owned()));
         }
-        let unread = |error: serde_json::Error| Damage(format!("its tally cannot be read: {error}"));
-        let Numbered { format, tally } = serde_json::from_slice::<Numbered<Box<serde_json::value::RawValue>>>(json).map_err(unread)?;
-        if format != FORMAT {
-            return Err(Damage(format!("it is of format {format}; this program reads {FORMAT}")));
+        let unread = |error: serde_json::Error| StoreError(format!("its tally cannot be read: {error}"));
+        let VersionedHeader { format, tally } =
+            serde_json::from_slice::<VersionedHeader<Box<serde_json::value::RawValue>>>(json).map_err(unread)?;
+        if format != FORMAT_VERSION {
+            return Err(StoreError(format!("it is of format {format}; this program reads {FORMAT_VERSION}")));
         }
         serde_json::from_str(tally.get()).map_err(unread)
     }
 
     /// What to write.
-    pub fn write(&self) -> Result<Write, Damage> {
-        let json = serde_json::to_vec(&Numbered { format: FORMAT, tally: self }).map_err(|error| Damage(error.to_string()))?;
-        let bytes = [checksum_of(KEY, &json).as_slice(), &json].concat();
-        Ok((KEY.to_vec(), Some(bytes)))
+    pub fn encode(&self) -> Result<KeyWrite, StoreError> {
+        let json =
+            serde_json::to_vec(&VersionedHeader { format: FORMAT_VERSION, tally: self }).map_err(|error| StoreError(error.to_string()))?;
+        let bytes = [compute_checksum(HEADER_KEY, &json).as_slice(), &json].concat();
+        Ok((HEADER_KEY.to_vec(), Some(bytes)))
     }
 
     /// Whether both speak of the same records, wherever their cursors are.
-    pub fn agrees(&self, other: &Self) -> bool {
+    pub fn same_contents(&self, other: &Self) -> bool {
         let Self { cursor: _, state, foreign, index, kinds } = self;
         (state, foreign, index, kinds) == (&other.state, &other.foreign, &other.index, &other.kinds)
     }
 
     /// Counts a record in.
-    pub fn add(&mut self, line: Line<'_>) {
-        self.state = self.state.with(line.text.as_bytes());
+    pub fn add_record(&mut self, line: StoredRecord<'_>) {
+        self.state = self.state.with_record(line.text.as_bytes());
         self.foreign += u64::from(line.foreign);
         *self.kinds.entry(line.kind().to_owned()).or_default() += 1;
     }
 
     /// Counts a record out.
-    pub fn remove(&mut self, line: Line<'_>) {
-        self.state = self.state.without(line.text.as_bytes());
+    pub fn remove_record(&mut self, line: StoredRecord<'_>) {
+        self.state = self.state.without_record(line.text.as_bytes());
         self.foreign = self.foreign.saturating_sub(u64::from(line.foreign));
         if let Some(count) = self.kinds.get_mut(line.kind()) {
             *count -= 1;
@@ -91,27 +93,27 @@ impl Tally {
 
 /// A record as a page holds it: a byte that says whether it is foreign, and its text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Line<'a> {
+pub struct StoredRecord<'a> {
     /// One JSON object.
     pub text: &'a str,
     /// Whether it is not wholly understood.
     pub foreign: bool,
 }
 
-impl<'a> Line<'a> {
+impl<'a> StoredRecord<'a> {
     /// Reads a page's value.
-    pub fn of(value: &'a [u8]) -> Result<Self, Damage> {
+    pub fn decode(value: &'a [u8]) -> Result<Self, StoreError> {
         match value.split_first() {
             Some((&mark @ (0 | 1), text)) => {
-                let text = std::str::from_utf8(text).map_err(|error| Damage(error.to_string()))?;
+                let text = std::str::from_utf8(text).map_err(|error| StoreError(error.to_string()))?;
                 Ok(Self { text, foreign: mark == 1 })
             }
-            _ => Err(Damage("a record without its mark".to_owned())),
+            _ => Err(StoreError("a record without its mark".to_owned())),
         }
     }
 
     /// A page's value.
-    pub fn value(self) -> Vec<u8> {
+    pub fn encode(self) -> Vec<u8> {
         let mut value = Vec::with_capacity(self.text.len() + 1);
         value.push(u8::from(self.foreign));
         value.extend_from_slice(self.text.as_bytes());
@@ -127,16 +129,16 @@ impl<'a> Line<'a> {
 
 #[cfg(test)]
 mod tests {
-    use super::{KEY, Line, Tally};
+    use super::{HEADER_KEY, StoreHeader, StoredRecord};
     use crate::store::database::Database;
-    use crate::store::page::checksum_of;
+    use crate::store::page::compute_checksum;
 
-    fn stored(json: &str) -> Result<Tally, String> {
+    fn stored(json: &str) -> Result<StoreHeader, String> {
         let folder = tempfile::tempdir().unwrap();
         let database = Database::open(folder.path(), 1 << 20).unwrap();
-        let bytes = [checksum_of(KEY, json.as_bytes()).as_slice(), json.as_bytes()].concat();
-        database.insert(KEY, bytes).unwrap();
-        Tally::read(&database).map_err(|damage| damage.0)
+        let bytes = [compute_checksum(HEADER_KEY, json.as_bytes()).as_slice(), json.as_bytes()].concat();
+        database.insert(HEADER_KEY, bytes).unwrap();
+        StoreHeader::load(&database).map_err(|damage| damage.0)
     }
 
     #[test]
@@ -147,12 +149,12 @@ mod tests {
 
     #[test]
     fn a_record_counted_in_and_out_leaves_nothing() {
-        let line = Line { text: r#"{"kind":"robot","id":1}"#, foreign: true };
-        let mut tally = Tally::default();
-        tally.add(line);
+        let line = StoredRecord { text: r#"{"kind":"robot","id":1}"#, foreign: true };
+        let mut tally = StoreHeader::default();
+        tally.add_record(line);
         assert_eq!((tally.foreign, tally.state.count, tally.kinds.get("robot")), (1, 1, Some(&1)));
-        assert_eq!(Line::of(&line.value()), Ok(line));
-        tally.remove(line);
-        assert_eq!(tally, Tally::default());
+        assert_eq!(StoredRecord::decode(&line.encode()), Ok(line));
+        tally.remove_record(line);
+        assert_eq!(tally, StoreHeader::default());
     }
 }

@@ -6,36 +6,38 @@ use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-use crate::store::folder::{Refused, parent_of, sync_folder};
+use crate::store::folder::{FileError, parent_of, sync_folder};
 
 /// The longest file that is read back here, in bytes: what we write is far shorter.
-const BYTES: u64 = 4096;
+const MAX_FILE_BYTES: u64 = 4096;
 
 /// Puts `content` in the place of the file. After an error or a crash the old content stands, or the new; never a part.
-pub(in crate::store) fn replace(path: &Path, content: &[u8]) -> Result<(), Refused> {
-    let beside = beside(path);
-    write_new(&beside, content).map_err(Refused::io(&beside))?;
-    fs::rename(&beside, path).map_err(Refused::io(path))?;
+pub(in crate::store) fn replace(path: &Path, content: &[u8]) -> Result<(), FileError> {
+    let beside = temporary_path(path);
+    write_new(&beside, content).map_err(FileError::io(&beside))?;
+    fs::rename(&beside, path).map_err(FileError::io(path))?;
     sync_folder(parent_of(path))
 }
 
 /// The file's text; `None` if there is none. Text that is too long or not UTF-8 is an error of kind `InvalidData`.
-pub(in crate::store) fn read(path: &Path) -> Result<Option<String>, Refused> {
+pub(in crate::store) fn read(path: &Path) -> Result<Option<String>, FileError> {
     let mut text = String::new();
-    match File::open(path).and_then(|file| file.take(BYTES + 1).read_to_string(&mut text)) {
-        Ok(length) if length as u64 > BYTES => Err(Refused::io(path)(io::Error::new(ErrorKind::InvalidData, "longer than we write it"))),
+    match File::open(path).and_then(|file| file.take(MAX_FILE_BYTES + 1).read_to_string(&mut text)) {
+        Ok(length) if length as u64 > MAX_FILE_BYTES => {
+            Err(FileError::io(path)(io::Error::new(ErrorKind::InvalidData, "longer than we write it")))
+        }
         Ok(_) => Ok(Some(text)),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(Refused::io(path)(error)),
+        Err(error) => Err(FileError::io(path)(error)),
     }
 }
 
 /// Removes the file if it is there, for good.
-pub(in crate::store) fn remove(path: &Path) -> Result<(), Refused> {
+pub(in crate::store) fn remove(path: &Path) -> Result<(), FileError> {
     match fs::remove_file(path) {
         Ok(()) => sync_folder(parent_of(path)),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(Refused::io(path)(error)),
+        Err(error) => Err(FileError::io(path)(error)),
     }
 }
 
@@ -50,7 +52,7 @@ fn write_new(path: &Path, content: &[u8]) -> io::Result<()> {
     file.sync_all()
 }
 
-fn beside(path: &Path) -> PathBuf {
+fn temporary_path(path: &Path) -> PathBuf {
     let mut name = OsString::from(path);
     name.push(".new");
     name.into()

@@ -5,14 +5,14 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::model::question::{Action, Changes, Claimant, Protocol, Question};
+use crate::model::question::{Action, AllowedRequest, ClaimedActor, Protocol, RefChanges};
 use crate::model::record::Storage;
-use crate::model::verdict::{Actor, Grant, Refusal};
+use crate::model::verdict::{AccessDenied, AccessGrant, Actor};
 use crate::wire::claimant;
-use crate::wire::params::{BadParams, Params};
+use crate::wire::params::{Params, ParamsError};
 
 /// What the rules read, and the shared secret, which is judged before them.
-const READ: [&str; 15] = [
+const KNOWN_PARAMS: [&str; 15] = [
     "key_id",
     "user_id",
     "username",
@@ -31,55 +31,55 @@ const READ: [&str; 15] = [
 ];
 
 /// What would change who asks, and what nobody here can judge: refused, never passed over.
-const REFUSED: &str = "krb5principal";
+const UNSUPPORTED_PARAM: &str = "krb5principal";
 
-const BYTES_IN_A_MIB: u64 = 1024 * 1024;
+const BYTES_PER_MIB: u64 = 1024 * 1024;
 
 /// Reads a question. Refuses what our primary refuses: `krb5principal`. Whom `gitaly_client_context_bin` names is read by
 /// [`client_context`](crate::wire::client_context).
-pub fn read(params: &Params) -> Result<Question, BadParams> {
-    if params.values.get(REFUSED).is_some_and(|value| !value.is_null()) {
-        return Err(BadParams::wrong(REFUSED, "not decided by this primary; leave it out"));
+pub fn parse_request(params: &Params) -> Result<AllowedRequest, ParamsError> {
+    if params.values.get(UNSUPPORTED_PARAM).is_some_and(|value| !value.is_null()) {
+        return Err(ParamsError::invalid_value(UNSUPPORTED_PARAM, "not decided by this primary; leave it out"));
     }
-    look(params)
+    parse_forwardable_request(params)
 }
 
 /// Reads a question for who may ask somebody else: what [`read`] refuses is noted in `unread`, as every parameter is that the rules do
 /// not read.
-pub fn look(params: &Params) -> Result<Question, BadParams> {
+pub fn parse_forwardable_request(params: &Params) -> Result<AllowedRequest, ParamsError> {
     let text = |name| params.text(name);
-    Ok(Question {
-        claimant: claimant::read(params)?,
+    Ok(AllowedRequest {
+        claimed_actor: claimant::parse_claimant(params)?,
         gl_repository: text("gl_repository")?.filter(|word| !word.is_empty()),
         project: text("project")?,
-        action: action(text("action")?.as_deref()),
-        protocol: protocol(text("protocol")?),
-        changes: changes(text("changes")?),
+        action: parse_action(text("action")?.as_deref()),
+        protocol: parse_protocol(text("protocol")?),
+        changes: parse_changes(text("changes")?),
         env: text("env")?.filter(|env| !env.is_empty()),
         check_ip: text("check_ip")?,
         namespace_path: text("namespace_path")?,
         relative_path: text("relative_path")?,
-        push_options: params.one_or_more("push_options")?,
-        unread: params.unknown(&READ).map(str::to_owned),
+        push_options: params.text_or_list("push_options")?,
+        unsupported_param: params.first_unknown(&KNOWN_PARAMS).map(str::to_owned),
     })
 }
 
 /// A question as gitlab-shell would send it, in JSON: for asking it of a primary.
 #[must_use]
-pub fn asked(question: &Question) -> String {
+pub fn encode_request(question: &AllowedRequest) -> String {
     let mut body = serde_json::Map::new();
     let mut put = |name: &str, value: Option<&str>| {
         if let Some(value) = value {
             body.insert(name.to_owned(), Value::from(value));
         }
     };
-    put("action", word(question.action));
+    put("action", action_name(question.action));
     put("project", question.project.as_deref());
     put("gl_repository", question.gl_repository.as_deref());
     match &question.changes {
-        Changes::Any => put("changes", Some("_any")),
-        Changes::Absent => {}
-        Changes::Real(lines) => put("changes", Some(lines)),
+        RefChanges::Any => put("changes", Some("_any")),
+        RefChanges::Absent => {}
+        RefChanges::Listed(lines) => put("changes", Some(lines)),
     }
     match &question.protocol {
         Protocol::Ssh => put("protocol", Some("ssh")),
@@ -88,12 +88,12 @@ pub fn asked(question: &Question) -> String {
         Protocol::Other(word) => put("protocol", Some(word)),
     }
     let number = |id: &Option<_>| id.map_or_else(|| "0".to_owned(), |id: crate::model::id::Id| id.to_string());
-    match &question.claimant {
-        Claimant::Key(id) => put("key_id", Some(&number(id))),
-        Claimant::User(id) => put("user_id", Some(&number(id))),
-        Claimant::Username(name) => put("username", Some(name)),
-        Claimant::KeysUser(id) => put("identifier", Some(&format!("key-{}", number(id)))),
-        Claimant::Nobody => {}
+    match &question.claimed_actor {
+        ClaimedActor::Key(id) => put("key_id", Some(&number(id))),
+        ClaimedActor::User(id) => put("user_id", Some(&number(id))),
+        ClaimedActor::Username(name) => put("username", Some(name)),
+        ClaimedActor::KeyOwner(id) => put("identifier", Some(&format!("key-{}", number(id)))),
+        ClaimedActor::Unspecified => {}
     }
     put("env", question.env.as_deref());
     put("check_ip", question.check_ip.as_deref());
@@ -105,7 +105,7 @@ pub fn asked(question: &Question) -> String {
     Value::Object(body).to_string()
 }
 
-fn action(word: Option<&str>) -> Action {
+fn parse_action(word: Option<&str>) -> Action {
     match word {
         Some("git-upload-pack") => Action::UploadPack,
         Some("git-upload-archive") => Action::UploadArchive,
@@ -114,7 +114,7 @@ fn action(word: Option<&str>) -> Action {
     }
 }
 
-const fn word(action: Action) -> Option<&'static str> {
+const fn action_name(action: Action) -> Option<&'static str> {
     match action {
         Action::UploadPack => Some("git-upload-pack"),
         Action::UploadArchive => Some("git-upload-archive"),
@@ -123,7 +123,7 @@ const fn word(action: Action) -> Option<&'static str> {
     }
 }
 
-fn protocol(word: Option<String>) -> Protocol {
+fn parse_protocol(word: Option<String>) -> Protocol {
     match word.as_deref() {
         Some("ssh") => Protocol::Ssh,
         Some("http") => Protocol::Http,
@@ -132,28 +132,28 @@ fn protocol(word: Option<String>) -> Protocol {
     }
 }
 
-fn changes(text: Option<String>) -> Changes {
+fn parse_changes(text: Option<String>) -> RefChanges {
     match text {
-        Some(any) if any == "_any" => Changes::Any,
-        Some(lines) if !lines.is_empty() => Changes::Real(lines),
-        _ => Changes::Absent,
+        Some(any) if any == "_any" => RefChanges::Any,
+        Some(lines) if !lines.is_empty() => RefChanges::Listed(lines),
+        _ => RefChanges::Absent,
     }
 }
 
 /// The body of a yes. Names without a value are left out; types are as Go reads them.
 #[must_use]
-pub fn granted(grant: &Grant) -> String {
-    let (word, path, relative) = (grant.repository.word(), grant.repository.path(), grant.repository.relative_path());
+pub fn encode_granted(grant: &AccessGrant) -> String {
+    let (word, path, relative) = (grant.repository.gl_repository(), grant.repository.path(), grant.repository.relative_path());
     let user = grant.actor.user();
     let key = grant.actor.key();
-    let yes = Granted {
+    let yes = GrantedBody {
         status: true,
         gl_repository: &word,
         gl_project_path: &path,
         gl_id: user.map(|user| format!("user-{}", user.id)).unwrap_or_default(),
         gl_username: user.map(|user| user.username.as_str()),
-        git_config_options: options(grant.settings.receive_max_input_size_mib),
-        gitaly: Gitaly {
+        git_config_options: git_config_options(grant.settings.receive_max_input_size_mib),
+        gitaly: GitalyBody {
             repository: RepositoryBody {
                 storage_name: grant.repository.storage(),
                 relative_path: &relative,
@@ -164,9 +164,9 @@ pub fn granted(grant: &Grant) -> String {
             },
             address: grant.storage.as_ref().map_or("", |storage| storage.address.as_str()),
             token: grant.storage.as_ref().map(|storage| storage.token.as_str()).filter(|token| !token.is_empty()),
-            features: grant.storage.as_deref().map(features).unwrap_or_default(),
+            features: grant.storage.as_deref().map(gitaly_features).unwrap_or_default(),
         },
-        gl_console_messages: &grant.console,
+        gl_console_messages: &grant.console_messages,
         gl_key_type: key.map(|_| if matches!(grant.actor, Actor::DeployKey(..)) { "deploy_key" } else { "key" }),
         gl_key_id: key.map(|key| key.id.number()),
         gl_project_id: grant.repository.project().map(|project| project.id.number()),
@@ -179,12 +179,12 @@ pub fn granted(grant: &Grant) -> String {
 
 /// The body of a no.
 #[must_use]
-pub fn refused(refusal: &Refusal) -> String {
-    json!({"status": false, "message": refusal.text}).to_string()
+pub fn encode_refused(refusal: &AccessDenied) -> String {
+    json!({"status": false, "message": refusal.message}).to_string()
 }
 
 #[derive(Serialize)]
-struct Granted<'a> {
+struct GrantedBody<'a> {
     status: bool,
     gl_repository: &'a str,
     gl_project_path: &'a str,
@@ -192,7 +192,7 @@ struct Granted<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     gl_username: Option<&'a str>,
     git_config_options: Vec<String>,
-    gitaly: Gitaly<'a>,
+    gitaly: GitalyBody<'a>,
     gl_console_messages: &'a [String],
     #[serde(skip_serializing_if = "Option::is_none")]
     gl_key_type: Option<&'static str>,
@@ -206,7 +206,7 @@ struct Granted<'a> {
 }
 
 #[derive(Serialize)]
-struct Gitaly<'a> {
+struct GitalyBody<'a> {
     repository: RepositoryBody<'a>,
     address: &'a str,
     /// `null` where the storage has none.
@@ -224,16 +224,16 @@ struct RepositoryBody<'a> {
     gl_project_path: &'a str,
 }
 
-fn options(max_input_size_mib: u32) -> Vec<String> {
+fn git_config_options(max_input_size_mib: u32) -> Vec<String> {
     let mut options = vec!["uploadpack.allowFilter=true".to_owned(), "uploadpack.allowAnySHA1InWant=true".to_owned()];
     if max_input_size_mib > 0 {
-        options.push(format!("receive.maxInputSize={}", u64::from(max_input_size_mib) * BYTES_IN_A_MIB));
+        options.push(format!("receive.maxInputSize={}", u64::from(max_input_size_mib) * BYTES_PER_MIB));
     }
     options
 }
 
 /// Names as Gitaly knows them: with their prefix, and dashes for underscores. Values are text.
-pub(crate) fn features(storage: &Storage) -> BTreeMap<String, &'static str> {
+pub(crate) fn gitaly_features(storage: &Storage) -> BTreeMap<String, &'static str> {
     let named = |name: &str| match name.starts_with("gitaly-feature-") {
         true => name.to_owned(),
         false => format!("gitaly-feature-{}", name.replace('_', "-")),
@@ -247,14 +247,14 @@ mod tests {
 
     use serde_json::{Value, json};
 
-    use super::{asked, granted, look, read, refused};
-    use crate::model::question::{Action, Changes, Claimant, Protocol};
+    use super::{encode_granted, encode_refused, encode_request, parse_forwardable_request, parse_request};
+    use crate::model::question::{Action, ClaimedActor, Protocol, RefChanges};
     use crate::model::record::{Key, Project, Record, Settings, Snippet, Storage, User};
-    use crate::model::table::ed25519;
-    use crate::model::verdict::{Actor, Grant, Refusal, Repository};
+    use crate::model::table::ed25519_public_key;
+    use crate::model::verdict::{AccessDenied, AccessGrant, Actor, Repository};
     use crate::wire::params::Params;
 
-    fn of(values: Value) -> Params {
+    fn to_params(values: Value) -> Params {
         Params { values: values.as_object().cloned().unwrap_or_default() }
     }
 
@@ -267,15 +267,15 @@ mod tests {
         };
     }
 
-    fn grant(repository: Repository, actor: Actor, settings: &str) -> Grant {
+    fn grant(repository: Repository, actor: Actor, settings: &str) -> AccessGrant {
         let storage = r#"{"kind":"storage","name":"default","address":"unix:/g","features":{"gitaly-feature-a":true,"b_c":false}}"#;
-        Grant {
+        AccessGrant {
             actor,
             repository,
             storage: Some(record!(Storage, storage)),
             settings: record!(Settings, settings),
             root_namespace: "1".parse().ok(),
-            console: vec!["x".to_owned()],
+            console_messages: vec!["x".to_owned()],
         }
     }
 
@@ -288,56 +288,68 @@ mod tests {
     }
 
     fn key(deploy: bool) -> Arc<Key> {
-        let line =
-            format!(r#"{{"kind":"key","id":11,"title":"t","key":"{}","deploy":{deploy},"created_at":"2026-01-01T00:00:00Z"}}"#, ed25519(1));
+        let line = format!(
+            r#"{{"kind":"key","id":11,"title":"t","key":"{}","deploy":{deploy},"created_at":"2026-01-01T00:00:00Z"}}"#,
+            ed25519_public_key(1)
+        );
         record!(Key, &line)
     }
 
-    fn body(grant: &Grant) -> Value {
-        serde_json::from_str(&granted(grant)).unwrap()
+    fn granted_body(grant: &AccessGrant) -> Value {
+        serde_json::from_str(&encode_granted(grant)).unwrap()
     }
 
     #[test]
     fn a_question_is_read_as_gitlab_shell_and_gitaly_send_it() {
         let shell = json!({"action": "git-upload-pack", "project": "/g/p.git", "changes": "_any", "protocol": "ssh", "key_id": "12", "check_ip": "::1"});
-        let question = read(&of(shell)).unwrap();
-        assert_eq!(question.claimant, Claimant::Key("12".parse().ok()));
-        assert_eq!((question.action, question.protocol, question.changes), (Action::UploadPack, Protocol::Ssh, Changes::Any));
-        assert_eq!((question.project.as_deref(), question.check_ip.as_deref(), question.unread), (Some("/g/p.git"), Some("::1"), None));
+        let question = parse_request(&to_params(shell)).unwrap();
+        assert_eq!(question.claimed_actor, ClaimedActor::Key("12".parse().ok()));
+        assert_eq!((question.action, question.protocol, question.changes), (Action::UploadPack, Protocol::Ssh, RefChanges::Any));
+        assert_eq!(
+            (question.project.as_deref(), question.check_ip.as_deref(), question.unsupported_param),
+            (Some("/g/p.git"), Some("::1"), None)
+        );
         let gitaly = json!({"action": "git-receive-pack", "gl_repository": "project-1", "changes": "a b c\n", "env": "{broken", "user_id": 3,
             "push_options": ["ci.skip"], "relative_path": "r.git"});
-        let question = read(&of(gitaly)).unwrap();
-        assert_eq!(question.changes, Changes::Real("a b c\n".to_owned()));
+        let question = parse_request(&to_params(gitaly)).unwrap();
+        assert_eq!(question.changes, RefChanges::Listed("a b c\n".to_owned()));
         assert_eq!((question.env.as_deref(), question.protocol), (Some("{broken"), Protocol::Other(String::new())));
         assert_eq!(question.push_options, ["ci.skip"]);
     }
 
     #[test]
     fn nothing_at_all_is_still_a_question() {
-        let question = read(&of(json!({"changes": "", "env": "", "gl_repository": "", "action": "rm -rf", "project": null}))).unwrap();
-        assert_eq!((question.claimant, question.action, question.changes), (Claimant::Nobody, Action::Unknown, Changes::Absent));
+        let question =
+            parse_request(&to_params(json!({"changes": "", "env": "", "gl_repository": "", "action": "rm -rf", "project": null}))).unwrap();
+        assert_eq!(
+            (question.claimed_actor, question.action, question.changes),
+            (ClaimedActor::Unspecified, Action::Unknown, RefChanges::Absent)
+        );
         assert_eq!((question.env, question.gl_repository, question.project), (None, None, None));
     }
 
     #[test]
     fn what_the_rules_do_not_read_is_noted_and_what_changes_who_asks_is_refused() {
-        assert_eq!(read(&of(json!({"key_id": "1", "colour": "red"}))).unwrap().unread.as_deref(), Some("colour"));
-        assert_eq!(read(&of(json!({"key_id": "1", "secret_token": "s"}))).unwrap().unread, None);
+        assert_eq!(
+            parse_request(&to_params(json!({"key_id": "1", "colour": "red"}))).unwrap().unsupported_param.as_deref(),
+            Some("colour")
+        );
+        assert_eq!(parse_request(&to_params(json!({"key_id": "1", "secret_token": "s"}))).unwrap().unsupported_param, None);
         for name in ["krb5principal", "gitaly_client_context_bin"] {
-            let params = of(json!({"key_id": "1", name: "x"}));
-            assert_eq!(read(&params).is_err(), name == "krb5principal");
-            assert_eq!(look(&params).unwrap().unread.as_deref(), Some(name));
-            assert!(read(&of(json!({name: null}))).is_ok());
+            let params = to_params(json!({"key_id": "1", name: "x"}));
+            assert_eq!(parse_request(&params).is_err(), name == "krb5principal");
+            assert_eq!(parse_forwardable_request(&params).unwrap().unsupported_param.as_deref(), Some(name));
+            assert!(parse_request(&to_params(json!({name: null}))).is_ok());
         }
     }
 
     #[test]
     fn a_value_of_another_form_is_an_error_with_its_name() {
         for name in ["project", "env", "changes", "push_options", "check_ip", "key_id"] {
-            let error = read(&of(json!({name: {"a": ["b"]}}))).unwrap_err().to_string();
+            let error = parse_request(&to_params(json!({name: {"a": ["b"]}}))).unwrap_err().to_string();
             assert!(error.contains(name), "{error}");
         }
-        assert!(read(&of(json!({"push_options": [["a"]]}))).is_err());
+        assert!(parse_request(&to_params(json!({"push_options": [["a"]]}))).is_err());
     }
 
     #[test]
@@ -348,9 +360,9 @@ mod tests {
             json!({"identifier": "key-4", "protocol": "ssh_certificates", "changes": "a b c\nd e f", "env": "{}", "push_options": ["a", "b"]}),
             json!({"user_id": "0", "relative_path": "r"}),
         ] {
-            let question = read(&of(values)).unwrap();
-            let again = serde_json::from_str(&asked(&question)).unwrap();
-            assert_eq!(read(&of(again)).unwrap(), question);
+            let question = parse_request(&to_params(values)).unwrap();
+            let again = serde_json::from_str(&encode_request(&question)).unwrap();
+            assert_eq!(parse_request(&to_params(again)).unwrap(), question);
         }
     }
 
@@ -358,7 +370,7 @@ mod tests {
     #[test]
     fn a_yes_has_the_types_that_go_reads() {
         let sized = r#"{"kind":"settings","receive_max_input_size_mib":5000}"#;
-        let yes = body(&grant(Repository::Project(project()), Actor::User(user(), Some(key(false))), sized));
+        let yes = granted_body(&grant(Repository::Project(project()), Actor::User(user(), Some(key(false))), sized));
         let expected = json!({
             "status": true, "gl_repository": "project-9", "gl_project_path": "g/s/p", "gl_id": "user-7", "gl_username": "zoe",
             "git_config_options": ["uploadpack.allowFilter=true", "uploadpack.allowAnySHA1InWant=true", "receive.maxInputSize=5242880000"],
@@ -369,7 +381,7 @@ mod tests {
             "gl_console_messages": ["x"], "gl_key_type": "key", "gl_key_id": 11, "gl_project_id": 9, "gl_root_namespace_id": 1, "need_audit": false
         });
         assert_eq!(yes, expected);
-        let nobody = body(&grant(Repository::Project(project()), Actor::Nobody, r#"{"kind":"settings"}"#));
+        let nobody = granted_body(&grant(Repository::Project(project()), Actor::Unknown, r#"{"kind":"settings"}"#));
         assert_eq!((nobody["gl_id"].as_str(), nobody.get("gl_username"), nobody.get("gl_key_id")), (Some(""), None, None));
         assert_eq!(nobody["git_config_options"].as_array().map(Vec::len), Some(2));
     }
@@ -378,16 +390,16 @@ mod tests {
     fn wikis_designs_snippets_and_deploy_keys_are_named_as_what_they_are() {
         let settings = r#"{"kind":"settings"}"#;
         let deploy = Actor::DeployKey(key(true), Some(user()));
-        let wiki = body(&grant(Repository::Wiki(project()), deploy, settings));
+        let wiki = granted_body(&grant(Repository::Wiki(project()), deploy, settings));
         assert_eq!((&wiki["gl_repository"], &wiki["gl_project_path"]), (&json!("wiki-9"), &json!("g/s/p.wiki")));
         assert_eq!(wiki["gitaly"]["repository"]["relative_path"], "@hashed/p.wiki.git");
         assert_eq!((&wiki["gl_key_type"], &wiki["gl_id"], &wiki["gl_project_id"]), (&json!("deploy_key"), &json!("user-7"), &json!(9)));
-        let design = body(&grant(Repository::Design(project()), Actor::Nobody, settings));
+        let design = granted_body(&grant(Repository::Design(project()), Actor::Unknown, settings));
         assert_eq!(design["gitaly"]["repository"]["relative_path"], "@hashed/p.design.git");
         let own: Arc<Snippet> = record!(Snippet, r#"{"kind":"snippet","id":5,"author_id":7,"storage":"ssd","relative_path":"s.git"}"#);
         let mut grant = grant(Repository::Snippet(own, None), Actor::User(user(), None), settings);
         grant.root_namespace = None;
-        let snippet = body(&grant);
+        let snippet = granted_body(&grant);
         assert_eq!((&snippet["gl_repository"], &snippet["gl_project_path"]), (&json!("snippet-5"), &json!("snippets/5")));
         assert_eq!((snippet.get("gl_project_id"), snippet.get("gl_root_namespace_id")), (None, None));
         assert_eq!(snippet["gitaly"]["repository"]["storage_name"], "ssd");
@@ -395,7 +407,7 @@ mod tests {
 
     #[test]
     fn a_no_says_that_it_is_one() {
-        let body = refused(&Refusal { status: 401, reason: "push", text: "No \"x\".".to_owned() });
+        let body = encode_refused(&AccessDenied { status: 401, reason: "push", message: "No \"x\".".to_owned() });
         assert_eq!(serde_json::from_str::<Value>(&body).ok(), Some(json!({"status": false, "message": "No \"x\"."})));
     }
 }

@@ -12,35 +12,35 @@ use crate::model::id::Id;
 use crate::model::key::decode_blob;
 use crate::model::text::Text;
 
-const OPTIONS: &str = "no-port-forwarding,no-X11-forwarding,no-agent-forwarding,no-pty";
-const MISS_MESSAGE: &str = "404 Key Not Found";
+const AUTHORIZED_KEY_OPTIONS: &str = "no-port-forwarding,no-X11-forwarding,no-agent-forwarding,no-pty";
+const NOT_FOUND_MESSAGE: &str = "404 Key Not Found";
 
 /// The absolute path of gitlab-shell, which sshd runs with the user's login shell: only what no shell reads as anything else.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Shell(Box<str>);
+pub struct ShellPath(Box<str>);
 
 /// Said of a path that could not stand in the line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the path of gitlab-shell is absolute, of letters, digits and any of / . _ - + , : @ % =")]
-pub struct NotAShell;
+pub struct InvalidShellPath;
 
-impl Default for Shell {
+impl Default for ShellPath {
     /// Where GitLab's own packages put it.
     fn default() -> Self {
         Self("/opt/gitlab/embedded/service/gitlab-shell/bin/gitlab-shell".into())
     }
 }
 
-impl FromStr for Shell {
-    type Err = NotAShell;
+impl FromStr for ShellPath {
+    type Err = InvalidShellPath;
 
-    fn from_str(path: &str) -> Result<Self, NotAShell> {
+    fn from_str(path: &str) -> Result<Self, InvalidShellPath> {
         let plain = path.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/._-+,:@%=".contains(&byte) || !byte.is_ascii());
-        if path.starts_with('/') && plain { Ok(Self(path.into())) } else { Err(NotAShell) }
+        if path.starts_with('/') && plain { Ok(Self(path.into())) } else { Err(InvalidShellPath) }
     }
 }
 
-impl fmt::Display for Shell {
+impl fmt::Display for ShellPath {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(out)
     }
@@ -48,7 +48,7 @@ impl fmt::Display for Shell {
 
 /// A yes to `authorized_keys`: the id of the key that was asked for, and the key as the answer spells it, comment included.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-pub struct Hit {
+pub struct AuthorizedKey {
     /// The key's id.
     pub id: Id,
     /// `<type> <blob> <comment>`, one line.
@@ -57,88 +57,90 @@ pub struct Hit {
 
 /// Why the body of a 200 is not a yes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum NotAHit {
+pub enum AuthorizedKeyError {
     /// Not one JSON object with a positive whole `id` and a `key` that is one line.
     #[error("the answer is not an object with a positive `id` and a `key` of one line")]
-    Form,
+    Malformed,
     /// A key, but not the one that was asked for, or one whose type is not that of its blob.
     #[error("the answer speaks of another key")]
-    OtherKey,
+    KeyMismatch,
 }
 
-impl Hit {
+impl AuthorizedKey {
     /// Reads the body of a 200. Only an answer that speaks of the blob that was asked for counts: everything else would let in
     /// whoever offered that blob under an id that is not theirs.
-    pub fn read(body: &[u8], blob: &[u8]) -> Result<Self, NotAHit> {
+    pub fn parse(body: &[u8], blob: &[u8]) -> Result<Self, AuthorizedKeyError> {
         // serde would take an array for the fields in their order.
         if body.trim_ascii_start().first() != Some(&b'{') {
-            return Err(NotAHit::Form);
+            return Err(AuthorizedKeyError::Malformed);
         }
-        let hit: Self = serde_json::from_slice(body).map_err(|_| NotAHit::Form)?;
-        if hit.speaks_of(blob) { Ok(hit) } else { Err(NotAHit::OtherKey) }
+        let hit: Self = serde_json::from_slice(body).map_err(|_| AuthorizedKeyError::Malformed)?;
+        if hit.matches_blob(blob) { Ok(hit) } else { Err(AuthorizedKeyError::KeyMismatch) }
     }
 
-    fn speaks_of(&self, blob: &[u8]) -> bool {
+    fn matches_blob(&self, blob: &[u8]) -> bool {
         let mut words = self.key.split(' ').filter(|word| !word.is_empty());
         let (algorithm, spelled) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
-        type_of(blob) == Some(algorithm.as_bytes()) && decode_blob(spelled).as_deref() == Some(blob)
+        blob_key_type(blob) == Some(algorithm.as_bytes()) && decode_blob(spelled).as_deref() == Some(blob)
     }
 
     /// The line of a hit, with its line feed: the forced command with `key-<id>`, the options, and the key as it was answered.
     #[must_use]
-    pub fn line(&self, shell: &Shell) -> String {
-        format!("command=\"{shell} key-{}\",{OPTIONS} {}\n", self.id, self.key)
+    pub fn authorized_keys_line(&self, shell: &ShellPath) -> String {
+        format!("command=\"{shell} key-{}\",{AUTHORIZED_KEY_OPTIONS} {}\n", self.id, self.key)
     }
 }
 
 /// The type that a blob names in its first field.
-fn type_of(blob: &[u8]) -> Option<&[u8]> {
+fn blob_key_type(blob: &[u8]) -> Option<&[u8]> {
     let (length, rest) = blob.split_first_chunk::<4>()?;
     rest.get(..usize::try_from(u32::from_be_bytes(*length)).ok()?)
 }
 
 /// Whether the body of a 404 is the authority's own no, and not that of something else that does not know the path.
 #[must_use]
-pub fn is_miss(body: &[u8]) -> bool {
-    message(body).is_some_and(|text| text == MISS_MESSAGE)
+pub fn is_key_not_found(body: &[u8]) -> bool {
+    parse_message(body).is_some_and(|text| text == NOT_FOUND_MESSAGE)
 }
 
 /// The `message` of a JSON answer.
 #[must_use]
-pub fn message(body: &[u8]) -> Option<String> {
+pub fn parse_message(body: &[u8]) -> Option<String> {
     #[derive(Deserialize)]
-    struct Said {
+    struct MessageBody {
         message: String,
     }
-    serde_json::from_slice(body).ok().map(|Said { message }| message)
+    serde_json::from_slice(body).ok().map(|MessageBody { message }| message)
 }
 
 /// The comment of a miss, with its line feed. `asked` is printed without any control character it may hold.
 #[must_use]
-pub fn miss(asked: &str) -> String {
-    format!("# No key was found for {}\n", printable(asked))
+pub fn not_found_comment(asked: &str) -> String {
+    format!("# No key was found for {}\n", strip_control_chars(asked))
 }
 
 /// The comment of a question that could not be answered: `kind` is `outage` or `not permitted`. With its line feed, and without
 /// any control character that `reason` may hold.
 #[must_use]
-pub fn unanswered(kind: &str, reason: &str) -> String {
-    format!("# sidegate: the key could not be looked up ({kind}): {}\n", printable(reason))
+pub fn lookup_failed_comment(kind: &str, reason: &str) -> String {
+    format!("# sidegate: the key could not be looked up ({kind}): {}\n", strip_control_chars(reason))
 }
 
-fn printable(text: &str) -> String {
+fn strip_control_chars(text: &str) -> String {
     text.chars().filter(|letter| !letter.is_control()).collect()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Hit, NotAHit, NotAShell, Shell, is_miss, miss, unanswered};
+    use super::{
+        AuthorizedKey, AuthorizedKeyError, InvalidShellPath, ShellPath, is_key_not_found, lookup_failed_comment, not_found_comment,
+    };
     use crate::model::key::decode_blob;
 
     const BLOB: &str = "AAAAC3NzaC1lZDI1NTE5AAAAILM+rvN+ot98qgEN796jTiQfZfG1KaT0PtFDJ/XFSqti";
 
-    fn read(body: &str) -> Result<Hit, NotAHit> {
-        Hit::read(body.as_bytes(), &decode_blob(BLOB).unwrap())
+    fn read(body: &str) -> Result<AuthorizedKey, AuthorizedKeyError> {
+        AuthorizedKey::parse(body.as_bytes(), &decode_blob(BLOB).unwrap())
     }
 
     #[test]
@@ -147,7 +149,7 @@ mod tests {
         let expected = format!(
             "command=\"/opt/gitlab-shell/bin/gitlab-shell key-11\",no-port-forwarding,no-X11-forwarding,no-agent-forwarding,no-pty ssh-ed25519 {BLOB} Zoë (gitlab.example)\n"
         );
-        assert_eq!(hit.line(&"/opt/gitlab-shell/bin/gitlab-shell".parse().unwrap()), expected);
+        assert_eq!(hit.authorized_keys_line(&"/opt/gitlab-shell/bin/gitlab-shell".parse().unwrap()), expected);
     }
 
     #[test]
@@ -174,7 +176,7 @@ mod tests {
             format!(r#"{{"id":11,"key":"{key}\u007f"}}"#),
         ];
         for body in bodies {
-            assert_eq!(read(&body), Err(NotAHit::Form), "{body}");
+            assert_eq!(read(&body), Err(AuthorizedKeyError::Malformed), "{body}");
         }
     }
 
@@ -190,29 +192,29 @@ mod tests {
             &format!("command=\"x\" ssh-ed25519 {BLOB}"),
         ] {
             let body = serde_json::json!({"id": 11, "key": key}).to_string();
-            assert_eq!(read(&body), Err(NotAHit::OtherKey), "{key}");
+            assert_eq!(read(&body), Err(AuthorizedKeyError::KeyMismatch), "{key}");
         }
     }
 
     #[test]
     fn only_the_authority_s_own_no_is_a_miss() {
-        assert!(is_miss(br#"{"message":"404 Key Not Found"}"#));
+        assert!(is_key_not_found(br#"{"message":"404 Key Not Found"}"#));
         for other in ["", "null", "404 Key Not Found", r#"{"message":"404 Not Found"}"#, r#"{"error":"404 Key Not Found"}"#] {
-            assert!(!is_miss(other.as_bytes()), "{other}");
+            assert!(!is_key_not_found(other.as_bytes()), "{other}");
         }
     }
 
     #[test]
     fn a_shell_that_would_break_out_of_its_quotes_or_be_read_by_a_shell_is_refused() {
         for path in ["", "relative", "/a\" ssh-rsa", "/a\nb", "/a b", "/a\\", "/a;b", "/$HOME/x", "/a`b`", "/a'b", "/a&b", "/*"] {
-            assert_eq!(path.parse::<Shell>(), Err(NotAShell), "{path:?}");
+            assert_eq!(path.parse::<ShellPath>(), Err(InvalidShellPath), "{path:?}");
         }
     }
 
     #[test]
     fn a_comment_is_one_line_whatever_it_holds() {
-        assert_eq!(miss("AAAA"), "# No key was found for AAAA\n");
-        assert_eq!(miss("A\nssh-rsa B\u{85}"), "# No key was found for Assh-rsa B\n");
-        assert_eq!(unanswered("outage", "a\r\nb"), "# sidegate: the key could not be looked up (outage): ab\n");
+        assert_eq!(not_found_comment("AAAA"), "# No key was found for AAAA\n");
+        assert_eq!(not_found_comment("A\nssh-rsa B\u{85}"), "# No key was found for Assh-rsa B\n");
+        assert_eq!(lookup_failed_comment("outage", "a\r\nb"), "# sidegate: the key could not be looked up (outage): ab\n");
     }
 }

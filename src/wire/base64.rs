@@ -4,5 +4,5 @@ use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
 /// The standard alphabet; decodes with padding and without.
-pub const BASE64: GeneralPurpose =
+pub const BASE64_ANY_PADDING: GeneralPurpose =
     GeneralPurpose::new(&alphabet::STANDARD, GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent));

@@ -1,33 +1,33 @@
 //! Who a request says it is from, out of its parameters. (server.md 1.3)
 
-use crate::model::question::Claimant;
-use crate::wire::params::{BadParams, Params};
+use crate::model::question::ClaimedActor;
+use crate::wire::params::{Params, ParamsError};
 
 /// The parameters that say who asks, in the order in which they count.
-pub const NAMES: [&str; 4] = ["key_id", "user_id", "username", "identifier"];
+pub const CLAIMANT_PARAMS: [&str; 4] = ["key_id", "user_id", "username", "identifier"];
 
 /// Reads who asks: the first parameter that is there counts, whatever it says. A number that no record can have, or text that is no
 /// number, is nobody; only a value of another form is an error.
-pub fn read(params: &Params) -> Result<Claimant, BadParams> {
+pub fn parse_claimant(params: &Params) -> Result<ClaimedActor, ParamsError> {
     if let Some(key) = params.text("key_id")? {
-        return Ok(Claimant::Key(key.parse().ok()));
+        return Ok(ClaimedActor::Key(key.parse().ok()));
     }
     if let Some(user) = params.text("user_id")? {
-        return Ok(Claimant::User(user.parse().ok()));
+        return Ok(ClaimedActor::User(user.parse().ok()));
     }
     if let Some(username) = params.text("username")? {
-        return Ok(Claimant::Username(username));
+        return Ok(ClaimedActor::Username(username));
     }
-    Ok(identified(&params.text("identifier")?.unwrap_or_default()))
+    Ok(parse_identifier(&params.text("identifier")?.unwrap_or_default()))
 }
 
 /// Who an `identifier` says it is: `user-<id>` or `key-<id>`, which is the key's user; anything else is nobody.
 #[must_use]
-pub fn identified(identifier: &str) -> Claimant {
+pub fn parse_identifier(identifier: &str) -> ClaimedActor {
     match identifier.split_once('-') {
-        Some(("user", id)) => Claimant::User(id.parse().ok()),
-        Some(("key", id)) => Claimant::KeysUser(id.parse().ok()),
-        _ => Claimant::Nobody,
+        Some(("user", id)) => ClaimedActor::User(id.parse().ok()),
+        Some(("key", id)) => ClaimedActor::KeyOwner(id.parse().ok()),
+        _ => ClaimedActor::Unspecified,
     }
 }
 
@@ -35,11 +35,11 @@ pub fn identified(identifier: &str) -> Claimant {
 mod tests {
     use serde_json::json;
 
-    use super::read;
-    use crate::model::question::Claimant;
+    use super::parse_claimant;
+    use crate::model::question::ClaimedActor;
     use crate::wire::params::Params;
 
-    fn of(values: serde_json::Value) -> Params {
+    fn to_params(values: serde_json::Value) -> Params {
         Params { values: values.as_object().cloned().unwrap_or_default() }
     }
 
@@ -47,20 +47,20 @@ mod tests {
     fn the_first_that_is_there_counts() {
         let (eleven, seven) = ("11".parse().ok(), "7".parse().ok());
         for (values, expected) in [
-            (json!({"key_id": "11", "user_id": 7}), Claimant::Key(eleven)),
-            (json!({"key_id": 11}), Claimant::Key(eleven)),
-            (json!({"key_id": "0", "user_id": "7"}), Claimant::Key(None)),
-            (json!({"key_id": "", "user_id": "7"}), Claimant::Key(None)),
-            (json!({"key_id": null, "user_id": "7"}), Claimant::User(seven)),
-            (json!({"username": "Zoë", "identifier": "user-7"}), Claimant::Username("Zoë".to_owned())),
-            (json!({"identifier": "user-7"}), Claimant::User(seven)),
-            (json!({"identifier": "key-11"}), Claimant::KeysUser(eleven)),
-            (json!({"identifier": "key-x"}), Claimant::KeysUser(None)),
-            (json!({"identifier": "deploy-token-5"}), Claimant::Nobody),
-            (json!({}), Claimant::Nobody),
+            (json!({"key_id": "11", "user_id": 7}), ClaimedActor::Key(eleven)),
+            (json!({"key_id": 11}), ClaimedActor::Key(eleven)),
+            (json!({"key_id": "0", "user_id": "7"}), ClaimedActor::Key(None)),
+            (json!({"key_id": "", "user_id": "7"}), ClaimedActor::Key(None)),
+            (json!({"key_id": null, "user_id": "7"}), ClaimedActor::User(seven)),
+            (json!({"username": "Zoë", "identifier": "user-7"}), ClaimedActor::Username("Zoë".to_owned())),
+            (json!({"identifier": "user-7"}), ClaimedActor::User(seven)),
+            (json!({"identifier": "key-11"}), ClaimedActor::KeyOwner(eleven)),
+            (json!({"identifier": "key-x"}), ClaimedActor::KeyOwner(None)),
+            (json!({"identifier": "deploy-token-5"}), ClaimedActor::Unspecified),
+            (json!({}), ClaimedActor::Unspecified),
         ] {
-            assert_eq!(read(&of(values.clone())), Ok(expected), "{values}");
+            assert_eq!(parse_claimant(&to_params(values.clone())), Ok(expected), "{values}");
         }
-        assert!(read(&of(json!({"key_id": {"a": 1}}))).is_err());
+        assert!(parse_claimant(&to_params(json!({"key_id": {"a": 1}}))).is_err());
     }
 }

@@ -3,23 +3,25 @@
 use base64::Engine as _;
 
 use crate::model::id::Id;
-use crate::wire::base64::BASE64;
+use crate::wire::base64::BASE64_ANY_PADDING;
 use crate::wire::json;
-use crate::wire::params::{BadParams, Params};
+use crate::wire::params::{Params, ParamsError};
 
-const NAME: &str = "gitaly_client_context_bin";
-const SCOPED_USER: &str = "scoped-user-id";
+const PARAM_NAME: &str = "gitaly_client_context_bin";
+const SCOPED_USER_FIELD: &str = "scoped-user-id";
 
 /// Whom a service account acts for; `None` within if the word is nobody's number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ScopedUser(pub Option<Id>);
 
 /// Reads whom the context names, if it names anybody. What is not the Base64 of a JSON object is refused.
-pub fn scoped_user(params: &Params) -> Result<Option<ScopedUser>, BadParams> {
-    let Some(text) = params.text(NAME)?.filter(|text| !text.is_empty()) else { return Ok(None) };
-    let decoded = BASE64.decode(text).ok().and_then(|bytes| json::read(&bytes).ok());
-    let context = Params { values: decoded.ok_or_else(|| BadParams::wrong(NAME, "the Base64 of a JSON object, no name in it twice"))? };
-    Ok(context.given(SCOPED_USER).then(|| ScopedUser(context.id(SCOPED_USER).ok().flatten())))
+pub fn parse_scoped_user(params: &Params) -> Result<Option<ScopedUser>, ParamsError> {
+    let Some(text) = params.text(PARAM_NAME)?.filter(|text| !text.is_empty()) else { return Ok(None) };
+    let decoded = BASE64_ANY_PADDING.decode(text).ok().and_then(|bytes| json::parse_json_object(&bytes).ok());
+    let context = Params {
+        values: decoded.ok_or_else(|| ParamsError::invalid_value(PARAM_NAME, "the Base64 of a JSON object, no name in it twice"))?,
+    };
+    Ok(context.contains(SCOPED_USER_FIELD).then(|| ScopedUser(context.id(SCOPED_USER_FIELD).ok().flatten())))
 }
 
 #[cfg(test)]
@@ -28,11 +30,11 @@ mod tests {
     use base64::engine::general_purpose::STANDARD;
     use serde_json::json;
 
-    use super::{ScopedUser, scoped_user};
-    use crate::wire::params::{BadParams, Params};
+    use super::{ScopedUser, parse_scoped_user};
+    use crate::wire::params::{Params, ParamsError};
 
-    fn read(text: &str) -> Result<Option<ScopedUser>, BadParams> {
-        scoped_user(&Params { values: json!({"gitaly_client_context_bin": text}).as_object().cloned().unwrap() })
+    fn read(text: &str) -> Result<Option<ScopedUser>, ParamsError> {
+        parse_scoped_user(&Params { values: json!({"gitaly_client_context_bin": text}).as_object().cloned().unwrap() })
     }
 
     #[test]

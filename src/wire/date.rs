@@ -5,71 +5,73 @@
 use jiff::civil::Date;
 
 /// The longest text that is looked at.
-const LONGEST: usize = 128;
+const MAX_DATE_BYTES: usize = 128;
 const MONTHS: [&str; 12] =
     ["january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november", "december"];
 const WEEKDAYS: [&str; 7] = ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"];
 
 /// Reads a day; a time of day after it is passed over.
 #[must_use]
-pub fn read(text: &str) -> Option<Date> {
-    if text.len() > LONGEST || !text.is_ascii() {
+pub fn parse_date(text: &str) -> Option<Date> {
+    if text.len() > MAX_DATE_BYTES || !text.is_ascii() {
         return None;
     }
     let lower = text.to_ascii_lowercase();
     let mut words = lower.split([' ', ',']).filter(|word| !word.is_empty()).peekable();
-    words.next_if(|word| abbreviates(word, &WEEKDAYS).is_some());
+    words.next_if(|word| abbreviated_name_index(word, &WEEKDAYS).is_some());
     let mut parts = Vec::new();
     while let Some(word) = words.next_if(|_| parts.len() < 3) {
-        let day = word.split_once('t').filter(|(day, time)| is_day(day) && is_time(time)).map_or(word, |(day, _)| day);
+        let day = word.split_once('t').filter(|(day, time)| looks_like_date(day) && looks_like_time(time)).map_or(word, |(day, _)| day);
         parts.extend(day.split(['-', '/', '.']));
     }
-    let time_follows = words.peek().is_none_or(|word| is_time(word));
+    let time_follows = words.peek().is_none_or(|word| looks_like_time(word));
     match (parts.as_slice(), time_follows) {
-        ([compact], true) if compact.len() == 8 => day(number(&compact[..4])?, number(&compact[4..6])?, number(&compact[6..])?),
-        ([first, second, third], true) => in_some_order(first, second, third),
+        ([compact], true) if compact.len() == 8 => {
+            date_from_ymd(parse_number(&compact[..4])?, parse_number(&compact[4..6])?, parse_number(&compact[6..])?)
+        }
+        ([first, second, third], true) => date_from_components(first, second, third),
         _ => None,
     }
 }
 
-fn in_some_order(first: &str, second: &str, third: &str) -> Option<Date> {
-    match (abbreviates(first, &MONTHS), abbreviates(second, &MONTHS)) {
-        (Some(month), _) => day(year(third)?, month, number(ordinal(second))?),
-        (_, Some(month)) if first.len() == 4 => day(year(first)?, month, number(ordinal(third))?),
-        (_, Some(month)) => day(year(third)?, month, number(ordinal(first))?),
-        _ if first.len() == 4 => day(year(first)?, number(second)?, number(third)?),
-        _ => day(year(third)?, number(second)?, number(first)?),
+fn date_from_components(first: &str, second: &str, third: &str) -> Option<Date> {
+    match (abbreviated_name_index(first, &MONTHS), abbreviated_name_index(second, &MONTHS)) {
+        (Some(month), _) => date_from_ymd(parse_year(third)?, month, parse_number(strip_ordinal_suffix(second))?),
+        (_, Some(month)) if first.len() == 4 => date_from_ymd(parse_year(first)?, month, parse_number(strip_ordinal_suffix(third))?),
+        (_, Some(month)) => date_from_ymd(parse_year(third)?, month, parse_number(strip_ordinal_suffix(first))?),
+        _ if first.len() == 4 => date_from_ymd(parse_year(first)?, parse_number(second)?, parse_number(third)?),
+        _ => date_from_ymd(parse_year(third)?, parse_number(second)?, parse_number(first)?),
     }
 }
 
-fn day(year: i16, month: i16, day: i16) -> Option<Date> {
+fn date_from_ymd(year: i16, month: i16, day: i16) -> Option<Date> {
     Date::new(year, i8::try_from(month).ok()?, i8::try_from(day).ok()?).ok()
 }
 
-fn year(text: &str) -> Option<i16> {
-    number(text).filter(|_| text.len() == 4)
+fn parse_year(text: &str) -> Option<i16> {
+    parse_number(text).filter(|_| text.len() == 4)
 }
 
-fn number(text: &str) -> Option<i16> {
+fn parse_number(text: &str) -> Option<i16> {
     text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?
 }
 
 /// Without `st`, `nd`, `rd` or `th` after its digits.
-fn ordinal(text: &str) -> &str {
+fn strip_ordinal_suffix(text: &str) -> &str {
     ["st", "nd", "rd", "th"].iter().find_map(|suffix| text.strip_suffix(suffix)).unwrap_or(text)
 }
 
 /// Which word this is, whole or its first three letters or more; counts from 1.
-fn abbreviates(text: &str, words: &[&str]) -> Option<i16> {
+fn abbreviated_name_index(text: &str, words: &[&str]) -> Option<i16> {
     let found = (text.len() >= 3).then(|| words.iter().position(|word| word.starts_with(text)))??;
     i16::try_from(found + 1).ok()
 }
 
-fn is_day(text: &str) -> bool {
+fn looks_like_date(text: &str) -> bool {
     text.len() >= 8 && text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-')
 }
 
-fn is_time(text: &str) -> bool {
+fn looks_like_time(text: &str) -> bool {
     text.as_bytes().first().is_some_and(u8::is_ascii_digit) && text.contains(':')
 }
 
@@ -77,7 +79,7 @@ fn is_time(text: &str) -> bool {
 mod tests {
     use proptest::prelude::*;
 
-    use super::read;
+    use super::parse_date;
 
     #[test]
     fn one_day_in_many_forms() {
@@ -98,7 +100,7 @@ mod tests {
             "2021-06-13T00:00:00Z",
             "2021-06-13 00:00:00 UTC",
         ] {
-            assert_eq!(read(text).map(|date| date.to_string()).as_deref(), Some("2021-06-13"), "{text}");
+            assert_eq!(parse_date(text).map(|date| date.to_string()).as_deref(), Some("2021-06-13"), "{text}");
         }
     }
 
@@ -120,16 +122,16 @@ mod tests {
             "0x13 Jun 2021",
             "९",
         ] {
-            assert_eq!(read(text), None, "{text}");
+            assert_eq!(parse_date(text), None, "{text}");
         }
     }
 
     proptest! {
         #[test]
         fn no_text_brings_it_down(text in "\\PC{0,40}", year in 1..=9999_i16, month in 1..=12_i8, day in 1..=28_i8) {
-            let _ = read(&text);
+            let _ = parse_date(&text);
             let date = jiff::civil::date(year, month, day);
-            prop_assert_eq!(read(&date.to_string()), Some(date));
+            prop_assert_eq!(parse_date(&date.to_string()), Some(date));
         }
     }
 }

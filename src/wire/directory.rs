@@ -6,35 +6,35 @@ use std::fmt;
 use std::io;
 
 use crate::model::id::Id;
-use crate::model::record::{NotARecord, Record};
-use crate::wire::record_lines::LINE_BYTES;
+use crate::model::record::{InvalidRecord, Record};
+use crate::wire::record_lines::MAX_RECORD_LINE_BYTES;
 
 /// Why a directory file is refused. Lines count from 1.
 #[derive(Debug, thiserror::Error)]
-pub enum Refused {
+pub enum DirectoryFileError {
     /// A line that is not a record.
     #[error("line {line}: {reason}")]
-    Line {
+    InvalidRecord {
         /// Where.
         line: usize,
         /// What is wrong with it; names the field.
-        reason: NotARecord,
+        reason: InvalidRecord,
     },
     /// A line that is longer than any record.
-    #[error("line {line}: a line is at most {LINE_BYTES} bytes")]
-    Long {
+    #[error("line {line}: a line is at most {MAX_RECORD_LINE_BYTES} bytes")]
+    LineTooLong {
         /// Where.
         line: usize,
     },
     /// Bytes that are no text.
     #[error("line {line}: it is not UTF-8")]
-    NotText {
+    NotUtf8 {
         /// Where.
         line: usize,
     },
     /// The file could not be read further.
     #[error("line {line}: the file cannot be read: {error}")]
-    Unread {
+    ReadFailed {
         /// Where.
         line: usize,
         /// Why.
@@ -45,7 +45,7 @@ pub enum Refused {
 /// What a field may name in another record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[expect(missing_docs, reason = "each variant says it")]
-pub enum Target<'a> {
+pub enum ReferencedRecord<'a> {
     User(Id),
     Namespace(Id),
     Project(Id),
@@ -53,7 +53,7 @@ pub enum Target<'a> {
     Storage(&'a str),
 }
 
-impl fmt::Display for Target<'_> {
+impl fmt::Display for ReferencedRecord<'_> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::User(id) => write!(out, "user {id}"),
@@ -67,43 +67,43 @@ impl fmt::Display for Target<'_> {
 
 /// What a record names in others, each with the field that does.
 #[must_use]
-pub fn references(record: &Record) -> Vec<(&'static str, Target<'_>)> {
+pub fn record_references(record: &Record) -> Vec<(&'static str, ReferencedRecord<'_>)> {
     let mut named = Vec::new();
     match record {
         Record::Settings(_) | Record::Storage(_) | Record::User(_) => {}
         Record::Namespace(namespace) => {
-            named.extend(namespace.parent_id.map(|id| ("parent_id", Target::Namespace(id))));
-            named.extend(namespace.owner_id.map(|id| ("owner_id", Target::User(id))));
+            named.extend(namespace.parent_id.map(|id| ("parent_id", ReferencedRecord::Namespace(id))));
+            named.extend(namespace.owner_id.map(|id| ("owner_id", ReferencedRecord::User(id))));
         }
         Record::Project(project) => {
-            named.push(("namespace_id", Target::Namespace(project.namespace_id)));
-            named.push(("storage", Target::Storage(&project.storage)));
+            named.push(("namespace_id", ReferencedRecord::Namespace(project.namespace_id)));
+            named.push(("storage", ReferencedRecord::Storage(&project.storage)));
         }
         Record::Snippet(snippet) => {
-            named.extend(snippet.project_id.map(|id| ("project_id", Target::Project(id))));
-            named.push(("author_id", Target::User(snippet.author_id)));
-            named.push(("storage", Target::Storage(&snippet.storage)));
+            named.extend(snippet.project_id.map(|id| ("project_id", ReferencedRecord::Project(id))));
+            named.push(("author_id", ReferencedRecord::User(snippet.author_id)));
+            named.push(("storage", ReferencedRecord::Storage(&snippet.storage)));
         }
         Record::Member(member) => {
-            named.extend(member.namespace_id.map(|id| ("namespace_id", Target::Namespace(id))));
-            named.extend(member.project_id.map(|id| ("project_id", Target::Project(id))));
-            named.push(("user_id", Target::User(member.user_id)));
+            named.extend(member.namespace_id.map(|id| ("namespace_id", ReferencedRecord::Namespace(id))));
+            named.extend(member.project_id.map(|id| ("project_id", ReferencedRecord::Project(id))));
+            named.push(("user_id", ReferencedRecord::User(member.user_id)));
         }
         Record::Share(share) => {
-            named.extend(share.namespace_id.map(|id| ("namespace_id", Target::Namespace(id))));
-            named.extend(share.project_id.map(|id| ("project_id", Target::Project(id))));
-            named.push(("with_namespace_id", Target::Namespace(share.with_namespace_id)));
+            named.extend(share.namespace_id.map(|id| ("namespace_id", ReferencedRecord::Namespace(id))));
+            named.extend(share.project_id.map(|id| ("project_id", ReferencedRecord::Project(id))));
+            named.push(("with_namespace_id", ReferencedRecord::Namespace(share.with_namespace_id)));
         }
         Record::DeployGrant(grant) => {
-            named.push(("key_id", Target::DeployKey(grant.key_id)));
-            named.push(("project_id", Target::Project(grant.project_id)));
+            named.push(("key_id", ReferencedRecord::DeployKey(grant.key_id)));
+            named.push(("project_id", ReferencedRecord::Project(grant.project_id)));
         }
-        Record::Redirect(redirect) => named.push(("project_id", Target::Project(redirect.project_id))),
-        Record::ProtectedBranch(branch) => named.push(("project_id", Target::Project(branch.project_id))),
-        Record::ProtectedTag(tag) => named.push(("project_id", Target::Project(tag.project_id))),
-        Record::Agent(agent) => named.push(("project_id", Target::Project(agent.project_id))),
-        Record::ErrorTrackingKey(key) => named.push(("project_id", Target::Project(key.project_id))),
-        Record::Key(key) => named.extend(key.user_id.map(|id| ("user_id", Target::User(id)))),
+        Record::Redirect(redirect) => named.push(("project_id", ReferencedRecord::Project(redirect.project_id))),
+        Record::ProtectedBranch(branch) => named.push(("project_id", ReferencedRecord::Project(branch.project_id))),
+        Record::ProtectedTag(tag) => named.push(("project_id", ReferencedRecord::Project(tag.project_id))),
+        Record::Agent(agent) => named.push(("project_id", ReferencedRecord::Project(agent.project_id))),
+        Record::ErrorTrackingKey(key) => named.push(("project_id", ReferencedRecord::Project(key.project_id))),
+        Record::Key(key) => named.extend(key.user_id.map(|id| ("user_id", ReferencedRecord::User(id)))),
     }
     named
 }

@@ -2,17 +2,17 @@
 
 use serde_json::json;
 
-use crate::wire::params::{BadParams, Params};
+use crate::wire::params::{Params, ParamsError};
 
 /// The project as it was named and the public key; `None` if one of them is blank.
-pub fn read(params: &Params) -> Result<Option<(String, String)>, BadParams> {
+pub fn parse_request(params: &Params) -> Result<Option<(String, String)>, ParamsError> {
     let filled = |name| Ok(params.text(name)?.filter(|text| !text.trim().is_empty()));
     Ok(filled("project_id")?.zip(filled("public_key")?))
 }
 
 /// The answer.
 #[must_use]
-pub fn answered(enabled: bool) -> String {
+pub fn encode_response(enabled: bool) -> String {
     json!({"enabled": enabled}).to_string()
 }
 
@@ -20,21 +20,21 @@ pub fn answered(enabled: bool) -> String {
 mod tests {
     use serde_json::{Value, json};
 
-    use super::{answered, read};
+    use super::{encode_response, parse_request};
     use crate::wire::params::Params;
 
-    fn of(values: Value) -> Params {
+    fn to_params(values: Value) -> Params {
         Params { values: values.as_object().cloned().unwrap_or_default() }
     }
 
     #[test]
     fn a_question_without_project_or_key_is_none() {
-        assert_eq!(read(&of(json!({"project_id": 111, "public_key": "k"}))), Ok(Some(("111".to_owned(), "k".to_owned()))));
+        assert_eq!(parse_request(&to_params(json!({"project_id": 111, "public_key": "k"}))), Ok(Some(("111".to_owned(), "k".to_owned()))));
         for blank in [json!({"project_id": 111}), json!({"project_id": "", "public_key": "k"}), json!({"project_id": 1, "public_key": " "})]
         {
-            assert_eq!(read(&of(blank.clone())), Ok(None), "{blank}");
+            assert_eq!(parse_request(&to_params(blank.clone())), Ok(None), "{blank}");
         }
-        assert!(read(&of(json!({"project_id": [1], "public_key": "k"}))).is_err());
-        assert_eq!(answered(true), r#"{"enabled":true}"#);
+        assert!(parse_request(&to_params(json!({"project_id": [1], "public_key": "k"}))).is_err());
+        assert_eq!(encode_response(true), r#"{"enabled":true}"#);
     }
 }

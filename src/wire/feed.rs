@@ -10,19 +10,19 @@ use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::model::change::{Change, Commit, Epoch, Identity};
-use crate::model::digest::{Digest, State};
+use crate::model::change::{Change, Commit, Epoch, RecordIdentity};
+use crate::model::digest::{Digest, DirectoryDigest};
 use crate::model::entry::Entry;
 
 /// The number of the snapshot's format.
-pub const FORMAT: u32 = 1;
+pub const SNAPSHOT_FORMAT: u32 = 1;
 /// The longest line that a reader of the feed need take, in bytes: a commit of 4 MiB with what stands around its records.
-pub const LINE_BYTES: usize = 5 << 20;
+pub const MAX_FEED_LINE_BYTES: usize = 5 << 20;
 
 /// The first line of a snapshot.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "each field is the feed's own term")]
-pub struct SnapshotHead {
+pub struct SnapshotHeader {
     pub format: u32,
     pub epoch: Epoch,
     pub from_seq: u64,
@@ -33,7 +33,7 @@ pub struct SnapshotHead {
 #[expect(missing_docs, reason = "each field is the feed's own term")]
 pub struct SnapshotEnd {
     pub seq: u64,
-    pub state: State,
+    pub state: DirectoryDigest,
     pub accept_loss: bool,
 }
 
@@ -41,7 +41,7 @@ pub struct SnapshotEnd {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "each line is described at its type")]
 pub enum SnapshotLine {
-    Head(SnapshotHead),
+    Header(SnapshotHeader),
     Record(Entry),
     Commit(Commit),
     End(SnapshotEnd),
@@ -57,7 +57,7 @@ pub enum FeedLine {
         /// The head.
         seq: u64,
         /// What it adds up to.
-        state: State,
+        state: DirectoryDigest,
     },
 }
 
@@ -77,12 +77,12 @@ pub struct Ack {
 /// Why a line of the feed is refused; names what was wrong, without secrets.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub struct BadLine(pub String);
+pub struct FeedLineError(pub String);
 
 /// Prints a commit, without a line feed.
 #[must_use]
-pub fn commit(commit: &Commit) -> String {
-    let mut line = standing(commit.seq, commit.state);
+pub fn encode_commit(commit: &Commit) -> String {
+    let mut line = encode_state_prefix(commit.seq, commit.state);
     line.push_str(r#","changes":["#);
     for (index, change) in commit.changes.iter().enumerate() {
         let comma = if index == 0 { "" } else { "," };
@@ -98,69 +98,71 @@ pub fn commit(commit: &Commit) -> String {
 
 /// Prints a heartbeat, without a line feed.
 #[must_use]
-pub fn heartbeat(seq: u64, state: State) -> String {
-    standing(seq, state) + "}"
+pub fn encode_heartbeat(seq: u64, state: DirectoryDigest) -> String {
+    encode_state_prefix(seq, state) + "}"
 }
 
-fn standing(seq: u64, state: State) -> String {
+fn encode_state_prefix(seq: u64, state: DirectoryDigest) -> String {
     format!(r#"{{"seq":{seq},"digest":"{}","count":{}"#, state.digest, state.count)
 }
 
 /// Prints the first line of a snapshot.
 #[must_use]
-pub fn snapshot_head(head: &SnapshotHead) -> String {
+pub fn encode_snapshot_header(head: &SnapshotHeader) -> String {
     format!(r#"{{"format":{},"epoch":"{}","from_seq":{}}}"#, head.format, head.epoch, head.from_seq)
 }
 
 /// Prints the last line of a snapshot.
 #[must_use]
-pub fn snapshot_end(end: &SnapshotEnd) -> String {
+pub fn encode_snapshot_end(end: &SnapshotEnd) -> String {
     let SnapshotEnd { seq, state, accept_loss } = end;
     format!(r#"{{"end":true,"seq":{seq},"digest":"{}","count":{},"accept_loss":{accept_loss}}}"#, state.digest, state.count)
 }
 
 /// Reads one line of `changes`.
-pub fn read_line(line: &str) -> Result<FeedLine, BadLine> {
-    let said: Said<'_> = serde_json::from_str(line).map_err(|error| refused("a line of the feed", &error))?;
-    let seq = present("seq", said.seq)?;
+pub fn parse_feed_line(line: &str) -> Result<FeedLine, FeedLineError> {
+    let said: RawFeedLine<'_> = serde_json::from_str(line).map_err(|error| redacted_error("a line of the feed", &error))?;
+    let seq = required_field("seq", said.seq)?;
     let state = said.state()?;
     match said.changes {
-        Some(changes) => Ok(FeedLine::Commit(Commit { seq, state, changes: read_changes(changes)? })),
+        Some(changes) => Ok(FeedLine::Commit(Commit { seq, state, changes: parse_changes(changes)? })),
         None => Ok(FeedLine::Heartbeat { seq, state }),
     }
 }
 
 /// Reads one line of a snapshot.
-pub fn read_snapshot_line(line: &str) -> Result<SnapshotLine, BadLine> {
+pub fn parse_snapshot_line(line: &str) -> Result<SnapshotLine, FeedLineError> {
     // Nearly all lines are records in their canonical form; they are read once.
     if line.starts_with(r#"{"kind":"#) {
-        return read_record(line).map(SnapshotLine::Record);
+        return parse_record(line).map(SnapshotLine::Record);
     }
-    let said: Said<'_> = serde_json::from_str(line).map_err(|error| refused("a line of the snapshot", &error))?;
+    let said: RawFeedLine<'_> = serde_json::from_str(line).map_err(|error| redacted_error("a line of the snapshot", &error))?;
     match said {
-        Said { kind: Some(_), .. } => read_record(line).map(SnapshotLine::Record),
-        Said { format: Some(format), .. } if format != FORMAT => Err(BadLine(format!(
-            "the snapshot has format {format}; this program reads format {FORMAT}: install the version that the primary has"
+        RawFeedLine { kind: Some(_), .. } => parse_record(line).map(SnapshotLine::Record),
+        RawFeedLine { format: Some(format), .. } if format != SNAPSHOT_FORMAT => Err(FeedLineError(format!(
+            "the snapshot has format {format}; this program reads format {SNAPSHOT_FORMAT}: install the version that the primary has"
         ))),
-        Said { format: Some(format), epoch, from_seq, .. } => {
-            Ok(SnapshotLine::Head(SnapshotHead { format, epoch: present("epoch", epoch)?, from_seq: present("from_seq", from_seq)? }))
-        }
-        Said { end: Some(true), seq, accept_loss, .. } => Ok(SnapshotLine::End(SnapshotEnd {
-            seq: present("seq", seq)?,
-            state: said.state()?,
-            accept_loss: present("accept_loss", accept_loss)?,
+        RawFeedLine { format: Some(format), epoch, from_seq, .. } => Ok(SnapshotLine::Header(SnapshotHeader {
+            format,
+            epoch: required_field("epoch", epoch)?,
+            from_seq: required_field("from_seq", from_seq)?,
         })),
-        Said { changes: Some(_), .. } => match read_line(line)? {
+        RawFeedLine { end: Some(true), seq, accept_loss, .. } => Ok(SnapshotLine::End(SnapshotEnd {
+            seq: required_field("seq", seq)?,
+            state: said.state()?,
+            accept_loss: required_field("accept_loss", accept_loss)?,
+        })),
+        RawFeedLine { changes: Some(_), .. } => match parse_feed_line(line)? {
             FeedLine::Commit(commit) => Ok(SnapshotLine::Commit(commit)),
-            FeedLine::Heartbeat { .. } => Err(BadLine("a heartbeat within a snapshot".to_owned())),
+            FeedLine::Heartbeat { .. } => Err(FeedLineError("a heartbeat within a snapshot".to_owned())),
         },
-        _ => Err(BadLine("a line of the snapshot that is neither head, record, commit nor end".to_owned())),
+        _ => Err(FeedLineError("a line of the snapshot that is neither head, record, commit nor end".to_owned())),
     }
 }
 
 /// What a line says, whatever line it is.
 #[derive(Deserialize)]
-struct Said<'a> {
+struct RawFeedLine<'a> {
     kind: Option<IgnoredAny>,
     format: Option<u32>,
     epoch: Option<Epoch>,
@@ -169,50 +171,52 @@ struct Said<'a> {
     digest: Option<Digest>,
     count: Option<u64>,
     #[serde(borrow)]
-    changes: Option<Vec<SaidChange<'a>>>,
+    changes: Option<Vec<RawChange<'a>>>,
     end: Option<bool>,
     accept_loss: Option<bool>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "snake_case")]
-enum SaidChange<'a> {
+enum RawChange<'a> {
     #[serde(borrow)]
     Put(&'a RawValue),
     #[serde(borrow)]
     Delete(&'a RawValue),
 }
 
-impl Said<'_> {
-    fn state(&self) -> Result<State, BadLine> {
-        Ok(State { digest: present("digest", self.digest)?, count: present("count", self.count)? })
+impl RawFeedLine<'_> {
+    fn state(&self) -> Result<DirectoryDigest, FeedLineError> {
+        Ok(DirectoryDigest { digest: required_field("digest", self.digest)?, count: required_field("count", self.count)? })
     }
 }
 
-fn present<T>(field: &str, value: Option<T>) -> Result<T, BadLine> {
-    value.ok_or_else(|| BadLine(format!("missing field `{field}`")))
+fn required_field<T>(field: &str, value: Option<T>) -> Result<T, FeedLineError> {
+    value.ok_or_else(|| FeedLineError(format!("missing field `{field}`")))
 }
 
-fn read_changes(changes: Vec<SaidChange<'_>>) -> Result<Vec<Change>, BadLine> {
+fn parse_changes(changes: Vec<RawChange<'_>>) -> Result<Vec<Change>, FeedLineError> {
     let read = |change| match change {
-        SaidChange::Put(record) => read_record(record.get()).map(Change::Put),
-        SaidChange::Delete(name) => Identity::read(name.get()).map(Change::Delete).map_err(|error| refused("a delete", &error)),
+        RawChange::Put(record) => parse_record(record.get()).map(Change::Put),
+        RawChange::Delete(name) => {
+            RecordIdentity::parse(name.get()).map(Change::Delete).map_err(|error| redacted_error("a delete", &error))
+        }
     };
     changes.into_iter().map(read).collect()
 }
 
-fn read_record(text: &str) -> Result<Entry, BadLine> {
-    Entry::read(text).map_err(|error| refused("a record", &error))
+fn parse_record(text: &str) -> Result<Entry, FeedLineError> {
+    Entry::parse(text).map_err(|error| redacted_error("a record", &error))
 }
 
 /// Says what was wrong, without the text that stood there, which may be a token.
-fn refused(what: &str, error: &dyn std::fmt::Display) -> BadLine {
+fn redacted_error(what: &str, error: &dyn std::fmt::Display) -> FeedLineError {
     let reason = error.to_string();
     let shown = match (reason.find("string \""), reason.rfind('"')) {
         (Some(start), Some(end)) if end > start + 7 => format!("{}string{}", &reason[..start], &reason[end + 1..]),
         _ => reason,
     };
-    BadLine(format!("{what} is not understood: {shown}"))
+    FeedLineError(format!("{what} is not understood: {shown}"))
 }
 
 #[cfg(test)]
@@ -220,114 +224,114 @@ mod tests {
     use proptest::collection::vec;
     use proptest::prelude::*;
 
-    use super::{Ack, FORMAT, FeedLine, SnapshotEnd, SnapshotHead, SnapshotLine};
-    use super::{commit, heartbeat, read_line, read_snapshot_line, snapshot_end, snapshot_head};
+    use super::{Ack, FeedLine, SNAPSHOT_FORMAT, SnapshotEnd, SnapshotHeader, SnapshotLine};
+    use super::{encode_commit, encode_heartbeat, encode_snapshot_end, encode_snapshot_header, parse_feed_line, parse_snapshot_line};
     use crate::model::any_record;
-    use crate::model::change::{Change, Commit, Epoch, Identity};
-    use crate::model::digest::{Digest, State};
+    use crate::model::change::{Change, Commit, Epoch, RecordIdentity};
+    use crate::model::digest::{Digest, DirectoryDigest};
     use crate::model::entry::Entry;
 
-    fn commits() -> impl Strategy<Value = Commit> {
-        let entry = any_record::record().prop_map(|record| Entry::of(record).unwrap());
-        let change =
-            (entry, any::<bool>()).prop_map(|(entry, put)| if put { Change::Put(entry) } else { Change::Delete(Identity::of(&entry)) });
+    fn any_commit() -> impl Strategy<Value = Commit> {
+        let entry = any_record::record().prop_map(|record| Entry::from_record(record).unwrap());
+        let change = (entry, any::<bool>())
+            .prop_map(|(entry, put)| if put { Change::Put(entry) } else { Change::Delete(RecordIdentity::from_entry(&entry)) });
         (1..u64::MAX, any::<[u8; 32]>(), any::<u64>(), vec(change, 0..6)).prop_map(|(seq, digest, count, changes)| Commit {
             seq,
-            state: State { digest: Digest::from_bytes(&digest), count },
+            state: DirectoryDigest { digest: Digest::from_bytes(&digest), count },
             changes,
         })
     }
 
     proptest! {
         #[test]
-        fn a_commit_is_read_as_it_was_printed(whole in commits()) {
-            let line = commit(&whole);
+        fn a_commit_is_read_as_it_was_printed(whole in any_commit()) {
+            let line = encode_commit(&whole);
             prop_assert!(!line.contains('\n'));
-            prop_assert_eq!(read_line(&line), Ok(FeedLine::Commit(whole.clone())));
-            prop_assert_eq!(read_snapshot_line(&line), Ok(SnapshotLine::Commit(whole)));
+            prop_assert_eq!(parse_feed_line(&line), Ok(FeedLine::Commit(whole.clone())));
+            prop_assert_eq!(parse_snapshot_line(&line), Ok(SnapshotLine::Commit(whole)));
         }
 
         #[test]
         fn a_snapshot_is_read_as_it_was_printed(record in any_record::record(), epoch: u128, from_seq: u64, accept_loss: bool) {
-            let entry = Entry::of(record).unwrap();
-            prop_assert_eq!(read_snapshot_line(entry.text()), Ok(SnapshotLine::Record(entry.clone())));
-            let head = SnapshotHead { format: FORMAT, epoch: Epoch(epoch), from_seq };
-            prop_assert_eq!(read_snapshot_line(&snapshot_head(&head)), Ok(SnapshotLine::Head(head)));
-            let end = SnapshotEnd { seq: from_seq, state: State::default().with(entry.text().as_bytes()), accept_loss };
-            prop_assert_eq!(read_snapshot_line(&snapshot_end(&end)), Ok(SnapshotLine::End(end)));
+            let entry = Entry::from_record(record).unwrap();
+            prop_assert_eq!(parse_snapshot_line(entry.text()), Ok(SnapshotLine::Record(entry.clone())));
+            let head = SnapshotHeader { format: SNAPSHOT_FORMAT, epoch: Epoch(epoch), from_seq };
+            prop_assert_eq!(parse_snapshot_line(&encode_snapshot_header(&head)), Ok(SnapshotLine::Header(head)));
+            let end = SnapshotEnd { seq: from_seq, state: DirectoryDigest::default().with_record(entry.text().as_bytes()), accept_loss };
+            prop_assert_eq!(parse_snapshot_line(&encode_snapshot_end(&end)), Ok(SnapshotLine::End(end)));
         }
 
         #[test]
-        fn a_line_cut_short_is_never_taken_for_a_whole_one(whole in commits(), cut: prop::sample::Index) {
-            let line = commit(&whole);
+        fn a_line_cut_short_is_never_taken_for_a_whole_one(whole in any_commit(), cut: prop::sample::Index) {
+            let line = encode_commit(&whole);
             let mut cut = cut.index(line.len());
             while !line.is_char_boundary(cut) {
                 cut -= 1;
             }
-            prop_assert!(read_line(&line[..cut]).is_err());
+            prop_assert!(parse_feed_line(&line[..cut]).is_err());
         }
 
         #[test]
         fn what_puts_and_deletes_add_up_to_does_not_depend_on_their_order(records in vec(any_record::record(), 1..6), gone: prop::sample::Index) {
             let texts: Vec<String> = records.iter().map(|record| record.canonical().unwrap()).collect();
             let gone = &texts[gone.index(texts.len())];
-            let all = |texts: &mut dyn Iterator<Item = &String>| texts.fold(State::default(), |state, text| state.with(text.as_bytes()));
+            let all = |texts: &mut dyn Iterator<Item = &String>| texts.fold(DirectoryDigest::default(), |state, text| state.with_record(text.as_bytes()));
             let forward = all(&mut texts.iter());
             prop_assert_eq!(forward, all(&mut texts.iter().rev()));
-            prop_assert_eq!(forward.without(gone.as_bytes()).with(gone.as_bytes()), forward);
+            prop_assert_eq!(forward.without_record(gone.as_bytes()).with_record(gone.as_bytes()), forward);
         }
     }
 
     const USER: &str = r#"{"kind":"user","id":7,"username":"zoe","name":"Zoë"}"#;
     const ROBOT: &str = r#"{"kind":"robot","id":7,"arms":{"left":1.50}}"#;
 
-    fn state() -> State {
-        State { digest: Digest::of(b"x"), count: 2 }
+    fn state() -> DirectoryDigest {
+        DirectoryDigest { digest: Digest::of(b"x"), count: 2 }
     }
 
     #[test]
     fn a_commit_says_what_it_changes_and_keeps_each_record_to_the_byte() {
         let changes = vec![
-            Change::Delete(Identity::Key("5".parse().unwrap())),
-            Change::Put(Entry::read(USER).unwrap()),
-            Change::Put(Entry::read(ROBOT).unwrap()),
+            Change::Delete(RecordIdentity::Key("5".parse().unwrap())),
+            Change::Put(Entry::parse(USER).unwrap()),
+            Change::Put(Entry::parse(ROBOT).unwrap()),
         ];
         let whole = Commit { seq: 9, state: state(), changes };
-        let line = commit(&whole);
+        let line = encode_commit(&whole);
         let digest = state().digest;
         let expected = format!(
             r#"{{"seq":9,"digest":"{digest}","count":2,"changes":[{{"delete":{{"kind":"key","id":5}}}},{{"put":{USER}}},{{"put":{ROBOT}}}]}}"#
         );
         assert_eq!(line, expected);
-        assert_eq!(read_line(&line), Ok(FeedLine::Commit(whole.clone())));
-        assert_eq!(read_snapshot_line(&line), Ok(SnapshotLine::Commit(whole)));
+        assert_eq!(parse_feed_line(&line), Ok(FeedLine::Commit(whole.clone())));
+        assert_eq!(parse_snapshot_line(&line), Ok(SnapshotLine::Commit(whole)));
     }
 
     #[test]
     fn a_heartbeat_says_where_the_primary_stands() {
-        let line = heartbeat(9, state());
+        let line = encode_heartbeat(9, state());
         assert_eq!(line, format!(r#"{{"seq":9,"digest":"{}","count":2}}"#, state().digest));
-        assert_eq!(read_line(&line), Ok(FeedLine::Heartbeat { seq: 9, state: state() }));
+        assert_eq!(parse_feed_line(&line), Ok(FeedLine::Heartbeat { seq: 9, state: state() }));
     }
 
     #[test]
     fn a_snapshot_has_a_head_records_and_an_end() {
-        let head = SnapshotHead { format: FORMAT, epoch: Epoch(1), from_seq: 3 };
+        let head = SnapshotHeader { format: SNAPSHOT_FORMAT, epoch: Epoch(1), from_seq: 3 };
         let end = SnapshotEnd { seq: 9, state: state(), accept_loss: true };
         let digest = state().digest;
-        assert_eq!(snapshot_head(&head), r#"{"format":1,"epoch":"00000000000000000000000000000001","from_seq":3}"#);
-        assert_eq!(snapshot_end(&end), format!(r#"{{"end":true,"seq":9,"digest":"{digest}","count":2,"accept_loss":true}}"#));
-        assert_eq!(read_snapshot_line(&snapshot_head(&head)), Ok(SnapshotLine::Head(head)));
-        assert_eq!(read_snapshot_line(&snapshot_end(&end)), Ok(SnapshotLine::End(end)));
+        assert_eq!(encode_snapshot_header(&head), r#"{"format":1,"epoch":"00000000000000000000000000000001","from_seq":3}"#);
+        assert_eq!(encode_snapshot_end(&end), format!(r#"{{"end":true,"seq":9,"digest":"{digest}","count":2,"accept_loss":true}}"#));
+        assert_eq!(parse_snapshot_line(&encode_snapshot_header(&head)), Ok(SnapshotLine::Header(head)));
+        assert_eq!(parse_snapshot_line(&encode_snapshot_end(&end)), Ok(SnapshotLine::End(end)));
         for record in [USER, ROBOT, r#"{"id":7,"kind":"robot"}"#] {
-            assert_eq!(read_snapshot_line(record), Ok(SnapshotLine::Record(Entry::read(record).unwrap())));
+            assert_eq!(parse_snapshot_line(record), Ok(SnapshotLine::Record(Entry::parse(record).unwrap())));
         }
     }
 
     #[test]
     fn a_field_more_around_the_records_does_not_stop_an_older_reader() {
-        let line = heartbeat(9, state()).replacen('{', r#"{"at":"2030-01-01T00:00:00Z","#, 1);
-        assert_eq!(read_line(&line), Ok(FeedLine::Heartbeat { seq: 9, state: state() }));
+        let line = encode_heartbeat(9, state()).replacen('{', r#"{"at":"2030-01-01T00:00:00Z","#, 1);
+        assert_eq!(parse_feed_line(&line), Ok(FeedLine::Heartbeat { seq: 9, state: state() }));
     }
 
     #[test]
@@ -347,15 +351,15 @@ mod tests {
             (format!(r#"{{"seq":9,"digest":"{digest}","count":1,"chan"#), "not understood"),
             (String::new(), "not understood"),
         ] {
-            let message = read_line(&line).unwrap_err().0;
+            let message = parse_feed_line(&line).unwrap_err().0;
             assert!(message.contains(named), "{line}: {message}");
         }
         let next = r#"{"format":2,"epoch":"00000000000000000000000000000001","from_seq":3}"#;
-        assert!(read_snapshot_line(next).unwrap_err().0.contains("reads format 1"));
-        assert!(read_snapshot_line(&heartbeat(9, state())).is_err());
+        assert!(parse_snapshot_line(next).unwrap_err().0.contains("reads format 1"));
+        assert!(parse_snapshot_line(&encode_heartbeat(9, state())).is_err());
         assert!(
-            read_snapshot_line(
-                &snapshot_end(&SnapshotEnd { seq: 1, state: state(), accept_loss: true }).replace("true,\"seq", "false,\"seq")
+            parse_snapshot_line(
+                &encode_snapshot_end(&SnapshotEnd { seq: 1, state: state(), accept_loss: true }).replace("true,\"seq", "false,\"seq")
             )
             .is_err()
         );
@@ -367,7 +371,7 @@ mod tests {
             r#"{"kind":"storage","name":"a","address":"b","token":"t","features":"glpat-\"secret\""}"#,
             r#"{"kind":"user","id":"glpat-secret","username":"a","name":"b"}"#,
         ] {
-            let message = read_snapshot_line(line).unwrap_err().0;
+            let message = parse_snapshot_line(line).unwrap_err().0;
             assert!(message.contains("expected") && !message.contains("secret"), "{message}");
         }
     }

@@ -7,9 +7,9 @@ use serde_json::{Map, Value, json};
 use crate::model::id::Id;
 use crate::model::record::{Agent, Project, Storage};
 use crate::model::withheld::{PolicyConfiguration, ScanExecutionPolicy};
-use crate::wire::allowed::features;
+use crate::wire::allowed::gitaly_features;
 use crate::wire::params::Params;
-use crate::wire::validation::{Complaints, Invalid};
+use crate::wire::validation::{ValidationError, Validator};
 
 /// Counters that there are; others that are sent are passed over.
 pub const COUNTERS: [&str; 6] = [
@@ -32,13 +32,13 @@ pub const UNIQUE_COUNTERS: [&str; 8] = [
     "flux_git_push_notified_unique_projects",
 ];
 /// Counters as they were sent before they were nested.
-const FLAT: [(&str, &str); 2] = [("gitops_sync_count", "gitops_sync"), ("k8s_api_proxy_request_count", "k8s_api_proxy_request")];
+const LEGACY_COUNTERS: [(&str, &str); 2] = [("gitops_sync_count", "gitops_sync"), ("k8s_api_proxy_request_count", "k8s_api_proxy_request")];
 /// Projects, and groups, that one configuration may name for one kind of access.
-pub const AUTHORISED: usize = 100;
+pub const MAX_AUTHORIZED_PATHS: usize = 100;
 
 /// How much more there is of each counter.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Usage {
+pub struct UsageMetrics {
     /// By how much each counter grows.
     pub counts: BTreeMap<&'static str, u64>,
     /// Who is in each set; ids only, since nobody else is known.
@@ -47,22 +47,22 @@ pub struct Usage {
 
 /// Why a report of usage is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum BadUsage {
+pub enum UsageMetricsError {
     /// By its form.
     #[error(transparent)]
-    Invalid(#[from] Invalid),
+    Invalid(#[from] ValidationError),
     /// A counter that would shrink.
     #[error("{0} count must be greater than or equal to zero")]
-    Negative(&'static str),
+    NegativeCount(&'static str),
 }
 
 /// Reads a report of usage, nested or as it was before.
-pub fn read_usage(params: &Params) -> Result<Usage, BadUsage> {
-    let mut complaints = Complaints::default();
+pub fn parse_usage_metrics(params: &Params) -> Result<UsageMetrics, UsageMetricsError> {
+    let mut complaints = Validator::default();
     let mut numbers = Vec::new();
-    for (flat, name) in FLAT {
-        if params.given(flat) && params.given("counters") {
-            complaints.exclusive("counters", flat);
+    for (flat, name) in LEGACY_COUNTERS {
+        if params.contains(flat) && params.contains("counters") {
+            complaints.add_mutually_exclusive("counters", flat);
         }
         numbers.push((name, complaints.optional(flat, params.integer(flat))));
     }
@@ -71,7 +71,7 @@ pub fn read_usage(params: &Params) -> Result<Usage, BadUsage> {
             numbers.push((name, complaints.optional(&format!("counters[{name}]"), counters.integer(name))));
         }
     }
-    let mut usage = Usage::default();
+    let mut usage = UsageMetrics::default();
     if let Some(counters) = complaints.optional("unique_counters", params.object("unique_counters")) {
         for name in UNIQUE_COUNTERS {
             let members = complaints.optional(&format!("unique_counters[{name}]"), counters.integers(name)).unwrap_or_default();
@@ -79,10 +79,10 @@ pub fn read_usage(params: &Params) -> Result<Usage, BadUsage> {
             usage.unique.entry(name).or_default().extend(ids);
         }
     }
-    complaints.settle(Some(()))?;
+    complaints.finish(Some(()))?;
     for (name, number) in numbers {
         let number = number.unwrap_or_default();
-        *usage.counts.entry(name).or_default() += u64::try_from(number).map_err(|_| BadUsage::Negative(name))?;
+        *usage.counts.entry(name).or_default() += u64::try_from(number).map_err(|_| UsageMetricsError::NegativeCount(name))?;
     }
     usage.counts.retain(|_, count| *count > 0);
     usage.unique.retain(|_, members| !members.is_empty());
@@ -91,70 +91,74 @@ pub fn read_usage(params: &Params) -> Result<Usage, BadUsage> {
 
 /// An agent's configuration as KAS read it from the agent's project.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Configuration {
+pub struct AgentConfiguration {
     /// Whose.
-    pub agent: i64,
+    pub agent_id: i64,
     /// The whole of it.
     pub config: Map<String, Value>,
     /// Whose pipelines may use the agent.
-    pub ci_access: Paths,
+    pub ci_access: AuthorizedPaths,
     /// Whose members may use the agent.
-    pub user_access: Paths,
+    pub user_access: AuthorizedPaths,
 }
 
 /// Paths of projects and of groups.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[expect(missing_docs, reason = "each name says it")]
-pub struct Paths {
+pub struct AuthorizedPaths {
     pub projects: Vec<String>,
     pub groups: Vec<String>,
 }
 
 /// Reads a configuration; it may be an object, or text that holds one.
-pub fn read_configuration(params: &Params) -> Result<Configuration, Invalid> {
-    let mut complaints = Complaints::default();
+pub fn parse_agent_configuration(params: &Params) -> Result<AgentConfiguration, ValidationError> {
+    let mut complaints = Validator::default();
     let agent = complaints.required("agent_id", params.integer("agent_id"));
     let config = match params.values.get("agent_config") {
         None | Some(Value::Null) => {
-            complaints.missing("agent_config");
+            complaints.add_missing("agent_config");
             None
         }
         Some(Value::Object(config)) => Some(config.clone()),
         Some(other) => {
             let config = other.as_str().and_then(|text| serde_json::from_str(text).ok());
             if config.is_none() {
-                complaints.invalid("agent_config");
+                complaints.add_invalid("agent_config");
             }
             config
         }
     };
     let config = config.map(|config| {
         let values = Params { values: config };
-        let [ci_access, user_access] = ["ci_access", "user_access"].map(|name| paths(&mut complaints, &values, name));
+        let [ci_access, user_access] = ["ci_access", "user_access"].map(|name| parse_authorized_paths(&mut complaints, &values, name));
         (values.values, ci_access, user_access)
     });
-    let configuration =
-        agent.zip(config).map(|(agent, (config, ci_access, user_access))| Configuration { agent, config, ci_access, user_access });
-    complaints.settle(configuration)
+    let configuration = agent.zip(config).map(|(agent, (config, ci_access, user_access))| AgentConfiguration {
+        agent_id: agent,
+        config,
+        ci_access,
+        user_access,
+    });
+    complaints.finish(configuration)
 }
 
-fn paths(complaints: &mut Complaints, config: &Params, access: &str) -> Paths {
+fn parse_authorized_paths(complaints: &mut Validator, config: &Params, access: &str) -> AuthorizedPaths {
     let outer = format!("agent_config[{access}]");
-    let Some(values) = complaints.optional(&outer, config.object(access)) else { return Paths::default() };
+    let Some(values) = complaints.optional(&outer, config.object(access)) else { return AuthorizedPaths::default() };
     let [projects, groups] = ["projects", "groups"].map(|name| {
         let outer = format!("{outer}[{name}]");
         let listed = complaints.optional(&outer, values.objects(name)).unwrap_or_default();
-        let ids = listed.iter().take(AUTHORISED).map(|one| complaints.required(&format!("{outer}[id]"), one.text("id")));
+        let ids = listed.iter().take(MAX_AUTHORIZED_PATHS).map(|one| complaints.required(&format!("{outer}[id]"), one.text("id")));
         ids.collect::<Vec<_>>().into_iter().flatten().collect()
     });
-    Paths { projects, groups }
+    AuthorizedPaths { projects, groups }
 }
 
 /// `agent_info`.
 #[must_use]
-pub fn agent_info(agent: &Agent, project: &Project, storage: &Storage) -> String {
+pub fn encode_agent_info(agent: &Agent, project: &Project, storage: &Storage) -> String {
     let mut body = json!({"project_id": project.id, "agent_id": agent.id, "agent_name": agent.name});
-    if let (Value::Object(body), Value::Object(place)) = (&mut body, place(project, storage)) {
+    if let (Value::Object(body), Value::Object(place)) = (&mut body, gitaly_fields(project, storage)) {
         body.extend(place);
     }
     body.to_string()
@@ -162,18 +166,18 @@ pub fn agent_info(agent: &Agent, project: &Project, storage: &Storage) -> String
 
 /// `project_info`.
 #[must_use]
-pub fn project_info(project: &Project, storage: &Storage) -> String {
+pub fn encode_project_info(project: &Project, storage: &Storage) -> String {
     let mut body = json!({"project_id": project.id});
-    if let (Value::Object(body), Value::Object(place)) = (&mut body, place(project, storage)) {
+    if let (Value::Object(body), Value::Object(place)) = (&mut body, gitaly_fields(project, storage)) {
         body.extend(place);
     }
     body.to_string()
 }
 
-fn place(project: &Project, storage: &Storage) -> Value {
+fn gitaly_fields(project: &Project, storage: &Storage) -> Value {
     let token = Some(storage.token.as_str()).filter(|token| !token.is_empty());
     json!({
-        "gitaly_info": {"address": storage.address, "token": token, "features": features(storage)},
+        "gitaly_info": {"address": storage.address, "token": token, "features": gitaly_features(storage)},
         "gitaly_repository": {
             "storage_name": project.storage,
             "relative_path": project.relative_path,
@@ -186,7 +190,7 @@ fn place(project: &Project, storage: &Storage) -> Value {
 
 /// `scan_execution_policies`.
 #[must_use]
-pub fn policies(policies: &[ScanExecutionPolicy]) -> String {
+pub fn encode_scan_execution_policies(policies: &[ScanExecutionPolicy]) -> String {
     let one = |policy: &ScanExecutionPolicy| {
         json!({
             "name": policy.name,
@@ -201,7 +205,7 @@ pub fn policies(policies: &[ScanExecutionPolicy]) -> String {
 
 /// `policies_configuration`.
 #[must_use]
-pub fn configurations(configurations: &[PolicyConfiguration]) -> String {
+pub fn encode_policy_configurations(configurations: &[PolicyConfiguration]) -> String {
     let one = |of: &PolicyConfiguration| json!({"cadence": of.cadence, "namespaces": of.namespaces, "updated_at": of.updated_at});
     json!({"configurations": configurations.iter().map(one).collect::<Vec<_>>()}).to_string()
 }
@@ -210,10 +214,10 @@ pub fn configurations(configurations: &[PolicyConfiguration]) -> String {
 mod tests {
     use serde_json::{Value, json};
 
-    use super::{AUTHORISED, read_configuration, read_usage};
+    use super::{MAX_AUTHORIZED_PATHS, parse_agent_configuration, parse_usage_metrics};
     use crate::wire::params::Params;
 
-    fn of(values: &Value) -> Params {
+    fn to_params(values: &Value) -> Params {
         Params { values: values.as_object().cloned().unwrap_or_default() }
     }
 
@@ -232,7 +236,7 @@ mod tests {
             (users(json!([1, 2, "2", 2, 0, -1])), vec![], 2),
             (json!({}), vec![], 0),
         ] {
-            let usage = read_usage(&of(&sent)).unwrap();
+            let usage = parse_usage_metrics(&to_params(&sent)).unwrap();
             assert_eq!(usage.counts.into_iter().collect::<Vec<_>>(), counts, "{sent}");
             assert_eq!(usage.unique.values().map(|members| members.len()).sum::<usize>(), members, "{sent}");
         }
@@ -253,7 +257,7 @@ mod tests {
             ),
             (json!({"counters": {"gitops_sync": -1}}), "gitops_sync count must be greater than or equal to zero"),
         ] {
-            assert_eq!(read_usage(&of(&sent)).unwrap_err().to_string(), said, "{sent}");
+            assert_eq!(parse_usage_metrics(&to_params(&sent)).unwrap_err().to_string(), said, "{sent}");
         }
     }
 
@@ -261,21 +265,22 @@ mod tests {
     fn a_configuration_is_an_object_or_its_text_and_names_whom_it_lets_in() {
         let config = json!({"ci_access": {"projects": [{"id": "a/b"}, {"id": "c/d"}], "groups": [{"id": "g"}]}, "gitops": {}});
         for sent in [json!({"agent_id": 7, "agent_config": config}), json!({"agent_id": "7", "agent_config": config.to_string()})] {
-            let read = read_configuration(&of(&sent)).unwrap();
-            assert_eq!((read.agent, read.ci_access.projects.len(), read.ci_access.groups.len()), (7, 2, 1));
+            let read = parse_agent_configuration(&to_params(&sent)).unwrap();
+            assert_eq!((read.agent_id, read.ci_access.projects.len(), read.ci_access.groups.len()), (7, 2, 1));
             assert_eq!(Value::Object(read.config), config);
-            assert_eq!(read.user_access, super::Paths::default());
+            assert_eq!(read.user_access, super::AuthorizedPaths::default());
         }
-        let many: Vec<_> = (0..=AUTHORISED).map(|number| json!({"id": format!("a/{number}")})).collect();
-        let read = read_configuration(&of(&json!({"agent_id": 7, "agent_config": {"user_access": {"projects": many}}}))).unwrap();
-        assert_eq!(read.user_access.projects.len(), AUTHORISED);
+        let many: Vec<_> = (0..=MAX_AUTHORIZED_PATHS).map(|number| json!({"id": format!("a/{number}")})).collect();
+        let read =
+            parse_agent_configuration(&to_params(&json!({"agent_id": 7, "agent_config": {"user_access": {"projects": many}}}))).unwrap();
+        assert_eq!(read.user_access.projects.len(), MAX_AUTHORIZED_PATHS);
         for (sent, said) in [
             (json!({}), "agent_id is missing, agent_config is missing"),
             (json!({"agent_id": "x", "agent_config": "{"}), "agent_id is invalid, agent_config is invalid"),
             (json!({"agent_id": 1, "agent_config": {"ci_access": 1}}), "agent_config[ci_access] is invalid"),
             (json!({"agent_id": 1, "agent_config": {"ci_access": {"groups": [{}]}}}), "agent_config[ci_access][groups][id] is missing"),
         ] {
-            assert_eq!(read_configuration(&of(&sent)).unwrap_err().to_string(), said, "{sent}");
+            assert_eq!(parse_agent_configuration(&to_params(&sent)).unwrap_err().to_string(), said, "{sent}");
         }
     }
 }

@@ -7,41 +7,41 @@
 use serde_json::map::Entry;
 use serde_json::{Map, Value};
 
-use crate::wire::params::{BadParams, DEPTH};
+use crate::wire::params::{MAX_PARAM_DEPTH, ParamsError};
 
 /// One step into a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Step<'a> {
-    Name(&'a str),
-    Item,
+enum KeySegment<'a> {
+    Field(&'a str),
+    ListItem,
 }
 
 /// Puts a value where its decoded name says.
-pub fn put(values: &mut Map<String, Value>, part: &'static str, name: &str, value: Value) -> Result<(), BadParams> {
+pub fn insert_nested(values: &mut Map<String, Value>, part: &'static str, name: &str, value: Value) -> Result<(), ParamsError> {
     let (first, steps) =
-        steps(name).ok_or_else(|| BadParams::Unreadable { part, reason: "a name whose brackets do not match".to_owned() })?;
+        parse_key(name).ok_or_else(|| ParamsError::Malformed { part, reason: "a name whose brackets do not match".to_owned() })?;
     if first.is_empty() {
-        return Err(BadParams::Unreadable { part, reason: "a value without a name".to_owned() });
+        return Err(ParamsError::Malformed { part, reason: "a value without a name".to_owned() });
     }
-    if steps.len() >= DEPTH {
-        return Err(BadParams::Bounds);
+    if steps.len() >= MAX_PARAM_DEPTH {
+        return Err(ParamsError::LimitExceeded);
     }
-    set(values, first, &steps, value).map_err(|clash| match clash {
-        Clash::Twice => BadParams::Twice(name.to_owned()),
-        Clash::Shape => BadParams::wrong(name, "given in two shapes: as one value, as a list or as an object"),
-        Clash::ListOfLists => BadParams::wrong(name, "a list of lists, which only JSON can say"),
+    insert_at(values, first, &steps, value).map_err(|clash| match clash {
+        InsertConflict::Duplicate => ParamsError::Duplicate(name.to_owned()),
+        InsertConflict::TypeMismatch => ParamsError::invalid_value(name, "given in two shapes: as one value, as a list or as an object"),
+        InsertConflict::NestedList => ParamsError::invalid_value(name, "a list of lists, which only JSON can say"),
     })
 }
 
 /// Why a value cannot stand where its name says.
-enum Clash {
-    Twice,
-    Shape,
-    ListOfLists,
+enum InsertConflict {
+    Duplicate,
+    TypeMismatch,
+    NestedList,
 }
 
 /// The first name and the steps after it. A bracket at the very start belongs to the name.
-fn steps(name: &str) -> Option<(&str, Vec<Step<'_>>)> {
+fn parse_key(name: &str) -> Option<(&str, Vec<KeySegment<'_>>)> {
     let Some(open) = name.char_indices().skip(1).find(|(_, letter)| *letter == '[').map(|(index, _)| index) else {
         return Some((name, Vec::new()));
     };
@@ -52,42 +52,42 @@ fn steps(name: &str) -> Option<(&str, Vec<Step<'_>>)> {
         if inner.contains('[') {
             return None;
         }
-        steps.push(if inner.is_empty() { Step::Item } else { Step::Name(inner) });
+        steps.push(if inner.is_empty() { KeySegment::ListItem } else { KeySegment::Field(inner) });
         rest = after;
     }
     Some((first, steps))
 }
 
-fn set(values: &mut Map<String, Value>, name: &str, steps: &[Step<'_>], value: Value) -> Result<(), Clash> {
+fn insert_at(values: &mut Map<String, Value>, name: &str, steps: &[KeySegment<'_>], value: Value) -> Result<(), InsertConflict> {
     let place = values.entry(name);
     match steps {
         [] => match place {
-            Entry::Occupied(_) => Err(Clash::Twice),
+            Entry::Occupied(_) => Err(InsertConflict::Duplicate),
             Entry::Vacant(free) => {
                 free.insert(value);
                 Ok(())
             }
         },
-        [Step::Name(inner), rest @ ..] => match place.or_insert_with(|| Value::Object(Map::new())) {
-            Value::Object(object) => set(object, inner, rest, value),
-            _ => Err(Clash::Shape),
+        [KeySegment::Field(inner), rest @ ..] => match place.or_insert_with(|| Value::Object(Map::new())) {
+            Value::Object(object) => insert_at(object, inner, rest, value),
+            _ => Err(InsertConflict::TypeMismatch),
         },
-        [Step::Item, rest @ ..] => match place.or_insert_with(|| Value::Array(Vec::new())) {
-            Value::Array(list) => add(list, rest, value),
-            _ => Err(Clash::Shape),
+        [KeySegment::ListItem, rest @ ..] => match place.or_insert_with(|| Value::Array(Vec::new())) {
+            Value::Array(list) => append_item(list, rest, value),
+            _ => Err(InsertConflict::TypeMismatch),
         },
     }
 }
 
-fn add(list: &mut Vec<Value>, steps: &[Step<'_>], value: Value) -> Result<(), Clash> {
+fn append_item(list: &mut Vec<Value>, steps: &[KeySegment<'_>], value: Value) -> Result<(), InsertConflict> {
     match steps {
         [] => list.push(value),
-        [Step::Item, ..] => return Err(Clash::ListOfLists),
-        [Step::Name(name), rest @ ..] => match list.last_mut() {
-            Some(Value::Object(last)) if !has(last, steps) => return set(last, name, rest, value),
+        [KeySegment::ListItem, ..] => return Err(InsertConflict::NestedList),
+        [KeySegment::Field(name), rest @ ..] => match list.last_mut() {
+            Some(Value::Object(last)) if !contains_value(last, steps) => return insert_at(last, name, rest, value),
             _ => {
                 let mut object = Map::new();
-                set(&mut object, name, rest, value)?;
+                insert_at(&mut object, name, rest, value)?;
                 list.push(Value::Object(object));
             }
         },
@@ -96,11 +96,11 @@ fn add(list: &mut Vec<Value>, steps: &[Step<'_>], value: Value) -> Result<(), Cl
 }
 
 /// Whether a value stands there already. What ends in a list may always take one more.
-fn has(object: &Map<String, Value>, steps: &[Step<'_>]) -> bool {
+fn contains_value(object: &Map<String, Value>, steps: &[KeySegment<'_>]) -> bool {
     match steps {
-        [Step::Name(name)] => object.contains_key(*name),
-        [Step::Name(name), rest @ ..] => matches!(object.get(*name), Some(Value::Object(inner)) if has(inner, rest)),
-        [] | [Step::Item, ..] => false,
+        [KeySegment::Field(name)] => object.contains_key(*name),
+        [KeySegment::Field(name), rest @ ..] => matches!(object.get(*name), Some(Value::Object(inner)) if contains_value(inner, rest)),
+        [] | [KeySegment::ListItem, ..] => false,
     }
 }
 
@@ -108,13 +108,13 @@ fn has(object: &Map<String, Value>, steps: &[Step<'_>]) -> bool {
 mod tests {
     use serde_json::{Map, Value, json};
 
-    use super::put;
-    use crate::wire::params::{BadParams, DEPTH};
+    use super::insert_nested;
+    use crate::wire::params::{MAX_PARAM_DEPTH, ParamsError};
 
-    fn nested(pairs: &[(&str, &str)]) -> Result<Value, BadParams> {
+    fn nested(pairs: &[(&str, &str)]) -> Result<Value, ParamsError> {
         let mut values = Map::new();
         for (name, value) in pairs {
-            put(&mut values, "query", name, Value::from(*value))?;
+            insert_nested(&mut values, "query", name, Value::from(*value))?;
         }
         Ok(Value::Object(values))
     }
@@ -142,26 +142,26 @@ mod tests {
 
     #[test]
     fn what_rack_would_guess_at_is_refused() {
-        assert_eq!(nested(&[("a", "1"), ("a", "1")]), Err(BadParams::Twice("a".to_owned())));
-        assert_eq!(nested(&[("a[b]", "1"), ("a[b]", "1")]), Err(BadParams::Twice("a[b]".to_owned())));
+        assert_eq!(nested(&[("a", "1"), ("a", "1")]), Err(ParamsError::Duplicate("a".to_owned())));
+        assert_eq!(nested(&[("a[b]", "1"), ("a[b]", "1")]), Err(ParamsError::Duplicate("a[b]".to_owned())));
         for pairs in [
             [("a", "1"), ("a[]", "1")],
             [("a[]", "1"), ("a[b]", "1")],
             [("a[b]", "1"), ("a[]", "1")],
             [("a[][b]", "1"), ("a[][b][c]", "1")],
         ] {
-            assert!(matches!(nested(&pairs), Err(BadParams::Wrong { .. })), "{pairs:?}");
+            assert!(matches!(nested(&pairs), Err(ParamsError::InvalidValue { .. })), "{pairs:?}");
         }
-        assert!(matches!(nested(&[("a[][]", "1")]), Err(BadParams::Wrong { .. })));
+        assert!(matches!(nested(&[("a[][]", "1")]), Err(ParamsError::InvalidValue { .. })));
         for name in ["", "a[", "a[b", "a[b]c", "a[[b]]", "a]b[", "a[b]]", "é[b"] {
-            assert!(matches!(nested(&[(name, "1")]), Err(BadParams::Unreadable { .. })), "{name}");
+            assert!(matches!(nested(&[(name, "1")]), Err(ParamsError::Malformed { .. })), "{name}");
         }
     }
 
     #[test]
     fn the_depth_is_bounded() {
         let deep = |names: usize| format!("a{}", "[b]".repeat(names - 1));
-        assert!(nested(&[(&deep(DEPTH), "1")]).is_ok());
-        assert_eq!(nested(&[(&deep(DEPTH + 1), "1")]), Err(BadParams::Bounds));
+        assert!(nested(&[(&deep(MAX_PARAM_DEPTH), "1")]).is_ok());
+        assert_eq!(nested(&[(&deep(MAX_PARAM_DEPTH + 1), "1")]), Err(ParamsError::LimitExceeded));
     }
 }

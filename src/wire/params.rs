@@ -8,13 +8,13 @@ use jiff::civil::Date;
 use serde_json::{Map, Value};
 
 use crate::model::id::Id;
-use crate::wire::percent::{Plus, decode};
+use crate::wire::percent::{PlusSign, percent_decode};
 use crate::wire::{date, json, nest};
 
 /// How deep parameters may nest: `a` is 1, `a[b]` is 2.
-pub const DEPTH: usize = 32;
+pub const MAX_PARAM_DEPTH: usize = 32;
 /// How many parameters a query and a form may have together, and how many names an object in JSON.
-pub const COUNT: usize = 1_000;
+pub const MAX_PARAM_COUNT: usize = 1_000;
 
 /// The parameters of one request: a JSON object, whatever form they came in.
 #[derive(Clone, Debug, Default)]
@@ -25,10 +25,10 @@ pub struct Params {
 
 /// Why parameters could not be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum BadParams {
+pub enum ParamsError {
     /// Not JSON, not UTF-8, not percent-encoded as it should be.
     #[error("the {part} could not be read: {reason}")]
-    Unreadable {
+    Malformed {
         /// `query` or `body`.
         part: &'static str,
         /// Without any value of a parameter in it.
@@ -36,32 +36,32 @@ pub enum BadParams {
     },
     /// The same name twice, or in query and body.
     #[error("the parameter `{0}` is given twice")]
-    Twice(String),
+    Duplicate(String),
     /// Deeper or more than the bounds.
     #[error("too many parameters, or nested too deep")]
-    Bounds,
+    LimitExceeded,
     /// One parameter has a value of the wrong form.
-    #[error("`{name}` is {wanted}")]
-    Wrong {
+    #[error("`{name}` is {expected}")]
+    InvalidValue {
         /// Its name.
         name: String,
         /// What it should be.
-        wanted: &'static str,
+        expected: &'static str,
     },
 }
 
-impl BadParams {
+impl ParamsError {
     /// A parameter of the wrong form.
-    pub(crate) fn wrong(name: &str, wanted: &'static str) -> Self {
-        Self::Wrong { name: name.to_owned(), wanted }
+    pub(crate) fn invalid_value(name: &str, wanted: &'static str) -> Self {
+        Self::InvalidValue { name: name.to_owned(), expected: wanted }
     }
 
     /// The same complaint about what stands within another parameter: `x` within `packs` is `packs[x]`.
     #[must_use]
-    pub fn within(self, outer: &str) -> Self {
+    pub fn nested_in(self, outer: &str) -> Self {
         match self {
-            Self::Wrong { name, wanted } => Self::Wrong { name: format!("{outer}[{name}]"), wanted },
-            Self::Twice(name) => Self::Twice(format!("{outer}[{name}]")),
+            Self::InvalidValue { name, expected: wanted } => Self::InvalidValue { name: format!("{outer}[{name}]"), expected: wanted },
+            Self::Duplicate(name) => Self::Duplicate(format!("{outer}[{name}]")),
             other => other,
         }
     }
@@ -70,12 +70,12 @@ impl BadParams {
 impl Params {
     /// Reads query and body. A body is JSON if its type says so, a form if its type says so or says nothing; of a GET it is read too
     /// (gitlab-shell sends `Content-Type: application/json` on GETs with an empty body).
-    pub fn read(_method: &Method, query: Option<&str>, content_type: Option<&str>, body: &[u8]) -> Result<Self, BadParams> {
-        let mut room = COUNT;
-        let mut values = read_form("query", query.unwrap_or_default(), &mut room)?;
-        for (name, value) in read_body(content_type, body, &mut room)? {
+    pub fn parse(_method: &Method, query: Option<&str>, content_type: Option<&str>, body: &[u8]) -> Result<Self, ParamsError> {
+        let mut room = MAX_PARAM_COUNT;
+        let mut values = parse_form("query", query.unwrap_or_default(), &mut room)?;
+        for (name, value) in parse_body(content_type, body, &mut room)? {
             if values.contains_key(&name) {
-                return Err(BadParams::Twice(name));
+                return Err(ParamsError::Duplicate(name));
             }
             values.insert(name, value);
         }
@@ -85,7 +85,7 @@ impl Params {
     /// At most how many bytes of memory the values of a body take beside its text. An empty object in JSON takes a hundred times its
     /// letters, so who reads for strangers asks before they read. Counted by letters, also within texts: never too low.
     #[must_use]
-    pub fn weight(body: &[u8]) -> usize {
+    pub fn max_memory_bytes(body: &[u8]) -> usize {
         let of = |letter: &u8| match letter {
             b'{' => 704,
             b'[' => 320,
@@ -97,35 +97,35 @@ impl Params {
 
     /// Whether the parameter is there at all, be it `null` or empty.
     #[must_use]
-    pub fn given(&self, name: &str) -> bool {
+    pub fn contains(&self, name: &str) -> bool {
         self.values.contains_key(name)
     }
 
     /// A parameter as text; a number is its digits. Absent and `null` are `None`.
-    pub fn text(&self, name: &str) -> Result<Option<String>, BadParams> {
-        self.value(name).map(|value| read_text(name, value)).transpose()
+    pub fn text(&self, name: &str) -> Result<Option<String>, ParamsError> {
+        self.value(name).map(|value| parse_text(name, value)).transpose()
     }
 
     /// A parameter as an id: digits as text, or a number. Absent, `null` and empty are `None`; a well-formed number that no record can
     /// have (0, above 2^63-1) is an error.
-    pub fn id(&self, name: &str) -> Result<Option<Id>, BadParams> {
-        let wrong = || BadParams::wrong(name, "a whole number from 1 to 9223372036854775807");
+    pub fn id(&self, name: &str) -> Result<Option<Id>, ParamsError> {
+        let wrong = || ParamsError::invalid_value(name, "a whole number from 1 to 9223372036854775807");
         match self.value(name) {
             None => Ok(None),
             Some(Value::String(text)) if text.is_empty() => Ok(None),
             Some(Value::String(text)) => text.parse().map(Some).map_err(|_| wrong()),
-            Some(value) => whole(value).and_then(|number| Id::try_from(number).ok()).map(Some).ok_or_else(wrong),
+            Some(value) => non_negative_integer(value).and_then(|number| Id::try_from(number).ok()).map(Some).ok_or_else(wrong),
         }
     }
 
     /// A parameter as a whole number, negative ones too. Absent, `null` and empty are `None`.
-    pub fn integer(&self, name: &str) -> Result<Option<i64>, BadParams> {
-        self.filled(name).map(|value| read_integer(name, value)).transpose()
+    pub fn integer(&self, name: &str) -> Result<Option<i64>, ParamsError> {
+        self.non_empty_value(name).map(|value| parse_integer(name, value)).transpose()
     }
 
     /// A parameter as a boolean: true, false, "true", "false", "1", "0", 1, 0. Absent, `null` and empty are `None`.
-    pub fn boolean(&self, name: &str) -> Result<Option<bool>, BadParams> {
-        let said = match self.filled(name) {
+    pub fn boolean(&self, name: &str) -> Result<Option<bool>, ParamsError> {
+        let said = match self.non_empty_value(name) {
             None => return Ok(None),
             Some(Value::Bool(said)) => Some(*said),
             Some(Value::String(text)) => match text.as_str() {
@@ -133,42 +133,44 @@ impl Params {
                 "false" | "0" => Some(false),
                 _ => None,
             },
-            Some(value) => match whole(value) {
+            Some(value) => match non_negative_integer(value) {
                 Some(1) => Some(true),
                 Some(0) => Some(false),
                 _ => None,
             },
         };
-        said.map(Some).ok_or_else(|| BadParams::wrong(name, "true or false"))
+        said.map(Some).ok_or_else(|| ParamsError::invalid_value(name, "true or false"))
     }
 
     /// A parameter as a day, as `2021-06-13` or `13 Jun 2021`. Absent, `null` and empty are `None`.
-    pub fn date(&self, name: &str) -> Result<Option<Date>, BadParams> {
-        let day = |value: &Value| value.as_str().and_then(date::read);
-        self.filled(name).map(|value| day(value).ok_or_else(|| BadParams::wrong(name, "a day, as 2021-06-13"))).transpose()
+    pub fn date(&self, name: &str) -> Result<Option<Date>, ParamsError> {
+        let day = |value: &Value| value.as_str().and_then(date::parse_date);
+        self.non_empty_value(name)
+            .map(|value| day(value).ok_or_else(|| ParamsError::invalid_value(name, "a day, as 2021-06-13")))
+            .transpose()
     }
 
     /// A parameter as a list: a list, or an object whose names are numbers, which is what `a[0]=x` makes, in their order. Absent and
     /// `null` are `None`.
-    pub fn list(&self, name: &str) -> Result<Option<Vec<&Value>>, BadParams> {
+    pub fn list(&self, name: &str) -> Result<Option<Vec<&Value>>, ParamsError> {
         match self.value(name) {
             None => Ok(None),
             Some(Value::Array(list)) => Ok(Some(list.iter().collect())),
-            Some(Value::Object(object)) => match numbered(object) {
+            Some(Value::Object(object)) => match indexed_values(object) {
                 Some(list) => Ok(Some(list)),
-                None => Err(BadParams::wrong(name, "a list")),
+                None => Err(ParamsError::invalid_value(name, "a list")),
             },
-            Some(_) => Err(BadParams::wrong(name, "a list")),
+            Some(_) => Err(ParamsError::invalid_value(name, "a list")),
         }
     }
 
     /// A parameter as a list of texts.
-    pub fn texts(&self, name: &str) -> Result<Option<Vec<String>>, BadParams> {
-        self.list_of(name, |value| read_text(&format!("{name}[]"), value))
+    pub fn texts(&self, name: &str) -> Result<Option<Vec<String>>, ParamsError> {
+        self.parse_list(name, |value| parse_text(&format!("{name}[]"), value))
     }
 
     /// A parameter as texts: a list of them, one alone, or none.
-    pub fn one_or_more(&self, name: &str) -> Result<Vec<String>, BadParams> {
+    pub fn text_or_list(&self, name: &str) -> Result<Vec<String>, ParamsError> {
         match self.value(name) {
             Some(Value::String(one)) if one.is_empty() => Ok(Vec::new()),
             Some(Value::String(one)) => Ok(vec![one.clone()]),
@@ -177,23 +179,23 @@ impl Params {
     }
 
     /// A parameter as a list of whole numbers.
-    pub fn integers(&self, name: &str) -> Result<Option<Vec<i64>>, BadParams> {
-        self.list_of(name, |value| read_integer(&format!("{name}[]"), value))
+    pub fn integers(&self, name: &str) -> Result<Option<Vec<i64>>, ParamsError> {
+        self.parse_list(name, |value| parse_integer(&format!("{name}[]"), value))
     }
 
     /// A parameter as a list of objects. What is wrong within one is named from there: see [`BadParams::within`].
-    pub fn objects(&self, name: &str) -> Result<Option<Vec<Self>>, BadParams> {
-        self.list_of(name, |value| read_object(name, value, "a list of objects"))
+    pub fn objects(&self, name: &str) -> Result<Option<Vec<Self>>, ParamsError> {
+        self.parse_list(name, |value| parse_object(name, value, "a list of objects"))
     }
 
     /// A parameter as an object. What is wrong within it is named from there: see [`BadParams::within`].
-    pub fn object(&self, name: &str) -> Result<Option<Self>, BadParams> {
-        self.value(name).map(|value| read_object(name, value, "an object")).transpose()
+    pub fn object(&self, name: &str) -> Result<Option<Self>, ParamsError> {
+        self.value(name).map(|value| parse_object(name, value, "an object")).transpose()
     }
 
     /// The first name that is not among `known`.
     #[must_use]
-    pub fn unknown(&self, known: &[&str]) -> Option<&str> {
+    pub fn first_unknown(&self, known: &[&str]) -> Option<&str> {
         self.values.keys().map(String::as_str).find(|name| !known.contains(name))
     }
 
@@ -201,79 +203,80 @@ impl Params {
         self.values.get(name).filter(|value| !value.is_null())
     }
 
-    fn filled(&self, name: &str) -> Option<&Value> {
+    fn non_empty_value(&self, name: &str) -> Option<&Value> {
         self.value(name).filter(|value| value.as_str() != Some(""))
     }
 
-    fn list_of<T>(&self, name: &str, read: impl Fn(&Value) -> Result<T, BadParams>) -> Result<Option<Vec<T>>, BadParams> {
+    fn parse_list<T>(&self, name: &str, read: impl Fn(&Value) -> Result<T, ParamsError>) -> Result<Option<Vec<T>>, ParamsError> {
         self.list(name)?.map(|list| list.into_iter().map(read).collect()).transpose()
     }
 }
 
 /// Writes a query or a form from decoded names and values.
 #[must_use]
-pub fn encode<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
+pub fn encode_form<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
     form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish()
 }
 
-fn read_body(content_type: Option<&str>, body: &[u8], room: &mut usize) -> Result<Map<String, Value>, BadParams> {
-    let unreadable = |reason: &str| BadParams::Unreadable { part: "body", reason: reason.to_owned() };
+fn parse_body(content_type: Option<&str>, body: &[u8], room: &mut usize) -> Result<Map<String, Value>, ParamsError> {
+    let unreadable = |reason: &str| ParamsError::Malformed { part: "body", reason: reason.to_owned() };
     if body.is_empty() {
         return Ok(Map::new());
     }
     let media_type = content_type.unwrap_or_default().split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     match media_type.as_str() {
-        "application/json" => json::read(body),
+        "application/json" => json::parse_json_object(body),
         "" | "application/x-www-form-urlencoded" => {
             let form = std::str::from_utf8(body).map_err(|_| unreadable("it is not UTF-8"))?;
-            read_form("body", form, room)
+            parse_form("body", form, room)
         }
         "multipart/form-data" => Err(unreadable("multipart is not read here; send JSON or a URL-encoded form")),
         _ => Err(unreadable("its type is neither application/json nor application/x-www-form-urlencoded")),
     }
 }
 
-fn read_form(part: &'static str, form: &str, room: &mut usize) -> Result<Map<String, Value>, BadParams> {
+fn parse_form(part: &'static str, form: &str, room: &mut usize) -> Result<Map<String, Value>, ParamsError> {
     let mut values = Map::new();
     for pair in form.split('&').filter(|pair| !pair.is_empty()) {
-        *room = room.checked_sub(1).ok_or(BadParams::Bounds)?;
-        let decoded = |text| decode(text, Plus::Blank).map_err(|error| BadParams::Unreadable { part, reason: error.to_string() });
+        *room = room.checked_sub(1).ok_or(ParamsError::LimitExceeded)?;
+        let decoded =
+            |text| percent_decode(text, PlusSign::Space).map_err(|error| ParamsError::Malformed { part, reason: error.to_string() });
         // A name without `=` has no value, which is not the same as an empty one.
         let (name, value) = match pair.split_once('=') {
             Some((name, value)) => (name, Value::from(decoded(value)?)),
             None => (pair, Value::Null),
         };
-        nest::put(&mut values, part, &decoded(name)?, value)?;
+        nest::insert_nested(&mut values, part, &decoded(name)?, value)?;
     }
     Ok(values)
 }
 
-fn read_text(name: &str, value: &Value) -> Result<String, BadParams> {
+fn parse_text(name: &str, value: &Value) -> Result<String, ParamsError> {
     match value {
         Value::String(text) => Ok(text.clone()),
         Value::Number(number) => Ok(number.to_string()),
-        _ => Err(BadParams::wrong(name, "text")),
+        _ => Err(ParamsError::invalid_value(name, "text")),
     }
 }
 
-fn read_integer(name: &str, value: &Value) -> Result<i64, BadParams> {
+fn parse_integer(name: &str, value: &Value) -> Result<i64, ParamsError> {
     let number = match value {
         Value::String(text) if !text.starts_with('+') => text.parse().ok(),
-        Value::Number(number) => number.as_i64().or_else(|| whole(value).and_then(|number| number.try_into().ok())),
+        Value::Number(number) => number.as_i64().or_else(|| non_negative_integer(value).and_then(|number| number.try_into().ok())),
         _ => None,
     };
-    number.ok_or_else(|| BadParams::wrong(name, "a whole number"))
+    number.ok_or_else(|| ParamsError::invalid_value(name, "a whole number"))
 }
 
-fn read_object(name: &str, value: &Value, wanted: &'static str) -> Result<Params, BadParams> {
+fn parse_object(name: &str, value: &Value, wanted: &'static str) -> Result<Params, ParamsError> {
     match value {
         Value::Object(values) => Ok(Params { values: values.clone() }),
-        _ => Err(BadParams::wrong(name, wanted)),
+        _ => Err(ParamsError::invalid_value(name, wanted)),
     }
 }
 
 /// A number that is whole and not negative; `11.0` is 11.
-fn whole(value: &Value) -> Option<u64> {
+fn non_negative_integer(value: &Value) -> Option<u64> {
     const EXACT: f64 = 9_007_199_254_740_992.0;
     let number = value.as_number()?;
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "whole, positive and within what an f64 holds exactly")]
@@ -282,7 +285,7 @@ fn whole(value: &Value) -> Option<u64> {
 }
 
 /// The values of an object whose names are all numbers, in the order of the numbers.
-fn numbered(object: &Map<String, Value>) -> Option<Vec<&Value>> {
+fn indexed_values(object: &Map<String, Value>) -> Option<Vec<&Value>> {
     let mut list: Vec<(u32, &Value)> = object.iter().map(|(name, value)| Some((name.parse().ok()?, value))).collect::<Option<_>>()?;
     list.sort_by_key(|(number, _)| *number);
     Some(list.into_iter().map(|(_, value)| value).collect())
@@ -294,24 +297,24 @@ mod tests {
     use proptest::prelude::*;
     use serde_json::{Value, json};
 
-    use super::{BadParams, COUNT, Params, encode};
+    use super::{MAX_PARAM_COUNT, Params, ParamsError, encode_form};
 
     const FORM: Option<&str> = Some("application/x-www-form-urlencoded");
     const JSON: Option<&str> = Some("application/json");
 
-    fn query(query: &str) -> Result<Params, BadParams> {
-        Params::read(&Method::GET, Some(query), JSON, b"")
+    fn query(query: &str) -> Result<Params, ParamsError> {
+        Params::parse(&Method::GET, Some(query), JSON, b"")
     }
 
     fn object(value: Value) -> Params {
-        Params::read(&Method::POST, None, JSON, value.to_string().as_bytes()).unwrap()
+        Params::parse(&Method::POST, None, JSON, value.to_string().as_bytes()).unwrap()
     }
 
     #[test]
     fn query_form_and_json_say_the_same() {
         let shape = json!({"key_id": "11", "scopes": ["api", "read user"], "packs": [{"x": "1", "y": "é"}]});
         let form = "key_id=11&scopes[]=api&scopes%5B%5D=read+user&packs[][x]=1&packs%5b%5d%5by%5d=%C3%A9";
-        let read = |query, content_type, body: &str| Params::read(&Method::POST, query, content_type, body.as_bytes()).unwrap().values;
+        let read = |query, content_type, body: &str| Params::parse(&Method::POST, query, content_type, body.as_bytes()).unwrap().values;
         assert_eq!(Value::Object(read(Some(form), None, "")), shape);
         assert_eq!(Value::Object(read(None, FORM, form)), shape);
         assert_eq!(Value::Object(read(None, None, form)), shape);
@@ -321,45 +324,45 @@ mod tests {
     #[test]
     fn a_name_in_query_and_body_is_given_twice() {
         for (body, content_type) in [("a=1", FORM), (r#"{"a":1}"#, JSON), ("a[]=1", FORM)] {
-            let read = Params::read(&Method::POST, Some("a[]=1"), content_type, body.as_bytes());
-            assert_eq!(read.map(|params| params.values), Err(BadParams::Twice("a".to_owned())), "{body}");
+            let read = Params::parse(&Method::POST, Some("a[]=1"), content_type, body.as_bytes());
+            assert_eq!(read.map(|params| params.values), Err(ParamsError::Duplicate("a".to_owned())), "{body}");
         }
-        let both = Params::read(&Method::POST, Some("a=1"), JSON, br#"{"b":2}"#).unwrap();
+        let both = Params::parse(&Method::POST, Some("a=1"), JSON, br#"{"b":2}"#).unwrap();
         assert_eq!(Value::Object(both.values), json!({"a": "1", "b": 2}));
     }
 
     #[test]
     fn a_body_of_many_small_values_weighs_what_they_take_and_a_push_weighs_nothing() {
         let push = json!({"changes": "0 1 refs/heads/x\n".repeat(100_000), "secret_token": "s"}).to_string();
-        assert!(Params::weight(push.as_bytes()) < 1_000);
+        assert!(Params::max_memory_bytes(push.as_bytes()) < 1_000);
         // Lists and maps take room for four at first, and twice what they hold as they grow.
         let named = size_of::<usize>() + size_of::<String>() + size_of::<Value>();
         let objects = format!("[{}{{}}]", "{\"\":1},".repeat(1_000));
-        assert!(Params::weight(objects.as_bytes()) > 1_000 * (4 * named + 2 * size_of::<Value>()));
+        assert!(Params::max_memory_bytes(objects.as_bytes()) > 1_000 * (4 * named + 2 * size_of::<Value>()));
         let lists = format!("[{}[]]", "[1],".repeat(1_000));
-        assert!(Params::weight(lists.as_bytes()) > 1_000 * (4 * size_of::<Value>() + 2 * size_of::<Value>()));
+        assert!(Params::max_memory_bytes(lists.as_bytes()) > 1_000 * (4 * size_of::<Value>() + 2 * size_of::<Value>()));
         let names = format!("{{{}}}", "\"\":1,".repeat(1_000));
-        assert!(Params::weight(names.as_bytes()) > 1_000 * 2 * named);
+        assert!(Params::max_memory_bytes(names.as_bytes()) > 1_000 * 2 * named);
     }
 
     #[test]
     fn what_cannot_be_read_is_refused_with_the_remedy() {
-        let reason = |content_type, body: &[u8]| Params::read(&Method::POST, None, content_type, body).unwrap_err().to_string();
+        let reason = |content_type, body: &[u8]| Params::parse(&Method::POST, None, content_type, body).unwrap_err().to_string();
         assert!(reason(Some("multipart/form-data; boundary=x"), b"--x").contains("send JSON"));
         assert!(reason(Some("text/plain"), b"a=1").contains("neither"));
         assert!(reason(FORM, b"a=\xff").contains("UTF-8"));
         assert!(reason(FORM, b"a=%ff").contains("UTF-8"));
         assert!(reason(FORM, b"a=100%").contains("two hex digits"));
-        assert!(Params::read(&Method::GET, Some("&&"), Some("text/plain"), b"").unwrap().values.is_empty());
+        assert!(Params::parse(&Method::GET, Some("&&"), Some("text/plain"), b"").unwrap().values.is_empty());
     }
 
     #[test]
     fn the_count_of_query_and_form_together_is_bounded() {
         let pairs = |count| "a[]=1&".repeat(count);
-        assert!(query(&pairs(COUNT)).is_ok());
-        assert_eq!(query(&pairs(COUNT + 1)).map(|params| params.values), Err(BadParams::Bounds));
-        let both = Params::read(&Method::POST, Some(&pairs(COUNT)), FORM, b"b=1");
-        assert_eq!(both.map(|params| params.values), Err(BadParams::Bounds));
+        assert!(query(&pairs(MAX_PARAM_COUNT)).is_ok());
+        assert_eq!(query(&pairs(MAX_PARAM_COUNT + 1)).map(|params| params.values), Err(ParamsError::LimitExceeded));
+        let both = Params::parse(&Method::POST, Some(&pairs(MAX_PARAM_COUNT)), FORM, b"b=1");
+        assert_eq!(both.map(|params| params.values), Err(ParamsError::LimitExceeded));
     }
 
     #[test]
@@ -390,8 +393,8 @@ mod tests {
         assert_eq!((params.text("empty").unwrap().as_deref(), params.text("null"), params.text("none")), (Some(""), Ok(None), Ok(None)));
         assert!(params.boolean("text").is_err() && params.integer("day").is_err() && params.date("text").is_err());
         assert!(params.text("no").is_err());
-        assert!(params.given("null") && !params.given("none"));
-        assert_eq!(params.unknown(&["yes", "no", "one"]), Some("text"));
+        assert!(params.contains("null") && !params.contains("none"));
+        assert_eq!(params.first_unknown(&["yes", "no", "one"]), Some("text"));
     }
 
     #[test]
@@ -407,17 +410,17 @@ mod tests {
             assert!(params.texts(wrong).unwrap_err().to_string().starts_with(&format!("`{wrong}")), "{wrong}");
         }
         assert!(params.objects("a").is_err() && params.object("s").is_err());
-        let within = object(json!({"x": []})).integer("x").unwrap_err().within("packs").to_string();
+        let within = object(json!({"x": []})).integer("x").unwrap_err().nested_in("packs").to_string();
         assert_eq!(within, "`packs[x]` is a whole number");
     }
 
     proptest! {
         #[test]
         fn what_is_encoded_is_read_back(pairs in proptest::collection::btree_map("[^\\[\\]]{1,8}", any::<String>(), 0..8)) {
-            let encoded = encode(pairs.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+            let encoded = encode_form(pairs.iter().map(|(name, value)| (name.as_str(), value.as_str())));
             let expected = serde_json::to_value(&pairs).unwrap();
             prop_assert_eq!(Value::Object(query(&encoded).unwrap().values), expected.clone());
-            let form = Params::read(&Method::POST, None, FORM, encoded.as_bytes()).unwrap();
+            let form = Params::parse(&Method::POST, None, FORM, encoded.as_bytes()).unwrap();
             prop_assert_eq!(Value::Object(form.values), expected.clone());
             prop_assert_eq!(Value::Object(object(expected.clone()).values), expected);
         }
@@ -426,8 +429,8 @@ mod tests {
         fn no_query_and_no_body_brings_it_down(text in "([ab=&+%]|\\[|\\]|%5[bdBD]|\\PC){0,40}", body: Vec<u8>) {
             let _ = query(&text);
             for content_type in [FORM, JSON] {
-                let _ = Params::read(&Method::POST, None, content_type, &body);
-                let _ = Params::read(&Method::POST, None, content_type, text.as_bytes());
+                let _ = Params::parse(&Method::POST, None, content_type, &body);
+                let _ = Params::parse(&Method::POST, None, content_type, text.as_bytes());
             }
         }
     }

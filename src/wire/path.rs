@@ -3,11 +3,11 @@
 //! What passes is sent on as it came, to a primary that may decode more than once or fold what it decoded. So what would
 //! become a separator or a dot by a second decoding is refused as well.
 
-use crate::wire::percent::{Plus, decode};
+use crate::wire::percent::{PlusSign, percent_decode};
 
 /// A checked target in origin form.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Target {
+pub struct RequestTarget {
     path: String,
     query: Option<String>,
     segments: Vec<String>,
@@ -16,34 +16,34 @@ pub struct Target {
 /// Why a target is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the request's path is refused: {0}")]
-pub struct BadPath(pub &'static str);
+pub struct RequestTargetError(pub &'static str);
 
-impl Target {
+impl RequestTarget {
     /// Checks a request target as it stood in the request line. `%2F` is allowed only in the one segment after
     /// `namespaces/` and after `move/`. A relative root before `/api/v4` (as `/gitlab`) is dropped; `/-/…` stays.
-    pub fn parse(target: &str) -> Result<Self, BadPath> {
+    pub fn parse(target: &str) -> Result<Self, RequestTargetError> {
         let (path, query) = target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query)));
         if query.is_some_and(|query| query.bytes().any(|byte| byte <= 0x20 || byte == 0x7f)) {
-            return Err(BadPath("a control byte or a blank in the query"));
+            return Err(RequestTargetError("a control byte or a blank in the query"));
         }
         let Some(relative) = path.strip_prefix('/') else {
-            return Err(BadPath("it does not begin with `/`"));
+            return Err(RequestTargetError("it does not begin with `/`"));
         };
         if path.bytes().any(|byte| !byte.is_ascii_graphic() || matches!(byte, b'\\' | b'#')) {
-            return Err(BadPath("a byte that must be percent-encoded"));
+            return Err(RequestTargetError("a byte that must be percent-encoded"));
         }
         let raw: Vec<&str> = if relative.is_empty() { Vec::new() } else { relative.split('/').collect() };
-        let below = Below::of(&raw);
+        let below = RouteStart::locate(&raw);
         let mut decoded = Vec::with_capacity(raw.len());
         let mut may_hold_slash = false;
         for (index, segment) in raw.iter().enumerate() {
             decoded.push(decode_segment(segment, may_hold_slash)?);
-            may_hold_slash = !may_hold_slash && below.names_the_next_by_path(index, segment);
+            may_hold_slash = !may_hold_slash && below.takes_full_path(index, segment);
         }
         Ok(Self {
-            path: format!("/{}", raw[below.root..].join("/")),
+            path: format!("/{}", raw[below.forwarded..].join("/")),
             query: query.map(str::to_owned),
-            segments: decoded.split_off(below.segments),
+            segments: decoded.split_off(below.endpoint),
         })
     }
 
@@ -69,56 +69,56 @@ impl Target {
 }
 
 /// Where in a path what is asked for begins.
-struct Below {
+struct RouteStart {
     /// The first segment that is sent on.
-    root: usize,
+    forwarded: usize,
     /// The first segment that is asked for.
-    segments: usize,
+    endpoint: usize,
 }
 
-impl Below {
-    fn of(raw: &[&str]) -> Self {
+impl RouteStart {
+    fn locate(raw: &[&str]) -> Self {
         if raw.first() == Some(&"-") {
-            return Self { root: 0, segments: 0 };
+            return Self { forwarded: 0, endpoint: 0 };
         }
         match raw.windows(2).position(|pair| pair == ["api", "v4"]) {
-            Some(root) => Self { root, segments: root + 2 },
-            None => Self { root: 0, segments: raw.len() },
+            Some(root) => Self { forwarded: root, endpoint: root + 2 },
+            None => Self { forwarded: 0, endpoint: raw.len() },
         }
     }
 
-    fn names_the_next_by_path(&self, index: usize, segment: &str) -> bool {
-        index >= self.segments && matches!(segment, "namespaces" | "move")
+    fn takes_full_path(&self, index: usize, segment: &str) -> bool {
+        index >= self.endpoint && matches!(segment, "namespaces" | "move")
     }
 }
 
-fn decode_segment(segment: &str, may_hold_slash: bool) -> Result<String, BadPath> {
-    let decoded = decode(segment, Plus::Itself).map_err(|_| BadPath("what is not percent-encoded UTF-8"))?;
+fn decode_segment(segment: &str, may_hold_slash: bool) -> Result<String, RequestTargetError> {
+    let decoded = percent_decode(segment, PlusSign::Literal).map_err(|_| RequestTargetError("what is not percent-encoded UTF-8"))?;
     let encoded = |byte: &str| segment.as_bytes().windows(3).any(|escape| escape.eq_ignore_ascii_case(byte.as_bytes()));
     if encoded("%2e") {
-        return Err(BadPath("an encoded `.`"));
+        return Err(RequestTargetError("an encoded `.`"));
     }
     if encoded("%5c") {
-        return Err(BadPath("an encoded `\\`"));
+        return Err(RequestTargetError("an encoded `\\`"));
     }
     if decoded.chars().any(char::is_control) {
-        return Err(BadPath("an encoded control character"));
+        return Err(RequestTargetError("an encoded control character"));
     }
     if encoded("%2f") && !may_hold_slash {
-        return Err(BadPath("an encoded `/` elsewhere than in the one segment after `namespaces/` or `move/`"));
+        return Err(RequestTargetError("an encoded `/` elsewhere than in the one segment after `namespaces/` or `move/`"));
     }
-    if decodes_further(&decoded) {
-        return Err(BadPath("a separator or a dot that is encoded twice"));
+    if is_double_encoded(&decoded) {
+        return Err(RequestTargetError("a separator or a dot that is encoded twice"));
     }
     match decoded.split('/').find(|part| matches!(*part, "" | "." | "..")) {
-        Some("") => Err(BadPath("an empty segment")),
-        Some(_) => Err(BadPath("a segment `.` or `..`")),
+        Some("") => Err(RequestTargetError("an empty segment")),
+        Some(_) => Err(RequestTargetError("a segment `.` or `..`")),
         None => Ok(decoded.into_owned()),
     }
 }
 
 /// Whether a second decoding would bring out what the first may not.
-fn decodes_further(decoded: &str) -> bool {
+fn is_double_encoded(decoded: &str) -> bool {
     decoded.as_bytes().windows(3).any(|escape| matches!(escape.to_ascii_lowercase().as_slice(), b"%2e" | b"%2f" | b"%5c" | b"%00" | b"%25"))
 }
 
@@ -126,21 +126,21 @@ fn decodes_further(decoded: &str) -> bool {
 mod tests {
     use proptest::prelude::*;
 
-    use super::Target;
-    use crate::wire::percent::{Plus, decode};
+    use super::RequestTarget;
+    use crate::wire::percent::{PlusSign, percent_decode};
 
     fn segments(target: &str) -> Vec<String> {
-        Target::parse(target).unwrap().segments().to_vec()
+        RequestTarget::parse(target).unwrap().segments().to_vec()
     }
 
-    fn reason(target: &str) -> String {
-        Target::parse(target).unwrap_err().to_string()
+    fn parse_error(target: &str) -> String {
+        RequestTarget::parse(target).unwrap_err().to_string()
     }
 
     #[test]
     fn a_relative_root_is_dropped_whatever_its_depth() {
         for root in ["", "/gitlab", "/a/b/c"] {
-            let target = Target::parse(&format!("{root}/api/v4/internal/authorized_keys?key=AA%2F")).unwrap();
+            let target = RequestTarget::parse(&format!("{root}/api/v4/internal/authorized_keys?key=AA%2F")).unwrap();
             assert_eq!(target.path(), "/api/v4/internal/authorized_keys");
             assert_eq!(target.query(), Some("key=AA%2F"));
             assert_eq!(target.segments(), ["internal", "authorized_keys"]);
@@ -167,10 +167,10 @@ mod tests {
             "/namespaces/a%2Fb/api/v4/internal",
             "/-/namespaces%2Fa",
         ] {
-            assert!(reason(wrong).contains("an encoded `/`"), "{wrong}");
+            assert!(parse_error(wrong).contains("an encoded `/`"), "{wrong}");
         }
         for wrong in ["a%2F..%2Fb", "a%2F", "%2Fa", "a%2F%2Fb", ".%2Fa", "a%2F."] {
-            assert!(Target::parse(&format!("/api/v4/namespaces/{wrong}/minutes")).is_err(), "{wrong}");
+            assert!(RequestTarget::parse(&format!("/api/v4/namespaces/{wrong}/minutes")).is_err(), "{wrong}");
         }
     }
 
@@ -202,19 +202,19 @@ mod tests {
             ("", "does not begin"),
             ("/api/v4/a?x=\r\n", "in the query"),
         ] {
-            assert!(reason(wrong).contains(why), "{wrong}: {}", reason(wrong));
+            assert!(parse_error(wrong).contains(why), "{wrong}: {}", parse_error(wrong));
         }
     }
 
     proptest! {
         #[test]
         fn nothing_climbs_however_often_it_is_decoded(target in "(/|api|v4|namespaces|move|\\.|%2[eEfF5]|%5c|%00|a|-|%|2|e|\\?|\\PC){0,16}") {
-            let Ok(target) = Target::parse(&target) else { return Ok(()) };
+            let Ok(target) = RequestTarget::parse(&target) else { return Ok(()) };
             let mut path = target.path().to_owned();
             for _ in 0..4 {
                 prop_assert!(path.split(['/', '\\']).skip(1).all(|part| part != "." && part != ".."), "{}", path);
                 prop_assert!(!path.contains('\0'));
-                let Ok(further) = decode(&path, Plus::Itself) else { break };
+                let Ok(further) = percent_decode(&path, PlusSign::Literal) else { break };
                 path = further.into_owned();
             }
             prop_assert!(target.segments().iter().all(|segment| !segment.is_empty()));

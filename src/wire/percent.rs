@@ -4,27 +4,27 @@ use std::borrow::Cow;
 
 /// What a `+` means where it stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Plus {
+pub enum PlusSign {
     /// A blank, as in a query and a form.
-    Blank,
+    Space,
     /// Itself, as in a path.
-    Itself,
+    Literal,
 }
 
 /// Why text is not percent-encoded as it should be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum NotEncoded {
+pub enum PercentDecodeError {
     /// A `%` without two hex digits after it.
     #[error("a `%` without two hex digits after it")]
-    Escape,
+    InvalidEscape,
     /// Not UTF-8 once decoded.
     #[error("not UTF-8 once decoded")]
-    Utf8,
+    InvalidUtf8,
 }
 
 /// Decodes once.
-pub fn decode(text: &str, plus: Plus) -> Result<Cow<'_, str>, NotEncoded> {
-    let blanks = plus == Plus::Blank;
+pub fn percent_decode(text: &str, plus: PlusSign) -> Result<Cow<'_, str>, PercentDecodeError> {
+    let blanks = plus == PlusSign::Space;
     if !text.bytes().any(|byte| byte == b'%' || (blanks && byte == b'+')) {
         return Ok(Cow::Borrowed(text));
     }
@@ -32,38 +32,38 @@ pub fn decode(text: &str, plus: Plus) -> Result<Cow<'_, str>, NotEncoded> {
     let mut rest = text.bytes();
     while let Some(byte) = rest.next() {
         decoded.push(match byte {
-            b'%' => match (rest.next().and_then(hex), rest.next().and_then(hex)) {
+            b'%' => match (rest.next().and_then(hex_digit_value), rest.next().and_then(hex_digit_value)) {
                 (Some(high), Some(low)) => high << 4 | low,
-                _ => return Err(NotEncoded::Escape),
+                _ => return Err(PercentDecodeError::InvalidEscape),
             },
             b'+' if blanks => b' ',
             other => other,
         });
     }
-    String::from_utf8(decoded).map(Cow::Owned).map_err(|_| NotEncoded::Utf8)
+    String::from_utf8(decoded).map(Cow::Owned).map_err(|_| PercentDecodeError::InvalidUtf8)
 }
 
-fn hex(digit: u8) -> Option<u8> {
+fn hex_digit_value(digit: u8) -> Option<u8> {
     char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok())
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{NotEncoded, Plus, decode};
+    use super::{PercentDecodeError, PlusSign, percent_decode};
 
     #[test]
     fn what_is_encoded_is_decoded_once() {
-        assert_eq!(decode("a%20b%c3%AB+%252F", Plus::Itself).as_deref(), Ok("a bë+%2F"));
-        assert_eq!(decode("a+b%2B", Plus::Blank).as_deref(), Ok("a b+"));
+        assert_eq!(percent_decode("a%20b%c3%AB+%252F", PlusSign::Literal).as_deref(), Ok("a bë+%2F"));
+        assert_eq!(percent_decode("a+b%2B", PlusSign::Space).as_deref(), Ok("a b+"));
     }
 
     #[test]
     fn half_an_escape_and_half_a_letter_are_refused() {
         for wrong in ["%", "%4", "%4g", "%g4", "a%", "%+1", "%%41"] {
-            assert_eq!(decode(wrong, Plus::Itself), Err(NotEncoded::Escape), "{wrong}");
+            assert_eq!(percent_decode(wrong, PlusSign::Literal), Err(PercentDecodeError::InvalidEscape), "{wrong}");
         }
         for wrong in ["%ff", "%C0%AE", "%ed%a0%80"] {
-            assert_eq!(decode(wrong, Plus::Itself), Err(NotEncoded::Utf8), "{wrong}");
+            assert_eq!(percent_decode(wrong, PlusSign::Literal), Err(PercentDecodeError::InvalidUtf8), "{wrong}");
         }
     }
 }

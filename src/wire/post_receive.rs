@@ -2,44 +2,44 @@
 
 use serde_json::{Value, json};
 
-use crate::model::push::{Messages, Pushed, Tone};
+use crate::model::push::{MessageType, PushEvent, PushMessages};
 use crate::wire::claimant;
-use crate::wire::params::{BadParams, Params};
+use crate::wire::params::{Params, ParamsError};
 
 /// The longest word of a repository; those that there are have some 30.
-pub const GL_REPOSITORY_BYTES: usize = 255;
+pub const MAX_GL_REPOSITORY_BYTES: usize = 255;
 
 /// The repository's word: any text is one, but none at all and endless ones are not.
-pub fn gl_repository(params: &Params) -> Result<String, BadParams> {
+pub fn parse_gl_repository(params: &Params) -> Result<String, ParamsError> {
     let word = params.text("gl_repository")?.unwrap_or_default();
     match word.len() {
-        1..=GL_REPOSITORY_BYTES => Ok(word),
-        _ => Err(BadParams::wrong("gl_repository", "a repository's word, as project-7")),
+        1..=MAX_GL_REPOSITORY_BYTES => Ok(word),
+        _ => Err(ParamsError::invalid_value("gl_repository", "a repository's word, as project-7")),
     }
 }
 
 /// Reads what was pushed. Who pushed is in `identifier` alone.
-pub fn read(params: &Params) -> Result<Pushed, BadParams> {
-    Ok(Pushed {
-        gl_repository: gl_repository(params)?,
-        claimant: claimant::identified(&params.text("identifier")?.unwrap_or_default()),
+pub fn parse_request(params: &Params) -> Result<PushEvent, ParamsError> {
+    Ok(PushEvent {
+        gl_repository: parse_gl_repository(params)?,
+        claimed_actor: claimant::parse_identifier(&params.text("identifier")?.unwrap_or_default()),
         changes: params.text("changes")?.unwrap_or_default(),
-        push_options: params.one_or_more("push_options")?,
+        push_options: params.text_or_list("push_options")?,
     })
 }
 
 /// `pre_receive`.
 #[must_use]
-pub fn increased(increased: bool) -> String {
+pub fn encode_pre_receive_response(increased: bool) -> String {
     json!({"reference_counter_increased": increased}).to_string()
 }
 
 /// `post_receive`.
 #[must_use]
-pub fn answered(messages: &Messages, decreased: bool) -> String {
+pub fn encode_post_receive_response(messages: &PushMessages, decreased: bool) -> String {
     let word = |tone| match tone {
-        Tone::Alert => "alert",
-        Tone::Basic => "basic",
+        MessageType::Alert => "alert",
+        MessageType::Basic => "basic",
     };
     let messages: Vec<Value> = messages.iter().map(|(tone, text)| json!({"message": text, "type": word(tone)})).collect();
     json!({"messages": messages, "reference_counter_decreased": decreased}).to_string()
@@ -49,12 +49,12 @@ pub fn answered(messages: &Messages, decreased: bool) -> String {
 mod tests {
     use serde_json::{Value, json};
 
-    use super::{GL_REPOSITORY_BYTES, answered, increased, read};
-    use crate::model::push::Messages;
-    use crate::model::question::Claimant;
+    use super::{MAX_GL_REPOSITORY_BYTES, encode_post_receive_response, encode_pre_receive_response, parse_request};
+    use crate::model::push::PushMessages;
+    use crate::model::question::ClaimedActor;
     use crate::wire::params::Params;
 
-    fn of(values: Value) -> Params {
+    fn to_params(values: Value) -> Params {
         Params { values: values.as_object().cloned().unwrap_or_default() }
     }
 
@@ -64,10 +64,11 @@ mod tests {
             [(json!(["a", "b"]), vec!["a", "b"]), (json!("a"), vec!["a"]), (json!(null), vec![]), (json!([]), vec![]), (json!(""), vec![])]
         {
             let pushed =
-                read(&of(json!({"gl_repository": "project-7", "identifier": "user-1", "key_id": 3, "push_options": sent}))).unwrap();
+                parse_request(&to_params(json!({"gl_repository": "project-7", "identifier": "user-1", "key_id": 3, "push_options": sent})))
+                    .unwrap();
             assert_eq!(
-                (pushed.push_options, pushed.claimant),
-                (read_as.into_iter().map(str::to_owned).collect(), Claimant::User("1".parse().ok()))
+                (pushed.push_options, pushed.claimed_actor),
+                (read_as.into_iter().map(str::to_owned).collect(), ClaimedActor::User("1".parse().ok()))
             );
         }
     }
@@ -75,20 +76,20 @@ mod tests {
     #[test]
     fn a_repositorys_word_is_bounded() {
         for (word, fine) in
-            [("", false), ("x", true), (&"x".repeat(GL_REPOSITORY_BYTES), true), (&"x".repeat(GL_REPOSITORY_BYTES + 1), false)]
+            [("", false), ("x", true), (&"x".repeat(MAX_GL_REPOSITORY_BYTES), true), (&"x".repeat(MAX_GL_REPOSITORY_BYTES + 1), false)]
         {
-            assert_eq!(read(&of(json!({"gl_repository": word}))).is_ok(), fine, "{word}");
+            assert_eq!(parse_request(&to_params(json!({"gl_repository": word}))).is_ok(), fine, "{word}");
         }
     }
 
     #[test]
     fn the_bodies_are_as_the_contract_has_them() {
-        assert_eq!(increased(true), r#"{"reference_counter_increased":true}"#);
-        let mut messages = Messages::default();
-        messages.basic("b".to_owned());
-        messages.alert("a".to_owned());
+        assert_eq!(encode_pre_receive_response(true), r#"{"reference_counter_increased":true}"#);
+        let mut messages = PushMessages::default();
+        messages.add_basic("b".to_owned());
+        messages.add_alert("a".to_owned());
         let expected =
             r#"{"messages":[{"message":"a","type":"alert"},{"message":"b","type":"basic"}],"reference_counter_decreased":false}"#;
-        assert_eq!(answered(&messages, false), expected);
+        assert_eq!(encode_post_receive_response(&messages, false), expected);
     }
 }

@@ -2,28 +2,28 @@
 
 use std::io::{self, BufRead, Read as _};
 
-use crate::model::record::{NotARecord, Record};
-use crate::model::withheld::Withheld;
-use crate::wire::directory::Refused;
+use crate::model::record::{InvalidRecord, Record};
+use crate::model::withheld::UnpublishedRecord;
+use crate::wire::directory::DirectoryFileError;
 
 /// The longest line, in bytes; a namespace with thousands of addresses needs less.
-pub const LINE_BYTES: usize = 1 << 20;
+pub const MAX_RECORD_LINE_BYTES: usize = 1 << 20;
 
 /// A record of a directory file.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Filed {
+pub enum DirectoryRecord {
     /// One that followers have too.
     Published(Record),
     /// One that the primary keeps for itself.
-    Withheld(Withheld),
+    Unpublished(UnpublishedRecord),
 }
 
-impl Filed {
+impl DirectoryRecord {
     /// Reads one line. A kind that is neither is refused as an unknown one.
-    pub fn parse(line: &str) -> Result<Self, NotARecord> {
+    pub fn parse(line: &str) -> Result<Self, InvalidRecord> {
         match Record::parse(line) {
             Ok(record) => Ok(Self::Published(record)),
-            Err(_) if Withheld::claims(line) => Withheld::parse(line).map(Self::Withheld),
+            Err(_) if UnpublishedRecord::is_unpublished_kind(line) => UnpublishedRecord::parse(line).map(Self::Unpublished),
             Err(unlike) => Err(unlike),
         }
     }
@@ -31,61 +31,63 @@ impl Filed {
 
 /// The records of a directory file with their lines, counted from 1. Blank lines are passed over. Ends after what it refuses.
 pub struct RecordLines<R> {
-    file: R,
-    line: usize,
-    raw: Vec<u8>,
-    ended: bool,
+    reader: R,
+    line_number: usize,
+    buffer: Vec<u8>,
+    finished: bool,
 }
 
 impl<R: BufRead> RecordLines<R> {
     /// From a reader at the start of a file.
     pub const fn new(file: R) -> Self {
-        Self { file, line: 0, raw: Vec::new(), ended: false }
+        Self { reader: file, line_number: 0, buffer: Vec::new(), finished: false }
     }
 
-    fn advance(&mut self) -> Result<Option<(usize, Filed)>, Refused> {
-        while self.next_line().map_err(|error| Refused::Unread { line: self.line, error })? {
-            let line = self.line;
-            if self.raw.len() > LINE_BYTES {
-                return Err(Refused::Long { line });
+    fn next_record(&mut self) -> Result<Option<(usize, DirectoryRecord)>, DirectoryFileError> {
+        while self.read_raw_line().map_err(|error| DirectoryFileError::ReadFailed { line: self.line_number, error })? {
+            let line = self.line_number;
+            if self.buffer.len() > MAX_RECORD_LINE_BYTES {
+                return Err(DirectoryFileError::LineTooLong { line });
             }
-            let text = std::str::from_utf8(&self.raw).map_err(|_| Refused::NotText { line })?.trim();
+            let text = std::str::from_utf8(&self.buffer).map_err(|_| DirectoryFileError::NotUtf8 { line })?.trim();
             if !text.is_empty() {
-                return Filed::parse(text).map(|record| Some((line, record))).map_err(|reason| Refused::Line { line, reason });
+                return DirectoryRecord::parse(text)
+                    .map(|record| Some((line, record)))
+                    .map_err(|reason| DirectoryFileError::InvalidRecord { line, reason });
             }
         }
         Ok(None)
     }
 
     /// Reads up to a line feed, which is dropped, or as far as a line may reach and a little on; false at the end.
-    fn next_line(&mut self) -> io::Result<bool> {
-        self.raw.clear();
-        self.line += 1;
-        let within = &mut self.file.by_ref().take(LINE_BYTES as u64 + 2);
-        if within.read_until(b'\n', &mut self.raw)? == 0 {
+    fn read_raw_line(&mut self) -> io::Result<bool> {
+        self.buffer.clear();
+        self.line_number += 1;
+        let within = &mut self.reader.by_ref().take(MAX_RECORD_LINE_BYTES as u64 + 2);
+        if within.read_until(b'\n', &mut self.buffer)? == 0 {
             return Ok(false);
         }
-        self.raw.pop_if(|last| *last == b'\n');
+        self.buffer.pop_if(|last| *last == b'\n');
         Ok(true)
     }
 }
 
 impl<R: BufRead> Iterator for RecordLines<R> {
-    type Item = Result<(usize, Filed), Refused>;
+    type Item = Result<(usize, DirectoryRecord), DirectoryFileError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.ended {
+        if self.finished {
             return None;
         }
-        let next = self.advance().transpose();
-        self.ended = !matches!(next, Some(Ok(_)));
+        let next = self.next_record().transpose();
+        self.finished = !matches!(next, Some(Ok(_)));
         next
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{LINE_BYTES, RecordLines};
+    use super::{MAX_RECORD_LINE_BYTES, RecordLines};
 
     const SETTINGS: &str = r#"{"kind":"settings"}"#;
 
@@ -107,10 +109,10 @@ mod tests {
     #[test]
     fn a_line_is_bounded() {
         let padded = |length: usize| format!("{SETTINGS}{}", " ".repeat(length - SETTINGS.len()));
-        assert_eq!(read(padded(LINE_BYTES).as_bytes()), [Ok(1)]);
-        assert_eq!(read(format!("{}\n{SETTINGS}", padded(LINE_BYTES)).as_bytes()), [Ok(1), Ok(2)]);
+        assert_eq!(read(padded(MAX_RECORD_LINE_BYTES).as_bytes()), [Ok(1)]);
+        assert_eq!(read(format!("{}\n{SETTINGS}", padded(MAX_RECORD_LINE_BYTES)).as_bytes()), [Ok(1), Ok(2)]);
         for end in ["", "\n"] {
-            let message = read(format!("{}{end}", padded(LINE_BYTES + 1)).as_bytes()).remove(0).unwrap_err();
+            let message = read(format!("{}{end}", padded(MAX_RECORD_LINE_BYTES + 1)).as_bytes()).remove(0).unwrap_err();
             assert!(message.starts_with("line 1: a line is at most 1048576 bytes"), "{message}");
         }
     }

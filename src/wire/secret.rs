@@ -9,9 +9,9 @@ use subtle::ConstantTimeEq as _;
 use crate::model::time::Time;
 
 /// How long the secret before the present one is still accepted.
-pub const GRACE: Duration = Duration::from_secs(60);
+pub const ROTATION_GRACE: Duration = Duration::from_secs(60);
 /// Bytes of a KAS secret once decoded.
-pub const KAS_BYTES: usize = 32;
+pub const KAS_SECRET_BYTES: usize = 32;
 
 /// The bytes of a secret file, trimmed of white space at both ends. Never empty; never printed.
 #[derive(Clone)]
@@ -25,11 +25,11 @@ pub struct EmptySecret;
 /// Said of a KAS secret that is not the Base64 of 32 bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a KAS secret is the Base64 of 32 bytes, as `openssl rand -base64 32` writes it")]
-pub struct NotAKasSecret;
+pub struct InvalidKasSecret;
 
 impl Secret {
     /// From a file's bytes.
-    pub fn of(bytes: &[u8]) -> Result<Self, EmptySecret> {
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, EmptySecret> {
         let trimmed = trim(bytes);
         if trimmed.is_empty() {
             return Err(EmptySecret);
@@ -38,65 +38,65 @@ impl Secret {
     }
 
     /// From the bytes of a KAS secret file, which holds 32 bytes in Base64. (server.md 2.13)
-    pub fn of_kas(bytes: &[u8]) -> Result<Self, NotAKasSecret> {
-        let decoded = STANDARD.decode(trim(bytes)).map_err(|_| NotAKasSecret)?;
-        if decoded.len() != KAS_BYTES {
-            return Err(NotAKasSecret);
+    pub fn from_kas_base64(bytes: &[u8]) -> Result<Self, InvalidKasSecret> {
+        let decoded = STANDARD.decode(trim(bytes)).map_err(|_| InvalidKasSecret)?;
+        if decoded.len() != KAS_SECRET_BYTES {
+            return Err(InvalidKasSecret);
         }
         Ok(Self(decoded.into()))
     }
 
     /// The bytes, for signing and comparing only.
     #[must_use]
-    pub fn bytes(&self) -> &[u8] {
+    pub fn expose_bytes(&self) -> &[u8] {
         use secrecy::ExposeSecret as _;
         self.0.expose_secret()
     }
 
-    fn is(&self, bytes: &[u8]) -> bool {
-        self.bytes().ct_eq(bytes).into()
+    fn matches(&self, bytes: &[u8]) -> bool {
+        self.expose_bytes().ct_eq(bytes).into()
     }
 }
 
 /// The present secret, and the one before it while it still counts.
 #[derive(Clone)]
-pub struct Secrets {
-    present: Secret,
-    before: Option<(Secret, Time)>,
+pub struct RotatingSecret {
+    current: Secret,
+    previous: Option<(Secret, Time)>,
 }
 
-impl Secrets {
+impl RotatingSecret {
     /// One secret.
     #[must_use]
-    pub const fn one(present: Secret) -> Self {
-        Self { present, before: None }
+    pub const fn new(present: Secret) -> Self {
+        Self { current: present, previous: None }
     }
 
     /// With a new present secret; the old one counts until `now` + [`GRACE`]. The same secret again changes nothing.
     #[must_use]
-    pub fn renewed(self, next: Secret, now: Time) -> Self {
-        if self.present.is(next.bytes()) {
+    pub fn rotated(self, next: Secret, now: Time) -> Self {
+        if self.current.matches(next.expose_bytes()) {
             return self;
         }
-        Self { present: next, before: Some((self.present, now.plus(GRACE))) }
+        Self { current: next, previous: Some((self.current, now.plus(ROTATION_GRACE))) }
     }
 
     /// The one to sign with.
     #[must_use]
-    pub const fn present(&self) -> &Secret {
-        &self.present
+    pub const fn current(&self) -> &Secret {
+        &self.current
     }
 
     /// Those that count now, present first.
     pub fn accepted(&self, now: Time) -> impl Iterator<Item = &Secret> {
-        std::iter::once(&self.present).chain(self.before.iter().filter(move |(_, until)| now <= *until).map(|(secret, _)| secret))
+        std::iter::once(&self.current).chain(self.previous.iter().filter(move |(_, until)| now <= *until).map(|(secret, _)| secret))
     }
 
     /// Whether text (as it came, trimmed) equals an accepted secret; constant time.
     #[must_use]
-    pub fn same(&self, text: &[u8], now: Time) -> bool {
+    pub fn matches_accepted(&self, text: &[u8], now: Time) -> bool {
         let text = trim(text);
-        self.accepted(now).fold(false, |same, secret| secret.is(text) | same)
+        self.accepted(now).fold(false, |same, secret| secret.matches(text) | same)
     }
 }
 
@@ -109,27 +109,27 @@ fn trim(bytes: &[u8]) -> &[u8] {
 mod tests {
     use std::time::Duration;
 
-    use super::{Secret, Secrets};
+    use super::{RotatingSecret, Secret};
     use crate::model::time::Time;
 
     fn secret(text: &str) -> Secret {
-        Secret::of(text.as_bytes()).unwrap()
+        Secret::from_bytes(text.as_bytes()).unwrap()
     }
 
     #[test]
     fn a_secret_is_what_gitlab_shell_would_sign_with() {
-        assert_eq!(Secret::of("\u{a0}\n ab c\r\n".as_bytes()).map(|secret| secret.bytes().to_vec()), Ok(b"ab c".to_vec()));
+        assert_eq!(Secret::from_bytes("\u{a0}\n ab c\r\n".as_bytes()).map(|secret| secret.expose_bytes().to_vec()), Ok(b"ab c".to_vec()));
         for nothing in ["", "\n", " \t\r\n\u{3000}"] {
-            assert!(Secret::of(nothing.as_bytes()).is_err(), "{nothing:?}");
+            assert!(Secret::from_bytes(nothing.as_bytes()).is_err(), "{nothing:?}");
         }
     }
 
     #[test]
     fn a_kas_secret_is_32_bytes_in_base64() {
-        let kas = Secret::of_kas(b"AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n").unwrap();
-        assert_eq!(kas.bytes(), (0..32).collect::<Vec<u8>>());
+        let kas = Secret::from_kas_base64(b"AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n").unwrap();
+        assert_eq!(kas.expose_bytes(), (0..32).collect::<Vec<u8>>());
         for wrong in ["", "AAEC", "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHg==", "0123456789abcdef0123456789abcdef"] {
-            assert!(Secret::of_kas(wrong.as_bytes()).is_err(), "{wrong}");
+            assert!(Secret::from_kas_base64(wrong.as_bytes()).is_err(), "{wrong}");
         }
     }
 
@@ -137,11 +137,11 @@ mod tests {
     fn the_secret_before_counts_for_a_minute() {
         let then = Time::EPOCH.plus(Duration::from_secs(1000));
         let later = |seconds| then.plus(Duration::from_secs(seconds));
-        let secrets = Secrets::one(secret("old")).renewed(secret("new"), then).renewed(secret("new"), later(30));
-        assert!(secrets.same(b"old\n", later(60)) && secrets.same(b"new", later(60)));
-        assert!(!secrets.same(b"old", later(61)) && secrets.same(b"new", later(61)));
-        assert!(!secrets.same(b"", then) && !secrets.same(b"ol", then) && !secrets.same(b"old!", then));
-        let third = secrets.renewed(secret("third"), later(10));
-        assert!(!third.same(b"old", later(10)), "only one before the present one counts");
+        let secrets = RotatingSecret::new(secret("old")).rotated(secret("new"), then).rotated(secret("new"), later(30));
+        assert!(secrets.matches_accepted(b"old\n", later(60)) && secrets.matches_accepted(b"new", later(60)));
+        assert!(!secrets.matches_accepted(b"old", later(61)) && secrets.matches_accepted(b"new", later(61)));
+        assert!(!secrets.matches_accepted(b"", then) && !secrets.matches_accepted(b"ol", then) && !secrets.matches_accepted(b"old!", then));
+        let third = secrets.rotated(secret("third"), later(10));
+        assert!(!third.matches_accepted(b"old", later(10)), "only one before the present one counts");
     }
 }

@@ -9,74 +9,79 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use serde_json::{Value, json};
 
-use crate::house::House;
-use crate::http::{Answer, Request};
-use crate::keys::{blob, directory, in_query, made_key, scaled, scrambled, user};
+use crate::house::TestEnv;
+use crate::http::{Request, Response};
+use crate::keys::{directory_of_keys, generated_key_line, key_blob, pseudo_random, query_encode, scaled, user_line};
 
 /// What a key was last told to be, and by which commit it was answered that it is so; `None` while no answer has come.
 #[derive(Clone, Copy, Debug)]
-struct Told {
-    there: bool,
-    answered: Option<u64>,
+struct KeyState {
+    present: bool,
+    acknowledged_seq: Option<u64>,
 }
 
 /// Changes one after another, as fast as they are answered: key n is added, and key n-3 revoked. Keeps what was answered.
-struct Burst {
+struct ChangeStream {
     socket: PathBuf,
-    told: Mutex<BTreeMap<u64, Told>>,
-    answered: AtomicU64,
-    ended: AtomicBool,
+    key_states: Mutex<BTreeMap<u64, KeyState>>,
+    answered_count: AtomicU64,
+    stopped: AtomicBool,
 }
 
-impl Burst {
-    fn at(house: &House) -> Self {
-        Self { socket: house.primary_socket(), told: Mutex::default(), answered: AtomicU64::new(0), ended: AtomicBool::new(false) }
+impl ChangeStream {
+    fn new(house: &TestEnv) -> Self {
+        Self {
+            socket: house.primary_socket(),
+            key_states: Mutex::default(),
+            answered_count: AtomicU64::new(0),
+            stopped: AtomicBool::new(false),
+        }
     }
 
     fn run(&self, first: u64) {
         for number in first.. {
-            self.until_answered(number, true, || Request::new("POST", "/-/admin/apply").body(made_key(number, 1)));
+            self.retry_until_answered(number, true, || Request::new("POST", "/-/admin/apply").body(generated_key_line(number, 1)));
             if number >= first + 3 {
-                self.until_answered(number - 3, false, || Request::post("/-/admin/revoke-key", &json!({"id": number - 3})));
+                self.retry_until_answered(number - 3, false, || Request::post("/-/admin/revoke-key", &json!({"id": number - 3})));
             }
-            if self.ended.load(Ordering::Relaxed) {
+            if self.stopped.load(Ordering::Relaxed) {
                 return;
             }
         }
     }
 
     /// Says it until it is answered; the primary may be dead for a while. A key that is gone already was revoked by an unanswered try.
-    fn until_answered(&self, id: u64, there: bool, request: impl Fn() -> Request) {
-        self.told.lock().unwrap().insert(id, Told { there, answered: None });
-        while !self.ended.load(Ordering::Relaxed) {
-            let Ok(answer) = request().try_to(&self.socket) else { continue };
+    fn retry_until_answered(&self, id: u64, there: bool, request: impl Fn() -> Request) {
+        self.key_states.lock().unwrap().insert(id, KeyState { present: there, acknowledged_seq: None });
+        while !self.stopped.load(Ordering::Relaxed) {
+            let Ok(answer) = request().try_send(&self.socket) else { continue };
             let gone = !there && answer.status == 404;
             assert!(answer.status == 200 || gone, "{}", answer.text());
             let seq = if gone { u64::MAX } else { answer.json()["head"]["seq"].as_u64().unwrap() };
-            self.told.lock().unwrap().insert(id, Told { there, answered: Some(seq) });
-            self.answered.fetch_add(1, Ordering::Relaxed);
+            self.key_states.lock().unwrap().insert(id, KeyState { present: there, acknowledged_seq: Some(seq) });
+            self.answered_count.fetch_add(1, Ordering::Relaxed);
             return;
         }
     }
 
     /// Waits until so many more changes are answered.
-    fn go_on(&self, house: &House, more: u64) {
-        let until = self.answered.load(Ordering::Relaxed) + more;
-        house.wait_for("more changes to be answered", || self.answered.load(Ordering::Relaxed) >= until);
+    fn wait_for_answers(&self, house: &TestEnv, more: u64) {
+        let until = self.answered_count.load(Ordering::Relaxed) + more;
+        house.wait_for("more changes to be answered", || self.answered_count.load(Ordering::Relaxed) >= until);
     }
 
-    fn answered_up_to(&self, seq: u64) -> Vec<(u64, bool)> {
-        let told = self.told.lock().unwrap();
-        told.iter().filter(|(_, told)| told.answered.is_some_and(|at| at <= seq)).map(|(id, told)| (*id, told.there)).collect()
+    fn acknowledged_up_to(&self, seq: u64) -> Vec<(u64, bool)> {
+        let told = self.key_states.lock().unwrap();
+        told.iter().filter(|(_, told)| told.acknowledged_seq.is_some_and(|at| at <= seq)).map(|(id, told)| (*id, told.present)).collect()
     }
 }
 
-pub fn lookup(house: &House, id: u64) -> Answer {
-    Request::get(&format!("/api/v4/internal/authorized_keys?key={}", in_query(&blob(id)))).to(&house.sidecar_socket())
+pub fn look_up_key(house: &TestEnv, id: u64) -> Response {
+    Request::get(&format!("/api/v4/internal/authorized_keys?key={}", query_encode(&key_blob(id)))).send(&house.sidecar_socket())
 }
 
 /// What a lookup said: there, not there, or that it cannot be known.
-pub fn said(answer: &Answer, id: u64) -> Option<bool> {
+pub fn key_present(answer: &Response, id: u64) -> Option<bool> {
     match answer.status {
         200 => {
             assert_eq!(answer.json()["id"].as_u64(), Some(id), "another key's id");
@@ -88,35 +93,38 @@ pub fn said(answer: &Answer, id: u64) -> Option<bool> {
     }
 }
 
-fn acknowledged(house: &House) -> u64 {
-    let hosts = Request::get("/-/admin/hosts").to(&house.primary_socket()).json();
+fn acknowledged_seq(house: &TestEnv) -> u64 {
+    let hosts = Request::get("/-/admin/hosts").send(&house.primary_socket()).json();
     hosts["hosts"][0]["acked"]["seq"].as_u64().unwrap_or(0)
 }
 
 #[test]
 fn no_acknowledged_change_is_lost_when_the_sidecar_is_killed_during_bursts() {
     let rounds = scaled(4, 50);
-    let mut house = House::running(&directory(200));
-    let burst = Burst::at(&house);
+    let mut house = TestEnv::running(&directory_of_keys(200));
+    let burst = ChangeStream::new(&house);
     let mut checked = 0;
     std::thread::scope(|scope| {
         scope.spawn(|| burst.run(100_000));
-        let _ends = EndsAtLast(&burst.ended);
+        let _ends = StopOnDrop(&burst.stopped);
         for round in 0..rounds {
-            burst.go_on(&house, 5 + scrambled(round) % 20);
+            burst.wait_for_answers(&house, 5 + pseudo_random(round) % 20);
             let dead_primary = round % 4 == 3;
             if dead_primary {
                 house.primary.as_mut().unwrap().kill();
             }
             // Read before the kill where it can be: what was acknowledged by now must survive.
-            let acked =
-                if dead_primary { house.status()["follower"]["acknowledged"]["seq"].as_u64().unwrap_or(0) } else { acknowledged(&house) };
+            let acked = if dead_primary {
+                house.status()["follower"]["acknowledged"]["seq"].as_u64().unwrap_or(0)
+            } else {
+                acknowledged_seq(&house)
+            };
             house.sidecar.as_mut().unwrap().kill();
             house.start_sidecar();
             if dead_primary {
                 house.wait_for("the store to be read through", || house.status()["follower"]["whole"] == true);
-                for (id, there) in burst.answered_up_to(acked) {
-                    let heard = said(&lookup(&house, id), id);
+                for (id, there) in burst.acknowledged_up_to(acked) {
+                    let heard = key_present(&look_up_key(&house, id), id);
                     assert!(heard.is_none_or(|heard| heard == there), "round {round}: key {id} should be {there}\n{}", house.logs());
                     assert!(heard.is_some() || !there, "round {round}: key {id} is not known any more\n{}", house.logs());
                     checked += 1;
@@ -130,100 +138,100 @@ fn no_acknowledged_change_is_lost_when_the_sidecar_is_killed_during_bursts() {
         }
     });
     house.wait_until_fresh();
-    all_is_as_told(&house, &burst);
-    let verified = Request::post("/-/admin/verify", &json!({})).to(&house.sidecar_socket()).json();
+    assert_acknowledged_changes_present(&house, &burst);
+    let verified = Request::post("/-/admin/verify", &json!({})).send(&house.sidecar_socket()).json();
     assert_eq!(verified["finding"], "equal", "{verified}");
     assert_eq!(house.status()["follower"]["counted"]["quarantines"], 0, "{}", house.logs());
     eprintln!(
         "sidecar killed {rounds} times during {} changes; {checked} lookups with the primary dead; digest equal at seq {}",
-        burst.answered.load(Ordering::Relaxed),
+        burst.answered_count.load(Ordering::Relaxed),
         house.status()["follower"]["cursor"]["seq"],
     );
 }
 
 /// Ends a burst also when the test fails.
-struct EndsAtLast<'a>(&'a AtomicBool);
+struct StopOnDrop<'a>(&'a AtomicBool);
 
-impl Drop for EndsAtLast<'_> {
+impl Drop for StopOnDrop<'_> {
     fn drop(&mut self) {
         self.0.store(true, Ordering::Relaxed);
     }
 }
 
 /// Each change that was answered is at the sidecar, which stands where the primary stands.
-fn all_is_as_told(house: &House, burst: &Burst) {
-    for (id, there) in burst.answered_up_to(u64::MAX) {
-        assert_eq!(said(&lookup(house, id), id), Some(there), "key {id}\n{}", house.logs());
+fn assert_acknowledged_changes_present(house: &TestEnv, burst: &ChangeStream) {
+    for (id, there) in burst.acknowledged_up_to(u64::MAX) {
+        assert_eq!(key_present(&look_up_key(house, id), id), Some(there), "key {id}\n{}", house.logs());
     }
 }
 
 #[test]
 fn every_answered_commit_is_there_when_the_primary_is_killed_during_applies() {
     let rounds = scaled(4, 30);
-    let mut house = House::running(&user(1));
-    let burst = Burst::at(&house);
+    let mut house = TestEnv::running(&user_line(1));
+    let burst = ChangeStream::new(&house);
     std::thread::scope(|scope| {
         scope.spawn(|| burst.run(100_000));
-        let _ends = EndsAtLast(&burst.ended);
+        let _ends = StopOnDrop(&burst.stopped);
         for round in 0..rounds {
-            burst.go_on(&house, 3 + scrambled(round) % 15);
+            burst.wait_for_answers(&house, 3 + pseudo_random(round) % 15);
             house.primary.as_mut().unwrap().kill();
             house.start_primary();
         }
-        burst.go_on(&house, 3);
+        burst.wait_for_answers(&house, 3);
     });
-    let export = String::from_utf8(house.admin(&["export"]).stdout).unwrap();
+    let export = String::from_utf8(house.run_admin(&["export"]).stdout).unwrap();
     let held: BTreeSet<u64> = export
         .lines()
         .map(|line| serde_json::from_str::<Value>(line).unwrap())
         .filter(|record| record["kind"] == "key")
         .map(|record| record["id"].as_u64().unwrap())
         .collect();
-    for (id, there) in burst.answered_up_to(u64::MAX) {
+    for (id, there) in burst.acknowledged_up_to(u64::MAX) {
         assert_eq!(held.contains(&id), there, "key {id}\n{}", house.logs());
     }
     house.wait_until_fresh();
-    all_is_as_told(&house, &burst);
-    eprintln!("primary killed {rounds} times during {} changes: all there", burst.answered.load(Ordering::Relaxed));
+    assert_acknowledged_changes_present(&house, &burst);
+    eprintln!("primary killed {rounds} times during {} changes: all there", burst.answered_count.load(Ordering::Relaxed));
 }
 
 #[test]
 fn a_whole_directory_that_is_being_replaced_when_the_primary_is_killed_is_the_old_one_or_the_new_one() {
-    let mut house = House::running(&directory(100));
+    let mut house = TestEnv::running(&directory_of_keys(100));
     for round in 0..scaled(3, 20) {
         let before = house.primary_status()["head"]["count"].as_u64().unwrap();
-        let file = house.write("large.jsonl", &directory(3_000 + 1_000 * round));
-        let apply = house.begin(&["admin", "--socket", house.primary_socket().to_str().unwrap(), "apply", file.to_str().unwrap()]);
-        let bytes = || tree_bytes(&house.path().join("primary"));
+        let file = house.write("large.jsonl", &directory_of_keys(3_000 + 1_000 * round));
+        let apply = house.spawn_sidegate(&["admin", "--socket", house.primary_socket().to_str().unwrap(), "apply", file.to_str().unwrap()]);
+        let bytes = || dir_size(&house.path().join("primary"));
         let begun = bytes();
-        house.wait_for("something to be written", || bytes() > begun + (scrambled(round) % 8) * 20_000);
+        house.wait_for("something to be written", || bytes() > begun + (pseudo_random(round) % 8) * 20_000);
         house.primary.as_mut().unwrap().kill();
         let answered = apply.wait_with_output().unwrap().status.success();
         house.start_primary();
         let now = house.primary_status()["head"]["count"].as_u64().unwrap();
-        let whole = directory(3_000 + 1_000 * round).lines().count() as u64;
+        let whole = directory_of_keys(3_000 + 1_000 * round).lines().count() as u64;
         assert!(now == whole || (now == before && !answered), "{before} records, then {now}, of {whole}\n{}", house.logs());
         house.wait_until_fresh();
     }
 }
 
-fn tree_bytes(folder: &Path) -> u64 {
+fn dir_size(folder: &Path) -> u64 {
     let Ok(entries) = fs::read_dir(folder) else { return 0 };
     entries
         .flatten()
-        .map(|entry| if entry.path().is_dir() { tree_bytes(&entry.path()) } else { entry.metadata().map_or(0, |found| found.len()) })
+        .map(|entry| if entry.path().is_dir() { dir_size(&entry.path()) } else { entry.metadata().map_or(0, |found| found.len()) })
         .sum()
 }
 
-pub fn serving_folder(house: &House) -> PathBuf {
+pub fn active_generation_dir(house: &TestEnv) -> PathBuf {
     let name = fs::read_to_string(house.path().join("sidecar/CURRENT")).unwrap();
     house.path().join("sidecar/generations").join(name.trim())
 }
 
 /// Of the first `keys` keys all must be known, and of as many foreign ones none. Without a primary some may be an outage.
-pub fn nothing_said_is_wrong(house: &House, keys: u64, primary_answers: bool) {
+pub fn assert_no_wrong_lookup(house: &TestEnv, keys: u64, primary_answers: bool) {
     for id in (1..=keys).chain(900_000..900_000 + keys / 4) {
-        let heard = said(&lookup(house, id), id);
+        let heard = key_present(&look_up_key(house, id), id);
         match heard {
             Some(there) => assert_eq!(there, id <= keys, "key {id}\n{}", house.logs()),
             None => assert!(!primary_answers, "an outage though the primary answers\n{}", house.logs()),
@@ -232,34 +240,34 @@ pub fn nothing_said_is_wrong(house: &House, keys: u64, primary_answers: bool) {
 }
 
 /// Writes 512 bytes of anything over a block of a file in which something stands.
-fn wound(database: &Path, round: u64) {
+fn corrupt_block(database: &Path, round: u64) {
     let bytes = fs::read(database).unwrap();
     let used: Vec<usize> = (0..bytes.len() / 512).filter(|block| bytes[block * 512..][..512].iter().any(|byte| *byte != 0)).collect();
-    let block = used[usize::try_from(scrambled(round)).unwrap() % used.len()];
-    let anything: Vec<u8> = (0..64).flat_map(|word| scrambled(round * 1000 + word).to_be_bytes()).collect();
+    let block = used[usize::try_from(pseudo_random(round)).unwrap() % used.len()];
+    let anything: Vec<u8> = (0..64).flat_map(|word| pseudo_random(round * 1000 + word).to_be_bytes()).collect();
     fs::OpenOptions::new().write(true).open(database).unwrap().write_all_at(&anything, block as u64 * 512).unwrap();
 }
 
 #[test]
 fn a_damaged_store_is_never_a_wrong_answer_and_is_built_anew() {
     let (keys, rounds) = (300, scaled(6, 60));
-    let mut house = House::running(&directory(keys));
+    let mut house = TestEnv::running(&directory_of_keys(keys));
     let (mut noticed, mut rebuilt) = (0, 0);
     for round in 0..rounds {
         let alone = round % 2 == 1;
         assert!(house.sidecar.as_mut().unwrap().stop().success());
-        let database = serving_folder(&house).join("db");
-        wound(&database, round);
+        let database = active_generation_dir(&house).join("db");
+        corrupt_block(&database, round);
         if alone {
             house.primary.as_mut().unwrap().kill();
         }
         house.start_sidecar();
-        nothing_said_is_wrong(&house, keys, !alone);
+        assert_no_wrong_lookup(&house, keys, !alone);
         if alone {
             house.start_primary();
         }
         house.wait_until_fresh();
-        nothing_said_is_wrong(&house, keys, true);
+        assert_no_wrong_lookup(&house, keys, true);
         let counted = house.status()["follower"]["counted"].clone();
         noticed += counted["quarantines"].as_u64().unwrap();
         rebuilt += counted["resyncs"].as_u64().unwrap();
@@ -269,21 +277,21 @@ fn a_damaged_store_is_never_a_wrong_answer_and_is_built_anew() {
 
 #[test]
 fn a_torn_current_and_a_leftover_of_sled_do_not_stop_the_service() {
-    let mut house = House::running(&directory(40));
+    let mut house = TestEnv::running(&directory_of_keys(40));
     for torn in ["", "1", "no-such-generation\n", "\0\0\0\0\0\0\0\0", "../../../etc\n"] {
         assert!(house.sidecar.as_mut().unwrap().stop().success());
         house.write("sidecar/CURRENT", torn);
         house.start_sidecar();
-        nothing_said_is_wrong(&house, 40, true);
+        assert_no_wrong_lookup(&house, 40, true);
         house.wait_until_fresh();
     }
     assert!(house.sidecar.as_mut().unwrap().stop().success());
-    let leftover = serving_folder(&house).join("snap.0000000000000001.generating");
+    let leftover = active_generation_dir(&house).join("snap.0000000000000001.generating");
     fs::write(&leftover, [0; 100]).unwrap();
-    let quarantines = |house: &House| house.status()["follower"]["counted"]["quarantines"].as_u64().unwrap();
+    let quarantines = |house: &TestEnv| house.status()["follower"]["counted"]["quarantines"].as_u64().unwrap();
     house.start_sidecar();
     house.wait_until_fresh();
-    nothing_said_is_wrong(&house, 40, true);
+    assert_no_wrong_lookup(&house, 40, true);
     assert_eq!(quarantines(&house), 0, "{}", house.logs());
     assert!(!leftover.exists());
 }

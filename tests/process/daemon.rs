@@ -11,122 +11,122 @@ use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use sidegate::model::clock;
 use sidegate::wire::secret::Secret;
-use sidegate::wire::token::{Issuer, mint};
+use sidegate::wire::token::{Issuer, issue_token};
 
-use crate::fake::{Fake, Then, json as answer_json};
-use crate::house::{Daemon, House};
-use crate::http::{Answer, Request};
-use crate::keys::{blob, directory, in_query, made_key};
+use crate::fake::{FakePrimary, FakeReply, json_response as answer_json};
+use crate::house::{Daemon, TestEnv};
+use crate::http::{Request, Response};
+use crate::keys::{directory_of_keys, generated_key_line, key_blob, query_encode};
 
-fn lookup(number: u64) -> Request {
-    Request::get(&format!("/api/v4/internal/authorized_keys?key={}", in_query(&blob(number))))
+fn lookup_request(number: u64) -> Request {
+    Request::get(&format!("/api/v4/internal/authorized_keys?key={}", query_encode(&key_blob(number))))
 }
 
 /// A command of the operator's that must do well; what it printed.
-fn said(house: &House, words: &[&str]) -> String {
+fn run_ok(house: &TestEnv, words: &[&str]) -> String {
     let socket = house.sidecar_socket();
-    let output = house.sidegate(&[words, &["--socket", socket.to_str().unwrap()]].concat());
+    let output = house.run_sidegate(&[words, &["--socket", socket.to_str().unwrap()]].concat());
     assert!(output.status.success() && output.stderr.is_empty(), "{words:?}: {output:?}");
     String::from_utf8(output.stdout).unwrap()
 }
 
 #[test]
 fn told_to_end_it_finishes_what_it_has_begun_and_says_so() {
-    let mut house = House::new();
-    house.edit("sidegate.toml", "feed = \"sidegate\"", "feed = \"none\"");
+    let mut house = TestEnv::new();
+    house.replace_in_file("sidegate.toml", "feed = \"sidegate\"", "feed = \"none\"");
     let (arrived, has_arrived) = mpsc::channel();
     let (go_on, may_go_on) = mpsc::channel::<()>();
     let (arrived, may_go_on) = (Mutex::new(arrived), Mutex::new(may_go_on));
-    let _fake = Fake::at(&house.primary_socket(), move |_| {
+    let _fake = FakePrimary::listen(&house.primary_socket(), move |_| {
         arrived.lock().unwrap().send(()).unwrap();
         may_go_on.lock().unwrap().recv().unwrap();
-        Then::Say(answer_json(200, "{\"reference_counter_decreased\":true}"))
+        FakeReply::Respond(answer_json(200, "{\"reference_counter_decreased\":true}"))
     });
     house.start_sidecar();
     let mut sidecar = house.sidecar.take().unwrap();
     std::thread::scope(|scope| {
-        let answer = scope.spawn(|| house.ask(Request::post("/api/v4/internal/post_receive", &json!({}))));
+        let answer = scope.spawn(|| house.request_sidecar(Request::post("/api/v4/internal/post_receive", &json!({}))));
         has_arrived.recv().unwrap();
         sidecar.signal(Signal::SIGTERM);
-        sidecar.wait_until_told("STOPPING=1");
+        sidecar.wait_for_notification("STOPPING=1");
         go_on.send(()).unwrap();
         let answer = answer.join().unwrap();
         assert_eq!((answer.status, answer.text()), (200, "{\"reference_counter_decreased\":true}".to_owned()));
     });
-    assert!(sidecar.ended().success());
+    assert!(sidecar.wait().success());
     assert!(!house.sidecar_socket().exists(), "its own socket goes with it");
     assert!(sidecar.log().contains("sidegate has ended"), "{}", sidecar.log());
 }
 
 #[test]
 fn a_primary_that_is_told_to_end_ends_though_hosts_follow_it_and_is_followed_again() {
-    let mut house = House::running(&directory(8));
+    let mut house = TestEnv::running(&directory_of_keys(8));
     assert!(house.primary.as_mut().unwrap().stop().success());
     let log = house.primary.as_ref().unwrap().log();
     assert!(log.contains("the primary has ended") && !log.contains("cut off what had not ended in time"), "{log}");
     house.start_primary();
-    house.apply(&made_key(77, 1));
+    house.apply(&generated_key_line(77, 1));
     house.wait_until_fresh();
-    assert_eq!(house.ask(lookup(77)).json()["id"], 77);
+    assert_eq!(house.request_sidecar(lookup_request(77)).json()["id"], 77);
 }
 
-fn token_of(secret: &str) -> String {
-    mint(Issuer::Shell, None, &Secret::of(secret.as_bytes()).unwrap(), clock::wall())
+fn shell_token_for(secret: &str) -> String {
+    issue_token(Issuer::GitlabShell, None, &Secret::from_bytes(secret.as_bytes()).unwrap(), clock::wall_time())
 }
 
-fn check_with(house: &House, secret: &str) -> u16 {
+fn status_with_secret(house: &TestEnv, secret: &str) -> u16 {
     Request::get("/api/v4/internal/discover?username=person-1")
-        .header("Gitlab-Shell-Api-Request", &token_of(secret))
-        .to(&house.sidecar_socket())
+        .header("Gitlab-Shell-Api-Request", &shell_token_for(secret))
+        .send(&house.sidecar_socket())
         .status
 }
 
 #[test]
 fn a_reload_takes_a_new_secret_and_knows_the_one_before_for_a_while() {
-    let mut house = House::running(&directory(8));
+    let mut house = TestEnv::running(&directory_of_keys(8));
     let (old, new) = (house.shared_secret(), "another-shell-secret-of-hex-hex-");
-    assert_eq!((check_with(&house, old), check_with(&house, new)), (200, 401));
+    assert_eq!((status_with_secret(&house, old), status_with_secret(&house, new)), (200, 401));
     house.write("shell_secret", new);
     let reloaded = |daemon: &mut Daemon| {
         daemon.signal(Signal::SIGHUP);
-        let told = daemon.wait_until_told("RELOADING=1");
+        let told = daemon.wait_for_notification("RELOADING=1");
         assert!(told.iter().any(|line| line.starts_with("MONOTONIC_USEC=")), "{told:?}");
-        daemon.wait_until_told("READY=1");
+        daemon.wait_for_notification("READY=1");
     };
     reloaded(house.sidecar.as_mut().unwrap());
-    assert_eq!((check_with(&house, old), check_with(&house, new)), (200, 200));
+    assert_eq!((status_with_secret(&house, old), status_with_secret(&house, new)), (200, 200));
     // A file that cannot be read leaves things as they are, and is said.
     house.write("shell_secret", "");
     reloaded(house.sidecar.as_mut().unwrap());
-    assert_eq!(check_with(&house, new), 200);
+    assert_eq!(status_with_secret(&house, new), 200);
     house.wait_for("the log to say so", || house.logs().contains("a secret could not be read again"));
     // The primary takes it as well, without a signal: it looks at the file.
     house.write("shell_secret", new);
     let at_the_primary = || {
-        let request = Request::get("/api/v4/internal/check").header("Gitlab-Shell-Api-Request", &token_of(new));
-        request.to(&house.primary_socket()).status
+        let request = Request::get("/api/v4/internal/check").header("Gitlab-Shell-Api-Request", &shell_token_for(new));
+        request.send(&house.primary_socket()).status
     };
     house.wait_for("the primary to see the new secret", || at_the_primary() == 200);
 }
 
 /// Starts a sidecar with a listening socket for its descriptor 3, as systemd hands it over.
-fn start_with(house: &House, listener: &UnixListener) -> Daemon {
+fn start_with_inherited_socket(house: &TestEnv, listener: &UnixListener) -> Daemon {
     let mut shell = Command::new("/bin/sh");
     let script = "exec 3<&0 0</dev/null; LISTEN_FDS=1 LISTEN_PID=$$ exec \"$0\" serve --config \"$1\"";
     shell.args(["-c", script, env!("CARGO_BIN_EXE_sidegate")]).arg(house.path().join("sidegate.toml"));
     shell.stdin(Stdio::from(OwnedFd::from(listener.try_clone().unwrap())));
-    house.started(shell, "sidegate.toml")
+    house.spawn_daemon(shell, "sidegate.toml")
 }
 
 #[test]
 fn with_a_socket_that_is_handed_over_a_restart_refuses_nobody() {
-    let mut house = House::new();
+    let mut house = TestEnv::new();
     house.start_primary();
-    house.apply(&directory(8));
+    house.apply(&directory_of_keys(8));
     let path = house.path().join("held.sock");
     let listener = UnixListener::bind(&path).unwrap();
-    house.sidecar = Some(start_with(&house, &listener));
-    let first = lookup(3).to(&path);
+    house.sidecar = Some(start_with_inherited_socket(&house, &listener));
+    let first = lookup_request(3).send(&path);
     assert_eq!(first.json()["id"], 3, "{}", house.logs());
     assert!(!house.sidecar_socket().exists(), "the configured path is not used");
     for kill in [false, true] {
@@ -139,13 +139,15 @@ fn with_a_socket_that_is_handed_over_a_restart_refuses_nobody() {
         assert!(path.exists(), "a socket of somebody else's is left where it is");
         // Nobody is there now; whoever comes waits in the queue.
         let mut waiting = UnixStream::connect(&path).unwrap();
-        let request =
-            format!("GET /api/v4/internal/authorized_keys?key={} HTTP/1.1\r\nHost: u\r\nConnection: close\r\n\r\n", in_query(&blob(3)));
+        let request = format!(
+            "GET /api/v4/internal/authorized_keys?key={} HTTP/1.1\r\nHost: u\r\nConnection: close\r\n\r\n",
+            query_encode(&key_blob(3))
+        );
         waiting.write_all(request.as_bytes()).unwrap();
-        house.sidecar = Some(start_with(&house, &listener));
+        house.sidecar = Some(start_with_inherited_socket(&house, &listener));
         let mut answer = Vec::new();
         waiting.read_to_end(&mut answer).unwrap();
-        assert_eq!(Answer::parse(&answer).unwrap().json()["id"], 3);
+        assert_eq!(Response::parse(&answer).unwrap().json()["id"], 3);
     }
 }
 
@@ -156,9 +158,9 @@ fn systemd_s_own_activation_starts_it_with_the_first_that_comes() {
     else {
         return eprintln!("SKIPPED: activation by systemd-socket-activate (it is not installed)");
     };
-    let mut house = House::new();
+    let mut house = TestEnv::new();
     house.start_primary();
-    house.apply(&directory(8));
+    house.apply(&directory_of_keys(8));
     let path = house.path().join("activated.sock");
     let mut activation = Command::new(activate);
     activation.arg("-l").arg(&path).arg("-E").arg("NOTIFY_SOCKET").arg(env!("CARGO_BIN_EXE_sidegate"));
@@ -169,17 +171,17 @@ fn systemd_s_own_activation_starts_it_with_the_first_that_comes() {
             while UnixStream::connect(&path).is_err() {
                 std::thread::yield_now();
             }
-            lookup(3).to(&path).json()
+            lookup_request(3).send(&path).json()
         })
     };
-    house.sidecar = Some(house.started(activation, "sidegate.toml"));
+    house.sidecar = Some(house.spawn_daemon(activation, "sidegate.toml"));
     assert_eq!(first.join().unwrap()["id"], 3, "{}", house.logs());
 }
 
 #[test]
 fn status_says_how_it_stands_to_a_person_and_to_a_program() {
-    let house = House::running(&directory(8));
-    let text = said(&house, &["status"]);
+    let house = TestEnv::running(&directory_of_keys(8));
+    let text = run_ok(&house, &["status"]);
     for part in [
         "sidegate ",
         " on ssh-1, up since ",
@@ -191,10 +193,10 @@ fn status_says_how_it_stands_to_a_person_and_to_a_program() {
     ] {
         assert!(text.contains(part), "{part} is not in\n{text}");
     }
-    let status: Value = serde_json::from_str(&said(&house, &["status", "--json"])).unwrap();
+    let status: Value = serde_json::from_str(&run_ok(&house, &["status", "--json"])).unwrap();
     assert_eq!(status["freshness"]["keys"]["state"], "fresh");
     assert_eq!(status["follower"]["counts"]["key"], 8);
-    let output = house.sidegate(&["status", "--socket", house.path().join("nobody.sock").to_str().unwrap()]);
+    let output = house.run_sidegate(&["status", "--socket", house.path().join("nobody.sock").to_str().unwrap()]);
     let complaint = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1));
     assert!(complaint.contains("nobody.sock") && complaint.contains("is the daemon running"), "{complaint}");
@@ -202,45 +204,45 @@ fn status_says_how_it_stands_to_a_person_and_to_a_program() {
 
 #[test]
 fn check_explain_verify_invalidate_and_resync_say_what_they_found() {
-    let house = House::running(&directory(8));
+    let house = TestEnv::running(&directory_of_keys(8));
     let config = house.path().join("sidegate.toml");
-    let output = house.sidegate(&["check", "--config", config.to_str().unwrap()]);
+    let output = house.run_sidegate(&["check", "--config", config.to_str().unwrap()]);
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success(), "{text}");
     for part in ["sidegate.toml: understood", "secrets: readable by us alone", "primary: answers, and takes our token", "within 86400 s"] {
         assert!(text.contains(part), "{part} is not in\n{text}");
     }
-    let output = house.sidegate(&["check", "--primary", house.path().join("primary.toml").to_str().unwrap()]);
+    let output = house.run_sidegate(&["check", "--primary", house.path().join("primary.toml").to_str().unwrap()]);
     assert!(output.status.success() && String::from_utf8(output.stdout).unwrap().contains("understood"));
-    let text = said(&house, &["explain", "--key", &format!("ssh-ed25519 {} me@home", blob(5))]);
+    let text = run_ok(&house, &["explain", "--key", &format!("ssh-ed25519 {} me@home", key_blob(5))]);
     assert!(text.contains("Here:") && text.contains("The primary:") && text.contains("person-2"), "{text}");
-    let text = said(&house, &["explain", "--key", &blob(1_000)]);
+    let text = run_ok(&house, &["explain", "--key", &key_blob(1_000)]);
     assert!(text.contains("Key Not Found") || text.contains("no"), "{text}");
     for words in [["explain", "--key-id", "5"], ["explain", "--username", "person-2"]] {
-        let text = said(&house, &words);
+        let text = run_ok(&house, &words);
         assert!(text.contains("person-2"), "{text}");
     }
-    let verified = said(&house, &["verify"]);
+    let verified = run_ok(&house, &["verify"]);
     assert!(verified.contains("equal"), "{verified}");
-    assert!(said(&house, &["invalidate", "all"]).contains("forgotten"));
+    assert!(run_ok(&house, &["invalidate", "all"]).contains("forgotten"));
     let resyncs = || house.status()["follower"]["counted"]["resyncs"].as_u64().unwrap();
     let before = resyncs();
-    assert!(said(&house, &["resync"]).contains("a whole snapshot is taken"));
+    assert!(run_ok(&house, &["resync"]).contains("a whole snapshot is taken"));
     house.wait_for("the resync", || resyncs() > before);
-    assert_eq!(house.ask(lookup(5)).json()["id"], 5);
+    assert_eq!(house.request_sidecar(lookup_request(5)).json()["id"], 5);
 }
 
 #[test]
 fn the_operator_of_the_primary_reads_what_happened() {
-    let mut house = House::new();
+    let mut house = TestEnv::new();
     house.start_primary();
-    let first = house.apply(&directory(8));
+    let first = house.apply(&directory_of_keys(8));
     assert!(first.starts_with("11 added, 0 changed, 0 unchanged, 0 removed\n"), "{first}");
     assert!(first.contains("  key: 8 added") && first.contains("the directory stands at seq 1"), "{first}");
-    let again = house.apply(&directory(8));
+    let again = house.apply(&directory_of_keys(8));
     assert!(again.starts_with("0 added, 0 changed, 11 unchanged, 0 removed\n") && again.contains("at seq 1"), "{again}");
     let admin = |words: &[&str]| {
-        let output = house.admin(words);
+        let output = house.run_admin(words);
         (output.status.code(), String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap())
     };
     let (code, exported, _) = admin(&["export"]);
@@ -257,24 +259,24 @@ fn the_operator_of_the_primary_reads_what_happened() {
 
 #[test]
 fn a_revocation_names_the_hosts_where_it_is_not_in_force_and_until_when() {
-    let mut house = House::running(&directory(8));
+    let mut house = TestEnv::running(&directory_of_keys(8));
     house.sidecar.as_mut().unwrap().kill();
-    let output = house.admin(&["revoke-key", "3", "--wait=1"]);
+    let output = house.run_admin(&["revoke-key", "3", "--wait=1"]);
     let text = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(3), "{text}");
     assert!(text.contains("NOT known to be in force on ssh-1: last seen 20") && text.contains("until 20"), "{text}");
-    let hosts = String::from_utf8(house.admin(&["hosts"]).stdout).unwrap();
+    let hosts = String::from_utf8(house.run_admin(&["hosts"]).stdout).unwrap();
     assert!(hosts.starts_with("ssh-1\taway\tseq 1\tbehind 1\t"), "{hosts}");
-    let output = house.admin(&["forget-host", "ssh-1"]);
+    let output = house.run_admin(&["forget-host", "ssh-1"]);
     assert!(output.status.success());
-    assert!(String::from_utf8(house.admin(&["hosts"]).stdout).unwrap().contains("no host has followed yet"));
+    assert!(String::from_utf8(house.run_admin(&["hosts"]).stdout).unwrap().contains("no host has followed yet"));
     house.start_sidecar();
     house.wait_until_fresh();
-    assert_eq!(house.ask(lookup(3)).status, 404);
+    assert_eq!(house.request_sidecar(lookup_request(3)).status, 404);
 }
 
 /// Reads the text format of OpenMetrics; gives the samples.
-fn samples(text: &str) -> Vec<(String, f64)> {
+fn parse_openmetrics(text: &str) -> Vec<(String, f64)> {
     assert!(text.ends_with("# EOF\n"), "{text}");
     let lines = text.lines().filter(|line| !line.starts_with('#'));
     let read = |line: &str| {
@@ -292,13 +294,13 @@ fn samples(text: &str) -> Vec<(String, f64)> {
 
 #[test]
 fn metrics_are_in_the_format_and_count_what_happened() {
-    let house = House::running(&directory(8));
+    let house = TestEnv::running(&directory_of_keys(8));
     for _ in 0..3 {
-        house.ask(lookup(2));
+        house.request_sidecar(lookup_request(2));
     }
-    house.ask(lookup(1_000));
-    Request::get("/api/v4/internal/check").to(&house.sidecar_socket());
-    let samples = samples(&Request::get("/-/metrics").to(&house.sidecar_socket()).text());
+    house.request_sidecar(lookup_request(1_000));
+    Request::get("/api/v4/internal/check").send(&house.sidecar_socket());
+    let samples = parse_openmetrics(&Request::get("/-/metrics").send(&house.sidecar_socket()).text());
     let value = |parts: &[&str]| {
         let found: Vec<f64> =
             samples.iter().filter(|(name, _)| parts.iter().all(|part| name.contains(part))).map(|(_, value)| *value).collect();
@@ -310,20 +312,20 @@ fn metrics_are_in_the_format_and_count_what_happened() {
     near(value(&["sidegate_answers_total", "\"authorized_keys\"", "\"local\"", "\"refused\""]), 1.0);
     near(value(&["sidegate_refusals_total", "\"token\""]), 1.0);
     near(value(&["sidegate_answer_seconds_count", "\"authorized_keys\""]), 4.0);
-    let primary = Request::get("/-/metrics").to(&house.primary_socket());
+    let primary = Request::get("/-/metrics").send(&house.primary_socket());
     assert_eq!(primary.status, 200);
     assert!(primary.text().ends_with("# EOF\n"));
 }
 
 #[test]
 fn liveness_and_readiness_tell_a_daemon_that_runs_from_one_that_can_answer() {
-    let mut house = House::new();
+    let mut house = TestEnv::new();
     house.start_sidecar();
-    let probe = |house: &House, path: &str| Request::get(path).to(&house.sidecar_socket()).status;
-    house.wait_for("a question to fail", || house.ask(lookup(1)).status == 424);
+    let probe = |house: &TestEnv, path: &str| Request::get(path).send(&house.sidecar_socket()).status;
+    house.wait_for("a question to fail", || house.request_sidecar(lookup_request(1)).status == 424);
     assert_eq!((probe(&house, "/-/liveness"), probe(&house, "/-/readiness")), (200, 503));
     house.start_primary();
-    house.apply(&directory(8));
+    house.apply(&directory_of_keys(8));
     house.wait_until_fresh();
     assert_eq!((probe(&house, "/-/liveness"), probe(&house, "/-/readiness")), (200, 200));
     house.primary.as_mut().unwrap().kill();
@@ -332,26 +334,26 @@ fn liveness_and_readiness_tell_a_daemon_that_runs_from_one_that_can_answer() {
 
 #[test]
 fn nothing_secret_is_logged_at_any_level() {
-    let mut house = House::new();
+    let mut house = TestEnv::new();
     for config in ["primary.toml", "sidegate.toml"] {
-        house.edit(config, "level = \"info\"", "level = \"trace\"");
+        house.replace_in_file(config, "level = \"info\"", "level = \"trace\"");
     }
     house.start_primary();
-    house.apply(&directory(8));
+    house.apply(&directory_of_keys(8));
     house.start_sidecar();
     house.wait_until_fresh();
     let (token, secret, private) = (house.shell_token(), house.shared_secret(), "glpat-a-private-token");
     let encoded = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, secret);
     let socket = house.sidecar_socket();
-    let send = |request: Request| drop(request.to(&socket));
+    let send = |request: Request| drop(request.send(&socket));
     for request in [
-        lookup(3),
-        lookup(2_000),
+        lookup_request(3),
+        lookup_request(2_000),
         Request::get("/api/v4/internal/check").header("Gitlab-Shared-Secret", &encoded),
         Request::get(&format!("/api/v4/internal/check?secret_token={secret}")),
         Request::get(&format!("/api/v4/internal/check?secret_token={secret}x")),
         Request::post("/api/v4/internal/post_receive", &json!({"secret_token": secret, "identifier": "key-1"})),
-        Request::form("/api/v4/internal/nowhere", &format!("secret_token={secret}")),
+        Request::post_form("/api/v4/internal/nowhere", &format!("secret_token={secret}")),
         Request::get("/api/v4/internal/kubernetes/agent_info").header("Authorization", &format!("Bearer {private}")),
         Request::get("/api/v4/personal_access_tokens/self").header("Private-Token", private),
         Request::get(&format!("/api/v4/personal_access_tokens/self?private_token={private}")),
@@ -362,11 +364,11 @@ fn nothing_secret_is_logged_at_any_level() {
     ] {
         send(request);
     }
-    house.admin(&["revoke-key", "3", "--wait=30"]);
-    house.helped(&blob(4));
+    house.run_admin(&["revoke-key", "3", "--wait=30"]);
+    house.run_helper(&key_blob(4));
     house.primary.as_mut().unwrap().kill();
-    send(lookup(5));
-    send(lookup(3_000));
+    send(lookup_request(5));
+    send(lookup_request(3_000));
     send(Request::post("/api/v4/internal/post_receive", &json!({"secret_token": secret})));
     assert!(house.sidecar.as_mut().unwrap().stop().success());
     let logs = house.logs();
@@ -375,7 +377,7 @@ fn nothing_secret_is_logged_at_any_level() {
     let signature = token.rsplit('.').next().unwrap();
     let mut never = vec![secret, &encoded, &sync, private, signature];
     let blobs: Vec<String> =
-        [1, 2, 3, 4, 5, 2_000, 3_000].into_iter().map(|number| blob(number).trim_end_matches('=')[40..].to_owned()).collect();
+        [1, 2, 3, 4, 5, 2_000, 3_000].into_iter().map(|number| key_blob(number).trim_end_matches('=')[40..].to_owned()).collect();
     never.extend(blobs.iter().map(String::as_str));
     for never in never {
         let line = logs.lines().find(|line| line.contains(never));

@@ -9,16 +9,19 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use sidegate::model::clock;
 use sidegate::wire::secret::Secret;
-use sidegate::wire::token::{Issuer, mint};
+use sidegate::wire::token::{Issuer, issue_token};
 
-use crate::cases::world::{ADMIN_TOKEN, AGENT_TOKENS, ERROR_TRACKING_TOKEN, KAS_SECRET, agent, blob, knowing_every_caller, public_key};
-use crate::house::House;
+use crate::cases::world::{
+    ADMIN_TOKEN, AGENT_TOKENS, ERROR_TRACKING_TOKEN, KAS_SECRET, agent_record, contract_key_blob, contract_public_key,
+    env_with_all_credentials,
+};
+use crate::house::TestEnv;
 
 /// One example: what it is of, its curl line after `curl`, its status and its body. In the line `<…>` stands for what is changed; in the body
 /// `<text>`, `<number>` and `<list>` stand for any, and more names may be there than the document shows.
 struct Example {
-    of: &'static str,
-    line: Vec<String>,
+    title: &'static str,
+    arguments: Vec<String>,
     status: u16,
     body: Value,
 }
@@ -26,12 +29,12 @@ struct Example {
 impl Example {
     fn new(of: &'static str, line: &str, status: u16, body: Value) -> Self {
         // Two spaces part the words, since a word of curl's may have one.
-        Self { of, line: line.split("  ").map(str::to_owned).collect(), status, body }
+        Self { title: of, arguments: line.split("  ").map(str::to_owned).collect(), status, body }
     }
 
     /// With a body, which may have any letters.
     fn data(mut self, data: &str) -> Self {
-        self.line.extend(["--data".to_owned(), data.to_owned()]);
+        self.arguments.extend(["--data".to_owned(), data.to_owned()]);
         self
     }
 }
@@ -41,7 +44,7 @@ const KAS: &str = "--header  Gitlab-Kas-Api-Request: <kas>  --header  Authorizat
 const JSON: &str = "--header  Content-Type: application/json";
 
 #[rustfmt::skip]
-fn of_git() -> Vec<Example> {
+fn git_examples() -> Vec<Example> {
     vec![
         Example::new("Git authentication", &format!("--request  POST  {SHELL}  --data  key_id=11&project=gnuwget/wget2&action=git-upload-pack&protocol=ssh  <api>/internal/allowed"), 200, json!({
             "status": true, "gl_repository": "project-3", "gl_project_path": "gnuwget/wget2", "gl_id": "user-1", "gl_username": "root", "git_config_options": "<list>",
@@ -79,7 +82,7 @@ fn of_git() -> Vec<Example> {
 }
 
 #[rustfmt::skip]
-fn of_agents() -> Vec<Example> {
+fn agent_examples() -> Vec<Example> {
     const MODULE: &str = "<api>/internal/kubernetes/modules/starboard_vulnerability";
     let place = |path: &str| json!({
         "project_id": 7, "gitaly_info": {"address": "<text>", "token": null, "features": {}}, "default_branch": "main",
@@ -107,7 +110,7 @@ fn of_agents() -> Vec<Example> {
 }
 
 #[rustfmt::skip]
-fn of_sales() -> Vec<Example> {
+fn subscription_examples() -> Vec<Example> {
     let subscription = |seats: Value, used: Value| json!({
         "plan": {"code": "premium", "name": "premium", "trial": false, "auto_renew": null, "upgradable": false},
         "usage": {"seats_in_subscription": seats, "seats_in_use": "<number>", "max_seats_used": used, "seats_owed": 0},
@@ -170,7 +173,7 @@ const RECONCILIATIONS: &str = r#"{"upcoming_reconciliations": [{"namespace_id": 
 /// The directory that the examples speak of.
 #[rustfmt::skip]
 fn directory() -> String {
-    let key = |id: u64, user: u64, title: &str, made: &str| json!({"kind": "key", "id": id, "user_id": user, "title": title, "key": public_key(id), "created_at": made});
+    let key = |id: u64, user: u64, title: &str, made: &str| json!({"kind": "key", "id": id, "user_id": user, "title": title, "key": contract_public_key(id), "created_at": made});
     let project = |id: u64, name: &str, relative_path: &str| json!({
         "kind": "project", "id": id, "namespace_id": 1, "path": format!("gnuwget/{name}"), "name": name, "visibility": "public", "relative_path": relative_path
     });
@@ -183,7 +186,7 @@ fn directory() -> String {
         project(3, "wget2", "@hashed/4e/07/4e07408562bedb8b60ce05c1decfe3ad16b72230967de01f640b7e4729b49fce.git"),
         project(7, "seven", "seven.git"),
         project(111, "errors", "errors.git"),
-        agent(1, AGENT_TOKENS[0], 7),
+        agent_record(1, AGENT_TOKENS[0], 7),
         json!({"kind": "error_tracking_key", "project_id": 111, "public_key": "generated-error-tracking-key"}),
         json!({"kind": "scan_execution_policy", "project_id": 7, "name": "Policy", "description": "Policy description", "enabled": true, "updated_at": "2022-06-02T05:36:26Z",
             "yaml": "---\nname: Policy\ndescription: 'Policy description'\nenabled: true\nactions:\n- scan: container_scanning\nrules:\n- type: pipeline\n branches:\n - main\n"}),
@@ -208,15 +211,15 @@ fn every_example_of_the_document_is_answered_as_it_shows() {
     let mut table: Vec<(&str, u16, u16)> = Vec::new();
     for place in ["primary", "sidecar"] {
         // A house for each: what one example makes, the same example cannot make again.
-        let house = knowing_every_caller(&directory());
+        let house = env_with_all_credentials(&directory());
         let socket = if place == "primary" { house.primary_socket() } else { house.sidecar_socket() };
-        something_to_delete(&house);
-        for example in of_git().into_iter().chain(of_agents()).chain(of_sales()) {
-            let (status, body) = curl(&house, &socket, &example.line);
-            let good = status == example.status && is_like(&body, &example.body);
-            assert!(good, "{} at the {place}: {status} {body}, not {} {}", example.of, example.status, example.body);
-            match table.iter_mut().find(|(of, ..)| *of == example.of) {
-                None => table.push((example.of, status, 0)),
+        create_reconciliation(&house);
+        for example in git_examples().into_iter().chain(agent_examples()).chain(subscription_examples()) {
+            let (status, body) = run_curl(&house, &socket, &example.arguments);
+            let good = status == example.status && matches_shape(&body, &example.body);
+            assert!(good, "{} at the {place}: {status} {body}, not {} {}", example.title, example.status, example.body);
+            match table.iter_mut().find(|(of, ..)| *of == example.title) {
+                None => table.push((example.title, status, 0)),
                 Some((.., through)) => *through = status,
             }
         }
@@ -227,24 +230,24 @@ fn every_example_of_the_document_is_answered_as_it_shows() {
 }
 
 /// The reconciliation that the last example deletes.
-fn something_to_delete(house: &House) {
+fn create_reconciliation(house: &TestEnv) {
     let row = json!({"namespace_id": 22, "next_reconciliation_date": "13 Jun 2021", "display_alert_from": "06 Jun 2021"});
     let line = ["--request", "PUT", "--header", "PRIVATE-TOKEN: <admin>", "--header", "Content-Type: application/json", "--data"];
     let mut line: Vec<String> = line.map(str::to_owned).into();
     line.extend([json!({"upcoming_reconciliations": [row]}).to_string(), "<api>/internal/upcoming_reconciliations".to_owned()]);
-    assert_eq!(curl(house, &house.primary_socket(), &line).0, 200);
+    assert_eq!(run_curl(house, &house.primary_socket(), &line).0, 200);
 }
 
 /// Runs curl; a body that is no JSON is `null`, as is none.
-fn curl(house: &House, socket: &Path, line: &[String]) -> (u16, Value) {
-    let kas = mint(Issuer::Kas, None, &Secret::of(&KAS_SECRET).unwrap(), clock::wall());
+fn run_curl(house: &TestEnv, socket: &Path, line: &[String]) -> (u16, Value) {
+    let kas = issue_token(Issuer::Kas, None, &Secret::from_bytes(&KAS_SECRET).unwrap(), clock::wall_time());
     let words = line.iter().map(|word| {
         word.replace("<secret>", &STANDARD.encode(house.shared_secret()))
             .replace("<kas>", &kas)
             .replace("<agent>", AGENT_TOKENS[0])
             .replace("<admin>", ADMIN_TOKEN)
             .replace("<error-tracking>", ERROR_TRACKING_TOKEN)
-            .replace("<key>", &crate::keys::in_query(&blob(11)))
+            .replace("<key>", &crate::keys::query_encode(&contract_key_blob(11)))
             .replace("<api>", "http://localhost/api/v4")
     });
     let output = Command::new("curl")
@@ -261,16 +264,16 @@ fn curl(house: &House, socket: &Path, line: &[String]) -> (u16, Value) {
 }
 
 /// Whether a body has the shape that the document shows; of `null` nothing is asked.
-fn is_like(body: &Value, shown: &Value) -> bool {
+fn matches_shape(body: &Value, shown: &Value) -> bool {
     match (body, shown) {
         (Value::String(text), Value::String(shown)) if shown == "<text>" => !text.is_empty(),
         (Value::Number(_), Value::String(shown)) if shown == "<number>" => true,
         (Value::Array(_), Value::String(shown)) if shown == "<list>" => true,
-        (Value::Object(body), Value::Object(shown)) => shown
-            .iter()
-            .all(|(name, shown)| body.get(name).is_some_and(|value| *shown == Value::Null && value.is_null() || is_like(value, shown))),
+        (Value::Object(body), Value::Object(shown)) => shown.iter().all(|(name, shown)| {
+            body.get(name).is_some_and(|value| *shown == Value::Null && value.is_null() || matches_shape(value, shown))
+        }),
         (Value::Array(body), Value::Array(shown)) => {
-            body.len() == shown.len() && body.iter().zip(shown).all(|(body, shown)| is_like(body, shown))
+            body.len() == shown.len() && body.iter().zip(shown).all(|(body, shown)| matches_shape(body, shown))
         }
         (_, Value::Null) => true,
         (body, shown) => body == shown,

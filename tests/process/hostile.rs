@@ -10,28 +10,28 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 use sidegate::model::clock;
 use sidegate::wire::secret::Secret;
-use sidegate::wire::token::{Issuer, mint};
+use sidegate::wire::token::{Issuer, issue_token};
 
 use crate::cases::world::{self, ADMIN_TOKEN, AGENT_TOKENS, ERROR_TRACKING_TOKEN, KAS_SECRET};
-use crate::house::{Daemon, House, PATIENCE};
-use crate::http::{Answer, Request};
+use crate::house::{Daemon, TIMEOUT, TestEnv};
+use crate::http::{Request, Response};
 use crate::keys::scaled;
 
-const ORDINARY: usize = 64 << 10;
-const PUSHED: usize = 128 << 10;
-const PASSED: usize = 192 << 10;
+const DECODED_LIMIT: usize = 64 << 10;
+const PUSHED_LIMIT: usize = 128 << 10;
+const PASSED_LIMIT: usize = 192 << 10;
 /// What a daemon may grow by over all hostile requests after the first few hundred, in KiB.
-const GROWTH: u64 = 4 << 10;
+const MAX_GROWTH_KIB: u64 = 4 << 10;
 
 /// Who asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum By {
+enum Caller {
     Shell,
     Sync,
     Kas,
     Operator,
     /// Who sells.
-    Seller,
+    SubscriptionAdmin,
     ErrorTracking,
 }
 
@@ -40,18 +40,18 @@ struct Endpoint {
     method: &'static str,
     /// As in the table of routes, but for numbers.
     path: &'static str,
-    by: By,
+    caller: Caller,
     /// The bound of its body; `None`: only that of a whole directory.
-    bound: Option<usize>,
-    good: Value,
+    body_limit: Option<usize>,
+    valid_body: Value,
 }
 
 #[rustfmt::skip]
 fn endpoints() -> Vec<Endpoint> {
-    use By::{ErrorTracking, Kas, Operator, Seller, Shell, Sync};
-    let shell = |path, good| Endpoint { method: "POST", path, by: Shell, bound: Some(ORDINARY), good };
-    let pushed = |path, good| Endpoint { method: "POST", path, by: Shell, bound: Some(PUSHED), good };
-    let by = |by, method, path, good| Endpoint { method, path, by, bound: Some(ORDINARY), good };
+    use Caller::{ErrorTracking, Kas, Operator, SubscriptionAdmin, Shell, Sync};
+    let shell = |path, good| Endpoint { method: "POST", path, caller: Shell, body_limit: Some(DECODED_LIMIT), valid_body: good };
+    let pushed = |path, good| Endpoint { method: "POST", path, caller: Shell, body_limit: Some(PUSHED_LIMIT), valid_body: good };
+    let by = |by, method, path, good| Endpoint { method, path, caller: by, body_limit: Some(DECODED_LIMIT), valid_body: good };
     let subscription = json!({"start_date": "2026-01-01", "end_date": "2027-01-01", "plan": "p", "plan_code": "p", "seats": 1, "max_seats_used": 1,
         "auto_renew": true, "trial": true, "trial_starts_on": "2026-01-01", "trial_ends_on": "2026-02-01", "trial_extension_type": 1});
     let packs = json!({"packs": [{"number_of_minutes": 10, "expires_at": "2099-01-01", "purchase_xid": "x"}]});
@@ -72,16 +72,16 @@ fn endpoints() -> Vec<Endpoint> {
         shell("internal/two_factor_push_otp_check", otp),
         shell("internal/personal_access_token", json!({"key_id": 104, "name": "n", "scopes": ["read_user"], "expires_at": "2099-01-01"})),
         shell("internal/shellhorse/git_audit_event", json!({"action": "git-upload-pack", "gl_repository": "project-10", "protocol": "ssh", "packfile_stats": {"wants": 1}})),
-        by(Seller, "POST", "namespaces/1/gitlab_subscription", subscription.clone()),
-        by(Seller, "PUT", "namespaces/1/gitlab_subscription", subscription.clone()),
-        by(Seller, "POST", "namespaces/1/minutes", packs.clone()),
-        by(Seller, "PATCH", "namespaces/1/minutes/move/7", json!({})),
-        by(Seller, "PUT", "internal/upcoming_reconciliations", json!({"upcoming_reconciliations": [row]})),
-        by(Seller, "POST", "internal/gitlab_subscriptions/namespaces/1/gitlab_subscription", subscription.clone()),
-        by(Seller, "PUT", "internal/gitlab_subscriptions/namespaces/1/gitlab_subscription", subscription),
-        by(Seller, "POST", "internal/gitlab_subscriptions/namespaces/1/minutes", packs),
-        by(Seller, "PATCH", "internal/gitlab_subscriptions/namespaces/1/minutes/move/7", json!({})),
-        by(Seller, "PUT", "internal/gitlab_subscriptions/namespaces/1/upcoming_reconciliations", reconciliation),
+        by(SubscriptionAdmin, "POST", "namespaces/1/gitlab_subscription", subscription.clone()),
+        by(SubscriptionAdmin, "PUT", "namespaces/1/gitlab_subscription", subscription.clone()),
+        by(SubscriptionAdmin, "POST", "namespaces/1/minutes", packs.clone()),
+        by(SubscriptionAdmin, "PATCH", "namespaces/1/minutes/move/7", json!({})),
+        by(SubscriptionAdmin, "PUT", "internal/upcoming_reconciliations", json!({"upcoming_reconciliations": [row]})),
+        by(SubscriptionAdmin, "POST", "internal/gitlab_subscriptions/namespaces/1/gitlab_subscription", subscription.clone()),
+        by(SubscriptionAdmin, "PUT", "internal/gitlab_subscriptions/namespaces/1/gitlab_subscription", subscription),
+        by(SubscriptionAdmin, "POST", "internal/gitlab_subscriptions/namespaces/1/minutes", packs),
+        by(SubscriptionAdmin, "PATCH", "internal/gitlab_subscriptions/namespaces/1/minutes/move/7", json!({})),
+        by(SubscriptionAdmin, "PUT", "internal/gitlab_subscriptions/namespaces/1/upcoming_reconciliations", reconciliation),
         by(ErrorTracking, "POST", "internal/error_tracking/allowed", json!({"project_id": 10, "public_key": "active"})),
         by(Kas, "POST", "internal/kubernetes/usage_metrics", json!({"counters": {"gitops_sync": 1}, "unique_counters": {"agent_users_using_ci_tunnel": [4]}})),
         by(Kas, "POST", "internal/kubernetes/agent_configuration", json!({"agent_id": 1, "agent_config": {"ci_access": {"projects": [{"id": "team/public"}], "groups": [{"id": "team"}]}}})),
@@ -92,7 +92,7 @@ fn endpoints() -> Vec<Endpoint> {
         by(Kas, "POST", "internal/kubernetes/modules/starboard_vulnerability/scan_result", json!({"uuids": ["102e8a0a-fe29-59bd-b46c-57c3e9bc6411"]})),
         by(Sync, "POST", "internal/sidegate/ack", json!({"instance": "i", "epoch": "0".repeat(32), "seq": 1, "digest": digest, "max_stale": 60})),
         by(Sync, "POST", "internal/sidegate/usage", json!({"keys": {"104": "2026-01-01"}, "users": {"4": "2026-01-01"}})),
-        Endpoint { method: "POST", path: "-/admin/apply", by: Operator, bound: None, good: json!({"kind": "user", "id": 9001, "username": "u", "name": "U"}) },
+        Endpoint { method: "POST", path: "-/admin/apply", caller: Operator, body_limit: None, valid_body: json!({"kind": "user", "id": 9001, "username": "u", "name": "U"}) },
         by(Operator, "POST", "-/admin/revoke-key", json!({"id": 99_999, "wait": 0})),
         by(Operator, "POST", "-/admin/block-user", json!({"username": "nobody-at-all", "wait": 0})),
         by(Operator, "POST", "-/admin/forget-host", json!({"host": "no-such-host"})),
@@ -107,37 +107,37 @@ impl Endpoint {
     }
 
     /// Whether a sidecar sends it on.
-    fn is_passed_on(&self) -> bool {
-        self.by != By::Operator && !self.path.contains("/sidegate/")
+    fn is_forwarded(&self) -> bool {
+        self.caller != Caller::Operator && !self.path.contains("/sidegate/")
     }
 
     /// Whether the caller is known before the body is read.
-    fn credentials(&self, house: &House) -> String {
-        let kas = || mint(Issuer::Kas, None, &Secret::of(&KAS_SECRET).unwrap(), clock::wall());
-        match self.by {
-            By::Shell => format!("Gitlab-Shell-Api-Request: {}\r\n", house.shell_token()),
-            By::Sync => format!("Sidegate-Sync-Request: {}\r\n", house.sync_token("ssh-1")),
-            By::Kas => format!("Gitlab-Kas-Api-Request: {}\r\nAuthorization: Bearer {}\r\n", kas(), AGENT_TOKENS[0]),
-            By::Operator => String::new(),
-            By::Seller => format!("PRIVATE-TOKEN: {ADMIN_TOKEN}\r\n"),
-            By::ErrorTracking => format!("Gitlab-Error-Tracking-Token: {ERROR_TRACKING_TOKEN}\r\n"),
+    fn credentials(&self, house: &TestEnv) -> String {
+        let kas = || issue_token(Issuer::Kas, None, &Secret::from_bytes(&KAS_SECRET).unwrap(), clock::wall_time());
+        match self.caller {
+            Caller::Shell => format!("Gitlab-Shell-Api-Request: {}\r\n", house.shell_token()),
+            Caller::Sync => format!("Sidegate-Sync-Request: {}\r\n", house.sync_token("ssh-1")),
+            Caller::Kas => format!("Gitlab-Kas-Api-Request: {}\r\nAuthorization: Bearer {}\r\n", kas(), AGENT_TOKENS[0]),
+            Caller::Operator => String::new(),
+            Caller::SubscriptionAdmin => format!("PRIVATE-TOKEN: {ADMIN_TOKEN}\r\n"),
+            Caller::ErrorTracking => format!("Gitlab-Error-Tracking-Token: {ERROR_TRACKING_TOKEN}\r\n"),
         }
     }
 
     /// The head of a request up to its framing.
-    fn head(&self, house: &House, query: &str, content_type: &str) -> String {
+    fn head(&self, house: &TestEnv, query: &str, content_type: &str) -> String {
         let (method, target, credentials) = (self.method, self.target(), self.credentials(house));
         format!("{method} {target}{query} HTTP/1.1\r\nHost: unix\r\nConnection: close\r\n{credentials}Content-Type: {content_type}\r\n")
     }
 
     /// With a body of a known length.
-    fn whole(&self, house: &House, query: &str, content_type: &str, body: &[u8]) -> Vec<u8> {
+    fn request_with_length(&self, house: &TestEnv, query: &str, content_type: &str, body: &[u8]) -> Vec<u8> {
         let head = self.head(house, query, content_type);
         [format!("{head}Content-Length: {}\r\n\r\n", body.len()).as_bytes(), body].concat()
     }
 
     /// The same in chunks.
-    fn chunked(&self, house: &House, body: &[u8]) -> Vec<u8> {
+    fn chunked_request(&self, house: &TestEnv, body: &[u8]) -> Vec<u8> {
         let mut bytes = format!("{}Transfer-Encoding: chunked\r\n\r\n", self.head(house, "", JSON)).into_bytes();
         for chunk in body.chunks(10_000) {
             bytes.extend(format!("{:x}\r\n", chunk.len()).bytes());
@@ -149,8 +149,8 @@ impl Endpoint {
     }
 
     /// The good body, with blanks behind it up to so many bytes.
-    fn padded(&self, bytes: usize) -> Vec<u8> {
-        let mut body = self.good.to_string().into_bytes();
+    fn padded_body(&self, bytes: usize) -> Vec<u8> {
+        let mut body = self.valid_body.to_string().into_bytes();
         body.resize(bytes, b' ');
         body
     }
@@ -160,9 +160,9 @@ const JSON: &str = "application/json";
 const FORM: &str = "application/x-www-form-urlencoded";
 
 /// Sends these very bytes and, if they are all that comes, ends there; gives the answer, if one came.
-fn sent(socket: &Path, bytes: &[u8], ends: bool) -> Option<Answer> {
+fn send_bytes(socket: &Path, bytes: &[u8], ends: bool) -> Option<Response> {
     let mut stream = UnixStream::connect(socket).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_read_timeout(Some(TIMEOUT)).unwrap();
     // A refusal may come, and the connection be closed, before a large body is written to its end.
     let _ = stream.write_all(bytes);
     if ends {
@@ -170,22 +170,23 @@ fn sent(socket: &Path, bytes: &[u8], ends: bool) -> Option<Answer> {
     }
     let mut answer = Vec::new();
     let _ = stream.read_to_end(&mut answer);
-    Answer::parse(&answer).ok()
+    Response::parse(&answer).ok()
 }
 
 /// A 4xx with a message in JSON.
-fn assert_refused(what: &str, answer: &Answer) {
+fn assert_refused(what: &str, answer: &Response) {
     let message = serde_json::from_slice::<Value>(&answer.body).map(|body| body["message"].clone()).unwrap_or_default();
     assert!((400..500).contains(&answer.status) && !message.is_null() && message != "", "{what}: {} {}", answer.status, answer.text());
 }
 
 /// A house whose bounds are small.
-fn narrow(sidecar: bool) -> House {
-    let limits =
-        format!("[limits]\ndecoded_body_bytes = \"{ORDINARY}B\"\npushed_body_bytes = \"{PUSHED}B\"\npassed_body_bytes = \"{PASSED}B\"\n");
-    let mut house = world::primary_knowing_every_caller(&limits, &world::directory(&json!({"two_factor_for_cli": true})));
+fn env_with_small_limits(sidecar: bool) -> TestEnv {
+    let limits = format!(
+        "[limits]\ndecoded_body_bytes = \"{DECODED_LIMIT}B\"\npushed_body_bytes = \"{PUSHED_LIMIT}B\"\npassed_body_bytes = \"{PASSED_LIMIT}B\"\n"
+    );
+    let mut house = world::primary_with_all_credentials(&limits, &world::contract_directory(&json!({"two_factor_for_cli": true})));
     if sidecar {
-        house.edit("sidegate.toml", "[log]", &format!("{limits}[log]"));
+        house.replace_in_file("sidegate.toml", "[log]", &format!("{limits}[log]"));
         house.start_sidecar();
         house.wait_until_fresh();
     }
@@ -193,8 +194,8 @@ fn narrow(sidecar: bool) -> House {
 }
 
 /// Both doors, and what is sent through each.
-fn doors(house: &House) -> [(&'static str, PathBuf, Vec<Endpoint>); 2] {
-    let through = endpoints().into_iter().filter(Endpoint::is_passed_on).collect();
+fn listeners(house: &TestEnv) -> [(&'static str, PathBuf, Vec<Endpoint>); 2] {
+    let through = endpoints().into_iter().filter(Endpoint::is_forwarded).collect();
     [("primary", house.primary_socket(), endpoints()), ("sidecar", house.sidecar_socket(), through)]
 }
 
@@ -217,46 +218,50 @@ fn every_path_that_takes_a_body_is_tried() {
 
 #[test]
 fn a_body_at_its_bound_is_taken_and_one_byte_more_is_413_with_the_bound() {
-    let house = narrow(true);
-    for (door, socket, endpoints) in doors(&house) {
+    let house = env_with_small_limits(true);
+    for (door, socket, endpoints) in listeners(&house) {
         for endpoint in endpoints {
             // What a sidecar does not read it passes on as it is, up to a bound of its own.
-            let Some(bound) = endpoint.bound else { continue };
+            let Some(bound) = endpoint.body_limit else { continue };
             let what = format!("{door}: {} {}", endpoint.method, endpoint.path);
             for in_chunks in [false, true] {
                 let send = |bytes: usize| {
-                    let body = endpoint.padded(bytes);
-                    let request = if in_chunks { endpoint.chunked(&house, &body) } else { endpoint.whole(&house, "", JSON, &body) };
-                    sent(&socket, &request, false).unwrap_or_else(|| panic!("{what}: no answer"))
+                    let body = endpoint.padded_body(bytes);
+                    let request = if in_chunks {
+                        endpoint.chunked_request(&house, &body)
+                    } else {
+                        endpoint.request_with_length(&house, "", JSON, &body)
+                    };
+                    send_bytes(&socket, &request, false).unwrap_or_else(|| panic!("{what}: no answer"))
                 };
                 let at = send(bound);
                 assert!(at.status != 413 && at.status < 500, "{what}: {} {}", at.status, at.text());
                 let over = send(bound + 1);
                 assert_eq!(over.status, 413, "{what}: {}", over.text());
                 assert!(over.message().contains(&bound.to_string()), "{what}: {}", over.text());
-                assert_eq!(send(PASSED + 1).status, 413, "{what}: also past what a sidecar passes on");
+                assert_eq!(send(PASSED_LIMIT + 1).status, 413, "{what}: also past what a sidecar passes on");
             }
         }
     }
-    let apply = endpoints().into_iter().find(|endpoint| endpoint.bound.is_none()).unwrap();
+    let apply = endpoints().into_iter().find(|endpoint| endpoint.body_limit.is_none()).unwrap();
     let head = format!("{}Content-Length: {}\r\n\r\n", apply.head(&house, "", JSON), (16_u64 << 30) + 1);
     assert_eq!(
-        sent(&house.primary_socket(), head.as_bytes(), false).unwrap().status,
+        send_bytes(&house.primary_socket(), head.as_bytes(), false).unwrap().status,
         413,
         "a directory file is refused by its length alone"
     );
-    assert_not_taken_for_an_outage(&house);
+    assert_primary_healthy(&house);
     assert!(!house.logs().contains("panicked"), "{}", house.logs());
 }
 
 /// Who asks badly must not keep others from being answered.
-fn assert_not_taken_for_an_outage(house: &House) {
+fn assert_primary_healthy(house: &TestEnv) {
     assert_eq!(house.status()["primary"]["breaker"], "closed", "{}", house.logs());
     assert!(!house.logs().contains("the primary fails"), "{}", house.logs());
 }
 
 /// Bodies that are no JSON, or no object, or more than is read; each with its type.
-fn broken() -> Vec<(&'static str, &'static str, Vec<u8>)> {
+fn malformed_bodies() -> Vec<(&'static str, &'static str, Vec<u8>)> {
     let text = |what, body: &str| (what, JSON, body.as_bytes().to_vec());
     let deep = |open: &str, close: &str, depth: usize| format!("{{\"a\":{}1{}}}", open.repeat(depth), close.repeat(depth)).into_bytes();
     let many: Vec<String> = (0..1_001).map(|number| format!("\"n{number}\":1")).collect();
@@ -300,25 +305,25 @@ fn broken() -> Vec<(&'static str, &'static str, Vec<u8>)> {
 }
 
 /// Those that a path cannot take: what reads no form reads all as JSON, whatever it is called.
-fn broken_for(endpoint: &Endpoint) -> Vec<(&'static str, &'static str, Vec<u8>)> {
-    let reads_forms = endpoint.by != By::Sync && endpoint.bound.is_some();
-    broken().into_iter().filter(|(_, content_type, _)| reads_forms || *content_type == JSON).collect()
+fn malformed_bodies_for(endpoint: &Endpoint) -> Vec<(&'static str, &'static str, Vec<u8>)> {
+    let reads_forms = endpoint.caller != Caller::Sync && endpoint.body_limit.is_some();
+    malformed_bodies().into_iter().filter(|(_, content_type, _)| reads_forms || *content_type == JSON).collect()
 }
 
 /// What stands at the primary: the directory, and what is kept beside it.
-fn stands(house: &House) -> (Value, Value) {
+fn stored_state(house: &TestEnv) -> (Value, Value) {
     let status = house.primary_status();
     (status["head"].clone(), status["kept"].clone())
 }
 
 #[test]
 fn what_cannot_be_read_or_is_nested_too_deep_is_400_with_a_message_everywhere() {
-    let house = narrow(true);
-    let before = stands(&house);
-    for (door, socket, endpoints) in doors(&house) {
+    let house = env_with_small_limits(true);
+    let before = stored_state(&house);
+    for (door, socket, endpoints) in listeners(&house) {
         for endpoint in endpoints {
-            for (what, content_type, body) in broken_for(&endpoint) {
-                let answer = sent(&socket, &endpoint.whole(&house, "", content_type, &body), false);
+            for (what, content_type, body) in malformed_bodies_for(&endpoint) {
+                let answer = send_bytes(&socket, &endpoint.request_with_length(&house, "", content_type, &body), false);
                 let said = format!("{door}: {} {}: {what}", endpoint.method, endpoint.path);
                 assert_refused(&said, &answer.unwrap_or_else(|| panic!("{said}: no answer")));
             }
@@ -329,18 +334,18 @@ fn what_cannot_be_read_or_is_nested_too_deep_is_400_with_a_message_everywhere() 
                 "?%ff=1".to_owned(),
                 format!("?{}", "a[]=1&".repeat(1_001)),
             ] {
-                let answer = sent(&socket, &endpoint.whole(&house, &query, JSON, b"{}"), false);
+                let answer = send_bytes(&socket, &endpoint.request_with_length(&house, &query, JSON, b"{}"), false);
                 let said = format!("{door}: {} {}{query:.40}", endpoint.method, endpoint.path);
                 assert_refused(&said, &answer.unwrap_or_else(|| panic!("{said}: no answer")));
             }
         }
     }
-    assert_eq!(stands(&house), before, "nothing was written by any of these");
+    assert_eq!(stored_state(&house), before, "nothing was written by any of these");
     assert!(!house.logs().contains("panicked"), "{}", house.logs());
 }
 
 /// The places of all values within a good body, as JSON pointers.
-fn places(value: &Value, at: &str, found: &mut Vec<String>) {
+fn json_pointers(value: &Value, at: &str, found: &mut Vec<String>) {
     let children: Vec<(String, &Value)> = match value {
         Value::Object(object) => object.iter().map(|(name, value)| (name.clone(), value)).collect(),
         Value::Array(list) => list.iter().enumerate().map(|(place, value)| (place.to_string(), value)).collect(),
@@ -348,17 +353,17 @@ fn places(value: &Value, at: &str, found: &mut Vec<String>) {
     };
     for (name, child) in children {
         let place = format!("{at}/{name}");
-        places(child, &place, found);
+        json_pointers(child, &place, found);
         found.push(place);
     }
 }
 
 /// What is taken though it has another shape: nobody reads it.
-const UNREAD: [(&str, &str); 0] = [];
+const IGNORED_FIELDS: [(&str, &str); 0] = [];
 
 #[test]
 fn a_parameter_of_the_wrong_type_is_refused_with_a_message_and_never_a_fault() {
-    let house = narrow(false);
+    let house = env_with_small_limits(false);
     let nested = [json!([[1]]), json!({"a": {"b": 1}}), json!([{"a": []}])];
     let odd = [
         json!(true),
@@ -377,13 +382,17 @@ fn a_parameter_of_the_wrong_type_is_refused_with_a_message_and_never_a_fault() {
     let mut taken = Vec::new();
     for endpoint in endpoints() {
         let mut all = Vec::new();
-        places(&endpoint.good, "", &mut all);
+        json_pointers(&endpoint.valid_body, "", &mut all);
         for place in all {
-            let shape = endpoint.good.pointer(&place).unwrap();
+            let shape = endpoint.valid_body.pointer(&place).unwrap();
             for value in nested.iter().chain(&odd) {
-                let mut body = endpoint.good.clone();
+                let mut body = endpoint.valid_body.clone();
                 *body.pointer_mut(&place).unwrap() = value.clone();
-                let answer = sent(&house.primary_socket(), &endpoint.whole(&house, "", JSON, body.to_string().as_bytes()), false);
+                let answer = send_bytes(
+                    &house.primary_socket(),
+                    &endpoint.request_with_length(&house, "", JSON, body.to_string().as_bytes()),
+                    false,
+                );
                 let what = format!("{} {}: {place} = {:.30}", endpoint.method, endpoint.path, value.to_string());
                 let answer = answer.unwrap_or_else(|| panic!("{what}: no answer"));
                 if answer.status >= 400 {
@@ -401,15 +410,15 @@ fn a_parameter_of_the_wrong_type_is_refused_with_a_message_and_never_a_fault() {
     }
     taken.dedup();
     let taken: Vec<(&str, &str)> = taken.iter().map(|(path, place)| (path.as_str(), place.as_str())).collect();
-    assert_eq!(taken, UNREAD);
+    assert_eq!(taken, IGNORED_FIELDS);
     assert!(!house.logs().contains("panicked") && !house.logs().contains("fault of"), "{}", house.logs());
 }
 
 /// Requests whose body never comes to its end, each up to where it stops.
-fn cut(house: &House, endpoint: &Endpoint) -> Vec<Vec<u8>> {
-    let body = endpoint.padded(1_000);
-    let whole = endpoint.whole(house, "", JSON, &body);
-    let chunked = endpoint.chunked(house, &endpoint.padded(25_000));
+fn truncated_requests(house: &TestEnv, endpoint: &Endpoint) -> Vec<Vec<u8>> {
+    let body = endpoint.padded_body(1_000);
+    let whole = endpoint.request_with_length(house, "", JSON, &body);
+    let chunked = endpoint.chunked_request(house, &endpoint.padded_body(25_000));
     let bad_chunk = |size: &str| {
         format!("{}Transfer-Encoding: chunked\r\n\r\n{size}\r\n{{}}\r\n0\r\n\r\n", endpoint.head(house, "", JSON)).into_bytes()
     };
@@ -429,13 +438,13 @@ fn cut(house: &House, endpoint: &Endpoint) -> Vec<Vec<u8>> {
 
 #[test]
 fn a_body_that_stops_half_way_is_never_taken_for_a_whole_one() {
-    let house = narrow(true);
-    let before = stands(&house);
-    for (door, socket, endpoints) in doors(&house) {
+    let house = env_with_small_limits(true);
+    let before = stored_state(&house);
+    for (door, socket, endpoints) in listeners(&house) {
         for endpoint in endpoints {
             let what = format!("{door}: {} {}", endpoint.method, endpoint.path);
-            for (place, request) in cut(&house, &endpoint).into_iter().enumerate() {
-                if let Some(answer) = sent(&socket, &request, true) {
+            for (place, request) in truncated_requests(&house, &endpoint).into_iter().enumerate() {
+                if let Some(answer) = send_bytes(&socket, &request, true) {
                     let no_body = answer.body.is_empty() && answer.status == 400;
                     if !no_body {
                         assert_refused(&format!("{what}: cut {place}"), &answer);
@@ -443,19 +452,19 @@ fn a_body_that_stops_half_way_is_never_taken_for_a_whole_one() {
                 }
             }
             let mut left = UnixStream::connect(&socket).unwrap();
-            let request = endpoint.whole(&house, "", JSON, &endpoint.padded(1_000));
+            let request = endpoint.request_with_length(&house, "", JSON, &endpoint.padded_body(1_000));
             let _ = left.write_all(&request[..request.len() - 7]);
             drop(left);
         }
-        assert_eq!(Request::get("/-/liveness").to(&socket).status, 200, "{door}");
+        assert_eq!(Request::get("/-/liveness").send(&socket).status, 200, "{door}");
     }
-    assert_not_taken_for_an_outage(&house);
-    assert_eq!(stands(&house), before, "nothing was written by any of these");
+    assert_primary_healthy(&house);
+    assert_eq!(stored_state(&house), before, "nothing was written by any of these");
     assert!(!house.logs().contains("panicked"), "{}", house.logs());
 }
 
 /// Resident memory now, and at its highest, in KiB.
-pub fn memory(daemon: &Daemon) -> [u64; 2] {
+pub fn memory_kib(daemon: &Daemon) -> [u64; 2] {
     let status = std::fs::read_to_string(format!("/proc/{}/status", daemon.id())).unwrap();
     ["VmRSS:", "VmHWM:"].map(|name| {
         let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
@@ -465,26 +474,29 @@ pub fn memory(daemon: &Daemon) -> [u64; 2] {
 
 #[test]
 fn memory_is_flat_under_hostile_bodies() {
-    let house = narrow(true);
+    let house = env_with_small_limits(true);
     let count = scaled(2_400, 30_000);
     let mut requests = Vec::new();
-    for (_, socket, endpoints) in doors(&house) {
+    for (_, socket, endpoints) in listeners(&house) {
         for endpoint in endpoints {
-            let broken =
-                broken_for(&endpoint).into_iter().map(|(_, content_type, body)| (endpoint.whole(&house, "", content_type, &body), false));
-            let over =
-                [endpoint.chunked(&house, &endpoint.padded(PASSED + 1)), endpoint.whole(&house, "", JSON, &endpoint.padded(PASSED + 1))];
+            let broken = malformed_bodies_for(&endpoint)
+                .into_iter()
+                .map(|(_, content_type, body)| (endpoint.request_with_length(&house, "", content_type, &body), false));
+            let over = [
+                endpoint.chunked_request(&house, &endpoint.padded_body(PASSED_LIMIT + 1)),
+                endpoint.request_with_length(&house, "", JSON, &endpoint.padded_body(PASSED_LIMIT + 1)),
+            ];
             // A directory file of that size is a good one.
-            let over = over.into_iter().filter(|_| endpoint.bound.is_some()).map(|request| (request, false));
+            let over = over.into_iter().filter(|_| endpoint.body_limit.is_some()).map(|request| (request, false));
             requests.extend(
                 broken
                     .chain(over)
-                    .chain(cut(&house, &endpoint).into_iter().map(|request| (request, true)))
+                    .chain(truncated_requests(&house, &endpoint).into_iter().map(|request| (request, true)))
                     .map(|(request, ends)| (socket.clone(), request, ends)),
             );
         }
     }
-    let daemons = || [house.primary.as_ref().unwrap(), house.sidecar.as_ref().unwrap()].map(memory);
+    let daemons = || [house.primary.as_ref().unwrap(), house.sidecar.as_ref().unwrap()].map(memory_kib);
     // A stride that meets every kind of request soon.
     let pick = |number: u64| &requests[usize::try_from(number).unwrap() * 37 % requests.len()];
     let mut settled = [[0; 2]; 2];
@@ -493,7 +505,7 @@ fn memory_is_flat_under_hostile_bodies() {
             settled = daemons();
         }
         let (socket, request, ends) = pick(number);
-        if let Some(answer) = sent(socket, request, *ends) {
+        if let Some(answer) = send_bytes(socket, request, *ends) {
             let head = String::from_utf8_lossy(&request[..request.len().min(60)]);
             assert!((400..500).contains(&answer.status), "{head}: {} {}", answer.status, answer.text());
         }
@@ -501,7 +513,7 @@ fn memory_is_flat_under_hostile_bodies() {
     let ended = daemons();
     for (name, (before, after)) in ["primary", "sidecar"].into_iter().zip(settled.iter().zip(&ended)) {
         for (kind, (before, after)) in ["VmRSS", "VmHWM"].into_iter().zip(before.iter().zip(after)) {
-            assert!(*after <= before + GROWTH, "{kind} of the {name} grew from {before} to {after} KiB\n{}", house.logs());
+            assert!(*after <= before + MAX_GROWTH_KIB, "{kind} of the {name} grew from {before} to {after} KiB\n{}", house.logs());
         }
     }
     assert!(!house.logs().contains("panicked"), "{}", house.logs());

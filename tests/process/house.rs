@@ -11,42 +11,42 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use sidegate::model::clock;
 use sidegate::wire::secret::Secret;
-use sidegate::wire::token::{Issuer, mint};
+use sidegate::wire::token::{Issuer, issue_token};
 
-use crate::http::{Answer, Request};
+use crate::http::{Request, Response};
 
 /// How long anything may take before a test gives up on it.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const TIMEOUT: Duration = Duration::from_secs(60);
 const SHELL_SECRET: &str = "a-shell-secret-of-thirty-two-hex";
 const SYNC_SECRET: &str = "a-sync-secret-of-thirty-two-hexx";
 
 /// Two daemons and their folder.
-pub struct House {
+pub struct TestEnv {
     pub primary: Option<Daemon>,
     pub sidecar: Option<Daemon>,
     /// Dropped last: a daemon that still runs would write into it again.
-    folder: tempfile::TempDir,
+    dir: tempfile::TempDir,
 }
 
 /// A daemon that runs; killed when dropped.
 pub struct Daemon {
     child: std::process::Child,
     log: PathBuf,
-    notified: UnixDatagram,
+    notify_socket: UnixDatagram,
 }
 
-impl House {
+impl TestEnv {
     /// Configurations and secrets; nothing runs yet. As root below `/run`, where sshd accepts commands.
     pub fn new() -> Self {
-        Self::with("", "")
+        Self::with_config("", "")
     }
 
     /// The same with more lines at the end of the two configurations.
-    pub fn with(primary_more: &str, sidecar_more: &str) -> Self {
+    pub fn with_config(primary_more: &str, sidecar_more: &str) -> Self {
         let above = if nix::unistd::Uid::effective().is_root() { PathBuf::from("/run") } else { std::env::temp_dir() };
         let folder = tempfile::Builder::new().prefix("sidegate-test-").tempdir_in(above).unwrap();
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
-        let house = Self { folder, primary: None, sidecar: None };
+        let house = Self { dir: folder, primary: None, sidecar: None };
         house.write("shell_secret", SHELL_SECRET);
         house.write("sync_secret", SYNC_SECRET);
         let at = house.path().display();
@@ -79,7 +79,7 @@ impl House {
     }
 
     pub fn path(&self) -> &Path {
-        self.folder.path()
+        self.dir.path()
     }
 
     pub fn primary_socket(&self) -> PathBuf {
@@ -99,29 +99,29 @@ impl House {
     }
 
     /// Changes a file of ours; what is to be changed must be there.
-    pub fn edit(&self, name: &str, from: &str, to: &str) {
+    pub fn replace_in_file(&self, name: &str, from: &str, to: &str) {
         let text = fs::read_to_string(self.path().join(name)).unwrap();
         assert!(text.contains(from), "{name} has no {from}");
         self.write(name, &text.replace(from, to));
     }
 
     pub fn start_primary(&mut self) {
-        self.primary = Some(self.start("primary", "primary.toml"));
+        self.primary = Some(self.start_daemon("primary", "primary.toml"));
     }
 
     pub fn start_sidecar(&mut self) {
-        self.sidecar = Some(self.start("serve", "sidegate.toml"));
+        self.sidecar = Some(self.start_daemon("serve", "sidegate.toml"));
     }
 
     /// Starts `sidegate COMMAND` and waits until it says that it serves.
-    pub fn start(&self, command: &str, config: &str) -> Daemon {
+    pub fn start_daemon(&self, command: &str, config: &str) -> Daemon {
         let mut sidegate = Command::new(env!("CARGO_BIN_EXE_sidegate"));
         sidegate.args([command, "--config"]).arg(self.path().join(config)).stdin(Stdio::null());
-        self.started(sidegate, config)
+        self.spawn_daemon(sidegate, config)
     }
 
     /// Starts a command that becomes a daemon, and waits until it says that it serves. Its log is named by its configuration.
-    pub fn started(&self, mut command: Command, config: &str) -> Daemon {
+    pub fn spawn_daemon(&self, mut command: Command, config: &str) -> Daemon {
         let notify = self.path().join(format!("notify-{config}"));
         let _ = fs::remove_file(&notify);
         let notified = UnixDatagram::bind(&notify).unwrap();
@@ -129,54 +129,54 @@ impl House {
         let log = self.path().join(format!("{config}.log"));
         let out = fs::OpenOptions::new().create(true).append(true).open(&log).unwrap();
         let child = command.env("NOTIFY_SOCKET", &notify).stdout(Stdio::null()).stderr(out).spawn().unwrap();
-        let mut daemon = Daemon { child, log, notified };
-        daemon.wait_until_told("READY=1");
+        let mut daemon = Daemon { child, log, notify_socket: notified };
+        daemon.wait_for_notification("READY=1");
         daemon
     }
 
     /// Starts a daemon that must refuse to run; gives what it said.
-    pub fn refused(&self, command: &str, config: &str) -> String {
-        let output = self.sidegate(&[command, "--config", self.path().join(config).to_str().unwrap()]);
+    pub fn start_expecting_failure(&self, command: &str, config: &str) -> String {
+        let output = self.run_sidegate(&[command, "--config", self.path().join(config).to_str().unwrap()]);
         assert_eq!(output.status.code(), Some(1), "it should not have started");
         String::from_utf8(output.stderr).unwrap()
     }
 
     /// Runs `sidegate` with these words to its end.
-    pub fn sidegate(&self, words: &[&str]) -> Output {
+    pub fn run_sidegate(&self, words: &[&str]) -> Output {
         Command::new(env!("CARGO_BIN_EXE_sidegate")).args(words).stdin(Stdio::null()).output().unwrap()
     }
 
     /// The same, not waited for.
-    pub fn begin(&self, words: &[&str]) -> std::process::Child {
+    pub fn spawn_sidegate(&self, words: &[&str]) -> std::process::Child {
         let mut command = Command::new(env!("CARGO_BIN_EXE_sidegate"));
         command.args(words).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
     }
 
     /// `sidegate admin …` on our primary.
-    pub fn admin(&self, words: &[&str]) -> Output {
+    pub fn run_admin(&self, words: &[&str]) -> Output {
         let socket = self.primary_socket();
         let mut all = vec!["admin", "--socket", socket.to_str().unwrap()];
         all.extend(words);
-        self.sidegate(&all)
+        self.run_sidegate(&all)
     }
 
     /// Applies a directory file that must be good; returns what was said.
     pub fn apply(&self, directory: &str) -> String {
-        self.apply_with(directory, &[])
+        self.apply_with_args(directory, &[])
     }
 
     /// The same with more words, as `--prune`.
-    pub fn apply_with(&self, directory: &str, words: &[&str]) -> String {
+    pub fn apply_with_args(&self, directory: &str, words: &[&str]) -> String {
         let file = self.write("directory.jsonl", directory);
         let mut all = vec!["apply", file.to_str().unwrap()];
         all.extend(words);
-        let output = self.admin(&all);
+        let output = self.run_admin(&all);
         assert!(output.status.success(), "apply: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap()
     }
 
     /// The helper that sshd starts, in the house's own folder, where sshd takes it from.
-    pub fn helper(&self) -> PathBuf {
+    pub fn helper_path(&self) -> PathBuf {
         let helper = self.path().join("sidegate-authorized-keys");
         if !helper.exists() {
             fs::copy(env!("CARGO_BIN_EXE_sidegate-authorized-keys"), &helper).unwrap();
@@ -186,21 +186,21 @@ impl House {
     }
 
     /// What the helper prints for a blob, as sshd would start it. It must end well.
-    pub fn helped(&self, blob: &str) -> String {
+    pub fn run_helper(&self, blob: &str) -> String {
         let socket = self.sidecar_socket();
-        let output = Command::new(self.helper()).arg("--socket").arg(socket).args(["git", "git", blob]).output().unwrap();
+        let output = Command::new(self.helper_path()).arg("--socket").arg(socket).args(["git", "git", blob]).output().unwrap();
         assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
         String::from_utf8(output.stdout).unwrap()
     }
 
     /// The sidecar's own status.
     pub fn status(&self) -> Value {
-        Request::get("/-/admin/status").to(&self.sidecar_socket()).json()
+        Request::get("/-/admin/status").send(&self.sidecar_socket()).json()
     }
 
     /// The primary's own status.
     pub fn primary_status(&self) -> Value {
-        Request::get("/-/admin/status").to(&self.primary_socket()).json()
+        Request::get("/-/admin/status").send(&self.primary_socket()).json()
     }
 
     /// Waits until the sidecar's keys are fresh and it stands where the primary stands.
@@ -219,7 +219,7 @@ impl House {
     pub fn wait_for(&self, what: &str, so: impl Fn() -> bool) {
         let begun = Instant::now();
         while !so() {
-            assert!(begun.elapsed() < PATIENCE, "waited in vain for {what}\n{}", self.logs());
+            assert!(begun.elapsed() < TIMEOUT, "waited in vain for {what}\n{}", self.logs());
             std::thread::park_timeout(Duration::from_millis(5));
         }
     }
@@ -232,12 +232,12 @@ impl House {
 
     /// A fresh token of gitlab-shell's.
     pub fn shell_token(&self) -> String {
-        mint(Issuer::Shell, None, &Secret::of(SHELL_SECRET.as_bytes()).unwrap(), clock::wall())
+        issue_token(Issuer::GitlabShell, None, &Secret::from_bytes(SHELL_SECRET.as_bytes()).unwrap(), clock::wall_time())
     }
 
     /// A fresh token of a follower's.
     pub fn sync_token(&self, host: &str) -> String {
-        mint(Issuer::Sync, Some(host), &Secret::of(SYNC_SECRET.as_bytes()).unwrap(), clock::wall())
+        issue_token(Issuer::Follower, Some(host), &Secret::from_bytes(SYNC_SECRET.as_bytes()).unwrap(), clock::wall_time())
     }
 
     /// The shared secret itself.
@@ -246,24 +246,24 @@ impl House {
     }
 
     /// Asks the sidecar with a token.
-    pub fn ask(&self, request: Request) -> Answer {
-        request.header("Gitlab-Shell-Api-Request", &self.shell_token()).to(&self.sidecar_socket())
+    pub fn request_sidecar(&self, request: Request) -> Response {
+        request.header("Gitlab-Shell-Api-Request", &self.shell_token()).send(&self.sidecar_socket())
     }
 
     /// Asks the primary with a token.
-    pub fn ask_primary(&self, request: Request) -> Answer {
-        request.header("Gitlab-Shell-Api-Request", &self.shell_token()).to(&self.primary_socket())
+    pub fn request_primary(&self, request: Request) -> Response {
+        request.header("Gitlab-Shell-Api-Request", &self.shell_token()).send(&self.primary_socket())
     }
 }
 
 impl Daemon {
     /// Waits until it tells systemd this line, and gives all lines that came before it.
-    pub fn wait_until_told(&mut self, line: &str) -> Vec<String> {
+    pub fn wait_for_notification(&mut self, line: &str) -> Vec<String> {
         let begun = Instant::now();
         let mut told = Vec::new();
         let mut buffer = [0; 4096];
         loop {
-            if let Ok(length) = self.notified.recv(&mut buffer) {
+            if let Ok(length) = self.notify_socket.recv(&mut buffer) {
                 told.extend(String::from_utf8_lossy(&buffer[..length]).lines().map(str::to_owned));
                 if told.iter().any(|said| said == line) {
                     return told;
@@ -271,12 +271,12 @@ impl Daemon {
             } else if let Some(status) = self.child.try_wait().unwrap() {
                 panic!("it ended with {status} before it said {line}:\n{}", self.log());
             }
-            assert!(begun.elapsed() < PATIENCE, "it never says {line}:\n{}", self.log());
+            assert!(begun.elapsed() < TIMEOUT, "it never says {line}:\n{}", self.log());
         }
     }
 
     /// Waits for its end.
-    pub fn ended(&mut self) -> std::process::ExitStatus {
+    pub fn wait(&mut self) -> std::process::ExitStatus {
         self.child.wait().unwrap()
     }
 

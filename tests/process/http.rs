@@ -17,7 +17,7 @@ pub struct Request {
 
 /// An answer, read to its end.
 #[derive(Clone, Debug)]
-pub struct Answer {
+pub struct Response {
     pub status: u16,
     pub headers: Vec<(String, String)>,
     pub body: Vec<u8>,
@@ -36,7 +36,7 @@ impl Request {
         Self::new("POST", target).header("Content-Type", "application/json").body(json.to_string())
     }
 
-    pub fn form(target: &str, form: &str) -> Self {
+    pub fn post_form(target: &str, form: &str) -> Self {
         Self::new("POST", target).header("Content-Type", "application/x-www-form-urlencoded").body(form)
     }
 
@@ -51,26 +51,26 @@ impl Request {
     }
 
     /// Sends it on a connection of its own, and reads the answer to its end.
-    pub fn to(&self, socket: &Path) -> Answer {
-        self.try_to(socket).unwrap_or_else(|error| panic!("{} {} to {}: {error}", self.method, self.target, socket.display()))
+    pub fn send(&self, socket: &Path) -> Response {
+        self.try_send(socket).unwrap_or_else(|error| panic!("{} {} to {}: {error}", self.method, self.target, socket.display()))
     }
 
-    pub fn try_to(&self, socket: &Path) -> std::io::Result<Answer> {
+    pub fn try_send(&self, socket: &Path) -> std::io::Result<Response> {
         let mut stream = UnixStream::connect(socket)?;
-        stream.set_read_timeout(Some(crate::house::PATIENCE))?;
+        stream.set_read_timeout(Some(crate::house::TIMEOUT))?;
         // A refusal may come, and the connection be closed, before a large body is written to its end.
-        let _ = stream.write_all(&self.bytes());
+        let _ = stream.write_all(&self.to_bytes());
         let mut bytes = Vec::new();
         stream.read_to_end(&mut bytes)?;
-        Answer::parse(&bytes)
+        Response::parse(&bytes)
     }
 
     /// The same on a connection that is kept.
-    pub fn kept(&self, connection: &mut Connection) -> Answer {
-        connection.exchange(&String::from_utf8(self.bytes()).unwrap().replacen("Connection: close\r\n", "", 1).into_bytes())
+    pub fn send_on(&self, connection: &mut Connection) -> Response {
+        connection.exchange(&String::from_utf8(self.to_bytes()).unwrap().replacen("Connection: close\r\n", "", 1).into_bytes())
     }
 
-    fn bytes(&self) -> Vec<u8> {
+    fn to_bytes(&self) -> Vec<u8> {
         let mut text = format!("{} {} HTTP/1.1\r\nHost: unix\r\nConnection: close\r\n", self.method, self.target);
         for (name, value) in &self.headers {
             text.push_str(&format!("{name}: {value}\r\n"));
@@ -86,13 +86,13 @@ impl Request {
 }
 
 /// Sends these very bytes, and reads an answer to the end of the connection.
-pub fn raw(socket: &Path, bytes: &[u8]) -> Answer {
+pub fn send_raw(socket: &Path, bytes: &[u8]) -> Response {
     let mut stream = UnixStream::connect(socket).unwrap();
-    stream.set_read_timeout(Some(crate::house::PATIENCE)).unwrap();
+    stream.set_read_timeout(Some(crate::house::TIMEOUT)).unwrap();
     let _ = stream.write_all(bytes);
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).unwrap();
-    Answer::parse(&answer).unwrap()
+    Response::parse(&answer).unwrap()
 }
 
 /// A connection that is kept between requests, made anew when the server says that it closes.
@@ -102,14 +102,14 @@ pub struct Connection {
 }
 
 impl Connection {
-    pub fn to(socket: &Path) -> Self {
+    pub fn new(socket: &Path) -> Self {
         Self { socket: socket.to_owned(), stream: None }
     }
 
-    fn exchange(&mut self, request: &[u8]) -> Answer {
+    fn exchange(&mut self, request: &[u8]) -> Response {
         let mut stream = self.stream.take().unwrap_or_else(|| {
             let stream = UnixStream::connect(&self.socket).unwrap();
-            stream.set_read_timeout(Some(crate::house::PATIENCE)).unwrap();
+            stream.set_read_timeout(Some(crate::house::TIMEOUT)).unwrap();
             BufReader::new(stream)
         });
         stream.get_mut().write_all(request).unwrap();
@@ -117,18 +117,18 @@ impl Connection {
         while !bytes.ends_with(b"\r\n\r\n") {
             assert!(stream.read_until(b'\n', &mut bytes).unwrap() > 0, "the connection ended: {}", String::from_utf8_lossy(&bytes));
         }
-        let head = Answer::parse(&bytes).unwrap();
+        let head = Response::parse(&bytes).unwrap();
         let length = head.header("content-length").expect("an answer of a known length").parse().unwrap();
         let mut body = vec![0; length];
         stream.read_exact(&mut body).unwrap();
         if head.header("connection") != Some("close") {
             self.stream = Some(stream);
         }
-        Answer { body, ..head }
+        Response { body, ..head }
     }
 }
 
-impl Answer {
+impl Response {
     /// Reads the bytes of a whole answer.
     pub fn parse(bytes: &[u8]) -> std::io::Result<Self> {
         let broken = || std::io::Error::other(format!("not an answer: {:?}", String::from_utf8_lossy(bytes)));
@@ -142,7 +142,7 @@ impl Answer {
             .collect();
         let mut answer = Self { status, headers, body: bytes[end + 4..].to_vec() };
         if answer.header("transfer-encoding") == Some("chunked") {
-            answer.body = unchunked(&answer.body).ok_or_else(broken)?;
+            answer.body = decode_chunked(&answer.body).ok_or_else(broken)?;
         }
         Ok(answer)
     }
@@ -168,7 +168,7 @@ impl Answer {
     }
 }
 
-fn unchunked(mut rest: &[u8]) -> Option<Vec<u8>> {
+fn decode_chunked(mut rest: &[u8]) -> Option<Vec<u8>> {
     let mut whole = Vec::new();
     loop {
         let end = rest.windows(2).position(|two| two == b"\r\n")?;

@@ -10,23 +10,23 @@ pub fn scaled(small: u64, full: u64) -> u64 {
 }
 
 /// A pseudo-random number out of a number.
-pub fn scrambled(number: u64) -> u64 {
+pub fn pseudo_random(number: u64) -> u64 {
     u64::from_be_bytes(Sha256::digest(number.to_be_bytes())[..8].try_into().unwrap())
 }
 
 /// The Base64 of the blob of an Ed25519 key that nobody holds.
-pub fn blob(number: u64) -> String {
+pub fn key_blob(number: u64) -> String {
     let point = Sha256::digest(number.to_le_bytes());
-    wire_blob(&[b"ssh-ed25519", &point])
+    encode_blob(&[b"ssh-ed25519", &point])
 }
 
 /// The same of a key on a security token.
-pub fn token_blob(number: u64) -> String {
+pub fn security_key_blob(number: u64) -> String {
     let point = Sha256::digest(number.to_le_bytes());
-    wire_blob(&[b"sk-ssh-ed25519@openssh.com", &point, b"ssh:"])
+    encode_blob(&[b"sk-ssh-ed25519@openssh.com", &point, b"ssh:"])
 }
 
-fn wire_blob(fields: &[&[u8]]) -> String {
+fn encode_blob(fields: &[&[u8]]) -> String {
     let mut bytes = Vec::new();
     for field in fields {
         bytes.extend(u32::try_from(field.len()).unwrap().to_be_bytes());
@@ -36,12 +36,12 @@ fn wire_blob(fields: &[&[u8]]) -> String {
 }
 
 /// A line of a directory file: a user of this id, whose name is `person-<id>`.
-pub fn user(id: u64) -> String {
+pub fn user_line(id: u64) -> String {
     format!("{{\"kind\":\"user\",\"id\":{id},\"username\":\"person-{id}\",\"name\":\"Person {id}\"}}\n")
 }
 
 /// A line of a directory file: a key of a user's, by its public line.
-pub fn key(id: u64, user: u64, line: &str) -> String {
+pub fn key_line(id: u64, user: u64, line: &str) -> String {
     format!(
         "{{\"kind\":\"key\",\"id\":{id},\"user_id\":{user},\"title\":\"key {id}\",\"key\":\"{line}\",\
          \"created_at\":\"2026-01-31T12:00:00Z\"}}\n"
@@ -49,18 +49,18 @@ pub fn key(id: u64, user: u64, line: &str) -> String {
 }
 
 /// A line of a directory file: the key out of its own id, of a user's.
-pub fn made_key(id: u64, user: u64) -> String {
-    key(id, user, &format!("ssh-ed25519 {}", blob(id)))
+pub fn generated_key_line(id: u64, user: u64) -> String {
+    key_line(id, user, &format!("ssh-ed25519 {}", key_blob(id)))
 }
 
 /// `keys` keys of a quarter as many users: key n is user n/4+1's.
-pub fn directory(keys: u64) -> String {
-    let users: String = (1..=keys / 4 + 1).map(user).collect();
-    let keys: String = (1..=keys).map(|id| made_key(id, id / 4 + 1)).collect();
+pub fn directory_of_keys(keys: u64) -> String {
+    let users: String = (1..=keys / 4 + 1).map(user_line).collect();
+    let keys: String = (1..=keys).map(|id| generated_key_line(id, id / 4 + 1)).collect();
     users + &keys
 }
 
 /// What stands for a blob in a query.
-pub fn in_query(blob: &str) -> String {
+pub fn query_encode(blob: &str) -> String {
     blob.replace('+', "%2B").replace('/', "%2F").replace('=', "%3D")
 }

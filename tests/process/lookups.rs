@@ -6,26 +6,26 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use serde_json::{Value, json};
 
-use crate::house::House;
+use crate::house::TestEnv;
 use crate::http::{Connection, Request};
-use crate::keys::{blob, in_query, made_key, scaled, scrambled, token_blob};
+use crate::keys::{generated_key_line, key_blob, pseudo_random, query_encode, scaled, security_key_blob};
 
 /// What a directory file says, read with nothing of the program's.
-struct Expected {
+struct ExpectedAnswers {
     keys: HashMap<String, Value>,
     key_ids: HashMap<u64, Value>,
     user_ids: HashMap<u64, Value>,
-    names: HashMap<String, Value>,
+    usernames: HashMap<String, Value>,
 }
 
-impl Expected {
-    fn of(directory: &str) -> Self {
-        let mut expected = Self { keys: HashMap::new(), key_ids: HashMap::new(), user_ids: HashMap::new(), names: HashMap::new() };
+impl ExpectedAnswers {
+    fn from_directory(directory: &str) -> Self {
+        let mut expected = Self { keys: HashMap::new(), key_ids: HashMap::new(), user_ids: HashMap::new(), usernames: HashMap::new() };
         let records: Vec<Value> = directory.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         for record in records.iter().filter(|record| record["kind"] == "user") {
             let user = json!({"id": record["id"], "username": record["username"], "name": record["name"]});
             expected.user_ids.insert(record["id"].as_u64().unwrap(), user.clone());
-            expected.names.insert(record["username"].as_str().unwrap().to_ascii_lowercase(), user);
+            expected.usernames.insert(record["username"].as_str().unwrap().to_ascii_lowercase(), user);
         }
         for record in records.iter().filter(|record| record["kind"] == "key") {
             let usage = record["usage"].as_str().unwrap_or("auth_and_signing");
@@ -63,9 +63,9 @@ fn directory(keys: u64) -> String {
     }
     for number in 1..=keys {
         let line = if number.is_multiple_of(9) {
-            format!("sk-ssh-ed25519@openssh.com {}", token_blob(number))
+            format!("sk-ssh-ed25519@openssh.com {}", security_key_blob(number))
         } else {
-            format!("ssh-ed25519 {}", blob(number))
+            format!("ssh-ed25519 {}", key_blob(number))
         };
         let owner = if number.is_multiple_of(11) { "null".to_owned() } else { ((number / 3 + 1) * 7).to_string() };
         let usage = ["auth_and_signing", "auth", "signing", "auth"][usize::try_from(number % 4).unwrap()];
@@ -80,16 +80,16 @@ fn directory(keys: u64) -> String {
 }
 
 /// One question out of a number, and its right answer.
-fn question(number: u64, keys: u64, expected: &Expected) -> (String, u16, Value) {
-    let dice = scrambled(number);
+fn lookup_and_answer(number: u64, keys: u64, expected: &ExpectedAnswers) -> (String, u16, Value) {
+    let dice = pseudo_random(number);
     let which = dice / 16 % (keys + keys / 4) + 1;
-    let padded = if which.is_multiple_of(9) { token_blob(which) } else { blob(which) };
+    let padded = if which.is_multiple_of(9) { security_key_blob(which) } else { key_blob(which) };
     let of_key = |spelled: &str| {
         let (status, body) = match expected.keys.get(&padded) {
             Some(answer) => (200, answer.clone()),
             None => (404, json!({"message": "404 Key Not Found"})),
         };
-        (format!("/api/v4/internal/authorized_keys?key={}", in_query(spelled)), status, body)
+        (format!("/api/v4/internal/authorized_keys?key={}", query_encode(spelled)), status, body)
     };
     let discover =
         |query: String, answer: Option<&Value>| (format!("/api/v4/internal/discover?{query}"), 200, answer.cloned().unwrap_or(Value::Null));
@@ -99,21 +99,21 @@ fn question(number: u64, keys: u64, expected: &Expected) -> (String, u16, Value)
         8..10 => discover(format!("key_id={}", which * 3), expected.key_ids.get(&(which * 3))),
         10 => discover(format!("key_id={}", which * 3 + 1), None),
         11..13 => discover(format!("user_id={}", which * 7), expected.user_ids.get(&(which * 7))),
-        13 => discover(format!("username=Person.{which}"), expected.names.get(&format!("person.{which}"))),
-        14 => discover(format!("username=pERSON.{which}"), expected.names.get(&format!("person.{which}"))),
+        13 => discover(format!("username=Person.{which}"), expected.usernames.get(&format!("person.{which}"))),
+        14 => discover(format!("username=pERSON.{which}"), expected.usernames.get(&format!("person.{which}"))),
         _ => discover(format!("identifier=user-{}", which * 7), expected.user_ids.get(&(which * 7))),
     }
 }
 
 /// Asks questions `from..to` on kept connections of several threads; gives how many answers differed, and of how many.
-fn ask_all(house: &House, expected: &Expected, keys: u64, from: u64, to: u64) -> (u64, u64) {
+fn run_lookups(house: &TestEnv, expected: &ExpectedAnswers, keys: u64, from: u64, to: u64) -> (u64, u64) {
     let (next, differing) = (AtomicU64::new(from), AtomicU64::new(0));
     let first = Mutex::new(None);
     let token = Mutex::new(house.shell_token());
     std::thread::scope(|scope| {
         for _ in 0..4 {
             scope.spawn(|| {
-                let mut connection = Connection::to(&house.sidecar_socket());
+                let mut connection = Connection::new(&house.sidecar_socket());
                 loop {
                     let number = next.fetch_add(1, Ordering::Relaxed);
                     if number >= to {
@@ -122,9 +122,9 @@ fn ask_all(house: &House, expected: &Expected, keys: u64, from: u64, to: u64) ->
                     if number % 50_000 == 0 {
                         *token.lock().unwrap() = house.shell_token();
                     }
-                    let (target, status, body) = question(number, keys, expected);
+                    let (target, status, body) = lookup_and_answer(number, keys, expected);
                     let request = Request::get(&target).header("Gitlab-Shell-Api-Request", &token.lock().unwrap());
-                    let answer = request.kept(&mut connection);
+                    let answer = request.send_on(&mut connection);
                     if (answer.status, answer.json()) != (status, body.clone()) {
                         differing.fetch_add(1, Ordering::Relaxed);
                         first
@@ -143,9 +143,9 @@ fn ask_all(house: &House, expected: &Expected, keys: u64, from: u64, to: u64) ->
 }
 
 /// Ends what goes on beside, also when the test fails.
-struct Ends<'a>(&'a AtomicBool);
+struct ClearOnDrop<'a>(&'a AtomicBool);
 
-impl Drop for Ends<'_> {
+impl Drop for ClearOnDrop<'_> {
     fn drop(&mut self) {
         self.0.store(false, Ordering::Relaxed);
     }
@@ -155,21 +155,21 @@ impl Drop for Ends<'_> {
 fn every_answer_is_the_one_that_the_directory_file_gives_also_while_commits_stream_and_a_snapshot_is_taken() {
     let (keys, lookups) = (scaled(1_500, 30_000), scaled(8_000, 2_000_000));
     let text = directory(keys);
-    let expected = Expected::of(&text);
-    let house = House::running(&text);
-    assert_eq!(ask_all(&house, &expected, keys, 0, lookups / 2), (0, lookups / 2), "{}", house.logs());
+    let expected = ExpectedAnswers::from_directory(&text);
+    let house = TestEnv::running(&text);
+    assert_eq!(run_lookups(&house, &expected, keys, 0, lookups / 2), (0, lookups / 2), "{}", house.logs());
     let asked = AtomicBool::new(true);
     let (commits, changes, resyncs) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
     let begun = std::time::Instant::now();
     std::thread::scope(|scope| {
-        let _ends = Ends(&asked);
+        let _ends = ClearOnDrop(&asked);
         // Changes of records that no question is about: the answers stay.
         scope.spawn(|| {
-            let mut connection = Connection::to(&house.primary_socket());
+            let mut connection = Connection::new(&house.primary_socket());
             let mut number = 0;
             while asked.load(Ordering::Relaxed) {
-                let file: String = (0..100).map(|place| made_key(10_000_000 + number * 100 + place, 7)).collect();
-                let answer = Request::new("POST", "/-/admin/apply").body(file).kept(&mut connection);
+                let file: String = (0..100).map(|place| generated_key_line(10_000_000 + number * 100 + place, 7)).collect();
+                let answer = Request::new("POST", "/-/admin/apply").body(file).send_on(&mut connection);
                 assert_eq!(answer.status, 200, "{}", answer.text());
                 commits.fetch_add(1, Ordering::Relaxed);
                 changes.fetch_add(100, Ordering::Relaxed);
@@ -177,7 +177,7 @@ fn every_answer_is_the_one_that_the_directory_file_gives_also_while_commits_stre
                 if number == 0 {
                     // Now they go again, as a whole.
                     let answer =
-                        Request::new("POST", "/-/admin/apply?prune=true&accept_loss=true").body(text.clone()).kept(&mut connection);
+                        Request::new("POST", "/-/admin/apply?prune=true&accept_loss=true").body(text.clone()).send_on(&mut connection);
                     assert_eq!(answer.status, 200, "{}", answer.text());
                 }
             }
@@ -185,14 +185,14 @@ fn every_answer_is_the_one_that_the_directory_file_gives_also_while_commits_stre
         scope.spawn(|| {
             while asked.load(Ordering::Relaxed) {
                 let before = house.status()["follower"]["counted"]["resyncs"].as_u64().unwrap();
-                Request::post("/-/admin/resync", &json!({})).to(&house.sidecar_socket());
+                Request::post("/-/admin/resync", &json!({})).send(&house.sidecar_socket());
                 house.wait_for("a resync", || {
                     !asked.load(Ordering::Relaxed) || house.status()["follower"]["counted"]["resyncs"].as_u64().unwrap() > before
                 });
                 resyncs.fetch_add(1, Ordering::Relaxed);
             }
         });
-        let differing = ask_all(&house, &expected, keys, lookups / 2, lookups);
+        let differing = run_lookups(&house, &expected, keys, lookups / 2, lookups);
         let seconds = begun.elapsed().as_secs_f64();
         house.wait_for("a resync during it", || resyncs.load(Ordering::Relaxed) > 0);
         asked.store(false, Ordering::Relaxed);
@@ -208,5 +208,5 @@ fn every_answer_is_the_one_that_the_directory_file_gives_also_while_commits_stre
         );
     });
     house.wait_until_fresh();
-    assert_eq!(ask_all(&house, &expected, keys, 0, lookups / 8), (0, lookups / 8));
+    assert_eq!(run_lookups(&house, &expected, keys, 0, lookups / 8), (0, lookups / 8));
 }

@@ -8,62 +8,66 @@ use std::sync::{Arc, Mutex, PoisonError};
 use serde_json::{Value, json};
 
 use crate::cases::world::{self, ADMIN_TOKEN};
-use crate::fake::{Arrived, Fake, Then};
-use crate::house::{Daemon, House};
-use crate::http::{Answer, Request};
+use crate::fake::{FakePrimary, FakeReply, RecordedRequest};
+use crate::house::{Daemon, TestEnv};
+use crate::http::{Request, Response};
 
 const CHECK: &str = "/api/v4/internal/check";
 
 /// What the relay does with the primary's answer to a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Lost {
-    Wholly,
+enum ResponseLoss {
+    Entire,
     /// Its first bytes come, and no more.
-    HalfWay,
+    AfterFirstBytes,
     /// Nothing: it is passed on.
-    Not,
+    Nothing,
 }
 
 /// What stands between the two.
 struct Relay {
-    to: PathBuf,
+    target: PathBuf,
     primary: Mutex<Option<Daemon>>,
-    lost: Mutex<Lost>,
+    loss: Mutex<ResponseLoss>,
 }
 
 impl Relay {
     /// Asks the primary; then kills it, if the answer is to be lost.
-    fn carry(&self, arrived: &Arrived) -> Then {
-        let answer = sent_on(arrived).to(&self.to);
-        let lost = *self.lost.lock().unwrap();
-        if lost == Lost::Not || arrived.line.contains(CHECK) {
-            return Then::Say(written(&answer));
+    fn relay(&self, arrived: &RecordedRequest) -> FakeReply {
+        let answer = forwarded_request(arrived).send(&self.target);
+        let lost = *self.loss.lock().unwrap();
+        if lost == ResponseLoss::Nothing || arrived.request_line.contains(CHECK) {
+            return FakeReply::Respond(encode_response(&answer));
         }
         assert!((200..300).contains(&answer.status), "the primary made it: {}", answer.text());
         self.primary.lock().unwrap().take().unwrap().kill();
-        Then::SayAndClose(if lost == Lost::HalfWay { b"HTTP/1.1 200 OK\r\nContent-Ty".to_vec() } else { Vec::new() })
+        FakeReply::RespondAndClose(if lost == ResponseLoss::AfterFirstBytes {
+            b"HTTP/1.1 200 OK\r\nContent-Ty".to_vec()
+        } else {
+            Vec::new()
+        })
     }
 }
 
 /// Ends the relay's primary with the test: a connection that is still open at the relay would keep it.
-struct EndsAtLast(Arc<Relay>);
+struct KillPrimaryOnDrop(Arc<Relay>);
 
-impl Drop for EndsAtLast {
+impl Drop for KillPrimaryOnDrop {
     fn drop(&mut self) {
         drop(self.0.primary.lock().unwrap_or_else(PoisonError::into_inner).take());
     }
 }
 
 /// The same request once more, with its own framing.
-fn sent_on(arrived: &Arrived) -> Request {
-    let mut words = arrived.line.split(' ');
+fn forwarded_request(arrived: &RecordedRequest) -> Request {
+    let mut words = arrived.request_line.split(' ');
     let (method, target) = (words.next().unwrap(), words.next().unwrap());
     let framing = ["host", "connection", "content-length", "transfer-encoding"];
     let headers = arrived.headers.iter().filter(|(name, _)| !framing.contains(&name.as_str()));
     headers.fold(Request::new(method, target), |request, (name, value)| request.header(name, value)).body(arrived.body.as_bytes())
 }
 
-fn written(answer: &Answer) -> Vec<u8> {
+fn encode_response(answer: &Response) -> Vec<u8> {
     let head =
         format!("HTTP/1.1 {} Whatever\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n", answer.status, answer.body.len());
     [head.as_bytes(), &answer.body].concat()
@@ -82,40 +86,44 @@ fn writes() -> Vec<(&'static str, Request)> {
     ]
 }
 
-fn made(house: &House, counter: &str) -> u64 {
+fn write_count(house: &TestEnv, counter: &str) -> u64 {
     house.primary_status()["kept"].pointer(counter).and_then(Value::as_u64).unwrap_or(0)
 }
 
 #[test]
 fn a_write_whose_answer_dies_with_the_primary_has_an_unknown_fate_and_was_made_once() {
-    let mut house = world::primary_knowing_every_caller("", &world::directory(&json!({})));
-    house.edit("sidegate.toml", "primary.sock", "relay.sock");
-    house.edit("sidegate.toml", "feed = \"sidegate\"", "feed = \"none\"");
-    let relay = Arc::new(Relay { to: house.primary_socket(), primary: Mutex::new(house.primary.take()), lost: Mutex::new(Lost::Not) });
-    let _ends = EndsAtLast(Arc::clone(&relay));
+    let mut house = world::primary_with_all_credentials("", &world::contract_directory(&json!({})));
+    house.replace_in_file("sidegate.toml", "primary.sock", "relay.sock");
+    house.replace_in_file("sidegate.toml", "feed = \"sidegate\"", "feed = \"none\"");
+    let relay = Arc::new(Relay {
+        target: house.primary_socket(),
+        primary: Mutex::new(house.primary.take()),
+        loss: Mutex::new(ResponseLoss::Nothing),
+    });
+    let _ends = KillPrimaryOnDrop(Arc::clone(&relay));
     let carries = Arc::clone(&relay);
-    let between = Fake::at(&house.path().join("relay.sock"), move |arrived| carries.carry(arrived));
+    let between = FakePrimary::listen(&house.path().join("relay.sock"), move |arrived| carries.relay(arrived));
     house.start_sidecar();
-    for lost in [Lost::Wholly, Lost::HalfWay] {
+    for lost in [ResponseLoss::Entire, ResponseLoss::AfterFirstBytes] {
         for (counter, write) in writes() {
-            let before = made(&house, counter);
+            let before = write_count(&house, counter);
             // Over a connection that was used: a closed one of those is where a sidecar might send again.
-            assert_eq!(house.ask(Request::get(CHECK)).status, 200);
-            between.take();
-            *relay.lost.lock().unwrap() = lost;
-            let answer = house.ask(write);
+            assert_eq!(house.request_sidecar(Request::get(CHECK)).status, 200);
+            between.take_requests();
+            *relay.loss.lock().unwrap() = lost;
+            let answer = house.request_sidecar(write);
             assert_eq!(answer.status, 501, "{counter}, lost {lost:?}: {}", answer.text());
             assert!(answer.message().contains("Whether this request took effect is unknown"), "{}", answer.text());
-            assert_eq!(between.take().len(), 1, "{counter}, lost {lost:?}: sent once");
-            *relay.lost.lock().unwrap() = Lost::Not;
-            *relay.primary.lock().unwrap() = Some(house.start("primary", "primary.toml"));
+            assert_eq!(between.take_requests().len(), 1, "{counter}, lost {lost:?}: sent once");
+            *relay.loss.lock().unwrap() = ResponseLoss::Nothing;
+            *relay.primary.lock().unwrap() = Some(house.start_daemon("primary", "primary.toml"));
             // What may be told twice is there once: a pack by its purchase, codes by their person.
-            let again = lost == Lost::HalfWay && ["/packs_of_minutes", "/recovery_codes"].contains(&counter);
-            assert_eq!(made(&house, counter), before + u64::from(!again), "{counter}, lost {lost:?}: made once");
+            let again = lost == ResponseLoss::AfterFirstBytes && ["/packs_of_minutes", "/recovery_codes"].contains(&counter);
+            assert_eq!(write_count(&house, counter), before + u64::from(!again), "{counter}, lost {lost:?}: made once");
         }
     }
     for (counter, write) in writes() {
-        let answer = house.ask(write);
+        let answer = house.request_sidecar(write);
         assert!((200..300).contains(&answer.status), "{counter}: with a primary that lives all is well again: {}", answer.text());
     }
 }

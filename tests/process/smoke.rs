@@ -1,6 +1,6 @@
 //! The thin thread: a key at the primary, an answer at the sidecar, also when the primary is dead.
 
-use crate::house::House;
+use crate::house::TestEnv;
 use crate::http::Request;
 
 pub const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAILM+rvN+ot98qgEN796jTiQfZfG1KaT0PtFDJ/XFSqti";
@@ -12,20 +12,20 @@ fn directory() -> String {
     )
 }
 
-fn lookup(blob: &str) -> Request {
+fn lookup_request(blob: &str) -> Request {
     Request::get(&format!("/api/v4/internal/authorized_keys?key={}", blob.replace('+', "%2B").replace('/', "%2F")))
 }
 
 #[test]
 fn a_key_at_the_primary_is_found_at_the_sidecar_also_when_the_primary_is_dead() {
-    let mut house = House::running(&directory());
+    let mut house = TestEnv::running(&directory());
     let blob = KEY.split(' ').nth(1).unwrap();
-    let hit = house.ask(lookup(blob));
+    let hit = house.request_sidecar(lookup_request(blob));
     assert_eq!((hit.status, hit.json()["id"].as_u64()), (200, Some(11)));
     assert_eq!(hit.header("x-sidegate-answer"), Some("local"));
     assert_eq!(hit.json()["key"], format!("{KEY} Zoe (localhost)"));
     house.primary.as_mut().unwrap().kill();
-    assert_eq!(house.ask(lookup(blob)).json()["id"], 11);
-    let miss = house.ask(lookup("AAAAC3NzaC1lZDI1NTE5AAAAIAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"));
+    assert_eq!(house.request_sidecar(lookup_request(blob)).json()["id"], 11);
+    let miss = house.request_sidecar(lookup_request("AAAAC3NzaC1lZDI1NTE5AAAAIAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"));
     assert_eq!((miss.status, miss.message()), (404, "404 Key Not Found".to_owned()));
 }

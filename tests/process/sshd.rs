@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
-use crate::house::{House, PATIENCE};
+use crate::house::{TIMEOUT, TestEnv};
 
-const SSHD: &str = "/usr/sbin/sshd";
+const SSHD_PATH: &str = "/usr/sbin/sshd";
 
 /// An sshd that runs; ended when dropped.
 pub struct Sshd {
@@ -19,15 +19,15 @@ pub struct Sshd {
 }
 
 /// A key pair in files.
-pub struct Pair {
-    pub private: PathBuf,
+pub struct KeyPair {
+    pub private_key_path: PathBuf,
     /// The public line without its comment.
-    pub line: String,
+    pub public_line: String,
 }
 
-impl Pair {
+impl KeyPair {
     /// By `ssh-keygen`: `kind` is its words for the type, as `rsa -b 4096`.
-    pub fn make(house: &House, name: &str, kind: &str) -> Self {
+    pub fn generate(house: &TestEnv, name: &str, kind: &str) -> Self {
         let private = house.path().join(name);
         let _ = fs::remove_file(&private);
         let status = Command::new("ssh-keygen")
@@ -41,27 +41,27 @@ impl Pair {
         assert!(status.success());
         let public = fs::read_to_string(private.with_extension("pub")).unwrap();
         let line = public.split(' ').take(2).collect::<Vec<_>>().join(" ");
-        Self { private, line }
+        Self { private_key_path: private, public_line: line }
     }
 
     /// The Base64 of the public key's blob.
     pub fn blob(&self) -> &str {
-        self.line.split(' ').nth(1).unwrap()
+        self.public_line.split(' ').nth(1).unwrap()
     }
 }
 
 impl Sshd {
     /// Starts it for a house; where it cannot be, that is said and the test has nothing to do.
-    pub fn beside(house: &House) -> Option<Self> {
-        if !nix::unistd::Uid::effective().is_root() || !Path::new(SSHD).exists() {
-            eprintln!("SKIPPED: logins through sshd (they need root and {SSHD})");
+    pub fn start(house: &TestEnv) -> Option<Self> {
+        if !nix::unistd::Uid::effective().is_root() || !Path::new(SSHD_PATH).exists() {
+            eprintln!("SKIPPED: logins through sshd (they need root and {SSHD_PATH})");
             return None;
         }
         fs::create_dir_all("/run/sshd").unwrap();
-        let helper = house.helper();
+        let helper = house.helper_path();
         let shell = house.write("gitlab-shell", "#!/bin/sh\necho \"forced: $1\"\n");
         fs::set_permissions(&shell, fs::Permissions::from_mode(0o755)).unwrap();
-        let host_key = Pair::make(house, "host_key", "ed25519").private;
+        let host_key = KeyPair::generate(house, "host_key", "ed25519").private_key_path;
         let port = TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port();
         let config = format!(
             "Port {port}\nListenAddress 127.0.0.1\nHostKey {}\nPidFile none\nUsePAM no\nPasswordAuthentication no\n\
@@ -75,7 +75,7 @@ impl Sshd {
         );
         let config = house.write("sshd_config", &config);
         let log = house.path().join("sshd.log");
-        let child = Command::new(SSHD)
+        let child = Command::new(SSHD_PATH)
             .args(["-D", "-e", "-f"])
             .arg(config)
             .stdin(Stdio::null())
@@ -85,18 +85,18 @@ impl Sshd {
         let mut sshd = Self { child, port, log };
         let begun = Instant::now();
         while TcpStream::connect(("127.0.0.1", port)).is_err() {
-            assert!(sshd.child.try_wait().unwrap().is_none() && begun.elapsed() < PATIENCE, "sshd does not start: {}", sshd.log());
+            assert!(sshd.child.try_wait().unwrap().is_none() && begun.elapsed() < TIMEOUT, "sshd does not start: {}", sshd.log());
             std::thread::yield_now();
         }
         Some(sshd)
     }
 
     /// Offers these keys in this order; gives what the forced command said, or that the login was refused.
-    pub fn login(&self, offered: &[&Pair]) -> Option<String> {
+    pub fn login(&self, offered: &[&KeyPair]) -> Option<String> {
         let mut ssh = Command::new("ssh");
         ssh.args(["-F", "none", "-p", &self.port.to_string()]);
         for pair in offered {
-            ssh.arg("-i").arg(&pair.private);
+            ssh.arg("-i").arg(&pair.private_key_path);
         }
         ssh.args(["-o", "IdentitiesOnly=yes", "-o", "IdentityAgent=none", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=no"]);
         ssh.args(["-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR", "root@127.0.0.1", "ignored"]);

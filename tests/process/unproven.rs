@@ -9,26 +9,26 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use crate::cases::world;
-use crate::hostile::memory;
-use crate::house::{Daemon, House, PATIENCE};
-use crate::http::{Answer, Request};
+use crate::hostile::memory_kib;
+use crate::house::{Daemon, TIMEOUT, TestEnv};
+use crate::http::{Request, Response};
 
-const BODY: usize = 16 << 20;
-const CALLERS: usize = 64;
+const BODY_BYTES: usize = 16 << 20;
+const CALLER_COUNT: usize = 64;
 /// The default of `limits.unproven_body_bytes`.
-const ROOM: usize = 64 << 20;
+const UNAUTHENTICATED_BODY_BUDGET: usize = 64 << 20;
 /// What a daemon may grow by, in KiB: three times that, as its page says, and what the last callers take once they are believed.
-const GROWTH: u64 = 4 * (64 << 10);
+const MAX_GROWTH_KIB: u64 = 4 * (64 << 10);
 const ALLOWED: &str = "/api/v4/internal/allowed";
 
 /// A caller without a credential who sends a body but for its last byte, and then waits.
-struct Caller(UnixStream);
+struct UnauthenticatedCaller(UnixStream);
 
-impl Caller {
-    fn come(socket: &Path, body: &[u8]) -> Self {
+impl UnauthenticatedCaller {
+    fn connect(socket: &Path, body: &[u8]) -> Self {
         let mut stream = UnixStream::connect(socket).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        stream.set_write_timeout(Some(PATIENCE)).unwrap();
+        stream.set_read_timeout(Some(TIMEOUT)).unwrap();
+        stream.set_write_timeout(Some(TIMEOUT)).unwrap();
         let head =
             format!("POST {ALLOWED} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n", body.len());
         stream.write_all(head.as_bytes()).unwrap();
@@ -38,62 +38,66 @@ impl Caller {
     }
 
     /// What it was told when it ends where it stands.
-    fn answer(mut self) -> Option<Answer> {
+    fn finish(mut self) -> Option<Response> {
         let _ = self.0.shutdown(Shutdown::Write);
         let mut bytes = Vec::new();
         let _ = self.0.read_to_end(&mut bytes);
-        Answer::parse(&bytes).ok()
+        Response::parse(&bytes).ok()
     }
 }
 
-fn question() -> Value {
+fn allowed_body() -> Value {
     json!({"key_id": 104, "project": "team/private", "action": "git-upload-pack", "protocol": "ssh", "changes": "_any"})
 }
 
-fn peak(daemon: &Daemon) -> u64 {
-    memory(daemon)[1]
+fn peak_memory_kib(daemon: &Daemon) -> u64 {
+    memory_kib(daemon)[1]
 }
 
-fn holds(house: &House, socket: &Path, daemon: &Daemon) {
-    let before = peak(daemon);
-    let body = vec![b' '; BODY];
-    let callers: Vec<Caller> = std::thread::scope(|scope| {
-        let coming: Vec<_> = (0..CALLERS).map(|_| scope.spawn(|| Caller::come(socket, &body))).collect();
+fn assert_memory_bounded(house: &TestEnv, socket: &Path, daemon: &Daemon) {
+    let before = peak_memory_kib(daemon);
+    let body = vec![b' '; BODY_BYTES];
+    let callers: Vec<UnauthenticatedCaller> = std::thread::scope(|scope| {
+        let coming: Vec<_> = (0..CALLER_COUNT).map(|_| scope.spawn(|| UnauthenticatedCaller::connect(socket, &body))).collect();
         coming.into_iter().map(|caller| caller.join().unwrap()).collect()
     });
-    let by_token = Request::post(ALLOWED, &question()).header("Gitlab-Shell-Api-Request", &house.shell_token()).to(socket);
+    let by_token = Request::post(ALLOWED, &allowed_body()).header("Gitlab-Shell-Api-Request", &house.shell_token()).send(socket);
     assert_eq!(by_token.status, 200, "{}", by_token.text());
-    let answers: Vec<Answer> = callers.into_iter().filter_map(Caller::answer).collect();
+    let answers: Vec<Response> = callers.into_iter().filter_map(UnauthenticatedCaller::finish).collect();
     let refused = answers.iter().filter(|answer| answer.status == 503 && answer.message().contains("no room")).count();
-    assert!(refused >= CALLERS - ROOM / BODY, "{refused} of {CALLERS} found no room\n{}", house.logs());
+    assert!(
+        refused >= CALLER_COUNT - UNAUTHENTICATED_BODY_BUDGET / BODY_BYTES,
+        "{refused} of {CALLER_COUNT} found no room\n{}",
+        house.logs()
+    );
 
     // A body that is whole, and whose values would take a hundred times its bytes.
     let mut objects = b"{\"changes\":[".to_vec();
-    while objects.len() < BODY - 16 {
+    while objects.len() < BODY_BYTES - 16 {
         objects.extend(b"{\"\":1},");
     }
     objects.extend(b"{}]}");
-    let json = |body: &[u8]| Request::new("POST", ALLOWED).header("Content-Type", "application/json").body(body).to(socket);
+    let json = |body: &[u8]| Request::new("POST", ALLOWED).header("Content-Type", "application/json").body(body).send(socket);
     assert_eq!(json(&objects).status, 503);
 
-    let mut question = question();
+    let mut question = allowed_body();
     question["secret_token"] = json!(house.shared_secret());
     let mut large = question.to_string().into_bytes();
-    large.resize(BODY - 1, b' ');
+    large.resize(BODY_BYTES - 1, b' ');
     // The room of those who left is given back once the daemon has seen them leave.
     house.wait_for("room again", || json(&large).status != 503);
-    for _ in 0..2 * ROOM / BODY {
+    for _ in 0..2 * UNAUTHENTICATED_BODY_BUDGET / BODY_BYTES {
         let by_parameter = json(&large);
         assert_eq!(by_parameter.status, 200, "{}", by_parameter.text());
     }
-    let after = peak(daemon);
-    assert!(after <= before + GROWTH, "memory grew from {before} to {after} KiB\n{}", house.logs());
-    eprintln!("{CALLERS} bodies of {BODY} bytes: the peak of memory in KiB was {before} and is {after}");
+    let after = peak_memory_kib(daemon);
+    assert!(after <= before + MAX_GROWTH_KIB, "memory grew from {before} to {after} KiB\n{}", house.logs());
+    eprintln!("{CALLER_COUNT} bodies of {BODY_BYTES} bytes: the peak of memory in KiB was {before} and is {after}");
 }
 
 #[test]
-fn bodies_of_callers_who_show_nothing_are_bounded_together() {
-    let house = House::running(&world::directory(&json!({})));
-    holds(&house, &house.sidecar_socket(), house.sidecar.as_ref().unwrap());
-    holds(&house, &house.primary_socket(), house.primary.as_ref().unwrap());
+fn unauthenticated_bodies_share_one_memory_budget() {
+    let house = TestEnv::running(&world::contract_directory(&json!({})));
+    assert_memory_bounded(&house, &house.sidecar_socket(), house.sidecar.as_ref().unwrap());
+    assert_memory_bounded(&house, &house.primary_socket(), house.primary.as_ref().unwrap());
 }

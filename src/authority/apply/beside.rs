@@ -5,149 +5,167 @@
 //!
 //! [`plan`]: crate::authority::apply::plan::plan
 
-use crate::authority::apply::claims::{Claims, Conflict, Origin};
-use crate::authority::apply::join::{Step, Stopped, Unnamed};
-use crate::authority::apply::plan::{Changes, Outcome, Plan};
-use crate::authority::apply::spool::{Item, Refused, Spool};
-use crate::authority::refusal::Refusal;
-use crate::model::change::Identity;
-use crate::model::directory::{Directory as _, Fault};
+use crate::authority::apply::claims::{Constraints, IntegrityError, RecordOrigin};
+use crate::authority::apply::join::{DiffError, RecordDiff, Unlisted};
+use crate::authority::apply::plan::{ApplyPlan, ApplySummary, CommitBuilder};
+use crate::authority::apply::spool::{StagedFile, StagedRecord, StagingError};
+use crate::authority::refusal::ApiError;
+use crate::model::change::RecordIdentity;
+use crate::model::directory::{Directory as _, DirectoryError};
 use crate::model::entry::Entry;
 use crate::model::id::Id;
 use crate::model::record::Record;
 use crate::store::generation::Generation;
-use crate::store::primary::COMMIT_CHANGES;
-use crate::wire::directory::{Target, references};
+use crate::store::primary::MAX_COMMIT_CHANGES;
+use crate::wire::directory::{ReferencedRecord, record_references};
 
 /// Plans a small file; `None` if it has to be walked. The directory must not change meanwhile.
-pub fn plan_beside(standing: &Generation, spool: &Spool, claims: &Claims, unnamed: Unnamed) -> Result<Option<Plan>, Refusal> {
-    let small = spool.items.len() <= COMMIT_CHANGES && spool.withheld.is_empty();
-    if unnamed == Unnamed::Goes || !small {
+pub fn plan_by_lookup(
+    standing: &Generation,
+    spool: &StagedFile,
+    claims: &Constraints,
+    unnamed: Unlisted,
+) -> Result<Option<ApplyPlan>, ApiError> {
+    let small = spool.records.len() <= MAX_COMMIT_CHANGES && spool.unpublished.is_empty();
+    if unnamed == Unlisted::Remove || !small {
         return Ok(None);
     }
-    let mut steps = Vec::with_capacity(spool.items.len());
-    for item in &spool.items {
-        let Some(step) = step(standing, spool, item)? else { return Ok(None) };
+    let mut steps = Vec::with_capacity(spool.records.len());
+    for item in &spool.records {
+        let Some(step) = diff_record(standing, spool, item)? else { return Ok(None) };
         steps.push(step);
     }
-    for check in [unique, resolve] {
-        for (line, record) in steps.iter().filter_map(comes) {
+    for check in [check_unique, check_references] {
+        for (line, record) in steps.iter().filter_map(added_or_changed) {
             check(standing, claims, line, record)?;
         }
     }
-    let mut outcome = Outcome::default();
-    let mut changes = Changes::default();
+    let mut outcome = ApplySummary::default();
+    let mut changes = CommitBuilder::default();
     for step in steps {
-        outcome.count(&step);
-        changes.take(step);
+        outcome.record(&step);
+        changes.push(step);
     }
-    Ok(Some(Plan { outcome, way: changes.way(), loss: None }))
+    Ok(Some(ApplyPlan { summary: outcome, strategy: changes.into_strategy(), excessive_loss: None }))
 }
 
 /// The record of a line that brings something new.
-fn comes(step: &Step) -> Option<(usize, &Record)> {
+fn added_or_changed(step: &RecordDiff) -> Option<(usize, &Record)> {
     match step {
-        Step::Added(new, line) | Step::Changed { new, line, .. } => new.record().map(|record| (*line, record.as_ref())),
-        Step::Kept(..) | Step::Removed(_) => None,
+        RecordDiff::Added(new, line) | RecordDiff::Changed { new, line, .. } => new.record().map(|record| (*line, record.as_ref())),
+        RecordDiff::Unchanged(..) | RecordDiff::Removed(_) => None,
     }
 }
 
 /// What becomes of one record; `None` if something would go that others may name.
-fn step(standing: &Generation, spool: &Spool, item: &Item) -> Result<Option<Step>, Refusal> {
-    let text = spool.text(item).map_err(Stopped::from)?;
-    let new = Entry::read(&text).map_err(Stopped::from)?;
+fn diff_record(standing: &Generation, spool: &StagedFile, item: &StagedRecord) -> Result<Option<RecordDiff>, ApiError> {
+    let text = spool.text(item).map_err(DiffError::from)?;
+    let new = Entry::parse(&text).map_err(DiffError::from)?;
     let old = match new.record().map(AsRef::as_ref) {
         Some(Record::Key(key)) => {
-            let known = standing.key_with(&key.key.fingerprint()).map_err(unreadable)?;
-            let holder = standing.key(key.id).map_err(unreadable)?;
+            let known = standing.key_by_fingerprint(&key.key.fingerprint()).map_err(store_error)?;
+            let holder = standing.key(key.id).map_err(store_error)?;
             let moves = holder.as_ref().is_some_and(|holder| holder.key != key.key);
             if moves || known.as_ref().is_some_and(|known| known.id != key.id || known.deploy != key.deploy) {
                 return Ok(None);
             }
-            known.map(|known| Entry::of(Record::Key((*known).clone()))).transpose().map_err(|error| unreadable(Fault(error.to_string())))?
+            known
+                .map(|known| Entry::from_record(Record::Key((*known).clone())))
+                .transpose()
+                .map_err(|error| store_error(DirectoryError(error.to_string())))?
         }
         Some(Record::Agent(_)) | None => return Ok(None),
-        Some(_) => standing.entry(&Identity::of(&new)).map_err(Stopped::from)?,
+        Some(_) => standing.entry(&RecordIdentity::from_entry(&new)).map_err(DiffError::from)?,
     };
     Ok(Some(match old {
-        None => Step::Added(new, item.line),
-        Some(old) if *old.text() == *new.text() => Step::Kept(old, Origin::Line(item.line)),
-        Some(old) => Step::Changed { old, new, line: item.line },
+        None => RecordDiff::Added(new, item.line),
+        Some(old) if *old.text() == *new.text() => RecordDiff::Unchanged(old, RecordOrigin::Line(item.line)),
+        Some(old) => RecordDiff::Changed { old, new, line: item.line },
     }))
 }
 
 /// What it claims is claimed by nobody else who stays: a holder that the file names too has said there what it holds now.
-fn unique(standing: &Generation, claims: &Claims, line: usize, record: &Record) -> Result<(), Refusal> {
+fn check_unique(standing: &Generation, claims: &Constraints, line: usize, record: &Record) -> Result<(), ApiError> {
     let held = match record {
-        Record::User(user) => name_held(standing, claims, &user.username, user.id),
-        Record::Namespace(namespace) => path_held(standing, claims, &namespace.path, Target::Namespace(namespace.id)),
-        Record::Project(project) => path_held(standing, claims, &project.path, Target::Project(project.id)),
+        Record::User(user) => username_conflict(standing, claims, &user.username, user.id),
+        Record::Namespace(namespace) => path_conflict(standing, claims, &namespace.path, ReferencedRecord::Namespace(namespace.id)),
+        Record::Project(project) => path_conflict(standing, claims, &project.path, ReferencedRecord::Project(project.id)),
         _ => Ok(None),
     };
-    match held.map_err(unreadable)? {
-        Some(what) => Err(Refused::from(Conflict::Twice { line, what, first: Origin::Standing }).into()),
+    match held.map_err(store_error)? {
+        Some(what) => Err(StagingError::from(IntegrityError::Duplicate { line, what, first: RecordOrigin::Directory }).into()),
         None => Ok(()),
     }
 }
 
-fn name_held(standing: &Generation, claims: &Claims, username: &str, id: Id) -> Result<Option<String>, Fault> {
-    let holder = standing.user_named(username)?.filter(|holder| holder.id != id && !claims.holds(Target::User(holder.id)));
+fn username_conflict(standing: &Generation, claims: &Constraints, username: &str, id: Id) -> Result<Option<String>, DirectoryError> {
+    let holder =
+        standing.user_by_username(username)?.filter(|holder| holder.id != id && !claims.contains(ReferencedRecord::User(holder.id)));
     Ok(holder.map(|holder| format!("the username `{}`", holder.username)))
 }
 
 /// Namespaces and projects share one space of paths.
-fn path_held(standing: &Generation, claims: &Claims, path: &str, own: Target<'_>) -> Result<Option<String>, Fault> {
-    let another = |target: Target<'_>| target != own && !claims.holds(target);
-    let namespace = standing.namespace_at(path)?.filter(|holder| another(Target::Namespace(holder.id))).map(|holder| holder.path.clone());
-    let project = standing.project_at(path)?.filter(|holder| another(Target::Project(holder.id))).map(|holder| holder.path.clone());
+fn path_conflict(
+    standing: &Generation,
+    claims: &Constraints,
+    path: &str,
+    own: ReferencedRecord<'_>,
+) -> Result<Option<String>, DirectoryError> {
+    let another = |target: ReferencedRecord<'_>| target != own && !claims.contains(target);
+    let namespace = standing
+        .namespace_by_path(path)?
+        .filter(|holder| another(ReferencedRecord::Namespace(holder.id)))
+        .map(|holder| holder.path.clone());
+    let project =
+        standing.project_by_path(path)?.filter(|holder| another(ReferencedRecord::Project(holder.id))).map(|holder| holder.path.clone());
     Ok(namespace.or(project).map(|path| format!("the path `{path}`")))
 }
 
 /// What it names is in the file or in the directory.
-fn resolve(standing: &Generation, claims: &Claims, line: usize, record: &Record) -> Result<(), Refusal> {
-    for (field, target) in references(record) {
-        if !claims.holds(target) && !stands(standing, target).map_err(unreadable)? {
-            return Err(Refused::from(Conflict::Dangling { line, field, target: target.to_string() }).into());
+fn check_references(standing: &Generation, claims: &Constraints, line: usize, record: &Record) -> Result<(), ApiError> {
+    for (field, target) in record_references(record) {
+        if !claims.contains(target) && !exists(standing, target).map_err(store_error)? {
+            return Err(StagingError::from(IntegrityError::Dangling { line, field, target: target.to_string() }).into());
         }
     }
     Ok(())
 }
 
-fn stands(standing: &Generation, target: Target<'_>) -> Result<bool, Fault> {
+fn exists(standing: &Generation, target: ReferencedRecord<'_>) -> Result<bool, DirectoryError> {
     Ok(match target {
-        Target::User(id) => standing.user(id)?.is_some(),
-        Target::Namespace(id) => standing.namespace(id)?.is_some(),
-        Target::Project(id) => standing.project(id)?.is_some(),
-        Target::DeployKey(id) => standing.key(id)?.is_some_and(|key| key.deploy),
-        Target::Storage(name) => standing.storage(name)?.is_some(),
+        ReferencedRecord::User(id) => standing.user(id)?.is_some(),
+        ReferencedRecord::Namespace(id) => standing.namespace(id)?.is_some(),
+        ReferencedRecord::Project(id) => standing.project(id)?.is_some(),
+        ReferencedRecord::DeployKey(id) => standing.key(id)?.is_some_and(|key| key.deploy),
+        ReferencedRecord::Storage(name) => standing.storage(name)?.is_some(),
     })
 }
 
-fn unreadable(fault: Fault) -> Refusal {
-    Stopped::Damage(crate::store::generation::Damage(fault.to_string())).into()
+fn store_error(fault: DirectoryError) -> ApiError {
+    DiffError::Damage(crate::store::generation::StoreError(fault.to_string())).into()
 }
 
 #[cfg(test)]
 mod tests {
     use std::io::{Seek as _, Write as _};
 
-    use super::plan_beside;
-    use crate::authority::apply::claims::Claims;
-    use crate::authority::apply::join::Unnamed;
-    use crate::authority::apply::plan::{Way, plan};
-    use crate::authority::apply::spool::Spool;
+    use super::plan_by_lookup;
+    use crate::authority::apply::claims::Constraints;
+    use crate::authority::apply::join::Unlisted;
+    use crate::authority::apply::plan::{ApplyStrategy, plan_by_diff};
+    use crate::authority::apply::spool::StagedFile;
     use crate::model::entry::Entry;
     use crate::model::loss_guard::LossGuard;
     use crate::model::record::Record;
-    use crate::model::table::ed25519;
-    use crate::store::generation::{Damage, Generation, Options};
+    use crate::model::table::ed25519_public_key;
+    use crate::store::generation::{Generation, StoreError, StoreOptions};
 
     fn key(id: u64, of: u64, more: &str) -> String {
-        let key = ed25519(of);
+        let key = ed25519_public_key(of);
         format!(r#"{{"kind":"key","id":{id},"user_id":1,"title":"t","key":"{key}","created_at":"2026-01-31T12:00:00Z"{more}}}"#)
     }
 
-    fn standing() -> Vec<String> {
+    fn existing_records() -> Vec<String> {
         let mut lines: Vec<String> = [
             r#"{"kind":"storage","name":"default","address":"unix:/g"}"#,
             r#"{"kind":"user","id":1,"username":"zoe","name":"Zoe"}"#,
@@ -163,36 +181,38 @@ mod tests {
     }
 
     /// What both ways of planning say of a file: the counts and changes, or the refusal; `None` where the short way passes.
-    fn both(lines: &[&str]) -> (Option<String>, String) {
+    fn plan_both_ways(lines: &[&str]) -> (Option<String>, String) {
         let folder = tempfile::tempdir().unwrap();
-        let mut entries: Vec<Entry> = standing().iter().map(|line| Entry::of(Record::parse(line).unwrap()).unwrap()).collect();
-        entries.sort_by(|one, other| one.place().cmp(other.place()));
-        let options = Options { page_cache: 1 << 20, record_cache: 100 };
-        let directory = Generation::load::<Damage>(&folder.path().join("g"), &options, entries.into_iter().map(Ok)).unwrap();
+        let mut entries: Vec<Entry> =
+            existing_records().iter().map(|line| Entry::from_record(Record::parse(line).unwrap()).unwrap()).collect();
+        entries.sort_by(|one, other| one.sort_key().cmp(other.sort_key()));
+        let options = StoreOptions { page_cache_bytes: 1 << 20, record_cache_entries: 100 };
+        let directory = Generation::create::<StoreError>(&folder.path().join("g"), &options, entries.into_iter().map(Ok)).unwrap();
         let spooled = || {
             let mut file = tempfile::tempfile().unwrap();
             file.write_all(lines.join("\n").as_bytes()).unwrap();
             file.rewind().unwrap();
-            let mut claims = Claims::default();
-            (Spool::read(file, folder.path(), &mut claims).unwrap(), claims)
+            let mut claims = Constraints::default();
+            (StagedFile::read(file, folder.path(), &mut claims).unwrap(), claims)
         };
-        let spell = |plan: crate::authority::apply::plan::Plan| {
-            let Way::Commit(changes) = plan.way else { return "replaced".to_owned() };
-            let all = plan.outcome.all();
+        let spell = |plan: crate::authority::apply::plan::ApplyPlan| {
+            let ApplyStrategy::Commit(changes) = plan.strategy else { return "replaced".to_owned() };
+            let all = plan.summary.total();
             format!("{} added, {} changed, {} unchanged: {changes:?}", all.added, all.changed, all.unchanged)
         };
         let (spool, claims) = spooled();
-        let short = match plan_beside(&directory, &spool, &claims, Unnamed::Stays) {
+        let short = match plan_by_lookup(&directory, &spool, &claims, Unlisted::Keep) {
             Ok(found) => found.map(spell),
-            Err(refusal) => Some(refusal.text),
+            Err(refusal) => Some(refusal.message),
         };
         let (spool, mut claims) = spooled();
-        let long = plan(&directory, &spool, &mut claims, Unnamed::Stays, LossGuard::default()).map_or_else(|refusal| refusal.text, spell);
+        let long = plan_by_diff(&directory, &spool, &mut claims, Unlisted::Keep, LossGuard::default())
+            .map_or_else(|refusal| refusal.message, spell);
         (short, long)
     }
 
     #[test]
-    fn a_small_file_is_judged_as_the_walk_judges_it() {
+    fn a_small_file_is_planned_as_the_full_diff_plans_it() {
         let zoe_is_ben = r#"{"kind":"user","id":1,"username":"ben","name":"Zoe"}"#;
         let ben_is_zoe = r#"{"kind":"user","id":2,"username":"Zoe","name":"Ben"}"#;
         let files: Vec<Vec<&str>> = vec![
@@ -214,18 +234,18 @@ mod tests {
             ],
         ];
         for lines in files {
-            let (short, long) = both(&lines);
+            let (short, long) = plan_both_ways(&lines);
             assert_eq!(short, Some(long), "{lines:?}");
         }
         let (same, other) = (key(1, 1, ""), key(3, 3, ""));
-        let (short, long) = both(&[&same, &other]);
+        let (short, long) = plan_both_ways(&[&same, &other]);
         assert_eq!(short, Some(long));
     }
 
     #[test]
-    fn a_key_that_takes_anothers_place_is_left_to_the_walk() {
+    fn a_key_that_replaces_another_is_left_to_the_full_diff() {
         for line in [key(1, 3, ""), key(5, 1, ""), key(2, 2, "")] {
-            assert_eq!(both(&[&line]).0, None, "{line}");
+            assert_eq!(plan_both_ways(&[&line]).0, None, "{line}");
         }
     }
 }

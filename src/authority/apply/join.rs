@@ -3,26 +3,26 @@
 use std::io;
 use std::iter::Peekable;
 
-use crate::authority::apply::claims::Origin;
-use crate::authority::apply::spool::{Item, Spool};
+use crate::authority::apply::claims::RecordOrigin;
+use crate::authority::apply::spool::{StagedFile, StagedRecord};
 use crate::model::entry::Entry;
 use crate::model::record::Record;
-use crate::store::generation::{Damage, Generation};
+use crate::store::generation::{Generation, StoreError};
 
 /// What becomes of what the file does not name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unnamed {
+pub enum Unlisted {
     /// It stays.
-    Stays,
+    Keep,
     /// It goes: the file is the whole directory.
-    Goes,
+    Remove,
 }
 
 /// One step.
 #[derive(Debug)]
-pub enum Step {
+pub enum RecordDiff {
     /// A record of the directory stays as it is; from the file too if there is a line.
-    Kept(Entry, Origin),
+    Unchanged(Entry, RecordOrigin),
     /// A record of the file is new.
     Added(Entry, usize),
     /// A record of the file takes the place of one of the directory.
@@ -40,48 +40,48 @@ pub enum Step {
 
 /// Why the walk stopped.
 #[derive(Debug, thiserror::Error)]
-pub enum Stopped {
+pub enum DiffError {
     /// The store cannot be read or written.
     #[error(transparent)]
-    Damage(#[from] Damage),
+    Damage(#[from] StoreError),
     /// Our own file cannot be read.
     #[error("the file in the store's folder: {0}")]
     Io(#[from] io::Error),
     /// Our own file reads otherwise than it was written.
     #[error("a record that was read before cannot be read again: {0}")]
-    Changed(#[from] crate::model::record::NotARecord),
+    Corrupt(#[from] crate::model::record::InvalidRecord),
 }
 
 /// The walk, in the order of a snapshot.
-pub struct Join<'a, I: Iterator<Item = Result<Entry, Damage>>> {
-    standing: Peekable<I>,
-    file: std::slice::Iter<'a, Item>,
-    spool: &'a Spool,
-    unnamed: Unnamed,
+pub struct DirectoryDiff<'a, I: Iterator<Item = Result<Entry, StoreError>>> {
+    existing: Peekable<I>,
+    staged_records: std::slice::Iter<'a, StagedRecord>,
+    staged_file: &'a StagedFile,
+    unlisted: Unlisted,
 }
 
 /// Begins the walk.
-pub fn join<'a>(
+pub fn diff<'a>(
     standing: &Generation,
-    spool: &'a Spool,
-    unnamed: Unnamed,
-) -> Join<'a, impl Iterator<Item = Result<Entry, Damage>> + use<>> {
-    Join { standing: standing.entries().peekable(), file: spool.items.iter(), spool, unnamed }
+    spool: &'a StagedFile,
+    unnamed: Unlisted,
+) -> DirectoryDiff<'a, impl Iterator<Item = Result<Entry, StoreError>> + use<>> {
+    DirectoryDiff { existing: standing.entries().peekable(), staged_records: spool.records.iter(), staged_file: spool, unlisted: unnamed }
 }
 
-impl<I: Iterator<Item = Result<Entry, Damage>>> Iterator for Join<'_, I> {
-    type Item = Result<Step, Stopped>;
+impl<I: Iterator<Item = Result<Entry, StoreError>>> Iterator for DirectoryDiff<'_, I> {
+    type Item = Result<RecordDiff, DiffError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        self.step().transpose()
+        self.next_diff().transpose()
     }
 }
 
-impl<I: Iterator<Item = Result<Entry, Damage>>> Join<'_, I> {
-    fn step(&mut self) -> Result<Option<Step>, Stopped> {
-        let named = self.file.as_slice().first();
-        let standing = match self.standing.peek() {
-            Some(Ok(entry)) => Some(entry.place()),
+impl<I: Iterator<Item = Result<Entry, StoreError>>> DirectoryDiff<'_, I> {
+    fn next_diff(&mut self) -> Result<Option<RecordDiff>, DiffError> {
+        let named = self.staged_records.as_slice().first();
+        let standing = match self.existing.peek() {
+            Some(Ok(entry)) => Some(entry.sort_key()),
             Some(Err(damage)) => return Err(damage.clone().into()),
             None => None,
         };
@@ -89,28 +89,30 @@ impl<I: Iterator<Item = Result<Entry, Damage>>> Join<'_, I> {
             (None, None) => return Ok(None),
             (Some(_), None) => std::cmp::Ordering::Less,
             (None, Some(_)) => std::cmp::Ordering::Greater,
-            (Some(standing), Some(named)) => standing.cmp(&named.place),
+            (Some(standing), Some(named)) => standing.cmp(&named.sort_key),
         };
-        let old = if order.is_le() { self.standing.next().transpose()? } else { None };
-        let new = if order.is_ge() { self.file.next() } else { None };
+        let old = if order.is_le() { self.existing.next().transpose()? } else { None };
+        let new = if order.is_ge() { self.staged_records.next() } else { None };
         Ok(match (old, new) {
-            (Some(old), None) => Some(self.unnamed(old)),
-            (None, Some(item)) => Some(Step::Added(self.read(item)?, item.line)),
-            (Some(old), Some(item)) if *old.text() == self.spool.text(item)? => Some(Step::Kept(old, Origin::Line(item.line))),
-            (Some(old), Some(item)) => Some(Step::Changed { old, new: self.read(item)?, line: item.line }),
+            (Some(old), None) => Some(self.unlisted(old)),
+            (None, Some(item)) => Some(RecordDiff::Added(self.read_entry(item)?, item.line)),
+            (Some(old), Some(item)) if *old.text() == self.staged_file.text(item)? => {
+                Some(RecordDiff::Unchanged(old, RecordOrigin::Line(item.line)))
+            }
+            (Some(old), Some(item)) => Some(RecordDiff::Changed { old, new: self.read_entry(item)?, line: item.line }),
             (None, None) => None,
         })
     }
 
-    fn unnamed(&self, old: Entry) -> Step {
-        let id_is_taken = matches!(old.record().map(AsRef::as_ref), Some(Record::Key(key)) if self.spool.key_ids.contains(&key.id));
-        match self.unnamed {
-            Unnamed::Stays if !id_is_taken => Step::Kept(old, Origin::Standing),
-            _ => Step::Removed(old),
+    fn unlisted(&self, old: Entry) -> RecordDiff {
+        let id_is_taken = matches!(old.record().map(AsRef::as_ref), Some(Record::Key(key)) if self.staged_file.key_ids.contains(&key.id));
+        match self.unlisted {
+            Unlisted::Keep if !id_is_taken => RecordDiff::Unchanged(old, RecordOrigin::Directory),
+            _ => RecordDiff::Removed(old),
         }
     }
 
-    fn read(&self, item: &Item) -> Result<Entry, Stopped> {
-        Ok(Entry::read(&self.spool.text(item)?)?)
+    fn read_entry(&self, item: &StagedRecord) -> Result<Entry, DiffError> {
+        Ok(Entry::parse(&self.staged_file.text(item)?)?)
     }
 }

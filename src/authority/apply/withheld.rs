@@ -2,37 +2,37 @@
 
 use std::collections::BTreeMap;
 
-use crate::authority::apply::claims::{Claims, Conflict};
-use crate::authority::apply::join::Unnamed;
-use crate::authority::apply::plan::Plan;
-use crate::authority::apply::spool::{Refused, Spool};
-use crate::authority::refusal::Refusal;
-use crate::authority::withheld::Changes;
+use crate::authority::apply::claims::{Constraints, IntegrityError};
+use crate::authority::apply::join::Unlisted;
+use crate::authority::apply::plan::ApplyPlan;
+use crate::authority::apply::spool::{StagedFile, StagingError};
+use crate::authority::refusal::ApiError;
+use crate::authority::withheld::UnpublishedChanges;
 use crate::model::loss_guard::LossGuard;
-use crate::model::withheld::Withheld;
-use crate::wire::directory::Target;
+use crate::model::withheld::UnpublishedRecord;
+use crate::wire::directory::ReferencedRecord;
 
 /// Plans, and counts in `plan`. `claims` are those of the directory that would come out. The ledger must not change meanwhile.
-pub fn plan(
-    standing: &[Withheld],
-    spool: &Spool,
-    claims: &Claims,
-    unnamed: Unnamed,
+pub fn plan_unpublished(
+    standing: &[UnpublishedRecord],
+    spool: &StagedFile,
+    claims: &Constraints,
+    unnamed: Unlisted,
     guard: LossGuard,
-    plan: &mut Plan,
-) -> Result<Changes, Refusal> {
-    let mut changes = Changes::default();
+    plan: &mut ApplyPlan,
+) -> Result<UnpublishedChanges, ApiError> {
+    let mut changes = UnpublishedChanges::default();
     let mut old = BTreeMap::new();
     for record in standing {
-        plan.outcome.kinds.entry(record.kind()).or_default().held += 1;
-        old.insert(record.place(), record);
+        plan.summary.kinds.entry(record.kind()).or_default().existing += 1;
+        old.insert(record.sort_key(), record);
     }
-    for (place, (line, record)) in &spool.withheld {
-        if let Some(target) = record.project().map(Target::Project).filter(|target| !claims.holds(*target)) {
-            let dangling = Conflict::Dangling { line: *line, field: "project_id", target: target.to_string() };
-            return Err(Refused::from(dangling).into());
+    for (place, (line, record)) in &spool.unpublished {
+        if let Some(target) = record.project_id().map(ReferencedRecord::Project).filter(|target| !claims.contains(*target)) {
+            let dangling = IntegrityError::Dangling { line: *line, field: "project_id", target: target.to_string() };
+            return Err(StagingError::from(dangling).into());
         }
-        let counts = plan.outcome.kinds.entry(record.kind()).or_default();
+        let counts = plan.summary.kinds.entry(record.kind()).or_default();
         match old.remove(place) {
             Some(before) if before == record => {
                 counts.unchanged += 1;
@@ -43,12 +43,12 @@ pub fn plan(
         }
         changes.0.push((place.clone(), Some(record.canonical()?)));
     }
-    if unnamed == Unnamed::Goes {
+    if unnamed == Unlisted::Remove {
         for (place, record) in old {
-            plan.outcome.kinds.entry(record.kind()).or_default().removed += 1;
+            plan.summary.kinds.entry(record.kind()).or_default().removed += 1;
             changes.0.push((place, None));
         }
-        plan.loss = plan.outcome.loss(guard);
+        plan.excessive_loss = plan.summary.excessive_loss(guard);
     }
     Ok(changes)
 }

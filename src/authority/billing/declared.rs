@@ -3,22 +3,22 @@
 
 use http::StatusCode;
 
-use crate::authority::refusal::Refusal;
+use crate::authority::refusal::ApiError;
 use crate::model::day::Day;
 use crate::model::text::Text;
-use crate::wire::params::{BadParams, Params};
+use crate::wire::params::{Params, ParamsError};
 
 /// Most characters of a text.
-const TEXT_LENGTH: usize = 255;
+const MAX_TEXT_CHARS: usize = 255;
 
 /// What is wrong with a request.
 #[derive(Debug, Default)]
-pub struct Complaints(Vec<String>);
+pub struct ValidationErrors(Vec<String>);
 
-impl Complaints {
+impl ValidationErrors {
     /// Goes on if nothing is.
-    pub fn none(self) -> Result<(), Refusal> {
-        if self.0.is_empty() { Ok(()) } else { Err(Refusal::invalid(self.0.join(", "))) }
+    pub fn into_result(self) -> Result<(), ApiError> {
+        if self.0.is_empty() { Ok(()) } else { Err(ApiError::invalid_parameters(self.0.join(", "))) }
     }
 
     /// One parameter, and what it is.
@@ -31,103 +31,103 @@ impl Complaints {
 }
 
 /// One object of parameters, read with its complaints collected.
-pub struct Declared<'a> {
+pub struct ValidatedParams<'a> {
     params: &'a Params,
-    within: Option<&'static str>,
-    complaints: &'a mut Complaints,
+    in_list: Option<&'static str>,
+    errors: &'a mut ValidationErrors,
 }
 
-impl<'a> Declared<'a> {
+impl<'a> ValidatedParams<'a> {
     /// The request's own.
-    pub const fn of(params: &'a Params, complaints: &'a mut Complaints) -> Self {
-        Self { params, within: None, complaints }
+    pub const fn new(params: &'a Params, complaints: &'a mut ValidationErrors) -> Self {
+        Self { params, in_list: None, errors: complaints }
     }
 
     /// Those of one object within a list.
-    pub const fn within(list: &'static str, params: &'a Params, complaints: &'a mut Complaints) -> Self {
-        Self { params, within: Some(list), complaints }
+    pub const fn in_list(list: &'static str, params: &'a Params, complaints: &'a mut ValidationErrors) -> Self {
+        Self { params, in_list: Some(list), errors: complaints }
     }
 
     /// Complains of those that are not there.
-    pub fn must_have(&mut self, names: &[&str]) -> &mut Self {
-        for name in names.iter().filter(|name| !self.params.given(name)) {
-            self.complain(name, "missing");
+    pub fn require(&mut self, names: &[&str]) -> &mut Self {
+        for name in names.iter().filter(|name| !self.params.contains(name)) {
+            self.add_error(name, "missing");
         }
         self
     }
 
     /// Complains of one that is there and says nothing.
-    pub fn must_say(&mut self, name: &str) -> &mut Self {
+    pub fn require_non_empty(&mut self, name: &str) -> &mut Self {
         if self.params.values.get(name).is_some_and(|value| value.is_null() || value.as_str().is_some_and(str::is_empty)) {
-            self.complain(name, "empty");
+            self.add_error(name, "empty");
         }
         self
     }
 
     /// Whether it is there, be it `null`.
-    pub fn given(&self, name: &str) -> bool {
-        self.params.given(name)
+    pub fn is_given(&self, name: &str) -> bool {
+        self.params.contains(name)
     }
 
     /// A day.
     pub fn day(&mut self, name: &str) -> Option<Day> {
         let read = self.params.date(name);
-        self.read(name, read).map(Day::from)
+        self.check(name, read).map(Day::from)
     }
 
     /// A whole number.
     pub fn integer(&mut self, name: &str) -> Option<i64> {
         let read = self.params.integer(name);
-        self.read(name, read)
+        self.check(name, read)
     }
 
     /// True or false.
     pub fn boolean(&mut self, name: &str) -> Option<bool> {
         let read = self.params.boolean(name);
-        self.read(name, read)
+        self.check(name, read)
     }
 
     /// Text that may be printed anywhere. An empty one is none.
     pub fn text(&mut self, name: &str) -> Option<Text> {
         let read = self.params.text(name);
-        let text = self.read(name, read).filter(|text| !text.is_empty())?;
+        let text = self.check(name, read).filter(|text| !text.is_empty())?;
         match Text::try_from(text) {
-            Ok(text) if text.chars().count() <= TEXT_LENGTH => Some(text),
+            Ok(text) if text.chars().count() <= MAX_TEXT_CHARS => Some(text),
             _ => {
-                self.complain(name, "invalid");
+                self.add_error(name, "invalid");
                 None
             }
         }
     }
 
-    fn read<T>(&mut self, name: &str, read: Result<Option<T>, BadParams>) -> Option<T> {
+    fn check<T>(&mut self, name: &str, read: Result<Option<T>, ParamsError>) -> Option<T> {
         read.unwrap_or_else(|_| {
-            self.complain(name, "invalid");
+            self.add_error(name, "invalid");
             None
         })
     }
 
-    fn complain(&mut self, name: &str, is: &str) {
-        match self.within {
-            Some(list) => self.complaints.add(&format!("{list}[{name}]"), is),
-            None => self.complaints.add(name, is),
+    fn add_error(&mut self, name: &str, is: &str) {
+        match self.in_list {
+            Some(list) => self.errors.add(&format!("{list}[{name}]"), is),
+            None => self.errors.add(name, is),
         }
     }
 }
 
 /// The objects of a list that must be there and not be empty.
-pub fn objects(params: &Params, name: &str) -> Result<Vec<Params>, Refusal> {
-    if !params.given(name) {
-        return Err(Refusal::invalid(format!("{name} is missing")));
+pub fn required_list(params: &Params, name: &str) -> Result<Vec<Params>, ApiError> {
+    if !params.contains(name) {
+        return Err(ApiError::invalid_parameters(format!("{name} is missing")));
     }
     match params.objects(name) {
         Ok(Some(objects)) if !objects.is_empty() => Ok(objects),
-        Ok(_) => Err(Refusal::invalid(format!("{name} is empty"))),
-        Err(_) => Err(Refusal::invalid(format!("{name} is invalid"))),
+        Ok(_) => Err(ApiError::invalid_parameters(format!("{name} is empty"))),
+        Err(_) => Err(ApiError::invalid_parameters(format!("{name} is invalid"))),
     }
 }
 
 /// 403 for what only an instance that sells has.
-pub fn only_saas(saas: bool) -> Result<(), Refusal> {
-    if saas { Ok(()) } else { Err(Refusal::new(StatusCode::FORBIDDEN, "403 Forbidden - This API is gitlab.com only!")) }
+pub fn require_saas(saas: bool) -> Result<(), ApiError> {
+    if saas { Ok(()) } else { Err(ApiError::new(StatusCode::FORBIDDEN, "403 Forbidden - This API is gitlab.com only!")) }
 }

@@ -7,22 +7,22 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::authority::billing::declared::Declared;
-use crate::authority::refusal::Refusal;
+use crate::authority::billing::declared::ValidatedParams;
+use crate::authority::refusal::ApiError;
 use crate::model::day::Day;
 use crate::model::id::Id;
 use crate::model::text::Text;
 use crate::model::time::Time;
-use crate::store::generation::Damage;
-use crate::store::ledger::{Ledger, Writes};
+use crate::store::generation::StoreError;
+use crate::store::ledger::{PrivateStore, PrivateWrites};
 
-const PREFIX: &[u8] = b"minutes/";
+const KEY_PREFIX: &[u8] = b"minutes/";
 /// Most characters of a purchase's id.
-const PURCHASE_LENGTH: usize = 50;
+const MAX_PURCHASE_CHARS: usize = 50;
 
 /// A pack as it was told; what is missing was told as nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Told {
+pub struct PackParams {
     expires_at: Option<Day>,
     number_of_minutes: Option<i64>,
     purchase_xid: Option<Text>,
@@ -30,22 +30,22 @@ pub struct Told {
 
 /// A pack that can be kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Pack {
+pub struct MinutePack {
     purchase_xid: Text,
-    minutes: Minutes,
+    minutes: StoredMinutes,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Minutes {
+struct StoredMinutes {
     expires_at: Day,
     number_of_minutes: i64,
     told_at: Time,
 }
 
-impl Told {
+impl PackParams {
     /// Reads one.
-    pub fn read(declared: &mut Declared<'_>) -> Self {
-        declared.must_have(&["number_of_minutes", "expires_at", "purchase_xid"]);
+    pub fn parse(declared: &mut ValidatedParams<'_>) -> Self {
+        declared.require(&["number_of_minutes", "expires_at", "purchase_xid"]);
         Self {
             expires_at: declared.day("expires_at"),
             number_of_minutes: declared.integer("number_of_minutes"),
@@ -55,21 +55,21 @@ impl Told {
 
     /// The pack, if it can be kept.
     #[must_use]
-    pub fn pack(self, now: Time) -> Option<Pack> {
-        let purchase_xid = self.purchase_xid.filter(|xid| xid.chars().count() <= PURCHASE_LENGTH)?;
+    pub fn validate(self, now: Time) -> Option<MinutePack> {
+        let purchase_xid = self.purchase_xid.filter(|xid| xid.chars().count() <= MAX_PURCHASE_CHARS)?;
         let number_of_minutes = self.number_of_minutes.filter(|count| (1..=i64::from(i32::MAX)).contains(count))?;
-        Some(Pack { purchase_xid, minutes: Minutes { expires_at: self.expires_at?, number_of_minutes, told_at: now } })
+        Some(MinutePack { purchase_xid, minutes: StoredMinutes { expires_at: self.expires_at?, number_of_minutes, told_at: now } })
     }
 }
 
 /// Keeps those that are new, all or none, on disk when it returns; gives for each told what is kept of it. Blocks.
-pub fn keep(ledger: &Ledger, namespace: Id, packs: Vec<Pack>) -> Result<Vec<Value>, Refusal> {
+pub fn insert_packs(ledger: &PrivateStore, namespace: Id, packs: Vec<MinutePack>) -> Result<Vec<Value>, ApiError> {
     ledger.update(|ledger| {
-        let mut writes = Writes::default();
+        let mut writes = PrivateWrites::default();
         let mut kept = Vec::with_capacity(packs.len());
-        let mut new: std::collections::HashMap<Text, Minutes> = std::collections::HashMap::new();
-        for Pack { purchase_xid, minutes } in packs {
-            let place = place(namespace, &purchase_xid);
+        let mut new: std::collections::HashMap<Text, StoredMinutes> = std::collections::HashMap::new();
+        for MinutePack { purchase_xid, minutes } in packs {
+            let place = store_key(namespace, &purchase_xid);
             let known = match new.get(&purchase_xid) {
                 Some(minutes) => Some(minutes.clone()),
                 None => ledger.read(&place)?.map(|bytes| serde_json::from_slice(&bytes)).transpose()?,
@@ -94,13 +94,13 @@ pub fn keep(ledger: &Ledger, namespace: Id, packs: Vec<Pack>) -> Result<Vec<Valu
 }
 
 /// Moves all packs, on disk when it returns; gives how many. A purchase that the target has already stays as it is there. Blocks.
-pub fn shift(ledger: &Ledger, from: Id, to: Id) -> Result<usize, Damage> {
+pub fn move_packs(ledger: &PrivateStore, from: Id, to: Id) -> Result<usize, StoreError> {
     ledger.update(|ledger| {
-        let mut writes = Writes::default();
-        let packs = ledger.scan(&of(from))?;
+        let mut writes = PrivateWrites::default();
+        let packs = ledger.scan_prefix(&namespace_prefix(from))?;
         let moved = packs.len();
         for (place, value) in packs {
-            let target = [&of(to), place.get(of(from).len()..).unwrap_or_default()].concat();
+            let target = [&namespace_prefix(to), place.get(namespace_prefix(from).len()..).unwrap_or_default()].concat();
             if ledger.read(&target)?.is_none() {
                 writes.entries.push((target, Some(value)));
             }
@@ -111,14 +111,14 @@ pub fn shift(ledger: &Ledger, from: Id, to: Id) -> Result<usize, Damage> {
 }
 
 /// How many there are.
-pub fn count(ledger: &Ledger) -> Result<usize, Damage> {
-    Ok(ledger.scan(PREFIX)?.len())
+pub fn count_packs(ledger: &PrivateStore) -> Result<usize, StoreError> {
+    Ok(ledger.scan_prefix(KEY_PREFIX)?.len())
 }
 
-fn of(namespace: Id) -> Vec<u8> {
-    [PREFIX, &namespace.bytes()].concat()
+fn namespace_prefix(namespace: Id) -> Vec<u8> {
+    [KEY_PREFIX, &namespace.bytes()].concat()
 }
 
-fn place(namespace: Id, purchase_xid: &str) -> Vec<u8> {
-    [&of(namespace), purchase_xid.as_bytes()].concat()
+fn store_key(namespace: Id, purchase_xid: &str) -> Vec<u8> {
+    [&namespace_prefix(namespace), purchase_xid.as_bytes()].concat()
 }

@@ -8,19 +8,19 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::authority::billing::declared::Declared;
-use crate::authority::refusal::Refusal;
+use crate::authority::billing::declared::ValidatedParams;
+use crate::authority::refusal::ApiError;
 use crate::model::day::Day;
 use crate::model::id::Id;
 use crate::model::time::Time;
-use crate::store::generation::Damage;
-use crate::store::ledger::{Ledger, Writes};
+use crate::store::generation::StoreError;
+use crate::store::ledger::{PrivateStore, PrivateWrites};
 
-const PREFIX: &[u8] = b"reconciliation/";
+const KEY_PREFIX: &[u8] = b"reconciliation/";
 
 /// One as it was told; what is missing was told as nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Told {
+pub struct ReconciliationParams {
     next_reconciliation_date: Option<Day>,
     display_alert_from: Option<Day>,
 }
@@ -34,15 +34,15 @@ pub struct Reconciliation {
     updated_at: Time,
 }
 
-impl Told {
+impl ReconciliationParams {
     /// Reads one.
-    pub fn read(declared: &mut Declared<'_>) -> Self {
-        declared.must_have(&["next_reconciliation_date", "display_alert_from"]);
+    pub fn parse(declared: &mut ValidatedParams<'_>) -> Self {
+        declared.require(&["next_reconciliation_date", "display_alert_from"]);
         Self { next_reconciliation_date: declared.day("next_reconciliation_date"), display_alert_from: declared.day("display_alert_from") }
     }
 
     /// As it is kept; or what is wrong with it.
-    pub fn judged(self, now: Time) -> Result<Reconciliation, Vec<&'static str>> {
+    pub fn validate(self, now: Time) -> Result<Reconciliation, Vec<&'static str>> {
         match (self.next_reconciliation_date, self.display_alert_from) {
             (Some(next_reconciliation_date), Some(display_alert_from)) => {
                 Ok(Reconciliation { next_reconciliation_date, display_alert_from, created_at: now, updated_at: now })
@@ -57,32 +57,32 @@ impl Told {
 }
 
 /// Keeps them all, each in the place of the one before, on disk when it returns. Blocks.
-pub fn keep(ledger: &Ledger, told: BTreeMap<Id, Reconciliation>) -> Result<(), Refusal> {
+pub fn upsert(ledger: &PrivateStore, told: BTreeMap<Id, Reconciliation>) -> Result<(), ApiError> {
     ledger.update(|ledger| {
-        let mut writes = Writes::default();
+        let mut writes = PrivateWrites::default();
         for (namespace, mut reconciliation) in told {
-            if let Some(before) = ledger.read(&place(namespace))? {
+            if let Some(before) = ledger.read(&store_key(namespace))? {
                 reconciliation.created_at = serde_json::from_slice::<Reconciliation>(&before)?.created_at;
             }
-            writes.entries.push((place(namespace), Some(serde_json::to_vec(&reconciliation)?)));
+            writes.entries.push((store_key(namespace), Some(serde_json::to_vec(&reconciliation)?)));
         }
         Ok((writes, ()))
     })
 }
 
 /// Takes one away, on disk when it returns; 404 if there is none. Blocks.
-pub fn remove(ledger: &Ledger, namespace: Id) -> Result<(), Refusal> {
-    ledger.update(|ledger| match ledger.read(&place(namespace))? {
-        Some(_) => Ok((Writes { entries: vec![(place(namespace), None)] }, ())),
-        None => Err(Refusal::not_found("")),
+pub fn remove(ledger: &PrivateStore, namespace: Id) -> Result<(), ApiError> {
+    ledger.update(|ledger| match ledger.read(&store_key(namespace))? {
+        Some(_) => Ok((PrivateWrites { entries: vec![(store_key(namespace), None)] }, ())),
+        None => Err(ApiError::not_found("")),
     })
 }
 
 /// How many there are.
-pub fn count(ledger: &Ledger) -> Result<usize, Damage> {
-    Ok(ledger.scan(PREFIX)?.len())
+pub fn count_reconciliations(ledger: &PrivateStore) -> Result<usize, StoreError> {
+    Ok(ledger.scan_prefix(KEY_PREFIX)?.len())
 }
 
-fn place(namespace: Id) -> Vec<u8> {
-    [PREFIX, &namespace.bytes()].concat()
+fn store_key(namespace: Id) -> Vec<u8> {
+    [KEY_PREFIX, &namespace.bytes()].concat()
 }

@@ -3,34 +3,34 @@
 
 use std::collections::BTreeSet;
 
-use crate::authority::refusal::Refusal;
+use crate::authority::refusal::ApiError;
 use crate::model::directory::{Container, Directory as _};
 use crate::model::id::Id;
 use crate::model::level::{NamespaceType, UserState};
 use crate::model::record::Namespace;
 use crate::model::time::Time;
-use crate::rules::access::lineage;
-use crate::store::generation::{Damage, Generation};
+use crate::rules::access::self_and_ancestors;
+use crate::store::generation::{Generation, StoreError};
 
 /// Counts them. Blocks.
-pub fn in_use(directory: &Generation, namespace: &Namespace, now: Time) -> Result<u64, Refusal> {
+pub fn count_seats(directory: &Generation, namespace: &Namespace, now: Time) -> Result<u64, ApiError> {
     let mut people = BTreeSet::new();
     let mut groups = BTreeSet::new();
     if namespace.namespace_type == NamespaceType::User {
         people.extend(namespace.owner_id);
     }
-    for below in directory.namespaces_below(namespace.id)? {
-        let projects = directory.projects_of(below)?.into_iter().map(Container::Project);
+    for below in directory.namespace_subtree(namespace.id)? {
+        let projects = directory.direct_project_ids(below)?.into_iter().map(Container::Project);
         for container in [Container::Namespace(below)].into_iter().chain(projects) {
-            people.extend(members(directory, container, now)?);
+            people.extend(active_members(directory, container, now)?);
             let shares = directory.shares(container)?;
             let counts = shares.iter().filter(|share| share.expires_at.is_none_or(|end| end > now));
             groups.extend(counts.map(|share| share.with_namespace_id));
         }
     }
     for group in groups {
-        for above in lineage(directory, group)? {
-            people.extend(members(directory, Container::Namespace(above.id), now)?);
+        for above in self_and_ancestors(directory, group)? {
+            people.extend(active_members(directory, Container::Namespace(above.id), now)?);
         }
     }
     let mut seats = 0;
@@ -41,7 +41,7 @@ pub fn in_use(directory: &Generation, namespace: &Namespace, now: Time) -> Resul
     Ok(seats)
 }
 
-fn members(directory: &Generation, container: Container, now: Time) -> Result<Vec<Id>, Damage> {
-    let members = directory.members(container)?.into_iter();
+fn active_members(directory: &Generation, container: Container, now: Time) -> Result<Vec<Id>, StoreError> {
+    let members = directory.direct_members(container)?.into_iter();
     Ok(members.filter(|member| !member.pending && member.expires_at.is_none_or(|end| end > now)).map(|member| member.user_id).collect())
 }

@@ -9,18 +9,18 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use crate::authority::billing::declared::Declared;
-use crate::authority::refusal::Refusal;
+use crate::authority::billing::declared::ValidatedParams;
+use crate::authority::refusal::ApiError;
 use crate::model::day::Day;
 use crate::model::id::Id;
 use crate::model::text::Text;
 use crate::model::time::Time;
-use crate::store::generation::Damage;
-use crate::store::ledger::{Ledger, Writes};
+use crate::store::generation::StoreError;
+use crate::store::ledger::{PrivateStore, PrivateWrites};
 
-const PREFIX: &[u8] = b"subscription/";
+const KEY_PREFIX: &[u8] = b"subscription/";
 /// Plans that ask for nothing.
-const FREE: [&str; 2] = ["free", "default"];
+const FREE_PLANS: [&str; 2] = ["free", "default"];
 
 /// A subscription. What may not be `None` is judged by [`Subscription::check`] before it is kept.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,16 +41,16 @@ pub struct Subscription {
 
 /// Which answer is spelled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Spelled {
+pub enum ResponseKind {
     /// That of a reading, which also says whether guests take seats.
     Read,
     /// That of a writing.
-    Written,
+    Write,
 }
 
 impl Subscription {
     /// One of which nothing was said yet.
-    fn begun(now: Time) -> Self {
+    fn empty(now: Time) -> Self {
         Self {
             start_date: None,
             end_date: None,
@@ -68,9 +68,9 @@ impl Subscription {
     }
 
     /// A new one as it was asked for; a trial starts with it unless told otherwise.
-    pub fn asked(declared: &mut Declared<'_>, now: Time) -> Self {
-        let mut subscription = Self::begun(now);
-        subscription.change(declared);
+    pub fn from_params(declared: &mut ValidatedParams<'_>, now: Time) -> Self {
+        let mut subscription = Self::empty(now);
+        subscription.apply_params(declared);
         if subscription.trial == Some(true) && subscription.trial_starts_on.is_none() {
             subscription.trial_starts_on = subscription.start_date;
         }
@@ -78,15 +78,15 @@ impl Subscription {
     }
 
     /// Changes what is given, and nothing else.
-    pub fn change(&mut self, declared: &mut Declared<'_>) {
+    pub fn apply_params(&mut self, declared: &mut ValidatedParams<'_>) {
         macro_rules! given {
             ($($name:ident $read:ident),*) => {$(
-                if declared.given(stringify!($name)) {
+                if declared.is_given(stringify!($name)) {
                     self.$name = declared.$read(stringify!($name));
                 }
             )*};
         }
-        if declared.given("plan") {
+        if declared.is_given("plan") {
             self.plan_code = declared.text("plan");
         }
         given!(start_date day, end_date day, plan_code text, seats integer, max_seats_used integer, auto_renew boolean);
@@ -94,7 +94,7 @@ impl Subscription {
     }
 
     /// Judges what a subscription may be.
-    fn check(&self) -> Result<(), Refusal> {
+    fn validate(&self) -> Result<(), ApiError> {
         let mut fields = Map::new();
         let mut wrong = |name: &str, text: &str| fields.insert(name.to_owned(), json!([text]));
         if self.start_date.is_none() {
@@ -111,18 +111,18 @@ impl Subscription {
         if self.trial == Some(true) && self.trial_starts_on.is_none() {
             wrong("trial_starts_on", "can't be blank");
         }
-        if fields.is_empty() { Ok(()) } else { Err(Refusal::of_fields(fields)) }
+        if fields.is_empty() { Ok(()) } else { Err(ApiError::invalid_fields(fields)) }
     }
 
     /// As it is answered, with so many seats in use.
     #[must_use]
-    pub fn spelled(&self, in_use: u64, spelled: Spelled) -> Value {
+    pub fn to_json(&self, in_use: u64, spelled: ResponseKind) -> Value {
         let in_use = i64::try_from(in_use).unwrap_or(i64::MAX);
         let usage = json!({
             "seats_in_subscription": self.seats,
             "seats_in_use": in_use,
             "max_seats_used": self.max_seats_used,
-            "seats_owed": self.owed(in_use),
+            "seats_owed": self.seats_owed(in_use),
         });
         let plan = json!({
             "code": self.plan_code,
@@ -137,80 +137,80 @@ impl Subscription {
             "subscription_end_date": self.end_date,
             "trial_ends_on": self.trial_ends_on,
         });
-        with_guests(json!({"plan": plan, "usage": usage, "billing": billing}), spelled, json!(false))
+        add_exclude_guests(json!({"plan": plan, "usage": usage, "billing": billing}), spelled, json!(false))
     }
 
     /// What is used beyond what was paid for; of a plan that costs nothing, nothing.
-    fn owed(&self, in_use: i64) -> i64 {
+    fn seats_owed(&self, in_use: i64) -> i64 {
         let seats = self.seats.unwrap_or(0);
-        let paid = self.plan_code.as_deref().is_some_and(|plan| !FREE.contains(&plan)) && seats > 0;
+        let paid = self.plan_code.as_deref().is_some_and(|plan| !FREE_PLANS.contains(&plan)) && seats > 0;
         if paid { (in_use.max(self.max_seats_used.unwrap_or(0)) - seats).max(0) } else { 0 }
     }
 }
 
 /// The answer where there is none.
 #[must_use]
-pub fn none() -> Value {
+pub fn no_subscription() -> Value {
     let null = Value::Null;
     let answer = json!({
         "plan": {"code": null, "name": null, "trial": null, "auto_renew": null, "upgradable": null},
         "usage": {"seats_in_subscription": null, "seats_in_use": null, "max_seats_used": null, "seats_owed": null},
         "billing": {"subscription_start_date": null, "subscription_end_date": null, "trial_ends_on": null},
     });
-    with_guests(answer, Spelled::Read, null)
+    add_exclude_guests(answer, ResponseKind::Read, null)
 }
 
-fn with_guests(mut answer: Value, spelled: Spelled, guests: Value) -> Value {
-    if let (Spelled::Read, Some(plan)) = (spelled, answer.get_mut("plan").and_then(Value::as_object_mut)) {
+fn add_exclude_guests(mut answer: Value, spelled: ResponseKind, guests: Value) -> Value {
+    if let (ResponseKind::Read, Some(plan)) = (spelled, answer.get_mut("plan").and_then(Value::as_object_mut)) {
         plan.insert("exclude_guests".to_owned(), guests);
     }
     answer
 }
 
 /// The subscription of a namespace. Blocks.
-pub fn read(ledger: &Ledger, namespace: Id) -> Result<Option<Subscription>, Damage> {
-    let unread = |error: serde_json::Error| Damage(format!("a subscription that cannot be read: {error}"));
-    ledger.read(&place(namespace))?.map(|bytes| serde_json::from_slice(&bytes).map_err(unread)).transpose()
+pub fn load(ledger: &PrivateStore, namespace: Id) -> Result<Option<Subscription>, StoreError> {
+    let unread = |error: serde_json::Error| StoreError(format!("a subscription that cannot be read: {error}"));
+    ledger.read(&store_key(namespace))?.map(|bytes| serde_json::from_slice(&bytes).map_err(unread)).transpose()
 }
 
 /// Keeps a new one, on disk when it returns; a namespace has one. Blocks.
-pub fn create(ledger: &Ledger, namespace: Id, subscription: &Subscription) -> Result<(), Refusal> {
-    subscription.check()?;
+pub fn create(ledger: &PrivateStore, namespace: Id, subscription: &Subscription) -> Result<(), ApiError> {
+    subscription.validate()?;
     ledger.update(|ledger| {
-        if ledger.read(&place(namespace))?.is_some() {
+        if ledger.read(&store_key(namespace))?.is_some() {
             let taken = json!(["has already been taken"]);
-            return Err(Refusal::of_fields([("namespace_id".to_owned(), taken)].into_iter().collect()));
+            return Err(ApiError::invalid_fields([("namespace_id".to_owned(), taken)].into_iter().collect()));
         }
-        Ok((put(namespace, subscription)?, ()))
+        Ok((encode_write(namespace, subscription)?, ()))
     })
 }
 
 /// Changes the one that there is, on disk when it returns; when that was always moves on. Blocks.
 pub fn update(
-    ledger: &Ledger,
+    ledger: &PrivateStore,
     namespace: Id,
     now: Time,
-    change: impl FnOnce(&mut Subscription) -> Result<(), Refusal>,
-) -> Result<Subscription, Refusal> {
+    change: impl FnOnce(&mut Subscription) -> Result<(), ApiError>,
+) -> Result<Subscription, ApiError> {
     ledger.update(|ledger| {
-        let mut subscription = read(ledger, namespace)?.ok_or_else(|| Refusal::not_found("GitlabSubscription"))?;
+        let mut subscription = load(ledger, namespace)?.ok_or_else(|| ApiError::not_found("GitlabSubscription"))?;
         let before = subscription.updated_at;
         change(&mut subscription)?;
-        subscription.check()?;
+        subscription.validate()?;
         subscription.updated_at = now.max(before.plus(Duration::from_millis(1)));
-        Ok((put(namespace, &subscription)?, subscription))
+        Ok((encode_write(namespace, &subscription)?, subscription))
     })
 }
 
 /// How many there are.
-pub fn count(ledger: &Ledger) -> Result<usize, Damage> {
-    Ok(ledger.scan(PREFIX)?.len())
+pub fn count_subscriptions(ledger: &PrivateStore) -> Result<usize, StoreError> {
+    Ok(ledger.scan_prefix(KEY_PREFIX)?.len())
 }
 
-fn put(namespace: Id, subscription: &Subscription) -> Result<Writes, Refusal> {
-    Ok(Writes { entries: vec![(place(namespace), Some(serde_json::to_vec(subscription)?))] })
+fn encode_write(namespace: Id, subscription: &Subscription) -> Result<PrivateWrites, ApiError> {
+    Ok(PrivateWrites { entries: vec![(store_key(namespace), Some(serde_json::to_vec(subscription)?))] })
 }
 
-fn place(namespace: Id) -> Vec<u8> {
-    [PREFIX, &namespace.bytes()].concat()
+fn store_key(namespace: Id) -> Vec<u8> {
+    [KEY_PREFIX, &namespace.bytes()].concat()
 }

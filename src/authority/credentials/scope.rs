@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 /// One scope. They are declared in the order of their words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Scope {
+pub enum TokenScope {
     Api,
     ReadApi,
     ReadRegistry,
@@ -15,14 +15,14 @@ pub enum Scope {
     WriteRepository,
 }
 
-impl Scope {
+impl TokenScope {
     /// All there are.
     pub const ALL: [Self; 7] =
         [Self::Api, Self::ReadApi, Self::ReadRegistry, Self::ReadRepository, Self::ReadUser, Self::WriteRegistry, Self::WriteRepository];
 
     /// Its word.
     #[must_use]
-    pub const fn word(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Api => "api",
             Self::ReadApi => "read_api",
@@ -36,22 +36,22 @@ impl Scope {
 
     /// The scope of a word.
     #[must_use]
-    pub fn of(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|scope| scope.word() == word)
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|scope| scope.as_str() == word)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::Scope;
+    use super::TokenScope;
 
     #[test]
-    fn words_are_sorted_and_are_what_is_kept() {
-        assert!(Scope::ALL.map(Scope::word).is_sorted());
-        for scope in Scope::ALL {
-            assert_eq!(serde_json::to_value(scope).unwrap(), scope.word());
-            assert_eq!(Scope::of(scope.word()), Some(scope));
+    fn names_are_sorted_and_are_the_stored_form() {
+        assert!(TokenScope::ALL.map(TokenScope::as_str).is_sorted());
+        for scope in TokenScope::ALL {
+            assert_eq!(serde_json::to_value(scope).unwrap(), scope.as_str());
+            assert_eq!(TokenScope::parse(scope.as_str()), Some(scope));
         }
-        assert_eq!(Scope::of("API"), None);
+        assert_eq!(TokenScope::parse("API"), None);
     }
 }

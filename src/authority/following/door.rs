@@ -11,90 +11,93 @@ use http::HeaderMap;
 use tokio::sync::watch;
 
 use crate::authority::call::Follower;
-use crate::authority::secrets::{equal, renewed};
+use crate::authority::secrets::{rotated, secrets_equal};
 use crate::model::time::Time;
-use crate::wire::secret::{GRACE, Secret, Secrets};
-use crate::wire::token::{self, Disbelieved, Issuer};
+use crate::wire::secret::{ROTATION_GRACE, RotatingSecret, Secret};
+use crate::wire::token::{self, Issuer, TokenError};
 
 /// The header of a follower's token.
-pub const HEADER: &str = "sidegate-sync-request";
+pub const TOKEN_HEADER: &str = "sidegate-sync-request";
 /// The longest name of a host.
-const HOST_BYTES: usize = 255;
+const MAX_HOST_NAME_BYTES: usize = 255;
 
 /// The door.
-pub struct Door {
-    era: ArcSwap<Era>,
-    number: watch::Sender<u64>,
+pub struct FollowerAuth {
+    current: ArcSwap<SecretVersion>,
+    version_changes: watch::Sender<u64>,
 }
 
-struct Era {
-    number: u64,
+struct SecretVersion {
+    version: u64,
     since: Time,
     /// All that count now.
-    secrets: Arc<Secrets>,
+    accepted: Arc<RotatingSecret>,
     /// Only the present one.
-    present: Option<Secrets>,
+    newest: Option<RotatingSecret>,
 }
 
-impl Door {
+impl FollowerAuth {
     /// With this secret.
     #[must_use]
-    pub fn of(secret: Secret, now: Time) -> Self {
-        let secrets = Arc::new(Secrets::one(secret));
-        let present = alone(&secrets);
-        Self { era: ArcSwap::from_pointee(Era { number: 1, since: now, secrets, present }), number: watch::Sender::new(1) }
+    pub fn new(secret: Secret, now: Time) -> Self {
+        let secrets = Arc::new(RotatingSecret::new(secret));
+        let present = newest_only(&secrets);
+        Self {
+            current: ArcSwap::from_pointee(SecretVersion { version: 1, since: now, accepted: secrets, newest: present }),
+            version_changes: watch::Sender::new(1),
+        }
     }
 
     /// From now on this secret. The same one again changes nothing.
-    pub fn renew(&self, next: Secret, now: Time) {
-        let before = self.era.load_full();
-        if equal(before.secrets.present(), &next) {
+    pub fn rotate(&self, next: Secret, now: Time) {
+        let before = self.current.load_full();
+        if secrets_equal(before.accepted.current(), &next) {
             return;
         }
-        let secrets = renewed(&before.secrets, next, now);
-        let number = before.number + 1;
-        self.era.store(Arc::new(Era { number, since: now, present: alone(&secrets), secrets }));
-        self.number.send_replace(number);
+        let secrets = rotated(&before.accepted, next, now);
+        let number = before.version + 1;
+        self.current.store(Arc::new(SecretVersion { version: number, since: now, newest: newest_only(&secrets), accepted: secrets }));
+        self.version_changes.send_replace(number);
     }
 
     /// Judges a request's token; a word for the log if it is not believed.
-    pub fn judge(&self, headers: &HeaderMap, now: Time) -> Result<Follower, &'static str> {
-        let Some(value) = headers.get(HEADER) else {
+    pub fn authenticate(&self, headers: &HeaderMap, now: Time) -> Result<Follower, &'static str> {
+        let Some(value) = headers.get(TOKEN_HEADER) else {
             return Err("no token");
         };
         let token = value.to_str().map_err(|_| "malformed")?;
-        let era = self.era.load();
-        let claims = token::verify(token, Issuer::Sync, &era.secrets, now).map_err(Disbelieved::word)?;
-        let host = claims.subject.filter(|host| names_a_host(host)).ok_or("no host")?;
-        let present = era.present.as_ref().is_some_and(|present| token::verify(token, Issuer::Sync, present, now).is_ok());
-        Ok(Follower { host: host.into(), era: if present { era.number } else { era.number - 1 } })
+        let era = self.current.load();
+        let claims = token::verify_token(token, Issuer::Follower, &era.accepted, now).map_err(TokenError::as_str)?;
+        let host = claims.subject.filter(|host| is_valid_host_name(host)).ok_or("no host")?;
+        let present = era.newest.as_ref().is_some_and(|present| token::verify_token(token, Issuer::Follower, present, now).is_ok());
+        Ok(Follower { host: host.into(), secret_version: if present { era.version } else { era.version - 1 } })
     }
 
     /// Tells when another era begins.
     #[must_use]
-    pub fn eras(&self) -> watch::Receiver<u64> {
-        self.number.subscribe()
+    pub fn watch_versions(&self) -> watch::Receiver<u64> {
+        self.version_changes.subscribe()
     }
 
     /// How much longer a stream of this era may last; `None` while it is the present one. `share` is from 0 to 1.
     #[must_use]
-    pub fn lasts(&self, era: u64, share: f64, now: Time) -> Option<Duration> {
-        let present = self.era.load();
-        if present.number == era {
+    pub fn remaining_lifetime(&self, era: u64, share: f64, now: Time) -> Option<Duration> {
+        let present = self.current.load();
+        if present.version == era {
             return None;
         }
         // Ends between a tenth and nine tenths of the grace, so that the bound holds with room to spare.
-        Some(GRACE.mul_f64(0.1 + 0.8 * share.clamp(0.0, 1.0)).saturating_sub(now.since(present.since)))
+        Some(ROTATION_GRACE.mul_f64(0.1 + 0.8 * share.clamp(0.0, 1.0)).saturating_sub(now.since(present.since)))
     }
 }
 
 /// The present secret alone. (A secret that stands is not empty, so there always is one.)
-fn alone(secrets: &Secrets) -> Option<Secrets> {
-    Secret::of(secrets.present().bytes()).ok().map(Secrets::one)
+fn newest_only(secrets: &RotatingSecret) -> Option<RotatingSecret> {
+    Secret::from_bytes(secrets.current().expose_bytes()).ok().map(RotatingSecret::new)
 }
 
-fn names_a_host(name: &str) -> bool {
-    !name.is_empty() && name.len() <= HOST_BYTES && name.bytes().all(|byte| byte.is_ascii_graphic())
+fn is_valid_host_name(name: &str) -> bool {
+    !name.is_empty() && name.len() <= MAX_HOST_NAME_BYTES && name.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 #[cfg(test)]
@@ -103,20 +106,20 @@ mod tests {
 
     use http::{HeaderMap, HeaderValue};
 
-    use super::{Door, HEADER};
+    use super::{FollowerAuth, TOKEN_HEADER};
     use crate::model::time::Time;
-    use crate::wire::secret::{GRACE, Secret};
-    use crate::wire::token::{Issuer, mint};
+    use crate::wire::secret::{ROTATION_GRACE, Secret};
+    use crate::wire::token::{Issuer, issue_token};
 
     const NOW: i64 = 1_790_000_000_000;
 
     fn secret(text: &str) -> Secret {
-        Secret::of(text.as_bytes()).unwrap()
+        Secret::from_bytes(text.as_bytes()).unwrap()
     }
 
-    fn showing(host: &str, signed: &str) -> HeaderMap {
-        let token = mint(Issuer::Sync, Some(host), &secret(signed), now());
-        HeaderMap::from_iter([(HEADER.parse().unwrap(), HeaderValue::from_str(&token).unwrap())])
+    fn headers_with_token(host: &str, signed: &str) -> HeaderMap {
+        let token = issue_token(Issuer::Follower, Some(host), &secret(signed), now());
+        HeaderMap::from_iter([(TOKEN_HEADER.parse().unwrap(), HeaderValue::from_str(&token).unwrap())])
     }
 
     fn now() -> Time {
@@ -124,28 +127,28 @@ mod tests {
     }
 
     #[test]
-    fn a_host_is_who_the_token_says_and_nobody_with_another_secret() {
-        let door = Door::of(secret("one"), now());
-        assert_eq!(door.judge(&showing("ssh-1", "one"), now()).unwrap().host.as_ref(), "ssh-1");
-        assert_eq!(door.judge(&showing("ssh-1", "two"), now()), Err("wrong signature"));
-        assert_eq!(door.judge(&showing("two words", "one"), now()), Err("no host"));
-        assert_eq!(door.judge(&HeaderMap::new(), now()), Err("no token"));
+    fn a_host_is_named_by_its_token_and_another_secret_is_refused() {
+        let door = FollowerAuth::new(secret("one"), now());
+        assert_eq!(door.authenticate(&headers_with_token("ssh-1", "one"), now()).unwrap().host.as_ref(), "ssh-1");
+        assert_eq!(door.authenticate(&headers_with_token("ssh-1", "two"), now()), Err("wrong signature"));
+        assert_eq!(door.authenticate(&headers_with_token("two words", "one"), now()), Err("no host"));
+        assert_eq!(door.authenticate(&HeaderMap::new(), now()), Err("no token"));
     }
 
     #[test]
-    fn a_stream_of_the_secret_before_ends_within_the_grace_even_if_it_was_opened_in_it() {
-        let door = Door::of(secret("one"), now());
-        let opened = door.judge(&showing("ssh-1", "one"), now()).unwrap().era;
-        assert_eq!(door.lasts(opened, 1.0, now()), None);
-        door.renew(secret("one"), now());
-        assert_eq!(door.lasts(opened, 1.0, now()), None, "the same secret again is no change");
-        door.renew(secret("two"), now());
-        let in_grace = door.judge(&showing("ssh-1", "one"), now()).unwrap().era;
-        let with_new = door.judge(&showing("ssh-1", "two"), now()).unwrap().era;
+    fn a_stream_opened_with_the_previous_secret_ends_within_the_grace_period() {
+        let door = FollowerAuth::new(secret("one"), now());
+        let opened = door.authenticate(&headers_with_token("ssh-1", "one"), now()).unwrap().secret_version;
+        assert_eq!(door.remaining_lifetime(opened, 1.0, now()), None);
+        door.rotate(secret("one"), now());
+        assert_eq!(door.remaining_lifetime(opened, 1.0, now()), None, "the same secret again is no change");
+        door.rotate(secret("two"), now());
+        let in_grace = door.authenticate(&headers_with_token("ssh-1", "one"), now()).unwrap().secret_version;
+        let with_new = door.authenticate(&headers_with_token("ssh-1", "two"), now()).unwrap().secret_version;
         let later = now().plus(Duration::from_secs(10));
         for era in [opened, in_grace] {
-            assert!(door.lasts(era, 1.0, later).unwrap() <= GRACE - Duration::from_secs(10));
+            assert!(door.remaining_lifetime(era, 1.0, later).unwrap() <= ROTATION_GRACE - Duration::from_secs(10));
         }
-        assert_eq!(door.lasts(with_new, 1.0, later), None);
+        assert_eq!(door.remaining_lifetime(with_new, 1.0, later), None);
     }
 }

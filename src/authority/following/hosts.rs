@@ -14,29 +14,29 @@ use crate::model::change::Epoch;
 use crate::model::clock;
 use crate::model::digest::Digest;
 use crate::model::time::Time;
-use crate::store::generation::Damage;
-use crate::store::ledger::{Ledger, Writes};
+use crate::store::generation::StoreError;
+use crate::store::ledger::{PrivateStore, PrivateWrites};
 use crate::wire::feed::Ack;
 
 /// Most hosts that are known at once.
-pub const HOSTS: usize = 10_000;
+pub const MAX_HOSTS: usize = 10_000;
 /// How much later than written a host may have been seen.
-const LATE: Duration = Duration::from_secs(60);
+const PERSIST_DELAY: Duration = Duration::from_secs(60);
 /// For how long two instances of one host are worth an alarm after they were last seen.
-const TWICE: Duration = Duration::from_secs(600);
+const DUPLICATE_ALARM_TIME: Duration = Duration::from_secs(600);
 
-const PREFIX: &[u8] = b"host/";
+const KEY_PREFIX: &[u8] = b"host/";
 
 /// Said when one more host would be one too many.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{HOSTS} hosts are known already; `sidegate admin forget-host` forgets those that are no more")]
-pub struct TooMany;
+#[error("{MAX_HOSTS} hosts are known already; `sidegate admin forget-host` forgets those that are no more")]
+pub struct TooManyHosts;
 
 /// What is known of one host.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Host {
+pub struct HostRecord {
     /// What it said last.
-    pub acked: Option<Acked>,
+    pub acked: Option<LastAck>,
     /// When it was last in touch.
     pub seen: Time,
     /// When two instances of it were last seen at once.
@@ -44,22 +44,22 @@ pub struct Host {
     pub twice: Option<Time>,
     /// Streams that it has open now.
     #[serde(skip)]
-    pub open: usize,
+    pub open_streams: usize,
     /// Whether it was in touch since the primary started.
     #[serde(skip)]
-    pub heard: bool,
+    pub seen_since_start: bool,
     /// The instance before the present one.
     #[serde(skip)]
-    before: Option<String>,
+    previous_instance: Option<String>,
     #[serde(skip)]
-    unwritten: bool,
+    dirty: bool,
     #[serde(skip)]
-    written_seen: Option<Time>,
+    persisted_seen: Option<Time>,
 }
 
 /// What a host said that it holds: binding in its answers, and flushed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Acked {
+pub struct LastAck {
     /// The epoch of `seq`.
     pub epoch: Epoch,
     /// The last commit that binds there.
@@ -77,203 +77,212 @@ pub struct Acked {
 /// What an ack showed besides itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
-pub enum Instance {
+pub enum InstanceCheck {
     /// The one that is known, or the first, or one that takes the place of the one before.
-    Alone,
+    Single,
     /// Two take turns: two hosts of one name, or a copied store.
-    Twice,
+    Duplicate,
 }
 
 /// The hosts.
-pub struct Hosts {
-    known: Mutex<BTreeMap<Arc<str>, Host>>,
-    acks: watch::Sender<u64>,
+pub struct HostRegistry {
+    hosts: Mutex<BTreeMap<Arc<str>, HostRecord>>,
+    ack_events: watch::Sender<u64>,
 }
 
-impl Host {
+impl HostRecord {
     fn new(now: Time) -> Self {
-        Self { acked: None, seen: now, twice: None, open: 0, heard: false, before: None, unwritten: true, written_seen: None }
+        Self {
+            acked: None,
+            seen: now,
+            twice: None,
+            open_streams: 0,
+            seen_since_start: false,
+            previous_instance: None,
+            dirty: true,
+            persisted_seen: None,
+        }
     }
 
     /// Until when it may answer keys without us; `None` if it never said.
     #[must_use]
-    pub fn until(&self) -> Option<Time> {
+    pub fn may_serve_until(&self) -> Option<Time> {
         self.acked.as_ref().map(|acked| self.seen.plus(Duration::from_secs(acked.max_stale)))
     }
 
     /// Whether two instances of it were seen at once of late.
     #[must_use]
-    pub fn doubled(&self, now: Time) -> bool {
-        self.twice.is_some_and(|at| now.since(at) < TWICE)
+    pub fn is_duplicated(&self, now: Time) -> bool {
+        self.twice.is_some_and(|at| now.since(at) < DUPLICATE_ALARM_TIME)
     }
 
-    fn see(&mut self, now: Time) {
+    fn touch(&mut self, now: Time) {
         self.seen = self.seen.max(now);
-        self.heard = true;
-        self.unwritten |= self.written_seen.is_none_or(|written| now.since(written) >= LATE / 2);
+        self.seen_since_start = true;
+        self.dirty |= self.persisted_seen.is_none_or(|written| now.since(written) >= PERSIST_DELAY / 2);
     }
 }
 
-impl Hosts {
+impl HostRegistry {
     /// Those that were written.
-    pub fn remembered(ledger: &Ledger, now: Time) -> Result<Self, Damage> {
+    pub fn load(ledger: &PrivateStore, now: Time) -> Result<Self, StoreError> {
         let mut known = BTreeMap::new();
-        for (key, value) in ledger.scan(PREFIX)? {
-            let name = key.get(PREFIX.len()..).and_then(|name| std::str::from_utf8(name).ok());
-            match (name, serde_json::from_slice::<Host>(&value)) {
+        for (key, value) in ledger.scan_prefix(KEY_PREFIX)? {
+            let name = key.get(KEY_PREFIX.len()..).and_then(|name| std::str::from_utf8(name).ok());
+            match (name, serde_json::from_slice::<HostRecord>(&value)) {
                 (Some(name), Ok(mut host)) => {
-                    host.seen = host.seen.plus(LATE).min(now.max(host.seen));
-                    host.unwritten = true;
+                    host.seen = host.seen.plus(PERSIST_DELAY).min(now.max(host.seen));
+                    host.dirty = true;
                     known.insert(Arc::from(name), host);
                 }
                 _ => tracing::warn!(bytes = key.len(), "what was written of a host is not understood, and is forgotten"),
             }
         }
-        Ok(Self { known: Mutex::new(known), acks: watch::Sender::new(0) })
+        Ok(Self { hosts: Mutex::new(known), ack_events: watch::Sender::new(0) })
     }
 
     /// A host opens a stream; it is open until what is given here is dropped.
-    pub fn open(self: &Arc<Self>, name: &Arc<str>, now: Time) -> Result<Feeding, TooMany> {
-        self.with(name, now, |host| host.open += 1)?;
-        Ok(Feeding { hosts: Arc::clone(self), name: Arc::clone(name) })
+    pub fn open_stream(self: &Arc<Self>, name: &Arc<str>, now: Time) -> Result<StreamGuard, TooManyHosts> {
+        self.update(name, now, |host| host.open_streams += 1)?;
+        Ok(StreamGuard { registry: Arc::clone(self), name: Arc::clone(name) })
     }
 
     /// A host says what it holds.
-    pub fn ack(&self, name: &Arc<str>, ack: Ack, now: Time) -> Result<Instance, TooMany> {
-        let instance = self.with(name, now, |host| host.take(ack, now))?;
-        self.acks.send_modify(|count| *count += 1);
+    pub fn record_ack(&self, name: &Arc<str>, ack: Ack, now: Time) -> Result<InstanceCheck, TooManyHosts> {
+        let instance = self.update(name, now, |host| host.record_ack(ack, now))?;
+        self.ack_events.send_modify(|count| *count += 1);
         Ok(instance)
     }
 
     /// All, by name.
     #[must_use]
-    pub fn all(&self) -> Vec<(Arc<str>, Host)> {
-        self.known().iter().map(|(name, host)| (Arc::clone(name), host.clone())).collect()
+    pub fn list(&self) -> Vec<(Arc<str>, HostRecord)> {
+        self.hosts().iter().map(|(name, host)| (Arc::clone(name), host.clone())).collect()
     }
 
     /// Open streams.
     #[must_use]
-    pub fn streams(&self) -> usize {
-        self.known().values().map(|host| host.open).sum()
+    pub fn open_streams(&self) -> usize {
+        self.hosts().values().map(|host| host.open_streams).sum()
     }
 
     /// Tells when a host said something.
     #[must_use]
-    pub fn acks(&self) -> watch::Receiver<u64> {
-        self.acks.subscribe()
+    pub fn ack_events(&self) -> watch::Receiver<u64> {
+        self.ack_events.subscribe()
     }
 
     /// Forgets a host that is not connected. Blocks. Gives it, if it was known and is gone now.
-    pub fn forget(&self, name: &str, ledger: &Ledger) -> Result<Forgotten, Damage> {
-        let mut known = self.known();
+    pub fn forget(&self, name: &str, ledger: &PrivateStore) -> Result<ForgetOutcome, StoreError> {
+        let mut known = self.hosts();
         match known.get(name) {
-            None => return Ok(Forgotten::Unknown),
-            Some(host) if host.open > 0 => return Ok(Forgotten::Connected),
+            None => return Ok(ForgetOutcome::Unknown),
+            Some(host) if host.open_streams > 0 => return Ok(ForgetOutcome::Connected),
             Some(_) => {}
         }
-        ledger.write(Writes { entries: vec![(place(name), None)] })?;
+        ledger.write(PrivateWrites { entries: vec![(store_key(name), None)] })?;
         known.remove(name);
-        Ok(Forgotten::Gone)
+        Ok(ForgetOutcome::Forgotten)
     }
 
     /// Writes what changed. Blocks. What could not be written is tried again next time.
-    pub fn keep(&self, ledger: &Ledger) -> Result<(), Damage> {
-        let mut writes = Writes::default();
+    pub fn persist(&self, ledger: &PrivateStore) -> Result<(), StoreError> {
+        let mut writes = PrivateWrites::default();
         let mut names = Vec::new();
-        for (name, host) in self.known().iter_mut().filter(|(_, host)| host.unwritten) {
-            let value = serde_json::to_vec(host).map_err(|error| Damage(error.to_string()))?;
-            writes.entries.push((place(name), Some(value)));
+        for (name, host) in self.hosts().iter_mut().filter(|(_, host)| host.dirty) {
+            let value = serde_json::to_vec(host).map_err(|error| StoreError(error.to_string()))?;
+            writes.entries.push((store_key(name), Some(value)));
             names.push(Arc::clone(name));
-            host.unwritten = false;
-            host.written_seen = Some(host.seen);
+            host.dirty = false;
+            host.persisted_seen = Some(host.seen);
         }
         if names.is_empty() {
             return Ok(());
         }
         let outcome = ledger.write(writes);
         if outcome.is_err() {
-            let mut known = self.known();
+            let mut known = self.hosts();
             for name in names {
                 if let Some(host) = known.get_mut(&name) {
-                    host.unwritten = true;
+                    host.dirty = true;
                 }
             }
         }
         outcome
     }
 
-    fn with<T>(&self, name: &Arc<str>, now: Time, act: impl FnOnce(&mut Host) -> T) -> Result<T, TooMany> {
-        let mut known = self.known();
-        if known.len() >= HOSTS && !known.contains_key(name) {
-            return Err(TooMany);
+    fn update<T>(&self, name: &Arc<str>, now: Time, act: impl FnOnce(&mut HostRecord) -> T) -> Result<T, TooManyHosts> {
+        let mut known = self.hosts();
+        if known.len() >= MAX_HOSTS && !known.contains_key(name) {
+            return Err(TooManyHosts);
         }
-        let host = known.entry(Arc::clone(name)).or_insert_with(|| Host::new(now));
-        host.see(now);
+        let host = known.entry(Arc::clone(name)).or_insert_with(|| HostRecord::new(now));
+        host.touch(now);
         Ok(act(host))
     }
 
-    fn known(&self) -> MutexGuard<'_, BTreeMap<Arc<str>, Host>> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    fn hosts(&self) -> MutexGuard<'_, BTreeMap<Arc<str>, HostRecord>> {
+        self.hosts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// What became of forgetting a host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
-pub enum Forgotten {
+pub enum ForgetOutcome {
     /// It is forgotten.
-    Gone,
+    Forgotten,
     /// There was none of that name.
     Unknown,
     /// It is connected now, so it is not gone.
     Connected,
 }
 
-impl Host {
-    fn take(&mut self, ack: Ack, now: Time) -> Instance {
-        self.unwritten = true;
+impl HostRecord {
+    fn record_ack(&mut self, ack: Ack, now: Time) -> InstanceCheck {
+        self.dirty = true;
         let other = self.acked.as_ref().map(|acked| acked.instance.clone()).filter(|instance| *instance != ack.instance);
-        let twice = other.is_some() && self.before.as_ref() == Some(&ack.instance);
+        let twice = other.is_some() && self.previous_instance.as_ref() == Some(&ack.instance);
         if let Some(other) = other {
-            self.before = Some(other);
+            self.previous_instance = Some(other);
         }
         if twice {
             self.twice = Some(now);
         }
         let Ack { epoch, seq, digest, max_stale, instance } = ack;
-        self.acked = Some(Acked { epoch, seq, digest, max_stale, instance, at: now });
-        if twice { Instance::Twice } else { Instance::Alone }
+        self.acked = Some(LastAck { epoch, seq, digest, max_stale, instance, at: now });
+        if twice { InstanceCheck::Duplicate } else { InstanceCheck::Single }
     }
 }
 
 /// A stream that a host has open; dropped when it ends.
-pub struct Feeding {
-    hosts: Arc<Hosts>,
+pub struct StreamGuard {
+    registry: Arc<HostRegistry>,
     name: Arc<str>,
 }
 
-impl Feeding {
+impl StreamGuard {
     /// It took something.
-    pub fn seen(&self, now: Time) {
-        if let Some(host) = self.hosts.known().get_mut(&self.name) {
-            host.see(now);
+    pub fn touch(&self, now: Time) {
+        if let Some(host) = self.registry.hosts().get_mut(&self.name) {
+            host.touch(now);
         }
     }
 }
 
-impl Drop for Feeding {
+impl Drop for StreamGuard {
     fn drop(&mut self) {
-        if let Some(host) = self.hosts.known().get_mut(&self.name) {
-            host.open = host.open.saturating_sub(1);
-            host.see(clock::wall());
+        if let Some(host) = self.registry.hosts().get_mut(&self.name) {
+            host.open_streams = host.open_streams.saturating_sub(1);
+            host.touch(clock::wall_time());
         }
         // Who waits for this host need not wait any longer.
-        self.hosts.acks.send_modify(|count| *count += 1);
+        self.registry.ack_events.send_modify(|count| *count += 1);
     }
 }
 
-fn place(name: &str) -> Vec<u8> {
-    [PREFIX, name.as_bytes()].concat()
+fn store_key(name: &str) -> Vec<u8> {
+    [KEY_PREFIX, name.as_bytes()].concat()
 }
 
 #[cfg(test)]
@@ -281,7 +290,7 @@ pub mod tests {
     use std::sync::Arc;
     use std::time::Duration;
 
-    use super::{Host, Instance};
+    use super::{HostRecord, InstanceCheck};
     use crate::model::change::Epoch;
     use crate::model::digest::Digest;
     use crate::model::time::Time;
@@ -291,30 +300,30 @@ pub mod tests {
         Ack { epoch: Epoch(1), seq, digest: Digest::default(), max_stale: 3600, instance: instance.to_owned() }
     }
 
-    pub fn host(seq: u64, open: usize) -> (Arc<str>, Host) {
-        let mut host = Host::new(Time::EPOCH);
-        host.open = open;
-        assert_eq!(host.take(ack(seq, "a"), Time::EPOCH), Instance::Alone);
+    pub fn host(seq: u64, open: usize) -> (Arc<str>, HostRecord) {
+        let mut host = HostRecord::new(Time::EPOCH);
+        host.open_streams = open;
+        assert_eq!(host.record_ack(ack(seq, "a"), Time::EPOCH), InstanceCheck::Single);
         (format!("host-{seq}-{open}").into(), host)
     }
 
     #[test]
-    fn a_new_store_is_no_alarm_but_two_that_take_turns_are() {
+    fn a_replaced_store_is_no_alarm_but_two_alternating_ones_are() {
         let (_, mut host) = host(1, 1);
-        assert_eq!(host.take(ack(2, "b"), Time::EPOCH), Instance::Alone);
-        assert_eq!(host.take(ack(3, "b"), Time::EPOCH), Instance::Alone);
-        assert!(!host.doubled(Time::EPOCH));
-        assert_eq!(host.take(ack(3, "a"), Time::EPOCH), Instance::Twice);
-        assert!(host.doubled(Time::EPOCH));
-        assert!(!host.doubled(Time::EPOCH.plus(Duration::from_secs(600))));
+        assert_eq!(host.record_ack(ack(2, "b"), Time::EPOCH), InstanceCheck::Single);
+        assert_eq!(host.record_ack(ack(3, "b"), Time::EPOCH), InstanceCheck::Single);
+        assert!(!host.is_duplicated(Time::EPOCH));
+        assert_eq!(host.record_ack(ack(3, "a"), Time::EPOCH), InstanceCheck::Duplicate);
+        assert!(host.is_duplicated(Time::EPOCH));
+        assert!(!host.is_duplicated(Time::EPOCH.plus(Duration::from_secs(600))));
     }
 
     #[test]
-    fn a_host_may_go_on_for_its_own_bound_after_it_was_last_seen() {
+    fn a_host_may_serve_for_its_max_stale_after_it_was_last_seen() {
         let (_, mut host) = host(1, 1);
-        host.see(Time::EPOCH.plus(Duration::from_secs(100)));
-        host.see(Time::EPOCH);
-        assert_eq!(host.until(), Some(Time::EPOCH.plus(Duration::from_secs(3700))));
-        assert_eq!(Host::new(Time::EPOCH).until(), None);
+        host.touch(Time::EPOCH.plus(Duration::from_secs(100)));
+        host.touch(Time::EPOCH);
+        assert_eq!(host.may_serve_until(), Some(Time::EPOCH.plus(Duration::from_secs(3700))));
+        assert_eq!(HostRecord::new(Time::EPOCH).may_serve_until(), None);
     }
 }

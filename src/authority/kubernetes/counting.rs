@@ -7,26 +7,26 @@ use std::collections::BTreeMap;
 
 use crate::model::directory::Directory as _;
 use crate::model::id::Id;
-use crate::store::generation::{Damage, Generation};
-use crate::store::ledger::{Ledger, Writes};
-use crate::wire::kubernetes::Usage;
+use crate::store::generation::{Generation, StoreError};
+use crate::store::ledger::{PrivateStore, PrivateWrites};
+use crate::wire::kubernetes::UsageMetrics;
 
-const COUNTS: &[u8] = b"kubernetes/count/";
-const MEMBERS: &[u8] = b"kubernetes/member/";
+const COUNT_KEY_PREFIX: &[u8] = b"kubernetes/count/";
+const MEMBER_KEY_PREFIX: &[u8] = b"kubernetes/member/";
 
 /// Counts it all, on disk when it returns. Blocks.
-pub fn count(ledger: &Ledger, directory: &Generation, usage: &Usage) -> Result<(), Damage> {
+pub fn add_usage(ledger: &PrivateStore, directory: &Generation, usage: &UsageMetrics) -> Result<(), StoreError> {
     ledger.update(|ledger| {
-        let mut writes = Writes::default();
+        let mut writes = PrivateWrites::default();
         for (name, more) in &usage.counts {
-            let place = [COUNTS, name.as_bytes()].concat();
-            let sum = number(ledger.read(&place)?.as_deref()).saturating_add(*more);
+            let place = [COUNT_KEY_PREFIX, name.as_bytes()].concat();
+            let sum = decode_count(ledger.read(&place)?.as_deref()).saturating_add(*more);
             writes.entries.push((place, Some(sum.to_be_bytes().to_vec())));
         }
         for (name, members) in &usage.unique {
             for id in members {
-                let place = [MEMBERS, name.as_bytes(), b"/", &id.bytes()].concat();
-                if known(directory, name, *id)? && ledger.read(&place)?.is_none() {
+                let place = [MEMBER_KEY_PREFIX, name.as_bytes(), b"/", &id.bytes()].concat();
+                if member_exists(directory, name, *id)? && ledger.read(&place)?.is_none() {
                     writes.entries.push((place, Some(Vec::new())));
                 }
             }
@@ -36,21 +36,21 @@ pub fn count(ledger: &Ledger, directory: &Generation, usage: &Usage) -> Result<(
 }
 
 /// The sums, and how many members each set has, by name.
-pub fn counted(ledger: &Ledger) -> Result<BTreeMap<String, u64>, Damage> {
+pub fn load_totals(ledger: &PrivateStore) -> Result<BTreeMap<String, u64>, StoreError> {
     let mut counted = BTreeMap::new();
-    for (key, value) in ledger.scan(COUNTS)? {
-        counted.insert(text(&key[COUNTS.len()..]), number(Some(&value)));
+    for (key, value) in ledger.scan_prefix(COUNT_KEY_PREFIX)? {
+        counted.insert(decode_name(&key[COUNT_KEY_PREFIX.len()..]), decode_count(Some(&value)));
     }
-    for (key, _) in ledger.scan(MEMBERS)? {
+    for (key, _) in ledger.scan_prefix(MEMBER_KEY_PREFIX)? {
         // A slash and eight bytes of an id stand behind the name.
-        let name = key.get(MEMBERS.len()..key.len().saturating_sub(9)).unwrap_or_default();
-        *counted.entry(text(name)).or_default() += 1;
+        let name = key.get(MEMBER_KEY_PREFIX.len()..key.len().saturating_sub(9)).unwrap_or_default();
+        *counted.entry(decode_name(name)).or_default() += 1;
     }
     Ok(counted)
 }
 
-fn known(directory: &Generation, name: &str, id: Id) -> Result<bool, Damage> {
-    let unread = |fault: crate::model::directory::Fault| Damage(fault.to_string());
+fn member_exists(directory: &Generation, name: &str, id: Id) -> Result<bool, StoreError> {
+    let unread = |fault: crate::model::directory::DirectoryError| StoreError(fault.to_string());
     if name.contains("users") {
         return Ok(directory.user(id).map_err(unread)?.is_some());
     }
@@ -60,10 +60,10 @@ fn known(directory: &Generation, name: &str, id: Id) -> Result<bool, Damage> {
     Ok(directory.project(id).map_err(unread)?.is_some())
 }
 
-fn number(bytes: Option<&[u8]>) -> u64 {
+fn decode_count(bytes: Option<&[u8]>) -> u64 {
     bytes.and_then(|bytes| bytes.try_into().ok()).map_or(0, u64::from_be_bytes)
 }
 
-fn text(bytes: &[u8]) -> String {
+fn decode_name(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }

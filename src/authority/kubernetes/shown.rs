@@ -6,61 +6,61 @@ use std::sync::Arc;
 use http::StatusCode;
 use sha2::{Digest as _, Sha256};
 
-use crate::authority::authority::Authority;
-use crate::authority::call::Call;
-use crate::authority::refusal::Refusal;
-use crate::authority::usage::Used;
+use crate::authority::authority::PrimaryState;
+use crate::authority::call::ApiRequest;
+use crate::authority::refusal::ApiError;
+use crate::authority::usage::LastUsedSubject;
 use crate::model::directory::Directory as _;
 use crate::model::record::{Agent, Project, Storage};
 use crate::store::generation::Generation;
 
 /// The headers of the token, in the order in which they count: two that hold nothing else, and one with a scheme.
-const HEADERS: [&str; 3] = ["gitlab-agentk-api-request", "gitlab-agent-api-request", "authorization"];
-const SCHEME: &str = "bearer ";
+const TOKEN_HEADERS: [&str; 3] = ["gitlab-agentk-api-request", "gitlab-agent-api-request", "authorization"];
+const BEARER_SCHEME: &str = "bearer ";
 
 /// The agent. 401 without a token, with two, and for one that is not known.
-pub fn agent(house: &Authority, call: &Call) -> Result<Arc<Agent>, Refusal> {
-    let found = match shown(call) {
-        Some(token) => house.store.directory().agent_with(&sha256(token))?,
+pub fn authenticate_agent(house: &PrimaryState, call: &ApiRequest) -> Result<Arc<Agent>, ApiError> {
+    let found = match agent_token(call) {
+        Some(token) => house.store.directory().agent_by_token_hash(&sha256_hex(token))?,
         None => None,
     };
     let agent = found.ok_or_else(|| {
-        house.counters.refused("no known agent");
-        Refusal::unauthorized()
+        house.metrics.refused("no known agent");
+        ApiError::unauthorized()
     })?;
-    house.usage.note(Used::Agent(agent.id), call.now);
+    house.last_used.record(LastUsedSubject::Agent(agent.id), call.now);
     Ok(agent)
 }
 
 /// The project of an agent and where it is stored.
-pub fn home(directory: &Generation, agent: &Agent) -> Result<(Arc<Project>, Arc<Storage>), Refusal> {
-    let project = directory.project(agent.project_id)?.ok_or_else(|| Refusal::not_found(""))?;
-    let storage = storage(directory, &project)?;
+pub fn agent_project(directory: &Generation, agent: &Agent) -> Result<(Arc<Project>, Arc<Storage>), ApiError> {
+    let project = directory.project(agent.project_id)?.ok_or_else(|| ApiError::not_found(""))?;
+    let storage = project_storage(directory, &project)?;
     Ok((project, storage))
 }
 
 /// Where a project is stored.
-pub fn storage(directory: &Generation, project: &Project) -> Result<Arc<Storage>, Refusal> {
-    directory.storage(&project.storage)?.ok_or_else(|| Refusal::new(StatusCode::NOT_FOUND, "404 Storage Not Found"))
+pub fn project_storage(directory: &Generation, project: &Project) -> Result<Arc<Storage>, ApiError> {
+    directory.storage(&project.storage)?.ok_or_else(|| ApiError::new(StatusCode::NOT_FOUND, "404 Storage Not Found"))
 }
 
 /// The token of the first header that is there. One that is there twice is nobody's.
-fn shown(call: &Call) -> Option<&str> {
-    let name = HEADERS.into_iter().find(|name| call.headers.contains_key(*name))?;
+fn agent_token(call: &ApiRequest) -> Option<&str> {
+    let name = TOKEN_HEADERS.into_iter().find(|name| call.headers.contains_key(*name))?;
     let mut values = call.headers.get_all(name).iter();
     let (Some(value), None) = (values.next(), values.next()) else { return None };
     let value = value.to_str().ok()?;
     let token = match name {
         "authorization" => {
-            let (scheme, token) = value.split_at_checked(SCHEME.len())?;
-            scheme.eq_ignore_ascii_case(SCHEME).then_some(token)?
+            let (scheme, token) = value.split_at_checked(BEARER_SCHEME.len())?;
+            scheme.eq_ignore_ascii_case(BEARER_SCHEME).then_some(token)?
         }
         _ => value,
     };
     Some(token.trim()).filter(|token| !token.is_empty())
 }
 
-fn sha256(token: &str) -> String {
+fn sha256_hex(token: &str) -> String {
     let mut hex = String::with_capacity(64);
     for byte in Sha256::digest(token) {
         let _infallible = write!(hex, "{byte:02x}");

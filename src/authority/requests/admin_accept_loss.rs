@@ -5,19 +5,19 @@ use std::sync::Arc;
 use http::StatusCode;
 use serde_json::json;
 
-use crate::authority::authority::Authority;
-use crate::authority::blocking::blocking;
-use crate::authority::call::Call;
+use crate::authority::authority::PrimaryState;
+use crate::authority::blocking::run_blocking;
+use crate::authority::call::ApiRequest;
 use crate::authority::following::loss;
-use crate::authority::refusal::Answered;
-use crate::net::message::Reply;
+use crate::authority::refusal::HandlerResult;
+use crate::net::message::Response;
 
 /// Snapshots say so from now on, for a while.
-pub async fn accept_loss(house: &Arc<Authority>, call: Call) -> Answered {
-    let (ledger, now) = (house.store.ledger().clone(), call.now);
-    let until = blocking(move || loss::accept(&ledger, now)).await?;
+pub async fn accept_loss(house: &Arc<PrimaryState>, call: ApiRequest) -> HandlerResult {
+    let (ledger, now) = (house.store.private_store().clone(), call.now);
+    let until = run_blocking(move || loss::accept(&ledger, now)).await?;
     tracing::warn!(%until, "the operator says that a loss is meant");
-    Ok(Reply::json(
+    Ok(Response::json(
         StatusCode::OK,
         json!({"message": format!("snapshots say until {until} that a loss is meant"), "accept_loss_until": until}).to_string(),
     ))

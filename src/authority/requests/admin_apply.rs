@@ -7,46 +7,46 @@ use std::sync::Arc;
 use http::StatusCode;
 use serde_json::{Value, json};
 
-use crate::authority::apply::beside::plan_beside;
-use crate::authority::apply::claims::Claims;
-use crate::authority::apply::join::{Step, Stopped, Unnamed, join};
-use crate::authority::apply::plan::{Outcome, Plan, Way, plan};
-use crate::authority::apply::receive::receive;
-use crate::authority::apply::spool::Spool;
-use crate::authority::apply::withheld::plan as plan_withheld;
-use crate::authority::authority::Authority;
-use crate::authority::blocking::blocking;
-use crate::authority::call::Call;
+use crate::authority::apply::beside::plan_by_lookup;
+use crate::authority::apply::claims::Constraints;
+use crate::authority::apply::join::{DiffError, RecordDiff, Unlisted, diff};
+use crate::authority::apply::plan::{ApplyPlan, ApplyStrategy, ApplySummary, plan_by_diff};
+use crate::authority::apply::receive::receive_file;
+use crate::authority::apply::spool::StagedFile;
+use crate::authority::apply::withheld::plan_unpublished as plan_withheld;
+use crate::authority::authority::PrimaryState;
+use crate::authority::blocking::run_blocking;
+use crate::authority::call::ApiRequest;
 use crate::authority::following::loss;
-use crate::authority::refusal::{Answered, Refusal};
-use crate::authority::withheld::{self, Changes};
-use crate::authority::write::{Writing, writing};
+use crate::authority::refusal::{ApiError, HandlerResult};
+use crate::authority::withheld::{self, UnpublishedChanges};
+use crate::authority::write::{WriteGuard, lock_writes};
 use crate::model::change::Head;
 use crate::model::time::Time;
-use crate::net::message::Reply;
+use crate::net::message::Response;
 
 /// What the operator said besides the file.
 #[derive(Clone, Copy)]
-struct Asked {
-    unnamed: Unnamed,
+struct ApplyOptions {
+    unlisted: Unlisted,
     accept_loss: bool,
     now: Time,
 }
 
 /// Receives, checks, applies, counts.
-pub async fn apply(house: &Arc<Authority>, mut call: Call) -> Answered {
-    let unnamed = if call.switch("prune")? { Unnamed::Goes } else { Unnamed::Stays };
-    let asked = Asked { unnamed, accept_loss: call.switch("accept_loss")?, now: call.now };
-    let body = call.stream.take().ok_or_else(|| Refusal::missing("the directory file"))?;
-    let file = receive(body, &house.workshop, house.bounds.body_time).await?;
+pub async fn apply(house: &Arc<PrimaryState>, mut call: ApiRequest) -> HandlerResult {
+    let unnamed = if call.flag("prune")? { Unlisted::Remove } else { Unlisted::Keep };
+    let asked = ApplyOptions { unlisted: unnamed, accept_loss: call.flag("accept_loss")?, now: call.now };
+    let body = call.stream.take().ok_or_else(|| ApiError::missing_parameter("the directory file"))?;
+    let file = receive_file(body, &house.temp_dir, house.bounds.body_time).await?;
     let at = Arc::clone(house);
-    let (head, how, outcome) = blocking(move || apply_file(&at, file, asked)).await?;
+    let (head, how, outcome) = run_blocking(move || apply_file(&at, file, asked)).await?;
     tracing::info!(how, seq = head.seq, records = head.state.count, "a directory file was applied");
-    Ok(Reply::json(StatusCode::OK, describe(&head, how, &outcome).to_string()))
+    Ok(Response::json(StatusCode::OK, summary_json(&head, how, &outcome).to_string()))
 }
 
-fn describe(head: &Head, how: &str, outcome: &Outcome) -> Value {
-    let all = outcome.all();
+fn summary_json(head: &Head, how: &str, outcome: &ApplySummary) -> Value {
+    let all = outcome.total();
     json!({
         "head": head,
         "seq": head.seq,
@@ -59,60 +59,65 @@ fn describe(head: &Head, how: &str, outcome: &Outcome) -> Value {
     })
 }
 
-fn apply_file(house: &Authority, file: File, asked: Asked) -> Result<(Head, &'static str, Outcome), Refusal> {
-    let mut claims = Claims::default();
-    let spool = Spool::read(file, &house.workshop, &mut claims)?;
-    let writing = writing(house);
-    let standing = withheld::all(house.store.ledger())?;
+fn apply_file(house: &PrimaryState, file: File, asked: ApplyOptions) -> Result<(Head, &'static str, ApplySummary), ApiError> {
+    let mut claims = Constraints::default();
+    let spool = StagedFile::read(file, &house.temp_dir, &mut claims)?;
+    let writing = lock_writes(house);
+    let standing = withheld::load_all(house.store.private_store())?;
     let directory = house.store.directory();
-    let mut planned = match plan_beside(&directory, &spool, &claims, asked.unnamed)? {
+    let mut planned = match plan_by_lookup(&directory, &spool, &claims, asked.unlisted)? {
         Some(planned) => planned,
-        None => plan(&directory, &spool, &mut claims, asked.unnamed, house.loss_guard)?,
+        None => plan_by_diff(&directory, &spool, &mut claims, asked.unlisted, house.loss_guard)?,
     };
     drop(directory);
-    let beside = plan_withheld(&standing, &spool, &claims, asked.unnamed, house.loss_guard, &mut planned)?;
-    let Plan { outcome, way, loss } = planned;
+    let beside = plan_withheld(&standing, &spool, &claims, asked.unlisted, house.loss_guard, &mut planned)?;
+    let ApplyPlan { summary: outcome, strategy: way, excessive_loss: loss } = planned;
     if let Some(loss) = loss {
         if !asked.accept_loss {
-            return Err(loss.refusal());
+            return Err(loss.to_error());
         }
         // The fleet asks for the same word before it installs a snapshot that lacks so much.
-        loss::accept(house.store.ledger(), asked.now)?;
+        loss::accept(house.store.private_store(), asked.now)?;
     }
     let (head, how) = match way {
-        Way::Commit(changes) if changes.is_empty() => {
+        ApplyStrategy::Commit(changes) if changes.is_empty() => {
             let how = if beside.is_empty() { "nothing" } else { "withheld" };
-            withheld::write(house.store.ledger(), beside)?;
+            withheld::write(house.store.private_store(), beside)?;
             (house.store.head(), how)
         }
-        Way::Commit(changes) => {
-            (with(house, &writing, beside, |_| Ok(writing.commit("apply", |_| Ok::<_, Refusal>((changes, ())))?.0))?, "commit")
-        }
-        Way::Replace => (with(house, &writing, beside, |house| replace(house, &writing, &spool, asked.unnamed))?, "replaced"),
+        ApplyStrategy::Commit(changes) => (
+            commit_with_unpublished(house, &writing, beside, |_| Ok(writing.commit("apply", |_| Ok::<_, ApiError>((changes, ())))?.0))?,
+            "commit",
+        ),
+        ApplyStrategy::Replace => (
+            commit_with_unpublished(house, &writing, beside, |house| replace_directory(house, &writing, &spool, asked.unlisted))?,
+            "replaced",
+        ),
     };
     Ok((head, how, outcome))
 }
 
 /// Commits to the directory, and changes what is not published with it or not at all: see [`withheld`].
-fn with(
-    house: &Authority,
-    writing: &Writing<'_>,
-    beside: Changes,
-    commit: impl FnOnce(&Authority) -> Result<Head, Refusal>,
-) -> Result<Head, Refusal> {
-    let ledger = house.store.ledger();
+fn commit_with_unpublished(
+    house: &PrimaryState,
+    writing: &WriteGuard<'_>,
+    beside: UnpublishedChanges,
+    commit: impl FnOnce(&PrimaryState) -> Result<Head, ApiError>,
+) -> Result<Head, ApiError> {
+    let ledger = house.store.private_store();
     if beside.is_empty() {
         return commit(house);
     }
-    withheld::intend(ledger, &house.store.head(), beside)?;
+    withheld::write_intent(ledger, &house.store.head(), beside)?;
     match commit(house) {
-        Ok(head) => withheld::fulfil(ledger).map(|()| head).map_err(Refusal::from),
+        Ok(head) => withheld::apply_intent(ledger).map(|()| head).map_err(ApiError::from),
         Err(refusal) => {
             // Within a commit of nothing, which a store that does not know what is on its disk refuses: then the next start settles it.
-            let settled = writing.commit("settle", |_| Ok::<_, Refusal>((Vec::new(), withheld::settle(ledger, &house.store.head())?)));
+            let settled =
+                writing.commit("settle", |_| Ok::<_, ApiError>((Vec::new(), withheld::recover_intent(ledger, &house.store.head())?)));
             if let Err(left) = settled {
                 tracing::error!(
-                    reason = left.text,
+                    reason = left.message,
                     "an apply failed, and what it would have changed beside the directory waits for a restart"
                 );
             }
@@ -121,12 +126,12 @@ fn with(
     }
 }
 
-fn replace(house: &Authority, writing: &Writing<'_>, spool: &Spool, unnamed: Unnamed) -> Result<Head, Refusal> {
+fn replace_directory(house: &PrimaryState, writing: &WriteGuard<'_>, spool: &StagedFile, unnamed: Unlisted) -> Result<Head, ApiError> {
     let directory = house.store.directory();
-    let entries = join(&directory, spool, unnamed).filter_map(|step| match step {
-        Ok(Step::Kept(entry, _) | Step::Added(entry, _) | Step::Changed { new: entry, .. }) => Some(Ok(entry)),
-        Ok(Step::Removed(_)) => None,
+    let entries = diff(&directory, spool, unnamed).filter_map(|step| match step {
+        Ok(RecordDiff::Unchanged(entry, _) | RecordDiff::Added(entry, _) | RecordDiff::Changed { new: entry, .. }) => Some(Ok(entry)),
+        Ok(RecordDiff::Removed(_)) => None,
         Err(stopped) => Some(Err(stopped)),
     });
-    writing.replace("apply", entries).map_err(|stopped: Stopped| stopped.into())
+    writing.replace("apply", entries).map_err(|stopped: DiffError| stopped.into())
 }

@@ -5,24 +5,24 @@ use std::sync::Arc;
 use http::StatusCode;
 use serde_json::json;
 
-use crate::authority::audit::{self, Span};
-use crate::authority::authority::Authority;
-use crate::authority::blocking::blocking;
-use crate::authority::call::Call;
-use crate::authority::refusal::Answered;
-use crate::net::message::Reply;
-use crate::store::generation::Damage;
+use crate::authority::audit::{self, EventRange};
+use crate::authority::authority::PrimaryState;
+use crate::authority::blocking::run_blocking;
+use crate::authority::call::ApiRequest;
+use crate::authority::refusal::HandlerResult;
+use crate::net::message::Response;
+use crate::store::generation::StoreError;
 
 /// Most events of one answer.
-const COUNT: u64 = 1_000;
+const MAX_EVENTS_PER_RESPONSE: u64 = 1_000;
 
 /// Answers with the events, and which are kept.
-pub async fn audit(house: &Arc<Authority>, call: Call) -> Answered {
+pub async fn audit(house: &Arc<PrimaryState>, call: ApiRequest) -> HandlerResult {
     let from = call.number("from")?.unwrap_or(0);
-    let count = call.number("count")?.unwrap_or(COUNT).min(COUNT);
-    let ledger = house.store.ledger().clone();
-    let (Span { first, next }, events) =
-        blocking(move || Ok::<_, Damage>((audit::span(&ledger)?, audit::read(&ledger, from, count)?))).await?;
+    let count = call.number("count")?.unwrap_or(MAX_EVENTS_PER_RESPONSE).min(MAX_EVENTS_PER_RESPONSE);
+    let ledger = house.store.private_store().clone();
+    let (EventRange { first, next }, events) =
+        run_blocking(move || Ok::<_, StoreError>((audit::event_range(&ledger)?, audit::read_events(&ledger, from, count)?))).await?;
     let events: Vec<_> = events.into_iter().map(|(number, event)| json!({"number": number, "event": event})).collect();
-    Ok(Reply::json(StatusCode::OK, json!({"first": first, "next": next, "events": events}).to_string()))
+    Ok(Response::json(StatusCode::OK, json!({"first": first, "next": next, "events": events}).to_string()))
 }

@@ -5,32 +5,32 @@ use std::sync::Arc;
 use http::StatusCode;
 use serde_json::json;
 
-use crate::authority::authority::Authority;
-use crate::authority::call::Call;
-use crate::authority::following::force::{self, Force};
-use crate::authority::refusal::{Answered, Refusal};
+use crate::authority::authority::PrimaryState;
+use crate::authority::call::ApiRequest;
+use crate::authority::following::force::{self, Propagation};
+use crate::authority::refusal::{ApiError, HandlerResult};
 use crate::authority::write::commit;
 use crate::model::change::Change;
 use crate::model::directory::Directory as _;
 use crate::model::entry::Entry;
 use crate::model::level::UserState;
 use crate::model::record::{Record, User};
-use crate::net::message::Reply;
+use crate::net::message::Response;
 
 /// Blocks the account, then waits for the fleet if asked to. One that is blocked already is waited for all the same.
-pub async fn block_user(house: &Arc<Authority>, call: Call) -> Answered {
-    let username = call.text("username")?;
-    let wait = force::wait_asked(&call)?;
+pub async fn block_user(house: &Arc<PrimaryState>, call: ApiRequest) -> HandlerResult {
+    let username = call.required_text("username")?;
+    let wait = force::parse_wait(&call)?;
     let (head, user) = commit(house, "block-user", move |directory| {
-        let user = directory.user_named(&username)?.ok_or_else(|| Refusal::not_found("User"))?;
+        let user = directory.user_by_username(&username)?.ok_or_else(|| ApiError::not_found("User"))?;
         let blocked = User { state: UserState::Blocked, ..(*user).clone() };
-        let changes = if *user == blocked { Vec::new() } else { vec![Change::Put(Entry::of(Record::User(blocked))?)] };
+        let changes = if *user == blocked { Vec::new() } else { vec![Change::Put(Entry::from_record(Record::User(blocked))?)] };
         Ok((changes, user))
     })
     .await?;
     tracing::warn!(username = %user.username, seq = head.seq, "the operator blocked a user");
     let blocked = json!({"id": user.id, "username": user.username, "before": user.state});
-    let Force { in_force, pending } = force::told(house, &head, wait).await;
+    let Propagation { in_force, pending } = force::await_propagation(house, &head, wait).await;
     let body = json!({
         "message": format!("user {} is blocked", user.username),
         "blocked": blocked,
@@ -38,5 +38,5 @@ pub async fn block_user(house: &Arc<Authority>, call: Call) -> Answered {
         "in_force": in_force,
         "pending": pending,
     });
-    Ok(Reply::json(StatusCode::OK, body.to_string()))
+    Ok(Response::json(StatusCode::OK, body.to_string()))
 }

@@ -7,44 +7,44 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use tokio::sync::mpsc;
 
-use crate::authority::authority::Authority;
-use crate::authority::call::Call;
-use crate::authority::following::stream::{PIECES, Pieces};
-use crate::authority::refusal::Answered;
+use crate::authority::authority::PrimaryState;
+use crate::authority::call::ApiRequest;
+use crate::authority::following::stream::{ChunkSender, QUEUED_CHUNKS};
+use crate::authority::refusal::HandlerResult;
 use crate::authority::withheld;
-use crate::net::message::{CutOff, Outgoing, Reply};
-use crate::store::generation::Damage;
+use crate::net::message::{OutgoingBody, Response, StreamAborted};
+use crate::store::generation::StoreError;
 use crate::store::primary::PrimaryStore;
 
 /// Bytes that are sent at a time.
-const PIECE: usize = 128 << 10;
+const CHUNK_BYTES: usize = 128 << 10;
 
 /// Answers with the stream.
-pub async fn export(house: &Arc<Authority>, _call: Call) -> Answered {
-    let (pieces, body) = mpsc::channel(PIECES);
+pub async fn export(house: &Arc<PrimaryState>, _call: ApiRequest) -> HandlerResult {
+    let (pieces, body) = mpsc::channel(QUEUED_CHUNKS);
     let store = house.store.clone();
-    tokio::task::spawn_blocking(move || write(&store, &pieces));
+    tokio::task::spawn_blocking(move || stream_export(&store, &pieces));
     let headers = HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_static("application/jsonl"))]);
-    Ok(Reply { status: StatusCode::OK, headers, body: Outgoing::stream(body) })
+    Ok(Response { status: StatusCode::OK, headers, body: OutgoingBody::from_channel(body) })
 }
 
 /// Writes until the end, or until nobody reads; what ends early looks cut off.
-fn write(store: &PrimaryStore, pieces: &Pieces) {
-    if let Err(damage) = lines(store, pieces) {
+fn stream_export(store: &PrimaryStore, pieces: &ChunkSender) {
+    if let Err(damage) = send_records(store, pieces) {
         tracing::error!(%damage, "an export was cut off");
-        let _gone = pieces.blocking_send(Err(CutOff));
+        let _gone = pieces.blocking_send(Err(StreamAborted));
     }
 }
 
-fn lines(store: &PrimaryStore, pieces: &Pieces) -> Result<(), Damage> {
-    let withheld = withheld::all(store.ledger())?;
+fn send_records(store: &PrimaryStore, pieces: &ChunkSender) -> Result<(), StoreError> {
+    let withheld = withheld::load_all(store.private_store())?;
     let published = store.directory().entries().map(|entry| entry.map(|entry| entry.text().to_owned()));
-    let beside = withheld.iter().map(|record| record.canonical().map_err(|error| Damage(error.to_string())));
-    let mut piece = Vec::with_capacity(PIECE * 2);
+    let beside = withheld.iter().map(|record| record.canonical().map_err(|error| StoreError(error.to_string())));
+    let mut piece = Vec::with_capacity(CHUNK_BYTES * 2);
     for text in published.chain(beside) {
         piece.extend_from_slice(text?.as_bytes());
         piece.push(b'\n');
-        if piece.len() >= PIECE && pieces.blocking_send(Ok(Bytes::from(std::mem::take(&mut piece)))).is_err() {
+        if piece.len() >= CHUNK_BYTES && pieces.blocking_send(Ok(Bytes::from(std::mem::take(&mut piece)))).is_err() {
             return Ok(());
         }
     }

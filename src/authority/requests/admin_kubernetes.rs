@@ -6,24 +6,24 @@ use std::sync::Arc;
 use http::StatusCode;
 use serde_json::json;
 
-use crate::authority::authority::Authority;
-use crate::authority::blocking::blocking;
-use crate::authority::call::Call;
+use crate::authority::authority::PrimaryState;
+use crate::authority::blocking::run_blocking;
+use crate::authority::call::ApiRequest;
 use crate::authority::kubernetes::{access, counting, findings};
-use crate::authority::refusal::Answered;
-use crate::net::message::Reply;
-use crate::store::generation::Damage;
+use crate::authority::refusal::HandlerResult;
+use crate::net::message::Response;
+use crate::store::generation::StoreError;
 
 /// Answers with one object.
-pub async fn kubernetes(house: &Arc<Authority>, _call: Call) -> Answered {
-    let ledger = house.store.ledger().clone();
-    let body = blocking(move || {
-        Ok::<_, Damage>(json!({
-            "configurations": access::all(&ledger)?,
-            "usage": counting::counted(&ledger)?,
-            "findings": findings::all(&ledger)?,
+pub async fn kubernetes(house: &Arc<PrimaryState>, _call: ApiRequest) -> HandlerResult {
+    let ledger = house.store.private_store().clone();
+    let body = run_blocking(move || {
+        Ok::<_, StoreError>(json!({
+            "configurations": access::load_all(&ledger)?,
+            "usage": counting::load_totals(&ledger)?,
+            "findings": findings::load_states(&ledger)?,
         }))
     })
     .await?;
-    Ok(Reply::json(StatusCode::OK, body.to_string()))
+    Ok(Response::json(StatusCode::OK, body.to_string()))
 }

@@ -5,18 +5,18 @@ use std::sync::Arc;
 use http::StatusCode;
 use serde_json::json;
 
-use crate::authority::authority::Authority;
-use crate::authority::blocking::blocking;
-use crate::authority::call::Call;
-use crate::authority::refusal::Answered;
-use crate::net::message::Reply;
+use crate::authority::authority::PrimaryState;
+use crate::authority::blocking::run_blocking;
+use crate::authority::call::ApiRequest;
+use crate::authority::refusal::HandlerResult;
+use crate::net::message::Response;
 
 /// Begins it.
-pub async fn new_epoch(house: &Arc<Authority>, _call: Call) -> Answered {
+pub async fn new_epoch(house: &Arc<PrimaryState>, _call: ApiRequest) -> HandlerResult {
     let store = house.store.clone();
-    let head = blocking(move || store.new_epoch()).await?;
+    let head = run_blocking(move || store.start_new_epoch()).await?;
     tracing::warn!(epoch = %head.epoch, seq = head.seq, "the operator began a new epoch");
-    Ok(Reply::json(
+    Ok(Response::json(
         StatusCode::OK,
         json!({"message": format!("epoch {} begins at seq {}; every host takes a snapshot", head.epoch, head.seq), "head": head})
             .to_string(),

@@ -4,109 +4,117 @@ use std::sync::Arc;
 
 use http::StatusCode;
 
-use crate::authority::authority::Authority;
-use crate::authority::blocking::blocking;
-use crate::authority::call::Call;
-use crate::authority::creation::{create, remote};
-use crate::authority::messages::{self, Topic};
-use crate::authority::refusal::{Answered, Refusal};
-use crate::authority::usage::Used;
+use crate::authority::authority::PrimaryState;
+use crate::authority::blocking::run_blocking;
+use crate::authority::call::ApiRequest;
+use crate::authority::creation::{create_project, remote_url};
+use crate::authority::messages::{self, MessageKind};
+use crate::authority::refusal::{ApiError, HandlerResult};
+use crate::authority::usage::LastUsedSubject;
 use crate::model::directory::Directory as _;
-use crate::model::question::{Action, Protocol, Question};
+use crate::model::question::{Action, AllowedRequest, Protocol};
 use crate::model::time::Time;
-use crate::model::verdict::{Actor, FoundBy, Judgement, Verdict};
-use crate::net::message::Reply;
+use crate::model::verdict::{AccessDecision, AccessEvaluation, Actor, FoundBy};
+use crate::net::message::Response;
 use crate::rules::allowed::decide;
-use crate::rules::repository::plain;
+use crate::rules::repository::normalize_path;
 use crate::wire::allowed as spelled;
-use crate::wire::client_context::{ScopedUser, scoped_user};
-use crate::wire::credentials::SHELL_HEADER;
+use crate::wire::client_context::{ScopedUser, parse_scoped_user};
+use crate::wire::credentials::SHELL_TOKEN_HEADER;
 
 /// The header that tells gitlab-shell's way to the answer that it may count our failures.
-const CIRCUIT_BREAKER: &str = "enable-workhorse-circuit-breaker";
+const CIRCUIT_BREAKER_HEADER: &str = "enable-workhorse-circuit-breaker";
 /// The body of a question that came too often. Without `Retry-After`, which clients obey without a bound. (client.md 0)
-const TOO_OFTEN: &str = r#"{"message":{"error":"This endpoint has been requested too many times. Try again later."}}"#;
+const RATE_LIMITED_BODY: &str = r#"{"message":{"error":"This endpoint has been requested too many times. Try again later."}}"#;
 
 /// Answers with the grant or the refusal, and does what GitLab does beside it.
-pub async fn allowed(house: &Arc<Authority>, call: Call) -> Answered {
-    let question = spelled::read(&call.params)?;
-    act_for_nobody(house, &call)?;
-    if let Some(reply) = too_often(house, &question, call.now)? {
+pub async fn allowed(house: &Arc<PrimaryState>, call: ApiRequest) -> HandlerResult {
+    let question = spelled::parse_request(&call.params)?;
+    refuse_scoped_user(house, &call)?;
+    if let Some(reply) = check_rate_limit(house, &question, call.now)? {
         return Ok(reply);
     }
-    let judgement = judge(house, &question, call.now).await?;
-    note_key(house, &judgement.actor, call.now);
-    tell_of_move(house, &question, &judgement, call.now).await?;
-    let reply = reply(house, &question, judgement, call.now)?;
-    let breaks = question.protocol == Protocol::Ssh && call.headers.contains_key(SHELL_HEADER);
-    Ok(if breaks { reply.with(CIRCUIT_BREAKER, "true") } else { reply })
+    let judgement = decide_or_create(house, &question, call.now).await?;
+    record_key_use(house, &judgement.actor, call.now);
+    queue_moved_message(house, &question, &judgement, call.now).await?;
+    let reply = response(house, &question, judgement, call.now)?;
+    let breaks = question.protocol == Protocol::Ssh && call.headers.contains_key(SHELL_TOKEN_HEADER);
+    Ok(if breaks { reply.with_header(CIRCUIT_BREAKER_HEADER, "true") } else { reply })
 }
 
 /// A service account that acts for a person may do what both may, which is not decided here: it is refused, never passed over.
-fn act_for_nobody(house: &Authority, call: &Call) -> Result<(), Refusal> {
-    let Some(ScopedUser(id)) = scoped_user(&call.params)? else { return Ok(()) };
+fn refuse_scoped_user(house: &PrimaryState, call: &ApiRequest) -> Result<(), ApiError> {
+    let Some(ScopedUser(id)) = parse_scoped_user(&call.params)? else { return Ok(()) };
     let user = id.map_or(Ok(None), |id| house.store.directory().user(id))?;
-    user.ok_or_else(|| Refusal::not_found("User"))?;
-    Err(Refusal::bad("gitaly_client_context_bin names a user to act for, which this primary does not decide; leave that out"))
+    user.ok_or_else(|| ApiError::not_found("User"))?;
+    Err(ApiError::bad_request("gitaly_client_context_bin names a user to act for, which this primary does not decide; leave that out"))
 }
 
 /// The judgement; of a push that makes a project, the one after it was made.
-async fn judge(house: &Arc<Authority>, question: &Question, now: Time) -> Result<Judgement, Refusal> {
+async fn decide_or_create(house: &Arc<PrimaryState>, question: &AllowedRequest, now: Time) -> Result<AccessEvaluation, ApiError> {
     let judgement = decide(&house.store.directory(), question, now)?;
-    if !matches!(judgement.verdict, Verdict::Creates(_)) {
+    if !matches!(judgement.decision, AccessDecision::CreatesProject(_)) {
         return Ok(judgement);
     }
-    create(house, question, now).await?;
+    create_project(house, question, now).await?;
     Ok(decide(&house.store.directory(), question, now)?)
 }
 
-fn reply(house: &Authority, question: &Question, judgement: Judgement, now: Time) -> Answered {
-    match judgement.verdict {
-        Verdict::Refused(refusal) => {
-            let status = StatusCode::from_u16(refusal.status).map_err(Refusal::fault)?;
-            Ok(Reply::json(status, spelled::refused(&refusal)))
+fn response(house: &PrimaryState, question: &AllowedRequest, judgement: AccessEvaluation, now: Time) -> HandlerResult {
+    match judgement.decision {
+        AccessDecision::Denied(refusal) => {
+            let status = StatusCode::from_u16(refusal.status).map_err(ApiError::internal)?;
+            Ok(Response::json(status, spelled::encode_refused(&refusal)))
         }
-        Verdict::Granted(grant) => {
-            note_activity(house, question, &grant.actor, now);
-            Ok(Reply::json(StatusCode::OK, spelled::granted(&grant)))
+        AccessDecision::Granted(grant) => {
+            record_activity(house, question, &grant.actor, now);
+            Ok(Response::json(StatusCode::OK, spelled::encode_granted(&grant)))
         }
-        Verdict::Creates(_) => Err(Refusal::fault("a project was made and is not there")),
+        AccessDecision::CreatesProject(_) => Err(ApiError::internal("a project was made and is not there")),
     }
 }
 
 /// Who asks by a former path and is let in reads the present one at the next push.
-async fn tell_of_move(house: &Arc<Authority>, question: &Question, judgement: &Judgement, now: Time) -> Result<(), Refusal> {
-    let (Verdict::Granted(grant), FoundBy::Redirect) = (&judgement.verdict, judgement.found) else {
+async fn queue_moved_message(
+    house: &Arc<PrimaryState>,
+    question: &AllowedRequest,
+    judgement: &AccessEvaluation,
+    now: Time,
+) -> Result<(), ApiError> {
+    let (AccessDecision::Granted(grant), FoundBy::Redirect) = (&judgement.decision, judgement.found_by) else {
         return Ok(());
     };
     let (Actor::User(user, _), Some(former)) = (&grant.actor, &question.project) else {
         return Ok(());
     };
-    let (former, path) = (plain(former), grant.repository.path());
-    let remote = remote(&grant.settings, &path, &question.protocol);
+    let (former, path) = (normalize_path(former), grant.repository.path());
+    let remote = remote_url(&grant.settings, &path, &question.protocol);
     let text =
         format!("Project '{former}' was moved to '{path}'.\n\nPlease update your Git remote:\n\n  git remote set-url origin {remote}");
-    let (ledger, user, word) = (house.store.ledger().clone(), user.id, grant.repository.word());
-    blocking(move || messages::queue(&ledger, user, &word, Topic::Moved, text, now)).await
+    let (ledger, user, word) = (house.store.private_store().clone(), user.id, grant.repository.gl_repository());
+    run_blocking(move || messages::queue(&ledger, user, &word, MessageKind::Moved, text, now)).await
 }
 
 /// Counts the question per action, project as it was sent and actor; an answer if that is more than the settings allow.
-fn too_often(house: &Authority, question: &Question, now: Time) -> Result<Option<Reply>, Refusal> {
+fn check_rate_limit(house: &PrimaryState, question: &AllowedRequest, now: Time) -> Result<Option<Response>, ApiError> {
     let limit = house.store.directory().settings()?.operations_per_minute;
-    let within = house.limits.take((question.action, &question.project, &question.gl_repository, &question.claimant), limit, now);
-    Ok((!within).then(|| Reply::json(StatusCode::TOO_MANY_REQUESTS, TOO_OFTEN)))
+    let within =
+        house.operation_limiter.allow((question.action, &question.project, &question.gl_repository, &question.claimed_actor), limit, now);
+    Ok((!within).then(|| Response::json(StatusCode::TOO_MANY_REQUESTS, RATE_LIMITED_BODY)))
 }
 
-fn note_key(house: &Authority, actor: &Actor, now: Time) {
+fn record_key_use(house: &PrimaryState, actor: &Actor, now: Time) {
     match actor {
-        Actor::User(_, Some(key)) | Actor::Orphan(key) | Actor::DeployKey(key, _) => house.usage.note(Used::Key(key.id), now),
-        Actor::User(_, None) | Actor::Nobody => {}
+        Actor::User(_, Some(key)) | Actor::OrphanedKey(key) | Actor::DeployKey(key, _) => {
+            house.last_used.record(LastUsedSubject::Key(key.id), now)
+        }
+        Actor::User(_, None) | Actor::Unknown => {}
     }
 }
 
 /// Activity is counted for reading only, and only once it was granted. (server.md 1.5)
-fn note_activity(house: &Authority, question: &Question, actor: &Actor, now: Time) {
+fn record_activity(house: &PrimaryState, question: &AllowedRequest, actor: &Actor, now: Time) {
     if let (Action::UploadPack | Action::UploadArchive, Actor::User(user, _)) = (question.action, actor) {
-        house.usage.note(Used::User(user.id), now);
+        house.last_used.record(LastUsedSubject::User(user.id), now);
     }
 }

@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use http::StatusCode;
 
-use crate::authority::authority::Authority;
-use crate::authority::call::Call;
-use crate::authority::refusal::{Answered, Refusal};
+use crate::authority::authority::PrimaryState;
+use crate::authority::call::ApiRequest;
+use crate::authority::refusal::{ApiError, HandlerResult};
 
 /// Answers that there is no such feature.
-pub async fn authorized_certs(_house: &Arc<Authority>, _call: Call) -> Answered {
-    Err(Refusal::new(StatusCode::FORBIDDEN, "Feature is not available"))
+pub async fn authorized_certs(_house: &Arc<PrimaryState>, _call: ApiRequest) -> HandlerResult {
+    Err(ApiError::new(StatusCode::FORBIDDEN, "Feature is not available"))
 }

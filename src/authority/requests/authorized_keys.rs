@@ -4,28 +4,28 @@ use std::sync::Arc;
 
 use http::StatusCode;
 
-use crate::authority::authority::Authority;
-use crate::authority::call::Call;
-use crate::authority::refusal::{Answered, Refusal};
+use crate::authority::authority::PrimaryState;
+use crate::authority::call::ApiRequest;
+use crate::authority::refusal::{ApiError, HandlerResult};
 use crate::model::directory::Directory as _;
 use crate::model::key::{Fingerprint, decode_blob};
 use crate::model::level::KeyUsage;
-use crate::net::message::Reply;
+use crate::net::message::Response;
 use crate::wire::answer;
 
 /// Answers with the key, or 404.
-pub async fn authorized_keys(house: &Arc<Authority>, call: Call) -> Answered {
-    let asked = call.text("key")?;
+pub async fn authorized_keys(house: &Arc<PrimaryState>, call: ApiRequest) -> HandlerResult {
+    let asked = call.required_text("key")?;
     let directory = house.store.directory();
     let found = match decode_blob(&asked) {
-        Some(blob) => directory.key_with(&Fingerprint::of(&blob))?,
+        Some(blob) => directory.key_by_fingerprint(&Fingerprint::of(&blob))?,
         None => None,
     };
-    let key = found.filter(|key| key.usage != KeyUsage::Signing).ok_or_else(|| Refusal::not_found("Key"))?;
+    let key = found.filter(|key| key.usage != KeyUsage::Signing).ok_or_else(|| ApiError::not_found("Key"))?;
     let owner = match key.user_id {
         Some(id) => directory.user(id)?,
         None => None,
     };
     let host = &directory.settings()?.host;
-    Ok(Reply::json(StatusCode::OK, answer::authorized_key(&key, owner.as_deref(), host)))
+    Ok(Response::json(StatusCode::OK, answer::encode_authorized_key(&key, owner.as_deref(), host)))
 }

@@ -9,50 +9,50 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde_json::json;
 use tokio::sync::mpsc;
 
-use crate::authority::authority::Authority;
-use crate::authority::blocking::blocking;
-use crate::authority::call::Call;
-use crate::authority::following::stream::{PIECES, stream};
-use crate::authority::refusal::{Answered, Refusal};
+use crate::authority::authority::PrimaryState;
+use crate::authority::blocking::run_blocking;
+use crate::authority::call::ApiRequest;
+use crate::authority::following::stream::{QUEUED_CHUNKS, stream_changes};
+use crate::authority::refusal::{ApiError, HandlerResult};
 use crate::model::change::{Epoch, Head};
-use crate::model::digest::{Digest, State};
-use crate::net::message::{Outgoing, Reply};
-use crate::store::primary::After;
+use crate::model::digest::{Digest, DirectoryDigest};
+use crate::net::message::{OutgoingBody, Response};
+use crate::store::primary::CommitsAfter;
 
 /// Answers with the stream.
-pub async fn changes(house: &Arc<Authority>, call: Call) -> Answered {
+pub async fn changes(house: &Arc<PrimaryState>, call: ApiRequest) -> HandlerResult {
     let follower = call.follower()?.clone();
-    let at = cursor(&call)?;
+    let at = parse_cursor(&call)?;
     let store = house.store.clone();
-    match blocking(move || store.after(at.epoch, at.seq, at.state.digest, 1)).await? {
-        After::Commits(_) => {}
-        After::Gone => return Ok(gone(&house.store.head())),
-        After::Unlike(head) => return Ok(unlike(house, &follower.host, head)),
+    match run_blocking(move || store.commits_after(at.epoch, at.seq, at.state.digest, 1)).await? {
+        CommitsAfter::Commits(_) => {}
+        CommitsAfter::Gone => return Ok(cursor_gone(&house.store.head())),
+        CommitsAfter::Diverged(head) => return Ok(cursor_mismatch(house, &follower.host, head)),
     }
-    let feeding = house.hosts.open(&follower.host, call.now).map_err(Refusal::forbidden)?;
-    let (pieces, body) = mpsc::channel(PIECES);
-    tokio::spawn(stream(Arc::clone(house), follower, feeding, at, pieces));
+    let feeding = house.hosts.open_stream(&follower.host, call.now).map_err(ApiError::forbidden)?;
+    let (pieces, body) = mpsc::channel(QUEUED_CHUNKS);
+    tokio::spawn(stream_changes(Arc::clone(house), follower, feeding, at, pieces));
     let headers = HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_static("application/jsonl"))]);
-    Ok(Reply { status: StatusCode::OK, headers, body: Outgoing::stream(body) })
+    Ok(Response { status: StatusCode::OK, headers, body: OutgoingBody::from_channel(body) })
 }
 
-fn cursor(call: &Call) -> Result<Head, Refusal> {
-    let epoch: Epoch = call.text("epoch")?.parse().map_err(Refusal::bad)?;
-    let seq = call.number("after")?.ok_or_else(|| Refusal::missing("after"))?;
-    let digest: Digest = call.text("digest")?.parse().map_err(Refusal::bad)?;
-    Ok(Head { epoch, seq, state: State { digest, count: 0 } })
+fn parse_cursor(call: &ApiRequest) -> Result<Head, ApiError> {
+    let epoch: Epoch = call.required_text("epoch")?.parse().map_err(ApiError::bad_request)?;
+    let seq = call.number("after")?.ok_or_else(|| ApiError::missing_parameter("after"))?;
+    let digest: Digest = call.required_text("digest")?.parse().map_err(ApiError::bad_request)?;
+    Ok(Head { epoch, seq, state: DirectoryDigest { digest, count: 0 } })
 }
 
 /// Names the head, so that a host can follow what is taken away from now on while it loads its snapshot.
-fn gone(head: &Head) -> Reply {
+fn cursor_gone(head: &Head) -> Response {
     let message = "The journal does not reach back to this cursor, or is of another epoch: take a snapshot.";
-    let State { digest, count } = head.state;
+    let DirectoryDigest { digest, count } = head.state;
     let body = json!({"message": message, "epoch": head.epoch, "seq": head.seq, "digest": digest, "count": count});
-    Reply::json(StatusCode::GONE, body.to_string())
+    Response::json(StatusCode::GONE, body.to_string())
 }
 
-fn unlike(house: &Authority, host: &str, head: Head) -> Reply {
-    house.counters.alarm("cursor unlike ours");
+fn cursor_mismatch(house: &PrimaryState, host: &str, head: Head) -> Response {
+    house.metrics.record_alarm("cursor unlike ours");
     tracing::error!(
         host,
         seq = head.seq,
@@ -60,5 +60,5 @@ fn unlike(house: &Authority, host: &str, head: Head) -> Reply {
     );
     let message = "This cursor is not one that this primary ever had: one of the two was restored from a backup. \
                    The operator of the primary says `sidegate admin new-epoch` once.";
-    Reply::json(StatusCode::CONFLICT, json!({"message": message, "epoch": head.epoch, "seq": head.seq}).to_string())
+    Response::json(StatusCode::CONFLICT, json!({"message": message, "epoch": head.epoch, "seq": head.seq}).to_string())
 }

@@ -4,21 +4,21 @@ use std::sync::Arc;
 
 use http::StatusCode;
 
-use crate::authority::authority::Authority;
-use crate::authority::call::Call;
-use crate::authority::refusal::Answered;
+use crate::authority::authority::PrimaryState;
+use crate::authority::call::ApiRequest;
+use crate::authority::refusal::HandlerResult;
 use crate::model::verdict::Actor;
-use crate::net::message::Reply;
+use crate::net::message::Response;
 use crate::rules::actor;
 use crate::wire::{answer, claimant};
 
 /// Answers with the user, or `null`.
-pub async fn discover(house: &Arc<Authority>, call: Call) -> Answered {
-    let claimed = claimant::read(&call.params)?;
-    let user = match actor::identify(&house.store.directory(), &claimed)? {
+pub async fn discover(house: &Arc<PrimaryState>, call: ApiRequest) -> HandlerResult {
+    let claimed = claimant::parse_claimant(&call.params)?;
+    let user = match actor::resolve_actor(&house.store.directory(), &claimed)? {
         Actor::User(user, _) => Some(user),
         Actor::DeployKey(_, creator) => creator,
-        Actor::Nobody | Actor::Orphan(_) => None,
+        Actor::Unknown | Actor::OrphanedKey(_) => None,
     };
-    Ok(Reply::json(StatusCode::OK, answer::discover(user.as_deref())))
+    Ok(Response::json(StatusCode::OK, answer::encode_discover(user.as_deref())))
 }

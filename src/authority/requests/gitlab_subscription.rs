@@ -6,76 +6,82 @@ use std::sync::Arc;
 use http::StatusCode;
 use serde_json::Value;
 
-use crate::authority::authority::Authority;
-use crate::authority::billing::declared::{Complaints, Declared};
-use crate::authority::billing::namespace::{Standing, named, standing};
+use crate::authority::authority::PrimaryState;
+use crate::authority::billing::declared::{ValidatedParams, ValidationErrors};
+use crate::authority::billing::namespace::{NamespaceAccess, namespace_access, requested_namespace};
 use crate::authority::billing::seats;
-use crate::authority::billing::subscription::{self, Spelled, Subscription};
-use crate::authority::blocking::blocking;
-use crate::authority::call::Call;
-use crate::authority::credentials::holder::{administrator, identify};
-use crate::authority::credentials::scope::Scope;
-use crate::authority::refusal::{Answered, Refusal};
+use crate::authority::billing::subscription::{self, ResponseKind, Subscription};
+use crate::authority::blocking::run_blocking;
+use crate::authority::call::ApiRequest;
+use crate::authority::credentials::holder::{authenticate, require_administrator};
+use crate::authority::credentials::scope::TokenScope;
+use crate::authority::refusal::{ApiError, HandlerResult};
 use crate::model::record::Namespace;
 use crate::model::time::Time;
-use crate::net::message::Reply;
+use crate::net::message::Response;
 
 /// Answers an owner or an administrator; with nothing but `null` where there is no subscription.
-pub async fn read(house: &Arc<Authority>, call: Call) -> Answered {
-    let holder = identify(house, &call).await?;
-    holder.is_for(&[Scope::Api, Scope::ReadApi])?;
-    let namespace = named(house, &call)?;
-    match standing(&house.store.directory(), &holder, &namespace, call.now)? {
-        Standing::Owner => {}
-        Standing::Onlooker => return Err(Refusal::new(StatusCode::FORBIDDEN, "403 Forbidden")),
-        Standing::Stranger => return Err(Refusal::not_found("Namespace")),
+pub async fn read(house: &Arc<PrimaryState>, call: ApiRequest) -> HandlerResult {
+    let holder = authenticate(house, &call).await?;
+    holder.require_scope(&[TokenScope::Api, TokenScope::ReadApi])?;
+    let namespace = requested_namespace(house, &call)?;
+    match namespace_access(&house.store.directory(), &holder, &namespace, call.now)? {
+        NamespaceAccess::Owner => {}
+        NamespaceAccess::Visible => return Err(ApiError::new(StatusCode::FORBIDDEN, "403 Forbidden")),
+        NamespaceAccess::Hidden => return Err(ApiError::not_found("Namespace")),
     }
     let (house, now) = (Arc::clone(house), call.now);
-    let body = blocking(move || match subscription::read(house.store.ledger(), namespace.id)? {
-        Some(found) => spelled(&house, &found, &namespace, Spelled::Read, now),
-        None => Ok(subscription::none()),
+    let body = run_blocking(move || match subscription::load(house.store.private_store(), namespace.id)? {
+        Some(found) => response_body(&house, &found, &namespace, ResponseKind::Read, now),
+        None => Ok(subscription::no_subscription()),
     })
     .await?;
-    Ok(Reply::json(StatusCode::OK, body.to_string()))
+    Ok(Response::json(StatusCode::OK, body.to_string()))
 }
 
 /// Makes it: 201.
-pub async fn create(house: &Arc<Authority>, call: Call) -> Answered {
-    administrator(house, &call).await?;
-    let namespace = named(house, &call)?;
-    let mut complaints = Complaints::default();
-    let mut declared = Declared::of(&call.params, &mut complaints);
-    declared.must_have(&["start_date"]);
-    let asked = Subscription::asked(&mut declared, call.now);
-    complaints.none()?;
+pub async fn create(house: &Arc<PrimaryState>, call: ApiRequest) -> HandlerResult {
+    require_administrator(house, &call).await?;
+    let namespace = requested_namespace(house, &call)?;
+    let mut complaints = ValidationErrors::default();
+    let mut declared = ValidatedParams::new(&call.params, &mut complaints);
+    declared.require(&["start_date"]);
+    let asked = Subscription::from_params(&mut declared, call.now);
+    complaints.into_result()?;
     let (house, now) = (Arc::clone(house), call.now);
-    let body = blocking(move || {
-        subscription::create(house.store.ledger(), namespace.id, &asked)?;
+    let body = run_blocking(move || {
+        subscription::create(house.store.private_store(), namespace.id, &asked)?;
         tracing::info!(namespace = %namespace.id, "a subscription was made");
-        spelled(&house, &asked, &namespace, Spelled::Written, now)
+        response_body(&house, &asked, &namespace, ResponseKind::Write, now)
     })
     .await?;
-    Ok(Reply::json(StatusCode::CREATED, body.to_string()))
+    Ok(Response::json(StatusCode::CREATED, body.to_string()))
 }
 
 /// Changes what is given.
-pub async fn update(house: &Arc<Authority>, call: Call) -> Answered {
-    administrator(house, &call).await?;
-    let namespace = named(house, &call)?;
+pub async fn update(house: &Arc<PrimaryState>, call: ApiRequest) -> HandlerResult {
+    require_administrator(house, &call).await?;
+    let namespace = requested_namespace(house, &call)?;
     let house = Arc::clone(house);
-    let body = blocking(move || {
-        let changed = subscription::update(house.store.ledger(), namespace.id, call.now, |subscription| {
-            let mut complaints = Complaints::default();
-            subscription.change(&mut Declared::of(&call.params, &mut complaints));
-            complaints.none()
+    let body = run_blocking(move || {
+        let changed = subscription::update(house.store.private_store(), namespace.id, call.now, |subscription| {
+            let mut complaints = ValidationErrors::default();
+            subscription.apply_params(&mut ValidatedParams::new(&call.params, &mut complaints));
+            complaints.into_result()
         })?;
         tracing::info!(namespace = %namespace.id, "a subscription was changed");
-        spelled(&house, &changed, &namespace, Spelled::Written, call.now)
+        response_body(&house, &changed, &namespace, ResponseKind::Write, call.now)
     })
     .await?;
-    Ok(Reply::json(StatusCode::OK, body.to_string()))
+    Ok(Response::json(StatusCode::OK, body.to_string()))
 }
 
-fn spelled(house: &Authority, found: &Subscription, namespace: &Namespace, as_what: Spelled, now: Time) -> Result<Value, Refusal> {
-    Ok(found.spelled(seats::in_use(&house.store.directory(), namespace, now)?, as_what))
+fn response_body(
+    house: &PrimaryState,
+    found: &Subscription,
+    namespace: &Namespace,
+    as_what: ResponseKind,
+    now: Time,
+) -> Result<Value, ApiError> {
+    Ok(found.to_json(seats::count_seats(&house.store.directory(), namespace, now)?, as_what))
 }

@@ -4,23 +4,23 @@ use std::sync::Arc;
 
 use http::StatusCode;
 
-use crate::authority::authority::Authority;
-use crate::authority::blocking::blocking;
-use crate::authority::call::Call;
-use crate::authority::refusal::Answered;
+use crate::authority::authority::PrimaryState;
+use crate::authority::blocking::run_blocking;
+use crate::authority::call::ApiRequest;
+use crate::authority::refusal::HandlerResult;
 use crate::model::directory::Directory as _;
-use crate::net::message::Reply;
+use crate::net::message::Response;
 
-const OK: &str = r#"{"status":"ok"}"#;
+const OK_BODY: &str = r#"{"status":"ok"}"#;
 
 /// The process answers.
-pub async fn liveness(_house: &Arc<Authority>, _call: Call) -> Answered {
-    Ok(Reply::json(StatusCode::OK, OK))
+pub async fn liveness(_house: &Arc<PrimaryState>, _call: ApiRequest) -> HandlerResult {
+    Ok(Response::json(StatusCode::OK, OK_BODY))
 }
 
 /// The store can be read.
-pub async fn readiness(house: &Arc<Authority>, _call: Call) -> Answered {
+pub async fn readiness(house: &Arc<PrimaryState>, _call: ApiRequest) -> HandlerResult {
     let directory = house.store.directory();
-    blocking(move || directory.settings()).await?;
-    Ok(Reply::json(StatusCode::OK, OK))
+    run_blocking(move || directory.settings()).await?;
+    Ok(Response::json(StatusCode::OK, OK_BODY))
 }

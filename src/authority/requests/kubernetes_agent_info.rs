@@ -4,16 +4,16 @@ use std::sync::Arc;
 
 use http::StatusCode;
 
-use crate::authority::authority::Authority;
-use crate::authority::call::Call;
-use crate::authority::kubernetes::shown::{agent, home};
-use crate::authority::refusal::Answered;
-use crate::net::message::Reply;
+use crate::authority::authority::PrimaryState;
+use crate::authority::call::ApiRequest;
+use crate::authority::kubernetes::shown::{agent_project, authenticate_agent};
+use crate::authority::refusal::HandlerResult;
+use crate::net::message::Response;
 use crate::wire::kubernetes as spelled;
 
 /// Answers with the agent and its project.
-pub async fn agent_info(house: &Arc<Authority>, call: Call) -> Answered {
-    let agent = agent(house, &call)?;
-    let (project, storage) = home(&house.store.directory(), &agent)?;
-    Ok(Reply::json(StatusCode::OK, spelled::agent_info(&agent, &project, &storage)))
+pub async fn agent_info(house: &Arc<PrimaryState>, call: ApiRequest) -> HandlerResult {
+    let agent = authenticate_agent(house, &call)?;
+    let (project, storage) = agent_project(&house.store.directory(), &agent)?;
+    Ok(Response::json(StatusCode::OK, spelled::encode_agent_info(&agent, &project, &storage)))
 }

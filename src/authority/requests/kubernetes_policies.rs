@@ -5,25 +5,25 @@ use std::sync::Arc;
 
 use http::StatusCode;
 
-use crate::authority::authority::Authority;
-use crate::authority::blocking::blocking;
-use crate::authority::call::Call;
-use crate::authority::kubernetes::shown::agent;
-use crate::authority::refusal::Answered;
+use crate::authority::authority::PrimaryState;
+use crate::authority::blocking::run_blocking;
+use crate::authority::call::ApiRequest;
+use crate::authority::kubernetes::shown::authenticate_agent;
+use crate::authority::refusal::HandlerResult;
 use crate::authority::withheld;
-use crate::net::message::Reply;
+use crate::net::message::Response;
 use crate::wire::kubernetes as spelled;
 
 /// Answers with the policies of the agent's project.
-pub async fn scan_execution_policies(house: &Arc<Authority>, call: Call) -> Answered {
-    let (ledger, project) = (house.store.ledger().clone(), agent(house, &call)?.project_id);
-    let policies = blocking(move || withheld::policies(&ledger, project)).await?;
-    Ok(Reply::json(StatusCode::OK, spelled::policies(&policies)))
+pub async fn scan_execution_policies(house: &Arc<PrimaryState>, call: ApiRequest) -> HandlerResult {
+    let (ledger, project) = (house.store.private_store().clone(), authenticate_agent(house, &call)?.project_id);
+    let policies = run_blocking(move || withheld::scan_policies(&ledger, project)).await?;
+    Ok(Response::json(StatusCode::OK, spelled::encode_scan_execution_policies(&policies)))
 }
 
 /// Answers with how often the agent's project scans what.
-pub async fn policies_configuration(house: &Arc<Authority>, call: Call) -> Answered {
-    let (ledger, project) = (house.store.ledger().clone(), agent(house, &call)?.project_id);
-    let configurations = blocking(move || withheld::configurations(&ledger, project)).await?;
-    Ok(Reply::json(StatusCode::OK, spelled::configurations(&configurations)))
+pub async fn policies_configuration(house: &Arc<PrimaryState>, call: ApiRequest) -> HandlerResult {
+    let (ledger, project) = (house.store.private_store().clone(), authenticate_agent(house, &call)?.project_id);
+    let configurations = run_blocking(move || withheld::policy_configurations(&ledger, project)).await?;
+    Ok(Response::json(StatusCode::OK, spelled::encode_policy_configurations(&configurations)))
 }

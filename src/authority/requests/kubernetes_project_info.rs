@@ -7,50 +7,50 @@ use std::sync::Arc;
 
 use http::StatusCode;
 
-use crate::authority::authority::Authority;
-use crate::authority::call::Call;
-use crate::authority::kubernetes::shown::{agent, storage};
-use crate::authority::refusal::{Answered, Refusal};
+use crate::authority::authority::PrimaryState;
+use crate::authority::call::ApiRequest;
+use crate::authority::kubernetes::shown::{authenticate_agent, project_storage};
+use crate::authority::refusal::{ApiError, HandlerResult};
 use crate::model::directory::Directory as _;
 use crate::model::record::{Agent, Project};
 use crate::model::time::Time;
-use crate::net::message::Reply;
-use crate::rules::allowed::anonymous_may_download;
+use crate::net::message::Response;
+use crate::rules::allowed::can_anonymous_download;
 use crate::store::generation::Generation;
 use crate::wire::kubernetes as spelled;
 
 /// Answers with the project.
-pub async fn project_info(house: &Arc<Authority>, call: Call) -> Answered {
-    let agent = agent(house, &call)?;
+pub async fn project_info(house: &Arc<PrimaryState>, call: ApiRequest) -> HandlerResult {
+    let agent = authenticate_agent(house, &call)?;
     let directory = house.store.directory();
-    let project = readable(&directory, &agent, &asked(&call)?, call.now)?;
-    let storage = storage(&directory, &project)?;
-    Ok(Reply::json(StatusCode::OK, spelled::project_info(&project, &storage)))
+    let project = find_readable_project(&directory, &agent, &project_param(&call)?, call.now)?;
+    let storage = project_storage(&directory, &project)?;
+    Ok(Response::json(StatusCode::OK, spelled::encode_project_info(&project, &storage)))
 }
 
 /// Answers whether `project_info` would.
-pub async fn verify_project_access(house: &Arc<Authority>, call: Call) -> Answered {
-    let agent = agent(house, &call)?;
-    readable(&house.store.directory(), &agent, &asked(&call)?, call.now)?;
-    Ok(Reply::empty(StatusCode::NO_CONTENT))
+pub async fn verify_project_access(house: &Arc<PrimaryState>, call: ApiRequest) -> HandlerResult {
+    let agent = authenticate_agent(house, &call)?;
+    find_readable_project(&house.store.directory(), &agent, &project_param(&call)?, call.now)?;
+    Ok(Response::empty(StatusCode::NO_CONTENT))
 }
 
-fn asked(call: &Call) -> Result<String, Refusal> {
-    let id = call.params.text("id").map_err(|_| Refusal::invalid("id is invalid"))?;
-    id.filter(|id| !id.is_empty()).ok_or_else(|| Refusal::invalid("id is missing"))
+fn project_param(call: &ApiRequest) -> Result<String, ApiError> {
+    let id = call.params.text("id").map_err(|_| ApiError::invalid_parameters("id is invalid"))?;
+    id.filter(|id| !id.is_empty()).ok_or_else(|| ApiError::invalid_parameters("id is missing"))
 }
 
-fn readable(directory: &Generation, agent: &Agent, asked: &str, now: Time) -> Result<Arc<Project>, Refusal> {
+fn find_readable_project(directory: &Generation, agent: &Agent, asked: &str, now: Time) -> Result<Arc<Project>, ApiError> {
     let found = match asked.parse() {
         Ok(id) => directory.project(id)?,
-        Err(_) => match directory.project_at(asked)? {
-            None => directory.project_formerly_at(asked)?,
+        Err(_) => match directory.project_by_path(asked)? {
+            None => directory.project_by_former_path(asked)?,
             found => found,
         },
     };
-    let project = found.ok_or_else(|| Refusal::not_found(""))?;
-    if project.id == agent.project_id || anonymous_may_download(directory, &project, now)? {
+    let project = found.ok_or_else(|| ApiError::not_found(""))?;
+    if project.id == agent.project_id || can_anonymous_download(directory, &project, now)? {
         return Ok(project);
     }
-    Err(Refusal::not_found(""))
+    Err(ApiError::not_found(""))
 }

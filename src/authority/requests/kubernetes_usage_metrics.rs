@@ -4,21 +4,21 @@ use std::sync::Arc;
 
 use http::StatusCode;
 
-use crate::authority::authority::Authority;
-use crate::authority::blocking::blocking;
-use crate::authority::call::Call;
-use crate::authority::kubernetes::counting::count;
-use crate::authority::refusal::{Answered, Refusal};
-use crate::net::message::Reply;
-use crate::wire::kubernetes::{BadUsage, read_usage};
+use crate::authority::authority::PrimaryState;
+use crate::authority::blocking::run_blocking;
+use crate::authority::call::ApiRequest;
+use crate::authority::kubernetes::counting::add_usage;
+use crate::authority::refusal::{ApiError, HandlerResult};
+use crate::net::message::Response;
+use crate::wire::kubernetes::{UsageMetricsError, parse_usage_metrics};
 
 /// Counts it.
-pub async fn usage_metrics(house: &Arc<Authority>, call: Call) -> Answered {
-    let usage = read_usage(&call.params).map_err(|bad| match bad {
-        BadUsage::Invalid(invalid) => Refusal::from(invalid),
-        BadUsage::Negative(_) => Refusal::bad(bad),
+pub async fn usage_metrics(house: &Arc<PrimaryState>, call: ApiRequest) -> HandlerResult {
+    let usage = parse_usage_metrics(&call.params).map_err(|bad| match bad {
+        UsageMetricsError::Invalid(invalid) => ApiError::from(invalid),
+        UsageMetricsError::NegativeCount(_) => ApiError::bad_request(bad),
     })?;
     let store = house.store.clone();
-    blocking(move || count(store.ledger(), &store.directory(), &usage)).await?;
-    Ok(Reply::empty(StatusCode::NO_CONTENT))
+    run_blocking(move || add_usage(store.private_store(), &store.directory(), &usage)).await?;
+    Ok(Response::empty(StatusCode::NO_CONTENT))
 }

@@ -5,30 +5,30 @@ use std::sync::Arc;
 
 use http::StatusCode;
 
-use crate::authority::authority::Authority;
-use crate::authority::call::Call;
-use crate::authority::refusal::{Answered, Refusal};
-use crate::authority::usage::Used;
+use crate::authority::authority::PrimaryState;
+use crate::authority::call::ApiRequest;
+use crate::authority::refusal::{ApiError, HandlerResult};
+use crate::authority::usage::LastUsedSubject;
 use crate::model::directory::Directory as _;
-use crate::model::question::Claimant;
-use crate::net::message::Reply;
-use crate::rules::lfs::{Eligibility, LIFETIME, eligible, http_path, mint};
+use crate::model::question::ClaimedActor;
+use crate::net::message::Response;
+use crate::rules::lfs::{TOKEN_LIFETIME, TokenEligibility, check_eligibility, issue_token, repository_http_url};
 use crate::wire::lfs as spelled;
 
 /// Answers with the token, and notes that the key was used.
-pub async fn lfs_authenticate(house: &Arc<Authority>, call: Call) -> Answered {
-    let question = spelled::read(&call.params)?;
+pub async fn lfs_authenticate(house: &Arc<PrimaryState>, call: ApiRequest) -> HandlerResult {
+    let question = spelled::parse_authenticate_request(&call.params)?;
     let directory = house.store.directory();
-    let (holder, repository) = match eligible(&directory, &question)? {
-        Eligibility::Yes(holder, repository) => (holder, repository),
-        Eligibility::NoContainer => return Ok(Reply::json(StatusCode::NOT_FOUND, spelled::NO_CONTAINER)),
-        Eligibility::NoActor => return Ok(Reply::json(StatusCode::NOT_FOUND, spelled::NO_ACTOR)),
+    let (holder, repository) = match check_eligibility(&directory, &question)? {
+        TokenEligibility::Eligible(holder, repository) => (holder, repository),
+        TokenEligibility::ContainerNotFound => return Ok(Response::json(StatusCode::NOT_FOUND, spelled::CONTAINER_NOT_FOUND_BODY)),
+        TokenEligibility::ActorNotFound => return Ok(Response::json(StatusCode::NOT_FOUND, spelled::ACTOR_NOT_FOUND_BODY)),
     };
-    if let Claimant::Key(Some(key)) = question.claimant {
-        house.usage.note(Used::Key(key), call.now);
+    if let ClaimedActor::Key(Some(key)) = question.claimed_actor {
+        house.last_used.record(LastUsedSubject::Key(key), call.now);
     }
     let jti = uuid::Uuid::new_v4().to_string();
-    let token = mint(&house.store.seed(), &holder, &repository, &jti, call.now).map_err(Refusal::fault)?;
-    let path = http_path(&directory.settings()?.web_url, &repository);
-    Ok(Reply::json(StatusCode::OK, spelled::authenticated(&holder.login(), &token, &path, LIFETIME.as_secs())))
+    let token = issue_token(&house.store.token_seed(), &holder, &repository, &jti, call.now).map_err(ApiError::internal)?;
+    let path = repository_http_url(&directory.settings()?.web_url, &repository);
+    Ok(Response::json(StatusCode::OK, spelled::encode_authenticate_response(&holder.login(), &token, &path, TOKEN_LIFETIME.as_secs())))
 }

@@ -4,17 +4,17 @@ use std::sync::Arc;
 
 use http::StatusCode;
 
-use crate::authority::authority::Authority;
-use crate::authority::call::Call;
-use crate::authority::refusal::{Answered, Refusal};
-use crate::net::message::Reply;
-use crate::rules::lfs::{LfsAccess, judge};
+use crate::authority::authority::PrimaryState;
+use crate::authority::call::ApiRequest;
+use crate::authority::refusal::{ApiError, HandlerResult};
+use crate::net::message::Response;
+use crate::rules::lfs::{LfsAccess, verify_token};
 use crate::wire::lfs as spelled;
 
 /// Answers with the name and the access, or 401 without saying why.
-pub async fn lfs_verify(house: &Arc<Authority>, call: Call) -> Answered {
-    let proof = spelled::read_proof(&call.params)?;
-    let judged = judge(&house.store.directory(), &house.store.seed(), &proof, call.now)?;
-    let (holder, access) = judged.ok_or_else(Refusal::unauthorized)?;
-    Ok(Reply::json(StatusCode::OK, spelled::verified(&holder.login(), access == LfsAccess::Write)))
+pub async fn lfs_verify(house: &Arc<PrimaryState>, call: ApiRequest) -> HandlerResult {
+    let proof = spelled::parse_verify_request(&call.params)?;
+    let judged = verify_token(&house.store.directory(), &house.store.token_seed(), &proof, call.now)?;
+    let (holder, access) = judged.ok_or_else(ApiError::unauthorized)?;
+    Ok(Response::json(StatusCode::OK, spelled::encode_verify_response(&holder.login(), access == LfsAccess::Write)))
 }

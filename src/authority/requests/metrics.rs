@@ -4,24 +4,24 @@ use std::sync::Arc;
 
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 
-use crate::authority::authority::Authority;
-use crate::authority::call::Call;
-use crate::authority::counters::Reading;
-use crate::authority::refusal::{Answered, Refusal};
-use crate::net::message::{Outgoing, Reply};
+use crate::authority::authority::PrimaryState;
+use crate::authority::call::ApiRequest;
+use crate::authority::counters::GaugeValues;
+use crate::authority::refusal::{ApiError, HandlerResult};
+use crate::net::message::{OutgoingBody, Response};
 
-const TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+const OPENMETRICS_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// Answers with all that is counted.
-pub async fn metrics(house: &Arc<Authority>, _call: Call) -> Answered {
+pub async fn metrics(house: &Arc<PrimaryState>, _call: ApiRequest) -> HandlerResult {
     let head = house.store.head();
-    let text = house.counters.text(Reading {
+    let text = house.metrics.encode_text(GaugeValues {
         head: head.seq,
         records: head.state.count,
-        followers: house.hosts.streams(),
-        store_bytes: house.store.directory().size(),
-        usage_dropped: house.usage.dropped(),
+        followers: house.hosts.open_streams(),
+        store_bytes: house.store.directory().size_on_disk(),
+        usage_dropped: house.last_used.dropped(),
     });
-    let headers = HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_static(TYPE))]);
-    Ok(Reply { status: StatusCode::OK, headers, body: Outgoing::of(text.map_err(Refusal::fault)?) })
+    let headers = HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_static(OPENMETRICS_TYPE))]);
+    Ok(Response { status: StatusCode::OK, headers, body: OutgoingBody::from_bytes(text.map_err(ApiError::internal)?) })
 }

@@ -6,92 +6,92 @@ use std::sync::Arc;
 use http::StatusCode;
 use serde_json::json;
 
-use crate::authority::authority::Authority;
-use crate::authority::blocking::blocking;
-use crate::authority::call::Call;
-use crate::authority::claimed::{Claimed, claimed, failed};
-use crate::authority::credentials::scope::Scope;
-use crate::authority::credentials::tokens::{TOKENS, Wanted, make};
-use crate::authority::refusal::Answered;
+use crate::authority::authority::PrimaryState;
+use crate::authority::blocking::run_blocking;
+use crate::authority::call::ApiRequest;
+use crate::authority::claimed::{Requester, failure_response, find_requester};
+use crate::authority::credentials::scope::TokenScope;
+use crate::authority::credentials::tokens::{MAX_TOKENS_PER_USER, NewToken, create_token};
+use crate::authority::refusal::HandlerResult;
 use crate::model::day::Day;
 use crate::model::directory::Directory as _;
 use crate::model::record::{Settings, User};
 use crate::model::text::Text;
 use crate::model::time::Time;
-use crate::net::message::Reply;
+use crate::net::message::Response;
 use crate::rules::{account, key_rules};
 use crate::wire::date;
-use crate::wire::params::{BadParams, Params};
+use crate::wire::params::{Params, ParamsError};
 
 /// Most characters of a token's name.
-const NAME_LENGTH: usize = 255;
+const MAX_NAME_CHARS: usize = 255;
 
 /// Answers with the token, which is shown this once. A key that `allowed` refuses gets none.
-pub async fn personal_access_token(house: &Arc<Authority>, call: Call) -> Answered {
-    let (user, key) = match claimed(house, &call)? {
-        Claimed::ByKey(user, key) => (user, Some(key)),
-        Claimed::ById(user) => (user, None),
-        Claimed::DeployKey => return failed("Deploy keys cannot be used to create personal access tokens"),
-        Claimed::Nobody(text) => return failed(text),
+pub async fn personal_access_token(house: &Arc<PrimaryState>, call: ApiRequest) -> HandlerResult {
+    let (user, key) = match find_requester(house, &call)? {
+        Requester::KeyOwner(user, key) => (user, Some(key)),
+        Requester::User(user) => (user, None),
+        Requester::DeployKey => return failure_response("Deploy keys cannot be used to create personal access tokens"),
+        Requester::NotFound(text) => return failure_response(text),
     };
     let settings = house.store.directory().settings()?;
-    if let Some(reason) = key.and_then(|key| key_rules::refused(&key, &settings, call.now)) {
-        return failed(&reason.text());
+    if let Some(reason) = key.and_then(|key| key_rules::key_refusal(&key, &settings, call.now)) {
+        return failure_response(&reason.message());
     }
-    let wanted = match read(&call.params, &user, &settings, call.now) {
+    let wanted = match parse_request(&call.params, &user, &settings, call.now) {
         Ok(wanted) => wanted,
-        Err(Unwanted(text)) => return failed(&text),
+        Err(TokenRequestError(text)) => return failure_response(&text),
     };
     let (scopes, expires_at) = (wanted.scopes.clone(), wanted.expires_at);
-    let (ledger, now) = (house.store.ledger().clone(), call.now);
-    let Some(token) = blocking(move || make(&ledger, wanted, now)).await? else {
-        return failed(&format!("Failed to create token: There are {TOKENS} already"));
+    let (ledger, now) = (house.store.private_store().clone(), call.now);
+    let Some(token) = run_blocking(move || create_token(&ledger, wanted, now)).await? else {
+        return failure_response(&format!("Failed to create token: There are {MAX_TOKENS_PER_USER} already"));
     };
     tracing::info!(user = %user.id, "a personal access token was given");
     let body = json!({"success": true, "token": token, "scopes": scopes, "expires_at": expires_at});
-    Ok(Reply::json(StatusCode::OK, body.to_string()))
+    Ok(Response::json(StatusCode::OK, body.to_string()))
 }
 
 /// Why no token is made.
 #[derive(Debug, PartialEq, Eq)]
-struct Unwanted(String);
+struct TokenRequestError(String);
 
-impl From<BadParams> for Unwanted {
-    fn from(bad: BadParams) -> Self {
+impl From<ParamsError> for TokenRequestError {
+    fn from(bad: ParamsError) -> Self {
         Self(bad.to_string())
     }
 }
 
-fn read(params: &Params, user: &User, settings: &Settings, now: Time) -> Result<Wanted, Unwanted> {
+fn parse_request(params: &Params, user: &User, settings: &Settings, now: Time) -> Result<NewToken, TokenRequestError> {
     let name = params.text("name")?.filter(|name| !name.trim().is_empty());
-    let name = name.ok_or_else(|| Unwanted("No token name specified".to_owned()))?;
-    let scopes = scopes(params)?;
-    let expires_at = expires_at(params, settings, now)?;
-    if name.chars().count() > NAME_LENGTH {
-        return Err(Unwanted(format!("Failed to create token: Name is too long (maximum is {NAME_LENGTH} characters)")));
+    let name = name.ok_or_else(|| TokenRequestError("No token name specified".to_owned()))?;
+    let scopes = parse_scopes(params)?;
+    let expires_at = parse_expiry(params, settings, now)?;
+    if name.chars().count() > MAX_NAME_CHARS {
+        return Err(TokenRequestError(format!("Failed to create token: Name is too long (maximum is {MAX_NAME_CHARS} characters)")));
     }
-    let name = Text::try_from(name).map_err(|error| Unwanted(format!("Failed to create token: Name is {error}")))?;
-    if account::refused(user, settings, now).is_some() {
-        return Err(Unwanted("Failed to create token: Not permitted to create".to_owned()));
+    let name = Text::try_from(name).map_err(|error| TokenRequestError(format!("Failed to create token: Name is {error}")))?;
+    if account::account_refusal(user, settings, now).is_some() {
+        return Err(TokenRequestError("Failed to create token: Not permitted to create".to_owned()));
     }
-    Ok(Wanted { user_id: user.id, name, scopes, expires_at })
+    Ok(NewToken { user_id: user.id, name, scopes, expires_at })
 }
 
 /// The scopes, each once. One alone may come as plain text.
-fn scopes(params: &Params) -> Result<Vec<Scope>, Unwanted> {
+fn parse_scopes(params: &Params) -> Result<Vec<TokenScope>, TokenRequestError> {
     let words = match params.text("scopes") {
         Ok(Some(word)) => vec![word],
         Ok(None) => Vec::new(),
         Err(_) => params.texts("scopes")?.unwrap_or_default(),
     };
     if words.iter().all(|word| word.trim().is_empty()) {
-        return Err(Unwanted("No token scopes specified".to_owned()));
+        return Err(TokenRequestError("No token scopes specified".to_owned()));
     }
     let mut scopes = Vec::new();
     for word in words {
-        let Some(scope) = Scope::of(&word) else {
-            let valid = Scope::ALL.map(|scope| format!("\"{}\"", scope.word())).join(", ");
-            return Err(Unwanted(format!("Invalid scope: '{word}'. Valid scopes are: [{valid}]")));
+        let Some(scope) = TokenScope::parse(&word) else {
+            let valid = TokenScope::ALL.map(|scope| format!("\"{}\"", scope.as_str())).join(", ");
+            return Err(TokenRequestError(format!("Invalid scope: '{word}'. Valid scopes are: [{valid}]")));
         };
         if !scopes.contains(&scope) {
             scopes.push(scope);
@@ -101,13 +101,13 @@ fn scopes(params: &Params) -> Result<Vec<Scope>, Unwanted> {
 }
 
 /// The day that was asked for; without one as many days as the settings say, of which 0 is no end at all.
-fn expires_at(params: &Params, settings: &Settings, now: Time) -> Result<Option<Day>, Unwanted> {
+fn parse_expiry(params: &Params, settings: &Settings, now: Time) -> Result<Option<Day>, TokenRequestError> {
     let Some(asked) = params.text("expires_at")?.filter(|asked| !asked.trim().is_empty()) else {
         let lifetime = settings.token_lifetime_days;
-        return Ok((lifetime > 0).then(|| Day::of(now).plus(lifetime)));
+        return Ok((lifetime > 0).then(|| Day::from_time(now).plus(lifetime)));
     };
-    match date::read(asked.trim()) {
+    match date::parse_date(asked.trim()) {
         Some(date) => Ok(Some(date.into())),
-        None => Err(Unwanted(format!("Invalid token expiry date: '{asked}'"))),
+        None => Err(TokenRequestError(format!("Invalid token expiry date: '{asked}'"))),
     }
 }

@@ -5,15 +5,15 @@ use std::sync::Arc;
 use http::StatusCode;
 use serde_json::json;
 
-use crate::authority::authority::Authority;
-use crate::authority::call::Call;
-use crate::authority::credentials::holder::{Holder, identify};
-use crate::authority::refusal::{Answered, Refusal};
-use crate::net::message::Reply;
+use crate::authority::authority::PrimaryState;
+use crate::authority::call::ApiRequest;
+use crate::authority::credentials::holder::{TokenOwner, authenticate};
+use crate::authority::refusal::{ApiError, HandlerResult};
+use crate::net::message::Response;
 
 /// Answers with the token, but for itself. The operator's token is nobody's own.
-pub async fn personal_access_tokens_self(house: &Arc<Authority>, call: Call) -> Answered {
-    let Holder::User(_, token) = identify(house, &call).await? else { return Err(Refusal::unauthorized()) };
+pub async fn personal_access_tokens_self(house: &Arc<PrimaryState>, call: ApiRequest) -> HandlerResult {
+    let TokenOwner::User(_, token) = authenticate(house, &call).await? else { return Err(ApiError::unauthorized()) };
     let body = json!({
         "id": token.id,
         "name": token.name,
@@ -22,8 +22,8 @@ pub async fn personal_access_tokens_self(house: &Arc<Authority>, call: Call) -> 
         "scopes": token.scopes,
         "user_id": token.user_id,
         "last_used_at": token.last_used_at,
-        "active": token.active(call.now),
+        "active": token.is_active(call.now),
         "expires_at": token.expires_at,
     });
-    Ok(Reply::json(StatusCode::OK, body.to_string()))
+    Ok(Response::json(StatusCode::OK, body.to_string()))
 }

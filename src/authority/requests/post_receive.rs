@@ -6,56 +6,62 @@ use std::sync::Arc;
 
 use http::StatusCode;
 
-use crate::authority::authority::Authority;
-use crate::authority::blocking::blocking;
-use crate::authority::call::Call;
-use crate::authority::references::{self, Decreased};
-use crate::authority::refusal::{Answered, Refusal};
+use crate::authority::authority::PrimaryState;
+use crate::authority::blocking::run_blocking;
+use crate::authority::call::ApiRequest;
+use crate::authority::references::{self, Decrement};
+use crate::authority::refusal::{ApiError, HandlerResult};
 use crate::authority::{messages, withheld};
 use crate::model::directory::Directory as _;
 use crate::model::time::Time;
 use crate::model::verdict::{Actor, Repository};
-use crate::net::message::Reply;
+use crate::net::message::Response;
 use crate::rules::{actor, post_receive as rules, repository};
-use crate::store::generation::Damage;
-use crate::store::ledger::Ledger;
+use crate::store::generation::StoreError;
+use crate::store::ledger::PrivateStore;
 use crate::wire::post_receive as spelled;
 
 /// Counts the push down and answers with the messages.
-pub async fn post_receive(house: &Arc<Authority>, call: Call) -> Answered {
-    let pushed = spelled::read(&call.params)?;
+pub async fn post_receive(house: &Arc<PrimaryState>, call: ApiRequest) -> HandlerResult {
+    let pushed = spelled::parse_request(&call.params)?;
     let (store, now) = (house.store.clone(), call.now);
-    let body = blocking(move || {
+    let body = run_blocking(move || {
         let directory = store.directory();
-        let repository = repository::find(&directory, Some(&pushed.gl_repository), None)?.repository;
-        let broadcasts = withheld::broadcasts(store.ledger())?;
-        let mut messages = rules::messages(&pushed, repository.as_ref(), &*directory.settings()?, &broadcasts, now);
-        let actor = actor::identify(&directory, &pushed.claimant)?;
-        let taken = end(store.ledger(), &pushed.gl_repository, &actor, repository.as_ref(), now);
+        let repository = repository::find_repository(&directory, Some(&pushed.gl_repository), None)?.repository;
+        let broadcasts = withheld::broadcasts(store.private_store())?;
+        let mut messages = rules::build_messages(&pushed, repository.as_ref(), &*directory.settings()?, &broadcasts, now);
+        let actor = actor::resolve_actor(&directory, &pushed.claimed_actor)?;
+        let taken = finish_push(store.private_store(), &pushed.gl_repository, &actor, repository.as_ref(), now);
         let decreased = taken.is_ok();
         match taken {
-            Ok(waiting) => waiting.into_iter().for_each(|text| messages.basic(text)),
+            Ok(waiting) => waiting.into_iter().for_each(|text| messages.add_basic(text)),
             Err(damage) => tracing::error!(%damage, "the end of a push could not be counted"),
         }
-        Ok::<_, Refusal>(spelled::answered(&messages, decreased))
+        Ok::<_, ApiError>(spelled::encode_post_receive_response(&messages, decreased))
     })
     .await?;
-    Ok(Reply::json(StatusCode::OK, body))
+    Ok(Response::json(StatusCode::OK, body))
 }
 
 /// Counts the push down and takes what waits for this person's push to this repository, which is shown once: both, or nothing. Blocks.
-fn end(ledger: &Ledger, word: &str, actor: &Actor, repository: Option<&Repository>, now: Time) -> Result<Vec<String>, Damage> {
+fn finish_push(
+    ledger: &PrivateStore,
+    word: &str,
+    actor: &Actor,
+    repository: Option<&Repository>,
+    now: Time,
+) -> Result<Vec<String>, StoreError> {
     let (decreased, waiting) = ledger.update(|ledger| {
-        let (mut writes, decreased) = references::decreasing(ledger, word, now)?;
+        let (mut writes, decreased) = references::prepare_decrement(ledger, word, now)?;
         let mut waiting = Vec::new();
         if let (Actor::User(user, _), Some(repository)) = (actor, repository) {
-            let (gone, texts) = messages::taking(ledger, user.id, &repository.word(), now)?;
+            let (gone, texts) = messages::prepare_take(ledger, user.id, &repository.gl_repository(), now)?;
             writes.entries.extend(gone.entries);
             waiting = texts;
         }
-        Ok::<_, Damage>((writes, (decreased, waiting)))
+        Ok::<_, StoreError>((writes, (decreased, waiting)))
     })?;
-    if decreased == Decreased::BelowZero {
+    if decreased == Decrement::BelowZero {
         tracing::warn!(gl_repository = word, "a push ended that was not counted when it began, or more than ten minutes ago");
     }
     Ok(waiting)

@@ -4,21 +4,21 @@ use std::sync::Arc;
 
 use http::StatusCode;
 
-use crate::authority::authority::Authority;
-use crate::authority::blocking::blocking;
-use crate::authority::call::Call;
+use crate::authority::authority::PrimaryState;
+use crate::authority::blocking::run_blocking;
+use crate::authority::call::ApiRequest;
 use crate::authority::references;
-use crate::authority::refusal::{Answered, Refusal};
-use crate::net::message::Reply;
+use crate::authority::refusal::{ApiError, HandlerResult};
+use crate::net::message::Response;
 use crate::wire::post_receive as spelled;
 
 /// Counts it. What cannot be counted may not begin, and the answer says so.
-pub async fn pre_receive(house: &Arc<Authority>, call: Call) -> Answered {
-    let gl_repository = spelled::gl_repository(&call.params)?;
-    let (ledger, now) = (house.store.ledger().clone(), call.now);
-    let counted = blocking(move || Ok::<_, Refusal>(references::increase(&ledger, &gl_repository, now))).await?;
+pub async fn pre_receive(house: &Arc<PrimaryState>, call: ApiRequest) -> HandlerResult {
+    let gl_repository = spelled::parse_gl_repository(&call.params)?;
+    let (ledger, now) = (house.store.private_store().clone(), call.now);
+    let counted = run_blocking(move || Ok::<_, ApiError>(references::increment(&ledger, &gl_repository, now))).await?;
     if let Err(damage) = &counted {
         tracing::error!(%damage, "the beginning of a push could not be counted, so it is refused");
     }
-    Ok(Reply::json(StatusCode::OK, spelled::increased(counted.is_ok())))
+    Ok(Response::json(StatusCode::OK, spelled::encode_pre_receive_response(counted.is_ok())))
 }

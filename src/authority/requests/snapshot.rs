@@ -5,25 +5,25 @@ use std::sync::Arc;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use tokio::sync::mpsc;
 
-use crate::authority::authority::Authority;
-use crate::authority::call::Call;
-use crate::authority::following::snapshots::send;
-use crate::authority::following::stream::PIECES;
-use crate::authority::refusal::{Answered, Refusal};
-use crate::net::message::{Outgoing, Reply};
+use crate::authority::authority::PrimaryState;
+use crate::authority::call::ApiRequest;
+use crate::authority::following::snapshots::send_snapshot;
+use crate::authority::following::stream::QUEUED_CHUNKS;
+use crate::authority::refusal::{ApiError, HandlerResult};
+use crate::net::message::{OutgoingBody, Response};
 
 /// Waits for a turn, then answers with the stream.
-pub async fn snapshot(house: &Arc<Authority>, call: Call) -> Answered {
+pub async fn snapshot(house: &Arc<PrimaryState>, call: ApiRequest) -> HandlerResult {
     let host = Arc::clone(&call.follower()?.host);
     let turn = house
         .snapshots
-        .turn()
+        .acquire()
         .await
-        .ok_or_else(|| Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "Too many hosts take a snapshot at this moment; come again."))?;
-    let snapshot = house.snapshots.recent(house).await?;
+        .ok_or_else(|| ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "Too many hosts take a snapshot at this moment; come again."))?;
+    let snapshot = house.snapshots.load_or_build(house).await?;
     tracing::info!(%host, "a snapshot is sent");
-    let (pieces, body) = mpsc::channel(PIECES);
-    tokio::spawn(send(snapshot, turn, pieces));
+    let (pieces, body) = mpsc::channel(QUEUED_CHUNKS);
+    tokio::spawn(send_snapshot(snapshot, turn, pieces));
     let headers = HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_static("application/zstd"))]);
-    Ok(Reply { status: StatusCode::OK, headers, body: Outgoing::stream(body) })
+    Ok(Response { status: StatusCode::OK, headers, body: OutgoingBody::from_channel(body) })
 }

@@ -5,23 +5,23 @@ use std::sync::Arc;
 use http::StatusCode;
 use serde_json::json;
 
-use crate::authority::authority::Authority;
-use crate::authority::call::Call;
-use crate::authority::claimed::{Claimed, NO_KEY, claimed, failed};
-use crate::authority::refusal::Answered;
+use crate::authority::authority::PrimaryState;
+use crate::authority::call::ApiRequest;
+use crate::authority::claimed::{KEY_NOT_FOUND, Requester, failure_response, find_requester};
+use crate::authority::refusal::HandlerResult;
 use crate::model::directory::Directory as _;
-use crate::net::message::Reply;
+use crate::net::message::Response;
 
 /// Answers with `two_factor_required`; only `success: false` where the instance does not ask at all.
-pub async fn two_factor_config(house: &Arc<Authority>, call: Call) -> Answered {
+pub async fn two_factor_config(house: &Arc<PrimaryState>, call: ApiRequest) -> HandlerResult {
     if !house.store.directory().settings()?.two_factor_for_cli {
-        return Ok(Reply::json(StatusCode::OK, json!({"success": false}).to_string()));
+        return Ok(Response::json(StatusCode::OK, json!({"success": false}).to_string()));
     }
-    let required = match claimed(house, &call)? {
-        Claimed::ByKey(user, _) => user.two_factor,
-        Claimed::DeployKey => false,
-        Claimed::ById(_) => return failed(NO_KEY),
-        Claimed::Nobody(text) => return failed(text),
+    let required = match find_requester(house, &call)? {
+        Requester::KeyOwner(user, _) => user.two_factor,
+        Requester::DeployKey => false,
+        Requester::User(_) => return failure_response(KEY_NOT_FOUND),
+        Requester::NotFound(text) => return failure_response(text),
     };
-    Ok(Reply::json(StatusCode::OK, json!({"success": true, "two_factor_required": required}).to_string()))
+    Ok(Response::json(StatusCode::OK, json!({"success": true, "two_factor_required": required}).to_string()))
 }

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use crate::authority::authority::Authority;
-use crate::authority::call::Call;
-use crate::authority::claimed::failed;
-use crate::authority::refusal::Answered;
+use crate::authority::authority::PrimaryState;
+use crate::authority::call::ApiRequest;
+use crate::authority::claimed::failure_response;
+use crate::authority::refusal::HandlerResult;
 
 /// Answers that there is no such feature.
-pub async fn two_factor_otp_check(_house: &Arc<Authority>, _call: Call) -> Answered {
-    failed("Feature is not available")
+pub async fn two_factor_otp_check(_house: &Arc<PrimaryState>, _call: ApiRequest) -> HandlerResult {
+    failure_response("Feature is not available")
 }

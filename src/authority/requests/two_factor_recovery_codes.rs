@@ -6,35 +6,35 @@ use std::sync::Arc;
 use http::StatusCode;
 use serde_json::json;
 
-use crate::authority::authority::Authority;
-use crate::authority::blocking::blocking;
-use crate::authority::call::Call;
-use crate::authority::claimed::{Claimed, NO_KEY, claimed, failed};
+use crate::authority::authority::PrimaryState;
+use crate::authority::blocking::run_blocking;
+use crate::authority::call::ApiRequest;
+use crate::authority::claimed::{KEY_NOT_FOUND, Requester, failure_response, find_requester};
 use crate::authority::credentials::codes;
-use crate::authority::refusal::Answered;
+use crate::authority::refusal::HandlerResult;
 use crate::model::directory::Directory as _;
-use crate::net::message::Reply;
+use crate::net::message::Response;
 use crate::rules::{account, key_rules};
 
 /// Answers with the codes, which are shown this once. A `user_id` alone is not enough, as it is not for GitLab; nor are a key and an account
 /// that `allowed` refuses.
-pub async fn two_factor_recovery_codes(house: &Arc<Authority>, call: Call) -> Answered {
-    let (user, key) = match claimed(house, &call)? {
-        Claimed::ByKey(user, key) => (user, key),
-        Claimed::DeployKey => return failed("Deploy keys cannot be used to retrieve recovery codes"),
-        Claimed::ById(_) => return failed(NO_KEY),
-        Claimed::Nobody(text) => return failed(text),
+pub async fn two_factor_recovery_codes(house: &Arc<PrimaryState>, call: ApiRequest) -> HandlerResult {
+    let (user, key) = match find_requester(house, &call)? {
+        Requester::KeyOwner(user, key) => (user, key),
+        Requester::DeployKey => return failure_response("Deploy keys cannot be used to retrieve recovery codes"),
+        Requester::User(_) => return failure_response(KEY_NOT_FOUND),
+        Requester::NotFound(text) => return failure_response(text),
     };
     let settings = house.store.directory().settings()?;
-    let refused = key_rules::refused(&key, &settings, call.now).or_else(|| account::refused(&user, &settings, call.now));
+    let refused = key_rules::key_refusal(&key, &settings, call.now).or_else(|| account::account_refusal(&user, &settings, call.now));
     if let Some(reason) = refused {
-        return failed(&reason.text());
+        return failure_response(&reason.message());
     }
     if !user.two_factor {
-        return failed("Two-factor authentication is not enabled for this user");
+        return failure_response("Two-factor authentication is not enabled for this user");
     }
-    let (ledger, id, now) = (house.store.ledger().clone(), user.id, call.now);
-    let codes = blocking(move || codes::replace(&ledger, id, now)).await?;
+    let (ledger, id, now) = (house.store.private_store().clone(), user.id, call.now);
+    let codes = run_blocking(move || codes::replace_codes(&ledger, id, now)).await?;
     tracing::info!(user = %id, "new recovery codes were given");
-    Ok(Reply::json(StatusCode::OK, json!({"success": true, "recovery_codes": codes}).to_string()))
+    Ok(Response::json(StatusCode::OK, json!({"success": true, "recovery_codes": codes}).to_string()))
 }

@@ -4,7 +4,7 @@ use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use super::{Trial, key, small};
-use crate::net::message::Outgoing;
+use crate::net::message::OutgoingBody;
 
 #[tokio::test]
 async fn the_status_says_where_the_primary_stands_and_what_it_holds() {
@@ -37,7 +37,7 @@ async fn an_explanation_says_the_word_of_the_rule_and_the_facts() {
 async fn no_key_and_no_secret_is_in_the_metrics() {
     let trial = Trial::with(&small()).await;
     trial.shell(Method::GET, "internal/discover?key_id=11", Value::Null).await;
-    let (_, _, body) = trial.send(super::request(Method::GET, "/-/metrics").body(Outgoing::of("")).unwrap()).await;
+    let (_, _, body) = trial.send(super::request(Method::GET, "/-/metrics").body(OutgoingBody::from_bytes("")).unwrap()).await;
     let text = String::from_utf8(body.to_vec()).unwrap();
     assert!(text.contains(r#"sidegate_primary_answers_total{endpoint="internal/discover",status="200"} 1"#), "{text}");
     assert!(!text.contains("AAAA") && !text.contains(super::SHELL), "{text}");

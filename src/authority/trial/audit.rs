@@ -47,7 +47,7 @@ async fn what_is_no_event_is_said_and_not_kept() {
         assert_eq!(status, StatusCode::BAD_REQUEST, "{body}");
         assert!(body["message"].as_str().unwrap().contains("`packfile_stats[caps]`"), "{body}");
     }
-    assert!(trial.house.store.ledger().scan(b"audit/").unwrap().is_empty());
+    assert!(trial.house.store.private_store().scan_prefix(b"audit/").unwrap().is_empty());
 }
 
 #[tokio::test]

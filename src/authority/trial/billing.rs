@@ -4,7 +4,7 @@ use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use super::{ADMIN_TOKEN, Trial, key, request, small, user};
-use crate::net::message::Outgoing;
+use crate::net::message::OutgoingBody;
 
 const FORBIDDEN: &str = "403 Forbidden";
 const SUBSCRIPTION: &str = "namespaces/10/gitlab_subscription";
@@ -41,7 +41,7 @@ impl Trial {
     }
 
     fn kept(&self, prefix: &str) -> Vec<Value> {
-        let entries = self.house.store.ledger().scan(prefix.as_bytes()).unwrap();
+        let entries = self.house.store.private_store().scan_prefix(prefix.as_bytes()).unwrap();
         entries.into_iter().map(|(_, value)| serde_json::from_slice(&value).unwrap()).collect()
     }
 }
@@ -70,7 +70,7 @@ async fn only_administrators_provide_and_nobody_without_a_token() {
         let (status, body) = ask(Some(&reads)).await;
         assert_eq!((status, &body["error"]), (StatusCode::FORBIDDEN, &json!("insufficient_scope")), "{method} {target}");
     }
-    assert_eq!(trial.house.store.ledger().scan(b"subscription/").unwrap().len(), 0);
+    assert_eq!(trial.house.store.private_store().scan_prefix(b"subscription/").unwrap().len(), 0);
     assert_eq!(trial.holding(Some(&admin), Method::POST, SUBSCRIPTION, start).await.0, StatusCode::CREATED);
 }
 
@@ -78,7 +78,7 @@ async fn only_administrators_provide_and_nobody_without_a_token() {
 async fn a_subscription_is_made_as_the_base_document_has_it() {
     let trial = Trial::with(&company()).await;
     let ask = request(Method::POST, &format!("/api/v4/{SUBSCRIPTION}?start_date=2020-07-15&plan=premium&seats=10"));
-    let (status, _, body) = trial.send(ask.header("TOKEN", ADMIN_TOKEN).body(Outgoing::of("")).unwrap()).await;
+    let (status, _, body) = trial.send(ask.header("TOKEN", ADMIN_TOKEN).body(OutgoingBody::from_bytes("")).unwrap()).await;
     let body: Value = serde_json::from_slice(&body).unwrap();
     let expected = json!({
         "plan": {"code": "premium", "name": "premium", "trial": false, "auto_renew": null, "upgradable": false},
@@ -244,7 +244,7 @@ async fn packs_move_between_namespaces_at_the_top_and_a_purchase_is_never_there_
     assert_eq!(go("internal/gitlab_subscriptions/namespaces/g/minutes/move/h.x").await, accepted);
     let minutes: Vec<_> = trial.kept("minutes/").iter().map(|pack| pack["number_of_minutes"].clone()).collect();
     assert_eq!(minutes, [1, 3], "what the target has already stays");
-    assert_eq!(trial.house.store.ledger().scan(&[&b"minutes/"[..], &20_u64.to_be_bytes()].concat()).unwrap().len(), 2);
+    assert_eq!(trial.house.store.private_store().scan_prefix(&[&b"minutes/"[..], &20_u64.to_be_bytes()].concat()).unwrap().len(), 2);
 }
 
 #[tokio::test]
@@ -324,7 +324,7 @@ async fn who_may_not_is_told_so_before_what_they_sent_is_read() {
         if let Some(token) = token {
             request = request.header("private-token", token);
         }
-        request.body(Outgoing::of("{\"start_date\":")).unwrap()
+        request.body(OutgoingBody::from_bytes("{\"start_date\":")).unwrap()
     };
     let trial = Trial::with(&company()).await;
     let regular = trial.token_of(12, &["api"]).await;

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::{ADMIN_TOKEN, Trial, key, request, small};
 use crate::model::clock;
 use crate::model::day::Day;
-use crate::net::message::Outgoing;
+use crate::net::message::OutgoingBody;
 
 const NO_KEY: &str = "Could not find the given key";
 const NO_USER: &str = "Could not find the given user";
@@ -39,7 +39,7 @@ impl Trial {
         if let Some(token) = token {
             request = request.header("PRIVATE-TOKEN", token);
         }
-        let (status, _, body) = self.send(request.body(Outgoing::of(body)).unwrap()).await;
+        let (status, _, body) = self.send(request.body(OutgoingBody::from_bytes(body)).unwrap()).await;
         (status, serde_json::from_slice(&body).unwrap_or(Value::Null))
     }
 
@@ -69,7 +69,7 @@ async fn recovery_codes_are_ten_new_ones_each_time_and_only_their_hashes_are_kep
     assert_eq!((first.len(), second.len()), (10, 10));
     assert!(first.iter().chain(&second).all(|code| code.len() == 16 && code.bytes().all(|byte| byte.is_ascii_hexdigit())));
     assert!(first.iter().all(|code| !second.contains(code)));
-    let kept = trial.house.store.ledger().scan(b"").unwrap();
+    let kept = trial.house.store.private_store().scan_prefix(b"").unwrap();
     let kept: Vec<String> = kept.iter().map(|(_, value)| String::from_utf8_lossy(value).into_owned()).collect();
     let hash = |code: &String| crate::model::digest::Digest::of(code.as_bytes()).to_string();
     assert!(second.iter().all(|code| kept.iter().any(|value| value.contains(&hash(code)))), "the hashes are kept");
@@ -96,7 +96,7 @@ async fn why_there_are_no_recovery_codes_is_said_in_order() {
     ] {
         assert_eq!(trial.told("two_factor_recovery_codes", asked.clone()).await, failure(text), "{asked}");
     }
-    assert!(trial.house.store.ledger().scan(b"codes/").unwrap().is_empty());
+    assert!(trial.house.store.private_store().scan_prefix(b"codes/").unwrap().is_empty());
 }
 
 #[tokio::test]
@@ -128,10 +128,10 @@ async fn a_key_or_an_account_that_may_not_be_used_gets_neither_codes_nor_a_token
     for refused in [codes(18).await, token(18).await] {
         assert!(refused["success"] == json!(false) && refused["message"].as_str().unwrap().contains("type is forbidden"), "{refused}");
     }
-    let ledger = trial.house.store.ledger();
+    let ledger = trial.house.store.private_store();
     assert_eq!(
         (
-            ledger.scan(b"codes/").unwrap().len(),
+            ledger.scan_prefix(b"codes/").unwrap().len(),
             trial.admin(Method::GET, "status", Value::Null).await.1["kept"]["personal_access_tokens"].clone()
         ),
         (1, json!(1))
@@ -181,7 +181,7 @@ async fn why_there_is_no_token_is_said_in_order() {
     ] {
         assert_eq!(trial.told("personal_access_token", asked.clone()).await, failure(text), "{asked}");
     }
-    assert!(trial.house.store.ledger().scan(b"token/").unwrap().is_empty());
+    assert!(trial.house.store.private_store().scan_prefix(b"token/").unwrap().is_empty());
 }
 
 #[tokio::test]
@@ -194,14 +194,14 @@ async fn a_token_is_shown_once_with_its_scopes_and_its_end() {
     let random = token.strip_prefix("glpat-").unwrap();
     assert!(random.len() == 20 && random.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)), "{token}");
     let leaks = |(name, value): &(Vec<u8>, Vec<u8>)| [name, value].iter().any(|bytes| String::from_utf8_lossy(bytes).contains(random));
-    assert!(!trial.house.store.ledger().scan(b"").unwrap().iter().any(leaks));
+    assert!(!trial.house.store.private_store().scan_prefix(b"").unwrap().iter().any(leaks));
     // By the number of the person, as a form, and with no end given.
     let form = request(Method::POST, "/api/v4/internal/personal_access_token").header("gitlab-shared-secret", base64(super::SHELL));
-    let mut form = form.body(Outgoing::of("user_id=1&name=mytokenname&scopes[]=read_user&scopes[]=read_repository")).unwrap();
+    let mut form = form.body(OutgoingBody::from_bytes("user_id=1&name=mytokenname&scopes[]=read_user&scopes[]=read_repository")).unwrap();
     form.headers_mut().insert("content-type", "application/x-www-form-urlencoded".parse().unwrap());
     let (_, _, body) = trial.send(form).await;
     let body: Value = serde_json::from_slice(&body).unwrap();
-    let year = Day::of(clock::wall()).plus(365).to_string();
+    let year = Day::from_time(clock::wall_time()).plus(365).to_string();
     assert_eq!((&body["scopes"], &body["expires_at"]), (&json!(["read_user", "read_repository"]), &json!(year)), "{body}");
 }
 
@@ -245,7 +245,7 @@ async fn what_is_no_token_or_no_longer_one_is_401_and_says_no_more() {
     let trial = Trial::with(&people()).await;
     let unauthorized = (StatusCode::UNAUTHORIZED, json!({"message": "401 Unauthorized"}));
     let good = trial.token_of(12, &["api"]).await;
-    let gone = json!({"key_id": "12", "name": "t", "scopes": ["api"], "expires_at": Day::of(clock::wall()).to_string()});
+    let gone = json!({"key_id": "12", "name": "t", "scopes": ["api"], "expires_at": Day::from_time(clock::wall_time()).to_string()});
     let gone = trial.told("personal_access_token", gone).await["token"].as_str().unwrap().to_owned();
     let mut other = good.clone();
     other.pop();
@@ -258,7 +258,7 @@ async fn what_is_no_token_or_no_longer_one_is_401_and_says_no_more() {
         if twice {
             ask = ask.header("PRIVATE-TOKEN", &good);
         }
-        trial.send(ask.body(Outgoing::of("")).unwrap())
+        trial.send(ask.body(OutgoingBody::from_bytes("")).unwrap())
     };
     assert_eq!(by_other_name(false).await.0, StatusCode::OK);
     assert_eq!(by_other_name(true).await.0, StatusCode::UNAUTHORIZED);
@@ -268,23 +268,23 @@ async fn what_is_no_token_or_no_longer_one_is_401_and_says_no_more() {
 
 #[tokio::test]
 async fn a_person_has_a_thousand_tokens_and_those_that_ended_long_ago_make_room() {
-    use crate::authority::credentials::scope::Scope;
-    use crate::authority::credentials::tokens::{TOKENS, Wanted, make};
+    use crate::authority::credentials::scope::TokenScope;
+    use crate::authority::credentials::tokens::{MAX_TOKENS_PER_USER, NewToken, create_token};
     let trial = Trial::with(&people()).await;
-    let ledger = trial.house.store.ledger();
-    let now = clock::wall();
-    let want = |expires_at: Day| Wanted {
+    let ledger = trial.house.store.private_store();
+    let now = clock::wall_time();
+    let want = |expires_at: Day| NewToken {
         user_id: 2.try_into().unwrap(),
         name: "t".try_into().unwrap(),
-        scopes: vec![Scope::Api],
+        scopes: vec![TokenScope::Api],
         expires_at: Some(expires_at),
     };
     let long_ago: Day = "2020-07-24".parse().unwrap();
-    make(ledger, want(long_ago), now).unwrap().unwrap();
+    create_token(ledger, want(long_ago), now).unwrap().unwrap();
     // The rest is put there as it would be kept: a thousand syncs would only take time.
-    let one = ledger.scan(b"token/sha256/").unwrap().remove(0).1;
-    let mut entries = vec![(b"last/token".to_vec(), Some((TOKENS as u64).to_be_bytes().to_vec()))];
-    for number in 2..=TOKENS as u64 {
+    let one = ledger.scan_prefix(b"token/sha256/").unwrap().remove(0).1;
+    let mut entries = vec![(b"last/token".to_vec(), Some((MAX_TOKENS_PER_USER as u64).to_be_bytes().to_vec()))];
+    for number in 2..=MAX_TOKENS_PER_USER as u64 {
         let token =
             String::from_utf8(one.clone()).unwrap().replace("2020-07-24", "2999-01-01").replace("\"id\":1,", &format!("\"id\":{number},"));
         let hash = crate::model::digest::Digest::of(&number.to_be_bytes()).bytes();
@@ -292,8 +292,8 @@ async fn a_person_has_a_thousand_tokens_and_those_that_ended_long_ago_make_room(
         let place = [&b"token/of/"[..], &2_u64.to_be_bytes(), &number.to_be_bytes()].concat();
         entries.push((place, Some(hash.to_vec())));
     }
-    ledger.write(crate::store::ledger::Writes { entries }).unwrap();
-    assert!(make(ledger, want("2999-01-01".parse().unwrap()), now).unwrap().is_some(), "one of a thousand ended");
+    ledger.write(crate::store::ledger::PrivateWrites { entries }).unwrap();
+    assert!(create_token(ledger, want("2999-01-01".parse().unwrap()), now).unwrap().is_some(), "one of a thousand ended");
     let asked = json!({"key_id": "12", "name": "t", "scopes": "api"});
     assert_eq!(trial.told("personal_access_token", asked).await, failure("Failed to create token: There are 1000 already"));
     assert!(trial.token_of(11, &["api"]).await.starts_with("glpat-"), "another has room");

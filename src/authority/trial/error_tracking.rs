@@ -4,7 +4,7 @@ use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use super::{ERROR_TRACKING, Trial, request, small};
-use crate::net::message::Outgoing;
+use crate::net::message::OutgoingBody;
 
 fn lines() -> Vec<String> {
     let key = |name: &str, more: &str| format!(r#"{{"kind":"error_tracking_key","project_id":1,"public_key":"{name}"{more}}}"#);
@@ -14,7 +14,7 @@ fn lines() -> Vec<String> {
 async fn ask(trial: &Trial, token: Option<&str>, body: &Value) -> (StatusCode, Value) {
     let request = request(Method::POST, "/api/v4/internal/error_tracking/allowed");
     let request = token.into_iter().fold(request, |request, token| request.header("gitlab-error-tracking-token", token));
-    let (status, _, body) = trial.send(request.body(Outgoing::of(body.to_string())).unwrap()).await;
+    let (status, _, body) = trial.send(request.body(OutgoingBody::from_bytes(body.to_string())).unwrap()).await;
     (status, serde_json::from_slice(&body).unwrap())
 }
 
@@ -30,7 +30,7 @@ async fn q01_without_its_token_nobody_is_answered() {
     let by_parameter = |token: &str| json!({"project_id": 1, "public_key": "on", "error_tracking_token": token});
     assert_eq!(ask(&trial, None, &by_parameter(ERROR_TRACKING)).await.0, StatusCode::OK);
     assert_eq!(ask(&trial, Some(ERROR_TRACKING), &by_parameter("wrong")).await, unauthorized, "the parameter goes before the header");
-    trial.house.renew_error_tracking_token(None);
+    trial.house.rotate_error_tracking_token(None);
     assert_eq!(ask(&trial, Some(ERROR_TRACKING), &question).await, unauthorized, "no token is set");
     assert_eq!(ask(&trial, Some(""), &question).await, unauthorized);
 }

@@ -8,14 +8,14 @@ use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use super::{Trial, WITHIN, key, small, user};
-use crate::model::change::{Change, Epoch, Head, Identity};
-use crate::model::digest::{Digest, State};
-use crate::net::message::Incoming;
-use crate::wire::feed::{FeedLine, SnapshotLine, read_line, read_snapshot_line};
+use crate::model::change::{Change, Epoch, Head, RecordIdentity};
+use crate::model::digest::{Digest, DirectoryDigest};
+use crate::net::message::IncomingBody;
+use crate::wire::feed::{FeedLine, SnapshotLine, parse_feed_line, parse_snapshot_line};
 
 /// A stream of lines that is open.
 pub struct Lines {
-    body: Incoming,
+    body: IncomingBody,
     read: BytesMut,
 }
 
@@ -23,7 +23,7 @@ impl Lines {
     /// Opens the feed of a host at a cursor.
     pub async fn open(trial: &Trial, host: &str, at: &Head) -> Self {
         let request = trial.sync_request(host, Method::GET, &target(at.epoch, at.seq, at.state.digest), Value::Null);
-        let answer = trial.client.send_alone(request, WITHIN).await.unwrap();
+        let answer = trial.client.send_unpooled(request, WITHIN).await.unwrap();
         assert_eq!(answer.status(), StatusCode::OK);
         Self { body: answer.into_body(), read: BytesMut::new() }
     }
@@ -33,9 +33,9 @@ impl Lines {
         loop {
             if let Some(end) = self.read.iter().position(|byte| *byte == b'\n') {
                 let line = self.read.split_to(end + 1);
-                return Some(read_line(std::str::from_utf8(&line[..end]).unwrap()).unwrap());
+                return Some(parse_feed_line(std::str::from_utf8(&line[..end]).unwrap()).unwrap());
             }
-            let piece: Bytes = tokio::time::timeout(WITHIN, self.body.piece()).await.unwrap()?.ok()?;
+            let piece: Bytes = tokio::time::timeout(WITHIN, self.body.next_chunk()).await.unwrap()?.ok()?;
             self.read.extend_from_slice(&piece);
         }
     }
@@ -136,7 +136,7 @@ async fn snapshot(trial: &Trial) -> Vec<SnapshotLine> {
     let (status, _, body) = trial.send(trial.sync_request("ssh-1", Method::GET, "snapshot", Value::Null)).await;
     assert_eq!(status, StatusCode::OK);
     let text = String::from_utf8(zstd::decode_all(&body[..]).unwrap()).unwrap();
-    text.lines().map(|line| read_snapshot_line(line).unwrap()).collect()
+    text.lines().map(|line| parse_snapshot_line(line).unwrap()).collect()
 }
 
 #[tokio::test]
@@ -144,13 +144,13 @@ async fn a_snapshot_adds_up_to_what_its_end_says_and_is_built_once() {
     let trial = Trial::with(&small()).await;
     let head = trial.house.store.head();
     let lines = snapshot(&trial).await;
-    let mut state = State::default();
+    let mut state = DirectoryDigest::default();
     for line in &lines {
         if let SnapshotLine::Record(entry) = line {
-            state = state.with(entry.text().as_bytes());
+            state = state.with_record(entry.text().as_bytes());
         }
     }
-    assert!(matches!(&lines[0], SnapshotLine::Head(begun) if begun.epoch == head.epoch && begun.from_seq == head.seq));
+    assert!(matches!(&lines[0], SnapshotLine::Header(begun) if begun.epoch == head.epoch && begun.from_seq == head.seq));
     assert!(matches!(lines.last(), Some(SnapshotLine::End(end)) if end.seq == head.seq && end.state == state && !end.accept_loss));
     trial.apply("", &[user(3, "eve")]).await;
     let again = snapshot(&trial).await;
@@ -190,7 +190,7 @@ async fn nobody_follows_without_the_followers_secret() {
 #[tokio::test]
 async fn what_hosts_saw_used_is_kept_by_the_day() {
     let trial = Trial::with(&small()).await;
-    let day = crate::model::clock::wall().day();
+    let day = crate::model::clock::wall_time().day();
     let (status, _) = trial.sync("ssh-1", Method::POST, "usage", json!({"keys": {"11": day}, "users": {"1": "2026-01-31"}})).await;
     assert_eq!(status, StatusCode::NO_CONTENT);
     let (status, _) = trial.sync("ssh-1", Method::POST, "usage", json!({"keys": {"11": "tomorrow"}})).await;
@@ -208,15 +208,15 @@ async fn every_stream_hears_the_commit_and_none_stays_open_that_was_left() {
     for number in 0..200 {
         open.push(Lines::open(&trial, &format!("ssh-{number}"), &head).await);
     }
-    assert_eq!(trial.house.hosts.streams(), 200);
+    assert_eq!(trial.house.hosts.open_streams(), 200);
     trial.apply("", &[user(3, "eve")]).await;
     for lines in &mut open {
         assert_eq!(lines.commit().await.seq, head.seq + 1);
     }
     drop(open);
-    let mut acks = trial.house.hosts.acks();
+    let mut acks = trial.house.hosts.ack_events();
     let all_closed = async {
-        while trial.house.hosts.streams() > 0 {
+        while trial.house.hosts.open_streams() > 0 {
             acks.changed().await.unwrap();
         }
     };
@@ -239,15 +239,15 @@ async fn a_snapshot_that_is_built_while_commits_go_on_adds_up_all_the_same() {
         let changes = match line {
             SnapshotLine::Record(entry) => vec![Change::Put(entry.clone())],
             SnapshotLine::Commit(commit) => commit.changes.clone(),
-            SnapshotLine::Head(_) | SnapshotLine::End(_) => Vec::new(),
+            SnapshotLine::Header(_) | SnapshotLine::End(_) => Vec::new(),
         };
         for change in changes {
             match change {
-                Change::Put(entry) => drop(records.insert(Identity::of(&entry).to_string(), entry)),
+                Change::Put(entry) => drop(records.insert(RecordIdentity::from_entry(&entry).to_string(), entry)),
                 Change::Delete(identity) => drop(records.remove(&identity.to_string())),
             }
         }
     }
-    let state = records.values().fold(State::default(), |state, entry| state.with(entry.text().as_bytes()));
+    let state = records.values().fold(DirectoryDigest::default(), |state, entry| state.with_record(entry.text().as_bytes()));
     assert!(matches!(snapshot.last(), Some(SnapshotLine::End(end)) if end.state == state));
 }

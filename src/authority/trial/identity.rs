@@ -4,7 +4,7 @@ use http::{Method, Request, StatusCode};
 use serde_json::{Value, json};
 
 use super::{SHELL, Trial, own_uid, request, small};
-use crate::net::message::Outgoing;
+use crate::net::message::OutgoingBody;
 use crate::net::peer::Peer;
 
 const TCP: &str = "127.0.0.1:1000";
@@ -21,7 +21,7 @@ fn base64(text: &str) -> String {
 #[tokio::test]
 async fn without_a_token_the_answer_is_401_and_says_no_more() {
     let trial = Trial::empty();
-    let (status, _, body) = trial.send(request(Method::GET, "/api/v4/internal/check").body(Outgoing::of("")).unwrap()).await;
+    let (status, _, body) = trial.send(request(Method::GET, "/api/v4/internal/check").body(OutgoingBody::from_bytes("")).unwrap()).await;
     assert_eq!((status, &body[..]), (StatusCode::UNAUTHORIZED, &br#"{"message":"401 Unauthorized"}"#[..]));
     let (status, body) = trial.shell(Method::GET, "internal/check", Value::Null).await;
     assert_eq!((status, &body["api_version"], &body["redis"]), (StatusCode::OK, &json!("v4"), &json!(true)));
@@ -96,7 +96,7 @@ async fn the_metrics_are_for_the_operator_and_health_for_everybody() {
 #[tokio::test]
 async fn a_secret_that_is_renewed_counts_at_once_and_the_one_before_still_does() {
     let trial = Trial::empty();
-    trial.house.renew_shell_secret(super::secret("the next"));
+    trial.house.rotate_shell_secret(super::secret("the next"));
     assert_eq!(trial.shell(Method::GET, "internal/check", Value::Null).await.0, StatusCode::OK);
     let local = Peer::Unix { uid: 4321, gid: 4321 };
     let with_next = Request::get("/api/v4/internal/check").header("gitlab-shared-secret", base64("the next")).body("").unwrap();

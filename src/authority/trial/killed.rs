@@ -7,16 +7,16 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use bytes::Bytes;
-use http::{Request, StatusCode};
+use http::StatusCode;
 use serde_json::{Value, json};
 
 use super::{ADMIN_TOKEN, SHELL, Trial, open, secret, small};
-use crate::authority::authority::Authority;
+use crate::authority::authority::PrimaryState;
 use crate::model::clock;
-use crate::net::message::{Asked, Incoming};
+use crate::net::message::{IncomingBody, Request};
 use crate::net::peer::Peer;
-use crate::net::server::Answer as _;
-use crate::wire::token::{Issuer, mint};
+use crate::net::server::Handler as _;
+use crate::wire::token::{Issuer, issue_token};
 
 const FOLDER: &str = "SIDEGATE_TEST_GIVING_FOLDER";
 
@@ -24,7 +24,7 @@ const FOLDER: &str = "SIDEGATE_TEST_GIVING_FOLDER";
 async fn gives_until_killed() {
     let Some(folder) = std::env::var_os(FOLDER) else { return };
     let house = open(Path::new(&folder));
-    let begun = clock::wall().milliseconds();
+    let begun = clock::wall_time().milliseconds();
     for number in 0.. {
         let xid = format!("{begun}-{number}");
         let token = asked(&house, "internal/personal_access_token", json!({"key_id": "11", "name": xid, "scopes": ["api"]})).await;
@@ -41,13 +41,13 @@ async fn gives_until_killed() {
     }
 }
 
-async fn asked(house: &std::sync::Arc<Authority>, target: &str, body: Value) -> Value {
+async fn asked(house: &std::sync::Arc<PrimaryState>, target: &str, body: Value) -> Value {
     let request =
-        Request::post(format!("/api/v4/{target}")).header("content-type", "application/json").header("private-token", ADMIN_TOKEN);
-    let request = request.header("gitlab-shell-api-request", mint(Issuer::Shell, None, &secret(SHELL), clock::wall()));
+        http::Request::post(format!("/api/v4/{target}")).header("content-type", "application/json").header("private-token", ADMIN_TOKEN);
+    let request = request.header("gitlab-shell-api-request", issue_token(Issuer::GitlabShell, None, &secret(SHELL), clock::wall_time()));
     let (parts, ()) = request.body(()).unwrap().into_parts();
-    let body = Incoming::of(Bytes::from(body.to_string()));
-    let reply = house.answer(Asked { peer: Peer::Unix { uid: 1, gid: 1 }, parts, body }).await;
+    let body = IncomingBody::from_bytes(Bytes::from(body.to_string()));
+    let reply = house.handle(Request { peer: Peer::Unix { uid: 1, gid: 1 }, parts, body }).await;
     assert!(reply.status.is_success(), "{target}: {}", reply.status);
     let whole = http_body_util::BodyExt::collect(reply.body).await.unwrap().to_bytes();
     serde_json::from_slice(&whole).unwrap()
@@ -74,15 +74,15 @@ async fn a_kill_takes_back_nothing_that_was_answered_and_gives_nothing_twice() {
             let (status, own) = trial.holding(Some(token), http::Method::GET, "personal_access_tokens/self", Value::Null).await;
             assert_eq!((status, own["name"].as_str()), (StatusCode::OK, Some(name.as_str())));
         }
-        let ledger = trial.house.store.ledger();
-        let packs = ledger.scan(b"minutes/").unwrap();
+        let ledger = trial.house.store.private_store();
+        let packs = ledger.scan_prefix(b"minutes/").unwrap();
         let named = |xid: &str| packs.iter().filter(|(place, _)| place.ends_with(xid.as_bytes())).count();
         assert!(given.iter().all(|(_, xid)| named(xid) == 1));
         // Of each round at most one was under way and not answered.
         let most = given.len() + round;
-        let tokens = ledger.scan(b"token/sha256/").unwrap().len();
-        let events = ledger.scan(b"audit/event/").unwrap().len();
-        for there in [tokens, packs.len(), events, ledger.scan(b"token/of/").unwrap().len()] {
+        let tokens = ledger.scan_prefix(b"token/sha256/").unwrap().len();
+        let events = ledger.scan_prefix(b"audit/event/").unwrap().len();
+        for there in [tokens, packs.len(), events, ledger.scan_prefix(b"token/of/").unwrap().len()] {
             assert!((given.len()..=most).contains(&there), "{there} are there, {} were answered in round {round}", given.len());
         }
     }

@@ -13,19 +13,19 @@ use serde_json::Map;
 
 use super::withheld::broadcast;
 use super::{open, own_uid, request, user};
-use crate::authority::authority::Authority;
+use crate::authority::authority::PrimaryState;
 use crate::authority::kubernetes::findings;
-use crate::authority::messages::{self, Topic};
-use crate::authority::references::{increase, under_way};
+use crate::authority::messages::{self, MessageKind};
+use crate::authority::references::{active_pushes, increment};
 use crate::authority::withheld::broadcasts;
 use crate::model::clock;
 use crate::model::directory::Directory as _;
-use crate::model::finding::{Finding, Location};
+use crate::model::finding::{ClusterLocation, VulnerabilityFinding};
 use crate::model::record::{Agent, Record};
-use crate::net::message::{Asked, Incoming};
+use crate::net::message::{IncomingBody, Request};
 use crate::net::peer::Peer;
-use crate::net::server::Answer as _;
-use crate::store::generation::Damage;
+use crate::net::server::Handler as _;
+use crate::store::generation::StoreError;
 
 const FOLDER: &str = "SIDEGATE_TEST_KEEPING_FOLDER";
 /// What a file of both kinds of records says besides its number: too much for one commit, so that a directory is built.
@@ -58,22 +58,22 @@ fn agent() -> Agent {
     }
 }
 
-fn finding(number: u32) -> Finding {
+fn finding(number: u32) -> VulnerabilityFinding {
     let word = |text: &str| text.to_owned();
-    let location = Location { namespace: word("n"), kind: word("k"), name: word("x"), container: None, package: None };
-    Finding { identifier: (word("cve"), number.to_string()), location, vulnerability: Map::new(), scanner: Map::new() }
+    let location = ClusterLocation { namespace: word("n"), kind: word("k"), name: word("x"), container: None, package: None };
+    VulnerabilityFinding { identifier: (word("cve"), number.to_string()), location, vulnerability: Map::new(), scanner: Map::new() }
 }
 
 #[test]
 fn keeps_until_killed() {
     let Some(folder) = std::env::var_os(FOLDER) else { return };
     let house = open(Path::new(&folder));
-    let (ledger, now) = (house.store.ledger(), clock::wall());
-    let before = findings::all(ledger).unwrap().get(&1).map_or(0, std::collections::BTreeMap::len);
+    let (ledger, now) = (house.store.private_store(), clock::wall_time());
+    let before = findings::load_states(ledger).unwrap().get(&1).map_or(0, std::collections::BTreeMap::len);
     for number in u32::try_from(before).unwrap() + 1.. {
-        findings::found(ledger, &agent(), finding(number), now).unwrap();
-        increase(ledger, &format!("project-{number}"), now).unwrap();
-        messages::queue(ledger, "1".parse().unwrap(), &format!("project-{number}"), Topic::Moved, "moved".to_owned(), now).unwrap();
+        findings::store_finding(ledger, &agent(), finding(number), now).unwrap();
+        increment(ledger, &format!("project-{number}"), now).unwrap();
+        messages::queue(ledger, "1".parse().unwrap(), &format!("project-{number}"), MessageKind::Moved, "moved".to_owned(), now).unwrap();
         say_done(number);
     }
 }
@@ -85,14 +85,14 @@ fn a_kill_loses_no_count_no_finding_and_no_sentence_that_was_kept() {
     for round in 1..=4 {
         let last = killed_after(round * 3, "keeps_until_killed", folder.path());
         let house = open(folder.path());
-        let (ledger, now) = (house.store.ledger(), clock::wall());
-        let found = u32::try_from(findings::all(ledger).unwrap()[&1].len()).unwrap();
-        let counted = under_way(ledger, now).unwrap();
+        let (ledger, now) = (house.store.private_store(), clock::wall_time());
+        let found = u32::try_from(findings::load_states(ledger).unwrap()[&1].len()).unwrap();
+        let counted = active_pushes(ledger, now).unwrap();
         assert!(found == last || found == last + 1, "{last} were kept, {found} are there");
         assert!((taken + 1..=last).all(|number| counted.contains(&(format!("project-{number}"), 1))), "{counted:?}");
         let take = |number: u32| {
             let (user, word) = ("1".parse().unwrap(), format!("project-{number}"));
-            ledger.update::<_, Damage>(|ledger| messages::taking(ledger, user, &word, now)).unwrap()
+            ledger.update::<_, StoreError>(|ledger| messages::prepare_take(ledger, user, &word, now)).unwrap()
         };
         let waiting = (1..=last).filter(|number| take(*number) == ["moved"]).count();
         assert_eq!(waiting, usize::try_from(last - taken).unwrap(), "each that was kept waits once, and what was taken does not come back");
@@ -106,22 +106,22 @@ fn a_kill_loses_no_count_no_finding_and_no_sentence_that_was_kept() {
 async fn applies_until_killed() {
     let Some(folder) = std::env::var_os(FOLDER) else { return };
     let house = open(Path::new(&folder));
-    let before = broadcasts(house.store.ledger()).unwrap().first().map_or(0, |broadcast| broadcast.message.parse().unwrap());
+    let before = broadcasts(house.store.private_store()).unwrap().first().map_or(0, |broadcast| broadcast.message.parse().unwrap());
     for number in before + 1.. {
         apply(&house, number).await;
         say_done(number);
     }
 }
 
-async fn apply(house: &Arc<Authority>, number: u32) {
+async fn apply(house: &Arc<PrimaryState>, number: u32) {
     let mut lines = vec![user(1, &format!("u{number}")), broadcast(1, &number.to_string(), "")];
     if number.is_multiple_of(4) {
         lines.extend((2..MANY).map(|id| user(id, &format!("u{number}-{id}"))));
     }
     let (parts, ()) = request(Method::POST, "/-/admin/apply").body(()).unwrap().into_parts();
     let peer = Peer::Unix { uid: own_uid(), gid: 0 };
-    let asked = Asked { peer, parts, body: Incoming::of(Bytes::from(lines.join("\n"))) };
-    assert_eq!(house.answer(asked).await.status, StatusCode::OK);
+    let asked = Request { peer, parts, body: IncomingBody::from_bytes(Bytes::from(lines.join("\n"))) };
+    assert_eq!(house.handle(asked).await.status, StatusCode::OK);
 }
 
 #[test]
@@ -130,7 +130,7 @@ fn a_kill_while_applying_leaves_the_whole_of_a_file_in_both_databases_or_nothing
     for round in 1..=8 {
         let last = killed_after(round, "applies_until_killed", folder.path());
         let house = open(folder.path());
-        let broadcasts = broadcasts(house.store.ledger()).unwrap();
+        let broadcasts = broadcasts(house.store.private_store()).unwrap();
         let there: u32 = broadcasts[0].message.parse().unwrap();
         let user = house.store.directory().user("1".parse().unwrap()).unwrap().unwrap();
         assert_eq!(*user.username, *format!("u{there}"), "both say the same");

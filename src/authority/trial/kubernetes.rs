@@ -7,9 +7,9 @@ use sha2::{Digest as _, Sha256};
 use super::withheld::{configuration, policy};
 use super::{KAS, Trial, request, small};
 use crate::model::clock;
-use crate::net::message::Outgoing;
+use crate::net::message::OutgoingBody;
 use crate::wire::secret::Secret;
-use crate::wire::token::{Issuer, mint};
+use crate::wire::token::{Issuer, issue_token};
 
 const MODULE: &str = "modules/starboard_vulnerability";
 
@@ -38,7 +38,7 @@ fn lines() -> Vec<String> {
 }
 
 fn kas() -> String {
-    mint(Issuer::Kas, None, &Secret::of_kas(KAS.as_bytes()).unwrap(), clock::wall())
+    issue_token(Issuer::Kas, None, &Secret::from_kas_base64(KAS.as_bytes()).unwrap(), clock::wall_time())
 }
 
 /// As KAS asks, with these headers besides its own.
@@ -46,7 +46,7 @@ async fn ask(trial: &Trial, method: Method, target: &str, headers: &[(&str, &str
     let asked = request(method, &format!("/api/v4/internal/kubernetes/{target}")).header("gitlab-kas-api-request", kas());
     let asked = headers.iter().fold(asked, |asked, (name, value)| asked.header(*name, *value));
     let body = if body.is_null() { String::new() } else { body.to_string() };
-    let (status, _, body) = trial.send(asked.body(Outgoing::of(body)).unwrap()).await;
+    let (status, _, body) = trial.send(asked.body(OutgoingBody::from_bytes(body)).unwrap()).await;
     (status, serde_json::from_slice(&body).unwrap_or(Value::Null))
 }
 
@@ -70,17 +70,17 @@ fn invalid(text: &str) -> (StatusCode, Value) {
 async fn only_kas_is_answered_and_nobody_where_it_has_no_secret() {
     let trial = Trial::with(&lines()).await;
     let refused = (StatusCode::UNAUTHORIZED, json!({"message": "KAS JWT authentication invalid"}));
-    let shell = mint(Issuer::Shell, None, &Secret::of_kas(KAS.as_bytes()).unwrap(), clock::wall());
-    let plain = mint(Issuer::Kas, None, &Secret::of(KAS.as_bytes()).unwrap(), clock::wall());
+    let shell = issue_token(Issuer::GitlabShell, None, &Secret::from_kas_base64(KAS.as_bytes()).unwrap(), clock::wall_time());
+    let plain = issue_token(Issuer::Kas, None, &Secret::from_bytes(KAS.as_bytes()).unwrap(), clock::wall_time());
     for (method, path) in [(Method::GET, "agent_info"), (Method::POST, "usage_metrics"), (Method::PUT, MODULE)] {
         for token in [None, Some("nonsense"), Some(shell.as_str()), Some(plain.as_str())] {
             let asked = request(method.clone(), &format!("/api/v4/internal/kubernetes/{path}"));
             let asked = token.into_iter().fold(asked, |asked, token| asked.header("gitlab-kas-api-request", token));
-            let (status, _, body) = trial.send(asked.body(Outgoing::of("{not even JSON")).unwrap()).await;
+            let (status, _, body) = trial.send(asked.body(OutgoingBody::from_bytes("{not even JSON")).unwrap()).await;
             assert_eq!((status, serde_json::from_slice(&body).unwrap()), refused, "{path}");
         }
     }
-    trial.house.renew_kas_secret(None);
+    trial.house.rotate_kas_secret(None);
     assert_eq!(get(&trial, "first", "agent_info").await, refused);
 }
 

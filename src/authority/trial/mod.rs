@@ -20,22 +20,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Method, Request, StatusCode};
+use http::{Method, StatusCode};
 use serde_json::Value;
 
-use crate::authority::authority::Authority;
-use crate::authority::setup::Setup;
+use crate::authority::authority::PrimaryState;
+use crate::authority::setup::PrimaryOptions;
 use crate::model::clock;
 use crate::model::loss_guard::LossGuard;
-use crate::net::bounds::Bounds;
-use crate::net::client::Client;
+use crate::net::bounds::ServerLimits;
+use crate::net::client::HttpClient;
 use crate::net::listen;
-use crate::net::message::{Asked, Incoming, Outgoing};
+use crate::net::message::{IncomingBody, OutgoingBody, Request};
 use crate::net::peer::Peer;
-use crate::net::server::{Answer as _, Server};
-use crate::store::generation::Options;
+use crate::net::server::{Handler as _, HttpServer};
+use crate::store::generation::StoreOptions;
 use crate::wire::secret::Secret;
-use crate::wire::token::{Issuer, mint};
+use crate::wire::token::{Issuer, issue_token};
 
 const SHELL: &str = "a secret of the shell";
 const ADMIN_TOKEN: &str = "a token of the operator";
@@ -47,9 +47,9 @@ const DOCUMENT: usize = 64 << 20;
 
 /// Ends with the test: the server first, then the primary, then the folder.
 struct Trial {
-    server: Option<Server>,
-    client: Client,
-    house: Arc<Authority>,
+    server: Option<HttpServer>,
+    client: HttpClient,
+    house: Arc<PrimaryState>,
     folder: tempfile::TempDir,
 }
 
@@ -62,33 +62,33 @@ impl Drop for Trial {
 }
 
 fn secret(text: &str) -> Secret {
-    Secret::of(text.as_bytes()).unwrap()
+    Secret::from_bytes(text.as_bytes()).unwrap()
 }
 
 fn own_uid() -> u32 {
     nix::unistd::getuid().as_raw()
 }
 
-fn bounds() -> Bounds {
-    Bounds { shutdown_time: Duration::from_millis(100), ..Bounds::default() }
+fn bounds() -> ServerLimits {
+    ServerLimits { shutdown_time: Duration::from_millis(100), ..ServerLimits::default() }
 }
 
-fn open(folder: &std::path::Path) -> Arc<Authority> {
-    let setup = Setup {
+fn open(folder: &std::path::Path) -> Arc<PrimaryState> {
+    let setup = PrimaryOptions {
         store_path: folder.join("store"),
-        options: Options { page_cache: 8 << 20, record_cache: 1024 },
+        store_options: StoreOptions { page_cache_bytes: 8 << 20, record_cache_entries: 1024 },
         shell_secret: secret(SHELL),
         sync_secret: secret(SYNC),
-        kas_secret: Some(Secret::of_kas(KAS.as_bytes()).unwrap()),
+        kas_secret: Some(Secret::from_kas_base64(KAS.as_bytes()).unwrap()),
         admin_token: Some(secret(ADMIN_TOKEN)),
         error_tracking_token: Some(secret(ERROR_TRACKING)),
         accept_shared_secret: true,
         loss_guard: LossGuard::default(),
         own_uid: own_uid(),
         bounds: bounds(),
-        counted: Arc::default(),
+        server_counters: Arc::default(),
     };
-    Authority::open(setup).unwrap()
+    PrimaryState::open(setup).unwrap()
 }
 
 impl Trial {
@@ -101,9 +101,9 @@ impl Trial {
     fn over(folder: tempfile::TempDir) -> Self {
         let house = open(folder.path());
         let path = folder.path().join("api.sock");
-        let socket = listen::unix(&path, 0o600, None).unwrap();
-        let server = Server::start(vec![socket], Arc::clone(&house), bounds(), 2, Arc::default()).unwrap();
-        let client = Client::to(&format!("http+unix://{}", path.display()), None, false).unwrap();
+        let socket = listen::bind_unix(&path, 0o600, None).unwrap();
+        let server = HttpServer::start(vec![socket], Arc::clone(&house), bounds(), 2, Arc::default()).unwrap();
+        let client = HttpClient::new(&format!("http+unix://{}", path.display()), None, false).unwrap();
         Self { server: Some(server), client, house, folder }
     }
 
@@ -129,7 +129,7 @@ impl Trial {
     }
 
     /// Sends a request as it is given and reads the whole answer.
-    async fn send(&self, request: Request<Outgoing>) -> (StatusCode, http::HeaderMap, Bytes) {
+    async fn send(&self, request: http::Request<OutgoingBody>) -> (StatusCode, http::HeaderMap, Bytes) {
         let answer = self.client.send(request, WITHIN).await.unwrap();
         let (head, body) = answer.into_parts();
         (head.status, head.headers, body.read(DOCUMENT, WITHIN).await.unwrap())
@@ -141,19 +141,22 @@ impl Trial {
         (status, serde_json::from_slice(&body).unwrap_or(Value::Null))
     }
 
-    fn shell_request(&self, method: Method, target: &str, body: Value) -> Request<Outgoing> {
-        let token = mint(Issuer::Shell, None, &secret(SHELL), clock::wall());
+    fn shell_request(&self, method: Method, target: &str, body: Value) -> http::Request<OutgoingBody> {
+        let token = issue_token(Issuer::GitlabShell, None, &secret(SHELL), clock::wall_time());
         let body = if body.is_null() { String::new() } else { body.to_string() };
-        request(method, &format!("/api/v4/{target}")).header("gitlab-shell-api-request", token).body(Outgoing::of(body)).unwrap()
+        request(method, &format!("/api/v4/{target}"))
+            .header("gitlab-shell-api-request", token)
+            .body(OutgoingBody::from_bytes(body))
+            .unwrap()
     }
 
     /// As a follower asks.
-    fn sync_request(&self, host: &str, method: Method, target: &str, body: Value) -> Request<Outgoing> {
-        let token = mint(Issuer::Sync, Some(host), &secret(SYNC), clock::wall());
+    fn sync_request(&self, host: &str, method: Method, target: &str, body: Value) -> http::Request<OutgoingBody> {
+        let token = issue_token(Issuer::Follower, Some(host), &secret(SYNC), clock::wall_time());
         let body = if body.is_null() { String::new() } else { body.to_string() };
         request(method, &format!("/api/v4/internal/sidegate/{target}"))
             .header("sidegate-sync-request", token)
-            .body(Outgoing::of(body))
+            .body(OutgoingBody::from_bytes(body))
             .unwrap()
     }
 
@@ -165,32 +168,32 @@ impl Trial {
     /// As the operator asks.
     async fn admin(&self, method: Method, target: &str, body: Value) -> (StatusCode, Value) {
         let body = if body.is_null() { String::new() } else { body.to_string() };
-        let request = request(method, &format!("/-/admin/{target}")).body(Outgoing::of(body)).unwrap();
+        let request = request(method, &format!("/-/admin/{target}")).body(OutgoingBody::from_bytes(body)).unwrap();
         let (status, _, body) = self.send(request).await;
         (status, serde_json::from_slice(&body).unwrap_or(Value::Null))
     }
 
     async fn apply(&self, query: &str, lines: &[String]) -> (StatusCode, Value) {
-        let request = request(Method::POST, &format!("/-/admin/apply{query}")).body(Outgoing::of(lines.join("\n"))).unwrap();
+        let request = request(Method::POST, &format!("/-/admin/apply{query}")).body(OutgoingBody::from_bytes(lines.join("\n"))).unwrap();
         let (status, _, body) = self.send(request).await;
         (status, serde_json::from_slice(&body).unwrap_or(Value::Null))
     }
 
     async fn export(&self) -> String {
-        let (status, _, body) = self.send(request(Method::GET, "/-/admin/export").body(Outgoing::of("")).unwrap()).await;
+        let (status, _, body) = self.send(request(Method::GET, "/-/admin/export").body(OutgoingBody::from_bytes("")).unwrap()).await;
         assert_eq!(status, StatusCode::OK);
         String::from_utf8(body.to_vec()).unwrap()
     }
 
     /// The status of a request from any peer, without a socket.
-    async fn status_from(&self, peer: Peer, request: Request<&'static str>) -> StatusCode {
+    async fn status_from(&self, peer: Peer, request: http::Request<&'static str>) -> StatusCode {
         let (parts, body) = request.into_parts();
-        self.house.answer(Asked { peer, parts, body: Incoming::of(Bytes::from_static(body.as_bytes())) }).await.status
+        self.house.handle(Request { peer, parts, body: IncomingBody::from_bytes(Bytes::from_static(body.as_bytes())) }).await.status
     }
 }
 
 fn request(method: Method, target: &str) -> http::request::Builder {
-    Request::builder().method(method).uri(target).header("content-type", "application/json")
+    http::Request::builder().method(method).uri(target).header("content-type", "application/json")
 }
 
 /// A key that no other number has.

@@ -7,10 +7,10 @@ use serde_json::{Value, json};
 
 use super::withheld::broadcast;
 use super::{Trial, key, project, small, user};
-use crate::authority::references::{COUNTS, Decreased, decreasing, increase, under_way};
+use crate::authority::references::{COUNTER_LIFETIME, Decrement, active_pushes, increment, prepare_decrement};
 use crate::model::clock;
-use crate::store::generation::Damage;
-use crate::store::ledger::Ledger;
+use crate::store::generation::StoreError;
+use crate::store::ledger::PrivateStore;
 
 const NEW: &str = "0000000000000000000000000000000000000000 fd9e76b9136bdd9fe217061b497745792fe5a5ee refs/heads/feature\n";
 
@@ -45,10 +45,10 @@ fn moved() -> Vec<String> {
 async fn p01_a_push_is_counted_and_p02_its_new_branch_has_a_link() {
     let trial = Trial::with(&small()).await;
     assert_eq!(pre(&trial, "project-1").await, (StatusCode::OK, json!({"reference_counter_increased": true})));
-    assert_eq!(under_way(trial.house.store.ledger(), clock::wall()).unwrap(), [("project-1".to_owned(), 1)]);
+    assert_eq!(active_pushes(trial.house.store.private_store(), clock::wall_time()).unwrap(), [("project-1".to_owned(), 1)]);
     let body = post(&trial, "project-1", "user-1", NEW).await;
     assert_eq!(body, json!({"messages": [link()], "reference_counter_decreased": true}));
-    assert_eq!(under_way(trial.house.store.ledger(), clock::wall()).unwrap(), []);
+    assert_eq!(active_pushes(trial.house.store.private_store(), clock::wall_time()).unwrap(), []);
 }
 
 #[tokio::test]
@@ -123,12 +123,15 @@ async fn many_that_push_at_once_are_all_counted_and_what_waits_is_said_to_one_of
     for (_, body) in futures_util::future::join_all(beginning).await {
         assert_eq!(body["reference_counter_increased"], true);
     }
-    assert_eq!(under_way(trial.house.store.ledger(), clock::wall()).unwrap(), [("project-1".to_owned(), 20)]);
+    assert_eq!(active_pushes(trial.house.store.private_store(), clock::wall_time()).unwrap(), [("project-1".to_owned(), 20)]);
     let ending = (0..19).map(|_| post(&trial, "project-1", "user-1", ""));
     let said: usize = futures_util::future::join_all(ending).await.iter().map(|body| body["messages"].as_array().unwrap().len()).sum();
-    assert_eq!((said, under_way(trial.house.store.ledger(), clock::wall()).unwrap()), (1, vec![("project-1".to_owned(), 1)]));
+    assert_eq!(
+        (said, active_pushes(trial.house.store.private_store(), clock::wall_time()).unwrap()),
+        (1, vec![("project-1".to_owned(), 1)])
+    );
     let trial = trial.again();
-    assert_eq!(under_way(trial.house.store.ledger(), clock::wall()).unwrap(), [("project-1".to_owned(), 1)]);
+    assert_eq!(active_pushes(trial.house.store.private_store(), clock::wall_time()).unwrap(), [("project-1".to_owned(), 1)]);
     let (_, status) = trial.admin(Method::GET, "status", Value::Null).await;
     assert_eq!(status["kept"]["pushes_under_way"], json!({"project-1": 1}));
 }
@@ -136,19 +139,19 @@ async fn many_that_push_at_once_are_all_counted_and_what_waits_is_said_to_one_of
 #[tokio::test]
 async fn a_counter_ends_ten_minutes_after_its_last_push_began_and_never_stands_below_zero() {
     let trial = Trial::empty();
-    let (ledger, begun) = (trial.house.store.ledger(), clock::wall());
+    let (ledger, begun) = (trial.house.store.private_store(), clock::wall_time());
     let later = begun.plus(Duration::from_secs(300));
-    let decrease = |ledger: &Ledger, word: &str, now| ledger.update::<_, Damage>(|ledger| decreasing(ledger, word, now));
-    assert_eq!(increase(ledger, "project-1", begun), Ok(1));
-    assert_eq!(increase(ledger, "project-1", later), Ok(2));
-    assert_eq!(increase(ledger, "project-2", begun), Ok(1));
-    assert_eq!(under_way(ledger, begun.plus(COUNTS)).unwrap(), [("project-1".to_owned(), 2)]);
-    assert_eq!(decrease(ledger, "project-1", later.plus(COUNTS)), Ok(Decreased::BelowZero));
-    assert_eq!(increase(ledger, "project-3", begun.plus(COUNTS)), Ok(1));
-    assert_eq!(under_way(ledger, begun).unwrap(), [("project-3".to_owned(), 1)], "those that have ended are gone");
-    assert_eq!(decrease(ledger, "project-3", begun), Ok(Decreased::To(0)));
-    assert_eq!(decrease(ledger, "project-3", begun), Ok(Decreased::BelowZero));
-    assert_eq!(increase(ledger, "project-3", begun), Ok(1), "it counts from zero again");
+    let decrease = |ledger: &PrivateStore, word: &str, now| ledger.update::<_, StoreError>(|ledger| prepare_decrement(ledger, word, now));
+    assert_eq!(increment(ledger, "project-1", begun), Ok(1));
+    assert_eq!(increment(ledger, "project-1", later), Ok(2));
+    assert_eq!(increment(ledger, "project-2", begun), Ok(1));
+    assert_eq!(active_pushes(ledger, begun.plus(COUNTER_LIFETIME)).unwrap(), [("project-1".to_owned(), 2)]);
+    assert_eq!(decrease(ledger, "project-1", later.plus(COUNTER_LIFETIME)), Ok(Decrement::BelowZero));
+    assert_eq!(increment(ledger, "project-3", begun.plus(COUNTER_LIFETIME)), Ok(1));
+    assert_eq!(active_pushes(ledger, begun).unwrap(), [("project-3".to_owned(), 1)], "those that have ended are gone");
+    assert_eq!(decrease(ledger, "project-3", begun), Ok(Decrement::Remaining(0)));
+    assert_eq!(decrease(ledger, "project-3", begun), Ok(Decrement::BelowZero));
+    assert_eq!(increment(ledger, "project-3", begun), Ok(1), "it counts from zero again");
 }
 
 #[tokio::test]
@@ -156,8 +159,8 @@ async fn hooks_are_for_who_holds_the_secret_of_the_shell() {
     let trial = Trial::with(&[user(1, "zoe")]).await;
     for path in ["pre_receive", "post_receive"] {
         let request = super::request(Method::POST, &format!("/api/v4/internal/{path}"));
-        let request = request.body(crate::net::message::Outgoing::of(r#"{"gl_repository":"project-1"}"#)).unwrap();
+        let request = request.body(crate::net::message::OutgoingBody::from_bytes(r#"{"gl_repository":"project-1"}"#)).unwrap();
         assert_eq!(trial.send(request).await.0, StatusCode::UNAUTHORIZED);
     }
-    assert_eq!(under_way(trial.house.store.ledger(), clock::wall()).unwrap(), []);
+    assert_eq!(active_pushes(trial.house.store.private_store(), clock::wall_time()).unwrap(), []);
 }

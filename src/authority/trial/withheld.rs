@@ -4,8 +4,8 @@ use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use super::{Trial, home, project, small, storage, user};
-use crate::authority::withheld::{Changes, all, intend};
-use crate::model::withheld::Withheld;
+use crate::authority::withheld::{UnpublishedChanges, load_all, write_intent};
+use crate::model::withheld::UnpublishedRecord;
 
 pub fn broadcast(id: u32, message: &str, more: &str) -> String {
     format!(
@@ -76,7 +76,7 @@ async fn a_file_is_taken_with_both_or_with_neither() {
         let message = body["message"].as_str().unwrap();
         assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{message}");
         assert!(message.starts_with(expected), "{message}");
-        assert_eq!((trial.house.store.head(), all(trial.house.store.ledger()).unwrap()), (head, Vec::new()));
+        assert_eq!((trial.house.store.head(), load_all(trial.house.store.private_store()).unwrap()), (head, Vec::new()));
     }
     let (status, body) = trial.apply("", &[home(2, "bob"), project(9, 2, "bob/p"), policy(9, "p")]).await;
     assert_eq!((status, &body["how"]), (StatusCode::OK, &json!("commit")), "{body}");
@@ -84,7 +84,7 @@ async fn a_file_is_taken_with_both_or_with_neither() {
     let (_, body) = trial.apply("?prune", &gone).await;
     assert_eq!(body["message"], "line 5: project_id names project 9, which is not in the directory");
     let trial = trial.again();
-    assert_eq!(all(trial.house.store.ledger()).unwrap().len(), 1);
+    assert_eq!(load_all(trial.house.store.private_store()).unwrap().len(), 1);
 }
 
 #[tokio::test]
@@ -100,22 +100,22 @@ async fn a_large_loss_of_them_asks_for_a_word_too() {
 
 #[tokio::test]
 async fn a_crash_between_the_two_databases_is_healed_by_the_next_start() {
-    let record = Withheld::parse(&broadcast(1, "m", "")).unwrap();
-    let changes = || Changes(vec![(record.place(), Some(record.canonical().unwrap()))]);
+    let record = UnpublishedRecord::parse(&broadcast(1, "m", "")).unwrap();
+    let changes = || UnpublishedChanges(vec![(record.sort_key(), Some(record.canonical().unwrap()))]);
 
     let trial = Trial::with(&small()).await;
-    intend(trial.house.store.ledger(), &trial.house.store.head(), changes()).unwrap();
+    write_intent(trial.house.store.private_store(), &trial.house.store.head(), changes()).unwrap();
     let trial = trial.again();
-    assert_eq!(all(trial.house.store.ledger()).unwrap(), [], "its commit was never made");
+    assert_eq!(load_all(trial.house.store.private_store()).unwrap(), [], "its commit was never made");
 
-    intend(trial.house.store.ledger(), &trial.house.store.head(), changes()).unwrap();
+    write_intent(trial.house.store.private_store(), &trial.house.store.head(), changes()).unwrap();
     trial.apply("", &[user(3, "eve")]).await;
     let trial = trial.again();
-    assert_eq!(all(trial.house.store.ledger()).unwrap(), vec![record.clone()], "its commit was made");
+    assert_eq!(load_all(trial.house.store.private_store()).unwrap(), vec![record.clone()], "its commit was made");
     let head = trial.house.store.head();
     trial.apply("?prune", &small()).await;
     let trial = trial.again();
-    assert_eq!(all(trial.house.store.ledger()).unwrap(), [], "what was done is not done again");
+    assert_eq!(load_all(trial.house.store.private_store()).unwrap(), [], "what was done is not done again");
     assert!(trial.house.store.head().seq > head.seq);
 }
 
@@ -126,6 +126,6 @@ async fn a_file_of_both_kinds_that_builds_a_whole_directory_takes_both() {
     let (status, body) = trial.apply("", &many).await;
     assert_eq!((status, &body["how"], &body["added"]), (StatusCode::OK, &json!("replaced"), &json!(1201)));
     let trial = trial.again();
-    assert_eq!(all(trial.house.store.ledger()).unwrap().len(), 1);
+    assert_eq!(load_all(trial.house.store.private_store()).unwrap().len(), 1);
     assert_eq!(trial.house.store.head().state.count, 1200);
 }

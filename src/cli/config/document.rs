@@ -9,7 +9,7 @@ use toml::de::{DeTable, DeValue};
 
 /// What is wrong with a configuration, for the operator.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub struct BadConfig {
+pub struct ConfigError {
     /// The file.
     pub file: PathBuf,
     /// From 1; `None` if the key does not stand in the file.
@@ -20,7 +20,7 @@ pub struct BadConfig {
     pub reason: String,
 }
 
-impl fmt::Display for BadConfig {
+impl fmt::Display for ConfigError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(out, "{}", self.file.display())?;
         if let Some(line) = self.line {
@@ -33,7 +33,7 @@ impl fmt::Display for BadConfig {
     }
 }
 
-impl BadConfig {
+impl ConfigError {
     pub(super) fn unreadable(file: &Path, error: &io::Error) -> Self {
         Self { file: file.to_owned(), line: None, key: None, reason: format!("the file cannot be read: {error}") }
     }
@@ -41,16 +41,16 @@ impl BadConfig {
 
 /// What is wrong with one key, before it is known where that stands.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Fault {
+pub struct InvalidSetting {
     /// With its sections; elements of arrays by number from 0, as `peer.0.scopes`.
     pub key: String,
     /// What is wrong.
     pub reason: String,
 }
 
-impl Fault {
+impl InvalidSetting {
     /// Complains of `key` unless `holds`.
-    pub fn unless(holds: bool, key: &str, reason: impl Into<String>) -> Result<(), Self> {
+    pub fn ensure(holds: bool, key: &str, reason: impl Into<String>) -> Result<(), Self> {
         if holds { Ok(()) } else { Err(Self { key: key.to_owned(), reason: reason.into() }) }
     }
 }
@@ -63,33 +63,33 @@ pub(super) struct Document<'a> {
 }
 
 impl<'a> Document<'a> {
-    pub(super) fn parse(file: &'a Path, text: &'a str) -> Result<Self, BadConfig> {
+    pub(super) fn parse(file: &'a Path, text: &'a str) -> Result<Self, ConfigError> {
         match DeTable::parse(text) {
             Ok(table) => Ok(Self { file, text, table: table.into_inner() }),
-            Err(error) => Err(Self { file, text, table: DeTable::new() }.complaint(&error)),
+            Err(error) => Err(Self { file, text, table: DeTable::new() }.toml_error(&error)),
         }
     }
 
-    pub(super) fn read<T: DeserializeOwned>(&self) -> Result<T, BadConfig> {
-        toml::from_str(self.text).map_err(|error| self.complaint(&error))
+    pub(super) fn deserialize<T: DeserializeOwned>(&self) -> Result<T, ConfigError> {
+        toml::from_str(self.text).map_err(|error| self.toml_error(&error))
     }
 
-    pub(super) fn locate(&self, fault: Fault) -> BadConfig {
-        let line = offset_of(&self.table, &fault.key).map(|offset| self.line(offset));
-        BadConfig { file: self.file.to_owned(), line, key: Some(fault.key), reason: fault.reason }
+    pub(super) fn locate(&self, fault: InvalidSetting) -> ConfigError {
+        let line = key_offset(&self.table, &fault.key).map(|offset| self.line_number(offset));
+        ConfigError { file: self.file.to_owned(), line, key: Some(fault.key), reason: fault.reason }
     }
 
-    fn complaint(&self, error: &toml::de::Error) -> BadConfig {
+    fn toml_error(&self, error: &toml::de::Error) -> ConfigError {
         let offset = error.span().map(|span| span.start);
-        BadConfig {
+        ConfigError {
             file: self.file.to_owned(),
-            line: offset.map(|offset| self.line(offset)),
+            line: offset.map(|offset| self.line_number(offset)),
             key: offset.and_then(|offset| key_at(&self.table, offset)),
             reason: error.message().lines().collect::<Vec<_>>().join("; "),
         }
     }
 
-    fn line(&self, offset: usize) -> usize {
+    fn line_number(&self, offset: usize) -> usize {
         self.text.bytes().take(offset).filter(|byte| *byte == b'\n').count() + 1
     }
 }
@@ -119,16 +119,16 @@ fn inner_key_at(value: &DeValue<'_>, offset: usize) -> Option<String> {
 }
 
 /// Where a key stands, or the last of its sections that does.
-fn offset_of(table: &DeTable<'_>, path: &str) -> Option<usize> {
+fn key_offset(table: &DeTable<'_>, path: &str) -> Option<usize> {
     let (name, rest) = path.split_once('.').map_or((path, None), |(name, rest)| (name, Some(rest)));
     let (key, value) = table.iter().find(|(key, _)| key.get_ref() == name)?;
     let inner = rest.and_then(|rest| match value.get_ref() {
-        DeValue::Table(table) => offset_of(table, rest),
+        DeValue::Table(table) => key_offset(table, rest),
         DeValue::Array(array) => {
             let (index, rest) = rest.split_once('.').unwrap_or((rest, ""));
             let element = array.get(index.parse::<usize>().ok()?)?;
             let table = element.get_ref().as_table()?;
-            offset_of(table, rest).or_else(|| Some(element.span().start))
+            key_offset(table, rest).or_else(|| Some(element.span().start))
         }
         _ => None,
     });
@@ -141,14 +141,14 @@ mod tests {
 
     use serde::Deserialize;
 
-    use super::{Document, Fault};
+    use super::{Document, InvalidSetting};
 
     const TEXT: &str =
         "host = \"a\"\n\n[store]\npath = \"/x\"\nlimits = { most = 1, least = 2 }\n\n[[peer]]\nuid = 1\n\n[[peer]]\nuid = 2\n";
 
     fn located(key: &str) -> String {
         let document = Document::parse(Path::new("x.toml"), TEXT).unwrap();
-        document.locate(Fault { key: key.to_owned(), reason: "no".to_owned() }).to_string()
+        document.locate(InvalidSetting { key: key.to_owned(), reason: "no".to_owned() }).to_string()
     }
 
     #[test]
@@ -175,8 +175,9 @@ mod tests {
             #[serde(rename = "store")]
             _store: Store,
         }
-        let read =
-            |text: &str| Document::parse(Path::new("x.toml"), text).and_then(|document| document.read::<File>()).unwrap_err().to_string();
+        let read = |text: &str| {
+            Document::parse(Path::new("x.toml"), text).and_then(|document| document.deserialize::<File>()).unwrap_err().to_string()
+        };
         assert!(
             read("\n[store]\npath = \"x\"\n").starts_with("x.toml:3: `store.path`: invalid type"),
             "{}",

@@ -4,15 +4,15 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use crate::cli::config::document::Fault;
+use crate::cli::config::document::InvalidSetting;
 use crate::cli::config::spelling;
-use crate::net::bounds::Bounds;
+use crate::net::bounds::ServerLimits;
 
 /// The bounds as they are written; [`Limits::bounds`] are what the server takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[expect(missing_docs, reason = "the names are those of `net::bounds`")]
-pub struct Limits {
+pub struct LimitsConfig {
     pub connections: usize,
     pub connections_for_root: usize,
     #[serde(deserialize_with = "spelling::size")]
@@ -37,9 +37,9 @@ pub struct Limits {
     pub shutdown_time: Duration,
 }
 
-impl Default for Limits {
+impl Default for LimitsConfig {
     fn default() -> Self {
-        let bounds = Bounds::default();
+        let bounds = ServerLimits::default();
         Self {
             connections: bounds.connections,
             connections_for_root: bounds.connections_for_root,
@@ -59,11 +59,11 @@ impl Default for Limits {
     }
 }
 
-impl Limits {
+impl LimitsConfig {
     /// For the server.
     #[must_use]
-    pub const fn bounds(self) -> Bounds {
-        Bounds {
+    pub const fn bounds(self) -> ServerLimits {
+        ServerLimits {
             connections: self.connections,
             connections_for_root: self.connections_for_root,
             header_bytes: self.header_bytes,
@@ -81,13 +81,13 @@ impl Limits {
         }
     }
 
-    pub(super) fn check(self) -> Result<(), Fault> {
+    pub(super) fn validate(self) -> Result<(), InvalidSetting> {
         const HEADERS: &str = "a head of a request has 8KiB to 1MiB and 16 to 1000 lines";
         const BODIES: &str = "a body has at least 64KiB, and at most 1GiB";
         let body = |bytes: usize| (64 << 10..=1 << 30).contains(&bytes);
         let time = |time: Duration| !time.is_zero() && time <= Duration::from_secs(3600);
         let least_one = "at least 1 is needed to serve anybody";
-        let unless = |holds, key: &str, reason: &str| Fault::unless(holds, &format!("limits.{key}"), reason);
+        let unless = |holds, key: &str, reason: &str| InvalidSetting::ensure(holds, &format!("limits.{key}"), reason);
         unless((1..=1_000_000).contains(&self.connections), "connections", "from 1 to 1000000")?;
         unless(self.connections_for_root < self.connections, "connections_for_root", "fewer than `limits.connections`")?;
         unless((8 << 10..=1 << 20).contains(&self.header_bytes), "header_bytes", HEADERS)?;
@@ -113,22 +113,22 @@ impl Limits {
 mod tests {
     use std::time::Duration;
 
-    use super::Limits;
-    use crate::net::bounds::Bounds;
+    use super::LimitsConfig;
+    use crate::net::bounds::ServerLimits;
 
     #[test]
     fn what_is_not_written_is_the_server_s_own_default() {
-        let limits: Limits = toml::from_str("").unwrap();
-        assert_eq!(limits.bounds(), Bounds::default());
-        assert_eq!(limits.check(), Ok(()));
+        let limits: LimitsConfig = toml::from_str("").unwrap();
+        assert_eq!(limits.bounds(), ServerLimits::default());
+        assert_eq!(limits.validate(), Ok(()));
     }
 
     #[test]
     fn a_bound_that_would_serve_nobody_is_refused_by_its_name() {
-        let with = |change: fn(&mut Limits)| {
-            let mut limits = Limits::default();
+        let with = |change: fn(&mut LimitsConfig)| {
+            let mut limits = LimitsConfig::default();
             change(&mut limits);
-            limits.check().unwrap_err().key
+            limits.validate().unwrap_err().key
         };
         assert_eq!(with(|limits| limits.connections = 0), "limits.connections");
         assert_eq!(with(|limits| limits.connections_for_root = limits.connections), "limits.connections_for_root");

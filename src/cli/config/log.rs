@@ -5,18 +5,18 @@ use serde::Deserialize;
 /// The log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Log {
+pub struct LogConfig {
     /// Down to which level.
-    pub level: Level,
+    pub level: LogLevel,
     /// Where.
-    pub target: Target,
+    pub target: LogTarget,
 }
 
 /// How much.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[expect(missing_docs, reason = "the usual names of the levels")]
-pub enum Level {
+pub enum LogLevel {
     Error,
     Warn,
     #[default]
@@ -25,10 +25,10 @@ pub enum Level {
     Trace,
 }
 
-impl Level {
+impl LogLevel {
     /// As it is written.
     #[must_use]
-    pub const fn name(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Error => "error",
             Self::Warn => "warn",
@@ -42,7 +42,7 @@ impl Level {
 /// Where.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Target {
+pub enum LogTarget {
     /// The journal if systemd gave it to us, standard error otherwise.
     #[default]
     Auto,

@@ -24,27 +24,27 @@ use std::path::Path;
 
 use serde::de::DeserializeOwned;
 
-use crate::cli::config::document::{BadConfig, Document, Fault};
+use crate::cli::config::document::{ConfigError, Document, InvalidSetting};
 
 pub use crate::cli::config::primary::PrimaryConfig;
 pub use crate::cli::config::serve::ServeConfig;
 
 /// A whole configuration file.
-pub trait Config: DeserializeOwned {
+pub trait ConfigFile: DeserializeOwned {
     /// What cannot be said of one key alone: the first thing that is wrong between keys, or beyond their bounds.
-    fn check(&self) -> Result<(), Fault>;
+    fn validate(&self) -> Result<(), InvalidSetting>;
 }
 
 /// Reads a configuration file.
-pub fn load<C: Config>(file: &Path) -> Result<C, BadConfig> {
-    let text = fs::read_to_string(file).map_err(|error| BadConfig::unreadable(file, &error))?;
-    parse(file, &text)
+pub fn load<C: ConfigFile>(file: &Path) -> Result<C, ConfigError> {
+    let text = fs::read_to_string(file).map_err(|error| ConfigError::unreadable(file, &error))?;
+    parse_config(file, &text)
 }
 
 /// Reads the text of a configuration; `file` is its name in errors.
-pub fn parse<C: Config>(file: &Path, text: &str) -> Result<C, BadConfig> {
+pub fn parse_config<C: ConfigFile>(file: &Path, text: &str) -> Result<C, ConfigError> {
     let document = Document::parse(file, text)?;
-    let config: C = document.read()?;
-    config.check().map_err(|fault| document.locate(fault))?;
+    let config: C = document.deserialize()?;
+    config.validate().map_err(|fault| document.locate(fault))?;
     Ok(config)
 }

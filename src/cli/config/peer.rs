@@ -2,13 +2,13 @@
 
 use serde::Deserialize;
 
-use crate::cli::config::document::Fault;
-use crate::net::scope::Scope;
+use crate::cli::config::document::InvalidSetting;
+use crate::net::scope::PeerScope;
 
 /// One rule as it is written.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Peer {
+pub struct PeerConfig {
     /// A user by name.
     pub user: Option<String>,
     /// A group by name: its members, whether it is their primary group or not.
@@ -18,27 +18,27 @@ pub struct Peer {
     /// A group by number.
     pub gid: Option<u32>,
     /// What they may ask.
-    pub scopes: Vec<Word>,
+    pub scopes: Vec<ScopeName>,
 }
 
 /// A scope by its word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[expect(missing_docs, reason = "the words are those of `net::scope`")]
-pub enum Word {
+pub enum ScopeName {
     Keys,
     Shell,
     Metrics,
     Admin,
 }
 
-impl From<Word> for Scope {
-    fn from(word: Word) -> Self {
+impl From<ScopeName> for PeerScope {
+    fn from(word: ScopeName) -> Self {
         match word {
-            Word::Keys => Self::Keys,
-            Word::Shell => Self::Shell,
-            Word::Metrics => Self::Metrics,
-            Word::Admin => Self::Admin,
+            ScopeName::Keys => Self::Keys,
+            ScopeName::Shell => Self::Shell,
+            ScopeName::Metrics => Self::Metrics,
+            ScopeName::Admin => Self::Admin,
         }
     }
 }
@@ -46,71 +46,71 @@ impl From<Word> for Scope {
 /// Whom a rule names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "each name says it")]
-pub enum Named<'a> {
+pub enum PeerIdentity<'a> {
     User(&'a str),
     Group(&'a str),
     Uid(u32),
     Gid(u32),
 }
 
-impl Peer {
+impl PeerConfig {
     /// The one that is named; `None` if none or several are, which [`check`] refuses.
     #[must_use]
-    pub fn named(&self) -> Option<Named<'_>> {
+    pub fn identity(&self) -> Option<PeerIdentity<'_>> {
         match (self.user.as_deref(), self.group.as_deref(), self.uid, self.gid) {
-            (Some(user), None, None, None) if !user.is_empty() => Some(Named::User(user)),
-            (None, Some(group), None, None) if !group.is_empty() => Some(Named::Group(group)),
-            (None, None, Some(uid), None) => Some(Named::Uid(uid)),
-            (None, None, None, Some(gid)) => Some(Named::Gid(gid)),
+            (Some(user), None, None, None) if !user.is_empty() => Some(PeerIdentity::User(user)),
+            (None, Some(group), None, None) if !group.is_empty() => Some(PeerIdentity::Group(group)),
+            (None, None, Some(uid), None) => Some(PeerIdentity::Uid(uid)),
+            (None, None, None, Some(gid)) => Some(PeerIdentity::Gid(gid)),
             _ => None,
         }
     }
 
     /// What they may ask.
     #[must_use]
-    pub fn scopes(&self) -> Vec<Scope> {
-        self.scopes.iter().copied().map(Scope::from).collect()
+    pub fn scopes(&self) -> Vec<PeerScope> {
+        self.scopes.iter().copied().map(PeerScope::from).collect()
     }
 }
 
 /// Each rule names one, gives something, and no two rules name the same.
-pub(super) fn check(peers: &[Peer]) -> Result<(), Fault> {
+pub(super) fn validate(peers: &[PeerConfig]) -> Result<(), InvalidSetting> {
     for (index, peer) in peers.iter().enumerate() {
         let key = format!("peer.{index}");
-        Fault::unless(peer.named().is_some(), &key, "names exactly one of `user`, `group`, `uid` and `gid`")?;
-        Fault::unless(!peer.scopes.is_empty(), &format!("{key}.scopes"), "gives nothing; leave the whole [[peer]] out instead")?;
-        let twice = peers.iter().take(index).any(|before| before.named() == peer.named());
-        Fault::unless(!twice, &key, "names one that an earlier [[peer]] names; write their scopes in one")?;
+        InvalidSetting::ensure(peer.identity().is_some(), &key, "names exactly one of `user`, `group`, `uid` and `gid`")?;
+        InvalidSetting::ensure(!peer.scopes.is_empty(), &format!("{key}.scopes"), "gives nothing; leave the whole [[peer]] out instead")?;
+        let twice = peers.iter().take(index).any(|before| before.identity() == peer.identity());
+        InvalidSetting::ensure(!twice, &key, "names one that an earlier [[peer]] names; write their scopes in one")?;
     }
     Ok(())
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Named, Peer, Word, check};
-    use crate::net::scope::Scope;
+    use super::{PeerConfig, PeerIdentity, ScopeName, validate};
+    use crate::net::scope::PeerScope;
 
-    fn peer(text: &str) -> Result<Peer, toml::de::Error> {
+    fn peer(text: &str) -> Result<PeerConfig, toml::de::Error> {
         toml::from_str(text)
     }
 
     #[test]
     fn a_rule_names_one_user_or_group_and_its_scopes() {
         let git = peer("user = \"git\"\nscopes = [\"keys\", \"shell\"]").unwrap();
-        assert_eq!((git.named(), git.scopes()), (Some(Named::User("git")), vec![Scope::Keys, Scope::Shell]));
+        assert_eq!((git.identity(), git.scopes()), (Some(PeerIdentity::User("git")), vec![PeerScope::Keys, PeerScope::Shell]));
         let group = peer("group = \"monitors\"\nscopes = [\"metrics\"]").unwrap();
-        assert_eq!(group.named(), Some(Named::Group("monitors")));
-        assert_eq!(check(&[git, group]), Ok(()));
+        assert_eq!(group.identity(), Some(PeerIdentity::Group("monitors")));
+        assert_eq!(validate(&[git, group]), Ok(()));
     }
 
     #[test]
     fn a_rule_that_names_none_or_two_or_gives_nothing_is_refused() {
-        let complaint = |peers: &[Peer]| check(peers).unwrap_err().key;
-        let uid = Peer { uid: Some(998), scopes: vec![Word::Keys], ..Peer::default() };
-        assert_eq!(complaint(&[Peer { scopes: vec![Word::Keys], ..Peer::default() }]), "peer.0");
-        assert_eq!(complaint(&[uid.clone(), Peer { gid: Some(1), ..uid.clone() }]), "peer.1");
-        assert_eq!(complaint(&[Peer { user: Some(String::new()), uid: None, ..uid.clone() }]), "peer.0");
-        assert_eq!(complaint(&[Peer { scopes: vec![], ..uid.clone() }]), "peer.0.scopes");
+        let complaint = |peers: &[PeerConfig]| validate(peers).unwrap_err().key;
+        let uid = PeerConfig { uid: Some(998), scopes: vec![ScopeName::Keys], ..PeerConfig::default() };
+        assert_eq!(complaint(&[PeerConfig { scopes: vec![ScopeName::Keys], ..PeerConfig::default() }]), "peer.0");
+        assert_eq!(complaint(&[uid.clone(), PeerConfig { gid: Some(1), ..uid.clone() }]), "peer.1");
+        assert_eq!(complaint(&[PeerConfig { user: Some(String::new()), uid: None, ..uid.clone() }]), "peer.0");
+        assert_eq!(complaint(&[PeerConfig { scopes: vec![], ..uid.clone() }]), "peer.0.scopes");
         assert_eq!(complaint(&[uid.clone(), uid]), "peer.1");
     }
 

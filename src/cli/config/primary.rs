@@ -5,12 +5,12 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
-use crate::cli::config::Config;
-use crate::cli::config::document::Fault;
-use crate::cli::config::limits::Limits;
-use crate::cli::config::log::Log;
+use crate::cli::config::ConfigFile;
+use crate::cli::config::document::InvalidSetting;
+use crate::cli::config::limits::LimitsConfig;
+use crate::cli::config::log::LogConfig;
 use crate::cli::config::loss_guard;
-use crate::cli::config::serve::{check_caches, check_socket_path};
+use crate::cli::config::serve::{validate_caches, validate_socket_path};
 use crate::cli::config::spelling;
 use crate::model::loss_guard::LossGuard;
 
@@ -19,37 +19,37 @@ use crate::model::loss_guard::LossGuard;
 #[serde(default, deny_unknown_fields)]
 pub struct PrimaryConfig {
     /// Where it answers on this host.
-    pub socket: Socket,
+    pub socket: SocketConfig,
     /// Where it answers other hosts; `None`: nowhere.
-    pub listen: Option<Listen>,
+    pub listen: Option<ListenConfig>,
     /// What callers show.
-    pub auth: Auth,
+    pub auth: PrimaryAuthConfig,
     /// Where the directory is.
-    pub store: Store,
+    pub store: StoreConfig,
     /// What it lets happen to the directory.
-    pub sync: Sync,
+    pub sync: SyncConfig,
     /// The bounds of the sockets.
-    pub limits: Limits,
+    pub limits: LimitsConfig,
     /// The log.
-    pub log: Log,
+    pub log: LogConfig,
 }
 
 /// `[socket]`.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Socket {
+pub struct SocketConfig {
     /// Where.
-    #[serde(deserialize_with = "spelling::absolute")]
+    #[serde(deserialize_with = "spelling::absolute_path")]
     pub path: PathBuf,
     /// Its mode.
     #[serde(deserialize_with = "spelling::mode")]
     pub mode: u32,
     /// Its group; `None`: the daemon's own.
-    #[serde(deserialize_with = "spelling::given")]
+    #[serde(deserialize_with = "spelling::optional_text")]
     pub group: Option<String>,
 }
 
-impl Default for Socket {
+impl Default for SocketConfig {
     fn default() -> Self {
         Self { path: "/run/sidegate-primary/api.sock".into(), mode: 0o660, group: None }
     }
@@ -58,57 +58,57 @@ impl Default for Socket {
 /// `[listen]`: TCP. Without a certificate only on a loopback address.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Listen {
+pub struct ListenConfig {
     /// Address and port.
     pub address: SocketAddr,
     /// A chain in PEM.
-    #[serde(default, deserialize_with = "spelling::given_file")]
+    #[serde(default, deserialize_with = "spelling::optional_path")]
     pub tls_cert_file: Option<PathBuf>,
     /// Its key in PEM.
-    #[serde(default, deserialize_with = "spelling::given_file")]
+    #[serde(default, deserialize_with = "spelling::optional_path")]
     pub tls_key_file: Option<PathBuf>,
 }
 
-impl Listen {
+impl ListenConfig {
     /// Chain and key, if it speaks TLS.
     #[must_use]
     pub fn tls(&self) -> Option<(&PathBuf, &PathBuf)> {
         self.tls_cert_file.as_ref().zip(self.tls_key_file.as_ref())
     }
 
-    fn check(&self) -> Result<(), Fault> {
+    fn validate(&self) -> Result<(), InvalidSetting> {
         let pair = "`tls_cert_file` and `tls_key_file` are given together, or neither";
-        Fault::unless(self.tls_cert_file.is_some() || self.tls_key_file.is_none(), "listen.tls_key_file", pair)?;
-        Fault::unless(self.tls_key_file.is_some() || self.tls_cert_file.is_none(), "listen.tls_cert_file", pair)?;
+        InvalidSetting::ensure(self.tls_cert_file.is_some() || self.tls_key_file.is_none(), "listen.tls_key_file", pair)?;
+        InvalidSetting::ensure(self.tls_key_file.is_some() || self.tls_cert_file.is_none(), "listen.tls_cert_file", pair)?;
         let open = "without TLS only a loopback address is listened on; give `tls_cert_file` and `tls_key_file`";
-        Fault::unless(self.tls().is_some() || self.address.ip().is_loopback(), "listen.address", open)
+        InvalidSetting::ensure(self.tls().is_some() || self.address.ip().is_loopback(), "listen.address", open)
     }
 }
 
 /// `[auth]`.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Auth {
+pub struct PrimaryAuthConfig {
     /// gitlab-shell's secret.
-    #[serde(deserialize_with = "spelling::file")]
+    #[serde(deserialize_with = "spelling::path")]
     pub shell_secret_file: PathBuf,
     /// Whether the shared secret of old callers counts, on the Unix socket.
     pub accept_shared_secret: bool,
     /// The followers' secret.
-    #[serde(deserialize_with = "spelling::file")]
+    #[serde(deserialize_with = "spelling::path")]
     pub sync_secret_file: PathBuf,
     /// KAS's secret; without it the kubernetes endpoints answer 401.
-    #[serde(deserialize_with = "spelling::given_file")]
+    #[serde(deserialize_with = "spelling::optional_path")]
     pub kas_secret_file: Option<PathBuf>,
     /// The token of subscriptions, minutes and reconciliations.
-    #[serde(deserialize_with = "spelling::given_file")]
+    #[serde(deserialize_with = "spelling::optional_path")]
     pub admin_token_file: Option<PathBuf>,
     /// The token of error tracking.
-    #[serde(deserialize_with = "spelling::given_file")]
+    #[serde(deserialize_with = "spelling::optional_path")]
     pub error_tracking_token_file: Option<PathBuf>,
 }
 
-impl Default for Auth {
+impl Default for PrimaryAuthConfig {
     fn default() -> Self {
         Self {
             shell_secret_file: "/etc/sidegate/shell_secret".into(),
@@ -124,9 +124,9 @@ impl Default for Auth {
 /// `[store]`.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Store {
+pub struct StoreConfig {
     /// Its folder.
-    #[serde(deserialize_with = "spelling::absolute")]
+    #[serde(deserialize_with = "spelling::absolute_path")]
     pub path: PathBuf,
     /// The store's own memory, in bytes.
     #[serde(deserialize_with = "spelling::size")]
@@ -135,7 +135,7 @@ pub struct Store {
     pub record_cache: usize,
 }
 
-impl Default for Store {
+impl Default for StoreConfig {
     fn default() -> Self {
         Self { path: "/var/lib/sidegate-primary".into(), page_cache: 32 << 20, record_cache: 65_536 }
     }
@@ -144,18 +144,18 @@ impl Default for Store {
 /// `[sync]`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Sync {
+pub struct SyncConfig {
     /// When `apply --prune` is refused.
     pub loss_guard: LossGuard,
 }
 
-impl Config for PrimaryConfig {
-    fn check(&self) -> Result<(), Fault> {
-        check_socket_path(&self.socket.path)?;
-        self.listen.as_ref().map_or(Ok(()), Listen::check)?;
-        check_caches(self.store.page_cache, self.store.record_cache)?;
-        loss_guard::check(self.sync.loss_guard, "sync.loss_guard")?;
-        self.limits.check()
+impl ConfigFile for PrimaryConfig {
+    fn validate(&self) -> Result<(), InvalidSetting> {
+        validate_socket_path(&self.socket.path)?;
+        self.listen.as_ref().map_or(Ok(()), ListenConfig::validate)?;
+        validate_caches(self.store.page_cache, self.store.record_cache)?;
+        loss_guard::validate(self.sync.loss_guard, "sync.loss_guard")?;
+        self.limits.validate()
     }
 }
 
@@ -164,10 +164,10 @@ mod tests {
     use std::path::Path;
 
     use super::PrimaryConfig;
-    use crate::cli::config::parse;
+    use crate::cli::config::parse_config;
 
     fn read(text: &str) -> Result<PrimaryConfig, String> {
-        parse(Path::new("primary.toml"), text).map_err(|error| error.to_string())
+        parse_config(Path::new("primary.toml"), text).map_err(|error| error.to_string())
     }
 
     #[test]

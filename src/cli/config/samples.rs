@@ -5,25 +5,26 @@ use std::path::Path;
 
 use toml::{Table, Value};
 
-use crate::cli::config::{Config, PrimaryConfig, ServeConfig, parse};
+use crate::cli::config::{ConfigFile, PrimaryConfig, ServeConfig, parse_config};
 
-const SERVE: (&str, &str) = (include_str!("../../../packaging/sidegate.toml"), include_str!("../../../docs/sidegate.toml.5.md"));
-const PRIMARY: (&str, &str) = (include_str!("../../../packaging/primary.toml"), include_str!("../../../docs/sidegate-primary.toml.5.md"));
+const SIDECAR_FILES: (&str, &str) = (include_str!("../../../packaging/sidegate.toml"), include_str!("../../../docs/sidegate.toml.5.md"));
+const PRIMARY_FILES: (&str, &str) =
+    (include_str!("../../../packaging/primary.toml"), include_str!("../../../docs/sidegate-primary.toml.5.md"));
 
 /// The sample with every setting counting: `#key`, `#[section]`, while `# prose` stays.
-fn counting(sample: &str) -> String {
+fn uncomment_settings(sample: &str) -> String {
     let setting = |rest: &&str| rest.starts_with(|letter: char| letter == '[' || letter.is_ascii_lowercase());
     let lines = sample.lines().map(|line| line.strip_prefix('#').filter(setting).unwrap_or(line));
     lines.collect::<Vec<_>>().join("\n")
 }
 
 /// Every key with its sections. The elements of an array of sections are one.
-fn keys(table: &Table) -> BTreeSet<String> {
-    table.iter().flat_map(|(name, value)| under(name, value)).collect()
+fn key_paths(table: &Table) -> BTreeSet<String> {
+    table.iter().flat_map(|(name, value)| key_paths_under(name, value)).collect()
 }
 
-fn under(name: &str, value: &Value) -> Vec<String> {
-    let below = |table: &Table| keys(table).into_iter().map(|key| format!("{name}.{key}")).collect();
+fn key_paths_under(name: &str, value: &Value) -> Vec<String> {
+    let below = |table: &Table| key_paths(table).into_iter().map(|key| format!("{name}.{key}")).collect();
     match value {
         Value::Table(table) => below(table),
         Value::Array(elements) if elements.iter().all(Value::is_table) => {
@@ -34,27 +35,27 @@ fn under(name: &str, value: &Value) -> Vec<String> {
 }
 
 /// What the parser takes in a section, as it says itself when it is given a key that it does not know.
-fn taken<C: Config + std::fmt::Debug>(section: &str) -> BTreeSet<String> {
+fn accepted_keys<C: ConfigFile + std::fmt::Debug>(section: &str) -> BTreeSet<String> {
     let text = match section {
         "" => "no_such_key = 1".to_owned(),
         "peer" => "[[peer]]\nno_such_key = 1".to_owned(),
         _ => format!("[{section}]\nno_such_key = 1"),
     };
-    let said = parse::<C>(Path::new("x"), &text).unwrap_err().reason;
+    let said = parse_config::<C>(Path::new("x"), &text).unwrap_err().reason;
     let (_, expected) = said.split_once("expected").unwrap_or_else(|| panic!("{section}: {said}"));
     expected.split('`').skip(1).step_by(2).map(str::to_owned).collect()
 }
 
-fn all_taken<C: Config + std::fmt::Debug>(section: &str, sections: &[&str]) -> BTreeSet<String> {
+fn all_accepted_keys<C: ConfigFile + std::fmt::Debug>(section: &str, sections: &[&str]) -> BTreeSet<String> {
     let full = |name: &str| if section.is_empty() { name.to_owned() } else { format!("{section}.{name}") };
-    let names = taken::<C>(section).into_iter().map(|name| full(&name));
+    let names = accepted_keys::<C>(section).into_iter().map(|name| full(&name));
     names
-        .flat_map(|name| if sections.contains(&name.as_str()) { all_taken::<C>(&name, sections) } else { BTreeSet::from([name]) })
+        .flat_map(|name| if sections.contains(&name.as_str()) { all_accepted_keys::<C>(&name, sections) } else { BTreeSet::from([name]) })
         .collect()
 }
 
 /// A key of a manual page is its heading: `### section.key = default`, or without a default.
-fn documented(manual: &str) -> Vec<(String, Option<String>)> {
+fn documented_keys(manual: &str) -> Vec<(String, Option<String>)> {
     let headings = manual.lines().filter_map(|line| line.strip_prefix("### `")?.strip_suffix('`'));
     headings
         .map(|heading| heading.split_once(" = ").map_or((heading.into(), None), |(key, value)| (key.into(), Some(value.into()))))
@@ -62,38 +63,38 @@ fn documented(manual: &str) -> Vec<(String, Option<String>)> {
 }
 
 /// Keys that have no default which could be written down, and those of sections that are not there by default.
-const WITHOUT_DEFAULT: [&str; 7] = ["host", "peer.user", "peer.group", "peer.uid", "peer.gid", "peer.scopes", "listen.address"];
+const KEYS_WITHOUT_DEFAULT: [&str; 7] = ["host", "peer.user", "peer.group", "peer.uid", "peer.gid", "peer.scopes", "listen.address"];
 
-fn holds_together<C: Config + std::fmt::Debug + Default + PartialEq>(
+fn assert_sample_manual_parser_agree<C: ConfigFile + std::fmt::Debug + Default + PartialEq>(
     (sample, manual): (&str, &str),
     sections: &[&str],
     alternatives: &[&str],
 ) {
-    let (as_shipped, all) = (Path::new("as shipped"), counting(sample));
-    assert_eq!(parse::<C>(as_shipped, sample), Ok(C::default()));
+    let (as_shipped, all) = (Path::new("as shipped"), uncomment_settings(sample));
+    assert_eq!(parse_config::<C>(as_shipped, sample), Ok(C::default()));
     let table: Table = all.parse().unwrap();
-    parse::<C>(Path::new("all counting"), &all).unwrap();
+    parse_config::<C>(Path::new("all counting"), &all).unwrap();
 
-    let parsed = all_taken::<C>("", sections);
-    let in_sample: BTreeSet<String> = keys(&table).into_iter().chain(alternatives.iter().map(|&key| key.to_owned())).collect();
+    let parsed = all_accepted_keys::<C>("", sections);
+    let in_sample: BTreeSet<String> = key_paths(&table).into_iter().chain(alternatives.iter().map(|&key| key.to_owned())).collect();
     assert_eq!(in_sample, parsed, "the sample and the parser");
-    let in_manual = documented(manual);
+    let in_manual = documented_keys(manual);
     assert_eq!(in_manual.iter().map(|(key, _)| key.clone()).collect::<BTreeSet<_>>(), parsed, "the manual and the parser");
     assert_eq!(in_manual.len(), parsed.len(), "the manual names a key twice");
     for (key, default) in in_manual {
         let written = key.split('.').try_fold(Value::Table(table.clone()), |value, name| value.get(name).cloned());
         match default {
-            None => assert!(WITHOUT_DEFAULT.contains(&key.as_str()), "the manual has no default of {key}"),
+            None => assert!(KEYS_WITHOUT_DEFAULT.contains(&key.as_str()), "the manual has no default of {key}"),
             Some(default) => assert_eq!(written.map(|value| value.to_string()), Some(default), "{key} in the sample and in the manual"),
         }
     }
 }
 
 /// With every optional section left out, what the sample says is what the parser assumes.
-fn says_the_defaults<C: Config + std::fmt::Debug + Default + PartialEq>(sample: &str, optional: &[&str]) {
-    let mut table: Table = counting(sample).parse().unwrap();
+fn assert_sample_states_defaults<C: ConfigFile + std::fmt::Debug + Default + PartialEq>(sample: &str, optional: &[&str]) {
+    let mut table: Table = uncomment_settings(sample).parse().unwrap();
     table.retain(|name, _| !optional.contains(&name));
-    assert_eq!(parse::<C>(Path::new("x"), &table.to_string()), Ok(C::default()));
+    assert_eq!(parse_config::<C>(Path::new("x"), &table.to_string()), Ok(C::default()));
 }
 
 #[test]
@@ -112,20 +113,20 @@ fn the_sidecar_s_sample_manual_and_parser_hold_together() {
         "limits",
         "log",
     ];
-    holds_together::<ServeConfig>(SERVE, &sections, &["peer.group", "peer.uid", "peer.gid"]);
-    says_the_defaults::<ServeConfig>(SERVE.0, &["host", "peer"]);
+    assert_sample_manual_parser_agree::<ServeConfig>(SIDECAR_FILES, &sections, &["peer.group", "peer.uid", "peer.gid"]);
+    assert_sample_states_defaults::<ServeConfig>(SIDECAR_FILES.0, &["host", "peer"]);
 }
 
 #[test]
 fn the_primary_s_sample_manual_and_parser_hold_together() {
     let sections = ["socket", "listen", "auth", "store", "sync", "sync.loss_guard", "limits", "log"];
-    holds_together::<PrimaryConfig>(PRIMARY, &sections, &[]);
-    says_the_defaults::<PrimaryConfig>(PRIMARY.0, &["listen"]);
+    assert_sample_manual_parser_agree::<PrimaryConfig>(PRIMARY_FILES, &sections, &[]);
+    assert_sample_states_defaults::<PrimaryConfig>(PRIMARY_FILES.0, &["listen"]);
 }
 
 #[test]
 fn every_setting_of_a_sample_is_explained_on_the_line_before_it() {
-    for (sample, _) in [SERVE, PRIMARY] {
+    for (sample, _) in [SIDECAR_FILES, PRIMARY_FILES] {
         let lines: Vec<&str> = sample.lines().collect();
         for pair in lines.windows(2).filter(|pair| pair[1].starts_with('#') && pair[1].contains(" = ") && !pair[1].starts_with("# ")) {
             assert!(pair[0].starts_with("# "), "{}", pair[1]);

@@ -4,56 +4,56 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
-use crate::cli::config::Config;
-use crate::cli::config::document::Fault;
-use crate::cli::config::freshness::Freshness;
-use crate::cli::config::limits::Limits;
-use crate::cli::config::log::Log;
-use crate::cli::config::peer::{self, Peer};
+use crate::cli::config::ConfigFile;
+use crate::cli::config::document::InvalidSetting;
+use crate::cli::config::freshness::FreshnessConfig;
+use crate::cli::config::limits::LimitsConfig;
+use crate::cli::config::log::LogConfig;
+use crate::cli::config::peer::{self, PeerConfig};
 use crate::cli::config::spelling;
-use crate::cli::config::upstream::Upstream;
+use crate::cli::config::upstream::UpstreamConfig;
 
 /// The file.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ServeConfig {
     /// How this host calls itself to its primary; `None`: by its host name.
-    #[serde(deserialize_with = "spelling::given")]
+    #[serde(deserialize_with = "spelling::optional_text")]
     pub host: Option<String>,
     /// Where it answers.
-    pub socket: Socket,
+    pub socket: SocketConfig,
     /// What callers show.
-    pub auth: Auth,
+    pub auth: AuthConfig,
     /// Who may ask what; none: whoever can open the socket.
-    pub peer: Vec<Peer>,
+    pub peer: Vec<PeerConfig>,
     /// Whom it asks and follows.
-    pub primary: Upstream,
+    pub primary: UpstreamConfig,
     /// Where it keeps what it knows.
-    pub store: Store,
+    pub store: StoreConfig,
     /// How old an answer may be.
-    pub freshness: Freshness,
+    pub freshness: FreshnessConfig,
     /// The bounds of the socket.
-    pub limits: Limits,
+    pub limits: LimitsConfig,
     /// The log.
-    pub log: Log,
+    pub log: LogConfig,
 }
 
 /// `[socket]`: not used when systemd hands the socket over.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Socket {
+pub struct SocketConfig {
     /// Where.
-    #[serde(deserialize_with = "spelling::absolute")]
+    #[serde(deserialize_with = "spelling::absolute_path")]
     pub path: PathBuf,
     /// Its mode.
     #[serde(deserialize_with = "spelling::mode")]
     pub mode: u32,
     /// Its group; `None`: the daemon's own.
-    #[serde(deserialize_with = "spelling::given")]
+    #[serde(deserialize_with = "spelling::optional_text")]
     pub group: Option<String>,
 }
 
-impl Default for Socket {
+impl Default for SocketConfig {
     fn default() -> Self {
         Self { path: "/run/sidegate/api.sock".into(), mode: 0o660, group: None }
     }
@@ -62,15 +62,15 @@ impl Default for Socket {
 /// `[auth]`.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Auth {
+pub struct AuthConfig {
     /// gitlab-shell's secret.
-    #[serde(deserialize_with = "spelling::file")]
+    #[serde(deserialize_with = "spelling::path")]
     pub shell_secret_file: PathBuf,
     /// Whether the shared secret of old callers counts.
     pub accept_shared_secret: bool,
 }
 
-impl Default for Auth {
+impl Default for AuthConfig {
     fn default() -> Self {
         Self { shell_secret_file: "/etc/sidegate/shell_secret".into(), accept_shared_secret: true }
     }
@@ -79,9 +79,9 @@ impl Default for Auth {
 /// `[store]`.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Store {
+pub struct StoreConfig {
     /// Its folder.
-    #[serde(deserialize_with = "spelling::absolute")]
+    #[serde(deserialize_with = "spelling::absolute_path")]
     pub path: PathBuf,
     /// The store's own memory, in bytes.
     #[serde(deserialize_with = "spelling::size")]
@@ -90,33 +90,33 @@ pub struct Store {
     pub record_cache: usize,
 }
 
-impl Default for Store {
+impl Default for StoreConfig {
     fn default() -> Self {
         Self { path: "/var/lib/sidegate".into(), page_cache: 32 << 20, record_cache: 65_536 }
     }
 }
 
 /// A cache below this would only cost.
-const LEAST_PAGE_CACHE: usize = 1 << 20;
+const MIN_PAGE_CACHE_BYTES: usize = 1 << 20;
 
-pub(super) fn check_caches(page_cache: usize, record_cache: usize) -> Result<(), Fault> {
-    Fault::unless(page_cache >= LEAST_PAGE_CACHE, "store.page_cache", "at least 1MiB")?;
-    Fault::unless((1..=100_000_000).contains(&record_cache), "store.record_cache", "from 1 to 100000000")
+pub(super) fn validate_caches(page_cache: usize, record_cache: usize) -> Result<(), InvalidSetting> {
+    InvalidSetting::ensure(page_cache >= MIN_PAGE_CACHE_BYTES, "store.page_cache", "at least 1MiB")?;
+    InvalidSetting::ensure((1..=100_000_000).contains(&record_cache), "store.record_cache", "from 1 to 100000000")
 }
 
 /// A path of a socket is at most 107 bytes long.
-pub(super) fn check_socket_path(path: &std::path::Path) -> Result<(), Fault> {
-    Fault::unless(path.as_os_str().len() <= 107, "socket.path", "a socket's path has at most 107 bytes")
+pub(super) fn validate_socket_path(path: &std::path::Path) -> Result<(), InvalidSetting> {
+    InvalidSetting::ensure(path.as_os_str().len() <= 107, "socket.path", "a socket's path has at most 107 bytes")
 }
 
-impl Config for ServeConfig {
-    fn check(&self) -> Result<(), Fault> {
-        check_socket_path(&self.socket.path)?;
-        peer::check(&self.peer)?;
-        self.primary.check()?;
-        check_caches(self.store.page_cache, self.store.record_cache)?;
-        self.freshness.check()?;
-        self.limits.check()
+impl ConfigFile for ServeConfig {
+    fn validate(&self) -> Result<(), InvalidSetting> {
+        validate_socket_path(&self.socket.path)?;
+        peer::validate(&self.peer)?;
+        self.primary.validate()?;
+        validate_caches(self.store.page_cache, self.store.record_cache)?;
+        self.freshness.validate()?;
+        self.limits.validate()
     }
 }
 
@@ -125,15 +125,15 @@ mod tests {
     use std::path::Path;
 
     use super::ServeConfig;
-    use crate::cli::config::parse;
+    use crate::cli::config::parse_config;
 
     fn complaint(text: &str) -> String {
-        parse::<ServeConfig>(Path::new("sidegate.toml"), text).unwrap_err().to_string()
+        parse_config::<ServeConfig>(Path::new("sidegate.toml"), text).unwrap_err().to_string()
     }
 
     #[test]
     fn an_empty_file_is_the_defaults() {
-        assert_eq!(parse(Path::new("x"), ""), Ok(ServeConfig::default()));
+        assert_eq!(parse_config(Path::new("x"), ""), Ok(ServeConfig::default()));
     }
 
     #[test]

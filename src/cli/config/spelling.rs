@@ -9,31 +9,31 @@ use std::time::Duration;
 use serde::de::{Deserializer, Error, Visitor};
 
 /// A value that is written as text in quotes.
-trait Spelled: Sized {
-    const FORM: &'static str;
-    fn read(text: &str) -> Option<Self>;
+trait ParseValue: Sized {
+    const EXPECTED: &'static str;
+    fn parse(text: &str) -> Option<Self>;
 }
 
-struct Reader<T>(PhantomData<T>);
+struct ValueVisitor<T>(PhantomData<T>);
 
-impl<T: Spelled> Visitor<'_> for Reader<T> {
+impl<T: ParseValue> Visitor<'_> for ValueVisitor<T> {
     type Value = T;
 
     fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str(T::FORM)
+        out.write_str(T::EXPECTED)
     }
 
     fn visit_str<E: Error>(self, text: &str) -> Result<T, E> {
-        T::read(text).ok_or_else(|| E::custom(format_args!("{text:?} is not {}", T::FORM)))
+        T::parse(text).ok_or_else(|| E::custom(format_args!("{text:?} is not {}", T::EXPECTED)))
     }
 }
 
-fn spelled<'de, T: Spelled, D: Deserializer<'de>>(from: D) -> Result<T, D::Error> {
-    from.deserialize_str(Reader(PhantomData))
+fn deserialize_value<'de, T: ParseValue, D: Deserializer<'de>>(from: D) -> Result<T, D::Error> {
+    from.deserialize_str(ValueVisitor(PhantomData))
 }
 
 /// A whole number and the factor of its unit. No sign, no blank, no leading zero.
-fn number<'a>(text: &'a str, units: &[(&'a str, u64)]) -> Option<u64> {
+fn parse_quantity<'a>(text: &'a str, units: &[(&'a str, u64)]) -> Option<u64> {
     let digits = text.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
     let (_, factor) = units.iter().find(|(name, _)| *name == unit)?;
@@ -41,47 +41,47 @@ fn number<'a>(text: &'a str, units: &[(&'a str, u64)]) -> Option<u64> {
     if padded { None } else { number.parse::<u64>().ok()?.checked_mul(*factor) }
 }
 
-impl Spelled for Duration {
-    const FORM: &'static str = "a duration: a whole number and ms, s, m, h or d, as \"500ms\" or \"10s\"";
+impl ParseValue for Duration {
+    const EXPECTED: &'static str = "a duration: a whole number and ms, s, m, h or d, as \"500ms\" or \"10s\"";
 
-    fn read(text: &str) -> Option<Self> {
+    fn parse(text: &str) -> Option<Self> {
         const UNITS: [(&str, u64); 5] = [("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
-        number(text, &UNITS).map(Self::from_millis)
+        parse_quantity(text, &UNITS).map(Self::from_millis)
     }
 }
 
 /// Reads a duration.
 pub(super) fn duration<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
-    spelled(from)
+    deserialize_value(from)
 }
 
 /// Reads a duration that is given.
-pub(super) fn some_duration<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
-    spelled(from).map(Some)
+pub(super) fn optional_duration<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
+    deserialize_value(from).map(Some)
 }
 
-struct Bytes(usize);
+struct ByteSize(usize);
 
-impl Spelled for Bytes {
-    const FORM: &'static str = "a size: a whole number and B, KiB, MiB or GiB, as \"64MiB\"";
+impl ParseValue for ByteSize {
+    const EXPECTED: &'static str = "a size: a whole number and B, KiB, MiB or GiB, as \"64MiB\"";
 
-    fn read(text: &str) -> Option<Self> {
+    fn parse(text: &str) -> Option<Self> {
         const UNITS: [(&str, u64); 4] = [("B", 1), ("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)];
-        number(text, &UNITS).and_then(|bytes| usize::try_from(bytes).ok()).map(Self)
+        parse_quantity(text, &UNITS).and_then(|bytes| usize::try_from(bytes).ok()).map(Self)
     }
 }
 
 /// Reads a size, in bytes.
 pub(super) fn size<'de, D: Deserializer<'de>>(from: D) -> Result<usize, D::Error> {
-    spelled(from).map(|Bytes(bytes)| bytes)
+    deserialize_value(from).map(|ByteSize(bytes)| bytes)
 }
 
-struct Mode(u32);
+struct FileMode(u32);
 
-impl Spelled for Mode {
-    const FORM: &'static str = "a mode of four octal digits with rw for its owner, as \"0660\"";
+impl ParseValue for FileMode {
+    const EXPECTED: &'static str = "a mode of four octal digits with rw for its owner, as \"0660\"";
 
-    fn read(text: &str) -> Option<Self> {
+    fn parse(text: &str) -> Option<Self> {
         let four = text.len() == 4 && text.starts_with('0') && text.bytes().all(|byte| (b'0'..=b'7').contains(&byte));
         let mode = four.then(|| u32::from_str_radix(text, 8).ok()).flatten()?;
         (mode & 0o600 == 0o600).then_some(Self(mode))
@@ -90,57 +90,57 @@ impl Spelled for Mode {
 
 /// Reads a mode.
 pub(super) fn mode<'de, D: Deserializer<'de>>(from: D) -> Result<u32, D::Error> {
-    spelled(from).map(|Mode(mode)| mode)
+    deserialize_value(from).map(|FileMode(mode)| mode)
 }
 
-struct Given(Option<String>);
+struct OptionalText(Option<String>);
 
-impl Spelled for Given {
-    const FORM: &'static str = "text without control characters, or \"\" for none";
+impl ParseValue for OptionalText {
+    const EXPECTED: &'static str = "text without control characters, or \"\" for none";
 
-    fn read(text: &str) -> Option<Self> {
+    fn parse(text: &str) -> Option<Self> {
         (!text.chars().any(char::is_control)).then(|| Self((!text.is_empty()).then(|| text.to_owned())))
     }
 }
 
 /// Reads text; `""` is none.
-pub(super) fn given<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
-    spelled(from).map(|Given(text)| text)
+pub(super) fn optional_text<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
+    deserialize_value(from).map(|OptionalText(text)| text)
 }
 
 /// Reads the path of a file; `""` is none.
-pub(super) fn given_file<'de, D: Deserializer<'de>>(from: D) -> Result<Option<PathBuf>, D::Error> {
-    given(from).map(|path| path.map(PathBuf::from))
+pub(super) fn optional_path<'de, D: Deserializer<'de>>(from: D) -> Result<Option<PathBuf>, D::Error> {
+    optional_text(from).map(|path| path.map(PathBuf::from))
 }
 
-struct File(PathBuf);
+struct FilePath(PathBuf);
 
-impl Spelled for File {
-    const FORM: &'static str = "the path of a file";
+impl ParseValue for FilePath {
+    const EXPECTED: &'static str = "the path of a file";
 
-    fn read(text: &str) -> Option<Self> {
-        Given::read(text).and_then(|Given(path)| path).map(|path| Self(path.into()))
+    fn parse(text: &str) -> Option<Self> {
+        OptionalText::parse(text).and_then(|OptionalText(path)| path).map(|path| Self(path.into()))
     }
 }
 
 /// Reads the path of a file that there must be.
-pub(super) fn file<'de, D: Deserializer<'de>>(from: D) -> Result<PathBuf, D::Error> {
-    spelled(from).map(|File(path)| path)
+pub(super) fn path<'de, D: Deserializer<'de>>(from: D) -> Result<PathBuf, D::Error> {
+    deserialize_value(from).map(|FilePath(path)| path)
 }
 
-struct Absolute(PathBuf);
+struct AbsolutePath(PathBuf);
 
-impl Spelled for Absolute {
-    const FORM: &'static str = "an absolute path";
+impl ParseValue for AbsolutePath {
+    const EXPECTED: &'static str = "an absolute path";
 
-    fn read(text: &str) -> Option<Self> {
-        File::read(text).filter(|File(path)| path.is_absolute()).map(|File(path)| Self(path))
+    fn parse(text: &str) -> Option<Self> {
+        FilePath::parse(text).filter(|FilePath(path)| path.is_absolute()).map(|FilePath(path)| Self(path))
     }
 }
 
 /// Reads an absolute path.
-pub(super) fn absolute<'de, D: Deserializer<'de>>(from: D) -> Result<PathBuf, D::Error> {
-    spelled(from).map(|Absolute(path)| path)
+pub(super) fn absolute_path<'de, D: Deserializer<'de>>(from: D) -> Result<PathBuf, D::Error> {
+    deserialize_value(from).map(|AbsolutePath(path)| path)
 }
 
 #[cfg(test)]
@@ -149,13 +149,13 @@ mod tests {
 
     use proptest::prelude::*;
 
-    use super::{Absolute, Bytes, Given, Mode, Spelled};
+    use super::{AbsolutePath, ByteSize, FileMode, OptionalText, ParseValue};
 
     #[test]
     fn a_duration_is_a_whole_number_with_its_unit() {
         for (text, milliseconds) in [("0s", 0), ("500ms", 500), ("10s", 10_000), ("5m", 300_000), ("24h", 86_400_000), ("7d", 604_800_000)]
         {
-            assert_eq!(Duration::read(text), Some(Duration::from_millis(milliseconds)), "{text}");
+            assert_eq!(Duration::parse(text), Some(Duration::from_millis(milliseconds)), "{text}");
         }
         for text in [
             "",
@@ -175,13 +175,13 @@ mod tests {
             "18446744073709551615d",
             "９s",
         ] {
-            assert_eq!(Duration::read(text), None, "{text:?}");
+            assert_eq!(Duration::parse(text), None, "{text:?}");
         }
     }
 
     #[test]
     fn a_size_is_a_whole_number_with_its_unit() {
-        let bytes = |text| Bytes::read(text).map(|Bytes(bytes)| bytes);
+        let bytes = |text| ByteSize::parse(text).map(|ByteSize(bytes)| bytes);
         assert_eq!((bytes("0B"), bytes("4KiB"), bytes("64MiB"), bytes("2GiB")), (Some(0), Some(4096), Some(64 << 20), Some(2 << 30)));
         for text in ["", "64", "64MB", "64M", "64 MiB", "64mib", "1.5GiB", "-1B", "99999999999GiB"] {
             assert_eq!(bytes(text), None, "{text:?}");
@@ -190,7 +190,7 @@ mod tests {
 
     #[test]
     fn a_mode_lets_its_owner_read_and_write() {
-        let mode = |text| Mode::read(text).map(|Mode(mode)| mode);
+        let mode = |text| FileMode::parse(text).map(|FileMode(mode)| mode);
         assert_eq!((mode("0660"), mode("0600"), mode("0666")), (Some(0o660), Some(0o600), Some(0o666)));
         for text in ["", "660", "0o660", "0060", "0400", "0680", "1660", "00660"] {
             assert_eq!(mode(text), None, "{text:?}");
@@ -199,17 +199,17 @@ mod tests {
 
     #[test]
     fn a_path_is_text_and_where_it_must_be_absolute() {
-        assert!(Absolute::read("/var/lib/sidegate").is_some());
+        assert!(AbsolutePath::parse("/var/lib/sidegate").is_some());
         for text in ["", "var/lib", "/a\nb", "~/x"] {
-            assert!(Absolute::read(text).is_none(), "{text:?}");
+            assert!(AbsolutePath::parse(text).is_none(), "{text:?}");
         }
-        assert!(matches!(Given::read(""), Some(Given(None))));
+        assert!(matches!(OptionalText::parse(""), Some(OptionalText(None))));
     }
 
     proptest! {
         #[test]
         fn no_text_breaks_a_reader(text in "\\PC{0,12}") {
-            let _ = (Duration::read(&text), Bytes::read(&text), Mode::read(&text));
+            let _ = (Duration::parse(&text), ByteSize::parse(&text), FileMode::parse(&text));
         }
     }
 }

@@ -7,26 +7,26 @@ use std::time::Duration;
 use http::Uri;
 use serde::Deserialize;
 
-use crate::cli::config::document::Fault;
+use crate::cli::config::document::InvalidSetting;
 use crate::cli::config::spelling;
-use crate::client::WITHIN;
+use crate::client::LOOKUP_TIMEOUT;
 
 /// The section.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Upstream {
+pub struct UpstreamConfig {
     /// `http+unix://`, `http://` or `https://`.
     pub url: String,
     /// Whether it publishes a feed.
-    pub feed: Feed,
+    pub feed: FeedKind,
     /// The followers' secret.
-    #[serde(deserialize_with = "spelling::given_file")]
+    #[serde(deserialize_with = "spelling::optional_path")]
     pub sync_secret_file: Option<PathBuf>,
     /// The secret that this primary's requests are signed with, if it is another than the callers'.
-    #[serde(deserialize_with = "spelling::given_file")]
+    #[serde(deserialize_with = "spelling::optional_path")]
     pub shell_secret_file: Option<PathBuf>,
     /// Certificates to believe instead of the system's.
-    #[serde(deserialize_with = "spelling::given_file")]
+    #[serde(deserialize_with = "spelling::optional_path")]
     pub ca_file: Option<PathBuf>,
     /// `http://` to another host.
     pub insecure_http: bool,
@@ -41,7 +41,7 @@ pub struct Upstream {
 /// What a primary publishes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Feed {
+pub enum FeedKind {
     /// Changes and snapshots: it is a sidegate primary.
     #[default]
     Sidegate,
@@ -49,11 +49,11 @@ pub enum Feed {
     None,
 }
 
-impl Default for Upstream {
+impl Default for UpstreamConfig {
     fn default() -> Self {
         Self {
             url: "http+unix:///run/sidegate-primary/api.sock".to_owned(),
-            feed: Feed::Sidegate,
+            feed: FeedKind::Sidegate,
             sync_secret_file: Some("/etc/sidegate/sync_secret".into()),
             shell_secret_file: None,
             ca_file: None,
@@ -66,33 +66,38 @@ impl Default for Upstream {
 
 /// How a primary is reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Way {
+enum UrlKind {
     Unix,
     Loopback,
     PlainHttp,
     Https,
 }
 
-impl Upstream {
-    pub(super) fn check(&self) -> Result<(), Fault> {
-        let unless = |holds, key: &str, reason: &str| Fault::unless(holds, &format!("primary.{key}"), reason);
-        let way = way(&self.url).map_err(|reason| Fault { key: "primary.url".to_owned(), reason: reason.to_owned() })?;
+impl UpstreamConfig {
+    pub(super) fn validate(&self) -> Result<(), InvalidSetting> {
+        let unless = |holds, key: &str, reason: &str| InvalidSetting::ensure(holds, &format!("primary.{key}"), reason);
+        let way =
+            parse_url_kind(&self.url).map_err(|reason| InvalidSetting { key: "primary.url".to_owned(), reason: reason.to_owned() })?;
         let plain = "http:// to another host shows keys and tokens to the network; use https://, or say `insecure_http = true`";
-        unless(way != Way::PlainHttp || self.insecure_http, "url", plain)?;
-        unless(way == Way::Https || self.ca_file.is_none(), "ca_file", "is read only for an https:// `url`")?;
+        unless(way != UrlKind::PlainHttp || self.insecure_http, "url", plain)?;
+        unless(way == UrlKind::Https || self.ca_file.is_none(), "ca_file", "is read only for an https:// `url`")?;
         let secret = "following a sidegate primary needs the followers' secret; in front of a GitLab say `feed = \"none\"`";
-        unless(self.feed == Feed::None || self.sync_secret_file.is_some(), "sync_secret_file", secret)?;
-        unless(!self.timeout.is_zero() && self.timeout < WITHIN, "timeout", "more than 0 and less than the 5s that sshd's helper waits")?;
+        unless(self.feed == FeedKind::None || self.sync_secret_file.is_some(), "sync_secret_file", secret)?;
+        unless(
+            !self.timeout.is_zero() && self.timeout < LOOKUP_TIMEOUT,
+            "timeout",
+            "more than 0 and less than the 5s that sshd's helper waits",
+        )?;
         unless(self.timeout <= self.forward_timeout, "forward_timeout", "at least `primary.timeout`")?;
         unless(self.forward_timeout <= Duration::from_secs(3600), "forward_timeout", "at most 1h")
     }
 }
 
-fn way(url: &str) -> Result<Way, &'static str> {
+fn parse_url_kind(url: &str) -> Result<UrlKind, &'static str> {
     const FORMS: &str = "is http+unix:///absolute/path.sock, http://host[:port][/root] or https://host[:port][/root]";
     if let Some(path) = url.strip_prefix("http+unix://") {
         let absolute = path.starts_with('/') || path.get(..3).is_some_and(|first| first.eq_ignore_ascii_case("%2f"));
-        return if absolute && !path.contains(['?', '#']) { Ok(Way::Unix) } else { Err(FORMS) };
+        return if absolute && !path.contains(['?', '#']) { Ok(UrlKind::Unix) } else { Err(FORMS) };
     }
     let uri: Uri = url.parse().map_err(|_| FORMS)?;
     let (scheme, authority) = uri.scheme_str().zip(uri.authority()).ok_or(FORMS)?;
@@ -103,9 +108,9 @@ fn way(url: &str) -> Result<Way, &'static str> {
         return Err(FORMS);
     }
     match scheme {
-        "https" => Ok(Way::Https),
-        "http" if is_loopback(authority.host()) => Ok(Way::Loopback),
-        "http" => Ok(Way::PlainHttp),
+        "https" => Ok(UrlKind::Https),
+        "http" if is_loopback(authority.host()) => Ok(UrlKind::Loopback),
+        "http" => Ok(UrlKind::PlainHttp),
         _ => Err(FORMS),
     }
 }
@@ -119,19 +124,19 @@ fn is_loopback(host: &str) -> bool {
 mod tests {
     use std::time::Duration;
 
-    use super::{Feed, Upstream, Way, way};
+    use super::{FeedKind, UpstreamConfig, UrlKind, parse_url_kind};
 
     #[test]
     fn a_url_has_one_of_three_forms() {
         for url in ["http+unix:///run/x.sock", "http+unix://%2Frun%2fx.sock"] {
-            assert_eq!(way(url), Ok(Way::Unix), "{url}");
+            assert_eq!(parse_url_kind(url), Ok(UrlKind::Unix), "{url}");
         }
         for url in ["http://localhost:8080", "http://127.0.0.2/gitlab", "http://[::1]:80/"] {
-            assert_eq!(way(url), Ok(Way::Loopback), "{url}");
+            assert_eq!(parse_url_kind(url), Ok(UrlKind::Loopback), "{url}");
         }
-        assert_eq!(way("https://git.example/gitlab"), Ok(Way::Https));
-        assert_eq!(way("http://git.example"), Ok(Way::PlainHttp));
-        assert_eq!(way("http://localhost.git.example"), Ok(Way::PlainHttp));
+        assert_eq!(parse_url_kind("https://git.example/gitlab"), Ok(UrlKind::Https));
+        assert_eq!(parse_url_kind("http://git.example"), Ok(UrlKind::PlainHttp));
+        assert_eq!(parse_url_kind("http://localhost.git.example"), Ok(UrlKind::PlainHttp));
         for url in [
             "",
             "git.example",
@@ -143,17 +148,17 @@ mod tests {
             "https://x/#a",
             "http://a b/",
         ] {
-            assert!(way(url).is_err(), "{url}");
+            assert!(parse_url_kind(url).is_err(), "{url}");
         }
-        assert!(way("https://user:word@git.example").unwrap_err().contains("password"));
+        assert!(parse_url_kind("https://user:word@git.example").unwrap_err().contains("password"));
     }
 
     #[test]
     fn what_does_not_go_together_is_refused() {
-        let complaint = |change: fn(&mut Upstream)| {
-            let mut upstream = Upstream::default();
+        let complaint = |change: fn(&mut UpstreamConfig)| {
+            let mut upstream = UpstreamConfig::default();
             change(&mut upstream);
-            upstream.check().unwrap_err().key
+            upstream.validate().unwrap_err().key
         };
         assert_eq!(complaint(|upstream| upstream.url = "http://git.example".to_owned()), "primary.url");
         assert_eq!(complaint(|upstream| upstream.ca_file = Some("/ca".into())), "primary.ca_file");
@@ -165,13 +170,13 @@ mod tests {
 
     #[test]
     fn a_gitlab_needs_no_secret_of_followers_and_plain_http_a_word() {
-        let upstream = Upstream {
+        let upstream = UpstreamConfig {
             url: "http://git.example".to_owned(),
             insecure_http: true,
-            feed: Feed::None,
+            feed: FeedKind::None,
             sync_secret_file: None,
-            ..Upstream::default()
+            ..UpstreamConfig::default()
         };
-        assert_eq!(upstream.check(), Ok(()));
+        assert_eq!(upstream.validate(), Ok(()));
     }
 }

@@ -4,31 +4,32 @@ use std::os::unix::net::UnixDatagram;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use crate::cli::demo::folder::Folder;
-use crate::cli::outcome::Failure;
+use crate::cli::demo::folder::DemoFolder;
+use crate::cli::outcome::CommandError;
 
 /// A running daemon.
-pub struct Child(std::process::Child);
+pub struct DaemonProcess(std::process::Child);
 
-impl Child {
+impl DaemonProcess {
     /// Starts `sidegate COMMAND --config …` and waits until it says that it serves.
-    pub fn start(folder: &Folder, command: &str, patience: Duration) -> Result<Self, Failure> {
+    pub fn start(folder: &DemoFolder, command: &str, patience: Duration) -> Result<Self, CommandError> {
         let path = folder.path().join(format!("notify-{command}"));
         let _ = std::fs::remove_file(&path);
-        let notified = UnixDatagram::bind(&path).map_err(Failure::of)?;
-        notified.set_read_timeout(Some(patience)).map_err(Failure::of)?;
-        let program = std::env::current_exe().map_err(Failure::of)?;
+        let notified = UnixDatagram::bind(&path).map_err(CommandError::new)?;
+        notified.set_read_timeout(Some(patience)).map_err(CommandError::new)?;
+        let program = std::env::current_exe().map_err(CommandError::new)?;
         let child = Command::new(program)
             .args([command, "--config"])
-            .arg(folder.config(command))
+            .arg(folder.config_path(command))
             .env("NOTIFY_SOCKET", &path)
             .stdin(Stdio::null())
             .spawn()
-            .map_err(Failure::of)?;
+            .map_err(CommandError::new)?;
         let child = Self(child);
         let mut buffer = [0; 4096];
         loop {
-            let length = notified.recv(&mut buffer).map_err(|error| Failure(format!("`sidegate {command}` did not start: {error}")))?;
+            let length =
+                notified.recv(&mut buffer).map_err(|error| CommandError(format!("`sidegate {command}` did not start: {error}")))?;
             if String::from_utf8_lossy(&buffer[..length]).lines().any(|line| line == "READY=1") {
                 return Ok(child);
             }
@@ -42,7 +43,7 @@ impl Child {
     }
 }
 
-impl Drop for Child {
+impl Drop for DaemonProcess {
     fn drop(&mut self) {
         self.kill();
     }

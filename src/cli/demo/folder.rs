@@ -6,25 +6,25 @@ use std::path::{Path, PathBuf};
 
 use nix::unistd::Uid;
 
-use crate::cli::outcome::Failure;
+use crate::cli::outcome::CommandError;
 
 /// A folder of our own. sshd wants every folder above its command to be root's alone, so root's is in `/run`.
-pub struct Folder(tempfile::TempDir);
+pub struct DemoFolder(tempfile::TempDir);
 
-impl Folder {
+impl DemoFolder {
     /// Makes it, with two configurations and two secrets in it.
-    pub fn make() -> Result<Self, Failure> {
+    pub fn create() -> Result<Self, CommandError> {
         let above = if Uid::effective().is_root() && Path::new("/run").is_dir() { PathBuf::from("/run") } else { std::env::temp_dir() };
         let made = tempfile::Builder::new()
             .prefix("sidegate-demo-")
             .tempdir_in(above)
-            .map_err(|error| Failure::while_doing("the demonstration's folder", error))?;
-        fs::set_permissions(made.path(), fs::Permissions::from_mode(0o755)).map_err(Failure::of)?;
+            .map_err(|error| CommandError::with_context("the demonstration's folder", error))?;
+        fs::set_permissions(made.path(), fs::Permissions::from_mode(0o755)).map_err(CommandError::new)?;
         let folder = Self(made);
-        folder.write("shell_secret", &random_hex()?)?;
-        folder.write("sync_secret", &random_hex()?)?;
-        folder.write("primary.toml", &folder.primary_config())?;
-        folder.write("sidegate.toml", &folder.sidecar_config())?;
+        folder.write_private("shell_secret", &random_hex()?)?;
+        folder.write_private("sync_secret", &random_hex()?)?;
+        folder.write_private("primary.toml", &folder.primary_config_toml())?;
+        folder.write_private("sidegate.toml", &folder.sidecar_config_toml())?;
         Ok(folder)
     }
 
@@ -44,25 +44,25 @@ impl Folder {
     }
 
     /// The configuration of one of the daemons, named by its command.
-    pub fn config(&self, command: &str) -> PathBuf {
+    pub fn config_path(&self, command: &str) -> PathBuf {
         self.path().join(if command == "primary" { "primary.toml" } else { "sidegate.toml" })
     }
 
     /// A file for us alone.
-    pub fn write(&self, name: &str, text: &str) -> Result<PathBuf, Failure> {
+    pub fn write_private(&self, name: &str, text: &str) -> Result<PathBuf, CommandError> {
         use std::io::Write as _;
         let path = self.path().join(name);
-        let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path).map_err(Failure::of)?;
-        file.write_all(text.as_bytes()).map_err(Failure::of)?;
+        let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path).map_err(CommandError::new)?;
+        file.write_all(text.as_bytes()).map_err(CommandError::new)?;
         Ok(path)
     }
 
     /// The secret that gitlab-shell would have.
-    pub fn shell_secret(&self) -> Result<String, Failure> {
-        fs::read_to_string(self.path().join("shell_secret")).map_err(Failure::of)
+    pub fn shell_secret(&self) -> Result<String, CommandError> {
+        fs::read_to_string(self.path().join("shell_secret")).map_err(CommandError::new)
     }
 
-    fn primary_config(&self) -> String {
+    fn primary_config_toml(&self) -> String {
         let folder = self.path().display();
         format!(
             "[socket]\npath = \"{folder}/primary.sock\"\n[auth]\nshell_secret_file = \"{folder}/shell_secret\"\n\
@@ -70,7 +70,7 @@ impl Folder {
         )
     }
 
-    fn sidecar_config(&self) -> String {
+    fn sidecar_config_toml(&self) -> String {
         let folder = self.path().display();
         format!(
             "host = \"demo\"\n[socket]\npath = \"{folder}/api.sock\"\n[auth]\nshell_secret_file = \"{folder}/shell_secret\"\n\
@@ -80,8 +80,8 @@ impl Folder {
     }
 }
 
-fn random_hex() -> Result<String, Failure> {
+fn random_hex() -> Result<String, CommandError> {
     let mut bytes = [0; 16];
-    getrandom::fill(&mut bytes).map_err(Failure::of)?;
+    getrandom::fill(&mut bytes).map_err(CommandError::new)?;
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }

@@ -9,14 +9,14 @@ use std::time::Duration;
 
 use nix::unistd::Uid;
 
-use crate::cli::demo::folder::Folder;
-use crate::cli::outcome::Failure;
+use crate::cli::demo::folder::DemoFolder;
+use crate::cli::outcome::CommandError;
 
 const SSHD: &str = "/usr/sbin/sshd";
 const SSH: &str = "/usr/bin/ssh";
 
 /// Somebody with a key pair.
-pub struct Person {
+pub struct DemoUser {
     /// The public key's blob in Base64.
     pub blob: String,
     /// The file of the private key, where one could be made.
@@ -24,41 +24,41 @@ pub struct Person {
 }
 
 /// An sshd that asks us.
-pub struct Login {
-    sshd: Child,
+pub struct DemoSshd {
+    process: Child,
     port: u16,
 }
 
-impl Login {
+impl DemoSshd {
     /// Starts it; `None` where this machine has no sshd, or we are not root.
-    pub fn prepare(folder: &Folder) -> Result<Option<Self>, Failure> {
+    pub fn start_if_available(folder: &DemoFolder) -> Result<Option<Self>, CommandError> {
         if !Uid::effective().is_root() || !Path::new(SSHD).exists() || !Path::new(SSH).exists() {
             return Ok(None);
         }
-        fs::create_dir_all("/run/sshd").map_err(Failure::of)?;
+        fs::create_dir_all("/run/sshd").map_err(CommandError::new)?;
         let helper = folder.path().join("sidegate-authorized-keys");
-        fs::copy(std::env::current_exe().map_err(Failure::of)?, &helper).map_err(Failure::of)?;
-        fs::set_permissions(&helper, fs::Permissions::from_mode(0o755)).map_err(Failure::of)?;
-        let shell = folder.write("gitlab-shell", "#!/bin/sh\necho \"logged in as $1\"\n")?;
-        fs::set_permissions(&shell, fs::Permissions::from_mode(0o755)).map_err(Failure::of)?;
+        fs::copy(std::env::current_exe().map_err(CommandError::new)?, &helper).map_err(CommandError::new)?;
+        fs::set_permissions(&helper, fs::Permissions::from_mode(0o755)).map_err(CommandError::new)?;
+        let shell = folder.write_private("gitlab-shell", "#!/bin/sh\necho \"logged in as $1\"\n")?;
+        fs::set_permissions(&shell, fs::Permissions::from_mode(0o755)).map_err(CommandError::new)?;
         let host_key = folder.path().join("host_key");
-        make_key(&host_key)?;
+        generate_key(&host_key)?;
         let port = free_port()?;
-        let config = folder.write("sshd_config", &sshd_config(folder, port, &helper, &shell, &host_key))?;
+        let config = folder.write_private("sshd_config", &sshd_config(folder, port, &helper, &shell, &host_key))?;
         let sshd = Command::new(SSHD)
             .args(["-D", "-e", "-f"])
             .arg(config)
             .stdin(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
-            .map_err(Failure::of)?;
-        let login = Self { sshd, port };
+            .map_err(CommandError::new)?;
+        let login = Self { process: sshd, port };
         login.wait_for_port()?;
         Ok(Some(login))
     }
 
     /// Tries to log in, and says what came of it.
-    pub fn attempt(&self, person: &Person) -> String {
+    pub fn try_login(&self, person: &DemoUser) -> String {
         let Some(key) = &person.private_key else { return "has no private key here".to_owned() };
         let port = self.port.to_string();
         let output = Command::new(SSH)
@@ -75,36 +75,36 @@ impl Login {
         }
     }
 
-    fn wait_for_port(&self) -> Result<(), Failure> {
+    fn wait_for_port(&self) -> Result<(), CommandError> {
         for _ in 0..200 {
             if std::net::TcpStream::connect(("127.0.0.1", self.port)).is_ok() {
                 return Ok(());
             }
             std::thread::sleep(Duration::from_millis(25));
         }
-        Err(Failure("sshd did not start to listen".to_owned()))
+        Err(CommandError("sshd did not start to listen".to_owned()))
     }
 }
 
-impl Drop for Login {
+impl Drop for DemoSshd {
     fn drop(&mut self) {
-        let _ = self.sshd.kill();
-        let _ = self.sshd.wait();
+        let _ = self.process.kill();
+        let _ = self.process.wait();
     }
 }
 
 /// A key pair by `ssh-keygen`, where it is installed.
-pub fn make_key(path: &Path) -> Result<String, Failure> {
+pub fn generate_key(path: &Path) -> Result<String, CommandError> {
     let made =
         Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-C", "demo", "-f"]).arg(path).stdin(Stdio::null()).status();
     match made {
-        Ok(status) if status.success() => fs::read_to_string(path.with_extension("pub")).map_err(Failure::of),
-        Ok(status) => Err(Failure(format!("ssh-keygen ended with {status}"))),
-        Err(error) => Err(Failure::while_doing("ssh-keygen", error)),
+        Ok(status) if status.success() => fs::read_to_string(path.with_extension("pub")).map_err(CommandError::new),
+        Ok(status) => Err(CommandError(format!("ssh-keygen ended with {status}"))),
+        Err(error) => Err(CommandError::with_context("ssh-keygen", error)),
     }
 }
 
-fn sshd_config(folder: &Folder, port: u16, helper: &Path, shell: &Path, host_key: &Path) -> String {
+fn sshd_config(folder: &DemoFolder, port: u16, helper: &Path, shell: &Path, host_key: &Path) -> String {
     format!(
         "Port {port}\nListenAddress 127.0.0.1\nHostKey {}\nPidFile none\nUsePAM no\nPasswordAuthentication no\n\
          KbdInteractiveAuthentication no\nPermitRootLogin forced-commands-only\nAuthorizedKeysFile none\n\
@@ -116,7 +116,7 @@ fn sshd_config(folder: &Folder, port: u16, helper: &Path, shell: &Path, host_key
     )
 }
 
-fn free_port() -> Result<u16, Failure> {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).map_err(Failure::of)?;
-    listener.local_addr().map(|address| address.port()).map_err(Failure::of)
+fn free_port() -> Result<u16, CommandError> {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).map_err(CommandError::new)?;
+    listener.local_addr().map(|address| address.port()).map_err(CommandError::new)
 }

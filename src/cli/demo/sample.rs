@@ -2,50 +2,50 @@
 
 use serde_json::json;
 
-use crate::cli::demo::folder::Folder;
-use crate::cli::demo::login::{Person, make_key};
-use crate::cli::outcome::Failure;
+use crate::cli::demo::folder::DemoFolder;
+use crate::cli::demo::login::{DemoUser, generate_key};
+use crate::cli::outcome::CommandError;
 
 /// Public keys for where no `ssh-keygen` is installed; nobody has their private halves.
-const SPARE: [&str; 3] = [
+const FALLBACK_KEYS: [&str; 3] = [
     "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAILM+rvN+ot98qgEN796jTiQfZfG1KaT0PtFDJ/XFSqti",
     "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBotj+L+AH47KiE9JifVshHnJXOAdwICOZm0XDWLTcMy",
     "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAINwSfplS8dUe05nXOvJdYpI3P+hzRI7CzEwYZXxtZWZT",
 ];
 
 /// Who is in the sample.
-pub struct People {
+pub struct SampleUsers {
     /// A developer.
-    pub zoe: Person,
+    pub zoe: DemoUser,
     /// A reporter, whose key is revoked later.
-    pub ben: Person,
+    pub ben: DemoUser,
     /// Nobody knows this key.
-    pub stranger: Person,
+    pub stranger: DemoUser,
     /// gitlab-shell's secret.
     pub shell_secret: String,
 }
 
 /// Makes their keys.
-pub fn people(folder: &Folder) -> Result<People, Failure> {
+pub fn create_sample_users(folder: &DemoFolder) -> Result<SampleUsers, CommandError> {
     let person = |name: &str, spare: &str| {
         let path = folder.path().join(name);
-        let (line, private_key) = match make_key(&path) {
+        let (line, private_key) = match generate_key(&path) {
             Ok(line) => (line, Some(path)),
             Err(_) => (spare.to_owned(), None),
         };
-        Person { blob: line.split_ascii_whitespace().nth(1).unwrap_or_default().to_owned(), private_key }
+        DemoUser { blob: line.split_ascii_whitespace().nth(1).unwrap_or_default().to_owned(), private_key }
     };
-    Ok(People {
-        zoe: person("zoe", SPARE[0]),
-        ben: person("ben", SPARE[1]),
-        stranger: person("stranger", SPARE[2]),
+    Ok(SampleUsers {
+        zoe: person("zoe", FALLBACK_KEYS[0]),
+        ben: person("ben", FALLBACK_KEYS[1]),
+        stranger: person("stranger", FALLBACK_KEYS[2]),
         shell_secret: folder.shell_secret()?,
     })
 }
 
-impl People {
+impl SampleUsers {
     /// The directory file.
-    pub fn directory(&self) -> String {
+    pub fn directory_file(&self) -> String {
         let key = |id: u32, blob: &str, title: &str| json!({"kind": "key", "id": id, "user_id": id, "title": title, "key": format!("ssh-ed25519 {blob}"), "created_at": "2026-01-01T00:00:00Z"});
         let records = [
             json!({"kind": "settings", "host": "git.example.com", "web_url": "https://git.example.com"}),

@@ -4,18 +4,18 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
 use crate::model::clock;
-use crate::replica::trial::primary::Primary;
-use crate::replica::trial::world::World;
-use crate::replica::trial::{OPTIONS, PACE, gone, key, people_and_keys, put, start};
-use crate::store::generations::{Generations, Opened};
+use crate::replica::trial::primary::FakePrimary;
+use crate::replica::trial::world::FakePrimaryState;
+use crate::replica::trial::{STORE_OPTIONS, TIMING, delete_key, key_entry, put_entry, start_replica, user_and_keys};
+use crate::store::generations::{GenerationsFolder, OpenedGeneration};
 
-const STORE: &str = "SIDEGATE_TRIAL_STORE";
-const SOCKET: &str = "SIDEGATE_TRIAL_SOCKET";
+const STORE_ENV: &str = "SIDEGATE_TRIAL_STORE";
+const SOCKET_ENV: &str = "SIDEGATE_TRIAL_SOCKET";
 
 /// Killed when it is dropped, so that nothing is left running.
-struct Victim(Child);
+struct ChildProcess(Child);
 
-impl Drop for Victim {
+impl Drop for ChildProcess {
     fn drop(&mut self) {
         let _already_dead = self.0.kill();
         self.0.wait().unwrap();
@@ -24,9 +24,9 @@ impl Drop for Victim {
 
 /// Not a test of its own: the process that is killed. Without its environment it does nothing.
 #[test]
-fn the_one_that_is_killed() {
-    let (Some(store), Some(socket)) = (std::env::var_os(STORE), std::env::var_os(SOCKET)) else { return };
-    let _replica = start(&PathBuf::from(store), &PathBuf::from(socket));
+fn crash_test_child() {
+    let (Some(store), Some(socket)) = (std::env::var_os(STORE_ENV), std::env::var_os(SOCKET_ENV)) else { return };
+    let _replica = start_replica(&PathBuf::from(store), &PathBuf::from(socket));
     loop {
         std::thread::park();
     }
@@ -34,7 +34,7 @@ fn the_one_that_is_killed() {
 
 #[test]
 fn killed_at_any_moment_the_cursor_is_never_ahead_of_the_data() {
-    let primary = Primary::start(World::of(people_and_keys(1..=300)));
+    let primary = FakePrimary::start(FakePrimaryState::with_entries(user_and_keys(1..=300)));
     let folder = tempfile::tempdir().unwrap();
     let store = folder.path().join("store");
     let mut heads = vec![primary.head()];
@@ -43,31 +43,31 @@ fn killed_at_any_moment_the_cursor_is_never_ahead_of_the_data() {
         let me = std::env::current_exe().unwrap();
         let mut command = Command::new(me);
         command.args(["--exact", "replica::trial::crash::the_one_that_is_killed", "--nocapture"]);
-        command.env(STORE, &store).env(SOCKET, &primary.socket).stdout(Stdio::null()).stderr(Stdio::null());
-        let victim = Victim(command.spawn().unwrap());
-        let before = primary.world().acks.len();
-        primary.until("it has come", |world| world.acks.len() > before);
+        command.env(STORE_ENV, &store).env(SOCKET_ENV, &primary.socket).stdout(Stdio::null()).stderr(Stdio::null());
+        let victim = ChildProcess(command.spawn().unwrap());
+        let before = primary.state().acks.len();
+        primary.wait_until("it has come", |world| world.acks.len() > before);
         let bursts = 20 + round * 7;
         for burst in 0..bursts {
             let many = if burst % 3 == 0 { 120 } else { 3 };
-            let mut changes = vec![gone(number - 200)];
-            changes.extend((1..=many).map(|more| put(key(number + more, "burst"))));
+            let mut changes = vec![delete_key(number - 200)];
+            changes.extend((1..=many).map(|more| put_entry(key_entry(number + more, "burst"))));
             number += many;
-            heads.push(primary.change(|world| world.commit(changes)));
+            heads.push(primary.update(|world| world.commit(changes)));
         }
-        let seen = primary.world().acks.len();
-        primary.until("it is in the middle of it", |world| world.acks.len() > seen);
+        let seen = primary.state().acks.len();
+        primary.wait_until("it is in the middle of it", |world| world.acks.len() > seen);
         drop(victim);
-        let acknowledged = primary.world().acks.last().unwrap().1.seq;
-        let generations = Generations::at(&store, OPTIONS).unwrap();
-        let Opened::Ready(generation) = generations.open_current(PACE.open).unwrap() else {
+        let acknowledged = primary.state().acks.last().unwrap().1.seq;
+        let generations = GenerationsFolder::open(&store, STORE_OPTIONS).unwrap();
+        let OpenedGeneration::Ready(generation) = generations.open_current(TIMING.open_timeout).unwrap() else {
             panic!("round {round}: the store did not open")
         };
-        assert!(generation.whole().unwrap(), "round {round}");
+        assert!(generation.is_intact().unwrap(), "round {round}");
         let cursor = generation.head().unwrap();
         assert!(heads.contains(&cursor), "round {round}: {cursor:?} is no state of the primary");
         assert!(cursor.seq >= acknowledged, "round {round}: {} was acknowledged and {} is on disk", acknowledged, cursor.seq);
-        let age = crate::store::age::Kept::read(&store.join("age"));
-        assert!(age.is_none_or(|kept| kept.wall <= clock::wall()));
+        let age = crate::store::age::SavedAge::load(&store.join("age"));
+        assert!(age.is_none_or(|kept| kept.wall_time <= clock::wall_time()));
     }
 }

@@ -9,80 +9,80 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::model::change::{Change, Epoch, Head, Identity};
+use crate::model::change::{Change, Epoch, Head, RecordIdentity};
 use crate::model::clock;
 use crate::model::entry::Entry;
-use crate::model::freshness::{Following as _, Limits};
+use crate::model::freshness::{DirectoryReplica as _, FreshnessLimits};
 use crate::model::id::Id;
 use crate::model::key::{Fingerprint, PublicKey};
 use crate::model::level::UserState;
 use crate::model::loss_guard::LossGuard;
-use crate::net::client::Client;
+use crate::net::client::HttpClient;
 use crate::replica::alarm::Alarm;
 use crate::replica::service::Replica;
-use crate::replica::setup::{Feeding, Pace, Setup};
-use crate::replica::status::{Finding, Relation, Status};
-use crate::replica::trial::primary::{Primary, secret};
-use crate::replica::trial::world::{BadSnapshot, World};
-use crate::store::generation::{Generation, Options};
-use crate::store::generations::{Generations, Opened};
+use crate::replica::setup::{FeedMode, ReplicaConfig, Timing};
+use crate::replica::status::{FeedRelation, ReplicaStatus, VerifyResult};
+use crate::replica::trial::primary::{FakePrimary, sync_secret};
+use crate::replica::trial::world::{BadSnapshot, FakePrimaryState};
+use crate::store::generation::{Generation, StoreOptions};
+use crate::store::generations::{GenerationsFolder, OpenedGeneration};
 
-const OPTIONS: Options = Options { page_cache: 16 << 20, record_cache: 1024 };
-const PACE: Pace = Pace {
-    silence: Duration::from_millis(1000),
-    answer: Duration::from_secs(20),
-    snapshot: Duration::from_secs(20),
-    first_pause: Duration::from_millis(4),
-    longest_pause: Duration::from_millis(60),
-    longest_resync_pause: Duration::from_millis(60),
-    ack_every: Duration::from_millis(5),
-    age_every: Duration::from_secs(3600),
-    open: Duration::from_secs(60),
-    linger: Duration::from_millis(5),
+const STORE_OPTIONS: StoreOptions = StoreOptions { page_cache_bytes: 16 << 20, record_cache_entries: 1024 };
+const TIMING: Timing = Timing {
+    silence_timeout: Duration::from_millis(1000),
+    response_timeout: Duration::from_secs(20),
+    snapshot_timeout: Duration::from_secs(20),
+    initial_backoff: Duration::from_millis(4),
+    max_backoff: Duration::from_millis(60),
+    max_resync_backoff: Duration::from_millis(60),
+    ack_interval: Duration::from_millis(5),
+    age_save_interval: Duration::from_secs(3600),
+    open_timeout: Duration::from_secs(60),
+    replaced_generation_ttl: Duration::from_millis(5),
 };
 
-fn start(store: &Path, socket: &Path) -> Arc<Replica> {
-    Replica::start(Setup {
-        store: store.to_path_buf(),
-        options: OPTIONS,
-        client: Client::to(&format!("http+unix://{}", socket.display()), None, false).unwrap(),
-        secret: secret(),
+fn start_replica(store: &Path, socket: &Path) -> Arc<Replica> {
+    Replica::start(ReplicaConfig {
+        store_path: store.to_path_buf(),
+        store_options: STORE_OPTIONS,
+        feed_client: HttpClient::new(&format!("http+unix://{}", socket.display()), None, false).unwrap(),
+        sync_secret: sync_secret(),
         host: "ssh-1".to_owned(),
-        keys: Limits { ttl: Duration::from_secs(60), max_stale: Duration::from_secs(86_400) },
+        key_limits: FreshnessLimits { ttl: Duration::from_secs(60), max_stale: Duration::from_secs(86_400) },
         loss_guard: LossGuard { share: 0.2, more_than: 10 },
-        feeding: Feeding::Follow,
-        pace: PACE,
+        feed_mode: FeedMode::Follow,
+        timing: TIMING,
     })
     .unwrap()
 }
 
 /// A primary, a folder, and a replica that has followed.
-struct House {
-    primary: Primary,
-    folder: tempfile::TempDir,
+struct TestReplica {
+    primary: FakePrimary,
+    temp_folder: tempfile::TempDir,
     replica: Option<Arc<Replica>>,
 }
 
-impl House {
-    fn with(entries: impl IntoIterator<Item = Entry>) -> Self {
-        let house = Self::unstarted(entries);
-        house.synced();
+impl TestReplica {
+    fn start_synced(entries: impl IntoIterator<Item = Entry>) -> Self {
+        let house = Self::start_unsynced(entries);
+        house.wait_synced();
         house
     }
 
-    fn unstarted(entries: impl IntoIterator<Item = Entry>) -> Self {
-        let primary = Primary::start(World::of(entries));
+    fn start_unsynced(entries: impl IntoIterator<Item = Entry>) -> Self {
+        let primary = FakePrimary::start(FakePrimaryState::with_entries(entries));
         let folder = tempfile::tempdir().unwrap();
-        let replica = Some(start(&folder.path().join("store"), &primary.socket));
-        Self { primary, folder, replica }
+        let replica = Some(start_replica(&folder.path().join("store"), &primary.socket));
+        Self { primary, temp_folder: folder, replica }
     }
 
     fn replica(&self) -> &Arc<Replica> {
         self.replica.as_ref().unwrap()
     }
 
-    fn store(&self) -> std::path::PathBuf {
-        self.folder.path().join("store")
+    fn store_path(&self) -> std::path::PathBuf {
+        self.temp_folder.path().join("store")
     }
 
     fn stop(&mut self) {
@@ -90,40 +90,40 @@ impl House {
     }
 
     fn start(&mut self) {
-        self.replica = Some(start(&self.store(), &self.primary.socket));
+        self.replica = Some(start_replica(&self.store_path(), &self.primary.socket));
     }
 
-    fn until(&self, what: &str, is_so: impl Fn(&Status) -> bool) -> Status {
-        until(self.replica(), what, is_so)
+    fn wait_until(&self, what: &str, is_so: impl Fn(&ReplicaStatus) -> bool) -> ReplicaStatus {
+        wait_until(self.replica(), what, is_so)
     }
 
     /// Waits until the replica equals the primary, proven and acknowledged.
-    fn synced(&self) -> Head {
+    fn wait_synced(&self) -> Head {
         let head = self.primary.head();
-        self.until("it equals the primary", |status| {
-            status.cursor == Some(head) && status.acknowledged == Some(head) && status.following == Relation::True && status.caught_up
+        self.wait_until("it equals the primary", |status| {
+            status.cursor == Some(head) && status.acknowledged == Some(head) && status.following == FeedRelation::True && status.caught_up
         });
         head
     }
 
     fn commit(&self, changes: Vec<Change>) -> Head {
-        self.primary.change(|world| world.commit(changes))
+        self.primary.update(|world| world.commit(changes))
     }
 
-    fn knows(&self, number: u64) -> bool {
-        self.replica().view().unwrap().directory.key_with(&fingerprint(number)).unwrap().is_some()
+    fn has_key(&self, number: u64) -> bool {
+        self.replica().view().unwrap().directory.key_by_fingerprint(&fingerprint(number)).unwrap().is_some()
     }
 
-    fn offline_store(&self) -> Generation {
-        match Generations::at(&self.store(), OPTIONS).unwrap().open_current(PACE.open).unwrap() {
-            Opened::Ready(generation) => generation,
+    fn open_stopped_store(&self) -> Generation {
+        match GenerationsFolder::open(&self.store_path(), STORE_OPTIONS).unwrap().open_current(TIMING.open_timeout).unwrap() {
+            OpenedGeneration::Ready(generation) => generation,
             _ => panic!("the store is not there"),
         }
     }
 }
 
-fn until(replica: &Replica, what: &str, is_so: impl Fn(&Status) -> bool) -> Status {
-    let mut changes = replica.changes();
+fn wait_until(replica: &Replica, what: &str, is_so: impl Fn(&ReplicaStatus) -> bool) -> ReplicaStatus {
+    let mut changes = replica.watch_status();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     let so = async {
         loop {
@@ -138,7 +138,7 @@ fn until(replica: &Replica, what: &str, is_so: impl Fn(&Status) -> bool) -> Stat
     came.unwrap_or_else(|_| panic!("waited in vain: {what}: {:#?}", replica.status()))
 }
 
-fn alarmed(status: &Status, alarm: Alarm) -> Option<&str> {
+fn alarm_message(status: &ReplicaStatus, alarm: Alarm) -> Option<&str> {
     status.alarms.iter().find(|standing| standing.alarm == alarm).map(|standing| standing.message.as_str())
 }
 
@@ -153,38 +153,38 @@ fn fingerprint(number: u64) -> Fingerprint {
     public_key(number).fingerprint()
 }
 
-fn key(number: u64, title: &str) -> Entry {
+fn key_entry(number: u64, title: &str) -> Entry {
     let key = public_key(number);
     let line =
         format!(r#"{{"kind":"key","id":{number},"user_id":1,"title":"{title}","key":"{key}","created_at":"2026-01-31T12:00:00.000Z"}}"#);
-    Entry::read(&line).unwrap()
+    Entry::parse(&line).unwrap()
 }
 
-fn user(state: &str) -> Entry {
-    Entry::read(&format!(r#"{{"kind":"user","id":1,"username":"zoe","name":"Zoë"{state}}}"#)).unwrap()
+fn user_entry(state: &str) -> Entry {
+    Entry::parse(&format!(r#"{{"kind":"user","id":1,"username":"zoe","name":"Zoë"{state}}}"#)).unwrap()
 }
 
-fn people_and_keys(keys: std::ops::RangeInclusive<u64>) -> Vec<Entry> {
-    std::iter::once(user("")).chain(keys.map(|number| key(number, "laptop"))).collect()
+fn user_and_keys(keys: std::ops::RangeInclusive<u64>) -> Vec<Entry> {
+    std::iter::once(user_entry("")).chain(keys.map(|number| key_entry(number, "laptop"))).collect()
 }
 
-fn gone(number: u64) -> Change {
-    Change::Delete(Identity::Key(Id::try_from(number).unwrap()))
+fn delete_key(number: u64) -> Change {
+    Change::Delete(RecordIdentity::Key(Id::try_from(number).unwrap()))
 }
 
-fn put(entry: Entry) -> Change {
+fn put_entry(entry: Entry) -> Change {
     Change::Put(entry)
 }
 
 #[test]
-fn from_nothing_it_syncs_and_says_so_in_its_own_name() {
-    let house = House::with(people_and_keys(1..=100));
-    assert!(house.knows(1) && house.knows(100) && !house.knows(101));
+fn an_empty_replica_syncs_and_acknowledges_under_its_host_name() {
+    let house = TestReplica::start_synced(user_and_keys(1..=100));
+    assert!(house.has_key(1) && house.has_key(100) && !house.has_key(101));
     let view = house.replica().view().unwrap();
-    assert!(view.whole && !view.foreign);
-    assert!(house.replica().age(clock::boot()).is_some_and(|age| age < Duration::from_secs(60)));
+    assert!(view.verified && !view.has_unknown_records);
+    assert!(house.replica().age(clock::boot_time()).is_some_and(|age| age < Duration::from_secs(60)));
     let head = house.primary.head();
-    let (host, ack) = house.primary.world().acks.last().cloned().unwrap();
+    let (host, ack) = house.primary.state().acks.last().cloned().unwrap();
     assert_eq!((host.as_str(), ack.epoch, ack.seq, ack.digest), ("ssh-1", head.epoch, head.seq, head.state.digest));
     assert_eq!(ack.max_stale, 86_400);
     let status = house.replica().status();
@@ -192,365 +192,365 @@ fn from_nothing_it_syncs_and_says_so_in_its_own_name() {
 }
 
 #[test]
-fn commits_bind_one_after_the_other_however_large() {
-    let house = House::with(people_and_keys(1..=5));
-    house.commit(vec![gone(1), put(key(6, "desk"))]);
-    house.synced();
-    assert!(!house.knows(1) && house.knows(6));
-    house.commit((7..=240).map(|number| put(key(number, "many"))).collect());
-    house.synced();
-    assert!(house.knows(240));
-    assert!(house.replica().view().unwrap().whole);
+fn commits_of_any_size_apply_in_order() {
+    let house = TestReplica::start_synced(user_and_keys(1..=5));
+    house.commit(vec![delete_key(1), put_entry(key_entry(6, "desk"))]);
+    house.wait_synced();
+    assert!(!house.has_key(1) && house.has_key(6));
+    house.commit((7..=240).map(|number| put_entry(key_entry(number, "many"))).collect());
+    house.wait_synced();
+    assert!(house.has_key(240));
+    assert!(house.replica().view().unwrap().verified);
     house.commit(vec![]);
-    house.synced();
+    house.wait_synced();
 }
 
 #[test]
-fn lines_said_twice_change_nothing() {
-    let house = House::with(people_and_keys(1..=5));
-    house.primary.change(|world| world.mischief.twice = true);
+fn duplicate_lines_change_nothing() {
+    let house = TestReplica::start_synced(user_and_keys(1..=5));
+    house.primary.update(|world| world.faults.duplicate_lines = true);
     for number in 6..20 {
-        house.commit(vec![gone(number - 5), put(key(number, "x"))]);
+        house.commit(vec![delete_key(number - 5), put_entry(key_entry(number, "x"))]);
     }
-    house.synced();
+    house.wait_synced();
     assert_eq!(house.replica().status().counted.disconnects, 0);
 }
 
 #[test]
 fn a_commit_left_out_is_fetched_again() {
-    let house = House::with(people_and_keys(1..=5));
+    let house = TestReplica::start_synced(user_and_keys(1..=5));
     let next = house.primary.head().seq + 1;
-    house.primary.change(|world| world.mischief.leave_out = Some(next));
-    house.commit(vec![gone(1)]);
-    house.commit(vec![gone(2)]);
-    house.synced();
-    assert!(!house.knows(1) && !house.knows(2));
+    house.primary.update(|world| world.faults.skip_commit = Some(next));
+    house.commit(vec![delete_key(1)]);
+    house.commit(vec![delete_key(2)]);
+    house.wait_synced();
+    assert!(!house.has_key(1) && !house.has_key(2));
     assert_eq!(house.replica().status().counted.resyncs, 1, "only the first");
 }
 
 #[test]
-fn a_cut_line_is_never_taken_and_the_rest_follows() {
-    let house = House::with(people_and_keys(1..=5));
-    house.primary.change(|world| world.mischief.cut_after = Some(2));
-    house.primary.kick();
+fn a_truncated_line_is_never_applied_and_the_rest_follows() {
+    let house = TestReplica::start_synced(user_and_keys(1..=5));
+    house.primary.update(|world| world.faults.cut_after_lines = Some(2));
+    house.primary.disconnect_all();
     for number in 6..20 {
-        house.commit(vec![put(key(number, "x"))]);
+        house.commit(vec![put_entry(key_entry(number, "x"))]);
     }
     let head = house.primary.head();
-    house.until("the cursor comes through", |status| status.cursor == Some(head));
+    house.wait_until("the cursor comes through", |status| status.cursor == Some(head));
     assert!(house.replica().status().counted.disconnects > 2);
 }
 
 #[test]
-fn a_wrong_digest_is_drift_and_a_snapshot_heals_it() {
-    let house = House::with(people_and_keys(1..=5));
+fn a_wrong_digest_is_drift_and_a_snapshot_repairs_it() {
+    let house = TestReplica::start_synced(user_and_keys(1..=5));
     let next = house.primary.head().seq + 1;
-    house.primary.change(|world| {
-        world.mischief.lie_at = Some(next);
-        world.mischief.snapshot_status = Some(503);
+    house.primary.update(|world| {
+        world.faults.wrong_digest_at = Some(next);
+        world.faults.snapshot_status = Some(503);
     });
-    house.commit(vec![gone(1)]);
-    let status = house.until("the drift is seen", |status| alarmed(status, Alarm::Drift).is_some());
-    assert!(matches!(status.following, Relation::Drifted | Relation::True), "true again only by a heartbeat that is equal");
-    assert!(!house.knows(1), "what was revoked is revoked");
-    house.primary.change(|world| world.mischief = Default::default());
-    house.synced();
-    house.until("the alarm is over", |status| alarmed(status, Alarm::Drift).is_none());
+    house.commit(vec![delete_key(1)]);
+    let status = house.wait_until("the drift is seen", |status| alarm_message(status, Alarm::Drift).is_some());
+    assert!(matches!(status.following, FeedRelation::Drifted | FeedRelation::True), "true again only by a heartbeat that is equal");
+    assert!(!house.has_key(1), "what was revoked is revoked");
+    house.primary.update(|world| world.faults = Default::default());
+    house.wait_synced();
+    house.wait_until("the alarm is over", |status| alarm_message(status, Alarm::Drift).is_none());
 }
 
 #[test]
-fn a_store_that_drifted_says_so_over_a_restart_and_not_that_the_primary_went_back() {
-    let mut house = House::with(people_and_keys(1..=5));
+fn drift_is_remembered_over_a_restart_and_not_taken_for_a_restored_primary() {
+    let mut house = TestReplica::start_synced(user_and_keys(1..=5));
     house.stop();
-    let generation = house.offline_store();
+    let generation = house.open_stopped_store();
     let head = generation.head().unwrap();
     // A key that the primary never had: the store is sound, and unlike.
-    generation.apply(&[put(key(77, "ghost"))], Some((head.epoch, head.seq))).unwrap();
+    generation.apply(&[put_entry(key_entry(77, "ghost"))], Some((head.epoch, head.seq))).unwrap();
     generation.flush().unwrap();
     drop(generation);
-    crate::replica::mark::Mark::within(&house.store()).set(head).unwrap();
-    house.primary.change(|world| world.mischief.snapshot_status = Some(503));
+    crate::replica::mark::DriftMarker::in_store(&house.store_path()).write(head).unwrap();
+    house.primary.update(|world| world.faults.snapshot_status = Some(503));
     house.start();
-    house.commit(vec![gone(2)]);
-    house.until("it follows on", |status| status.following == Relation::Drifted && status.lag == Some(1));
-    house.until("and what is revoked binds", |_| !house.knows(2));
-    assert_eq!(alarmed(&house.replica().status(), Alarm::PrimaryWentBack), None);
-    assert!(!house.replica().view().unwrap().whole);
-    house.primary.change(|world| world.mischief.snapshot_status = None);
-    house.synced();
-    assert!(!house.knows(77));
-    assert_eq!(crate::replica::mark::Mark::within(&house.store()).read(), None);
+    house.commit(vec![delete_key(2)]);
+    house.wait_until("it follows on", |status| status.following == FeedRelation::Drifted && status.lag == Some(1));
+    house.wait_until("and what is revoked binds", |_| !house.has_key(2));
+    assert_eq!(alarm_message(&house.replica().status(), Alarm::PrimaryWentBack), None);
+    assert!(!house.replica().view().unwrap().verified);
+    house.primary.update(|world| world.faults.snapshot_status = None);
+    house.wait_synced();
+    assert!(!house.has_key(77));
+    assert_eq!(crate::replica::mark::DriftMarker::in_store(&house.store_path()).read(), None);
 }
 
 #[test]
 fn a_snapshot_that_is_cut_or_does_not_add_up_is_never_installed() {
     for bad in BadSnapshot::NEVER_INSTALLED {
-        let primary = Primary::start(World::of(people_and_keys(1..=300)));
-        primary.change(|world| {
-            world.commit(vec![put(key(301, "tail"))]);
-            world.mischief.snapshot = Some(bad);
+        let primary = FakePrimary::start(FakePrimaryState::with_entries(user_and_keys(1..=300)));
+        primary.update(|world| {
+            world.commit(vec![put_entry(key_entry(301, "tail"))]);
+            world.faults.bad_snapshot = Some(bad);
         });
         let folder = tempfile::tempdir().unwrap();
-        let replica = start(&folder.path().join("store"), &primary.socket);
-        let house = House { primary, folder, replica: Some(replica) };
-        house.primary.until("three tries", |world| world.snapshots_sent >= 3);
+        let replica = start_replica(&folder.path().join("store"), &primary.socket);
+        let house = TestReplica { primary, temp_folder: folder, replica: Some(replica) };
+        house.primary.wait_until("three tries", |world| world.snapshots_sent >= 3);
         let status = house.replica().status();
         assert_eq!((status.cursor, status.counted.resyncs), (None, 0), "{bad:?}");
         assert!(house.replica().view().is_none() && status.last_error.is_some(), "{bad:?}");
-        house.primary.change(|world| world.mischief.snapshot = None);
-        house.synced();
-        assert!(house.knows(301), "{bad:?}");
+        house.primary.update(|world| world.faults.bad_snapshot = None);
+        house.wait_synced();
+        assert!(house.has_key(301), "{bad:?}");
     }
 }
 
 #[test]
-fn half_the_keys_lost_is_held_until_it_is_accepted_and_deletes_bind_meanwhile() {
-    let house = House::with(people_and_keys(1..=60));
-    house.primary.change(|world| {
-        world.mischief.snapshot = Some(BadSnapshot::HalfTheKeys);
-        world.replace(people_and_keys(1..=30));
-        world.mischief.snapshot = None;
+fn losing_half_the_keys_is_held_until_accepted_and_deletes_apply_meanwhile() {
+    let house = TestReplica::start_synced(user_and_keys(1..=60));
+    house.primary.update(|world| {
+        world.faults.bad_snapshot = Some(BadSnapshot::HalfTheKeys);
+        world.replace_all(user_and_keys(1..=30));
+        world.faults.bad_snapshot = None;
     });
-    let status = house.until("the loss is held", |status| alarmed(status, Alarm::LossHeld).is_some());
-    let message = alarmed(&status, Alarm::LossHeld).unwrap();
+    let status = house.wait_until("the loss is held", |status| alarm_message(status, Alarm::LossHeld).is_some());
+    let message = alarm_message(&status, Alarm::LossHeld).unwrap();
     assert!(message.contains("lacks 30 of the 60 keys") && message.contains("accept-loss"), "{message}");
-    assert!(house.knows(60), "it goes on serving");
-    house.commit(vec![gone(1)]);
-    house.until("a delete binds", |_| !house.knows(1));
-    assert!(house.knows(60));
-    house.primary.change(|world| world.accept_loss = true);
-    house.synced();
-    assert!(!house.knows(60) && house.knows(30));
-    house.until("the alarm is over", |status| alarmed(status, Alarm::LossHeld).is_none());
+    assert!(house.has_key(60), "it goes on serving");
+    house.commit(vec![delete_key(1)]);
+    house.wait_until("a delete binds", |_| !house.has_key(1));
+    assert!(house.has_key(60));
+    house.primary.update(|world| world.accept_loss = true);
+    house.wait_synced();
+    assert!(!house.has_key(60) && house.has_key(30));
+    house.wait_until("the alarm is over", |status| alarm_message(status, Alarm::LossHeld).is_none());
 }
 
 #[test]
-fn while_the_cursor_is_lost_only_what_takes_away_binds() {
-    let house = House::with(people_and_keys(1..=20));
-    house.primary.change(|world| {
-        world.mischief.snapshot_status = Some(503);
-        let mut more = people_and_keys(1..=20);
-        more.push(key(21, "new in the gap"));
-        world.replace(more);
+fn while_the_cursor_is_lost_only_access_reductions_apply() {
+    let house = TestReplica::start_synced(user_and_keys(1..=20));
+    house.primary.update(|world| {
+        world.faults.snapshot_status = Some(503);
+        let mut more = user_and_keys(1..=20);
+        more.push(key_entry(21, "new in the gap"));
+        world.replace_all(more);
     });
-    house.until("the cursor is lost", |status| status.following == Relation::Lost && status.connected_since.is_some());
-    house.commit(vec![gone(1), put(user(r#","state":"blocked""#)), put(key(22, "new after it"))]);
-    house.until("a delete binds", |_| !house.knows(1));
+    house.wait_until("the cursor is lost", |status| status.following == FeedRelation::Lost && status.connected_since.is_some());
+    house.commit(vec![delete_key(1), put_entry(user_entry(r#","state":"blocked""#)), put_entry(key_entry(22, "new after it"))]);
+    house.wait_until("a delete binds", |_| !house.has_key(1));
     let user_now = house.replica().view().unwrap().directory.user(Id::try_from(1).unwrap()).unwrap().unwrap();
     assert_eq!(user_now.state, UserState::Blocked);
-    assert!(!house.knows(21) && !house.knows(22));
-    assert!(!house.replica().view().unwrap().whole, "a no must be asked for");
-    assert!(!house.replica().caught_up());
-    house.primary.change(|world| world.mischief.snapshot_status = None);
-    house.synced();
-    assert!(!house.knows(1) && house.knows(21) && house.knows(22));
+    assert!(!house.has_key(21) && !house.has_key(22));
+    assert!(!house.replica().view().unwrap().verified, "a no must be asked for");
+    assert!(!house.replica().is_caught_up());
+    house.primary.update(|world| world.faults.snapshot_status = None);
+    house.wait_synced();
+    assert!(!house.has_key(1) && house.has_key(21) && house.has_key(22));
 }
 
 #[test]
-fn a_cursor_lost_without_a_word_of_the_head_is_found_again_by_a_snapshot() {
-    let house = House::with(people_and_keys(1..=20));
-    house.primary.change(|world| {
-        world.mischief.gone_without_head = true;
-        world.replace(people_and_keys(1..=19));
-        world.commit(vec![gone(2)]);
+fn a_cursor_lost_without_a_head_is_restored_by_a_snapshot() {
+    let house = TestReplica::start_synced(user_and_keys(1..=20));
+    house.primary.update(|world| {
+        world.faults.gone_without_head = true;
+        world.replace_all(user_and_keys(1..=19));
+        world.commit(vec![delete_key(2)]);
     });
-    house.synced();
-    assert!(!house.knows(20) && !house.knows(2));
+    house.wait_synced();
+    assert!(!house.has_key(20) && !house.has_key(2));
 }
 
 #[test]
-fn a_primary_restored_from_a_backup_is_not_believed_until_its_new_epoch() {
-    let house = House::with(people_and_keys(1..=20));
-    let backup = house.primary.world().records.clone();
-    house.commit(vec![gone(1)]);
-    house.commit(vec![gone(2)]);
-    let head = house.synced();
-    house.primary.change(|world| world.go_back(2, backup));
-    let status = house.until("it is seen", |status| alarmed(status, Alarm::PrimaryWentBack).is_some());
-    let message = alarmed(&status, Alarm::PrimaryWentBack).unwrap();
+fn a_primary_restored_from_a_backup_is_not_followed_until_its_new_epoch() {
+    let house = TestReplica::start_synced(user_and_keys(1..=20));
+    let backup = house.primary.state().records.clone();
+    house.commit(vec![delete_key(1)]);
+    house.commit(vec![delete_key(2)]);
+    let head = house.wait_synced();
+    house.primary.update(|world| world.restore_backup(2, backup));
+    let status = house.wait_until("it is seen", |status| alarm_message(status, Alarm::PrimaryWentBack).is_some());
+    let message = alarm_message(&status, Alarm::PrimaryWentBack).unwrap();
     assert!(message.contains("new-epoch"), "{message}");
     assert_eq!(status.cursor, Some(head));
-    assert!(!house.knows(1), "what was revoked stays revoked");
-    let snapshots = house.primary.world().snapshots_sent;
+    assert!(!house.has_key(1), "what was revoked stays revoked");
+    let snapshots = house.primary.state().snapshots_sent;
     house.replica().resync();
-    house.primary.until("an operator tries", |world| world.snapshots_sent > snapshots);
-    let status = house.until("and is refused", |status| {
+    house.primary.wait_until("an operator tries", |world| world.snapshots_sent > snapshots);
+    let status = house.wait_until("and is refused", |status| {
         status.resyncing.is_none() && status.last_error.as_ref().is_some_and(|error| error.message.contains("new-epoch"))
     });
     assert_eq!(status.cursor, Some(head));
-    let age = house.replica().age(clock::boot()).unwrap();
-    house.until("its age grows", |_| house.replica().age(clock::boot()).unwrap() > age);
-    house.primary.change(|world| world.new_epoch(Epoch(2)));
-    house.synced();
-    assert!(house.knows(1), "the primary's word counts again");
+    let age = house.replica().age(clock::boot_time()).unwrap();
+    house.wait_until("its age grows", |_| house.replica().age(clock::boot_time()).unwrap() > age);
+    house.primary.update(|world| world.new_epoch(Epoch(2)));
+    house.wait_synced();
+    assert!(house.has_key(1), "the primary's word counts again");
 }
 
 #[test]
 fn an_old_snapshot_catches_up_before_it_serves() {
-    let house = House::with(people_and_keys(1..=20));
-    let old = house.primary.world().snapshot();
+    let house = TestReplica::start_synced(user_and_keys(1..=20));
+    let old = house.primary.state().snapshot();
     for number in 1..=10 {
-        house.commit(vec![gone(number)]);
+        house.commit(vec![delete_key(number)]);
     }
-    let head = house.synced();
-    house.primary.change(|world| world.mischief.old_snapshot = Some(old));
+    let head = house.wait_synced();
+    house.primary.update(|world| world.faults.old_snapshot = Some(old));
     house.replica().resync();
-    house.until("the new one serves", |status| {
+    house.wait_until("the new one serves", |status| {
         assert_eq!(status.cursor, Some(head), "never backwards");
         status.counted.resyncs == 2
     });
-    assert!(!house.knows(10) && house.knows(11));
+    assert!(!house.has_key(10) && house.has_key(11));
 }
 
 #[test]
-fn commits_go_on_binding_while_a_snapshot_is_loaded() {
-    let house = House::with(people_and_keys(1..=400));
+fn commits_are_applied_while_a_snapshot_is_loaded() {
+    let house = TestReplica::start_synced(user_and_keys(1..=400));
     house.replica().resync();
     for number in 1..=40 {
-        let head = house.commit(vec![gone(number), put(key(400 + number, "new"))]);
-        house.until("it binds", |status| status.cursor == Some(head));
-        assert!(!house.knows(number) && house.knows(400 + number));
+        let head = house.commit(vec![delete_key(number), put_entry(key_entry(400 + number, "new"))]);
+        house.wait_until("it binds", |status| status.cursor == Some(head));
+        assert!(!house.has_key(number) && house.has_key(400 + number));
     }
-    house.until("the new one serves", |status| status.counted.resyncs == 2);
-    house.synced();
-    assert!(house.replica().view().unwrap().whole);
+    house.wait_until("the new one serves", |status| status.counted.resyncs == 2);
+    house.wait_synced();
+    assert!(house.replica().view().unwrap().verified);
 }
 
 #[test]
-fn silence_is_a_lost_connection_and_the_age_runs() {
-    let house = House::with(people_and_keys(1..=5));
-    house.primary.change(|world| world.mischief.silent = true);
-    let status = house.until("the silence is noticed", |status| status.counted.disconnects > 0);
+fn silence_is_a_lost_connection_and_the_age_grows() {
+    let house = TestReplica::start_synced(user_and_keys(1..=5));
+    house.primary.update(|world| world.faults.mute_streams = true);
+    let status = house.wait_until("the silence is noticed", |status| status.counted.disconnects > 0);
     assert!(status.last_error.unwrap().message.contains("no line"));
-    assert!(house.replica().caught_up(), "it was, when contact was lost");
-    assert!(house.knows(1));
-    house.primary.change(|world| world.mischief.silent = false);
-    house.commit(vec![gone(1)]);
-    house.synced();
+    assert!(house.replica().is_caught_up(), "it was, when contact was lost");
+    assert!(house.has_key(1));
+    house.primary.update(|world| world.faults.mute_streams = false);
+    house.commit(vec![delete_key(1)]);
+    house.wait_synced();
 }
 
 #[test]
-fn after_a_restart_hits_are_served_without_a_primary_and_are_as_old_as_they_are() {
-    let mut house = House::with(people_and_keys(1..=20));
-    let head = house.synced();
+fn after_a_restart_hits_are_served_without_a_primary_with_their_true_age() {
+    let mut house = TestReplica::start_synced(user_and_keys(1..=20));
+    let head = house.wait_synced();
     house.stop();
-    house.primary.change(|world| world.mischief.changes_status = Some(503));
+    house.primary.update(|world| world.faults.changes_status = Some(503));
     house.start();
-    let status = house.until("the store is read through", |status| status.whole);
+    let status = house.wait_until("the store is read through", |status| status.whole);
     assert_eq!((status.cursor, status.counted.resyncs), (Some(head), 0));
-    assert!(house.knows(20) && house.replica().caught_up());
-    let age = house.replica().age(clock::boot()).unwrap();
+    assert!(house.has_key(20) && house.replica().is_caught_up());
+    let age = house.replica().age(clock::boot_time()).unwrap();
     assert!(age < Duration::from_secs(60), "{age:?}");
-    house.primary.change(|world| world.mischief.changes_status = None);
-    house.commit(vec![gone(20)]);
-    house.synced();
-    assert_eq!(house.primary.world().snapshots_sent, 1);
+    house.primary.update(|world| world.faults.changes_status = None);
+    house.commit(vec![delete_key(20)]);
+    house.wait_synced();
+    assert_eq!(house.primary.state().snapshots_sent, 1);
 }
 
 #[test]
-fn a_commit_torn_by_a_crash_is_made_whole_by_the_feed() {
-    let mut house = House::with(people_and_keys(1..=20));
+fn a_commit_half_applied_before_a_crash_is_completed_by_the_feed() {
+    let mut house = TestReplica::start_synced(user_and_keys(1..=20));
     house.stop();
-    let changes: Vec<_> = (21..=140).map(|number| put(key(number, "x"))).collect();
-    let generation = house.offline_store();
+    let changes: Vec<_> = (21..=140).map(|number| put_entry(key_entry(number, "x"))).collect();
+    let generation = house.open_stopped_store();
     generation.apply(&changes[..50], None).unwrap();
     generation.flush().unwrap();
     drop(generation);
     house.commit(changes);
     house.start();
-    house.synced();
-    assert_eq!(house.primary.world().snapshots_sent, 1, "no new snapshot was needed");
-    assert!(house.knows(140) && house.replica().view().unwrap().whole);
+    house.wait_synced();
+    assert_eq!(house.primary.state().snapshots_sent, 1, "no new snapshot was needed");
+    assert!(house.has_key(140) && house.replica().view().unwrap().verified);
 }
 
 #[test]
 fn a_damaged_store_goes_into_quarantine_and_is_built_anew() {
-    let mut house = House::with(people_and_keys(1..=200));
+    let mut house = TestReplica::start_synced(user_and_keys(1..=200));
     house.stop();
-    let current = Generations::at(&house.store(), OPTIONS).unwrap().current().unwrap().unwrap();
+    let current = GenerationsFolder::open(&house.store_path(), STORE_OPTIONS).unwrap().current_path().unwrap().unwrap();
     std::fs::write(current.join("db"), b"this is no database").unwrap();
     house.start();
-    house.synced();
+    house.wait_synced();
     let status = house.replica().status();
     assert_eq!((status.counted.quarantines, status.counted.resyncs), (1, 1));
-    assert!(house.knows(200));
+    assert!(house.has_key(200));
 }
 
 #[test]
-fn a_store_that_takes_nothing_new_is_an_alarm_and_answers_go_on() {
-    let house = House::with(people_and_keys(1..=20));
-    let (generations, away) = (house.store().join("generations"), house.store().join("away"));
+fn an_unwritable_store_is_an_alarm_and_keeps_answering() {
+    let house = TestReplica::start_synced(user_and_keys(1..=20));
+    let (generations, away) = (house.store_path().join("generations"), house.store_path().join("away"));
     std::fs::rename(&generations, &away).unwrap();
     std::fs::write(&generations, b"no folder").unwrap();
     house.replica().resync();
-    house.until("the alarm", |status| alarmed(status, Alarm::Store).is_some());
-    assert!(house.knows(20));
+    house.wait_until("the alarm", |status| alarm_message(status, Alarm::Store).is_some());
+    assert!(house.has_key(20));
     std::fs::remove_file(&generations).unwrap();
     std::fs::rename(&away, &generations).unwrap();
-    house.until("it is tried again", |status| status.counted.resyncs == 2);
-    house.synced();
-    house.until("the alarm is over", |status| alarmed(status, Alarm::Store).is_none());
+    house.wait_until("it is tried again", |status| status.counted.resyncs == 2);
+    house.wait_synced();
+    house.wait_until("the alarm is over", |status| alarm_message(status, Alarm::Store).is_none());
 }
 
 #[test]
-fn verify_tells_equal_from_unlike() {
-    let house = House::with(people_and_keys(1..=20));
+fn verify_reports_an_equal_store() {
+    let house = TestReplica::start_synced(user_and_keys(1..=20));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let verified = runtime.block_on(house.replica().verify()).unwrap();
-    assert_eq!((verified.finding, verified.scanned), (Finding::Equal, house.primary.head().state));
+    assert_eq!((verified.finding, verified.scanned), (VerifyResult::Equal, house.primary.head().state));
 }
 
 #[test]
-fn what_a_newer_primary_sends_is_kept_and_marked() {
-    let house = House::with(people_and_keys(1..=5));
-    let robot = Entry::read(r#"{"kind":"robot","id":7,"arms":2}"#).unwrap();
-    let identity = Identity::of(&robot);
-    house.commit(vec![put(robot)]);
-    house.synced();
-    assert!(house.replica().view().unwrap().foreign && house.replica().view().unwrap().whole);
+fn unknown_records_are_stored_and_flagged() {
+    let house = TestReplica::start_synced(user_and_keys(1..=5));
+    let robot = Entry::parse(r#"{"kind":"robot","id":7,"arms":2}"#).unwrap();
+    let identity = RecordIdentity::from_entry(&robot);
+    house.commit(vec![put_entry(robot)]);
+    house.wait_synced();
+    assert!(house.replica().view().unwrap().has_unknown_records && house.replica().view().unwrap().verified);
     assert_eq!(house.replica().status().foreign, 1);
     house.commit(vec![Change::Delete(identity)]);
-    house.synced();
-    assert!(!house.replica().view().unwrap().foreign);
+    house.wait_synced();
+    assert!(!house.replica().view().unwrap().has_unknown_records);
 }
 
 #[test]
 fn another_sync_secret_is_an_alarm_until_it_is_renewed() {
-    let house = House::with(people_and_keys(1..=5));
-    house.primary.change_secret(b"another");
-    let status = house.until("it is refused", |status| alarmed(status, Alarm::Forbidden).is_some());
-    assert!(alarmed(&status, Alarm::Forbidden).unwrap().contains("sync_secret_file"));
-    house.replica().renew(crate::wire::secret::Secret::of(b"another").unwrap());
-    house.commit(vec![gone(1)]);
-    house.synced();
-    house.until("the alarm is over", |status| alarmed(status, Alarm::Forbidden).is_none());
+    let house = TestReplica::start_synced(user_and_keys(1..=5));
+    house.primary.set_secret(b"another");
+    let status = house.wait_until("it is refused", |status| alarm_message(status, Alarm::Forbidden).is_some());
+    assert!(alarm_message(&status, Alarm::Forbidden).unwrap().contains("sync_secret_file"));
+    house.replica().set_sync_secret(crate::wire::secret::Secret::from_bytes(b"another").unwrap());
+    house.commit(vec![delete_key(1)]);
+    house.wait_synced();
+    house.wait_until("the alarm is over", |status| alarm_message(status, Alarm::Forbidden).is_none());
 }
 
 #[test]
-fn without_a_feed_nothing_is_opened_and_nothing_is_known() {
+fn without_a_feed_no_store_is_opened() {
     let folder = tempfile::tempdir().unwrap();
     let store = folder.path().join("store");
-    let replica = Replica::start(Setup {
-        store: store.clone(),
-        options: OPTIONS,
-        client: Client::to("http+unix:///nowhere", None, false).unwrap(),
-        secret: secret(),
+    let replica = Replica::start(ReplicaConfig {
+        store_path: store.clone(),
+        store_options: STORE_OPTIONS,
+        feed_client: HttpClient::new("http+unix:///nowhere", None, false).unwrap(),
+        sync_secret: sync_secret(),
         host: "ssh-1".to_owned(),
-        keys: Limits { ttl: Duration::ZERO, max_stale: Duration::ZERO },
+        key_limits: FreshnessLimits { ttl: Duration::ZERO, max_stale: Duration::ZERO },
         loss_guard: LossGuard::default(),
-        feeding: Feeding::Nothing,
-        pace: PACE,
+        feed_mode: FeedMode::Disabled,
+        timing: TIMING,
     })
     .unwrap();
-    assert!(replica.view().is_none() && replica.age(clock::boot()).is_none() && !store.exists());
+    assert!(replica.view().is_none() && replica.age(clock::boot_time()).is_none() && !store.exists());
     replica.stop();
 }
 
 #[test]
-fn the_metrics_say_what_the_status_says() {
-    let house = House::with(people_and_keys(1..=5));
+fn the_metrics_match_the_status() {
+    let house = TestReplica::start_synced(user_and_keys(1..=5));
     let mut registry = prometheus_client::registry::Registry::default();
-    house.replica().register(&mut registry);
+    house.replica().register_metrics(&mut registry);
     let mut text = String::new();
     prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
     for line in [

@@ -8,54 +8,54 @@ use std::sync::{Arc, Mutex};
 use proptest::prelude::*;
 
 use crate::model::change::{Change, Head};
-use crate::model::freshness::Following as _;
+use crate::model::freshness::DirectoryReplica as _;
 use crate::replica::service::Replica;
-use crate::replica::trial::{House, gone, key, people_and_keys, put};
+use crate::replica::trial::{TestReplica, delete_key, key_entry, put_entry, user_and_keys};
 
 #[derive(Clone, Debug)]
-enum Step {
+enum ReplicaStep {
     Commit { delete: Vec<u64>, put: Vec<u64> },
-    Kick,
+    Disconnect,
     CutAfter(Option<usize>),
-    Twice(bool),
-    ForgetJournal,
+    DuplicateLines(bool),
+    ClearJournal,
     Resync,
     Restart,
-    Lie,
-    Await,
+    WrongDigest,
+    WaitSynced,
 }
 
-fn step() -> impl Strategy<Value = Step> {
+fn any_step() -> impl Strategy<Value = ReplicaStep> {
     let some = |most| prop::collection::vec(1_u64..200, 0..most);
     prop_oneof![
-        12 => (some(40), some(120)).prop_map(|(delete, put)| Step::Commit { delete, put }),
-        3 => Just(Step::Kick),
-        2 => prop::option::of(0_usize..5).prop_map(Step::CutAfter),
-        1 => any::<bool>().prop_map(Step::Twice),
-        1 => Just(Step::ForgetJournal),
-        1 => Just(Step::Resync),
-        1 => Just(Step::Restart),
-        1 => Just(Step::Lie),
-        2 => Just(Step::Await),
+        12 => (some(40), some(120)).prop_map(|(delete, put)| ReplicaStep::Commit { delete, put }),
+        3 => Just(ReplicaStep::Disconnect),
+        2 => prop::option::of(0_usize..5).prop_map(ReplicaStep::CutAfter),
+        1 => any::<bool>().prop_map(ReplicaStep::DuplicateLines),
+        1 => Just(ReplicaStep::ClearJournal),
+        1 => Just(ReplicaStep::Resync),
+        1 => Just(ReplicaStep::Restart),
+        1 => Just(ReplicaStep::WrongDigest),
+        2 => Just(ReplicaStep::WaitSynced),
     ]
 }
 
-fn changes(delete: &[u64], add: &[u64], title: usize) -> Vec<Change> {
+fn build_changes(delete: &[u64], add: &[u64], title: usize) -> Vec<Change> {
     let mut seen = HashSet::new();
     let mut once = |number: &&u64| seen.insert(**number);
-    let puts: Vec<_> = add.iter().filter(&mut once).map(|number| put(key(*number, &title.to_string()))).collect();
-    let mut all: Vec<_> = delete.iter().filter(&mut once).map(|number| gone(*number)).collect();
+    let puts: Vec<_> = add.iter().filter(&mut once).map(|number| put_entry(key_entry(*number, &title.to_string()))).collect();
+    let mut all: Vec<_> = delete.iter().filter(&mut once).map(|number| delete_key(*number)).collect();
     all.extend(puts);
     all
 }
 
 /// Reads beside, as answering threads do.
-struct Watcher {
+struct ReaderThread {
     stop: Arc<AtomicBool>,
     thread: std::thread::JoinHandle<()>,
 }
 
-impl Watcher {
+impl ReaderThread {
     fn start(replica: Arc<Replica>, known: Arc<Mutex<Vec<Head>>>) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
@@ -64,8 +64,8 @@ impl Watcher {
                 if let Some(head) = replica.head() {
                     assert!(known.lock().unwrap().contains(&head), "a cursor that the primary never was at: {head:?}");
                 }
-                let (Some(before), Some(state), Some(after)) = (replica.view(), replica.state(), replica.view()) else { continue };
-                if before.whole && Arc::ptr_eq(&before.directory, &after.directory) {
+                let (Some(before), Some(state), Some(after)) = (replica.view(), replica.store_state(), replica.view()) else { continue };
+                if before.verified && Arc::ptr_eq(&before.directory, &after.directory) {
                     assert!(
                         known.lock().unwrap().iter().any(|head| head.state == state),
                         "a no could be said from a state that the primary never had"
@@ -87,47 +87,47 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 6, max_shrink_iters: 8, ..ProptestConfig::default() })]
 
     #[test]
-    fn the_end_is_equal_and_nothing_between_is_shown_as_whole(steps in prop::collection::vec(step(), 5..40)) {
-        let mut house = House::with(people_and_keys(1..=100));
-        house.primary.change(|world| world.accept_loss = true);
+    fn the_end_is_equal_and_nothing_between_is_shown_as_whole(steps in prop::collection::vec(any_step(), 5..40)) {
+        let mut house = TestReplica::start_synced(user_and_keys(1..=100));
+        house.primary.update(|world| world.accept_loss = true);
         let known = Arc::new(Mutex::new(Vec::new()));
         let note = |head: Head| known.lock().unwrap().push(head);
         note(house.primary.head());
-        let mut watcher = Some(Watcher::start(Arc::clone(house.replica()), Arc::clone(&known)));
+        let mut watcher = Some(ReaderThread::start(Arc::clone(house.replica()), Arc::clone(&known)));
         for (title, step) in steps.into_iter().enumerate() {
             match step {
-                Step::Commit { delete, put } => {
-                    let changes = changes(&delete, &put, title);
+                ReplicaStep::Commit { delete, put } => {
+                    let changes = build_changes(&delete, &put, title);
                     // Known before it can be followed.
-                    house.primary.change(|world| note(world.commit(changes)));
+                    house.primary.update(|world| note(world.commit(changes)));
                 }
-                Step::Kick => house.primary.kick(),
-                Step::CutAfter(most) => house.primary.change(|world| world.mischief.cut_after = most),
-                Step::Twice(twice) => house.primary.change(|world| world.mischief.twice = twice),
-                Step::ForgetJournal => house.primary.change(crate::replica::trial::world::World::forget_journal),
-                Step::Resync => house.replica().resync(),
-                Step::Lie => house.primary.change(|world| world.mischief.lie_at = Some(world.head().seq + 1)),
-                Step::Restart => {
+                ReplicaStep::Disconnect => house.primary.disconnect_all(),
+                ReplicaStep::CutAfter(most) => house.primary.update(|world| world.faults.cut_after_lines = most),
+                ReplicaStep::DuplicateLines(twice) => house.primary.update(|world| world.faults.duplicate_lines = twice),
+                ReplicaStep::ClearJournal => house.primary.update(crate::replica::trial::world::FakePrimaryState::clear_journal),
+                ReplicaStep::Resync => house.replica().resync(),
+                ReplicaStep::WrongDigest => house.primary.update(|world| world.faults.wrong_digest_at = Some(world.head().seq + 1)),
+                ReplicaStep::Restart => {
                     watcher.take().unwrap().stop();
                     house.stop();
                     house.start();
-                    watcher = Some(Watcher::start(Arc::clone(house.replica()), Arc::clone(&known)));
+                    watcher = Some(ReaderThread::start(Arc::clone(house.replica()), Arc::clone(&known)));
                 }
-                Step::Await => {
-                    house.primary.change(|world| world.mischief = Default::default());
-                    house.synced();
+                ReplicaStep::WaitSynced => {
+                    house.primary.update(|world| world.faults = Default::default());
+                    house.wait_synced();
                 }
             }
         }
-        house.primary.change(|world| {
-            world.mischief = Default::default();
-            world.kicks += 1;
+        house.primary.update(|world| {
+            world.faults = Default::default();
+            world.disconnects += 1;
         });
-        let head = house.synced();
+        let head = house.wait_synced();
         watcher.take().unwrap().stop();
-        let records: Vec<_> = house.primary.world().records.values().map(|entry| entry.text().to_owned()).collect();
+        let records: Vec<_> = house.primary.state().records.values().map(|entry| entry.text().to_owned()).collect();
         house.stop();
-        let generation = house.offline_store();
+        let generation = house.open_stopped_store();
         prop_assert_eq!(generation.head(), Some(head));
         let held: Vec<_> = generation.entries().map(|entry| entry.unwrap().text().to_owned()).collect();
         prop_assert_eq!(held, records);

@@ -1,42 +1,55 @@
 //! Cases H and I of actors: who somebody is, and whether the account and its key may be used.
 
-use crate::model::question::Claimant;
-use crate::rules::cases::{MISSING, UPLOAD, by_key, by_user, house, key, no, pull, push, said, settings, user, yes};
+use crate::model::question::ClaimedActor;
+use crate::rules::cases::{
+    MISSING, UPLOAD, assert_granted, assert_refused, key, key_claimant, pull, push, sample_directory, settings, status_and_message, user,
+    user_claimant,
+};
 
 /// H14: a key is spoken of in its last seven days, and not before.
 #[test]
-fn a_key_that_ends_soon_is_spoken_of() {
+fn a_key_that_expires_soon_has_a_console_notice() {
     for (end, expected) in [
         ("2026-06-03T00:00:00Z", vec!["INFO: Your SSH key expires soon. Please generate a new key."]),
         ("2026-06-08T00:00:00Z", vec!["INFO: Your SSH key expires soon. Please generate a new key."]),
         ("2026-06-08T00:00:00.001Z", vec![]),
     ] {
-        let table = house().with([key(103, Some(3), &format!(r#","expires_at":"{end}""#)).as_str()]);
-        assert_eq!(yes(&table, &pull(by_key(103), "g/private")).console, expected, "{end}");
+        let table = sample_directory().with_lines([key(103, Some(3), &format!(r#","expires_at":"{end}""#)).as_str()]);
+        assert_eq!(assert_granted(&table, &pull(key_claimant(103), "g/private")).console_messages, expected, "{end}");
     }
 }
 
 /// I01 and server.md 8.5: an unknown actor is nobody; nobody may pull what is public.
 #[test]
 fn nobody_pulls_what_is_public_and_pushes_nothing() {
-    for claimant in [Claimant::Key(None), by_key(999), by_user(999), Claimant::Username("none".to_owned()), Claimant::Nobody, by_key(123)] {
-        no(&house(), &pull(claimant.clone(), "g/private"), 404, MISSING);
-        no(&house(), &pull(claimant.clone(), "g/internal"), 404, MISSING);
-        assert_eq!(yes(&house(), &pull(claimant.clone(), "g/public")).actor.user(), None);
-        no(&house(), &push(claimant, "g/public"), 401, UPLOAD);
+    for claimant in [
+        ClaimedActor::Key(None),
+        key_claimant(999),
+        user_claimant(999),
+        ClaimedActor::Username("none".to_owned()),
+        ClaimedActor::Unspecified,
+        key_claimant(123),
+    ] {
+        assert_refused(&sample_directory(), &pull(claimant.clone(), "g/private"), 404, MISSING);
+        assert_refused(&sample_directory(), &pull(claimant.clone(), "g/internal"), 404, MISSING);
+        assert_eq!(assert_granted(&sample_directory(), &pull(claimant.clone(), "g/public")).actor.user(), None);
+        assert_refused(&sample_directory(), &push(claimant, "g/public"), 401, UPLOAD);
     }
 }
 
 /// server.md 1.3: every way to say who one is.
 #[test]
 fn an_actor_is_found_by_each_identity_and_a_signing_key_by_none() {
-    let house = house().with([key(130, Some(3), r#","usage":"signing""#).as_str(), key(131, Some(3), r#","usage":"auth""#).as_str()]);
-    for claimant in [by_user(3), Claimant::Username("DEVELOPER".to_owned()), Claimant::KeysUser(103.try_into().ok()), by_key(131)] {
-        let _ = yes(&house, &push(claimant, "g/private"));
+    let house = sample_directory()
+        .with_lines([key(130, Some(3), r#","usage":"signing""#).as_str(), key(131, Some(3), r#","usage":"auth""#).as_str()]);
+    for claimant in
+        [user_claimant(3), ClaimedActor::Username("DEVELOPER".to_owned()), ClaimedActor::KeyOwner(103.try_into().ok()), key_claimant(131)]
+    {
+        let _ = assert_granted(&house, &push(claimant, "g/private"));
     }
-    no(&house, &pull(by_key(130), "g/private"), 404, MISSING);
-    no(&house, &pull(Claimant::KeysUser(130.try_into().ok()), "g/private"), 404, MISSING);
-    no(&house, &pull(Claimant::KeysUser(122.try_into().ok()), "g/private"), 404, MISSING);
+    assert_refused(&house, &pull(key_claimant(130), "g/private"), 404, MISSING);
+    assert_refused(&house, &pull(ClaimedActor::KeyOwner(130.try_into().ok()), "g/private"), 404, MISSING);
+    assert_refused(&house, &pull(ClaimedActor::KeyOwner(122.try_into().ok()), "g/private"), 404, MISSING);
 }
 
 /// I02, I11 to I17 and server.md 3.2: each state, before any project is looked at.
@@ -68,13 +81,16 @@ fn an_account_is_refused_by_the_first_thing_that_is_wrong_with_it() {
         (r#","password_expires_at":"2020-01-01T00:00:00Z","state":"blocked""#, Some(blocked)),
         ("", None),
     ] {
-        let table = house().with([user(2, fields).as_str(), settings(r#""terms_required":true"#).as_str()]);
-        for question in
-            [pull(by_user(2), "g/private"), push(by_key(102), "g/private"), pull(by_user(2), "g/none"), pull(by_user(2), "g/public")]
-        {
+        let table = sample_directory().with_lines([user(2, fields).as_str(), settings(r#""terms_required":true"#).as_str()]);
+        for question in [
+            pull(user_claimant(2), "g/private"),
+            push(key_claimant(102), "g/private"),
+            pull(user_claimant(2), "g/none"),
+            pull(user_claimant(2), "g/public"),
+        ] {
             match expected {
-                Some(text) => no(&table, &question, 401, text),
-                None => assert_ne!(said(&table, &question).0, 401, "{fields}"),
+                Some(text) => assert_refused(&table, &question, 401, text),
+                None => assert_ne!(status_and_message(&table, &question).0, 401, "{fields}"),
             }
         }
     }
@@ -83,8 +99,8 @@ fn an_account_is_refused_by_the_first_thing_that_is_wrong_with_it() {
 /// server.md 8.9: a deploy key's creator enters no decision.
 #[test]
 fn a_deploy_key_outlives_its_creator() {
-    let table = house().with([key(120, Some(2), r#","deploy":true"#).as_str(), user(2, r#","state":"blocked""#).as_str()]);
-    let _ = yes(&table, &push(by_key(120), "g/private"));
+    let table = sample_directory().with_lines([key(120, Some(2), r#","deploy":true"#).as_str(), user(2, r#","state":"blocked""#).as_str()]);
+    let _ = assert_granted(&table, &push(key_claimant(120), "g/private"));
 }
 
 /// I04, and the order of the contract: the key before the account.
@@ -93,9 +109,9 @@ fn an_expired_key_is_refused_whosever_it_is() {
     let text = "Your SSH key has expired.";
     for (id, owner, deploy) in [(102, Some(2), ""), (120, None, r#","deploy":true"#), (123, None, "")] {
         let expired = key(id, owner, &format!(r#"{deploy},"expires_at":"2026-06-01T00:00:00Z""#));
-        let table = house().with([expired.as_str(), user(2, r#","state":"blocked""#).as_str()]);
-        for question in [pull(by_key(id), "g/public"), push(by_key(id), "g/private"), pull(by_key(id), "g/none")] {
-            no(&table, &question, 401, text);
+        let table = sample_directory().with_lines([expired.as_str(), user(2, r#","state":"blocked""#).as_str()]);
+        for question in [pull(key_claimant(id), "g/public"), push(key_claimant(id), "g/private"), pull(key_claimant(id), "g/none")] {
+            assert_refused(&table, &question, 401, text);
         }
     }
 }
@@ -103,19 +119,19 @@ fn an_expired_key_is_refused_whosever_it_is() {
 /// I05, I06: types and lengths.
 #[test]
 fn a_key_keeps_to_the_rules_of_its_type() {
-    let ruled = |rules: &str| house().with([settings(&format!(r#""key_rules":{{{rules}}}"#)).as_str()]);
+    let ruled = |rules: &str| sample_directory().with_lines([settings(&format!(r#""key_rules":{{{rules}}}"#)).as_str()]);
     let others = "Your SSH key type is forbidden. Must be RSA, DSA, ECDSA, ECDSA_SK, or ED25519_SK.";
-    no(&ruled(r#""ed25519":"forbidden""#), &pull(by_key(102), "g/private"), 401, others);
-    no(&ruled(r#""ed25519":"forbidden""#), &pull(by_key(120), "g/private"), 401, others);
-    no(
+    assert_refused(&ruled(r#""ed25519":"forbidden""#), &pull(key_claimant(102), "g/private"), 401, others);
+    assert_refused(&ruled(r#""ed25519":"forbidden""#), &pull(key_claimant(120), "g/private"), 401, others);
+    assert_refused(
         &ruled(r#""dsa":"forbidden","ecdsa":"forbidden","ecdsa_sk":"forbidden","ed25519":"forbidden","ed25519_sk":"forbidden""#),
-        &push(by_key(102), "g/private"),
+        &push(key_claimant(102), "g/private"),
         401,
         "Your SSH key type is forbidden. Must be RSA.",
     );
-    no(&ruled(r#""ed25519":4096"#), &pull(by_key(102), "g/private"), 401, "Your SSH key must be at least 4096 bits.");
+    assert_refused(&ruled(r#""ed25519":4096"#), &pull(key_claimant(102), "g/private"), 401, "Your SSH key must be at least 4096 bits.");
     for passes in [r#""ed25519":256"#, r#""ed25519":0"#, r#""rsa":"forbidden""#] {
-        let _ = yes(&ruled(passes), &pull(by_key(102), "g/private"));
-        let _ = yes(&ruled(r#""ed25519":"forbidden""#), &pull(by_user(2), "g/private"));
+        let _ = assert_granted(&ruled(passes), &pull(key_claimant(102), "g/private"));
+        let _ = assert_granted(&ruled(r#""ed25519":"forbidden""#), &pull(user_claimant(2), "g/private"));
     }
 }

@@ -8,10 +8,10 @@ mod creation;
 mod instance;
 mod kinds;
 
-use crate::model::question::{Action, Changes, Claimant, Protocol, Question};
-use crate::model::table::{Table, ed25519};
+use crate::model::question::{Action, AllowedRequest, ClaimedActor, Protocol, RefChanges};
+use crate::model::table::{MemoryDirectory, ed25519_public_key};
 use crate::model::time::Time;
-use crate::model::verdict::{Grant, Judgement, Verdict};
+use crate::model::verdict::{AccessDecision, AccessEvaluation, AccessGrant};
 use crate::rules::allowed::decide;
 
 const DOWNLOAD: &str = "You are not allowed to download code from this project.";
@@ -25,7 +25,7 @@ const READ_ONLY: &str = "The repository is temporarily read-only. Please try aga
 /// Group `g` (1) with `g/sub` (2); in `g` a private (10), an internal (11) and a public (12) project. Users by role: owner 1,
 /// maintainer 2, developer 3, reporter 4, planner 5, guest 6; outsider 7, external 8, admin 9; 20 to 26 as their external twins.
 /// Keys 101 to 109 are theirs; deploy keys: 120 writes, 121 reads, 122 is attached to nothing.
-fn house() -> Table {
+fn sample_directory() -> MemoryDirectory {
     let mut lines = vec![
         r#"{"kind":"storage","name":"default","address":"unix:/gitaly.sock","token":"t","features":{"gitaly-feature-x":true,"y_z":false}}"#
             .to_owned(),
@@ -63,12 +63,12 @@ fn house() -> Table {
     }
     lines.push(key(122, Some(1), r#","deploy":true"#));
     lines.push(key(123, None, ""));
-    Table::of(lines.iter().map(String::as_str))
+    MemoryDirectory::from_lines(lines.iter().map(String::as_str))
 }
 
 fn key(id: u64, user: Option<u64>, more: &str) -> String {
     let user = user.map(|user| format!(r#","user_id":{user}"#)).unwrap_or_default();
-    format!(r#"{{"kind":"key","id":{id}{user},"title":"t","key":"{}","created_at":"2026-01-01T00:00:00Z"{more}}}"#, ed25519(id))
+    format!(r#"{{"kind":"key","id":{id}{user},"title":"t","key":"{}","created_at":"2026-01-01T00:00:00Z"{more}}}"#, ed25519_public_key(id))
 }
 
 fn user(id: u64, more: &str) -> String {
@@ -91,52 +91,52 @@ fn settings(fields: &str) -> String {
     format!(r#"{{"kind":"settings",{fields}}}"#)
 }
 
-fn by_user(id: u64) -> Claimant {
-    Claimant::User(id.try_into().ok())
+fn user_claimant(id: u64) -> ClaimedActor {
+    ClaimedActor::User(id.try_into().ok())
 }
 
-fn by_key(id: u64) -> Claimant {
-    Claimant::Key(id.try_into().ok())
+fn key_claimant(id: u64) -> ClaimedActor {
+    ClaimedActor::Key(id.try_into().ok())
 }
 
-fn pull(claimant: Claimant, path: &str) -> Question {
-    Question { project: Some(path.to_owned()), ..Question::of(claimant, Action::UploadPack, Protocol::Ssh, Changes::Any) }
+fn pull(claimant: ClaimedActor, path: &str) -> AllowedRequest {
+    AllowedRequest { project: Some(path.to_owned()), ..AllowedRequest::new(claimant, Action::UploadPack, Protocol::Ssh, RefChanges::Any) }
 }
 
-fn push(claimant: Claimant, path: &str) -> Question {
-    Question { action: Action::ReceivePack, ..pull(claimant, path) }
+fn push(claimant: ClaimedActor, path: &str) -> AllowedRequest {
+    AllowedRequest { action: Action::ReceivePack, ..pull(claimant, path) }
 }
 
-fn by_id(question: Question, word: &str) -> Question {
-    Question { gl_repository: Some(word.to_owned()), project: None, ..question }
+fn with_gl_repository(question: AllowedRequest, word: &str) -> AllowedRequest {
+    AllowedRequest { gl_repository: Some(word.to_owned()), project: None, ..question }
 }
 
 fn now() -> Time {
     "2026-06-01T00:00:00Z".parse().unwrap()
 }
 
-fn judged(table: &Table, question: &Question) -> Judgement {
+fn judge_now(table: &MemoryDirectory, question: &AllowedRequest) -> AccessEvaluation {
     decide(table, question, now()).unwrap()
 }
 
 /// 200, or the refusal's status and sentence.
-fn said(table: &Table, question: &Question) -> (u16, String) {
-    match judged(table, question).verdict {
-        Verdict::Granted(_) => (200, String::new()),
-        Verdict::Creates(creation) => (201, creation.path),
-        Verdict::Refused(refusal) => (refusal.status, refusal.text),
+fn status_and_message(table: &MemoryDirectory, question: &AllowedRequest) -> (u16, String) {
+    match judge_now(table, question).decision {
+        AccessDecision::Granted(_) => (200, String::new()),
+        AccessDecision::CreatesProject(creation) => (201, creation.path),
+        AccessDecision::Denied(refusal) => (refusal.status, refusal.message),
     }
 }
 
 #[track_caller]
-fn yes(table: &Table, question: &Question) -> Grant {
-    match judged(table, question).verdict {
-        Verdict::Granted(grant) => *grant,
+fn assert_granted(table: &MemoryDirectory, question: &AllowedRequest) -> AccessGrant {
+    match judge_now(table, question).decision {
+        AccessDecision::Granted(grant) => *grant,
         other => panic!("{question:?}: {other:?}"),
     }
 }
 
 #[track_caller]
-fn no(table: &Table, question: &Question, status: u16, text: &str) {
-    assert_eq!(said(table, question), (status, text.to_owned()), "{question:?}");
+fn assert_refused(table: &MemoryDirectory, question: &AllowedRequest, status: u16, text: &str) {
+    assert_eq!(status_and_message(table, question), (status, text.to_owned()), "{question:?}");
 }

@@ -2,48 +2,51 @@
 
 use serde_json::{Value, json};
 
-use super::table::{Row, bare, check};
+use super::table::{ContractCase, assert_cases, verbatim_case};
 use super::world::{self, ERROR_TRACKING_TOKEN};
 use crate::http::Request;
 
-fn asked(project: u64, key: &str) -> Request {
-    Request::form("/api/v4/internal/error_tracking/allowed", &format!("project_id={project}&public_key={key}"))
+fn allowed_request(project: u64, key: &str) -> Request {
+    Request::post_form("/api/v4/internal/error_tracking/allowed", &format!("project_id={project}&public_key={key}"))
 }
 
 fn with_token(request: Request) -> Request {
     request.header("Gitlab-Error-Tracking-Token", ERROR_TRACKING_TOKEN)
 }
 
-fn answer(id: &'static str, given: &str, request: Request, enabled: bool) -> Row {
-    bare(id, given, request, 200).is(json!({"enabled": enabled}))
+fn enabled_case(id: &'static str, given: &str, request: Request, enabled: bool) -> ContractCase {
+    verbatim_case(id, given, request, 200).body_equals(json!({"enabled": enabled}))
 }
 
 #[test]
 fn a_client_key_counts_while_it_is_active() {
-    let (house, refused) = (world::plain(), json!({"message": "401 Unauthorized"}));
+    let (house, refused) = (world::shared_env(), json!({"message": "401 Unauthorized"}));
     let form = format!("project_id=10&public_key=active&error_tracking_token={ERROR_TRACKING_TOKEN}");
-    let shell = asked(10, "active").header("Gitlab-Shell-Api-Request", &house.shell_token());
+    let shell = allowed_request(10, "active").header("Gitlab-Shell-Api-Request", &house.shell_token());
     let json = Request::post("/api/v4/internal/error_tracking/allowed", &json!({"project_id": 10, "public_key": "active"}));
-    check(
+    assert_cases(
         &house,
         vec![
-            bare("Q01", "no token", asked(10, "active"), 401).is(refused.clone()),
-            bare("Q01", "another token", asked(10, "active").header("Gitlab-Error-Tracking-Token", "another"), 401).is(refused.clone()),
-            bare("Q02", "gitlab-shell's token", shell, 401).is(refused),
-            answer("Q02", "the token as a parameter", Request::form("/api/v4/internal/error_tracking/allowed", &form), true),
-            bare("Q03", "no key", with_token(asked(10, "")), 422).has(json!({"message": "422 Unprocessable Entity"})),
-            bare("Q04", "no such project", with_token(asked(9999, "active")), 404).is(json!({"message": "404 Not found"})),
-            answer("Q05", "a key that is switched off", with_token(asked(10, "disabled")), false),
-            answer("Q05", "another project's key", with_token(asked(13, "active")), false),
-            answer("Q06", "an active key", with_token(asked(10, "active")), true),
-            answer("Q06", "the same in JSON", with_token(json), true),
+            verbatim_case("Q01", "no token", allowed_request(10, "active"), 401).body_equals(refused.clone()),
+            verbatim_case("Q01", "another token", allowed_request(10, "active").header("Gitlab-Error-Tracking-Token", "another"), 401)
+                .body_equals(refused.clone()),
+            verbatim_case("Q02", "gitlab-shell's token", shell, 401).body_equals(refused),
+            enabled_case("Q02", "the token as a parameter", Request::post_form("/api/v4/internal/error_tracking/allowed", &form), true),
+            verbatim_case("Q03", "no key", with_token(allowed_request(10, "")), 422)
+                .body_contains(json!({"message": "422 Unprocessable Entity"})),
+            verbatim_case("Q04", "no such project", with_token(allowed_request(9999, "active")), 404)
+                .body_equals(json!({"message": "404 Not found"})),
+            enabled_case("Q05", "a key that is switched off", with_token(allowed_request(10, "disabled")), false),
+            enabled_case("Q05", "another project's key", with_token(allowed_request(13, "active")), false),
+            enabled_case("Q06", "an active key", with_token(allowed_request(10, "active")), true),
+            enabled_case("Q06", "the same in JSON", with_token(json), true),
         ],
     );
 }
 
 #[test]
 fn no_key_counts_where_error_tracking_is_switched_off() {
-    let house = world::own();
-    world::set(&house, &json!({"error_tracking": Value::Bool(false)}));
-    check(&house, vec![answer("Q07", "an active key", with_token(asked(10, "active")), false)]);
+    let house = world::fresh_env();
+    world::apply_settings(&house, &json!({"error_tracking": Value::Bool(false)}));
+    assert_cases(&house, vec![enabled_case("Q07", "an active key", with_token(allowed_request(10, "active")), false)]);
 }

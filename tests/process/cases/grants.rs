@@ -4,15 +4,15 @@
 
 use serde_json::{Value, json};
 
-use super::table::{Ask, check, row};
-use super::world::{self, EXPIRED, EXPIRING, PUSHING, READING, allowed, key, pull, push};
-use crate::house::House;
-use crate::http::{Answer, Request};
+use super::table::{ApiCall, assert_cases, case};
+use super::world::{self, EXPIRED_KEY, EXPIRING_KEY, PUSH_DEPLOY_KEY, READ_DEPLOY_KEY, allowed, key_actor, pull, push};
+use crate::house::TestEnv;
+use crate::http::{Request, Response};
 
 const EXPIRES_SOON: &str = "INFO: Your SSH key expires soon. Please generate a new key.";
 
 /// The whole yes to the developer's question for `team/private`.
-fn yes() -> Value {
+fn granted_body() -> Value {
     json!({
         "status": true,
         "gl_repository": "project-10",
@@ -42,77 +42,90 @@ fn yes() -> Value {
     })
 }
 
-fn by_word(ask: Ask, word: &str) -> Ask {
+fn as_protocol(ask: ApiCall, word: &str) -> ApiCall {
     ask.without("project").with("gl_repository", word)
 }
 
 #[test]
 fn a_yes_names_the_repository_the_person_and_the_way_to_gitaly() {
     let named = |word: &str, path: &str| json!({"status": true, "gl_repository": word, "gl_project_path": path});
-    check(
-        &world::plain(),
+    assert_cases(
+        &world::shared_env(),
         vec![
-            row("H01", "a pull", pull("developer", "team/private"), 200).is(yes()).from("local"),
-            row("H01", "a pull by number", by_word(pull("developer", ""), "project-10"), 200).is(yes()).from("local"),
-            row("H01", "both: the number counts", pull("developer", "team/none").with("gl_repository", "project-10"), 200).is(yes()),
-            row("H01", "other letters, slash and suffix", pull("developer", "/Team/PRIVATE.git"), 200).is(yes()).from("local"),
-            row("H01", "by name: no key is spoken of", pull("name:developer", "team/private"), 200)
-                .has(json!({"gl_id": "user-4", "gl_username": "developer"}))
-                .lacks("gl_key_type")
-                .lacks("gl_key_id"),
-            row("H07", "a push", push("developer", "team/private"), 200).is(yes()).from("local"),
-            row("H08", "pull of a wiki", pull("developer", "team/private.wiki"), 200)
-                .has(named("wiki-10", "team/private.wiki"))
-                .has(json!({"gl_project_id": 10, "gitaly": {"repository": {"relative_path": "team/private.wiki.git"}}}))
-                .from("local"),
-            row("H08", "push of a wiki", push("developer", "team/private.wiki.git"), 200).has(named("wiki-10", "team/private.wiki")),
-            row("H09", "pull of one's own snippet", pull("developer", "snippets/1"), 200)
-                .has(json!({"gl_repository": "snippet-1"}))
-                .lacks("gl_project_id")
-                .lacks("gl_root_namespace_id"),
-            row("H09", "push of one's own snippet", push("developer", "snippets/1"), 200)
-                .has(json!({"gl_repository": "snippet-1"}))
-                .lacks("gl_project_id"),
-            row("H10", "pull of a project's snippet", pull("reporter", "team/private/snippets/3"), 200)
-                .has(json!({"gl_repository": "snippet-3", "gl_project_id": 10})),
-            row("H10", "push of a project's snippet", push("reporter", "team/private/snippets/3"), 200)
-                .has(json!({"gl_repository": "snippet-3", "gl_project_id": 10})),
-            row("H11", "an archive for a deploy key", allowed(&key(READING), "git-upload-archive", "team/private"), 200)
-                .has(json!({"gl_key_type": "deploy_key", "gl_key_id": READING, "gitaly": {"address": "unix:/run/gitaly.sock"}})),
-            row("H12", "a deploy key is spoken of as its creator", push(&key(PUSHING), "team/private"), 200)
-                .has(json!({"gl_id": "user-4", "gl_username": "developer", "gl_key_type": "deploy_key"})),
-            row("H13", "nobody known, a public project", pull("key:9999", "team/public"), 200)
-                .has(json!({"gl_id": "", "gl_repository": "project-16"}))
-                .lacks("gl_username")
-                .lacks("gl_key_id"),
-            row("H14", "a key that ends in two days", pull(&key(EXPIRING), "team/private"), 200)
-                .has(json!({"gl_console_messages": [EXPIRES_SOON], "gl_key_id": EXPIRING}))
-                .from("local"),
-            row("H14", "an expired key says so instead", pull(&key(EXPIRED), "team/private"), 401),
-            row("H15", "by a former path", pull("developer", "Former/place.git"), 200).is(yes()).from("forwarded"),
-            row("H15", "a member by a share", pull("friend", "other/lent"), 200).has(json!({"gl_username": "friend"})).from("local"),
-            row("H16", "over SSH", pull("developer", "team/private"), 200).header("enable-workhorse-circuit-breaker", Some("true")),
-            row("H16", "over HTTP", pull("developer", "team/private").with("protocol", "http"), 200)
+            case("H01", "a pull", pull("developer", "team/private"), 200).body_equals(granted_body()).answered_from("local"),
+            case("H01", "a pull by number", as_protocol(pull("developer", ""), "project-10"), 200)
+                .body_equals(granted_body())
+                .answered_from("local"),
+            case("H01", "both: the number counts", pull("developer", "team/none").with("gl_repository", "project-10"), 200)
+                .body_equals(granted_body()),
+            case("H01", "other letters, slash and suffix", pull("developer", "/Team/PRIVATE.git"), 200)
+                .body_equals(granted_body())
+                .answered_from("local"),
+            case("H01", "by name: no key is spoken of", pull("name:developer", "team/private"), 200)
+                .body_contains(json!({"gl_id": "user-4", "gl_username": "developer"}))
+                .body_lacks("gl_key_type")
+                .body_lacks("gl_key_id"),
+            case("H07", "a push", push("developer", "team/private"), 200).body_equals(granted_body()).answered_from("local"),
+            case("H08", "pull of a wiki", pull("developer", "team/private.wiki"), 200)
+                .body_contains(named("wiki-10", "team/private.wiki"))
+                .body_contains(json!({"gl_project_id": 10, "gitaly": {"repository": {"relative_path": "team/private.wiki.git"}}}))
+                .answered_from("local"),
+            case("H08", "push of a wiki", push("developer", "team/private.wiki.git"), 200)
+                .body_contains(named("wiki-10", "team/private.wiki")),
+            case("H09", "pull of one's own snippet", pull("developer", "snippets/1"), 200)
+                .body_contains(json!({"gl_repository": "snippet-1"}))
+                .body_lacks("gl_project_id")
+                .body_lacks("gl_root_namespace_id"),
+            case("H09", "push of one's own snippet", push("developer", "snippets/1"), 200)
+                .body_contains(json!({"gl_repository": "snippet-1"}))
+                .body_lacks("gl_project_id"),
+            case("H10", "pull of a project's snippet", pull("reporter", "team/private/snippets/3"), 200)
+                .body_contains(json!({"gl_repository": "snippet-3", "gl_project_id": 10})),
+            case("H10", "push of a project's snippet", push("reporter", "team/private/snippets/3"), 200)
+                .body_contains(json!({"gl_repository": "snippet-3", "gl_project_id": 10})),
+            case("H11", "an archive for a deploy key", allowed(&key_actor(READ_DEPLOY_KEY), "git-upload-archive", "team/private"), 200)
+                .body_contains(
+                    json!({"gl_key_type": "deploy_key", "gl_key_id": READ_DEPLOY_KEY, "gitaly": {"address": "unix:/run/gitaly.sock"}}),
+                ),
+            case("H12", "a deploy key is spoken of as its creator", push(&key_actor(PUSH_DEPLOY_KEY), "team/private"), 200)
+                .body_contains(json!({"gl_id": "user-4", "gl_username": "developer", "gl_key_type": "deploy_key"})),
+            case("H13", "nobody known, a public project", pull("key:9999", "team/public"), 200)
+                .body_contains(json!({"gl_id": "", "gl_repository": "project-16"}))
+                .body_lacks("gl_username")
+                .body_lacks("gl_key_id"),
+            case("H14", "a key that ends in two days", pull(&key_actor(EXPIRING_KEY), "team/private"), 200)
+                .body_contains(json!({"gl_console_messages": [EXPIRES_SOON], "gl_key_id": EXPIRING_KEY}))
+                .answered_from("local"),
+            case("H14", "an expired key says so instead", pull(&key_actor(EXPIRED_KEY), "team/private"), 401),
+            case("H15", "by a former path", pull("developer", "Former/place.git"), 200)
+                .body_equals(granted_body())
+                .answered_from("forwarded"),
+            case("H15", "a member by a share", pull("friend", "other/lent"), 200)
+                .body_contains(json!({"gl_username": "friend"}))
+                .answered_from("local"),
+            case("H16", "over SSH", pull("developer", "team/private"), 200).header("enable-workhorse-circuit-breaker", Some("true")),
+            case("H16", "over HTTP", pull("developer", "team/private").with("protocol", "http"), 200)
                 .header("enable-workhorse-circuit-breaker", None),
-            row("H16", "over SSH, refused", push("reporter", "team/private"), 401).header("enable-workhorse-circuit-breaker", Some("true")),
+            case("H16", "over SSH, refused", push("reporter", "team/private"), 401)
+                .header("enable-workhorse-circuit-breaker", Some("true")),
         ],
     );
 }
 
 #[test]
 fn only_a_token_makes_the_circuit_breaker_count() {
-    use super::table::bare;
+    use super::table::verbatim_case;
     use base64::Engine as _;
-    let house = world::plain();
+    let house = world::shared_env();
     let secret = base64::engine::general_purpose::STANDARD.encode(house.shared_secret());
-    let request = |ask: Ask| ask.as_json().header("Gitlab-Shared-Secret", &secret);
-    check(
+    let request = |ask: ApiCall| ask.to_json_request().header("Gitlab-Shared-Secret", &secret);
+    assert_cases(
         &house,
         vec![
-            bare("H16", "the shared secret and no token", request(pull("developer", "team/private")), 200)
-                .is(yes())
+            verbatim_case("H16", "the shared secret and no token", request(pull("developer", "team/private")), 200)
+                .body_equals(granted_body())
                 .header("enable-workhorse-circuit-breaker", None),
-            bare("H16", "the same, refused", request(push("reporter", "team/private")), 401)
+            verbatim_case("H16", "the same, refused", request(push("reporter", "team/private")), 401)
                 .header("enable-workhorse-circuit-breaker", None),
         ],
     );
@@ -120,22 +133,28 @@ fn only_a_token_makes_the_circuit_breaker_count() {
 
 #[test]
 fn the_size_of_a_push_is_an_option_where_it_is_limited() {
-    let house = world::own();
-    world::set(&house, &json!({"receive_max_input_size_mib": 10}));
+    let house = world::fresh_env();
+    world::apply_settings(&house, &json!({"receive_max_input_size_mib": 10}));
     let options = json!(["uploadpack.allowFilter=true", "uploadpack.allowAnySHA1InWant=true", "receive.maxInputSize=10485760"]);
-    check(
+    assert_cases(
         &house,
-        vec![row("H06", "10 MiB", push("developer", "team/private"), 200).has(json!({"git_config_options": options})).from("local")],
+        vec![
+            case("H06", "10 MiB", push("developer", "team/private"), 200)
+                .body_contains(json!({"git_config_options": options}))
+                .answered_from("local"),
+        ],
     );
-    world::set(&house, &json!({"operations_per_minute": 1}));
-    too_often(&house);
+    world::apply_settings(&house, &json!({"operations_per_minute": 1}));
+    assert_rate_limited(&house);
 }
 
 /// H17: one a minute, so the second, or (if a minute began between) the third, is one too many, wherever it is counted.
-fn too_often(house: &House) {
-    let request = |who: &str| pull(who, "team/public").as_json();
-    type Way = fn(&House, Request) -> Answer;
-    for (place, who, ask) in [("primary", "reporter", House::ask_primary as Way), ("sidecar", "guest", House::ask as Way)] {
+fn assert_rate_limited(house: &TestEnv) {
+    let request = |who: &str| pull(who, "team/public").to_json_request();
+    type Way = fn(&TestEnv, Request) -> Response;
+    for (place, who, ask) in
+        [("primary", "reporter", TestEnv::request_primary as Way), ("sidecar", "guest", TestEnv::request_sidecar as Way)]
+    {
         assert_eq!(ask(house, request(who)).status, 200, "the first at the {place}");
         let mut second = ask(house, request(who));
         if second.status == 200 {
@@ -144,6 +163,6 @@ fn too_often(house: &House) {
         assert_eq!(second.status, 429, "H17 at the {place}: {}", second.text());
         assert_eq!(second.json()["message"]["error"], "This endpoint has been requested too many times. Try again later.");
         assert_eq!(second.header("retry-after"), None);
-        assert_eq!(ask(house, pull(who, "team/internal").as_json()).status, 200, "another project at the {place}");
+        assert_eq!(ask(house, pull(who, "team/internal").to_json_request()).status, 200, "another project at the {place}");
     }
 }

@@ -5,45 +5,48 @@
 use serde_json::{Value, json};
 use sidegate::model::clock;
 use sidegate::wire::secret::Secret;
-use sidegate::wire::token::{Issuer, mint};
+use sidegate::wire::token::{Issuer, issue_token};
 
-use super::table::{Row, bare, check};
+use super::table::{ContractCase, assert_cases, verbatim_case};
 use super::world::{self, AGENT_TOKENS, KAS_SECRET};
-use crate::house::House;
-use crate::http::{Answer, Request};
+use crate::house::TestEnv;
+use crate::http::{Request, Response};
 
 const MODULE: &str = "/api/v4/internal/kubernetes/modules/starboard_vulnerability";
 
-fn kas(request: Request) -> Request {
-    request.header("Gitlab-Kas-Api-Request", &mint(Issuer::Kas, None, &Secret::of(&KAS_SECRET).unwrap(), clock::wall()))
+fn with_kas_token(request: Request) -> Request {
+    request.header("Gitlab-Kas-Api-Request", &issue_token(Issuer::Kas, None, &Secret::from_bytes(&KAS_SECRET).unwrap(), clock::wall_time()))
 }
 
 /// With the token of an agent, as it was shown before, and as it is now.
-fn agent(request: Request, token: &str) -> [Request; 2] {
-    [kas(request.clone()).header("Authorization", &format!("Bearer {token}")), kas(request).header("Gitlab-Agent-Api-Request", token)]
+fn agent_requests(request: Request, token: &str) -> [Request; 2] {
+    [
+        with_kas_token(request.clone()).header("Authorization", &format!("Bearer {token}")),
+        with_kas_token(request).header("Gitlab-Agent-Api-Request", token),
+    ]
 }
 
-fn first(request: Request) -> Request {
-    let [first, _] = agent(request, AGENT_TOKENS[0]);
+fn first_agent_request(request: Request) -> Request {
+    let [first, _] = agent_requests(request, AGENT_TOKENS[0]);
     first
 }
 
-fn get(path: &str) -> Request {
+fn kas_get(path: &str) -> Request {
     Request::get(&format!("/api/v4/internal/kubernetes/{path}"))
 }
 
-fn post(path: &str, body: &Value) -> Request {
+fn kas_post(path: &str, body: &Value) -> Request {
     Request::post(&format!("/api/v4/internal/kubernetes/{path}"), body)
 }
 
-fn refused(id: &'static str, given: &str, request: Request) -> Row {
-    bare(id, given, request, 401).is(json!({"message": "401 Unauthorized"}))
+fn unauthorized_case(id: &'static str, given: &str, request: Request) -> ContractCase {
+    verbatim_case(id, given, request, 401).body_equals(json!({"message": "401 Unauthorized"}))
 }
 
 #[test]
 fn an_agent_is_told_of_itself_and_of_projects_that_anybody_may_read() {
-    let house = world::plain();
-    let shell = get("agent_info").header("Gitlab-Shell-Api-Request", &house.shell_token());
+    let house = world::shared_env();
+    let shell = kas_get("agent_info").header("Gitlab-Shell-Api-Request", &house.shell_token());
     let place = |id: u64, path: &str| {
         json!({
             "project_id": id,
@@ -56,18 +59,22 @@ fn an_agent_is_told_of_itself_and_of_projects_that_anybody_may_read() {
     (itself["agent_id"], itself["agent_name"]) = (json!(1), json!("agent-1"));
     let kas_refused = json!({"message": "KAS JWT authentication invalid"});
     let mut rows = vec![
-        bare("R01", "no token of the agents' server", get("agent_info").header("Authorization", "Bearer x"), 401).is(kas_refused.clone()),
-        bare("R01", "gitlab-shell's token", shell, 401).is(kas_refused),
-        refused("R02", "no agent's token", kas(get("agent_info"))),
-        refused("R02", "no agent's token, a project", kas(get("project_info?id=16"))),
+        verbatim_case("R01", "no token of the agents' server", kas_get("agent_info").header("Authorization", "Bearer x"), 401)
+            .body_equals(kas_refused.clone()),
+        verbatim_case("R01", "gitlab-shell's token", shell, 401).body_equals(kas_refused),
+        unauthorized_case("R02", "no agent's token", with_kas_token(kas_get("agent_info"))),
+        unauthorized_case("R02", "no agent's token, a project", with_kas_token(kas_get("project_info?id=16"))),
     ];
-    for request in agent(get("agent_info"), "unknown") {
-        rows.push(refused("R02", "an unknown token", request));
+    for request in agent_requests(kas_get("agent_info"), "unknown") {
+        rows.push(unauthorized_case("R02", "an unknown token", request));
     }
-    for request in agent(get("agent_info"), AGENT_TOKENS[0]) {
-        rows.push(bare("R03", "itself", request, 200).is(itself.clone()));
+    for request in agent_requests(kas_get("agent_info"), AGENT_TOKENS[0]) {
+        rows.push(verbatim_case("R03", "itself", request, 200).body_equals(itself.clone()));
     }
-    rows.push(bare("R03", "itself, at the newer path", first(get("agents/agentk/agent_info")), 200).is(itself));
+    rows.push(
+        verbatim_case("R03", "itself, at the newer path", first_agent_request(kas_get("agents/agentk/agent_info")), 200)
+            .body_equals(itself),
+    );
     for (id, given, asked, status) in [
         ("R04", "a public project", "16", 200),
         ("R04", "a public project by its path", "team%2Fpublic", 200),
@@ -77,31 +84,32 @@ fn an_agent_is_told_of_itself_and_of_projects_that_anybody_may_read() {
         ("R07", "its own private project", "10", 200),
         ("R08", "no such project", "9999", 404),
     ] {
-        let row = bare(id, given, first(get(&format!("project_info?id={asked}"))), status);
+        let row = verbatim_case(id, given, first_agent_request(kas_get(&format!("project_info?id={asked}"))), status);
         rows.push(match asked {
-            "16" | "team%2Fpublic" => row.is(place(16, "team/public")),
-            "10" => row.is(place(10, "team/private")),
-            _ => row.is(json!({"message": "404 Not Found"})),
+            "16" | "team%2Fpublic" => row.body_equals(place(16, "team/public")),
+            "10" => row.body_equals(place(10, "team/private")),
+            _ => row.body_equals(json!({"message": "404 Not Found"})),
         });
         let access = if status == 200 { 204 } else { 404 };
-        rows.push(bare("R13", given, first(get(&format!("verify_project_access?id={asked}"))), access));
+        rows.push(verbatim_case("R13", given, first_agent_request(kas_get(&format!("verify_project_access?id={asked}"))), access));
     }
-    check(&house, rows);
+    assert_cases(&house, rows);
 }
 
 #[test]
 fn what_agents_tell_is_kept_once() {
-    let house = world::own();
-    let usage = |body: &Value| kas(post("usage_metrics", body));
-    let invalid = |id: &'static str, body: &Value, text: &str| bare(id, body, usage(body), 400).has(json!({"error": text}));
+    let house = world::fresh_env();
+    let usage = |body: &Value| with_kas_token(kas_post("usage_metrics", body));
+    let invalid =
+        |id: &'static str, body: &Value, text: &str| verbatim_case(id, body, usage(body), 400).body_contains(json!({"error": text}));
     let config = json!({"ci_access": {"projects": [{"id": "team/public"}], "groups": [{"id": "team/sub"}]}});
-    check(
+    assert_cases(
         &house,
         vec![
-            bare("R09", "counters", usage(&json!({"counters": {"gitops_sync": 1, "k8s_api_proxy_request": 2}})), 204),
-            bare("R09", "counters as they were", usage(&json!({"gitops_sync_count": 1})), 204),
-            bare("R09", "a set", usage(&json!({"unique_counters": {"agent_users_using_ci_tunnel": [1, 2]}})), 204),
-            bare(
+            verbatim_case("R09", "counters", usage(&json!({"counters": {"gitops_sync": 1, "k8s_api_proxy_request": 2}})), 204),
+            verbatim_case("R09", "counters as they were", usage(&json!({"gitops_sync_count": 1})), 204),
+            verbatim_case("R09", "a set", usage(&json!({"unique_counters": {"agent_users_using_ci_tunnel": [1, 2]}})), 204),
+            verbatim_case(
                 "R09",
                 "nothing",
                 usage(&json!({"counters": {"gitops_sync": 0}, "unique_counters": {"agent_users_using_ci_tunnel": []}})),
@@ -113,21 +121,36 @@ fn what_agents_tell_is_kept_once() {
                 &json!({"unique_counters": {"agent_users_using_ci_tunnel": 1}}),
                 "unique_counters[agent_users_using_ci_tunnel] is invalid",
             ),
-            bare("R10", "below zero", usage(&json!({"counters": {"gitops_sync": -1}})), 400),
-            bare("R11", "a configuration", kas(post("agent_configuration", &json!({"agent_id": 1, "agent_config": config}))), 204),
-            bare("R12", "of no agent", kas(post("agent_configuration", &json!({"agent_id": 99, "agent_config": config}))), 404),
-            bare("R12", "without its agent", kas(post("agent_configuration", &json!({"agent_config": config}))), 400)
-                .has(json!({"error": "agent_id is missing"})),
+            verbatim_case("R10", "below zero", usage(&json!({"counters": {"gitops_sync": -1}})), 400),
+            verbatim_case(
+                "R11",
+                "a configuration",
+                with_kas_token(kas_post("agent_configuration", &json!({"agent_id": 1, "agent_config": config}))),
+                204,
+            ),
+            verbatim_case(
+                "R12",
+                "of no agent",
+                with_kas_token(kas_post("agent_configuration", &json!({"agent_id": 99, "agent_config": config}))),
+                404,
+            ),
+            verbatim_case(
+                "R12",
+                "without its agent",
+                with_kas_token(kas_post("agent_configuration", &json!({"agent_config": config}))),
+                400,
+            )
+            .body_contains(json!({"error": "agent_id is missing"})),
         ],
     );
-    let told = Request::get("/-/admin/kubernetes").to(&house.primary_socket()).json();
+    let told = Request::get("/-/admin/kubernetes").send(&house.primary_socket()).json();
     assert_eq!(told["configurations"][0]["ci_access"], json!({"projects": [16], "groups": [2]}), "R11: {told}");
     // Each of the two was asked once at the primary and once through the sidecar.
     let counted = json!({"gitops_sync": 4, "k8s_api_proxy_request": 4, "agent_users_using_ci_tunnel": 2});
     assert_eq!(told["usage"], counted, "R09");
 }
 
-fn vulnerability(name: &str) -> Value {
+fn vulnerability_body(name: &str) -> Value {
     json!({
         "vulnerability": {
             "name": format!("{name} in libc"), "severity": "high", "confidence": "unknown",
@@ -140,43 +163,43 @@ fn vulnerability(name: &str) -> Value {
 
 #[test]
 fn a_finding_keeps_its_number_and_is_resolved_when_it_is_not_found_again() {
-    let house = world::own();
-    type Way = fn(&House, Request) -> Answer;
+    let house = world::fresh_env();
+    type Way = fn(&TestEnv, Request) -> Response;
     let report = |way: Way, name: &str, token: &str| {
-        let request = Request::new("PUT", MODULE).header("Content-Type", "application/json").body(vulnerability(name).to_string());
-        let [request, _] = agent(request, token);
+        let request = Request::new("PUT", MODULE).header("Content-Type", "application/json").body(vulnerability_body(name).to_string());
+        let [request, _] = agent_requests(request, token);
         let answer = way(&house, request);
         assert_eq!(answer.status, 200, "R17: {}", answer.text());
         answer.json()["uuid"].as_str().unwrap().to_owned()
     };
     let [own, other] = [0, 1].map(|agent| AGENT_TOKENS[agent]);
-    let primary: Way = |house, request| request.to(&house.primary_socket());
-    let sidecar: Way = |house, request| request.to(&house.sidecar_socket());
+    let primary: Way = |house, request| request.send(&house.primary_socket());
+    let sidecar: Way = |house, request| request.send(&house.sidecar_socket());
     let uuids: Vec<String> = ["CVE-1", "CVE-2", "CVE-3", "CVE-4"].map(|name| report(primary, name, own)).into();
     assert_eq!(report(sidecar, "CVE-1", own), uuids[0], "R17: the same finding");
     let elsewhere = report(sidecar, "CVE-1", other);
     assert_ne!(elsewhere, uuids[0], "R17: of another project");
 
     for way in [primary, sidecar] {
-        let request = first(Request::post(&format!("{MODULE}/scan_result"), &json!({"uuids": uuids[..2]})));
+        let request = first_agent_request(Request::post(&format!("{MODULE}/scan_result"), &json!({"uuids": uuids[..2]})));
         assert_eq!(way(&house, request).status, 200, "R20");
     }
-    let told = Request::get("/-/admin/kubernetes").to(&house.primary_socket()).json();
+    let told = Request::get("/-/admin/kubernetes").send(&house.primary_socket()).json();
     let expected: serde_json::Map<String, Value> =
         uuids.iter().cloned().zip(["detected", "detected", "resolved", "resolved"].map(Value::from)).collect();
     assert_eq!(told["findings"]["10"], Value::Object(expected), "R17, R20: each once");
     assert_eq!(told["findings"]["24"], json!({elsewhere: "detected"}), "R20: another project's");
 
-    check(
+    assert_cases(
         &house,
         vec![
-            bare("R18", "no vulnerability", first(Request::new("PUT", MODULE)), 400),
-            refused("R18", "no agent", kas(Request::post(&format!("{MODULE}/scan_result"), &json!({"uuids": []})))),
-            bare("R21", "no list", first(Request::post(&format!("{MODULE}/scan_result"), &json!({}))), 400),
-            bare("R22", "policies", first(Request::get(&format!("{MODULE}/scan_execution_policies"))), 200).is(json!({"policies": [
+            verbatim_case("R18", "no vulnerability", first_agent_request(Request::new("PUT", MODULE)), 400),
+            unauthorized_case("R18", "no agent", with_kas_token(Request::post(&format!("{MODULE}/scan_result"), &json!({"uuids": []})))),
+            verbatim_case("R21", "no list", first_agent_request(Request::post(&format!("{MODULE}/scan_result"), &json!({}))), 400),
+            verbatim_case("R22", "policies", first_agent_request(Request::get(&format!("{MODULE}/scan_execution_policies"))), 200).body_equals(json!({"policies": [
                 {"name": "Policy", "description": "Policy description", "enabled": true, "yaml": "---\nname: Policy\n", "updated_at": "2022-06-02T05:36:26.000Z"}
             ]})),
-            bare("R22", "configurations", first(Request::get(&format!("{MODULE}/policies_configuration"))), 200).is(json!({"configurations": [
+            verbatim_case("R22", "configurations", first_agent_request(Request::get(&format!("{MODULE}/policies_configuration"))), 200).body_equals(json!({"configurations": [
                 {"cadence": "30 2 * * *", "namespaces": ["namespace-a", "namespace-b"], "updated_at": "2022-06-02T05:36:26.000Z"}
             ]})),
         ],

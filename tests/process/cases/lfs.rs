@@ -5,9 +5,9 @@
 
 use serde_json::{Value, json};
 
-use super::table::{Ask, check, row};
-use super::world::{self, FOREIGN, ORPHAN, PUSHING, READING, SIGNING, key, lfs};
-use crate::house::House;
+use super::table::{ApiCall, assert_cases, case};
+use super::world::{self, ORPHAN_KEY, OTHER_PROJECT_DEPLOY_KEY, PUSH_DEPLOY_KEY, READ_DEPLOY_KEY, SIGNING_KEY, key_actor, lfs};
+use crate::house::TestEnv;
 
 #[test]
 fn any_known_actor_gets_a_token_for_what_has_large_files() {
@@ -15,57 +15,65 @@ fn any_known_actor_gets_a_token_for_what_has_large_files() {
     let unknown = json!({"message": "404 Not found"});
     let path = |path: &str| json!({"repository_http_path": format!("https://git.example.com/{path}.git")});
     let anew = &["lfs_token", "expires_in"];
-    check(
-        &world::plain(),
+    assert_cases(
+        &world::shared_env(),
         vec![
-            row("D01", "by key", lfs("developer", "team/private"), 200)
-                .has(json!({"username": "developer"}))
-                .has(path("team/private"))
-                .once()
-                .apart_from(anew),
-            row("D01", "by name", lfs("name:developer", "/team/private.git"), 200).has(json!({"username": "developer"})).apart_from(anew),
-            row("D01", "by number", lfs("user:developer", "team/private"), 200).has(json!({"username": "developer"})).apart_from(anew),
-            row("D01", "by a deploy key", lfs(&key(PUSHING), "team/private"), 200)
-                .has(json!({"username": "lfs+deploy-key-302"}))
-                .apart_from(anew),
-            row("D02", "who may not read it", lfs("outsider", "team/private"), 200).has(json!({"username": "outsider"})).apart_from(anew),
-            row("D03", "nobody", lfs("nobody", "team/private"), 404).is(unknown.clone()),
-            row("D04", "no large files there", lfs("developer", "team/without-lfs"), 404).is(missing.clone()),
-            row("D05", "a user who is not there", lfs("nobody", "team/private").with("user_id", 9999), 404).is(unknown.clone()),
-            row("D05", "a key that only signs", lfs(&key(SIGNING), "team/private"), 404).is(unknown.clone()),
-            row("D05", "a key of nobody", lfs(&key(ORPHAN), "team/private"), 404).is(unknown),
-            row("D06", "no project", lfs("developer", "team/none"), 404).is(missing.clone()),
-            row("D06", "neither", lfs("nobody", "team/none"), 404).is(missing.clone()),
-            row("D07", "a wiki", lfs("user:developer", "team/private.wiki"), 200).has(path("team/private.wiki")).apart_from(anew),
-            row("D08", "a snippet", lfs("user:developer", "snippets/1"), 404).is(missing.clone()),
-            row("D08", "a project's snippet", lfs("user:developer", "team/private/snippets/3"), 404).is(missing),
+            case("D01", "by key", lfs("developer", "team/private"), 200)
+                .body_contains(json!({"username": "developer"}))
+                .body_contains(path("team/private"))
+                .sent_once()
+                .ignoring_fields(anew),
+            case("D01", "by name", lfs("name:developer", "/team/private.git"), 200)
+                .body_contains(json!({"username": "developer"}))
+                .ignoring_fields(anew),
+            case("D01", "by number", lfs("user:developer", "team/private"), 200)
+                .body_contains(json!({"username": "developer"}))
+                .ignoring_fields(anew),
+            case("D01", "by a deploy key", lfs(&key_actor(PUSH_DEPLOY_KEY), "team/private"), 200)
+                .body_contains(json!({"username": "lfs+deploy-key-302"}))
+                .ignoring_fields(anew),
+            case("D02", "who may not read it", lfs("outsider", "team/private"), 200)
+                .body_contains(json!({"username": "outsider"}))
+                .ignoring_fields(anew),
+            case("D03", "nobody", lfs("nobody", "team/private"), 404).body_equals(unknown.clone()),
+            case("D04", "no large files there", lfs("developer", "team/without-lfs"), 404).body_equals(missing.clone()),
+            case("D05", "a user who is not there", lfs("nobody", "team/private").with("user_id", 9999), 404).body_equals(unknown.clone()),
+            case("D05", "a key that only signs", lfs(&key_actor(SIGNING_KEY), "team/private"), 404).body_equals(unknown.clone()),
+            case("D05", "a key of nobody", lfs(&key_actor(ORPHAN_KEY), "team/private"), 404).body_equals(unknown),
+            case("D06", "no project", lfs("developer", "team/none"), 404).body_equals(missing.clone()),
+            case("D06", "neither", lfs("nobody", "team/none"), 404).body_equals(missing.clone()),
+            case("D07", "a wiki", lfs("user:developer", "team/private.wiki"), 200)
+                .body_contains(path("team/private.wiki"))
+                .ignoring_fields(anew),
+            case("D08", "a snippet", lfs("user:developer", "snippets/1"), 404).body_equals(missing.clone()),
+            case("D08", "a project's snippet", lfs("user:developer", "team/private/snippets/3"), 404).body_equals(missing),
         ],
     );
 }
 
 /// A token, asked through the sidecar.
-fn mint(house: &House, who: &str, project: &str) -> (String, String) {
-    let body = house.ask(lfs(who, project).as_json()).json();
+fn mint(house: &TestEnv, who: &str, project: &str) -> (String, String) {
+    let body = house.request_sidecar(lfs(who, project).to_json_request()).json();
     let text = |name: &str| body[name].as_str().unwrap_or_else(|| panic!("{who}: {body}")).to_owned();
     (text("username"), text("lfs_token"))
 }
 
 /// What it is good for, as the server of large files asks the primary.
-fn verify(house: &House, login: &str, token: &str, project: &str) -> (u16, Value) {
-    let ask = Ask::post("/api/v4/internal/sidegate/lfs_verify").with("login", login).with("token", token).with("project", project);
-    let answer = house.ask_primary(ask.as_json());
+fn verify(house: &TestEnv, login: &str, token: &str, project: &str) -> (u16, Value) {
+    let ask = ApiCall::post("/api/v4/internal/sidegate/lfs_verify").with("login", login).with("token", token).with("project", project);
+    let answer = house.request_primary(ask.to_json_request());
     (answer.status, answer.json()["access"].clone())
 }
 
 #[test]
 fn a_token_is_good_for_whom_and_what_it_was_made() {
-    let house = world::plain();
+    let house = world::shared_env();
     let no = (401, Value::Null);
     let access = |word: &str| (200, json!(word));
 
     let (login, token) = mint(&house, "developer", "team/private");
-    let (deploy_login, deploy_token) = mint(&house, &key(PUSHING), "team/private");
-    let (reading_login, reading_token) = mint(&house, &key(READING), "team/private");
+    let (deploy_login, deploy_token) = mint(&house, &key_actor(PUSH_DEPLOY_KEY), "team/private");
+    let (reading_login, reading_token) = mint(&house, &key_actor(READ_DEPLOY_KEY), "team/private");
     let changed = format!("{}{}", if token.starts_with('e') { 'f' } else { 'e' }, &token[1..]);
     let (_, of_another) = mint(&house, "reporter", "team/private");
     let rows = [
@@ -95,18 +103,18 @@ fn a_token_is_good_for_whom_and_what_it_was_made() {
         let (login, token) = mint(&house, who, project);
         assert_eq!(verify(&house, &login, &token, project), expected, "{id}");
     }
-    let (login, token) = mint(&house, &key(FOREIGN), "team/private");
+    let (login, token) = mint(&house, &key_actor(OTHER_PROJECT_DEPLOY_KEY), "team/private");
     assert_eq!(verify(&house, &login, &token, "team/private").0, 401, "E08: a deploy key of another project");
 }
 
 #[test]
 fn a_kept_token_is_given_again_with_what_is_left_of_it() {
-    let house = world::plain();
+    let house = world::shared_env();
     let ask = lfs("owner", "team/private").with("operation", "download");
-    let first = house.ask(ask.as_json());
+    let first = house.request_sidecar(ask.to_json_request());
     assert_eq!((first.status, first.header("x-sidegate-answer")), (200, Some("forwarded")));
     assert_eq!(first.json()["expires_in"], 7200, "D01");
-    let again = house.ask(ask.as_json());
+    let again = house.request_sidecar(ask.to_json_request());
     assert_eq!(again.header("x-sidegate-answer"), Some("cached"));
     assert_eq!(again.json()["lfs_token"], first.json()["lfs_token"]);
     let left = again.json()["expires_in"].as_u64().unwrap();
@@ -116,9 +124,9 @@ fn a_kept_token_is_given_again_with_what_is_left_of_it() {
 /// The words of a question may name somebody else, nobody, or another project a moment later: then the primary is asked again.
 #[test]
 fn a_kept_token_is_nobody_elses_whatever_becomes_of_the_words_that_asked_for_it() {
-    let house = world::own();
-    let number = world::person("developer");
-    let ask = |who: &str| house.ask(lfs(who, "team/public").as_json());
+    let house = world::fresh_env();
+    let number = world::user_id("developer");
+    let ask = |who: &str| house.request_sidecar(lfs(who, "team/public").to_json_request());
     let keep = |who: &str| {
         assert_eq!((ask(who).status, ask(who).header("x-sidegate-answer")), (200, Some("cached")), "{who}");
         ask(who).json()["lfs_token"].clone()
@@ -128,7 +136,7 @@ fn a_kept_token_is_nobody_elses_whatever_becomes_of_the_words_that_asked_for_it(
         let seq = house.primary_status()["head"]["seq"].clone();
         house.wait_for("the change to bind", || house.status()["follower"]["cursor"]["seq"] == seq);
     };
-    let by_key = key(100 + number);
+    let by_key = key_actor(100 + number);
 
     let before = keep(&by_key);
     change(
@@ -137,13 +145,13 @@ fn a_kept_token_is_nobody_elses_whatever_becomes_of_the_words_that_asked_for_it(
     assert_ne!(ask(&by_key).json()["lfs_token"], before, "it died with the password");
 
     keep(&by_key);
-    let (user, public) = (world::person("reporter"), world::public_key(100 + number));
+    let (user, public) = (world::user_id("reporter"), world::contract_public_key(100 + number));
     change(json!({"kind": "key", "id": 100 + number, "user_id": user, "title": "t", "key": public, "created_at": "2026-01-31T12:00:00Z"}));
     let given = ask(&by_key);
     assert_eq!((given.header("x-sidegate-answer"), &given.json()["username"]), (Some("forwarded"), &json!("reporter")));
 
     keep(&by_key);
-    let revoked = house.admin(&["revoke-key", &(100 + number).to_string(), "--wait=20"]);
+    let revoked = house.run_admin(&["revoke-key", &(100 + number).to_string(), "--wait=20"]);
     assert!(revoked.status.success(), "{}", String::from_utf8_lossy(&revoked.stderr));
     assert_eq!(ask(&by_key).status, 404, "nobody may pull a public project, and holds no token");
 }

@@ -10,14 +10,14 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use sidegate::model::clock;
 
-use super::table::Ask;
-use crate::house::House;
+use super::table::ApiCall;
+use crate::house::TestEnv;
 
 pub const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-const PAST: &str = "2020-01-01T00:00:00Z";
+const PAST_DATE: &str = "2020-01-01T00:00:00Z";
 
 /// People: number, name, what else is so, and their role in the group `team`. The key of each has the number 100 + theirs.
-const PEOPLE: &[(u64, &str, &str, Option<u64>)] = &[
+const USERS: &[(u64, &str, &str, Option<u64>)] = &[
     (1, "admin", r#"{"admin":true}"#, None),
     (2, "owner", "{}", Some(50)),
     (3, "maintainer", "{}", Some(40)),
@@ -45,17 +45,17 @@ const PEOPLE: &[(u64, &str, &str, Option<u64>)] = &[
 ];
 
 /// Keys besides: number, whose, and what else is so.
-pub const EXPIRED: u64 = 201;
-pub const EXPIRING: u64 = 202;
-pub const SIGNING: u64 = 203;
-pub const AUTH_ONLY: u64 = 204;
-pub const RSA: u64 = 205;
-pub const ORPHAN: u64 = 206;
+pub const EXPIRED_KEY: u64 = 201;
+pub const EXPIRING_KEY: u64 = 202;
+pub const SIGNING_KEY: u64 = 203;
+pub const AUTH_ONLY_KEY: u64 = 204;
+pub const RSA_KEY: u64 = 205;
+pub const ORPHAN_KEY: u64 = 206;
 /// Deploy keys: of every project of `team`, once for reading and once for pushing; of another one; expired; of a blocked creator.
-pub const READING: u64 = 301;
-pub const PUSHING: u64 = 302;
-pub const FOREIGN: u64 = 303;
-pub const EXPIRED_DEPLOY: u64 = 304;
+pub const READ_DEPLOY_KEY: u64 = 301;
+pub const PUSH_DEPLOY_KEY: u64 = 302;
+pub const OTHER_PROJECT_DEPLOY_KEY: u64 = 303;
+pub const EXPIRED_DEPLOY_KEY: u64 = 304;
 
 /// What callers show who do not come with gitlab-shell's token.
 pub const ADMIN_TOKEN: &str = "an-admin-token-of-thirty-two-hex";
@@ -78,7 +78,7 @@ pub const PROJECTS: [(u64, &str, &str, &str); 9] = [
 ];
 
 /// The settings of the plain house: no limit, since rows ask often.
-pub fn settings(more: &Value) -> String {
+pub fn settings_line(more: &Value) -> String {
     let mut settings =
         json!({"kind": "settings", "host": "git.example.com", "web_url": "https://git.example.com", "operations_per_minute": 0});
     for (name, value) in more.as_object().into_iter().flatten() {
@@ -88,20 +88,20 @@ pub fn settings(more: &Value) -> String {
 }
 
 /// The whole directory, under these settings besides the usual ones.
-pub fn directory(more: &Value) -> String {
+pub fn contract_directory(more: &Value) -> String {
     let mut lines = vec![
         json!({"kind": "storage", "name": "default", "address": "unix:/run/gitaly.sock", "token": "gitaly-token", "features": {"gitaly-feature-a": true}}),
     ];
-    namespaces(&mut lines);
-    people(&mut lines);
-    keys(&mut lines);
-    projects(&mut lines);
-    snippets(&mut lines);
-    others(&mut lines);
-    settings(more) + &lines.iter().map(|line| format!("{line}\n")).collect::<String>()
+    add_namespaces(&mut lines);
+    add_users(&mut lines);
+    add_keys(&mut lines);
+    add_projects(&mut lines);
+    add_snippets(&mut lines);
+    add_other_records(&mut lines);
+    settings_line(more) + &lines.iter().map(|line| format!("{line}\n")).collect::<String>()
 }
 
-fn namespaces(lines: &mut Vec<Value>) {
+fn add_namespaces(lines: &mut Vec<Value>) {
     for (id, path, parent, more) in [
         (1, "team", None, json!({"visibility": "public"})),
         (2, "team/sub", Some(1), json!({})),
@@ -116,59 +116,59 @@ fn namespaces(lines: &mut Vec<Value>) {
         if let Some(parent) = parent {
             line["parent_id"] = json!(parent);
         }
-        lines.push(with(line, &more));
+        lines.push(merged(line, &more));
     }
-    for (id, name, ..) in PEOPLE.iter().filter(|(id, ..)| [4, 7, 9, 24].contains(id)) {
+    for (id, name, ..) in USERS.iter().filter(|(id, ..)| [4, 7, 9, 24].contains(id)) {
         lines.push(json!({"kind": "namespace", "id": 1000 + id, "type": "user", "path": name, "name": name, "owner_id": id}));
     }
 }
 
-fn people(lines: &mut Vec<Value>) {
-    for (id, name, more, role) in PEOPLE {
+fn add_users(lines: &mut Vec<Value>) {
+    for (id, name, more, role) in USERS {
         let full = format!("{}{}", name[..1].to_uppercase(), &name[1..]);
         let user = json!({"kind": "user", "id": id, "username": name, "name": full});
-        lines.push(with(user, &serde_json::from_str(more).unwrap()));
+        lines.push(merged(user, &serde_json::from_str(more).unwrap()));
         if let Some(level) = role {
             lines.push(json!({"kind": "member", "namespace_id": 1, "user_id": id, "access_level": level}));
         }
     }
     for (place, user, level, more) in [
         (1, 18, 30, json!({"pending": true})),
-        (1, 19, 30, json!({"expires_at": PAST})),
+        (1, 19, 30, json!({"expires_at": PAST_DATE})),
         (3, 3, 40, json!({})),
         (3, 4, 30, json!({})),
         (5, 4, 30, json!({})),
         (6, 21, 40, json!({})),
         (8, 4, 50, json!({})),
     ] {
-        lines.push(with(json!({"kind": "member", "namespace_id": place, "user_id": user, "access_level": level}), &more));
+        lines.push(merged(json!({"kind": "member", "namespace_id": place, "user_id": user, "access_level": level}), &more));
     }
 }
 
-fn keys(lines: &mut Vec<Value>) {
+fn add_keys(lines: &mut Vec<Value>) {
     let mut put = |id: u64, user: Option<u64>, more: &Value| {
-        let line = json!({"kind": "key", "id": id, "user_id": user, "title": format!("key {id}"), "key": public_key(id), "created_at": "2026-01-31T12:00:00Z"});
-        lines.push(with(line, more));
+        let line = json!({"kind": "key", "id": id, "user_id": user, "title": format!("key {id}"), "key": contract_public_key(id), "created_at": "2026-01-31T12:00:00Z"});
+        lines.push(merged(line, more));
     };
-    for (id, ..) in PEOPLE {
+    for (id, ..) in USERS {
         put(100 + id, Some(*id), &json!({}));
     }
-    let soon = clock::wall().plus(2 * DAY).to_string();
-    put(EXPIRED, Some(3), &json!({"expires_at": PAST}));
-    put(EXPIRING, Some(4), &json!({"expires_at": soon}));
-    put(SIGNING, Some(4), &json!({"usage": "signing"}));
-    put(AUTH_ONLY, Some(4), &json!({"usage": "auth"}));
-    put(RSA, Some(3), &json!({}));
-    put(ORPHAN, None, &json!({}));
-    put(READING, Some(9), &json!({"deploy": true}));
-    put(PUSHING, Some(4), &json!({"deploy": true}));
-    put(FOREIGN, Some(3), &json!({"deploy": true}));
-    put(EXPIRED_DEPLOY, Some(3), &json!({"deploy": true, "expires_at": PAST}));
+    let soon = clock::wall_time().plus(2 * DAY).to_string();
+    put(EXPIRED_KEY, Some(3), &json!({"expires_at": PAST_DATE}));
+    put(EXPIRING_KEY, Some(4), &json!({"expires_at": soon}));
+    put(SIGNING_KEY, Some(4), &json!({"usage": "signing"}));
+    put(AUTH_ONLY_KEY, Some(4), &json!({"usage": "auth"}));
+    put(RSA_KEY, Some(3), &json!({}));
+    put(ORPHAN_KEY, None, &json!({}));
+    put(READ_DEPLOY_KEY, Some(9), &json!({"deploy": true}));
+    put(PUSH_DEPLOY_KEY, Some(4), &json!({"deploy": true}));
+    put(OTHER_PROJECT_DEPLOY_KEY, Some(3), &json!({"deploy": true}));
+    put(EXPIRED_DEPLOY_KEY, Some(3), &json!({"deploy": true, "expires_at": PAST_DATE}));
 }
 
-fn projects(lines: &mut Vec<Value>) {
+fn add_projects(lines: &mut Vec<Value>) {
     for (id, path, visibility, access) in PROJECTS {
-        lines.push(project(id, 1, path, &json!({"visibility": visibility, "repository_access": access})));
+        lines.push(project_record(id, 1, path, &json!({"visibility": visibility, "repository_access": access})));
     }
     for (id, namespace, path, more) in [
         (20, 1, "team/archived", json!({"visibility": "public", "archived": true})),
@@ -185,15 +185,15 @@ fn projects(lines: &mut Vec<Value>) {
         (31, 1, "team/without-lfs", json!({"lfs_enabled": false})),
         (32, 1, "team/unlinked", json!({"print_merge_request_link": false})),
     ] {
-        lines.push(project(id, namespace, path, &more));
+        lines.push(project_record(id, namespace, path, &more));
     }
     for (id, ..) in PROJECTS {
-        lines.push(json!({"kind": "deploy_grant", "key_id": READING, "project_id": id}));
-        lines.push(json!({"kind": "deploy_grant", "key_id": PUSHING, "project_id": id, "can_push": true}));
+        lines.push(json!({"kind": "deploy_grant", "key_id": READ_DEPLOY_KEY, "project_id": id}));
+        lines.push(json!({"kind": "deploy_grant", "key_id": PUSH_DEPLOY_KEY, "project_id": id, "can_push": true}));
     }
-    lines.push(json!({"kind": "deploy_grant", "key_id": PUSHING, "project_id": 20, "can_push": true}));
-    lines.push(json!({"kind": "deploy_grant", "key_id": FOREIGN, "project_id": 28, "can_push": true}));
-    lines.push(json!({"kind": "deploy_grant", "key_id": EXPIRED_DEPLOY, "project_id": 10, "can_push": true}));
+    lines.push(json!({"kind": "deploy_grant", "key_id": PUSH_DEPLOY_KEY, "project_id": 20, "can_push": true}));
+    lines.push(json!({"kind": "deploy_grant", "key_id": OTHER_PROJECT_DEPLOY_KEY, "project_id": 28, "can_push": true}));
+    lines.push(json!({"kind": "deploy_grant", "key_id": EXPIRED_DEPLOY_KEY, "project_id": 10, "can_push": true}));
     lines.push(json!({"kind": "share", "project_id": 27, "with_namespace_id": 6, "access_level": 20}));
     lines.push(json!({"kind": "redirect", "from": "former/place", "project_id": 10}));
     for (pattern, push) in [("feature", "maintainer"), ("frozen/*", "noone"), ("shared", "developer")] {
@@ -202,13 +202,13 @@ fn projects(lines: &mut Vec<Value>) {
     lines.push(json!({"kind": "protected_tag", "project_id": 29, "pattern": "v*", "create": "maintainer"}));
 }
 
-fn project(id: u64, namespace: u64, path: &str, more: &Value) -> Value {
+fn project_record(id: u64, namespace: u64, path: &str, more: &Value) -> Value {
     let line =
         json!({"kind": "project", "id": id, "namespace_id": namespace, "path": path, "name": path, "relative_path": format!("{path}.git")});
-    with(line, more)
+    merged(line, more)
 }
 
-fn snippets(lines: &mut Vec<Value>) {
+fn add_snippets(lines: &mut Vec<Value>) {
     for (id, author, more) in [
         (1, 4, json!({})),
         (2, 4, json!({"visibility": "public"})),
@@ -219,13 +219,13 @@ fn snippets(lines: &mut Vec<Value>) {
     ] {
         let line =
             json!({"kind": "snippet", "id": id, "author_id": author, "storage": "default", "relative_path": format!("snippets/{id}.git")});
-        lines.push(with(line, &more));
+        lines.push(merged(line, &more));
     }
 }
 
-fn others(lines: &mut Vec<Value>) {
-    lines.push(agent(1, AGENT_TOKENS[0], 10));
-    lines.push(agent(2, AGENT_TOKENS[1], 24));
+fn add_other_records(lines: &mut Vec<Value>) {
+    lines.push(agent_record(1, AGENT_TOKENS[0], 10));
+    lines.push(agent_record(2, AGENT_TOKENS[1], 24));
     for (key, active) in [("active", true), ("disabled", false)] {
         lines.push(json!({"kind": "error_tracking_key", "project_id": 10, "public_key": key, "active": active}));
     }
@@ -235,12 +235,12 @@ fn others(lines: &mut Vec<Value>) {
 }
 
 /// An agent of a project, which shows this token.
-pub fn agent(id: u64, token: &str, project: u64) -> Value {
+pub fn agent_record(id: u64, token: &str, project: u64) -> Value {
     let sha256: String = Sha256::digest(token).iter().map(|byte| format!("{byte:02x}")).collect();
     json!({"kind": "agent", "id": id, "name": format!("agent-{id}"), "project_id": project, "token_sha256": sha256})
 }
 
-fn with(mut line: Value, more: &Value) -> Value {
+fn merged(mut line: Value, more: &Value) -> Value {
     for (name, value) in more.as_object().into_iter().flatten() {
         line[name] = value.clone();
     }
@@ -248,19 +248,19 @@ fn with(mut line: Value, more: &Value) -> Value {
 }
 
 /// The public key with this number: RSA of 1024 bits if it is [`RSA`], else Ed25519.
-pub fn public_key(number: u64) -> String {
-    let algorithm = if number == RSA { "ssh-rsa" } else { "ssh-ed25519" };
-    format!("{algorithm} {}", blob(number))
+pub fn contract_public_key(number: u64) -> String {
+    let algorithm = if number == RSA_KEY { "ssh-rsa" } else { "ssh-ed25519" };
+    format!("{algorithm} {}", contract_key_blob(number))
 }
 
 /// Its blob in Base64.
-pub fn blob(number: u64) -> String {
+pub fn contract_key_blob(number: u64) -> String {
     let mut bytes = Vec::new();
     let mut put = |part: &[u8]| {
         bytes.extend(u32::try_from(part.len()).unwrap().to_be_bytes());
         bytes.extend(part);
     };
-    if number == RSA {
+    if number == RSA_KEY {
         put(b"ssh-rsa");
         put(&[1, 0, 1]);
         let mut modulus = vec![0xa5; 128];
@@ -276,16 +276,16 @@ pub fn blob(number: u64) -> String {
 }
 
 /// The number of a person by name.
-pub fn person(name: &str) -> u64 {
-    PEOPLE.iter().find(|(_, known, ..)| *known == name).unwrap_or_else(|| panic!("nobody is called {name}")).0
+pub fn user_id(name: &str) -> u64 {
+    USERS.iter().find(|(_, known, ..)| *known == name).unwrap_or_else(|| panic!("nobody is called {name}")).0
 }
 
 /// Who asks: a person by the person's key; `user:NAME` and `name:NAME` without a key; `key:ID` by any key; `nobody`.
-pub fn asker(ask: Ask, who: &str) -> Ask {
+pub fn with_actor(ask: ApiCall, who: &str) -> ApiCall {
     match who.split_once(':') {
         None if who == "nobody" => ask,
-        None => ask.with("key_id", 100 + person(who)),
-        Some(("user", name)) => ask.with("user_id", person(name)),
+        None => ask.with("key_id", 100 + user_id(who)),
+        Some(("user", name)) => ask.with("user_id", user_id(name)),
         Some(("name", name)) => ask.with("username", name),
         Some(("key", id)) => ask.with("key_id", id),
         Some((word, _)) => panic!("{word} is no way to ask"),
@@ -293,58 +293,58 @@ pub fn asker(ask: Ask, who: &str) -> Ask {
 }
 
 /// Who asks, by any key.
-pub fn key(id: u64) -> String {
+pub fn key_actor(id: u64) -> String {
     format!("key:{id}")
 }
 
-pub fn allowed(who: &str, action: &str, project: &str) -> Ask {
-    let ask = Ask::post("/api/v4/internal/allowed").with("action", action).with("project", project);
-    asker(ask.with("protocol", "ssh").with("changes", "_any"), who)
+pub fn allowed(who: &str, action: &str, project: &str) -> ApiCall {
+    let ask = ApiCall::post("/api/v4/internal/allowed").with("action", action).with("project", project);
+    with_actor(ask.with("protocol", "ssh").with("changes", "_any"), who)
 }
 
-pub fn pull(who: &str, project: &str) -> Ask {
+pub fn pull(who: &str, project: &str) -> ApiCall {
     allowed(who, "git-upload-pack", project)
 }
 
-pub fn push(who: &str, project: &str) -> Ask {
+pub fn push(who: &str, project: &str) -> ApiCall {
     allowed(who, "git-receive-pack", project)
 }
 
-pub fn discover(who: &str) -> Ask {
-    asker(Ask::get("/api/v4/internal/discover"), who)
+pub fn discover(who: &str) -> ApiCall {
+    with_actor(ApiCall::get("/api/v4/internal/discover"), who)
 }
 
-pub fn lfs(who: &str, project: &str) -> Ask {
-    asker(Ask::post("/api/v4/internal/lfs_authenticate").with("project", project), who)
+pub fn lfs(who: &str, project: &str) -> ApiCall {
+    with_actor(ApiCall::post("/api/v4/internal/lfs_authenticate").with("project", project), who)
 }
 
 /// The house of the plain directory: one for all tests that run at once, ended with the last of them.
-pub fn plain() -> Arc<House> {
-    static SHARED: Mutex<Weak<House>> = Mutex::new(Weak::new());
+pub fn shared_env() -> Arc<TestEnv> {
+    static SHARED: Mutex<Weak<TestEnv>> = Mutex::new(Weak::new());
     let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
     shared.upgrade().unwrap_or_else(|| {
-        let house = Arc::new(own());
+        let house = Arc::new(fresh_env());
         *shared = Arc::downgrade(&house);
         house
     })
 }
 
 /// A house of its own, whose settings may be changed.
-pub fn own() -> House {
-    knowing_every_caller(&directory(&json!({})))
+pub fn fresh_env() -> TestEnv {
+    env_with_all_credentials(&contract_directory(&json!({})))
 }
 
 /// A house with this directory, whose primary knows every kind of caller.
-pub fn knowing_every_caller(directory: &str) -> House {
-    let mut house = primary_knowing_every_caller("", directory);
+pub fn env_with_all_credentials(directory: &str) -> TestEnv {
+    let mut house = primary_with_all_credentials("", directory);
     house.start_sidecar();
     house.wait_until_fresh();
     house
 }
 
 /// The same without a sidecar, and with more lines in the primary's configuration.
-pub fn primary_knowing_every_caller(primary_more: &str, directory: &str) -> House {
-    let mut house = House::with(primary_more, "");
+pub fn primary_with_all_credentials(primary_more: &str, directory: &str) -> TestEnv {
+    let mut house = TestEnv::with_config(primary_more, "");
     house.write("kas_secret", &STANDARD.encode(KAS_SECRET));
     house.write("admin_token", ADMIN_TOKEN);
     house.write("error_tracking_token", ERROR_TRACKING_TOKEN);
@@ -358,7 +358,7 @@ pub fn primary_knowing_every_caller(primary_more: &str, directory: &str) -> Hous
 }
 
 /// Changes the settings, and waits until they are in force.
-pub fn set(house: &House, more: &Value) {
-    house.apply(&settings(more));
+pub fn apply_settings(house: &TestEnv, more: &Value) {
+    house.apply(&settings_line(more));
     house.wait_until_fresh();
 }

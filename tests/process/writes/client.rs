@@ -6,57 +6,57 @@ use std::sync::atomic::Ordering;
 use serde_json::{Value, json};
 use sidegate::model::digest::Digest;
 
-use super::seen::Seen;
-use super::write::{Held, KINDS, Own, Write};
-use super::{Dice, Running};
-use crate::cases::world::agent;
-use crate::house::House;
-use crate::http::{Answer, Request};
-use crate::keys::{made_key, user};
+use super::seen::ObservedState;
+use super::write::{ClientIds, ClientState, WRITE_KINDS, WriteOperation};
+use super::{Progress, Random};
+use crate::cases::world::agent_record;
+use crate::house::TestEnv;
+use crate::http::{Request, Response};
+use crate::keys::{generated_key_line, user_line};
 
 /// One who writes, one write after another.
-pub struct Client {
-    pub own: Own,
-    dice: Dice,
+pub struct WriteClient {
+    pub ids: ClientIds,
+    random: Random,
     /// What must be there, by all that was answered.
-    pub held: Held,
+    pub expected: ClientState,
     /// What was sent last, if no answer came.
-    unanswered: Option<Write>,
+    unanswered_write: Option<WriteOperation>,
     /// Said again first.
-    again: Option<Write>,
+    retry: Option<WriteOperation>,
     /// The tokens that were given, and their names.
     tokens: Vec<(String, String)>,
     /// How many of them were given before this round.
-    tokens_before: usize,
+    older_tokens: usize,
     /// The repositories of the projects.
     repositories: BTreeMap<String, String>,
-    next: u64,
+    next_number: u64,
     /// Uses that were told in this round: answered, and not.
-    pub uses: [u64; 2],
-    kinds: [u64; KINDS.len()],
+    pub usage_reports: [u64; 2],
+    write_counts: [u64; WRITE_KINDS.len()],
 }
 
-impl Client {
-    pub fn new(number: u64, dice: Dice) -> Self {
-        let own = Own(number);
+impl WriteClient {
+    pub fn new(number: u64, dice: Random) -> Self {
+        let own = ClientIds(number);
         Self {
-            own,
-            dice,
-            held: Held::default(),
-            unanswered: None,
-            again: None,
+            ids: own,
+            random: dice,
+            expected: ClientState::default(),
+            unanswered_write: None,
+            retry: None,
             tokens: Vec::new(),
-            tokens_before: 0,
-            repositories: [(base(own), own.base())].into(),
-            next: 1,
-            uses: [0; 2],
-            kinds: [0; KINDS.len()],
+            older_tokens: 0,
+            repositories: [(base_project_path(own), own.repository())].into(),
+            next_number: 1,
+            usage_reports: [0; 2],
+            write_counts: [0; WRITE_KINDS.len()],
         }
     }
 
     /// The lines of the directory that are about it.
     pub fn directory(&self) -> String {
-        let (own, id) = (self.own, self.own.id());
+        let (own, id) = (self.ids, self.ids.user_id());
         let mut lines = Vec::new();
         if own.0 == 0 {
             lines.push(
@@ -64,184 +64,185 @@ impl Client {
             );
             lines.push(json!({"kind": "storage", "name": "default", "address": "unix:/run/gitaly.sock"}));
         }
-        lines.push(json!({"kind": "namespace", "id": 100 + own.0, "type": "user", "path": own.path(), "name": own.path(), "owner_id": id}));
+        lines.push(json!({"kind": "namespace", "id": 100 + own.0, "type": "user", "path": own.namespace_path(), "name": own.namespace_path(), "owner_id": id}));
         for number in (0..=5).chain(10..20) {
-            let path = format!("group-{}", own.group(number));
-            lines.push(json!({"kind": "namespace", "id": own.group(number), "type": "group", "path": path, "name": path}));
+            let path = format!("group-{}", own.group_id(number));
+            lines.push(json!({"kind": "namespace", "id": own.group_id(number), "type": "group", "path": path, "name": path}));
         }
-        lines.push(json!({"kind": "project", "id": id, "namespace_id": 100 + own.0, "path": base(own), "name": "base", "relative_path": format!("{id}.git")}));
-        lines.push(agent(id, &own.agent_token(), id));
-        let person = user(id).replace("}\n", ",\"two_factor\":true}\n");
-        lines.iter().map(|line| format!("{line}\n")).collect::<String>() + &person + &made_key(id, id)
+        lines.push(json!({"kind": "project", "id": id, "namespace_id": 100 + own.0, "path": base_project_path(own), "name": "base", "relative_path": format!("{id}.git")}));
+        lines.push(agent_record(id, &own.agent_token(), id));
+        let person = user_line(id).replace("}\n", ",\"two_factor\":true}\n");
+        lines.iter().map(|line| format!("{line}\n")).collect::<String>() + &person + &generated_key_line(id, id)
     }
 
     /// Writes until no answer comes, which must be because the primary was killed.
-    pub fn write_until_killed(&mut self, house: &House, running: &Running) {
+    pub fn write_until_killed(&mut self, house: &TestEnv, running: &Progress) {
         loop {
-            let write = self.again.take().unwrap_or_else(|| self.chosen());
-            let answered = write.request(house, self.own).try_to(&house.primary_socket()).ok().filter(is_whole);
+            let write = self.retry.take().unwrap_or_else(|| self.choose_write());
+            let answered = write.request(house, self.ids).try_send(&house.primary_socket()).ok().filter(is_complete);
             let Some(answer) = answered else {
-                assert!(running.killed.load(Ordering::SeqCst), "{write:?} had no answer of a primary that lives");
-                self.uses[1] += u64::from(write == Write::Used);
-                self.unanswered = Some(write);
+                assert!(running.primary_killed.load(Ordering::SeqCst), "{write:?} had no answer of a primary that lives");
+                self.usage_reports[1] += u64::from(write == WriteOperation::ReportUsage);
+                self.unanswered_write = Some(write);
                 return;
             };
-            write.judge(&answer, &self.held, self.own);
-            self.kinds[write.kind()] += 1;
-            self.held = write.applied(&self.held, self.own);
-            self.learn(&write, &answer);
-            running.answered.fetch_add(1, Ordering::Relaxed);
+            write.assert_answer(&answer, &self.expected, self.ids);
+            self.write_counts[write.kind_index()] += 1;
+            self.expected = write.applied(&self.expected, self.ids);
+            self.record_answer(&write, &answer);
+            running.answered_count.fetch_add(1, Ordering::Relaxed);
         }
     }
 
     /// What only the answer tells.
-    fn learn(&mut self, write: &Write, answer: &Answer) {
+    fn record_answer(&mut self, write: &WriteOperation, answer: &Response) {
         let text = |name: &str| answer.json()[name].as_str().unwrap().to_owned();
         match write {
-            Write::Codes => {
+            WriteOperation::RecoveryCodes => {
                 let codes = answer.json()["recovery_codes"].as_array().unwrap().clone();
-                self.held.codes = codes.iter().map(|code| Digest::of(code.as_str().unwrap().as_bytes()).to_string()).collect();
+                self.expected.codes = codes.iter().map(|code| Digest::of(code.as_str().unwrap().as_bytes()).to_string()).collect();
             }
-            Write::Token(number) => self.tokens.push((text("token"), self.own.mark(*number))),
-            Write::Create(path) => drop(self.repositories.insert(path.clone(), text("gl_repository"))),
-            Write::Used => self.uses[0] += 1,
+            WriteOperation::PersonalAccessToken(number) => self.tokens.push((text("token"), self.ids.label(*number))),
+            WriteOperation::CreateProject(path) => drop(self.repositories.insert(path.clone(), text("gl_repository"))),
+            WriteOperation::ReportUsage => self.usage_reports[0] += 1,
             _ => {}
         }
     }
 
     /// The next write; one that would change nothing by itself is thrown again.
-    fn chosen(&mut self) -> Write {
+    fn choose_write(&mut self) -> WriteOperation {
         loop {
-            let kind = KINDS[usize::try_from(self.dice.below(KINDS.len() as u64)).unwrap()];
-            if let Some(write) = self.of_kind(kind) {
+            let kind = WRITE_KINDS[usize::try_from(self.random.below(WRITE_KINDS.len() as u64)).unwrap()];
+            if let Some(write) = self.choose_of_kind(kind) {
                 return write;
             }
         }
     }
 
-    fn of_kind(&mut self, kind: &str) -> Option<Write> {
-        self.next += 1;
-        let (number, own) = (self.next, self.own);
-        let waiting = self.held.waiting.first().cloned();
+    fn choose_of_kind(&mut self, kind: &str) -> Option<WriteOperation> {
+        self.next_number += 1;
+        let (number, own) = (self.next_number, self.ids);
+        let waiting = self.expected.waiting_messages.first().cloned();
         Some(match kind {
             // A sentence that waits must be fetched within minutes.
-            "create" if self.held.waiting.len() >= 3 => return self.of_kind("push ends"),
-            "create" => Write::Create(format!("{}/made-{number}", own.path())),
+            "create" if self.expected.waiting_messages.len() >= 3 => return self.choose_of_kind("push ends"),
+            "create" => WriteOperation::CreateProject(format!("{}/made-{number}", own.namespace_path())),
             "push begins" => {
-                let made = waiting.map(|path| self.repositories[&path].clone()).filter(|made| !self.held.pushes.contains_key(made));
-                Write::PushBegins(made.filter(|_| self.dice.below(2) == 0).unwrap_or_else(|| own.base()))
+                let made =
+                    waiting.map(|path| self.repositories[&path].clone()).filter(|made| !self.expected.open_pushes.contains_key(made));
+                WriteOperation::PreReceive(made.filter(|_| self.random.below(2) == 0).unwrap_or_else(|| own.repository()))
             }
             "push ends" => {
-                let told = self.held.projects.last().filter(|path| !self.held.waiting.contains(*path)).cloned();
-                let ended = (self.held.pushes.get(&own.base()) > Some(&0)).then(|| base(own));
-                let path = waiting.or_else(|| if self.dice.below(4) == 0 { told } else { ended })?;
-                Write::PushEnds(self.repositories[&path].clone(), path)
+                let told = self.expected.projects.last().filter(|path| !self.expected.waiting_messages.contains(*path)).cloned();
+                let ended = (self.expected.open_pushes.get(&own.repository()) > Some(&0)).then(|| base_project_path(own));
+                let path = waiting.or_else(|| if self.random.below(4) == 0 { told } else { ended })?;
+                WriteOperation::PostReceive(self.repositories[&path].clone(), path)
             }
-            "codes" => Write::Codes,
+            "codes" => WriteOperation::RecoveryCodes,
             // A person may have so many.
-            "token" => (self.held.tokens.len() < 950).then_some(Write::Token(number))?,
-            "event" => Write::Event(number),
-            "packs" => Write::Packs(number, 1 + self.dice.below(3)),
-            "move" => Write::Move(usize::from(self.held.packs[0].is_empty())),
+            "token" => (self.expected.tokens.len() < 950).then_some(WriteOperation::PersonalAccessToken(number))?,
+            "event" => WriteOperation::AuditEvent(number),
+            "packs" => WriteOperation::AddMinutePacks(number, 1 + self.random.below(3)),
+            "move" => WriteOperation::MoveMinutePacks(usize::from(self.expected.packs[0].is_empty())),
             "subscribe" => {
-                let free = (10..20).map(|number| own.group(number)).find(|group| !self.held.subscriptions.contains_key(group));
-                Write::Subscribe(free?, number)
+                let free = (10..20).map(|number| own.group_id(number)).find(|group| !self.expected.subscriptions.contains_key(group));
+                WriteOperation::Subscribe(free?, number)
             }
-            "resubscribe" => Write::Resubscribe(*any(&mut self.dice, self.held.subscriptions.keys())?, number),
+            "resubscribe" => WriteOperation::Resubscribe(*pick_any(&mut self.random, self.expected.subscriptions.keys())?, number),
             "reconcile" => {
-                let first = self.dice.below(4);
-                Write::Reconcile([own.group(2 + first), own.group(2 + (first + 1) % 4)], number)
+                let first = self.random.below(4);
+                WriteOperation::Reconcile([own.group_id(2 + first), own.group_id(2 + (first + 1) % 4)], number)
             }
-            "take back" => Write::TakeBack(*any(&mut self.dice, self.held.reconciliations.keys())?),
-            "found" => Write::Found(self.dice.below(60)),
-            "scanned" => Write::Scanned((0..60).filter(|_| self.dice.below(3) > 0).collect()),
-            "used" => Write::Used,
-            "configure" => Write::Configure(number),
-            "apply" => Write::Apply(number),
-            "revoke" => Write::Revoke(any(&mut self.dice, self.held.keys.iter())? - own.brought(0)),
+            "take back" => WriteOperation::DeleteReconciliation(*pick_any(&mut self.random, self.expected.reconciliations.keys())?),
+            "found" => WriteOperation::ReportVulnerability(self.random.below(60)),
+            "scanned" => WriteOperation::ScanResult((0..60).filter(|_| self.random.below(3) > 0).collect()),
+            "used" => WriteOperation::ReportUsage,
+            "configure" => WriteOperation::Configure(number),
+            "apply" => WriteOperation::Apply(number),
+            "revoke" => WriteOperation::RevokeKey(pick_any(&mut self.random, self.expected.keys.iter())? - own.applied_id(0)),
             "block" => {
-                let active = self.held.accounts.iter().filter(|(_, blocked)| !**blocked).map(|(id, _)| id);
-                Write::Block(any(&mut self.dice, active)? - own.brought(0))
+                let active = self.expected.accounts.iter().filter(|(_, blocked)| !**blocked).map(|(id, _)| id);
+                WriteOperation::BlockUser(pick_any(&mut self.random, active)? - own.applied_id(0))
             }
             other => panic!("{other} is no kind of write"),
         })
     }
 
     /// All that was answered is there, and of what was not all or nothing; whether it was there, if there was one.
-    pub fn check(&mut self, house: &House, seen: &Seen) -> Option<bool> {
-        let there = seen.held(house, self.own).sorted();
-        let before = std::mem::take(&mut self.held).sorted();
-        let Some(write) = self.unanswered.take() else {
-            assert_eq!(there, before, "client {}\n{}", self.own.0, house.logs());
-            self.held = there;
+    pub fn check(&mut self, house: &TestEnv, seen: &ObservedState) -> Option<bool> {
+        let there = seen.state_of(house, self.ids).sorted();
+        let before = std::mem::take(&mut self.expected).sorted();
+        let Some(write) = self.unanswered_write.take() else {
+            assert_eq!(there, before, "client {}\n{}", self.ids.0, house.logs());
+            self.expected = there;
             return None;
         };
-        let mut after = write.applied(&before, self.own).sorted();
-        if write == Write::Codes && there.codes != before.codes {
+        let mut after = write.applied(&before, self.ids).sorted();
+        if write == WriteOperation::RecoveryCodes && there.codes != before.codes {
             assert!(there.codes.len() == 10 && there.codes.is_disjoint(&before.codes), "a whole new set, without the old one");
             after.codes.clone_from(&there.codes);
         }
-        let differs = |from: &Held| {
+        let differs = |from: &ClientState| {
             format!("{from:#?}").lines().zip(format!("{there:#?}").lines()).find(|(a, b)| a != b).map(|(a, b)| format!("{a} is {b}"))
         };
         assert!(
             there == before || there == after,
             "client {}, unanswered {write:?}: without it {:?}, with it {:?}\n{}",
-            self.own.0,
+            self.ids.0,
             differs(&before),
             differs(&after),
             house.logs()
         );
         let took_effect = there != before;
-        for (path, repository) in seen.repositories(self.own) {
+        for (path, repository) in seen.created_repositories(self.ids) {
             let known = self.repositories.entry(path.clone()).or_insert_with(|| repository.clone());
             assert_eq!(*known, repository, "{path} is the project that was answered");
         }
-        self.held = there;
-        self.again = write.is_idempotent().then_some(write);
+        self.expected = there;
+        self.retry = write.is_idempotent().then_some(write);
         self.check_tokens(house);
         Some(took_effect)
     }
 
     /// The tokens of this round and some older ones are good, and are what was answered.
-    fn check_tokens(&mut self, house: &House) {
-        let older = self.tokens_before;
-        let some: Vec<usize> = (0..10).filter(|_| older > 0).map(|_| usize::try_from(self.dice.below(older as u64)).unwrap()).collect();
+    fn check_tokens(&mut self, house: &TestEnv) {
+        let older = self.older_tokens;
+        let some: Vec<usize> = (0..10).filter(|_| older > 0).map(|_| usize::try_from(self.random.below(older as u64)).unwrap()).collect();
         for (token, name) in some.into_iter().chain(older..self.tokens.len()).map(|place| &self.tokens[place]) {
-            let itself = Request::get("/api/v4/personal_access_tokens/self").header("PRIVATE-TOKEN", token).to(&house.primary_socket());
+            let itself = Request::get("/api/v4/personal_access_tokens/self").header("PRIVATE-TOKEN", token).send(&house.primary_socket());
             let told = itself.json();
-            let expected = (200, Some(name.as_str()), Some(self.own.id()), &json!(["read_user"]), &Value::Bool(true));
+            let expected = (200, Some(name.as_str()), Some(self.ids.user_id()), &json!(["read_user"]), &Value::Bool(true));
             assert_eq!(
                 (itself.status, told["name"].as_str(), told["user_id"].as_u64(), &told["scopes"], &told["active"]),
                 expected,
                 "{told}"
             );
         }
-        self.tokens_before = self.tokens.len();
+        self.older_tokens = self.tokens.len();
     }
 
     /// What counts for one round is counted anew.
-    pub fn settle(&mut self) {
-        self.uses = [0; 2];
+    pub fn reset_round(&mut self) {
+        self.usage_reports = [0; 2];
     }
 
-    pub fn add_kinds(mut sums: [u64; KINDS.len()], client: &Self) -> [u64; KINDS.len()] {
-        sums.iter_mut().zip(client.kinds).for_each(|(sum, count)| *sum += count);
+    pub fn sum_write_counts(mut sums: [u64; WRITE_KINDS.len()], client: &Self) -> [u64; WRITE_KINDS.len()] {
+        sums.iter_mut().zip(client.write_counts).for_each(|(sum, count)| *sum += count);
         sums
     }
 }
 
-fn base(own: Own) -> String {
-    format!("{}/base", own.path())
+fn base_project_path(own: ClientIds) -> String {
+    format!("{}/base", own.namespace_path())
 }
 
-fn any<'a, T>(dice: &mut Dice, of: impl Iterator<Item = &'a T>) -> Option<&'a T> {
+fn pick_any<'a, T>(dice: &mut Random, of: impl Iterator<Item = &'a T>) -> Option<&'a T> {
     let all: Vec<&T> = of.collect();
     (!all.is_empty()).then(|| all[usize::try_from(dice.below(all.len() as u64)).unwrap()])
 }
 
 /// Whether an answer came to its end. One that was cut off may as well not have come.
-fn is_whole(answer: &Answer) -> bool {
+fn is_complete(answer: &Response) -> bool {
     let length = answer.header("content-length").and_then(|length| length.parse().ok());
     answer.status == 204 || length == Some(answer.body.len())
 }

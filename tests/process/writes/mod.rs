@@ -15,28 +15,28 @@ use std::time::{Duration, Instant};
 use sidegate::model::clock;
 
 use crate::cases::world;
-use crate::keys::{scaled, scrambled};
-use client::Client;
-use seen::Seen;
+use crate::keys::{pseudo_random, scaled};
+use client::WriteClient;
+use seen::ObservedState;
 
 /// Who writes at the same time.
-const CLIENTS: u64 = 6;
+const CLIENT_COUNT: u64 = 6;
 
 /// Pseudo-random numbers out of a seed.
 #[derive(Clone)]
-pub struct Dice(u64);
+pub struct Random(u64);
 
-impl Dice {
+impl Random {
     pub fn below(&mut self, bound: u64) -> u64 {
         self.0 = self.0.wrapping_add(1);
-        scrambled(self.0) % bound
+        pseudo_random(self.0) % bound
     }
 }
 
 /// Says at the end of a test that failed how it was thrown.
-struct Thrown(u64);
+struct ReportSeedOnPanic(u64);
 
-impl Drop for Thrown {
+impl Drop for ReportSeedOnPanic {
     fn drop(&mut self) {
         if std::thread::panicking() {
             eprintln!("thrown with SIDEGATE_TEST_SEED={}", self.0);
@@ -45,60 +45,61 @@ impl Drop for Thrown {
 }
 
 /// What all clients share while they write.
-pub struct Running {
-    pub answered: AtomicU64,
-    pub killed: AtomicBool,
+pub struct Progress {
+    pub answered_count: AtomicU64,
+    pub primary_killed: AtomicBool,
 }
 
 #[test]
 fn all_that_was_answered_is_there_once_when_the_primary_is_killed_during_writes_of_all_kinds() {
     let (kills, writes) = (scaled(6, 50), scaled(250, 1_000));
     let seed = std::env::var("SIDEGATE_TEST_SEED").ok().and_then(|seed| seed.parse().ok());
-    let seed = seed.unwrap_or_else(|| clock::wall().milliseconds().unsigned_abs());
-    let _thrown = Thrown(seed);
-    let mut dice = Dice(seed);
-    let mut clients: Vec<Client> = (0..CLIENTS).map(|number| Client::new(number, Dice(scrambled(seed ^ number)))).collect();
-    let mut house = world::primary_knowing_every_caller("", &clients.iter().map(Client::directory).collect::<String>());
+    let seed = seed.unwrap_or_else(|| clock::wall_time().milliseconds().unsigned_abs());
+    let _thrown = ReportSeedOnPanic(seed);
+    let mut dice = Random(seed);
+    let mut clients: Vec<WriteClient> =
+        (0..CLIENT_COUNT).map(|number| WriteClient::new(number, Random(pseudo_random(seed ^ number)))).collect();
+    let mut house = world::primary_with_all_credentials("", &clients.iter().map(WriteClient::directory).collect::<String>());
     let (mut answered, mut lost, mut lost_and_there, mut uses) = (0, 0, 0, 0);
     for round in 0..kills {
         let mut primary = house.primary.take().unwrap();
-        let running = Running { answered: AtomicU64::new(0), killed: AtomicBool::new(false) };
+        let running = Progress { answered_count: AtomicU64::new(0), primary_killed: AtomicBool::new(false) };
         let until = 1 + dice.below(2 * writes);
         std::thread::scope(|scope| {
             for client in &mut clients {
                 let (house, running) = (&house, &running);
                 scope.spawn(move || client.write_until_killed(house, running));
             }
-            house.wait_for("writes to be answered", || running.answered.load(Ordering::Relaxed) >= until);
+            house.wait_for("writes to be answered", || running.answered_count.load(Ordering::Relaxed) >= until);
             // Not at the moment of an answer.
             let (begun, moment) = (Instant::now(), Duration::from_micros(dice.below(4_000)));
             while begun.elapsed() < moment {
                 std::hint::spin_loop();
             }
-            running.killed.store(true, Ordering::SeqCst);
+            running.primary_killed.store(true, Ordering::SeqCst);
             primary.kill();
         });
-        answered += running.answered.load(Ordering::Relaxed);
-        let copy = seen::copied(&house);
+        answered += running.answered_count.load(Ordering::Relaxed);
+        let copy = seen::copy_store(&house);
         house.start_primary();
-        let seen = Seen::of(&house, &copy);
+        let seen = ObservedState::read_after_restart(&house, &copy);
         for client in &mut clients {
             let unanswered = client.check(&house, &seen);
             lost += u64::from(unanswered.is_some());
             lost_and_there += u64::from(unanswered == Some(true));
         }
-        seen.holds_nothing_else(&clients, &format!("round {round}"));
-        uses = seen.uses_within(uses, &clients);
-        clients.iter_mut().for_each(Client::settle);
+        seen.assert_totals_match(&clients, &format!("round {round}"));
+        uses = seen.assert_usage_within(uses, &clients);
+        clients.iter_mut().for_each(WriteClient::reset_round);
     }
     let mut primary = house.primary.take().unwrap();
     assert!(primary.stop().success(), "{}", primary.log());
     let log = primary.log();
     assert!(!log.contains("panicked"), "{log}");
-    let kinds = write::KINDS.len();
-    assert!(kills < 10 || clients.iter().fold([0; write::KINDS.len()], Client::add_kinds).iter().all(|count| *count > 0));
+    let kinds = write::WRITE_KINDS.len();
+    assert!(kills < 10 || clients.iter().fold([0; write::WRITE_KINDS.len()], WriteClient::sum_write_counts).iter().all(|count| *count > 0));
     eprintln!(
-        "primary killed {kills} times during {answered} answered writes of {kinds} kinds by {CLIENTS} clients: all there, none twice; \
+        "primary killed {kills} times during {answered} answered writes of {kinds} kinds by {CLIENT_COUNT} clients: all there, none twice; \
          of {lost} unanswered ones {lost_and_there} were there wholly, the others not at all"
     );
 }

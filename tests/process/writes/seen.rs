@@ -6,116 +6,118 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;
-use sidegate::store::generation::Options;
+use sidegate::store::generation::StoreOptions;
 use sidegate::store::primary::PrimaryStore;
 
-use super::client::Client;
-use super::write::{Held, Own, version};
+use super::client::WriteClient;
+use super::write::{ClientIds, ClientState, subscription_version};
 use crate::cases::world::ADMIN_TOKEN;
-use crate::house::House;
+use crate::house::TestEnv;
 use crate::http::Request;
 
 /// All of it.
-pub struct Seen {
+pub struct ObservedState {
     export: Vec<Value>,
     kubernetes: Value,
     status: Value,
     events: Vec<String>,
-    ledger: BTreeMap<&'static str, Vec<(Vec<u8>, Value)>>,
+    private_store: BTreeMap<&'static str, Vec<(Vec<u8>, Value)>>,
 }
 
 /// What is read from the store itself.
-const PLACES: [&str; 6] = ["codes/", "token/sha256/", "token/of/", "minutes/", "reconciliation/", "message/"];
+const PRIVATE_STORE_PREFIXES: [&str; 6] = ["codes/", "token/sha256/", "token/of/", "minutes/", "reconciliation/", "message/"];
 
 /// The store as it lies there, beside it.
-pub fn copied(house: &House) -> PathBuf {
+pub fn copy_store(house: &TestEnv) -> PathBuf {
     let (store, copy) = (house.path().join("primary"), house.path().join("copy"));
     let _ = std::fs::remove_dir_all(&copy);
     assert!(Command::new("cp").arg("-a").arg(&store).arg(&copy).status().unwrap().success());
     copy
 }
 
-impl Seen {
-    pub fn of(house: &House, copy: &Path) -> Self {
-        let told = |target: &str| Request::get(target).to(&house.primary_socket());
-        let store = PrimaryStore::open(copy, Options { page_cache: 16 << 20, record_cache: 1_024 }).unwrap();
+impl ObservedState {
+    pub fn read_after_restart(house: &TestEnv, copy: &Path) -> Self {
+        let told = |target: &str| Request::get(target).send(&house.primary_socket());
+        let store = PrimaryStore::open(copy, StoreOptions { page_cache_bytes: 16 << 20, record_cache_entries: 1_024 }).unwrap();
         let read = |place: &'static str| {
-            let found = store.ledger().scan(place.as_bytes()).unwrap().into_iter();
+            let found = store.private_store().scan_prefix(place.as_bytes()).unwrap().into_iter();
             let found = found.map(|(key, value)| (key[place.len()..].to_vec(), serde_json::from_slice(&value).unwrap_or(Value::Null)));
             (place, found.collect())
         };
-        let events = events(house);
+        let events = audit_labels(house);
         Self {
             export: told("/-/admin/export").text().lines().map(|line| serde_json::from_str(line).unwrap()).collect(),
             kubernetes: told("/-/admin/kubernetes").json(),
             status: house.primary_status(),
             events,
-            ledger: PLACES.into_iter().map(read).collect(),
+            private_store: PRIVATE_STORE_PREFIXES.into_iter().map(read).collect(),
         }
     }
 
     /// What there is of a client's.
-    pub fn held(&self, house: &House, own: Own) -> Held {
-        let mut held = Held { pushes: self.pushes(own), waiting: self.waiting(own), ..Held::default() };
-        self.read_store(own, &mut held);
+    pub fn state_of(&self, house: &TestEnv, own: ClientIds) -> ClientState {
+        let mut held =
+            ClientState { open_pushes: self.open_pushes(own), waiting_messages: self.waiting_messages(own), ..ClientState::default() };
+        self.read_private_store(own, &mut held);
         self.read_directory(own, &mut held);
-        held.events = self.events.iter().filter(|mark| is_of(mark, own)).cloned().collect();
-        for group in (10..20).map(|number| own.group(number)) {
+        held.events = self.events.iter().filter(|mark| is_label_of(mark, own)).cloned().collect();
+        for group in (10..20).map(|number| own.group_id(number)) {
             let target = format!("/api/v4/namespaces/{group}/gitlab_subscription");
-            let told = Request::get(&target).header("PRIVATE-TOKEN", ADMIN_TOKEN).to(&house.primary_socket());
+            let told = Request::get(&target).header("PRIVATE-TOKEN", ADMIN_TOKEN).send(&house.primary_socket());
             assert_eq!(told.status, 200, "{}", told.text());
-            held.subscriptions.extend(version(&told.json()).map(|version| (group, version)));
+            held.subscriptions.extend(subscription_version(&told.json()).map(|version| (group, version)));
         }
-        let findings = self.kubernetes["findings"][own.id().to_string()].as_object().into_iter().flatten();
+        let findings = self.kubernetes["findings"][own.user_id().to_string()].as_object().into_iter().flatten();
         held.findings = findings.map(|(uuid, state)| (uuid.clone(), state == "detected")).collect();
-        let mut configurations = self.kubernetes["configurations"].as_array().unwrap().iter().filter(|one| one["agent_id"] == own.id());
+        let mut configurations =
+            self.kubernetes["configurations"].as_array().unwrap().iter().filter(|one| one["agent_id"] == own.user_id());
         held.configuration = configurations.next().map(|one| {
-            assert_eq!(one["ci_access"]["projects"], serde_json::json!([own.id()]), "{one}");
+            assert_eq!(one["ci_access"]["projects"], serde_json::json!([own.user_id()]), "{one}");
             one["config"]["number"].as_u64().unwrap()
         });
         assert_eq!(configurations.next(), None, "an agent has one configuration");
         held
     }
 
-    fn read_store(&self, own: Own, held: &mut Held) {
+    fn read_private_store(&self, own: ClientIds, held: &mut ClientState) {
         let words = |value: &Value| value.as_array().unwrap().iter().map(|word| word.as_str().unwrap().to_owned()).collect();
-        for (user, codes) in &self.ledger["codes/"] {
-            if number(user) == own.id() {
+        for (user, codes) in &self.private_store["codes/"] {
+            if leading_number(user) == own.user_id() {
                 held.codes = words(&codes["sha256"]);
             }
         }
-        for (_, token) in &self.ledger["token/sha256/"] {
-            if token["user_id"] == own.id() {
+        for (_, token) in &self.private_store["token/sha256/"] {
+            if token["user_id"] == own.user_id() {
                 held.tokens.push(token["name"].as_str().unwrap().to_owned());
             }
         }
-        for (place, pack) in &self.ledger["minutes/"] {
-            let (group, xid) = (number(place), String::from_utf8_lossy(&place[8..]).into_owned());
+        for (place, pack) in &self.private_store["minutes/"] {
+            let (group, xid) = (leading_number(place), String::from_utf8_lossy(&place[8..]).into_owned());
             for which in [0, 1] {
-                if group == own.group(which) {
+                if group == own.group_id(which) {
                     held.packs[usize::try_from(which).unwrap()].insert(xid.clone(), pack["number_of_minutes"].as_i64().unwrap());
                 }
             }
         }
-        for (place, one) in &self.ledger["reconciliation/"] {
-            if (2..=5).any(|group| own.group(group) == number(place)) {
+        for (place, one) in &self.private_store["reconciliation/"] {
+            if (2..=5).any(|group| own.group_id(group) == leading_number(place)) {
                 assert_eq!(one["next_reconciliation_date"], one["display_alert_from"], "{one}");
-                held.reconciliations.insert(number(place), one["next_reconciliation_date"].as_str().unwrap().to_owned());
+                held.reconciliations.insert(leading_number(place), one["next_reconciliation_date"].as_str().unwrap().to_owned());
             }
         }
     }
 
-    fn read_directory(&self, own: Own, held: &mut Held) {
-        held.projects = self.repositories(own).into_iter().map(|(path, _)| path).collect();
-        held.keys = self.records("key").filter_map(|key| brought(key, own)).collect();
-        held.accounts = self.records("user").filter_map(|user| Some((brought(user, own)?, user["state"] == "blocked"))).collect();
+    fn read_directory(&self, own: ClientIds, held: &mut ClientState) {
+        held.projects = self.created_repositories(own).into_iter().map(|(path, _)| path).collect();
+        held.keys = self.records("key").filter_map(|key| applied_number(key, own)).collect();
+        held.accounts = self.records("user").filter_map(|user| Some((applied_number(user, own)?, user["state"] == "blocked"))).collect();
         let number = |kind, id: u64, field: &str| {
             let word = self.records(kind).find(|record| record["id"] == id).map(|record| record[field].as_str().unwrap());
             word.map_or(0, |word| word.strip_prefix("Number ").unwrap().parse().unwrap())
         };
-        held.applied = number("user", own.named(), "name");
+        held.applied = number("user", own.renamed_user_id(), "name");
         assert_eq!(
-            number("broadcast", own.id(), "message"),
+            number("broadcast", own.user_id(), "message"),
             held.applied,
             "a file is applied wholly, also where it goes into two databases"
         );
@@ -125,9 +127,9 @@ impl Seen {
         self.export.iter().filter(move |record| record["kind"] == kind)
     }
 
-    fn pushes(&self, own: Own) -> BTreeMap<String, u64> {
-        let mut mine: BTreeSet<String> = self.repositories(own).into_iter().map(|(_, repository)| repository).collect();
-        mine.insert(own.base());
+    fn open_pushes(&self, own: ClientIds) -> BTreeMap<String, u64> {
+        let mut mine: BTreeSet<String> = self.created_repositories(own).into_iter().map(|(_, repository)| repository).collect();
+        mine.insert(own.repository());
         let counted = self.status["kept"]["pushes_under_way"].as_object().unwrap().iter();
         counted
             .filter(|(repository, _)| mine.contains(*repository))
@@ -136,26 +138,27 @@ impl Seen {
     }
 
     /// The projects that its pushes made, each as often as it is there, in the order of their numbers.
-    pub fn repositories(&self, own: Own) -> Vec<(String, String)> {
-        let prefix = format!("{}/made-", own.path());
+    pub fn created_repositories(&self, own: ClientIds) -> Vec<(String, String)> {
+        let prefix = format!("{}/made-", own.namespace_path());
         let path = |project: &Value| project["path"].as_str().unwrap().to_owned();
         let made = self.records("project").filter(|project| path(project).starts_with(&prefix));
         made.map(|project| (path(project), format!("project-{}", project["id"]))).collect()
     }
 
     /// The paths of those whose sentence waits. One of a project that was never made is nobody's.
-    fn waiting(&self, own: Own) -> BTreeSet<String> {
+    fn waiting_messages(&self, own: ClientIds) -> BTreeSet<String> {
         let waits = |repository: &str| {
-            self.ledger["message/"].iter().any(|(place, _)| {
-                number(place) == own.id() && place[8..].strip_prefix(repository.as_bytes()).is_some_and(|rest| rest == [b'/', 1])
+            self.private_store["message/"].iter().any(|(place, _)| {
+                leading_number(place) == own.user_id()
+                    && place[8..].strip_prefix(repository.as_bytes()).is_some_and(|rest| rest == [b'/', 1])
             })
         };
-        self.repositories(own).into_iter().filter(|(_, repository)| waits(repository)).map(|(path, _)| path).collect()
+        self.created_repositories(own).into_iter().filter(|(_, repository)| waits(repository)).map(|(path, _)| path).collect()
     }
 
     /// What the restarted primary counts is what the clients hold, together.
-    pub fn holds_nothing_else(&self, clients: &[Client], when: &str) {
-        let sum = |count: fn(&Held) -> usize| clients.iter().map(|client| count(&client.held)).sum::<usize>();
+    pub fn assert_totals_match(&self, clients: &[WriteClient], when: &str) {
+        let sum = |count: fn(&ClientState) -> usize| clients.iter().map(|client| count(&client.expected)).sum::<usize>();
         let kept = &self.status["kept"];
         for (name, held) in [
             ("recovery_codes", sum(|held| usize::from(!held.codes.is_empty()))),
@@ -168,17 +171,17 @@ impl Seen {
         ] {
             assert_eq!(kept[name].as_u64(), Some(held as u64), "{when}: {name} in {kept}");
         }
-        assert_eq!(self.ledger["token/of/"].len(), self.ledger["token/sha256/"].len(), "{when}: each token is its person's");
+        assert_eq!(self.private_store["token/of/"].len(), self.private_store["token/sha256/"].len(), "{when}: each token is its person's");
         let ids: BTreeSet<u64> = self.records("project").map(|project| project["id"].as_u64().unwrap()).collect();
         assert_eq!(ids.len(), self.records("project").count(), "{when}: each project has a number of its own");
     }
 
     /// How often agents were used by now: as often as was answered since `before`, and at most once more for each that was not.
-    pub fn uses_within(&self, before: u64, clients: &[Client]) -> u64 {
+    pub fn assert_usage_within(&self, before: u64, clients: &[WriteClient]) -> u64 {
         let usage = |name: &str| self.kubernetes["usage"][name].as_u64().unwrap_or(0);
         let uses = usage("gitops_sync") / 2;
         assert_eq!((usage("gitops_sync"), usage("k8s_api_proxy_request")), (uses * 2, uses * 3), "both counters of one request, or none");
-        let [answered, unanswered] = [0, 1].map(|which| clients.iter().map(|client| client.uses[which]).sum::<u64>());
+        let [answered, unanswered] = [0, 1].map(|which| clients.iter().map(|client| client.usage_reports[which]).sum::<u64>());
         assert!((before + answered..=before + answered + unanswered).contains(&uses), "{uses} of {before} + {answered} + {unanswered}");
         assert!(usage("agent_users_using_ci_tunnel") <= clients.len() as u64);
         uses
@@ -186,10 +189,10 @@ impl Seen {
 }
 
 /// What marks each audit event, in the order of their numbers, which go on one by one.
-fn events(house: &House) -> Vec<String> {
+fn audit_labels(house: &TestEnv) -> Vec<String> {
     let mut marks = Vec::new();
     loop {
-        let told = Request::get(&format!("/-/admin/audit?from={}", marks.len())).to(&house.primary_socket()).json();
+        let told = Request::get(&format!("/-/admin/audit?from={}", marks.len())).send(&house.primary_socket()).json();
         for event in told["events"].as_array().unwrap() {
             assert_eq!(event["number"].as_u64(), Some(marks.len() as u64));
             marks.push(event["event"]["changes"].as_str().unwrap().to_owned());
@@ -200,20 +203,20 @@ fn events(house: &House) -> Vec<String> {
     }
 }
 
-fn is_of(mark: &str, own: Own) -> bool {
+fn is_label_of(mark: &str, own: ClientIds) -> bool {
     mark.starts_with(&format!("client-{}-", own.0))
 }
 
-fn brought(record: &Value, own: Own) -> Option<u64> {
-    record["id"].as_u64().filter(|id| (own.brought(0)..own.brought(100_000)).contains(id))
+fn applied_number(record: &Value, own: ClientIds) -> Option<u64> {
+    record["id"].as_u64().filter(|id| (own.applied_id(0)..own.applied_id(100_000)).contains(id))
 }
 
 /// The number that a place in the store begins with.
-fn number(place: &[u8]) -> u64 {
+fn leading_number(place: &[u8]) -> u64 {
     u64::from_be_bytes(place[..8].try_into().unwrap())
 }
 
-impl Held {
+impl ClientState {
     /// With what may be there twice in an order of its own.
     pub fn sorted(mut self) -> Self {
         for list in [&mut self.tokens, &mut self.events, &mut self.projects] {
