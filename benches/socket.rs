@@ -23,10 +23,10 @@ use bytes::Bytes;
 use http::StatusCode;
 use http_body_util::Full;
 use hyper_util::rt::TokioIo;
-use sidegate::net::bounds::ServerLimits;
-use sidegate::net::listen;
 use sidegate::net::message::{Request, Response};
-use sidegate::net::server::{Handler, HttpServer};
+use sidegate::net::server::http_server::{Handler, HttpServer};
+use sidegate::net::server::limits::ServerLimits;
+use sidegate::net::server::listen;
 
 const ROUNDS: usize = 3;
 

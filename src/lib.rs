@@ -1,17 +1,18 @@
 //! sidegate: the small gate beside sshd. This file is the map.
 //!
 //! ```text
-//!  5  bin/                                            three-line mains
-//!  4  cli/        arguments, config, composition      demo, admin, status … one file a command
-//!  3  client/     sidecar/     replica/   authority/  who we are to the outside
-//!  2  rules/      wire/        store/     net/        decide, spell, keep, carry
+//!  6  bin/                                            three-line mains
+//!  5  cli/        arguments, config, composition      demo, admin, status … one file a command
+//!  4  helper/     sidecar/     replica/     primary/     the programs
+//!  3  api/                                            one front door: pipeline, routes, authentication, errors, metrics
+//!  2  rules/      wire/        store/       net/       decide, encode and decode, persist, transport
 //!  1  model/                                          one vocabulary, and the traits that join rooms
 //! ```
 //!
 //! A room imports only from floors below it, never from a room beside it; `tests/floors.rs` holds that.
 //!
-//! The walks: a key is offered to sshd, which starts [`client`]; that asks the socket that [`net`] serves; `sidecar`
-//! answers out of the directory that `replica` keeps true in [`store`], or asks the primary, which is `authority`.
+//! The walks: a key is offered to sshd, which starts [`helper`]; that asks the socket that [`net`] serves; `sidecar`
+//! answers out of the directory that `replica` keeps true in [`store`], or asks the primary, which is `primary`.
 //! Both decide with the functions of [`rules`].
 //!
 //! What must never happen: a yes that the primary would not give within the bound that `status` states; a no that is
@@ -19,16 +20,18 @@
 //!
 //! The feature `daemon` holds everything but the helper that sshd starts, so that the helper builds from pure Rust.
 
-pub mod client;
+pub mod helper;
 pub mod model;
 pub mod wire;
 
 #[cfg(feature = "daemon")]
-pub mod authority;
+pub mod api;
 #[cfg(feature = "daemon")]
 pub mod cli;
 #[cfg(feature = "daemon")]
 pub mod net;
+#[cfg(feature = "daemon")]
+pub mod primary;
 #[cfg(feature = "daemon")]
 pub mod replica;
 #[cfg(feature = "daemon")]

@@ -7,13 +7,13 @@ use sidegate::model::change::RecordIdentity;
 use sidegate::model::entry::Entry;
 use sidegate::model::key::{PublicKey, decode_blob};
 use sidegate::model::time::Time;
-use sidegate::wire::feed::{self, FeedLine, SnapshotLine};
-use sidegate::wire::params::{Params, encode_form};
-use sidegate::wire::path::RequestTarget;
-use sidegate::wire::percent::{PlusSign, percent_decode};
-use sidegate::wire::record_lines::{DirectoryRecord, RecordLines};
-use sidegate::wire::secret::{RotatingSecret, Secret};
-use sidegate::wire::token::{Issuer, verify_token};
+use sidegate::wire::auth::jwt::{Issuer, verify_token};
+use sidegate::wire::auth::secret::{RotatingSecret, Secret};
+use sidegate::wire::directory::feed_lines::{self, FeedLine, SnapshotLine};
+use sidegate::wire::directory::record_lines::{DirectoryRecord, RecordLines};
+use sidegate::wire::http::params::{Params, encode_form};
+use sidegate::wire::http::percent_encoding::{PlusSign, percent_decode};
+use sidegate::wire::http::request_target::RequestTarget;
 
 /// One target, by its name.
 pub type FuzzTarget = fn(&[u8]);
@@ -75,19 +75,19 @@ pub fn token(bytes: &[u8]) {
 /// A line of `changes`: what is read is printed so that it is read again.
 pub fn feed_line(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
-    let Ok(line) = feed::parse_feed_line(text) else { return };
+    let Ok(line) = feed_lines::parse_feed_line(text) else { return };
     let printed = match &line {
-        FeedLine::Commit(commit) => feed::encode_commit(commit),
-        FeedLine::Heartbeat { seq, state } => feed::encode_heartbeat(*seq, *state),
+        FeedLine::Commit(commit) => feed_lines::encode_commit(commit),
+        FeedLine::Heartbeat { seq, state } => feed_lines::encode_heartbeat(*seq, *state),
     };
     assert!(!printed.contains('\n'));
-    assert_eq!(feed::parse_feed_line(&printed), Ok(line));
+    assert_eq!(feed_lines::parse_feed_line(&printed), Ok(line));
 }
 
 /// A line of a snapshot: a record keeps its bytes and has a name that leads to it.
 pub fn snapshot_line(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
-    match feed::parse_snapshot_line(text) {
+    match feed_lines::parse_snapshot_line(text) {
         Ok(SnapshotLine::Record(entry)) => {
             assert_eq!(entry.text(), text);
             let name = RecordIdentity::from_entry(&entry);
@@ -97,9 +97,11 @@ pub fn snapshot_line(bytes: &[u8]) {
             }
         }
         Ok(SnapshotLine::Header(head)) => {
-            assert_eq!(feed::parse_snapshot_line(&feed::encode_snapshot_header(&head)), Ok(SnapshotLine::Header(head)))
+            assert_eq!(feed_lines::parse_snapshot_line(&feed_lines::encode_snapshot_header(&head)), Ok(SnapshotLine::Header(head)))
         }
-        Ok(SnapshotLine::End(end)) => assert_eq!(feed::parse_snapshot_line(&feed::encode_snapshot_end(&end)), Ok(SnapshotLine::End(end))),
+        Ok(SnapshotLine::End(end)) => {
+            assert_eq!(feed_lines::parse_snapshot_line(&feed_lines::encode_snapshot_end(&end)), Ok(SnapshotLine::End(end)))
+        }
         Ok(SnapshotLine::Commit(_)) | Err(_) => {}
     }
 }

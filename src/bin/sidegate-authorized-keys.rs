@@ -1,5 +1,5 @@
 //! `sidegate-authorized-keys`: sshd's `AuthorizedKeysCommand`.
 
 fn main() -> std::process::ExitCode {
-    sidegate::client::main()
+    sidegate::helper::main()
 }

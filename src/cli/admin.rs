@@ -9,9 +9,9 @@ use bytes::Bytes;
 use http::Method;
 use serde_json::{Value, json};
 
+use crate::cli::admin_client::{AdminClient, REQUEST_TIMEOUT};
 use crate::cli::arguments::{AdminCommand, WaitArgs};
-use crate::cli::ask::{AdminClient, REQUEST_TIMEOUT};
-use crate::cli::outcome::{CommandError, CommandResult, Completion, print_line};
+use crate::cli::exit_status::{CommandError, CommandResult, Completion, print_line};
 use crate::net::message::{OutgoingBody, StreamAborted};
 
 /// How long a large file may take to be applied.

@@ -13,12 +13,13 @@ use nix::unistd::Uid;
 
 use crate::cli::config::upstream::FeedKind;
 use crate::cli::config::{self, PrimaryConfig, ServeConfig};
-use crate::cli::outcome::{CommandError, CommandResult, Completion, print_line};
-use crate::cli::{names, secrets};
+use crate::cli::exit_status::{CommandError, CommandResult, Completion, print_line};
+use crate::cli::ids;
+use crate::cli::secrets;
 use crate::model::clock;
-use crate::net::client::HttpClient;
+use crate::net::client::http_client::HttpClient;
 use crate::net::message::OutgoingBody;
-use crate::wire::credentials::{CredentialVerifier, SHELL_TOKEN_HEADER};
+use crate::wire::auth::credentials::{CredentialVerifier, SHELL_TOKEN_HEADER};
 
 /// A clock before this program was written is wrong: 2026-01-01.
 const EARLIEST_PLAUSIBLE_TIME: i64 = 1_767_225_600;
@@ -44,8 +45,8 @@ fn check_sidecar(file: &Path) -> CommandResult {
         None => shell,
     };
     print_line("secrets: readable by us alone");
-    config.socket.group.as_deref().map(names::group_id).transpose()?;
-    names::resolve_peer_scopes(&config.peer)?;
+    config.socket.group.as_deref().map(ids::group_id).transpose()?;
+    ids::resolve_peer_scopes(&config.peer)?;
     check_socket_dir("socket.path", &config.socket.path)?;
     check_clock()?;
     warn_insecure_http(&config);
@@ -75,7 +76,7 @@ fn check_primary(file: &Path) -> CommandResult {
         }
     }
     print_line("secrets: readable by us alone");
-    config.socket.group.as_deref().map(names::group_id).transpose()?;
+    config.socket.group.as_deref().map(ids::group_id).transpose()?;
     check_socket_dir("socket.path", &config.socket.path)?;
     check_clock()?;
     Ok(Completion::Complete)

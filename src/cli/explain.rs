@@ -3,10 +3,10 @@
 use http::Method;
 use serde_json::Value;
 
+use crate::cli::admin_client::{AdminClient, REQUEST_TIMEOUT};
 use crate::cli::arguments::ExplainArgs;
-use crate::cli::ask::{AdminClient, REQUEST_TIMEOUT};
-use crate::cli::outcome::{CommandError, CommandResult, Completion, print_line};
-use crate::wire::params::encode_form;
+use crate::cli::exit_status::{CommandError, CommandResult, Completion, print_line};
+use crate::wire::http::params::encode_form;
 
 /// Explains one question.
 pub fn run(question: &ExplainArgs) -> CommandResult {

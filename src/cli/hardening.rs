@@ -3,7 +3,7 @@
 use nix::sys::prctl;
 use nix::sys::resource::{Resource, setrlimit};
 
-use crate::cli::outcome::CommandError;
+use crate::cli::exit_status::CommandError;
 
 /// No core files, no debugger of another user.
 pub fn disable_core_dumps() -> Result<(), CommandError> {

@@ -18,7 +18,7 @@ use tracing_subscriber::layer::{Context, SubscriberExt as _};
 use tracing_subscriber::{EnvFilter, Layer, Registry};
 
 use crate::cli::config::log::{LogConfig, LogTarget};
-use crate::cli::outcome::CommandError;
+use crate::cli::exit_status::CommandError;
 use crate::model::clock;
 
 /// How many lines may wait.

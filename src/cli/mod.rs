@@ -1,22 +1,23 @@
 //! The command line: arguments, configuration, composition. One file a command; what a command does is said by its file's first lines.
 
 mod admin;
+pub(crate) mod admin_client;
+pub(crate) mod allocator;
 mod arguments;
-mod ask;
 mod check;
 pub mod config;
 mod demo;
+pub(crate) mod exit_status;
 mod explain;
 mod hardening;
-mod heap;
+pub(crate) mod ids;
+pub(crate) mod lifecycle;
 mod logging;
-mod manual;
-mod names;
-mod outcome;
+pub(crate) mod man_page;
 mod primary;
+pub mod secret_file;
 mod secrets;
 mod serve;
-mod signals;
 mod status;
 
 use std::path::Path;
@@ -25,7 +26,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 use crate::cli::arguments::{Arguments, Command};
-use crate::cli::outcome::CommandResult;
+use crate::cli::exit_status::CommandResult;
 
 /// The name under which this program is the one that sshd starts: the demonstration has no other at hand.
 const HELPER_PROGRAM_NAME: &str = "sidegate-authorized-keys";
@@ -34,10 +35,10 @@ const HELPER_PROGRAM_NAME: &str = "sidegate-authorized-keys";
 #[must_use]
 pub fn run() -> ExitCode {
     if std::env::args_os().next().is_some_and(|name| Path::new(&name).file_name().is_some_and(|name| name == HELPER_PROGRAM_NAME)) {
-        return crate::client::main();
+        return crate::helper::main();
     }
     let arguments = Arguments::parse();
-    outcome::report(run_command(arguments.command))
+    exit_status::report(run_command(arguments.command))
 }
 
 fn run_command(command: Command) -> CommandResult {
@@ -52,7 +53,7 @@ fn run_command(command: Command) -> CommandResult {
         Command::Invalidate { what, sidecar } => status::invalidate(&what, &sidecar),
         Command::Resync(sidecar) => status::resync(&sidecar),
         Command::Check { config, primary } => check::run(&config, primary.as_deref()),
-        Command::Man => manual::print_man_page(),
-        Command::Completions { shell } => manual::print_completions(shell),
+        Command::Man => man_page::print_man_page(),
+        Command::Completions { shell } => man_page::print_completions(shell),
     }
 }

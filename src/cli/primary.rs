@@ -5,17 +5,21 @@ use std::sync::Arc;
 
 use nix::unistd::Uid;
 
-use crate::authority::authority::PrimaryState;
-use crate::authority::setup::PrimaryOptions;
+use crate::cli::allocator;
 use crate::cli::config::{self, PrimaryConfig};
-use crate::cli::outcome::{CommandError, CommandResult, Completion};
-use crate::cli::signals::{LifecycleEvent, LifecycleEvents};
-use crate::cli::{hardening, heap, logging, names, secrets};
-use crate::net::listen::{self, BoundSocket};
+use crate::cli::exit_status::{CommandError, CommandResult, Completion};
+use crate::cli::hardening;
+use crate::cli::ids;
+use crate::cli::lifecycle::{LifecycleEvent, LifecycleEvents};
+use crate::cli::logging;
+use crate::cli::secrets;
 use crate::net::notify;
-use crate::net::server::{HttpServer, ServerCounters};
-use crate::store::generation::StoreOptions;
-use crate::wire::secret::Secret;
+use crate::net::server::http_server::{HttpServer, ServerCounters};
+use crate::net::server::listen::{self, BoundSocket};
+use crate::primary::config::PrimaryOptions;
+use crate::primary::state::PrimaryState;
+use crate::store::generations::generation::StoreOptions;
+use crate::wire::auth::secret::Secret;
 
 /// Runs the primary until it is told to end.
 pub fn run(file: &Path) -> CommandResult {
@@ -23,7 +27,7 @@ pub fn run(file: &Path) -> CommandResult {
     let config: PrimaryConfig = config::load(file).map_err(CommandError::new)?;
     hardening::disable_core_dumps()?;
     hardening::raise_open_file_limit();
-    heap::use_single_arena();
+    allocator::use_single_arena();
     let log = logging::start(config.log)?;
     let counted = Arc::new(ServerCounters::default());
     let authority = PrimaryState::open(build_setup(&config, Arc::clone(&counted))?).map_err(CommandError::new)?;
@@ -64,7 +68,7 @@ fn load_optional_secret(key: &str, file: Option<&PathBuf>) -> Result<Option<Secr
 fn open_sockets(inherited: Vec<BoundSocket>, config: &PrimaryConfig) -> Result<Vec<BoundSocket>, CommandError> {
     let mut sockets = inherited;
     if sockets.is_empty() {
-        let group = config.socket.group.as_deref().map(names::group_id).transpose()?;
+        let group = config.socket.group.as_deref().map(ids::group_id).transpose()?;
         sockets.push(listen::bind_unix(&config.socket.path, config.socket.mode, group).map_err(CommandError::new)?);
     }
     if let Some(network) = &config.listen {

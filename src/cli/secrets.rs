@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::cli::outcome::CommandError;
-use crate::store::secret_file;
-use crate::wire::secret::Secret;
+use crate::cli::exit_status::CommandError;
+use crate::cli::secret_file;
+use crate::wire::auth::secret::Secret;
 
 /// Reads one secret. The failure names the configuration's key, the file and the remedy.
 pub fn load_secret(key: &str, file: &Path) -> Result<Secret, CommandError> {

@@ -5,25 +5,29 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
 
+use crate::cli::allocator;
 use crate::cli::config::upstream::FeedKind;
 use crate::cli::config::{self, ServeConfig};
-use crate::cli::outcome::{CommandError, CommandResult, Completion};
-use crate::cli::signals::{LifecycleEvent, LifecycleEvents};
-use crate::cli::{hardening, heap, logging, names, secrets};
+use crate::cli::exit_status::{CommandError, CommandResult, Completion};
+use crate::cli::hardening;
+use crate::cli::ids;
+use crate::cli::lifecycle::{LifecycleEvent, LifecycleEvents};
+use crate::cli::logging;
+use crate::cli::secrets;
 use crate::model::clock;
 use crate::model::freshness::DirectoryReplica;
-use crate::net::client::HttpClient;
-use crate::net::listen::{self, BoundSocket};
+use crate::net::client::http_client::HttpClient;
 use crate::net::notify;
-use crate::net::server::{HttpServer, ServerCounters};
+use crate::net::server::http_server::{HttpServer, ServerCounters};
+use crate::net::server::listen::{self, BoundSocket};
+use crate::replica::config as follower;
 use crate::replica::service::Replica;
-use crate::replica::setup as follower;
 use crate::sidecar::SidecarState;
-use crate::sidecar::setup::{FollowerTokenFn, FreshnessPolicy, ReplicaControl, SidecarConfig};
-use crate::store::generation::StoreOptions;
-use crate::wire::credentials::CredentialVerifier;
-use crate::wire::secret::Secret;
-use crate::wire::token::{self, Issuer};
+use crate::sidecar::config::{FollowerTokenFn, FreshnessPolicy, ReplicaControl, SidecarConfig};
+use crate::store::generations::generation::StoreOptions;
+use crate::wire::auth::credentials::CredentialVerifier;
+use crate::wire::auth::jwt::{self, Issuer};
+use crate::wire::auth::secret::Secret;
 
 /// How many tokens of callers are remembered as good.
 const TOKEN_CACHE_ENTRIES: usize = 8192;
@@ -34,7 +38,7 @@ pub fn run(file: &Path) -> CommandResult {
     let config: ServeConfig = config::load(file).map_err(CommandError::new)?;
     hardening::disable_core_dumps()?;
     hardening::raise_open_file_limit();
-    heap::use_single_arena();
+    allocator::use_single_arena();
     let log = logging::start(config.log)?;
     let parts = SharedContext::from_config(&config)?;
     let sockets = open_sockets(inherited, &config)?;
@@ -66,7 +70,7 @@ impl SharedContext {
     fn from_config(config: &ServeConfig) -> Result<Self, CommandError> {
         let upstream = &config.primary;
         Ok(Self {
-            host: config.host.clone().map_or_else(names::hostname, Ok)?,
+            host: config.host.clone().map_or_else(ids::hostname, Ok)?,
             client: HttpClient::new(&upstream.url, upstream.ca_file.as_deref(), upstream.insecure_http).map_err(CommandError::new)?,
             caller_auth: Arc::new(CredentialVerifier::new(
                 secrets::load_secret("auth.shell_secret_file", &config.auth.shell_secret_file)?,
@@ -110,7 +114,7 @@ impl SharedContext {
             timeout: config.primary.timeout,
             forward_timeout: config.primary.forward_timeout,
             bounds: config.limits.bounds(),
-            scopes: names::resolve_peer_scopes(&config.peer)?,
+            scopes: ids::resolve_peer_scopes(&config.peer)?,
             credential_verifier: Arc::clone(&self.caller_auth),
             token_signer: Arc::clone(&self.signer),
             follower_token: self.follower_token_source(),
@@ -125,7 +129,7 @@ impl SharedContext {
     /// Makes the token that this host shows as a follower; none without a feed.
     fn follower_token_source(&self) -> FollowerTokenFn {
         let (host, secret) = (self.host.clone(), Arc::clone(&self.sync_secret));
-        Box::new(move |now| secret.load().as_ref().map(|secret| token::issue_token(Issuer::Follower, Some(&host), secret, now)))
+        Box::new(move |now| secret.load().as_ref().map(|secret| jwt::issue_token(Issuer::Follower, Some(&host), secret, now)))
     }
 }
 
@@ -151,7 +155,7 @@ fn open_sockets(inherited: Vec<BoundSocket>, config: &ServeConfig) -> Result<Vec
     if !inherited.is_empty() {
         return Ok(inherited);
     }
-    let group = config.socket.group.as_deref().map(names::group_id).transpose()?;
+    let group = config.socket.group.as_deref().map(ids::group_id).transpose()?;
     Ok(vec![listen::bind_unix(&config.socket.path, config.socket.mode, group).map_err(CommandError::new)?])
 }
 

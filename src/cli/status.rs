@@ -5,9 +5,9 @@ use std::time::Duration;
 use http::Method;
 use serde_json::{Value, json};
 
+use crate::cli::admin_client::{AdminClient, REQUEST_TIMEOUT};
 use crate::cli::arguments::SidecarArgs;
-use crate::cli::ask::{AdminClient, REQUEST_TIMEOUT};
-use crate::cli::outcome::{CommandResult, Completion, print_line};
+use crate::cli::exit_status::{CommandResult, Completion, print_line};
 
 /// Adding up a large store takes a while.
 const VERIFY_TIMEOUT: Duration = Duration::from_secs(600);

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::digest::DirectoryDigest;
 use crate::model::entry::Entry;
-pub use crate::model::identity::RecordIdentity;
+pub use crate::model::record_identity::RecordIdentity;
 
 /// Which life of a primary's store a number belongs to: random, made with the store, 32 lower-case hex digits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]

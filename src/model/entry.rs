@@ -12,8 +12,8 @@ use serde_json::value::RawValue;
 
 use crate::model::digest::Digest;
 use crate::model::id::Id;
-use crate::model::order::SortKey;
 use crate::model::record::{InvalidRecord, Record};
+use crate::model::sort_key::SortKey;
 use crate::model::text::check_control_bytes;
 
 /// One record with its canonical bytes.
@@ -167,12 +167,12 @@ mod tests {
     use proptest::prelude::*;
 
     use super::Entry;
-    use crate::model::any_record;
     use crate::model::record::Record;
+    use crate::model::record_strategy;
 
     proptest! {
         #[test]
-        fn an_unknown_field_costs_nothing_that_is_understood(record in any_record::record(), first: bool, value in "[a-z\\[\\]{}:, ]{0,9}") {
+        fn an_unknown_field_costs_nothing_that_is_understood(record in record_strategy::record(), first: bool, value in "[a-z\\[\\]{}:, ]{0,9}") {
             let ours = Entry::from_record(record).unwrap();
             let field = format!(r#""x-new":{{"é":[{},null]}}"#, serde_json::Value::from(value));
             let newer = if first {

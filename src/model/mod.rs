@@ -4,31 +4,31 @@
 //! milliseconds, a [`PublicKey`] is a decoded blob with its algorithm, a [`Digest`] is a sum over canonical records.
 //! Nothing in this room does I/O, but for [`clock`], the one place that reads a clock.
 
-#[cfg(test)]
-pub mod any_record;
+pub mod access_decision;
+pub mod access_request;
 pub mod change;
 pub mod clock;
 pub mod day;
 pub mod digest;
 pub mod directory;
 pub mod entry;
+pub mod enums;
 pub mod finding;
 pub mod freshness;
 pub mod id;
-pub mod identity;
 pub mod key;
-pub mod level;
 pub mod loss_guard;
-pub mod order;
-pub mod push;
-pub mod question;
-pub mod record;
 #[cfg(test)]
-pub mod table;
+pub mod memory_directory;
+pub mod push;
+pub mod record;
+pub mod record_identity;
+#[cfg(test)]
+pub mod record_strategy;
+pub mod sort_key;
 pub mod text;
 pub mod time;
-pub mod verdict;
-pub mod withheld;
+pub mod unpublished;
 
 pub use digest::{Digest, DirectoryDigest};
 pub use id::Id;

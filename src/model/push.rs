@@ -1,6 +1,6 @@
 //! A push that was written, as Gitaly tells of it, and what is said to the person who pushed.
 
-use crate::model::question::ClaimedActor;
+use crate::model::access_request::ClaimedActor;
 
 /// What was pushed, where and by whom.
 #[derive(Clone, Debug, PartialEq, Eq)]

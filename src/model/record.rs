@@ -13,9 +13,9 @@ use serde::de::{Error as _, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::model::digest::Digest;
+use crate::model::enums::{AccessLevel, FeatureAccess, KeyUsage, NamespaceType, ProjectCreation, Protection, UserState, Visibility};
 use crate::model::id::Id;
 use crate::model::key::{KEY_TYPES, PublicKey};
-use crate::model::level::{AccessLevel, FeatureAccess, KeyUsage, NamespaceType, ProjectCreation, Protection, UserState, Visibility};
 use crate::model::text::{ControlByte, Text};
 use crate::model::time::Time;
 
@@ -555,11 +555,11 @@ mod tests {
     use proptest::prelude::*;
 
     use super::Record;
-    use crate::model::any_record;
+    use crate::model::record_strategy;
 
     proptest! {
         #[test]
-        fn print_and_parse_are_inverse_for_every_kind(record in any_record::record()) {
+        fn print_and_parse_are_inverse_for_every_kind(record in record_strategy::record()) {
             let printed = record.canonical().unwrap();
             let again = Record::parse(&printed).unwrap();
             prop_assert_eq!(&again, &record);
@@ -569,7 +569,7 @@ mod tests {
         }
 
         #[test]
-        fn a_record_is_the_same_wherever_its_kind_stands(record in any_record::record()) {
+        fn a_record_is_the_same_wherever_its_kind_stands(record in record_strategy::record()) {
             let printed = record.canonical().unwrap();
             let kind = format!(r#""kind":"{}""#, record.kind());
             let fields = printed.trim_start_matches('{').trim_end_matches('}');

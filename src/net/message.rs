@@ -17,7 +17,7 @@ use http_body::{Body, Frame, SizeHint};
 use tokio::sync::mpsc::Receiver;
 use tokio::time::{Sleep, sleep, timeout};
 
-use crate::net::allowance::{BudgetExhausted, Reservation};
+use crate::net::memory_budget::{BudgetExhausted, Reservation};
 use crate::net::peer::Peer;
 
 /// A body that has not been read yet (of a request, or of the primary's answer).

@@ -1,11 +1,11 @@
 //! The seam to whatever carries the feed: a snapshot, changes after a cursor, an ack. The same lines could come over an
-//! existing distributed log; [`crate::replica::http`] gets them from the primary itself.
+//! existing distributed log; [`crate::replica::http_feed`] gets them from the primary itself.
 
 use tokio::sync::mpsc::Receiver;
 
 use crate::model::change::{Epoch, Head};
 use crate::model::time::BootTime;
-use crate::wire::feed::{Ack, FeedLine, SnapshotLine};
+use crate::wire::directory::feed_lines::{Ack, FeedLine, SnapshotLine};
 
 /// One line of `changes`.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -8,11 +8,11 @@ use tokio::sync::watch;
 use crate::model::change::Head;
 use crate::model::clock;
 use crate::replica::alarm::Alarm;
+use crate::replica::backoff::Backoff;
 use crate::replica::feed::FeedSource;
-use crate::replica::pause::Backoff;
-use crate::replica::shared::ReplicaState;
-use crate::store::generation::Generation;
-use crate::wire::feed::Ack;
+use crate::replica::state::ReplicaState;
+use crate::store::generations::generation::Generation;
+use crate::wire::directory::feed_lines::Ack;
 
 /// What binds in answers and is to be written.
 #[derive(Clone)]

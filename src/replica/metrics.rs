@@ -10,7 +10,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 
 use crate::model::clock;
-use crate::replica::shared::ReplicaState;
+use crate::replica::state::ReplicaState;
 use crate::replica::status::{FeedRelation, ReplicaStatus};
 
 /// Registered once; holds nothing of its own.

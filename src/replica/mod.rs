@@ -4,7 +4,7 @@
 //! blocks), and hands out views that answering threads read without a lock. Two loops live on that thread:
 //!
 //! * [`follow`] reads the feed for the generation that serves. Each commit must be the next one, is applied in batches of
-//!   at most [`tracked::BATCH`] changes, deletes first, and the sum of the store must then equal what the line says; only the
+//!   at most [`tracked_generation::BATCH`] changes, deletes first, and the sum of the store must then equal what the line says; only the
 //!   last batch moves the cursor. Equal and caught up is the only proof of being current: only then the age starts anew.
 //! * [`resync`] brings a whole new generation when there is none, when the cursor is lost (410), when the sums differ (drift),
 //!   or when an operator asks. It takes a snapshot, checks it, holds it back if too much is missing, closes and opens it,
@@ -13,14 +13,14 @@
 //!
 //! **What binds while a snapshot is loaded.** The old generation goes on being followed, so nothing has to be kept aside for
 //! the new one: the new one reads the same commits from the primary's journal itself, and the switch waits for it. How the old
-//! one is followed depends on what is known of its cursor ([`tracked::Track`]):
+//! one is followed depends on what is known of its cursor ([`tracked_generation::Track`]):
 //!
 //! * its cursor is good (an operator asked): as ever; its age stays small;
 //! * it drifted: the stream goes on from the numbers that the primary gave, every change is applied, nothing counts as proof,
-//!   and the cursor stays. A small file ([`mark`]) says so to the next start, which otherwise would take its own drift for a
+//!   and the cursor stays. A small file ([`drift_marker`]) says so to the next start, which otherwise would take its own drift for a
 //!   primary restored from a backup (409);
 //! * its cursor is lost (410): the primary's answer names its present head, and `changes` is read from there. Records between
-//!   the cursor and that head are missing here, so only what takes rights away is applied ([`restrict`]): all deletes, and
+//!   the cursor and that head are missing here, so only what takes rights away is applied ([`access_reduction`]): all deletes, and
 //!   puts that block a user, end or lower a membership, shorten a key, and the like. If the answer names no head, nothing can
 //!   bind before the switch. The cursor is not moved, so a restart begins in the same place: 410.
 //!
@@ -33,22 +33,21 @@ pub mod alarm;
 pub mod feed;
 pub mod metrics;
 pub mod service;
-pub mod setup;
 pub mod status;
 
-mod aside;
+pub(crate) mod access_reduction;
+pub(crate) mod backoff;
+pub mod config;
+pub(crate) mod drift_marker;
+pub(crate) mod feed_connection;
 mod flusher;
 mod follow;
-mod http;
-mod lines;
-mod link;
-mod mark;
-mod pause;
-mod restrict;
+pub(crate) mod http_feed;
+pub(crate) mod line_splitter;
+pub(crate) mod low_priority;
 mod resync;
-mod shared;
 mod snapshot;
-mod tracked;
-
+pub(crate) mod state;
 #[cfg(test)]
-mod trial;
+pub(crate) mod tests;
+pub(crate) mod tracked_generation;

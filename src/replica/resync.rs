@@ -14,18 +14,18 @@ use crate::model::clock;
 use crate::model::loss_guard::LossGuard;
 use crate::model::time::BootTime;
 use crate::replica::alarm::Alarm;
-use crate::replica::aside::{ThreadFailed, spawn_low_priority};
+use crate::replica::backoff::Backoff;
+use crate::replica::config::Timing;
 use crate::replica::feed::{ChangeLines, FeedError, FeedSource};
-use crate::replica::link::{ConnectionEvent, FeedConnection};
-use crate::replica::pause::Backoff;
-use crate::replica::setup::Timing;
-use crate::replica::shared::ReplicaState;
+use crate::replica::feed_connection::{ConnectionEvent, FeedConnection};
+use crate::replica::low_priority::{ThreadFailed, spawn_low_priority};
 use crate::replica::snapshot::{KeySet, LoadError, LoadedSnapshot, load_snapshot};
+use crate::replica::state::ReplicaState;
 use crate::replica::status::FeedRelation;
-use crate::replica::tracked::{ApplyLineError, CursorState, LineEffect, TrackedGeneration};
-use crate::store::folder::FileError;
-use crate::store::generation::{Generation, StoreError, StoreOptions};
-use crate::store::generations::GenerationsFolder;
+use crate::replica::tracked_generation::{ApplyLineError, CursorState, LineEffect, TrackedGeneration};
+use crate::store::files::folder::FileError;
+use crate::store::generations::generation::{Generation, StoreError, StoreOptions};
+use crate::store::generations::generations_folder::GenerationsFolder;
 
 /// The first pause after a resync that failed.
 const INITIAL_BACKOFF: Duration = Duration::from_secs(1);

@@ -18,20 +18,20 @@ use crate::model::freshness::{DirectoryReplica, DirectoryView, FreshnessLimits};
 use crate::model::loss_guard::LossGuard;
 use crate::model::time::BootTime;
 use crate::replica::alarm::Alarm;
+use crate::replica::backoff::Backoff;
+use crate::replica::config::{FeedMode, ReplicaConfig, StartError, Timing};
 use crate::replica::feed::FeedSource;
+use crate::replica::feed_connection::FeedConnection;
 use crate::replica::flusher::{AckIdentity, run_acknowledger, run_flusher};
 use crate::replica::follow::{FeedFollower, ReplicaCommand, STOP_TIMEOUT};
-use crate::replica::http::HttpFeed;
-use crate::replica::link::FeedConnection;
+use crate::replica::http_feed::HttpFeed;
 use crate::replica::metrics::ReplicaMetrics;
-use crate::replica::pause::Backoff;
 use crate::replica::resync::Resyncer;
-use crate::replica::setup::{FeedMode, ReplicaConfig, StartError, Timing};
-use crate::replica::shared::ReplicaState;
+use crate::replica::state::ReplicaState;
 use crate::replica::status::{ReplicaStatus, VerifyError, VerifyReport};
-use crate::store::generation::StoreOptions;
-use crate::store::generations::GenerationsFolder;
-use crate::wire::secret::Secret;
+use crate::store::generations::generation::StoreOptions;
+use crate::store::generations::generations_folder::GenerationsFolder;
+use crate::wire::auth::secret::Secret;
 
 /// A follower that runs. Dropping it stops it.
 pub struct Replica {

@@ -9,9 +9,9 @@ use crate::model::key::Fingerprint;
 use crate::model::loss_guard::Loss;
 use crate::model::record::Record;
 use crate::replica::feed::{FeedError, SnapshotLines};
-use crate::replica::tracked::apply_changes;
-use crate::store::generation::{Generation, StoreError, StoreOptions};
-use crate::wire::feed::{SNAPSHOT_FORMAT, SnapshotEnd, SnapshotHeader, SnapshotLine};
+use crate::replica::tracked_generation::apply_changes;
+use crate::store::generations::generation::{Generation, StoreError, StoreOptions};
+use crate::wire::directory::feed_lines::{SNAPSHOT_FORMAT, SnapshotEnd, SnapshotHeader, SnapshotLine};
 
 /// How the line of a key begins: other lines need not be read to count keys.
 const KEY_LINE_PREFIX: &str = r#"{"kind":"key","#;

@@ -1,11 +1,11 @@
 //! Whether an account may use Git at all. (server.md 3.1: 3, and 3.2)
 
-use crate::model::level::UserState;
+use crate::model::access_decision::Actor;
+use crate::model::enums::UserState;
 use crate::model::record::{Settings, User};
 use crate::model::time::Time;
-use crate::model::verdict::Actor;
-use crate::rules::case::DecisionContext;
-use crate::rules::refusal::{CheckResult, RefusalReason};
+use crate::rules::context::DecisionContext;
+use crate::rules::refusal_reason::{CheckResult, RefusalReason};
 
 /// 3: the person behind the actor may use Git. A deploy key's creator does not matter.
 pub fn check(case: &DecisionContext) -> CheckResult {

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
+use crate::model::access_decision::Actor;
+use crate::model::access_request::ClaimedActor;
 use crate::model::directory::{Directory, DirectoryError};
+use crate::model::enums::KeyUsage;
 use crate::model::id::Id;
-use crate::model::level::KeyUsage;
-use crate::model::question::ClaimedActor;
 use crate::model::record::{Key, User};
-use crate::model::verdict::Actor;
 
 /// Finds the actor. A key that is only for signing is as good as none; an `identifier` of `key-<n>` is the key's user, but a deploy
 /// key's is the deploy key, so that nobody gets its creator's rights by it.

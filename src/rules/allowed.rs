@@ -5,16 +5,26 @@
 
 use std::sync::Arc;
 
+use crate::model::access_decision::{AccessDecision, AccessEvaluation, AccessGrant, Actor, Repository};
+use crate::model::access_request::AllowedRequest;
 use crate::model::directory::{Directory, DirectoryError};
-use crate::model::question::AllowedRequest;
 use crate::model::record::Project;
 use crate::model::time::Time;
-use crate::model::verdict::{AccessDecision, AccessEvaluation, AccessGrant, Actor, Repository};
-use crate::rules::case::DecisionContext;
-use crate::rules::ground::ProjectAccess;
-use crate::rules::refusal::{CheckError, CheckResult, RefusalReason};
+use crate::rules::account;
+use crate::rules::changes;
+use crate::rules::context::DecisionContext;
+use crate::rules::design;
+use crate::rules::download;
+use crate::rules::instance;
+use crate::rules::key_rules;
+use crate::rules::namespace;
+use crate::rules::project_access::ProjectAccess;
+use crate::rules::project_creation;
+use crate::rules::push;
+use crate::rules::refusal_reason::{CheckError, CheckResult, RefusalReason};
 use crate::rules::repository::{RepositoryKind, RepositorySelector};
-use crate::rules::{account, changes, creation, design, download, instance, key_rules, namespace, push, snippet, wiki};
+use crate::rules::snippet;
+use crate::rules::wiki;
 
 /// Decides a question. Pure: the same directory, question and time give the same judgement. Real changes are looked at line by line,
 /// as far as that can be done without the repository; absent ones are decided as `_any`, and a push of them creates nothing.
@@ -45,7 +55,7 @@ fn run_checks(case: &DecisionContext) -> CheckResult<AccessDecision> {
     instance::check_writable(case)?;
     namespace::check_certificate_namespace(case, ground.as_ref())?;
     namespace::check_path_has_namespace(case)?;
-    if let Some(creation) = creation::check(case)? {
+    if let Some(creation) = project_creation::check(case)? {
         return Ok(AccessDecision::CreatesProject(creation));
     }
     check_visible(case, ground.as_ref())?;

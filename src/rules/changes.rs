@@ -4,12 +4,12 @@
 //! request, whether a repository is still empty, how large a file is. `docs/decisions.md` says what follows from that. A tag or branch
 //! exists if its old revision is not all zeros, since Gitaly says so.
 
-use crate::model::level::{AccessLevel, Protection};
-use crate::model::question::{Protocol, RefChanges};
+use crate::model::access_request::{Protocol, RefChanges};
+use crate::model::enums::{AccessLevel, Protection};
 use crate::model::record::ProtectedBranch;
-use crate::rules::case::DecisionContext;
-use crate::rules::ground::{ProjectAccess, ProjectRole};
-use crate::rules::refusal::{CheckResult, RefusalReason};
+use crate::rules::context::DecisionContext;
+use crate::rules::project_access::{ProjectAccess, ProjectRole};
+use crate::rules::refusal_reason::{CheckResult, RefusalReason};
 
 /// Looks at every line; the first that may not be is what is said. Changes that are not known yet pass.
 pub fn check(case: &DecisionContext, ground: &ProjectAccess) -> CheckResult {

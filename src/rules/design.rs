@@ -1,10 +1,10 @@
 //! A project's designs: by the web interface only. (server.md 3.7)
 
-use crate::model::level::AccessLevel;
-use crate::model::question::Protocol;
-use crate::rules::case::DecisionContext;
-use crate::rules::ground::ProjectAccess;
-use crate::rules::refusal::{CheckResult, RefusalReason};
+use crate::model::access_request::Protocol;
+use crate::model::enums::AccessLevel;
+use crate::rules::context::DecisionContext;
+use crate::rules::project_access::ProjectAccess;
+use crate::rules::refusal_reason::{CheckResult, RefusalReason};
 
 /// Whether the designs may be used. `ground` only if there is a project and it is readable: asked for by an id, what is not there and
 /// what may not be seen get the same answer. (At a path both are a missing project, and this is not asked.)

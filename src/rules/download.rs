@@ -1,8 +1,8 @@
 //! Whether code, or a wiki, may be downloaded: role, visibility and how far the feature is open. (server.md 3.4)
 
-use crate::model::level::{AccessLevel, FeatureAccess, Visibility};
-use crate::rules::ground::{ProjectAccess, ProjectRole};
-use crate::rules::refusal::{CheckResult, RefusalReason};
+use crate::model::enums::{AccessLevel, FeatureAccess, Visibility};
+use crate::rules::project_access::{ProjectAccess, ProjectRole};
+use crate::rules::refusal_reason::{CheckResult, RefusalReason};
 
 /// 11a: the code may be downloaded.
 pub fn check(ground: &ProjectAccess) -> CheckResult {

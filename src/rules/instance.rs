@@ -1,9 +1,9 @@
 //! What the whole instance allows: maintenance, the second factor, protocols, commands, writing. (server.md 3.1: E1, E4, 1, 6, 8)
 
-use crate::model::question::{Action, Protocol};
-use crate::model::verdict::Actor;
-use crate::rules::case::DecisionContext;
-use crate::rules::refusal::{CheckResult, RefusalReason};
+use crate::model::access_decision::Actor;
+use crate::model::access_request::{Action, Protocol};
+use crate::rules::context::DecisionContext;
+use crate::rules::refusal_reason::{CheckResult, RefusalReason};
 
 /// E1: no push while in maintenance.
 pub fn check_maintenance(case: &DecisionContext) -> CheckResult {

@@ -5,8 +5,8 @@ use std::time::Duration;
 use crate::model::key::{KEY_TYPES, PublicKey};
 use crate::model::record::{Key, KeyRule, Settings};
 use crate::model::time::Time;
-use crate::rules::case::DecisionContext;
-use crate::rules::refusal::{CheckResult, RefusalReason};
+use crate::rules::context::DecisionContext;
+use crate::rules::refusal_reason::{CheckResult, RefusalReason};
 
 /// How long before its end a key is spoken of.
 pub const EXPIRY_NOTICE_PERIOD: Duration = Duration::from_secs(7 * 24 * 60 * 60);

@@ -11,13 +11,13 @@ use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 
-use crate::model::directory::{Directory, DirectoryError};
-use crate::model::question::{
+use crate::model::access_decision::{AccessDecision, Actor, Repository};
+use crate::model::access_request::{
     Action, AllowedRequest, ClaimedActor, LfsAuthenticateRequest, LfsOperation, LfsVerifyRequest, Protocol, RefChanges,
 };
+use crate::model::directory::{Directory, DirectoryError};
 use crate::model::record::{Key, User};
 use crate::model::time::Time;
-use crate::model::verdict::{AccessDecision, Actor, Repository};
 use crate::rules::account;
 use crate::rules::actor::resolve_actor;
 use crate::rules::allowed::decide;
@@ -252,10 +252,10 @@ mod tests {
         LfsAccess, LfsClaims, LfsClaimsData, LfsTokenHolder, TokenEligibility, TokenSeed, check_eligibility, decode_claims, issue_token,
         repository_http_url, verify_token,
     };
-    use crate::model::question::{ClaimedActor, LfsAuthenticateRequest, LfsOperation, LfsVerifyRequest};
-    use crate::model::table::{MemoryDirectory, ed25519_public_key};
+    use crate::model::access_decision::Repository;
+    use crate::model::access_request::{ClaimedActor, LfsAuthenticateRequest, LfsOperation, LfsVerifyRequest};
+    use crate::model::memory_directory::{MemoryDirectory, ed25519_public_key};
     use crate::model::time::Time;
-    use crate::model::verdict::Repository;
 
     const SEED: TokenSeed = [5; 32];
 

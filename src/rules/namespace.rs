@@ -1,10 +1,10 @@
 //! What a path says of namespaces: that it names one, and that a group's certificate reaches it. (server.md 3.1: 9a, 9b; cases.md O11)
 
-use crate::model::level::NamespaceType;
+use crate::model::enums::NamespaceType;
 use crate::model::record::Namespace;
-use crate::rules::case::DecisionContext;
-use crate::rules::ground::ProjectAccess;
-use crate::rules::refusal::{CheckResult, RefusalReason};
+use crate::rules::context::DecisionContext;
+use crate::rules::project_access::ProjectAccess;
+use crate::rules::refusal_reason::{CheckResult, RefusalReason};
 use crate::rules::repository::RepositorySelector;
 
 /// 9a: who came with a certificate of one group uses what is under that root group, nothing else. `ground` only if it is readable:

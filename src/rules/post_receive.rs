@@ -4,12 +4,12 @@
 
 use std::collections::BTreeSet;
 
+use crate::model::access_decision::Repository;
 use crate::model::push::{PushEvent, PushMessages};
 use crate::model::record::{Project, Settings};
 use crate::model::text::check_control_bytes;
 use crate::model::time::Time;
-use crate::model::verdict::Repository;
-use crate::model::withheld::{Broadcast, BroadcastType};
+use crate::model::unpublished::{Broadcast, BroadcastType};
 
 /// What the names of options about merge requests begin with.
 const MERGE_REQUEST_OPTION_PREFIXES: [&str; 2] = ["merge_request.", "mr."];
@@ -110,12 +110,12 @@ mod tests {
     use std::sync::Arc;
 
     use super::{build_messages, matches_path_pattern};
+    use crate::model::access_decision::Repository;
+    use crate::model::access_request::ClaimedActor;
     use crate::model::push::{MessageType, PushEvent};
-    use crate::model::question::ClaimedActor;
     use crate::model::record::{Project, Record, Settings};
     use crate::model::time::Time;
-    use crate::model::verdict::Repository;
-    use crate::model::withheld::{Broadcast, UnpublishedRecord};
+    use crate::model::unpublished::{Broadcast, UnpublishedRecord};
 
     const NOW: &str = "2026-01-31T12:00:00Z";
     const NEW: &str = "fd9e76b9136bdd9fe217061b497745792fe5a5ee";

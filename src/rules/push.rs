@@ -1,10 +1,10 @@
 //! Whether somebody may push to a project. (server.md 3.1: 11b to 11g, and 3.5)
 
-use crate::model::level::{AccessLevel, FeatureAccess};
-use crate::model::verdict::Actor;
-use crate::rules::case::DecisionContext;
-use crate::rules::ground::{ProjectAccess, ProjectRole};
-use crate::rules::refusal::{CheckResult, RefusalReason};
+use crate::model::access_decision::Actor;
+use crate::model::enums::{AccessLevel, FeatureAccess};
+use crate::rules::context::DecisionContext;
+use crate::rules::project_access::{ProjectAccess, ProjectRole};
+use crate::rules::refusal_reason::{CheckResult, RefusalReason};
 
 /// 11b to 11g. Where the repository is switched off nobody pushes, a deploy key neither.
 pub fn check(case: &DecisionContext, ground: &ProjectAccess) -> CheckResult {

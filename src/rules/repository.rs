@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
+use crate::model::access_decision::{FoundBy, Repository};
 use crate::model::directory::{Directory, DirectoryError};
 use crate::model::id::Id;
 use crate::model::record::Project;
-use crate::model::verdict::{FoundBy, Repository};
 
 /// What kind of repository was asked for. A path at which nothing is found asks for a project: a push might make it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -157,8 +157,8 @@ fn find_snippet(directory: &dyn Directory, id: Id) -> Result<Option<Repository>,
 #[cfg(test)]
 mod tests {
     use super::{RepositoryKind, RepositorySelector, find_repository, normalize_path};
-    use crate::model::table::MemoryDirectory;
-    use crate::model::verdict::FoundBy;
+    use crate::model::access_decision::FoundBy;
+    use crate::model::memory_directory::MemoryDirectory;
 
     fn sample_directory() -> MemoryDirectory {
         MemoryDirectory::from_lines([

@@ -1,11 +1,11 @@
 //! Snippets, a person's and a project's. (server.md 3.7)
 
-use crate::model::level::{AccessLevel, Visibility};
+use crate::model::access_decision::Actor;
+use crate::model::enums::{AccessLevel, Visibility};
 use crate::model::record::Snippet;
-use crate::model::verdict::Actor;
-use crate::rules::case::DecisionContext;
-use crate::rules::ground::ProjectAccess;
-use crate::rules::refusal::{CheckResult, RefusalReason};
+use crate::rules::context::DecisionContext;
+use crate::rules::project_access::ProjectAccess;
+use crate::rules::refusal_reason::{CheckResult, RefusalReason};
 
 /// What is asked of a snippet once it is found and its project, if it has one, is readable.
 pub fn check(case: &DecisionContext, snippet: &Snippet, ground: Option<&ProjectAccess>) -> CheckResult {

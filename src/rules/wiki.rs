@@ -1,11 +1,11 @@
 //! A project's wiki: read as the code is, but by its own feature; written from Developer on. (server.md 3.7)
 
-use crate::model::level::{AccessLevel, FeatureAccess};
-use crate::rules::case::DecisionContext;
+use crate::model::enums::{AccessLevel, FeatureAccess};
+use crate::rules::context::DecisionContext;
 use crate::rules::download::feature_allows_download;
-use crate::rules::ground::{ProjectAccess, ProjectRole};
+use crate::rules::project_access::{ProjectAccess, ProjectRole};
 use crate::rules::push::check_uploader;
-use crate::rules::refusal::{CheckResult, RefusalReason};
+use crate::rules::refusal_reason::{CheckResult, RefusalReason};
 
 /// A pull of a wiki. A deploy key is attached to code, not to a wiki: here it is nobody.
 pub fn check_pull(ground: &ProjectAccess) -> CheckResult {

@@ -7,9 +7,9 @@ use http::{StatusCode, header};
 
 use crate::net::message::{BodyError, IncomingBody, Response};
 use crate::sidecar::gate::ApiRequest;
-use crate::sidecar::house::SidecarState;
-use crate::wire::answer;
-use crate::wire::params::{Params, ParamsError};
+use crate::sidecar::state::SidecarState;
+use crate::wire::http::params::{Params, ParamsError};
+use crate::wire::responses;
 
 /// A body.
 pub(in crate::sidecar) enum BodyState {
@@ -57,10 +57,10 @@ pub(in crate::sidecar) fn read_error_response(bad: &ReadParamsError) -> Response
         ReadParamsError::Body(BodyError::BudgetExhausted) => StatusCode::SERVICE_UNAVAILABLE,
         ReadParamsError::Body(BodyError::Truncated) => StatusCode::BAD_REQUEST,
     };
-    Response::json(status, answer::encode_message(&bad.to_string()))
+    Response::json(status, responses::encode_message(&bad.to_string()))
 }
 
 /// 400 with its reason, in the words of the primary's: a path, or a parameter that is missing, wrong or not understood. (server.md 1.2)
 pub(in crate::sidecar) fn bad_request_response(reason: &str) -> Response {
-    Response::json(StatusCode::BAD_REQUEST, answer::encode_message(&format!("400 Bad request - {reason}")))
+    Response::json(StatusCode::BAD_REQUEST, responses::encode_message(&format!("400 Bad request - {reason}")))
 }

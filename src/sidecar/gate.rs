@@ -5,18 +5,27 @@ use std::sync::Arc;
 use http::StatusCode;
 use http::request::Parts;
 
-use crate::net::allowance::Reservation;
+use crate::api::peer_policy::PeerScope;
+use crate::net::memory_budget::Reservation;
 use crate::net::message::{BodyError, IncomingBody, Request, Response};
 use crate::net::peer::Peer;
-use crate::net::scope::PeerScope;
 use crate::sidecar::body::{BodyState, ReadParamsError, bad_request_response};
-use crate::sidecar::house::{RequestTime, SidecarState};
-use crate::sidecar::journey::{ApiEndpoint, RequiredAuth};
+use crate::sidecar::requests::admin;
+use crate::sidecar::requests::allowed;
+use crate::sidecar::requests::authorized_certs;
+use crate::sidecar::requests::authorized_keys;
+use crate::sidecar::requests::check;
+use crate::sidecar::requests::discover;
+use crate::sidecar::requests::explain;
+use crate::sidecar::requests::health;
+use crate::sidecar::requests::lfs_authenticate;
+use crate::sidecar::requests::passthrough;
+use crate::sidecar::routes::{ApiEndpoint, RequiredAuth};
+use crate::sidecar::state::{RequestTime, SidecarState};
 use crate::sidecar::tally::RejectionReason;
-use crate::sidecar::{allowed, authorized_certs, authorized_keys, check, discover, explain, forward, lfs_authenticate, operator, probe};
-use crate::wire::answer;
-use crate::wire::credentials::{CredentialCheck, SHARED_SECRET_PARAMETER};
-use crate::wire::path::RequestTarget;
+use crate::wire::auth::credentials::{CredentialCheck, SHARED_SECRET_PARAMETER};
+use crate::wire::http::request_target::RequestTarget;
+use crate::wire::responses;
 
 /// Why a caller may go through: also what the sidecar may sign for them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,16 +91,16 @@ async fn dispatch(house: &Arc<SidecarState>, journey: ApiEndpoint, call: ApiRequ
         ApiEndpoint::Check => check::handle(house, call).await,
         ApiEndpoint::Allowed => allowed::handle(house, call).await,
         ApiEndpoint::LfsAuthenticate => lfs_authenticate::handle(house, call).await,
-        ApiEndpoint::PassthroughSigned | ApiEndpoint::PassthroughUnsigned => forward::handle(house, call).await,
-        ApiEndpoint::Liveness => probe::handle_liveness(),
-        ApiEndpoint::Readiness => probe::handle_readiness(house, call.received_at),
-        ApiEndpoint::Metrics => probe::handle_metrics(house),
-        ApiEndpoint::Status => operator::handle_status(house, call.received_at),
+        ApiEndpoint::PassthroughSigned | ApiEndpoint::PassthroughUnsigned => passthrough::handle(house, call).await,
+        ApiEndpoint::Liveness => health::handle_liveness(),
+        ApiEndpoint::Readiness => health::handle_readiness(house, call.received_at),
+        ApiEndpoint::Metrics => health::handle_metrics(house),
+        ApiEndpoint::Status => admin::handle_status(house, call.received_at),
         ApiEndpoint::Explain => explain::handle(house, call).await,
-        ApiEndpoint::Verify => operator::handle_verify(house).await,
-        ApiEndpoint::Invalidate => operator::handle_invalidate(house, call).await,
-        ApiEndpoint::Resync => operator::handle_resync(house),
-        ApiEndpoint::NotFound => Response::json(StatusCode::NOT_FOUND, answer::encode_message("404 Not Found")),
+        ApiEndpoint::Verify => admin::handle_verify(house).await,
+        ApiEndpoint::Invalidate => admin::handle_invalidate(house, call).await,
+        ApiEndpoint::Resync => admin::handle_resync(house),
+        ApiEndpoint::NotFound => Response::json(StatusCode::NOT_FOUND, responses::encode_message("404 Not Found")),
     }
 }
 
@@ -184,9 +193,9 @@ fn rejection_response(house: &SidecarState, refusal: Rejection) -> Response {
     house.metrics.count_rejection(journey, reason, &text);
     match reason {
         RejectionReason::Path => bad_request_response(&text),
-        RejectionReason::Peer => Response::json(StatusCode::FORBIDDEN, answer::encode_message(&text)),
-        RejectionReason::Token => Response::json(StatusCode::UNAUTHORIZED, answer::encode_message("401 Unauthorized")),
-        RejectionReason::NoMemory => Response::json(StatusCode::SERVICE_UNAVAILABLE, answer::encode_message(&text)),
+        RejectionReason::Peer => Response::json(StatusCode::FORBIDDEN, responses::encode_message(&text)),
+        RejectionReason::Token => Response::json(StatusCode::UNAUTHORIZED, responses::encode_message("401 Unauthorized")),
+        RejectionReason::NoMemory => Response::json(StatusCode::SERVICE_UNAVAILABLE, responses::encode_message(&text)),
     }
 }
 

@@ -3,7 +3,7 @@
 use http::header::{self, HeaderMap, HeaderName};
 
 use crate::net::message::Response;
-use crate::sidecar::known::Age;
+use crate::sidecar::cached_view::Age;
 
 const ANSWER_HEADER: &str = "x-sidegate-answer";
 const AGE_HEADER: &str = "x-sidegate-age";

@@ -15,9 +15,9 @@ use prometheus_client::registry::Registry;
 
 use crate::model::clock;
 use crate::net::message::Response;
-use crate::sidecar::house::RequestTime;
-use crate::sidecar::journey::ApiEndpoint;
-use crate::sidecar::setup::ReplicaControl;
+use crate::sidecar::config::ReplicaControl;
+use crate::sidecar::routes::ApiEndpoint;
+use crate::sidecar::state::RequestTime;
 
 /// Why a request did not pass the gate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -12,8 +12,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::store::generation::StoreError;
-use crate::store::reserve;
+use crate::store::files::reserved_space;
+use crate::store::generations::generation::StoreError;
 
 /// One key with what it shall hold; `None` deletes.
 pub type KeyWrite = (Vec<u8>, Option<Vec<u8>>);
@@ -35,13 +35,13 @@ impl Database {
         remove_partial_snapshots(folder).map_err(at)?;
         let config = sled::Config::new().path(folder).cache_capacity(page_cache).flush_every_ms(None);
         let mut opened = open_with_lock_retry(&config);
-        if opened.is_err() && reserve::is_disk_full(folder) && reserve::release(folder).map_err(at)? {
+        if opened.is_err() && reserved_space::is_disk_full(folder) && reserved_space::release(folder).map_err(at)? {
             tracing::warn!("{}: this disk is full; the database is opened with the room that it had kept for that", folder.display());
             remove_partial_snapshots(folder).map_err(at)?;
             opened = open_with_lock_retry(&config);
         }
         let sled = opened.map_err(|StoreError(reason)| StoreError(format!("{}: {reason}", folder.display())))?;
-        if let Err(error) = reserve::reserve(folder) {
+        if let Err(error) = reserved_space::reserve(folder) {
             tracing::warn!("{}: no room can be kept for the next opening: {error}; make room on this disk", folder.display());
         }
         make_private(folder).map_err(at)?;

@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::model::question::{Action, AllowedRequest, ClaimedActor, Protocol, RefChanges};
+use crate::model::access_decision::{AccessDenied, AccessGrant, Actor};
+use crate::model::access_request::{Action, AllowedRequest, ClaimedActor, Protocol, RefChanges};
 use crate::model::record::Storage;
-use crate::model::verdict::{AccessDenied, AccessGrant, Actor};
 use crate::wire::claimant;
-use crate::wire::params::{Params, ParamsError};
+use crate::wire::http::params::{Params, ParamsError};
 
 /// What the rules read, and the shared secret, which is judged before them.
 const KNOWN_PARAMS: [&str; 15] = [
@@ -36,7 +36,7 @@ const UNSUPPORTED_PARAM: &str = "krb5principal";
 const BYTES_PER_MIB: u64 = 1024 * 1024;
 
 /// Reads a question. Refuses what our primary refuses: `krb5principal`. Whom `gitaly_client_context_bin` names is read by
-/// [`client_context`](crate::wire::client_context).
+/// [`client_context`](crate::wire::gitaly_client_context).
 pub fn parse_request(params: &Params) -> Result<AllowedRequest, ParamsError> {
     if params.values.get(UNSUPPORTED_PARAM).is_some_and(|value| !value.is_null()) {
         return Err(ParamsError::invalid_value(UNSUPPORTED_PARAM, "not decided by this primary; leave it out"));
@@ -248,11 +248,11 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::{encode_granted, encode_refused, encode_request, parse_forwardable_request, parse_request};
-    use crate::model::question::{Action, ClaimedActor, Protocol, RefChanges};
+    use crate::model::access_decision::{AccessDenied, AccessGrant, Actor, Repository};
+    use crate::model::access_request::{Action, ClaimedActor, Protocol, RefChanges};
+    use crate::model::memory_directory::ed25519_public_key;
     use crate::model::record::{Key, Project, Record, Settings, Snippet, Storage, User};
-    use crate::model::table::ed25519_public_key;
-    use crate::model::verdict::{AccessDenied, AccessGrant, Actor, Repository};
-    use crate::wire::params::Params;
+    use crate::wire::http::params::Params;
 
     fn to_params(values: Value) -> Params {
         Params { values: values.as_object().cloned().unwrap_or_default() }

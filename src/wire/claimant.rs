@@ -1,7 +1,7 @@
 //! Who a request says it is from, out of its parameters. (server.md 1.3)
 
-use crate::model::question::ClaimedActor;
-use crate::wire::params::{Params, ParamsError};
+use crate::model::access_request::ClaimedActor;
+use crate::wire::http::params::{Params, ParamsError};
 
 /// The parameters that say who asks, in the order in which they count.
 pub const CLAIMANT_PARAMS: [&str; 4] = ["key_id", "user_id", "username", "identifier"];
@@ -36,8 +36,8 @@ mod tests {
     use serde_json::json;
 
     use super::parse_claimant;
-    use crate::model::question::ClaimedActor;
-    use crate::wire::params::Params;
+    use crate::model::access_request::ClaimedActor;
+    use crate::wire::http::params::Params;
 
     fn to_params(values: serde_json::Value) -> Params {
         Params { values: values.as_object().cloned().unwrap_or_default() }

@@ -6,10 +6,10 @@ use serde_json::{Map, Value, json};
 
 use crate::model::id::Id;
 use crate::model::record::{Agent, Project, Storage};
-use crate::model::withheld::{PolicyConfiguration, ScanExecutionPolicy};
+use crate::model::unpublished::{PolicyConfiguration, ScanExecutionPolicy};
 use crate::wire::allowed::gitaly_features;
-use crate::wire::params::Params;
-use crate::wire::validation::{ValidationError, Validator};
+use crate::wire::http::params::Params;
+use crate::wire::http::validation::{ValidationError, Validator};
 
 /// Counters that there are; others that are sent are passed over.
 pub const COUNTERS: [&str; 6] = [
@@ -215,7 +215,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::{MAX_AUTHORIZED_PATHS, parse_agent_configuration, parse_usage_metrics};
-    use crate::wire::params::Params;
+    use crate::wire::http::params::Params;
 
     fn to_params(values: &Value) -> Params {
         Params { values: values.as_object().cloned().unwrap_or_default() }

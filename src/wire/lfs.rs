@@ -2,9 +2,9 @@
 
 use serde_json::json;
 
-use crate::model::question::{LfsAuthenticateRequest, LfsOperation, LfsVerifyRequest};
+use crate::model::access_request::{LfsAuthenticateRequest, LfsOperation, LfsVerifyRequest};
 use crate::wire::claimant;
-use crate::wire::params::{Params, ParamsError};
+use crate::wire::http::params::{Params, ParamsError};
 
 /// The body of a 404 where there is no container with large files.
 pub const CONTAINER_NOT_FOUND_BODY: &str = r#"{"message":"404 Not Found"}"#;
@@ -66,8 +66,8 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::{encode_authenticate_response, encode_verify_response, parse_authenticate_request, parse_verify_request};
-    use crate::model::question::{Action, ClaimedActor, LfsOperation};
-    use crate::wire::params::Params;
+    use crate::model::access_request::{Action, ClaimedActor, LfsOperation};
+    use crate::wire::http::params::Params;
 
     fn to_params(values: Value) -> Params {
         Params { values: values.as_object().cloned().unwrap_or_default() }

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::model::push::{MessageType, PushEvent, PushMessages};
 use crate::wire::claimant;
-use crate::wire::params::{Params, ParamsError};
+use crate::wire::http::params::{Params, ParamsError};
 
 /// The longest word of a repository; those that there are have some 30.
 pub const MAX_GL_REPOSITORY_BYTES: usize = 255;
@@ -50,9 +50,9 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::{MAX_GL_REPOSITORY_BYTES, encode_post_receive_response, encode_pre_receive_response, parse_request};
+    use crate::model::access_request::ClaimedActor;
     use crate::model::push::PushMessages;
-    use crate::model::question::ClaimedActor;
-    use crate::wire::params::Params;
+    use crate::wire::http::params::Params;
 
     fn to_params(values: Value) -> Params {
         Params { values: values.as_object().cloned().unwrap_or_default() }

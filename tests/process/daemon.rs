@@ -10,8 +10,8 @@ use std::sync::{Mutex, mpsc};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use sidegate::model::clock;
-use sidegate::wire::secret::Secret;
-use sidegate::wire::token::{Issuer, issue_token};
+use sidegate::wire::auth::jwt::{Issuer, issue_token};
+use sidegate::wire::auth::secret::Secret;
 
 use crate::fake::{FakePrimary, FakeReply, json_response as answer_json};
 use crate::house::{Daemon, TestEnv};

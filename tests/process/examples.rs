@@ -8,8 +8,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use sidegate::model::clock;
-use sidegate::wire::secret::Secret;
-use sidegate::wire::token::{Issuer, issue_token};
+use sidegate::wire::auth::jwt::{Issuer, issue_token};
+use sidegate::wire::auth::secret::Secret;
 
 use crate::cases::world::{
     ADMIN_TOKEN, AGENT_TOKENS, ERROR_TRACKING_TOKEN, KAS_SECRET, agent_record, contract_key_blob, contract_public_key,

@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 use sidegate::model::clock;
-use sidegate::wire::secret::Secret;
-use sidegate::wire::token::{Issuer, issue_token};
+use sidegate::wire::auth::jwt::{Issuer, issue_token};
+use sidegate::wire::auth::secret::Secret;
 
 use crate::cases::world::{self, ADMIN_TOKEN, AGENT_TOKENS, ERROR_TRACKING_TOKEN, KAS_SECRET};
 use crate::house::{Daemon, TIMEOUT, TestEnv};
@@ -201,7 +201,7 @@ fn listeners(house: &TestEnv) -> [(&'static str, PathBuf, Vec<Endpoint>); 2] {
 
 #[test]
 fn every_path_that_takes_a_body_is_tried() {
-    let routes = include_str!("../../src/authority/routes.rs");
+    let routes = include_str!("../../src/primary/routes.rs");
     let known: BTreeSet<(String, String)> = routes
         .lines()
         .filter_map(|line| {

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use sidegate::model::clock;
-use sidegate::wire::secret::Secret;
-use sidegate::wire::token::{Issuer, issue_token};
+use sidegate::wire::auth::jwt::{Issuer, issue_token};
+use sidegate::wire::auth::secret::Secret;
 
 use crate::http::{Request, Response};
 

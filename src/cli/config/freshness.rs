@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use crate::cli::config::document::InvalidSetting;
 use crate::cli::config::loss_guard;
-use crate::cli::config::spelling;
+use crate::cli::config::parse;
 use crate::model::freshness::FreshnessLimits;
 use crate::model::loss_guard::LossGuard;
 
@@ -36,7 +36,7 @@ struct RawFreshness {
     keys: RawLimits,
     reads: RawLimits,
     push_precheck: RawLimits,
-    #[serde(deserialize_with = "spelling::optional_duration")]
+    #[serde(deserialize_with = "parse::optional_duration")]
     negative_ttl: Option<Duration>,
     loss_guard: LossGuard,
 }
@@ -44,9 +44,9 @@ struct RawFreshness {
 #[derive(Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct RawLimits {
-    #[serde(deserialize_with = "spelling::optional_duration")]
+    #[serde(deserialize_with = "parse::optional_duration")]
     ttl: Option<Duration>,
-    #[serde(deserialize_with = "spelling::optional_duration")]
+    #[serde(deserialize_with = "parse::optional_duration")]
     max_stale: Option<Duration>,
 }
 

@@ -5,8 +5,8 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use crate::cli::config::document::InvalidSetting;
-use crate::cli::config::spelling;
-use crate::net::bounds::ServerLimits;
+use crate::cli::config::parse;
+use crate::net::server::limits::ServerLimits;
 
 /// The bounds as they are written; [`Limits::bounds`] are what the server takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -15,25 +15,25 @@ use crate::net::bounds::ServerLimits;
 pub struct LimitsConfig {
     pub connections: usize,
     pub connections_for_root: usize,
-    #[serde(deserialize_with = "spelling::size")]
+    #[serde(deserialize_with = "parse::size")]
     pub header_bytes: usize,
     pub headers: usize,
-    #[serde(deserialize_with = "spelling::size")]
+    #[serde(deserialize_with = "parse::size")]
     pub decoded_body_bytes: usize,
-    #[serde(deserialize_with = "spelling::size")]
+    #[serde(deserialize_with = "parse::size")]
     pub pushed_body_bytes: usize,
-    #[serde(deserialize_with = "spelling::size")]
+    #[serde(deserialize_with = "parse::size")]
     pub passed_body_bytes: usize,
-    #[serde(deserialize_with = "spelling::size")]
+    #[serde(deserialize_with = "parse::size")]
     pub unproven_body_bytes: usize,
-    #[serde(deserialize_with = "spelling::duration")]
+    #[serde(deserialize_with = "parse::duration")]
     pub header_time: Duration,
-    #[serde(deserialize_with = "spelling::duration")]
+    #[serde(deserialize_with = "parse::duration")]
     pub body_time: Duration,
     pub requests_per_connection: u64,
     pub forwards: usize,
     pub forwards_waiting: usize,
-    #[serde(deserialize_with = "spelling::duration")]
+    #[serde(deserialize_with = "parse::duration")]
     pub shutdown_time: Duration,
 }
 
@@ -114,7 +114,7 @@ mod tests {
     use std::time::Duration;
 
     use super::LimitsConfig;
-    use crate::net::bounds::ServerLimits;
+    use crate::net::server::limits::ServerLimits;
 
     #[test]
     fn what_is_not_written_is_the_server_s_own_default() {

@@ -9,15 +9,13 @@ pub mod freshness;
 pub mod limits;
 pub mod log;
 pub mod loss_guard;
+pub(crate) mod parse;
 pub mod peer;
 pub mod primary;
 pub mod serve;
-pub mod upstream;
-
-mod spelling;
-
 #[cfg(test)]
-mod samples;
+pub(crate) mod tests;
+pub mod upstream;
 
 use std::fs;
 use std::path::Path;

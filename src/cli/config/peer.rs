@@ -2,8 +2,8 @@
 
 use serde::Deserialize;
 
+use crate::api::peer_policy::PeerScope;
 use crate::cli::config::document::InvalidSetting;
-use crate::net::scope::PeerScope;
 
 /// One rule as it is written.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -88,7 +88,7 @@ pub(super) fn validate(peers: &[PeerConfig]) -> Result<(), InvalidSetting> {
 #[cfg(test)]
 mod tests {
     use super::{PeerConfig, PeerIdentity, ScopeName, validate};
-    use crate::net::scope::PeerScope;
+    use crate::api::peer_policy::PeerScope;
 
     fn peer(text: &str) -> Result<PeerConfig, toml::de::Error> {
         toml::from_str(text)

@@ -10,8 +10,8 @@ use crate::cli::config::document::InvalidSetting;
 use crate::cli::config::limits::LimitsConfig;
 use crate::cli::config::log::LogConfig;
 use crate::cli::config::loss_guard;
+use crate::cli::config::parse;
 use crate::cli::config::serve::{validate_caches, validate_socket_path};
-use crate::cli::config::spelling;
 use crate::model::loss_guard::LossGuard;
 
 /// The file.
@@ -39,13 +39,13 @@ pub struct PrimaryConfig {
 #[serde(default, deny_unknown_fields)]
 pub struct SocketConfig {
     /// Where.
-    #[serde(deserialize_with = "spelling::absolute_path")]
+    #[serde(deserialize_with = "parse::absolute_path")]
     pub path: PathBuf,
     /// Its mode.
-    #[serde(deserialize_with = "spelling::mode")]
+    #[serde(deserialize_with = "parse::mode")]
     pub mode: u32,
     /// Its group; `None`: the daemon's own.
-    #[serde(deserialize_with = "spelling::optional_text")]
+    #[serde(deserialize_with = "parse::optional_text")]
     pub group: Option<String>,
 }
 
@@ -62,10 +62,10 @@ pub struct ListenConfig {
     /// Address and port.
     pub address: SocketAddr,
     /// A chain in PEM.
-    #[serde(default, deserialize_with = "spelling::optional_path")]
+    #[serde(default, deserialize_with = "parse::optional_path")]
     pub tls_cert_file: Option<PathBuf>,
     /// Its key in PEM.
-    #[serde(default, deserialize_with = "spelling::optional_path")]
+    #[serde(default, deserialize_with = "parse::optional_path")]
     pub tls_key_file: Option<PathBuf>,
 }
 
@@ -90,21 +90,21 @@ impl ListenConfig {
 #[serde(default, deny_unknown_fields)]
 pub struct PrimaryAuthConfig {
     /// gitlab-shell's secret.
-    #[serde(deserialize_with = "spelling::path")]
+    #[serde(deserialize_with = "parse::path")]
     pub shell_secret_file: PathBuf,
     /// Whether the shared secret of old callers counts, on the Unix socket.
     pub accept_shared_secret: bool,
     /// The followers' secret.
-    #[serde(deserialize_with = "spelling::path")]
+    #[serde(deserialize_with = "parse::path")]
     pub sync_secret_file: PathBuf,
     /// KAS's secret; without it the kubernetes endpoints answer 401.
-    #[serde(deserialize_with = "spelling::optional_path")]
+    #[serde(deserialize_with = "parse::optional_path")]
     pub kas_secret_file: Option<PathBuf>,
     /// The token of subscriptions, minutes and reconciliations.
-    #[serde(deserialize_with = "spelling::optional_path")]
+    #[serde(deserialize_with = "parse::optional_path")]
     pub admin_token_file: Option<PathBuf>,
     /// The token of error tracking.
-    #[serde(deserialize_with = "spelling::optional_path")]
+    #[serde(deserialize_with = "parse::optional_path")]
     pub error_tracking_token_file: Option<PathBuf>,
 }
 
@@ -126,10 +126,10 @@ impl Default for PrimaryAuthConfig {
 #[serde(default, deny_unknown_fields)]
 pub struct StoreConfig {
     /// Its folder.
-    #[serde(deserialize_with = "spelling::absolute_path")]
+    #[serde(deserialize_with = "parse::absolute_path")]
     pub path: PathBuf,
     /// The store's own memory, in bytes.
-    #[serde(deserialize_with = "spelling::size")]
+    #[serde(deserialize_with = "parse::size")]
     pub page_cache: usize,
     /// How many decoded records are kept.
     pub record_cache: usize,

@@ -9,8 +9,8 @@ use crate::cli::config::document::InvalidSetting;
 use crate::cli::config::freshness::FreshnessConfig;
 use crate::cli::config::limits::LimitsConfig;
 use crate::cli::config::log::LogConfig;
+use crate::cli::config::parse;
 use crate::cli::config::peer::{self, PeerConfig};
-use crate::cli::config::spelling;
 use crate::cli::config::upstream::UpstreamConfig;
 
 /// The file.
@@ -18,7 +18,7 @@ use crate::cli::config::upstream::UpstreamConfig;
 #[serde(default, deny_unknown_fields)]
 pub struct ServeConfig {
     /// How this host calls itself to its primary; `None`: by its host name.
-    #[serde(deserialize_with = "spelling::optional_text")]
+    #[serde(deserialize_with = "parse::optional_text")]
     pub host: Option<String>,
     /// Where it answers.
     pub socket: SocketConfig,
@@ -43,13 +43,13 @@ pub struct ServeConfig {
 #[serde(default, deny_unknown_fields)]
 pub struct SocketConfig {
     /// Where.
-    #[serde(deserialize_with = "spelling::absolute_path")]
+    #[serde(deserialize_with = "parse::absolute_path")]
     pub path: PathBuf,
     /// Its mode.
-    #[serde(deserialize_with = "spelling::mode")]
+    #[serde(deserialize_with = "parse::mode")]
     pub mode: u32,
     /// Its group; `None`: the daemon's own.
-    #[serde(deserialize_with = "spelling::optional_text")]
+    #[serde(deserialize_with = "parse::optional_text")]
     pub group: Option<String>,
 }
 
@@ -64,7 +64,7 @@ impl Default for SocketConfig {
 #[serde(default, deny_unknown_fields)]
 pub struct AuthConfig {
     /// gitlab-shell's secret.
-    #[serde(deserialize_with = "spelling::path")]
+    #[serde(deserialize_with = "parse::path")]
     pub shell_secret_file: PathBuf,
     /// Whether the shared secret of old callers counts.
     pub accept_shared_secret: bool,
@@ -81,10 +81,10 @@ impl Default for AuthConfig {
 #[serde(default, deny_unknown_fields)]
 pub struct StoreConfig {
     /// Its folder.
-    #[serde(deserialize_with = "spelling::absolute_path")]
+    #[serde(deserialize_with = "parse::absolute_path")]
     pub path: PathBuf,
     /// The store's own memory, in bytes.
-    #[serde(deserialize_with = "spelling::size")]
+    #[serde(deserialize_with = "parse::size")]
     pub page_cache: usize,
     /// How many decoded records are kept.
     pub record_cache: usize,

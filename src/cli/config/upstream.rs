@@ -8,8 +8,8 @@ use http::Uri;
 use serde::Deserialize;
 
 use crate::cli::config::document::InvalidSetting;
-use crate::cli::config::spelling;
-use crate::client::LOOKUP_TIMEOUT;
+use crate::cli::config::parse;
+use crate::helper::LOOKUP_TIMEOUT;
 
 /// The section.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -20,21 +20,21 @@ pub struct UpstreamConfig {
     /// Whether it publishes a feed.
     pub feed: FeedKind,
     /// The followers' secret.
-    #[serde(deserialize_with = "spelling::optional_path")]
+    #[serde(deserialize_with = "parse::optional_path")]
     pub sync_secret_file: Option<PathBuf>,
     /// The secret that this primary's requests are signed with, if it is another than the callers'.
-    #[serde(deserialize_with = "spelling::optional_path")]
+    #[serde(deserialize_with = "parse::optional_path")]
     pub shell_secret_file: Option<PathBuf>,
     /// Certificates to believe instead of the system's.
-    #[serde(deserialize_with = "spelling::optional_path")]
+    #[serde(deserialize_with = "parse::optional_path")]
     pub ca_file: Option<PathBuf>,
     /// `http://` to another host.
     pub insecure_http: bool,
     /// All tries of one question together.
-    #[serde(deserialize_with = "spelling::duration")]
+    #[serde(deserialize_with = "parse::duration")]
     pub timeout: Duration,
     /// A write, or a request that is passed through.
-    #[serde(deserialize_with = "spelling::duration")]
+    #[serde(deserialize_with = "parse::duration")]
     pub forward_timeout: Duration,
 }
 

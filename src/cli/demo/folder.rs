@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use nix::unistd::Uid;
 
-use crate::cli::outcome::CommandError;
+use crate::cli::exit_status::CommandError;
 
 /// A folder of our own. sshd wants every folder above its command to be root's alone, so root's is in `/run`.
 pub struct DemoFolder(tempfile::TempDir);

@@ -1,10 +1,10 @@
 //! `sidegate demo`: the main job on a fresh machine. A primary with a sample directory and a sidecar, both real processes of this very
 //! program in a temporary folder; real requests; where sshd is installed and we are root, real logins; then the primary is killed.
 
-mod daemon;
+pub(crate) mod daemon_process;
 mod folder;
-mod login;
 mod sample;
+pub(crate) mod sshd;
 
 use std::time::Duration;
 
@@ -12,14 +12,14 @@ use http::Method;
 use serde_json::{Value, json};
 
 use crate::cli::admin::format_totals;
-use crate::cli::ask::{AdminClient, REQUEST_TIMEOUT};
-use crate::cli::demo::daemon::DaemonProcess;
+use crate::cli::admin_client::{AdminClient, REQUEST_TIMEOUT};
+use crate::cli::demo::daemon_process::DaemonProcess;
 use crate::cli::demo::folder::DemoFolder;
-use crate::cli::demo::login::{DemoSshd, DemoUser};
-use crate::cli::outcome::{CommandError, CommandResult, Completion, print_line};
+use crate::cli::demo::sshd::{DemoSshd, DemoUser};
+use crate::cli::exit_status::{CommandError, CommandResult, Completion, print_line};
 use crate::model::clock;
 use crate::net::message::OutgoingBody;
-use crate::wire::params::encode_form;
+use crate::wire::http::params::encode_form;
 
 /// How long a daemon may take to say that it serves.
 const START_TIMEOUT: Duration = Duration::from_secs(20);
@@ -185,8 +185,8 @@ fn wait_for_ctrl_c(folder: &DemoFolder) -> Result<(), CommandError> {
     print_line(&format!("   {} admin --socket {} export", program.display(), folder.primary_socket().display()));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(CommandError::new)?;
     runtime.block_on(async {
-        let mut signals = crate::cli::signals::LifecycleEvents::subscribe([])?;
-        while signals.next().await != crate::cli::signals::LifecycleEvent::Terminate {}
+        let mut signals = crate::cli::lifecycle::LifecycleEvents::subscribe([])?;
+        while signals.next().await != crate::cli::lifecycle::LifecycleEvent::Terminate {}
         Ok(())
     })
 }

@@ -3,8 +3,8 @@
 use serde_json::json;
 
 use crate::cli::demo::folder::DemoFolder;
-use crate::cli::demo::login::{DemoUser, generate_key};
-use crate::cli::outcome::CommandError;
+use crate::cli::demo::sshd::{DemoUser, generate_key};
+use crate::cli::exit_status::CommandError;
 
 /// Public keys for where no `ssh-keygen` is installed; nobody has their private halves.
 const FALLBACK_KEYS: [&str; 3] = [

@@ -4,8 +4,8 @@
 
 use serde_json::{Value, json};
 use sidegate::model::clock;
-use sidegate::wire::secret::Secret;
-use sidegate::wire::token::{Issuer, issue_token};
+use sidegate::wire::auth::jwt::{Issuer, issue_token};
+use sidegate::wire::auth::secret::Secret;
 
 use super::table::{ContractCase, assert_cases, verbatim_case};
 use super::world::{self, AGENT_TOKENS, KAS_SECRET};

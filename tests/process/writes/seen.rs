@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;
-use sidegate::store::generation::StoreOptions;
-use sidegate::store::primary::PrimaryStore;
+use sidegate::store::generations::generation::StoreOptions;
+use sidegate::store::primary::primary_store::PrimaryStore;
 
 use super::client::WriteClient;
 use super::write::{ClientIds, ClientState, subscription_version};

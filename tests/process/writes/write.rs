@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Map, Value, json};
 use sidegate::model::clock;
 use sidegate::model::finding::{ClusterLocation, VulnerabilityFinding};
-use sidegate::rules::finding;
-use sidegate::wire::secret::Secret;
-use sidegate::wire::token::{Issuer, issue_token};
+use sidegate::rules::kubernetes_vulnerability;
+use sidegate::wire::auth::jwt::{Issuer, issue_token};
+use sidegate::wire::auth::secret::Secret;
 
 use crate::cases::world::{ADMIN_TOKEN, KAS_SECRET};
 use crate::house::TestEnv;
@@ -154,7 +154,7 @@ impl ClientIds {
     }
 
     pub fn uuid(self, number: u64) -> String {
-        finding::finding_uuid(self.user_id().to_string().parse().unwrap(), &self.finding(number)).to_string()
+        kubernetes_vulnerability::finding_uuid(self.user_id().to_string().parse().unwrap(), &self.finding(number)).to_string()
     }
 }
 

@@ -1,9 +1,0 @@
-//! What the customers' portal provides for namespaces: subscriptions, packs of minutes, reconciliations that are to come. Kept
-//! in the ledger and given back as told; nothing here is sold or enforced. (server.md 2.14)
-
-pub mod declared;
-pub mod namespace;
-pub mod packs;
-pub mod reconciliation;
-pub mod seats;
-pub mod subscription;

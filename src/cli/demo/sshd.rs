@@ -1,0 +1,122 @@
+//! Real logins: an sshd of our own on a loopback port, whose `AuthorizedKeysCommand` is our helper.
+
+use std::fs;
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use nix::unistd::Uid;
+
+use crate::cli::demo::folder::DemoFolder;
+use crate::cli::exit_status::CommandError;
+
+const SSHD: &str = "/usr/sbin/sshd";
+const SSH: &str = "/usr/bin/ssh";
+
+/// Somebody with a key pair.
+pub struct DemoUser {
+    /// The public key's blob in Base64.
+    pub blob: String,
+    /// The file of the private key, where one could be made.
+    pub private_key: Option<PathBuf>,
+}
+
+/// An sshd that asks us.
+pub struct DemoSshd {
+    process: Child,
+    port: u16,
+}
+
+impl DemoSshd {
+    /// Starts it; `None` where this machine has no sshd, or we are not root.
+    pub fn start_if_available(folder: &DemoFolder) -> Result<Option<Self>, CommandError> {
+        if !Uid::effective().is_root() || !Path::new(SSHD).exists() || !Path::new(SSH).exists() {
+            return Ok(None);
+        }
+        fs::create_dir_all("/run/sshd").map_err(CommandError::new)?;
+        let helper = folder.path().join("sidegate-authorized-keys");
+        fs::copy(std::env::current_exe().map_err(CommandError::new)?, &helper).map_err(CommandError::new)?;
+        fs::set_permissions(&helper, fs::Permissions::from_mode(0o755)).map_err(CommandError::new)?;
+        let shell = folder.write_private("gitlab-shell", "#!/bin/sh\necho \"logged in as $1\"\n")?;
+        fs::set_permissions(&shell, fs::Permissions::from_mode(0o755)).map_err(CommandError::new)?;
+        let host_key = folder.path().join("host_key");
+        generate_key(&host_key)?;
+        let port = free_port()?;
+        let config = folder.write_private("sshd_config", &sshd_config(folder, port, &helper, &shell, &host_key))?;
+        let sshd = Command::new(SSHD)
+            .args(["-D", "-e", "-f"])
+            .arg(config)
+            .stdin(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .map_err(CommandError::new)?;
+        let login = Self { process: sshd, port };
+        login.wait_for_port()?;
+        Ok(Some(login))
+    }
+
+    /// Tries to log in, and says what came of it.
+    pub fn try_login(&self, person: &DemoUser) -> String {
+        let Some(key) = &person.private_key else { return "has no private key here".to_owned() };
+        let port = self.port.to_string();
+        let output = Command::new(SSH)
+            .args(["-F", "none", "-p", &port, "-i"])
+            .arg(key)
+            .args(["-o", "IdentitiesOnly=yes", "-o", "IdentityAgent=none", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=no"])
+            .args(["-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR", "root@127.0.0.1"])
+            .stdin(Stdio::null())
+            .output();
+        match output {
+            Ok(output) if output.status.success() => String::from_utf8_lossy(&output.stdout).trim().to_owned(),
+            Ok(output) => String::from_utf8_lossy(&output.stderr).trim().lines().last().unwrap_or("refused").to_owned(),
+            Err(error) => error.to_string(),
+        }
+    }
+
+    fn wait_for_port(&self) -> Result<(), CommandError> {
+        for _ in 0..200 {
+            if std::net::TcpStream::connect(("127.0.0.1", self.port)).is_ok() {
+                return Ok(());
+            }
+            std::thread::sleep(Duration::from_millis(25));
+        }
+        Err(CommandError("sshd did not start to listen".to_owned()))
+    }
+}
+
+impl Drop for DemoSshd {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// A key pair by `ssh-keygen`, where it is installed.
+pub fn generate_key(path: &Path) -> Result<String, CommandError> {
+    let made =
+        Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-C", "demo", "-f"]).arg(path).stdin(Stdio::null()).status();
+    match made {
+        Ok(status) if status.success() => fs::read_to_string(path.with_extension("pub")).map_err(CommandError::new),
+        Ok(status) => Err(CommandError(format!("ssh-keygen ended with {status}"))),
+        Err(error) => Err(CommandError::with_context("ssh-keygen", error)),
+    }
+}
+
+fn sshd_config(folder: &DemoFolder, port: u16, helper: &Path, shell: &Path, host_key: &Path) -> String {
+    format!(
+        "Port {port}\nListenAddress 127.0.0.1\nHostKey {}\nPidFile none\nUsePAM no\nPasswordAuthentication no\n\
+         KbdInteractiveAuthentication no\nPermitRootLogin forced-commands-only\nAuthorizedKeysFile none\n\
+         AuthorizedKeysCommandUser root\nAuthorizedKeysCommand {} --socket {} --shell {} root %u %k\n",
+        host_key.display(),
+        helper.display(),
+        folder.sidecar_socket().display(),
+        shell.display(),
+    )
+}
+
+fn free_port() -> Result<u16, CommandError> {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).map_err(CommandError::new)?;
+    listener.local_addr().map(|address| address.port()).map_err(CommandError::new)
+}

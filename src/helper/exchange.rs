@@ -1,0 +1,177 @@
+//! One request and its answer over the Unix socket, within one deadline: connecting, writing and all reading count together.
+//!
+//! The kernel keeps the time: `SO_SNDTIMEO` bounds `connect` too, which waits while the listener's queue is full, and `SO_RCVTIMEO`
+//! bounds a read. They are set again only when the deadline has come nearer by more than [`SLACK`], which keeps the usual lookup at
+//! one call for each direction.
+
+use std::io::{self, Read, Write};
+use std::os::fd::AsRawFd;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, setsockopt, socket, sockopt};
+use nix::sys::time::{TimeVal, TimeValLike};
+
+use crate::helper::lookup_error::LookupError;
+use crate::helper::response::{HttpResponse, MAX_RESPONSE_BYTES, parse_response};
+use crate::model::clock;
+use crate::model::time::BootTime;
+
+const TIMEOUT_SLACK: Duration = Duration::from_millis(20);
+
+/// Sends `request` to `path` and reads the whole answer.
+pub fn exchange(path: &Path, request: &[u8], within: Duration) -> Result<HttpResponse, LookupError> {
+    let deadline = Deadline { started_at: clock::boot_time(), timeout: within };
+    let mut stream = connect_stream(path, deadline)?;
+    send_request(&mut stream, request, deadline)?;
+    receive_response(&mut stream, deadline)
+}
+
+#[derive(Clone, Copy)]
+struct Deadline {
+    started_at: BootTime,
+    timeout: Duration,
+}
+
+impl Deadline {
+    fn remaining(self) -> Result<Duration, LookupError> {
+        let remaining = self.timeout.saturating_sub(clock::boot_time().since(self.started_at));
+        if remaining.is_zero() { Err(LookupError::Timeout(self.timeout)) } else { Ok(remaining) }
+    }
+
+    /// What remains, if a limit of `set` is no longer near enough.
+    fn updated_timeout(self, set: Duration) -> Result<Option<Duration>, LookupError> {
+        let remaining = self.remaining()?;
+        Ok((set > remaining + TIMEOUT_SLACK).then_some(remaining))
+    }
+}
+
+fn connect_stream(path: &Path, deadline: Deadline) -> Result<UnixStream, LookupError> {
+    let address = UnixAddr::new(path).map_err(LookupError::from_connect_error)?;
+    let fd = socket(AddressFamily::Unix, SockType::Stream, SockFlag::SOCK_CLOEXEC, None).map_err(LookupError::SocketFailed)?;
+    loop {
+        let limit = TimeVal::microseconds(i64::try_from(deadline.remaining()?.as_micros()).unwrap_or(i64::MAX).max(1));
+        setsockopt(&fd, sockopt::SendTimeout, &limit).map_err(LookupError::SocketFailed)?;
+        match connect(fd.as_raw_fd(), &address) {
+            Ok(()) => return Ok(fd.into()),
+            Err(Errno::EINTR) => {}
+            Err(error) => return Err(LookupError::from_connect_error(error)),
+        }
+    }
+}
+
+fn send_request(stream: &mut UnixStream, mut request: &[u8], deadline: Deadline) -> Result<(), LookupError> {
+    let mut set = deadline.timeout;
+    while !request.is_empty() {
+        if let Some(remaining) = deadline.updated_timeout(set)? {
+            stream.set_write_timeout(Some(remaining)).map_err(|error| LookupError::from_io_error(&error, deadline.timeout))?;
+            set = remaining;
+        }
+        match stream.write(request) {
+            Ok(written) => request = request.get(written..).unwrap_or_default(),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            // Refused before it was read: the answer that says so may be waiting.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
+            Err(error) => return Err(LookupError::from_io_error(&error, deadline.timeout)),
+        }
+    }
+    Ok(())
+}
+
+fn receive_response(stream: &mut UnixStream, deadline: Deadline) -> Result<HttpResponse, LookupError> {
+    let mut set = Duration::MAX;
+    let mut received = Vec::with_capacity(2048);
+    let mut piece = [0; 4096];
+    loop {
+        if let Some(remaining) = deadline.updated_timeout(set)? {
+            stream.set_read_timeout(Some(remaining)).map_err(|error| LookupError::from_io_error(&error, deadline.timeout))?;
+            set = remaining;
+        }
+        let ended = match stream.read(&mut piece) {
+            Ok(length) => {
+                received.extend_from_slice(piece.get(..length).unwrap_or_default());
+                length == 0
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(LookupError::from_io_error(&error, deadline.timeout)),
+        };
+        if let Some(answer) = parse_response(&received, ended)? {
+            return Ok(answer);
+        }
+        if received.len() > MAX_RESPONSE_BYTES {
+            return Err(LookupError::TooLong);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::os::fd::{AsRawFd, OwnedFd};
+    use std::os::unix::net::UnixListener;
+    use std::path::PathBuf;
+    use std::time::Duration;
+
+    use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, connect, listen, socket};
+
+    use super::exchange;
+    use crate::helper::lookup_error::LookupError;
+
+    const SHORT: Duration = Duration::from_millis(60);
+
+    fn place() -> (tempfile::TempDir, PathBuf) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("api.sock");
+        (folder, path)
+    }
+
+    #[test]
+    fn a_daemon_that_accepts_and_is_silent_is_late() {
+        let (_folder, path) = place();
+        let _listener = UnixListener::bind(&path).unwrap();
+        assert_eq!(exchange(&path, b"GET / HTTP/1.1\r\n\r\n", SHORT), Err(LookupError::Timeout(SHORT)));
+    }
+
+    #[test]
+    fn a_daemon_that_drips_without_an_end_is_late() {
+        let (_folder, path) = place();
+        let listener = UnixListener::bind(&path).unwrap();
+        let dripping = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nX: ");
+            while stream.write_all(b"x").is_ok() {
+                std::thread::yield_now();
+            }
+        });
+        let said = exchange(&path, b"GET / HTTP/1.1\r\n\r\n", SHORT);
+        assert!(matches!(said, Err(LookupError::Timeout(_) | LookupError::TooLong)), "{said:?}");
+        dripping.join().unwrap();
+    }
+
+    #[test]
+    fn a_full_queue_is_waited_for_and_then_is_busy() {
+        let (_folder, path) = place();
+        let address = UnixAddr::new(&path).unwrap();
+        let plain = |flags| socket(AddressFamily::Unix, SockType::Stream, flags, None).unwrap();
+        let listener = plain(SockFlag::empty());
+        bind(listener.as_raw_fd(), &address).unwrap();
+        listen(&listener, Backlog::new(1).unwrap()).unwrap();
+        let mut waiting: Vec<OwnedFd> = Vec::new();
+        loop {
+            let one = plain(SockFlag::SOCK_NONBLOCK);
+            if connect(one.as_raw_fd(), &address).is_err() {
+                break;
+            }
+            waiting.push(one);
+        }
+        assert_eq!(exchange(&path, b"GET / HTTP/1.1\r\n\r\n", SHORT), Err(LookupError::Busy));
+    }
+
+    #[test]
+    fn a_path_too_long_for_a_socket_is_said_and_not_asked() {
+        let said = exchange(&PathBuf::from(format!("/{}", "a".repeat(200))), b"", SHORT);
+        assert!(matches!(said, Err(LookupError::SocketFailed(_))), "{said:?}");
+    }
+}

@@ -1,0 +1,146 @@
+//! A new connection to the primary, by the connectors of hyperlocal (Unix), hyper-util (TCP) and hyper-rustls (TLS).
+
+use std::error::Error;
+use std::io;
+use std::path::Path;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
+
+use http::Uri;
+use hyper::rt::{Read, ReadBufCursor, Write};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyperlocal::UnixConnector;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use rustls::{ClientConfig, RootCertStore};
+use tower_service::Service;
+
+use crate::net::client::primary_url::PrimaryUrl;
+
+/// What connects, and to where.
+pub enum Connector {
+    /// To a Unix socket.
+    Unix(Uri, String),
+    /// To a host.
+    Http(Box<HttpsConnector<HttpConnector>>, Uri),
+}
+
+/// A connection that counts what is written to it.
+pub struct CountingStream {
+    io: Box<dyn IoStream>,
+    bytes_written: Arc<AtomicU64>,
+}
+
+trait IoStream: Read + Write + Send + Unpin {}
+
+impl<IO: Read + Write + Send + Unpin> IoStream for IO {}
+
+impl Connector {
+    /// For a way; `ca_file` in place of the system's roots.
+    pub fn new(way: PrimaryUrl, ca_file: Option<&Path>) -> Result<Self, String> {
+        let origin = match way {
+            PrimaryUrl::Unix(path) => return Ok(Self::Unix(hyperlocal::Uri::new(&path, "/").into(), path.display().to_string())),
+            PrimaryUrl::Http { origin, .. } => origin,
+        };
+        let roots = match (origin.scheme_str(), ca_file) {
+            (Some("https"), Some(file)) => load_ca_file(file)?,
+            (Some("https"), None) => load_system_roots()?,
+            _ => RootCertStore::empty(),
+        };
+        let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
+            .with_safe_default_protocol_versions()
+            .map_err(|error| format!("cannot set up TLS: {error}"))?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let mut tcp = HttpConnector::new();
+        tcp.enforce_http(false);
+        tcp.set_nodelay(true);
+        let tls = HttpsConnectorBuilder::new().with_tls_config(config).https_or_http().enable_http1().wrap_connector(tcp);
+        Ok(Self::Http(Box::new(tls), origin))
+    }
+
+    /// To where, for people.
+    pub fn display_name(&self) -> String {
+        match self {
+            Self::Unix(_, path) => path.clone(),
+            Self::Http(_, origin) => origin.to_string().trim_end_matches('/').to_owned(),
+        }
+    }
+
+    /// Connects; with TLS the handshake too. `written` counts from then on.
+    pub async fn connect(&self, written: Arc<AtomicU64>) -> Result<CountingStream, Box<dyn Error + Send + Sync>> {
+        let io: Box<dyn IoStream> = match self {
+            Self::Unix(socket, _) => Box::new(UnixConnector.call(socket.clone()).await?),
+            Self::Http(connector, origin) => {
+                // Its `poll_ready` is always ready and needs no call before.
+                let mut connector = connector.clone();
+                Box::new(connector.call(origin.clone()).await?)
+            }
+        };
+        Ok(CountingStream { io, bytes_written: written })
+    }
+}
+
+fn load_ca_file(file: &Path) -> Result<RootCertStore, String> {
+    let unreadable = |error: &dyn Error| format!("cannot read certificates in PEM from ca_file {}: {error}", file.display());
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_file_iter(file).map_err(|error| unreadable(&error))? {
+        roots.add(certificate.map_err(|error| unreadable(&error))?).map_err(|error| unreadable(&error))?;
+    }
+    if roots.is_empty() {
+        return Err(format!("ca_file {} has no certificate in PEM", file.display()));
+    }
+    Ok(roots)
+}
+
+fn load_system_roots() -> Result<RootCertStore, String> {
+    let found = rustls_native_certs::load_native_certs();
+    let mut roots = RootCertStore::empty();
+    let (added, _) = roots.add_parsable_certificates(found.certs);
+    if added == 0 {
+        return Err("the system has no root certificates; install ca-certificates, or set ca_file".into());
+    }
+    Ok(roots)
+}
+
+impl Read for CountingStream {
+    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut *self.io).poll_read(context, buffer)
+    }
+}
+
+impl Write for CountingStream {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut *self.io).poll_write(context, bytes);
+        self.count_written(written)
+    }
+
+    fn poll_write_vectored(mut self: Pin<&mut Self>, context: &mut Context<'_>, pieces: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut *self.io).poll_write_vectored(context, pieces);
+        self.count_written(written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut *self.io).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut *self.io).poll_shutdown(context)
+    }
+}
+
+impl CountingStream {
+    fn count_written(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(Ok(bytes)) = written {
+            self.bytes_written.fetch_add(bytes as u64, Ordering::Relaxed);
+        }
+        written
+    }
+}

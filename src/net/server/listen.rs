@@ -1,0 +1,416 @@
+//! Listening sockets: made without a moment in which they are open to the wrong people, or handed over by systemd.
+
+use std::fs::{self, Permissions};
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, connect, getsockopt, listen, socket, sockopt};
+use nix::unistd::{Gid, chown};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
+/// A socket that listens. Its Unix path, if we made it, is removed when the daemon ends.
+pub struct BoundSocket {
+    socket: ListenSocket,
+    socket_file: Option<SocketFile>,
+}
+
+/// The socket itself, as every thread holds one.
+pub(in crate::net) enum ListenSocket {
+    /// Unix, stream.
+    Unix(UnixListener),
+    /// TCP, with TLS if so configured.
+    Tcp(TcpListener, Option<Arc<rustls::ServerConfig>>),
+}
+
+/// The name in the file system of a socket that we made. Removed when dropped, unless another socket has taken the name.
+pub(in crate::net) struct SocketFile {
+    path: PathBuf,
+    device: u64,
+    inode: u64,
+}
+
+/// Why a socket could not be made; each names it and the remedy.
+#[derive(Debug, thiserror::Error)]
+#[error("{socket}: {reason}")]
+pub struct BindError {
+    /// Its path or address.
+    pub socket: String,
+    /// What is wrong and what to do.
+    pub reason: String,
+}
+
+const MAX_SOCKET_PATH_BYTES: usize = 107;
+const BACKLOG: i32 = 4096;
+
+/// Binds a Unix socket: made in a private folder beside, given mode and group, then renamed into place. Refuses a symlink, a path
+/// of more than 107 bytes, a file that is no socket, and a socket that somebody still answers on. Backlog 4096.
+pub fn bind_unix(path: &Path, mode: u32, group: Option<u32>) -> Result<BoundSocket, BindError> {
+    let refused = |reason: String| BindError { socket: path.display().to_string(), reason };
+    let length = path.as_os_str().len();
+    if length > MAX_SOCKET_PATH_BYTES {
+        return Err(refused(format!("the path has {length} bytes, a socket's may have {MAX_SOCKET_PATH_BYTES}; choose a shorter one")));
+    }
+    let (Some(folder), Some(_)) = (path.parent(), path.file_name()) else {
+        return Err(refused("this is not the path of a file; give a folder and a name".into()));
+    };
+    check_replaceable(path).map_err(refused)?;
+    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    let doing =
+        |what: &'static str| move |error: io::Error| BindError { socket: path.display().to_string(), reason: format!("{what}: {error}") };
+    let private = tempfile::Builder::new()
+        .prefix(".sidegate-")
+        .permissions(Permissions::from_mode(0o700))
+        .tempdir_in(folder)
+        .map_err(doing("cannot make a folder beside it (the folder must exist and be writable for this user)"))?;
+    // A short name: through our handle of the folder it then fits into an address, however long the path and many our files.
+    let hidden = private.path().join("s");
+    let listener = bind_unix_at(private.path(), &hidden).map_err(doing("cannot bind it"))?;
+    if group.is_some() {
+        chown(&hidden, None, group.map(Gid::from_raw))
+            .map_err(io::Error::from)
+            .map_err(doing("cannot give it its group (this user must be root or a member of the group)"))?;
+    }
+    fs::set_permissions(&hidden, Permissions::from_mode(mode)).map_err(doing("cannot set its mode"))?;
+    let made = fs::symlink_metadata(&hidden).map_err(doing("it vanished while it was made"))?;
+    fs::rename(&hidden, path).map_err(doing("cannot move it into place"))?;
+    let made = SocketFile { path: path.to_owned(), device: made.dev(), inode: made.ino() };
+    Ok(BoundSocket { socket: ListenSocket::Unix(listener), socket_file: Some(made) })
+}
+
+/// Whether what stands at the path may be replaced.
+fn check_replaceable(path: &Path) -> Result<(), String> {
+    let kind = match fs::symlink_metadata(path) {
+        Ok(found) => found.file_type(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(format!("cannot look at it: {error}")),
+    };
+    if kind.is_symlink() {
+        return Err("a symbolic link stands there; remove it, or configure the path that it points to".into());
+    }
+    if !kind.is_socket() {
+        return Err("a file that is no socket stands there; remove it, or choose another path".into());
+    }
+    match try_connect(path) {
+        Ok(()) | Err(nix::Error::EAGAIN) => Err("another process answers there; stop it, or choose another path".into()),
+        Err(nix::Error::ECONNREFUSED | nix::Error::ENOENT) => Ok(()),
+        Err(error) => {
+            Err(format!("a socket stands there and cannot be asked whether somebody uses it ({error}); remove it if nobody does"))
+        }
+    }
+}
+
+/// Connects without waiting: at a full backlog that is an error, where a plain connect would wait for ever.
+fn try_connect(path: &Path) -> nix::Result<()> {
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    let knocking = socket(AddressFamily::Unix, SockType::Stream, flags, None)?;
+    connect(knocking.as_raw_fd(), &UnixAddr::new(path)?)
+}
+
+fn bind_unix_at(folder: &Path, path: &Path) -> io::Result<UnixListener> {
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    let socket = socket(AddressFamily::Unix, SockType::Stream, flags, None)?;
+    if path.as_os_str().len() <= MAX_SOCKET_PATH_BYTES {
+        bind(socket.as_raw_fd(), &UnixAddr::new(path)?)?;
+    } else {
+        // The private folder made the path too long; the same file has a short name through our own handle of the folder.
+        let folder = fs::File::open(folder)?;
+        let short = Path::new("/proc/self/fd").join(folder.as_raw_fd().to_string()).join(path.file_name().unwrap_or_default());
+        bind(socket.as_raw_fd(), &UnixAddr::new(&short)?)?;
+    }
+    listen(&socket, Backlog::new(BACKLOG)?)?;
+    Ok(UnixListener::from(socket))
+}
+
+/// The sockets that systemd handed over (`LISTEN_FDS`), Unix or TCP. Call once, before any thread starts. Empty if there are none.
+pub fn inherited_sockets() -> Result<Vec<BoundSocket>, BindError> {
+    let numbers = sd_notify::listen_fds().map_err(|error| BindError {
+        socket: "LISTEN_FDS".into(),
+        reason: format!("{error}; start the daemon by its .socket unit, or unset it"),
+    })?;
+    numbers.map(adopt_inherited).collect()
+}
+
+fn adopt_inherited(number: i32) -> Result<BoundSocket, BindError> {
+    // SAFETY: LISTEN_PID names this process, so by sd_listen_fds(3) the descriptors from 3 on are open and nobody else's; the caller
+    // comes once and before anything else can have opened one under such a number.
+    #[expect(unsafe_code, reason = "an inherited descriptor has no owner yet, only its number")]
+    let socket = unsafe { OwnedFd::from_raw_fd(number) };
+    let refused = |reason: String| BindError { socket: format!("socket {number} of LISTEN_FDS"), reason };
+    let is_stream = getsockopt(&socket, sockopt::SockType).is_ok_and(|kind| kind == SockType::Stream);
+    if !is_stream || !getsockopt(&socket, sockopt::AcceptConn).unwrap_or(false) {
+        return Err(refused("it is not a listening stream socket; use ListenStream= and Accept=no in the .socket unit".into()));
+    }
+    let (unix, tcp) = (UnixListener::from(socket.try_clone().map_err(|error| refused(error.to_string()))?), TcpListener::from(socket));
+    let (socket, blocking) = match (unix.local_addr(), tcp.local_addr()) {
+        (Ok(_), _) => {
+            let blocking = unix.set_nonblocking(true);
+            (ListenSocket::Unix(unix), blocking)
+        }
+        (Err(_), Ok(address)) => {
+            require_loopback(address)?;
+            let blocking = tcp.set_nonblocking(true);
+            (ListenSocket::Tcp(tcp, None), blocking)
+        }
+        _ => return Err(refused("it is neither a Unix nor a TCP socket; use a path or an address in ListenStream=".into())),
+    };
+    blocking.map_err(|error| refused(format!("cannot make it non-blocking: {error}")))?;
+    Ok(BoundSocket { socket, socket_file: None })
+}
+
+fn require_loopback(address: SocketAddr) -> Result<(), BindError> {
+    if address.ip().to_canonical().is_loopback() {
+        return Ok(());
+    }
+    let reason = "without TLS only a loopback address is served; configure tls_cert_file and tls_key_file, or listen on 127.0.0.1 or [::1]";
+    Err(BindError { socket: address.to_string(), reason: reason.into() })
+}
+
+/// Binds TCP; without `tls` only on a loopback address.
+pub fn bind_tcp(address: SocketAddr, tls: Option<Arc<rustls::ServerConfig>>) -> Result<BoundSocket, BindError> {
+    if tls.is_none() {
+        require_loopback(address)?;
+    }
+    let listener = bind_tcp_at(address)
+        .map_err(|error| BindError { socket: address.to_string(), reason: format!("cannot bind it (is the port taken?): {error}") })?;
+    Ok(BoundSocket { socket: ListenSocket::Tcp(listener, tls), socket_file: None })
+}
+
+fn bind_tcp_at(address: SocketAddr) -> io::Result<TcpListener> {
+    // The standard library's own backlog is short; listening again sets a longer one.
+    let listener = TcpListener::bind(address)?;
+    listener.set_nonblocking(true)?;
+    listen(&listener, Backlog::new(BACKLOG)?)?;
+    Ok(listener)
+}
+
+/// TLS 1.2 and 1.3 out of PEM files.
+pub fn load_tls_config(certificates: &Path, key: &Path) -> Result<Arc<rustls::ServerConfig>, BindError> {
+    let refused = |file: &Path, reason: String| BindError { socket: file.display().to_string(), reason };
+    let chain: Vec<_> = CertificateDer::pem_file_iter(certificates)
+        .and_then(Iterator::collect)
+        .map_err(|error| refused(certificates, format!("cannot read certificates in PEM from it: {error}")))?;
+    let mode = fs::metadata(key).map_err(|error| refused(key, format!("cannot read it: {error}")))?.permissions().mode();
+    if mode & 0o077 != 0 {
+        return Err(refused(key, "others than its owner can read it; chmod 0600, or hand it over with LoadCredential=".into()));
+    }
+    let secret =
+        PrivateKeyDer::from_pem_file(key).map_err(|error| refused(key, format!("cannot read a private key in PEM from it: {error}")))?;
+    let mut config = rustls::ServerConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()
+        .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, secret))
+        .map_err(|error| refused(certificates, format!("it does not go with the key in {}: {error}", key.display())))?;
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(Arc::new(config))
+}
+
+/// A Unix listener as the reactor of this thread knows it, which accepts streams that it does not know.
+pub(in crate::net) fn register_listener(listener: UnixListener) -> io::Result<AsyncFd<UnixListener>> {
+    // SAFETY: asked is that the descriptor stays the same and open as long as the listener lives. The standard library's owns its
+    // descriptor and never changes it, and is given to nobody but the returned `AsyncFd`.
+    #[expect(unsafe_code, reason = "the safe form was deprecated for types that may change their descriptor")]
+    let registered = unsafe { AsyncFd::register_with_interest(listener, Interest::READABLE) };
+    registered.map_err(io::Error::from)
+}
+
+impl BoundSocket {
+    /// Where, for people.
+    #[must_use]
+    pub fn display_name(&self) -> String {
+        match (self.path(), self.address()) {
+            (Some(path), _) => path.display().to_string(),
+            (None, Some(address)) => address.to_string(),
+            (None, None) => "a socket without a name".into(),
+        }
+    }
+
+    /// The Unix path, if it is one.
+    #[must_use]
+    pub fn path(&self) -> Option<PathBuf> {
+        if let Some(made) = &self.socket_file {
+            return Some(made.path.clone());
+        }
+        match &self.socket {
+            ListenSocket::Unix(listener) => listener.local_addr().ok()?.as_pathname().map(Path::to_owned),
+            ListenSocket::Tcp(..) => None,
+        }
+    }
+
+    /// The TCP address really bound (a port 0 was replaced).
+    #[must_use]
+    pub fn address(&self) -> Option<SocketAddr> {
+        match &self.socket {
+            ListenSocket::Unix(_) => None,
+            ListenSocket::Tcp(listener, _) => listener.local_addr().ok(),
+        }
+    }
+
+    /// One more handle of the same socket.
+    pub(in crate::net) fn try_clone(&self) -> io::Result<ListenSocket> {
+        Ok(match &self.socket {
+            ListenSocket::Unix(listener) => ListenSocket::Unix(listener.try_clone()?),
+            ListenSocket::Tcp(listener, tls) => ListenSocket::Tcp(listener.try_clone()?, tls.clone()),
+        })
+    }
+
+    /// What is to be removed at the end.
+    pub(in crate::net) fn into_socket_file(self) -> Option<SocketFile> {
+        self.socket_file
+    }
+}
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        let still_ours = fs::symlink_metadata(&self.path).is_ok_and(|found| (found.dev(), found.ino()) == (self.device, self.inode));
+        if still_ours && let Err(error) = fs::remove_file(&self.path) {
+            tracing::warn!(path = %self.path.display(), %error, "cannot remove the socket");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+    use std::os::unix::net::{UnixListener, UnixStream};
+    use std::path::Path;
+
+    use super::{BoundSocket, bind_tcp, bind_unix, inherited_sockets};
+
+    fn bind_error(made: Result<BoundSocket, super::BindError>) -> String {
+        made.err().unwrap().to_string()
+    }
+
+    #[test]
+    fn a_socket_has_its_mode_and_group_and_leaves_nothing_beside_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("api.sock");
+        let group = nix::unistd::Gid::current().as_raw();
+        let made = bind_unix(&path, 0o620, Some(group)).unwrap();
+        let found = fs::metadata(&path).unwrap();
+        assert_eq!((found.permissions().mode() & 0o7777, found.gid()), (0o620, group));
+        assert_eq!((made.path().unwrap(), made.display_name()), (path.clone(), path.display().to_string()));
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+        UnixStream::connect(&path).unwrap();
+        drop(made);
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_stale_socket_is_replaced_and_a_used_one_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("api.sock");
+        drop(UnixListener::bind(&path).unwrap());
+        let ours = bind_unix(&path, 0o600, None).unwrap();
+        assert!(bind_error(bind_unix(&path, 0o600, None)).contains("another process answers"));
+        drop(ours);
+    }
+
+    #[test]
+    fn a_socket_with_a_full_backlog_is_used() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("api.sock");
+        let listener = UnixListener::bind(&path).unwrap();
+        nix::sys::socket::listen(&listener, nix::sys::socket::Backlog::new(0).unwrap()).unwrap();
+        let mut waiting = Vec::new();
+        while super::try_connect(&path).is_ok() {
+            waiting.push(());
+        }
+        assert!(bind_error(bind_unix(&path, 0o600, None)).contains("another process answers"));
+    }
+
+    #[test]
+    fn the_socket_of_a_successor_is_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("api.sock");
+        let ours = bind_unix(&path, 0o600, None).unwrap();
+        fs::remove_file(&path).unwrap();
+        let successor = bind_unix(&path, 0o600, None).unwrap();
+        drop(ours);
+        assert!(path.exists());
+        drop(successor);
+    }
+
+    #[test]
+    fn links_and_files_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, link) = (folder.path().join("file"), folder.path().join("link"));
+        fs::write(&file, "precious").unwrap();
+        symlink(folder.path().join("nowhere"), &link).unwrap();
+        assert!(bind_error(bind_unix(&file, 0o600, None)).contains("no socket"));
+        assert!(bind_error(bind_unix(&link, 0o600, None)).contains("symbolic link"));
+        assert_eq!(fs::read_to_string(&file).unwrap(), "precious");
+        assert!(bind_error(bind_unix(&folder.path().join("no/api.sock"), 0o600, None)).contains("the folder must exist"));
+        assert!(bind_error(bind_unix(Path::new("/"), 0o600, None)).contains("a folder and a name"));
+    }
+
+    #[test]
+    fn a_path_may_have_107_bytes_and_not_one_more() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |bytes: usize| folder.path().join("s".repeat(bytes - folder.path().as_os_str().len() - 1));
+        let made = bind_unix(&path(107), 0o600, None).unwrap();
+        UnixStream::connect(path(107)).unwrap();
+        drop(made);
+        assert!(bind_error(bind_unix(&path(108), 0o600, None)).contains("108 bytes"));
+    }
+
+    #[test]
+    fn tcp_without_tls_stays_on_this_host() {
+        for address in ["0.0.0.0:0", "[::]:0", "192.0.2.1:0"] {
+            assert!(bind_error(bind_tcp(address.parse().unwrap(), None)).contains("loopback"), "{address}");
+        }
+        let made = bind_tcp("127.0.0.1:0".parse().unwrap(), None).unwrap();
+        let address = made.address().unwrap();
+        assert_eq!(made.display_name(), address.to_string());
+        assert!(bind_error(bind_tcp(address, None)).contains("is the port taken"));
+    }
+
+    /// Runs in a process of its own, started by the tests after it with a socket as descriptor 3.
+    #[test]
+    #[ignore = "started by a_socket_that_systemd_made_is_taken_over"]
+    fn with_a_socket_handed_over() {
+        let expected = std::env::var("EXPECTED").unwrap();
+        match inherited_sockets() {
+            Ok(sockets) => {
+                let names: Vec<_> = sockets.iter().map(BoundSocket::display_name).collect();
+                assert_eq!(names.join(" "), expected);
+                drop(sockets);
+                assert!(!expected.starts_with('/') || Path::new(&expected).exists(), "what systemd made is not ours to remove");
+            }
+            Err(refused) => assert!(refused.to_string().contains(&expected), "{refused}"),
+        }
+    }
+
+    fn hand_over(socket: std::os::fd::OwnedFd, expected: &str) {
+        let tests = std::env::current_exe().unwrap();
+        let test = "net::server::listen::tests::with_a_socket_handed_over";
+        let run = format!("exec 3<&0; LISTEN_PID=$$ LISTEN_FDS=1 exec '{}' --ignored --exact {test}", tests.display());
+        let output = std::process::Command::new("sh").args(["-c", &run]).env("EXPECTED", expected).stdin(socket).output().unwrap();
+        assert!(output.status.success() && String::from_utf8_lossy(&output.stdout).contains("1 passed"), "{output:?}");
+    }
+
+    #[test]
+    fn a_socket_that_systemd_made_is_taken_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("api.sock");
+        hand_over(UnixListener::bind(&path).unwrap().into(), path.to_str().unwrap());
+        let tcp = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = tcp.local_addr().unwrap().to_string();
+        hand_over(tcp.into(), &address);
+        hand_over(std::net::TcpListener::bind("0.0.0.0:0").unwrap().into(), "loopback");
+        hand_over(UnixStream::pair().unwrap().0.into(), "not a listening stream socket");
+        hand_over(std::net::UdpSocket::bind("127.0.0.1:0").unwrap().into(), "not a listening stream socket");
+    }
+
+    #[test]
+    fn without_systemd_nothing_is_handed_over() {
+        assert!(inherited_sockets().unwrap().is_empty());
+    }
+}

@@ -1,0 +1,54 @@
+//! What an apply would do with the records that are never published, judged beside the others and by the same rules.
+
+use std::collections::BTreeMap;
+
+use crate::model::loss_guard::LossGuard;
+use crate::model::unpublished::UnpublishedRecord;
+use crate::primary::apply::constraints::{Constraints, IntegrityError};
+use crate::primary::apply::diff::Unlisted;
+use crate::primary::apply::plan::ApplyPlan;
+use crate::primary::apply::staged_file::{StagedFile, StagingError};
+use crate::primary::directory::unpublished::UnpublishedChanges;
+use crate::primary::refusal::ApiError;
+use crate::wire::directory::record_references::ReferencedRecord;
+
+/// Plans, and counts in `plan`. `claims` are those of the directory that would come out. The ledger must not change meanwhile.
+pub fn plan_unpublished(
+    standing: &[UnpublishedRecord],
+    spool: &StagedFile,
+    claims: &Constraints,
+    unnamed: Unlisted,
+    guard: LossGuard,
+    plan: &mut ApplyPlan,
+) -> Result<UnpublishedChanges, ApiError> {
+    let mut changes = UnpublishedChanges::default();
+    let mut old = BTreeMap::new();
+    for record in standing {
+        plan.summary.kinds.entry(record.kind()).or_default().existing += 1;
+        old.insert(record.sort_key(), record);
+    }
+    for (place, (line, record)) in &spool.unpublished {
+        if let Some(target) = record.project_id().map(ReferencedRecord::Project).filter(|target| !claims.contains(*target)) {
+            let dangling = IntegrityError::Dangling { line: *line, field: "project_id", target: target.to_string() };
+            return Err(StagingError::from(dangling).into());
+        }
+        let counts = plan.summary.kinds.entry(record.kind()).or_default();
+        match old.remove(place) {
+            Some(before) if before == record => {
+                counts.unchanged += 1;
+                continue;
+            }
+            Some(_) => counts.changed += 1,
+            None => counts.added += 1,
+        }
+        changes.0.push((place.clone(), Some(record.canonical()?)));
+    }
+    if unnamed == Unlisted::Remove {
+        for (place, record) in old {
+            plan.summary.kinds.entry(record.kind()).or_default().removed += 1;
+            changes.0.push((place, None));
+        }
+        plan.excessive_loss = plan.summary.excessive_loss(guard);
+    }
+    Ok(changes)
+}

@@ -1,0 +1,163 @@
+//! A directory file that was read: its records in canonical form in a file of ours, and a list of them in the order of a
+//! snapshot. Only the list is in memory.
+
+use std::collections::HashSet;
+use std::collections::btree_map::{BTreeMap, Entry as Spot};
+use std::fs::File;
+use std::io::{self, BufReader, BufWriter, Seek as _, Write as _};
+use std::os::unix::fs::FileExt as _;
+use std::path::Path;
+
+use crate::model::id::Id;
+use crate::model::record::Record;
+use crate::model::sort_key::SortKey;
+use crate::model::unpublished::UnpublishedRecord;
+use crate::primary::apply::constraints::{Constraints, IntegrityError, RecordOrigin};
+use crate::wire::directory::record_lines::{DirectoryRecord, RecordLines};
+use crate::wire::directory::record_references;
+
+const BUFFER_BYTES: usize = 1 << 20;
+
+/// The records of a file.
+pub struct StagedFile {
+    file: File,
+    /// In the order of a snapshot; no place twice.
+    pub records: Vec<StagedRecord>,
+    /// The ids of its keys.
+    pub key_ids: HashSet<Id>,
+    /// What is never published, by its place, with its line; in memory, since there is little of it.
+    pub unpublished: BTreeMap<Vec<u8>, (usize, UnpublishedRecord)>,
+}
+
+/// One record of the file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StagedRecord {
+    /// Where it stands in a snapshot.
+    pub sort_key: SortKey,
+    /// In which line of the file it stood, from 1.
+    pub line: usize,
+    offset: u64,
+    length: usize,
+}
+
+/// Why a directory file is refused.
+#[derive(Debug, thiserror::Error)]
+pub enum StagingError {
+    /// A line that is not a record.
+    #[error(transparent)]
+    Line(#[from] record_references::DirectoryFileError),
+    /// A second record where there can be one, or a reference to nothing.
+    #[error(transparent)]
+    Integrity(#[from] IntegrityError),
+    /// Our own file could not be written or read.
+    #[error("the file in the store's folder: {0}")]
+    Io(#[from] io::Error),
+}
+
+impl StagedFile {
+    /// Reads a directory file, and claims what each published record claims. Blank lines are passed over.
+    pub fn read(mut file: File, workshop: &Path, claims: &mut Constraints) -> Result<Self, StagingError> {
+        file.rewind()?;
+        let mut texts = BufWriter::with_capacity(BUFFER_BYTES, tempfile::tempfile_in(workshop)?);
+        let (mut items, mut key_ids, mut withheld, mut offset) = (Vec::new(), HashSet::new(), BTreeMap::new(), 0);
+        for numbered in RecordLines::new(BufReader::with_capacity(BUFFER_BYTES, file)) {
+            let (line, record) = match numbered? {
+                (line, DirectoryRecord::Published(record)) => (line, record),
+                (line, DirectoryRecord::Unpublished(record)) => {
+                    insert_unpublished(&mut withheld, line, record)?;
+                    continue;
+                }
+            };
+            claims.insert(RecordOrigin::Line(line), &record)?;
+            if let Record::Key(key) = &record {
+                key_ids.insert(key.id);
+            }
+            let text =
+                record.canonical().map_err(|error| record_references::DirectoryFileError::InvalidRecord { line, reason: error.into() })?;
+            texts.write_all(text.as_bytes())?;
+            items.push(StagedRecord { sort_key: record.sort_key(), line, offset, length: text.len() });
+            offset += text.len() as u64;
+        }
+        items.sort_by(|one, other| one.sort_key.cmp(&other.sort_key));
+        let texts = texts.into_inner().map_err(io::IntoInnerError::into_error)?;
+        let spool = Self { file: texts, records: items, key_ids, unpublished: withheld };
+        spool.refuse_duplicates()?;
+        Ok(spool)
+    }
+
+    /// A record's canonical text.
+    pub fn text(&self, item: &StagedRecord) -> io::Result<String> {
+        let mut text = vec![0; item.length];
+        self.file.read_exact_at(&mut text, item.offset)?;
+        String::from_utf8(text).map_err(io::Error::other)
+    }
+
+    fn refuse_duplicates(&self) -> Result<(), StagingError> {
+        for pair in self.records.windows(2) {
+            if let [first, second] = pair
+                && first.sort_key == second.sort_key
+            {
+                let reread = Record::parse(&self.text(second)?);
+                let record = reread.map_err(|reason| record_references::DirectoryFileError::InvalidRecord { line: second.line, reason })?;
+                let what = match &record {
+                    Record::Key(key) => format!("the key {}", key.key.fingerprint()),
+                    other => format!("this {}", other.kind()),
+                };
+                return Err(IntegrityError::Duplicate { line: second.line, what, first: RecordOrigin::Line(first.line) }.into());
+            }
+        }
+        Ok(())
+    }
+}
+
+fn insert_unpublished(
+    withheld: &mut BTreeMap<Vec<u8>, (usize, UnpublishedRecord)>,
+    line: usize,
+    record: UnpublishedRecord,
+) -> Result<(), StagingError> {
+    match withheld.entry(record.sort_key()) {
+        Spot::Vacant(free) => {
+            free.insert((line, record));
+            Ok(())
+        }
+        Spot::Occupied(first) => {
+            Err(IntegrityError::Duplicate { line, what: format!("this {}", record.kind()), first: RecordOrigin::Line(first.get().0) }
+                .into())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::io::Write as _;
+
+    use super::{StagedFile, StagingError};
+    use crate::primary::apply::constraints::Constraints;
+
+    fn read(text: &[u8]) -> Result<StagedFile, StagingError> {
+        let folder = tempfile::tempdir().unwrap();
+        let mut file: File = tempfile::tempfile().unwrap();
+        file.write_all(text).unwrap();
+        StagedFile::read(file, folder.path(), &mut Constraints::default())
+    }
+
+    fn user(id: u32, name: &str) -> String {
+        format!(r#"{{"kind":"user","id":{id},"username":"{name}","name":"N"}}"#)
+    }
+
+    #[test]
+    fn records_are_sorted_in_snapshot_order_and_keep_their_line_numbers() {
+        let spool = read(format!("{}\r\n\n  {}\n{{\"kind\":\"settings\"}}", user(9, "i"), user(2, "b")).as_bytes()).unwrap();
+        let lines: Vec<_> = spool.records.iter().map(|item| item.line).collect();
+        assert_eq!(lines, [4, 3, 1]);
+        assert_eq!(spool.text(&spool.records[1]).unwrap(), user(2, "b"));
+    }
+
+    #[test]
+    fn each_error_names_its_line() {
+        let refusal = |text: &[u8]| read(text).err().unwrap().to_string();
+        assert_eq!(refusal(format!("{}\n{}", user(1, "a"), user(1, "b")).as_bytes()), "line 2: this user stands in line 1 already");
+        assert!(refusal(b"\n\n{}").starts_with("line 3: "));
+    }
+}

@@ -1,0 +1,57 @@
+//! Who asks for codes or tokens: by a key, whose owner gets them, or (where that is enough) by the number of a person. What is
+//! wrong with it is said with status 200, in GitLab's order and words. (server.md 2.6, 2.7, 2.10)
+
+use std::sync::Arc;
+
+use http::StatusCode;
+use serde_json::json;
+
+use crate::model::access_decision::Actor;
+use crate::model::access_request::ClaimedActor;
+use crate::model::record::{Key, User};
+use crate::net::message::Response;
+use crate::primary::call::ApiRequest;
+use crate::primary::credentials::last_used::LastUsedSubject;
+use crate::primary::refusal::{ApiError, HandlerResult};
+use crate::primary::state::PrimaryState;
+use crate::rules::actor::resolve_actor;
+use crate::wire::claimant;
+
+/// Who was found.
+#[derive(Clone, Debug)]
+pub enum Requester {
+    /// The owner of the key. It may be one that `allowed` refuses: sshd lets it in, so that the person is told why.
+    KeyOwner(Arc<User>, Arc<Key>),
+    /// The person of a `user_id`, without a key.
+    User(Arc<User>),
+    /// A deploy key.
+    DeployKey,
+    /// Nobody, and why.
+    NotFound(&'static str),
+}
+
+/// A key that is not there, and what is asked without one.
+pub const KEY_NOT_FOUND: &str = "Could not find the given key";
+
+/// Finds who asks, and notes that the key was used.
+pub fn find_requester(house: &PrimaryState, call: &ApiRequest) -> Result<Requester, ApiError> {
+    let claimant = claimant::parse_claimant(&call.params)?;
+    let actor = resolve_actor(&house.store.directory(), &claimant)?;
+    if let Actor::User(_, Some(key)) | Actor::OrphanedKey(key) | Actor::DeployKey(key, _) = &actor {
+        house.last_used.record(LastUsedSubject::Key(key.id), call.now);
+    }
+    let by_user = call.params.text("user_id")?.is_some();
+    Ok(match actor {
+        Actor::DeployKey(..) => Requester::DeployKey,
+        Actor::User(user, Some(key)) => Requester::KeyOwner(user, key),
+        Actor::User(user, None) if by_user && matches!(claimant, ClaimedActor::User(_)) => Requester::User(user),
+        Actor::OrphanedKey(_) | Actor::Unknown if by_user => Requester::NotFound("Could not find the given user"),
+        Actor::OrphanedKey(_) => Requester::NotFound("Could not find a user for the given key"),
+        Actor::User(_, None) | Actor::Unknown => Requester::NotFound(KEY_NOT_FOUND),
+    })
+}
+
+/// The answer to what cannot be done.
+pub fn failure_response(text: &str) -> HandlerResult {
+    Ok(Response::json(StatusCode::OK, json!({"success": false, "message": text}).to_string()))
+}

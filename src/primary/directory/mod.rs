@@ -1,0 +1,4 @@
+//! TODO-DOC
+
+pub(crate) mod commit;
+pub(crate) mod unpublished;

@@ -1,0 +1,47 @@
+//! How many seats a namespace takes: the people who are members of it, of anything below it, or of a group that any of that is
+//! shared with. Each once; only active ones, no bots.
+
+use std::collections::BTreeSet;
+
+use crate::model::directory::{Container, Directory as _};
+use crate::model::enums::{NamespaceType, UserState};
+use crate::model::id::Id;
+use crate::model::record::Namespace;
+use crate::model::time::Time;
+use crate::primary::refusal::ApiError;
+use crate::rules::access_level::self_and_ancestors;
+use crate::store::generations::generation::{Generation, StoreError};
+
+/// Counts them. Blocks.
+pub fn count_seats(directory: &Generation, namespace: &Namespace, now: Time) -> Result<u64, ApiError> {
+    let mut people = BTreeSet::new();
+    let mut groups = BTreeSet::new();
+    if namespace.namespace_type == NamespaceType::User {
+        people.extend(namespace.owner_id);
+    }
+    for below in directory.namespace_subtree(namespace.id)? {
+        let projects = directory.direct_project_ids(below)?.into_iter().map(Container::Project);
+        for container in [Container::Namespace(below)].into_iter().chain(projects) {
+            people.extend(active_members(directory, container, now)?);
+            let shares = directory.shares(container)?;
+            let counts = shares.iter().filter(|share| share.expires_at.is_none_or(|end| end > now));
+            groups.extend(counts.map(|share| share.with_namespace_id));
+        }
+    }
+    for group in groups {
+        for above in self_and_ancestors(directory, group)? {
+            people.extend(active_members(directory, Container::Namespace(above.id), now)?);
+        }
+    }
+    let mut seats = 0;
+    for id in people {
+        let user = directory.user(id)?;
+        seats += u64::from(user.is_some_and(|user| user.state == UserState::Active && !user.bot));
+    }
+    Ok(seats)
+}
+
+fn active_members(directory: &Generation, container: Container, now: Time) -> Result<Vec<Id>, StoreError> {
+    let members = directory.direct_members(container)?.into_iter();
+    Ok(members.filter(|member| !member.pending && member.expires_at.is_none_or(|end| end > now)).map(|member| member.user_id).collect())
+}

@@ -1,0 +1,69 @@
+//! Which agent a request is for: by the token that the agent showed to KAS and KAS passes on.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use http::StatusCode;
+use sha2::{Digest as _, Sha256};
+
+use crate::model::directory::Directory as _;
+use crate::model::record::{Agent, Project, Storage};
+use crate::primary::call::ApiRequest;
+use crate::primary::credentials::last_used::LastUsedSubject;
+use crate::primary::refusal::ApiError;
+use crate::primary::state::PrimaryState;
+use crate::store::generations::generation::Generation;
+
+/// The headers of the token, in the order in which they count: two that hold nothing else, and one with a scheme.
+const TOKEN_HEADERS: [&str; 3] = ["gitlab-agentk-api-request", "gitlab-agent-api-request", "authorization"];
+const BEARER_SCHEME: &str = "bearer ";
+
+/// The agent. 401 without a token, with two, and for one that is not known.
+pub fn authenticate_agent(house: &PrimaryState, call: &ApiRequest) -> Result<Arc<Agent>, ApiError> {
+    let found = match agent_token(call) {
+        Some(token) => house.store.directory().agent_by_token_hash(&sha256_hex(token))?,
+        None => None,
+    };
+    let agent = found.ok_or_else(|| {
+        house.metrics.refused("no known agent");
+        ApiError::unauthorized()
+    })?;
+    house.last_used.record(LastUsedSubject::Agent(agent.id), call.now);
+    Ok(agent)
+}
+
+/// The project of an agent and where it is stored.
+pub fn agent_project(directory: &Generation, agent: &Agent) -> Result<(Arc<Project>, Arc<Storage>), ApiError> {
+    let project = directory.project(agent.project_id)?.ok_or_else(|| ApiError::not_found(""))?;
+    let storage = project_storage(directory, &project)?;
+    Ok((project, storage))
+}
+
+/// Where a project is stored.
+pub fn project_storage(directory: &Generation, project: &Project) -> Result<Arc<Storage>, ApiError> {
+    directory.storage(&project.storage)?.ok_or_else(|| ApiError::new(StatusCode::NOT_FOUND, "404 Storage Not Found"))
+}
+
+/// The token of the first header that is there. One that is there twice is nobody's.
+fn agent_token(call: &ApiRequest) -> Option<&str> {
+    let name = TOKEN_HEADERS.into_iter().find(|name| call.headers.contains_key(*name))?;
+    let mut values = call.headers.get_all(name).iter();
+    let (Some(value), None) = (values.next(), values.next()) else { return None };
+    let value = value.to_str().ok()?;
+    let token = match name {
+        "authorization" => {
+            let (scheme, token) = value.split_at_checked(BEARER_SCHEME.len())?;
+            scheme.eq_ignore_ascii_case(BEARER_SCHEME).then_some(token)?
+        }
+        _ => value,
+    };
+    Some(token.trim()).filter(|token| !token.is_empty())
+}
+
+fn sha256_hex(token: &str) -> String {
+    let mut hex = String::with_capacity(64);
+    for byte in Sha256::digest(token) {
+        let _infallible = write!(hex, "{byte:02x}");
+    }
+    hex
+}

@@ -1,0 +1,69 @@
+//! How much agents were used: sums since the store was made, and sets whose members count once.
+//!
+//! Members are ids of people, agents or projects that the directory has; others are passed over, so that what KAS sends
+//! cannot grow without a bound.
+
+use std::collections::BTreeMap;
+
+use crate::model::directory::Directory as _;
+use crate::model::id::Id;
+use crate::store::generations::generation::{Generation, StoreError};
+use crate::store::primary::private_store::{PrivateStore, PrivateWrites};
+use crate::wire::kubernetes::UsageMetrics;
+
+const COUNT_KEY_PREFIX: &[u8] = b"kubernetes/count/";
+const MEMBER_KEY_PREFIX: &[u8] = b"kubernetes/member/";
+
+/// Counts it all, on disk when it returns. Blocks.
+pub fn add_usage(ledger: &PrivateStore, directory: &Generation, usage: &UsageMetrics) -> Result<(), StoreError> {
+    ledger.update(|ledger| {
+        let mut writes = PrivateWrites::default();
+        for (name, more) in &usage.counts {
+            let place = [COUNT_KEY_PREFIX, name.as_bytes()].concat();
+            let sum = decode_count(ledger.read(&place)?.as_deref()).saturating_add(*more);
+            writes.entries.push((place, Some(sum.to_be_bytes().to_vec())));
+        }
+        for (name, members) in &usage.unique {
+            for id in members {
+                let place = [MEMBER_KEY_PREFIX, name.as_bytes(), b"/", &id.bytes()].concat();
+                if member_exists(directory, name, *id)? && ledger.read(&place)?.is_none() {
+                    writes.entries.push((place, Some(Vec::new())));
+                }
+            }
+        }
+        Ok((writes, ()))
+    })
+}
+
+/// The sums, and how many members each set has, by name.
+pub fn load_totals(ledger: &PrivateStore) -> Result<BTreeMap<String, u64>, StoreError> {
+    let mut counted = BTreeMap::new();
+    for (key, value) in ledger.scan_prefix(COUNT_KEY_PREFIX)? {
+        counted.insert(decode_name(&key[COUNT_KEY_PREFIX.len()..]), decode_count(Some(&value)));
+    }
+    for (key, _) in ledger.scan_prefix(MEMBER_KEY_PREFIX)? {
+        // A slash and eight bytes of an id stand behind the name.
+        let name = key.get(MEMBER_KEY_PREFIX.len()..key.len().saturating_sub(9)).unwrap_or_default();
+        *counted.entry(decode_name(name)).or_default() += 1;
+    }
+    Ok(counted)
+}
+
+fn member_exists(directory: &Generation, name: &str, id: Id) -> Result<bool, StoreError> {
+    let unread = |fault: crate::model::directory::DirectoryError| StoreError(fault.to_string());
+    if name.contains("users") {
+        return Ok(directory.user(id).map_err(unread)?.is_some());
+    }
+    if name.contains("agents") {
+        return Ok(directory.agent(id)?.is_some());
+    }
+    Ok(directory.project(id).map_err(unread)?.is_some())
+}
+
+fn decode_count(bytes: Option<&[u8]>) -> u64 {
+    bytes.and_then(|bytes| bytes.try_into().ok()).map_or(0, u64::from_be_bytes)
+}
+
+fn decode_name(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}

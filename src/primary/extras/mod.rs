@@ -1,0 +1,5 @@
+//! TODO-DOC
+
+pub(crate) mod audit_log;
+pub(crate) mod billing;
+pub(crate) mod kubernetes;

@@ -1,0 +1,86 @@
+//! Sentences that wait for a person's next push: that a project moved, that one was made. They are shown once, by
+//! `post_receive`, or not at all if nobody pushes for a while. (server.md 2.1, 2.9)
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::id::Id;
+use crate::model::time::Time;
+use crate::store::generations::generation::StoreError;
+use crate::store::primary::private_store::{PrivateStore, PrivateWrites};
+
+/// For how long a sentence waits.
+pub const MESSAGE_LIFETIME: Duration = Duration::from_secs(300);
+
+const KEY_PREFIX: &[u8] = b"message/";
+
+/// Of what a sentence is; of each there is one, the latest. They are shown in this order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MessageKind {
+    /// The project has another path now.
+    Moved,
+    /// The project was made by this push.
+    Created,
+}
+
+#[derive(Serialize, Deserialize)]
+struct QueuedMessage {
+    until: Time,
+    text: String,
+}
+
+/// Lets a sentence wait for the next push of `user` to `gl_repository`, on disk when it returns. Blocks.
+pub fn queue(ledger: &PrivateStore, user: Id, gl_repository: &str, topic: MessageKind, text: String, now: Time) -> Result<(), StoreError> {
+    let waiting =
+        serde_json::to_vec(&QueuedMessage { until: now.plus(MESSAGE_LIFETIME), text }).map_err(|error| StoreError(error.to_string()))?;
+    let mut place = store_key(user, gl_repository);
+    place.push(topic as u8);
+    ledger.write(PrivateWrites { entries: vec![(place, Some(waiting))] })
+}
+
+/// Drops those that nobody fetched in time. Blocks.
+pub fn remove_expired(ledger: &PrivateStore, now: Time) -> Result<(), StoreError> {
+    ledger.update(|ledger| {
+        let ended = ledger.scan_prefix(KEY_PREFIX)?.into_iter().filter(|(_, value)| unexpired_text(value, now).is_none());
+        Ok((PrivateWrites { entries: ended.map(|(key, _)| (key, None)).collect() }, ()))
+    })
+}
+
+/// Takes what waits, by what is to be written for it: it is gone then.
+pub fn prepare_take(ledger: &PrivateStore, user: Id, gl_repository: &str, now: Time) -> Result<(PrivateWrites, Vec<String>), StoreError> {
+    let waiting = ledger.scan_prefix(&store_key(user, gl_repository))?;
+    let texts = waiting.iter().filter_map(|(_, value)| unexpired_text(value, now)).collect();
+    Ok((PrivateWrites { entries: waiting.into_iter().map(|(key, _)| (key, None)).collect() }, texts))
+}
+
+fn unexpired_text(value: &[u8], now: Time) -> Option<String> {
+    serde_json::from_slice::<QueuedMessage>(value).ok().filter(|waiting| now < waiting.until).map(|waiting| waiting.text)
+}
+
+fn store_key(user: Id, gl_repository: &str) -> Vec<u8> {
+    [KEY_PREFIX, &user.bytes(), gl_repository.as_bytes(), b"/"].concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{KEY_PREFIX, MESSAGE_LIFETIME, MessageKind, prepare_take, queue, remove_expired};
+    use crate::model::time::Time;
+    use crate::store::generations::generation::StoreOptions;
+    use crate::store::primary::primary_store::PrimaryStore;
+
+    #[test]
+    fn expired_messages_are_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = PrimaryStore::open(folder.path(), StoreOptions { page_cache_bytes: 1 << 20, record_cache_entries: 16 }).unwrap();
+        let (ledger, user, later) = (store.private_store(), "1".parse().unwrap(), Time::EPOCH.plus(MESSAGE_LIFETIME));
+        let tell = |repository: &str, now| queue(ledger, user, repository, MessageKind::Created, repository.to_owned(), now).unwrap();
+        let waiting = |repository: &str, now| prepare_take(ledger, user, repository, now).unwrap().1;
+        tell("project-1", Time::EPOCH);
+        tell("project-2", Time::EPOCH.plus(MESSAGE_LIFETIME / 2));
+        assert_eq!(waiting("project-1", later), [""; 0]);
+        remove_expired(ledger, later).unwrap();
+        assert_eq!(ledger.scan_prefix(KEY_PREFIX).unwrap().len(), 1, "the first is gone");
+        assert_eq!(waiting("project-2", later), ["project-2"]);
+    }
+}

@@ -1,0 +1,5 @@
+//! TODO-DOC
+
+pub(crate) mod create_project;
+pub(crate) mod messages;
+pub(crate) mod reference_counter;

@@ -1,0 +1,151 @@
+//! Why a request is not answered with what it asked for: a status and a sentence for a person, as `{"message": …}`; where the
+//! contract spells a body of another shape, that one, always with `message` in it.
+//! (server.md 1.2; client.md 0: the message of a 4xx and of 501 reaches the person, that of another 5xx is lost)
+
+use http::StatusCode;
+use serde_json::{Map, Value, json};
+
+use crate::model::directory::DirectoryError;
+use crate::net::message::{BodyError, Response};
+use crate::store::generations::generation::StoreError;
+use crate::wire::http::params::ParamsError;
+use crate::wire::http::validation::ValidationError;
+use crate::wire::responses;
+
+/// A refusal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ApiError {
+    /// Its status.
+    pub status: StatusCode,
+    /// Its sentence.
+    pub message: String,
+    /// Its body, where that is more than the sentence.
+    pub body: Option<Box<Value>>,
+}
+
+/// What a handler gives.
+pub type HandlerResult = Result<Response, ApiError>;
+
+impl ApiError {
+    /// Any status with any sentence.
+    #[must_use]
+    pub fn new(status: StatusCode, text: impl Into<String>) -> Self {
+        Self { status, message: text.into(), body: None }
+    }
+
+    /// Any status, with a body of another shape than `{"message": …}`.
+    #[must_use]
+    pub fn with_body(status: StatusCode, text: impl Into<String>, body: Value) -> Self {
+        Self { status, message: text.into(), body: Some(Box::new(body)) }
+    }
+
+    /// 400 for parameters that are missing or of the wrong form: `{"error": …}`.
+    #[must_use]
+    pub fn invalid_parameters(text: impl Into<String>) -> Self {
+        let text = text.into();
+        let body = json!({"error": text, "message": text});
+        Self::with_body(StatusCode::BAD_REQUEST, text, body)
+    }
+
+    /// 400 for what a record may not be: `{"message": {field: [text, …], …}}`.
+    #[must_use]
+    pub fn invalid_fields(fields: Map<String, Value>) -> Self {
+        let body = json!({"message": fields});
+        Self::with_body(StatusCode::BAD_REQUEST, "400 Bad request", body)
+    }
+
+    /// 400 with its reason.
+    #[must_use]
+    pub fn bad_request(reason: impl std::fmt::Display) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, format!("400 Bad request - {reason}"))
+    }
+
+    /// 400 for a parameter that is missing.
+    #[must_use]
+    pub fn missing_parameter(name: &str) -> Self {
+        Self::bad_request(format_args!("{name} is missing"))
+    }
+
+    /// 401, without saying why.
+    #[must_use]
+    pub fn unauthorized() -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, "401 Unauthorized")
+    }
+
+    /// 403 with its reason.
+    #[must_use]
+    pub fn forbidden(reason: impl std::fmt::Display) -> Self {
+        Self::new(StatusCode::FORBIDDEN, format!("403 Forbidden - {reason}"))
+    }
+
+    /// 404 of a thing by its name, as `Key`; of nothing in particular if it is empty.
+    #[must_use]
+    pub fn not_found(thing: &str) -> Self {
+        let gap = if thing.is_empty() { "" } else { " " };
+        Self::new(StatusCode::NOT_FOUND, format!("404 {thing}{gap}Not Found"))
+    }
+
+    /// 409 with its reason.
+    #[must_use]
+    pub fn conflict(reason: impl Into<String>) -> Self {
+        Self::new(StatusCode::CONFLICT, reason)
+    }
+
+    /// 500: a fault of ours; `detail` goes to the log only.
+    #[must_use]
+    pub fn internal(detail: impl std::fmt::Display) -> Self {
+        tracing::error!(%detail, "a request failed by our own fault");
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "500 Internal Server Error")
+    }
+
+    /// As an answer.
+    #[must_use]
+    pub fn into_response(self) -> Response {
+        match self.body {
+            Some(body) => Response::json(self.status, body.to_string()),
+            None => Response::json(self.status, responses::encode_message(&self.message)),
+        }
+    }
+}
+
+impl From<StoreError> for ApiError {
+    fn from(damage: StoreError) -> Self {
+        Self::internal(damage)
+    }
+}
+
+impl From<DirectoryError> for ApiError {
+    fn from(fault: DirectoryError) -> Self {
+        Self::internal(fault)
+    }
+}
+
+impl From<serde_json::Error> for ApiError {
+    fn from(error: serde_json::Error) -> Self {
+        Self::internal(error)
+    }
+}
+
+impl From<ValidationError> for ApiError {
+    fn from(invalid: ValidationError) -> Self {
+        Self::invalid_parameters(invalid.0)
+    }
+}
+
+impl From<ParamsError> for ApiError {
+    fn from(bad: ParamsError) -> Self {
+        Self::bad_request(bad)
+    }
+}
+
+impl From<BodyError> for ApiError {
+    fn from(refused: BodyError) -> Self {
+        let status = match refused {
+            BodyError::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            BodyError::TimedOut => StatusCode::REQUEST_TIMEOUT,
+            BodyError::Truncated => StatusCode::BAD_REQUEST,
+            BodyError::BudgetExhausted => StatusCode::SERVICE_UNAVAILABLE,
+        };
+        Self::new(status, refused.to_string())
+    }
+}

@@ -1,0 +1,24 @@
+//! `POST /-/admin/accept-loss`: a loss is meant; said once, for the whole fleet.
+
+use std::sync::Arc;
+
+use http::StatusCode;
+use serde_json::json;
+
+use crate::api::blocking::run_blocking;
+use crate::net::message::Response;
+use crate::primary::call::ApiRequest;
+use crate::primary::refusal::HandlerResult;
+use crate::primary::replication::accepted_loss;
+use crate::primary::state::PrimaryState;
+
+/// Snapshots say so from now on, for a while.
+pub async fn accept_loss(house: &Arc<PrimaryState>, call: ApiRequest) -> HandlerResult {
+    let (ledger, now) = (house.store.private_store().clone(), call.now);
+    let until = run_blocking(move || accepted_loss::accept(&ledger, now)).await?;
+    tracing::warn!(%until, "the operator says that a loss is meant");
+    Ok(Response::json(
+        StatusCode::OK,
+        json!({"message": format!("snapshots say until {until} that a loss is meant"), "accept_loss_until": until}).to_string(),
+    ))
+}

@@ -1,0 +1,29 @@
+//! `GET /-/admin/audit`: what is kept of what was done over SSH, from a number on, oldest first. (`from`, at most `count`)
+
+use std::sync::Arc;
+
+use http::StatusCode;
+use serde_json::json;
+
+use crate::api::blocking::run_blocking;
+use crate::net::message::Response;
+use crate::primary::call::ApiRequest;
+use crate::primary::extras::audit_log::{self, EventRange};
+use crate::primary::refusal::HandlerResult;
+use crate::primary::state::PrimaryState;
+use crate::store::generations::generation::StoreError;
+
+/// Most events of one answer.
+const MAX_EVENTS_PER_RESPONSE: u64 = 1_000;
+
+/// Answers with the events, and which are kept.
+pub async fn audit(house: &Arc<PrimaryState>, call: ApiRequest) -> HandlerResult {
+    let from = call.number("from")?.unwrap_or(0);
+    let count = call.number("count")?.unwrap_or(MAX_EVENTS_PER_RESPONSE).min(MAX_EVENTS_PER_RESPONSE);
+    let ledger = house.store.private_store().clone();
+    let (EventRange { first, next }, events) =
+        run_blocking(move || Ok::<_, StoreError>((audit_log::event_range(&ledger)?, audit_log::read_events(&ledger, from, count)?)))
+            .await?;
+    let events: Vec<_> = events.into_iter().map(|(number, event)| json!({"number": number, "event": event})).collect();
+    Ok(Response::json(StatusCode::OK, json!({"first": first, "next": next, "events": events}).to_string()))
+}

@@ -1,0 +1,171 @@
+//! `GET /-/admin/explain`: the judgement of one question, with the word of the rule that decided and the facts it read.
+//! (one of `key`, `key_id`, `user_id`, `username`; with `project` or `gl_repository` also `action`, `protocol`, `check_ip`)
+
+use std::sync::Arc;
+
+use http::StatusCode;
+use serde_json::{Value, json};
+
+use crate::api::blocking::run_blocking;
+use crate::model::access_decision::{AccessDecision, AccessEvaluation, Actor, Repository};
+use crate::model::access_request::{Action, AllowedRequest, ClaimedActor, Protocol, RefChanges};
+use crate::model::directory::Directory;
+use crate::model::enums::KeyUsage;
+use crate::model::key::{Fingerprint, PublicKey, decode_blob};
+use crate::model::record::{Key, User};
+use crate::model::time::Time;
+use crate::net::message::Response;
+use crate::primary::call::ApiRequest;
+use crate::primary::credentials::last_used::{self, LastUsedSubject};
+use crate::primary::refusal::{ApiError, HandlerResult};
+use crate::primary::state::PrimaryState;
+use crate::rules::access_level::highest_access_level;
+use crate::rules::actor::resolve_actor;
+use crate::rules::allowed::decide;
+use crate::store::generations::generation::Generation;
+use crate::store::primary::private_store::PrivateStore;
+
+/// The action that is asked of if none is said.
+const DEFAULT_ACTION: &str = "git-upload-pack";
+
+/// Answers with the judgement and its facts.
+pub async fn explain(house: &Arc<PrimaryState>, call: ApiRequest) -> HandlerResult {
+    let (directory, ledger, head) = (house.store.directory(), house.store.private_store().clone(), house.store.head());
+    let body = run_blocking(move || {
+        let key = find_key(&directory, &call)?;
+        let question = parse_question(&call, key.as_deref())?;
+        let actor = resolve_actor(&directory, &question.claimed_actor)?;
+        let asks_for_repository = question.project.is_some() || question.gl_repository.is_some();
+        let allowed = if asks_for_repository { Some(explain_allowed(&directory, &question, call.now)?) } else { None };
+        Ok::<_, ApiError>(json!({
+            "head": head,
+            "actor": describe_actor(&ledger, &actor, call.now)?,
+            "authorized_keys": key.as_deref().map(explain_authorized_keys),
+            "allowed": allowed,
+        }))
+    })
+    .await?;
+    Ok(Response::json(StatusCode::OK, body.to_string()))
+}
+
+/// The key that is asked of, by an OpenSSH line, its Base64, or its id.
+fn find_key(directory: &Generation, call: &ApiRequest) -> Result<Option<Arc<Key>>, ApiError> {
+    let found = match (call.params.text("key")?, call.params.id("key_id")?) {
+        (Some(_), Some(_)) => return Err(ApiError::bad_request("key, key_id are mutually exclusive")),
+        (Some(line), None) => {
+            let blob = line.parse::<PublicKey>().ok().map(|key| key.blob().to_vec()).or_else(|| decode_blob(line.trim()));
+            let blob = blob.ok_or_else(|| ApiError::bad_request("key is an OpenSSH public key, or its Base64"))?;
+            directory.key_by_fingerprint(&Fingerprint::of(&blob))?
+        }
+        (None, Some(id)) => directory.key(id)?,
+        (None, None) => return Ok(None),
+    };
+    found.map(Some).ok_or_else(|| ApiError::not_found("Key"))
+}
+
+fn parse_question(call: &ApiRequest, key: Option<&Key>) -> Result<AllowedRequest, ApiError> {
+    let params = &call.params;
+    let claimant = match (key, params.id("user_id")?, params.text("username")?) {
+        (Some(key), None, None) => ClaimedActor::Key(Some(key.id)),
+        (None, Some(id), None) => ClaimedActor::User(Some(id)),
+        (None, None, Some(name)) => ClaimedActor::Username(name),
+        (None, None, None) => ClaimedActor::Unspecified,
+        _ => return Err(ApiError::bad_request("key, key_id, user_id, username are mutually exclusive")),
+    };
+    let action = params.text("action")?;
+    let protocol = params.text("protocol")?;
+    Ok(AllowedRequest {
+        claimed_actor: claimant,
+        gl_repository: params.text("gl_repository")?,
+        project: params.text("project")?,
+        action: match action.as_deref().unwrap_or(DEFAULT_ACTION) {
+            "git-upload-pack" | "pull" => Action::UploadPack,
+            "git-upload-archive" => Action::UploadArchive,
+            "git-receive-pack" | "push" => Action::ReceivePack,
+            _ => return Err(ApiError::bad_request("action is pull, push, git-upload-pack, git-upload-archive or git-receive-pack")),
+        },
+        protocol: match protocol.as_deref() {
+            None | Some("ssh") => Protocol::Ssh,
+            Some("http") => Protocol::Http,
+            Some("web") => Protocol::Web,
+            Some(_) => return Err(ApiError::bad_request("protocol is ssh, http or web")),
+        },
+        changes: RefChanges::Any,
+        env: None,
+        check_ip: params.text("check_ip")?,
+        namespace_path: None,
+        relative_path: None,
+        push_options: Vec::new(),
+        unsupported_param: None,
+    })
+}
+
+fn explain_allowed(directory: &Generation, question: &AllowedRequest, now: Time) -> Result<Value, ApiError> {
+    let AccessEvaluation { decision: verdict, actor, found_by: found } = decide(directory, question, now)?;
+    let verdict = match verdict {
+        AccessDecision::Granted(grant) => {
+            let role = role_of(directory, &actor, &grant.repository, now)?;
+            json!({"verdict": "granted", "repository": grant.repository.gl_repository(), "path": grant.repository.path(), "role": role, "console": grant.console_messages})
+        }
+        AccessDecision::Denied(refusal) => {
+            json!({"verdict": "refused", "status": refusal.status, "reason": refusal.reason, "message": refusal.message})
+        }
+        AccessDecision::CreatesProject(creation) => {
+            json!({"verdict": "creates", "path": creation.path, "namespace_id": creation.namespace_id})
+        }
+    };
+    Ok(json!({"decision": verdict, "found": format!("{found:?}").to_lowercase()}))
+}
+
+fn role_of(directory: &Generation, actor: &Actor, repository: &Repository, now: Time) -> Result<Option<u8>, ApiError> {
+    let (Actor::User(user, _), Some(project)) = (actor, repository.project()) else {
+        return Ok(None);
+    };
+    Ok(highest_access_level(directory, user.id, project, now)?.map(u8::from))
+}
+
+fn explain_authorized_keys(key: &Key) -> Value {
+    match key.usage {
+        KeyUsage::Signing => json!({"answer": "no", "reason": "signing_only"}),
+        KeyUsage::Auth | KeyUsage::AuthAndSigning => json!({"answer": "yes", "id": key.id}),
+    }
+}
+
+fn describe_actor(ledger: &PrivateStore, actor: &Actor, now: Time) -> Result<Value, ApiError> {
+    let (kind, user, key) = match actor {
+        Actor::Unknown => ("nobody", None, None),
+        Actor::User(user, key) => ("user", Some(user), key.as_ref()),
+        Actor::OrphanedKey(key) => ("key_without_user", None, Some(key)),
+        Actor::DeployKey(key, creator) => ("deploy_key", creator.as_ref(), Some(key)),
+    };
+    let user = user.map(|user| describe_user(ledger, user)).transpose()?;
+    let key = key.map(|key| describe_key(ledger, key, now)).transpose()?;
+    Ok(json!({"kind": kind, "user": user, "key": key}))
+}
+
+fn describe_user(ledger: &PrivateStore, user: &User) -> Result<Value, ApiError> {
+    Ok(json!({
+        "id": user.id,
+        "username": user.username,
+        "state": user.state,
+        "admin": user.admin,
+        "external": user.external,
+        "terms_accepted": user.terms_accepted,
+        "password_expires_at": user.password_expires_at,
+        "last_activity_on": last_used::last_used_on(ledger, LastUsedSubject::User(user.id))?,
+    }))
+}
+
+fn describe_key(ledger: &PrivateStore, key: &Key, now: Time) -> Result<Value, ApiError> {
+    Ok(json!({
+        "id": key.id,
+        "fingerprint": key.key.fingerprint().to_string(),
+        "type": key.key.algorithm(),
+        "bits": key.key.bits(),
+        "usage": key.usage,
+        "deploy": key.deploy,
+        "expires_at": key.expires_at,
+        "expired": key.expires_at.is_some_and(|end| end <= now),
+        "last_used_on": last_used::last_used_on(ledger, LastUsedSubject::Key(key.id))?,
+    }))
+}

@@ -1,0 +1,54 @@
+//! `GET /-/admin/hosts` and `POST /-/admin/forget-host`: who follows, what binds there, and who is no more.
+
+use std::sync::Arc;
+
+use http::StatusCode;
+use serde_json::{Value, json};
+
+use crate::api::blocking::run_blocking;
+use crate::model::change::Head;
+use crate::model::time::Time;
+use crate::net::message::Response;
+use crate::primary::call::ApiRequest;
+use crate::primary::refusal::{ApiError, HandlerResult};
+use crate::primary::replication::hosts::{ForgetOutcome, HostRecord};
+use crate::primary::state::PrimaryState;
+
+/// What is said of a host under whose name two stores follow.
+const DUPLICATE_HOST: &str = "two stores follow under this name: two hosts of one name, or a copied store";
+
+/// Answers with the head and all hosts by name.
+pub async fn hosts(house: &Arc<PrimaryState>, call: ApiRequest) -> HandlerResult {
+    let head = house.store.head();
+    let hosts: Vec<_> = house.hosts.list().iter().map(|(name, host)| host_json(name, host, &head, call.now)).collect();
+    Ok(Response::json(StatusCode::OK, json!({"head": head, "hosts": hosts}).to_string()))
+}
+
+/// Forgets one that is not connected. (`host`)
+pub async fn forget_host(house: &Arc<PrimaryState>, call: ApiRequest) -> HandlerResult {
+    let name = call.required_text("host")?;
+    let (hosts, ledger, asked) = (Arc::clone(&house.hosts), house.store.private_store().clone(), name.clone());
+    match run_blocking(move || hosts.forget(&asked, &ledger)).await? {
+        ForgetOutcome::Forgotten => {
+            tracing::info!(host = %name, "a host was forgotten");
+            Ok(Response::json(StatusCode::OK, json!({"message": format!("host {name} is forgotten")}).to_string()))
+        }
+        ForgetOutcome::Unknown => Err(ApiError::not_found("Host")),
+        ForgetOutcome::Connected => Err(ApiError::conflict("This host is connected now; stop its sidecar first.")),
+    }
+}
+
+fn host_json(name: &str, host: &HostRecord, head: &Head, now: Time) -> Value {
+    let lag = host.acked.as_ref().filter(|acked| acked.epoch == head.epoch).map(|acked| head.seq.saturating_sub(acked.seq));
+    json!({
+        "host": name,
+        "connected": host.open_streams > 0,
+        "streams": host.open_streams,
+        "last_seen": host.seen,
+        "acked": host.acked,
+        "seq": host.acked.as_ref().map(|acked| acked.seq),
+        "lag": lag,
+        "until": host.may_serve_until(),
+        "alarm": host.is_duplicated(now).then_some(DUPLICATE_HOST),
+    })
+}

@@ -1,0 +1,31 @@
+//! `GET /-/admin/kubernetes`: what agents told: their configurations and whom those let in, how much they were used, what they
+//! found.
+
+use std::sync::Arc;
+
+use http::StatusCode;
+use serde_json::json;
+
+use crate::api::blocking::run_blocking;
+use crate::net::message::Response;
+use crate::primary::call::ApiRequest;
+use crate::primary::extras::kubernetes::agent_configuration;
+use crate::primary::extras::kubernetes::findings;
+use crate::primary::extras::kubernetes::usage_counts;
+use crate::primary::refusal::HandlerResult;
+use crate::primary::state::PrimaryState;
+use crate::store::generations::generation::StoreError;
+
+/// Answers with one object.
+pub async fn kubernetes(house: &Arc<PrimaryState>, _call: ApiRequest) -> HandlerResult {
+    let ledger = house.store.private_store().clone();
+    let body = run_blocking(move || {
+        Ok::<_, StoreError>(json!({
+            "configurations": agent_configuration::load_all(&ledger)?,
+            "usage": usage_counts::load_totals(&ledger)?,
+            "findings": findings::load_states(&ledger)?,
+        }))
+    })
+    .await?;
+    Ok(Response::json(StatusCode::OK, body.to_string()))
+}

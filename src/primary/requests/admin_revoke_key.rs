@@ -1,0 +1,45 @@
+//! `POST /-/admin/revoke-key`: a key goes, and it is said where it is gone. (`id`, `wait` in seconds)
+
+use std::sync::Arc;
+
+use http::StatusCode;
+use serde_json::json;
+
+use crate::model::change::{Change, RecordIdentity};
+use crate::model::directory::Directory as _;
+use crate::model::entry::Entry;
+use crate::model::record::Record;
+use crate::net::message::Response;
+use crate::primary::call::ApiRequest;
+use crate::primary::directory::commit::commit;
+use crate::primary::refusal::{ApiError, HandlerResult};
+use crate::primary::replication::propagation::{self, Propagation};
+use crate::primary::state::PrimaryState;
+
+/// Deletes the key and what it was granted, then waits for the fleet if asked to.
+pub async fn revoke_key(house: &Arc<PrimaryState>, call: ApiRequest) -> HandlerResult {
+    let id = call.required_id("id")?;
+    let wait = propagation::parse_wait(&call)?;
+    let (head, key) = commit(house, "revoke-key", move |directory| {
+        let key = directory.key(id)?.ok_or_else(|| ApiError::not_found("Key"))?;
+        let mut changes = Vec::new();
+        for grant in directory.deploy_grants(id)? {
+            let grant = Entry::from_record(Record::DeployGrant((*grant).clone()))?;
+            changes.push(Change::Delete(RecordIdentity::from_entry(&grant)));
+        }
+        changes.push(Change::Delete(RecordIdentity::Key(id)));
+        Ok((changes, key))
+    })
+    .await?;
+    tracing::warn!(key = %key.key.fingerprint(), %id, seq = head.seq, "the operator revoked a key");
+    let revoked = json!({"id": id, "fingerprint": key.key.fingerprint().to_string(), "user_id": key.user_id});
+    let Propagation { in_force, pending } = propagation::await_propagation(house, &head, wait).await;
+    let body = json!({
+        "message": format!("key {id} ({}) is revoked", key.key.fingerprint()),
+        "revoked": revoked,
+        "head": head,
+        "in_force": in_force,
+        "pending": pending,
+    });
+    Ok(Response::json(StatusCode::OK, body.to_string()))
+}

@@ -1,0 +1,74 @@
+//! `GET /-/admin/status`: where the primary stands, what it holds, and since when.
+
+use std::sync::Arc;
+
+use http::StatusCode;
+use serde_json::{Map, Value, json};
+
+use crate::api::blocking::run_blocking;
+use crate::model::time::Time;
+use crate::net::message::Response;
+use crate::primary::call::ApiRequest;
+use crate::primary::credentials::access_tokens;
+use crate::primary::credentials::recovery_codes;
+use crate::primary::directory::unpublished;
+use crate::primary::extras::audit_log::{self, EventRange};
+use crate::primary::extras::billing::minute_packs;
+use crate::primary::extras::billing::reconciliation;
+use crate::primary::extras::billing::subscription;
+use crate::primary::pushes::reference_counter;
+use crate::primary::refusal::HandlerResult;
+use crate::primary::replication::accepted_loss;
+use crate::primary::state::PrimaryState;
+use crate::store::generations::generation::StoreError;
+use crate::store::primary::private_store::PrivateStore;
+
+/// Answers with one object.
+pub async fn status(house: &Arc<PrimaryState>, call: ApiRequest) -> HandlerResult {
+    let store = house.store.clone();
+    let now = call.now;
+    let (counts, foreign, size, accept_loss, kept) = run_blocking(move || {
+        let (directory, ledger) = (store.directory(), store.private_store());
+        let until = accepted_loss::accepted_until(ledger, now)?;
+        Ok::<_, StoreError>((
+            directory.counts_by_kind(),
+            directory.foreign_count(),
+            directory.size_on_disk(),
+            until,
+            private_store_counts(ledger, now)?,
+        ))
+    })
+    .await?;
+    let body = json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "since": house.started_at,
+        "head": house.store.head(),
+        "records": counts,
+        "not_understood": foreign,
+        "kept": kept,
+        "store_bytes": size,
+        "followers": house.hosts.open_streams(),
+        "hosts": house.hosts.list().len(),
+        "accept_loss_until": accept_loss,
+        "shared_secret": house.accept_shared_secret,
+        "usage_dropped": house.last_used.dropped(),
+    });
+    Ok(Response::json(StatusCode::OK, body.to_string()))
+}
+
+/// How much there is of what is kept and not published.
+fn private_store_counts(ledger: &PrivateStore, now: Time) -> Result<Value, StoreError> {
+    let EventRange { first, next } = audit_log::event_range(ledger)?;
+    let pushes: Map<String, Value> =
+        reference_counter::active_pushes(ledger, now)?.into_iter().map(|(word, count)| (word, count.into())).collect();
+    Ok(json!({
+        "recovery_codes": recovery_codes::count_users(ledger)?,
+        "personal_access_tokens": access_tokens::count_tokens(ledger)?,
+        "withheld_records": unpublished::load_all(ledger)?.len(),
+        "pushes_under_way": pushes,
+        "subscriptions": subscription::count_subscriptions(ledger)?,
+        "packs_of_minutes": minute_packs::count_packs(ledger)?,
+        "reconciliations": reconciliation::count_reconciliations(ledger)?,
+        "audit_events": next - first,
+    }))
+}

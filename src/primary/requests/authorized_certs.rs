@@ -1,0 +1,15 @@
+//! `GET internal/authorized_certs`: whose certificate is this? Groups with certificates of their own are not of the community
+//! edition, and the directory has none. (server.md 2.11)
+
+use std::sync::Arc;
+
+use http::StatusCode;
+
+use crate::primary::call::ApiRequest;
+use crate::primary::refusal::{ApiError, HandlerResult};
+use crate::primary::state::PrimaryState;
+
+/// Answers that there is no such feature.
+pub async fn authorized_certs(_house: &Arc<PrimaryState>, _call: ApiRequest) -> HandlerResult {
+    Err(ApiError::new(StatusCode::FORBIDDEN, "Feature is not available"))
+}

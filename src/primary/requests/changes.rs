@@ -1,0 +1,64 @@
+//! `GET internal/sidegate/changes`: the commits after a cursor, for as long as both ends like.
+//!
+//! 410: the journal does not reach back so far, or it is of another epoch: take a snapshot; it names the head. 409: the cursor is not one that
+//! this primary ever had, so one of the two was restored from a backup: somebody has to look.
+
+use std::sync::Arc;
+
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use serde_json::json;
+use tokio::sync::mpsc;
+
+use crate::api::blocking::run_blocking;
+use crate::model::change::{Epoch, Head};
+use crate::model::digest::{Digest, DirectoryDigest};
+use crate::net::message::{OutgoingBody, Response};
+use crate::primary::call::ApiRequest;
+use crate::primary::refusal::{ApiError, HandlerResult};
+use crate::primary::replication::follower_stream::{QUEUED_CHUNKS, stream_changes};
+use crate::primary::state::PrimaryState;
+use crate::store::primary::primary_store::CommitsAfter;
+
+/// Answers with the stream.
+pub async fn changes(house: &Arc<PrimaryState>, call: ApiRequest) -> HandlerResult {
+    let follower = call.follower()?.clone();
+    let at = parse_cursor(&call)?;
+    let store = house.store.clone();
+    match run_blocking(move || store.commits_after(at.epoch, at.seq, at.state.digest, 1)).await? {
+        CommitsAfter::Commits(_) => {}
+        CommitsAfter::Gone => return Ok(cursor_gone(&house.store.head())),
+        CommitsAfter::Diverged(head) => return Ok(cursor_mismatch(house, &follower.host, head)),
+    }
+    let feeding = house.hosts.open_stream(&follower.host, call.now).map_err(ApiError::forbidden)?;
+    let (pieces, body) = mpsc::channel(QUEUED_CHUNKS);
+    tokio::spawn(stream_changes(Arc::clone(house), follower, feeding, at, pieces));
+    let headers = HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_static("application/jsonl"))]);
+    Ok(Response { status: StatusCode::OK, headers, body: OutgoingBody::from_channel(body) })
+}
+
+fn parse_cursor(call: &ApiRequest) -> Result<Head, ApiError> {
+    let epoch: Epoch = call.required_text("epoch")?.parse().map_err(ApiError::bad_request)?;
+    let seq = call.number("after")?.ok_or_else(|| ApiError::missing_parameter("after"))?;
+    let digest: Digest = call.required_text("digest")?.parse().map_err(ApiError::bad_request)?;
+    Ok(Head { epoch, seq, state: DirectoryDigest { digest, count: 0 } })
+}
+
+/// Names the head, so that a host can follow what is taken away from now on while it loads its snapshot.
+fn cursor_gone(head: &Head) -> Response {
+    let message = "The journal does not reach back to this cursor, or is of another epoch: take a snapshot.";
+    let DirectoryDigest { digest, count } = head.state;
+    let body = json!({"message": message, "epoch": head.epoch, "seq": head.seq, "digest": digest, "count": count});
+    Response::json(StatusCode::GONE, body.to_string())
+}
+
+fn cursor_mismatch(house: &PrimaryState, host: &str, head: Head) -> Response {
+    house.metrics.record_alarm("cursor unlike ours");
+    tracing::error!(
+        host,
+        seq = head.seq,
+        "a follower is where this primary never was: was a store restored from a backup? `sidegate admin new-epoch` settles it"
+    );
+    let message = "This cursor is not one that this primary ever had: one of the two was restored from a backup. \
+                   The operator of the primary says `sidegate admin new-epoch` once.";
+    Response::json(StatusCode::CONFLICT, json!({"message": message, "epoch": head.epoch, "seq": head.seq}).to_string())
+}

@@ -1,0 +1,19 @@
+//! `GET internal/check`: is somebody there, and of which version? (server.md 2.5)
+
+use std::sync::Arc;
+
+use http::StatusCode;
+
+use crate::net::message::Response;
+use crate::primary::call::ApiRequest;
+use crate::primary::refusal::HandlerResult;
+use crate::primary::state::PrimaryState;
+use crate::wire::responses;
+
+/// What stands for the revision, which GitLab takes from its source tree.
+const REVISION: &str = "sidegate";
+
+/// Answers with the versions; what GitLab keeps in Redis is kept by the store, which is open.
+pub async fn check(_house: &Arc<PrimaryState>, _call: ApiRequest) -> HandlerResult {
+    Ok(Response::json(StatusCode::OK, responses::check_body(env!("CARGO_PKG_VERSION"), REVISION, true).to_string()))
+}

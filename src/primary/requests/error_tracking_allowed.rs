@@ -1,0 +1,54 @@
+//! `POST internal/error_tracking/allowed`: may a client report errors with this key? Asked with a token of its own. (server.md 2.12)
+
+use std::sync::Arc;
+
+use http::StatusCode;
+
+use crate::model::directory::Directory as _;
+use crate::model::id::Id;
+use crate::net::message::Response;
+use crate::primary::call::ApiRequest;
+use crate::primary::refusal::{ApiError, HandlerResult};
+use crate::primary::state::PrimaryState;
+use crate::wire::error_tracking_allowed as spelled;
+
+/// The header of the token; the parameter goes before it.
+const TOKEN_HEADER: &str = "gitlab-error-tracking-token";
+/// The parameter of the token.
+const TOKEN_PARAMETER: &str = "error_tracking_token";
+
+/// Judges the token, then answers whether the key counts.
+pub async fn allowed(house: &Arc<PrimaryState>, call: ApiRequest) -> HandlerResult {
+    authenticate(house, &call)?;
+    let (project, public_key) = spelled::parse_request(&call.params)?.ok_or_else(unprocessable)?;
+    let directory = house.store.directory();
+    let known = match project.parse::<Id>() {
+        Ok(id) => directory.project(id)?,
+        Err(_) => None,
+    };
+    let project = known.ok_or_else(|| ApiError::new(StatusCode::NOT_FOUND, "404 Not found"))?;
+    let key = directory.error_tracking_key(project.id, &public_key)?;
+    let enabled = directory.settings()?.error_tracking && key.is_some_and(|key| key.active);
+    Ok(Response::json(StatusCode::OK, spelled::encode_response(enabled)))
+}
+
+/// Without a token of ours nobody has the right one. Of a request that could not be read the header counts.
+fn authenticate(house: &PrimaryState, call: &ApiRequest) -> Result<(), ApiError> {
+    let parameter = call.params.text(TOKEN_PARAMETER).unwrap_or_default();
+    let mut headers = call.headers.get_all(TOKEN_HEADER).iter();
+    let shown = match (parameter, headers.next(), headers.next()) {
+        (Some(token), _, _) => token.into_bytes(),
+        (None, Some(header), None) => header.as_bytes().to_vec(),
+        _ => Vec::new(),
+    };
+    let good = house.error_tracking_token.secrets().is_some_and(|secrets| secrets.matches_accepted(&shown, call.now));
+    if good {
+        return call.ensure_readable();
+    }
+    house.metrics.refused(if shown.is_empty() { "no token" } else { "wrong token" });
+    Err(ApiError::unauthorized())
+}
+
+fn unprocessable() -> ApiError {
+    ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, "422 Unprocessable Entity")
+}

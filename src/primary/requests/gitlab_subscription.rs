@@ -1,0 +1,87 @@
+//! `namespaces/:id/gitlab_subscription`: reading, making and changing a namespace's subscription; the same below
+//! `internal/gitlab_subscriptions/`. (server.md 2.14)
+
+use std::sync::Arc;
+
+use http::StatusCode;
+use serde_json::Value;
+
+use crate::api::blocking::run_blocking;
+use crate::model::record::Namespace;
+use crate::model::time::Time;
+use crate::net::message::Response;
+use crate::primary::call::ApiRequest;
+use crate::primary::credentials::token_auth::{authenticate, require_administrator};
+use crate::primary::credentials::token_scope::TokenScope;
+use crate::primary::extras::billing::namespace::{NamespaceAccess, namespace_access, requested_namespace};
+use crate::primary::extras::billing::seats;
+use crate::primary::extras::billing::subscription::{self, ResponseKind, Subscription};
+use crate::primary::extras::billing::validated_params::{ValidatedParams, ValidationErrors};
+use crate::primary::refusal::{ApiError, HandlerResult};
+use crate::primary::state::PrimaryState;
+
+/// Answers an owner or an administrator; with nothing but `null` where there is no subscription.
+pub async fn read(house: &Arc<PrimaryState>, call: ApiRequest) -> HandlerResult {
+    let holder = authenticate(house, &call).await?;
+    holder.require_scope(&[TokenScope::Api, TokenScope::ReadApi])?;
+    let namespace = requested_namespace(house, &call)?;
+    match namespace_access(&house.store.directory(), &holder, &namespace, call.now)? {
+        NamespaceAccess::Owner => {}
+        NamespaceAccess::Visible => return Err(ApiError::new(StatusCode::FORBIDDEN, "403 Forbidden")),
+        NamespaceAccess::Hidden => return Err(ApiError::not_found("Namespace")),
+    }
+    let (house, now) = (Arc::clone(house), call.now);
+    let body = run_blocking(move || match subscription::load(house.store.private_store(), namespace.id)? {
+        Some(found) => response_body(&house, &found, &namespace, ResponseKind::Read, now),
+        None => Ok(subscription::no_subscription()),
+    })
+    .await?;
+    Ok(Response::json(StatusCode::OK, body.to_string()))
+}
+
+/// Makes it: 201.
+pub async fn create(house: &Arc<PrimaryState>, call: ApiRequest) -> HandlerResult {
+    require_administrator(house, &call).await?;
+    let namespace = requested_namespace(house, &call)?;
+    let mut complaints = ValidationErrors::default();
+    let mut declared = ValidatedParams::new(&call.params, &mut complaints);
+    declared.require(&["start_date"]);
+    let asked = Subscription::from_params(&mut declared, call.now);
+    complaints.into_result()?;
+    let (house, now) = (Arc::clone(house), call.now);
+    let body = run_blocking(move || {
+        subscription::create(house.store.private_store(), namespace.id, &asked)?;
+        tracing::info!(namespace = %namespace.id, "a subscription was made");
+        response_body(&house, &asked, &namespace, ResponseKind::Write, now)
+    })
+    .await?;
+    Ok(Response::json(StatusCode::CREATED, body.to_string()))
+}
+
+/// Changes what is given.
+pub async fn update(house: &Arc<PrimaryState>, call: ApiRequest) -> HandlerResult {
+    require_administrator(house, &call).await?;
+    let namespace = requested_namespace(house, &call)?;
+    let house = Arc::clone(house);
+    let body = run_blocking(move || {
+        let changed = subscription::update(house.store.private_store(), namespace.id, call.now, |subscription| {
+            let mut complaints = ValidationErrors::default();
+            subscription.apply_params(&mut ValidatedParams::new(&call.params, &mut complaints));
+            complaints.into_result()
+        })?;
+        tracing::info!(namespace = %namespace.id, "a subscription was changed");
+        response_body(&house, &changed, &namespace, ResponseKind::Write, call.now)
+    })
+    .await?;
+    Ok(Response::json(StatusCode::OK, body.to_string()))
+}
+
+fn response_body(
+    house: &PrimaryState,
+    found: &Subscription,
+    namespace: &Namespace,
+    as_what: ResponseKind,
+    now: Time,
+) -> Result<Value, ApiError> {
+    Ok(found.to_json(seats::count_seats(&house.store.directory(), namespace, now)?, as_what))
+}

@@ -1,0 +1,26 @@
+//! `GET /-/liveness` and `/-/readiness`: for who watches the process. A primary that answers has its store open.
+
+use std::sync::Arc;
+
+use http::StatusCode;
+
+use crate::api::blocking::run_blocking;
+use crate::model::directory::Directory as _;
+use crate::net::message::Response;
+use crate::primary::call::ApiRequest;
+use crate::primary::refusal::HandlerResult;
+use crate::primary::state::PrimaryState;
+
+const OK_BODY: &str = r#"{"status":"ok"}"#;
+
+/// The process answers.
+pub async fn liveness(_house: &Arc<PrimaryState>, _call: ApiRequest) -> HandlerResult {
+    Ok(Response::json(StatusCode::OK, OK_BODY))
+}
+
+/// The store can be read.
+pub async fn readiness(house: &Arc<PrimaryState>, _call: ApiRequest) -> HandlerResult {
+    let directory = house.store.directory();
+    run_blocking(move || directory.settings()).await?;
+    Ok(Response::json(StatusCode::OK, OK_BODY))
+}

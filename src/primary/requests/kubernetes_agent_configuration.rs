@@ -1,0 +1,31 @@
+//! `POST internal/kubernetes/agent_configuration`: what an agent's project says of it. (server.md 2.13)
+
+use std::sync::Arc;
+
+use http::StatusCode;
+
+use crate::api::blocking::run_blocking;
+use crate::model::id::Id;
+use crate::net::message::Response;
+use crate::primary::call::ApiRequest;
+use crate::primary::extras::kubernetes::agent_configuration::store_configuration;
+use crate::primary::refusal::{ApiError, HandlerResult};
+use crate::primary::state::PrimaryState;
+use crate::wire::kubernetes::parse_agent_configuration;
+
+/// Keeps it, with the projects and groups that it lets in.
+pub async fn agent_configuration(house: &Arc<PrimaryState>, call: ApiRequest) -> HandlerResult {
+    let read = parse_agent_configuration(&call.params)?;
+    let (store, now) = (house.store.clone(), call.now);
+    run_blocking(move || {
+        let directory = store.directory();
+        let agent = match u64::try_from(read.agent_id).ok().and_then(|number| Id::try_from(number).ok()) {
+            Some(id) => directory.agent(id)?,
+            None => None,
+        };
+        let agent = agent.ok_or_else(|| ApiError::new(StatusCode::NOT_FOUND, "404 Not found"))?;
+        store_configuration(store.private_store(), &directory, &agent, read, now).map_err(ApiError::from)
+    })
+    .await?;
+    Ok(Response::empty(StatusCode::NO_CONTENT))
+}

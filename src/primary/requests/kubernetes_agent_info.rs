@@ -1,0 +1,19 @@
+//! `GET internal/kubernetes/agent_info`: which agent is this, and where is its project? (server.md 2.13)
+
+use std::sync::Arc;
+
+use http::StatusCode;
+
+use crate::net::message::Response;
+use crate::primary::call::ApiRequest;
+use crate::primary::extras::kubernetes::agent_auth::{agent_project, authenticate_agent};
+use crate::primary::refusal::HandlerResult;
+use crate::primary::state::PrimaryState;
+use crate::wire::kubernetes as spelled;
+
+/// Answers with the agent and its project.
+pub async fn agent_info(house: &Arc<PrimaryState>, call: ApiRequest) -> HandlerResult {
+    let agent = authenticate_agent(house, &call)?;
+    let (project, storage) = agent_project(&house.store.directory(), &agent)?;
+    Ok(Response::json(StatusCode::OK, spelled::encode_agent_info(&agent, &project, &storage)))
+}

@@ -1,0 +1,29 @@
+//! `GET internal/kubernetes/modules/starboard_vulnerability/{scan_execution_policies,policies_configuration}`: when is an agent to
+//! scan, and what? (server.md 2.13)
+
+use std::sync::Arc;
+
+use http::StatusCode;
+
+use crate::api::blocking::run_blocking;
+use crate::net::message::Response;
+use crate::primary::call::ApiRequest;
+use crate::primary::directory::unpublished;
+use crate::primary::extras::kubernetes::agent_auth::authenticate_agent;
+use crate::primary::refusal::HandlerResult;
+use crate::primary::state::PrimaryState;
+use crate::wire::kubernetes as spelled;
+
+/// Answers with the policies of the agent's project.
+pub async fn scan_execution_policies(house: &Arc<PrimaryState>, call: ApiRequest) -> HandlerResult {
+    let (ledger, project) = (house.store.private_store().clone(), authenticate_agent(house, &call)?.project_id);
+    let policies = run_blocking(move || unpublished::scan_policies(&ledger, project)).await?;
+    Ok(Response::json(StatusCode::OK, spelled::encode_scan_execution_policies(&policies)))
+}
+
+/// Answers with how often the agent's project scans what.
+pub async fn policies_configuration(house: &Arc<PrimaryState>, call: ApiRequest) -> HandlerResult {
+    let (ledger, project) = (house.store.private_store().clone(), authenticate_agent(house, &call)?.project_id);
+    let configurations = run_blocking(move || unpublished::policy_configurations(&ledger, project)).await?;
+    Ok(Response::json(StatusCode::OK, spelled::encode_policy_configurations(&configurations)))
+}

@@ -1,0 +1,24 @@
+//! `POST internal/kubernetes/usage_metrics`: agents were used so often. (server.md 2.13)
+
+use std::sync::Arc;
+
+use http::StatusCode;
+
+use crate::api::blocking::run_blocking;
+use crate::net::message::Response;
+use crate::primary::call::ApiRequest;
+use crate::primary::extras::kubernetes::usage_counts::add_usage;
+use crate::primary::refusal::{ApiError, HandlerResult};
+use crate::primary::state::PrimaryState;
+use crate::wire::kubernetes::{UsageMetricsError, parse_usage_metrics};
+
+/// Counts it.
+pub async fn usage_metrics(house: &Arc<PrimaryState>, call: ApiRequest) -> HandlerResult {
+    let usage = parse_usage_metrics(&call.params).map_err(|bad| match bad {
+        UsageMetricsError::Invalid(invalid) => ApiError::from(invalid),
+        UsageMetricsError::NegativeCount(_) => ApiError::bad_request(bad),
+    })?;
+    let store = house.store.clone();
+    run_blocking(move || add_usage(store.private_store(), &store.directory(), &usage)).await?;
+    Ok(Response::empty(StatusCode::NO_CONTENT))
+}

@@ -1,0 +1,34 @@
+//! `POST internal/lfs_authenticate`: a token for the large files of one container. Any known actor gets one; what it is
+//! good for is judged when it is shown. (server.md 2.2, 4)
+
+use std::sync::Arc;
+
+use http::StatusCode;
+
+use crate::model::access_request::ClaimedActor;
+use crate::model::directory::Directory as _;
+use crate::net::message::Response;
+use crate::primary::call::ApiRequest;
+use crate::primary::credentials::last_used::LastUsedSubject;
+use crate::primary::refusal::{ApiError, HandlerResult};
+use crate::primary::state::PrimaryState;
+use crate::rules::lfs::{TOKEN_LIFETIME, TokenEligibility, check_eligibility, issue_token, repository_http_url};
+use crate::wire::lfs as spelled;
+
+/// Answers with the token, and notes that the key was used.
+pub async fn lfs_authenticate(house: &Arc<PrimaryState>, call: ApiRequest) -> HandlerResult {
+    let question = spelled::parse_authenticate_request(&call.params)?;
+    let directory = house.store.directory();
+    let (holder, repository) = match check_eligibility(&directory, &question)? {
+        TokenEligibility::Eligible(holder, repository) => (holder, repository),
+        TokenEligibility::ContainerNotFound => return Ok(Response::json(StatusCode::NOT_FOUND, spelled::CONTAINER_NOT_FOUND_BODY)),
+        TokenEligibility::ActorNotFound => return Ok(Response::json(StatusCode::NOT_FOUND, spelled::ACTOR_NOT_FOUND_BODY)),
+    };
+    if let ClaimedActor::Key(Some(key)) = question.claimed_actor {
+        house.last_used.record(LastUsedSubject::Key(key), call.now);
+    }
+    let jti = uuid::Uuid::new_v4().to_string();
+    let token = issue_token(&house.store.token_seed(), &holder, &repository, &jti, call.now).map_err(ApiError::internal)?;
+    let path = repository_http_url(&directory.settings()?.web_url, &repository);
+    Ok(Response::json(StatusCode::OK, spelled::encode_authenticate_response(&holder.login(), &token, &path, TOKEN_LIFETIME.as_secs())))
+}

@@ -1,0 +1,20 @@
+//! `POST internal/sidegate/lfs_verify`: what is this token good for? Asked by whoever serves the large files.
+
+use std::sync::Arc;
+
+use http::StatusCode;
+
+use crate::net::message::Response;
+use crate::primary::call::ApiRequest;
+use crate::primary::refusal::{ApiError, HandlerResult};
+use crate::primary::state::PrimaryState;
+use crate::rules::lfs::{LfsAccess, verify_token};
+use crate::wire::lfs as spelled;
+
+/// Answers with the name and the access, or 401 without saying why.
+pub async fn lfs_verify(house: &Arc<PrimaryState>, call: ApiRequest) -> HandlerResult {
+    let proof = spelled::parse_verify_request(&call.params)?;
+    let judged = verify_token(&house.store.directory(), &house.store.token_seed(), &proof, call.now)?;
+    let (holder, access) = judged.ok_or_else(ApiError::unauthorized)?;
+    Ok(Response::json(StatusCode::OK, spelled::encode_verify_response(&holder.login(), access == LfsAccess::Write)))
+}

@@ -1,0 +1,67 @@
+//! `POST namespaces/:id/minutes` and `PATCH namespaces/:id/minutes/move/:target_id`: packs of minutes that were bought, and where
+//! they go; the same below `internal/gitlab_subscriptions/`. (server.md 2.14)
+
+use std::sync::Arc;
+
+use http::StatusCode;
+
+use crate::api::blocking::run_blocking;
+use crate::net::message::Response;
+use crate::primary::call::ApiRequest;
+use crate::primary::credentials::token_auth::require_administrator;
+use crate::primary::extras::billing::minute_packs::{self, PackParams};
+use crate::primary::extras::billing::namespace::{find_namespace, requested_namespace};
+use crate::primary::extras::billing::validated_params::{ValidatedParams, ValidationErrors, required_list};
+use crate::primary::refusal::{ApiError, HandlerResult};
+use crate::primary::state::PrimaryState;
+
+/// Keeps the packs of a list and answers with a list; keeps the one whose fields stand alone, and answers with it alone.
+pub async fn add_packs(house: &Arc<PrimaryState>, call: ApiRequest) -> HandlerResult {
+    require_administrator(house, &call).await?;
+    let namespace = requested_namespace(house, &call)?;
+    let alone = !call.params.contains("packs") && call.params.contains("number_of_minutes");
+    let mut complaints = ValidationErrors::default();
+    let told: Vec<PackParams> = if alone {
+        vec![PackParams::parse(&mut ValidatedParams::new(&call.params, &mut complaints))]
+    } else {
+        let list = required_list(&call.params, "packs")?;
+        list.iter().map(|pack| PackParams::parse(&mut ValidatedParams::in_list("packs", pack, &mut complaints))).collect()
+    };
+    complaints.into_result()?;
+    let word = if alone { "pack" } else { "packs" };
+    let packs = told.into_iter().map(|told| told.validate(call.now)).collect::<Option<Vec<_>>>();
+    let packs = packs.ok_or_else(|| ApiError::bad_request(format_args!("Unable to save additional {word}")))?;
+    let (ledger, id) = (house.store.private_store().clone(), namespace.id);
+    let mut kept = run_blocking(move || minute_packs::insert_packs(&ledger, id, packs)).await?;
+    tracing::info!(namespace = %id, packs = kept.len(), "packs of minutes were told");
+    let body = match kept.pop() {
+        Some(only) if alone => only,
+        last => {
+            kept.extend(last);
+            kept.into()
+        }
+    };
+    Ok(Response::json(StatusCode::CREATED, body.to_string()))
+}
+
+/// Moves all packs between two namespaces at the top: 202, also where there are none.
+pub async fn move_packs(house: &Arc<PrimaryState>, call: ApiRequest) -> HandlerResult {
+    require_administrator(house, &call).await?;
+    let source = requested_namespace(house, &call)?;
+    let target = call.segments.last().map(String::as_str).unwrap_or_default();
+    let target = find_namespace(&house.store.directory(), target)?.ok_or_else(|| ApiError::not_found("Target namespace"))?;
+    let refused = |text: &str| Err(ApiError::new(StatusCode::BAD_REQUEST, text));
+    if source.parent_id.is_some() {
+        return refused("Namespace must be a top-level namespace");
+    }
+    if target.parent_id.is_some() {
+        return refused("Target namespace must be a top-level namespace");
+    }
+    if source.id == target.id {
+        return refused("Namespace and target must be different");
+    }
+    let (ledger, from, to) = (house.store.private_store().clone(), source.id, target.id);
+    let moved = run_blocking(move || minute_packs::move_packs(&ledger, from, to)).await?;
+    tracing::info!(%from, %to, packs = moved, "packs of minutes were moved");
+    Ok(Response::message(StatusCode::ACCEPTED, "202 Accepted"))
+}

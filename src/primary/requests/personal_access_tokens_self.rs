@@ -1,0 +1,29 @@
+//! `GET personal_access_tokens/self`: what is known of the token that is shown. Any scope will do.
+
+use std::sync::Arc;
+
+use http::StatusCode;
+use serde_json::json;
+
+use crate::net::message::Response;
+use crate::primary::call::ApiRequest;
+use crate::primary::credentials::token_auth::{TokenOwner, authenticate};
+use crate::primary::refusal::{ApiError, HandlerResult};
+use crate::primary::state::PrimaryState;
+
+/// Answers with the token, but for itself. The operator's token is nobody's own.
+pub async fn personal_access_tokens_self(house: &Arc<PrimaryState>, call: ApiRequest) -> HandlerResult {
+    let TokenOwner::User(_, token) = authenticate(house, &call).await? else { return Err(ApiError::unauthorized()) };
+    let body = json!({
+        "id": token.id,
+        "name": token.name,
+        "revoked": false,
+        "created_at": token.created_at,
+        "scopes": token.scopes,
+        "user_id": token.user_id,
+        "last_used_at": token.last_used_at,
+        "active": token.is_active(call.now),
+        "expires_at": token.expires_at,
+    });
+    Ok(Response::json(StatusCode::OK, body.to_string()))
+}

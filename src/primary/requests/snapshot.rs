@@ -1,0 +1,29 @@
+//! `GET internal/sidegate/snapshot`: the whole directory, JSON Lines in zstd.
+
+use std::sync::Arc;
+
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use tokio::sync::mpsc;
+
+use crate::net::message::{OutgoingBody, Response};
+use crate::primary::call::ApiRequest;
+use crate::primary::refusal::{ApiError, HandlerResult};
+use crate::primary::replication::follower_stream::QUEUED_CHUNKS;
+use crate::primary::replication::snapshot_cache::send_snapshot;
+use crate::primary::state::PrimaryState;
+
+/// Waits for a turn, then answers with the stream.
+pub async fn snapshot(house: &Arc<PrimaryState>, call: ApiRequest) -> HandlerResult {
+    let host = Arc::clone(&call.follower()?.host);
+    let turn = house
+        .snapshots
+        .acquire()
+        .await
+        .ok_or_else(|| ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "Too many hosts take a snapshot at this moment; come again."))?;
+    let snapshot = house.snapshots.load_or_build(house).await?;
+    tracing::info!(%host, "a snapshot is sent");
+    let (pieces, body) = mpsc::channel(QUEUED_CHUNKS);
+    tokio::spawn(send_snapshot(snapshot, turn, pieces));
+    let headers = HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_static("application/zstd"))]);
+    Ok(Response { status: StatusCode::OK, headers, body: OutgoingBody::from_channel(body) })
+}

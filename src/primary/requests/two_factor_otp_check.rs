@@ -1,0 +1,13 @@
+//! `POST internal/two_factor_manual_otp_check` and `…_push_otp_check`: as the community edition answers them. (server.md 2.10)
+
+use std::sync::Arc;
+
+use crate::primary::call::ApiRequest;
+use crate::primary::credentials::requester::failure_response;
+use crate::primary::refusal::HandlerResult;
+use crate::primary::state::PrimaryState;
+
+/// Answers that there is no such feature.
+pub async fn two_factor_otp_check(_house: &Arc<PrimaryState>, _call: ApiRequest) -> HandlerResult {
+    failure_response("Feature is not available")
+}

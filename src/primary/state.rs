@@ -1,0 +1,156 @@
+//! A primary that is open: its store, its doors, and what it remembers while it runs.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+
+use tokio::sync::watch;
+
+use crate::api::peer_policy::PeerPolicy;
+use crate::model::clock;
+use crate::model::loss_guard::LossGuard;
+use crate::model::time::Time;
+use crate::net::memory_budget::MemoryBudget;
+use crate::net::server::limits::ServerLimits;
+use crate::primary::config::PrimaryOptions;
+use crate::primary::counters::PrimaryMetrics;
+use crate::primary::credentials::last_used::LastUsed;
+use crate::primary::credentials::reloadable_secret::ReloadableSecret;
+use crate::primary::directory::unpublished;
+use crate::primary::limits::OperationLimiter;
+use crate::primary::maintenance::Maintenance;
+use crate::primary::quiet::LogLimiter;
+use crate::primary::replication::feed_buffer::FeedBuffer;
+use crate::primary::replication::follower_auth::FollowerAuth;
+use crate::primary::replication::hosts::HostRegistry;
+use crate::primary::replication::snapshot_cache::SnapshotCache;
+use crate::store::files::folder;
+use crate::store::generations::generation::StoreError;
+use crate::store::primary::primary_store::{PrimaryOpenError, PrimaryStore};
+use crate::wire::auth::credentials::CredentialVerifier;
+use crate::wire::auth::secret::Secret;
+
+/// Good tokens of gitlab-shell that are remembered.
+const TOKEN_CACHE_ENTRIES: usize = 4096;
+
+/// A primary.
+pub struct PrimaryState {
+    /// Written to through [`crate::primary::directory::commit`] only.
+    pub(super) store: PrimaryStore,
+    /// Whose turn it is to write.
+    pub(super) write_lock: Mutex<()>,
+    /// Where files that are being built lie; in the store's folder, so that they are as private.
+    pub(super) temp_dir: PathBuf,
+    pub(super) shell_auth: CredentialVerifier,
+    pub(super) follower_auth: FollowerAuth,
+    pub(super) kas_secret: ReloadableSecret,
+    pub(super) admin_token: ReloadableSecret,
+    pub(super) error_tracking_token: ReloadableSecret,
+    pub(super) accept_shared_secret: bool,
+    pub(super) loss_guard: LossGuard,
+    pub(super) own_uid: u32,
+    pub(super) peer_policy: PeerPolicy,
+    pub(super) bounds: ServerLimits,
+    /// For the bodies of callers who have not shown who they are.
+    pub(super) unauthenticated_budget: MemoryBudget,
+    pub(super) feed: Arc<FeedBuffer>,
+    pub(super) hosts: Arc<HostRegistry>,
+    pub(super) snapshots: SnapshotCache,
+    pub(super) last_used: Arc<LastUsed>,
+    pub(super) operation_limiter: OperationLimiter,
+    pub(super) metrics: PrimaryMetrics,
+    pub(super) log_limiter: LogLimiter,
+    pub(super) started_at: Time,
+    shutdown_signal: watch::Sender<bool>,
+    _maintenance: Maintenance,
+}
+
+/// Why a primary did not open.
+#[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the source says it")]
+pub enum PrimaryStartError {
+    #[error(transparent)]
+    Store(#[from] PrimaryOpenError),
+    #[error(transparent)]
+    Folder(#[from] folder::FileError),
+    #[error(transparent)]
+    Damage(#[from] StoreError),
+    #[error("the primary's threads could not be started: {0}")]
+    Threads(#[from] std::io::Error),
+}
+
+impl PrimaryState {
+    /// Opens the store and starts what goes on beside requests. Blocks.
+    pub fn open(setup: PrimaryOptions) -> Result<Arc<Self>, PrimaryStartError> {
+        let now = clock::wall_time();
+        let store = PrimaryStore::open(&setup.store_path, setup.store_options)?;
+        unpublished::recover_intent(store.private_store(), &store.head())?;
+        let workshop = setup.store_path.join("tmp");
+        folder::ensure_private(&workshop)?;
+        let lines = Arc::new(FeedBuffer::starting_at(store.head()));
+        let hosts = Arc::new(HostRegistry::load(store.private_store(), now)?);
+        let usage = Arc::new(LastUsed::default());
+        let upkeep = Maintenance::start(&store, &lines, &hosts, &usage)?;
+        Ok(Arc::new(Self {
+            snapshots: SnapshotCache::default(),
+            temp_dir: workshop,
+            store,
+            write_lock: Mutex::default(),
+            shell_auth: CredentialVerifier::new(setup.shell_secret, TOKEN_CACHE_ENTRIES),
+            follower_auth: FollowerAuth::new(setup.sync_secret, now),
+            kas_secret: ReloadableSecret::new(setup.kas_secret),
+            admin_token: ReloadableSecret::new(setup.admin_token),
+            error_tracking_token: ReloadableSecret::new(setup.error_tracking_token),
+            accept_shared_secret: setup.accept_shared_secret,
+            loss_guard: setup.loss_guard,
+            own_uid: setup.own_uid,
+            peer_policy: PeerPolicy::new(setup.own_uid, Vec::new()),
+            unauthenticated_budget: MemoryBudget::new(setup.bounds.unproven_body_bytes),
+            bounds: setup.bounds,
+            feed: lines,
+            hosts,
+            last_used: usage,
+            operation_limiter: OperationLimiter::default(),
+            metrics: PrimaryMetrics::new(setup.server_counters),
+            log_limiter: LogLimiter::default(),
+            started_at: now,
+            shutdown_signal: watch::Sender::new(false),
+            _maintenance: upkeep,
+        }))
+    }
+
+    /// Ends what would go on for as long as somebody listens: the followers' streams, and waiting for hosts.
+    pub fn shut_down(&self) {
+        self.shutdown_signal.send_replace(true);
+    }
+
+    /// Waits until the primary ends.
+    pub(super) async fn shutdown_requested(&self) {
+        let mut ended = self.shutdown_signal.subscribe();
+        let _gone = ended.wait_for(|ended| *ended).await;
+    }
+
+    /// From now on this secret of gitlab-shell's; the one before counts for its grace.
+    pub fn rotate_shell_secret(&self, next: Secret) {
+        self.shell_auth.rotate(next, clock::wall_time());
+    }
+
+    /// From now on this secret of the followers; streams opened with the one before end within its grace.
+    pub fn rotate_sync_secret(&self, next: Secret) {
+        self.follower_auth.rotate(next, clock::wall_time());
+    }
+
+    /// From now on this secret of KAS, or none.
+    pub fn rotate_kas_secret(&self, next: Option<Secret>) {
+        self.kas_secret.rotate(next, clock::wall_time());
+    }
+
+    /// From now on this token of the subscription endpoints, or none.
+    pub fn rotate_admin_token(&self, next: Option<Secret>) {
+        self.admin_token.rotate(next, clock::wall_time());
+    }
+
+    /// From now on this token of error tracking, or none.
+    pub fn rotate_error_tracking_token(&self, next: Option<Secret>) {
+        self.error_tracking_token.rotate(next, clock::wall_time());
+    }
+}

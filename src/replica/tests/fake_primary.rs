@@ -1,0 +1,295 @@
+//! A primary on a Unix socket, as small as HTTP allows, that does as its [`World`] says: also slow, cut, lying, or silent.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::watch;
+
+use crate::model::change::Head;
+use crate::model::clock;
+use crate::replica::tests::fake_primary_state::{BadSnapshot, FakePrimaryState, Faults};
+use crate::wire::auth::jwt::{Issuer, verify_token};
+use crate::wire::auth::secret::{RotatingSecret, Secret};
+use crate::wire::directory::feed_lines::{self, Ack};
+
+/// How often a heartbeat is said.
+const HEARTBEAT_INTERVAL: Duration = Duration::from_millis(40);
+const SYNC_SECRET: &[u8] = b"the secret of the trials";
+
+/// What the primary's threads share.
+pub struct FakePrimaryShared {
+    state: Mutex<FakePrimaryState>,
+    version: watch::Sender<u64>,
+    secrets: Mutex<RotatingSecret>,
+}
+
+/// It runs until it is dropped.
+pub struct FakePrimary {
+    pub shared: Arc<FakePrimaryShared>,
+    pub socket: PathBuf,
+    _folder: tempfile::TempDir,
+    stop: watch::Sender<bool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+pub fn sync_secret() -> Secret {
+    Secret::from_bytes(SYNC_SECRET).unwrap()
+}
+
+impl FakePrimary {
+    pub fn start(world: FakePrimaryState) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let socket = folder.path().join("api.sock");
+        let shared = Arc::new(FakePrimaryShared {
+            state: Mutex::new(world),
+            version: watch::Sender::new(0),
+            secrets: Mutex::new(RotatingSecret::new(sync_secret())),
+        });
+        let (stop, stopped) = watch::channel(false);
+        let listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let serving = Arc::clone(&shared);
+        let thread = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(accept_loop(listener, serving, stopped));
+        });
+        Self { shared, socket, _folder: folder, stop, thread: Some(thread) }
+    }
+
+    pub fn state(&self) -> MutexGuard<'_, FakePrimaryState> {
+        self.shared.state.lock().unwrap()
+    }
+
+    /// Changes the world, and lets the streams see it.
+    pub fn update<T>(&self, change: impl FnOnce(&mut FakePrimaryState) -> T) -> T {
+        let changed = change(&mut self.state());
+        self.shared.notify();
+        changed
+    }
+
+    pub fn head(&self) -> Head {
+        self.state().head()
+    }
+
+    /// Ends all open streams.
+    pub fn disconnect_all(&self) {
+        self.update(|world| world.disconnects += 1);
+    }
+
+    /// Wants another secret from now on.
+    pub fn set_secret(&self, next: &[u8]) {
+        *self.shared.secrets.lock().unwrap() = RotatingSecret::new(Secret::from_bytes(next).unwrap());
+        self.disconnect_all();
+    }
+
+    /// Waits until the world is so.
+    pub fn wait_until(&self, what: &str, is_so: impl Fn(&FakePrimaryState) -> bool) {
+        let mut moved = self.shared.version.subscribe();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let so = async {
+            while !is_so(&self.state()) {
+                moved.changed().await.unwrap();
+            }
+        };
+        let came = runtime.block_on(async { tokio::time::timeout(Duration::from_secs(60), so).await });
+        assert!(came.is_ok(), "the primary waited in vain: {what}");
+    }
+}
+
+impl Drop for FakePrimary {
+    fn drop(&mut self) {
+        self.stop.send_replace(true);
+        if let Some(thread) = self.thread.take() {
+            thread.join().unwrap();
+        }
+    }
+}
+
+impl FakePrimaryShared {
+    fn notify(&self) {
+        self.version.send_modify(|times| *times += 1);
+    }
+
+    fn state(&self) -> MutexGuard<'_, FakePrimaryState> {
+        self.state.lock().unwrap()
+    }
+}
+
+async fn accept_loop(listener: std::os::unix::net::UnixListener, shared: Arc<FakePrimaryShared>, mut stopped: watch::Receiver<bool>) {
+    let listener = UnixListener::from_std(listener).unwrap();
+    loop {
+        tokio::select! {
+            _ = stopped.changed() => return,
+            accepted = listener.accept() => {
+                let shared = Arc::clone(&shared);
+                tokio::spawn(async move {
+                    let _the_other_end_went = handle_connection(accepted.unwrap().0, &shared).await;
+                });
+            }
+        }
+    }
+}
+
+async fn handle_connection(mut stream: UnixStream, shared: &FakePrimaryShared) -> std::io::Result<()> {
+    let (head, body) = read_request(&mut stream).await?;
+    let target = head.split(' ').nth(1).unwrap_or_default().to_owned();
+    let token = head.lines().find_map(|line| line.to_ascii_lowercase().starts_with("sidegate-sync-request:").then(|| line[22..].trim()));
+    let claims = verify_token(token.unwrap_or_default(), Issuer::Follower, &shared.secrets.lock().unwrap(), clock::wall_time());
+    let Ok(claims) = claims else { return write_response(&mut stream, 401, "{}").await };
+    let host = claims.subject.unwrap_or_default();
+    if target.ends_with("/ack") {
+        let ack: Ack = serde_json::from_slice(&body).unwrap();
+        shared.state().acks.push((host, ack));
+        shared.notify();
+        return write_response(&mut stream, 200, "{}").await;
+    }
+    if target.ends_with("/snapshot") {
+        return send_snapshot(&mut stream, shared).await;
+    }
+    let (_, query) = target.split_once("/changes?").unwrap();
+    let value = |name: &str| query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('=')).unwrap();
+    let (epoch, after) = (value("epoch").parse().unwrap(), value("after").parse::<u64>().unwrap());
+    let decided = {
+        let world = shared.state();
+        let head = world.head();
+        let at = if after == head.seq {
+            Some(head.state.digest)
+        } else {
+            world.journal.iter().find(|commit| commit.seq == after).map(|commit| commit.state.digest)
+        };
+        if let Some(status) = world.faults.changes_status {
+            Some((status, "{}".to_owned()))
+        } else if epoch != head.epoch || after + 1 < world.first_seq() {
+            let named = serde_json::to_string(&head).unwrap();
+            Some((410, if world.faults.gone_without_head { "{}".to_owned() } else { named }))
+        } else if after > head.seq || at.is_some_and(|digest| digest.to_string() != value("digest")) {
+            Some((409, format!(r#"{{"message":"no","epoch":"{epoch}","seq":{}}}"#, head.seq)))
+        } else {
+            None
+        }
+    };
+    match decided {
+        Some((status, body)) => write_response(&mut stream, status, &body).await,
+        None => {
+            shared.state().streams_open += 1;
+            shared.notify();
+            let ended = send_changes(&mut stream, shared, epoch, after).await;
+            shared.state().streams_open -= 1;
+            shared.notify();
+            ended
+        }
+    }
+}
+
+async fn read_request(stream: &mut UnixStream) -> std::io::Result<(String, Vec<u8>)> {
+    let mut read = Vec::new();
+    loop {
+        if let Some(end) = read.windows(4).position(|four| four == b"\r\n\r\n") {
+            let head = String::from_utf8(read[..end].to_vec()).unwrap();
+            let length =
+                head.lines().find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length:")?.trim().parse().ok()).unwrap_or(0);
+            let mut body = read[end + 4..].to_vec();
+            while body.len() < length {
+                if stream.read_buf(&mut body).await? == 0 {
+                    return Err(std::io::ErrorKind::UnexpectedEof.into());
+                }
+            }
+            return Ok((head, body));
+        }
+        if stream.read_buf(&mut read).await? == 0 {
+            return Err(std::io::ErrorKind::UnexpectedEof.into());
+        }
+    }
+}
+
+async fn write_response(stream: &mut UnixStream, status: u16, body: &str) -> std::io::Result<()> {
+    let head = format!("HTTP/1.1 {status} Said\r\nConnection: close\r\nContent-Length: {}\r\n\r\n", body.len());
+    stream.write_all((head + body).as_bytes()).await
+}
+
+const STREAM_HEAD: &[u8] = b"HTTP/1.1 200 OK\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n";
+
+async fn write_chunk(stream: &mut UnixStream, bytes: &[u8]) -> std::io::Result<()> {
+    stream.write_all(&[format!("{:x}\r\n", bytes.len()).as_bytes(), bytes, b"\r\n"].concat()).await
+}
+
+async fn send_snapshot(stream: &mut UnixStream, shared: &FakePrimaryShared) -> std::io::Result<()> {
+    let (status, bytes, torn) = {
+        let mut world = shared.state();
+        world.snapshots_sent += 1;
+        let bytes = world.faults.old_snapshot.clone().unwrap_or_else(|| world.snapshot());
+        (world.faults.snapshot_status, bytes, world.faults.bad_snapshot == Some(BadSnapshot::HttpTruncated))
+    };
+    shared.notify();
+    if let Some(status) = status {
+        return write_response(stream, status, "{}").await;
+    }
+    stream.write_all(STREAM_HEAD).await?;
+    let length = if torn { bytes.len() / 2 } else { bytes.len() };
+    for part in bytes[..length].chunks(1000) {
+        write_chunk(stream, part).await?;
+    }
+    if torn { Ok(()) } else { stream.write_all(b"0\r\n\r\n").await }
+}
+
+/// Lines after a cursor until the world ends it.
+async fn send_changes(
+    stream: &mut UnixStream,
+    shared: &FakePrimaryShared,
+    epoch: crate::model::change::Epoch,
+    mut at: u64,
+) -> std::io::Result<()> {
+    stream.write_all(STREAM_HEAD).await?;
+    let mut moved = shared.version.subscribe();
+    let kicks = shared.state().disconnects;
+    let mut sent = 0;
+    let mut lines = vec![];
+    loop {
+        moved.borrow_and_update();
+        {
+            let mut world = shared.state();
+            if world.disconnects != kicks || world.epoch != epoch || at + 1 < world.first_seq() || at > world.head().seq {
+                return Ok(());
+            }
+            if !world.faults.mute_streams {
+                let commits: Vec<_> = world.journal.iter().filter(|commit| commit.seq > at).cloned().collect();
+                for mut commit in commits {
+                    at = commit.seq;
+                    if world.faults.skip_commit == Some(commit.seq) {
+                        world.faults.skip_commit = None;
+                        continue;
+                    }
+                    if world.faults.wrong_digest_at == Some(commit.seq) {
+                        commit.state = commit.state.with_record(b"a lie");
+                    }
+                    lines.push(feed_lines::encode_commit(&commit));
+                }
+                if lines.is_empty() {
+                    let head = world.head();
+                    lines.push(feed_lines::encode_heartbeat(head.seq, head.state));
+                }
+            }
+        }
+        let Faults { duplicate_lines: twice, cut_after_lines: cut_after, .. } = shared.state().faults.clone();
+        for line in lines.drain(..) {
+            for _ in 0..if twice { 2 } else { 1 } {
+                if cut_after.is_some_and(|most| sent >= most) {
+                    // Cut in the middle of a line.
+                    return stream.write_all(format!("{:x}\r\n{}", line.len() + 1, &line[..line.len() / 2]).as_bytes()).await;
+                }
+                write_chunk(stream, format!("{line}\n").as_bytes()).await?;
+                sent += 1;
+            }
+        }
+        let mut nothing = [0];
+        tokio::select! {
+            _ = moved.changed() => {}
+            () = tokio::time::sleep(HEARTBEAT_INTERVAL) => {}
+            gone = stream.read(&mut nothing) => if gone? == 0 { return Ok(()) },
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! Whatever the primary commits and however often the connection breaks, the replica ends equal, and on the way never shows a
+//! state that the primary never had as one that a no may be said from.
+
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+
+use proptest::prelude::*;
+
+use crate::model::change::{Change, Head};
+use crate::model::freshness::DirectoryReplica as _;
+use crate::replica::service::Replica;
+use crate::replica::tests::{TestReplica, delete_key, key_entry, put_entry, user_and_keys};
+
+#[derive(Clone, Debug)]
+enum ReplicaStep {
+    Commit { delete: Vec<u64>, put: Vec<u64> },
+    Disconnect,
+    CutAfter(Option<usize>),
+    DuplicateLines(bool),
+    ClearJournal,
+    Resync,
+    Restart,
+    WrongDigest,
+    WaitSynced,
+}
+
+fn any_step() -> impl Strategy<Value = ReplicaStep> {
+    let some = |most| prop::collection::vec(1_u64..200, 0..most);
+    prop_oneof![
+        12 => (some(40), some(120)).prop_map(|(delete, put)| ReplicaStep::Commit { delete, put }),
+        3 => Just(ReplicaStep::Disconnect),
+        2 => prop::option::of(0_usize..5).prop_map(ReplicaStep::CutAfter),
+        1 => any::<bool>().prop_map(ReplicaStep::DuplicateLines),
+        1 => Just(ReplicaStep::ClearJournal),
+        1 => Just(ReplicaStep::Resync),
+        1 => Just(ReplicaStep::Restart),
+        1 => Just(ReplicaStep::WrongDigest),
+        2 => Just(ReplicaStep::WaitSynced),
+    ]
+}
+
+fn build_changes(delete: &[u64], add: &[u64], title: usize) -> Vec<Change> {
+    let mut seen = HashSet::new();
+    let mut once = |number: &&u64| seen.insert(**number);
+    let puts: Vec<_> = add.iter().filter(&mut once).map(|number| put_entry(key_entry(*number, &title.to_string()))).collect();
+    let mut all: Vec<_> = delete.iter().filter(&mut once).map(|number| delete_key(*number)).collect();
+    all.extend(puts);
+    all
+}
+
+/// Reads beside, as answering threads do.
+struct ReaderThread {
+    stop: Arc<AtomicBool>,
+    thread: std::thread::JoinHandle<()>,
+}
+
+impl ReaderThread {
+    fn start(replica: Arc<Replica>, known: Arc<Mutex<Vec<Head>>>) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = Arc::clone(&stop);
+        let thread = std::thread::spawn(move || {
+            while !stopped.load(Ordering::Relaxed) {
+                if let Some(head) = replica.head() {
+                    assert!(known.lock().unwrap().contains(&head), "a cursor that the primary never was at: {head:?}");
+                }
+                let (Some(before), Some(state), Some(after)) = (replica.view(), replica.store_state(), replica.view()) else { continue };
+                if before.verified && Arc::ptr_eq(&before.directory, &after.directory) {
+                    assert!(
+                        known.lock().unwrap().iter().any(|head| head.state == state),
+                        "a no could be said from a state that the primary never had"
+                    );
+                }
+                std::thread::yield_now();
+            }
+        });
+        Self { stop, thread }
+    }
+
+    fn stop(self) {
+        self.stop.store(true, Ordering::Relaxed);
+        self.thread.join().unwrap();
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 6, max_shrink_iters: 8, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_end_is_equal_and_nothing_between_is_shown_as_whole(steps in prop::collection::vec(any_step(), 5..40)) {
+        let mut house = TestReplica::start_synced(user_and_keys(1..=100));
+        house.primary.update(|world| world.accept_loss = true);
+        let known = Arc::new(Mutex::new(Vec::new()));
+        let note = |head: Head| known.lock().unwrap().push(head);
+        note(house.primary.head());
+        let mut watcher = Some(ReaderThread::start(Arc::clone(house.replica()), Arc::clone(&known)));
+        for (title, step) in steps.into_iter().enumerate() {
+            match step {
+                ReplicaStep::Commit { delete, put } => {
+                    let changes = build_changes(&delete, &put, title);
+                    // Known before it can be followed.
+                    house.primary.update(|world| note(world.commit(changes)));
+                }
+                ReplicaStep::Disconnect => house.primary.disconnect_all(),
+                ReplicaStep::CutAfter(most) => house.primary.update(|world| world.faults.cut_after_lines = most),
+                ReplicaStep::DuplicateLines(twice) => house.primary.update(|world| world.faults.duplicate_lines = twice),
+                ReplicaStep::ClearJournal => house.primary.update(crate::replica::tests::fake_primary_state::FakePrimaryState::clear_journal),
+                ReplicaStep::Resync => house.replica().resync(),
+                ReplicaStep::WrongDigest => house.primary.update(|world| world.faults.wrong_digest_at = Some(world.head().seq + 1)),
+                ReplicaStep::Restart => {
+                    watcher.take().unwrap().stop();
+                    house.stop();
+                    house.start();
+                    watcher = Some(ReaderThread::start(Arc::clone(house.replica()), Arc::clone(&known)));
+                }
+                ReplicaStep::WaitSynced => {
+                    house.primary.update(|world| world.faults = Default::default());
+                    house.wait_synced();
+                }
+            }
+        }
+        house.primary.update(|world| {
+            world.faults = Default::default();
+            world.disconnects += 1;
+        });
+        let head = house.wait_synced();
+        watcher.take().unwrap().stop();
+        let records: Vec<_> = house.primary.state().records.values().map(|entry| entry.text().to_owned()).collect();
+        house.stop();
+        let generation = house.open_stopped_store();
+        prop_assert_eq!(generation.head(), Some(head));
+        let held: Vec<_> = generation.entries().map(|entry| entry.unwrap().text().to_owned()).collect();
+        prop_assert_eq!(held, records);
+    }
+}

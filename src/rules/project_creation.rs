@@ -1,0 +1,105 @@
+//! The project that a first push would make. (server.md 3.6)
+
+use std::sync::Arc;
+
+use crate::model::access_decision::{Actor, NewProject};
+use crate::model::access_request::RefChanges;
+use crate::model::enums::{AccessLevel, NamespaceType, ProjectCreation};
+use crate::model::record::{Namespace, User};
+use crate::rules::access_level::{highest_access_level_within, self_and_ancestors};
+use crate::rules::context::DecisionContext;
+use crate::rules::ip_allowlist;
+use crate::rules::namespace::split_namespace;
+use crate::rules::refusal_reason::{CheckResult, RefusalReason};
+use crate::rules::repository::RepositorySelector;
+
+/// The longest last segment of a project's path, in bytes.
+pub const MAX_PATH_SEGMENT_BYTES: usize = 255;
+
+/// Words that cannot be a project's path, since web addresses below a project or a group use them.
+const RESERVED_NAMES: [&str; 18] = [
+    "-",
+    "badges",
+    "blame",
+    "blob",
+    "builds",
+    "commits",
+    "create",
+    "create_dir",
+    "edit",
+    "files",
+    "find_file",
+    "new",
+    "preview",
+    "raw",
+    "refs",
+    "tree",
+    "update",
+    "wikis",
+];
+
+/// 9c: what this push would make, if nothing is there and the person may make it. Where it may not, nothing is said of why: that would
+/// tell which namespaces exist.
+pub fn check(case: &DecisionContext) -> CheckResult<Option<NewProject>> {
+    let (Actor::User(user, _), RepositorySelector::Path(path)) = (&case.actor, &case.lookup.selector) else { return Ok(None) };
+    if !case.is_push()
+        || case.question.changes != RefChanges::Any
+        || case.lookup.repository.is_some()
+        || is_wiki_design_or_snippet_path(path)
+    {
+        return Ok(None);
+    }
+    let Some((above, name)) = split_namespace(path) else { return Ok(None) };
+    let Some(namespace) = case.directory.namespace_by_path(above)? else { return Ok(None) };
+    if !can_create_project(case, user, &namespace)? {
+        return Ok(None);
+    }
+    let path = format!("{}/{name}", namespace.path);
+    if let Some(why) = invalid_name_reason(name) {
+        return Err(RefusalReason::ProjectNotMade { detail: why }.into());
+    }
+    if case.directory.namespace_by_path(&path)?.is_some() {
+        return Err(RefusalReason::ProjectNotMade { detail: "Path has already been taken".to_owned() }.into());
+    }
+    Ok(Some(NewProject { user: Arc::clone(user), namespace_id: namespace.id, path }))
+}
+
+/// Whether the path is spelled as that of a snippet, a wiki or designs: then a project of that name could never be reached.
+fn is_wiki_design_or_snippet_path(path: &str) -> bool {
+    let snippet = path.rsplit('/').nth(1).is_some_and(|segment| segment.eq_ignore_ascii_case("snippets"));
+    snippet || path.ends_with(".wiki") || path.ends_with(".design")
+}
+
+fn can_create_project(case: &DecisionContext, user: &User, namespace: &Namespace) -> CheckResult<bool> {
+    let lineage = self_and_ancestors(case.directory, namespace.id)?;
+    let from_here = user.admin || ip_allowlist::is_ip_allowed(lineage.last().map(AsRef::as_ref), case.question.check_ip.as_deref());
+    if !from_here || lineage.iter().any(|namespace| namespace.archived) {
+        return Ok(false);
+    }
+    if namespace.namespace_type == NamespaceType::User {
+        let own = namespace.owner_id == Some(user.id) && !user.bot && !user.external && user.projects_limit > 0;
+        return Ok(own && case.directory.count_projects_in(namespace.id)? < u64::from(user.projects_limit));
+    }
+    let least = match namespace.project_creation {
+        ProjectCreation::Developer => AccessLevel::Developer,
+        ProjectCreation::Maintainer => AccessLevel::Maintainer,
+        ProjectCreation::Owner => AccessLevel::Owner,
+        ProjectCreation::Noone => return Ok(false),
+    };
+    Ok(user.admin || highest_access_level_within(case.directory, user.id, None, &lineage, case.now)? >= Some(least))
+}
+
+/// Why this cannot be the last segment of a project's path.
+fn invalid_name_reason(name: &str) -> Option<String> {
+    let plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.'));
+    let ends = [".git", ".atom", "."].iter().any(|end| name.to_ascii_lowercase().ends_with(end));
+    if !plain || name.starts_with('-') || ends {
+        return Some(
+            "Path can contain only letters, digits, '_', '-' and '.'. Cannot start with '-', end in '.', '.git' or '.atom'".to_owned(),
+        );
+    }
+    if name.len() > MAX_PATH_SEGMENT_BYTES {
+        return Some(format!("Path is too long (maximum is {MAX_PATH_SEGMENT_BYTES} characters)"));
+    }
+    RESERVED_NAMES.contains(&name.to_ascii_lowercase().as_str()).then(|| format!("Path {name} is a reserved name"))
+}

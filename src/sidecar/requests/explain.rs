@@ -1,0 +1,219 @@
+//! `explain`: what would be answered to one question, from which facts of what age, and what the primary says to the same.
+
+use std::sync::Arc;
+
+use http::StatusCode;
+use serde_json::{Value, json};
+
+use crate::model::access_decision::{AccessDecision, AccessEvaluation, Actor, FoundBy};
+use crate::model::access_request::{Action, AllowedRequest, ClaimedActor, Protocol, RefChanges};
+use crate::model::directory::DirectoryError;
+use crate::model::enums::KeyUsage;
+use crate::model::freshness::{DirectoryView, Freshness, FreshnessClass};
+use crate::model::key::Fingerprint;
+use crate::model::record::Key;
+use crate::net::message::Response;
+use crate::rules;
+use crate::sidecar::body::bad_request_response;
+use crate::sidecar::cached_view::CachedView;
+use crate::sidecar::gate::ApiRequest;
+use crate::sidecar::state::{RequestTime, SidecarState};
+use crate::sidecar::upstream::client::{self, QueryOutcome};
+use crate::sidecar::upstream::concurrency_limit::RequestClass;
+use crate::sidecar::upstream::decision::{QueryKind, decode_requested_blob};
+use crate::wire;
+use crate::wire::http::params::{Params, ParamsError, encode_form};
+
+/// What is to be explained.
+struct ExplainQuery {
+    blob: Option<Vec<u8>>,
+    key: Option<String>,
+    claimant: ClaimedActor,
+    project: Option<String>,
+    action: Action,
+    protocol: Protocol,
+    check_ip: Option<String>,
+}
+
+/// Answers `GET /-/admin/explain?key=|key_id=|username=&project=&action=&protocol=&check_ip=`.
+pub(in crate::sidecar) async fn handle(house: &Arc<SidecarState>, mut call: ApiRequest) -> Response {
+    let params = match call.decode_params(house).await {
+        Ok(params) => params,
+        Err(refused) => return refused,
+    };
+    let subject = match ExplainQuery::parse(&params) {
+        Ok(subject) => subject,
+        Err(bad) => return bad_request_response(&bad.to_string()),
+    };
+    if subject.key.is_some() && subject.blob.is_none() {
+        return bad_request_response("`key` is the Base64 of a public key's blob, as sshd passes it");
+    }
+    let class = subject.freshness_class();
+    let known = house.cached_view(class, call.received_at).await;
+    let local = known.view.as_ref().map_or_else(
+        || json!({"verdict": "unknown", "why": "nothing is held, or it has expired"}),
+        |view| {
+            explain_locally(view, &subject, call.received_at)
+                .unwrap_or_else(|fault| json!({"verdict": "unknown", "why": fault.to_string()}))
+        },
+    );
+    let body = json!({
+        "here": local,
+        "facts": freshness_json(&known),
+        "primary": query_primary(house, &subject, call.received_at).await,
+    });
+    Response::json(StatusCode::OK, body.to_string())
+}
+
+impl ExplainQuery {
+    fn parse(params: &Params) -> Result<Self, ParamsError> {
+        let key = params.text("key")?;
+        let action = match params.text("action")?.as_deref() {
+            Some("push" | "git-receive-pack") => Action::ReceivePack,
+            Some("archive" | "git-upload-archive") => Action::UploadArchive,
+            None | Some("pull" | "git-upload-pack") => Action::UploadPack,
+            Some(_) => return Err(ParamsError::InvalidValue { name: "action".to_owned(), expected: "`pull`, `push` or `archive`" }),
+        };
+        let protocol = match params.text("protocol")?.as_deref() {
+            None | Some("ssh") => Protocol::Ssh,
+            Some("http") => Protocol::Http,
+            Some("web") => Protocol::Web,
+            Some(other) => Protocol::Other(other.to_owned()),
+        };
+        Ok(Self {
+            blob: key.as_deref().and_then(decode_requested_blob),
+            key,
+            claimant: wire::claimant::parse_claimant(params)?,
+            project: params.text("project")?,
+            action,
+            protocol,
+            check_ip: params.text("check_ip")?,
+        })
+    }
+
+    const fn freshness_class(&self) -> FreshnessClass {
+        match (&self.project, self.action) {
+            (None, _) => FreshnessClass::Keys,
+            (Some(_), Action::ReceivePack) => FreshnessClass::PushPrecheck,
+            (Some(_), _) => FreshnessClass::Reads,
+        }
+    }
+
+    fn access_question(&self, claimant: ClaimedActor) -> AllowedRequest {
+        AllowedRequest {
+            project: self.project.clone(),
+            check_ip: self.check_ip.clone(),
+            ..AllowedRequest::new(claimant, self.action, self.protocol.clone(), RefChanges::Any)
+        }
+    }
+}
+
+fn explain_locally(view: &DirectoryView, subject: &ExplainQuery, moment: RequestTime) -> Result<Value, DirectoryError> {
+    let key = subject.blob.as_ref().map(|blob| view.directory.key_by_fingerprint(&Fingerprint::of(blob))).transpose()?.flatten();
+    let claimant = match &key {
+        Some(key) => ClaimedActor::Key(Some(key.id)),
+        None if subject.blob.is_some() => ClaimedActor::Key(None),
+        None => subject.claimant.clone(),
+    };
+    let actor = rules::actor::resolve_actor(&*view.directory, &claimant)?;
+    let mut said = json!({"key": key.as_deref().map(key_json), "actor": actor_json(&actor)});
+    if subject.project.is_some() {
+        let judged = rules::allowed::decide(&*view.directory, &subject.access_question(claimant), moment.wall)?;
+        said["allowed"] = judgement_json(&judged);
+    }
+    Ok(said)
+}
+
+fn key_json(key: &Key) -> Value {
+    json!({
+        "id": key.id.number(),
+        "fingerprint": key.key.fingerprint().to_string(),
+        "user_id": key.user_id.map(crate::model::id::Id::number),
+        "deploy": key.deploy,
+        "login": key.usage != KeyUsage::Signing,
+        "expires_at": key.expires_at.map(|end| end.to_string()),
+    })
+}
+
+fn actor_json(actor: &Actor) -> Value {
+    match actor {
+        Actor::Unknown => json!("nobody is known by that"),
+        Actor::User(user, key) => json!({"user_id": user.id.number(), "username": user.username.as_str(), "state": user.state,
+            "admin": user.admin, "external": user.external, "key_id": key.as_ref().map(|key| key.id.number())}),
+        Actor::OrphanedKey(key) => json!({"key_id": key.id.number(), "user": "gone"}),
+        Actor::DeployKey(key, _) => json!({"deploy_key_id": key.id.number()}),
+    }
+}
+
+fn judgement_json(judged: &AccessEvaluation) -> Value {
+    let found = match judged.found_by {
+        FoundBy::NotFound => "not found",
+        FoundBy::CurrentPath => "found",
+        FoundBy::Redirect => "found by a former path",
+    };
+    match &judged.decision {
+        AccessDecision::Granted(grant) => json!({"verdict": "yes", "repository": found, "console": grant.console_messages}),
+        AccessDecision::Denied(refusal) => {
+            json!({"verdict": "no", "repository": found, "rule": refusal.reason, "status": refusal.status, "message": refusal.message})
+        }
+        AccessDecision::CreatesProject(creation) => json!({"verdict": "the push would create it", "path": creation.path}),
+    }
+}
+
+fn freshness_json(known: &CachedView) -> Value {
+    json!({
+        "age_seconds": known.age.0.map(|age| age.as_secs_f64()),
+        "freshness": match known.freshness {
+            Freshness::Fresh => "fresh",
+            Freshness::Stale => "stale",
+            Freshness::Expired => "expired",
+        },
+        "whole": known.view.as_ref().is_some_and(|view| view.verified),
+        "caught_up": known.caught_up,
+        "beyond_understanding": known.view.as_ref().is_some_and(|view| view.has_unknown_records),
+    })
+}
+
+/// The same question, as gitlab-shell or sshd would ask it.
+async fn query_primary(house: &Arc<SidecarState>, subject: &ExplainQuery, moment: RequestTime) -> Value {
+    let Some(question) = build_query(subject) else { return Value::Null };
+    match house.upstream.query(question, RequestClass::Other, moment).await {
+        QueryOutcome::Decided(decided) => {
+            let mut body: Value = serde_json::from_slice(&decided.body).unwrap_or(Value::Null);
+            if let Some(object) = body.as_object_mut() {
+                object.remove("gitaly");
+            }
+            json!({"status": decided.status.as_u16(), "answer": body})
+        }
+        QueryOutcome::Failed(outage) => json!({"failed": outage.reason}),
+    }
+}
+
+fn build_query(subject: &ExplainQuery) -> Option<client::UpstreamQuery> {
+    if let (Some(key), Some(blob), None) = (&subject.key, &subject.blob, &subject.project) {
+        let target = format!("/api/v4/internal/authorized_keys?{}", encode_form([("key", key.as_str())]));
+        return Some(client::UpstreamQuery { kind: QueryKind::AuthorizedKeys(blob.clone()), target, body: None });
+    }
+    let (name, value) = match &subject.claimant {
+        ClaimedActor::Key(Some(id)) => ("key_id", id.to_string()),
+        ClaimedActor::User(Some(id)) => ("user_id", id.to_string()),
+        ClaimedActor::Username(name) => ("username", name.clone()),
+        _ => return None,
+    };
+    let Some(project) = &subject.project else {
+        let target = format!("/api/v4/internal/discover?{}", encode_form([(name, value.as_str())]));
+        return Some(client::UpstreamQuery { kind: QueryKind::Discover, target, body: None });
+    };
+    let action = match subject.action {
+        Action::ReceivePack => "git-receive-pack",
+        Action::UploadArchive => "git-upload-archive",
+        Action::UploadPack | Action::Unknown => "git-upload-pack",
+    };
+    // With `_any` a push that the rules would let create a project does create it: explaining must change nothing.
+    if subject.action == Action::ReceivePack {
+        return None;
+    }
+    let body =
+        json!({name: value, "project": project, "action": action, "protocol": "ssh", "changes": "_any", "check_ip": subject.check_ip});
+    Some(client::UpstreamQuery { kind: QueryKind::Allowed, target: "/api/v4/internal/allowed".to_owned(), body: Some(body.to_string()) })
+}

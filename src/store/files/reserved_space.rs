@@ -1,0 +1,93 @@
+//! Room that a database keeps for its own next opening.
+//!
+//! sled writes a snapshot of its page table when it is opened after changes, and does not open where there is no room for it: on a disk
+//! that somebody filled, a restart would cost a sound store. So each database has a file that holds as much room, given up when it is
+//! needed.
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use nix::fcntl::posix_fallocate;
+
+use crate::store::files::folder::is_storage_full;
+
+/// The least that is kept, in bytes: more than the snapshot of a hundred thousand keys.
+const MIN_RESERVED_BYTES: u64 = 1 << 20;
+
+/// Keeps as much as the next opening may need: twice its newest snapshot, and [`LEAST`]. Where there is no room for it, it says so.
+pub(in crate::store) fn reserve(folder: &Path) -> io::Result<()> {
+    let (path, bytes) = (reserve_path(folder), MIN_RESERVED_BYTES + 2 * newest_snapshot_bytes(folder)?);
+    let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path)?;
+    if file.metadata()?.len() >= bytes {
+        return Ok(());
+    }
+    allocate(&file, bytes).inspect_err(|_| {
+        let _half = fs::remove_file(&path);
+    })
+}
+
+/// Gives up what is kept; whether anything was.
+pub(in crate::store) fn release(folder: &Path) -> io::Result<bool> {
+    match fs::remove_file(reserve_path(folder)) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether the disk has no room left besides what is kept. Tried on a file without a name, which no crash leaves behind.
+pub(in crate::store) fn is_disk_full(folder: &Path) -> bool {
+    let tried = tempfile::tempfile_in(folder).and_then(|probe| allocate(&probe, MIN_RESERVED_BYTES));
+    tried.is_err_and(|error| is_storage_full(&error))
+}
+
+/// What to do about a database that does not open: on a full disk never what would cost what is in it.
+pub(in crate::store) fn remedy<'a>(folder: &Path, otherwise: &'a str) -> &'a str {
+    if is_disk_full(folder) { "this disk is full: make room and start again" } else { otherwise }
+}
+
+fn reserve_path(folder: &Path) -> PathBuf {
+    folder.join("reserve")
+}
+
+fn allocate(file: &File, bytes: u64) -> io::Result<()> {
+    posix_fallocate(file, 0, i64::try_from(bytes).unwrap_or(i64::MAX)).map_err(io::Error::from)
+}
+
+fn newest_snapshot_bytes(folder: &Path) -> io::Result<u64> {
+    let mut newest = 0;
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_name().to_string_lossy().starts_with("snap.") {
+            // sled removes an older one by itself.
+            newest = newest.max(entry.metadata().map_or(0, |found| found.len()));
+        }
+    }
+    Ok(newest)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::MetadataExt as _;
+
+    use super::{MIN_RESERVED_BYTES, is_disk_full, release, reserve};
+
+    #[test]
+    fn what_is_kept_is_real_room_grows_with_the_snapshot_and_is_given_up_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let kept = || fs::metadata(folder.path().join("reserve")).unwrap();
+        reserve(folder.path()).unwrap();
+        assert_eq!(kept().len(), MIN_RESERVED_BYTES);
+        assert!(kept().blocks() * 512 >= MIN_RESERVED_BYTES, "a hole keeps no room");
+        fs::write(folder.path().join("snap.0000000000000001"), vec![1; 3 << 20]).unwrap();
+        reserve(folder.path()).unwrap();
+        assert_eq!(kept().len(), MIN_RESERVED_BYTES + (6 << 20));
+        assert!(release(folder.path()).unwrap());
+        assert!(!release(folder.path()).unwrap());
+        assert!(!is_disk_full(folder.path()));
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "only the snapshot");
+    }
+}

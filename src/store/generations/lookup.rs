@@ -1,0 +1,195 @@
+//! Looking things up in a generation: out of the cache, or else out of the pages and then kept.
+//!
+//! What is not there is not kept, lest questions for nothing push out what is asked often; except for memberships, grants
+//! and lists of shares, where most questions on the way up from a project find nothing.
+
+use std::sync::Arc;
+
+use crate::model::directory::{Container, Directory, DirectoryError, LookupResult};
+use crate::model::entry::Entry;
+use crate::model::id::Id;
+use crate::model::key::Fingerprint;
+use crate::model::record::{
+    DeployGrant, Key, Member, Namespace, Project, ProtectedBranch, ProtectedTag, Record, Redirect, Settings, Share, Snippet, Storage, User,
+};
+use crate::model::sort_key::SortKey;
+use crate::store::generations::generation::{Generation, StoreError, parse_entry};
+use crate::store::generations::record_cache::{CachedKind, CachedRecord, RecordCacheKey};
+use crate::store::pages::header::StoredRecord;
+use crate::store::pages::index::{IndexKey, index_keys};
+use crate::store::pages::page_map::{PageMap, for_each_item};
+
+/// How often a name that led to another record is followed anew before it is a damage: each time a commit came between.
+const MAX_INDEX_READS: usize = 8;
+
+impl Generation {
+    /// The record at a place.
+    pub(in crate::store) fn record<T: CachedKind>(&self, place: SortKey) -> Result<Option<Arc<T>>, StoreError> {
+        self.cached_record(RecordCacheKey::Record(place.clone()), || Ok(self.load_entry(&place)?.as_ref().and_then(to_cached)))
+    }
+
+    /// The record at a place, where there often is none.
+    fn record_caching_absence<T: CachedKind>(&self, place: SortKey) -> Result<Option<Arc<T>>, StoreError> {
+        self.cached_record(RecordCacheKey::Record(place.clone()), || {
+            Ok(Some(self.load_entry(&place)?.as_ref().and_then(to_cached).unwrap_or(CachedRecord::Absent)))
+        })
+    }
+
+    /// The record of a name.
+    pub(in crate::store) fn record_by_index<T: CachedKind>(&self, name: IndexKey) -> Result<Option<Arc<T>>, StoreError> {
+        self.cached_record(RecordCacheKey::Index(name.clone()), || Ok(self.load_entry_by_index(&name)?.as_ref().and_then(to_cached)))
+    }
+
+    /// All records whose places begin so.
+    pub(in crate::store) fn records_with_prefix<T: CachedKind>(&self, prefix: SortKey) -> Result<Vec<Arc<T>>, StoreError> {
+        let asked = RecordCacheKey::Prefix(prefix.clone());
+        if let Some(CachedRecord::List(found)) = self.record_cache().get(&asked) {
+            return Ok(found.iter().filter_map(T::from_cached).collect());
+        }
+        let ticket = self.record_cache().current_version();
+        let mut found = Vec::new();
+        for_each_item(self.database(), PageMap::Records, prefix.as_bytes(), |place, value| {
+            let below = place.starts_with(prefix.as_bytes());
+            if below {
+                found.extend(to_cached(&parse_entry(StoredRecord::decode(value)?.text)?));
+            }
+            Ok(below)
+        })?;
+        let records = found.iter().filter_map(T::from_cached).collect();
+        self.record_cache().insert_if_current(ticket, asked, CachedRecord::List(found.into()));
+        Ok(records)
+    }
+
+    /// The record of a name, past the cache. Name and record are read one after the other, so a commit between them is
+    /// found by looking whether the record still has the name.
+    pub(in crate::store) fn load_entry_by_index(&self, name: &IndexKey) -> Result<Option<Entry>, StoreError> {
+        for _ in 0..MAX_INDEX_READS {
+            let Some(place) = self.find_in_index(name)? else { return Ok(None) };
+            let entry = self.load_entry(&place)?;
+            let has_name = |entry: &Entry| entry.record().is_some_and(|record| index_keys(record).contains(name));
+            if entry.as_ref().is_some_and(has_name) {
+                return Ok(entry);
+            }
+        }
+        Err(StoreError("the index leads to a record that is not there".to_owned()))
+    }
+
+    fn cached_record<T: CachedKind>(
+        &self,
+        asked: RecordCacheKey,
+        read: impl FnOnce() -> Result<Option<CachedRecord>, StoreError>,
+    ) -> Result<Option<Arc<T>>, StoreError> {
+        if let Some(known) = self.record_cache().get(&asked) {
+            return Ok(T::from_cached(&known));
+        }
+        let ticket = self.record_cache().current_version();
+        let Some(known) = read()? else { return Ok(None) };
+        let found = T::from_cached(&known);
+        self.record_cache().insert_if_current(ticket, asked, known);
+        Ok(found)
+    }
+
+    fn count_index_entries(&self, name: &IndexKey) -> Result<u64, StoreError> {
+        let mut count = 0;
+        for_each_item(self.database(), PageMap::Index, name.prefix(), |entry, _| {
+            let named = entry.starts_with(name.prefix());
+            count += u64::from(named);
+            Ok(named)
+        })?;
+        Ok(count)
+    }
+}
+
+fn to_cached(entry: &Entry) -> Option<CachedRecord> {
+    entry.record().map(|record| CachedRecord::from_record(record))
+}
+
+/// The settings of a directory that has none.
+fn default_settings() -> Result<Arc<Settings>, StoreError> {
+    match Record::parse(r#"{"kind":"settings"}"#) {
+        Ok(Record::Settings(settings)) => Ok(Arc::new(settings)),
+        _ => Err(StoreError("the settings have no defaults".to_owned())),
+    }
+}
+
+impl Directory for Generation {
+    fn settings(&self) -> Result<Arc<Settings>, DirectoryError> {
+        let read = || match self.load_entry(&SortKey::settings())? {
+            Some(entry) => Ok(to_cached(&entry)),
+            None => Ok(Some(CachedRecord::Settings(default_settings()?))),
+        };
+        self.cached_record(RecordCacheKey::Record(SortKey::settings()), read)?
+            .ok_or_else(|| DirectoryError("the settings are not understood".to_owned()))
+    }
+
+    fn storage(&self, name: &str) -> LookupResult<Storage> {
+        Ok(self.record(SortKey::storage(name))?)
+    }
+
+    fn user(&self, id: Id) -> LookupResult<User> {
+        Ok(self.record(SortKey::user(id))?)
+    }
+
+    fn user_by_username(&self, username: &str) -> LookupResult<User> {
+        Ok(self.record_by_index(IndexKey::by_username(username))?)
+    }
+
+    fn key(&self, id: Id) -> LookupResult<Key> {
+        Ok(self.record_by_index(IndexKey::by_key_id(id))?)
+    }
+
+    fn key_by_fingerprint(&self, fingerprint: &Fingerprint) -> LookupResult<Key> {
+        Ok(self.record(SortKey::key(fingerprint))?)
+    }
+
+    fn namespace(&self, id: Id) -> LookupResult<Namespace> {
+        Ok(self.record(SortKey::namespace(id))?)
+    }
+
+    fn namespace_by_path(&self, path: &str) -> LookupResult<Namespace> {
+        Ok(self.record_by_index(IndexKey::by_namespace_path(path))?)
+    }
+
+    fn project(&self, id: Id) -> LookupResult<Project> {
+        Ok(self.record(SortKey::project(id))?)
+    }
+
+    fn project_by_path(&self, path: &str) -> LookupResult<Project> {
+        Ok(self.record_by_index(IndexKey::by_project_path(path))?)
+    }
+
+    fn project_by_former_path(&self, path: &str) -> LookupResult<Project> {
+        match self.record::<Redirect>(SortKey::redirect(path))? {
+            Some(redirect) => self.project(redirect.project_id),
+            None => Ok(None),
+        }
+    }
+
+    fn snippet(&self, id: Id) -> LookupResult<Snippet> {
+        Ok(self.record(SortKey::snippet(id))?)
+    }
+
+    fn member(&self, container: Container, user: Id) -> LookupResult<Member> {
+        Ok(self.record_caching_absence(SortKey::member(container, user))?)
+    }
+
+    fn shares(&self, container: Container) -> Result<Vec<Arc<Share>>, DirectoryError> {
+        Ok(self.records_with_prefix(SortKey::shares_prefix(container))?)
+    }
+
+    fn deploy_grant(&self, key: Id, project: Id) -> LookupResult<DeployGrant> {
+        Ok(self.record_caching_absence(SortKey::deploy_grant(key, project))?)
+    }
+
+    fn protected_branches(&self, project: Id) -> Result<Vec<Arc<ProtectedBranch>>, DirectoryError> {
+        Ok(self.records_with_prefix(SortKey::protected_branches_prefix(project))?)
+    }
+
+    fn protected_tags(&self, project: Id) -> Result<Vec<Arc<ProtectedTag>>, DirectoryError> {
+        Ok(self.records_with_prefix(SortKey::protected_tags_prefix(project))?)
+    }
+
+    fn count_projects_in(&self, namespace: Id) -> Result<u64, DirectoryError> {
+        Ok(self.count_index_entries(&IndexKey::by_parent_namespace(namespace))?)
+    }
+}

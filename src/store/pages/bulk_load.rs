@@ -1,0 +1,91 @@
+//! Making a generation in one go: pages are filled one after the other and written by plain inserts, each once.
+
+use crate::model::entry::Entry;
+use crate::model::sort_key::SortKey;
+use crate::store::database::Database;
+use crate::store::generations::generation::StoreError;
+use crate::store::pages::external_sort::ExternalSorter;
+use crate::store::pages::header::{StoreHeader, StoredRecord};
+use crate::store::pages::index::index_keys;
+use crate::store::pages::page::{Page, PageLimits};
+use crate::store::pages::page_map::{PageMap, create_maps};
+use crate::store::pages::page_transaction::MapPageLimits;
+
+/// Fills an empty database with entries in the order of a snapshot; the tally comes last, so that what was not finished is
+/// never taken for a generation. Not flushed.
+pub fn bulk_load<E: From<StoreError>>(
+    database: &Database,
+    fullness: &MapPageLimits,
+    entries: impl Iterator<Item = Result<Entry, E>>,
+) -> Result<StoreHeader, E> {
+    if database.was_recovered() {
+        return Err(StoreError(format!("{}: there is a database already", database.folder().display())).into());
+    }
+    create_maps(database)?;
+    let spooled = |error: std::io::Error| StoreError(format!("{}: {error}", database.folder().display()));
+    let mut spool = ExternalSorter::new(database.folder().to_owned());
+    let mut tally = StoreHeader::default();
+    let mut records = PageWriter::new(database, PageMap::Records, &fullness.records);
+    for entry in entries {
+        let entry = entry?;
+        let line = StoredRecord { text: entry.text(), foreign: entry.has_unknown_parts() };
+        records.append(entry.sort_key().as_bytes(), &line.encode())?;
+        tally.add_record(line);
+        for name in entry.record().map(|record| index_keys(record)).unwrap_or_default() {
+            spool.push(&name.encode_entry(entry.sort_key())).map_err(spooled)?;
+            tally.index += 1;
+        }
+    }
+    records.finish()?;
+    let mut index = PageWriter::new(database, PageMap::Index, &fullness.index);
+    for entry in spool.into_sorted().map_err(spooled)? {
+        index.append(&entry.map_err(spooled)?, &[])?;
+    }
+    index.finish()?;
+    let (key, value) = tally.encode()?;
+    database.insert(&key, value.unwrap_or_default())?;
+    Ok(tally)
+}
+
+/// Fills the pages of one map. A page is written when the first key of the next is known.
+struct PageWriter<'a> {
+    database: &'a Database,
+    map: PageMap,
+    limits: &'a PageLimits,
+    start_key: Vec<u8>,
+    last_key: Option<Vec<u8>>,
+    page: Page,
+}
+
+impl<'a> PageWriter<'a> {
+    fn new(database: &'a Database, map: PageMap, bounds: &'a PageLimits) -> Self {
+        Self { database, map, limits: bounds, start_key: Vec::new(), last_key: None, page: Page::default() }
+    }
+
+    fn append(&mut self, key: &[u8], value: &[u8]) -> Result<(), StoreError> {
+        if self.last_key.as_deref().is_some_and(|last| last >= key) {
+            let place = SortKey::from_bytes(key);
+            return Err(StoreError(format!("records are not in the order of a snapshot: {place:?}")));
+        }
+        if self.page.is_full(self.limits) {
+            self.page.end_key = Some(key.to_vec());
+            self.write_page()?;
+            self.start_key = key.to_vec();
+        }
+        self.page.push(key, value);
+        let last = self.last_key.get_or_insert_default();
+        last.clear();
+        last.extend_from_slice(key);
+        Ok(())
+    }
+
+    fn finish(mut self) -> Result<(), StoreError> {
+        self.write_page()
+    }
+
+    fn write_page(&mut self) -> Result<(), StoreError> {
+        let key = self.map.page_key(&self.start_key);
+        let page = std::mem::take(&mut self.page);
+        self.database.insert(&key, page.encode(&key))
+    }
+}

@@ -1,0 +1,160 @@
+//! What a generation says of itself: the number of its format, its cursor, and what its records add up to.
+//!
+//! Kept under the key `00` as a CRC-32 and one JSON object, written in the batch of the changes that it speaks of.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::change::Head;
+use crate::model::digest::DirectoryDigest;
+use crate::store::database::{Database, KeyWrite};
+use crate::store::generations::generation::StoreError;
+use crate::store::pages::page::compute_checksum;
+
+/// The number of the format. Raise it when the layout changes, when a kind or a field is added to the directory (what an
+/// older program kept as mere bytes would be understood, and missing in the index), and when the index gets a new name.
+const FORMAT_VERSION: u32 = 1;
+
+const HEADER_KEY: &[u8] = &[0];
+
+/// What a generation says of itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StoreHeader {
+    /// The last commit that was applied whole, and what the records added up to then.
+    pub cursor: Option<Head>,
+    /// What the records add up to now.
+    pub state: DirectoryDigest,
+    /// How many records are not wholly understood.
+    pub foreign: u64,
+    /// How many entries the index has.
+    pub index: u64,
+    /// How many records of each kind.
+    pub kinds: BTreeMap<String, u64>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct VersionedHeader<T> {
+    format: u32,
+    tally: T,
+}
+
+impl StoreHeader {
+    /// Reads it. A database without one was never finished.
+    pub fn load(database: &Database) -> Result<Self, StoreError> {
+        let bytes = database.read(HEADER_KEY)?.ok_or_else(|| StoreError("it was never finished, or lost its beginning".to_owned()))?;
+        let (checksum, json) = bytes.split_at_checked(4).ok_or_else(|| StoreError("its tally is cut short".to_owned()))?;
+        if checksum != compute_checksum(HEADER_KEY, json) {
+            return Err(StoreError("its tally is damaged".to_owned()));
+        }
+        let unread = |error: serde_json::Error| StoreError(format!("its tally cannot be read: {error}"));
+        let VersionedHeader { format, tally } =
+            serde_json::from_slice::<VersionedHeader<Box<serde_json::value::RawValue>>>(json).map_err(unread)?;
+        if format != FORMAT_VERSION {
+            return Err(StoreError(format!("it is of format {format}; this program reads {FORMAT_VERSION}")));
+        }
+        serde_json::from_str(tally.get()).map_err(unread)
+    }
+
+    /// What to write.
+    pub fn encode(&self) -> Result<KeyWrite, StoreError> {
+        let json =
+            serde_json::to_vec(&VersionedHeader { format: FORMAT_VERSION, tally: self }).map_err(|error| StoreError(error.to_string()))?;
+        let bytes = [compute_checksum(HEADER_KEY, &json).as_slice(), &json].concat();
+        Ok((HEADER_KEY.to_vec(), Some(bytes)))
+    }
+
+    /// Whether both speak of the same records, wherever their cursors are.
+    pub fn same_contents(&self, other: &Self) -> bool {
+        let Self { cursor: _, state, foreign, index, kinds } = self;
+        (state, foreign, index, kinds) == (&other.state, &other.foreign, &other.index, &other.kinds)
+    }
+
+    /// Counts a record in.
+    pub fn add_record(&mut self, line: StoredRecord<'_>) {
+        self.state = self.state.with_record(line.text.as_bytes());
+        self.foreign += u64::from(line.foreign);
+        *self.kinds.entry(line.kind().to_owned()).or_default() += 1;
+    }
+
+    /// Counts a record out.
+    pub fn remove_record(&mut self, line: StoredRecord<'_>) {
+        self.state = self.state.without_record(line.text.as_bytes());
+        self.foreign = self.foreign.saturating_sub(u64::from(line.foreign));
+        if let Some(count) = self.kinds.get_mut(line.kind()) {
+            *count -= 1;
+            if *count == 0 {
+                self.kinds.remove(line.kind());
+            }
+        }
+    }
+}
+
+/// A record as a page holds it: a byte that says whether it is foreign, and its text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StoredRecord<'a> {
+    /// One JSON object.
+    pub text: &'a str,
+    /// Whether it is not wholly understood.
+    pub foreign: bool,
+}
+
+impl<'a> StoredRecord<'a> {
+    /// Reads a page's value.
+    pub fn decode(value: &'a [u8]) -> Result<Self, StoreError> {
+        match value.split_first() {
+            Some((&mark @ (0 | 1), text)) => {
+                let text = std::str::from_utf8(text).map_err(|error| StoreError(error.to_string()))?;
+                Ok(Self { text, foreign: mark == 1 })
+            }
+            _ => Err(StoreError("a record without its mark".to_owned())),
+        }
+    }
+
+    /// A page's value.
+    pub fn encode(self) -> Vec<u8> {
+        let mut value = Vec::with_capacity(self.text.len() + 1);
+        value.push(u8::from(self.foreign));
+        value.extend_from_slice(self.text.as_bytes());
+        value
+    }
+
+    /// The word that `kind`, the first field, says.
+    pub fn kind(self) -> &'a str {
+        let rest = self.text.strip_prefix("{\"kind\":\"");
+        rest.and_then(|rest| rest.split('"').next()).unwrap_or("unknown")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{HEADER_KEY, StoreHeader, StoredRecord};
+    use crate::store::database::Database;
+    use crate::store::pages::page::compute_checksum;
+
+    fn stored(json: &str) -> Result<StoreHeader, String> {
+        let folder = tempfile::tempdir().unwrap();
+        let database = Database::open(folder.path(), 1 << 20).unwrap();
+        let bytes = [compute_checksum(HEADER_KEY, json.as_bytes()).as_slice(), json.as_bytes()].concat();
+        database.insert(HEADER_KEY, bytes).unwrap();
+        StoreHeader::load(&database).map_err(|damage| damage.0)
+    }
+
+    #[test]
+    fn another_format_is_refused_by_its_number() {
+        let reason = stored(r#"{"format":7,"tally":{"anything":1}}"#).unwrap_err();
+        assert!(reason.contains("format 7"), "{reason}");
+    }
+
+    #[test]
+    fn a_record_counted_in_and_out_leaves_nothing() {
+        let line = StoredRecord { text: r#"{"kind":"robot","id":1}"#, foreign: true };
+        let mut tally = StoreHeader::default();
+        tally.add_record(line);
+        assert_eq!((tally.foreign, tally.state.count, tally.kinds.get("robot")), (1, 1, Some(&1)));
+        assert_eq!(StoredRecord::decode(&line.encode()), Ok(line));
+        tally.remove_record(line);
+        assert_eq!(tally, StoreHeader::default());
+    }
+}

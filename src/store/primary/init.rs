@@ -1,0 +1,72 @@
+//! How a primary's store begins: an empty directory with a random epoch, a random seed; and how an old one is trusted again.
+
+use std::path::Path;
+
+use crate::model::change::{Epoch, Head};
+use crate::model::entry::Entry;
+use crate::store::files::reserved_space;
+use crate::store::generations::generation::{ExtraWrites, Generation, StoreError, StoreOptions};
+use crate::store::generations::generations_folder::GenerationsFolder;
+use crate::store::primary::journal::Journal;
+use crate::store::primary::primary_store::PrimaryOpenError;
+use crate::store::primary::private_store::{PrivateStore, PrivateWrites};
+
+/// Where the ledger keeps the seed.
+const SEED_KEY: &[u8] = b"store/seed";
+
+const RESTORE_STORE_REMEDY: &str = "restore the store's folder from a backup and then say `sidegate admin new-epoch`, \
+                       or remove CURRENT in it to begin with an empty directory";
+
+/// Opens the directory and reads it whole; what does not add up is refused with what to do.
+pub fn open_verified(folder: &Path, options: &StoreOptions) -> Result<Generation, StoreError> {
+    let remedy = |StoreError(reason): StoreError| StoreError(format!("{reason}; {}", reserved_space::remedy(folder, RESTORE_STORE_REMEDY)));
+    let generation = Generation::open(folder, options).map_err(remedy)?;
+    let reason = match generation.is_intact() {
+        Ok(true) => return Ok(generation),
+        Ok(false) => "records are missing or old".to_owned(),
+        Err(StoreError(reason)) => reason,
+    };
+    Err(remedy(StoreError(format!("{}: {reason}", folder.display()))))
+}
+
+/// An empty directory of a new epoch.
+pub fn create_empty(generations: &GenerationsFolder, options: &StoreOptions) -> Result<Generation, PrimaryOpenError> {
+    let folder = generations.create_next()?;
+    let generation = Generation::create(&folder, options, std::iter::empty::<Result<Entry, StoreError>>())?;
+    start_journal(&generation, random_epoch()?, 0)?;
+    generations.install(&folder)?;
+    Ok(generation)
+}
+
+/// Moves the cursor with no commit and begins the journal there. On disk when it returns.
+pub fn start_journal(generation: &Generation, epoch: Epoch, seq: u64) -> Result<(), StoreError> {
+    generation.apply_with_extra(&[], |state| {
+        let journal = Journal::starting_at(Head { epoch, seq, state });
+        let mut writes = journal.trim_writes(generation.database())?;
+        writes.push(journal.encode_header()?);
+        Ok(Some(ExtraWrites { cursor: Some((epoch, seq)), writes }))
+    })?;
+    generation.flush()
+}
+
+/// A new life of the store.
+pub fn random_epoch() -> Result<Epoch, StoreError> {
+    let mut bytes = [0; 16];
+    fill_random(&mut bytes)?;
+    Ok(Epoch(u128::from_be_bytes(bytes)))
+}
+
+fn fill_random(bytes: &mut [u8]) -> Result<(), StoreError> {
+    getrandom::fill(bytes).map_err(|error| StoreError(format!("the system gives no random bytes: {error}")))
+}
+
+/// The seed that the ledger keeps, made if there is none.
+pub fn load_or_create_seed(ledger: &PrivateStore) -> Result<[u8; 32], StoreError> {
+    if let Some(kept) = ledger.read(SEED_KEY)? {
+        return kept.try_into().map_err(|_| StoreError("the ledger's seed is not 32 bytes".to_owned()));
+    }
+    let mut seed = [0; 32];
+    fill_random(&mut seed)?;
+    ledger.write(PrivateWrites { entries: vec![(SEED_KEY.to_vec(), Some(seed.to_vec()))] })?;
+    Ok(seed)
+}

@@ -1,0 +1,577 @@
+//! The primary's store: the directory with its journal, one writer; the ledger beside it.
+//!
+//! ```text
+//! LOCK CURRENT generations/   the directory and its journal       (generations.rs, generation.rs, journal.rs)
+//! ledger/                     what is never published             (ledger.rs)
+//! ```
+//! A commit is one batch of its records, its journal line and the cursor, then a flush, and only then published: the head
+//! moves, those who watch it wake, the caller gets its answer. What is too large for that is built beside as a generation of
+//! its own, whose journal begins at its head.
+//!
+//! The directory is not disposable here. One that does not open, or does not add up, is left as it is and the primary does
+//! not start; nothing is moved to quarantine. After a failed write no further one is tried: what is on disk is known again
+//! when the store is opened anew.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use arc_swap::ArcSwap;
+use tokio::sync::watch;
+
+use crate::model::change::{Change, Commit, Epoch, Head};
+use crate::model::digest::Digest;
+use crate::model::entry::Entry;
+use crate::store::files::folder::FileError;
+use crate::store::generations::generation::{ExtraWrites, Generation, StoreError, StoreOptions};
+use crate::store::generations::generations_folder::GenerationsFolder;
+use crate::store::generations::merge::merge_changes;
+use crate::store::primary::init::{create_empty, load_or_create_seed, open_verified, random_epoch, start_journal};
+use crate::store::primary::journal::{self, Journal, JournalLimits};
+use crate::store::primary::private_store::PrivateStore;
+use crate::store::primary::recent_commits::RecentCommits;
+
+/// Most changes of one commit.
+pub const MAX_COMMIT_CHANGES: usize = 1_000;
+/// Most bytes of one commit.
+pub const MAX_COMMIT_BYTES: usize = 4 << 20;
+/// Most commits that the journal keeps.
+pub const MAX_JOURNAL_COMMITS: u64 = 100_000;
+/// Most bytes that the journal keeps.
+pub const MAX_JOURNAL_BYTES: u64 = 64 << 20;
+
+/// The primary's store. Cheap to clone.
+#[derive(Clone)]
+pub struct PrimaryStore {
+    inner: Arc<PrimaryStoreInner>,
+}
+
+struct PrimaryStoreInner {
+    generations: GenerationsFolder,
+    options: StoreOptions,
+    limits: StoreLimits,
+    published: ArcSwap<PublishedState>,
+    recent_commits: RwLock<RecentCommits>,
+    writer: Mutex<WriterState>,
+    /// Whether generations wait to be removed.
+    has_retired: AtomicBool,
+    head_sender: watch::Sender<Head>,
+    private_store: PrivateStore,
+    token_seed: [u8; 32],
+}
+
+/// What is published.
+struct PublishedState {
+    generation: Generation,
+    journal: Journal,
+    head: Head,
+}
+
+#[derive(Default)]
+struct WriterState {
+    failure: Option<StoreError>,
+    /// Replaced, and perhaps still read.
+    retired: Vec<Generation>,
+}
+
+#[derive(Clone, Copy)]
+struct StoreLimits {
+    changes: usize,
+    bytes: usize,
+    journal: JournalLimits,
+}
+
+impl StoreLimits {
+    const DEFAULT: Self = Self {
+        changes: MAX_COMMIT_CHANGES,
+        bytes: MAX_COMMIT_BYTES,
+        journal: JournalLimits { max_commits: MAX_JOURNAL_COMMITS, max_bytes: MAX_JOURNAL_BYTES },
+    };
+}
+
+/// Why a primary's store did not open.
+#[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the source says it")]
+pub enum PrimaryOpenError {
+    #[error(transparent)]
+    File(#[from] FileError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// What the journal has after a cursor.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CommitsAfter {
+    /// The commits after it, at most as many as asked for; empty at the head.
+    Commits(Vec<Arc<Commit>>),
+    /// Older than the journal, or of another epoch.
+    Gone,
+    /// Beyond the head, or with another digest: somebody was restored from a backup.
+    Diverged(Head),
+}
+
+impl PrimaryStore {
+    /// Opens or makes the store (epoch, LFS secret and all). Reads the whole directory once. Blocks.
+    pub fn open(folder: &Path, options: StoreOptions) -> Result<Self, PrimaryOpenError> {
+        Self::open_with_limits(folder, options, StoreLimits::DEFAULT)
+    }
+
+    fn open_with_limits(folder: &Path, options: StoreOptions, limits: StoreLimits) -> Result<Self, PrimaryOpenError> {
+        let generations = GenerationsFolder::open(folder, options)?;
+        let ledger = PrivateStore::open(&folder.join("ledger"))?;
+        let seed = load_or_create_seed(&ledger)?;
+        let generation = match generations.current_path()? {
+            Some(current) => open_verified(&current, &options)?,
+            None => create_empty(&generations, &options)?,
+        };
+        generations.remove_unused()?;
+        let head = generation.head().ok_or_else(|| StoreError("the directory has no epoch".to_owned()))?;
+        let journal = Journal::load(generation.database())?;
+        let inner = PrimaryStoreInner {
+            generations,
+            options,
+            limits,
+            published: ArcSwap::from_pointee(PublishedState { generation, journal, head }),
+            recent_commits: RwLock::default(),
+            writer: Mutex::default(),
+            has_retired: AtomicBool::new(false),
+            head_sender: watch::Sender::new(head),
+            private_store: ledger,
+            token_seed: seed,
+        };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// Where it stands.
+    #[must_use]
+    pub fn head(&self) -> Head {
+        self.inner.published.load().head
+    }
+
+    /// Where it stands when the commit that is being made, if any, is done. Whoever has read records past the journal (a snapshot
+    /// read while commits go on) ends at this head: what was read may be of a commit that [`PrimaryStore::head`] does not count yet.
+    /// Blocks.
+    #[must_use]
+    pub fn head_after_pending_commit(&self) -> Head {
+        let _no_commit = self.inner.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        self.head()
+    }
+
+    /// The records as they are now. Hold it no longer than one request: a large apply replaces it. For the moment of a flush
+    /// it may show a commit that is not answered yet.
+    #[must_use]
+    pub fn directory(&self) -> Generation {
+        self.inner.published.load().generation.clone()
+    }
+
+    /// One writer: decides on the directory as it stands and commits what it decides, in one or (above the bounds of a commit) by a
+    /// generation built beside with a new journal. On disk when it returns. No changes, or none that makes a difference: nothing is
+    /// committed. Deletes are made before puts, whatever their order. Blocks.
+    pub fn commit<T, E: From<StoreError>>(&self, decide: impl FnOnce(&Generation) -> Result<(Vec<Change>, T), E>) -> Result<(Head, T), E> {
+        let mut writer = self.lock_writer()?;
+        let standing = self.inner.published.load_full();
+        let (mut changes, outcome) = decide(&standing.generation)?;
+        changes.sort_by_key(|change| matches!(change, Change::Put(_)));
+        let limits = &self.inner.limits;
+        let small = changes.len() <= limits.changes && journal::encoded_size(&changes) <= limits.bytes;
+        let head = if changes.is_empty() {
+            standing.head
+        } else if small {
+            writer.record_failure(self.append_commit(&standing, changes))?
+        } else {
+            let built = self.build_generation(&standing, merge_changes(&standing.generation, &changes)?)?;
+            writer.record_failure(self.install_generation(&standing, built))?
+        };
+        self.retire_replaced(&mut writer, standing);
+        Ok((head, outcome))
+    }
+
+    /// A whole new directory at once: a generation built beside, visible at once, with a new journal. What is equal to what is there
+    /// already is not committed. Blocks.
+    pub fn replace_directory<E: From<StoreError>>(&self, entries: impl Iterator<Item = Result<Entry, E>>) -> Result<Head, E> {
+        let mut writer = self.lock_writer()?;
+        let standing = self.inner.published.load_full();
+        let built = self.build_generation(&standing, entries)?;
+        let head = writer.record_failure(self.install_generation(&standing, built))?;
+        self.retire_replaced(&mut writer, standing);
+        Ok(head)
+    }
+
+    /// The journal after (`epoch`, `seq`, `digest`), at most `limit` commits.
+    pub fn commits_after(&self, epoch: Epoch, seq: u64, digest: Digest, limit: usize) -> Result<CommitsAfter, StoreError> {
+        self.try_remove_retired();
+        let standing = self.inner.published.load_full();
+        let (base, head) = (standing.journal.base, standing.head);
+        if epoch != head.epoch {
+            return Ok(CommitsAfter::Gone);
+        }
+        if seq > head.seq {
+            return Ok(CommitsAfter::Diverged(head));
+        }
+        if seq < base.seq {
+            return Ok(CommitsAfter::Gone);
+        }
+        let then = match seq {
+            seq if seq == head.seq => head.state,
+            seq if seq == base.seq => base.state,
+            seq => match self.find_commit(&standing, seq)? {
+                Some(commit) => commit.state,
+                None => return Ok(CommitsAfter::Gone),
+            },
+        };
+        if then.digest != digest {
+            return Ok(CommitsAfter::Diverged(head));
+        }
+        let mut commits = Vec::new();
+        for seq in (seq + 1..=head.seq).take(limit) {
+            match self.find_commit(&standing, seq)? {
+                Some(commit) => commits.push(commit),
+                None => return Ok(CommitsAfter::Gone),
+            }
+        }
+        Ok(CommitsAfter::Commits(commits))
+    }
+
+    /// Waits for the head to be another than `seen`: a watch of the head.
+    #[must_use]
+    pub fn watch_head(&self) -> watch::Receiver<Head> {
+        self.inner.head_sender.subscribe()
+    }
+
+    /// A new epoch, the journal begun anew at the same `seq`. Blocks.
+    pub fn start_new_epoch(&self) -> Result<Head, StoreError> {
+        let mut writer = self.lock_writer()?;
+        let standing = self.inner.published.load_full();
+        writer.record_failure(self.publish_new_epoch(&standing))
+    }
+
+    /// What is never published.
+    #[must_use]
+    pub fn private_store(&self) -> &PrivateStore {
+        &self.inner.private_store
+    }
+
+    /// The 32 random bytes made with the store: LFS tokens are keyed with them.
+    #[must_use]
+    pub fn token_seed(&self) -> [u8; 32] {
+        self.inner.token_seed
+    }
+
+    fn lock_writer(&self) -> Result<std::sync::MutexGuard<'_, WriterState>, StoreError> {
+        let writer = self.inner.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        match &writer.failure {
+            Some(StoreError(reason)) => Err(StoreError(format!("an earlier write failed, restart the primary: {reason}"))),
+            None => Ok(writer),
+        }
+    }
+
+    /// One commit in the journal.
+    fn append_commit(&self, standing: &PublishedState, changes: Vec<Change>) -> Result<Head, StoreError> {
+        let (before, generation) = (standing.head, &standing.generation);
+        let mut commit = Commit { seq: before.seq + 1, state: before.state, changes: Vec::new() };
+        let mut journal = standing.journal;
+        let state = generation.apply_with_extra(&changes, |state| {
+            if state == before.state {
+                return Ok(None);
+            }
+            commit.state = state;
+            commit.changes.clone_from(&changes);
+            let (next, writes) = journal.append(generation.database(), &commit, self.inner.limits.journal)?;
+            journal = next;
+            Ok(Some(ExtraWrites { cursor: Some((before.epoch, commit.seq)), writes }))
+        })?;
+        if state == before.state {
+            return Ok(before);
+        }
+        generation.flush()?;
+        let head = Head { epoch: before.epoch, seq: commit.seq, state };
+        self.inner.recent_commits.write().unwrap_or_else(PoisonError::into_inner).push(commit);
+        self.publish(PublishedState { generation: generation.clone(), journal, head });
+        Ok(head)
+    }
+
+    /// A generation beside, closed, with its cursor one further and its journal begun there; `None` if it holds the same.
+    fn build_generation<E: From<StoreError>>(
+        &self,
+        standing: &PublishedState,
+        entries: impl Iterator<Item = Result<Entry, E>>,
+    ) -> Result<Option<PathBuf>, E> {
+        let folder = self.inner.generations.create_next().map_err(|refused| StoreError(refused.to_string()))?;
+        let generation = Generation::create(&folder, &self.inner.options, entries)?;
+        if generation.state() == standing.head.state {
+            return Ok(None);
+        }
+        start_journal(&generation, standing.head.epoch, standing.head.seq + 1)?;
+        Ok(Some(folder))
+    }
+
+    /// Opens what was built, makes it the current one and publishes it.
+    fn install_generation(&self, standing: &PublishedState, built: Option<PathBuf>) -> Result<Head, StoreError> {
+        let Some(folder) = built else { return Ok(standing.head) };
+        let generation = Generation::open(&folder, &self.inner.options)?;
+        let head = generation.head().ok_or_else(|| StoreError("the directory has no epoch".to_owned()))?;
+        let journal = Journal::load(generation.database())?;
+        self.inner.generations.install(&folder).map_err(|refused| StoreError(refused.to_string()))?;
+        self.publish(PublishedState { generation, journal, head });
+        Ok(head)
+    }
+
+    fn publish_new_epoch(&self, standing: &PublishedState) -> Result<Head, StoreError> {
+        start_journal(&standing.generation, random_epoch()?, standing.head.seq)?;
+        let head = standing.generation.head().ok_or_else(|| StoreError("the directory has no epoch".to_owned()))?;
+        self.publish(PublishedState { generation: standing.generation.clone(), journal: Journal::starting_at(head), head });
+        Ok(head)
+    }
+
+    fn publish(&self, standing: PublishedState) {
+        let head = standing.head;
+        self.inner.published.store(Arc::new(standing));
+        self.inner.head_sender.send_replace(head);
+    }
+
+    /// A commit that was published. `None`: the journal has been trimmed meanwhile.
+    fn find_commit(&self, standing: &PublishedState, seq: u64) -> Result<Option<Arc<Commit>>, StoreError> {
+        if let Some(commit) = self.inner.recent_commits.read().unwrap_or_else(PoisonError::into_inner).find(seq) {
+            return Ok(Some(commit));
+        }
+        if let Some(commit) = journal::read_commit(standing.generation.database(), seq)? {
+            return Ok(Some(Arc::new(commit)));
+        }
+        let now = self.inner.published.load();
+        if now.journal.base.seq >= seq || now.head.epoch != standing.head.epoch {
+            return Ok(None);
+        }
+        Err(StoreError(format!("commit {seq} of the journal is lost")))
+    }
+
+    /// Removes generations that were replaced, once nobody reads them.
+    fn retire_replaced(&self, writer: &mut WriterState, before: Arc<PublishedState>) {
+        if before.generation.database().folder() != self.inner.published.load().generation.database().folder() {
+            writer.retired.push(before.generation.clone());
+            self.inner.has_retired.store(true, Ordering::Relaxed);
+        }
+        drop(before);
+        self.remove_retired(writer);
+    }
+
+    fn try_remove_retired(&self) {
+        if self.inner.has_retired.load(Ordering::Relaxed)
+            && let Ok(mut writer) = self.inner.writer.try_lock()
+        {
+            self.remove_retired(&mut writer);
+        }
+    }
+
+    fn remove_retired(&self, writer: &mut WriterState) {
+        if writer.retired.is_empty() || !writer.retired.iter().all(Generation::is_last_handle) {
+            return;
+        }
+        writer.retired.clear();
+        self.inner.has_retired.store(false, Ordering::Relaxed);
+        // What cannot be removed now is removed at the next start.
+        let _ = self.inner.generations.remove_unused();
+    }
+}
+
+impl WriterState {
+    /// Remembers a failure: after it, what is on disk is not known.
+    fn record_failure(&mut self, outcome: Result<Head, StoreError>) -> Result<Head, StoreError> {
+        if let Err(damage) = &outcome {
+            self.failure = Some(damage.clone());
+        }
+        outcome
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use super::{CommitsAfter, JournalLimits, PrimaryStore, StoreLimits};
+    use crate::model::change::{Change, Head, RecordIdentity};
+    use crate::model::directory::Directory as _;
+    use crate::store::database::Database;
+    use crate::store::generations::generation::{StoreError, StoreOptions};
+    use crate::store::pages::page_map::PageMap;
+    use crate::store::tests::model_based::{entry, key_line};
+
+    const OPTIONS: StoreOptions = StoreOptions { page_cache_bytes: 1 << 20, record_cache_entries: 64 };
+    const SMALL: StoreLimits = StoreLimits { changes: 10, bytes: 100_000, journal: JournalLimits { max_commits: 5, max_bytes: 1 << 20 } };
+
+    fn open(folder: &Path) -> PrimaryStore {
+        PrimaryStore::open_with_limits(folder, OPTIONS, SMALL).unwrap()
+    }
+
+    fn put(number: u64) -> Change {
+        Change::Put(entry(&key_line(number, number, "t")))
+    }
+
+    fn delete(number: u64) -> Change {
+        Change::Delete(RecordIdentity::Key(number.try_into().unwrap()))
+    }
+
+    fn commit(store: &PrimaryStore, changes: Vec<Change>) -> Head {
+        store.commit(|_| Ok::<_, StoreError>((changes, ()))).unwrap().0
+    }
+
+    fn after(store: &PrimaryStore, head: Head, limit: usize) -> CommitsAfter {
+        store.commits_after(head.epoch, head.seq, head.state.digest, limit).unwrap()
+    }
+
+    fn numbers(after: CommitsAfter) -> Vec<u64> {
+        match after {
+            CommitsAfter::Commits(commits) => commits.iter().map(|commit| commit.seq).collect(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn epoch_and_seed_are_made_with_the_store_and_stay() {
+        let (folder, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let (store, another) = (open(folder.path()), open(other.path()));
+        let (head, seed) = (store.head(), store.token_seed());
+        assert_eq!((head.seq, head.state.count), (0, 0));
+        assert_ne!(head.epoch, another.head().epoch);
+        assert_ne!(seed, another.token_seed());
+        drop(store);
+        let store = open(folder.path());
+        assert_eq!((store.head(), store.token_seed()), (head, seed));
+    }
+
+    #[test]
+    fn commits_are_in_the_journal_also_after_a_restart() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = open(folder.path());
+        let begun = store.head();
+        let first = commit(&store, vec![put(1), delete(7), put(2)]);
+        let second = commit(&store, vec![delete(1)]);
+        let CommitsAfter::Commits(told) = after(&store, begun, 10) else { panic!() };
+        assert_eq!(told[0].changes, [delete(7), put(1), put(2)], "deletes come first");
+        assert_eq!((told[1].seq, told[1].state), (second.seq, second.state));
+        drop(store);
+        let store = open(folder.path());
+        assert_eq!(store.head(), second);
+        assert_eq!(after(&store, begun, 10), CommitsAfter::Commits(told));
+        assert_eq!(numbers(after(&store, begun, 1)), [1]);
+        assert_eq!(numbers(after(&store, first, 10)), [2]);
+        assert_eq!(after(&store, second, 10), CommitsAfter::Commits(Vec::new()));
+    }
+
+    #[test]
+    fn what_makes_no_difference_is_not_committed() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = open(folder.path());
+        let head = commit(&store, vec![put(1)]);
+        assert_eq!(commit(&store, vec![]), head);
+        assert_eq!(commit(&store, vec![put(1), delete(5)]), head);
+        assert_eq!(store.replace_directory([Ok::<_, StoreError>(entry(&key_line(1, 1, "t")))].into_iter()), Ok(head));
+        let refused = store.commit(|_| Err::<(Vec<Change>, ()), _>(StoreError("no".to_owned())));
+        assert_eq!(refused, Err(StoreError("no".to_owned())));
+        assert_eq!(store.head(), head);
+    }
+
+    #[test]
+    fn who_is_behind_the_journal_or_of_another_epoch_begins_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = open(folder.path());
+        let begun = store.head();
+        let heads: Vec<_> = (1..=8).map(|number| commit(&store, vec![put(number)])).collect();
+        assert_eq!(after(&store, begun, 10), CommitsAfter::Gone);
+        assert_eq!(after(&store, heads[1], 10), CommitsAfter::Gone);
+        assert_eq!(numbers(after(&store, heads[2], 10)), [4, 5, 6, 7, 8]);
+        let renewed = store.start_new_epoch().unwrap();
+        assert_eq!((renewed.seq, renewed.state), (heads[7].seq, heads[7].state));
+        assert_eq!(after(&store, heads[7], 10), CommitsAfter::Gone);
+        assert_eq!(after(&store, renewed, 10), CommitsAfter::Commits(Vec::new()));
+        commit(&store, vec![put(9)]);
+        assert_eq!(numbers(after(&store, renewed, 10)), [9]);
+        drop(store);
+        assert_eq!(numbers(after(&open(folder.path()), renewed, 10)), [9]);
+    }
+
+    #[test]
+    fn who_is_ahead_or_has_another_digest_is_told_so() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = open(folder.path());
+        let begun = store.head();
+        let first = commit(&store, vec![put(1)]);
+        let head = commit(&store, vec![put(2)]);
+        assert_eq!(after(&store, Head { seq: 9, ..head }, 10), CommitsAfter::Diverged(head));
+        assert_eq!(after(&store, Head { seq: 0, ..head }, 10), CommitsAfter::Diverged(head));
+        assert_eq!(after(&store, Head { state: head.state, ..first }, 10), CommitsAfter::Diverged(head));
+        assert_eq!(after(&store, Head { state: begun.state, ..head }, 10), CommitsAfter::Diverged(head));
+    }
+
+    #[test]
+    fn what_is_too_large_for_a_commit_is_built_beside_and_begins_a_new_journal() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = open(folder.path());
+        let first = commit(&store, vec![put(1), put(2)]);
+        let before = store.directory();
+        let mut changes: Vec<_> = (3..40).map(put).collect();
+        changes.extend([delete(1), Change::Put(entry(&key_line(2, 99, "moved")))]);
+        let head = commit(&store, changes);
+        assert_eq!((head.seq, head.state.count), (first.seq + 1, 38));
+        assert_eq!(store.directory().state(), head.state);
+        assert!(store.directory().is_intact().unwrap());
+        assert_eq!(store.directory().key(2.try_into().unwrap()).unwrap().unwrap().title.as_str(), "moved");
+        assert_eq!(after(&store, first, 10), CommitsAfter::Gone);
+        assert_eq!(after(&store, head, 10), CommitsAfter::Commits(Vec::new()));
+        // Who still reads the one before reads on; then it is removed.
+        assert_eq!(before.state(), first.state);
+        assert_eq!(before.entries().count(), 2);
+        let generations = || fs::read_dir(folder.path().join("generations")).unwrap().count();
+        assert_eq!(generations(), 2);
+        drop(before);
+        after(&store, head, 10);
+        assert_eq!(generations(), 1);
+        let next = commit(&store, vec![put(50)]);
+        assert_eq!(numbers(after(&store, head, 10)), [next.seq]);
+        drop(store);
+        assert_eq!(open(folder.path()).head(), next);
+    }
+
+    #[test]
+    fn a_whole_new_directory_takes_the_place_of_the_old_or_leaves_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = open(folder.path());
+        let first = commit(&store, vec![put(1)]);
+        let broken = [Ok(entry(&key_line(5, 5, "t"))), Err(StoreError("the file ends here".to_owned()))];
+        assert!(store.replace_directory(broken.into_iter()).is_err());
+        assert_eq!((store.head(), store.directory().state()), (first, first.state));
+        let head = store.replace_directory([Ok::<_, StoreError>(entry(&key_line(5, 5, "t")))].into_iter()).unwrap();
+        assert_eq!((head.epoch, head.seq), (first.epoch, first.seq + 1));
+        assert!(store.directory().key(1.try_into().unwrap()).unwrap().is_none());
+        assert_eq!(after(&store, first, 10), CommitsAfter::Gone);
+    }
+
+    #[test]
+    fn the_head_that_is_watched_moves_when_the_commit_is_done() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = open(folder.path());
+        let watch = store.watch_head();
+        assert!(!watch.has_changed().unwrap());
+        let head = commit(&store, vec![put(1)]);
+        assert!(watch.has_changed().unwrap());
+        assert_eq!(*watch.borrow(), head);
+    }
+
+    #[test]
+    fn a_damaged_directory_is_refused_with_a_remedy_and_left_where_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = open(folder.path());
+        commit(&store, vec![put(1)]);
+        drop(store);
+        let current = folder.path().join("generations/1");
+        let database = Database::open(&current, 1 << 20).unwrap();
+        database.write_batch(vec![(PageMap::Records.page_key(&[]), None)]).unwrap();
+        database.flush().unwrap();
+        drop(database);
+        for _ in 0..2 {
+            let refused = PrimaryStore::open(folder.path(), OPTIONS).err().unwrap().to_string();
+            assert!(refused.contains("restore the store's folder from a backup"), "{refused}");
+        }
+        assert!(current.exists() && folder.path().join("CURRENT").exists());
+    }
+}

@@ -1,0 +1,310 @@
+//! What a request shows to be believed: gitlab-shell's JWT, or the base document's shared secret. (server.md 1.1)
+//!
+//! gitlab-shell makes one token a second at most and shows it again on each retry, so a token that was good is remembered,
+//! to the end of its time or of the secret that signed it, whichever comes first.
+
+use std::sync::Arc;
+
+use arc_swap::{ArcSwap, ArcSwapOption};
+use base64::Engine as _;
+use http::HeaderMap;
+use http::header::HeaderValue;
+use quick_cache::sync::Cache;
+
+use crate::model::time::Time;
+use crate::wire::auth::jwt::{Issuer, TokenError, issue_token, verify_with_secret};
+use crate::wire::auth::secret::{RotatingSecret, Secret};
+use crate::wire::http::base64::BASE64_ANY_PADDING;
+
+/// The header of gitlab-shell's token.
+pub const SHELL_TOKEN_HEADER: &str = "gitlab-shell-api-request";
+/// The header of the shared secret, in Base64.
+pub const SHARED_SECRET_HEADER: &str = "gitlab-shared-secret";
+/// The parameter of the shared secret.
+pub const SHARED_SECRET_PARAMETER: &str = "secret_token";
+/// The longest token that is remembered, in bytes; gitlab-shell's have some 150.
+pub const MAX_CACHED_TOKEN_BYTES: usize = 1024;
+
+/// Judges what requests show against a secret that may be renewed while it runs; remembers tokens that were good.
+pub struct CredentialVerifier {
+    secrets: ArcSwap<VersionedSecret>,
+    verified_tokens: Cache<Box<str>, VerifiedToken>,
+    last_issued: ArcSwapOption<IssuedToken>,
+}
+
+/// The secrets with a number that grows with each renewal: the present one has it, the one before has one less.
+#[derive(Clone)]
+struct VersionedSecret {
+    secrets: RotatingSecret,
+    version: u64,
+}
+
+/// A token that was good: until when, and by which secret.
+#[derive(Clone, Copy)]
+struct VerifiedToken {
+    valid_until: Time,
+    secret_version: u64,
+}
+
+/// A token of ours: the second it was made in, and by which secret.
+struct IssuedToken {
+    issued_at_second: i64,
+    secret_version: u64,
+    token: String,
+}
+
+/// What a request showed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum CredentialCheck {
+    /// A good token, or the shared secret.
+    Valid,
+    /// Neither.
+    Missing,
+    /// One that is not believed; the word says why, for the log (`expired`, `wrong signature`, …).
+    Invalid(&'static str),
+}
+
+impl CredentialVerifier {
+    /// One secret; remembers at most `tokens` good tokens.
+    #[must_use]
+    pub fn new(secret: Secret, tokens: usize) -> Self {
+        Self {
+            secrets: ArcSwap::from_pointee(VersionedSecret { secrets: RotatingSecret::new(secret), version: 1 }),
+            verified_tokens: Cache::new(tokens),
+            last_issued: ArcSwapOption::empty(),
+        }
+    }
+
+    /// From now on this secret; the one before counts for [`crate::wire::auth::secret::GRACE`] more, remembered tokens of it too.
+    pub fn rotate(&self, next: Secret, now: Time) {
+        self.secrets.rcu(|keyring| {
+            let same = keyring.secrets.current().expose_bytes() == next.expose_bytes();
+            VersionedSecret { secrets: keyring.secrets.clone().rotated(next.clone(), now), version: keyring.version + u64::from(!same) }
+        });
+    }
+
+    /// Judges the headers: the token if there is one; else, if `shared_secret` may be used here, its header. The parameter
+    /// `secret_token` is judged by [`Gatekeeper::parameter`], once parameters are read.
+    pub fn check_headers(&self, headers: &HeaderMap, shared_secret: bool, now: Time) -> CredentialCheck {
+        match single_header(headers, SHELL_TOKEN_HEADER) {
+            HeaderOccurrence::Single(token) => self.check_token(token, now),
+            HeaderOccurrence::Repeated => CredentialCheck::Invalid("given twice"),
+            HeaderOccurrence::Absent if shared_secret => self.check_shared_secret(headers, now),
+            HeaderOccurrence::Absent => CredentialCheck::Missing,
+        }
+    }
+
+    fn check_token(&self, token: &HeaderValue, now: Time) -> CredentialCheck {
+        let Ok(token) = token.to_str() else { return CredentialCheck::Invalid(TokenError::Malformed.as_str()) };
+        let keyring = self.secrets.load();
+        if self.verified_tokens.get(token).is_some_and(|good| now < good.valid_until && keyring.is_accepted(good.secret_version, now)) {
+            return CredentialCheck::Valid;
+        }
+        let mut reason = TokenError::InvalidSignature;
+        for (secret, number) in keyring.accepted(now) {
+            match verify_with_secret(token, Issuer::GitlabShell, secret, now) {
+                Ok(claims) => {
+                    if token.len() <= MAX_CACHED_TOKEN_BYTES {
+                        self.verified_tokens
+                            .insert(token.into(), VerifiedToken { valid_until: claims.valid_until, secret_version: number });
+                    }
+                    return CredentialCheck::Valid;
+                }
+                Err(TokenError::InvalidSignature) => {}
+                Err(other) => {
+                    reason = other;
+                    break;
+                }
+            }
+        }
+        CredentialCheck::Invalid(reason.as_str())
+    }
+
+    fn check_shared_secret(&self, headers: &HeaderMap, now: Time) -> CredentialCheck {
+        match single_header(headers, SHARED_SECRET_HEADER) {
+            HeaderOccurrence::Absent => CredentialCheck::Missing,
+            HeaderOccurrence::Repeated => CredentialCheck::Invalid("given twice"),
+            HeaderOccurrence::Single(value) => match BASE64_ANY_PADDING.decode(value.as_bytes().trim_ascii()) {
+                Ok(secret) => secret_check(self.secrets.load().secrets.matches_accepted(&secret, now)),
+                Err(_) => CredentialCheck::Invalid("not Base64"),
+            },
+        }
+    }
+
+    /// Judges the parameter `secret_token` (plain or Base64).
+    pub fn check_parameter(&self, secret_token: &str, now: Time) -> CredentialCheck {
+        let keyring = self.secrets.load();
+        let decoded = BASE64_ANY_PADDING.decode(secret_token.trim()).unwrap_or_default();
+        let plain = keyring.secrets.matches_accepted(secret_token.as_bytes(), now);
+        secret_check(plain | keyring.secrets.matches_accepted(&decoded, now))
+    }
+
+    /// A fresh token of gitlab-shell's, signed with the present secret; one a second, kept.
+    #[must_use]
+    pub fn issue_shell_token(&self, now: Time) -> String {
+        let keyring = self.secrets.load();
+        let second = now.seconds();
+        if let Some(kept) =
+            self.last_issued.load().as_ref().filter(|kept| kept.issued_at_second == second && kept.secret_version == keyring.version)
+        {
+            return kept.token.clone();
+        }
+        let token = issue_token(Issuer::GitlabShell, None, keyring.secrets.current(), now);
+        self.last_issued.store(Some(Arc::new(IssuedToken {
+            issued_at_second: second,
+            secret_version: keyring.version,
+            token: token.clone(),
+        })));
+        token
+    }
+}
+
+impl VersionedSecret {
+    /// The secrets that count now, with their numbers.
+    fn accepted(&self, now: Time) -> impl Iterator<Item = (&Secret, u64)> {
+        self.secrets.accepted(now).zip([self.version, self.version - 1])
+    }
+
+    fn is_accepted(&self, secret: u64, now: Time) -> bool {
+        self.accepted(now).any(|(_, number)| number == secret)
+    }
+}
+
+const fn secret_check(same: bool) -> CredentialCheck {
+    if same { CredentialCheck::Valid } else { CredentialCheck::Invalid("wrong secret") }
+}
+
+/// How often a header is given.
+enum HeaderOccurrence<'a> {
+    Absent,
+    Single(&'a HeaderValue),
+    Repeated,
+}
+
+fn single_header<'a>(headers: &'a HeaderMap, name: &str) -> HeaderOccurrence<'a> {
+    let mut values = headers.get_all(name).iter();
+    match (values.next(), values.next()) {
+        (None, _) => HeaderOccurrence::Absent,
+        (Some(value), None) => HeaderOccurrence::Single(value),
+        (Some(_), Some(_)) => HeaderOccurrence::Repeated,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use base64::Engine as _;
+    use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
+    use http::{HeaderMap, HeaderValue};
+
+    use super::{CredentialCheck, CredentialVerifier, SHARED_SECRET_HEADER, SHELL_TOKEN_HEADER};
+    use crate::model::time::Time;
+    use crate::wire::auth::secret::Secret;
+
+    fn secret(text: &str) -> Secret {
+        Secret::from_bytes(text.as_bytes()).unwrap()
+    }
+
+    fn at(second: u64) -> Time {
+        Time::EPOCH.plus(Duration::from_secs(1_000_000 + second))
+    }
+
+    fn headers_with(pairs: &[(&'static str, &str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in pairs {
+            headers.append(*name, HeaderValue::from_str(value).unwrap());
+        }
+        headers
+    }
+
+    fn token_header(secret_text: &str, second: u64) -> HeaderMap {
+        headers_with(&[(SHELL_TOKEN_HEADER, &CredentialVerifier::new(secret(secret_text), 1).issue_shell_token(at(second)))])
+    }
+
+    #[test]
+    fn a_remembered_token_ends_with_its_time() {
+        let gate = CredentialVerifier::new(secret("s"), 10);
+        let shown = token_header("s", 0);
+        for second in [0, 1, 119] {
+            assert_eq!(gate.check_headers(&shown, false, at(second)), CredentialCheck::Valid, "{second}");
+        }
+        assert_eq!(gate.check_headers(&shown, false, at(120)), CredentialCheck::Invalid("expired"));
+    }
+
+    #[test]
+    fn a_remembered_token_ends_with_its_secret() {
+        let gate = CredentialVerifier::new(secret("old"), 10);
+        let (old, new) = (token_header("old", 0), token_header("new", 0));
+        assert_eq!(gate.check_headers(&new, false, at(0)), CredentialCheck::Invalid("wrong signature"));
+        assert_eq!(gate.check_headers(&old, false, at(0)), CredentialCheck::Valid);
+        gate.rotate(secret("new"), at(1));
+        gate.rotate(secret("new"), at(50));
+        assert_eq!(gate.check_headers(&old, false, at(61)), CredentialCheck::Valid);
+        assert_eq!(gate.check_headers(&old, false, at(62)), CredentialCheck::Invalid("wrong signature"));
+        assert_eq!(gate.check_headers(&new, false, at(62)), CredentialCheck::Valid);
+        gate.rotate(secret("third"), at(63));
+        gate.rotate(secret("fourth"), at(64));
+        assert_eq!(gate.check_headers(&new, false, at(64)), CredentialCheck::Invalid("wrong signature"), "two secrets ago counts no more");
+    }
+
+    #[test]
+    fn the_shared_secret_is_believed_where_it_may_be_used() {
+        let gate = CredentialVerifier::new(secret("0123456789abcdef\n"), 10);
+        for encoded in
+            [STANDARD.encode("0123456789abcdef\n"), STANDARD.encode("0123456789abcdef"), STANDARD_NO_PAD.encode("0123456789abcdef")]
+        {
+            let shown = headers_with(&[(SHARED_SECRET_HEADER, &encoded)]);
+            assert_eq!(gate.check_headers(&shown, true, at(0)), CredentialCheck::Valid, "{encoded}");
+            assert_eq!(gate.check_headers(&shown, false, at(0)), CredentialCheck::Missing);
+            assert_eq!(gate.check_parameter(&encoded, at(0)), CredentialCheck::Valid);
+        }
+        assert_eq!(gate.check_parameter("0123456789abcdef", at(0)), CredentialCheck::Valid);
+        for wrong in ["", "=", "0123456789abcde", "AA=="] {
+            assert!(matches!(gate.check_parameter(wrong, at(0)), CredentialCheck::Invalid(_)), "{wrong}");
+            assert!(
+                matches!(gate.check_headers(&headers_with(&[(SHARED_SECRET_HEADER, wrong)]), true, at(0)), CredentialCheck::Invalid(_)),
+                "{wrong}"
+            );
+        }
+        let plain = headers_with(&[(SHARED_SECRET_HEADER, "0123456789abcdef")]);
+        assert_eq!(gate.check_headers(&plain, true, at(0)), CredentialCheck::Invalid("wrong secret"), "the header is always Base64");
+    }
+
+    #[test]
+    fn a_bad_token_is_not_saved_by_a_good_secret_and_two_tokens_are_none() {
+        let gate = CredentialVerifier::new(secret("s"), 10);
+        let encoded = STANDARD.encode("s");
+        let good = gate.issue_shell_token(at(0));
+        let both = headers_with(&[(SHELL_TOKEN_HEADER, "x"), (SHARED_SECRET_HEADER, &encoded)]);
+        assert_eq!(gate.check_headers(&both, true, at(0)), CredentialCheck::Invalid("malformed"));
+        assert_eq!(
+            gate.check_headers(&headers_with(&[(SHELL_TOKEN_HEADER, &good), (SHELL_TOKEN_HEADER, &good)]), true, at(0)),
+            CredentialCheck::Invalid("given twice")
+        );
+        let twice = headers_with(&[(SHARED_SECRET_HEADER, &encoded), (SHARED_SECRET_HEADER, &encoded)]);
+        assert_eq!(gate.check_headers(&twice, true, at(0)), CredentialCheck::Invalid("given twice"));
+        assert_eq!(gate.check_headers(&HeaderMap::new(), true, at(0)), CredentialCheck::Missing);
+        assert_eq!(gate.check_headers(&headers_with(&[(SHELL_TOKEN_HEADER, "")]), true, at(0)), CredentialCheck::Invalid("malformed"));
+    }
+
+    #[test]
+    fn no_more_tokens_are_remembered_than_allowed() {
+        let gate = CredentialVerifier::new(secret("s"), 3);
+        for second in 0..50 {
+            assert_eq!(gate.check_headers(&token_header("s", second), false, at(50)), CredentialCheck::Valid);
+        }
+        assert!(gate.verified_tokens.len() <= 3, "{}", gate.verified_tokens.len());
+    }
+
+    #[test]
+    fn a_minted_token_is_kept_for_its_second_and_its_secret() {
+        let gate = CredentialVerifier::new(secret("s"), 1);
+        let first = gate.issue_shell_token(at(0));
+        assert_eq!(gate.issue_shell_token(at(0)), first);
+        assert_ne!(gate.issue_shell_token(at(1)), first);
+        gate.rotate(secret("t"), at(0));
+        assert_ne!(gate.issue_shell_token(at(0)), first);
+    }
+}

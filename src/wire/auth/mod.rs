@@ -1,0 +1,8 @@
+//! TODO-DOC
+
+#[cfg(feature = "daemon")]
+pub mod credentials;
+#[cfg(feature = "daemon")]
+pub mod jwt;
+#[cfg(feature = "daemon")]
+pub mod secret;

@@ -1,0 +1,384 @@
+//! The lines of the feed: commits and heartbeats of `changes`, the lines of a snapshot, the ack. (DESIGN of following)
+//!
+//! A record is carried as its own bytes, never printed anew, so that the digest of who reads is that of who wrote.
+//! Around the records, a field that is not known is passed over, so that a newer primary may say more; a change that is
+//! neither a put nor a delete is refused.
+
+use std::fmt::Write as _;
+
+use serde::de::IgnoredAny;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use crate::model::change::{Change, Commit, Epoch, RecordIdentity};
+use crate::model::digest::{Digest, DirectoryDigest};
+use crate::model::entry::Entry;
+
+/// The number of the snapshot's format.
+pub const SNAPSHOT_FORMAT: u32 = 1;
+/// The longest line that a reader of the feed need take, in bytes: a commit of 4 MiB with what stands around its records.
+pub const MAX_FEED_LINE_BYTES: usize = 5 << 20;
+
+/// The first line of a snapshot.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "each field is the feed's own term")]
+pub struct SnapshotHeader {
+    pub format: u32,
+    pub epoch: Epoch,
+    pub from_seq: u64,
+}
+
+/// The last line of a snapshot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "each field is the feed's own term")]
+pub struct SnapshotEnd {
+    pub seq: u64,
+    pub state: DirectoryDigest,
+    pub accept_loss: bool,
+}
+
+/// One line of a snapshot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "each line is described at its type")]
+pub enum SnapshotLine {
+    Header(SnapshotHeader),
+    Record(Entry),
+    Commit(Commit),
+    End(SnapshotEnd),
+}
+
+/// One line of `changes`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FeedLine {
+    /// A commit.
+    Commit(Commit),
+    /// Nothing new: where the primary stands.
+    Heartbeat {
+        /// The head.
+        seq: u64,
+        /// What it adds up to.
+        state: DirectoryDigest,
+    },
+}
+
+/// What a follower says once a change binds in its answers and is flushed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "each field is the feed's own term")]
+pub struct Ack {
+    pub epoch: Epoch,
+    pub seq: u64,
+    pub digest: Digest,
+    /// Seconds for which the follower may answer keys from data that old.
+    pub max_stale: u64,
+    pub instance: String,
+}
+
+/// Why a line of the feed is refused; names what was wrong, without secrets.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct FeedLineError(pub String);
+
+/// Prints a commit, without a line feed.
+#[must_use]
+pub fn encode_commit(commit: &Commit) -> String {
+    let mut line = encode_state_prefix(commit.seq, commit.state);
+    line.push_str(r#","changes":["#);
+    for (index, change) in commit.changes.iter().enumerate() {
+        let comma = if index == 0 { "" } else { "," };
+        // Writing to a String cannot fail.
+        let _ = match change {
+            Change::Put(entry) => write!(line, r#"{comma}{{"put":{}}}"#, entry.text()),
+            Change::Delete(identity) => write!(line, r#"{comma}{{"delete":{identity}}}"#),
+        };
+    }
+    line.push_str("]}");
+    line
+}
+
+/// Prints a heartbeat, without a line feed.
+#[must_use]
+pub fn encode_heartbeat(seq: u64, state: DirectoryDigest) -> String {
+    encode_state_prefix(seq, state) + "}"
+}
+
+fn encode_state_prefix(seq: u64, state: DirectoryDigest) -> String {
+    format!(r#"{{"seq":{seq},"digest":"{}","count":{}"#, state.digest, state.count)
+}
+
+/// Prints the first line of a snapshot.
+#[must_use]
+pub fn encode_snapshot_header(head: &SnapshotHeader) -> String {
+    format!(r#"{{"format":{},"epoch":"{}","from_seq":{}}}"#, head.format, head.epoch, head.from_seq)
+}
+
+/// Prints the last line of a snapshot.
+#[must_use]
+pub fn encode_snapshot_end(end: &SnapshotEnd) -> String {
+    let SnapshotEnd { seq, state, accept_loss } = end;
+    format!(r#"{{"end":true,"seq":{seq},"digest":"{}","count":{},"accept_loss":{accept_loss}}}"#, state.digest, state.count)
+}
+
+/// Reads one line of `changes`.
+pub fn parse_feed_line(line: &str) -> Result<FeedLine, FeedLineError> {
+    let said: RawFeedLine<'_> = serde_json::from_str(line).map_err(|error| redacted_error("a line of the feed", &error))?;
+    let seq = required_field("seq", said.seq)?;
+    let state = said.state()?;
+    match said.changes {
+        Some(changes) => Ok(FeedLine::Commit(Commit { seq, state, changes: parse_changes(changes)? })),
+        None => Ok(FeedLine::Heartbeat { seq, state }),
+    }
+}
+
+/// Reads one line of a snapshot.
+pub fn parse_snapshot_line(line: &str) -> Result<SnapshotLine, FeedLineError> {
+    // Nearly all lines are records in their canonical form; they are read once.
+    if line.starts_with(r#"{"kind":"#) {
+        return parse_record(line).map(SnapshotLine::Record);
+    }
+    let said: RawFeedLine<'_> = serde_json::from_str(line).map_err(|error| redacted_error("a line of the snapshot", &error))?;
+    match said {
+        RawFeedLine { kind: Some(_), .. } => parse_record(line).map(SnapshotLine::Record),
+        RawFeedLine { format: Some(format), .. } if format != SNAPSHOT_FORMAT => Err(FeedLineError(format!(
+            "the snapshot has format {format}; this program reads format {SNAPSHOT_FORMAT}: install the version that the primary has"
+        ))),
+        RawFeedLine { format: Some(format), epoch, from_seq, .. } => Ok(SnapshotLine::Header(SnapshotHeader {
+            format,
+            epoch: required_field("epoch", epoch)?,
+            from_seq: required_field("from_seq", from_seq)?,
+        })),
+        RawFeedLine { end: Some(true), seq, accept_loss, .. } => Ok(SnapshotLine::End(SnapshotEnd {
+            seq: required_field("seq", seq)?,
+            state: said.state()?,
+            accept_loss: required_field("accept_loss", accept_loss)?,
+        })),
+        RawFeedLine { changes: Some(_), .. } => match parse_feed_line(line)? {
+            FeedLine::Commit(commit) => Ok(SnapshotLine::Commit(commit)),
+            FeedLine::Heartbeat { .. } => Err(FeedLineError("a heartbeat within a snapshot".to_owned())),
+        },
+        _ => Err(FeedLineError("a line of the snapshot that is neither head, record, commit nor end".to_owned())),
+    }
+}
+
+/// What a line says, whatever line it is.
+#[derive(Deserialize)]
+struct RawFeedLine<'a> {
+    kind: Option<IgnoredAny>,
+    format: Option<u32>,
+    epoch: Option<Epoch>,
+    from_seq: Option<u64>,
+    seq: Option<u64>,
+    digest: Option<Digest>,
+    count: Option<u64>,
+    #[serde(borrow)]
+    changes: Option<Vec<RawChange<'a>>>,
+    end: Option<bool>,
+    accept_loss: Option<bool>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum RawChange<'a> {
+    #[serde(borrow)]
+    Put(&'a RawValue),
+    #[serde(borrow)]
+    Delete(&'a RawValue),
+}
+
+impl RawFeedLine<'_> {
+    fn state(&self) -> Result<DirectoryDigest, FeedLineError> {
+        Ok(DirectoryDigest { digest: required_field("digest", self.digest)?, count: required_field("count", self.count)? })
+    }
+}
+
+fn required_field<T>(field: &str, value: Option<T>) -> Result<T, FeedLineError> {
+    value.ok_or_else(|| FeedLineError(format!("missing field `{field}`")))
+}
+
+fn parse_changes(changes: Vec<RawChange<'_>>) -> Result<Vec<Change>, FeedLineError> {
+    let read = |change| match change {
+        RawChange::Put(record) => parse_record(record.get()).map(Change::Put),
+        RawChange::Delete(name) => {
+            RecordIdentity::parse(name.get()).map(Change::Delete).map_err(|error| redacted_error("a delete", &error))
+        }
+    };
+    changes.into_iter().map(read).collect()
+}
+
+fn parse_record(text: &str) -> Result<Entry, FeedLineError> {
+    Entry::parse(text).map_err(|error| redacted_error("a record", &error))
+}
+
+/// Says what was wrong, without the text that stood there, which may be a token.
+fn redacted_error(what: &str, error: &dyn std::fmt::Display) -> FeedLineError {
+    let reason = error.to_string();
+    let shown = match (reason.find("string \""), reason.rfind('"')) {
+        (Some(start), Some(end)) if end > start + 7 => format!("{}string{}", &reason[..start], &reason[end + 1..]),
+        _ => reason,
+    };
+    FeedLineError(format!("{what} is not understood: {shown}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::{Ack, FeedLine, SNAPSHOT_FORMAT, SnapshotEnd, SnapshotHeader, SnapshotLine};
+    use super::{encode_commit, encode_heartbeat, encode_snapshot_end, encode_snapshot_header, parse_feed_line, parse_snapshot_line};
+    use crate::model::change::{Change, Commit, Epoch, RecordIdentity};
+    use crate::model::digest::{Digest, DirectoryDigest};
+    use crate::model::entry::Entry;
+    use crate::model::record_strategy;
+
+    fn any_commit() -> impl Strategy<Value = Commit> {
+        let entry = record_strategy::record().prop_map(|record| Entry::from_record(record).unwrap());
+        let change = (entry, any::<bool>())
+            .prop_map(|(entry, put)| if put { Change::Put(entry) } else { Change::Delete(RecordIdentity::from_entry(&entry)) });
+        (1..u64::MAX, any::<[u8; 32]>(), any::<u64>(), vec(change, 0..6)).prop_map(|(seq, digest, count, changes)| Commit {
+            seq,
+            state: DirectoryDigest { digest: Digest::from_bytes(&digest), count },
+            changes,
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn a_commit_is_read_as_it_was_printed(whole in any_commit()) {
+            let line = encode_commit(&whole);
+            prop_assert!(!line.contains('\n'));
+            prop_assert_eq!(parse_feed_line(&line), Ok(FeedLine::Commit(whole.clone())));
+            prop_assert_eq!(parse_snapshot_line(&line), Ok(SnapshotLine::Commit(whole)));
+        }
+
+        #[test]
+        fn a_snapshot_is_read_as_it_was_printed(record in record_strategy::record(), epoch: u128, from_seq: u64, accept_loss: bool) {
+            let entry = Entry::from_record(record).unwrap();
+            prop_assert_eq!(parse_snapshot_line(entry.text()), Ok(SnapshotLine::Record(entry.clone())));
+            let head = SnapshotHeader { format: SNAPSHOT_FORMAT, epoch: Epoch(epoch), from_seq };
+            prop_assert_eq!(parse_snapshot_line(&encode_snapshot_header(&head)), Ok(SnapshotLine::Header(head)));
+            let end = SnapshotEnd { seq: from_seq, state: DirectoryDigest::default().with_record(entry.text().as_bytes()), accept_loss };
+            prop_assert_eq!(parse_snapshot_line(&encode_snapshot_end(&end)), Ok(SnapshotLine::End(end)));
+        }
+
+        #[test]
+        fn a_line_cut_short_is_never_taken_for_a_whole_one(whole in any_commit(), cut: prop::sample::Index) {
+            let line = encode_commit(&whole);
+            let mut cut = cut.index(line.len());
+            while !line.is_char_boundary(cut) {
+                cut -= 1;
+            }
+            prop_assert!(parse_feed_line(&line[..cut]).is_err());
+        }
+
+        #[test]
+        fn what_puts_and_deletes_add_up_to_does_not_depend_on_their_order(records in vec(record_strategy::record(), 1..6), gone: prop::sample::Index) {
+            let texts: Vec<String> = records.iter().map(|record| record.canonical().unwrap()).collect();
+            let gone = &texts[gone.index(texts.len())];
+            let all = |texts: &mut dyn Iterator<Item = &String>| texts.fold(DirectoryDigest::default(), |state, text| state.with_record(text.as_bytes()));
+            let forward = all(&mut texts.iter());
+            prop_assert_eq!(forward, all(&mut texts.iter().rev()));
+            prop_assert_eq!(forward.without_record(gone.as_bytes()).with_record(gone.as_bytes()), forward);
+        }
+    }
+
+    const USER: &str = r#"{"kind":"user","id":7,"username":"zoe","name":"Zoë"}"#;
+    const ROBOT: &str = r#"{"kind":"robot","id":7,"arms":{"left":1.50}}"#;
+
+    fn state() -> DirectoryDigest {
+        DirectoryDigest { digest: Digest::of(b"x"), count: 2 }
+    }
+
+    #[test]
+    fn a_commit_says_what_it_changes_and_keeps_each_record_to_the_byte() {
+        let changes = vec![
+            Change::Delete(RecordIdentity::Key("5".parse().unwrap())),
+            Change::Put(Entry::parse(USER).unwrap()),
+            Change::Put(Entry::parse(ROBOT).unwrap()),
+        ];
+        let whole = Commit { seq: 9, state: state(), changes };
+        let line = encode_commit(&whole);
+        let digest = state().digest;
+        let expected = format!(
+            r#"{{"seq":9,"digest":"{digest}","count":2,"changes":[{{"delete":{{"kind":"key","id":5}}}},{{"put":{USER}}},{{"put":{ROBOT}}}]}}"#
+        );
+        assert_eq!(line, expected);
+        assert_eq!(parse_feed_line(&line), Ok(FeedLine::Commit(whole.clone())));
+        assert_eq!(parse_snapshot_line(&line), Ok(SnapshotLine::Commit(whole)));
+    }
+
+    #[test]
+    fn a_heartbeat_says_where_the_primary_stands() {
+        let line = encode_heartbeat(9, state());
+        assert_eq!(line, format!(r#"{{"seq":9,"digest":"{}","count":2}}"#, state().digest));
+        assert_eq!(parse_feed_line(&line), Ok(FeedLine::Heartbeat { seq: 9, state: state() }));
+    }
+
+    #[test]
+    fn a_snapshot_has_a_head_records_and_an_end() {
+        let head = SnapshotHeader { format: SNAPSHOT_FORMAT, epoch: Epoch(1), from_seq: 3 };
+        let end = SnapshotEnd { seq: 9, state: state(), accept_loss: true };
+        let digest = state().digest;
+        assert_eq!(encode_snapshot_header(&head), r#"{"format":1,"epoch":"00000000000000000000000000000001","from_seq":3}"#);
+        assert_eq!(encode_snapshot_end(&end), format!(r#"{{"end":true,"seq":9,"digest":"{digest}","count":2,"accept_loss":true}}"#));
+        assert_eq!(parse_snapshot_line(&encode_snapshot_header(&head)), Ok(SnapshotLine::Header(head)));
+        assert_eq!(parse_snapshot_line(&encode_snapshot_end(&end)), Ok(SnapshotLine::End(end)));
+        for record in [USER, ROBOT, r#"{"id":7,"kind":"robot"}"#] {
+            assert_eq!(parse_snapshot_line(record), Ok(SnapshotLine::Record(Entry::parse(record).unwrap())));
+        }
+    }
+
+    #[test]
+    fn a_field_more_around_the_records_does_not_stop_an_older_reader() {
+        let line = encode_heartbeat(9, state()).replacen('{', r#"{"at":"2030-01-01T00:00:00Z","#, 1);
+        assert_eq!(parse_feed_line(&line), Ok(FeedLine::Heartbeat { seq: 9, state: state() }));
+    }
+
+    #[test]
+    fn a_line_that_is_not_understood_is_refused_with_what_was_wrong() {
+        let digest = state().digest;
+        for (line, named) in [
+            (format!(r#"{{"seq":9,"digest":"{digest}"}}"#), "missing field `count`"),
+            (format!(r#"{{"seq":9,"seq":9,"digest":"{digest}","count":1}}"#), "duplicate field `seq`"),
+            (format!(r#"{{"seq":-1,"digest":"{digest}","count":1}}"#), "invalid value"),
+            (format!(r#"{{"seq":9,"digest":"{digest}","count":1,"changes":[{{"patch":{{}}}}]}}"#), "unknown variant `patch`"),
+            (format!(r#"{{"seq":9,"digest":"{digest}","count":1,"changes":[{{}}]}}"#), "not understood"),
+            (
+                format!(r#"{{"seq":9,"digest":"{digest}","count":1,"changes":[{{"put":{USER},"delete":{{"kind":"key","id":1}}}}]}}"#),
+                "not understood",
+            ),
+            (format!(r#"{{"seq":9,"digest":"{digest}","count":1,"changes":[{{"delete":{USER}}}]}}"#), "a delete is not understood"),
+            (format!(r#"{{"seq":9,"digest":"{digest}","count":1,"chan"#), "not understood"),
+            (String::new(), "not understood"),
+        ] {
+            let message = parse_feed_line(&line).unwrap_err().0;
+            assert!(message.contains(named), "{line}: {message}");
+        }
+        let next = r#"{"format":2,"epoch":"00000000000000000000000000000001","from_seq":3}"#;
+        assert!(parse_snapshot_line(next).unwrap_err().0.contains("reads format 1"));
+        assert!(parse_snapshot_line(&encode_heartbeat(9, state())).is_err());
+        assert!(
+            parse_snapshot_line(
+                &encode_snapshot_end(&SnapshotEnd { seq: 1, state: state(), accept_loss: true }).replace("true,\"seq", "false,\"seq")
+            )
+            .is_err()
+        );
+    }
+
+    #[test]
+    fn a_refusal_does_not_repeat_what_may_be_a_token() {
+        for line in [
+            r#"{"kind":"storage","name":"a","address":"b","token":"t","features":"glpat-\"secret\""}"#,
+            r#"{"kind":"user","id":"glpat-secret","username":"a","name":"b"}"#,
+        ] {
+            let message = parse_snapshot_line(line).unwrap_err().0;
+            assert!(message.contains("expected") && !message.contains("secret"), "{message}");
+        }
+    }
+
+    #[test]
+    fn an_ack_is_read_back() {
+        let ack = Ack { epoch: Epoch(1), seq: 3, digest: state().digest, max_stale: 86_400, instance: "i".to_owned() };
+        assert_eq!(serde_json::from_str::<Ack>(&serde_json::to_string(&ack).unwrap()).unwrap(), ack);
+    }
+}

@@ -1,0 +1,119 @@
+//! Records out of JSON Lines, one line in memory at a time: each with the number of its line, none longer than the bound.
+
+use std::io::{self, BufRead, Read as _};
+
+use crate::model::record::{InvalidRecord, Record};
+use crate::model::unpublished::UnpublishedRecord;
+use crate::wire::directory::record_references::DirectoryFileError;
+
+/// The longest line, in bytes; a namespace with thousands of addresses needs less.
+pub const MAX_RECORD_LINE_BYTES: usize = 1 << 20;
+
+/// A record of a directory file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DirectoryRecord {
+    /// One that followers have too.
+    Published(Record),
+    /// One that the primary keeps for itself.
+    Unpublished(UnpublishedRecord),
+}
+
+impl DirectoryRecord {
+    /// Reads one line. A kind that is neither is refused as an unknown one.
+    pub fn parse(line: &str) -> Result<Self, InvalidRecord> {
+        match Record::parse(line) {
+            Ok(record) => Ok(Self::Published(record)),
+            Err(_) if UnpublishedRecord::is_unpublished_kind(line) => UnpublishedRecord::parse(line).map(Self::Unpublished),
+            Err(unlike) => Err(unlike),
+        }
+    }
+}
+
+/// The records of a directory file with their lines, counted from 1. Blank lines are passed over. Ends after what it refuses.
+pub struct RecordLines<R> {
+    reader: R,
+    line_number: usize,
+    buffer: Vec<u8>,
+    finished: bool,
+}
+
+impl<R: BufRead> RecordLines<R> {
+    /// From a reader at the start of a file.
+    pub const fn new(file: R) -> Self {
+        Self { reader: file, line_number: 0, buffer: Vec::new(), finished: false }
+    }
+
+    fn next_record(&mut self) -> Result<Option<(usize, DirectoryRecord)>, DirectoryFileError> {
+        while self.read_raw_line().map_err(|error| DirectoryFileError::ReadFailed { line: self.line_number, error })? {
+            let line = self.line_number;
+            if self.buffer.len() > MAX_RECORD_LINE_BYTES {
+                return Err(DirectoryFileError::LineTooLong { line });
+            }
+            let text = std::str::from_utf8(&self.buffer).map_err(|_| DirectoryFileError::NotUtf8 { line })?.trim();
+            if !text.is_empty() {
+                return DirectoryRecord::parse(text)
+                    .map(|record| Some((line, record)))
+                    .map_err(|reason| DirectoryFileError::InvalidRecord { line, reason });
+            }
+        }
+        Ok(None)
+    }
+
+    /// Reads up to a line feed, which is dropped, or as far as a line may reach and a little on; false at the end.
+    fn read_raw_line(&mut self) -> io::Result<bool> {
+        self.buffer.clear();
+        self.line_number += 1;
+        let within = &mut self.reader.by_ref().take(MAX_RECORD_LINE_BYTES as u64 + 2);
+        if within.read_until(b'\n', &mut self.buffer)? == 0 {
+            return Ok(false);
+        }
+        self.buffer.pop_if(|last| *last == b'\n');
+        Ok(true)
+    }
+}
+
+impl<R: BufRead> Iterator for RecordLines<R> {
+    type Item = Result<(usize, DirectoryRecord), DirectoryFileError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.finished {
+            return None;
+        }
+        let next = self.next_record().transpose();
+        self.finished = !matches!(next, Some(Ok(_)));
+        next
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{MAX_RECORD_LINE_BYTES, RecordLines};
+
+    const SETTINGS: &str = r#"{"kind":"settings"}"#;
+
+    fn read(file: &[u8]) -> Vec<Result<usize, String>> {
+        RecordLines::new(file).map(|item| item.map(|(line, _)| line).map_err(|error| error.to_string())).collect()
+    }
+
+    #[test]
+    fn blank_lines_are_passed_over_and_counted() {
+        assert_eq!(read(format!("\n{SETTINGS}\r\n  \n\t{SETTINGS}").as_bytes()), [Ok(2), Ok(4)]);
+    }
+
+    #[test]
+    fn what_is_refused_names_its_line_and_ends_the_reading() {
+        let file = [SETTINGS.as_bytes(), b"\n\"\xff\"\n", SETTINGS.as_bytes()].concat();
+        assert_eq!(read(&file), [Ok(1), Err("line 2: it is not UTF-8".to_owned())]);
+    }
+
+    #[test]
+    fn a_line_is_bounded() {
+        let padded = |length: usize| format!("{SETTINGS}{}", " ".repeat(length - SETTINGS.len()));
+        assert_eq!(read(padded(MAX_RECORD_LINE_BYTES).as_bytes()), [Ok(1)]);
+        assert_eq!(read(format!("{}\n{SETTINGS}", padded(MAX_RECORD_LINE_BYTES)).as_bytes()), [Ok(1), Ok(2)]);
+        for end in ["", "\n"] {
+            let message = read(format!("{}{end}", padded(MAX_RECORD_LINE_BYTES + 1)).as_bytes()).remove(0).unwrap_err();
+            assert!(message.starts_with("line 1: a line is at most 1048576 bytes"), "{message}");
+        }
+    }
+}

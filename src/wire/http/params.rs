@@ -1,0 +1,439 @@
+//! Parameters of a request, from its query and its body, in Rails' shapes. (server.md 1.2; DESIGN of bounds: depth and count)
+//!
+//! Whatever form they came in, they are one JSON object. Each question about a parameter names it when it is refused, and
+//! never repeats its value, which may be a secret.
+
+use http::Method;
+use jiff::civil::Date;
+use serde_json::{Map, Value};
+
+use crate::model::id::Id;
+use crate::wire::http::date_param;
+use crate::wire::http::json_body;
+use crate::wire::http::nested_params;
+use crate::wire::http::percent_encoding::{PlusSign, percent_decode};
+
+/// How deep parameters may nest: `a` is 1, `a[b]` is 2.
+pub const MAX_PARAM_DEPTH: usize = 32;
+/// How many parameters a query and a form may have together, and how many names an object in JSON.
+pub const MAX_PARAM_COUNT: usize = 1_000;
+
+/// The parameters of one request: a JSON object, whatever form they came in.
+#[derive(Clone, Debug, Default)]
+pub struct Params {
+    /// The object. Names as they were sent; order kept.
+    pub values: Map<String, Value>,
+}
+
+/// Why parameters could not be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ParamsError {
+    /// Not JSON, not UTF-8, not percent-encoded as it should be.
+    #[error("the {part} could not be read: {reason}")]
+    Malformed {
+        /// `query` or `body`.
+        part: &'static str,
+        /// Without any value of a parameter in it.
+        reason: String,
+    },
+    /// The same name twice, or in query and body.
+    #[error("the parameter `{0}` is given twice")]
+    Duplicate(String),
+    /// Deeper or more than the bounds.
+    #[error("too many parameters, or nested too deep")]
+    LimitExceeded,
+    /// One parameter has a value of the wrong form.
+    #[error("`{name}` is {expected}")]
+    InvalidValue {
+        /// Its name.
+        name: String,
+        /// What it should be.
+        expected: &'static str,
+    },
+}
+
+impl ParamsError {
+    /// A parameter of the wrong form.
+    pub(crate) fn invalid_value(name: &str, wanted: &'static str) -> Self {
+        Self::InvalidValue { name: name.to_owned(), expected: wanted }
+    }
+
+    /// The same complaint about what stands within another parameter: `x` within `packs` is `packs[x]`.
+    #[must_use]
+    pub fn nested_in(self, outer: &str) -> Self {
+        match self {
+            Self::InvalidValue { name, expected: wanted } => Self::InvalidValue { name: format!("{outer}[{name}]"), expected: wanted },
+            Self::Duplicate(name) => Self::Duplicate(format!("{outer}[{name}]")),
+            other => other,
+        }
+    }
+}
+
+impl Params {
+    /// Reads query and body. A body is JSON if its type says so, a form if its type says so or says nothing; of a GET it is read too
+    /// (gitlab-shell sends `Content-Type: application/json` on GETs with an empty body).
+    pub fn parse(_method: &Method, query: Option<&str>, content_type: Option<&str>, body: &[u8]) -> Result<Self, ParamsError> {
+        let mut room = MAX_PARAM_COUNT;
+        let mut values = parse_form("query", query.unwrap_or_default(), &mut room)?;
+        for (name, value) in parse_body(content_type, body, &mut room)? {
+            if values.contains_key(&name) {
+                return Err(ParamsError::Duplicate(name));
+            }
+            values.insert(name, value);
+        }
+        Ok(Self { values })
+    }
+
+    /// At most how many bytes of memory the values of a body take beside its text. An empty object in JSON takes a hundred times its
+    /// letters, so who reads for strangers asks before they read. Counted by letters, also within texts: never too low.
+    #[must_use]
+    pub fn max_memory_bytes(body: &[u8]) -> usize {
+        let of = |letter: &u8| match letter {
+            b'{' => 704,
+            b'[' => 320,
+            b',' => 256,
+            _ => 0,
+        };
+        body.iter().map(of).fold(0, usize::saturating_add)
+    }
+
+    /// Whether the parameter is there at all, be it `null` or empty.
+    #[must_use]
+    pub fn contains(&self, name: &str) -> bool {
+        self.values.contains_key(name)
+    }
+
+    /// A parameter as text; a number is its digits. Absent and `null` are `None`.
+    pub fn text(&self, name: &str) -> Result<Option<String>, ParamsError> {
+        self.value(name).map(|value| parse_text(name, value)).transpose()
+    }
+
+    /// A parameter as an id: digits as text, or a number. Absent, `null` and empty are `None`; a well-formed number that no record can
+    /// have (0, above 2^63-1) is an error.
+    pub fn id(&self, name: &str) -> Result<Option<Id>, ParamsError> {
+        let wrong = || ParamsError::invalid_value(name, "a whole number from 1 to 9223372036854775807");
+        match self.value(name) {
+            None => Ok(None),
+            Some(Value::String(text)) if text.is_empty() => Ok(None),
+            Some(Value::String(text)) => text.parse().map(Some).map_err(|_| wrong()),
+            Some(value) => non_negative_integer(value).and_then(|number| Id::try_from(number).ok()).map(Some).ok_or_else(wrong),
+        }
+    }
+
+    /// A parameter as a whole number, negative ones too. Absent, `null` and empty are `None`.
+    pub fn integer(&self, name: &str) -> Result<Option<i64>, ParamsError> {
+        self.non_empty_value(name).map(|value| parse_integer(name, value)).transpose()
+    }
+
+    /// A parameter as a boolean: true, false, "true", "false", "1", "0", 1, 0. Absent, `null` and empty are `None`.
+    pub fn boolean(&self, name: &str) -> Result<Option<bool>, ParamsError> {
+        let said = match self.non_empty_value(name) {
+            None => return Ok(None),
+            Some(Value::Bool(said)) => Some(*said),
+            Some(Value::String(text)) => match text.as_str() {
+                "true" | "1" => Some(true),
+                "false" | "0" => Some(false),
+                _ => None,
+            },
+            Some(value) => match non_negative_integer(value) {
+                Some(1) => Some(true),
+                Some(0) => Some(false),
+                _ => None,
+            },
+        };
+        said.map(Some).ok_or_else(|| ParamsError::invalid_value(name, "true or false"))
+    }
+
+    /// A parameter as a day, as `2021-06-13` or `13 Jun 2021`. Absent, `null` and empty are `None`.
+    pub fn date(&self, name: &str) -> Result<Option<Date>, ParamsError> {
+        let day = |value: &Value| value.as_str().and_then(date_param::parse_date);
+        self.non_empty_value(name)
+            .map(|value| day(value).ok_or_else(|| ParamsError::invalid_value(name, "a day, as 2021-06-13")))
+            .transpose()
+    }
+
+    /// A parameter as a list: a list, or an object whose names are numbers, which is what `a[0]=x` makes, in their order. Absent and
+    /// `null` are `None`.
+    pub fn list(&self, name: &str) -> Result<Option<Vec<&Value>>, ParamsError> {
+        match self.value(name) {
+            None => Ok(None),
+            Some(Value::Array(list)) => Ok(Some(list.iter().collect())),
+            Some(Value::Object(object)) => match indexed_values(object) {
+                Some(list) => Ok(Some(list)),
+                None => Err(ParamsError::invalid_value(name, "a list")),
+            },
+            Some(_) => Err(ParamsError::invalid_value(name, "a list")),
+        }
+    }
+
+    /// A parameter as a list of texts.
+    pub fn texts(&self, name: &str) -> Result<Option<Vec<String>>, ParamsError> {
+        self.parse_list(name, |value| parse_text(&format!("{name}[]"), value))
+    }
+
+    /// A parameter as texts: a list of them, one alone, or none.
+    pub fn text_or_list(&self, name: &str) -> Result<Vec<String>, ParamsError> {
+        match self.value(name) {
+            Some(Value::String(one)) if one.is_empty() => Ok(Vec::new()),
+            Some(Value::String(one)) => Ok(vec![one.clone()]),
+            _ => Ok(self.texts(name)?.unwrap_or_default()),
+        }
+    }
+
+    /// A parameter as a list of whole numbers.
+    pub fn integers(&self, name: &str) -> Result<Option<Vec<i64>>, ParamsError> {
+        self.parse_list(name, |value| parse_integer(&format!("{name}[]"), value))
+    }
+
+    /// A parameter as a list of objects. What is wrong within one is named from there: see [`BadParams::within`].
+    pub fn objects(&self, name: &str) -> Result<Option<Vec<Self>>, ParamsError> {
+        self.parse_list(name, |value| parse_object(name, value, "a list of objects"))
+    }
+
+    /// A parameter as an object. What is wrong within it is named from there: see [`BadParams::within`].
+    pub fn object(&self, name: &str) -> Result<Option<Self>, ParamsError> {
+        self.value(name).map(|value| parse_object(name, value, "an object")).transpose()
+    }
+
+    /// The first name that is not among `known`.
+    #[must_use]
+    pub fn first_unknown(&self, known: &[&str]) -> Option<&str> {
+        self.values.keys().map(String::as_str).find(|name| !known.contains(name))
+    }
+
+    fn value(&self, name: &str) -> Option<&Value> {
+        self.values.get(name).filter(|value| !value.is_null())
+    }
+
+    fn non_empty_value(&self, name: &str) -> Option<&Value> {
+        self.value(name).filter(|value| value.as_str() != Some(""))
+    }
+
+    fn parse_list<T>(&self, name: &str, read: impl Fn(&Value) -> Result<T, ParamsError>) -> Result<Option<Vec<T>>, ParamsError> {
+        self.list(name)?.map(|list| list.into_iter().map(read).collect()).transpose()
+    }
+}
+
+/// Writes a query or a form from decoded names and values.
+#[must_use]
+pub fn encode_form<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
+    form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish()
+}
+
+fn parse_body(content_type: Option<&str>, body: &[u8], room: &mut usize) -> Result<Map<String, Value>, ParamsError> {
+    let unreadable = |reason: &str| ParamsError::Malformed { part: "body", reason: reason.to_owned() };
+    if body.is_empty() {
+        return Ok(Map::new());
+    }
+    let media_type = content_type.unwrap_or_default().split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    match media_type.as_str() {
+        "application/json" => json_body::parse_json_object(body),
+        "" | "application/x-www-form-urlencoded" => {
+            let form = std::str::from_utf8(body).map_err(|_| unreadable("it is not UTF-8"))?;
+            parse_form("body", form, room)
+        }
+        "multipart/form-data" => Err(unreadable("multipart is not read here; send JSON or a URL-encoded form")),
+        _ => Err(unreadable("its type is neither application/json nor application/x-www-form-urlencoded")),
+    }
+}
+
+fn parse_form(part: &'static str, form: &str, room: &mut usize) -> Result<Map<String, Value>, ParamsError> {
+    let mut values = Map::new();
+    for pair in form.split('&').filter(|pair| !pair.is_empty()) {
+        *room = room.checked_sub(1).ok_or(ParamsError::LimitExceeded)?;
+        let decoded =
+            |text| percent_decode(text, PlusSign::Space).map_err(|error| ParamsError::Malformed { part, reason: error.to_string() });
+        // A name without `=` has no value, which is not the same as an empty one.
+        let (name, value) = match pair.split_once('=') {
+            Some((name, value)) => (name, Value::from(decoded(value)?)),
+            None => (pair, Value::Null),
+        };
+        nested_params::insert_nested(&mut values, part, &decoded(name)?, value)?;
+    }
+    Ok(values)
+}
+
+fn parse_text(name: &str, value: &Value) -> Result<String, ParamsError> {
+    match value {
+        Value::String(text) => Ok(text.clone()),
+        Value::Number(number) => Ok(number.to_string()),
+        _ => Err(ParamsError::invalid_value(name, "text")),
+    }
+}
+
+fn parse_integer(name: &str, value: &Value) -> Result<i64, ParamsError> {
+    let number = match value {
+        Value::String(text) if !text.starts_with('+') => text.parse().ok(),
+        Value::Number(number) => number.as_i64().or_else(|| non_negative_integer(value).and_then(|number| number.try_into().ok())),
+        _ => None,
+    };
+    number.ok_or_else(|| ParamsError::invalid_value(name, "a whole number"))
+}
+
+fn parse_object(name: &str, value: &Value, wanted: &'static str) -> Result<Params, ParamsError> {
+    match value {
+        Value::Object(values) => Ok(Params { values: values.clone() }),
+        _ => Err(ParamsError::invalid_value(name, wanted)),
+    }
+}
+
+/// A number that is whole and not negative; `11.0` is 11.
+fn non_negative_integer(value: &Value) -> Option<u64> {
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    let number = value.as_number()?;
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "whole, positive and within what an f64 holds exactly")]
+    let from_float = |float: f64| (float.fract() == 0.0 && (0.0..=EXACT).contains(&float)).then_some(float as u64);
+    number.as_u64().or_else(|| number.as_f64().filter(|_| number.is_f64()).and_then(from_float))
+}
+
+/// The values of an object whose names are all numbers, in the order of the numbers.
+fn indexed_values(object: &Map<String, Value>) -> Option<Vec<&Value>> {
+    let mut list: Vec<(u32, &Value)> = object.iter().map(|(name, value)| Some((name.parse().ok()?, value))).collect::<Option<_>>()?;
+    list.sort_by_key(|(number, _)| *number);
+    Some(list.into_iter().map(|(_, value)| value).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Method;
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    use super::{MAX_PARAM_COUNT, Params, ParamsError, encode_form};
+
+    const FORM: Option<&str> = Some("application/x-www-form-urlencoded");
+    const JSON: Option<&str> = Some("application/json");
+
+    fn query(query: &str) -> Result<Params, ParamsError> {
+        Params::parse(&Method::GET, Some(query), JSON, b"")
+    }
+
+    fn object(value: Value) -> Params {
+        Params::parse(&Method::POST, None, JSON, value.to_string().as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn query_form_and_json_say_the_same() {
+        let shape = json!({"key_id": "11", "scopes": ["api", "read user"], "packs": [{"x": "1", "y": "é"}]});
+        let form = "key_id=11&scopes[]=api&scopes%5B%5D=read+user&packs[][x]=1&packs%5b%5d%5by%5d=%C3%A9";
+        let read = |query, content_type, body: &str| Params::parse(&Method::POST, query, content_type, body.as_bytes()).unwrap().values;
+        assert_eq!(Value::Object(read(Some(form), None, "")), shape);
+        assert_eq!(Value::Object(read(None, FORM, form)), shape);
+        assert_eq!(Value::Object(read(None, None, form)), shape);
+        assert_eq!(Value::Object(read(None, Some("Application/JSON; charset=utf-8"), &shape.to_string())), shape);
+    }
+
+    #[test]
+    fn a_name_in_query_and_body_is_given_twice() {
+        for (body, content_type) in [("a=1", FORM), (r#"{"a":1}"#, JSON), ("a[]=1", FORM)] {
+            let read = Params::parse(&Method::POST, Some("a[]=1"), content_type, body.as_bytes());
+            assert_eq!(read.map(|params| params.values), Err(ParamsError::Duplicate("a".to_owned())), "{body}");
+        }
+        let both = Params::parse(&Method::POST, Some("a=1"), JSON, br#"{"b":2}"#).unwrap();
+        assert_eq!(Value::Object(both.values), json!({"a": "1", "b": 2}));
+    }
+
+    #[test]
+    fn a_body_of_many_small_values_weighs_what_they_take_and_a_push_weighs_nothing() {
+        let push = json!({"changes": "0 1 refs/heads/x\n".repeat(100_000), "secret_token": "s"}).to_string();
+        assert!(Params::max_memory_bytes(push.as_bytes()) < 1_000);
+        // Lists and maps take room for four at first, and twice what they hold as they grow.
+        let named = size_of::<usize>() + size_of::<String>() + size_of::<Value>();
+        let objects = format!("[{}{{}}]", "{\"\":1},".repeat(1_000));
+        assert!(Params::max_memory_bytes(objects.as_bytes()) > 1_000 * (4 * named + 2 * size_of::<Value>()));
+        let lists = format!("[{}[]]", "[1],".repeat(1_000));
+        assert!(Params::max_memory_bytes(lists.as_bytes()) > 1_000 * (4 * size_of::<Value>() + 2 * size_of::<Value>()));
+        let names = format!("{{{}}}", "\"\":1,".repeat(1_000));
+        assert!(Params::max_memory_bytes(names.as_bytes()) > 1_000 * 2 * named);
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_refused_with_the_remedy() {
+        let reason = |content_type, body: &[u8]| Params::parse(&Method::POST, None, content_type, body).unwrap_err().to_string();
+        assert!(reason(Some("multipart/form-data; boundary=x"), b"--x").contains("send JSON"));
+        assert!(reason(Some("text/plain"), b"a=1").contains("neither"));
+        assert!(reason(FORM, b"a=\xff").contains("UTF-8"));
+        assert!(reason(FORM, b"a=%ff").contains("UTF-8"));
+        assert!(reason(FORM, b"a=100%").contains("two hex digits"));
+        assert!(Params::parse(&Method::GET, Some("&&"), Some("text/plain"), b"").unwrap().values.is_empty());
+    }
+
+    #[test]
+    fn the_count_of_query_and_form_together_is_bounded() {
+        let pairs = |count| "a[]=1&".repeat(count);
+        assert!(query(&pairs(MAX_PARAM_COUNT)).is_ok());
+        assert_eq!(query(&pairs(MAX_PARAM_COUNT + 1)).map(|params| params.values), Err(ParamsError::LimitExceeded));
+        let both = Params::parse(&Method::POST, Some(&pairs(MAX_PARAM_COUNT)), FORM, b"b=1");
+        assert_eq!(both.map(|params| params.values), Err(ParamsError::LimitExceeded));
+    }
+
+    #[test]
+    fn an_id_is_a_number_or_its_digits() {
+        for value in [json!(11), json!("11"), json!(11.0)] {
+            assert_eq!(object(json!({"id": value})).id("id").unwrap().map(u64::from), Some(11), "{value}");
+        }
+        for value in [json!(null), json!("")] {
+            assert_eq!(object(json!({"id": value})).id("id"), Ok(None), "{value}");
+        }
+        for value in
+            [json!(0), json!("0"), json!(-1), json!("011"), json!(1.5), json!("1 "), json!(u64::MAX), json!(true), json!([1]), json!("x")]
+        {
+            let message = object(json!({"id": value})).id("id").unwrap_err().to_string();
+            assert!(message.starts_with("`id` is a whole number from 1"), "{value}: {message}");
+        }
+    }
+
+    #[test]
+    fn scalars_are_read_as_rails_reads_them() {
+        let params =
+            object(json!({"yes": "1", "no": false, "one": 1, "text": 7, "minus": "-3", "day": "13 Jun 2021", "empty": "", "null": null}));
+        assert_eq!((params.boolean("yes"), params.boolean("no"), params.boolean("one")), (Ok(Some(true)), Ok(Some(false)), Ok(Some(true))));
+        assert_eq!(params.text("text").unwrap().as_deref(), Some("7"));
+        assert_eq!(params.integer("minus"), Ok(Some(-3)));
+        assert_eq!(params.date("day").unwrap().map(|day| day.to_string()).as_deref(), Some("2021-06-13"));
+        assert_eq!((params.integer("empty"), params.boolean("empty"), params.date("empty")), (Ok(None), Ok(None), Ok(None)));
+        assert_eq!((params.text("empty").unwrap().as_deref(), params.text("null"), params.text("none")), (Some(""), Ok(None), Ok(None)));
+        assert!(params.boolean("text").is_err() && params.integer("day").is_err() && params.date("text").is_err());
+        assert!(params.text("no").is_err());
+        assert!(params.contains("null") && !params.contains("none"));
+        assert_eq!(params.first_unknown(&["yes", "no", "one"]), Some("text"));
+    }
+
+    #[test]
+    fn lists_are_lists_or_numbered() {
+        let params = query("a[10]=z&a[9]=y&b[]=1&b[]=2&p[1][x]=2&p[0][x]=1&o[x]=1&s=1&n[]").unwrap();
+        assert_eq!(params.texts("a"), Ok(Some(vec!["y".to_owned(), "z".to_owned()])));
+        assert_eq!(params.integers("b"), Ok(Some(vec![1, 2])));
+        let packs = params.objects("p").unwrap().unwrap();
+        assert_eq!(packs.iter().map(|pack| pack.integer("x").unwrap()).collect::<Vec<_>>(), [Some(1), Some(2)]);
+        assert_eq!(params.object("o").unwrap().unwrap().text("x").unwrap().as_deref(), Some("1"));
+        assert_eq!(params.texts("none"), Ok(None));
+        for wrong in ["o", "s", "n"] {
+            assert!(params.texts(wrong).unwrap_err().to_string().starts_with(&format!("`{wrong}")), "{wrong}");
+        }
+        assert!(params.objects("a").is_err() && params.object("s").is_err());
+        let within = object(json!({"x": []})).integer("x").unwrap_err().nested_in("packs").to_string();
+        assert_eq!(within, "`packs[x]` is a whole number");
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_encoded_is_read_back(pairs in proptest::collection::btree_map("[^\\[\\]]{1,8}", any::<String>(), 0..8)) {
+            let encoded = encode_form(pairs.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+            let expected = serde_json::to_value(&pairs).unwrap();
+            prop_assert_eq!(Value::Object(query(&encoded).unwrap().values), expected.clone());
+            let form = Params::parse(&Method::POST, None, FORM, encoded.as_bytes()).unwrap();
+            prop_assert_eq!(Value::Object(form.values), expected.clone());
+            prop_assert_eq!(Value::Object(object(expected.clone()).values), expected);
+        }
+
+        #[test]
+        fn no_query_and_no_body_brings_it_down(text in "([ab=&+%]|\\[|\\]|%5[bdBD]|\\PC){0,40}", body: Vec<u8>) {
+            let _ = query(&text);
+            for content_type in [FORM, JSON] {
+                let _ = Params::parse(&Method::POST, None, content_type, &body);
+                let _ = Params::parse(&Method::POST, None, content_type, text.as_bytes());
+            }
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! The target of a request, checked before anything else: no empty, `.` or `..` segment, no encoded `.`, `/`, `\` or NUL.
+//!
+//! What passes is sent on as it came, to a primary that may decode more than once or fold what it decoded. So what would
+//! become a separator or a dot by a second decoding is refused as well.
+
+use crate::wire::http::percent_encoding::{PlusSign, percent_decode};
+
+/// A checked target in origin form.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RequestTarget {
+    path: String,
+    query: Option<String>,
+    segments: Vec<String>,
+}
+
+/// Why a target is refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the request's path is refused: {0}")]
+pub struct RequestTargetError(pub &'static str);
+
+impl RequestTarget {
+    /// Checks a request target as it stood in the request line. `%2F` is allowed only in the one segment after
+    /// `namespaces/` and after `move/`. A relative root before `/api/v4` (as `/gitlab`) is dropped; `/-/…` stays.
+    pub fn parse(target: &str) -> Result<Self, RequestTargetError> {
+        let (path, query) = target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query)));
+        if query.is_some_and(|query| query.bytes().any(|byte| byte <= 0x20 || byte == 0x7f)) {
+            return Err(RequestTargetError("a control byte or a blank in the query"));
+        }
+        let Some(relative) = path.strip_prefix('/') else {
+            return Err(RequestTargetError("it does not begin with `/`"));
+        };
+        if path.bytes().any(|byte| !byte.is_ascii_graphic() || matches!(byte, b'\\' | b'#')) {
+            return Err(RequestTargetError("a byte that must be percent-encoded"));
+        }
+        let raw: Vec<&str> = if relative.is_empty() { Vec::new() } else { relative.split('/').collect() };
+        let below = RouteStart::locate(&raw);
+        let mut decoded = Vec::with_capacity(raw.len());
+        let mut may_hold_slash = false;
+        for (index, segment) in raw.iter().enumerate() {
+            decoded.push(decode_segment(segment, may_hold_slash)?);
+            may_hold_slash = !may_hold_slash && below.takes_full_path(index, segment);
+        }
+        Ok(Self {
+            path: format!("/{}", raw[below.forwarded..].join("/")),
+            query: query.map(str::to_owned),
+            segments: decoded.split_off(below.endpoint),
+        })
+    }
+
+    /// The path as it is sent on, still encoded, from `/api/v4` or `/-` on; without a relative root, without the query. A path that
+    /// leads to neither is as it came.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// The raw query.
+    #[must_use]
+    pub fn query(&self) -> Option<&str> {
+        self.query.as_deref()
+    }
+
+    /// The decoded segments after `/api/v4`: `["internal", "authorized_keys"]`; those of `/-/liveness` are `["-", "liveness"]`. A path
+    /// that leads to neither has none.
+    #[must_use]
+    pub fn segments(&self) -> &[String] {
+        &self.segments
+    }
+}
+
+/// Where in a path what is asked for begins.
+struct RouteStart {
+    /// The first segment that is sent on.
+    forwarded: usize,
+    /// The first segment that is asked for.
+    endpoint: usize,
+}
+
+impl RouteStart {
+    fn locate(raw: &[&str]) -> Self {
+        if raw.first() == Some(&"-") {
+            return Self { forwarded: 0, endpoint: 0 };
+        }
+        match raw.windows(2).position(|pair| pair == ["api", "v4"]) {
+            Some(root) => Self { forwarded: root, endpoint: root + 2 },
+            None => Self { forwarded: 0, endpoint: raw.len() },
+        }
+    }
+
+    fn takes_full_path(&self, index: usize, segment: &str) -> bool {
+        index >= self.endpoint && matches!(segment, "namespaces" | "move")
+    }
+}
+
+fn decode_segment(segment: &str, may_hold_slash: bool) -> Result<String, RequestTargetError> {
+    let decoded = percent_decode(segment, PlusSign::Literal).map_err(|_| RequestTargetError("what is not percent-encoded UTF-8"))?;
+    let encoded = |byte: &str| segment.as_bytes().windows(3).any(|escape| escape.eq_ignore_ascii_case(byte.as_bytes()));
+    if encoded("%2e") {
+        return Err(RequestTargetError("an encoded `.`"));
+    }
+    if encoded("%5c") {
+        return Err(RequestTargetError("an encoded `\\`"));
+    }
+    if decoded.chars().any(char::is_control) {
+        return Err(RequestTargetError("an encoded control character"));
+    }
+    if encoded("%2f") && !may_hold_slash {
+        return Err(RequestTargetError("an encoded `/` elsewhere than in the one segment after `namespaces/` or `move/`"));
+    }
+    if is_double_encoded(&decoded) {
+        return Err(RequestTargetError("a separator or a dot that is encoded twice"));
+    }
+    match decoded.split('/').find(|part| matches!(*part, "" | "." | "..")) {
+        Some("") => Err(RequestTargetError("an empty segment")),
+        Some(_) => Err(RequestTargetError("a segment `.` or `..`")),
+        None => Ok(decoded.into_owned()),
+    }
+}
+
+/// Whether a second decoding would bring out what the first may not.
+fn is_double_encoded(decoded: &str) -> bool {
+    decoded.as_bytes().windows(3).any(|escape| matches!(escape.to_ascii_lowercase().as_slice(), b"%2e" | b"%2f" | b"%5c" | b"%00" | b"%25"))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::RequestTarget;
+    use crate::wire::http::percent_encoding::{PlusSign, percent_decode};
+
+    fn segments(target: &str) -> Vec<String> {
+        RequestTarget::parse(target).unwrap().segments().to_vec()
+    }
+
+    fn parse_error(target: &str) -> String {
+        RequestTarget::parse(target).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_relative_root_is_dropped_whatever_its_depth() {
+        for root in ["", "/gitlab", "/a/b/c"] {
+            let target = RequestTarget::parse(&format!("{root}/api/v4/internal/authorized_keys?key=AA%2F")).unwrap();
+            assert_eq!(target.path(), "/api/v4/internal/authorized_keys");
+            assert_eq!(target.query(), Some("key=AA%2F"));
+            assert_eq!(target.segments(), ["internal", "authorized_keys"]);
+        }
+    }
+
+    #[test]
+    fn our_own_paths_stay_and_no_others_lead_anywhere() {
+        assert_eq!(segments("/-/liveness"), ["-", "liveness"]);
+        assert_eq!(segments("/-/api/v4/internal"), ["-", "api", "v4", "internal"]);
+        for elsewhere in ["/", "/internal/check", "/api/v3/internal/check", "/gitlab/-/liveness", "/api/v4"] {
+            assert!(segments(elsewhere).is_empty(), "{elsewhere}");
+        }
+    }
+
+    #[test]
+    fn a_slash_may_be_encoded_in_the_one_segment_that_is_a_path() {
+        assert_eq!(segments("/api/v4/namespaces/a%2Fb.c/minutes/move/d%2fe"), ["namespaces", "a/b.c", "minutes", "move", "d/e"]);
+        assert_eq!(segments("/api/v4/internal/gitlab_subscriptions/namespaces/a%2Fb")[3], "a/b");
+        for wrong in [
+            "/api/v4/internal%2Fcheck",
+            "/api/v4/namespaces/a/b%2Fc",
+            "/api/v4/namespaces/namespaces/b%2Fc",
+            "/namespaces/a%2Fb/api/v4/internal",
+            "/-/namespaces%2Fa",
+        ] {
+            assert!(parse_error(wrong).contains("an encoded `/`"), "{wrong}");
+        }
+        for wrong in ["a%2F..%2Fb", "a%2F", "%2Fa", "a%2F%2Fb", ".%2Fa", "a%2F."] {
+            assert!(RequestTarget::parse(&format!("/api/v4/namespaces/{wrong}/minutes")).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn what_a_server_might_fold_or_decode_away_is_refused() {
+        for (wrong, why) in [
+            ("/api/v4/internal/check/", "an empty segment"),
+            ("/api/v4//internal", "an empty segment"),
+            ("//api/v4/internal", "an empty segment"),
+            ("/api/v4/./internal", "a segment `.`"),
+            ("/a/../api/v4/internal", "a segment `.`"),
+            ("/api/v4/%2e%2E/internal", "an encoded `.`"),
+            ("/api/v4/a%2Eb", "an encoded `.`"),
+            ("/api/v4/a%5Cb", "an encoded `\\`"),
+            ("/api/v4/a\\b", "must be percent-encoded"),
+            ("/api/v4/a%00", "an encoded control"),
+            ("/api/v4/a%0d%0a", "an encoded control"),
+            ("/api/v4/a%C2%85", "an encoded control"),
+            ("/api/v4/a%252e", "encoded twice"),
+            ("/api/v4/a%25252e", "encoded twice"),
+            ("/api/v4/a%2", "not percent-encoded"),
+            ("/api/v4/a%zz", "not percent-encoded"),
+            ("/api/v4/%C0%AE", "not percent-encoded"),
+            ("/api/v4/ë", "must be percent-encoded"),
+            ("/api/v4/a b", "must be percent-encoded"),
+            ("/api/v4/a#b", "must be percent-encoded"),
+            ("http://unix/api/v4/internal/check", "does not begin"),
+            ("*", "does not begin"),
+            ("", "does not begin"),
+            ("/api/v4/a?x=\r\n", "in the query"),
+        ] {
+            assert!(parse_error(wrong).contains(why), "{wrong}: {}", parse_error(wrong));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_climbs_however_often_it_is_decoded(target in "(/|api|v4|namespaces|move|\\.|%2[eEfF5]|%5c|%00|a|-|%|2|e|\\?|\\PC){0,16}") {
+            let Ok(target) = RequestTarget::parse(&target) else { return Ok(()) };
+            let mut path = target.path().to_owned();
+            for _ in 0..4 {
+                prop_assert!(path.split(['/', '\\']).skip(1).all(|part| part != "." && part != ".."), "{}", path);
+                prop_assert!(!path.contains('\0'));
+                let Ok(further) = percent_decode(&path, PlusSign::Literal) else { break };
+                path = further.into_owned();
+            }
+            prop_assert!(target.segments().iter().all(|segment| !segment.is_empty()));
+        }
+    }
+}
