@@ -14,7 +14,8 @@ use sidegate::model::directory::Directory as _;
 use sidegate::model::entry::Entry;
 use sidegate::model::key::Fingerprint;
 use sidegate::model::record::Record;
-use sidegate::store::generations::generation::{Generation, StoreError, StoreOptions};
+use sidegate::store::error::StoreError;
+use sidegate::store::generations::generation::{Generation, StoreOptions};
 
 fn key_blob(number: u64) -> Vec<u8> {
     let mut blob = b"\0\0\0\x0bssh-ed25519\0\0\0\x20".to_vec();

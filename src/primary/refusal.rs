@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use crate::model::directory::DirectoryError;
 use crate::net::message::{BodyError, Response};
-use crate::store::generations::generation::StoreError;
+use crate::store::error::StoreError;
 use crate::wire::http::params::ParamsError;
 use crate::wire::http::validation::ValidationError;
 use crate::wire::responses;

@@ -23,9 +23,10 @@ use crate::primary::replication::feed_buffer::FeedBuffer;
 use crate::primary::replication::follower_auth::FollowerAuth;
 use crate::primary::replication::hosts::HostRegistry;
 use crate::primary::replication::snapshot_cache::SnapshotCache;
+use crate::store::error::StoreError;
 use crate::store::files::folder;
-use crate::store::generations::generation::StoreError;
-use crate::store::primary::primary_store::{PrimaryOpenError, PrimaryStore};
+use crate::store::primary::init::PrimaryOpenError;
+use crate::store::primary::primary_store::PrimaryStore;
 use crate::wire::auth::credentials::CredentialVerifier;
 use crate::wire::auth::secret::Secret;
 

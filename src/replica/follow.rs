@@ -21,9 +21,10 @@ use crate::replica::resync::{AdoptError, Candidate};
 use crate::replica::state::ReplicaState;
 use crate::replica::status::{FeedRelation, VerifyError, VerifyReport, VerifyResult};
 use crate::replica::tracked_generation::{ApplyLineError, CursorState, LineEffect, TrackedGeneration};
+use crate::store::error::StoreError;
 use crate::store::files::age_file::{SavedAge, read_boot_id};
 use crate::store::files::folder::FileError;
-use crate::store::generations::generation::{Generation, StoreError};
+use crate::store::generations::generation::Generation;
 use crate::store::generations::generations_folder::{GenerationsFolder, OpenedGeneration};
 use crate::wire::directory::feed_lines::FeedLine;
 

@@ -23,8 +23,9 @@ use crate::replica::snapshot::{KeySet, LoadError, LoadedSnapshot, load_snapshot}
 use crate::replica::state::ReplicaState;
 use crate::replica::status::FeedRelation;
 use crate::replica::tracked_generation::{ApplyLineError, CursorState, LineEffect, TrackedGeneration};
+use crate::store::error::StoreError;
 use crate::store::files::folder::FileError;
-use crate::store::generations::generation::{Generation, StoreError, StoreOptions};
+use crate::store::generations::generation::{Generation, StoreOptions};
 use crate::store::generations::generations_folder::GenerationsFolder;
 
 /// The first pause after a resync that failed.

@@ -10,7 +10,8 @@ use crate::model::loss_guard::Loss;
 use crate::model::record::Record;
 use crate::replica::feed::{FeedError, SnapshotLines};
 use crate::replica::tracked_generation::apply_changes;
-use crate::store::generations::generation::{Generation, StoreError, StoreOptions};
+use crate::store::error::StoreError;
+use crate::store::generations::generation::{Generation, StoreOptions};
 use crate::wire::directory::feed_lines::{SNAPSHOT_FORMAT, SnapshotEnd, SnapshotHeader, SnapshotLine};
 
 /// How the line of a key begins: other lines need not be read to count keys.

@@ -5,7 +5,8 @@ use crate::model::digest::DirectoryDigest;
 use crate::model::entry::Entry;
 use crate::model::record::Record;
 use crate::replica::access_reduction::reduces_access;
-use crate::store::generations::generation::{Generation, StoreError};
+use crate::store::error::StoreError;
+use crate::store::generations::generation::Generation;
 use crate::wire::directory::feed_lines::FeedLine;
 
 /// Most changes of one batch: while a batch is applied, every reader of the store waits.

@@ -12,8 +12,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::store::error::StoreError;
 use crate::store::files::reserved_space;
-use crate::store::generations::generation::StoreError;
 
 /// One key with what it shall hold; `None` deletes.
 pub type KeyWrite = (Vec<u8>, Option<Vec<u8>>);

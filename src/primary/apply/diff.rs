@@ -7,7 +7,8 @@ use crate::model::entry::Entry;
 use crate::model::record::Record;
 use crate::primary::apply::constraints::RecordOrigin;
 use crate::primary::apply::staged_file::{StagedFile, StagedRecord};
-use crate::store::generations::generation::{Generation, StoreError};
+use crate::store::error::StoreError;
+use crate::store::generations::generation::Generation;
 
 /// What becomes of what the file does not name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

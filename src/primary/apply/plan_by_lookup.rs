@@ -142,7 +142,7 @@ fn exists(standing: &Generation, target: ReferencedRecord<'_>) -> Result<bool, D
 }
 
 fn store_error(fault: DirectoryError) -> ApiError {
-    DiffError::Damage(crate::store::generations::generation::StoreError(fault.to_string())).into()
+    DiffError::Damage(crate::store::error::StoreError(fault.to_string())).into()
 }
 
 #[cfg(test)]
@@ -158,7 +158,8 @@ mod tests {
     use crate::primary::apply::diff::Unlisted;
     use crate::primary::apply::plan::{ApplyStrategy, plan_by_diff};
     use crate::primary::apply::staged_file::StagedFile;
-    use crate::store::generations::generation::{Generation, StoreError, StoreOptions};
+    use crate::store::error::StoreError;
+    use crate::store::generations::generation::{Generation, StoreOptions};
 
     fn key(id: u64, of: u64, more: &str) -> String {
         let key = ed25519_public_key(of);

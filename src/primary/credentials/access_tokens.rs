@@ -20,7 +20,7 @@ use crate::model::time::Time;
 use crate::primary::credentials::random;
 use crate::primary::credentials::token_scope::TokenScope;
 use crate::primary::refusal::ApiError;
-use crate::store::generations::generation::StoreError;
+use crate::store::error::StoreError;
 use crate::store::primary::private_store::{PrivateStore, PrivateWrites};
 
 /// What every token begins with.

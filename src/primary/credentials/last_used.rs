@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::model::id::Id;
 use crate::model::time::Time;
-use crate::store::generations::generation::StoreError;
+use crate::store::error::StoreError;
 use crate::store::primary::private_store::{PrivateStore, PrivateWrites};
 
 /// Days that wait to be written; what comes beyond is dropped and counted.

@@ -13,7 +13,7 @@ use crate::model::id::Id;
 use crate::model::time::Time;
 use crate::primary::credentials::random;
 use crate::primary::refusal::ApiError;
-use crate::store::generations::generation::StoreError;
+use crate::store::error::StoreError;
 use crate::store::primary::private_store::{PrivateStore, PrivateWrites};
 
 /// How many codes a set has.

@@ -10,7 +10,8 @@ use crate::model::change::{Change, Head};
 use crate::model::entry::Entry;
 use crate::primary::refusal::ApiError;
 use crate::primary::state::PrimaryState;
-use crate::store::generations::generation::{Generation, StoreError};
+use crate::store::error::StoreError;
+use crate::store::generations::generation::Generation;
 
 /// The turn to write.
 pub struct WriteGuard<'a> {

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::model::change::Head;
 use crate::model::id::Id;
 use crate::model::unpublished::{Broadcast, PolicyConfiguration, ScanExecutionPolicy, UnpublishedRecord};
-use crate::store::generations::generation::StoreError;
+use crate::store::error::StoreError;
 use crate::store::primary::private_store::{PrivateStore, PrivateWrites};
 
 const KEY_PREFIX: &[u8] = b"withheld/";

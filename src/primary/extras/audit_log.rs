@@ -8,7 +8,7 @@
 
 use serde_json::Value;
 
-use crate::store::generations::generation::StoreError;
+use crate::store::error::StoreError;
 use crate::store::primary::private_store::{PrivateStore, PrivateWrites};
 
 /// Most events that are kept. The ledger is read through at every start, so this is no archive: read it regularly.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::model::time::Time;
-use crate::store::generations::generation::StoreError;
+use crate::store::error::StoreError;
 use crate::store::primary::private_store::{PrivateStore, PrivateWrites};
 
 /// For how long the word counts. A host that comes later holds its snapshot and asks for it to be said again.

@@ -8,7 +8,7 @@ use tokio::sync::watch;
 
 use crate::model::change::{Commit, Epoch, Head};
 use crate::model::digest::DirectoryDigest;
-use crate::store::generations::generation::StoreError;
+use crate::store::error::StoreError;
 use crate::store::primary::primary_store::{CommitsAfter, PrimaryStore};
 use crate::wire::directory::feed_lines;
 

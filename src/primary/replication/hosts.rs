@@ -14,7 +14,7 @@ use crate::model::change::Epoch;
 use crate::model::clock;
 use crate::model::digest::Digest;
 use crate::model::time::Time;
-use crate::store::generations::generation::StoreError;
+use crate::store::error::StoreError;
 use crate::store::primary::private_store::{PrivateStore, PrivateWrites};
 use crate::wire::directory::feed_lines::Ack;
 

@@ -23,7 +23,7 @@ use crate::primary::replication::accepted_loss;
 use crate::primary::replication::feed_buffer::EncodedCommit;
 use crate::primary::replication::follower_stream::{ChunkSender, STALL_TIMEOUT};
 use crate::primary::state::PrimaryState;
-use crate::store::generations::generation::StoreError;
+use crate::store::error::StoreError;
 use crate::store::primary::primary_store::{CommitsAfter, PrimaryStore};
 use crate::wire::directory::feed_lines::{self, SNAPSHOT_FORMAT, SnapshotEnd, SnapshotHeader};
 

@@ -11,7 +11,7 @@ use crate::primary::call::ApiRequest;
 use crate::primary::extras::audit_log::{self, EventRange};
 use crate::primary::refusal::HandlerResult;
 use crate::primary::state::PrimaryState;
-use crate::store::generations::generation::StoreError;
+use crate::store::error::StoreError;
 
 /// Most events of one answer.
 const MAX_EVENTS_PER_RESPONSE: u64 = 1_000;

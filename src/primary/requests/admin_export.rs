@@ -13,7 +13,7 @@ use crate::primary::directory::unpublished;
 use crate::primary::refusal::HandlerResult;
 use crate::primary::replication::follower_stream::{ChunkSender, QUEUED_CHUNKS};
 use crate::primary::state::PrimaryState;
-use crate::store::generations::generation::StoreError;
+use crate::store::error::StoreError;
 use crate::store::primary::primary_store::PrimaryStore;
 
 /// Bytes that are sent at a time.

@@ -9,12 +9,10 @@ use serde_json::json;
 use crate::api::blocking::run_blocking;
 use crate::net::message::Response;
 use crate::primary::call::ApiRequest;
-use crate::primary::extras::kubernetes::agent_configuration;
-use crate::primary::extras::kubernetes::findings;
-use crate::primary::extras::kubernetes::usage_counts;
+use crate::primary::extras::kubernetes::{agent_configuration, findings, usage_counts};
 use crate::primary::refusal::HandlerResult;
 use crate::primary::state::PrimaryState;
-use crate::store::generations::generation::StoreError;
+use crate::store::error::StoreError;
 
 /// Answers with one object.
 pub async fn kubernetes(house: &Arc<PrimaryState>, _call: ApiRequest) -> HandlerResult {

@@ -9,18 +9,15 @@ use crate::api::blocking::run_blocking;
 use crate::model::time::Time;
 use crate::net::message::Response;
 use crate::primary::call::ApiRequest;
-use crate::primary::credentials::access_tokens;
-use crate::primary::credentials::recovery_codes;
+use crate::primary::credentials::{access_tokens, recovery_codes};
 use crate::primary::directory::unpublished;
 use crate::primary::extras::audit_log::{self, EventRange};
-use crate::primary::extras::billing::minute_packs;
-use crate::primary::extras::billing::reconciliation;
-use crate::primary::extras::billing::subscription;
+use crate::primary::extras::billing::{minute_packs, reconciliation, subscription};
 use crate::primary::pushes::reference_counter;
 use crate::primary::refusal::HandlerResult;
 use crate::primary::replication::accepted_loss;
 use crate::primary::state::PrimaryState;
-use crate::store::generations::generation::StoreError;
+use crate::store::error::StoreError;
 use crate::store::primary::private_store::PrivateStore;
 
 /// Answers with one object.

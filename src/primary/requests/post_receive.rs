@@ -18,7 +18,7 @@ use crate::primary::pushes::reference_counter::{self, Decrement};
 use crate::primary::refusal::{ApiError, HandlerResult};
 use crate::primary::state::PrimaryState;
 use crate::rules::{actor, post_receive as rules, repository};
-use crate::store::generations::generation::StoreError;
+use crate::store::error::StoreError;
 use crate::store::primary::private_store::PrivateStore;
 use crate::wire::post_receive as spelled;
 

@@ -25,7 +25,7 @@ use crate::primary::extras::kubernetes::findings;
 use crate::primary::pushes::messages::{self, MessageKind};
 use crate::primary::pushes::reference_counter::{active_pushes, increment};
 use crate::primary::state::PrimaryState;
-use crate::store::generations::generation::StoreError;
+use crate::store::error::StoreError;
 
 const FOLDER: &str = "SIDEGATE_TEST_KEEPING_FOLDER";
 /// What a file of both kinds of records says besides its number: too much for one commit, so that a directory is built.

@@ -9,7 +9,7 @@ use super::withheld::broadcast;
 use super::{Trial, key, project, small, user};
 use crate::model::clock;
 use crate::primary::pushes::reference_counter::{COUNTER_LIFETIME, Decrement, active_pushes, increment, prepare_decrement};
-use crate::store::generations::generation::StoreError;
+use crate::store::error::StoreError;
 use crate::store::primary::private_store::PrivateStore;
 
 const NEW: &str = "0000000000000000000000000000000000000000 fd9e76b9136bdd9fe217061b497745792fe5a5ee refs/heads/feature\n";

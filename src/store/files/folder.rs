@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 
 use nix::unistd::geteuid;
 
+use crate::store::error::StoreError;
+
 /// Whether the system said that there is no room for it.
 pub(in crate::store) fn is_storage_full(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded)
@@ -45,6 +47,12 @@ impl FileError {
     /// Puts the path to what the system said.
     pub fn io(path: &Path) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::Io { path: path.to_owned(), source }
+    }
+}
+
+impl From<FileError> for StoreError {
+    fn from(error: FileError) -> Self {
+        Self(error.to_string())
     }
 }
 

@@ -13,12 +13,13 @@ use crate::model::id::Id;
 use crate::model::record::Record;
 use crate::model::sort_key::SortKey;
 use crate::store::database::{Database, KeyWrite};
-use crate::store::generations::generation::StoreError;
+use crate::store::error::StoreError;
 use crate::store::generations::record_cache::RecordCacheKey;
-use crate::store::pages::header::{StoreHeader, StoredRecord};
+use crate::store::pages::header::StoreHeader;
 use crate::store::pages::index::{IndexKey, index_keys};
 use crate::store::pages::page_map::PageMap;
 use crate::store::pages::page_transaction::{MapPageLimits, PageTransaction};
+use crate::store::pages::stored_record::{StoredRecord, parse_entry};
 
 /// What was decided.
 pub struct AppliedChanges {
@@ -101,7 +102,7 @@ impl ChangeApplier<'_> {
     /// Takes what stood at a place out of index and tally.
     fn unindex(&mut self, place: &SortKey, old: StoredRecord<'_>) -> Result<(), StoreError> {
         self.header.remove_record(old);
-        let entry = Entry::parse(old.text).map_err(|error| StoreError(format!("a record that cannot be read any more: {error}")))?;
+        let entry = parse_entry(old.text)?;
         let record = entry.record().map(Arc::as_ref);
         for name in record.map(index_keys).unwrap_or_default() {
             if self.pages.remove(PageMap::Index, &name.encode_entry(place))?.is_some() {

@@ -21,22 +21,22 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 
-use crate::model::change::{Change, Epoch, Head, RecordIdentity};
+use crate::model::change::{Change, Epoch, Head};
 use crate::model::digest::DirectoryDigest;
-use crate::model::directory::DirectoryError;
 use crate::model::entry::Entry;
 use crate::model::id::Id;
-use crate::model::record::{Agent, DeployGrant, ErrorTrackingKey};
 use crate::model::sort_key::SortKey;
 use crate::store::database::{Database, KeyWrite};
+use crate::store::error::StoreError;
 use crate::store::generations::apply::{AppliedChanges, apply_changes};
 use crate::store::generations::record_cache::RecordCache;
 use crate::store::pages::bulk_load::bulk_load;
-use crate::store::pages::header::{StoreHeader, StoredRecord};
+use crate::store::pages::header::StoreHeader;
 use crate::store::pages::index::IndexKey;
 use crate::store::pages::page::PageView;
 use crate::store::pages::page_map::{PageIter, PageMap, find_page, for_each_item};
 use crate::store::pages::page_transaction::MapPageLimits;
+use crate::store::pages::stored_record::{StoredRecord, parse_entry};
 
 /// How much memory a store may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,17 +45,6 @@ pub struct StoreOptions {
     pub page_cache_bytes: u64,
     /// Decoded records kept.
     pub record_cache_entries: usize,
-}
-
-/// Something on disk that cannot be trusted or read.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the store failed: {0}")]
-pub struct StoreError(pub String);
-
-impl From<StoreError> for DirectoryError {
-    fn from(damage: StoreError) -> Self {
-        Self(damage.0)
-    }
 }
 
 /// An open generation. Cheap to clone; reads from any thread, one writer at a time (held inside). The database is closed
@@ -250,34 +239,6 @@ impl Generation {
         Ok(found)
     }
 
-    /// One record by its identity.
-    pub fn entry(&self, identity: &RecordIdentity) -> Result<Option<Entry>, StoreError> {
-        match identity {
-            RecordIdentity::Other(place, _) => self.load_entry(place),
-            RecordIdentity::Key(id) => self.load_entry_by_index(&IndexKey::by_key_id(*id)),
-        }
-    }
-
-    /// The grants of a deploy key.
-    pub fn deploy_grants(&self, key: Id) -> Result<Vec<Arc<DeployGrant>>, StoreError> {
-        self.records_with_prefix(SortKey::deploy_grants_prefix(key))
-    }
-
-    /// An agent by id.
-    pub fn agent(&self, id: Id) -> Result<Option<Arc<Agent>>, StoreError> {
-        self.record(SortKey::agent(id))
-    }
-
-    /// An agent by the SHA-256 of its token, 64 lower-case hex digits.
-    pub fn agent_by_token_hash(&self, token_sha256: &str) -> Result<Option<Arc<Agent>>, StoreError> {
-        self.record_by_index(IndexKey::by_agent_token(token_sha256))
-    }
-
-    /// A client key of a project's error tracking.
-    pub fn error_tracking_key(&self, project: Id, public_key: &str) -> Result<Option<Arc<ErrorTrackingKey>>, StoreError> {
-        self.record(SortKey::error_tracking_key(project, public_key))
-    }
-
     /// Bytes on disk.
     #[must_use]
     pub fn size_on_disk(&self) -> u64 {
@@ -325,8 +286,4 @@ impl Generation {
         })?;
         Ok(found)
     }
-}
-
-pub(in crate::store) fn parse_entry(text: &str) -> Result<Entry, StoreError> {
-    Entry::parse(text).map_err(|error| StoreError(format!("a record that cannot be read any more: {error}")))
 }

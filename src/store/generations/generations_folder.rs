@@ -19,10 +19,10 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::store::files::atomic_file;
+use crate::store::error::StoreError;
 use crate::store::files::folder::{self, FileError, is_storage_full};
-use crate::store::files::reserved_space;
-use crate::store::generations::generation::{Generation, StoreError, StoreOptions};
+use crate::store::files::{atomic_file, reserved_space};
+use crate::store::generations::generation::{Generation, StoreOptions};
 use crate::store::generations::guarded_open::open_guarded;
 
 /// The folder, locked against a second process.

@@ -6,9 +6,9 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
 
+use crate::store::error::StoreError;
 use crate::store::files::atomic_file;
 use crate::store::files::folder::{FileError, is_storage_full};
-use crate::store::generations::generation::StoreError;
 
 /// So often may a process die while it opens a generation before that is believed to be the generation's doing. Once says nothing: a kill
 /// may come at any moment, and a host that throws away a sound store while the primary is dead lets nobody in.
@@ -94,7 +94,7 @@ mod tests {
     use std::time::Duration;
 
     use super::{GuardedOpenError, open_guarded, run_with_timeout};
-    use crate::store::generations::generation::StoreError;
+    use crate::store::error::StoreError;
 
     const LONG: Duration = Duration::from_secs(60);
 

@@ -5,24 +5,55 @@
 
 use std::sync::Arc;
 
+use crate::model::change::RecordIdentity;
 use crate::model::directory::{Container, Directory, DirectoryError, LookupResult};
 use crate::model::entry::Entry;
 use crate::model::id::Id;
 use crate::model::key::Fingerprint;
 use crate::model::record::{
-    DeployGrant, Key, Member, Namespace, Project, ProtectedBranch, ProtectedTag, Record, Redirect, Settings, Share, Snippet, Storage, User,
+    Agent, DeployGrant, ErrorTrackingKey, Key, Member, Namespace, Project, ProtectedBranch, ProtectedTag, Record, Redirect, Settings,
+    Share, Snippet, Storage, User,
 };
 use crate::model::sort_key::SortKey;
-use crate::store::generations::generation::{Generation, StoreError, parse_entry};
+use crate::store::error::StoreError;
+use crate::store::generations::generation::Generation;
 use crate::store::generations::record_cache::{CachedKind, CachedRecord, RecordCacheKey};
-use crate::store::pages::header::StoredRecord;
 use crate::store::pages::index::{IndexKey, index_keys};
 use crate::store::pages::page_map::{PageMap, for_each_item};
+use crate::store::pages::stored_record::{StoredRecord, parse_entry};
 
 /// How often a name that led to another record is followed anew before it is a damage: each time a commit came between.
 const MAX_INDEX_READS: usize = 8;
 
 impl Generation {
+    /// One record by its identity.
+    pub fn entry(&self, identity: &RecordIdentity) -> Result<Option<Entry>, StoreError> {
+        match identity {
+            RecordIdentity::Other(place, _) => self.load_entry(place),
+            RecordIdentity::Key(id) => self.load_entry_by_index(&IndexKey::by_key_id(*id)),
+        }
+    }
+
+    /// The grants of a deploy key.
+    pub fn deploy_grants(&self, key: Id) -> Result<Vec<Arc<DeployGrant>>, StoreError> {
+        self.records_with_prefix(SortKey::deploy_grants_prefix(key))
+    }
+
+    /// An agent by id.
+    pub fn agent(&self, id: Id) -> Result<Option<Arc<Agent>>, StoreError> {
+        self.record(SortKey::agent(id))
+    }
+
+    /// An agent by the SHA-256 of its token, 64 lower-case hex digits.
+    pub fn agent_by_token_hash(&self, token_sha256: &str) -> Result<Option<Arc<Agent>>, StoreError> {
+        self.record_by_index(IndexKey::by_agent_token(token_sha256))
+    }
+
+    /// A client key of a project's error tracking.
+    pub fn error_tracking_key(&self, project: Id, public_key: &str) -> Result<Option<Arc<ErrorTrackingKey>>, StoreError> {
+        self.record(SortKey::error_tracking_key(project, public_key))
+    }
+
     /// The record at a place.
     pub(in crate::store) fn record<T: CachedKind>(&self, place: SortKey) -> Result<Option<Arc<T>>, StoreError> {
         self.cached_record(RecordCacheKey::Record(place.clone()), || Ok(self.load_entry(&place)?.as_ref().and_then(to_cached)))

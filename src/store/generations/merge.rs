@@ -9,7 +9,8 @@ use crate::model::entry::Entry;
 use crate::model::id::Id;
 use crate::model::record::Record;
 use crate::model::sort_key::SortKey;
-use crate::store::generations::generation::{Generation, StoreError};
+use crate::store::error::StoreError;
+use crate::store::generations::generation::Generation;
 
 /// What changes make of each place that they touch; the same as applying them one after the other.
 struct ChangeOverlay<'a> {
@@ -112,8 +113,9 @@ mod tests {
     use super::merge_changes;
     use crate::model::change::Change;
     use crate::model::entry::Entry;
-    use crate::store::generations::generation::{Generation, StoreError, StoreOptions};
-    use crate::store::tests::model_based::{ReferenceModel, any_change, any_record_line, entry};
+    use crate::store::error::StoreError;
+    use crate::store::generations::generation::{Generation, StoreOptions};
+    use crate::store::tests::sample_records::{ReferenceModel, any_change, any_record_line, entry};
 
     const OPTIONS: StoreOptions = StoreOptions { page_cache_bytes: 1 << 20, record_cache_entries: 0 };
 

@@ -8,10 +8,11 @@ use crate::model::directory::Container;
 use crate::model::id::Id;
 use crate::model::record::{Member, Record};
 use crate::model::sort_key::SortKey;
-use crate::store::generations::generation::{Generation, StoreError, parse_entry};
-use crate::store::pages::header::StoredRecord;
+use crate::store::error::StoreError;
+use crate::store::generations::generation::Generation;
 use crate::store::pages::index::IndexKey;
 use crate::store::pages::page_map::{PageMap, for_each_item};
+use crate::store::pages::stored_record::{StoredRecord, parse_entry};
 
 impl Generation {
     /// A namespace and all that have it above them. Reads every namespace. Blocks.

@@ -3,13 +3,14 @@
 use crate::model::entry::Entry;
 use crate::model::sort_key::SortKey;
 use crate::store::database::Database;
-use crate::store::generations::generation::StoreError;
+use crate::store::error::StoreError;
 use crate::store::pages::external_sort::ExternalSorter;
-use crate::store::pages::header::{StoreHeader, StoredRecord};
+use crate::store::pages::header::StoreHeader;
 use crate::store::pages::index::index_keys;
 use crate::store::pages::page::{Page, PageLimits};
 use crate::store::pages::page_map::{PageMap, create_maps};
 use crate::store::pages::page_transaction::MapPageLimits;
+use crate::store::pages::stored_record::StoredRecord;
 
 /// Fills an empty database with entries in the order of a snapshot; the tally comes last, so that what was not finished is
 /// never taken for a generation. Not flushed.

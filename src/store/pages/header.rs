@@ -9,8 +9,9 @@ use serde::{Deserialize, Serialize};
 use crate::model::change::Head;
 use crate::model::digest::DirectoryDigest;
 use crate::store::database::{Database, KeyWrite};
-use crate::store::generations::generation::StoreError;
+use crate::store::error::StoreError;
 use crate::store::pages::page::compute_checksum;
+use crate::store::pages::stored_record::StoredRecord;
 
 /// The number of the format. Raise it when the layout changes, when a kind or a field is added to the directory (what an
 /// older program kept as mere bytes would be understood, and missing in the index), and when the index gets a new name.
@@ -91,47 +92,12 @@ impl StoreHeader {
     }
 }
 
-/// A record as a page holds it: a byte that says whether it is foreign, and its text.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct StoredRecord<'a> {
-    /// One JSON object.
-    pub text: &'a str,
-    /// Whether it is not wholly understood.
-    pub foreign: bool,
-}
-
-impl<'a> StoredRecord<'a> {
-    /// Reads a page's value.
-    pub fn decode(value: &'a [u8]) -> Result<Self, StoreError> {
-        match value.split_first() {
-            Some((&mark @ (0 | 1), text)) => {
-                let text = std::str::from_utf8(text).map_err(|error| StoreError(error.to_string()))?;
-                Ok(Self { text, foreign: mark == 1 })
-            }
-            _ => Err(StoreError("a record without its mark".to_owned())),
-        }
-    }
-
-    /// A page's value.
-    pub fn encode(self) -> Vec<u8> {
-        let mut value = Vec::with_capacity(self.text.len() + 1);
-        value.push(u8::from(self.foreign));
-        value.extend_from_slice(self.text.as_bytes());
-        value
-    }
-
-    /// The word that `kind`, the first field, says.
-    pub fn kind(self) -> &'a str {
-        let rest = self.text.strip_prefix("{\"kind\":\"");
-        rest.and_then(|rest| rest.split('"').next()).unwrap_or("unknown")
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{HEADER_KEY, StoreHeader, StoredRecord};
+    use super::{HEADER_KEY, StoreHeader};
     use crate::store::database::Database;
     use crate::store::pages::page::compute_checksum;
+    use crate::store::pages::stored_record::StoredRecord;
 
     fn stored(json: &str) -> Result<StoreHeader, String> {
         let folder = tempfile::tempdir().unwrap();

@@ -7,3 +7,4 @@ pub(crate) mod index;
 pub(crate) mod page;
 pub(crate) mod page_map;
 pub(crate) mod page_transaction;
+pub(crate) mod stored_record;

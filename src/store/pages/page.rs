@@ -8,7 +8,7 @@
 //! Lengths are LEB128. A page covers every key from its own up to `end`, so that a page that got lost is seen as a gap and
 //! not taken for "there is none", and one that is found under another key is refused.
 
-use crate::store::generations::generation::StoreError;
+use crate::store::error::StoreError;
 
 /// How full pages get.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,7 +4,7 @@
 //! there. What this file finds is true of one moment for each page, so a walk over several may see a later page later.
 
 use crate::store::database::Database;
-use crate::store::generations::generation::StoreError;
+use crate::store::error::StoreError;
 use crate::store::pages::page::{Page, PageView};
 
 /// One of the maps: the first byte of its pages' keys.

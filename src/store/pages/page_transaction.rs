@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::store::database::{Database, KeyWrite};
-use crate::store::generations::generation::StoreError;
+use crate::store::error::StoreError;
 use crate::store::pages::page::{Page, PageLimits, PageView};
 use crate::store::pages::page_map::PageMap;
 

@@ -4,11 +4,12 @@ use std::path::Path;
 
 use crate::model::change::{Epoch, Head};
 use crate::model::entry::Entry;
+use crate::store::error::StoreError;
+use crate::store::files::folder::FileError;
 use crate::store::files::reserved_space;
-use crate::store::generations::generation::{ExtraWrites, Generation, StoreError, StoreOptions};
+use crate::store::generations::generation::{ExtraWrites, Generation, StoreOptions};
 use crate::store::generations::generations_folder::GenerationsFolder;
 use crate::store::primary::journal::Journal;
-use crate::store::primary::primary_store::PrimaryOpenError;
 use crate::store::primary::private_store::{PrivateStore, PrivateWrites};
 
 /// Where the ledger keeps the seed.
@@ -16,6 +17,17 @@ const SEED_KEY: &[u8] = b"store/seed";
 
 const RESTORE_STORE_REMEDY: &str = "restore the store's folder from a backup and then say `sidegate admin new-epoch`, \
                        or remove CURRENT in it to begin with an empty directory";
+
+/// Why a primary's store did not open.
+#[derive(Debug, thiserror::Error)]
+pub enum PrimaryOpenError {
+    /// A folder or file of the store is refused, or could not be written.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// The directory or the private store is damaged.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
 
 /// Opens the directory and reads it whole; what does not add up is refused with what to do.
 pub fn open_verified(folder: &Path, options: &StoreOptions) -> Result<Generation, StoreError> {

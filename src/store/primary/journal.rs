@@ -18,8 +18,9 @@ use crate::model::digest::{Digest, DirectoryDigest};
 use crate::model::id::Id;
 use crate::model::sort_key::SortKey;
 use crate::store::database::{Database, KeyWrite};
-use crate::store::generations::generation::{StoreError, parse_entry};
+use crate::store::error::StoreError;
 use crate::store::pages::page::compute_checksum;
+use crate::store::pages::stored_record::parse_entry;
 
 const KEY_PREFIX: u8 = 3;
 const JOURNAL_HEADER_KEY: &[u8] = &[KEY_PREFIX];
@@ -242,7 +243,7 @@ mod tests {
     use crate::model::digest::DirectoryDigest;
     use crate::model::sort_key::SortKey;
     use crate::store::database::Database;
-    use crate::store::tests::model_based::{entry, key_line};
+    use crate::store::tests::sample_records::{entry, key_line};
 
     const PLENTY: JournalLimits = JournalLimits { max_commits: 1_000, max_bytes: 1 << 30 };
 

@@ -22,11 +22,11 @@ use tokio::sync::watch;
 use crate::model::change::{Change, Commit, Epoch, Head};
 use crate::model::digest::Digest;
 use crate::model::entry::Entry;
-use crate::store::files::folder::FileError;
-use crate::store::generations::generation::{ExtraWrites, Generation, StoreError, StoreOptions};
+use crate::store::error::StoreError;
+use crate::store::generations::generation::{ExtraWrites, Generation, StoreOptions};
 use crate::store::generations::generations_folder::GenerationsFolder;
 use crate::store::generations::merge::merge_changes;
-use crate::store::primary::init::{create_empty, load_or_create_seed, open_verified, random_epoch, start_journal};
+use crate::store::primary::init::{PrimaryOpenError, create_empty, load_or_create_seed, open_verified, random_epoch, start_journal};
 use crate::store::primary::journal::{self, Journal, JournalLimits};
 use crate::store::primary::private_store::PrivateStore;
 use crate::store::primary::recent_commits::RecentCommits;
@@ -87,16 +87,6 @@ impl StoreLimits {
         bytes: MAX_COMMIT_BYTES,
         journal: JournalLimits { max_commits: MAX_JOURNAL_COMMITS, max_bytes: MAX_JOURNAL_BYTES },
     };
-}
-
-/// Why a primary's store did not open.
-#[derive(Debug, thiserror::Error)]
-#[expect(missing_docs, reason = "the source says it")]
-pub enum PrimaryOpenError {
-    #[error(transparent)]
-    File(#[from] FileError),
-    #[error(transparent)]
-    Store(#[from] StoreError),
 }
 
 /// What the journal has after a cursor.
@@ -296,7 +286,7 @@ impl PrimaryStore {
         standing: &PublishedState,
         entries: impl Iterator<Item = Result<Entry, E>>,
     ) -> Result<Option<PathBuf>, E> {
-        let folder = self.inner.generations.create_next().map_err(|refused| StoreError(refused.to_string()))?;
+        let folder = self.inner.generations.create_next().map_err(StoreError::from)?;
         let generation = Generation::create(&folder, &self.inner.options, entries)?;
         if generation.state() == standing.head.state {
             return Ok(None);
@@ -311,7 +301,7 @@ impl PrimaryStore {
         let generation = Generation::open(&folder, &self.inner.options)?;
         let head = generation.head().ok_or_else(|| StoreError("the directory has no epoch".to_owned()))?;
         let journal = Journal::load(generation.database())?;
-        self.inner.generations.install(&folder).map_err(|refused| StoreError(refused.to_string()))?;
+        self.inner.generations.install(&folder)?;
         self.publish(PublishedState { generation, journal, head });
         Ok(head)
     }
@@ -392,9 +382,10 @@ mod tests {
     use crate::model::change::{Change, Head, RecordIdentity};
     use crate::model::directory::Directory as _;
     use crate::store::database::Database;
-    use crate::store::generations::generation::{StoreError, StoreOptions};
+    use crate::store::error::StoreError;
+    use crate::store::generations::generation::StoreOptions;
     use crate::store::pages::page_map::PageMap;
-    use crate::store::tests::model_based::{entry, key_line};
+    use crate::store::tests::sample_records::{entry, key_line};
 
     const OPTIONS: StoreOptions = StoreOptions { page_cache_bytes: 1 << 20, record_cache_entries: 64 };
     const SMALL: StoreLimits = StoreLimits { changes: 10, bytes: 100_000, journal: JournalLimits { max_commits: 5, max_bytes: 1 << 20 } };

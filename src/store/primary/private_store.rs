@@ -18,9 +18,8 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 
 use crate::model::digest::{Digest, DirectoryDigest};
 use crate::store::database::{Database, KeyWrite};
-use crate::store::files::folder::{self, FileError};
-use crate::store::files::reserved_space;
-use crate::store::generations::generation::StoreError;
+use crate::store::error::StoreError;
+use crate::store::files::{folder, reserved_space};
 
 const FORMAT_MARKER: &[u8] = b"sidegate ledger 1";
 const FORMAT_KEY: &[u8] = b"m/format";
@@ -63,7 +62,7 @@ impl PrivateStore {
         if fs::read_dir(folder).map_or(true, |mut entries| entries.next().is_none()) {
             Self::create(folder)?;
         }
-        folder::ensure_private(folder).map_err(into_store_error)?;
+        folder::ensure_private(folder)?;
         let ledger = Self::open_files(folder)?;
         ledger.verify()?;
         Ok(ledger)
@@ -79,11 +78,11 @@ impl PrivateStore {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(at(error)),
             _ => {}
         }
-        folder::ensure_private(beside).map_err(into_store_error)?;
+        folder::ensure_private(beside)?;
         Self::open_files(beside)?.write_format()?;
-        folder::sync_tree(beside).map_err(into_store_error)?;
+        folder::sync_tree(beside)?;
         fs::rename(beside, folder).map_err(at)?;
-        folder::sync_folder(folder::parent_of(folder)).map_err(into_store_error)
+        Ok(folder::sync_folder(folder::parent_of(folder))?)
     }
 
     fn open_files(folder: &Path) -> Result<Self, StoreError> {
@@ -212,10 +211,6 @@ impl PrivateStore {
     }
 }
 
-fn into_store_error(refused: FileError) -> StoreError {
-    StoreError(refused.to_string())
-}
-
 fn value_key(key: &[u8]) -> Vec<u8> {
     let mut name = Vec::with_capacity(key.len() + 1);
     name.push(VALUE_PREFIX);
@@ -260,7 +255,7 @@ mod tests {
     use std::thread;
 
     use super::{FORMAT_KEY, KeyValue, PrivateStore, PrivateWrites, value_key};
-    use crate::store::generations::generation::StoreError;
+    use crate::store::error::StoreError;
 
     fn writes(entries: &[(&str, Option<&str>)]) -> PrivateWrites {
         let owned = |text: &str| text.as_bytes().to_vec();

@@ -10,11 +10,12 @@ use std::time::Duration;
 
 use crate::model::change::{Change, RecordIdentity};
 use crate::model::entry::Entry;
-use crate::store::generations::generation::{Generation, StoreError, StoreOptions};
+use crate::store::error::StoreError;
+use crate::store::generations::generation::{Generation, StoreOptions};
 use crate::store::generations::generations_folder::{GenerationsFolder, OpenedGeneration};
 use crate::store::primary::primary_store::{CommitsAfter, PrimaryStore};
 use crate::store::primary::private_store::{PrivateStore, PrivateWrites};
-use crate::store::tests::model_based::{entry, key_line};
+use crate::store::tests::sample_records::{entry, key_line};
 
 const FOLDER_VARIABLE: &str = "SIDEGATE_TEST_FOLDER";
 const OPTIONS: StoreOptions = StoreOptions { page_cache_bytes: 1 << 20, record_cache_entries: 16 };

@@ -1,6 +1,5 @@
-//! TODO-DOC
+//! Tests that need the inside of the store: against a reference model, and after `kill -9`.
 
-#[cfg(test)]
-pub(crate) mod crash;
-#[cfg(test)]
-pub(crate) mod model_based;
+mod crash;
+mod model_based;
+pub(crate) mod sample_records;

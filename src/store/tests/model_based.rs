@@ -1,12 +1,10 @@
 //! Proof of a generation against a plain map: random changes of a small world, with pages so small that they split and join
 //! all the time, and every question asked after every batch.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use base64::Engine as _;
 use proptest::prelude::*;
 
 use crate::model::change::{Change, Epoch, RecordIdentity};
@@ -15,11 +13,13 @@ use crate::model::directory::{Container, Directory};
 use crate::model::entry::Entry;
 use crate::model::id::Id;
 use crate::model::key::PublicKey;
-use crate::model::record::Record;
+use crate::model::memory_directory::ed25519_public_key;
 use crate::model::sort_key::SortKey;
-use crate::store::generations::generation::{Generation, StoreError, StoreOptions};
+use crate::store::error::StoreError;
+use crate::store::generations::generation::{Generation, StoreOptions};
 use crate::store::pages::page::PageLimits;
 use crate::store::pages::page_transaction::MapPageLimits;
+use crate::store::tests::sample_records::{ReferenceModel, any_change, any_record_line, entry, key_line};
 
 const OPTIONS: StoreOptions = StoreOptions { page_cache_bytes: 4 << 20, record_cache_entries: 64 };
 
@@ -28,83 +28,6 @@ const TINY_PAGES: MapPageLimits = MapPageLimits { records: TINY_PAGE, index: TIN
 
 fn id(number: u64) -> Id {
     number.try_into().unwrap()
-}
-
-/// The public key of a number.
-pub fn public_key(number: u64) -> String {
-    let mut blob = b"\0\0\0\x0bssh-ed25519\0\0\0\x20".to_vec();
-    blob.extend_from_slice(&[0; 24]);
-    blob.extend_from_slice(&number.to_be_bytes());
-    format!("ssh-ed25519 {}", base64::engine::general_purpose::STANDARD.encode(blob))
-}
-
-/// A key's line.
-pub fn key_line(number: u64, key: u64, title: &str) -> String {
-    let key = public_key(key);
-    format!(r#"{{"kind":"key","id":{number},"user_id":1,"title":"{title}","key":"{key}","created_at":"2026-01-31T12:00:00.000Z"}}"#)
-}
-
-/// An entry of a line.
-pub fn entry(line: &str) -> Entry {
-    Entry::from_record(Record::parse(line).unwrap()).unwrap()
-}
-
-/// The line of any record of the small world.
-pub fn any_record_line() -> impl Strategy<Value = String> {
-    let small = || 1..6_u64;
-    let word = || prop::sample::select(vec!["a", "A", "b", "bb", "c/d", "C/d"]);
-    prop_oneof![
-        3 => (small(), word(), any::<bool>()).prop_map(|(id, name, admin)| format!(r#"{{"kind":"user","id":{id},"username":"{name}","name":"N","admin":{admin}}}"#)),
-        6 => (1..12_u64, 1..16_u64, word()).prop_map(|(id, key, title)| key_line(id, key, title)),
-        2 => (small(), word()).prop_map(|(id, path)| format!(r#"{{"kind":"namespace","id":{id},"type":"group","path":"{path}","name":"n"}}"#)),
-        3 => (small(), small(), word()).prop_map(|(id, space, path)| format!(
-            r#"{{"kind":"project","id":{id},"namespace_id":{space},"path":"{path}","name":"n","relative_path":"r"}}"#)),
-        2 => (any::<bool>(), small(), small(), prop::sample::select(vec![10, 30])).prop_map(|(project, place, user, level)| {
-            let field = if project { "project_id" } else { "namespace_id" };
-            format!(r#"{{"kind":"member","{field}":{place},"user_id":{user},"access_level":{level}}}"#)
-        }),
-        2 => (any::<bool>(), small(), small()).prop_map(|(project, place, with)| {
-            let field = if project { "project_id" } else { "namespace_id" };
-            format!(r#"{{"kind":"share","{field}":{place},"with_namespace_id":{with},"access_level":30}}"#)
-        }),
-        2 => (small(), small(), any::<bool>()).prop_map(|(key, project, push)| format!(r#"{{"kind":"deploy_grant","key_id":{key},"project_id":{project},"can_push":{push}}}"#)),
-        1 => (word(), small()).prop_map(|(from, project)| format!(r#"{{"kind":"redirect","from":"{from}","project_id":{project}}}"#)),
-        1 => (small(), word()).prop_map(|(project, pattern)| format!(r#"{{"kind":"protected_branch","project_id":{project},"pattern":"{pattern}"}}"#)),
-        1 => (small(), word()).prop_map(|(project, pattern)| format!(r#"{{"kind":"protected_tag","project_id":{project},"pattern":"{pattern}"}}"#)),
-        1 => any::<bool>().prop_map(|ssh| format!(r#"{{"kind":"settings","ssh_enabled":{ssh}}}"#)),
-    ]
-}
-
-/// The map that a generation is held against.
-#[derive(Clone, Default)]
-pub struct ReferenceModel(pub BTreeMap<SortKey, Entry>);
-
-impl ReferenceModel {
-    /// Makes one change.
-    pub fn apply(&mut self, change: &Change) {
-        match change {
-            Change::Put(entry) => {
-                if let Some(Record::Key(key)) = entry.record().map(Arc::as_ref) {
-                    self.delete_keys(key.id);
-                }
-                self.0.insert(entry.sort_key().clone(), entry.clone());
-            }
-            Change::Delete(RecordIdentity::Key(id)) => self.delete_keys(*id),
-            Change::Delete(RecordIdentity::Other(place, _)) => drop(self.0.remove(place)),
-        }
-    }
-
-    fn delete_keys(&mut self, id: Id) {
-        self.0.retain(|_, entry| !matches!(entry.record().map(Arc::as_ref), Some(Record::Key(key)) if key.id == id));
-    }
-
-    fn state(&self) -> DirectoryDigest {
-        self.0.values().fold(DirectoryDigest::default(), |state, entry| state.with_record(entry.text().as_bytes()))
-    }
-
-    fn records<T: Clone>(&self, wanted: impl Fn(&Record) -> Option<&T>) -> Vec<T> {
-        self.0.values().filter_map(|entry| wanted(entry.record()?).cloned()).collect()
-    }
 }
 
 macro_rules! matching_records {
@@ -143,7 +66,7 @@ fn assert_matches_model(generation: &Generation, model: &ReferenceModel) -> Resu
         let id = id(number);
         assert_same_record!(generation.user(id), model, User, |user: &User| user.id == id);
         assert_same_record!(generation.key(id), model, Key, |key: &Key| key.id == id);
-        let print = public_key(number).parse::<PublicKey>().unwrap().fingerprint();
+        let print = ed25519_public_key(number).parse::<PublicKey>().unwrap().fingerprint();
         assert_same_record!(generation.key_by_fingerprint(&print), model, Key, |key: &Key| key.key.fingerprint() == print);
         assert_same_record!(generation.namespace(id), model, Namespace, |namespace: &Namespace| namespace.id == id);
         assert_same_record!(generation.project(id), model, Project, |project: &Project| project.id == id);
@@ -176,18 +99,6 @@ fn assert_matches_model(generation: &Generation, model: &ReferenceModel) -> Resu
     let settings = matching_records!(model, Settings, |_: &Settings| true);
     prop_assert_eq!(generation.settings().unwrap().ssh_enabled, settings.first().is_none_or(|settings| settings.ssh_enabled));
     Ok(())
-}
-
-/// A put, or the delete of what such a record names.
-pub fn any_change() -> impl Strategy<Value = Change> {
-    (any_record_line(), 0..5).prop_map(|(line, kind)| {
-        let entry = entry(&line);
-        match (kind, entry.record().map(Arc::as_ref)) {
-            (0 | 1, Some(Record::Key(key))) => Change::Delete(RecordIdentity::Key(key.id)),
-            (0 | 1, _) => Change::Delete(RecordIdentity::Other(entry.sort_key().clone(), "{}".into())),
-            _ => Change::Put(entry),
-        }
-    })
 }
 
 fn create_generation(folder: &Path, model: &ReferenceModel, fullness: MapPageLimits) -> Generation {
@@ -274,7 +185,7 @@ fn a_put_of_what_is_there_and_a_delete_of_what_is_not_change_nothing() {
 fn a_key_whose_blob_is_replaced_lets_the_old_blob_in_no_more() {
     let folder = tempfile::tempdir().unwrap();
     let generation = Generation::create(folder.path(), &OPTIONS, [Ok::<_, StoreError>(entry(&key_line(5, 1, "old")))].into_iter()).unwrap();
-    let print = |number| public_key(number).parse::<PublicKey>().unwrap().fingerprint();
+    let print = |number| ed25519_public_key(number).parse::<PublicKey>().unwrap().fingerprint();
     assert!(generation.key_by_fingerprint(&print(1)).unwrap().is_some());
     generation.apply(&[Change::Put(entry(&key_line(5, 2, "new")))], None).unwrap();
     assert_eq!(generation.key_by_fingerprint(&print(1)), Ok(None));
@@ -434,7 +345,7 @@ fn damage_is_found_and_never_a_wrong_answer() {
             found += 1;
         }
         for number in (1..300).chain([999]) {
-            let print = public_key(number).parse::<PublicKey>().unwrap().fingerprint();
+            let print = ed25519_public_key(number).parse::<PublicKey>().unwrap().fingerprint();
             match generation.key_by_fingerprint(&print) {
                 Ok(Some(key)) => assert_eq!(key.id, id(number)),
                 Ok(None) if number == 999 && generation.head().is_none() => {}

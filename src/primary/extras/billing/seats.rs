@@ -10,7 +10,8 @@ use crate::model::record::Namespace;
 use crate::model::time::Time;
 use crate::primary::refusal::ApiError;
 use crate::rules::access_level::self_and_ancestors;
-use crate::store::generations::generation::{Generation, StoreError};
+use crate::store::error::StoreError;
+use crate::store::generations::generation::Generation;
 
 /// Counts them. Blocks.
 pub fn count_seats(directory: &Generation, namespace: &Namespace, now: Time) -> Result<u64, ApiError> {

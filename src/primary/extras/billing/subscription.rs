@@ -15,7 +15,7 @@ use crate::model::text::Text;
 use crate::model::time::Time;
 use crate::primary::extras::billing::validated_params::ValidatedParams;
 use crate::primary::refusal::ApiError;
-use crate::store::generations::generation::StoreError;
+use crate::store::error::StoreError;
 use crate::store::primary::private_store::{PrivateStore, PrivateWrites};
 
 const KEY_PREFIX: &[u8] = b"subscription/";

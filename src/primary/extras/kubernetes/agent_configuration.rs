@@ -11,7 +11,8 @@ use crate::model::id::Id;
 use crate::model::record::Agent;
 use crate::model::time::Time;
 use crate::rules::access_level::self_and_ancestors;
-use crate::store::generations::generation::{Generation, StoreError};
+use crate::store::error::StoreError;
+use crate::store::generations::generation::Generation;
 use crate::store::primary::private_store::{PrivateStore, PrivateWrites};
 use crate::wire::kubernetes::{AgentConfiguration, AuthorizedPaths};
 

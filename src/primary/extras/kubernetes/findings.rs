@@ -11,7 +11,7 @@ use crate::model::id::Id;
 use crate::model::record::Agent;
 use crate::model::time::Time;
 use crate::rules::kubernetes_vulnerability;
-use crate::store::generations::generation::StoreError;
+use crate::store::error::StoreError;
 use crate::store::primary::private_store::{PrivateStore, PrivateWrites};
 
 const KEY_PREFIX: &[u8] = b"kubernetes/finding/";

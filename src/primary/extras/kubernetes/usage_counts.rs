@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 
 use crate::model::directory::Directory as _;
 use crate::model::id::Id;
-use crate::store::generations::generation::{Generation, StoreError};
+use crate::store::error::StoreError;
+use crate::store::generations::generation::Generation;
 use crate::store::primary::private_store::{PrivateStore, PrivateWrites};
 use crate::wire::kubernetes::UsageMetrics;
 
