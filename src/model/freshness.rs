@@ -6,7 +6,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::model::change::Head;
 use crate::model::directory::Directory;
 use crate::model::time::BootTime;
 
@@ -64,16 +63,59 @@ pub struct DirectoryView {
     pub has_unknown_records: bool,
 }
 
-/// What joins who answers with who follows.
-pub trait DirectoryReplica: Send + Sync {
+/// When the directory was last proven current, on the boot clock; may lie before this boot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ProofTime {
+    boot_milliseconds: i64,
+}
+
+impl ProofTime {
+    /// The directory was proven current at `now`.
+    #[must_use]
+    pub fn at(now: BootTime) -> Self {
+        Self { boot_milliseconds: milliseconds(now.0) }
+    }
+
+    /// The directory was `age` old at `now`.
+    #[must_use]
+    pub fn before(now: BootTime, age: Duration) -> Self {
+        Self { boot_milliseconds: milliseconds(now.0).saturating_sub(milliseconds(age)) }
+    }
+
+    /// Returns the time that has passed since, zero for a `now` that is earlier.
+    #[must_use]
+    pub fn age(self, now: BootTime) -> Duration {
+        Duration::from_millis(u64::try_from(milliseconds(now.0).saturating_sub(self.boot_milliseconds)).unwrap_or(0))
+    }
+}
+
+fn milliseconds(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// What a replica holds at one moment, and how current it is: all of it belongs together.
+#[derive(Clone, Default)]
+pub struct ReplicaReading {
     /// The serving generation; `None` while the store opens, or when there is none.
-    fn view(&self) -> Option<DirectoryView>;
-    /// Waits for the store to be opened, at most `limit`; then as [`Following::view`].
-    fn wait_until_open(&self, limit: Duration) -> std::pin::Pin<Box<dyn Future<Output = Option<DirectoryView>> + Send + '_>>;
-    /// Time since the directory was last proven current; `None` if it never was.
-    fn age(&self, now: BootTime) -> Option<Duration>;
-    /// Whether the feed was caught up when contact was last lost (or is now).
-    fn is_caught_up(&self) -> bool;
-    /// Where the serving generation stands.
-    fn head(&self) -> Option<Head>;
+    pub view: Option<DirectoryView>,
+    /// When the directory was last proven current; `None` if it never was.
+    pub proven_at: Option<ProofTime>,
+    /// Whether the feed is caught up, or was when contact was lost.
+    pub caught_up: bool,
+}
+
+impl ReplicaReading {
+    /// Returns the time since the directory was last proven current; `None` if it never was.
+    #[must_use]
+    pub fn age(&self, now: BootTime) -> Option<Duration> {
+        self.proven_at.map(|proven_at| proven_at.age(now))
+    }
+}
+
+/// Joins who answers from the directory with who follows the primary.
+pub trait DirectoryReplica: Send + Sync {
+    /// Reads what is held at this moment, without a lock.
+    fn read(&self) -> ReplicaReading;
+    /// Waits for the store to be opened, at most `limit`.
+    fn wait_until_open(&self, limit: Duration) -> std::pin::Pin<Box<dyn Future<Output = ()> + Send + '_>>;
 }

@@ -84,7 +84,6 @@ pub async fn run_acknowledger<F: FeedSource>(
             Ok(()) => {
                 pauses.reset();
                 shared.details().acknowledged = Some(head);
-                shared.notify_status();
             }
             Err(no_feed) => {
                 tracing::debug!(seq = head.seq, "the primary did not take the ack: {no_feed}");

@@ -10,6 +10,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use crate::model::change::Head;
 use crate::model::clock;
+use crate::model::freshness::ProofTime;
 use crate::model::time::{BootTime, Time};
 use crate::replica::alarm::Alarm;
 use crate::replica::config::Timing;
@@ -18,6 +19,7 @@ use crate::replica::feed::{ChangeLines, FeedError, FeedSource, ReceivedLine};
 use crate::replica::feed_connection::{ConnectionEvent, FeedConnection};
 use crate::replica::flusher::FlushRequest;
 use crate::replica::resync::{AdoptError, Candidate};
+use crate::replica::serving::Serving;
 use crate::replica::state::ReplicaState;
 use crate::replica::status::{FeedRelation, VerifyError, VerifyReport, VerifyResult};
 use crate::replica::tracked_generation::{ApplyLineError, CursorState, LineEffect, TrackedGeneration};
@@ -41,8 +43,8 @@ const REPEAT_LOG_INTERVAL: Duration = Duration::from_secs(300);
 
 /// What a replica is told while it runs.
 pub enum ReplicaCommand {
-    /// End cleanly; answered when all is on disk.
-    Stop(oneshot::Sender<()>),
+    /// End cleanly, with all on disk.
+    Stop,
     /// Read the store through and compare.
     Verify(oneshot::Sender<Result<VerifyReport, VerifyError>>),
 }
@@ -133,18 +135,14 @@ impl<F: FeedSource> FeedFollower<F> {
             let position = self.serving.as_ref().and_then(TrackedGeneration::feed_position);
             let event = tokio::select! {
                 biased;
-                command = commands.recv() => FollowerEvent::Command(command.unwrap_or_else(|| ReplicaCommand::Stop(oneshot::channel().0))),
+                command = commands.recv() => FollowerEvent::Command(command.unwrap_or_else(|| ReplicaCommand::Stop)),
                 Some(candidate) = candidates.recv() => FollowerEvent::Candidate(Box::new(candidate)),
                 _ = ticks.tick() => FollowerEvent::Tick,
                 whole = self.scan.wait_finished() => FollowerEvent::ScanFinished(whole),
                 moved = self.connection.next_event(&self.feed, position) => FollowerEvent::Connection(moved),
             };
             match event {
-                FollowerEvent::Command(ReplicaCommand::Stop(stopped)) => {
-                    self.save_age().await;
-                    let _nobody_waits = stopped.send(());
-                    return;
-                }
+                FollowerEvent::Command(ReplicaCommand::Stop) => return self.save_age().await,
                 FollowerEvent::Command(ReplicaCommand::Verify(found)) => {
                     let verified = self.verify().await;
                     let _nobody_waits = found.send(verified);
@@ -156,7 +154,6 @@ impl<F: FeedSource> FeedFollower<F> {
                 FollowerEvent::Connection(ConnectionEvent::Line(received)) => self.on_line(received).await,
                 FollowerEvent::Connection(ConnectionEvent::Lost(no_feed)) => self.on_connection_lost(&no_feed),
             }
-            self.state.notify_status();
         }
     }
 
@@ -184,24 +181,26 @@ impl<F: FeedSource> FeedFollower<F> {
             }
         }
         self.state.set_opened();
-        self.state.notify_status();
     }
 
     /// Hits are served at once. A scan beside the following decides whether a no may be said, or whether all of it is given up.
     async fn serve_opened(&mut self, generation: Generation) {
         let Some(head) = generation.head() else { return self.quarantine(generation, "it has no cursor").await };
-        self.state.set_serving(Some(&generation), false);
-        self.state.set_head(Some(head));
-        self.restore_age();
+        let (age, caught_up) = self.load_age(head);
+        let now = clock::boot_time();
         let reader = generation.clone();
         self.scan = StoreScan::Running(tokio::spawn(run_blocking(move || reader.is_intact())));
         let track = self.drift_marker.read().map_or(CursorState::Synced(head), CursorState::Drifted);
+        self.state.publish(|serving| {
+            serving.set_generation(&generation, head, false);
+            serving.reading.proven_at = age.map(|age| ProofTime::before(now, age));
+            serving.reading.caught_up = caught_up && matches!(track, CursorState::Synced(_));
+        });
         self.serving = Some(TrackedGeneration::new(generation, track));
         if matches!(track, CursorState::Drifted(_)) {
-            self.state.set_caught_up(false);
             self.state.resync_requests.request("the store had drifted from the primary before the last stop");
         }
-        self.publish_state();
+        self.state.details().relation = relation(track);
     }
 
     async fn on_scan_finished(&mut self, whole: Result<bool, String>) {
@@ -211,7 +210,7 @@ impl<F: FeedSource> FeedFollower<F> {
         match whole {
             Ok(true) => {
                 self.scan = StoreScan::Intact;
-                self.publish_state();
+                self.publish(|_| {});
                 tracing::info!("the store was read through and is whole");
             }
             Ok(false) => self.quarantine(generation, "a scan has found other records than were stored").await,
@@ -219,19 +218,17 @@ impl<F: FeedSource> FeedFollower<F> {
         }
     }
 
-    fn restore_age(&self) {
-        let now = clock::boot_time();
-        let stands = self.state.head();
+    /// Returns the age that was saved for a store at `head`, and whether it was caught up.
+    fn load_age(&self, head: Head) -> (Option<Duration>, bool) {
         let kept = SavedAge::load(&self.age_path).filter(|kept| {
-            let same = kept.applies_to(stands);
+            let same = kept.applies_to(Some(head));
             if !same {
                 tracing::warn!("the store is not the one whose age was kept, or has lost its last commits: its age is not known");
             }
             same
         });
-        let age = kept.as_ref().and_then(|kept| read_boot_id().ok().map(|id| kept.age_at(&id, now, clock::wall_time())));
-        self.state.restore_age(age, now);
-        self.state.set_caught_up(kept.is_some_and(|kept| kept.caught_up));
+        let age = kept.as_ref().and_then(|kept| read_boot_id().ok().map(|id| kept.age_at(&id, clock::boot_time(), clock::wall_time())));
+        (age, kept.is_some_and(|kept| kept.caught_up))
     }
 
     // ---- following ----
@@ -254,24 +251,26 @@ impl<F: FeedSource> FeedFollower<F> {
         let Some(tracked) = &mut self.serving else { return };
         self.state.record_line(&received.line, tracked.feed_position());
         if TrackedGeneration::needs_several_batches(&received.line) {
-            self.state.refresh_view(false);
+            self.state.publish(|serving| serving.set_verified(false));
         }
         let lags = matches!((&received.line, tracked.feed_position()), (FeedLine::Heartbeat { seq, .. }, Some(head)) if *seq > head.seq);
-        let took = tracked.apply_line(received.line).await;
-        self.publish_state();
-        match took {
-            Ok(LineEffect::Proven) => self.on_proven(received.received_at),
+        let effect = tracked.apply_line(received.line).await;
+        match effect {
+            Ok(LineEffect::Proven) => self.publish(|serving| serving.record_proof(received.received_at)),
+            Ok(LineEffect::Unchanged) if !lags => self.publish(|_| {}),
+            Ok(_) => self.publish(|serving| serving.reading.caught_up = false),
+            Err(_) => self.publish(|_| {}),
+        }
+        match effect {
+            Ok(LineEffect::Proven) => self.on_proven(),
             Ok(LineEffect::Drifted) => self.on_drifted(),
             Ok(LineEffect::Applied) => self.on_applied(),
-            Ok(LineEffect::Unchanged) if lags => self.state.set_caught_up(false),
             Ok(LineEffect::Unchanged) => {}
             Err(broken) => self.on_line_error(&broken),
         }
     }
 
-    fn on_proven(&mut self, at: BootTime) {
-        self.state.record_proof(at);
-        self.state.set_caught_up(true);
+    fn on_proven(&mut self) {
         self.state.details().digest_equal = Some(true);
         self.reset_failures();
         for alarm in [Alarm::Drift, Alarm::PrimaryWentBack, Alarm::Garbled] {
@@ -282,7 +281,6 @@ impl<F: FeedSource> FeedFollower<F> {
     }
 
     fn on_applied(&mut self) {
-        self.state.set_caught_up(false);
         self.reset_failures();
         self.request_flush();
     }
@@ -292,7 +290,6 @@ impl<F: FeedSource> FeedFollower<F> {
         if let Err(error) = self.drift_marker.write(claimed) {
             tracing::warn!("the drift could not be noted on disk: {error}");
         }
-        self.state.set_caught_up(false);
         {
             let mut told = self.state.details();
             told.digest_equal = Some(false);
@@ -373,8 +370,7 @@ impl<F: FeedSource> FeedFollower<F> {
         if first {
             self.connection.reconnect_now();
         }
-        self.state.set_caught_up(false);
-        self.publish_state();
+        self.publish(|serving| serving.reading.caught_up = false);
         self.state.resync_requests.request("the primary no longer has what follows the cursor");
     }
 
@@ -398,20 +394,17 @@ impl<F: FeedSource> FeedFollower<F> {
         }
     }
 
-    /// What others read of the serving generation.
-    fn publish_state(&self) {
+    /// Publishes what is known of the serving generation now, with `change` in the same swap.
+    fn publish(&self, change: impl Fn(&mut Serving)) {
         let Some(tracked) = &self.serving else { return };
         let whole =
             matches!(self.scan, StoreScan::Intact) && tracked.synced_head().is_some_and(|head| head.state == tracked.generation().state());
-        self.state.refresh_view(whole);
-        if let Some(head) = tracked.synced_head() {
-            self.state.set_head(Some(head));
-        }
-        self.state.details().relation = match tracked.cursor_state() {
-            CursorState::Synced(_) => FeedRelation::True,
-            CursorState::Drifted(_) => FeedRelation::Drifted,
-            CursorState::CursorLost(_) => FeedRelation::Lost,
-        };
+        self.state.publish(|serving| {
+            serving.set_verified(whole);
+            serving.head = tracked.synced_head().or(serving.head);
+            change(serving);
+        });
+        self.state.details().relation = relation(tracked.cursor_state());
     }
 
     fn clear_drift_marker(&self) {
@@ -425,10 +418,10 @@ impl<F: FeedSource> FeedFollower<F> {
     async fn adopt_candidate(&mut self, candidate: Candidate) {
         let Candidate { mut tracked, mut lines, proven_at: proven, folder, result_sender: outcome } = candidate;
         let adopted = match self.catch_up_candidate(&mut tracked, &mut lines).await {
-            Ok(()) => self.install_generation(folder.clone()).await,
+            Ok(head) => self.install_generation(folder.clone()).await.map(|()| head),
             Err(not_adopted) => Err(not_adopted),
         };
-        let switched = adopted.map(|()| self.switch_generation(tracked, lines, proven, &folder));
+        let switched = adopted.map(|head| self.switch_generation(tracked, head, lines, proven, &folder));
         if switched.is_ok() {
             self.save_age().await;
         }
@@ -438,18 +431,19 @@ impl<F: FeedSource> FeedFollower<F> {
     /// Reads on for the candidate until it has every commit that binds in what serves now, which meanwhile takes no more.
     ///
     /// A primary is behind if it still says so after that: what was on its way before may be older than the last commit.
-    async fn catch_up_candidate(&self, tracked: &mut TrackedGeneration, lines: &mut ChangeLines) -> Result<(), AdoptError> {
-        let Some(serving) = &self.serving else { return Ok(()) };
-        let Some(bound) = serving.feed_position().or_else(|| serving.generation().head()) else { return Ok(()) };
+    async fn catch_up_candidate(&self, tracked: &mut TrackedGeneration, lines: &mut ChangeLines) -> Result<Head, AdoptError> {
+        let serving =
+            self.serving.as_ref().map(|serving| (serving.cursor_state(), serving.feed_position().or_else(|| serving.generation().head())));
         let (began, mut said_less) = (clock::boot_time(), 0);
         loop {
             let Some(head) = tracked.synced_head() else { return Err(AdoptError::Failed("the candidate drifted".to_owned())) };
+            let Some((cursor, Some(bound))) = serving else { return Ok(head) };
             if head.epoch != bound.epoch {
-                let overtaken = matches!(serving.cursor_state(), CursorState::CursorLost(Some(_)));
-                return if overtaken { Err(AdoptError::EpochChanged) } else { Ok(()) };
+                let overtaken = matches!(cursor, CursorState::CursorLost(Some(_)));
+                return if overtaken { Err(AdoptError::EpochChanged) } else { Ok(head) };
             }
             if head.seq >= bound.seq {
-                return Ok(());
+                return Ok(head);
             }
             let received = match tokio::time::timeout(self.timing.silence_timeout, lines.recv()).await {
                 Ok(Some(Ok(received))) => received,
@@ -475,15 +469,19 @@ impl<F: FeedSource> FeedFollower<F> {
     fn switch_generation(
         &mut self,
         tracked: TrackedGeneration,
+        head: Head,
         lines: ChangeLines,
         proven: BootTime,
         folder: &std::path::Path,
     ) -> Option<Generation> {
         let before = self.serving.take().map(|before| before.generation().clone());
         self.scan = StoreScan::Intact;
-        self.state.set_serving(Some(tracked.generation()), true);
+        self.state.publish(|serving| {
+            serving.set_generation(tracked.generation(), head, true);
+            serving.record_proof(proven);
+        });
+        self.state.details().relation = FeedRelation::True;
         self.serving = Some(tracked);
-        self.publish_state();
         self.connection.adopt_lines(lines);
         {
             let mut told = self.state.details();
@@ -498,8 +496,8 @@ impl<F: FeedSource> FeedFollower<F> {
         }
         self.state.resync_requests.clear();
         self.last_flush_request = None;
-        self.on_proven(proven);
-        tracing::info!(seq = self.state.head().map(|head| head.seq), "a new generation serves");
+        self.on_proven();
+        tracing::info!(seq = head.seq, "a new generation serves");
         before
     }
 
@@ -508,11 +506,8 @@ impl<F: FeedSource> FeedFollower<F> {
     async fn quarantine(&mut self, generation: Generation, why: &str) {
         self.serving = None;
         self.scan = StoreScan::Idle;
-        self.state.set_serving(None, false);
+        self.state.publish(|serving| *serving = Serving::default());
         self.flush_requests.send_replace(None);
-        self.state.set_head(None);
-        self.state.restore_age(None, clock::boot_time());
-        self.state.set_caught_up(false);
         self.state.details().relation = FeedRelation::Nothing;
         self.connection.reconnect_now();
         let generations = Arc::clone(&self.generations);
@@ -578,8 +573,8 @@ impl<F: FeedSource> FeedFollower<F> {
         let Some(tracked) = &self.serving else { return };
         let generation = tracked.generation().clone();
         let (boot, wall) = (clock::boot_time(), clock::wall_time());
-        let age = self.state.age(boot);
-        let caught_up = self.state.caught_up();
+        let reading = self.state.serving().reading.clone();
+        let (age, caught_up) = (reading.age(boot), reading.caught_up);
         let file = self.age_path.clone();
         let saved = run_blocking(move || {
             generation.flush()?;
@@ -597,6 +592,14 @@ impl<F: FeedSource> FeedFollower<F> {
                 self.state.record_error(message);
             }
         }
+    }
+}
+
+const fn relation(cursor: CursorState) -> FeedRelation {
+    match cursor {
+        CursorState::Synced(_) => FeedRelation::True,
+        CursorState::Drifted(_) => FeedRelation::Drifted,
+        CursorState::CursorLost(_) => FeedRelation::Lost,
     }
 }
 

@@ -46,6 +46,8 @@ pub(crate) mod http_feed;
 pub(crate) mod line_splitter;
 pub(crate) mod low_priority;
 mod resync;
+pub(crate) mod resync_requests;
+pub(crate) mod serving;
 mod snapshot;
 pub(crate) mod state;
 #[cfg(test)]

@@ -128,7 +128,6 @@ impl<F: FeedSource> Resyncer<F> {
             self.state.details().resyncing = Some(reason);
             self.retry_until_installed().await;
             self.state.details().resyncing = None;
-            self.state.notify_status();
         }
     }
 
@@ -185,7 +184,7 @@ impl<F: FeedSource> Resyncer<F> {
 
     /// Judged after catching up: the primary may send a snapshot that is minutes old, and what was added since is no loss.
     async fn check_loss_guard(&self, keys: KeySet, accept_loss: bool, caught_up: Generation) -> Result<(), ResyncError> {
-        let Some(serving) = self.state.serving() else { return Ok(()) };
+        let Some(serving) = self.state.serving().generation.clone() else { return Ok(()) };
         let had = serving.counts_by_kind().get("key").copied().unwrap_or(0);
         if accept_loss || had <= self.loss_guard.more_than {
             return Ok(());
@@ -277,7 +276,6 @@ impl<F: FeedSource> Resyncer<F> {
             None => tracing::warn!("{message}"),
         }
         self.state.record_error(message);
-        self.state.notify_status();
     }
 
     /// The old generation is kept a while for the requests that still read it.

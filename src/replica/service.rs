@@ -12,11 +12,9 @@ use prometheus_client::registry::Registry;
 use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::model::change::Head;
 use crate::model::clock;
-use crate::model::freshness::{DirectoryReplica, DirectoryView, FreshnessLimits};
+use crate::model::freshness::{DirectoryReplica, FreshnessLimits, ReplicaReading};
 use crate::model::loss_guard::LossGuard;
-use crate::model::time::BootTime;
 use crate::replica::alarm::Alarm;
 use crate::replica::backoff::Backoff;
 use crate::replica::config::{FeedMode, ReplicaConfig, StartError, Timing};
@@ -27,6 +25,8 @@ use crate::replica::follow::{FeedFollower, ReplicaCommand, STOP_TIMEOUT};
 use crate::replica::http_feed::HttpFeed;
 use crate::replica::metrics::ReplicaMetrics;
 use crate::replica::resync::Resyncer;
+#[cfg(test)]
+use crate::replica::serving::Serving;
 use crate::replica::state::ReplicaState;
 use crate::replica::status::{ReplicaStatus, VerifyError, VerifyReport};
 use crate::store::generations::generation::StoreOptions;
@@ -108,7 +108,7 @@ impl Replica {
     pub fn stop(&self) {
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(thread) = thread else { return };
-        let _already_gone = self.commands.send(ReplicaCommand::Stop(oneshot::channel().0));
+        let _already_gone = self.commands.send(ReplicaCommand::Stop);
         if thread.join().is_err() {
             tracing::error!("the thread that follows the primary had panicked");
         }
@@ -120,16 +120,10 @@ impl Replica {
         self.state.status(clock::boot_time())
     }
 
-    /// What the serving generation holds at this moment, also between two batches of a commit.
+    /// Returns what is served at this moment, for tests that look inside.
     #[cfg(test)]
-    pub(super) fn store_state(&self) -> Option<crate::model::digest::DirectoryDigest> {
-        self.state.serving().map(|generation| generation.state())
-    }
-
-    /// Rings whenever the status may have changed.
-    #[must_use]
-    pub fn watch_status(&self) -> watch::Receiver<u64> {
-        self.state.watch_status()
+    pub(super) fn serving(&self) -> Arc<Serving> {
+        self.state.serving()
     }
 
     /// Fetches a snapshot, now, whatever the state of things.
@@ -162,28 +156,12 @@ impl Drop for Replica {
 }
 
 impl DirectoryReplica for Replica {
-    fn view(&self) -> Option<DirectoryView> {
-        self.state.view()
+    fn read(&self) -> ReplicaReading {
+        self.state.serving().reading.clone()
     }
 
-    fn wait_until_open(&self, limit: Duration) -> Pin<Box<dyn Future<Output = Option<DirectoryView>> + Send + '_>> {
-        Box::pin(async move {
-            let mut opened = self.state.watch_opened();
-            drop(tokio::time::timeout(limit, opened.wait_for(|opened| *opened)).await);
-            self.view()
-        })
-    }
-
-    fn age(&self, now: BootTime) -> Option<Duration> {
-        self.state.age(now)
-    }
-
-    fn is_caught_up(&self) -> bool {
-        self.state.caught_up()
-    }
-
-    fn head(&self) -> Option<Head> {
-        self.state.head()
+    fn wait_until_open(&self, limit: Duration) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        Box::pin(async move { drop(tokio::time::timeout(limit, self.state.wait_until_open()).await) })
     }
 }
 
@@ -206,7 +184,6 @@ fn report_panic(shared: &ReplicaState) {
     let message = "a part of the following has ended by a fault of this program; answers go on and their age grows: restart the daemon, and say so to us with the log";
     shared.alarms.raise(Alarm::Ended, message, clock::wall_time());
     shared.record_error(message.to_owned());
-    shared.notify_status();
 }
 
 struct ReplicaTasks<F> {

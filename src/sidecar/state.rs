@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::api::rate_limit::RateLimiter;
 use crate::model::clock;
-use crate::model::freshness::{DirectoryView, Freshness, FreshnessClass};
+use crate::model::freshness::{Freshness, FreshnessClass};
 use crate::model::time::{BootTime, Time};
 use crate::net::memory_budget::MemoryBudget;
 use crate::net::message::{Request, Response};
@@ -69,28 +69,17 @@ impl SidecarState {
 
     /// What is known of a class of answers at this moment. Waits for a store that is still being opened.
     pub(in crate::sidecar) async fn cached_view(&self, class: FreshnessClass, moment: RequestTime) -> CachedView {
-        let mut held = self.read_replica(moment);
-        if held.view.is_none() {
-            self.config.replica.wait_until_open(STORE_OPEN_TIMEOUT).await;
-            held = self.read_replica(moment);
+        let replica = &self.config.replica;
+        let mut reading = replica.read();
+        if reading.view.is_none() {
+            replica.wait_until_open(STORE_OPEN_TIMEOUT).await;
+            reading = replica.read();
         }
-        let freshness = self.config.freshness_policy.limits_for(class).evaluate(held.age.0);
-        CachedView { view: held.view.filter(|_| freshness != Freshness::Expired), age: held.age, freshness, caught_up: held.caught_up }
+        let age = reading.age(moment.boot);
+        let freshness = self.config.freshness_policy.limits_for(class).evaluate(age);
+        let view = reading.view.filter(|_| freshness != Freshness::Expired);
+        CachedView { view, age: Age(age), freshness, caught_up: reading.caught_up }
     }
-
-    fn read_replica(&self, moment: RequestTime) -> ReplicaReading {
-        let following = &self.config.replica;
-        let (age, caught_up) = (Age(following.age(moment.boot)), following.is_caught_up());
-        // The view last: another generation may begin to serve meanwhile, and what was said of the one before is only older.
-        ReplicaReading { age, caught_up, view: following.view() }
-    }
-}
-
-/// What the follower holds, and what is said of it.
-struct ReplicaReading {
-    age: Age,
-    caught_up: bool,
-    view: Option<DirectoryView>,
 }
 
 impl Handler for SidecarState {

@@ -8,9 +8,9 @@ use std::sync::{Arc, Mutex};
 use proptest::prelude::*;
 
 use crate::model::change::{Change, Head};
-use crate::model::freshness::DirectoryReplica as _;
 use crate::replica::service::Replica;
 use crate::replica::tests::{TestReplica, delete_key, key_entry, put_entry, user_and_keys};
+use crate::store::generations::generation::Generation;
 
 #[derive(Clone, Debug)]
 enum ReplicaStep {
@@ -61,11 +61,14 @@ impl ReaderThread {
         let stopped = Arc::clone(&stop);
         let thread = std::thread::spawn(move || {
             while !stopped.load(Ordering::Relaxed) {
-                if let Some(head) = replica.head() {
+                let serving = replica.serving();
+                if let Some(head) = serving.head {
                     assert!(known.lock().unwrap().contains(&head), "a cursor that the primary never was at: {head:?}");
                 }
-                let (Some(before), Some(state), Some(after)) = (replica.view(), replica.store_state(), replica.view()) else { continue };
-                if before.verified && Arc::ptr_eq(&before.directory, &after.directory) {
+                // What the store holds at this moment, also between two batches of a commit.
+                let Some(state) = serving.generation.as_ref().map(Generation::state) else { continue };
+                let verified = serving.reading.view.as_ref().is_some_and(|view| view.verified);
+                if verified && Arc::ptr_eq(&serving, &replica.serving()) {
                     assert!(
                         known.lock().unwrap().iter().any(|head| head.state == state),
                         "a no could be said from a state that the primary never had"

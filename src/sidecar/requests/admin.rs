@@ -40,7 +40,7 @@ pub(in crate::sidecar) fn handle_status(house: &SidecarState, moment: RequestTim
 
 fn class_status(house: &SidecarState, class: FreshnessClass, moment: RequestTime) -> Value {
     let limits = house.config.freshness_policy.limits_for(class);
-    let age = house.config.replica.age(moment.boot);
+    let age = house.config.replica.read().age(moment.boot);
     let state = match limits.evaluate(age) {
         Freshness::Fresh => "fresh",
         Freshness::Stale => "stale",

@@ -17,8 +17,9 @@ pub(in crate::sidecar) fn handle_liveness() -> Response {
 
 /// It can answer for keys: from what it holds, or because the primary answers.
 pub(in crate::sidecar) fn handle_readiness(house: &SidecarState, moment: RequestTime) -> Response {
-    let freshness = house.config.freshness_policy.limits_for(FreshnessClass::Keys).evaluate(house.config.replica.age(moment.boot));
-    let held = house.config.replica.view().is_some() && freshness != Freshness::Expired;
+    let reading = house.config.replica.read();
+    let freshness = house.config.freshness_policy.limits_for(FreshnessClass::Keys).evaluate(reading.age(moment.boot));
+    let held = reading.view.is_some() && freshness != Freshness::Expired;
     if held || house.upstream.channel().failing_since().is_none() {
         return Response::json(StatusCode::OK, r#"{"status":"ok"}"#);
     }

@@ -203,7 +203,7 @@ impl UpstreamChannel {
 
     /// What to say of a failure.
     pub fn upstream_error(&self, why: &str, reached: bool, because: FailureCause) -> UpstreamError {
-        let works = Availability::assess(&*self.replica, self.freshness_policy, clock::boot_time());
+        let works = Availability::assess(&self.replica.read(), self.freshness_policy, clock::boot_time());
         UpstreamError {
             failing_since: self.failing_since(),
             reason: why.to_owned(),

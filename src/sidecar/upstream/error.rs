@@ -2,7 +2,7 @@
 
 use http::StatusCode;
 
-use crate::model::freshness::{DirectoryReplica, Freshness, FreshnessClass};
+use crate::model::freshness::{Freshness, FreshnessClass, ReplicaReading};
 use crate::model::time::{BootTime, Time};
 use crate::net::message::Response;
 use crate::sidecar::body::bad_request_response;
@@ -37,12 +37,11 @@ pub(in crate::sidecar) enum Availability {
 
 impl Availability {
     /// By what is held, and how old it is at this moment.
-    pub fn assess(following: &dyn DirectoryReplica, bound: FreshnessPolicy, now: BootTime) -> Self {
-        let age = following.age(now);
-        let lives = |class| bound.limits_for(class).evaluate(age) != Freshness::Expired;
-        let view = following.view();
-        let reads = view.as_ref().is_some_and(|view| !view.has_unknown_records) && lives(FreshnessClass::Reads);
-        Self::from_flags(view.is_some() && lives(FreshnessClass::Keys), reads)
+    pub fn assess(reading: &ReplicaReading, policy: FreshnessPolicy, now: BootTime) -> Self {
+        let age = reading.age(now);
+        let is_usable = |class| policy.limits_for(class).evaluate(age) != Freshness::Expired;
+        let reads = reading.view.as_ref().is_some_and(|view| !view.has_unknown_records) && is_usable(FreshnessClass::Reads);
+        Self::from_flags(reading.view.is_some() && is_usable(FreshnessClass::Keys), reads)
     }
 
     /// Who cannot log in cannot read either.
@@ -115,42 +114,22 @@ fn format_seconds(time: Time) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::pin::Pin;
     use std::time::Duration;
 
     use super::Availability;
-    use crate::model::change::Head;
-    use crate::model::freshness::{DirectoryReplica, DirectoryView, FreshnessLimits};
+    use crate::model::freshness::{FreshnessLimits, ProofTime, ReplicaReading};
     use crate::model::time::BootTime;
     use crate::sidecar::config::FreshnessPolicy;
-
-    /// Follows nothing, as in front of a GitLab, but is of this age.
-    struct EmptyReplica(Option<Duration>);
-
-    impl DirectoryReplica for EmptyReplica {
-        fn view(&self) -> Option<DirectoryView> {
-            None
-        }
-        fn wait_until_open(&self, _: Duration) -> Pin<Box<dyn Future<Output = Option<DirectoryView>> + Send + '_>> {
-            Box::pin(std::future::ready(None))
-        }
-        fn age(&self, _: BootTime) -> Option<Duration> {
-            self.0
-        }
-        fn is_caught_up(&self) -> bool {
-            true
-        }
-        fn head(&self) -> Option<Head> {
-            None
-        }
-    }
 
     #[test]
     fn without_a_directory_nothing_is_available_whatever_its_age() {
         let limits = FreshnessLimits { ttl: Duration::from_secs(60), max_stale: Duration::from_secs(3600) };
-        let bound = FreshnessPolicy { keys: limits, reads: limits, push_precheck: limits };
-        for age in [None, Some(Duration::ZERO)] {
-            assert_eq!(Availability::assess(&EmptyReplica(age), bound, BootTime(Duration::ZERO)), Availability::Nothing);
+        let policy = FreshnessPolicy { keys: limits, reads: limits, push_precheck: limits };
+        let now = BootTime(Duration::ZERO);
+        for proven_at in [None, Some(ProofTime::at(now))] {
+            // As in front of a GitLab, where nothing is followed.
+            let reading = ReplicaReading { view: None, proven_at, caught_up: true };
+            assert_eq!(Availability::assess(&reading, policy, now), Availability::Nothing);
         }
     }
 

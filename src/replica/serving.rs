@@ -1,0 +1,69 @@
+//! What the replica serves at one moment, as one immutable value: the follower builds the next one and swaps it in, and
+//! whoever answers reads all of it at once. So an age never belongs to another generation than the view beside it.
+
+use std::sync::Arc;
+
+use crate::model::change::Head;
+use crate::model::freshness::{DirectoryView, ProofTime, ReplicaReading};
+use crate::model::time::BootTime;
+use crate::store::generations::generation::Generation;
+
+/// The serving generation with all that is known of it. The default serves nothing.
+#[derive(Clone, Default)]
+pub struct Serving {
+    /// What answering threads read.
+    pub reading: ReplicaReading,
+    /// The generation behind the view.
+    pub generation: Option<Generation>,
+    /// The last head at which the store equalled the primary.
+    pub head: Option<Head>,
+}
+
+impl Serving {
+    /// Serves another generation from now on. Its age and whether it is caught up are the caller's to say.
+    pub fn set_generation(&mut self, generation: &Generation, head: Head, verified: bool) {
+        self.reading.view =
+            Some(DirectoryView { directory: Arc::new(generation.clone()), verified, has_unknown_records: generation.foreign_count() > 0 });
+        self.generation = Some(generation.clone());
+        self.head = Some(head);
+    }
+
+    /// Sets whether a denial may be answered from the generation, and whether access may be decided from it.
+    pub fn set_verified(&mut self, verified: bool) {
+        if let (Some(view), Some(generation)) = (&mut self.reading.view, &self.generation) {
+            view.verified = verified;
+            view.has_unknown_records = generation.foreign_count() > 0;
+        }
+    }
+
+    /// Records that the directory was current at `now`; an earlier proof than the last changes nothing.
+    pub fn record_proof(&mut self, now: BootTime) {
+        self.reading.proven_at = self.reading.proven_at.max(Some(ProofTime::at(now)));
+        self.reading.caught_up = true;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::Serving;
+    use crate::model::freshness::ProofTime;
+    use crate::model::time::BootTime;
+
+    const fn second(seconds: u64) -> BootTime {
+        BootTime(Duration::from_secs(seconds))
+    }
+
+    #[test]
+    fn an_age_grows_until_a_proof_and_may_be_older_than_this_boot() {
+        let mut serving = Serving::default();
+        assert_eq!(serving.reading.age(second(9)), None);
+        serving.reading.proven_at = Some(ProofTime::before(second(10), Duration::from_secs(100)));
+        assert_eq!(serving.reading.age(second(15)), Some(Duration::from_secs(105)));
+        serving.record_proof(second(15));
+        serving.record_proof(second(12));
+        assert_eq!(serving.reading.age(second(16)), Some(Duration::from_secs(1)), "an older proof takes nothing back");
+        assert_eq!(serving.reading.age(second(14)), Some(Duration::ZERO));
+    }
+}
