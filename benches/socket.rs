@@ -24,7 +24,8 @@ use http::StatusCode;
 use http_body_util::Full;
 use hyper_util::rt::TokioIo;
 use sidegate::net::message::{Request, Response};
-use sidegate::net::server::http_server::{Handler, HttpServer};
+use sidegate::net::server::handler::Handler;
+use sidegate::net::server::http_server::HttpServer;
 use sidegate::net::server::limits::ServerLimits;
 use sidegate::net::server::listen;
 

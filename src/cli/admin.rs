@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::cli::admin_client::{AdminClient, REQUEST_TIMEOUT};
 use crate::cli::arguments::{AdminCommand, WaitArgs};
 use crate::cli::exit_status::{CommandError, CommandResult, Completion, print_line};
-use crate::net::message::{OutgoingBody, StreamAborted};
+use crate::net::body::{OutgoingBody, StreamAborted};
 
 /// How long a large file may take to be applied.
 const APPLY_TIMEOUT: Duration = Duration::from_secs(1800);

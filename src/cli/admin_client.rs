@@ -8,8 +8,8 @@ use http::{Method, Request, StatusCode};
 use serde_json::Value;
 
 use crate::cli::exit_status::CommandError;
+use crate::net::body::{IncomingBody, OutgoingBody};
 use crate::net::client::http_client::HttpClient;
-use crate::net::message::{IncomingBody, OutgoingBody};
 
 /// How long an ordinary command waits for the daemon.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);

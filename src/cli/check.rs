@@ -17,8 +17,8 @@ use crate::cli::exit_status::{CommandError, CommandResult, Completion, print_lin
 use crate::cli::ids;
 use crate::cli::secrets;
 use crate::model::clock;
+use crate::net::body::OutgoingBody;
 use crate::net::client::http_client::HttpClient;
-use crate::net::message::OutgoingBody;
 use crate::wire::auth::credentials::{CredentialVerifier, SHELL_TOKEN_HEADER};
 
 /// A clock before this program was written is wrong: 2026-01-01.

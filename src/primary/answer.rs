@@ -8,10 +8,11 @@ use http::{StatusCode, Uri, header};
 
 use crate::model::clock;
 use crate::model::time::Time;
+use crate::net::body::{BodyError, IncomingBody};
 use crate::net::memory_budget::Reservation;
-use crate::net::message::{BodyError, IncomingBody, Request, Response};
+use crate::net::message::{Request, Response};
 use crate::net::peer::Peer;
-use crate::net::server::http_server::Handler;
+use crate::net::server::handler::Handler;
 use crate::primary::call::{ApiRequest, BodyKind, Caller, RequiredAuth};
 use crate::primary::identify::{self, AuthFailure, HeaderAuth};
 use crate::primary::refusal::{ApiError, HandlerResult};

@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 
 use crate::model::id::Id;
 use crate::model::time::Time;
-use crate::net::message::IncomingBody;
+use crate::net::body::IncomingBody;
 use crate::net::peer::Peer;
 use crate::primary::refusal::ApiError;
 use crate::wire::http::params::Params;

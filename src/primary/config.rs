@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::model::loss_guard::LossGuard;
-use crate::net::server::http_server::ServerCounters;
+use crate::net::server::counters::ServerCounters;
 use crate::net::server::limits::ServerLimits;
 use crate::store::generations::generation::StoreOptions;
 use crate::wire::auth::secret::Secret;

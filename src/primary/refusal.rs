@@ -6,7 +6,8 @@ use http::StatusCode;
 use serde_json::{Map, Value, json};
 
 use crate::model::directory::DirectoryError;
-use crate::net::message::{BodyError, Response};
+use crate::net::body::BodyError;
+use crate::net::message::Response;
 use crate::store::error::StoreError;
 use crate::wire::http::params::ParamsError;
 use crate::wire::http::validation::ValidationError;

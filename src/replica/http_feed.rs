@@ -15,8 +15,9 @@ use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 use crate::model::change::{Epoch, Head};
 use crate::model::clock;
-use crate::net::client::http_client::{HttpClient, RequestError};
-use crate::net::message::{IncomingBody, OutgoingBody};
+use crate::net::body::{IncomingBody, OutgoingBody};
+use crate::net::client::http_client::HttpClient;
+use crate::net::client::request_error::RequestError;
 use crate::replica::config::Timing;
 use crate::replica::feed::{ChangeLines, FeedError, FeedSource, ReceivedLine, SnapshotLines};
 use crate::replica::line_splitter::{LineSplitError, LineSplitter};
@@ -175,7 +176,7 @@ async fn read_pieces(mut body: IncomingBody, silence: Duration, pieces: Sender<R
     }
 }
 
-fn piece_or_error(piece: Option<Result<Bytes, crate::net::message::BodyError>>) -> Result<Option<Bytes>, FeedError> {
+fn piece_or_error(piece: Option<Result<Bytes, crate::net::body::BodyError>>) -> Result<Option<Bytes>, FeedError> {
     piece.transpose().map_err(|refused| FeedError::Unreachable(refused.to_string()))
 }
 

@@ -5,7 +5,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{StatusCode, header};
 
-use crate::net::message::{BodyError, IncomingBody, Response};
+use crate::net::body::{BodyError, IncomingBody};
+use crate::net::message::Response;
 use crate::sidecar::gate::ApiRequest;
 use crate::sidecar::state::SidecarState;
 use crate::wire::http::params::{Params, ParamsError};

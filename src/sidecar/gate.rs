@@ -6,8 +6,9 @@ use http::StatusCode;
 use http::request::Parts;
 
 use crate::api::peer_policy::PeerScope;
+use crate::net::body::{BodyError, IncomingBody};
 use crate::net::memory_budget::Reservation;
-use crate::net::message::{BodyError, IncomingBody, Request, Response};
+use crate::net::message::{Request, Response};
 use crate::net::peer::Peer;
 use crate::sidecar::body::{BodyState, ReadParamsError, bad_request_response};
 use crate::sidecar::requests::admin;

@@ -8,7 +8,7 @@ use crate::model::freshness::{Freshness, FreshnessClass};
 use crate::model::time::{BootTime, Time};
 use crate::net::memory_budget::MemoryBudget;
 use crate::net::message::{Request, Response};
-use crate::net::server::http_server::Handler;
+use crate::net::server::handler::Handler;
 use crate::sidecar::cached_view::{Age, CachedView};
 use crate::sidecar::config::SidecarConfig;
 use crate::sidecar::gate;

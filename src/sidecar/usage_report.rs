@@ -13,7 +13,7 @@ use serde_json::json;
 use crate::model::clock;
 use crate::model::id::Id;
 use crate::model::time::Time;
-use crate::net::message::OutgoingBody;
+use crate::net::body::OutgoingBody;
 use crate::sidecar::headers::FORWARDED_HEADER;
 use crate::sidecar::state::SidecarState;
 

@@ -18,7 +18,7 @@ use crate::cli::demo::folder::DemoFolder;
 use crate::cli::demo::sshd::{DemoSshd, DemoUser};
 use crate::cli::exit_status::{CommandError, CommandResult, Completion, print_line};
 use crate::model::clock;
-use crate::net::message::OutgoingBody;
+use crate::net::body::OutgoingBody;
 use crate::wire::http::params::encode_form;
 
 /// How long a daemon may take to say that it serves.

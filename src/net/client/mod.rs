@@ -1,5 +1,9 @@
-//! TODO-DOC
+//! The HTTP/1.1 client to the primary: its URL, its connections, and its errors.
 
-pub(crate) mod connector;
+pub mod connection_pool;
+pub mod connector;
 pub mod http_client;
-pub(crate) mod primary_url;
+pub mod primary_url;
+pub mod request_error;
+#[cfg(test)]
+mod tests;

@@ -18,10 +18,12 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-use crate::net::message::{IncomingBody, OutgoingBody, Request, Response, StreamAborted};
+use crate::net::body::{IncomingBody, OutgoingBody, StreamAborted};
+use crate::net::message::{Request, Response};
 use crate::net::peer::Peer;
 use crate::net::server::connection_state::{ConnectionState, ServeMode, WaitState};
-use crate::net::server::http_server::{Handler, ServerCounters};
+use crate::net::server::counters::ServerCounters;
+use crate::net::server::handler::Handler;
 use crate::net::server::inspected_stream::InspectedStream;
 use crate::net::server::limits::ServerLimits;
 

@@ -1,11 +1,15 @@
-//! TODO-DOC
+//! The HTTP/1.1 server: sockets, worker threads, connections, and the handler that a daemon brings.
 
-pub(crate) mod connection;
-pub(crate) mod connection_state;
-pub(crate) mod deferred_stream;
-pub(crate) mod framing;
+pub mod connection;
+pub mod connection_state;
+pub mod counters;
+pub mod deferred_stream;
+pub mod framing;
+pub mod handler;
 pub mod http_server;
-pub(crate) mod inspected_stream;
+pub mod inspected_stream;
 pub mod limits;
 pub mod listen;
-pub(crate) mod worker;
+#[cfg(test)]
+mod tests;
+pub mod worker;

@@ -22,8 +22,9 @@ use crate::model::time::BootTime;
 use crate::net::peer::Peer;
 use crate::net::server::connection::{CloseMode, HttpService, run_while_serving};
 use crate::net::server::connection_state::{ConnectionSlot, ConnectionState, ConnectionTable};
+use crate::net::server::counters::ServerCounters;
 use crate::net::server::deferred_stream::{self, DeferredStream};
-use crate::net::server::http_server::{Handler, ServerCounters};
+use crate::net::server::handler::Handler;
 use crate::net::server::limits::ServerLimits;
 use crate::net::server::listen::{ListenSocket, register_listener};
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use http::StatusCode;
 use tokio::io::{AsyncWriteExt as _, BufWriter};
 
-use crate::net::message::{BodyError, IncomingBody};
+use crate::net::body::{BodyError, IncomingBody};
 use crate::primary::refusal::ApiError;
 
 /// Most bytes of a directory file.

@@ -13,7 +13,7 @@ use tokio::sync::{Semaphore, mpsc};
 use crate::api::blocking::run_blocking;
 use crate::model::change::Head;
 use crate::model::clock;
-use crate::net::message::StreamAborted;
+use crate::net::body::StreamAborted;
 use crate::primary::call::Follower;
 use crate::primary::replication::feed_buffer::EncodedCommit;
 use crate::primary::replication::hosts::StreamGuard;

@@ -17,7 +17,7 @@ use crate::api::blocking::run_blocking;
 use crate::model::change::Head;
 use crate::model::clock;
 use crate::model::time::{BootTime, Time};
-use crate::net::message::StreamAborted;
+use crate::net::body::StreamAborted;
 use crate::primary::refusal::ApiError;
 use crate::primary::replication::accepted_loss;
 use crate::primary::replication::feed_buffer::EncodedCommit;

@@ -7,7 +7,8 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use tokio::sync::mpsc;
 
-use crate::net::message::{OutgoingBody, Response, StreamAborted};
+use crate::net::body::{OutgoingBody, StreamAborted};
+use crate::net::message::Response;
 use crate::primary::call::ApiRequest;
 use crate::primary::directory::unpublished;
 use crate::primary::refusal::HandlerResult;

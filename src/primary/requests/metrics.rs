@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 
-use crate::net::message::{OutgoingBody, Response};
+use crate::net::body::OutgoingBody;
+use crate::net::message::Response;
 use crate::primary::call::ApiRequest;
 use crate::primary::counters::GaugeValues;
 use crate::primary::refusal::{ApiError, HandlerResult};

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use tokio::sync::mpsc;
 
-use crate::net::message::{OutgoingBody, Response};
+use crate::net::body::OutgoingBody;
+use crate::net::message::Response;
 use crate::primary::call::ApiRequest;
 use crate::primary::refusal::{ApiError, HandlerResult};
 use crate::primary::replication::follower_stream::QUEUED_CHUNKS;

@@ -4,7 +4,7 @@ use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use super::{Trial, key, small};
-use crate::net::message::OutgoingBody;
+use crate::net::body::OutgoingBody;
 
 #[tokio::test]
 async fn the_status_says_where_the_primary_stands_and_what_it_holds() {

@@ -4,7 +4,7 @@ use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use super::{ADMIN_TOKEN, Trial, key, request, small, user};
-use crate::net::message::OutgoingBody;
+use crate::net::body::OutgoingBody;
 
 const FORBIDDEN: &str = "403 Forbidden";
 const SUBSCRIPTION: &str = "namespaces/10/gitlab_subscription";

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::{ADMIN_TOKEN, Trial, key, request, small};
 use crate::model::clock;
 use crate::model::day::Day;
-use crate::net::message::OutgoingBody;
+use crate::net::body::OutgoingBody;
 
 const NO_KEY: &str = "Could not find the given key";
 const NO_USER: &str = "Could not find the given user";

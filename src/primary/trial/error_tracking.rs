@@ -4,7 +4,7 @@ use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use super::{ERROR_TRACKING, Trial, request, small};
-use crate::net::message::OutgoingBody;
+use crate::net::body::OutgoingBody;
 
 fn lines() -> Vec<String> {
     let key = |name: &str, more: &str| format!(r#"{{"kind":"error_tracking_key","project_id":1,"public_key":"{name}"{more}}}"#);

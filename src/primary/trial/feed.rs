@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::{Trial, WITHIN, key, small, user};
 use crate::model::change::{Change, Epoch, Head, RecordIdentity};
 use crate::model::digest::{Digest, DirectoryDigest};
-use crate::net::message::IncomingBody;
+use crate::net::body::IncomingBody;
 use crate::wire::directory::feed_lines::{FeedLine, SnapshotLine, parse_feed_line, parse_snapshot_line};
 
 /// A stream of lines that is open.

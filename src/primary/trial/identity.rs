@@ -4,7 +4,7 @@ use http::{Method, Request, StatusCode};
 use serde_json::{Value, json};
 
 use super::{SHELL, Trial, own_uid, request, small};
-use crate::net::message::OutgoingBody;
+use crate::net::body::OutgoingBody;
 use crate::net::peer::Peer;
 
 const TCP: &str = "127.0.0.1:1000";

@@ -12,9 +12,10 @@ use serde_json::{Value, json};
 
 use super::{ADMIN_TOKEN, SHELL, Trial, open, secret, small};
 use crate::model::clock;
-use crate::net::message::{IncomingBody, Request};
+use crate::net::body::IncomingBody;
+use crate::net::message::Request;
 use crate::net::peer::Peer;
-use crate::net::server::http_server::Handler as _;
+use crate::net::server::handler::Handler as _;
 use crate::primary::state::PrimaryState;
 use crate::wire::auth::jwt::{Issuer, issue_token};
 

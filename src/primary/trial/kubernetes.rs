@@ -7,7 +7,7 @@ use sha2::{Digest as _, Sha256};
 use super::withheld::{configuration, policy};
 use super::{KAS, Trial, request, small};
 use crate::model::clock;
-use crate::net::message::OutgoingBody;
+use crate::net::body::OutgoingBody;
 use crate::wire::auth::jwt::{Issuer, issue_token};
 use crate::wire::auth::secret::Secret;
 

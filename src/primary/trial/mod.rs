@@ -25,10 +25,12 @@ use serde_json::Value;
 
 use crate::model::clock;
 use crate::model::loss_guard::LossGuard;
+use crate::net::body::{IncomingBody, OutgoingBody};
 use crate::net::client::http_client::HttpClient;
-use crate::net::message::{IncomingBody, OutgoingBody, Request};
+use crate::net::message::Request;
 use crate::net::peer::Peer;
-use crate::net::server::http_server::{Handler as _, HttpServer};
+use crate::net::server::handler::Handler as _;
+use crate::net::server::http_server::HttpServer;
 use crate::net::server::limits::ServerLimits;
 use crate::net::server::listen;
 use crate::primary::config::PrimaryOptions;

@@ -159,7 +159,7 @@ async fn hooks_are_for_who_holds_the_secret_of_the_shell() {
     let trial = Trial::with(&[user(1, "zoe")]).await;
     for path in ["pre_receive", "post_receive"] {
         let request = super::request(Method::POST, &format!("/api/v4/internal/{path}"));
-        let request = request.body(crate::net::message::OutgoingBody::from_bytes(r#"{"gl_repository":"project-1"}"#)).unwrap();
+        let request = request.body(crate::net::body::OutgoingBody::from_bytes(r#"{"gl_repository":"project-1"}"#)).unwrap();
         assert_eq!(trial.send(request).await.0, StatusCode::UNAUTHORIZED);
     }
     assert_eq!(active_pushes(trial.house.store.private_store(), clock::wall_time()).unwrap(), []);

@@ -4,7 +4,8 @@ use http::StatusCode;
 use http::header::{CONTENT_TYPE, HeaderValue};
 
 use crate::model::freshness::{Freshness, FreshnessClass};
-use crate::net::message::{OutgoingBody, Response};
+use crate::net::body::OutgoingBody;
+use crate::net::message::Response;
 use crate::sidecar::state::{RequestTime, SidecarState};
 use crate::wire::responses;
 

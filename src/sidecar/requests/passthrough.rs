@@ -10,7 +10,8 @@ use http::{Method, Request, Uri};
 use serde_json::Value;
 use tokio::time::Instant;
 
-use crate::net::message::{BodyError, IncomingBody, OutgoingBody, RelayStatus, Response};
+use crate::net::body::{BodyError, IncomingBody, OutgoingBody, RelayStatus};
+use crate::net::message::Response;
 use crate::sidecar::body::{BodyState, ReadParamsError, bad_request_response, read_error_response};
 use crate::sidecar::gate::{ApiRequest, Authentication};
 use crate::sidecar::headers::{self, FORWARDED_HEADER};

@@ -1,0 +1,475 @@
+//! Tests of the server over real sockets: framing, bounds, time limits, refusals, peers, and an orderly stop.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::StatusCode;
+use tokio::sync::Semaphore;
+
+use crate::net::body::{BodyError, OutgoingBody, StreamAborted};
+use crate::net::message::{Request, Response};
+use crate::net::server::counters::ServerCounters;
+use crate::net::server::handler::Handler;
+use crate::net::server::http_server::HttpServer;
+use crate::net::server::limits::ServerLimits;
+use crate::net::server::listen::{self, BoundSocket};
+
+/// Answers by the path that is asked.
+struct TestHandler {
+    /// What became of bodies, and when a request is there.
+    events: mpsc::Sender<String>,
+    /// `/hold` answers with a permit of it.
+    releases: Semaphore,
+}
+
+impl Handler for TestHandler {
+    async fn handle(self: &Arc<Self>, asked: Request) -> Response {
+        match asked.parts.uri.path() {
+            "/read" => {
+                let read = asked.body.read(16, Duration::from_millis(200)).await;
+                self.events.send(format!("{read:?}")).unwrap();
+                match read {
+                    Ok(body) => Response::json(StatusCode::OK, body),
+                    Err(BodyError::TooLarge(_)) => Response::message(StatusCode::PAYLOAD_TOO_LARGE, "too large"),
+                    Err(_) => Response::message(StatusCode::REQUEST_TIMEOUT, "too slow"),
+                }
+            }
+            "/panic" => panic!("on purpose"),
+            "/peer" => Response::json(StatusCode::OK, format!("{:?}", asked.peer)),
+            "/hold" => {
+                self.events.send("held".into()).unwrap();
+                self.releases.acquire().await.unwrap().forget();
+                Response::json(StatusCode::OK, "released")
+            }
+            "/stream" | "/broken" => {
+                let (pieces, stream) = tokio::sync::mpsc::channel(4);
+                pieces.send(Ok(Bytes::from("one "))).await.unwrap();
+                pieces.send(Ok(Bytes::from("two"))).await.unwrap();
+                if asked.parts.uri.path() == "/broken" {
+                    pieces.send(Err(StreamAborted)).await.unwrap();
+                }
+                Response { body: OutgoingBody::from_channel(stream), ..Response::empty(StatusCode::OK) }
+            }
+            "/pass" => Response { body: OutgoingBody::relay(asked.body, 8, Duration::from_secs(60)), ..Response::empty(StatusCode::OK) },
+            "/large" => Response::json(StatusCode::OK, vec![b' '; 8 << 20]),
+            "/bare" => Response::empty(StatusCode::BAD_REQUEST),
+            _ => Response::json(StatusCode::OK, "{}").with_header("x-sidegate-answer", "local"),
+        }
+    }
+}
+
+struct TestServer {
+    server: Option<HttpServer>,
+    handler: Arc<TestHandler>,
+    events: mpsc::Receiver<String>,
+    counters: Arc<ServerCounters>,
+    path: PathBuf,
+    address: SocketAddr,
+    _folder: tempfile::TempDir,
+}
+
+fn start_server(bounds: ServerLimits) -> TestServer {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("api.sock");
+    let sockets = vec![listen::bind_unix(&path, 0o660, None).unwrap(), listen::bind_tcp("127.0.0.1:0".parse().unwrap(), None).unwrap()];
+    let address = sockets.iter().find_map(BoundSocket::address).unwrap();
+    let (tell, told) = mpsc::channel();
+    let handler = Arc::new(TestHandler { events: tell, releases: Semaphore::new(0) });
+    let counted = Arc::<ServerCounters>::default();
+    let server = HttpServer::start(sockets, Arc::clone(&handler), bounds, 2, Arc::clone(&counted)).unwrap();
+    TestServer { server: Some(server), handler, events: told, counters: counted, path, address, _folder: folder }
+}
+
+impl Drop for TestServer {
+    fn drop(&mut self) {
+        if let Some(server) = self.server.take() {
+            self.handler.releases.add_permits(1000);
+            server.stop();
+        }
+    }
+}
+
+impl TestServer {
+    fn connect(&self) -> UnixStream {
+        UnixStream::connect(&self.path).unwrap()
+    }
+
+    /// All that comes back for these bytes, the write side left open.
+    fn exchange(&self, request: &str) -> String {
+        exchange(self.connect(), request)
+    }
+}
+
+fn exchange(mut stream: impl Read + Write, request: &str) -> String {
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).unwrap();
+    String::from_utf8(answer).unwrap()
+}
+
+/// One answer with a length, leaving the connection open.
+fn request_once(stream: &mut (impl Read + Write), request: &str) -> String {
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    let mut byte = [0];
+    while !answer.ends_with("\r\n\r\n") {
+        assert_eq!(stream.read(&mut byte).unwrap(), 1, "closed after {answer:?}");
+        answer.push(char::from(byte[0]));
+    }
+    let length = answer.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap().parse().unwrap();
+    let mut body = vec![0; length];
+    stream.read_exact(&mut body).unwrap();
+    answer + std::str::from_utf8(&body).unwrap()
+}
+
+fn is_error_response(answer: &str, status: u16) -> bool {
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    let message: serde_json::Value = serde_json::from_str(body).unwrap();
+    head.starts_with(&format!("HTTP/1.1 {status} "))
+        && head.contains("content-type: application/json")
+        && head.contains("connection: close")
+        && message.get("message").is_some_and(|message| message.as_str().is_some_and(|text| text.starts_with(&status.to_string())))
+}
+
+const KEEP_ALIVE_REQUEST: &str = "GET /ok HTTP/1.1\r\nHost: unix\r\n\r\n";
+const CLOSE_REQUEST: &str = "GET /ok HTTP/1.1\r\nHost: unix\r\nConnection: close\r\n\r\n";
+
+#[test]
+fn a_connection_is_kept_until_one_side_says_close() {
+    let scene = start_server(ServerLimits::default());
+    let mut kept = scene.connect();
+    for _ in 0..3 {
+        let answer = request_once(&mut kept, KEEP_ALIVE_REQUEST);
+        assert!(answer.starts_with("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nx-sidegate-answer: local\r\n"), "{answer}");
+        assert!(!answer.contains("connection: close"));
+    }
+    assert!(exchange(kept, CLOSE_REQUEST).ends_with("\r\n\r\n{}"));
+}
+
+#[test]
+fn two_requests_in_one_write_are_both_answered() {
+    let answer = start_server(ServerLimits::default()).exchange(&format!("{KEEP_ALIVE_REQUEST}{CLOSE_REQUEST}"));
+    assert_eq!(answer.matches("HTTP/1.1 200 OK").count(), 2, "{answer}");
+}
+
+#[test]
+fn requests_that_could_be_read_in_two_ways_are_refused() {
+    let scene = start_server(ServerLimits::default());
+    for head in [
+        "Content-Length: 2\r\nContent-Length: 2",
+        "Content-Length: 2\r\nContent-Length: 3",
+        "Content-Length: 2\r\nTransfer-Encoding: chunked",
+        "Transfer-Encoding: chunked\r\nContent-Length: 2",
+        "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked",
+        "Transfer-Encoding: gzip, chunked",
+        "Transfer-Encoding: identity",
+    ] {
+        let answer = scene.exchange(&format!("POST /read HTTP/1.1\r\nHost: unix\r\n{head}\r\n\r\n2\r\nok\r\n0\r\n\r\n"));
+        assert!(is_error_response(&answer, 400), "{head}: {answer}");
+        assert_eq!(answer.matches("content-length").count(), 1, "{head}: {answer}");
+    }
+    assert_eq!(scene.counters.bad_requests.load(Ordering::Relaxed), 7);
+    assert!(scene.events.try_recv().is_err(), "the handler was asked");
+}
+
+#[test]
+fn only_the_ambiguous_one_of_two_requests_is_refused() {
+    let answer = start_server(ServerLimits::default())
+        .exchange(&format!("{KEEP_ALIVE_REQUEST}GET /ok HTTP/1.1\r\nContent-Length: 0\r\nContent-Length: 0\r\n\r\n"));
+    assert!(answer.starts_with("HTTP/1.1 200 OK") && answer.contains("HTTP/1.1 400 Bad Request"), "{answer}");
+}
+
+#[test]
+fn what_is_no_request_gets_a_message() {
+    let scene = start_server(ServerLimits::default());
+    for (bytes, status) in [
+        ("nonsense\r\n\r\n".to_owned(), 400),
+        ("GET /ok HTTP/3.0\r\n\r\n".to_owned(), 400),
+        ("GET /ok HTTP/1.1\r\nno colon\r\n\r\n".to_owned(), 400),
+        ("POST /ok HTTP/1.1\r\nContent-Length: -1\r\n\r\n".to_owned(), 400),
+        ("POST /ok HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n".to_owned(), 400),
+    ] {
+        assert!(is_error_response(&scene.exchange(&bytes), status), "{bytes}");
+    }
+    let roomy = start_server(ServerLimits { header_bytes: 1 << 20, ..ServerLimits::default() });
+    assert!(is_error_response(&roomy.exchange(&format!("GET /{} HTTP/1.1\r\n\r\n", "a".repeat(1 << 16))), 414));
+}
+
+#[test]
+fn an_answer_of_the_handler_is_left_as_it_is() {
+    let answer = request_once(&mut start_server(ServerLimits::default()).connect(), "GET /bare HTTP/1.1\r\n\r\n");
+    assert!(answer.starts_with("HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n") && answer.ends_with("\r\n\r\n"), "{answer}");
+}
+
+#[test]
+fn a_head_may_have_so_many_bytes_and_not_one_more() {
+    let scene = start_server(ServerLimits { header_bytes: 500, ..ServerLimits::default() });
+    let head =
+        |bytes: usize| format!("{}X: {}\r\n\r\n", &CLOSE_REQUEST[..CLOSE_REQUEST.len() - 2], "y".repeat(bytes - CLOSE_REQUEST.len() - 5));
+    assert_eq!(head(500).len(), 500);
+    assert!(scene.exchange(&head(500)).starts_with("HTTP/1.1 200"));
+    assert!(is_error_response(&scene.exchange(&head(501)), 431));
+    assert!(is_error_response(&scene.exchange(&head(100_000)), 431), "a head that is far too long");
+}
+
+#[test]
+fn a_head_may_have_so_many_fields_and_not_one_more() {
+    for headers in [100, 7] {
+        let scene = start_server(ServerLimits { headers, ..ServerLimits::default() });
+        let head = |fields: usize| format!("{}{}\r\n", &CLOSE_REQUEST[..CLOSE_REQUEST.len() - 2], "X: y\r\n".repeat(fields - 2));
+        assert!(scene.exchange(&head(headers)).starts_with("HTTP/1.1 200"));
+        assert!(is_error_response(&scene.exchange(&head(headers + 1)), 431));
+    }
+}
+
+#[test]
+fn the_last_request_of_a_connection_is_answered_and_says_so() {
+    let scene = start_server(ServerLimits { requests_per_connection: 2, ..ServerLimits::default() });
+    let mut stream = scene.connect();
+    assert!(!request_once(&mut stream, KEEP_ALIVE_REQUEST).contains("connection: close"));
+    assert!(exchange(stream, KEEP_ALIVE_REQUEST).contains("connection: close"));
+}
+
+#[test]
+fn beyond_the_bound_of_connections_only_root_is_let_in() {
+    let scene = start_server(ServerLimits { connections: 3, connections_for_root: 1, ..ServerLimits::default() });
+    let mut kept: Vec<_> = (0..2).map(|_| TcpStream::connect(scene.address).unwrap()).collect();
+    for stream in &mut kept {
+        request_once(stream, KEEP_ALIVE_REQUEST);
+    }
+    let refused = exchange(TcpStream::connect(scene.address).unwrap(), KEEP_ALIVE_REQUEST);
+    assert!(is_error_response(&refused, 503), "{refused}");
+    assert_eq!(scene.counters.refused_connections.load(Ordering::Relaxed), 1);
+    let mut ours = scene.connect();
+    if nix::unistd::Uid::current().is_root() {
+        request_once(&mut ours, KEEP_ALIVE_REQUEST);
+        assert!(is_error_response(&scene.exchange(KEEP_ALIVE_REQUEST), 503), "one more than all");
+    } else {
+        assert!(is_error_response(&exchange(ours, KEEP_ALIVE_REQUEST), 503));
+    }
+    drop(exchange(kept.pop().unwrap(), CLOSE_REQUEST));
+    while scene.counters.open_connections.load(Ordering::Relaxed) > 2 {
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn a_slow_head_is_cut_and_so_is_a_pause() {
+    let scene = start_server(ServerLimits { header_time: Duration::from_millis(100), ..ServerLimits::default() });
+    assert_eq!(scene.exchange("GET /ok HTTP/1.1\r\nHost:"), "");
+    assert_eq!(scene.exchange(""), "");
+    assert!(scene.exchange(KEEP_ALIVE_REQUEST).ends_with("{}"), "after an answer the connection is not kept for ever");
+}
+
+#[test]
+fn a_handler_may_take_longer_than_a_head() {
+    let scene = start_server(ServerLimits {
+        header_time: Duration::from_millis(40),
+        body_time: Duration::from_millis(40),
+        ..ServerLimits::default()
+    });
+    let mut held = scene.connect();
+    held.write_all(b"GET /hold HTTP/1.1\r\n\r\n").unwrap();
+    scene.events.recv().unwrap();
+    // A second connection is cut for its slow head: the time has surely passed.
+    assert_eq!(scene.exchange("GET"), "");
+    assert_eq!(scene.exchange("GET"), "");
+    scene.handler.releases.add_permits(1);
+    assert!(request_once(&mut held, "").ends_with("released"));
+}
+
+#[test]
+fn who_does_not_read_is_cut() {
+    let scene = start_server(ServerLimits { body_time: Duration::from_millis(100), ..ServerLimits::default() });
+    let mut stream = scene.connect();
+    stream.write_all(b"GET /large HTTP/1.1\r\n\r\n").unwrap();
+    while scene.counters.open_connections.load(Ordering::Relaxed) == 0 {
+        std::thread::yield_now();
+    }
+    while scene.counters.open_connections.load(Ordering::Relaxed) > 0 {
+        std::thread::yield_now();
+    }
+    let mut came = Vec::new();
+    let _ = stream.read_to_end(&mut came);
+    assert!(came.len() < 8 << 20);
+}
+
+#[test]
+fn a_large_answer_arrives_whole() {
+    let scene = start_server(ServerLimits::default());
+    assert!(scene.exchange(&CLOSE_REQUEST.replace("/ok", "/large")).len() > 8 << 20);
+}
+
+#[test]
+fn a_body_may_have_so_many_bytes_and_not_one_more() {
+    let scene = start_server(ServerLimits::default());
+    let mut stream = scene.connect();
+    for (body, status) in [("", 200), ("0123456789abcdef", 200), ("0123456789abcdefg", 413)] {
+        let answer = request_once(&mut stream, &format!("POST /read HTTP/1.1\r\nContent-Length: {}\r\n\r\n{body}", body.len()));
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
+    }
+    assert!(request_once(&mut stream, KEEP_ALIVE_REQUEST).starts_with("HTTP/1.1 200 "), "a body that is there is passed over");
+    let unsent = request_once(&mut stream, "POST /read HTTP/1.1\r\nContent-Length: 17\r\n\r\n01234567");
+    assert!(unsent.starts_with("HTTP/1.1 413 ") && unsent.contains("connection: close"), "one that is not ends the connection: {unsent}");
+    for (body, status) in [("8\r\n01234567\r\n8\r\n89abcdef\r\n", 200), ("8\r\n01234567\r\n9\r\n89abcdefg\r\n", 413)] {
+        let answer = scene.exchange(&format!("POST /read HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n{body}0\r\n\r\n"));
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
+        assert!(answer.contains("connection: close"), "after a chunked body nothing follows");
+    }
+}
+
+#[test]
+fn a_body_that_does_not_come_is_given_up() {
+    let scene = start_server(ServerLimits::default());
+    let mut stream = scene.connect();
+    assert!(request_once(&mut stream, "POST /read HTTP/1.1\r\nContent-Length: 5\r\n\r\nhalf").starts_with("HTTP/1.1 408 "));
+    assert_eq!(scene.events.recv().unwrap(), "Err(TimedOut)");
+}
+
+#[test]
+fn a_body_that_is_cut_off_is_not_taken_for_whole() {
+    let scene = start_server(ServerLimits::default());
+    for request in ["Content-Length: 5\r\n\r\nhalf", "Transfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n"] {
+        let mut stream = scene.connect();
+        stream.write_all(format!("POST /read HTTP/1.1\r\n{request}").as_bytes()).unwrap();
+        stream.shutdown(Shutdown::Write).unwrap();
+        // The handler is told, or is given up with the connection.
+        if let Ok(told) = scene.events.recv_timeout(Duration::from_millis(500)) {
+            assert_eq!(told, "Err(Truncated)");
+        }
+    }
+}
+
+#[test]
+fn a_body_that_nobody_read_is_not_taken_for_a_request() {
+    let scene = start_server(ServerLimits::default());
+    let mut stream = scene.connect();
+    let body = "GET /panic HTTP/1.1\r\n\r\n";
+    let answer = request_once(&mut stream, &format!("POST /ok HTTP/1.1\r\nContent-Length: {}\r\n\r\n{body}", body.len()));
+    assert!(answer.ends_with("{}"));
+    assert!(request_once(&mut stream, KEEP_ALIVE_REQUEST).ends_with("{}"));
+}
+
+#[test]
+fn a_refusal_arrives_though_the_body_was_not_read() {
+    let scene = start_server(ServerLimits::default());
+    let mut unix = scene.connect();
+    let mut tcp = TcpStream::connect(scene.address).unwrap();
+    let body = vec![b'x'; 4 << 20];
+    for stream in [&mut unix as &mut dyn ReadWrite, &mut tcp] {
+        stream.write_all(format!("POST /read HTTP/1.1\r\nContent-Length: {}\r\n\r\n", body.len()).as_bytes()).unwrap();
+        stream.write_all(&body).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
+    }
+}
+
+trait ReadWrite: Read + Write {}
+impl<T: Read + Write> ReadWrite for T {}
+
+#[test]
+fn a_fault_of_a_handler_is_answered_and_its_thread_lives_on() {
+    let scene = start_server(ServerLimits::default());
+    for _ in 0..4 {
+        let mut stream = scene.connect();
+        let answer = request_once(&mut stream, "GET /panic HTTP/1.1\r\n\r\n");
+        assert!(answer.starts_with("HTTP/1.1 500 ") && answer.contains("\"message\""), "{answer}");
+        assert!(request_once(&mut stream, KEEP_ALIVE_REQUEST).ends_with("{}"));
+    }
+}
+
+#[test]
+fn the_kernel_says_who_asks() {
+    let scene = start_server(ServerLimits::default());
+    let (uid, gid) = (nix::unistd::Uid::current(), nix::unistd::Gid::current());
+    assert!(request_once(&mut scene.connect(), "GET /peer HTTP/1.1\r\n\r\n").ends_with(&format!("Unix {{ uid: {uid}, gid: {gid} }}")));
+    let mut tcp = TcpStream::connect(scene.address).unwrap();
+    let from = tcp.local_addr().unwrap();
+    assert!(request_once(&mut tcp, "GET /peer HTTP/1.1\r\n\r\n").ends_with(&format!("Tcp({from})")));
+}
+
+#[test]
+fn a_stream_that_is_cut_off_never_looks_complete() {
+    let scene = start_server(ServerLimits::default());
+    let ask = |path: &str, version: &str| scene.exchange(&format!("GET /{path} HTTP/{version}\r\nConnection: close\r\n\r\n"));
+    assert!(ask("stream", "1.1").ends_with("\r\n\r\n4\r\none \r\n3\r\ntwo\r\n0\r\n\r\n"));
+    assert!(!ask("broken", "1.1").contains("0\r\n\r\n"));
+    // A client of HTTP/1.0 could not tell.
+    assert!(ask("stream", "1.0").contains("505 HTTP Version Not Supported"));
+}
+
+#[test]
+fn what_is_passed_on_ends_where_its_source_ends() {
+    let scene = start_server(ServerLimits::default());
+    let pass = |framing: &str, body: &str| scene.exchange(&format!("POST /pass HTTP/1.1\r\nConnection: close\r\n{framing}\r\n\r\n{body}"));
+    let whole = pass("Content-Length: 8", "01234567");
+    assert!(whole.contains("content-length: 8\r\n") && whole.ends_with("01234567"), "{whole}");
+    assert!(pass("Transfer-Encoding: chunked", "4\r\n0123\r\n0\r\n\r\n").ends_with("4\r\n0123\r\n0\r\n\r\n"));
+    assert!(!pass("Transfer-Encoding: chunked", "9\r\n012345678\r\n0\r\n\r\n").ends_with("0\r\n\r\n"), "more than the bound");
+    assert!(!pass("Transfer-Encoding: chunked", "4\r\n0123\r\nnonsense").ends_with("0\r\n\r\n"), "broken framing");
+}
+
+#[test]
+fn a_stop_lets_what_is_in_flight_end_and_removes_the_socket() {
+    let mut scene = start_server(ServerLimits::default());
+    let mut idle = scene.connect();
+    request_once(&mut idle, KEEP_ALIVE_REQUEST);
+    let mut held = scene.connect();
+    held.write_all(b"GET /hold HTTP/1.1\r\n\r\n").unwrap();
+    scene.events.recv().unwrap();
+    let server = scene.server.take().unwrap();
+    let stopping = std::thread::spawn(move || server.stop());
+    assert_eq!(idle.read(&mut [0]).unwrap(), 0, "what is idle is closed");
+    assert!(!scene.path.exists());
+    scene.handler.releases.add_permits(1);
+    assert!(exchange(held, "").ends_with("released"));
+    stopping.join().unwrap();
+    assert!(TcpStream::connect(scene.address).is_err());
+}
+
+#[test]
+fn a_stop_waits_only_so_long() {
+    let mut scene = start_server(ServerLimits { shutdown_time: Duration::from_millis(50), ..ServerLimits::default() });
+    let mut held = scene.connect();
+    held.write_all(b"GET /hold HTTP/1.1\r\n\r\n").unwrap();
+    scene.events.recv().unwrap();
+    scene.server.take().unwrap().stop();
+    assert_eq!(read_until_closed(held), "");
+}
+
+fn read_until_closed(mut stream: impl Read) -> String {
+    let mut came = String::new();
+    let _ = stream.read_to_string(&mut came);
+    came
+}
+
+/// Runs in a process of its own, started by the test after it: descriptors are the whole process's.
+#[test]
+#[ignore = "started by accepting_survives_a_lack_of_descriptors"]
+fn with_few_descriptors() {
+    let scene = start_server(ServerLimits::default());
+    let mut hoard: Vec<_> = std::iter::from_fn(|| std::fs::File::open("/dev/null").ok()).collect();
+    hoard.pop();
+    let mut stream = scene.connect();
+    while scene.counters.accept_errors.load(Ordering::Relaxed) == 0 {
+        std::thread::yield_now();
+    }
+    drop(hoard);
+    assert!(request_once(&mut stream, KEEP_ALIVE_REQUEST).ends_with("{}"));
+}
+
+#[test]
+fn accepting_survives_a_lack_of_descriptors() {
+    let tests = std::env::current_exe().unwrap();
+    let run = format!("ulimit -n 64; exec '{}' --ignored --exact net::server::tests::with_few_descriptors", tests.display());
+    let output = std::process::Command::new("sh").args(["-c", &run]).output().unwrap();
+    assert!(output.status.success() && String::from_utf8_lossy(&output.stdout).contains("1 passed"), "{output:?}");
+}

@@ -1,0 +1,117 @@
+//! Tests of the client and the server together: TLS, and connections that many runtimes share.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Method, StatusCode};
+
+use crate::net::body::{IncomingBody, OutgoingBody};
+use crate::net::client::http_client::HttpClient;
+use crate::net::client::request_error::RequestError;
+use crate::net::message::{Request, Response};
+use crate::net::server::handler::Handler;
+use crate::net::server::http_server::HttpServer;
+use crate::net::server::limits::ServerLimits;
+use crate::net::server::listen::{self, BoundSocket};
+
+const LONG: Duration = Duration::from_secs(30);
+
+fn get(path: &str) -> http::Request<OutgoingBody> {
+    http::Request::get(path).body(OutgoingBody::from_bytes(Bytes::new())).unwrap()
+}
+
+fn post(path: &str, body: &'static str) -> http::Request<OutgoingBody> {
+    http::Request::post(path).body(OutgoingBody::from_bytes(body)).unwrap()
+}
+
+async fn response_text(client: &HttpClient, request: http::Request<OutgoingBody>) -> String {
+    let answer = client.send(request, LONG).await.unwrap();
+    String::from_utf8(answer.into_body().read(1 << 20, LONG).await.unwrap().to_vec()).unwrap()
+}
+
+async fn request_error(client: &HttpClient, request: http::Request<OutgoingBody>, within: Duration) -> RequestError {
+    client.send(request, within).await.err().unwrap()
+}
+
+/// Answers what it was asked.
+struct EchoHandler;
+
+impl Handler for EchoHandler {
+    async fn handle(self: &Arc<Self>, asked: Request) -> Response {
+        let host = asked.parts.headers.get("host").map(|host| host.to_str().unwrap().to_owned());
+        let said = format!("{} {} {}", asked.parts.method, asked.parts.uri, host.unwrap_or_default());
+        let said = if asked.parts.method == Method::POST { Bytes::from(said) } else { asked.body.read(100, LONG).await.unwrap() };
+        Response::json(StatusCode::OK, said)
+    }
+}
+
+struct TlsServer {
+    address: std::net::SocketAddr,
+    server: HttpServer,
+    ca: PathBuf,
+    _folder: tempfile::TempDir,
+}
+
+fn start_tls_server() -> TlsServer {
+    let folder = tempfile::tempdir().unwrap();
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let (ca, key) = (folder.path().join("cert.pem"), folder.path().join("key.pem"));
+    std::fs::write(&ca, made.cert.pem()).unwrap();
+    std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+    assert!(listen::load_tls_config(&ca, &key).err().unwrap().reason.contains("0600"), "a key that others can read");
+    std::fs::set_permissions(&key, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    let socket = listen::bind_tcp("127.0.0.1:0".parse().unwrap(), Some(listen::load_tls_config(&ca, &key).unwrap())).unwrap();
+    let address = BoundSocket::address(&socket).unwrap();
+    let server = HttpServer::start(vec![socket], Arc::new(EchoHandler), ServerLimits::default(), 1, Arc::default()).unwrap();
+    TlsServer { address, server, ca, _folder: folder }
+}
+
+#[tokio::test]
+async fn https_goes_to_whom_the_certificate_names_and_to_nobody_else() {
+    let tls = start_tls_server();
+    let port = tls.address.port();
+    let client = HttpClient::new(&format!("https://localhost:{port}/gitlab/"), Some(&tls.ca), false).unwrap();
+    assert_eq!(response_text(&client, post("/api/v4/x?y", "z")).await, format!("POST /gitlab/api/v4/x?y localhost:{port}"));
+    let other_name = HttpClient::new(&format!("https://127.0.0.1:{port}"), Some(&tls.ca), false).unwrap();
+    assert!(!request_error(&other_name, post("/", "secret"), LONG).await.may_have_reached);
+    let plain = HttpClient::new(&format!("http://127.0.0.1:{port}"), None, false).unwrap();
+    request_error(&plain, get("/"), LONG).await;
+    drop((client, other_name, plain));
+    tokio::task::spawn_blocking(|| tls.server.stop()).await.unwrap();
+}
+
+#[test]
+fn many_runtimes_share_the_connections() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("p.sock");
+    let server = HttpServer::start(
+        vec![listen::bind_unix(&path, 0o600, None).unwrap()],
+        Arc::new(EchoHandler),
+        ServerLimits::default(),
+        1,
+        Arc::default(),
+    )
+    .unwrap();
+    let client = HttpClient::new(&format!("http+unix://{}", path.display()), None, false).unwrap();
+    let asking: Vec<_> = (0..4)
+        .map(|_| {
+            let client = client.clone();
+            std::thread::spawn(move || {
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+                for number in 0..100 {
+                    let body = format!("{number}");
+                    let request = http::Request::put("/")
+                        .body(OutgoingBody::relay(IncomingBody::from_bytes(body.clone().into()), 100, LONG))
+                        .unwrap();
+                    assert_eq!(runtime.block_on(response_text(&client, request)), body);
+                }
+            })
+        })
+        .collect();
+    for thread in asking {
+        thread.join().unwrap();
+    }
+    server.stop();
+}
