@@ -1,7 +1,7 @@
 //! The HTTP/1.1 client to the primary: its URL, its connections, and its errors.
 
-pub mod connection_pool;
-pub mod connector;
+mod connection_pool;
+mod connector;
 pub mod http_client;
 pub mod primary_url;
 pub mod request_error;
