@@ -2,22 +2,23 @@
 
 use std::time::Duration;
 
-use crate::house::TestEnv;
-use crate::measure::{ConnectionMode, best_of_rounds, run_load};
-use crate::world;
+use crate::generated_directory;
+use crate::load::{ConnectionMode, best_of_rounds, run_load};
+use crate::support::env::TestEnv;
 
 const RUN_TIME: Duration = Duration::from_millis(700);
 
 pub fn run() {
     let cold: u64 = std::env::var("SIDEGATE_COLD").ok().and_then(|text| text.parse().ok()).unwrap_or(200_000);
-    let house = TestEnv::running(&world::directory_text(cold));
-    let socket = house.sidecar_socket();
+    let env = TestEnv::running(&generated_directory::directory_text(cold));
+    let socket = env.sidecar_socket();
     for keeping in [ConnectionMode::KeepAlive, ConnectionMode::PerRequest] {
         let close = keeping == ConnectionMode::PerRequest;
-        let token = house.shell_token();
-        let lookups: Vec<Vec<u8>> = (1..=1000).map(|number| world::lookup_request(number, &token, close)).collect();
-        let hot: Vec<Vec<u8>> = (1..=1000).map(|number| world::own_project_pull_request(number, &token, close)).collect();
-        let all: Vec<Vec<u8>> = (0..cold).map(|step| world::own_project_pull_request(step * 7_919 % cold + 1, &token, close)).collect();
+        let token = env.shell_token();
+        let lookups: Vec<Vec<u8>> = (1..=1000).map(|number| generated_directory::lookup_request(number, &token, close)).collect();
+        let hot: Vec<Vec<u8>> = (1..=1000).map(|number| generated_directory::own_project_pull_request(number, &token, close)).collect();
+        let all: Vec<Vec<u8>> =
+            (0..cold).map(|step| generated_directory::own_project_pull_request(step * 7_919 % cold + 1, &token, close)).collect();
         let found = best_of_rounds(
             3,
             &[&|| run_load(&socket, &lookups, keeping, 8, RUN_TIME), &|| run_load(&socket, &hot, keeping, 8, RUN_TIME), &|| {

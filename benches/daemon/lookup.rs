@@ -4,27 +4,27 @@ use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
-use crate::house::TestEnv;
-use crate::measure::{ConnectionMode, Measurement, best_of_rounds, run_load, start_echo, start_nginx};
-use crate::world;
+use crate::generated_directory;
+use crate::load::{ConnectionMode, Measurement, best_of_rounds, run_load, start_echo, start_nginx};
+use crate::support::env::TestEnv;
 
 const USERS: u64 = 1000;
 const RUN_TIME: Duration = Duration::from_millis(700);
 
 pub fn run() {
-    let house = TestEnv::running(&world::directory_text(USERS));
-    let socket = house.sidecar_socket();
+    let env = TestEnv::running(&generated_directory::directory_text(USERS));
+    let socket = env.sidecar_socket();
     println!("{:24} {:>10} {:>9} {:>9} {:>9}", "", "server", "req/s", "p50 us", "p99 us");
     for keeping in [ConnectionMode::KeepAlive, ConnectionMode::PerRequest] {
         let close = keeping == ConnectionMode::PerRequest;
-        let token = house.shell_token();
+        let token = env.shell_token();
         // One size for all: the echo reads requests of a known size.
-        let requests: Vec<Vec<u8>> = (100..=USERS).map(|number| world::lookup_request(number, &token, close)).collect();
+        let requests: Vec<Vec<u8>> = (100..=USERS).map(|number| generated_directory::lookup_request(number, &token, close)).collect();
         let sized: Vec<Vec<u8>> = vec![requests[0].clone()];
         let answer = read_response(&socket, &requests[0]);
         let body = String::from_utf8_lossy(&answer[answer.windows(4).position(|four| four == b"\r\n\r\n").unwrap() + 4..]).into_owned();
-        let bare = start_echo(house.path().join(format!("echo-{keeping:?}.sock")), sized[0].len(), answer, keeping);
-        let other = start_nginx(house.path(), &body);
+        let bare = start_echo(env.path().join(format!("echo-{keeping:?}.sock")), sized[0].len(), answer, keeping);
+        let other = start_nginx(env.path(), &body);
         for connections in [1, 8, 64] {
             let ours = || run_load(&socket, &requests, keeping, connections, RUN_TIME);
             let echoed = || run_load(&bare.path, &sized, keeping, connections, RUN_TIME);

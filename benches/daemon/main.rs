@@ -1,38 +1,36 @@
 //! The whole of it measured: real daemons, real sockets, a real sshd, against floors and peers of the same run.
 //!
-//! `cargo bench --bench daemon -- [lookup] [allowed] [million] [busy] [followers] [hidden] [login]`; without words all of them. Only ratios mean
-//! anything, and only within one run.
+//! `cargo bench --bench daemon -- [NAME …]`, each name one module of this folder; without names all of them. Only ratios mean anything, and
+//! only within one run.
 
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::disallowed_methods, reason = "a measuring program")]
-#![expect(clippy::print_stdout, reason = "it prints what it measures")]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "it prints what it measures, and what it cannot do on this machine")]
 #![allow(dead_code, reason = "what the process tests share with it is more than it needs")]
 
-#[path = "../../tests/process/house.rs"]
-mod house;
-#[path = "../../tests/process/http.rs"]
-mod http;
-#[path = "../measure/mod.rs"]
-mod measure;
+#[path = "../load/mod.rs"]
+mod load;
+#[path = "../../tests/process/support/mod.rs"]
+mod support;
 
 mod allowed;
-mod busy;
-mod followers;
-mod hidden;
-mod login;
+mod denial_timing;
+mod generated_directory;
+mod large_directory;
 mod lookup;
-mod million;
-mod world;
+mod lookup_under_load;
+mod revocation_propagation;
+mod ssh_login;
 
 fn main() {
     let words: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
     let sections: [(&str, fn()); 7] = [
         ("lookup", lookup::run),
         ("allowed", allowed::run),
-        ("million", million::run),
-        ("busy", busy::run),
-        ("followers", followers::run),
-        ("hidden", hidden::run),
-        ("login", login::run),
+        ("large_directory", large_directory::run),
+        ("lookup_under_load", lookup_under_load::run),
+        ("revocation_propagation", revocation_propagation::run),
+        ("denial_timing", denial_timing::run),
+        ("ssh_login", ssh_login::run),
     ];
     for (name, run) in sections {
         if words.is_empty() || words.iter().any(|word| word == name) {

@@ -1,5 +1,5 @@
 //! What each fuzz target does with its bytes: read them as whoever sends them might, and hold what must hold of all that is
-//! read. `cargo +nightly fuzz run <name>` feeds them; `tests/corpus.rs` feeds them what was once found, with any compiler.
+//! read. `cargo +nightly fuzz run <name>` feeds them; `tests/fuzz_corpus.rs` feeds them what was once found, with any compiler.
 
 use std::time::Duration;
 

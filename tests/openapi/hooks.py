@@ -1,6 +1,6 @@
 """What schemathesis is told of a primary that runs: who calls, and what the examples stand for.
 
-`SIDEGATE_KNOWN` is what house.py knows of it. `SIDEGATE_PORT` says whether its Unix socket is asked or its TCP socket, and
+`SIDEGATE_KNOWN` is what primary_server.py knows of it. `SIDEGATE_PORT` says whether its Unix socket is asked or its TCP socket, and
 `SIDEGATE_SHOWS` what callers show: `right` credentials, `wrong` ones, or `none`. What was answered goes to `SIDEGATE_SEEN`.
 """
 
@@ -11,7 +11,7 @@ import os
 
 import schemathesis
 
-import house
+import primary_server
 
 KNOWN = json.loads(os.environ["SIDEGATE_KNOWN"])
 PORT = os.environ["SIDEGATE_PORT"]
@@ -24,15 +24,15 @@ turns = itertools.count()
 def credentials(right, turn):
     """What each security scheme of the file asks for; `turn` chooses where there are several persons."""
     wrong = "another-secret-that-nobody-knows"
-    shell = house.SHELL_SECRET if right else wrong
-    person = [house.ADMIN_TOKEN, *KNOWN["tokens"]][(0, 1, 1, 0, 1, 2, 3)[turn % 7]] if right else wrong
-    agent = house.AGENT_TOKEN if right else wrong
-    error_tracking = house.ERROR_TRACKING_TOKEN if right else wrong
+    shell = primary_server.SHELL_SECRET if right else wrong
+    person = [primary_server.ADMIN_TOKEN, *KNOWN["tokens"]][(0, 1, 1, 0, 1, 2, 3)[turn % 7]] if right else wrong
+    agent = primary_server.AGENT_TOKEN if right else wrong
+    error_tracking = primary_server.ERROR_TRACKING_TOKEN if right else wrong
     return {
-        "shellToken": house.shell_token(shell),
+        "shellToken": primary_server.shell_token(shell),
         "sharedSecret": base64.b64encode(shell.encode()).decode(),
         "sharedSecretParameter": shell,
-        "kasToken": house.kas_token(house.KAS_SECRET if right else wrong.encode()),
+        "kasToken": primary_server.kas_token(primary_server.KAS_SECRET if right else wrong.encode()),
         "agentToken": f"Bearer {agent}",
         "agentHeader": agent,
         "agentkHeader": agent,
@@ -40,7 +40,7 @@ def credentials(right, turn):
         "token": person,
         "errorTrackingToken": error_tracking,
         "errorTrackingParameter": error_tracking,
-        "followerToken": house.sync_token(house.SYNC_SECRET if right else wrong),
+        "followerToken": primary_server.sync_token(primary_server.SYNC_SECRET if right else wrong),
     }
 
 
@@ -82,7 +82,7 @@ def before_call(context, case, kwargs):
     """Puts what is true of this primary where the examples stand for it."""
     body = case.body if isinstance(case.body, dict) else {}
     if case.path.endswith("/ack") and body.get("epoch") == EPOCH:
-        head = house.ask(KNOWN["socket"], "GET", "/-/admin/status")["head"]
+        head = primary_server.ask(KNOWN["socket"], "GET", "/-/admin/status")["head"]
         case.body = {**body, **{name: head[name] for name in ("epoch", "seq", "digest")}}
     if case.path.endswith("/lfs_verify") and body.get("token") == LFS_TOKEN:
         case.body = {**body, "token": KNOWN["lfs_token"]}
@@ -92,7 +92,7 @@ def before_call(context, case, kwargs):
     if case.path.endswith("/apply") and "prune" in (case.query or {}):
         # What the file does not name goes: so it names everything, or nothing goes.
         if isinstance(case.body, str):
-            case.body = (house.HERE / "directory.jsonl").read_text()
+            case.body = (primary_server.HERE / "directory.jsonl").read_text()
         else:
             case.query = {name: value for name, value in case.query.items() if name != "prune"}
 

@@ -7,10 +7,10 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use crate::fake::{FakePrimary, FakeReply, json_response as answer_json};
-use crate::house::TestEnv;
-use crate::http::Request;
-use crate::keys::{directory_of_keys, generated_key_line, key_blob, key_line, query_encode, user_line};
+use crate::support::env::TestEnv;
+use crate::support::fake_primary::{FakePrimary, FakeReply, json_response as answer_json};
+use crate::support::generated_directory::{directory_of_keys, generated_key_line, key_blob, key_line, query_encode, user_line};
+use crate::support::http::Request;
 
 /// One line on standard error, that begins as every complaint does.
 fn assert_single_error_line(said: &str) -> &str {
@@ -19,28 +19,27 @@ fn assert_single_error_line(said: &str) -> &str {
     said
 }
 
-fn key_is_known(house: &TestEnv, id: u64) -> bool {
-    let answer =
-        Request::get(&format!("/api/v4/internal/authorized_keys?key={}", query_encode(&key_blob(id)))).send(&house.sidecar_socket());
+fn key_is_known(env: &TestEnv, id: u64) -> bool {
+    let answer = Request::get(&format!("/api/v4/internal/authorized_keys?key={}", query_encode(&key_blob(id)))).send(&env.sidecar_socket());
     match answer.status {
         200 => answer.json()["id"].as_u64() == Some(id),
         404 => false,
-        other => panic!("key {id}: {other} {}\n{}", answer.text(), house.logs()),
+        other => panic!("key {id}: {other} {}\n{}", answer.text(), env.logs()),
     }
 }
 
-fn active_alarms(house: &TestEnv) -> Vec<String> {
-    let status = house.status();
+fn active_alarms(env: &TestEnv) -> Vec<String> {
+    let status = env.status();
     let standing = status["follower"]["alarms"].as_array().unwrap();
     standing.iter().map(|alarm| alarm["alarm"].as_str().unwrap().to_owned()).collect()
 }
 
 #[test]
 fn a_bad_line_in_a_directory_file_is_named_and_nothing_of_the_file_is_applied() {
-    let house = TestEnv::running(&directory_of_keys(8));
+    let env = TestEnv::running(&directory_of_keys(8));
     let good: String = (101..=106).map(user_line).collect();
     let ed25519 = format!("ssh-ed25519 {}", key_blob(50));
-    let before = house.primary_status()["head"].clone();
+    let before = env.primary_status()["head"].clone();
     let cases = [
         ("{\"kind\":\"user\",\"id\":107,\"username\":\"g\",\"name\":\"G\",\"nickname\":\"x\"}\n".to_owned(), "unknown field `nickname`"),
         ("{\"kind\":\"usr\",\"id\":107}\n".to_owned(), "usr"),
@@ -56,23 +55,22 @@ fn a_bad_line_in_a_directory_file_is_named_and_nothing_of_the_file_is_applied() 
         ("{\"kind\":\"user\",\"id\":107,\"username\":\"g\",\"name\":\"G\"\n".to_owned(), "EOF"),
     ];
     for (line, says) in cases {
-        let file = house.write("bad.jsonl", &format!("{good}{line}{}", generated_key_line(60, 101)));
-        let output = house.run_admin(&["apply", file.to_str().unwrap()]);
+        let file = env.write("bad.jsonl", &format!("{good}{line}{}", generated_key_line(60, 101)));
+        let output = env.run_admin(&["apply", file.to_str().unwrap()]);
         let said = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(1), "{line}{said}");
         assert!(assert_single_error_line(&said).contains("line 7") && said.contains(says) && said.contains("bad.jsonl"), "{line}{said}");
         assert!(output.stdout.is_empty());
-        assert_eq!(house.primary_status()["head"], before, "{line}");
+        assert_eq!(env.primary_status()["head"], before, "{line}");
     }
-    assert!(key_is_known(&house, 3) && !key_is_known(&house, 60));
+    assert!(key_is_known(&env, 3) && !key_is_known(&env, 60));
 }
 
 #[test]
 fn the_same_key_twice_in_a_file_is_refused_with_both_places() {
-    let house = TestEnv::running(&user_line(1));
-    let file =
-        house.write("bad.jsonl", &format!("{}{}", generated_key_line(5, 1), key_line(6, 1, &format!("ssh-ed25519 {}", key_blob(5)))));
-    let output = house.run_admin(&["apply", file.to_str().unwrap()]);
+    let env = TestEnv::running(&user_line(1));
+    let file = env.write("bad.jsonl", &format!("{}{}", generated_key_line(5, 1), key_line(6, 1, &format!("ssh-ed25519 {}", key_blob(5)))));
+    let output = env.run_admin(&["apply", file.to_str().unwrap()]);
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(assert_single_error_line(&said).contains("line 2") && said.contains("line 1"), "{said}");
     assert!(!said.contains(&key_blob(5)), "a key is named by its fingerprint: {said}");
@@ -80,126 +78,125 @@ fn the_same_key_twice_in_a_file_is_refused_with_both_places() {
 
 #[test]
 fn a_prune_that_loses_a_large_share_is_refused_until_the_loss_is_accepted() {
-    let house = TestEnv::running(&directory_of_keys(400));
-    let before = house.primary_status()["head"].clone();
-    let file = house.write("half.jsonl", &directory_of_keys(200));
-    let output = house.run_admin(&["apply", file.to_str().unwrap(), "--prune"]);
+    let env = TestEnv::running(&directory_of_keys(400));
+    let before = env.primary_status()["head"].clone();
+    let file = env.write("half.jsonl", &directory_of_keys(200));
+    let output = env.run_admin(&["apply", file.to_str().unwrap(), "--prune"]);
     let said = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1));
     assert!(assert_single_error_line(&said).contains("--accept-loss") && said.contains("200"), "{said}");
-    assert_eq!(house.primary_status()["head"], before);
-    let said = house.apply_with_args(&directory_of_keys(200), &["--prune", "--accept-loss"]);
+    assert_eq!(env.primary_status()["head"], before);
+    let said = env.apply_with_args(&directory_of_keys(200), &["--prune", "--accept-loss"]);
     assert!(said.contains("0 added, 0 changed") && said.contains("key: 0 added, 0 changed, 200 removed"), "{said}");
-    house.wait_until_fresh();
-    assert!(key_is_known(&house, 200) && !key_is_known(&house, 201));
+    env.wait_until_fresh();
+    assert!(key_is_known(&env, 200) && !key_is_known(&env, 201));
 }
 
 #[test]
 fn a_bad_secret_stops_the_start_with_its_file_and_the_remedy() {
-    let house = TestEnv::new();
-    let closed = |name: &str, mode: u32| fs::set_permissions(house.path().join(name), fs::Permissions::from_mode(mode)).unwrap();
+    let env = TestEnv::new();
+    let closed = |name: &str, mode: u32| fs::set_permissions(env.path().join(name), fs::Permissions::from_mode(mode)).unwrap();
     for (command, config) in [("serve", "sidegate.toml"), ("primary", "primary.toml")] {
         for name in ["shell_secret", "sync_secret"] {
-            let secret = fs::read_to_string(house.path().join(name)).unwrap();
-            house.write(name, "");
-            let said = house.start_expecting_failure(command, config);
+            let secret = fs::read_to_string(env.path().join(name)).unwrap();
+            env.write(name, "");
+            let said = env.start_expecting_failure(command, config);
             assert!(assert_single_error_line(&said).contains(name) && said.contains("this is empty; write the secret into it"), "{said}");
-            house.write(name, &secret);
+            env.write(name, &secret);
             closed(name, 0o644);
-            let said = house.start_expecting_failure(command, config);
+            let said = env.start_expecting_failure(command, config);
             assert!(
                 assert_single_error_line(&said).contains(name) && said.contains("mode 0644") && said.contains("LoadCredential="),
                 "{said}"
             );
             assert!(!said.contains(&secret), "{said}");
             let words: &[&str] = if command == "serve" { &["check", "--config"] } else { &["check", "--primary"] };
-            let output = house.run_sidegate(&[words, &[house.path().join(config).to_str().unwrap()]].concat());
+            let output = env.run_sidegate(&[words, &[env.path().join(config).to_str().unwrap()]].concat());
             assert_eq!(output.status.code(), Some(1), "`check` says the same");
             assert!(assert_single_error_line(&String::from_utf8(output.stderr).unwrap()).contains("mode 0644"));
-            fs::remove_file(house.path().join(name)).unwrap();
-            let said = house.start_expecting_failure(command, config);
+            fs::remove_file(env.path().join(name)).unwrap();
+            let said = env.start_expecting_failure(command, config);
             assert!(assert_single_error_line(&said).contains(name), "{said}");
-            house.write(name, &secret);
+            env.write(name, &secret);
         }
     }
 }
 
 #[test]
 fn a_socket_path_that_cannot_be_is_refused_and_what_stands_there_is_left_alone() {
-    let house = TestEnv::new();
-    let target = house.write("target", "something else");
-    symlink(&target, house.sidecar_socket()).unwrap();
+    let env = TestEnv::new();
+    let target = env.write("target", "something else");
+    symlink(&target, env.sidecar_socket()).unwrap();
     assert!(
-        assert_single_error_line(&house.start_expecting_failure("serve", "sidegate.toml"))
+        assert_single_error_line(&env.start_expecting_failure("serve", "sidegate.toml"))
             .contains("a symbolic link stands there; remove it")
     );
     assert_eq!(fs::read_to_string(&target).unwrap(), "something else");
-    fs::remove_file(house.sidecar_socket()).unwrap();
-    house.write("api.sock", "a file");
+    fs::remove_file(env.sidecar_socket()).unwrap();
+    env.write("api.sock", "a file");
     assert!(
-        assert_single_error_line(&house.start_expecting_failure("serve", "sidegate.toml"))
-            .contains("a file that is no socket stands there")
+        assert_single_error_line(&env.start_expecting_failure("serve", "sidegate.toml")).contains("a file that is no socket stands there")
     );
-    assert_eq!(fs::read_to_string(house.sidecar_socket()).unwrap(), "a file");
-    fs::remove_file(house.sidecar_socket()).unwrap();
-    let long = format!("{}/{}.sock", house.path().display(), "x".repeat(100));
-    house.replace_in_file("sidegate.toml", &format!("{}/api.sock", house.path().display()), &long);
-    let said = house.start_expecting_failure("serve", "sidegate.toml");
+    assert_eq!(fs::read_to_string(env.sidecar_socket()).unwrap(), "a file");
+    fs::remove_file(env.sidecar_socket()).unwrap();
+    let long = format!("{}/{}.sock", env.path().display(), "x".repeat(100));
+    env.replace_in_file("sidegate.toml", &format!("{}/api.sock", env.path().display()), &long);
+    let said = env.start_expecting_failure("serve", "sidegate.toml");
     assert!(assert_single_error_line(&said).contains("`socket.path`") && said.contains("107 bytes"), "{said}");
 }
 
 #[test]
 fn a_second_daemon_on_one_socket_or_one_store_is_refused_and_the_first_goes_on() {
-    let house = TestEnv::running(&directory_of_keys(8));
-    let said = house.start_expecting_failure("serve", "sidegate.toml");
+    let env = TestEnv::running(&directory_of_keys(8));
+    let said = env.start_expecting_failure("serve", "sidegate.toml");
     assert!(assert_single_error_line(&said).contains("another process answers there"), "{said}");
-    let other = fs::read_to_string(house.path().join("sidegate.toml")).unwrap().replace("api.sock", "other.sock");
-    house.write("other.toml", &other);
-    let said = house.start_expecting_failure("serve", "other.toml");
+    let other = fs::read_to_string(env.path().join("sidegate.toml")).unwrap().replace("api.sock", "other.sock");
+    env.write("other.toml", &other);
+    let said = env.start_expecting_failure("serve", "other.toml");
     assert!(assert_single_error_line(&said).contains("uses this store; stop it"), "{said}");
-    assert!(!house.path().join("other.sock").exists());
-    assert!(key_is_known(&house, 3));
+    assert!(!env.path().join("other.sock").exists());
+    assert!(key_is_known(&env, 3));
 }
 
 #[test]
 fn an_unknown_configuration_key_is_refused_with_its_line() {
-    let house = TestEnv::new();
+    let env = TestEnv::new();
     for (config, command) in [("sidegate.toml", "serve"), ("primary.toml", "primary")] {
-        let text = fs::read_to_string(house.path().join(config)).unwrap();
-        house.write(config, &format!("{text}\n[socket]\n"));
-        let said = house.start_expecting_failure(command, config);
+        let text = fs::read_to_string(env.path().join(config)).unwrap();
+        env.write(config, &format!("{text}\n[socket]\n"));
+        let said = env.start_expecting_failure(command, config);
         assert!(assert_single_error_line(&said).contains(config), "a table twice: {said}");
-        house.write(config, &text.replace("[log]\n", "[log]\nlevels = \"info\"\n"));
+        env.write(config, &text.replace("[log]\n", "[log]\nlevels = \"info\"\n"));
         let line = text.lines().position(|line| line == "[log]").unwrap() + 2;
-        let said = house.start_expecting_failure(command, config);
+        let said = env.start_expecting_failure(command, config);
         assert!(assert_single_error_line(&said).contains(&format!("{config}:{line}: `log.levels`: unknown field `levels`")), "{said}");
-        house.write(config, &text);
+        env.write(config, &text);
     }
-    let said = house.start_expecting_failure("serve", "no-such-file.toml");
+    let said = env.start_expecting_failure("serve", "no-such-file.toml");
     assert!(assert_single_error_line(&said).contains("no-such-file.toml: the file cannot be read"), "{said}");
 }
 
 #[test]
 fn a_snapshot_that_loses_half_the_keys_is_held_back_until_that_is_accepted() {
-    let mut house = TestEnv::running(&directory_of_keys(400));
-    assert!(house.primary.as_mut().unwrap().stop().success());
-    fs::rename(house.path().join("primary"), house.path().join("primary-before")).unwrap();
-    house.start_primary();
-    house.apply(&directory_of_keys(200));
-    house.wait_for("the alarm", || active_alarms(&house).iter().any(|alarm| alarm == "loss_held"));
-    let message = house.status()["follower"]["alarms"].to_string();
+    let mut env = TestEnv::running(&directory_of_keys(400));
+    assert!(env.primary.as_mut().unwrap().stop().success());
+    fs::rename(env.path().join("primary"), env.path().join("primary-before")).unwrap();
+    env.start_primary();
+    env.apply(&directory_of_keys(200));
+    env.wait_for("the alarm", || active_alarms(&env).iter().any(|alarm| alarm == "loss_held"));
+    let message = env.status()["follower"]["alarms"].to_string();
     assert!(message.contains("lacks 200 of the 400 keys") && message.contains("sidegate admin accept-loss"), "{message}");
-    assert!((1..=400).all(|id| key_is_known(&house, id)), "the keys go on being known");
-    assert!(house.sidecar.as_mut().unwrap().stop().success());
-    house.start_sidecar();
-    house.wait_for("the alarm again", || active_alarms(&house).iter().any(|alarm| alarm == "loss_held"));
-    assert!((1..=400).all(|id| key_is_known(&house, id)), "also after a restart");
-    assert!(house.run_admin(&["accept-loss"]).status.success());
-    let socket = house.sidecar_socket();
-    assert!(house.run_sidegate(&["resync", "--socket", socket.to_str().unwrap()]).status.success());
-    house.wait_until_fresh();
-    assert!(key_is_known(&house, 200) && !key_is_known(&house, 201));
-    assert_eq!(active_alarms(&house), Vec::<String>::new());
+    assert!((1..=400).all(|id| key_is_known(&env, id)), "the keys go on being known");
+    assert!(env.sidecar.as_mut().unwrap().stop().success());
+    env.start_sidecar();
+    env.wait_for("the alarm again", || active_alarms(&env).iter().any(|alarm| alarm == "loss_held"));
+    assert!((1..=400).all(|id| key_is_known(&env, id)), "also after a restart");
+    assert!(env.run_admin(&["accept-loss"]).status.success());
+    let socket = env.sidecar_socket();
+    assert!(env.run_sidegate(&["resync", "--socket", socket.to_str().unwrap()]).status.success());
+    env.wait_until_fresh();
+    assert!(key_is_known(&env, 200) && !key_is_known(&env, 201));
+    assert_eq!(active_alarms(&env), Vec::<String>::new());
 }
 
 fn copy_store(from: &Path, to: &Path) {
@@ -208,54 +205,54 @@ fn copy_store(from: &Path, to: &Path) {
 
 #[test]
 fn a_primary_restored_from_an_old_copy_is_not_believed_until_its_new_epoch() {
-    let mut house = TestEnv::running(&directory_of_keys(40));
-    let (store, backup) = (house.path().join("primary"), house.path().join("backup"));
-    assert!(house.primary.as_mut().unwrap().stop().success());
+    let mut env = TestEnv::running(&directory_of_keys(40));
+    let (store, backup) = (env.path().join("primary"), env.path().join("backup"));
+    assert!(env.primary.as_mut().unwrap().stop().success());
     copy_store(&store, &backup);
-    house.start_primary();
-    house.apply(&generated_key_line(500, 1));
+    env.start_primary();
+    env.apply(&generated_key_line(500, 1));
     // The host has not come back yet; it is waited for.
-    let output = house.run_admin(&["revoke-key", "7", "--wait=30"]);
-    assert!(output.status.success(), "{}\n{}", String::from_utf8_lossy(&output.stdout), house.logs());
-    assert!(key_is_known(&house, 500) && !key_is_known(&house, 7));
-    assert!(house.primary.as_mut().unwrap().stop().success());
+    let output = env.run_admin(&["revoke-key", "7", "--wait=30"]);
+    assert!(output.status.success(), "{}\n{}", String::from_utf8_lossy(&output.stdout), env.logs());
+    assert!(key_is_known(&env, 500) && !key_is_known(&env, 7));
+    assert!(env.primary.as_mut().unwrap().stop().success());
     fs::remove_dir_all(&store).unwrap();
     copy_store(&backup, &store);
-    house.start_primary();
-    house.wait_for("the alarm", || active_alarms(&house).iter().any(|alarm| alarm == "primary_went_back"));
-    let message = house.status()["follower"]["alarms"].to_string();
+    env.start_primary();
+    env.wait_for("the alarm", || active_alarms(&env).iter().any(|alarm| alarm == "primary_went_back"));
+    let message = env.status()["follower"]["alarms"].to_string();
     assert!(message.contains("restored from a backup") && message.contains("sidegate admin new-epoch"), "{message}");
-    assert!(key_is_known(&house, 500) && !key_is_known(&house, 7), "what was revoked stays so");
+    assert!(key_is_known(&env, 500) && !key_is_known(&env, 7), "what was revoked stays so");
     // The restored primary goes its own way, past the number that the host has: still another past.
     for id in 600..610 {
-        house.apply(&generated_key_line(id, 1));
+        env.apply(&generated_key_line(id, 1));
     }
-    assert!(key_is_known(&house, 500) && !key_is_known(&house, 7) && !house.status()["follower"]["digest_equal"].is_null());
-    assert!(house.logs().contains("restored from a backup"), "{}", house.logs());
-    let said = house.run_admin(&["new-epoch"]);
+    assert!(key_is_known(&env, 500) && !key_is_known(&env, 7) && !env.status()["follower"]["digest_equal"].is_null());
+    assert!(env.logs().contains("restored from a backup"), "{}", env.logs());
+    let said = env.run_admin(&["new-epoch"]);
     assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
-    house.wait_until_fresh();
-    assert!(!key_is_known(&house, 500) && key_is_known(&house, 7) && key_is_known(&house, 605), "now it is as the primary says");
-    assert_eq!(active_alarms(&house), Vec::<String>::new());
+    env.wait_until_fresh();
+    assert!(!key_is_known(&env, 500) && key_is_known(&env, 7) && key_is_known(&env, 605), "now it is as the primary says");
+    assert_eq!(active_alarms(&env), Vec::<String>::new());
 }
 
 #[test]
 fn a_cut_or_lying_feed_is_never_taken_for_true() {
-    let mut house = TestEnv::running(&directory_of_keys(60));
+    let mut env = TestEnv::running(&directory_of_keys(60));
     let snapshot = Request::get("/api/v4/internal/sidegate/snapshot")
-        .header("Sidegate-Sync-Request", &house.sync_token("ssh-2"))
-        .send(&house.primary_socket());
+        .header("Sidegate-Sync-Request", &env.sync_token("ssh-2"))
+        .send(&env.primary_socket());
     assert_eq!(snapshot.status, 200);
-    let head = house.primary_status()["head"].clone();
-    assert!(house.primary.as_mut().unwrap().stop().success());
-    house.primary = None;
+    let head = env.primary_status()["head"].clone();
+    assert!(env.primary.as_mut().unwrap().stop().success());
+    env.primary = None;
     let stands = |seq: u64, digest: &str| format!("{{\"seq\":{seq},\"digest\":\"{digest}\",\"count\":61");
     let (seq, digest) = (head["seq"].as_u64().unwrap(), head["digest"].as_str().unwrap().to_owned());
     let lie = json!({"put": {"kind": "key", "id": 900, "user_id": 1, "title": "t", "key": format!("ssh-ed25519 {}", key_blob(900)),
         "created_at": "2026-01-31T12:00:00.000Z"}});
     let lines = format!("{},\"changes\":[{lie}]}}\n", stands(seq + 1, &digest));
     let cut = snapshot.body[..snapshot.body.len() * 2 / 3].to_vec();
-    let fake = FakePrimary::listen(&house.primary_socket(), move |arrived| {
+    let fake = FakePrimary::listen(&env.primary_socket(), move |arrived| {
         if arrived.request_line.contains("/changes") {
             let mut stream = b"HTTP/1.1 200 OK\r\nContent-Type: application/x-ndjson\r\n\r\n".to_vec();
             stream.extend(lines.as_bytes());
@@ -268,21 +265,21 @@ fn a_cut_or_lying_feed_is_never_taken_for_true() {
         }
         FakeReply::Respond(answer_json(500, "{}"))
     });
-    house.wait_for("the drift to be seen, and the cut snapshot too", || {
-        let counted = house.status()["follower"]["counted"].clone();
+    env.wait_for("the drift to be seen, and the cut snapshot too", || {
+        let counted = env.status()["follower"]["counted"].clone();
         counted["drifts"].as_u64() > Some(0) && counted["snapshots_tried"].as_u64() > Some(1)
     });
-    let status = house.status();
+    let status = env.status();
     assert_eq!(status["follower"]["digest_equal"], Value::Bool(false), "{status}");
-    assert!(active_alarms(&house).contains(&"drift".to_owned()), "{status}");
+    assert!(active_alarms(&env).contains(&"drift".to_owned()), "{status}");
     assert_eq!(status["follower"]["counted"]["resyncs"], 1, "only the one of the beginning: {status}");
-    assert!((1..=60).all(|id| key_is_known(&house, id)), "the keys go on being known");
+    assert!((1..=60).all(|id| key_is_known(&env, id)), "the keys go on being known");
     drop(fake);
-    house.start_primary();
+    env.start_primary();
     // The true primary has come to the number of the lie, and past it.
-    house.apply(&generated_key_line(901, 1));
-    house.apply(&generated_key_line(902, 1));
-    house.wait_until_fresh();
-    assert!((1..=60).all(|id| key_is_known(&house, id)) && !key_is_known(&house, 900));
-    assert_eq!(active_alarms(&house), Vec::<String>::new());
+    env.apply(&generated_key_line(901, 1));
+    env.apply(&generated_key_line(902, 1));
+    env.wait_until_fresh();
+    assert!((1..=60).all(|id| key_is_known(&env, id)) && !key_is_known(&env, 900));
+    assert_eq!(active_alarms(&env), Vec::<String>::new());
 }

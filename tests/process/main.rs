@@ -7,25 +7,21 @@
 #![expect(clippy::disallowed_methods, reason = "a test may look at the clock to give up")]
 #![expect(clippy::print_stderr, reason = "what a test cannot do on this machine, and what it counted, is said")]
 
-mod agree;
-mod alone;
 mod bad_input;
-mod cases;
-mod crash;
-mod daemon;
-mod examples;
-mod fake;
+mod contract;
+mod crash_recovery;
+mod documented_examples;
+mod forwarding;
 mod full_disk;
-mod hostile;
-mod house;
-mod http;
-mod keys;
-mod login;
-mod lookups;
-mod lost_answer;
-mod refusals;
-mod revoked;
+mod hostile_bodies;
+mod key_lookups;
+mod lost_response;
+mod operations;
+mod primary_outage;
+mod primary_sidecar_equivalence;
+mod revocation;
 mod smoke;
-mod sshd;
-mod unproven;
-mod writes;
+mod ssh_login;
+mod support;
+mod unauthenticated_bodies;
+mod write_durability;
