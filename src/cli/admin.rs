@@ -113,7 +113,7 @@ fn revoke_key(daemon: &AdminClient, id: u64, wait: &WaitArgs) -> CommandResult {
     let answer = request_with_wait(daemon, "/-/admin/revoke-key", json!({"id": id}), wait)?;
     let revoked = &answer["revoked"];
     print_line(&format!("key {} ({}) is revoked at seq {}", revoked["id"], field_text(&revoked["fingerprint"]), answer["head"]["seq"]));
-    Ok(report_propagation(&answer, wait))
+    Ok(report_propagation(&answer, wait, "the key"))
 }
 
 fn block_user(daemon: &AdminClient, username: &str, wait: &WaitArgs) -> CommandResult {
@@ -125,7 +125,7 @@ fn block_user(daemon: &AdminClient, username: &str, wait: &WaitArgs) -> CommandR
         answer["head"]["seq"],
         field_text(&blocked["before"])
     ));
-    Ok(report_propagation(&answer, wait))
+    Ok(report_propagation(&answer, wait, "the user"))
 }
 
 fn request_with_wait(daemon: &AdminClient, target: &str, mut body: Value, wait: &WaitArgs) -> Result<Value, CommandError> {
@@ -136,18 +136,18 @@ fn request_with_wait(daemon: &AdminClient, target: &str, mut body: Value, wait: 
     Ok(daemon.post_json(target, &body, patience)?.body)
 }
 
-/// Says where a change is in force, and for each other host until when it may not be.
-fn report_propagation(answer: &Value, wait: &WaitArgs) -> Completion {
+/// Prints where a revocation is in force, and until when each other host may still accept `revoked`.
+fn report_propagation(answer: &Value, wait: &WaitArgs, revoked: &str) -> Completion {
     let list = |name: &str| answer[name].as_array().cloned().unwrap_or_default();
     for host in list("in_force") {
         print_line(&format!("in force on {}", field_text(&host)));
     }
     let others = list("pending");
     for host in &others {
-        let until = host["until"].as_str().map_or_else(|| "it never said until when".to_owned(), |until| format!("until {until}"));
+        let until = host["until"].as_str().map_or_else(|| "for an unknown time".to_owned(), |until| format!("until {until}"));
         let note = host["note"].as_str().map(|note| format!(" ({note})")).unwrap_or_default();
         print_line(&format!(
-            "NOT known to be in force on {}: last seen {}; while it cannot reach the primary it may answer from before, {until}{note}",
+            "not confirmed by {}: it may accept {revoked} {until}; last seen {}{note}",
             field_text(&host["host"]),
             field_text(&host["last_seen"]),
         ));

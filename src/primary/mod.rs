@@ -9,8 +9,8 @@
 //! | [`call`], [`refusal`], [`crate::api::blocking`] | a request as a handler sees it, and how it is refused |
 //! | `following/` | the feed: lines encoded once for all, one snapshot for all, the hosts and what they said |
 //! | `apply/` | how a directory file becomes the directory |
-//! | [`directory::commit`], [`pushes::create_project`], [`pushes::messages`] | the turn to write, projects that a push makes, sentences for the next push |
-//! | `credentials/`, [`credentials::requester`] | recovery codes and tokens of people: given once, kept as hashes; who asks by a key, who shows a token |
+//! | [`directory::writer`], [`pushes::create_project`], [`pushes::messages`] | the turn to write, projects that a push makes, sentences for the next push |
+//! | `credentials/`, [`callers::requester`] | recovery codes and tokens of people: given once, kept as hashes; who asks by a key, who shows a token |
 //! | [`pushes::reference_counter`] | how many pushes to a repository are under way |
 //! | `kubernetes/` | what is kept of agents: their configurations, how much they were used, what they found |
 //! | [`directory::unpublished`] | the records of a directory file that are never published |
@@ -22,6 +22,7 @@
 pub mod answer;
 mod apply;
 pub mod call;
+mod callers;
 pub mod config;
 mod counters;
 mod credentials;

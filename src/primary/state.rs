@@ -1,9 +1,7 @@
 //! A primary that is open: its store, its doors, and what it remembers while it runs.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
-
-use tokio::sync::watch;
+use std::sync::Arc;
 
 use crate::api::peer_policy::PeerPolicy;
 use crate::model::clock;
@@ -16,12 +14,16 @@ use crate::primary::counters::PrimaryMetrics;
 use crate::primary::credentials::last_used::LastUsed;
 use crate::primary::credentials::reloadable_secret::ReloadableSecret;
 use crate::primary::directory::unpublished;
+use crate::primary::directory::writer::DirectoryWriter;
 use crate::primary::limits::OperationLimiter;
 use crate::primary::maintenance::Maintenance;
 use crate::primary::quiet::LogLimiter;
 use crate::primary::replication::feed_buffer::FeedBuffer;
 use crate::primary::replication::follower_auth::FollowerAuth;
+use crate::primary::replication::follower_stream::StreamSource;
 use crate::primary::replication::hosts::HostRegistry;
+use crate::primary::replication::propagation::PropagationMonitor;
+use crate::primary::replication::shutdown::ShutdownSender;
 use crate::primary::replication::snapshot_cache::SnapshotCache;
 use crate::store::error::StoreError;
 use crate::store::files::folder;
@@ -35,14 +37,13 @@ const TOKEN_CACHE_ENTRIES: usize = 4096;
 
 /// A primary.
 pub struct PrimaryState {
-    /// Written to through [`crate::primary::directory::commit`] only.
     pub(super) store: PrimaryStore,
-    /// Whose turn it is to write.
-    pub(super) write_lock: Mutex<()>,
+    /// The only way to write to the directory.
+    pub(super) writer: Arc<DirectoryWriter>,
     /// Where files that are being built lie; in the store's folder, so that they are as private.
     pub(super) temp_dir: PathBuf,
     pub(super) shell_auth: CredentialVerifier,
-    pub(super) follower_auth: FollowerAuth,
+    pub(super) follower_auth: Arc<FollowerAuth>,
     pub(super) kas_secret: ReloadableSecret,
     pub(super) admin_token: ReloadableSecret,
     pub(super) error_tracking_token: ReloadableSecret,
@@ -58,10 +59,10 @@ pub struct PrimaryState {
     pub(super) snapshots: SnapshotCache,
     pub(super) last_used: Arc<LastUsed>,
     pub(super) operation_limiter: OperationLimiter,
-    pub(super) metrics: PrimaryMetrics,
+    pub(super) metrics: Arc<PrimaryMetrics>,
     pub(super) log_limiter: LogLimiter,
     pub(super) started_at: Time,
-    shutdown_signal: watch::Sender<bool>,
+    shutdown: ShutdownSender,
     _maintenance: Maintenance,
 }
 
@@ -90,14 +91,15 @@ impl PrimaryState {
         let lines = Arc::new(FeedBuffer::starting_at(store.head()));
         let hosts = Arc::new(HostRegistry::load(store.private_store(), now)?);
         let usage = Arc::new(LastUsed::default());
+        let metrics = Arc::new(PrimaryMetrics::new(setup.server_counters));
         let upkeep = Maintenance::start(&store, &lines, &hosts, &usage)?;
         Ok(Arc::new(Self {
             snapshots: SnapshotCache::default(),
             temp_dir: workshop,
+            writer: Arc::new(DirectoryWriter::new(store.clone(), Arc::clone(&metrics))),
             store,
-            write_lock: Mutex::default(),
             shell_auth: CredentialVerifier::new(setup.shell_secret, TOKEN_CACHE_ENTRIES),
-            follower_auth: FollowerAuth::new(setup.sync_secret, now),
+            follower_auth: Arc::new(FollowerAuth::new(setup.sync_secret, now)),
             kas_secret: ReloadableSecret::new(setup.kas_secret),
             admin_token: ReloadableSecret::new(setup.admin_token),
             error_tracking_token: ReloadableSecret::new(setup.error_tracking_token),
@@ -111,23 +113,33 @@ impl PrimaryState {
             hosts,
             last_used: usage,
             operation_limiter: OperationLimiter::default(),
-            metrics: PrimaryMetrics::new(setup.server_counters),
+            metrics,
             log_limiter: LogLimiter::default(),
             started_at: now,
-            shutdown_signal: watch::Sender::new(false),
+            shutdown: ShutdownSender::default(),
             _maintenance: upkeep,
         }))
     }
 
     /// Ends what would go on for as long as somebody listens: the followers' streams, and waiting for hosts.
     pub fn shut_down(&self) {
-        self.shutdown_signal.send_replace(true);
+        self.shutdown.shut_down();
     }
 
-    /// Waits until the primary ends.
-    pub(super) async fn shutdown_requested(&self) {
-        let mut ended = self.shutdown_signal.subscribe();
-        let _gone = ended.wait_for(|ended| *ended).await;
+    /// Returns what a follower's stream reads from.
+    pub(super) fn stream_source(&self) -> StreamSource {
+        StreamSource {
+            store: self.store.clone(),
+            feed: Arc::clone(&self.feed),
+            follower_auth: Arc::clone(&self.follower_auth),
+            metrics: Arc::clone(&self.metrics),
+            shutdown: self.shutdown.signal(),
+        }
+    }
+
+    /// Returns the monitor that says where a commit is in force.
+    pub(super) fn propagation_monitor(&self) -> PropagationMonitor<'_> {
+        PropagationMonitor { hosts: &self.hosts, store: &self.store, started_at: self.started_at, shutdown: self.shutdown.signal() }
     }
 
     /// From now on this secret of gitlab-shell's; the one before counts for its grace.

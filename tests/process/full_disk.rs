@@ -64,7 +64,7 @@ fn with_a_full_disk_serving_goes_on_and_nothing_is_acknowledged_that_is_not_on_d
         assert_eq!(key_present(&look_up_key(&env, 17), 17), Some(false), "said to be in force: {waited}\n{}", env.logs());
     } else {
         assert_eq!(output.status.code(), Some(3), "{waited}");
-        assert!(waited.contains("NOT known to be in force on ssh-1"), "{waited}");
+        assert!(waited.contains("not confirmed by ssh-1"), "{waited}");
     }
     for id in (1..=400).filter(|id| *id != 17) {
         assert_eq!(key_present(&look_up_key(&env, id), id), Some(true), "key {id}\n{}", env.logs());

@@ -264,7 +264,7 @@ fn a_revocation_names_the_hosts_where_it_is_not_in_force_and_until_when() {
     let output = env.run_admin(&["revoke-key", "3", "--wait=1"]);
     let text = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(3), "{text}");
-    assert!(text.contains("NOT known to be in force on ssh-1: last seen 20") && text.contains("until 20"), "{text}");
+    assert!(text.contains("not confirmed by ssh-1: it may accept the key until 20") && text.contains("last seen 20"), "{text}");
     let hosts = String::from_utf8(env.run_admin(&["hosts"]).stdout).unwrap();
     assert!(hosts.starts_with("ssh-1\taway\tseq 1\tbehind 1\t"), "{hosts}");
     let output = env.run_admin(&["forget-host", "ssh-1"]);

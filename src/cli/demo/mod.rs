@@ -141,7 +141,8 @@ fn revoke_sample_key(
     let begun = clock::boot_time();
     let answer = operator.post_json("/-/admin/revoke-key", &json!({"id": 2, "wait": 30}), REQUEST_TIMEOUT)?;
     let count = |name: &str| answer.body[name].as_array().map_or(0, Vec::len);
-    print_line(&format!("   in force on {} host, not yet on {}  ({})", count("in_force"), count("pending"), format_elapsed(begun)));
+    let (revoked, pending) = (count("in_force"), count("pending"));
+    print_line(&format!("   revoked on {revoked} of {} hosts  ({})", revoked + pending, format_elapsed(begun)));
     match login {
         Some(login) => show_login(login, "ben", &people.ben),
         None => show_key_lookup(

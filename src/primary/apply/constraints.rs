@@ -1,5 +1,4 @@
-//! What a directory may hold once, and what its records refer to: usernames, paths, key ids and agents' tokens are unique,
-//! and whoever is named is there.
+//! What must be unique in a directory (usernames, paths, key ids, agents' tokens), and that whatever a record refers to exists.
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
@@ -14,7 +13,7 @@ use crate::wire::directory::record_references::{ReferencedRecord, record_referen
 pub enum RecordOrigin {
     /// A line of the file, from 1.
     Line(usize),
-    /// The directory as it stands.
+    /// The present directory.
     Directory,
 }
 
@@ -27,44 +26,44 @@ impl fmt::Display for RecordOrigin {
     }
 }
 
-/// Why a directory would not hold together.
+/// Why the resulting directory would be inconsistent.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum IntegrityError {
-    /// Two records where there can be one.
+    /// Two records claim what only one may have.
     #[error("line {line}: {what} stands in {first} already")]
     Duplicate {
-        /// The line of the file.
+        /// The line of the file, from 1.
         line: usize,
         /// What both claim.
         what: String,
-        /// Who claims it already.
+        /// Where the first of them is.
         first: RecordOrigin,
     },
-    /// A record of the file that names another which would not be there.
+    /// A record of the file refers to another which would not exist.
     #[error("line {line}: {field} names {target}, which is not in the directory")]
     Dangling {
-        /// The line of the file.
+        /// The line of the file, from 1.
         line: usize,
-        /// The field that names it.
+        /// The field that refers to it.
         field: &'static str,
-        /// What it names.
+        /// What it refers to.
         target: String,
     },
-    /// A record that stays and names another which would go.
+    /// A record that stays refers to another which would be removed.
     #[error("this file takes away {target}, which a {kind} that stays names in {field}: {record}")]
     Orphaned {
         /// The kind of the record that stays.
         kind: &'static str,
-        /// The field that names it.
+        /// The field that refers to it.
         field: &'static str,
-        /// What it names.
+        /// What it refers to.
         target: String,
-        /// What the record that stays is called.
+        /// The identity of the record that stays.
         record: String,
     },
 }
 
-/// What is claimed in the directory that would come out.
+/// What the records of the resulting directory claim.
 #[derive(Default)]
 pub struct Constraints {
     usernames: HashMap<Box<str>, RecordOrigin>,
@@ -80,7 +79,7 @@ pub struct Constraints {
 }
 
 impl Constraints {
-    /// Claims what a record claims. Those of the file come first; then those of the directory that stay.
+    /// Adds what a record claims. The records of the file come first, then those of the directory that stay.
     pub fn insert(&mut self, origin: RecordOrigin, record: &Record) -> Result<(), IntegrityError> {
         match record {
             Record::User(user) => {
@@ -112,19 +111,19 @@ impl Constraints {
         }
     }
 
-    /// Whether all that a record names was claimed. `called` says what it is called, if it stays.
-    pub fn check_references(&self, origin: RecordOrigin, record: &Record, called: impl FnOnce() -> String) -> Result<(), IntegrityError> {
+    /// Refuses a record that refers to one which was not added. `identity` describes the record if it is one that stays.
+    pub fn check_references(&self, origin: RecordOrigin, record: &Record, identity: impl FnOnce() -> String) -> Result<(), IntegrityError> {
         let Some((field, target)) = record_references(record).into_iter().find(|(_, target)| !self.contains(*target)) else {
             return Ok(());
         };
         let target = target.to_string();
         Err(match origin {
             RecordOrigin::Line(line) => IntegrityError::Dangling { line, field, target },
-            RecordOrigin::Directory => IntegrityError::Orphaned { kind: record.kind(), field, target, record: called() },
+            RecordOrigin::Directory => IntegrityError::Orphaned { kind: record.kind(), field, target, record: identity() },
         })
     }
 
-    /// Whether there is what a record names.
+    /// Returns whether a record was added.
     #[must_use]
     pub fn contains(&self, target: ReferencedRecord<'_>) -> bool {
         match target {
@@ -157,7 +156,7 @@ fn insert_unique<K: std::hash::Hash + Eq>(
             (RecordOrigin::Directory, RecordOrigin::Line(line)) => {
                 IntegrityError::Duplicate { line, what: what(), first: RecordOrigin::Directory }
             }
-            // The directory held together before; if it did not, no file is to blame, and saying so is still right.
+            // Only if the directory was inconsistent before; then no line is to blame.
             (RecordOrigin::Directory, RecordOrigin::Directory) => {
                 IntegrityError::Duplicate { line: 0, what: what(), first: RecordOrigin::Directory }
             }

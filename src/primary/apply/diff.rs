@@ -1,4 +1,4 @@
-//! A directory file beside the directory that stands, place by place: what each step of the walk would leave there.
+//! Compares a directory file with the present directory, in the order of a snapshot: which records are added, changed, removed, or stay.
 
 use std::io;
 use std::iter::Peekable;
@@ -10,50 +10,50 @@ use crate::primary::apply::staged_file::{StagedFile, StagedRecord};
 use crate::store::error::StoreError;
 use crate::store::generations::generation::Generation;
 
-/// What becomes of what the file does not name.
+/// What becomes of the records that the file does not name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unlisted {
-    /// It stays.
+    /// They stay.
     Keep,
-    /// It goes: the file is the whole directory.
+    /// They are removed: the file is the whole directory.
     Remove,
 }
 
-/// One step.
+/// What becomes of one record.
 #[derive(Debug)]
 pub enum RecordDiff {
-    /// A record of the directory stays as it is; from the file too if there is a line.
+    /// A record of the directory stays as it is; its origin is a line if the file names it.
     Unchanged(Entry, RecordOrigin),
-    /// A record of the file is new.
+    /// A record of the file, with its line, is new.
     Added(Entry, usize),
-    /// A record of the file takes the place of one of the directory.
+    /// A record of the file replaces one of the directory.
     Changed {
-        /// What goes.
+        /// The record of the directory.
         old: Entry,
-        /// What comes.
+        /// The record of the file.
         new: Entry,
-        /// Its line.
+        /// Its line, from 1.
         line: usize,
     },
-    /// A record of the directory goes: the file is the whole directory and does not name it, or its key id is another key's now.
+    /// A record of the directory is removed: the file is the whole directory and does not name it, or gives its key id to another key.
     Removed(Entry),
 }
 
-/// Why the walk stopped.
+/// Why a comparison cannot go on.
 #[derive(Debug, thiserror::Error)]
 pub enum DiffError {
     /// The store cannot be read or written.
     #[error(transparent)]
     Damage(#[from] StoreError),
-    /// Our own file cannot be read.
+    /// The temporary file cannot be read.
     #[error("the file in the store's folder: {0}")]
     Io(#[from] io::Error),
-    /// Our own file reads otherwise than it was written.
+    /// The temporary file reads otherwise than it was written.
     #[error("a record that was read before cannot be read again: {0}")]
     Corrupt(#[from] crate::model::record::InvalidRecord),
 }
 
-/// The walk, in the order of a snapshot.
+/// The comparison, in the order of a snapshot.
 pub struct DirectoryDiff<'a, I: Iterator<Item = Result<Entry, StoreError>>> {
     existing: Peekable<I>,
     staged_records: std::slice::Iter<'a, StagedRecord>,
@@ -61,13 +61,13 @@ pub struct DirectoryDiff<'a, I: Iterator<Item = Result<Entry, StoreError>>> {
     unlisted: Unlisted,
 }
 
-/// Begins the walk.
+/// Compares a staged file with a directory.
 pub fn diff<'a>(
-    standing: &Generation,
-    spool: &'a StagedFile,
-    unnamed: Unlisted,
+    directory: &Generation,
+    staged: &'a StagedFile,
+    unlisted: Unlisted,
 ) -> DirectoryDiff<'a, impl Iterator<Item = Result<Entry, StoreError>> + use<>> {
-    DirectoryDiff { existing: standing.entries().peekable(), staged_records: spool.records.iter(), staged_file: spool, unlisted: unnamed }
+    DirectoryDiff { existing: directory.entries().peekable(), staged_records: staged.records.iter(), staged_file: staged, unlisted }
 }
 
 impl<I: Iterator<Item = Result<Entry, StoreError>>> Iterator for DirectoryDiff<'_, I> {
@@ -80,27 +80,27 @@ impl<I: Iterator<Item = Result<Entry, StoreError>>> Iterator for DirectoryDiff<'
 
 impl<I: Iterator<Item = Result<Entry, StoreError>>> DirectoryDiff<'_, I> {
     fn next_diff(&mut self) -> Result<Option<RecordDiff>, DiffError> {
-        let named = self.staged_records.as_slice().first();
-        let standing = match self.existing.peek() {
+        let staged_next = self.staged_records.as_slice().first();
+        let existing_next = match self.existing.peek() {
             Some(Ok(entry)) => Some(entry.sort_key()),
             Some(Err(damage)) => return Err(damage.clone().into()),
             None => None,
         };
-        let order = match (standing, named) {
+        let order = match (existing_next, staged_next) {
             (None, None) => return Ok(None),
             (Some(_), None) => std::cmp::Ordering::Less,
             (None, Some(_)) => std::cmp::Ordering::Greater,
-            (Some(standing), Some(named)) => standing.cmp(&named.sort_key),
+            (Some(existing), Some(staged)) => existing.cmp(&staged.sort_key),
         };
         let old = if order.is_le() { self.existing.next().transpose()? } else { None };
         let new = if order.is_ge() { self.staged_records.next() } else { None };
         Ok(match (old, new) {
             (Some(old), None) => Some(self.unlisted(old)),
-            (None, Some(item)) => Some(RecordDiff::Added(self.read_entry(item)?, item.line)),
-            (Some(old), Some(item)) if *old.text() == self.staged_file.text(item)? => {
-                Some(RecordDiff::Unchanged(old, RecordOrigin::Line(item.line)))
+            (None, Some(staged)) => Some(RecordDiff::Added(self.read_entry(staged)?, staged.line)),
+            (Some(old), Some(staged)) if *old.text() == self.staged_file.text(staged)? => {
+                Some(RecordDiff::Unchanged(old, RecordOrigin::Line(staged.line)))
             }
-            (Some(old), Some(item)) => Some(RecordDiff::Changed { old, new: self.read_entry(item)?, line: item.line }),
+            (Some(old), Some(staged)) => Some(RecordDiff::Changed { old, new: self.read_entry(staged)?, line: staged.line }),
             (None, None) => None,
         })
     }
@@ -113,7 +113,7 @@ impl<I: Iterator<Item = Result<Entry, StoreError>>> DirectoryDiff<'_, I> {
         }
     }
 
-    fn read_entry(&self, item: &StagedRecord) -> Result<Entry, DiffError> {
-        Ok(Entry::parse(&self.staged_file.text(item)?)?)
+    fn read_entry(&self, staged: &StagedRecord) -> Result<Entry, DiffError> {
+        Ok(Entry::parse(&self.staged_file.text(staged)?)?)
     }
 }

@@ -1,19 +1,23 @@
-//! How a directory file becomes the directory: received whole, read, checked against what would come out, then written in
-//! one act or not at all.
+//! How a directory file becomes the directory: received whole, parsed, checked against the directory that would result, then written in
+//! one commit or not at all. From top to bottom:
 //!
-//! ```text
-//! receive   the body into a file of ours
-//! spool     each line a record, in the order of a snapshot, nothing twice
-//! join      beside the directory that stands: added, changed, unchanged, removed
-//! claims    what comes out is unique and refers to what is there
-//! beside    a small file, planned by looking up what it names instead of walking all that stands
-//! plan      how many of which; whether so much may go; a commit, or a whole new directory
-//! withheld  the same for what is never published
-//! ```
+//! | file | what it does |
+//! | --- | --- |
+//! | [`execute`] | all of it in order: stage, plan, check the loss guard, commit |
+//! | [`receive`] | writes the request's body into a temporary file |
+//! | [`plan_by_lookup`] | plans a small file by looking up the records it names |
+//! | [`plan_by_diff`] | plans any file by comparing it with the whole directory |
+//! | [`plan_unpublished`] | plans the records that are never published |
+//! | [`plan`] | what a plan is: the counts, the changes, the loss to be confirmed |
+//! | [`diff`] | the file beside the directory, record by record: added, changed, unchanged, removed |
+//! | [`staged_file`] | the file's records in the order of a snapshot, each once |
+//! | [`constraints`] | what must be unique in a directory, and what its records refer to |
 
 pub mod constraints;
 pub mod diff;
+pub mod execute;
 pub mod plan;
+pub mod plan_by_diff;
 pub mod plan_by_lookup;
 pub mod plan_unpublished;
 pub mod receive;

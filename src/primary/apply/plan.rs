@@ -1,4 +1,4 @@
-//! What an apply would do, judged before anything is done: the counts, whether so much may go, and the way to do it.
+//! What an apply would do, decided before anything is written: the counts, the changes, and the loss that has to be confirmed.
 
 use std::collections::BTreeMap;
 
@@ -7,42 +7,40 @@ use serde::Serialize;
 
 use crate::model::change::{Change, RecordIdentity};
 use crate::model::loss_guard::{Loss, LossGuard};
-use crate::model::record::Record;
-use crate::primary::apply::constraints::{Constraints, IntegrityError, RecordOrigin};
-use crate::primary::apply::diff::{DiffError, RecordDiff, Unlisted, diff};
-use crate::primary::apply::staged_file::{StagedFile, StagingError};
+use crate::primary::apply::constraints::RecordOrigin;
+use crate::primary::apply::diff::{DiffError, RecordDiff};
+use crate::primary::apply::staged_file::StagingError;
 use crate::primary::refusal::ApiError;
-use crate::store::generations::generation::Generation;
 use crate::store::primary::primary_store::{MAX_COMMIT_BYTES, MAX_COMMIT_CHANGES};
 
-/// The kind of a record that is not understood.
+/// The kind under which records are counted that this version does not know.
 const UNKNOWN_KIND: &str = "not_understood";
 
-/// What would become of the directory, kind by kind.
+/// How many records of each kind an apply adds, changes and removes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ApplySummary {
-    /// The counts of each kind of which there is, or will be, a record.
+    /// The counts by kind, of each kind of which there is or will be a record.
     pub kinds: BTreeMap<&'static str, KindCounts>,
 }
 
-/// What would become of the records of a kind.
+/// How many records of one kind an apply adds, changes and removes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct KindCounts {
-    /// New ones.
+    /// Records that are new.
     pub added: u64,
-    /// Those that take the place of others.
+    /// Records that replace another.
     pub changed: u64,
-    /// Those that the file names as they stand.
+    /// Records that the file names as they are.
     pub unchanged: u64,
-    /// Those that go.
+    /// Records that are removed.
     pub removed: u64,
-    /// How many there were.
+    /// Records that there were before.
     #[serde(skip)]
-    pub(super) existing: u64,
+    pub existing: u64,
 }
 
 impl ApplySummary {
-    /// All kinds together.
+    /// Returns the sum over all kinds.
     #[must_use]
     pub fn total(&self) -> KindCounts {
         self.kinds.values().fold(KindCounts::default(), |sum, kind| KindCounts {
@@ -54,7 +52,8 @@ impl ApplySummary {
         })
     }
 
-    pub(super) fn record(&mut self, step: &RecordDiff) {
+    /// Counts one step.
+    pub fn record(&mut self, step: &RecordDiff) {
         let (RecordDiff::Unchanged(entry, _)
         | RecordDiff::Added(entry, _)
         | RecordDiff::Changed { new: entry, .. }
@@ -70,119 +69,55 @@ impl ApplySummary {
         }
     }
 
-    /// The largest loss that the guard holds.
-    pub(super) fn excessive_loss(&self, guard: LossGuard) -> Option<ExcessiveLoss> {
+    /// Returns the largest loss that the guard wants confirmed.
+    pub fn excessive_loss(&self, guard: LossGuard) -> Option<ExcessiveLoss> {
         let losses =
             self.kinds.iter().map(|(kind, counts)| ExcessiveLoss { kind, loss: Loss { lost: counts.removed, total: counts.existing } });
         losses.filter(|loss| guard.requires_confirmation(loss.loss)).max_by_key(|loss| loss.loss.lost)
     }
 }
 
-/// How to do it.
+/// How the directory is written.
 #[derive(Debug)]
 pub enum ApplyStrategy {
-    /// One commit, deletes first; nothing at all if there are none.
+    /// In one commit of these changes, deletes first; not at all if there are none.
     Commit(Vec<Change>),
-    /// More than a commit may carry: a whole new directory.
+    /// As a whole new directory: there are more changes than one commit may carry.
     Replace,
 }
 
-/// A plan.
+/// What an apply would do.
 #[derive(Debug)]
 pub struct ApplyPlan {
     /// The counts.
     pub summary: ApplySummary,
-    /// The way.
+    /// How the directory is written.
     pub strategy: ApplyStrategy,
-    /// The loss that somebody has to mean, if there is one.
+    /// The loss that the operator has to confirm, if there is one.
     pub excessive_loss: Option<ExcessiveLoss>,
 }
 
-/// A loss beyond the guard.
+/// A loss that the guard wants confirmed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExcessiveLoss {
     kind: &'static str,
     loss: Loss,
 }
 
-/// Plans. `claims` are those of the file, and gain those of what stays. The directory must not change meanwhile.
-pub fn plan_by_diff(
-    standing: &Generation,
-    spool: &StagedFile,
-    claims: &mut Constraints,
-    unnamed: Unlisted,
-    guard: LossGuard,
-) -> Result<ApplyPlan, ApiError> {
-    let mut outcome = ApplySummary::default();
-    let mut changes = CommitBuilder::default();
-    for step in diff(standing, spool, unnamed) {
-        let step = step?;
-        outcome.record(&step);
-        if let RecordDiff::Unchanged(entry, RecordOrigin::Directory) = &step
-            && let Some(record) = entry.record()
-        {
-            claims.insert(RecordOrigin::Directory, record).map_err(StagingError::from)?;
-        }
-        if unnamed == Unlisted::Keep
-            && let Some(conflict) = key_conflict(&step, spool)
-        {
-            return Err(StagingError::from(conflict).into());
-        }
-        changes.push(step);
-    }
-    check_references(standing, spool, claims, unnamed, changes.may_orphan)?;
-    let loss = if unnamed == Unlisted::Remove { outcome.excessive_loss(guard) } else { None };
-    Ok(ApplyPlan { summary: outcome, strategy: changes.into_strategy(), excessive_loss: loss })
-}
-
-/// A key that another id holds, of which the file does not say what it holds now: whose it is does not change by the way.
-fn key_conflict(step: &RecordDiff, spool: &StagedFile) -> Option<IntegrityError> {
-    let RecordDiff::Changed { old, new, line } = step else { return None };
-    let (Some(Record::Key(old)), Some(Record::Key(new))) = (old.record().map(AsRef::as_ref), new.record().map(AsRef::as_ref)) else {
-        return None;
-    };
-    let what = || format!("the key {} (key id {})", old.key.fingerprint(), old.id);
-    (old.id != new.id && !spool.key_ids.contains(&old.id)).then(|| IntegrityError::Duplicate {
-        line: *line,
-        what: what(),
-        first: RecordOrigin::Directory,
-    })
-}
-
-/// Checks what the records name: of the new ones always, of those that stay if anything goes that they could name.
-fn check_references(
-    standing: &Generation,
-    spool: &StagedFile,
-    claims: &Constraints,
-    unnamed: Unlisted,
-    takes_away: bool,
-) -> Result<(), ApiError> {
-    for step in diff(standing, spool, unnamed) {
-        let (entry, origin) = match step? {
-            RecordDiff::Added(new, line) | RecordDiff::Changed { new, line, .. } => (new, RecordOrigin::Line(line)),
-            RecordDiff::Unchanged(entry, origin) if takes_away => (entry, origin),
-            RecordDiff::Unchanged(..) | RecordDiff::Removed(_) => continue,
-        };
-        if let Some(record) = entry.record() {
-            claims.check_references(origin, record, || RecordIdentity::from_entry(&entry).to_string()).map_err(StagingError::from)?;
-        }
-    }
-    Ok(())
-}
-
-/// The changes, as long as one commit can carry them.
+/// Collects the changes, as long as one commit can carry them.
 #[derive(Default)]
-pub(super) struct CommitBuilder {
+pub struct CommitBuilder {
     deletes: Vec<Change>,
     puts: Vec<Change>,
     bytes: usize,
     over_limit: bool,
-    /// Whether anything goes, or changes into something else, that another record may name.
-    may_orphan: bool,
+    /// Whether a record is removed, or changes its nature, that another record may refer to.
+    pub may_orphan: bool,
 }
 
 impl CommitBuilder {
-    pub(super) fn push(&mut self, step: RecordDiff) {
+    /// Adds the change that one step makes, if it makes one.
+    pub fn push(&mut self, step: RecordDiff) {
         match step {
             RecordDiff::Unchanged(..) => return,
             RecordDiff::Removed(old) => {
@@ -197,15 +132,15 @@ impl CommitBuilder {
             RecordDiff::Changed { old, new, .. } => {
                 self.may_orphan |= old.record().is_some_and(|record| record.kind() == "key");
                 self.bytes += new.text().len();
-                // A key that changes its id goes under the old one first, so that nobody who follows keeps that.
-                let called = RecordIdentity::from_entry(&old);
-                if called != RecordIdentity::from_entry(&new) {
-                    self.deletes.push(Change::Delete(called));
+                // A key that changes its id is deleted under the old one first, so that no follower keeps that one.
+                let old_identity = RecordIdentity::from_entry(&old);
+                if old_identity != RecordIdentity::from_entry(&new) {
+                    self.deletes.push(Change::Delete(old_identity));
                 }
                 self.puts.push(Change::Put(new));
             }
         }
-        // A line says a little more than its records; half of the bound leaves room for it.
+        // A commit's line is a little longer than its records; half of the bound leaves room for that.
         if self.deletes.len() + self.puts.len() > MAX_COMMIT_CHANGES || self.bytes > MAX_COMMIT_BYTES / 2 {
             self.over_limit = true;
             self.deletes = Vec::new();
@@ -214,7 +149,8 @@ impl CommitBuilder {
         }
     }
 
-    pub(super) fn into_strategy(mut self) -> ApplyStrategy {
+    /// Returns how to write what was collected.
+    pub fn into_strategy(mut self) -> ApplyStrategy {
         if self.over_limit {
             return ApplyStrategy::Replace;
         }
@@ -224,29 +160,27 @@ impl CommitBuilder {
 }
 
 impl ExcessiveLoss {
-    /// The refusal that says how to mean it.
+    /// Returns the refusal that says how to confirm the loss.
     #[must_use]
     pub fn to_error(&self) -> ApiError {
-        let Self { kind, loss: Loss { lost, total: held } } = self;
+        let Self { kind, loss: Loss { lost, total } } = self;
         ApiError::conflict(format!(
-            "This file would remove {lost} of {held} records of the kind {kind}. Nothing was applied; if it is meant, say --accept-loss."
+            "This file would remove {lost} of {total} records of the kind {kind}. Nothing was applied; if it is meant, say --accept-loss."
         ))
     }
 }
 
 impl From<StagingError> for ApiError {
-    fn from(refused: StagingError) -> Self {
-        match refused {
-            StagingError::Io(error) => {
-                Self::new(StatusCode::INSUFFICIENT_STORAGE, format!("{}. Nothing was applied.", StagingError::Io(error)))
-            }
-            refused => Self::new(StatusCode::UNPROCESSABLE_ENTITY, refused.to_string()),
+    fn from(error: StagingError) -> Self {
+        match error {
+            StagingError::Io(_) => Self::new(StatusCode::INSUFFICIENT_STORAGE, format!("{error}. Nothing was applied.")),
+            StagingError::Line(_) | StagingError::Integrity(_) => Self::new(StatusCode::UNPROCESSABLE_ENTITY, error.to_string()),
         }
     }
 }
 
 impl From<DiffError> for ApiError {
-    fn from(stopped: DiffError) -> Self {
-        Self::internal(stopped)
+    fn from(error: DiffError) -> Self {
+        Self::internal(error)
     }
 }

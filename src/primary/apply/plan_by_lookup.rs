@@ -1,9 +1,7 @@
-//! A small file beside a large directory: planned by looking up what it names, instead of walking all that stands.
+//! Plans a small file by looking up the records that it names, instead of comparing it with the whole directory.
 //!
-//! Only for a file from which nothing goes that another record could name; every other file takes the walk of [`plan`], which
-//! judges the same. A commit of a few records then costs the same in a directory of ten as in one of a million.
-//!
-//! [`plan`]: crate::primary::apply::plan::plan
+//! Only for a file that removes nothing which another record may refer to; every other file is planned by
+//! [`plan_by_diff`](crate::primary::apply::plan_by_diff::plan_by_diff), which decides the same.
 
 use crate::model::change::RecordIdentity;
 use crate::model::directory::{Directory as _, DirectoryError};
@@ -11,45 +9,37 @@ use crate::model::entry::Entry;
 use crate::model::id::Id;
 use crate::model::record::Record;
 use crate::primary::apply::constraints::{Constraints, IntegrityError, RecordOrigin};
-use crate::primary::apply::diff::{DiffError, RecordDiff, Unlisted};
+use crate::primary::apply::diff::{DiffError, RecordDiff};
 use crate::primary::apply::plan::{ApplyPlan, ApplySummary, CommitBuilder};
 use crate::primary::apply::staged_file::{StagedFile, StagedRecord, StagingError};
 use crate::primary::refusal::ApiError;
+use crate::store::error::StoreError;
 use crate::store::generations::generation::Generation;
-use crate::store::primary::primary_store::MAX_COMMIT_CHANGES;
 use crate::wire::directory::record_references::{ReferencedRecord, record_references};
 
-/// Plans a small file; `None` if it has to be walked. The directory must not change meanwhile.
-pub fn plan_by_lookup(
-    standing: &Generation,
-    spool: &StagedFile,
-    claims: &Constraints,
-    unnamed: Unlisted,
-) -> Result<Option<ApplyPlan>, ApiError> {
-    let small = spool.records.len() <= MAX_COMMIT_CHANGES && spool.unpublished.is_empty();
-    if unnamed == Unlisted::Remove || !small {
-        return Ok(None);
-    }
-    let mut steps = Vec::with_capacity(spool.records.len());
-    for item in &spool.records {
-        let Some(step) = diff_record(standing, spool, item)? else { return Ok(None) };
+/// Plans a file of which the records that it does not name stay; `None` if a record that others may refer to would be removed. The
+/// directory must not change meanwhile.
+pub fn plan_by_lookup(directory: &Generation, staged: &StagedFile, constraints: &Constraints) -> Result<Option<ApplyPlan>, ApiError> {
+    let mut steps = Vec::with_capacity(staged.records.len());
+    for record in &staged.records {
+        let Some(step) = diff_record(directory, staged, record)? else { return Ok(None) };
         steps.push(step);
     }
     for check in [check_unique, check_references] {
         for (line, record) in steps.iter().filter_map(added_or_changed) {
-            check(standing, claims, line, record)?;
+            check(directory, constraints, line, record)?;
         }
     }
-    let mut outcome = ApplySummary::default();
+    let mut summary = ApplySummary::default();
     let mut changes = CommitBuilder::default();
     for step in steps {
-        outcome.record(&step);
+        summary.record(&step);
         changes.push(step);
     }
-    Ok(Some(ApplyPlan { summary: outcome, strategy: changes.into_strategy(), excessive_loss: None }))
+    Ok(Some(ApplyPlan { summary, strategy: changes.into_strategy(), excessive_loss: None }))
 }
 
-/// The record of a line that brings something new.
+/// Returns the record of a line that adds or changes one.
 fn added_or_changed(step: &RecordDiff) -> Option<(usize, &Record)> {
     match step {
         RecordDiff::Added(new, line) | RecordDiff::Changed { new, line, .. } => new.record().map(|record| (*line, record.as_ref())),
@@ -57,92 +47,92 @@ fn added_or_changed(step: &RecordDiff) -> Option<(usize, &Record)> {
     }
 }
 
-/// What becomes of one record; `None` if something would go that others may name.
-fn diff_record(standing: &Generation, spool: &StagedFile, item: &StagedRecord) -> Result<Option<RecordDiff>, ApiError> {
-    let text = spool.text(item).map_err(DiffError::from)?;
+/// Compares one record with the directory; `None` if a record that others may refer to would be removed.
+fn diff_record(directory: &Generation, staged: &StagedFile, record: &StagedRecord) -> Result<Option<RecordDiff>, ApiError> {
+    let text = staged.text(record).map_err(DiffError::from)?;
     let new = Entry::parse(&text).map_err(DiffError::from)?;
     let old = match new.record().map(AsRef::as_ref) {
         Some(Record::Key(key)) => {
-            let known = standing.key_by_fingerprint(&key.key.fingerprint()).map_err(store_error)?;
-            let holder = standing.key(key.id).map_err(store_error)?;
+            let existing = directory.key_by_fingerprint(&key.key.fingerprint()).map_err(store_error)?;
+            let holder = directory.key(key.id).map_err(store_error)?;
             let moves = holder.as_ref().is_some_and(|holder| holder.key != key.key);
-            if moves || known.as_ref().is_some_and(|known| known.id != key.id || known.deploy != key.deploy) {
+            if moves || existing.as_ref().is_some_and(|existing| existing.id != key.id || existing.deploy != key.deploy) {
                 return Ok(None);
             }
-            known
-                .map(|known| Entry::from_record(Record::Key((*known).clone())))
+            existing
+                .map(|existing| Entry::from_record(Record::Key((*existing).clone())))
                 .transpose()
                 .map_err(|error| store_error(DirectoryError(error.to_string())))?
         }
         Some(Record::Agent(_)) | None => return Ok(None),
-        Some(_) => standing.entry(&RecordIdentity::from_entry(&new)).map_err(DiffError::from)?,
+        Some(_) => directory.entry(&RecordIdentity::from_entry(&new)).map_err(DiffError::from)?,
     };
     Ok(Some(match old {
-        None => RecordDiff::Added(new, item.line),
-        Some(old) if *old.text() == *new.text() => RecordDiff::Unchanged(old, RecordOrigin::Line(item.line)),
-        Some(old) => RecordDiff::Changed { old, new, line: item.line },
+        None => RecordDiff::Added(new, record.line),
+        Some(old) if *old.text() == *new.text() => RecordDiff::Unchanged(old, RecordOrigin::Line(record.line)),
+        Some(old) => RecordDiff::Changed { old, new, line: record.line },
     }))
 }
 
-/// What it claims is claimed by nobody else who stays: a holder that the file names too has said there what it holds now.
-fn check_unique(standing: &Generation, claims: &Constraints, line: usize, record: &Record) -> Result<(), ApiError> {
-    let held = match record {
-        Record::User(user) => username_conflict(standing, claims, &user.username, user.id),
-        Record::Namespace(namespace) => path_conflict(standing, claims, &namespace.path, ReferencedRecord::Namespace(namespace.id)),
-        Record::Project(project) => path_conflict(standing, claims, &project.path, ReferencedRecord::Project(project.id)),
+/// Checks that no record which stays has the same username or path. A holder that the file names too was checked with the file.
+fn check_unique(directory: &Generation, constraints: &Constraints, line: usize, record: &Record) -> Result<(), ApiError> {
+    let conflict = match record {
+        Record::User(user) => username_conflict(directory, constraints, &user.username, user.id),
+        Record::Namespace(namespace) => path_conflict(directory, constraints, &namespace.path, ReferencedRecord::Namespace(namespace.id)),
+        Record::Project(project) => path_conflict(directory, constraints, &project.path, ReferencedRecord::Project(project.id)),
         _ => Ok(None),
     };
-    match held.map_err(store_error)? {
+    match conflict.map_err(store_error)? {
         Some(what) => Err(StagingError::from(IntegrityError::Duplicate { line, what, first: RecordOrigin::Directory }).into()),
         None => Ok(()),
     }
 }
 
-fn username_conflict(standing: &Generation, claims: &Constraints, username: &str, id: Id) -> Result<Option<String>, DirectoryError> {
+fn username_conflict(directory: &Generation, constraints: &Constraints, username: &str, id: Id) -> Result<Option<String>, DirectoryError> {
     let holder =
-        standing.user_by_username(username)?.filter(|holder| holder.id != id && !claims.contains(ReferencedRecord::User(holder.id)));
+        directory.user_by_username(username)?.filter(|holder| holder.id != id && !constraints.contains(ReferencedRecord::User(holder.id)));
     Ok(holder.map(|holder| format!("the username `{}`", holder.username)))
 }
 
 /// Namespaces and projects share one space of paths.
 fn path_conflict(
-    standing: &Generation,
-    claims: &Constraints,
+    directory: &Generation,
+    constraints: &Constraints,
     path: &str,
     own: ReferencedRecord<'_>,
 ) -> Result<Option<String>, DirectoryError> {
-    let another = |target: ReferencedRecord<'_>| target != own && !claims.contains(target);
-    let namespace = standing
+    let is_other = |target: ReferencedRecord<'_>| target != own && !constraints.contains(target);
+    let namespace = directory
         .namespace_by_path(path)?
-        .filter(|holder| another(ReferencedRecord::Namespace(holder.id)))
+        .filter(|holder| is_other(ReferencedRecord::Namespace(holder.id)))
         .map(|holder| holder.path.clone());
     let project =
-        standing.project_by_path(path)?.filter(|holder| another(ReferencedRecord::Project(holder.id))).map(|holder| holder.path.clone());
+        directory.project_by_path(path)?.filter(|holder| is_other(ReferencedRecord::Project(holder.id))).map(|holder| holder.path.clone());
     Ok(namespace.or(project).map(|path| format!("the path `{path}`")))
 }
 
-/// What it names is in the file or in the directory.
-fn check_references(standing: &Generation, claims: &Constraints, line: usize, record: &Record) -> Result<(), ApiError> {
+/// Checks that whatever the record refers to is in the file or in the directory.
+fn check_references(directory: &Generation, constraints: &Constraints, line: usize, record: &Record) -> Result<(), ApiError> {
     for (field, target) in record_references(record) {
-        if !claims.contains(target) && !exists(standing, target).map_err(store_error)? {
+        if !constraints.contains(target) && !exists(directory, target).map_err(store_error)? {
             return Err(StagingError::from(IntegrityError::Dangling { line, field, target: target.to_string() }).into());
         }
     }
     Ok(())
 }
 
-fn exists(standing: &Generation, target: ReferencedRecord<'_>) -> Result<bool, DirectoryError> {
+fn exists(directory: &Generation, target: ReferencedRecord<'_>) -> Result<bool, DirectoryError> {
     Ok(match target {
-        ReferencedRecord::User(id) => standing.user(id)?.is_some(),
-        ReferencedRecord::Namespace(id) => standing.namespace(id)?.is_some(),
-        ReferencedRecord::Project(id) => standing.project(id)?.is_some(),
-        ReferencedRecord::DeployKey(id) => standing.key(id)?.is_some_and(|key| key.deploy),
-        ReferencedRecord::Storage(name) => standing.storage(name)?.is_some(),
+        ReferencedRecord::User(id) => directory.user(id)?.is_some(),
+        ReferencedRecord::Namespace(id) => directory.namespace(id)?.is_some(),
+        ReferencedRecord::Project(id) => directory.project(id)?.is_some(),
+        ReferencedRecord::DeployKey(id) => directory.key(id)?.is_some_and(|key| key.deploy),
+        ReferencedRecord::Storage(name) => directory.storage(name)?.is_some(),
     })
 }
 
-fn store_error(fault: DirectoryError) -> ApiError {
-    DiffError::Damage(crate::store::error::StoreError(fault.to_string())).into()
+fn store_error(error: DirectoryError) -> ApiError {
+    DiffError::Damage(StoreError(error.to_string())).into()
 }
 
 #[cfg(test)]
@@ -156,7 +146,8 @@ mod tests {
     use crate::model::record::Record;
     use crate::primary::apply::constraints::Constraints;
     use crate::primary::apply::diff::Unlisted;
-    use crate::primary::apply::plan::{ApplyStrategy, plan_by_diff};
+    use crate::primary::apply::plan::{ApplyPlan, ApplyStrategy};
+    use crate::primary::apply::plan_by_diff::plan_by_diff;
     use crate::primary::apply::staged_file::StagedFile;
     use crate::store::error::StoreError;
     use crate::store::generations::generation::{Generation, StoreOptions};
@@ -181,7 +172,7 @@ mod tests {
         lines
     }
 
-    /// What both ways of planning say of a file: the counts and changes, or the refusal; `None` where the short way passes.
+    /// Plans a file by lookup and by diff, as text: the counts and changes, or the refusal; `None` where the lookup leaves it to the diff.
     fn plan_both_ways(lines: &[&str]) -> (Option<String>, String) {
         let folder = tempfile::tempdir().unwrap();
         let mut entries: Vec<Entry> =
@@ -189,27 +180,27 @@ mod tests {
         entries.sort_by(|one, other| one.sort_key().cmp(other.sort_key()));
         let options = StoreOptions { page_cache_bytes: 1 << 20, record_cache_entries: 100 };
         let directory = Generation::create::<StoreError>(&folder.path().join("g"), &options, entries.into_iter().map(Ok)).unwrap();
-        let spooled = || {
+        let stage = || {
             let mut file = tempfile::tempfile().unwrap();
             file.write_all(lines.join("\n").as_bytes()).unwrap();
             file.rewind().unwrap();
-            let mut claims = Constraints::default();
-            (StagedFile::read(file, folder.path(), &mut claims).unwrap(), claims)
+            let mut constraints = Constraints::default();
+            (StagedFile::read(file, folder.path(), &mut constraints).unwrap(), constraints)
         };
-        let spell = |plan: crate::primary::apply::plan::ApplyPlan| {
+        let describe = |plan: ApplyPlan| {
             let ApplyStrategy::Commit(changes) = plan.strategy else { return "replaced".to_owned() };
-            let all = plan.summary.total();
-            format!("{} added, {} changed, {} unchanged: {changes:?}", all.added, all.changed, all.unchanged)
+            let total = plan.summary.total();
+            format!("{} added, {} changed, {} unchanged: {changes:?}", total.added, total.changed, total.unchanged)
         };
-        let (spool, claims) = spooled();
-        let short = match plan_by_lookup(&directory, &spool, &claims, Unlisted::Keep) {
-            Ok(found) => found.map(spell),
-            Err(refusal) => Some(refusal.message),
+        let (staged, constraints) = stage();
+        let by_lookup = match plan_by_lookup(&directory, &staged, &constraints) {
+            Ok(found) => found.map(describe),
+            Err(error) => Some(error.message),
         };
-        let (spool, mut claims) = spooled();
-        let long = plan_by_diff(&directory, &spool, &mut claims, Unlisted::Keep, LossGuard::default())
-            .map_or_else(|refusal| refusal.message, spell);
-        (short, long)
+        let (staged, mut constraints) = stage();
+        let by_diff = plan_by_diff(&directory, &staged, &mut constraints, Unlisted::Keep, LossGuard::default())
+            .map_or_else(|error| error.message, describe);
+        (by_lookup, by_diff)
     }
 
     #[test]
@@ -235,12 +226,12 @@ mod tests {
             ],
         ];
         for lines in files {
-            let (short, long) = plan_both_ways(&lines);
-            assert_eq!(short, Some(long), "{lines:?}");
+            let (by_lookup, by_diff) = plan_both_ways(&lines);
+            assert_eq!(by_lookup, Some(by_diff), "{lines:?}");
         }
         let (same, other) = (key(1, 1, ""), key(3, 3, ""));
-        let (short, long) = plan_both_ways(&[&same, &other]);
-        assert_eq!(short, Some(long));
+        let (by_lookup, by_diff) = plan_both_ways(&[&same, &other]);
+        assert_eq!(by_lookup, Some(by_diff));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! What an apply would do with the records that are never published, judged beside the others and by the same rules.
+//! Plans what an apply does with the records that are never published, by the same rules as for the others.
 
 use std::collections::BTreeMap;
 
@@ -12,28 +12,29 @@ use crate::primary::directory::unpublished::UnpublishedChanges;
 use crate::primary::refusal::ApiError;
 use crate::wire::directory::record_references::ReferencedRecord;
 
-/// Plans, and counts in `plan`. `claims` are those of the directory that would come out. The ledger must not change meanwhile.
+/// Plans the changes and counts them in `plan`. `constraints` are those of the directory that would result. `existing` must not change
+/// meanwhile.
 pub fn plan_unpublished(
-    standing: &[UnpublishedRecord],
-    spool: &StagedFile,
-    claims: &Constraints,
-    unnamed: Unlisted,
+    existing: &[UnpublishedRecord],
+    staged: &StagedFile,
+    constraints: &Constraints,
+    unlisted: Unlisted,
     guard: LossGuard,
     plan: &mut ApplyPlan,
 ) -> Result<UnpublishedChanges, ApiError> {
     let mut changes = UnpublishedChanges::default();
     let mut old = BTreeMap::new();
-    for record in standing {
+    for record in existing {
         plan.summary.kinds.entry(record.kind()).or_default().existing += 1;
         old.insert(record.sort_key(), record);
     }
-    for (place, (line, record)) in &spool.unpublished {
-        if let Some(target) = record.project_id().map(ReferencedRecord::Project).filter(|target| !claims.contains(*target)) {
+    for (sort_key, (line, record)) in &staged.unpublished {
+        if let Some(target) = record.project_id().map(ReferencedRecord::Project).filter(|target| !constraints.contains(*target)) {
             let dangling = IntegrityError::Dangling { line: *line, field: "project_id", target: target.to_string() };
             return Err(StagingError::from(dangling).into());
         }
         let counts = plan.summary.kinds.entry(record.kind()).or_default();
-        match old.remove(place) {
+        match old.remove(sort_key) {
             Some(before) if before == record => {
                 counts.unchanged += 1;
                 continue;
@@ -41,12 +42,12 @@ pub fn plan_unpublished(
             Some(_) => counts.changed += 1,
             None => counts.added += 1,
         }
-        changes.0.push((place.clone(), Some(record.canonical()?)));
+        changes.0.push((sort_key.clone(), Some(record.canonical()?)));
     }
-    if unnamed == Unlisted::Remove {
-        for (place, record) in old {
+    if unlisted == Unlisted::Remove {
+        for (sort_key, record) in old {
             plan.summary.kinds.entry(record.kind()).or_default().removed += 1;
-            changes.0.push((place, None));
+            changes.0.push((sort_key, None));
         }
         plan.excessive_loss = plan.summary.excessive_loss(guard);
     }

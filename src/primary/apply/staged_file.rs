@@ -1,8 +1,8 @@
-//! A directory file that was read: its records in canonical form in a file of ours, and a list of them in the order of a
-//! snapshot. Only the list is in memory.
+//! A directory file that was parsed: its records in canonical form in a temporary file, and a list of them in the order of a snapshot.
+//! Only the list is in memory.
 
 use std::collections::HashSet;
-use std::collections::btree_map::{BTreeMap, Entry as Spot};
+use std::collections::btree_map::{BTreeMap, Entry};
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Seek as _, Write as _};
 use std::os::unix::fs::FileExt as _;
@@ -18,23 +18,23 @@ use crate::wire::directory::record_references;
 
 const BUFFER_BYTES: usize = 1 << 20;
 
-/// The records of a file.
+/// The records of a directory file.
 pub struct StagedFile {
     file: File,
-    /// In the order of a snapshot; no place twice.
+    /// The published records, in the order of a snapshot, each place once.
     pub records: Vec<StagedRecord>,
-    /// The ids of its keys.
+    /// The ids of the keys among them.
     pub key_ids: HashSet<Id>,
-    /// What is never published, by its place, with its line; in memory, since there is little of it.
+    /// The records that are never published, by their sort keys, with their lines; in memory, since there are few.
     pub unpublished: BTreeMap<Vec<u8>, (usize, UnpublishedRecord)>,
 }
 
-/// One record of the file.
+/// One record of a directory file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StagedRecord {
-    /// Where it stands in a snapshot.
+    /// Its place in a snapshot.
     pub sort_key: SortKey,
-    /// In which line of the file it stood, from 1.
+    /// Its line in the file, from 1.
     pub line: usize,
     offset: u64,
     length: usize,
@@ -49,46 +49,46 @@ pub enum StagingError {
     /// A second record where there can be one, or a reference to nothing.
     #[error(transparent)]
     Integrity(#[from] IntegrityError),
-    /// Our own file could not be written or read.
+    /// The temporary file could not be written or read.
     #[error("the file in the store's folder: {0}")]
     Io(#[from] io::Error),
 }
 
 impl StagedFile {
-    /// Reads a directory file, and claims what each published record claims. Blank lines are passed over.
-    pub fn read(mut file: File, workshop: &Path, claims: &mut Constraints) -> Result<Self, StagingError> {
+    /// Reads a directory file, and adds what each published record claims to `constraints`. Blank lines are skipped.
+    pub fn read(mut file: File, temp_dir: &Path, constraints: &mut Constraints) -> Result<Self, StagingError> {
         file.rewind()?;
-        let mut texts = BufWriter::with_capacity(BUFFER_BYTES, tempfile::tempfile_in(workshop)?);
-        let (mut items, mut key_ids, mut withheld, mut offset) = (Vec::new(), HashSet::new(), BTreeMap::new(), 0);
+        let mut texts = BufWriter::with_capacity(BUFFER_BYTES, tempfile::tempfile_in(temp_dir)?);
+        let (mut records, mut key_ids, mut unpublished, mut offset) = (Vec::new(), HashSet::new(), BTreeMap::new(), 0);
         for numbered in RecordLines::new(BufReader::with_capacity(BUFFER_BYTES, file)) {
             let (line, record) = match numbered? {
                 (line, DirectoryRecord::Published(record)) => (line, record),
                 (line, DirectoryRecord::Unpublished(record)) => {
-                    insert_unpublished(&mut withheld, line, record)?;
+                    insert_unpublished(&mut unpublished, line, record)?;
                     continue;
                 }
             };
-            claims.insert(RecordOrigin::Line(line), &record)?;
+            constraints.insert(RecordOrigin::Line(line), &record)?;
             if let Record::Key(key) = &record {
                 key_ids.insert(key.id);
             }
             let text =
                 record.canonical().map_err(|error| record_references::DirectoryFileError::InvalidRecord { line, reason: error.into() })?;
             texts.write_all(text.as_bytes())?;
-            items.push(StagedRecord { sort_key: record.sort_key(), line, offset, length: text.len() });
+            records.push(StagedRecord { sort_key: record.sort_key(), line, offset, length: text.len() });
             offset += text.len() as u64;
         }
-        items.sort_by(|one, other| one.sort_key.cmp(&other.sort_key));
+        records.sort_by(|one, other| one.sort_key.cmp(&other.sort_key));
         let texts = texts.into_inner().map_err(io::IntoInnerError::into_error)?;
-        let spool = Self { file: texts, records: items, key_ids, unpublished: withheld };
-        spool.refuse_duplicates()?;
-        Ok(spool)
+        let staged = Self { file: texts, records, key_ids, unpublished };
+        staged.refuse_duplicates()?;
+        Ok(staged)
     }
 
-    /// A record's canonical text.
-    pub fn text(&self, item: &StagedRecord) -> io::Result<String> {
-        let mut text = vec![0; item.length];
-        self.file.read_exact_at(&mut text, item.offset)?;
+    /// Returns a record's canonical text.
+    pub fn text(&self, record: &StagedRecord) -> io::Result<String> {
+        let mut text = vec![0; record.length];
+        self.file.read_exact_at(&mut text, record.offset)?;
         String::from_utf8(text).map_err(io::Error::other)
     }
 
@@ -111,16 +111,16 @@ impl StagedFile {
 }
 
 fn insert_unpublished(
-    withheld: &mut BTreeMap<Vec<u8>, (usize, UnpublishedRecord)>,
+    unpublished: &mut BTreeMap<Vec<u8>, (usize, UnpublishedRecord)>,
     line: usize,
     record: UnpublishedRecord,
 ) -> Result<(), StagingError> {
-    match withheld.entry(record.sort_key()) {
-        Spot::Vacant(free) => {
+    match unpublished.entry(record.sort_key()) {
+        Entry::Vacant(free) => {
             free.insert((line, record));
             Ok(())
         }
-        Spot::Occupied(first) => {
+        Entry::Occupied(first) => {
             Err(IntegrityError::Duplicate { line, what: format!("this {}", record.kind()), first: RecordOrigin::Line(first.get().0) }
                 .into())
         }
@@ -148,10 +148,10 @@ mod tests {
 
     #[test]
     fn records_are_sorted_in_snapshot_order_and_keep_their_line_numbers() {
-        let spool = read(format!("{}\r\n\n  {}\n{{\"kind\":\"settings\"}}", user(9, "i"), user(2, "b")).as_bytes()).unwrap();
-        let lines: Vec<_> = spool.records.iter().map(|item| item.line).collect();
+        let staged = read(format!("{}\r\n\n  {}\n{{\"kind\":\"settings\"}}", user(9, "i"), user(2, "b")).as_bytes()).unwrap();
+        let lines: Vec<_> = staged.records.iter().map(|record| record.line).collect();
         assert_eq!(lines, [4, 3, 1]);
-        assert_eq!(spool.text(&spool.records[1]).unwrap(), user(2, "b"));
+        assert_eq!(staged.text(&staged.records[1]).unwrap(), user(2, "b"));
     }
 
     #[test]

@@ -81,15 +81,15 @@ impl AccessToken {
 }
 
 /// Makes a token, on disk when it returns; gives what is shown once. `None` if the person has too many. Blocks.
-pub fn create_token(ledger: &PrivateStore, wanted: NewToken, now: Time) -> Result<Option<String>, ApiError> {
+pub fn create_token(private_store: &PrivateStore, wanted: NewToken, now: Time) -> Result<Option<String>, ApiError> {
     let shown = format!("{TOKEN_PREFIX}{}", URL_SAFE_NO_PAD.encode(random::random_bytes::<RANDOM_BYTES>()?));
     let hash = Digest::of(shown.as_bytes());
-    let made = ledger.update::<_, ApiError>(|ledger| {
-        let (kept, mut writes) = prepare_cleanup(ledger, wanted.user_id, now)?;
+    let made = private_store.update::<_, ApiError>(|private_store| {
+        let (kept, mut writes) = prepare_cleanup(private_store, wanted.user_id, now)?;
         if kept >= MAX_TOKENS_PER_USER {
             return Ok((writes, false));
         }
-        let id = next_token_id(ledger)?;
+        let id = next_token_id(private_store)?;
         let NewToken { user_id, name, scopes, expires_at } = wanted;
         let token = AccessToken { id, user_id, name, scopes, created_at: now, expires_at, last_used_at: None };
         writes.entries.push((LAST_TOKEN_ID_KEY.to_vec(), Some(id.bytes().to_vec())));
@@ -101,43 +101,43 @@ pub fn create_token(ledger: &PrivateStore, wanted: NewToken, now: Time) -> Resul
 }
 
 /// The token of which this is shown, good or not. Blocks.
-pub fn find_token(ledger: &PrivateStore, shown: &str) -> Result<Option<AccessToken>, StoreError> {
+pub fn find_token(private_store: &PrivateStore, shown: &str) -> Result<Option<AccessToken>, StoreError> {
     if !shown.starts_with(TOKEN_PREFIX) {
         return Ok(None);
     }
-    load(ledger, Digest::of(shown.as_bytes()))
+    load(private_store, Digest::of(shown.as_bytes()))
 }
 
 /// Notes that this token was used; gives it as it is kept then. Blocks.
-pub fn record_use(ledger: &PrivateStore, shown: &str, now: Time) -> Result<Option<AccessToken>, ApiError> {
+pub fn record_use(private_store: &PrivateStore, shown: &str, now: Time) -> Result<Option<AccessToken>, ApiError> {
     let hash = Digest::of(shown.as_bytes());
     let due = |token: &AccessToken| token.last_used_at.is_none_or(|last| now.since(last) >= LAST_USED_INTERVAL);
-    match load(ledger, hash)? {
+    match load(private_store, hash)? {
         Some(token) if due(&token) => {}
         known => return Ok(known),
     }
-    ledger.update::<_, ApiError>(|ledger| {
-        let Some(token) = load(ledger, hash)? else { return Ok((PrivateWrites::default(), None)) };
+    private_store.update::<_, ApiError>(|private_store| {
+        let Some(token) = load(private_store, hash)? else { return Ok((PrivateWrites::default(), None)) };
         let token = AccessToken { last_used_at: token.last_used_at.max(Some(now)), ..token };
         Ok((PrivateWrites { entries: vec![(hash_key(hash), Some(serde_json::to_vec(&token)?))] }, Some(token)))
     })
 }
 
 /// How many are kept.
-pub fn count_tokens(ledger: &PrivateStore) -> Result<usize, StoreError> {
-    Ok(ledger.scan_prefix(HASH_KEY_PREFIX)?.len())
+pub fn count_tokens(private_store: &PrivateStore) -> Result<usize, StoreError> {
+    Ok(private_store.scan_prefix(HASH_KEY_PREFIX)?.len())
 }
 
 /// How many of a person's tokens stay, and what takes away those that ended long ago.
-fn prepare_cleanup(ledger: &PrivateStore, user: Id, now: Time) -> Result<(usize, PrivateWrites), StoreError> {
+fn prepare_cleanup(private_store: &PrivateStore, user: Id, now: Time) -> Result<(usize, PrivateWrites), StoreError> {
     let mut kept = 0;
     let mut gone = PrivateWrites::default();
-    for (place, hash) in ledger.scan_prefix(&[USER_KEY_PREFIX, &user.bytes()].concat())? {
+    for (place, hash) in private_store.scan_prefix(&[USER_KEY_PREFIX, &user.bytes()].concat())? {
         let hash = <[u8; 32]>::try_from(hash)
             .map(|hash| Digest::from_bytes(&hash))
             .map_err(|_| StoreError("a token's hash is not one".to_owned()))?;
-        let ended =
-            load(ledger, hash)?.is_none_or(|token| token.expires_at.is_some_and(|end| end.plus(RETENTION_DAYS) <= Day::from_time(now)));
+        let ended = load(private_store, hash)?
+            .is_none_or(|token| token.expires_at.is_some_and(|end| end.plus(RETENTION_DAYS) <= Day::from_time(now)));
         if ended {
             gone.entries.extend([(place, None), (hash_key(hash), None)]);
         } else {
@@ -147,14 +147,14 @@ fn prepare_cleanup(ledger: &PrivateStore, user: Id, now: Time) -> Result<(usize,
     Ok((kept, gone))
 }
 
-fn next_token_id(ledger: &PrivateStore) -> Result<Id, ApiError> {
-    let last = ledger.read(LAST_TOKEN_ID_KEY)?.and_then(|bytes| <[u8; 8]>::try_from(bytes).ok()).map_or(0, u64::from_be_bytes);
+fn next_token_id(private_store: &PrivateStore) -> Result<Id, ApiError> {
+    let last = private_store.read(LAST_TOKEN_ID_KEY)?.and_then(|bytes| <[u8; 8]>::try_from(bytes).ok()).map_or(0, u64::from_be_bytes);
     Id::try_from(last + 1).map_err(ApiError::internal)
 }
 
-fn load(ledger: &PrivateStore, hash: Digest) -> Result<Option<AccessToken>, StoreError> {
+fn load(private_store: &PrivateStore, hash: Digest) -> Result<Option<AccessToken>, StoreError> {
     let unread = |error: serde_json::Error| StoreError(format!("a token that cannot be read: {error}"));
-    ledger.read(&hash_key(hash))?.map(|bytes| serde_json::from_slice(&bytes).map_err(unread)).transpose()
+    private_store.read(&hash_key(hash))?.map(|bytes| serde_json::from_slice(&bytes).map_err(unread)).transpose()
 }
 
 fn hash_key(hash: Digest) -> Vec<u8> {

@@ -60,12 +60,12 @@ impl LastUsed {
     }
 
     /// Writes what waits. Blocks. What could not be written waits on.
-    pub fn persist(&self, ledger: &PrivateStore) -> Result<(), StoreError> {
+    pub fn persist(&self, private_store: &PrivateStore) -> Result<(), StoreError> {
         let waiting = std::mem::take(&mut self.days.lock().unwrap_or_else(PoisonError::into_inner).pending);
         if waiting.is_empty() {
             return Ok(());
         }
-        let outcome = write_days(ledger, &waiting);
+        let outcome = write_days(private_store, &waiting);
         let mut days = self.days.lock().unwrap_or_else(PoisonError::into_inner);
         match outcome {
             Ok(()) => {
@@ -83,16 +83,16 @@ impl LastUsed {
 }
 
 /// The last day on which it was used, as `YYYY-MM-DD`; `None` if that is not known.
-pub fn last_used_on(ledger: &PrivateStore, used: LastUsedSubject) -> Result<Option<String>, StoreError> {
-    Ok(ledger.read(&store_key(used))?.and_then(|bytes| String::from_utf8(bytes).ok()))
+pub fn last_used_on(private_store: &PrivateStore, used: LastUsedSubject) -> Result<Option<String>, StoreError> {
+    Ok(private_store.read(&store_key(used))?.and_then(|bytes| String::from_utf8(bytes).ok()))
 }
 
-fn write_days(ledger: &PrivateStore, waiting: &HashMap<LastUsedSubject, Time>) -> Result<(), StoreError> {
-    ledger.update(|ledger| {
+fn write_days(private_store: &PrivateStore, waiting: &HashMap<LastUsedSubject, Time>) -> Result<(), StoreError> {
+    private_store.update(|private_store| {
         let mut writes = PrivateWrites::default();
         for (used, day) in waiting {
             let day = day.day();
-            if last_used_on(ledger, *used)?.is_none_or(|known| known < day) {
+            if last_used_on(private_store, *used)?.is_none_or(|known| known < day) {
                 writes.entries.push((store_key(*used), Some(day.into_bytes())));
             }
         }

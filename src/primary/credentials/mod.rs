@@ -1,10 +1,9 @@
-//! Recovery codes and access tokens of people: made of the system's random bytes, shown once, kept as SHA-256 hashes only.
+//! Credentials that the primary stores or holds: recovery codes and access tokens (shown once, stored as SHA-256 hashes only), when keys
+//! were last used, and secrets that may be replaced while it runs.
 
 pub mod access_tokens;
-pub(crate) mod last_used;
+pub mod last_used;
 mod random;
 pub mod recovery_codes;
 pub mod reloadable_secret;
-pub(crate) mod requester;
-pub mod token_auth;
 pub mod token_scope;

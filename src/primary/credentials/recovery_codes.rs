@@ -28,16 +28,16 @@ struct StoredRecoveryCodes {
 }
 
 /// A new set in the place of any other, on disk when it returns; to be shown once. Blocks.
-pub fn replace_codes(ledger: &PrivateStore, user: Id, now: Time) -> Result<Vec<String>, ApiError> {
+pub fn replace_codes(private_store: &PrivateStore, user: Id, now: Time) -> Result<Vec<String>, ApiError> {
     let codes = (0..CODE_COUNT).map(|_| random::random_bytes().map(encode_hex)).collect::<Result<Vec<_>, _>>()?;
     let kept = StoredRecoveryCodes { made_at: now, sha256: codes.iter().map(|code| Digest::of(code.as_bytes())).collect() };
-    ledger.write(PrivateWrites { entries: vec![(store_key(user), Some(serde_json::to_vec(&kept)?))] })?;
+    private_store.write(PrivateWrites { entries: vec![(store_key(user), Some(serde_json::to_vec(&kept)?))] })?;
     Ok(codes)
 }
 
 /// How many people have a set.
-pub fn count_users(ledger: &PrivateStore) -> Result<usize, StoreError> {
-    Ok(ledger.scan_prefix(KEY_PREFIX)?.len())
+pub fn count_users(private_store: &PrivateStore) -> Result<usize, StoreError> {
+    Ok(private_store.scan_prefix(KEY_PREFIX)?.len())
 }
 
 fn store_key(user: Id) -> Vec<u8> {

@@ -1,4 +1,4 @@
-//! TODO-DOC
+//! The directory's writer, and the records of a directory file that are never published.
 
-pub(crate) mod commit;
-pub(crate) mod unpublished;
+pub mod unpublished;
+pub mod writer;

@@ -1,5 +1,5 @@
-//! The records of the directory file that are never published, in the ledger; and how they change together with the others,
-//! although the ledger and the directory are two databases.
+//! The records of the directory file that are never published, in the private_store; and how they change together with the others,
+//! although the private_store and the directory are two databases.
 //!
 //! ```text
 //! withheld/<place>   one record, in its canonical form
@@ -33,62 +33,62 @@ struct CommitIntent {
 }
 
 /// All of them, in the order of their places.
-pub fn load_all(ledger: &PrivateStore) -> Result<Vec<UnpublishedRecord>, StoreError> {
-    ledger.scan_prefix(KEY_PREFIX)?.into_iter().map(|(_, text)| parse_record(&text)).collect()
+pub fn load_all(private_store: &PrivateStore) -> Result<Vec<UnpublishedRecord>, StoreError> {
+    private_store.scan_prefix(KEY_PREFIX)?.into_iter().map(|(_, text)| parse_record(&text)).collect()
 }
 
 /// The scan policies of a project.
-pub fn scan_policies(ledger: &PrivateStore, project: Id) -> Result<Vec<ScanExecutionPolicy>, StoreError> {
+pub fn scan_policies(private_store: &PrivateStore, project: Id) -> Result<Vec<ScanExecutionPolicy>, StoreError> {
     let of = |record| match record {
         UnpublishedRecord::ScanExecutionPolicy(policy) if policy.project_id == project => Some(policy),
         _ => None,
     };
-    Ok(load_all(ledger)?.into_iter().filter_map(of).collect())
+    Ok(load_all(private_store)?.into_iter().filter_map(of).collect())
 }
 
 /// The configurations of a project's scans.
-pub fn policy_configurations(ledger: &PrivateStore, project: Id) -> Result<Vec<PolicyConfiguration>, StoreError> {
+pub fn policy_configurations(private_store: &PrivateStore, project: Id) -> Result<Vec<PolicyConfiguration>, StoreError> {
     let of = |record| match record {
         UnpublishedRecord::PolicyConfiguration(configuration) if configuration.project_id == project => Some(configuration),
         _ => None,
     };
-    Ok(load_all(ledger)?.into_iter().filter_map(of).collect())
+    Ok(load_all(private_store)?.into_iter().filter_map(of).collect())
 }
 
 /// The broadcasts, whatever their time, lowest id first.
-pub fn broadcasts(ledger: &PrivateStore) -> Result<Vec<Broadcast>, StoreError> {
+pub fn broadcasts(private_store: &PrivateStore) -> Result<Vec<Broadcast>, StoreError> {
     let of = |record| match record {
         UnpublishedRecord::Broadcast(broadcast) => Some(broadcast),
         _ => None,
     };
-    Ok(load_all(ledger)?.into_iter().filter_map(of).collect())
+    Ok(load_all(private_store)?.into_iter().filter_map(of).collect())
 }
 
 /// Changes them, where the directory does not change with them. Blocks.
-pub fn write(ledger: &PrivateStore, changes: UnpublishedChanges) -> Result<(), StoreError> {
-    ledger.write(PrivateWrites { entries: changes.into_entries() })
+pub fn write(private_store: &PrivateStore, changes: UnpublishedChanges) -> Result<(), StoreError> {
+    private_store.write(PrivateWrites { entries: changes.into_entries() })
 }
 
 /// Says what is to change with the next commit of the directory. Blocks.
-pub fn write_intent(ledger: &PrivateStore, head: &Head, changes: UnpublishedChanges) -> Result<(), StoreError> {
+pub fn write_intent(private_store: &PrivateStore, head: &Head, changes: UnpublishedChanges) -> Result<(), StoreError> {
     let intent = serde_json::to_vec(&CommitIntent { after: head.seq, changes }).map_err(|error| StoreError(error.to_string()))?;
-    ledger.write(PrivateWrites { entries: vec![(INTENT_KEY.to_vec(), Some(intent))] })
+    private_store.write(PrivateWrites { entries: vec![(INTENT_KEY.to_vec(), Some(intent))] })
 }
 
 /// Does what was intended: the commit is made. Blocks.
-pub fn apply_intent(ledger: &PrivateStore) -> Result<(), StoreError> {
-    resolve_intent(ledger, |_| true)
+pub fn apply_intent(private_store: &PrivateStore) -> Result<(), StoreError> {
+    resolve_intent(private_store, |_| true)
 }
 
 /// Does what was intended if its commit was made, else drops it; asked with a head that is on disk. Blocks.
-pub fn recover_intent(ledger: &PrivateStore, head: &Head) -> Result<(), StoreError> {
-    resolve_intent(ledger, |intent| head.seq > intent.after)
+pub fn recover_intent(private_store: &PrivateStore, head: &Head) -> Result<(), StoreError> {
+    resolve_intent(private_store, |intent| head.seq > intent.after)
 }
 
-fn resolve_intent(ledger: &PrivateStore, was_committed: impl FnOnce(&CommitIntent) -> bool) -> Result<(), StoreError> {
-    ledger.update(|ledger| {
+fn resolve_intent(private_store: &PrivateStore, was_committed: impl FnOnce(&CommitIntent) -> bool) -> Result<(), StoreError> {
+    private_store.update(|private_store| {
         let mut writes = PrivateWrites::default();
-        if let Some(intent) = ledger.read(INTENT_KEY)? {
+        if let Some(intent) = private_store.read(INTENT_KEY)? {
             let intent: CommitIntent =
                 serde_json::from_slice(&intent).map_err(|error| StoreError(format!("an intent of an apply: {error}")))?;
             if was_committed(&intent) {

@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::store::error::StoreError;
 use crate::store::primary::private_store::{PrivateStore, PrivateWrites};
 
-/// Most events that are kept. The ledger is read through at every start, so this is no archive: read it regularly.
+/// Most events that are kept. The private_store is read through at every start, so this is no archive: read it regularly.
 pub const MAX_EVENTS: u64 = 100_000;
 
 const RANGE_KEY: &[u8] = b"audit/span";
@@ -27,13 +27,13 @@ pub struct EventRange {
 }
 
 /// Appends one, on disk when it returns; gives its number. Blocks.
-pub fn append(ledger: &PrivateStore, event: &Value) -> Result<u64, StoreError> {
-    append_with_limit(ledger, event, MAX_EVENTS)
+pub fn append(private_store: &PrivateStore, event: &Value) -> Result<u64, StoreError> {
+    append_with_limit(private_store, event, MAX_EVENTS)
 }
 
-fn append_with_limit(ledger: &PrivateStore, event: &Value, most: u64) -> Result<u64, StoreError> {
-    ledger.update(|ledger| {
-        let EventRange { mut first, next } = event_range(ledger)?;
+fn append_with_limit(private_store: &PrivateStore, event: &Value, most: u64) -> Result<u64, StoreError> {
+    private_store.update(|private_store| {
+        let EventRange { mut first, next } = event_range(private_store)?;
         let mut writes = PrivateWrites { entries: vec![(event_key(next), Some(event.to_string().into_bytes()))] };
         while next - first >= most {
             writes.entries.push((event_key(first), None));
@@ -46,21 +46,21 @@ fn append_with_limit(ledger: &PrivateStore, event: &Value, most: u64) -> Result<
 }
 
 /// Which are kept.
-pub fn event_range(ledger: &PrivateStore) -> Result<EventRange, StoreError> {
-    let Some(kept) = ledger.read(RANGE_KEY)? else { return Ok(EventRange::default()) };
+pub fn event_range(private_store: &PrivateStore) -> Result<EventRange, StoreError> {
+    let Some(kept) = private_store.read(RANGE_KEY)? else { return Ok(EventRange::default()) };
     let numbers = kept.split_first_chunk::<8>().and_then(|(first, next)| Some((*first, <[u8; 8]>::try_from(next).ok()?)));
     let (first, next) = numbers.ok_or_else(|| StoreError("the span of the audit log cannot be read".to_owned()))?;
     Ok(EventRange { first: u64::from_be_bytes(first), next: u64::from_be_bytes(next) })
 }
 
 /// At most so many from a number on, with their numbers, oldest first.
-pub fn read_events(ledger: &PrivateStore, from: u64, most: u64) -> Result<Vec<(u64, Value)>, StoreError> {
-    let EventRange { first, next } = event_range(ledger)?;
+pub fn read_events(private_store: &PrivateStore, from: u64, most: u64) -> Result<Vec<(u64, Value)>, StoreError> {
+    let EventRange { first, next } = event_range(private_store)?;
     let from = from.max(first);
     let mut events = Vec::new();
     for number in from..next.min(from.saturating_add(most)) {
         // One may have been dropped since the span was read.
-        if let Some(event) = ledger.read(&event_key(number))? {
+        if let Some(event) = private_store.read(&event_key(number))? {
             events.push((number, serde_json::from_slice(&event).map_err(|error| StoreError(format!("an audit event: {error}")))?));
         }
     }
@@ -83,14 +83,14 @@ mod tests {
     fn the_oldest_events_are_dropped_and_numbers_continue() {
         let folder = tempfile::tempdir().unwrap();
         let store = PrimaryStore::open(folder.path(), StoreOptions { page_cache_bytes: 1 << 20, record_cache_entries: 16 }).unwrap();
-        let ledger = store.private_store();
-        assert_eq!(event_range(ledger).unwrap(), EventRange::default());
+        let private_store = store.private_store();
+        assert_eq!(event_range(private_store).unwrap(), EventRange::default());
         for number in 0..7 {
-            assert_eq!(append_with_limit(ledger, &json!({"n": number}), 3).unwrap(), number);
+            assert_eq!(append_with_limit(private_store, &json!({"n": number}), 3).unwrap(), number);
         }
-        assert_eq!(event_range(ledger).unwrap(), EventRange { first: 4, next: 7 });
-        assert_eq!(read_events(ledger, 0, 2).unwrap(), [(4, json!({"n": 4})), (5, json!({"n": 5}))]);
-        assert_eq!(read_events(ledger, 6, 100).unwrap(), [(6, json!({"n": 6}))]);
-        assert_eq!(ledger.scan_prefix(b"audit/event/").unwrap().len(), 3);
+        assert_eq!(event_range(private_store).unwrap(), EventRange { first: 4, next: 7 });
+        assert_eq!(read_events(private_store, 0, 2).unwrap(), [(4, json!({"n": 4})), (5, json!({"n": 5}))]);
+        assert_eq!(read_events(private_store, 6, 100).unwrap(), [(6, json!({"n": 6}))]);
+        assert_eq!(private_store.scan_prefix(b"audit/event/").unwrap().len(), 3);
     }
 }

@@ -1,5 +1,5 @@
-//! TODO-DOC
+//! The endpoints of other services that the primary implements besides Git access: billing, cluster agents, the audit log.
 
-pub(crate) mod audit_log;
-pub(crate) mod billing;
-pub(crate) mod kubernetes;
+pub mod audit_log;
+pub mod billing;
+pub mod kubernetes;

@@ -1,4 +1,4 @@
-//! A project that a push makes: private, in the namespace that the path names, with a place of its own on the storage.
+//! Creates a project on its first push: private, in the namespace that the path names, with a place of its own on the storage.
 //! (server.md 3.6)
 
 use std::fmt::Write as _;
@@ -17,37 +17,41 @@ use crate::model::id::Id;
 use crate::model::record::{Project, Record, Settings};
 use crate::model::text::Text;
 use crate::model::time::Time;
-use crate::primary::directory::commit::commit;
+use crate::primary::directory::writer::DirectoryWriter;
 use crate::primary::pushes::messages::{self, MessageKind};
 use crate::primary::refusal::ApiError;
-use crate::primary::state::PrimaryState;
 use crate::rules::allowed::decide;
 use crate::store::generations::generation::Generation;
 use crate::store::primary::private_store::{PrivateStore, PrivateWrites};
 
-/// The storage that new projects are put on.
+/// The storage of new projects.
 const DEFAULT_STORAGE: &str = "default";
-/// The branch that a new project begins with, unless told otherwise.
+/// The default branch of new projects.
 const DEFAULT_BRANCH: &str = "main";
-/// The number of the last project that was made here.
+/// The key of the id of the last project that was created here.
 const LAST_PROJECT_ID_KEY: &[u8] = b"last/project";
 
-/// Makes the project that this question would make, if it still would when it is its turn.
-pub async fn create_project(house: &Arc<PrimaryState>, question: &AllowedRequest, now: Time) -> Result<(), ApiError> {
-    let (ledger, question) = (house.store.private_store().clone(), question.clone());
-    let (head, made) = commit(house, "create-project", move |directory| {
-        let AccessDecision::CreatesProject(creation) = decide(directory, &question, now)?.decision else {
+/// Creates the project that this request would create, if it still would once no other writer is at work.
+pub async fn create_project(
+    writer: &Arc<DirectoryWriter>,
+    private_store: &PrivateStore,
+    request: &AllowedRequest,
+    now: Time,
+) -> Result<(), ApiError> {
+    let (private_store, request) = (private_store.clone(), request.clone());
+    let commit = writer.commit("create-project", move |directory| {
+        let AccessDecision::CreatesProject(creation) = decide(directory, &request, now)?.decision else {
             return Ok((Vec::new(), None));
         };
-        let project = new_project(directory, next_project_id(directory, &ledger)?, &creation)?;
-        let text = created_message(&*directory.settings()?, &project, &question.protocol);
-        messages::queue(&ledger, creation.user.id, &format!("project-{}", project.id), MessageKind::Created, text, now)?;
-        let made = (project.id, project.path.clone());
-        Ok((vec![Change::Put(Entry::from_record(Record::Project(project))?)], Some(made)))
-    })
-    .await?;
-    if let Some((id, path)) = made {
-        tracing::info!(%id, %path, seq = head.seq, "a push made a project");
+        let project = new_project(directory, next_project_id(directory, &private_store)?, &creation)?;
+        let text = created_message(&*directory.settings()?, &project, &request.protocol);
+        messages::queue(&private_store, creation.user.id, &format!("project-{}", project.id), MessageKind::Created, text, now)?;
+        let created = (project.id, project.path.clone());
+        Ok((vec![Change::Put(Entry::from_record(Record::Project(project))?)], Some(created)))
+    });
+    let (head, created) = commit.await?;
+    if let Some((id, path)) = created {
+        tracing::info!(%id, %path, seq = head.seq, "a push created project {path} (id {id})");
     }
     Ok(())
 }
@@ -78,15 +82,15 @@ fn new_project(directory: &Generation, id: Id, creation: &NewProject) -> Result<
     })
 }
 
-/// The number after the last that was made here; if the operator has given that away, the one after the highest there is.
-fn next_project_id(directory: &Generation, ledger: &PrivateStore) -> Result<Id, ApiError> {
-    let last = ledger.read(LAST_PROJECT_ID_KEY)?.and_then(|bytes| <[u8; 8]>::try_from(bytes).ok()).map(u64::from_be_bytes);
-    let after = |number: u64| Id::try_from(number + 1).map_err(ApiError::internal);
-    let id = match last.map(after).transpose()? {
+/// Returns the id after the last one that was created here; if the operator has used that one, the id after the highest there is.
+fn next_project_id(directory: &Generation, private_store: &PrivateStore) -> Result<Id, ApiError> {
+    let last = private_store.read(LAST_PROJECT_ID_KEY)?.and_then(|bytes| <[u8; 8]>::try_from(bytes).ok()).map(u64::from_be_bytes);
+    let next = |id: u64| Id::try_from(id + 1).map_err(ApiError::internal);
+    let id = match last.map(next).transpose()? {
         Some(id) if directory.project(id)?.is_none() => id,
-        _ => after(highest_project_id(directory)?)?,
+        _ => next(highest_project_id(directory)?)?,
     };
-    ledger.write(PrivateWrites { entries: vec![(LAST_PROJECT_ID_KEY.to_vec(), Some(id.bytes().to_vec()))] })?;
+    private_store.write(PrivateWrites { entries: vec![(LAST_PROJECT_ID_KEY.to_vec(), Some(id.bytes().to_vec()))] })?;
     Ok(id)
 }
 
@@ -103,7 +107,7 @@ fn highest_project_id(directory: &Generation) -> Result<u64, ApiError> {
     Ok(highest)
 }
 
-/// Where a project's repository lies on its storage: by the SHA-256 of its number, so that it need not move when the project does.
+/// Returns the path of a project's repository on its storage, from the SHA-256 of its id, so that it stays when the project is moved.
 fn hashed_storage_path(id: Id) -> String {
     let mut hex = String::with_capacity(64);
     for byte in Sha256::digest(id.to_string()) {
@@ -112,11 +116,11 @@ fn hashed_storage_path(id: Id) -> String {
     format!("@hashed/{}/{}/{hex}.git", &hex[..2], &hex[2..4])
 }
 
-fn parse_text(from: &str) -> Result<Text, ApiError> {
-    Text::try_from(from).map_err(|error| ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, format!("Could not create project: {error}")))
+fn parse_text(text: &str) -> Result<Text, ApiError> {
+    Text::try_from(text).map_err(|error| ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, format!("Could not create project: {error}")))
 }
 
-/// Where a project is pushed to, over the protocol that was used.
+/// Returns the URL of a project for the protocol that was used.
 #[must_use]
 pub fn remote_url(settings: &Settings, path: &str, protocol: &Protocol) -> String {
     match protocol {

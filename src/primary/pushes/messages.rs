@@ -31,25 +31,37 @@ struct QueuedMessage {
 }
 
 /// Lets a sentence wait for the next push of `user` to `gl_repository`, on disk when it returns. Blocks.
-pub fn queue(ledger: &PrivateStore, user: Id, gl_repository: &str, topic: MessageKind, text: String, now: Time) -> Result<(), StoreError> {
+pub fn queue(
+    private_store: &PrivateStore,
+    user: Id,
+    gl_repository: &str,
+    topic: MessageKind,
+    text: String,
+    now: Time,
+) -> Result<(), StoreError> {
     let waiting =
         serde_json::to_vec(&QueuedMessage { until: now.plus(MESSAGE_LIFETIME), text }).map_err(|error| StoreError(error.to_string()))?;
     let mut place = store_key(user, gl_repository);
     place.push(topic as u8);
-    ledger.write(PrivateWrites { entries: vec![(place, Some(waiting))] })
+    private_store.write(PrivateWrites { entries: vec![(place, Some(waiting))] })
 }
 
 /// Drops those that nobody fetched in time. Blocks.
-pub fn remove_expired(ledger: &PrivateStore, now: Time) -> Result<(), StoreError> {
-    ledger.update(|ledger| {
-        let ended = ledger.scan_prefix(KEY_PREFIX)?.into_iter().filter(|(_, value)| unexpired_text(value, now).is_none());
+pub fn remove_expired(private_store: &PrivateStore, now: Time) -> Result<(), StoreError> {
+    private_store.update(|private_store| {
+        let ended = private_store.scan_prefix(KEY_PREFIX)?.into_iter().filter(|(_, value)| unexpired_text(value, now).is_none());
         Ok((PrivateWrites { entries: ended.map(|(key, _)| (key, None)).collect() }, ()))
     })
 }
 
 /// Takes what waits, by what is to be written for it: it is gone then.
-pub fn prepare_take(ledger: &PrivateStore, user: Id, gl_repository: &str, now: Time) -> Result<(PrivateWrites, Vec<String>), StoreError> {
-    let waiting = ledger.scan_prefix(&store_key(user, gl_repository))?;
+pub fn prepare_take(
+    private_store: &PrivateStore,
+    user: Id,
+    gl_repository: &str,
+    now: Time,
+) -> Result<(PrivateWrites, Vec<String>), StoreError> {
+    let waiting = private_store.scan_prefix(&store_key(user, gl_repository))?;
     let texts = waiting.iter().filter_map(|(_, value)| unexpired_text(value, now)).collect();
     Ok((PrivateWrites { entries: waiting.into_iter().map(|(key, _)| (key, None)).collect() }, texts))
 }
@@ -73,14 +85,15 @@ mod tests {
     fn expired_messages_are_removed() {
         let folder = tempfile::tempdir().unwrap();
         let store = PrimaryStore::open(folder.path(), StoreOptions { page_cache_bytes: 1 << 20, record_cache_entries: 16 }).unwrap();
-        let (ledger, user, later) = (store.private_store(), "1".parse().unwrap(), Time::EPOCH.plus(MESSAGE_LIFETIME));
-        let tell = |repository: &str, now| queue(ledger, user, repository, MessageKind::Created, repository.to_owned(), now).unwrap();
-        let waiting = |repository: &str, now| prepare_take(ledger, user, repository, now).unwrap().1;
+        let (private_store, user, later) = (store.private_store(), "1".parse().unwrap(), Time::EPOCH.plus(MESSAGE_LIFETIME));
+        let tell =
+            |repository: &str, now| queue(private_store, user, repository, MessageKind::Created, repository.to_owned(), now).unwrap();
+        let waiting = |repository: &str, now| prepare_take(private_store, user, repository, now).unwrap().1;
         tell("project-1", Time::EPOCH);
         tell("project-2", Time::EPOCH.plus(MESSAGE_LIFETIME / 2));
         assert_eq!(waiting("project-1", later), [""; 0]);
-        remove_expired(ledger, later).unwrap();
-        assert_eq!(ledger.scan_prefix(KEY_PREFIX).unwrap().len(), 1, "the first is gone");
+        remove_expired(private_store, later).unwrap();
+        assert_eq!(private_store.scan_prefix(KEY_PREFIX).unwrap().len(), 1, "the first is gone");
         assert_eq!(waiting("project-2", later), ["project-2"]);
     }
 }

@@ -1,5 +1,5 @@
-//! TODO-DOC
+//! What a push leaves behind besides its commits: the projects it creates, the messages its author sees, the count of running pushes.
 
-pub(crate) mod create_project;
-pub(crate) mod messages;
-pub(crate) mod reference_counter;
+pub mod create_project;
+pub mod messages;
+pub mod reference_counter;

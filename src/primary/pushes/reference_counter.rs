@@ -33,12 +33,12 @@ pub enum Decrement {
 }
 
 /// Counts one more, on disk when it returns. Counters that have ended go with it. Blocks.
-pub fn increment(ledger: &PrivateStore, gl_repository: &str, now: Time) -> Result<u64, StoreError> {
-    ledger.update(|ledger| {
+pub fn increment(private_store: &PrivateStore, gl_repository: &str, now: Time) -> Result<u64, StoreError> {
+    private_store.update(|private_store| {
         let own = store_key(gl_repository);
         let mut writes = PrivateWrites::default();
         let mut before = 0;
-        for (key, value) in ledger.scan_prefix(KEY_PREFIX)? {
+        for (key, value) in private_store.scan_prefix(KEY_PREFIX)? {
             let counter = decode(&value)?;
             match counter.until <= now {
                 true => writes.entries.push((key, None)),
@@ -53,9 +53,9 @@ pub fn increment(ledger: &PrivateStore, gl_repository: &str, now: Time) -> Resul
 }
 
 /// Counts one less, by what is to be written for it. What would be less than one is gone.
-pub fn prepare_decrement(ledger: &PrivateStore, gl_repository: &str, now: Time) -> Result<(PrivateWrites, Decrement), StoreError> {
+pub fn prepare_decrement(private_store: &PrivateStore, gl_repository: &str, now: Time) -> Result<(PrivateWrites, Decrement), StoreError> {
     let own = store_key(gl_repository);
-    let counter = ledger.read(&own)?.map(|value| decode(&value)).transpose()?;
+    let counter = private_store.read(&own)?.map(|value| decode(&value)).transpose()?;
     let (value, outcome) = match counter {
         Some(counter) if counter.until > now && counter.count > 1 => {
             let left = ReferenceCount { count: counter.count - 1, ..counter };
@@ -69,9 +69,9 @@ pub fn prepare_decrement(ledger: &PrivateStore, gl_repository: &str, now: Time) 
 }
 
 /// The repositories with pushes under way, and how many.
-pub fn active_pushes(ledger: &PrivateStore, now: Time) -> Result<Vec<(String, u64)>, StoreError> {
+pub fn active_pushes(private_store: &PrivateStore, now: Time) -> Result<Vec<(String, u64)>, StoreError> {
     let mut counters = Vec::new();
-    for (key, value) in ledger.scan_prefix(KEY_PREFIX)? {
+    for (key, value) in private_store.scan_prefix(KEY_PREFIX)? {
         let counter = decode(&value)?;
         if counter.until > now {
             counters.push((String::from_utf8_lossy(&key[KEY_PREFIX.len()..]).into_owned(), counter.count));

@@ -1,7 +1,7 @@
-//! The followers' door: their token, and until when a stream may last that was opened with a secret which has changed.
+//! Authenticates followers by their tokens, and says until when a stream may last that was opened with a secret which has been rotated.
 //!
-//! Each present secret is an era. A stream remembers the era of the secret that its token was signed with; once another
-//! era has begun it ends within [`GRACE`], at a moment of its own, so that a fleet does not come back all at once.
+//! Each secret has a version. A stream remembers the version of the secret that its token was signed with; once the secret is rotated,
+//! the stream ends within [`ROTATION_GRACE`], at a moment of its own, so that the hosts do not all reconnect at once.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,11 +17,11 @@ use crate::wire::auth::jwt::{self, Issuer, TokenError};
 use crate::wire::auth::secret::{ROTATION_GRACE, RotatingSecret, Secret};
 
 /// The header of a follower's token.
-pub const TOKEN_HEADER: &str = "sidegate-sync-request";
-/// The longest name of a host.
+const TOKEN_HEADER: &str = "sidegate-sync-request";
+/// The longest name of a host, in bytes.
 const MAX_HOST_NAME_BYTES: usize = 255;
 
-/// The door.
+/// Authenticates followers.
 pub struct FollowerAuth {
     current: ArcSwap<SecretVersion>,
     version_changes: watch::Sender<u64>,
@@ -30,68 +30,69 @@ pub struct FollowerAuth {
 struct SecretVersion {
     version: u64,
     since: Time,
-    /// All that count now.
+    /// All secrets that are accepted now.
     accepted: Arc<RotatingSecret>,
-    /// Only the present one.
+    /// Only the newest one.
     newest: Option<RotatingSecret>,
 }
 
 impl FollowerAuth {
-    /// With this secret.
+    /// Accepts tokens signed with this secret.
     #[must_use]
     pub fn new(secret: Secret, now: Time) -> Self {
         let secrets = Arc::new(RotatingSecret::new(secret));
-        let present = newest_only(&secrets);
+        let newest = newest_only(&secrets);
         Self {
-            current: ArcSwap::from_pointee(SecretVersion { version: 1, since: now, accepted: secrets, newest: present }),
+            current: ArcSwap::from_pointee(SecretVersion { version: 1, since: now, accepted: secrets, newest }),
             version_changes: watch::Sender::new(1),
         }
     }
 
-    /// From now on this secret. The same one again changes nothing.
+    /// Replaces the secret. The same one again changes nothing.
     pub fn rotate(&self, next: Secret, now: Time) {
-        let before = self.current.load_full();
-        if secrets_equal(before.accepted.current(), &next) {
+        let previous = self.current.load_full();
+        if secrets_equal(previous.accepted.current(), &next) {
             return;
         }
-        let secrets = rotated(&before.accepted, next, now);
-        let number = before.version + 1;
-        self.current.store(Arc::new(SecretVersion { version: number, since: now, newest: newest_only(&secrets), accepted: secrets }));
-        self.version_changes.send_replace(number);
+        let secrets = rotated(&previous.accepted, next, now);
+        let version = previous.version + 1;
+        self.current.store(Arc::new(SecretVersion { version, since: now, newest: newest_only(&secrets), accepted: secrets }));
+        self.version_changes.send_replace(version);
     }
 
-    /// Judges a request's token; a word for the log if it is not believed.
+    /// Authenticates a request by its token, or returns the reason of its refusal for log and metrics.
     pub fn authenticate(&self, headers: &HeaderMap, now: Time) -> Result<Follower, &'static str> {
         let Some(value) = headers.get(TOKEN_HEADER) else {
             return Err("no token");
         };
         let token = value.to_str().map_err(|_| "malformed")?;
-        let era = self.current.load();
-        let claims = jwt::verify_token(token, Issuer::Follower, &era.accepted, now).map_err(TokenError::as_str)?;
+        let current = self.current.load();
+        let claims = jwt::verify_token(token, Issuer::Follower, &current.accepted, now).map_err(TokenError::as_str)?;
         let host = claims.subject.filter(|host| is_valid_host_name(host)).ok_or("no host")?;
-        let present = era.newest.as_ref().is_some_and(|present| jwt::verify_token(token, Issuer::Follower, present, now).is_ok());
-        Ok(Follower { host: host.into(), secret_version: if present { era.version } else { era.version - 1 } })
+        let is_newest = current.newest.as_ref().is_some_and(|newest| jwt::verify_token(token, Issuer::Follower, newest, now).is_ok());
+        Ok(Follower { host: host.into(), secret_version: if is_newest { current.version } else { current.version - 1 } })
     }
 
-    /// Tells when another era begins.
+    /// Returns a receiver of the version of the newest secret.
     #[must_use]
     pub fn watch_versions(&self) -> watch::Receiver<u64> {
         self.version_changes.subscribe()
     }
 
-    /// How much longer a stream of this era may last; `None` while it is the present one. `share` is from 0 to 1.
+    /// Returns how much longer a stream of this secret version may last; `None` while it is the newest. `spread`, from 0 to 1, is the
+    /// stream's own place among those that end.
     #[must_use]
-    pub fn remaining_lifetime(&self, era: u64, share: f64, now: Time) -> Option<Duration> {
-        let present = self.current.load();
-        if present.version == era {
+    pub fn remaining_lifetime(&self, version: u64, spread: f64, now: Time) -> Option<Duration> {
+        let current = self.current.load();
+        if current.version == version {
             return None;
         }
         // Ends between a tenth and nine tenths of the grace, so that the bound holds with room to spare.
-        Some(ROTATION_GRACE.mul_f64(0.1 + 0.8 * share.clamp(0.0, 1.0)).saturating_sub(now.since(present.since)))
+        Some(ROTATION_GRACE.mul_f64(0.1 + 0.8 * spread.clamp(0.0, 1.0)).saturating_sub(now.since(current.since)))
     }
 }
 
-/// The present secret alone. (A secret that stands is not empty, so there always is one.)
+/// Returns the newest secret alone. (A secret that was loaded is not empty, so there always is one.)
 fn newest_only(secrets: &RotatingSecret) -> Option<RotatingSecret> {
     Secret::from_bytes(secrets.current().expose_bytes()).ok().map(RotatingSecret::new)
 }
@@ -128,27 +129,27 @@ mod tests {
 
     #[test]
     fn a_host_is_named_by_its_token_and_another_secret_is_refused() {
-        let door = FollowerAuth::new(secret("one"), now());
-        assert_eq!(door.authenticate(&headers_with_token("ssh-1", "one"), now()).unwrap().host.as_ref(), "ssh-1");
-        assert_eq!(door.authenticate(&headers_with_token("ssh-1", "two"), now()), Err("wrong signature"));
-        assert_eq!(door.authenticate(&headers_with_token("two words", "one"), now()), Err("no host"));
-        assert_eq!(door.authenticate(&HeaderMap::new(), now()), Err("no token"));
+        let auth = FollowerAuth::new(secret("one"), now());
+        assert_eq!(auth.authenticate(&headers_with_token("ssh-1", "one"), now()).unwrap().host.as_ref(), "ssh-1");
+        assert_eq!(auth.authenticate(&headers_with_token("ssh-1", "two"), now()), Err("wrong signature"));
+        assert_eq!(auth.authenticate(&headers_with_token("two words", "one"), now()), Err("no host"));
+        assert_eq!(auth.authenticate(&HeaderMap::new(), now()), Err("no token"));
     }
 
     #[test]
     fn a_stream_opened_with_the_previous_secret_ends_within_the_grace_period() {
-        let door = FollowerAuth::new(secret("one"), now());
-        let opened = door.authenticate(&headers_with_token("ssh-1", "one"), now()).unwrap().secret_version;
-        assert_eq!(door.remaining_lifetime(opened, 1.0, now()), None);
-        door.rotate(secret("one"), now());
-        assert_eq!(door.remaining_lifetime(opened, 1.0, now()), None, "the same secret again is no change");
-        door.rotate(secret("two"), now());
-        let in_grace = door.authenticate(&headers_with_token("ssh-1", "one"), now()).unwrap().secret_version;
-        let with_new = door.authenticate(&headers_with_token("ssh-1", "two"), now()).unwrap().secret_version;
+        let auth = FollowerAuth::new(secret("one"), now());
+        let opened = auth.authenticate(&headers_with_token("ssh-1", "one"), now()).unwrap().secret_version;
+        assert_eq!(auth.remaining_lifetime(opened, 1.0, now()), None);
+        auth.rotate(secret("one"), now());
+        assert_eq!(auth.remaining_lifetime(opened, 1.0, now()), None, "the same secret again is no change");
+        auth.rotate(secret("two"), now());
+        let in_grace = auth.authenticate(&headers_with_token("ssh-1", "one"), now()).unwrap().secret_version;
+        let with_new = auth.authenticate(&headers_with_token("ssh-1", "two"), now()).unwrap().secret_version;
         let later = now().plus(Duration::from_secs(10));
-        for era in [opened, in_grace] {
-            assert!(door.remaining_lifetime(era, 1.0, later).unwrap() <= ROTATION_GRACE - Duration::from_secs(10));
+        for version in [opened, in_grace] {
+            assert!(auth.remaining_lifetime(version, 1.0, later).unwrap() <= ROTATION_GRACE - Duration::from_secs(10));
         }
-        assert_eq!(door.remaining_lifetime(with_new, 1.0, later), None);
+        assert_eq!(auth.remaining_lifetime(with_new, 1.0, later), None);
     }
 }

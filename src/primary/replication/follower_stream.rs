@@ -1,129 +1,155 @@
-//! One follower's stream: the lines after its cursor as they come, and a heartbeat when nothing came.
+//! One follower's stream: the commits after its cursor as they are made, and heartbeats in between.
 //!
-//! A stream pulls at its own pace out of what all share, so a slow follower costs a few pieces and no more; one that takes
-//! nothing for [`STALLED`] is cut off. A heartbeat is said only of the very head of the store, because it proves to the
-//! follower that it is current.
+//! A stream reads at its own pace from the buffer that all share, so a slow follower costs a few chunks and no more; one that reads nothing
+//! for [`STALL_TIMEOUT`] is cut off. A heartbeat is sent only of the head of the store itself, because it proves to the follower that it is
+//! up to date.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::Semaphore;
 
 use crate::api::blocking::run_blocking;
 use crate::model::change::Head;
 use crate::model::clock;
 use crate::net::body::StreamAborted;
 use crate::primary::call::Follower;
-use crate::primary::replication::feed_buffer::EncodedCommit;
+use crate::primary::counters::PrimaryMetrics;
+use crate::primary::replication::chunks::{ChunkSender, STALL_TIMEOUT};
+use crate::primary::replication::feed_buffer::{EncodedCommit, FeedBuffer};
+use crate::primary::replication::follower_auth::FollowerAuth;
 use crate::primary::replication::hosts::StreamGuard;
-use crate::primary::state::PrimaryState;
-use crate::store::primary::primary_store::CommitsAfter;
+use crate::primary::replication::shutdown::ShutdownSignal;
+use crate::store::primary::primary_store::{CommitsAfter, PrimaryStore};
 use crate::wire::directory::feed_lines;
 
-/// How often a heartbeat is said; followers are promised one every 5 s.
-pub const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(4);
-/// How long a follower may take nothing.
-pub const STALL_TIMEOUT: Duration = Duration::from_secs(15);
-/// Pieces that wait for a follower.
-pub const QUEUED_CHUNKS: usize = 4;
-/// Bytes of lines that go together, if there is more than one.
+/// How often a heartbeat is sent; followers are promised one every 5 s.
+const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(4);
+/// Most bytes of commits that are sent in one chunk, if there is more than one.
 const CHUNK_BYTES: usize = 256 << 10;
-/// Commits that a follower who is behind reads from the journal at a time; each may be 4 MiB.
+/// How many commits are read at a time from the journal for a follower that is behind; each may be 4 MiB.
 const JOURNAL_BATCH: usize = 4;
-/// Followers that may read the journal at a time.
+/// For how many followers the journal is read at a time.
 static JOURNAL_READ_PERMITS: Semaphore = Semaphore::const_new(8);
 
-/// The way to one follower.
-pub type ChunkSender = mpsc::Sender<Result<Bytes, StreamAborted>>;
+/// What a stream reads from: the parts of the primary that all streams share.
+pub struct StreamSource {
+    /// The journal, for followers that are further behind than the buffer reaches.
+    pub store: PrimaryStore,
+    /// The recent commits.
+    pub feed: Arc<FeedBuffer>,
+    /// Says when a rotated secret ends a stream.
+    pub follower_auth: Arc<FollowerAuth>,
+    /// Counts lines and stalled followers.
+    pub metrics: Arc<PrimaryMetrics>,
+    /// Ends the stream when the primary shuts down.
+    pub shutdown: ShutdownSignal,
+}
 
 /// Why a stream ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum StreamEnd {
-    /// The follower went away.
+    /// The follower closed the connection.
     Disconnected,
-    /// It took nothing for too long.
+    /// The follower read nothing for too long.
     Stalled,
-    /// Its cursor is not in the journal any more, or the epoch is another: it has to ask again.
+    /// Its cursor is not in the journal any more, or the epoch has changed: it has to ask again.
     CursorLost,
     /// The journal could not be read.
     JournalError,
-    /// Its secret has changed.
+    /// Its secret was rotated.
     SecretRotated,
-    /// The primary ends.
+    /// The primary shuts down.
     Shutdown,
 }
 
-/// Streams to one follower from `at` on, until one of the two ends it. `at` is a cursor that the journal knows.
-pub async fn stream_changes(house: Arc<PrimaryState>, follower: Follower, feeding: StreamGuard, at: Head, pieces: ChunkSender) {
-    tracing::info!(host = %follower.host, seq = at.seq, "a follower came");
-    let ended = FollowerStream { state: &house, guard: &feeding, chunks: &pieces, cursor: at }.run(follower.secret_version).await;
-    drop(feeding);
-    if ended == StreamEnd::Stalled {
-        house.metrics.stalled_followers.inc();
+impl StreamEnd {
+    /// Returns the reason in words, for the log.
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Disconnected => "it closed the connection",
+            Self::Stalled => "it read nothing for too long",
+            Self::CursorLost => "its cursor is no longer in the journal",
+            Self::JournalError => "the journal could not be read",
+            Self::SecretRotated => "its secret was rotated",
+            Self::Shutdown => "the primary shuts down",
+        }
     }
-    tracing::info!(host = %follower.host, why = ?ended, "a follower went");
-    drop(house);
-    // Its last piece says that the stream did not end by itself; who takes nothing never reads it.
-    let _gone = pieces.send(Err(StreamAborted)).await;
+}
+
+/// Streams to one follower from `cursor` on, until one of the two ends the stream. The journal must know `cursor`.
+pub async fn stream_changes(source: StreamSource, follower: Follower, guard: StreamGuard, cursor: Head, chunks: ChunkSender) {
+    let host = &follower.host;
+    tracing::info!(%host, seq = cursor.seq, "follower {host} connected at seq {}", cursor.seq);
+    let ended = FollowerStream { source: &source, guard: &guard, chunks: &chunks, cursor }.run(follower.secret_version).await;
+    drop(guard);
+    if ended == StreamEnd::Stalled {
+        source.metrics.stalled_followers.inc();
+    }
+    let reason = ended.as_str();
+    tracing::info!(%host, reason, "follower {host} disconnected: {reason}");
+    drop(source);
+    // The last chunk says that the stream did not end by itself; a follower that reads nothing never sees it.
+    let _disconnected = chunks.send(Err(StreamAborted)).await;
 }
 
 struct FollowerStream<'a> {
-    state: &'a Arc<PrimaryState>,
+    source: &'a StreamSource,
     guard: &'a StreamGuard,
     chunks: &'a ChunkSender,
     cursor: Head,
 }
 
 impl FollowerStream<'_> {
-    async fn run(mut self, era: u64) -> StreamEnd {
-        match self.follow(era).await {
+    async fn run(mut self, secret_version: u64) -> StreamEnd {
+        match self.follow(secret_version).await {
             Ok(never) => match never {},
             Err(ended) => ended,
         }
     }
 
-    async fn follow(&mut self, era: u64) -> Result<std::convert::Infallible, StreamEnd> {
-        let share = fastrand::f64();
-        let mut newest = self.state.feed.head_changes();
-        let mut eras = self.state.follower_auth.watch_versions();
-        let mut ending = std::pin::pin!(self.state.shutdown_requested());
-        let mut beat = tokio::time::interval(HEARTBEAT_INTERVAL);
-        beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    async fn follow(&mut self, secret_version: u64) -> Result<std::convert::Infallible, StreamEnd> {
+        let spread = fastrand::f64();
+        let mut head_changes = self.source.feed.head_changes();
+        let mut secret_versions = self.source.follower_auth.watch_versions();
+        let mut shutdown = std::pin::pin!(self.source.shutdown.requested());
+        let mut heartbeat = tokio::time::interval(HEARTBEAT_INTERVAL);
+        heartbeat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
-            newest.borrow_and_update();
-            while let Some(lines) = self.next_commits(false).await? {
-                self.send_commits(lines).await?;
+            head_changes.borrow_and_update();
+            while let Some(commits) = self.next_commits(false).await? {
+                self.send_commits(commits).await?;
             }
-            let lasts = self.state.follower_auth.remaining_lifetime(era, share, clock::wall_time());
-            let end = async {
-                match lasts {
-                    Some(left) => tokio::time::sleep(left).await,
+            let lifetime = self.source.follower_auth.remaining_lifetime(secret_version, spread, clock::wall_time());
+            let expired = async {
+                match lifetime {
+                    Some(lifetime) => tokio::time::sleep(lifetime).await,
                     None => std::future::pending().await,
                 }
             };
             tokio::select! {
-                changed = newest.changed() => changed.map_err(|_| StreamEnd::JournalError)?,
-                _ = beat.tick() => self.send_heartbeat().await?,
-                _ = eras.changed() => {}
-                () = end => return Err(StreamEnd::SecretRotated),
-                () = &mut ending => return Err(StreamEnd::Shutdown),
+                changed = head_changes.changed() => changed.map_err(|_| StreamEnd::Shutdown)?,
+                _ = heartbeat.tick() => self.send_heartbeat().await?,
+                _ = secret_versions.changed() => {}
+                () = expired => return Err(StreamEnd::SecretRotated),
+                () = &mut shutdown => return Err(StreamEnd::Shutdown),
                 () = self.chunks.closed() => return Err(StreamEnd::Disconnected),
             }
         }
     }
 
-    /// The lines after the cursor, or `None` if there are none. The shared ones, unless they do not reach back so far or `journal` says
-    /// not to wait for them.
-    async fn next_commits(&self, journal: bool) -> Result<Option<Vec<EncodedCommit>>, StreamEnd> {
-        match self.state.feed.commits_after(self.cursor.epoch, self.cursor.seq, CHUNK_BYTES) {
-            Some(lines) if !lines.is_empty() => return Ok(Some(lines)),
-            Some(_) if !journal => return Ok(None),
+    /// Returns the commits after the cursor, or `None` if there are none: from the buffer, unless it does not reach back so far or
+    /// `from_journal` says not to wait for it.
+    async fn next_commits(&self, from_journal: bool) -> Result<Option<Vec<EncodedCommit>>, StreamEnd> {
+        match self.source.feed.commits_after(self.cursor.epoch, self.cursor.seq, CHUNK_BYTES) {
+            Some(commits) if !commits.is_empty() => return Ok(Some(commits)),
+            Some(_) if !from_journal => return Ok(None),
             _ => {}
         }
-        let _turn = JOURNAL_READ_PERMITS.acquire().await.map_err(|_| StreamEnd::JournalError)?;
-        let (store, at) = (self.state.store.clone(), self.cursor);
-        let after = run_blocking(move || store.commits_after(at.epoch, at.seq, at.state.digest, JOURNAL_BATCH))
+        let _permit = JOURNAL_READ_PERMITS.acquire().await.map_err(|_| StreamEnd::JournalError)?;
+        let (store, cursor) = (self.source.store.clone(), self.cursor);
+        let after = run_blocking(move || store.commits_after(cursor.epoch, cursor.seq, cursor.state.digest, JOURNAL_BATCH))
             .await
             .map_err(|_| StreamEnd::JournalError)?;
         match after {
@@ -133,30 +159,30 @@ impl FollowerStream<'_> {
         }
     }
 
-    async fn send_commits(&mut self, lines: Vec<EncodedCommit>) -> Result<(), StreamEnd> {
-        let Some(last) = lines.last() else {
+    async fn send_commits(&mut self, commits: Vec<EncodedCommit>) -> Result<(), StreamEnd> {
+        let Some(last) = commits.last() else {
             return Ok(());
         };
-        let at = Head { epoch: self.cursor.epoch, seq: last.seq, state: last.state };
-        self.state.metrics.feed_lines.inc_by(lines.len() as u64);
-        let piece = match &lines[..] {
-            [one] => one.text.clone(),
-            many => many.iter().map(|line| &line.text[..]).collect::<Vec<_>>().concat().into(),
+        let cursor = Head { epoch: self.cursor.epoch, seq: last.seq, state: last.state };
+        self.source.metrics.feed_lines.inc_by(commits.len() as u64);
+        let chunk = match &commits[..] {
+            [commit] => commit.text.clone(),
+            commits => commits.iter().map(|commit| &commit.text[..]).collect::<Vec<_>>().concat().into(),
         };
-        self.send_chunk(piece).await?;
-        self.cursor = at;
+        self.send_chunk(chunk).await?;
+        self.cursor = cursor;
         Ok(())
     }
 
     async fn send_heartbeat(&mut self) -> Result<(), StreamEnd> {
-        let head = self.state.store.head();
+        let head = self.source.store.head();
         if head.epoch != self.cursor.epoch {
             return Err(StreamEnd::CursorLost);
         }
         if head.seq != self.cursor.seq {
-            // The shared lines are late; a follower must not wait for them.
+            // The buffer is late; a follower must not wait for it.
             return match self.next_commits(true).await? {
-                Some(lines) => self.send_commits(lines).await,
+                Some(commits) => self.send_commits(commits).await,
                 None => Ok(()),
             };
         }
@@ -165,8 +191,8 @@ impl FollowerStream<'_> {
         self.send_chunk(line.into()).await
     }
 
-    async fn send_chunk(&self, piece: Bytes) -> Result<(), StreamEnd> {
-        match tokio::time::timeout(STALL_TIMEOUT, self.chunks.send(Ok(piece))).await {
+    async fn send_chunk(&self, chunk: Bytes) -> Result<(), StreamEnd> {
+        match tokio::time::timeout(STALL_TIMEOUT, self.chunks.send(Ok(chunk))).await {
             Ok(Ok(())) => {
                 self.guard.touch(clock::wall_time());
                 Ok(())

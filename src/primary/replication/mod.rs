@@ -1,9 +1,12 @@
-//! Being followed: the feed's lines, one snapshot for all, the followers' secret, and what each host said that it holds.
+//! What serves the hosts that follow: the feed's lines, the snapshot they share, their secret, and what each acknowledged.
 
 pub mod accepted_loss;
+pub mod chunks;
 pub mod feed_buffer;
 pub mod follower_auth;
 pub mod follower_stream;
+pub mod host_record;
 pub mod hosts;
 pub mod propagation;
+pub mod shutdown;
 pub mod snapshot_cache;

@@ -1,4 +1,4 @@
-//! Where a commit is in force, and for each other host until when it may still answer from before it.
+//! Where a commit is in force, and for every other host until when it may still answer without it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,26 +8,27 @@ use serde::Serialize;
 use crate::model::change::{Epoch, Head};
 use crate::model::clock;
 use crate::model::time::Time;
-use crate::primary::call::ApiRequest;
 use crate::primary::refusal::ApiError;
-use crate::primary::replication::hosts::HostRecord;
-use crate::primary::state::PrimaryState;
+use crate::primary::replication::host_record::{DUPLICATE_HOST, HostRecord};
+use crate::primary::replication::hosts::HostRegistry;
+use crate::primary::replication::shutdown::ShutdownSignal;
+use crate::store::primary::primary_store::PrimaryStore;
 
-/// How long after its start a primary waits for hosts that it knows from before: they come back one after the other.
+/// For how long after its start a primary waits for the hosts that it knows: they reconnect one after the other.
 const RECONNECT_WINDOW: Duration = Duration::from_secs(20);
-/// The longest that an operator may wait.
+/// The longest time that an operator may wait.
 const MAX_WAIT: Duration = Duration::from_secs(600);
 
-/// Where a commit stands with the fleet.
+/// Where a commit is in force, and where it may not be yet.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Propagation {
-    /// Hosts where it binds in answers and is on disk, and hosts that may answer nothing any more without us.
+    /// Hosts that have applied it and have it on disk, and hosts that may not answer any more without the primary.
     pub in_force: Vec<Arc<str>>,
-    /// The others, where it may not bind yet.
+    /// The other hosts.
     pub pending: Vec<PendingHost>,
 }
 
-/// A host where a commit is not known to be in force.
+/// A host that has not confirmed a commit.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct PendingHost {
     /// Its name.
@@ -36,32 +37,32 @@ pub struct PendingHost {
     pub connected: bool,
     /// When it was last in touch.
     pub last_seen: Time,
-    /// Until when it may answer from before the commit; `None` if it never said how long it may go on without us.
+    /// Until when it may answer without the commit; `None` if it never said for how long it may serve without the primary.
     pub until: Option<Time>,
     /// Whether it was in touch since the primary started.
     #[serde(skip)]
     seen_since_start: bool,
-    /// What is wrong with it besides, for a person.
+    /// What else is wrong with the host, for a person.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub note: Option<&'static str>,
 }
 
-/// Judges what the hosts said. `present` is the epoch of the store now: what was acked in it, if the commit was made in an epoch before,
-/// came after the commit.
+/// Decides where `commit` is in force. `current_epoch` is the epoch of the store now: what a host acknowledged in it, if the commit was
+/// made in an earlier epoch, came after the commit.
 #[must_use]
-pub fn evaluate(hosts: Vec<(Arc<str>, HostRecord)>, commit: &Head, present: Epoch, now: Time) -> Propagation {
-    let mut force = Propagation::default();
+pub fn evaluate(hosts: Vec<(Arc<str>, HostRecord)>, commit: &Head, current_epoch: Epoch, now: Time) -> Propagation {
+    let mut propagation = Propagation::default();
     for (name, host) in hosts {
-        let doubled = host.is_duplicated(now);
-        let holds = !doubled && has_applied(&host, commit, present);
+        let duplicated = host.is_duplicated(now);
+        let applied = !duplicated && has_applied(&host, commit, current_epoch);
         let until = host.may_serve_until();
         let lapsed = host.open_streams == 0 && until.is_some_and(|until| until <= now);
-        if holds || lapsed {
-            force.in_force.push(name);
+        if applied || lapsed {
+            propagation.in_force.push(name);
             continue;
         }
-        let note = doubled.then_some("two hosts use this name, or a store was copied: what one of them holds says nothing of the other");
-        force.pending.push(PendingHost {
+        let note = duplicated.then_some(DUPLICATE_HOST);
+        propagation.pending.push(PendingHost {
             host: name,
             connected: host.open_streams > 0,
             last_seen: host.seen,
@@ -70,19 +71,19 @@ pub fn evaluate(hosts: Vec<(Arc<str>, HostRecord)>, commit: &Head, present: Epoc
             note,
         });
     }
-    force
+    propagation
 }
 
-fn has_applied(host: &HostRecord, commit: &Head, present: Epoch) -> bool {
+fn has_applied(host: &HostRecord, commit: &Head, current_epoch: Epoch) -> bool {
     let Some(acked) = &host.acked else {
         return false;
     };
-    (acked.epoch == commit.epoch && acked.seq >= commit.seq) || (acked.epoch != commit.epoch && acked.epoch == present)
+    (acked.epoch == commit.epoch && acked.seq >= commit.seq) || (acked.epoch != commit.epoch && acked.epoch == current_epoch)
 }
 
-/// How long the operator asked to wait (`wait`, in seconds); `None` if not at all.
-pub fn parse_wait(call: &ApiRequest) -> Result<Option<Duration>, ApiError> {
-    match call.number("wait")? {
+/// Returns how long the operator wants to wait (`wait`, in seconds); `None` if not at all.
+pub fn parse_wait(seconds: Option<u64>) -> Result<Option<Duration>, ApiError> {
+    match seconds {
         Some(seconds) if seconds > MAX_WAIT.as_secs() => {
             Err(ApiError::bad_request(format_args!("wait is at most {} seconds", MAX_WAIT.as_secs())))
         }
@@ -90,41 +91,55 @@ pub fn parse_wait(call: &ApiRequest) -> Result<Option<Duration>, ApiError> {
     }
 }
 
-/// Where a commit is in force: after waiting, or as it stands now.
-pub async fn await_propagation(house: &PrimaryState, commit: &Head, wait_for: Option<Duration>) -> Propagation {
-    match wait_for {
-        Some(limit) => wait_for_hosts(house, commit, limit).await,
-        None => current_propagation(house, commit),
-    }
+/// Watches where commits are in force.
+pub struct PropagationMonitor<'a> {
+    /// What the hosts acknowledged.
+    pub hosts: &'a HostRegistry,
+    /// The store of the commits.
+    pub store: &'a PrimaryStore,
+    /// When the primary started.
+    pub started_at: Time,
+    /// Ends the waiting when the primary shuts down.
+    pub shutdown: ShutdownSignal,
 }
 
-/// Waits, at most `limit`, for a commit to be in force on every host that is connected, or that a primary which was just started still
-/// expects. Ends with the primary.
-async fn wait_for_hosts(house: &PrimaryState, commit: &Head, limit: Duration) -> Propagation {
-    let mut acks = house.hosts.ack_events();
-    let settled = async {
-        loop {
-            acks.borrow_and_update();
-            let force = current_propagation(house, commit);
-            let expected = RECONNECT_WINDOW.saturating_sub(clock::wall_time().since(house.started_at));
-            if force.pending.iter().any(|host| host.connected) {
-                let _said = acks.changed().await;
-            } else if force.pending.iter().any(|host| !host.seen_since_start) && !expected.is_zero() {
-                let _said = tokio::time::timeout(expected, acks.changed()).await;
-            } else {
-                return force;
-            }
+impl PropagationMonitor<'_> {
+    /// Returns where a commit is in force: now, or after waiting at most `wait` for all hosts that are connected.
+    pub async fn propagation(&self, commit: &Head, wait: Option<Duration>) -> Propagation {
+        match wait {
+            Some(limit) => self.wait_for_hosts(commit, limit).await,
+            None => self.current(commit),
         }
-    };
-    tokio::select! {
-        force = settled => force,
-        () = tokio::time::sleep(limit) => current_propagation(house, commit),
-        () = house.shutdown_requested() => current_propagation(house, commit),
     }
-}
 
-fn current_propagation(house: &PrimaryState, commit: &Head) -> Propagation {
-    evaluate(house.hosts.list(), commit, house.store.head().epoch, clock::wall_time())
+    /// Waits, at most `limit`, for a commit to be in force on every host that is connected, and on those that a primary which has just
+    /// started still expects to reconnect. Ends when the primary shuts down.
+    async fn wait_for_hosts(&self, commit: &Head, limit: Duration) -> Propagation {
+        let mut acks = self.hosts.ack_events();
+        let settled = async {
+            loop {
+                acks.borrow_and_update();
+                let propagation = self.current(commit);
+                let reconnecting = RECONNECT_WINDOW.saturating_sub(clock::wall_time().since(self.started_at));
+                if propagation.pending.iter().any(|host| host.connected) {
+                    let _changed = acks.changed().await;
+                } else if propagation.pending.iter().any(|host| !host.seen_since_start) && !reconnecting.is_zero() {
+                    let _changed = tokio::time::timeout(reconnecting, acks.changed()).await;
+                } else {
+                    return propagation;
+                }
+            }
+        };
+        tokio::select! {
+            propagation = settled => propagation,
+            () = tokio::time::sleep(limit) => self.current(commit),
+            () = self.shutdown.requested() => self.current(commit),
+        }
+    }
+
+    fn current(&self, commit: &Head) -> Propagation {
+        evaluate(self.hosts.list(), commit, self.store.head().epoch, clock::wall_time())
+    }
 }
 
 #[cfg(test)]
@@ -135,7 +150,7 @@ mod tests {
     use crate::model::change::{Epoch, Head};
     use crate::model::digest::DirectoryDigest;
     use crate::model::time::Time;
-    use crate::primary::replication::hosts::tests::host;
+    use crate::primary::replication::host_record::tests::host;
 
     fn commit(epoch: u128) -> Head {
         Head { epoch: Epoch(epoch), seq: 5, state: DirectoryDigest::default() }
@@ -145,8 +160,8 @@ mod tests {
         Time::EPOCH.plus(Duration::from_secs(seconds))
     }
 
-    fn names(force: &Propagation) -> (Vec<&str>, Vec<&str>) {
-        (force.in_force.iter().map(AsRef::as_ref).collect(), force.pending.iter().map(|host| host.host.as_ref()).collect())
+    fn names(propagation: &Propagation) -> (Vec<&str>, Vec<&str>) {
+        (propagation.in_force.iter().map(AsRef::as_ref).collect(), propagation.pending.iter().map(|host| host.host.as_ref()).collect())
     }
 
     #[test]

@@ -1,7 +1,7 @@
-//! The snapshot: one file, built once and sent to every host that asks while it is recent enough, to few at a time.
+//! The snapshot: one file, built once and sent to every host that asks while it is recent enough, to few hosts at a time.
 //!
-//! Its lines are the head, the records read while commits go on, the journal from where the reading began to where it
-//! ended, and the end. The file has no name, so nothing of it is left behind.
+//! Its lines are a header, the records (read while commits go on), the commits of the journal made meanwhile, and an end line. The file
+//! has no name, so nothing of it is left behind.
 
 use std::fs::File;
 use std::io;
@@ -20,30 +20,30 @@ use crate::model::time::{BootTime, Time};
 use crate::net::body::StreamAborted;
 use crate::primary::refusal::ApiError;
 use crate::primary::replication::accepted_loss;
+use crate::primary::replication::chunks::{ChunkSender, STALL_TIMEOUT};
 use crate::primary::replication::feed_buffer::EncodedCommit;
-use crate::primary::replication::follower_stream::{ChunkSender, STALL_TIMEOUT};
-use crate::primary::state::PrimaryState;
 use crate::store::error::StoreError;
 use crate::store::primary::primary_store::{CommitsAfter, PrimaryStore};
 use crate::wire::directory::feed_lines::{self, SNAPSHOT_FORMAT, SnapshotEnd, SnapshotHeader};
 
-/// To how many hosts it is sent at a time.
-pub const MAX_CONCURRENT_SENDS: usize = 4;
-/// How long a host waits for its turn before it is told to come again.
-pub const PERMIT_TIMEOUT: Duration = Duration::from_secs(30);
-/// How old a snapshot may be that is sent again.
+/// To how many hosts a snapshot is sent at a time.
+const MAX_CONCURRENT_SENDS: usize = 4;
+/// How long a host waits for a permit before it is told to retry.
+const PERMIT_TIMEOUT: Duration = Duration::from_secs(30);
+/// How old a snapshot may be and still be sent.
 const MAX_AGE: Duration = Duration::from_secs(300);
-/// How many commits it may be behind.
+/// How many commits a snapshot may be behind and still be sent.
 const MAX_COMMITS_BEHIND: u64 = 10_000;
-/// Bytes that are read at a time.
+/// How many bytes of the file are sent at a time.
 const CHUNK_BYTES: usize = 256 << 10;
-/// Builds that a large apply may spoil before the builder gives up.
+/// How often a build is attempted while large applies replace the directory under it.
 const MAX_BUILD_ATTEMPTS: u32 = 3;
-/// Speed before size: a host loads it faster than it could unpack a smaller one.
+/// The fastest: a host receives it faster than it could decompress a smaller one.
 const COMPRESSION_LEVEL: i32 = 1;
+/// How many commits are read from the journal at a time.
 const JOURNAL_BATCH: usize = 64;
 
-/// The snapshot that is at hand, and the turns of those who take it.
+/// The latest snapshot, and the permits of those who send it.
 pub struct SnapshotCache {
     cached: Arc<Mutex<Option<Arc<SnapshotFile>>>>,
     permits: Arc<Semaphore>,
@@ -55,7 +55,7 @@ impl Default for SnapshotCache {
     }
 }
 
-/// A snapshot.
+/// A snapshot in a file.
 pub struct SnapshotFile {
     file: File,
     head: Head,
@@ -81,21 +81,21 @@ impl From<SnapshotBuildError> for ApiError {
 }
 
 impl SnapshotCache {
-    /// A turn to send; `None` if it did not come in time.
+    /// Waits for a permit to send; `None` if there is none in time.
     pub async fn acquire(&self) -> Option<OwnedSemaphorePermit> {
         tokio::time::timeout(PERMIT_TIMEOUT, Arc::clone(&self.permits).acquire_owned()).await.ok()?.ok()
     }
 
-    /// The one at hand if it is recent enough, else a new one; however many ask, one is built. A build goes on when its asker hangs up.
-    pub async fn load_or_build(&self, house: &Arc<PrimaryState>) -> Result<Arc<SnapshotFile>, ApiError> {
-        let (at_hand, house) = (Arc::clone(&self.cached), Arc::clone(house));
+    /// Returns the latest snapshot if it is recent enough, else a new one in a file below `temp_dir`; however many ask, one is built. A
+    /// build goes on when its requester disconnects.
+    pub async fn recent(&self, store: &PrimaryStore, temp_dir: &Path) -> Result<Arc<SnapshotFile>, ApiError> {
+        let (cached, store, temp_dir) = (Arc::clone(&self.cached), store.clone(), temp_dir.to_owned());
         let built = tokio::spawn(async move {
-            let mut at_hand = at_hand.lock().await;
-            let before = at_hand.take();
-            let (store, workshop) = (house.store.clone(), house.temp_dir.clone());
+            let mut cached = cached.lock().await;
+            let previous = cached.take();
             let (now, wall) = (clock::boot_time(), clock::wall_time());
-            let snapshot = run_blocking(move || reuse_or_build(&store, &workshop, before, now, wall)).await?;
-            *at_hand = Some(Arc::clone(&snapshot));
+            let snapshot = run_blocking(move || reuse_or_build(&store, &temp_dir, previous, now, wall)).await?;
+            *cached = Some(Arc::clone(&snapshot));
             Ok(snapshot)
         });
         built.await.map_err(ApiError::internal)?
@@ -104,29 +104,29 @@ impl SnapshotCache {
 
 fn reuse_or_build(
     store: &PrimaryStore,
-    workshop: &Path,
-    before: Option<Arc<SnapshotFile>>,
+    temp_dir: &Path,
+    previous: Option<Arc<SnapshotFile>>,
     now: BootTime,
     wall: Time,
 ) -> Result<Arc<SnapshotFile>, SnapshotBuildError> {
     let accept_loss = accepted_loss::accepted_until(store.private_store(), wall)?.is_some();
-    if let Some(before) = before
-        && before.accept_loss == accept_loss
-        && before.is_usable(store, now)?
+    if let Some(previous) = previous
+        && previous.accept_loss == accept_loss
+        && previous.is_usable(store, now)?
     {
-        return Ok(before);
+        return Ok(previous);
     }
-    let mut tries = 1;
+    let mut attempts = 1;
     loop {
-        match build_snapshot(store, workshop, accept_loss, now) {
-            Err(SnapshotBuildError::Replaced) if tries < MAX_BUILD_ATTEMPTS => tries += 1,
+        match build_snapshot(store, temp_dir, accept_loss, now) {
+            Err(SnapshotBuildError::Replaced) if attempts < MAX_BUILD_ATTEMPTS => attempts += 1,
             built => return built.map(Arc::new),
         }
     }
 }
 
-fn build_snapshot(store: &PrimaryStore, workshop: &Path, accept_loss: bool, now: BootTime) -> Result<SnapshotFile, SnapshotBuildError> {
-    let file = tempfile::tempfile_in(workshop)?;
+fn build_snapshot(store: &PrimaryStore, temp_dir: &Path, accept_loss: bool, now: BootTime) -> Result<SnapshotFile, SnapshotBuildError> {
+    let file = tempfile::tempfile_in(temp_dir)?;
     let mut out = zstd::stream::write::Encoder::new(io::BufWriter::with_capacity(CHUNK_BYTES, file), COMPRESSION_LEVEL)?;
     out.include_checksum(true)?;
     let from = store.head();
@@ -140,11 +140,12 @@ fn build_snapshot(store: &PrimaryStore, workshop: &Path, accept_loss: bool, now:
     let head = write_journal(&mut out, store, from)?;
     write_line(&mut out, &feed_lines::encode_snapshot_end(&SnapshotEnd { seq: head.seq, state: head.state, accept_loss }))?;
     let file = out.finish()?.into_inner().map_err(io::IntoInnerError::into_error)?;
-    tracing::info!(from = from.seq, seq = head.seq, records = head.state.count, "a snapshot was built");
+    let (seq, records) = (head.seq, head.state.count);
+    tracing::info!(from = from.seq, seq, records, "built a snapshot of {records} records at seq {seq}");
     Ok(SnapshotFile { file, head, accept_loss, built_at: now })
 }
 
-/// The journal from `from` to where the store stands now.
+/// Writes the commits of the journal after `from` up to the present head, and returns that head.
 fn write_journal(out: &mut impl io::Write, store: &PrimaryStore, from: Head) -> Result<Head, SnapshotBuildError> {
     let to = store.head_after_pending_commit();
     let mut at = from;
@@ -170,48 +171,48 @@ fn write_line(out: &mut impl io::Write, line: &str) -> io::Result<()> {
 }
 
 impl SnapshotFile {
-    /// Whether a host that loads it can go on from its end.
+    /// Returns whether a host that installs the snapshot can follow from its end.
     fn is_usable(&self, store: &PrimaryStore, now: BootTime) -> Result<bool, StoreError> {
         let head = store.head();
-        let near = now.since(self.built_at) <= MAX_AGE
+        let is_recent = now.since(self.built_at) <= MAX_AGE
             && head.epoch == self.head.epoch
             && head.seq.saturating_sub(self.head.seq) <= MAX_COMMITS_BEHIND;
-        let known = || store.commits_after(self.head.epoch, self.head.seq, self.head.state.digest, 1);
-        Ok(near && matches!(known()?, CommitsAfter::Commits(_)))
+        let commits_after = || store.commits_after(self.head.epoch, self.head.seq, self.head.state.digest, 1);
+        Ok(is_recent && matches!(commits_after()?, CommitsAfter::Commits(_)))
     }
 }
 
-/// Sends it, holding a turn. Whatever keeps it from being sent whole leaves a stream that is cut off.
-pub async fn send_snapshot(snapshot: Arc<SnapshotFile>, turn: OwnedSemaphorePermit, pieces: ChunkSender) {
-    let outcome = send_chunks(&snapshot, &pieces).await;
-    drop((snapshot, turn));
+/// Sends a snapshot, holding a permit. A snapshot that cannot be sent whole leaves a stream that is cut off.
+pub async fn send_snapshot(snapshot: Arc<SnapshotFile>, permit: OwnedSemaphorePermit, chunks: ChunkSender) {
+    let outcome = send_chunks(&snapshot, &chunks).await;
+    drop((snapshot, permit));
     if let Err(reason) = outcome {
-        tracing::info!(%reason, "a snapshot was not sent whole");
-        let _gone = pieces.send(Err(StreamAborted)).await;
+        tracing::info!(%reason, "sending a snapshot failed: {reason}");
+        let _disconnected = chunks.send(Err(StreamAborted)).await;
     }
 }
 
-async fn send_chunks(snapshot: &Arc<SnapshotFile>, pieces: &ChunkSender) -> Result<(), &'static str> {
+async fn send_chunks(snapshot: &Arc<SnapshotFile>, chunks: &ChunkSender) -> Result<(), &'static str> {
     let mut offset = 0;
     loop {
-        let from = Arc::clone(snapshot);
-        let piece = tokio::task::spawn_blocking(move || read_chunk(&from.file, offset)).await;
-        let piece = piece.ok().and_then(Result::ok).ok_or("its file could not be read")?;
-        if piece.is_empty() {
+        let shared = Arc::clone(snapshot);
+        let chunk = tokio::task::spawn_blocking(move || read_chunk(&shared.file, offset)).await;
+        let chunk = chunk.ok().and_then(Result::ok).ok_or("its file could not be read")?;
+        if chunk.is_empty() {
             return Ok(());
         }
-        offset += piece.len() as u64;
-        match tokio::time::timeout(STALL_TIMEOUT, pieces.send(Ok(piece))).await {
+        offset += chunk.len() as u64;
+        match tokio::time::timeout(STALL_TIMEOUT, chunks.send(Ok(chunk))).await {
             Ok(Ok(())) => {}
-            Ok(Err(_)) => return Err("the host went away"),
-            Err(_) => return Err("the host took nothing for too long"),
+            Ok(Err(_)) => return Err("the host disconnected"),
+            Err(_) => return Err("the host read nothing for too long"),
         }
     }
 }
 
 fn read_chunk(file: &File, offset: u64) -> io::Result<Bytes> {
-    let mut piece = vec![0; CHUNK_BYTES];
-    let length = file.read_at(&mut piece, offset)?;
-    piece.truncate(length);
-    Ok(piece.into())
+    let mut chunk = vec![0; CHUNK_BYTES];
+    let length = file.read_at(&mut chunk, offset)?;
+    chunk.truncate(length);
+    Ok(chunk.into())
 }

@@ -9,7 +9,7 @@ use crate::model::change::Head;
 use crate::net::message::Response;
 use crate::primary::call::ApiRequest;
 use crate::primary::refusal::{ApiError, HandlerResult};
-use crate::primary::replication::hosts::InstanceCheck;
+use crate::primary::replication::host_record::{DUPLICATE_HOST, InstanceCheck};
 use crate::primary::state::PrimaryState;
 use crate::wire::directory::feed_lines::Ack;
 
@@ -34,7 +34,7 @@ pub async fn ack(house: &Arc<PrimaryState>, call: ApiRequest) -> HandlerResult {
         InstanceCheck::Single => {}
         InstanceCheck::Duplicate => {
             house.metrics.record_alarm("host twice");
-            tracing::error!(%host, "two stores follow under the name of one host: two hosts of one name, or a copied store");
+            tracing::error!(%host, "host {host} is not unique: {DUPLICATE_HOST}");
         }
     }
     Ok(Response::empty(StatusCode::NO_CONTENT))

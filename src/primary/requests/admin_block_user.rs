@@ -12,7 +12,6 @@ use crate::model::enums::UserState;
 use crate::model::record::{Record, User};
 use crate::net::message::Response;
 use crate::primary::call::ApiRequest;
-use crate::primary::directory::commit::commit;
 use crate::primary::refusal::{ApiError, HandlerResult};
 use crate::primary::replication::propagation::{self, Propagation};
 use crate::primary::state::PrimaryState;
@@ -20,17 +19,19 @@ use crate::primary::state::PrimaryState;
 /// Blocks the account, then waits for the fleet if asked to. One that is blocked already is waited for all the same.
 pub async fn block_user(house: &Arc<PrimaryState>, call: ApiRequest) -> HandlerResult {
     let username = call.required_text("username")?;
-    let wait = propagation::parse_wait(&call)?;
-    let (head, user) = commit(house, "block-user", move |directory| {
-        let user = directory.user_by_username(&username)?.ok_or_else(|| ApiError::not_found("User"))?;
-        let blocked = User { state: UserState::Blocked, ..(*user).clone() };
-        let changes = if *user == blocked { Vec::new() } else { vec![Change::Put(Entry::from_record(Record::User(blocked))?)] };
-        Ok((changes, user))
-    })
-    .await?;
+    let wait = propagation::parse_wait(call.number("wait")?)?;
+    let (head, user) = house
+        .writer
+        .commit("block-user", move |directory| {
+            let user = directory.user_by_username(&username)?.ok_or_else(|| ApiError::not_found("User"))?;
+            let blocked = User { state: UserState::Blocked, ..(*user).clone() };
+            let changes = if *user == blocked { Vec::new() } else { vec![Change::Put(Entry::from_record(Record::User(blocked))?)] };
+            Ok((changes, user))
+        })
+        .await?;
     tracing::warn!(username = %user.username, seq = head.seq, "the operator blocked a user");
     let blocked = json!({"id": user.id, "username": user.username, "before": user.state});
-    let Propagation { in_force, pending } = propagation::await_propagation(house, &head, wait).await;
+    let Propagation { in_force, pending } = house.propagation_monitor().propagation(&head, wait).await;
     let body = json!({
         "message": format!("user {} is blocked", user.username),
         "blocked": blocked,

@@ -12,7 +12,7 @@ use crate::net::message::Response;
 use crate::primary::call::ApiRequest;
 use crate::primary::directory::unpublished;
 use crate::primary::refusal::HandlerResult;
-use crate::primary::replication::follower_stream::{ChunkSender, QUEUED_CHUNKS};
+use crate::primary::replication::chunks::{ChunkSender, QUEUED_CHUNKS};
 use crate::primary::state::PrimaryState;
 use crate::store::error::StoreError;
 use crate::store::primary::primary_store::PrimaryStore;

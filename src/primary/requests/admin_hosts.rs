@@ -11,11 +11,9 @@ use crate::model::time::Time;
 use crate::net::message::Response;
 use crate::primary::call::ApiRequest;
 use crate::primary::refusal::{ApiError, HandlerResult};
-use crate::primary::replication::hosts::{ForgetOutcome, HostRecord};
+use crate::primary::replication::host_record::{DUPLICATE_HOST, HostRecord};
+use crate::primary::replication::hosts::ForgetOutcome;
 use crate::primary::state::PrimaryState;
-
-/// What is said of a host under whose name two stores follow.
-const DUPLICATE_HOST: &str = "two stores follow under this name: two hosts of one name, or a copied store";
 
 /// Answers with the head and all hosts by name.
 pub async fn hosts(house: &Arc<PrimaryState>, call: ApiRequest) -> HandlerResult {

@@ -11,7 +11,6 @@ use crate::model::entry::Entry;
 use crate::model::record::Record;
 use crate::net::message::Response;
 use crate::primary::call::ApiRequest;
-use crate::primary::directory::commit::commit;
 use crate::primary::refusal::{ApiError, HandlerResult};
 use crate::primary::replication::propagation::{self, Propagation};
 use crate::primary::state::PrimaryState;
@@ -19,21 +18,23 @@ use crate::primary::state::PrimaryState;
 /// Deletes the key and what it was granted, then waits for the fleet if asked to.
 pub async fn revoke_key(house: &Arc<PrimaryState>, call: ApiRequest) -> HandlerResult {
     let id = call.required_id("id")?;
-    let wait = propagation::parse_wait(&call)?;
-    let (head, key) = commit(house, "revoke-key", move |directory| {
-        let key = directory.key(id)?.ok_or_else(|| ApiError::not_found("Key"))?;
-        let mut changes = Vec::new();
-        for grant in directory.deploy_grants(id)? {
-            let grant = Entry::from_record(Record::DeployGrant((*grant).clone()))?;
-            changes.push(Change::Delete(RecordIdentity::from_entry(&grant)));
-        }
-        changes.push(Change::Delete(RecordIdentity::Key(id)));
-        Ok((changes, key))
-    })
-    .await?;
+    let wait = propagation::parse_wait(call.number("wait")?)?;
+    let (head, key) = house
+        .writer
+        .commit("revoke-key", move |directory| {
+            let key = directory.key(id)?.ok_or_else(|| ApiError::not_found("Key"))?;
+            let mut changes = Vec::new();
+            for grant in directory.deploy_grants(id)? {
+                let grant = Entry::from_record(Record::DeployGrant((*grant).clone()))?;
+                changes.push(Change::Delete(RecordIdentity::from_entry(&grant)));
+            }
+            changes.push(Change::Delete(RecordIdentity::Key(id)));
+            Ok((changes, key))
+        })
+        .await?;
     tracing::warn!(key = %key.key.fingerprint(), %id, seq = head.seq, "the operator revoked a key");
     let revoked = json!({"id": id, "fingerprint": key.key.fingerprint().to_string(), "user_id": key.user_id});
-    let Propagation { in_force, pending } = propagation::await_propagation(house, &head, wait).await;
+    let Propagation { in_force, pending } = house.propagation_monitor().propagation(&head, wait).await;
     let body = json!({
         "message": format!("key {id} ({}) is revoked", key.key.fingerprint()),
         "revoked": revoked,

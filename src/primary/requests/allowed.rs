@@ -56,7 +56,7 @@ async fn decide_or_create(house: &Arc<PrimaryState>, question: &AllowedRequest, 
     if !matches!(judgement.decision, AccessDecision::CreatesProject(_)) {
         return Ok(judgement);
     }
-    create_project(house, question, now).await?;
+    create_project(&house.writer, house.store.private_store(), question, now).await?;
     Ok(decide(&house.store.directory(), question, now)?)
 }
 

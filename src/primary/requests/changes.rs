@@ -16,7 +16,8 @@ use crate::net::body::OutgoingBody;
 use crate::net::message::Response;
 use crate::primary::call::ApiRequest;
 use crate::primary::refusal::{ApiError, HandlerResult};
-use crate::primary::replication::follower_stream::{QUEUED_CHUNKS, stream_changes};
+use crate::primary::replication::chunks::QUEUED_CHUNKS;
+use crate::primary::replication::follower_stream::stream_changes;
 use crate::primary::state::PrimaryState;
 use crate::store::primary::primary_store::CommitsAfter;
 
@@ -32,7 +33,7 @@ pub async fn changes(house: &Arc<PrimaryState>, call: ApiRequest) -> HandlerResu
     }
     let feeding = house.hosts.open_stream(&follower.host, call.now).map_err(ApiError::forbidden)?;
     let (pieces, body) = mpsc::channel(QUEUED_CHUNKS);
-    tokio::spawn(stream_changes(Arc::clone(house), follower, feeding, at, pieces));
+    tokio::spawn(stream_changes(house.stream_source(), follower, feeding, at, pieces));
     let headers = HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_static("application/jsonl"))]);
     Ok(Response { status: StatusCode::OK, headers, body: OutgoingBody::from_channel(body) })
 }

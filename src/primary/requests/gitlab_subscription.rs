@@ -11,7 +11,7 @@ use crate::model::record::Namespace;
 use crate::model::time::Time;
 use crate::net::message::Response;
 use crate::primary::call::ApiRequest;
-use crate::primary::credentials::token_auth::{authenticate, require_administrator};
+use crate::primary::callers::token_owner::{authenticate, require_administrator};
 use crate::primary::credentials::token_scope::TokenScope;
 use crate::primary::extras::billing::namespace::{NamespaceAccess, namespace_access, requested_namespace};
 use crate::primary::extras::billing::seats;

@@ -8,7 +8,7 @@ use http::StatusCode;
 use crate::api::blocking::run_blocking;
 use crate::net::message::Response;
 use crate::primary::call::ApiRequest;
-use crate::primary::credentials::token_auth::require_administrator;
+use crate::primary::callers::token_owner::require_administrator;
 use crate::primary::extras::billing::minute_packs::{self, PackParams};
 use crate::primary::extras::billing::namespace::{find_namespace, requested_namespace};
 use crate::primary::extras::billing::validated_params::{ValidatedParams, ValidationErrors, required_list};

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::net::message::Response;
 use crate::primary::call::ApiRequest;
-use crate::primary::credentials::token_auth::{TokenOwner, authenticate};
+use crate::primary::callers::token_owner::{TokenOwner, authenticate};
 use crate::primary::refusal::{ApiError, HandlerResult};
 use crate::primary::state::PrimaryState;
 

@@ -9,7 +9,7 @@ use crate::net::body::OutgoingBody;
 use crate::net::message::Response;
 use crate::primary::call::ApiRequest;
 use crate::primary::refusal::{ApiError, HandlerResult};
-use crate::primary::replication::follower_stream::QUEUED_CHUNKS;
+use crate::primary::replication::chunks::QUEUED_CHUNKS;
 use crate::primary::replication::snapshot_cache::send_snapshot;
 use crate::primary::state::PrimaryState;
 
@@ -21,7 +21,7 @@ pub async fn snapshot(house: &Arc<PrimaryState>, call: ApiRequest) -> HandlerRes
         .acquire()
         .await
         .ok_or_else(|| ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "Too many hosts take a snapshot at this moment; come again."))?;
-    let snapshot = house.snapshots.load_or_build(house).await?;
+    let snapshot = house.snapshots.recent(&house.store, &house.temp_dir).await?;
     tracing::info!(%host, "a snapshot is sent");
     let (pieces, body) = mpsc::channel(QUEUED_CHUNKS);
     tokio::spawn(send_snapshot(snapshot, turn, pieces));

@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::model::directory::Directory as _;
 use crate::net::message::Response;
 use crate::primary::call::ApiRequest;
-use crate::primary::credentials::requester::{KEY_NOT_FOUND, Requester, failure_response, find_requester};
+use crate::primary::callers::requester::{KEY_NOT_FOUND, Requester, failure_response, find_requester};
 use crate::primary::refusal::HandlerResult;
 use crate::primary::state::PrimaryState;
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::primary::call::ApiRequest;
-use crate::primary::credentials::requester::failure_response;
+use crate::primary::callers::requester::failure_response;
 use crate::primary::refusal::HandlerResult;
 use crate::primary::state::PrimaryState;
 

@@ -12,7 +12,7 @@ use crate::model::directory::Directory as _;
 use crate::model::id::Id;
 use crate::net::message::Response;
 use crate::primary::call::ApiRequest;
-use crate::primary::credentials::token_auth::require_administrator;
+use crate::primary::callers::token_owner::require_administrator;
 use crate::primary::extras::billing::namespace::requested_namespace;
 use crate::primary::extras::billing::reconciliation::{self, ReconciliationParams};
 use crate::primary::extras::billing::validated_params::{ValidatedParams, ValidationErrors, require_saas, required_list};

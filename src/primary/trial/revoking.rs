@@ -99,7 +99,7 @@ async fn two_stores_under_one_name_are_shown_and_never_in_force() {
     }
     let (_, body) = trial.admin(Method::GET, "hosts", Value::Null).await;
     assert_eq!(body["hosts"][0]["host"], "ssh-1");
-    assert!(body["hosts"][0]["alarm"].as_str().unwrap().starts_with("two stores follow"));
+    assert!(body["hosts"][0]["alarm"].as_str().unwrap().starts_with("two hosts use this name"));
     let (_, body) = trial.admin(Method::POST, "block-user", json!({"username": "bob"})).await;
     assert!(body["pending"][0]["note"].as_str().unwrap().starts_with("two hosts use this name"));
 }

@@ -63,8 +63,8 @@ impl PackParams {
 }
 
 /// Keeps those that are new, all or none, on disk when it returns; gives for each told what is kept of it. Blocks.
-pub fn insert_packs(ledger: &PrivateStore, namespace: Id, packs: Vec<MinutePack>) -> Result<Vec<Value>, ApiError> {
-    ledger.update(|ledger| {
+pub fn insert_packs(private_store: &PrivateStore, namespace: Id, packs: Vec<MinutePack>) -> Result<Vec<Value>, ApiError> {
+    private_store.update(|private_store| {
         let mut writes = PrivateWrites::default();
         let mut kept = Vec::with_capacity(packs.len());
         let mut new: std::collections::HashMap<Text, StoredMinutes> = std::collections::HashMap::new();
@@ -72,7 +72,7 @@ pub fn insert_packs(ledger: &PrivateStore, namespace: Id, packs: Vec<MinutePack>
             let place = store_key(namespace, &purchase_xid);
             let known = match new.get(&purchase_xid) {
                 Some(minutes) => Some(minutes.clone()),
-                None => ledger.read(&place)?.map(|bytes| serde_json::from_slice(&bytes)).transpose()?,
+                None => private_store.read(&place)?.map(|bytes| serde_json::from_slice(&bytes)).transpose()?,
             };
             let minutes = match known {
                 Some(known) => known,
@@ -94,14 +94,14 @@ pub fn insert_packs(ledger: &PrivateStore, namespace: Id, packs: Vec<MinutePack>
 }
 
 /// Moves all packs, on disk when it returns; gives how many. A purchase that the target has already stays as it is there. Blocks.
-pub fn move_packs(ledger: &PrivateStore, from: Id, to: Id) -> Result<usize, StoreError> {
-    ledger.update(|ledger| {
+pub fn move_packs(private_store: &PrivateStore, from: Id, to: Id) -> Result<usize, StoreError> {
+    private_store.update(|private_store| {
         let mut writes = PrivateWrites::default();
-        let packs = ledger.scan_prefix(&namespace_prefix(from))?;
+        let packs = private_store.scan_prefix(&namespace_prefix(from))?;
         let moved = packs.len();
         for (place, value) in packs {
             let target = [&namespace_prefix(to), place.get(namespace_prefix(from).len()..).unwrap_or_default()].concat();
-            if ledger.read(&target)?.is_none() {
+            if private_store.read(&target)?.is_none() {
                 writes.entries.push((target, Some(value)));
             }
             writes.entries.push((place, None));
@@ -111,8 +111,8 @@ pub fn move_packs(ledger: &PrivateStore, from: Id, to: Id) -> Result<usize, Stor
 }
 
 /// How many there are.
-pub fn count_packs(ledger: &PrivateStore) -> Result<usize, StoreError> {
-    Ok(ledger.scan_prefix(KEY_PREFIX)?.len())
+pub fn count_packs(private_store: &PrivateStore) -> Result<usize, StoreError> {
+    Ok(private_store.scan_prefix(KEY_PREFIX)?.len())
 }
 
 fn namespace_prefix(namespace: Id) -> Vec<u8> {

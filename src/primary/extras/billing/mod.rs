@@ -1,5 +1,5 @@
 //! What the customers' portal provides for namespaces: subscriptions, packs of minutes, reconciliations that are to come. Kept
-//! in the ledger and given back as told; nothing here is sold or enforced. (server.md 2.14)
+//! in the private_store and given back as told; nothing here is sold or enforced. (server.md 2.14)
 
 pub mod minute_packs;
 pub mod namespace;

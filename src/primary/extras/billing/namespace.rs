@@ -7,7 +7,7 @@ use crate::model::enums::{AccessLevel, NamespaceType, Visibility};
 use crate::model::record::Namespace;
 use crate::model::time::Time;
 use crate::primary::call::ApiRequest;
-use crate::primary::credentials::token_auth::TokenOwner;
+use crate::primary::callers::token_owner::TokenOwner;
 use crate::primary::refusal::ApiError;
 use crate::primary::state::PrimaryState;
 use crate::rules::access_level::{highest_access_level_within, self_and_ancestors};
@@ -24,10 +24,10 @@ pub enum NamespaceAccess {
 }
 
 /// The namespace of the segment after `namespaces`; 404 without one.
-pub fn requested_namespace(house: &PrimaryState, call: &ApiRequest) -> Result<Arc<Namespace>, ApiError> {
+pub fn requested_namespace(state: &PrimaryState, call: &ApiRequest) -> Result<Arc<Namespace>, ApiError> {
     let mut segments = call.segments.iter().skip_while(|segment| *segment != "namespaces").skip(1);
     let asked = segments.next().map(String::as_str).unwrap_or_default();
-    find_namespace(&house.store.directory(), asked)?.ok_or_else(|| ApiError::not_found("Namespace"))
+    find_namespace(&state.store.directory(), asked)?.ok_or_else(|| ApiError::not_found("Namespace"))
 }
 
 /// A namespace by its number or its path. Digits alone are a number.

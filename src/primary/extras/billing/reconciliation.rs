@@ -57,11 +57,11 @@ impl ReconciliationParams {
 }
 
 /// Keeps them all, each in the place of the one before, on disk when it returns. Blocks.
-pub fn upsert(ledger: &PrivateStore, told: BTreeMap<Id, Reconciliation>) -> Result<(), ApiError> {
-    ledger.update(|ledger| {
+pub fn upsert(private_store: &PrivateStore, told: BTreeMap<Id, Reconciliation>) -> Result<(), ApiError> {
+    private_store.update(|private_store| {
         let mut writes = PrivateWrites::default();
         for (namespace, mut reconciliation) in told {
-            if let Some(before) = ledger.read(&store_key(namespace))? {
+            if let Some(before) = private_store.read(&store_key(namespace))? {
                 reconciliation.created_at = serde_json::from_slice::<Reconciliation>(&before)?.created_at;
             }
             writes.entries.push((store_key(namespace), Some(serde_json::to_vec(&reconciliation)?)));
@@ -71,16 +71,16 @@ pub fn upsert(ledger: &PrivateStore, told: BTreeMap<Id, Reconciliation>) -> Resu
 }
 
 /// Takes one away, on disk when it returns; 404 if there is none. Blocks.
-pub fn remove(ledger: &PrivateStore, namespace: Id) -> Result<(), ApiError> {
-    ledger.update(|ledger| match ledger.read(&store_key(namespace))? {
+pub fn remove(private_store: &PrivateStore, namespace: Id) -> Result<(), ApiError> {
+    private_store.update(|private_store| match private_store.read(&store_key(namespace))? {
         Some(_) => Ok((PrivateWrites { entries: vec![(store_key(namespace), None)] }, ())),
         None => Err(ApiError::not_found("")),
     })
 }
 
 /// How many there are.
-pub fn count_reconciliations(ledger: &PrivateStore) -> Result<usize, StoreError> {
-    Ok(ledger.scan_prefix(KEY_PREFIX)?.len())
+pub fn count_reconciliations(private_store: &PrivateStore) -> Result<usize, StoreError> {
+    Ok(private_store.scan_prefix(KEY_PREFIX)?.len())
 }
 
 fn store_key(namespace: Id) -> Vec<u8> {

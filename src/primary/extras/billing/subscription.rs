@@ -168,16 +168,16 @@ fn add_exclude_guests(mut answer: Value, spelled: ResponseKind, guests: Value) -
 }
 
 /// The subscription of a namespace. Blocks.
-pub fn load(ledger: &PrivateStore, namespace: Id) -> Result<Option<Subscription>, StoreError> {
+pub fn load(private_store: &PrivateStore, namespace: Id) -> Result<Option<Subscription>, StoreError> {
     let unread = |error: serde_json::Error| StoreError(format!("a subscription that cannot be read: {error}"));
-    ledger.read(&store_key(namespace))?.map(|bytes| serde_json::from_slice(&bytes).map_err(unread)).transpose()
+    private_store.read(&store_key(namespace))?.map(|bytes| serde_json::from_slice(&bytes).map_err(unread)).transpose()
 }
 
 /// Keeps a new one, on disk when it returns; a namespace has one. Blocks.
-pub fn create(ledger: &PrivateStore, namespace: Id, subscription: &Subscription) -> Result<(), ApiError> {
+pub fn create(private_store: &PrivateStore, namespace: Id, subscription: &Subscription) -> Result<(), ApiError> {
     subscription.validate()?;
-    ledger.update(|ledger| {
-        if ledger.read(&store_key(namespace))?.is_some() {
+    private_store.update(|private_store| {
+        if private_store.read(&store_key(namespace))?.is_some() {
             let taken = json!(["has already been taken"]);
             return Err(ApiError::invalid_fields([("namespace_id".to_owned(), taken)].into_iter().collect()));
         }
@@ -187,13 +187,13 @@ pub fn create(ledger: &PrivateStore, namespace: Id, subscription: &Subscription)
 
 /// Changes the one that there is, on disk when it returns; when that was always moves on. Blocks.
 pub fn update(
-    ledger: &PrivateStore,
+    private_store: &PrivateStore,
     namespace: Id,
     now: Time,
     change: impl FnOnce(&mut Subscription) -> Result<(), ApiError>,
 ) -> Result<Subscription, ApiError> {
-    ledger.update(|ledger| {
-        let mut subscription = load(ledger, namespace)?.ok_or_else(|| ApiError::not_found("GitlabSubscription"))?;
+    private_store.update(|private_store| {
+        let mut subscription = load(private_store, namespace)?.ok_or_else(|| ApiError::not_found("GitlabSubscription"))?;
         let before = subscription.updated_at;
         change(&mut subscription)?;
         subscription.validate()?;
@@ -203,8 +203,8 @@ pub fn update(
 }
 
 /// How many there are.
-pub fn count_subscriptions(ledger: &PrivateStore) -> Result<usize, StoreError> {
-    Ok(ledger.scan_prefix(KEY_PREFIX)?.len())
+pub fn count_subscriptions(private_store: &PrivateStore) -> Result<usize, StoreError> {
+    Ok(private_store.scan_prefix(KEY_PREFIX)?.len())
 }
 
 fn encode_write(namespace: Id, subscription: &Subscription) -> Result<PrivateWrites, ApiError> {

@@ -19,16 +19,16 @@ const TOKEN_HEADERS: [&str; 3] = ["gitlab-agentk-api-request", "gitlab-agent-api
 const BEARER_SCHEME: &str = "bearer ";
 
 /// The agent. 401 without a token, with two, and for one that is not known.
-pub fn authenticate_agent(house: &PrimaryState, call: &ApiRequest) -> Result<Arc<Agent>, ApiError> {
+pub fn authenticate_agent(state: &PrimaryState, call: &ApiRequest) -> Result<Arc<Agent>, ApiError> {
     let found = match agent_token(call) {
-        Some(token) => house.store.directory().agent_by_token_hash(&sha256_hex(token))?,
+        Some(token) => state.store.directory().agent_by_token_hash(&sha256_hex(token))?,
         None => None,
     };
     let agent = found.ok_or_else(|| {
-        house.metrics.refused("no known agent");
+        state.metrics.refused("no known agent");
         ApiError::unauthorized()
     })?;
-    house.last_used.record(LastUsedSubject::Agent(agent.id), call.now);
+    state.last_used.record(LastUsedSubject::Agent(agent.id), call.now);
     Ok(agent)
 }
 

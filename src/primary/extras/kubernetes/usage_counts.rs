@@ -16,18 +16,18 @@ const COUNT_KEY_PREFIX: &[u8] = b"kubernetes/count/";
 const MEMBER_KEY_PREFIX: &[u8] = b"kubernetes/member/";
 
 /// Counts it all, on disk when it returns. Blocks.
-pub fn add_usage(ledger: &PrivateStore, directory: &Generation, usage: &UsageMetrics) -> Result<(), StoreError> {
-    ledger.update(|ledger| {
+pub fn add_usage(private_store: &PrivateStore, directory: &Generation, usage: &UsageMetrics) -> Result<(), StoreError> {
+    private_store.update(|private_store| {
         let mut writes = PrivateWrites::default();
         for (name, more) in &usage.counts {
             let place = [COUNT_KEY_PREFIX, name.as_bytes()].concat();
-            let sum = decode_count(ledger.read(&place)?.as_deref()).saturating_add(*more);
+            let sum = decode_count(private_store.read(&place)?.as_deref()).saturating_add(*more);
             writes.entries.push((place, Some(sum.to_be_bytes().to_vec())));
         }
         for (name, members) in &usage.unique {
             for id in members {
                 let place = [MEMBER_KEY_PREFIX, name.as_bytes(), b"/", &id.bytes()].concat();
-                if member_exists(directory, name, *id)? && ledger.read(&place)?.is_none() {
+                if member_exists(directory, name, *id)? && private_store.read(&place)?.is_none() {
                     writes.entries.push((place, Some(Vec::new())));
                 }
             }
@@ -37,12 +37,12 @@ pub fn add_usage(ledger: &PrivateStore, directory: &Generation, usage: &UsageMet
 }
 
 /// The sums, and how many members each set has, by name.
-pub fn load_totals(ledger: &PrivateStore) -> Result<BTreeMap<String, u64>, StoreError> {
+pub fn load_totals(private_store: &PrivateStore) -> Result<BTreeMap<String, u64>, StoreError> {
     let mut counted = BTreeMap::new();
-    for (key, value) in ledger.scan_prefix(COUNT_KEY_PREFIX)? {
+    for (key, value) in private_store.scan_prefix(COUNT_KEY_PREFIX)? {
         counted.insert(decode_name(&key[COUNT_KEY_PREFIX.len()..]), decode_count(Some(&value)));
     }
-    for (key, _) in ledger.scan_prefix(MEMBER_KEY_PREFIX)? {
+    for (key, _) in private_store.scan_prefix(MEMBER_KEY_PREFIX)? {
         // A slash and eight bytes of an id stand behind the name.
         let name = key.get(MEMBER_KEY_PREFIX.len()..key.len().saturating_sub(9)).unwrap_or_default();
         *counted.entry(decode_name(name)).or_default() += 1;

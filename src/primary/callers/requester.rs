@@ -1,5 +1,5 @@
-//! Who asks for codes or tokens: by a key, whose owner gets them, or (where that is enough) by the number of a person. What is
-//! wrong with it is said with status 200, in GitLab's order and words. (server.md 2.6, 2.7, 2.10)
+//! Who asks for recovery codes or tokens: by a key, whose owner gets them, or (where that is enough) by a user's id. What is wrong with it
+//! is answered with status 200, in GitLab's order and words. (server.md 2.6, 2.7, 2.10)
 
 use std::sync::Arc;
 
@@ -17,30 +17,30 @@ use crate::primary::state::PrimaryState;
 use crate::rules::actor::resolve_actor;
 use crate::wire::claimant;
 
-/// Who was found.
+/// Who asks.
 #[derive(Clone, Debug)]
 pub enum Requester {
-    /// The owner of the key. It may be one that `allowed` refuses: sshd lets it in, so that the person is told why.
+    /// The owner of the key. `allowed` may refuse the key: sshd accepts it, so that the user is told why.
     KeyOwner(Arc<User>, Arc<Key>),
-    /// The person of a `user_id`, without a key.
+    /// The user of a `user_id`, without a key.
     User(Arc<User>),
     /// A deploy key.
     DeployKey,
-    /// Nobody, and why.
+    /// Nobody; with the message that says why.
     NotFound(&'static str),
 }
 
-/// A key that is not there, and what is asked without one.
+/// The message for a key that is not found, and for a request without a key.
 pub const KEY_NOT_FOUND: &str = "Could not find the given key";
 
-/// Finds who asks, and notes that the key was used.
-pub fn find_requester(house: &PrimaryState, call: &ApiRequest) -> Result<Requester, ApiError> {
-    let claimant = claimant::parse_claimant(&call.params)?;
-    let actor = resolve_actor(&house.store.directory(), &claimant)?;
+/// Finds out who asks, and notes that the key was used.
+pub fn find_requester(state: &PrimaryState, request: &ApiRequest) -> Result<Requester, ApiError> {
+    let claimant = claimant::parse_claimant(&request.params)?;
+    let actor = resolve_actor(&state.store.directory(), &claimant)?;
     if let Actor::User(_, Some(key)) | Actor::OrphanedKey(key) | Actor::DeployKey(key, _) = &actor {
-        house.last_used.record(LastUsedSubject::Key(key.id), call.now);
+        state.last_used.record(LastUsedSubject::Key(key.id), request.now);
     }
-    let by_user = call.params.text("user_id")?.is_some();
+    let by_user = request.params.text("user_id")?.is_some();
     Ok(match actor {
         Actor::DeployKey(..) => Requester::DeployKey,
         Actor::User(user, Some(key)) => Requester::KeyOwner(user, key),
@@ -51,7 +51,7 @@ pub fn find_requester(house: &PrimaryState, call: &ApiRequest) -> Result<Request
     })
 }
 
-/// The answer to what cannot be done.
+/// Answers with status 200 that the request failed.
 pub fn failure_response(text: &str) -> HandlerResult {
     Ok(Response::json(StatusCode::OK, json!({"success": false, "message": text}).to_string()))
 }

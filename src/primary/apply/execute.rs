@@ -1,0 +1,154 @@
+//! Applies a directory file: stages it, plans it against the present directory, checks the loss guard, and commits; or changes nothing.
+
+use std::fs::File;
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::model::change::Head;
+use crate::model::loss_guard::LossGuard;
+use crate::model::time::Time;
+use crate::primary::apply::constraints::Constraints;
+use crate::primary::apply::diff::{DiffError, RecordDiff, Unlisted, diff};
+use crate::primary::apply::plan::{ApplyPlan, ApplyStrategy, ApplySummary};
+use crate::primary::apply::plan_by_diff::plan_by_diff;
+use crate::primary::apply::plan_by_lookup::plan_by_lookup;
+use crate::primary::apply::plan_unpublished::plan_unpublished;
+use crate::primary::apply::staged_file::StagedFile;
+use crate::primary::directory::unpublished::{self, UnpublishedChanges};
+use crate::primary::directory::writer::{DirectoryWriter, WriteGuard};
+use crate::primary::refusal::ApiError;
+use crate::primary::replication::accepted_loss;
+use crate::store::generations::generation::Generation;
+use crate::store::primary::primary_store::{MAX_COMMIT_CHANGES, PrimaryStore};
+
+/// What an apply works on.
+pub struct ApplyTarget<'a> {
+    /// The store whose directory and unpublished records change.
+    pub store: &'a PrimaryStore,
+    /// The writer of that directory.
+    pub writer: &'a Arc<DirectoryWriter>,
+    /// Where temporary files are made.
+    pub temp_dir: &'a Path,
+    /// From which loss on `accept_loss` is required.
+    pub loss_guard: LossGuard,
+}
+
+/// What the operator chose besides the file.
+#[derive(Clone, Copy)]
+pub struct ApplyOptions {
+    /// What becomes of the records that the file does not name.
+    pub unlisted: Unlisted,
+    /// Whether a loss beyond the guard is confirmed.
+    pub accept_loss: bool,
+    /// The wall clock.
+    pub now: Time,
+}
+
+/// What an apply did.
+pub struct Applied {
+    /// The directory's head after it.
+    pub head: Head,
+    /// How it was written: `nothing`, `withheld` (unpublished records only), `commit` or `replaced`.
+    pub how: &'static str,
+    /// The counts.
+    pub summary: ApplySummary,
+}
+
+/// Applies a directory file whole or not at all. Blocks.
+pub fn apply_file(target: &ApplyTarget<'_>, file: File, options: ApplyOptions) -> Result<Applied, ApiError> {
+    let private_store = target.store.private_store();
+    let mut constraints = Constraints::default();
+    let staged = StagedFile::read(file, target.temp_dir, &mut constraints)?;
+    let guard = target.writer.lock();
+    let unpublished = unpublished::load_all(private_store)?;
+    let mut plan = plan_published(&target.store.directory(), &staged, &mut constraints, options.unlisted, target.loss_guard)?;
+    let unpublished_changes = plan_unpublished(&unpublished, &staged, &constraints, options.unlisted, target.loss_guard, &mut plan)?;
+    let ApplyPlan { summary, strategy, excessive_loss } = plan;
+    if let Some(loss) = excessive_loss {
+        if !options.accept_loss {
+            return Err(loss.to_error());
+        }
+        // The hosts have a loss guard too: their next snapshot must say that the loss is accepted.
+        accepted_loss::accept(private_store, options.now)?;
+    }
+    let (head, how) = write(target, &guard, &staged, options.unlisted, strategy, unpublished_changes)?;
+    Ok(Applied { head, how, summary })
+}
+
+/// Plans the published records: a small file from which nothing is removed by looking up what it names, so that it costs the same in a
+/// directory of ten records as of a million; any other by comparing it with the whole directory. The two plan the same.
+fn plan_published(
+    directory: &Generation,
+    staged: &StagedFile,
+    constraints: &mut Constraints,
+    unlisted: Unlisted,
+    guard: LossGuard,
+) -> Result<ApplyPlan, ApiError> {
+    let is_small = staged.records.len() <= MAX_COMMIT_CHANGES && staged.unpublished.is_empty() && unlisted == Unlisted::Keep;
+    if is_small && let Some(plan) = plan_by_lookup(directory, staged, constraints)? {
+        return Ok(plan);
+    }
+    plan_by_diff(directory, staged, constraints, unlisted, guard)
+}
+
+fn write(
+    target: &ApplyTarget<'_>,
+    guard: &WriteGuard<'_>,
+    staged: &StagedFile,
+    unlisted: Unlisted,
+    strategy: ApplyStrategy,
+    unpublished_changes: UnpublishedChanges,
+) -> Result<(Head, &'static str), ApiError> {
+    match strategy {
+        ApplyStrategy::Commit(changes) if changes.is_empty() => {
+            let how = if unpublished_changes.is_empty() { "nothing" } else { "withheld" };
+            unpublished::write(target.store.private_store(), unpublished_changes)?;
+            Ok((target.store.head(), how))
+        }
+        ApplyStrategy::Commit(changes) => {
+            let commit = || Ok(guard.commit("apply", |_| Ok::<_, ApiError>((changes, ())))?.0);
+            Ok((commit_with_unpublished(target.store, guard, unpublished_changes, commit)?, "commit"))
+        }
+        ApplyStrategy::Replace => {
+            let replace = || replace_directory(target.store, guard, staged, unlisted);
+            Ok((commit_with_unpublished(target.store, guard, unpublished_changes, replace)?, "replaced"))
+        }
+    }
+}
+
+/// Commits to the directory and changes the unpublished records with it, or neither: see [`unpublished`].
+fn commit_with_unpublished(
+    store: &PrimaryStore,
+    guard: &WriteGuard<'_>,
+    changes: UnpublishedChanges,
+    commit: impl FnOnce() -> Result<Head, ApiError>,
+) -> Result<Head, ApiError> {
+    let private_store = store.private_store();
+    if changes.is_empty() {
+        return commit();
+    }
+    unpublished::write_intent(private_store, &store.head(), changes)?;
+    match commit() {
+        Ok(head) => unpublished::apply_intent(private_store).map(|()| head).map_err(ApiError::from),
+        Err(error) => {
+            // Inside an empty commit, which a store refuses that does not know what is on its disk: then the next start resolves the intent.
+            let resolved = guard
+                .commit("resolve-intent", |_| Ok::<_, ApiError>((Vec::new(), unpublished::recover_intent(private_store, &store.head())?)));
+            if let Err(unresolved) = resolved {
+                let reason = unresolved.message;
+                tracing::error!(reason, "apply failed; its changes to unpublished records are resolved at the next start: {reason}");
+            }
+            Err(error)
+        }
+    }
+}
+
+fn replace_directory(store: &PrimaryStore, guard: &WriteGuard<'_>, staged: &StagedFile, unlisted: Unlisted) -> Result<Head, ApiError> {
+    let directory = store.directory();
+    let entries = diff(&directory, staged, unlisted).filter_map(|step| match step {
+        Ok(RecordDiff::Unchanged(entry, _) | RecordDiff::Added(entry, _) | RecordDiff::Changed { new: entry, .. }) => Some(Ok(entry)),
+        Ok(RecordDiff::Removed(_)) => None,
+        Err(error) => Some(Err(error)),
+    });
+    guard.replace("apply", entries).map_err(|error: DiffError| error.into())
+}

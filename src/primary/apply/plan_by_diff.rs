@@ -1,0 +1,76 @@
+//! Plans any file by comparing it with the whole directory, record by record.
+
+use crate::model::change::RecordIdentity;
+use crate::model::loss_guard::LossGuard;
+use crate::model::record::Record;
+use crate::primary::apply::constraints::{Constraints, IntegrityError, RecordOrigin};
+use crate::primary::apply::diff::{RecordDiff, Unlisted, diff};
+use crate::primary::apply::plan::{ApplyPlan, ApplySummary, CommitBuilder};
+use crate::primary::apply::staged_file::{StagedFile, StagingError};
+use crate::primary::refusal::ApiError;
+use crate::store::generations::generation::Generation;
+
+/// Plans a file. `constraints` are those of the file, and gain those of the records that stay. The directory must not change meanwhile.
+pub fn plan_by_diff(
+    directory: &Generation,
+    staged: &StagedFile,
+    constraints: &mut Constraints,
+    unlisted: Unlisted,
+    guard: LossGuard,
+) -> Result<ApplyPlan, ApiError> {
+    let mut summary = ApplySummary::default();
+    let mut changes = CommitBuilder::default();
+    for step in diff(directory, staged, unlisted) {
+        let step = step?;
+        summary.record(&step);
+        if let RecordDiff::Unchanged(entry, RecordOrigin::Directory) = &step
+            && let Some(record) = entry.record()
+        {
+            constraints.insert(RecordOrigin::Directory, record).map_err(StagingError::from)?;
+        }
+        if unlisted == Unlisted::Keep
+            && let Some(conflict) = key_conflict(&step, staged)
+        {
+            return Err(StagingError::from(conflict).into());
+        }
+        changes.push(step);
+    }
+    check_references(directory, staged, constraints, unlisted, changes.may_orphan)?;
+    let excessive_loss = if unlisted == Unlisted::Remove { summary.excessive_loss(guard) } else { None };
+    Ok(ApplyPlan { summary, strategy: changes.into_strategy(), excessive_loss })
+}
+
+/// Refuses a key that the directory has under another id, unless the file gives that id another key: a key changes its owner only on purpose.
+fn key_conflict(step: &RecordDiff, staged: &StagedFile) -> Option<IntegrityError> {
+    let RecordDiff::Changed { old, new, line } = step else { return None };
+    let (Some(Record::Key(old)), Some(Record::Key(new))) = (old.record().map(AsRef::as_ref), new.record().map(AsRef::as_ref)) else {
+        return None;
+    };
+    let what = || format!("the key {} (key id {})", old.key.fingerprint(), old.id);
+    (old.id != new.id && !staged.key_ids.contains(&old.id)).then(|| IntegrityError::Duplicate {
+        line: *line,
+        what: what(),
+        first: RecordOrigin::Directory,
+    })
+}
+
+/// Checks what the records refer to: always of the new ones; of those that stay only if something is removed that they may refer to.
+fn check_references(
+    directory: &Generation,
+    staged: &StagedFile,
+    constraints: &Constraints,
+    unlisted: Unlisted,
+    may_orphan: bool,
+) -> Result<(), ApiError> {
+    for step in diff(directory, staged, unlisted) {
+        let (entry, origin) = match step? {
+            RecordDiff::Added(new, line) | RecordDiff::Changed { new, line, .. } => (new, RecordOrigin::Line(line)),
+            RecordDiff::Unchanged(entry, origin) if may_orphan => (entry, origin),
+            RecordDiff::Unchanged(..) | RecordDiff::Removed(_) => continue,
+        };
+        if let Some(record) = entry.record() {
+            constraints.check_references(origin, record, || RecordIdentity::from_entry(&entry).to_string()).map_err(StagingError::from)?;
+        }
+    }
+    Ok(())
+}
