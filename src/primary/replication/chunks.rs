@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
-use crate::net::message::StreamAborted;
+use crate::net::body::StreamAborted;
 
 /// How long a reader may take nothing before its stream is cut off.
 pub const STALL_TIMEOUT: Duration = Duration::from_secs(15);
