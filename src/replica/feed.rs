@@ -3,7 +3,7 @@
 
 use tokio::sync::mpsc::Receiver;
 
-use crate::model::change::{Epoch, Head};
+use crate::model::change::Head;
 use crate::model::time::BootTime;
 use crate::wire::directory::feed_lines::{Ack, FeedLine, SnapshotLine};
 
@@ -47,9 +47,7 @@ pub enum FeedError {
     /// 409: the cursor is beyond the primary's head, or it had another digest there.
     #[error("the primary does not know the state that this host has followed to")]
     StateMismatch {
-        /// The primary's life, if it said.
-        epoch: Option<Epoch>,
-        /// Its head, if it said.
+        /// The number of the primary's head, if its answer names it.
         seq: Option<u64>,
     },
     /// 401 or 403: the sync secrets differ, or the clocks do.

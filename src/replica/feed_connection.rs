@@ -7,7 +7,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Sleep;
 
 use crate::model::change::Head;
-use crate::replica::backoff::Backoff;
+use crate::net::client::backoff::Backoff;
 use crate::replica::feed::{ChangeLines, FeedError, FeedSource, ReceivedLine};
 
 /// What the link did.

@@ -7,8 +7,8 @@ use tokio::sync::watch;
 
 use crate::model::change::Head;
 use crate::model::clock;
+use crate::net::client::backoff::Backoff;
 use crate::replica::alarm::Alarm;
-use crate::replica::backoff::Backoff;
 use crate::replica::feed::FeedSource;
 use crate::replica::state::ReplicaState;
 use crate::store::generations::generation::Generation;

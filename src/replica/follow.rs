@@ -349,7 +349,7 @@ impl<F: FeedSource> FeedFollower<F> {
         self.record_disconnect(&no_feed.to_string());
         match no_feed {
             FeedError::CursorGone(head) => self.on_cursor_lost(*head),
-            FeedError::StateMismatch { seq, .. } => {
+            FeedError::StateMismatch { seq } => {
                 let ours = self.serving.as_ref().and_then(TrackedGeneration::feed_position).map_or(0, |head| head.seq);
                 let theirs = seq.map_or_else(|| "another commit".to_owned(), |seq| format!("commit {seq}"));
                 let message = format!(

@@ -13,7 +13,7 @@ use http::{Method, Request, Response};
 use serde::Deserialize;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
-use crate::model::change::{Epoch, Head};
+use crate::model::change::Head;
 use crate::model::clock;
 use crate::net::body::{IncomingBody, OutgoingBody};
 use crate::net::client::http_client::HttpClient;
@@ -115,13 +115,12 @@ fn status_error(status: u16, body: &[u8]) -> FeedError {
     #[serde(default)]
     struct ErrorBody {
         message: String,
-        epoch: Option<Epoch>,
         seq: Option<u64>,
     }
     let said: ErrorBody = serde_json::from_slice(body).unwrap_or_default();
     match status {
         410 => FeedError::CursorGone(serde_json::from_slice::<Head>(body).ok()),
-        409 => FeedError::StateMismatch { epoch: said.epoch, seq: said.seq },
+        409 => FeedError::StateMismatch { seq: said.seq },
         401 | 403 => FeedError::Forbidden(status),
         _ => {
             FeedError::UnexpectedStatus { status, message: said.message.chars().filter(|letter| !letter.is_control()).take(200).collect() }
@@ -289,7 +288,7 @@ mod tests {
         assert_eq!(status_error(410, serde_json::to_string(&head).unwrap().as_bytes()), FeedError::CursorGone(Some(head)));
         assert_eq!(status_error(410, b"<html>"), FeedError::CursorGone(None));
         let unlike = format!(r#"{{"message":"no","epoch":"{}","seq":3}}"#, Epoch(7));
-        assert_eq!(status_error(409, unlike.as_bytes()), FeedError::StateMismatch { epoch: Some(Epoch(7)), seq: Some(3) });
+        assert_eq!(status_error(409, unlike.as_bytes()), FeedError::StateMismatch { seq: Some(3) });
         assert_eq!(status_error(401, b""), FeedError::Forbidden(401));
         assert_eq!(status_error(503, br#"{"message":"busy\n"}"#), FeedError::UnexpectedStatus { status: 503, message: "busy".to_owned() });
     }

@@ -1,22 +1,21 @@
-//! Cuts a stream of bytes into lines, none longer than a bound.
+//! Splits a stream of bytes into lines, none longer than a line of the feed may be.
 
 use bytes::{Buf as _, BytesMut};
 
-/// The longest line of the feed: a commit of 4 MiB of records, and what stands around them.
-pub const MAX_LINE_BYTES: usize = 6 << 20;
+use crate::wire::directory::feed_lines::MAX_FEED_LINE_BYTES;
 
-/// Said of a line that is too long or is not UTF-8.
+/// Why a line is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LineSplitError {
-    /// Longer than [`LINE_BYTES`].
-    #[error("a line is longer than {0} bytes")]
-    TooLong(usize),
-    /// Not UTF-8.
+    /// It is longer than [`MAX_FEED_LINE_BYTES`].
+    #[error("a line is longer than {MAX_FEED_LINE_BYTES} bytes")]
+    TooLong,
+    /// It is not UTF-8.
     #[error("a line is not UTF-8")]
     NotUtf8,
 }
 
-/// What has arrived of lines and was not taken yet.
+/// Holds the bytes that have arrived and were not yet taken as lines.
 #[derive(Default)]
 pub struct LineSplitter {
     buffer: BytesMut,
@@ -24,12 +23,12 @@ pub struct LineSplitter {
 }
 
 impl LineSplitter {
-    /// More bytes have arrived.
+    /// Appends bytes that have arrived.
     pub fn push(&mut self, bytes: &[u8]) {
         self.buffer.extend_from_slice(bytes);
     }
 
-    /// The next whole line without its line feed; `None` if there is none yet. Empty lines are passed over.
+    /// Returns the next whole line without its line feed; `None` if there is none yet. Empty lines are skipped.
     pub fn next_line(&mut self) -> Result<Option<String>, LineSplitError> {
         while let Some(length) = self.find_line_end()? {
             let line = self.buffer.split_to(length);
@@ -42,7 +41,7 @@ impl LineSplitter {
         Ok(None)
     }
 
-    /// Whether bytes stand here that are no whole line.
+    /// Whether no bytes of an unfinished line are left.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.buffer.is_empty()
@@ -53,7 +52,7 @@ impl LineSplitter {
         let length = found.map(|position| position + self.scanned);
         self.scanned = self.buffer.len();
         match length.unwrap_or(self.buffer.len()) {
-            long if long > MAX_LINE_BYTES => Err(LineSplitError::TooLong(MAX_LINE_BYTES)),
+            bytes if bytes > MAX_FEED_LINE_BYTES => Err(LineSplitError::TooLong),
             _ => Ok(length),
         }
     }
@@ -63,7 +62,8 @@ impl LineSplitter {
 mod tests {
     use proptest::prelude::*;
 
-    use super::{LineSplitError, LineSplitter, MAX_LINE_BYTES};
+    use super::{LineSplitError, LineSplitter};
+    use crate::wire::directory::feed_lines::MAX_FEED_LINE_BYTES;
 
     fn split_all(pieces: &[&[u8]]) -> Vec<String> {
         let mut lines = LineSplitter::default();
@@ -90,10 +90,10 @@ mod tests {
     #[test]
     fn a_line_one_past_the_bound_is_refused_before_it_ends() {
         let mut lines = LineSplitter::default();
-        lines.push(&vec![b'x'; MAX_LINE_BYTES]);
+        lines.push(&vec![b'x'; MAX_FEED_LINE_BYTES]);
         assert_eq!(lines.next_line(), Ok(None));
         lines.push(b"x");
-        assert_eq!(lines.next_line(), Err(LineSplitError::TooLong(MAX_LINE_BYTES)));
+        assert_eq!(lines.next_line(), Err(LineSplitError::TooLong));
     }
 
     #[test]

@@ -36,7 +36,6 @@ pub mod service;
 pub mod status;
 
 pub(crate) mod access_reduction;
-pub(crate) mod backoff;
 pub mod config;
 pub(crate) mod drift_marker;
 pub(crate) mod feed_connection;

@@ -13,8 +13,8 @@ use crate::model::change::Head;
 use crate::model::clock;
 use crate::model::loss_guard::LossGuard;
 use crate::model::time::BootTime;
+use crate::net::client::backoff::Backoff;
 use crate::replica::alarm::Alarm;
-use crate::replica::backoff::Backoff;
 use crate::replica::config::Timing;
 use crate::replica::feed::{ChangeLines, FeedError, FeedSource};
 use crate::replica::feed_connection::{ConnectionEvent, FeedConnection};
@@ -209,7 +209,7 @@ impl<F: FeedSource> Resyncer<F> {
                 }
                 ConnectionEvent::Line(received) => received,
                 ConnectionEvent::Lost(no_feed @ FeedError::CursorGone(_)) => return Err(ResyncError::CatchUp(no_feed.to_string())),
-                ConnectionEvent::Lost(FeedError::StateMismatch { seq, .. }) => return Err(self.state_mismatch(tracked, seq)),
+                ConnectionEvent::Lost(FeedError::StateMismatch { seq }) => return Err(self.state_mismatch(tracked, seq)),
                 ConnectionEvent::Lost(no_feed) => {
                     self.state.record_error(format!("the new generation waits for the feed: {no_feed}"));
                     continue;

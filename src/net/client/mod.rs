@@ -1,5 +1,6 @@
-//! The HTTP/1.1 client to the primary: its URL, its connections, and its errors.
+//! The HTTP/1.1 client to the primary: its URL, its connections, its errors, and the delays between tries.
 
+pub mod backoff;
 mod connection_pool;
 mod connector;
 pub mod http_client;
