@@ -205,7 +205,7 @@ impl<F: FeedSource> ReplicaTasks<F> {
         let (candidates, considered) = mpsc::channel(1);
         let signature = AckIdentity { max_stale: plan.key_limits.max_stale.as_secs(), instance };
         spawn_supervised(&shared, run_flusher(Arc::clone(&shared), bound, durable, pace.ack_interval));
-        spawn_supervised(&shared, run_acknowledger(Arc::clone(&feed), Arc::clone(&shared), written, signature, pauses.clone()));
+        spawn_supervised(&shared, run_acknowledger(Arc::clone(&feed), Arc::clone(&shared), written, signature, pauses));
         let resyncer = Resyncer {
             feed: Arc::clone(&feed),
             state: Arc::clone(&shared),
