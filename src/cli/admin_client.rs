@@ -1,5 +1,6 @@
-//! How a command talks to a daemon: one request over its Unix socket, waited for.
+//! The client of a command: one request to a daemon over its Unix socket, and its response.
 
+use std::io::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -13,99 +14,97 @@ use crate::net::client::http_client::HttpClient;
 
 /// How long an ordinary command waits for the daemon.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
-/// The largest answer that is read into memory.
 const MAX_JSON_RESPONSE_BYTES: usize = 64 << 20;
 
-/// A daemon's socket, and a runtime to wait with.
+/// A client of one daemon, with a runtime of its own to wait in.
 pub struct AdminClient {
     client: HttpClient,
     runtime: tokio::runtime::Runtime,
     socket_name: String,
 }
 
-/// An answer in JSON.
-#[derive(Debug)]
-pub struct JsonResponse {
-    /// Its body; `null` if it has none.
-    pub body: Value,
-}
-
 impl AdminClient {
-    /// The daemon that listens on a socket.
+    /// Creates a client of the daemon that listens on `socket`.
     pub fn new(socket: &Path) -> Result<Self, CommandError> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(CommandError::new)?;
         let client = HttpClient::new(&format!("http+unix://{}", socket.display()), None, false).map_err(CommandError::new)?;
         Ok(Self { client, runtime, socket_name: socket.display().to_string() })
     }
 
-    /// Asks, and reads the answer; one that is no success is a failure with its message.
-    pub fn request(&self, method: Method, target: &str, patience: Duration) -> Result<JsonResponse, CommandError> {
-        self.send(method, target, OutgoingBody::from_bytes(Bytes::new()), patience)
+    /// Sends a GET request and returns the JSON of the response; `null` if its body is empty. A status other than success is an
+    /// error with the `message` of the response.
+    pub fn get(&self, target: &str, timeout: Duration) -> Result<Value, CommandError> {
+        self.request_json(Method::GET, target, OutgoingBody::from_bytes(Bytes::new()), timeout)
     }
 
-    /// The same with a JSON body.
-    pub fn post_json(&self, target: &str, body: &Value, patience: Duration) -> Result<JsonResponse, CommandError> {
-        self.send(Method::POST, target, OutgoingBody::from_bytes(body.to_string()), patience)
+    /// Sends a POST request with a JSON body and returns the response like [`Self::get`].
+    pub fn post_json(&self, target: &str, body: &Value, timeout: Duration) -> Result<Value, CommandError> {
+        self.post(target, OutgoingBody::from_bytes(body.to_string()), timeout)
     }
 
-    /// The same with any body.
-    pub fn send(&self, method: Method, target: &str, body: OutgoingBody, patience: Duration) -> Result<JsonResponse, CommandError> {
+    /// Sends a POST request with any body and returns the response like [`Self::get`].
+    pub fn post(&self, target: &str, body: OutgoingBody, timeout: Duration) -> Result<Value, CommandError> {
+        self.request_json(Method::POST, target, body, timeout)
+    }
+
+    /// Sends a GET request and copies the body of the response to standard output as it arrives.
+    pub fn copy_to_stdout(&self, target: &str, timeout: Duration) -> Result<(), CommandError> {
         self.runtime.block_on(async {
-            let (status, body) = self.exchange(method, target, body, patience).await?;
-            let bytes =
-                body.read(MAX_JSON_RESPONSE_BYTES, patience).await.map_err(|bad| CommandError::with_context(&self.socket_name, bad))?;
-            let body = if bytes.is_empty() { Value::Null } else { serde_json::from_slice(&bytes).map_err(|_| self.not_json_error())? };
-            if status.is_success() { Ok(JsonResponse { body }) } else { Err(self.status_error(status, &body)) }
-        })
-    }
-
-    /// Copies an answer to standard output as it comes.
-    pub fn copy_to_stdout(&self, target: &str, patience: Duration) -> Result<(), CommandError> {
-        use std::io::Write as _;
-        self.runtime.block_on(async {
-            let (status, mut body) = self.exchange(Method::GET, target, OutgoingBody::from_bytes(Bytes::new()), patience).await?;
+            let (status, mut body) = self.send(Method::GET, target, OutgoingBody::from_bytes(Bytes::new()), timeout).await?;
             if !status.is_success() {
-                let bytes =
-                    body.read(MAX_JSON_RESPONSE_BYTES, patience).await.map_err(|bad| CommandError::with_context(&self.socket_name, bad))?;
-                return Err(self.status_error(status, &serde_json::from_slice(&bytes).unwrap_or(Value::Null)));
+                let bytes = body.read(MAX_JSON_RESPONSE_BYTES, timeout).await.map_err(|error| self.socket_error(error))?;
+                return Err(status_error(status, &serde_json::from_slice(&bytes).unwrap_or(Value::Null)));
             }
             let mut out = std::io::stdout().lock();
-            while let Some(piece) = body.next_chunk().await {
-                let piece = piece.map_err(|bad| CommandError::with_context(&self.socket_name, bad))?;
-                out.write_all(&piece).map_err(CommandError::new)?;
+            while let Some(chunk) = body.next_chunk().await {
+                let chunk = chunk.map_err(|error| self.socket_error(error))?;
+                out.write_all(&chunk).map_err(CommandError::new)?;
             }
             out.flush().map_err(CommandError::new)
         })
     }
 
-    async fn exchange(
+    fn request_json(&self, method: Method, target: &str, body: OutgoingBody, timeout: Duration) -> Result<Value, CommandError> {
+        self.runtime.block_on(async {
+            let (status, body) = self.send(method, target, body, timeout).await?;
+            let bytes = body.read(MAX_JSON_RESPONSE_BYTES, timeout).await.map_err(|error| self.socket_error(error))?;
+            let body = match bytes.is_empty() {
+                true => Value::Null,
+                false => {
+                    serde_json::from_slice(&bytes).map_err(|_| self.socket_error("the answer is not JSON; is this sidegate's socket?"))?
+                }
+            };
+            if status.is_success() { Ok(body) } else { Err(status_error(status, &body)) }
+        })
+    }
+
+    async fn send(
         &self,
         method: Method,
         target: &str,
         body: OutgoingBody,
-        patience: Duration,
+        timeout: Duration,
     ) -> Result<(StatusCode, IncomingBody), CommandError> {
         let request = Request::builder().method(method).uri(target).header("content-type", "application/json").body(body);
         let request = request.map_err(CommandError::new)?;
-        let answer = self.client.send(request, patience).await.map_err(|failed| self.unreachable_error(&failed.reason))?;
-        let (head, body) = answer.into_parts();
+        let response = self
+            .client
+            .send(request, timeout)
+            .await
+            .map_err(|error| self.socket_error(format_args!("{}; is the daemon running, and is --socket its socket?", error.reason)))?;
+        let (head, body) = response.into_parts();
         Ok((head.status, body))
     }
 
-    fn unreachable_error(&self, reason: &str) -> CommandError {
-        CommandError(format!("{}: {reason}; is the daemon running, and is --socket its socket?", self.socket_name))
+    fn socket_error(&self, error: impl std::fmt::Display) -> CommandError {
+        CommandError::with_context(&self.socket_name, error)
     }
+}
 
-    fn not_json_error(&self) -> CommandError {
-        CommandError(format!("{}: the answer is not JSON; is this sidegate's socket?", self.socket_name))
-    }
-
-    fn status_error(&self, status: StatusCode, body: &Value) -> CommandError {
-        let text = match &body["message"] {
-            Value::String(text) => text.clone(),
-            Value::Null => format!("status {}", status.as_u16()),
-            other => other.to_string(),
-        };
-        CommandError(text)
-    }
+fn status_error(status: StatusCode, body: &Value) -> CommandError {
+    CommandError(match &body["message"] {
+        Value::String(text) => text.clone(),
+        Value::Null => format!("status {}", status.as_u16()),
+        other => other.to_string(),
+    })
 }

@@ -1,10 +1,11 @@
 //! One heap for all threads, where the C library would give each its own.
 //!
-//! The store's pages are allocated by whichever thread meets them and freed by another. With a heap for each thread that leaves
-//! holes in all of them: over a million keys, looked up all over, it is the difference between 220 MiB and 380. What a request
-//! allocates comes from the thread's own small stock either way.
+//! The store's pages are allocated by one thread and freed by another. With a heap for each thread that leaves holes in all of them:
+//! with a million keys and random lookups the process takes 380 MiB instead of 220 MiB. The small allocations of a request come from
+//! the cache of its thread either way.
 
-/// Says so to the C library, unless the operator has said something (`MALLOC_ARENA_MAX`, `GLIBC_TUNABLES`). Before the first thread.
+/// Makes the C library use one heap, unless the operator has set `MALLOC_ARENA_MAX` or `GLIBC_TUNABLES`. Must be called before the
+/// first thread starts.
 pub fn use_single_arena() {
     if ["MALLOC_ARENA_MAX", "GLIBC_TUNABLES"].iter().any(|name| std::env::var_os(name).is_some()) {
         return;

@@ -1,17 +1,16 @@
-//! What `sidegate` is told on its command line.
+//! The arguments of `sidegate`. Help, manual page and completions come from the same definition.
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
-/// Where the sidecar of this host listens.
-pub const SIDECAR_SOCKET: &str = "/run/sidegate/api.sock";
-/// Where the primary listens.
-pub const PRIMARY_SOCKET: &str = "/run/sidegate-primary/api.sock";
-/// Where the configuration of a sidecar is.
-pub const SIDECAR_CONFIG: &str = "/etc/sidegate/sidegate.toml";
-/// Where the configuration of a primary is.
-pub const PRIMARY_CONFIG: &str = "/etc/sidegate/primary.toml";
+use crate::cli::config::socket::PRIMARY_SOCKET;
+use crate::helper::arguments::SIDECAR_SOCKET;
+
+/// The file of the configuration of a sidecar.
+const SIDECAR_CONFIG: &str = "/etc/sidegate/sidegate.toml";
+/// The file of the configuration of a primary.
+const PRIMARY_CONFIG: &str = "/etc/sidegate/primary.toml";
 
 /// A side gate beside sshd: GitLab's internal API on a Unix socket, answered from a local cache that follows a primary.
 #[derive(Debug, Parser)]
@@ -37,9 +36,9 @@ pub enum Command {
         #[arg(long, value_name = "FILE", default_value = PRIMARY_CONFIG)]
         config: PathBuf,
     },
-    /// Show it all in a temporary folder: a primary, a sidecar, real requests, a real login
+    /// Demonstrate a primary, a sidecar, real requests and a real login, in a temporary folder
     Demo {
-        /// Say what happened and end, instead of staying up until Ctrl-C
+        /// End after the demonstration, instead of running until Ctrl-C
         #[arg(long)]
         once: bool,
     },
@@ -52,21 +51,15 @@ pub enum Command {
         #[command(subcommand)]
         action: AdminCommand,
     },
-    /// How the sidecar of this host stands: freshness, bounds, the follower, the primary
+    /// Show the status of the sidecar of this host: freshness, bounds, the follower, the primary
     Status(SidecarArgs),
-    /// What would be answered to one question, by which rule, from which facts
+    /// Explain the answer to one question: by which rule, from which facts
     Explain(ExplainArgs),
-    /// Add the store up and compare it with the primary
+    /// Compare the store with the primary
     Verify(SidecarArgs),
-    /// Forget the primary's answers that are kept in memory
-    Invalidate {
-        /// Of what
-        #[arg(value_parser = ["key", "user", "project", "all"], default_value = "all")]
-        what: String,
-        #[command(flatten)]
-        sidecar: SidecarArgs,
-    },
-    /// Take a whole snapshot again, beside what serves
+    /// Remove answers of the primary that are cached in memory
+    Invalidate(InvalidateArgs),
+    /// Load a whole snapshot again, while the present copy goes on answering
     Resync(SidecarArgs),
     /// Validate a configuration and the host it is for
     Check {
@@ -94,9 +87,35 @@ pub struct SidecarArgs {
     /// The sidecar's socket
     #[arg(long, value_name = "PATH", default_value = SIDECAR_SOCKET)]
     pub socket: PathBuf,
-    /// Print what it says as JSON
+    /// Print the answer as JSON
     #[arg(long)]
     pub json: bool,
+}
+
+/// The cached answers that are removed.
+#[derive(Debug, Args)]
+pub struct InvalidateArgs {
+    #[command(flatten)]
+    pub sidecar: SidecarArgs,
+    /// The answers about one key, one user or one project, or all answers
+    #[arg(value_enum, default_value_t = InvalidateTarget::All)]
+    pub target: InvalidateTarget,
+    /// The key (its Base64 or a whole public key line), the username or the full path of the project
+    #[arg(required_if_eq_any([("target", "key"), ("target", "user"), ("target", "project")]))]
+    pub name: Option<String>,
+}
+
+/// What cached answers are about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum InvalidateTarget {
+    /// One key
+    Key,
+    /// One user
+    User,
+    /// One project
+    Project,
+    /// Everything
+    All,
 }
 
 /// One question.
@@ -116,15 +135,15 @@ pub struct ExplainArgs {
     /// The full path of a project
     #[arg(long, value_name = "PATH")]
     pub project: Option<String>,
-    /// What they would do there
+    /// The action
     #[arg(long, value_parser = ["pull", "push", "archive"], default_value = "pull")]
     pub action: String,
-    /// From which address
+    /// The address of the client
     #[arg(long, value_name = "ADDRESS")]
     pub check_ip: Option<String>,
 }
 
-/// What an operator of the primary does.
+/// The commands of the primary's operator.
 #[derive(Debug, Subcommand)]
 pub enum AdminCommand {
     /// Apply a directory file: all or nothing, the same file again changes nothing
@@ -154,7 +173,7 @@ pub enum AdminCommand {
         #[command(flatten)]
         wait: WaitArgs,
     },
-    /// The hosts that follow, and where each stands
+    /// List the hosts that follow, and how far each has followed
     Hosts,
     /// Stop waiting for a host that is gone for good
     ForgetHost {
@@ -165,7 +184,7 @@ pub enum AdminCommand {
     AcceptLoss,
     /// Begin a new epoch after the store was restored from a backup: every host takes a snapshot
     NewEpoch,
-    /// How the primary stands
+    /// Show the status of the primary
     Status,
 }
 

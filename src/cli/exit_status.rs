@@ -1,17 +1,17 @@
-//! How a command ends: its exit code, and the one message on standard error if it failed.
+//! How a command ends: its exit code, and one message on standard error if it failed.
 
 use std::io::Write as _;
 use std::process::ExitCode;
 
-/// 0 for done; 1 for failed, with a message; 3 for done, but not everywhere.
+/// The end of a command. Exit code 0: done; 1: failed, with a message; 3: done, but not confirmed by every host.
 pub type CommandResult = Result<Completion, CommandError>;
 
-/// A command that did what it should.
+/// How much of its work a successful command has done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Completion {
     /// All of it.
     Complete,
-    /// Some hosts are still to follow.
+    /// The change is made, but some hosts have not confirmed it.
     Partial,
 }
 
@@ -21,30 +21,25 @@ pub enum Completion {
 pub struct CommandError(pub String);
 
 impl CommandError {
-    /// Of any error.
+    /// Creates an error with the text of any other error.
     pub fn new(error: impl std::fmt::Display) -> Self {
         Self(error.to_string())
     }
 
-    /// Of an error, with what was being done.
-    pub fn with_context(what: &str, error: impl std::fmt::Display) -> Self {
-        Self(format!("{what}: {error}"))
+    /// Creates an error that says what failed, and why.
+    pub fn with_context(context: &str, error: impl std::fmt::Display) -> Self {
+        Self(format!("{context}: {error}"))
     }
 }
 
-/// Says why it failed, and gives the exit code.
-pub fn report(outcome: CommandResult) -> ExitCode {
-    match outcome {
+/// Prints why a command failed, and returns the exit code of the process.
+pub fn report(result: CommandResult) -> ExitCode {
+    match result {
         Ok(Completion::Complete) => ExitCode::SUCCESS,
         Ok(Completion::Partial) => ExitCode::from(3),
-        Err(failure) => {
-            let _ = writeln!(std::io::stderr(), "sidegate: {failure}");
+        Err(error) => {
+            let _ = writeln!(std::io::stderr(), "sidegate: {error}");
             ExitCode::FAILURE
         }
     }
-}
-
-/// Prints one line to standard output; a reader that has gone is no failure.
-pub fn print_line(line: &str) {
-    let _ = writeln!(std::io::stdout(), "{line}");
 }

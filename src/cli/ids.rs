@@ -1,4 +1,4 @@
-//! Names of the system into numbers: users and groups of the configuration, and what this host is called.
+//! Looks names up in the system: the numbers of users and groups of the configuration, and the name of this host.
 
 use nix::unistd::{Group, Uid, User, gethostname};
 
@@ -6,14 +6,14 @@ use crate::api::peer_policy::{PeerMatcher, PeerPolicy, PeerRule};
 use crate::cli::config::peer::{PeerConfig, PeerIdentity};
 use crate::cli::exit_status::CommandError;
 
-/// What this host calls itself.
+/// Returns the name of this host.
 pub fn hostname() -> Result<String, CommandError> {
     let name = gethostname()
         .map_err(|error| CommandError::with_context("the host name cannot be read; say `host` in the configuration", error))?;
     name.into_string().map_err(|_| CommandError("the host name is not UTF-8; say `host` in the configuration".to_owned()))
 }
 
-/// A group by its name.
+/// Returns the number of a group.
 pub fn group_id(name: &str) -> Result<u32, CommandError> {
     match Group::from_name(name) {
         Ok(Some(group)) => Ok(group.gid.as_raw()),
@@ -22,21 +22,21 @@ pub fn group_id(name: &str) -> Result<u32, CommandError> {
     }
 }
 
-/// Who may ask what.
+/// Returns the rules about who may ask what, with the numbers of the users and groups that they name.
 pub fn resolve_peer_scopes(peers: &[PeerConfig]) -> Result<PeerPolicy, CommandError> {
     let rules = peers.iter().map(resolve_peer_rule).collect::<Result<Vec<_>, _>>()?;
     Ok(PeerPolicy::new(Uid::effective().as_raw(), rules))
 }
 
 fn resolve_peer_rule(peer: &PeerConfig) -> Result<PeerRule, CommandError> {
-    let who = match peer.identity() {
+    let matcher = match peer.identity() {
         Some(PeerIdentity::User(name)) => PeerMatcher::User(user_id(name)?),
         Some(PeerIdentity::Group(name)) => PeerMatcher::Group(group_id(name)?),
         Some(PeerIdentity::Uid(uid)) => PeerMatcher::User(uid),
         Some(PeerIdentity::Gid(gid)) => PeerMatcher::Group(gid),
         None => return Err(CommandError("a [[peer]] names exactly one of `user`, `group`, `uid` and `gid`".to_owned())),
     };
-    Ok(PeerRule { matcher: who, scopes: peer.scopes() })
+    Ok(PeerRule { matcher, scopes: peer.scopes() })
 }
 
 fn user_id(name: &str) -> Result<u32, CommandError> {

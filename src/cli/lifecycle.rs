@@ -1,27 +1,28 @@
-//! What a daemon waits for once it serves: to be told to end, or to read its files again.
+//! The events that a running daemon waits for: signals to end or to reload, and changed files of secrets.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::cli::exit_status::CommandError;
+use crate::net::notify;
 
-/// How often the secrets' files are looked at.
+/// How often the modification times of the files are read.
 const FILE_POLL_INTERVAL: Duration = Duration::from_secs(5);
 
-/// What happened.
+/// An event that a running daemon acts on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LifecycleEvent {
     /// SIGTERM or SIGINT.
     Terminate,
-    /// SIGHUP: somebody asked for a reload.
+    /// SIGHUP: an operator asks for a reload.
     Reload,
-    /// A watched file is another one than before.
+    /// The modification time of a watched file has changed.
     SecretFileChanged,
 }
 
-/// Signals, and the files that are watched.
+/// A subscription to signals, and to changes of files.
 pub struct LifecycleEvents {
     terminate: Signal,
     interrupt: Signal,
@@ -30,7 +31,7 @@ pub struct LifecycleEvents {
 }
 
 impl LifecycleEvents {
-    /// Begins to listen. Must be called within a runtime.
+    /// Subscribes to signals and to changes of `files`. Must be called within a runtime.
     pub fn subscribe(files: impl IntoIterator<Item = PathBuf>) -> Result<Self, CommandError> {
         let on = |kind| signal(kind).map_err(|error| CommandError::with_context("signals cannot be listened to", error));
         Ok(Self {
@@ -41,7 +42,7 @@ impl LifecycleEvents {
         })
     }
 
-    /// Waits for the next.
+    /// Waits for the next event.
     pub async fn next(&mut self) -> LifecycleEvent {
         loop {
             tokio::select! {
@@ -60,17 +61,33 @@ impl LifecycleEvents {
         }
     }
 
+    /// Tells systemd that the daemon is ready, then calls `reload` at each event until the daemon is told to end.
+    pub async fn reload_until_terminated(&mut self, mut reload: impl FnMut()) {
+        notify::ready();
+        loop {
+            match self.next().await {
+                LifecycleEvent::Terminate => return notify::stopping(),
+                LifecycleEvent::Reload => {
+                    notify::reloading();
+                    reload();
+                    notify::ready();
+                }
+                LifecycleEvent::SecretFileChanged => reload(),
+            }
+        }
+    }
+
     fn poll_files(&mut self) -> bool {
         let mut changed = false;
-        for (file, seen) in &mut self.watched_files {
-            let now = modified_at(file);
-            changed |= now.is_some() && now != *seen;
-            *seen = now.or(*seen);
+        for (file, known) in &mut self.watched_files {
+            let modified = modified_at(file);
+            changed |= modified.is_some() && modified != *known;
+            *known = modified.or(*known);
         }
         changed
     }
 }
 
-fn modified_at(file: &PathBuf) -> Option<SystemTime> {
-    std::fs::metadata(file).and_then(|found| found.modified()).ok()
+fn modified_at(file: &Path) -> Option<SystemTime> {
+    std::fs::metadata(file).and_then(|metadata| metadata.modified()).ok()
 }

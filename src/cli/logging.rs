@@ -1,7 +1,7 @@
-//! Where log lines go: a bounded queue, and one thread that writes them, so that no answer ever waits for a log.
+//! Logging: a bounded queue, and one thread that writes its lines, so that no request ever waits for the log.
 //!
-//! journald's socket blocks when journald is slow, and so does a pipe; the answering threads only put a line into the queue. Lines
-//! that find it full are dropped and counted, and the count is written as soon as there is room. Under systemd the thread hands lines to
+//! journald's socket blocks when journald is slow, and so does a pipe; the threads that serve only put a line into the queue. Lines
+//! that find it full are dropped and counted, and the count is logged as soon as there is room. Under systemd the thread hands lines to
 //! `tracing-journald` with their fields; otherwise it writes to standard error: plain to a terminal, JSON to anything else.
 
 use std::fmt::{self, Write as _};
@@ -19,12 +19,15 @@ use tracing_subscriber::{EnvFilter, Layer, Registry};
 
 use crate::cli::config::log::{LogConfig, LogTarget};
 use crate::cli::exit_status::CommandError;
+use crate::cli::output::field_text;
 use crate::model::clock;
 
-/// How many lines may wait.
+/// How many lines may wait to be written.
 const QUEUE_CAPACITY: usize = 8192;
+/// The fields of log lines that are fields of the journal too.
+const JOURNAL_FIELDS: [&str; 7] = ["endpoint", "reason", "request_id", "fingerprint", "key_id", "host", "seq"];
 
-/// What has been started; tells the thread to finish when the daemon ends.
+/// A handle of the writing thread.
 pub struct LogHandle {
     queue: SyncSender<QueueItem>,
     done: Receiver<()>,
@@ -44,7 +47,7 @@ struct LogLine {
     fields: Vec<(&'static str, Value)>,
 }
 
-/// Starts logging for the whole process.
+/// Starts logging for the whole process. Must be called once.
 pub fn start(config: LogConfig) -> Result<LogHandle, CommandError> {
     let filter = EnvFilter::builder().parse(config.level.as_str()).map_err(|error| CommandError::with_context("log.level", error))?;
     let journal = open_journal(config.target)?;
@@ -64,7 +67,7 @@ pub fn start(config: LogConfig) -> Result<LogHandle, CommandError> {
 }
 
 impl LogHandle {
-    /// Waits, not long, for what is queued to be written.
+    /// Waits up to two seconds until the queued lines are written.
     pub fn shutdown(self) {
         if self.queue.try_send(QueueItem::Shutdown).is_ok() {
             let _ = self.done.recv_timeout(Duration::from_secs(2));
@@ -149,9 +152,9 @@ fn write_queued_lines(lines: &Receiver<QueueItem>, journal: Option<&Dispatch>, d
     let plain = std::io::stderr().is_terminal();
     while let Ok(QueueItem::Line(line)) = lines.recv() {
         write_line(&line, journal, plain);
-        let lost = dropped.swap(0, Ordering::Relaxed);
-        if lost > 0 {
-            let message = format!("{lost} log lines were dropped: the log could not be written fast enough");
+        let dropped_lines = dropped.swap(0, Ordering::Relaxed);
+        if dropped_lines > 0 {
+            let message = format!("dropped {dropped_lines} log lines: the log is written too slowly");
             let time = clock::wall_time().to_string();
             write_line(
                 &LogLine { level: Level::WARN, target: "sidegate::cli::logging", time, message, fields: Vec::new() },
@@ -170,7 +173,7 @@ fn write_line(line: &LogLine, journal: Option<&Dispatch>, plain: bool) {
     }
 }
 
-/// Says a line again, to journald: the fields that operators search by are fields there, all others are one.
+/// Emits a line to journald. The fields that operators search by become fields of the journal; all others become one field, `details`.
 fn emit_to_journal(line: &LogLine) {
     let text = |name: &str| line.fields.iter().find(|(field, _)| *field == name).map(|(_, value)| field_text(value));
     let rest: Map<String, Value> = line
@@ -180,7 +183,7 @@ fn emit_to_journal(line: &LogLine) {
         .map(|(name, value)| ((*name).to_owned(), value.clone()))
         .collect();
     let rest = (!rest.is_empty()).then(|| Value::Object(rest).to_string());
-    macro_rules! say {
+    macro_rules! emit {
         ($level:expr) => {
             tracing::event!(
                 target: "sidegate",
@@ -200,20 +203,11 @@ fn emit_to_journal(line: &LogLine) {
         };
     }
     match line.level {
-        Level::ERROR => say!(Level::ERROR),
-        Level::WARN => say!(Level::WARN),
-        Level::INFO => say!(Level::INFO),
-        Level::DEBUG => say!(Level::DEBUG),
-        Level::TRACE => say!(Level::TRACE),
-    }
-}
-
-const JOURNAL_FIELDS: [&str; 7] = ["endpoint", "reason", "request_id", "fingerprint", "key_id", "host", "seq"];
-
-fn field_text(value: &Value) -> String {
-    match value {
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
+        Level::ERROR => emit!(Level::ERROR),
+        Level::WARN => emit!(Level::WARN),
+        Level::INFO => emit!(Level::INFO),
+        Level::DEBUG => emit!(Level::DEBUG),
+        Level::TRACE => emit!(Level::TRACE),
     }
 }
 

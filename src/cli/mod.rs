@@ -1,21 +1,22 @@
-//! The command line: arguments, configuration, composition. One file a command; what a command does is said by its file's first lines.
+//! The command line: arguments, configuration, and the start of the daemons. Each command is one file.
 
 mod admin;
-pub(crate) mod admin_client;
-pub(crate) mod allocator;
+mod admin_client;
+mod allocator;
 mod arguments;
 mod check;
-pub mod config;
+mod config;
 mod demo;
-pub(crate) mod exit_status;
+mod exit_status;
 mod explain;
 mod hardening;
-pub(crate) mod ids;
-pub(crate) mod lifecycle;
+mod ids;
+mod lifecycle;
 mod logging;
-pub(crate) mod man_page;
+mod man_page;
+mod output;
 mod primary;
-pub mod secret_file;
+mod secret_file;
 mod secrets;
 mod serve;
 mod status;
@@ -27,11 +28,10 @@ use clap::Parser as _;
 
 use crate::cli::arguments::{Arguments, Command};
 use crate::cli::exit_status::CommandResult;
+use crate::helper::arguments::PROGRAM_NAME as HELPER_PROGRAM_NAME;
 
-/// The name under which this program is the one that sshd starts: the demonstration has no other at hand.
-const HELPER_PROGRAM_NAME: &str = "sidegate-authorized-keys";
-
-/// Runs `sidegate` with the arguments of this process.
+/// Runs `sidegate` with the arguments of this process. Under the name of the helper it is the helper: the demonstration copies this
+/// program, because no other is at hand.
 #[must_use]
 pub fn run() -> ExitCode {
     if std::env::args_os().next().is_some_and(|name| Path::new(&name).file_name().is_some_and(|name| name == HELPER_PROGRAM_NAME)) {
@@ -50,7 +50,7 @@ fn run_command(command: Command) -> CommandResult {
         Command::Status(sidecar) => status::run(&sidecar),
         Command::Explain(question) => explain::run(&question),
         Command::Verify(sidecar) => status::verify(&sidecar),
-        Command::Invalidate { what, sidecar } => status::invalidate(&what, &sidecar),
+        Command::Invalidate(arguments) => status::invalidate(&arguments),
         Command::Resync(sidecar) => status::resync(&sidecar),
         Command::Check { config, primary } => check::run(&config, primary.as_deref()),
         Command::Man => man_page::print_man_page(),

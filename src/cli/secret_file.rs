@@ -1,6 +1,7 @@
-//! Reading a secret from its file: relative paths in `$CREDENTIALS_DIRECTORY` and nowhere else; readable for others is refused.
+//! Reads a secret from its file. A relative path is looked up in `$CREDENTIALS_DIRECTORY` and nowhere else; a file that others may read
+//! is refused.
 //!
-//! What is judged is the file that was opened, not a name that may point elsewhere a moment later. Symlinks are followed only among
+//! Owner and mode are those of the opened file, not of a name that may point elsewhere a moment later. Symlinks are followed only among
 //! systemd's credentials, and only to one of them.
 
 use std::fs::{self, File, Metadata, OpenOptions};
@@ -14,18 +15,18 @@ use nix::unistd::geteuid;
 
 use crate::store::files::folder::FileError;
 
-/// The longest secret file, in bytes.
-pub const MAX_SECRET_BYTES: usize = 64 << 10;
+/// The length of the longest secret file.
+const MAX_SECRET_BYTES: usize = 64 << 10;
 
-/// The bytes of a secret file. Refuses a file that group or world may read or write, one of another owner than root or us, and an
+/// Returns the bytes of a secret file. Refuses a file that group or world may read or write, one of another owner than root or us, and an
 /// empty one; each with the remedy (`LoadCredential=`, or a 0600 copy). systemd's credentials (0400 or 0440 root-owned under
-/// `$CREDENTIALS_DIRECTORY`) are fine. A relative path names a credential; it is relative to nothing else. At most [`BYTES`].
+/// `$CREDENTIALS_DIRECTORY`) are fine. A relative path names a credential; it is relative to nothing else. At most [`MAX_SECRET_BYTES`].
 pub fn read(path: &Path) -> Result<Vec<u8>, FileError> {
     let credentials = std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from);
     read_as_user(path, credentials.as_deref(), geteuid().as_raw())
 }
 
-/// Where a secret lies, which decides what its mode may be.
+/// The place of a secret, which decides which modes are accepted.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum SecretLocation {
     CredentialsDirectory,
@@ -33,29 +34,29 @@ enum SecretLocation {
 }
 
 fn read_as_user(path: &Path, credentials: Option<&Path>, own: u32) -> Result<Vec<u8>, FileError> {
-    let (found, place) = locate(path, credentials)?;
-    let file = open(&found, place, own)?;
-    let metadata = file.metadata().map_err(FileError::io(&found))?;
-    if let Some(reason) = rejection_reason(&metadata, place, own) {
-        return Err(FileError::invalid(&found, reason));
+    let (path, location) = locate(path, credentials)?;
+    let file = open(&path, location, own)?;
+    let metadata = file.metadata().map_err(FileError::io(&path))?;
+    if let Some(reason) = rejection_reason(&metadata, location, own) {
+        return Err(FileError::invalid(&path, reason));
     }
-    let content = read_content(file, metadata.len()).map_err(FileError::io(&found))?;
+    let content = read_content(file, metadata.len()).map_err(FileError::io(&path))?;
     if content.len() > MAX_SECRET_BYTES {
-        return Err(FileError::invalid(&found, format!("longer than {MAX_SECRET_BYTES} bytes, so hardly a secret; name the right file")));
+        return Err(FileError::invalid(&path, format!("longer than {MAX_SECRET_BYTES} bytes, so hardly a secret; name the right file")));
     }
     if content.trim_ascii().is_empty() {
-        return Err(FileError::invalid(&found, "this is empty; write the secret into it (`openssl rand -hex 32`)"));
+        return Err(FileError::invalid(&path, "this is empty; write the secret into it (`openssl rand -hex 32`)"));
     }
     Ok(content)
 }
 
 fn locate(path: &Path, credentials: Option<&Path>) -> Result<(PathBuf, SecretLocation), FileError> {
     if path.is_absolute() {
-        let place = match credentials {
+        let location = match credentials {
             Some(folder) if path.starts_with(folder) => SecretLocation::CredentialsDirectory,
             _ => SecretLocation::Elsewhere,
         };
-        return resolve_credential(path.to_owned(), place, credentials);
+        return resolve_credential(path.to_owned(), location, credentials);
     }
     if path.as_os_str().is_empty() || !path.components().all(|part| matches!(part, Component::Normal(_))) {
         return Err(FileError::invalid(path, "not the name of a credential; give the full path, or the name in LoadCredential="));
@@ -71,10 +72,10 @@ fn locate(path: &Path, credentials: Option<&Path>) -> Result<(PathBuf, SecretLoc
     resolve_credential(folder.join(path), SecretLocation::CredentialsDirectory, credentials)
 }
 
-/// Follows the symlinks of a credential, as long as they stay among the credentials.
-fn resolve_credential(path: PathBuf, place: SecretLocation, credentials: Option<&Path>) -> Result<(PathBuf, SecretLocation), FileError> {
-    let (SecretLocation::CredentialsDirectory, Some(folder)) = (place, credentials) else {
-        return Ok((path, place));
+/// Follows the symlinks of a credential, and refuses one that leads out of `$CREDENTIALS_DIRECTORY`.
+fn resolve_credential(path: PathBuf, location: SecretLocation, credentials: Option<&Path>) -> Result<(PathBuf, SecretLocation), FileError> {
+    let (SecretLocation::CredentialsDirectory, Some(folder)) = (location, credentials) else {
+        return Ok((path, location));
     };
     let missing = |error: io::Error| match error.kind() {
         ErrorKind::NotFound => FileError::invalid(&path, "no such credential; add LoadCredential= to the unit, or give the full path"),
@@ -85,11 +86,11 @@ fn resolve_credential(path: PathBuf, place: SecretLocation, credentials: Option<
     if !real.starts_with(&folder) {
         return Err(FileError::invalid(&path, "a symlink out of $CREDENTIALS_DIRECTORY; give the full path of the file itself"));
     }
-    Ok((real, place))
+    Ok((real, location))
 }
 
-/// Does not wait for a writer of a FIFO, and does not follow a symlink.
-fn open(path: &Path, place: SecretLocation, own: u32) -> Result<File, FileError> {
+/// Opens a file without following a symlink, and without waiting for the writer of a FIFO.
+fn open(path: &Path, location: SecretLocation, own: u32) -> Result<File, FileError> {
     let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
     let opened = OpenOptions::new().read(true).custom_flags(flags.bits()).open(path);
     opened.map_err(|error| match error.raw_os_error().map(Errno::from_raw) {
@@ -97,38 +98,38 @@ fn open(path: &Path, place: SecretLocation, own: u32) -> Result<File, FileError>
             let target = fs::read_link(path).map(|target| target.display().to_string()).unwrap_or_default();
             FileError::invalid(path, format!("this is a symlink to {target}; give the path of the file itself"))
         }
-        Some(Errno::EACCES) => FileError::invalid(path, format!("uid {own} may not read this ({error}); {}", remedy(place, own))),
+        Some(Errno::EACCES) => FileError::invalid(path, format!("uid {own} may not read this ({error}); {}", remedy(location, own))),
         _ => FileError::io(path)(error),
     })
 }
 
-fn rejection_reason(metadata: &Metadata, place: SecretLocation, own: u32) -> Option<String> {
+fn rejection_reason(metadata: &Metadata, location: SecretLocation, own: u32) -> Option<String> {
     let mode = metadata.mode() & 0o7777;
     if !metadata.is_file() {
         return Some("this is not a regular file; give the path of the secret's file".to_owned());
     }
     if metadata.uid() != 0 && metadata.uid() != own {
-        return Some(format!("uid {} owns this, neither root nor we (uid {own}); {}", metadata.uid(), remedy(place, own)));
+        return Some(format!("uid {} owns this, neither root nor we (uid {own}); {}", metadata.uid(), remedy(location, own)));
     }
     // systemd lets the service's user in by an access list, which shows as group read.
-    let closed = if place == SecretLocation::CredentialsDirectory { 0o037 } else { 0o077 };
+    let closed = if location == SecretLocation::CredentialsDirectory { 0o037 } else { 0o077 };
     if mode & closed != 0 {
-        return Some(format!("mode {mode:04o} lets group or others at the secret; {}", remedy(place, own)));
+        return Some(format!("mode {mode:04o} lets group or others at the secret; {}", remedy(location, own)));
     }
     None
 }
 
-fn remedy(place: SecretLocation, own: u32) -> String {
-    match place {
+fn remedy(location: SecretLocation, own: u32) -> String {
+    match location {
         SecretLocation::CredentialsDirectory => "a credential is 0400 or 0440, as LoadCredential= makes it".to_owned(),
         SecretLocation::Elsewhere => format!("use LoadCredential= in the unit, or a copy of mode 0600 that uid {own} owns"),
     }
 }
 
-/// At most one byte more than is allowed. Room is made once, so that no half-read secret is left behind in freed memory.
+/// Reads at most one byte more than is allowed. The buffer is allocated once, so that growing it leaves no copy of a secret behind.
 fn read_content(file: File, length: u64) -> io::Result<Vec<u8>> {
-    let room = usize::try_from(length).unwrap_or(MAX_SECRET_BYTES).min(MAX_SECRET_BYTES) + 1;
-    let mut content = Vec::with_capacity(room);
+    let capacity = usize::try_from(length).unwrap_or(MAX_SECRET_BYTES).min(MAX_SECRET_BYTES) + 1;
+    let mut content = Vec::with_capacity(capacity);
     file.take(MAX_SECRET_BYTES as u64 + 1).read_to_end(&mut content)?;
     Ok(content)
 }
@@ -175,11 +176,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         for mode in [0o640, 0o604, 0o620, 0o602, 0o644, 0o610] {
             let path = file(folder.path(), &format!("{mode:o}"), "s3cret", mode);
-            let said = refusal(&path, None);
+            let error = refusal(&path, None);
             for part in [&*path.to_string_lossy(), &format!("{mode:04o}"), "LoadCredential=", "0600"] {
-                assert!(said.contains(part), "{said}");
+                assert!(error.contains(part), "{error}");
             }
-            assert!(!said.contains("s3cret"), "{said}");
+            assert!(!error.contains("s3cret"), "{error}");
         }
     }
 
@@ -191,11 +192,11 @@ mod tests {
             [("empty", &b""[..], "write the secret"), ("blank", b" \n", "write the secret"), ("long", &too_long, "name the right file")]
         {
             let path = file(folder.path(), name, content, 0o600);
-            let said = refusal(&path, None);
-            assert!(said.starts_with(&*path.to_string_lossy()) && said.contains(remedy), "{said}");
+            let error = refusal(&path, None);
+            assert!(error.starts_with(&*path.to_string_lossy()) && error.contains(remedy), "{error}");
         }
-        let said = refusal(Path::new("/dev/zero"), None);
-        assert!(said.starts_with("/dev/zero: ") && said.contains("not a regular file"), "{said}");
+        let error = refusal(Path::new("/dev/zero"), None);
+        assert!(error.starts_with("/dev/zero: ") && error.contains("not a regular file"), "{error}");
     }
 
     #[test]
@@ -212,9 +213,9 @@ mod tests {
         let target = file(folder.path(), "target", "s3cret", 0o600);
         let link = folder.path().join("link");
         symlink(&target, &link).unwrap();
-        let said = refusal(&link, None);
+        let error = refusal(&link, None);
         for part in [&*link.to_string_lossy(), &*target.to_string_lossy(), "the file itself"] {
-            assert!(said.contains(part), "{said}");
+            assert!(error.contains(part), "{error}");
         }
     }
 
@@ -228,8 +229,8 @@ mod tests {
         }
         for mode in [0o444, 0o460] {
             file(folder.path(), "open", "s3cret", mode);
-            let said = refusal(Path::new("open"), Some(folder.path()));
-            assert!(said.contains(&*folder.path().to_string_lossy()) && said.contains("as LoadCredential= makes it"), "{said}");
+            let error = refusal(Path::new("open"), Some(folder.path()));
+            assert!(error.contains(&*folder.path().to_string_lossy()) && error.contains("as LoadCredential= makes it"), "{error}");
         }
     }
 
@@ -239,39 +240,39 @@ mod tests {
         let elsewhere = tempfile::tempdir().unwrap();
         let target = file(elsewhere.path(), "secret", "s3cret", 0o600);
         symlink(&target, folder.path().join("link")).unwrap();
-        let said = refusal(Path::new("link"), Some(folder.path()));
-        assert!(said.contains("out of $CREDENTIALS_DIRECTORY; give the full path"), "{said}");
+        let error = refusal(Path::new("link"), Some(folder.path()));
+        assert!(error.contains("out of $CREDENTIALS_DIRECTORY; give the full path"), "{error}");
         for name in ["../secret", "./secret", "a/../../secret", ""] {
-            let said = refusal(Path::new(name), Some(folder.path()));
-            assert!(said.starts_with(&format!("{name}: ")) && said.contains("give the full path"), "{said}");
+            let error = refusal(Path::new(name), Some(folder.path()));
+            assert!(error.starts_with(&format!("{name}: ")) && error.contains("give the full path"), "{error}");
         }
     }
 
     #[test]
-    fn a_relative_path_is_relative_to_nothing_else_and_that_is_said() {
+    fn a_relative_path_is_relative_to_nothing_else_and_the_error_says_so() {
         for credentials in [None, Some(Path::new("relative"))] {
-            let said = refusal(Path::new("Cargo.toml"), credentials);
+            let error = refusal(Path::new("Cargo.toml"), credentials);
             for part in ["Cargo.toml: ", "nowhere else", "full path", "LoadCredential=Cargo.toml:"] {
-                assert!(said.contains(part), "{said}");
+                assert!(error.contains(part), "{error}");
             }
         }
         let folder = tempfile::tempdir().unwrap();
-        let said = refusal(Path::new("shell_secret"), Some(folder.path()));
-        assert!(said.contains(&*folder.path().join("shell_secret").to_string_lossy()) && said.contains("LoadCredential="), "{said}");
+        let error = refusal(Path::new("shell_secret"), Some(folder.path()));
+        assert!(error.contains(&*folder.path().join("shell_secret").to_string_lossy()) && error.contains("LoadCredential="), "{error}");
     }
 
     #[test]
     fn another_owner_is_refused_and_root_is_not() {
         let folder = tempfile::tempdir().unwrap();
         let metadata = fs::metadata(file(folder.path(), "secret", "s3cret", 0o600)).unwrap();
-        let said = rejection_reason(&metadata, SecretLocation::Elsewhere, own() + 1);
+        let error = rejection_reason(&metadata, SecretLocation::Elsewhere, own() + 1);
         if own() == 0 {
-            assert_eq!(said, None);
+            assert_eq!(error, None);
             std::os::unix::fs::chown(folder.path().join("secret"), Some(4711), None).unwrap();
-            let said = refusal(&folder.path().join("secret"), None);
-            assert!(said.contains("uid 4711 owns this") && said.contains("LoadCredential="), "{said}");
+            let error = refusal(&folder.path().join("secret"), None);
+            assert!(error.contains("uid 4711 owns this") && error.contains("LoadCredential="), "{error}");
         } else {
-            assert!(said.unwrap().contains("LoadCredential="));
+            assert!(error.unwrap().contains("LoadCredential="));
         }
     }
 }

@@ -1,4 +1,4 @@
-//! `sidegate serve`: the sidecar of a host, put together. The steps of its start and of its end are the lines of [`run`].
+//! `sidegate serve`: starts and stops the sidecar of a host. The steps of both are the lines of [`run`].
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -6,64 +6,63 @@ use std::sync::Arc;
 use arc_swap::ArcSwapOption;
 
 use crate::cli::allocator;
+use crate::cli::config::file;
+use crate::cli::config::serve::ServeConfig;
 use crate::cli::config::upstream::FeedKind;
-use crate::cli::config::{self, ServeConfig};
 use crate::cli::exit_status::{CommandError, CommandResult, Completion};
 use crate::cli::hardening;
 use crate::cli::ids;
-use crate::cli::lifecycle::{LifecycleEvent, LifecycleEvents};
+use crate::cli::lifecycle::LifecycleEvents;
 use crate::cli::logging;
 use crate::cli::secrets;
 use crate::model::clock;
 use crate::model::freshness::DirectoryReplica;
 use crate::net::client::http_client::HttpClient;
-use crate::net::notify;
 use crate::net::server::counters::ServerCounters;
 use crate::net::server::http_server::HttpServer;
 use crate::net::server::listen::{self, BoundSocket};
-use crate::replica::config as follower;
+use crate::replica::config::{FeedMode, ReplicaConfig, Timing};
 use crate::replica::service::Replica;
 use crate::sidecar::SidecarState;
 use crate::sidecar::config::{FollowerTokenFn, FreshnessPolicy, ReplicaControl, SidecarConfig};
-use crate::store::generations::generation::StoreOptions;
 use crate::wire::auth::credentials::CredentialVerifier;
 use crate::wire::auth::jwt::{self, Issuer};
 use crate::wire::auth::secret::Secret;
 
-/// How many tokens of callers are remembered as good.
+/// How many verified tokens of callers are cached.
 const TOKEN_CACHE_ENTRIES: usize = 8192;
+const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// Runs the sidecar until it is told to end.
-pub fn run(file: &Path) -> CommandResult {
+pub fn run(path: &Path) -> CommandResult {
     let inherited = listen::inherited_sockets().map_err(CommandError::new)?;
-    let config: ServeConfig = config::load(file).map_err(CommandError::new)?;
+    let config: ServeConfig = file::load(path).map_err(CommandError::new)?;
     hardening::disable_core_dumps()?;
     hardening::raise_open_file_limit();
     allocator::use_single_arena();
     let log = logging::start(config.log)?;
-    let parts = SharedContext::from_config(&config)?;
+    let context = SharedContext::from_config(&config)?;
     let sockets = open_sockets(inherited, &config)?;
-    let replica = Replica::start(parts.replica_setup(&config)?).map_err(CommandError::new)?;
-    let sidecar = SidecarState::new(parts.sidecar_setup(&config, &replica)?);
-    let server = HttpServer::start(sockets, Arc::clone(&sidecar), config.limits.bounds(), 0, Arc::new(ServerCounters::default()))
+    let replica = Replica::start(context.replica_setup(&config)?).map_err(CommandError::new)?;
+    let sidecar = SidecarState::new(context.sidecar_setup(&config, &replica)?);
+    let server = HttpServer::start(sockets, Arc::clone(&sidecar), config.limits.server_limits(), 0, Arc::new(ServerCounters::default()))
         .map_err(CommandError::new)?;
-    tracing::info!(host = parts.host, version = env!("CARGO_PKG_VERSION"), "sidegate serves");
-    let ended = run_until_stopped(&config, &parts, &replica, sidecar);
-    notify::stopping();
+    tracing::info!(host = context.host, version = VERSION, "sidecar started on host {}, version {VERSION}", context.host);
+    let result = run_until_stopped(&config, &context, &replica, sidecar);
     server.stop();
     replica.stop();
-    tracing::info!("sidegate has ended");
+    tracing::info!("sidecar stopped");
     log.shutdown();
-    ended
+    result.map(|()| Completion::Complete)
 }
 
-/// What several rooms share.
+/// Values that the replica and the sidecar share.
 struct SharedContext {
     host: String,
     client: HttpClient,
     caller_auth: Arc<CredentialVerifier>,
     signer: Arc<CredentialVerifier>,
-    /// The followers' secret, if there is a feed: for reports of use.
+    /// The secret that followers sign with, if the primary has a feed; the sidecar signs its reports of usage with it.
     sync_secret: Arc<ArcSwapOption<Secret>>,
 }
 
@@ -82,24 +81,21 @@ impl SharedContext {
         })
     }
 
-    fn replica_setup(&self, config: &ServeConfig) -> Result<follower::ReplicaConfig, CommandError> {
-        let feeding = match config.primary.feed {
-            FeedKind::Sidegate => follower::FeedMode::Follow,
-            FeedKind::None => follower::FeedMode::Disabled,
+    fn replica_setup(&self, config: &ServeConfig) -> Result<ReplicaConfig, CommandError> {
+        let feed_mode = match config.primary.feed {
+            FeedKind::Sidegate => FeedMode::Follow,
+            FeedKind::None => FeedMode::Disabled,
         };
-        Ok(follower::ReplicaConfig {
+        Ok(ReplicaConfig {
             store_path: config.store.path.clone(),
-            store_options: StoreOptions {
-                page_cache_bytes: config.store.page_cache as u64,
-                record_cache_entries: config.store.record_cache,
-            },
+            store_options: config.store.options(),
             feed_client: self.client.clone(),
             sync_secret: load_sync_secret(config)?.map_or_else(|| load_signing_secret(config), Ok)?,
             host: self.host.clone(),
             key_limits: config.freshness.keys,
             loss_guard: config.freshness.loss_guard,
-            feed_mode: feeding,
-            timing: follower::Timing::default(),
+            feed_mode,
+            timing: Timing::default(),
         })
     }
 
@@ -114,7 +110,7 @@ impl SharedContext {
             },
             timeout: config.primary.timeout,
             forward_timeout: config.primary.forward_timeout,
-            bounds: config.limits.bounds(),
+            bounds: config.limits.server_limits(),
             scopes: ids::resolve_peer_scopes(&config.peer)?,
             credential_verifier: Arc::clone(&self.caller_auth),
             token_signer: Arc::clone(&self.signer),
@@ -124,34 +120,41 @@ impl SharedContext {
             replica_control: replica_admin(replica),
         })
     }
-}
 
-impl SharedContext {
-    /// Makes the token that this host shows as a follower; none without a feed.
+    /// Returns the function that issues this host's token as a follower; it issues none if the primary has no feed.
     fn follower_token_source(&self) -> FollowerTokenFn {
         let (host, secret) = (self.host.clone(), Arc::clone(&self.sync_secret));
         Box::new(move |now| secret.load().as_ref().map(|secret| jwt::issue_token(Issuer::Follower, Some(&host), secret, now)))
     }
+
+    /// Replaces the secret that followers sign with; `None`, without a feed, changes nothing.
+    fn set_sync_secret(&self, secret: Option<Secret>, replica: &Replica) {
+        if let Some(secret) = secret {
+            replica.set_sync_secret(secret.clone());
+            self.sync_secret.store(Some(Arc::new(secret)));
+        }
+    }
 }
 
+/// Returns the functions of the replica that the admin endpoints of the sidecar call.
 fn replica_admin(replica: &Arc<Replica>) -> ReplicaControl {
-    let of = || Arc::clone(replica);
-    let (status, resync, verify, metrics) = (of(), of(), of(), of());
+    let share = || Arc::clone(replica);
+    let (status, resync, verify, metrics) = (share(), share(), share(), share());
     ReplicaControl {
         status: Box::new(move || serde_json::to_value(status.status()).unwrap_or_default()),
         resync: Box::new(move || resync.resync()),
         verify: Box::new(move || {
             let replica = Arc::clone(&verify);
             Box::pin(async move {
-                let found = replica.verify().await.map_err(|error| error.to_string())?;
-                serde_json::to_value(found).map_err(|error| error.to_string())
+                let report = replica.verify().await.map_err(|error| error.to_string())?;
+                serde_json::to_value(report).map_err(|error| error.to_string())
             })
         }),
         register_metrics: Box::new(move |registry| metrics.register_metrics(registry)),
     }
 }
 
-/// The sockets that systemd handed over, else our own.
+/// Returns the sockets that systemd handed over, or a Unix socket of our own.
 fn open_sockets(inherited: Vec<BoundSocket>, config: &ServeConfig) -> Result<Vec<BoundSocket>, CommandError> {
     if !inherited.is_empty() {
         return Ok(inherited);
@@ -174,25 +177,19 @@ fn load_sync_secret(config: &ServeConfig) -> Result<Option<Secret>, CommandError
     }
 }
 
-/// Serves until told to end; reads the secrets again when told to, or when a file has changed.
-fn run_until_stopped(config: &ServeConfig, parts: &SharedContext, replica: &Arc<Replica>, sidecar: Arc<SidecarState>) -> CommandResult {
+/// Runs until the daemon is told to end. Reloads the secrets on SIGHUP, and when a file has changed.
+fn run_until_stopped(
+    config: &ServeConfig,
+    context: &SharedContext,
+    replica: &Replica,
+    sidecar: Arc<SidecarState>,
+) -> Result<(), CommandError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(CommandError::new)?;
     runtime.block_on(async {
-        let mut signals = LifecycleEvents::subscribe(secret_files(config))?;
+        let mut events = LifecycleEvents::subscribe(secret_files(config))?;
         tokio::spawn(sidecar.report_usage());
-        notify::ready();
-        loop {
-            let told = signals.next().await;
-            match told {
-                LifecycleEvent::Terminate => return Ok(Completion::Complete),
-                LifecycleEvent::Reload => {
-                    notify::reloading();
-                    reload_secrets(config, parts, replica);
-                    notify::ready();
-                }
-                LifecycleEvent::SecretFileChanged => reload_secrets(config, parts, replica),
-            }
-        }
+        events.reload_until_terminated(|| reload_secrets(config, context, replica)).await;
+        Ok(())
     })
 }
 
@@ -201,23 +198,17 @@ fn secret_files(config: &ServeConfig) -> Vec<PathBuf> {
     files.into_iter().flatten().map(|file| secrets::secret_path(file)).collect()
 }
 
-/// Takes the secrets anew. One that cannot be read leaves the old one in force, and says so.
-fn reload_secrets(config: &ServeConfig, parts: &SharedContext, replica: &Replica) {
+/// Reloads all secrets. One that cannot be loaded stays as it is, and the log says so.
+fn reload_secrets(config: &ServeConfig, context: &SharedContext, replica: &Replica) {
     let now = clock::wall_time();
-    let renewed =
-        secrets::load_secret("auth.shell_secret_file", &config.auth.shell_secret_file).map(|secret| parts.caller_auth.rotate(secret, now));
-    let signing = load_signing_secret(config).map(|secret| parts.signer.rotate(secret, now));
-    let sync = reload_sync_secret(config, parts, replica);
-    match [renewed, signing, sync].into_iter().collect::<Result<Vec<()>, CommandError>>() {
-        Ok(_) => tracing::info!("the secrets were read again"),
-        Err(failure) => tracing::error!(reason = %failure, "a secret could not be read again; the one before stays in force"),
+    let reloaded = [
+        secrets::load_secret("auth.shell_secret_file", &config.auth.shell_secret_file)
+            .map(|secret| context.caller_auth.rotate(secret, now)),
+        load_signing_secret(config).map(|secret| context.signer.rotate(secret, now)),
+        load_sync_secret(config).map(|secret| context.set_sync_secret(secret, replica)),
+    ];
+    match reloaded.into_iter().collect::<Result<Vec<()>, CommandError>>() {
+        Ok(_) => tracing::info!("reloaded the secrets"),
+        Err(error) => tracing::error!(reason = %error, "failed to reload a secret, the previous one stays in use: {error}"),
     }
-}
-
-fn reload_sync_secret(config: &ServeConfig, parts: &SharedContext, replica: &Replica) -> Result<(), CommandError> {
-    if let (Some(following), reporting) = (load_sync_secret(config)?, load_sync_secret(config)?) {
-        replica.set_sync_secret(following);
-        parts.sync_secret.store(reporting.map(Arc::new));
-    }
-    Ok(())
 }

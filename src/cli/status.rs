@@ -1,48 +1,60 @@
-//! `sidegate status`, `verify`, `invalidate`, `resync`: the operator of a host and its sidecar.
+//! `sidegate status`, `verify`, `invalidate`, `resync`: the commands of a host's operator about its sidecar.
 
 use std::time::Duration;
 
-use http::Method;
 use serde_json::{Value, json};
 
 use crate::cli::admin_client::{AdminClient, REQUEST_TIMEOUT};
-use crate::cli::arguments::SidecarArgs;
-use crate::cli::exit_status::{CommandResult, Completion, print_line};
+use crate::cli::arguments::{InvalidateArgs, InvalidateTarget, SidecarArgs};
+use crate::cli::exit_status::{CommandError, CommandResult, Completion};
+use crate::cli::output::{field_text, print_line};
+use crate::helper::lookup::base64_part;
 
-/// Adding up a large store takes a while.
+/// How long computing the digest of a large store may take.
 const VERIFY_TIMEOUT: Duration = Duration::from_secs(600);
 
-/// How the sidecar stands.
+/// Prints the status of the sidecar.
 pub fn run(sidecar: &SidecarArgs) -> CommandResult {
-    let answer = AdminClient::new(&sidecar.socket)?.request(Method::GET, "/-/admin/status", REQUEST_TIMEOUT)?;
+    let status = AdminClient::new(&sidecar.socket)?.get("/-/admin/status", REQUEST_TIMEOUT)?;
     if sidecar.json {
-        print_line(&answer.body.to_string());
+        print_line(&status.to_string());
     } else {
-        print_status(&answer.body);
+        print_status(&status);
     }
     Ok(Completion::Complete)
 }
 
-/// Whether the store is what the primary has.
+/// Compares the store with the primary.
 pub fn verify(sidecar: &SidecarArgs) -> CommandResult {
     post_and_print(sidecar, "/-/admin/verify", &json!({}), VERIFY_TIMEOUT)
 }
 
-/// Forgets kept answers.
-pub fn invalidate(what: &str, sidecar: &SidecarArgs) -> CommandResult {
-    post_and_print(sidecar, "/-/admin/invalidate", &json!({"what": what}), REQUEST_TIMEOUT)
+/// Removes answers of the primary from the sidecar's memory.
+pub fn invalidate(arguments: &InvalidateArgs) -> CommandResult {
+    post_and_print(&arguments.sidecar, "/-/admin/invalidate", &invalidation(arguments)?, REQUEST_TIMEOUT)
 }
 
-/// Takes a snapshot again.
+fn invalidation(arguments: &InvalidateArgs) -> Result<Value, CommandError> {
+    match (arguments.target, arguments.name.as_deref()) {
+        (InvalidateTarget::All, None) => Ok(json!({"all": true})),
+        (InvalidateTarget::All, Some(name)) => Err(CommandError(format!("`all` takes no name; did you mean `invalidate user {name}`?"))),
+        (InvalidateTarget::Key, Some(key)) => Ok(json!({"key": base64_part(key)})),
+        (InvalidateTarget::User, Some(username)) => Ok(json!({"user": username})),
+        (InvalidateTarget::Project, Some(path)) => Ok(json!({"project": path})),
+        (_, None) => Err(CommandError("name the key, the user or the project whose answers are removed".to_owned())),
+    }
+}
+
+/// Makes the sidecar load a whole snapshot again.
 pub fn resync(sidecar: &SidecarArgs) -> CommandResult {
     post_and_print(sidecar, "/-/admin/resync", &json!({}), REQUEST_TIMEOUT)
 }
 
-fn post_and_print(sidecar: &SidecarArgs, target: &str, body: &Value, patience: Duration) -> CommandResult {
-    let answer = AdminClient::new(&sidecar.socket)?.post_json(target, body, patience)?;
-    match answer.body["message"].as_str().filter(|_| !sidecar.json) {
+fn post_and_print(sidecar: &SidecarArgs, target: &str, body: &Value, timeout: Duration) -> CommandResult {
+    let response = AdminClient::new(&sidecar.socket)?.post_json(target, body, timeout)?;
+    match response["message"].as_str().filter(|_| !sidecar.json) {
         Some(message) => print_line(message),
-        None => print_line(&answer.body.to_string()),
+        None => print_line(&response.to_string()),
     }
     Ok(Completion::Complete)
 }
@@ -95,13 +107,5 @@ fn print_fields(value: &Value, indent: &str) {
             }
             other => print_line(&format!("{indent}{name}: {}", field_text(other))),
         }
-    }
-}
-
-fn field_text(value: &Value) -> String {
-    match value {
-        Value::String(text) => text.clone(),
-        Value::Null => "-".to_owned(),
-        other => other.to_string(),
     }
 }

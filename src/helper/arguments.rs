@@ -1,7 +1,7 @@
-//! The arguments that sshd gives: `[--socket PATH] [--shell PATH] EXPECTED_USER ACTUAL_USER KEY`, as gitlab-shell's own program has
-//! them after the options. (client contract, section 3.1)
+//! The arguments of the helper: `[--socket PATH] [--shell PATH] EXPECTED_USER ACTUAL_USER KEY`. After the options they are those of
+//! gitlab-shell's own program. (client contract, section 3.1)
 //!
-//! Options are read only before the first word: what sshd puts in for `%u` and `%k` is never taken for one.
+//! Options are read only before the first positional argument: what sshd puts in for `%u` and `%k` is never taken for one.
 
 use std::ffi::OsString;
 use std::iter::Peekable;
@@ -9,59 +9,60 @@ use std::path::PathBuf;
 
 use crate::wire::authorized_keys::{InvalidShellPath, ShellPath};
 
-/// The program's name.
+/// The name of the program.
 pub const PROGRAM_NAME: &str = "sidegate-authorized-keys";
-const DEFAULT_SOCKET: &str = "/run/sidegate/api.sock";
+/// The socket of the sidecar if none is named, here and in its configuration.
+pub const SIDECAR_SOCKET: &str = "/run/sidegate/api.sock";
 
-/// What the program is asked to do.
+/// What the arguments ask for.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Invocation {
     /// Look up a key.
     Lookup(LookupArguments),
-    /// Somebody else than the expected user logs in: their keys are not our business.
+    /// Another user than the expected one logs in: sidegate does not answer for their keys.
     OtherUser,
-    /// Say the version.
+    /// Print the version.
     Version,
 }
 
-/// A question.
+/// The arguments of a lookup.
 #[derive(Debug, PartialEq, Eq)]
 pub struct LookupArguments {
-    /// Where to ask.
+    /// The socket of the daemon.
     pub socket: PathBuf,
-    /// What sshd shall run.
+    /// The program that sshd runs for a key that is found.
     pub shell: ShellPath,
-    /// The key as it was given: the bare Base64 of its blob, or a whole line.
+    /// The key as it was given: the Base64 of its blob, or a whole public key line.
     pub key: String,
 }
 
-/// Why the arguments cannot be used: for standard error, without the last line feed.
+/// Why the arguments are refused. The text is for standard error, without the last line feed.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UsageError {
-    /// Not three words after the options.
+    /// Other than three arguments after the options.
     #[error("# Insufficient arguments. {0}. Usage\n#\t{PROGRAM_NAME} <expected-username> <actual-username> <key>")]
     WrongCount(usize),
-    /// An empty user.
+    /// An empty username.
     #[error("# No username provided")]
     MissingUser,
     /// An empty key.
     #[error("# No key provided")]
     MissingKey,
-    /// An option that is not known, or `--version` with more.
+    /// An unknown option, or `--version` with other arguments.
     #[error("# Unknown option {0}. Usage\n#\t{PROGRAM_NAME} [--socket PATH] [--shell PATH] <expected-username> <actual-username> <key>")]
     UnknownOption(String),
     /// An option without its path.
     #[error("# {0} needs a path")]
     MissingPath(&'static str),
-    /// A shell that may not stand in the line.
+    /// A path of a shell that is not allowed in a line of authorized keys.
     #[error("# --shell: {0}")]
     InvalidShell(InvalidShellPath),
 }
 
-/// Reads the arguments after the program's name.
+/// Parses the arguments after the name of the program.
 pub fn parse_arguments(arguments: impl Iterator<Item = OsString>) -> Result<Invocation, UsageError> {
     let mut words = arguments.peekable();
-    let (mut socket, mut shell, mut version) = (PathBuf::from(DEFAULT_SOCKET), ShellPath::default(), None);
+    let (mut socket, mut shell, mut version) = (PathBuf::from(SIDECAR_SOCKET), ShellPath::default(), None);
     while let Some(option) = words.next_if(|word| word.as_encoded_bytes().first() == Some(&b'-')) {
         match split_option(&option) {
             ("--", None) => break,
@@ -86,7 +87,7 @@ pub fn parse_arguments(arguments: impl Iterator<Item = OsString>) -> Result<Invo
     }
 }
 
-/// An option and the value after its `=`. One that is not UTF-8 is no option that we know.
+/// Splits an option from the value after its `=`. One that is not UTF-8 is unknown, and becomes empty.
 fn split_option(option: &OsString) -> (&str, Option<&str>) {
     let option = option.to_str().unwrap_or_default();
     option.split_once('=').map_or((option, None), |(name, value)| (name, Some(value)))
@@ -113,49 +114,49 @@ mod tests {
     use super::{Invocation, LookupArguments, UsageError, parse_arguments};
     use crate::wire::authorized_keys::{InvalidShellPath, ShellPath};
 
-    fn given(words: &[&str]) -> Result<Invocation, UsageError> {
+    fn parse(words: &[&str]) -> Result<Invocation, UsageError> {
         parse_arguments(words.iter().map(OsString::from))
     }
 
     #[test]
-    fn three_words_are_a_question_to_the_installed_socket_and_shell() {
+    fn three_arguments_are_a_lookup_with_the_default_socket_and_shell() {
         let lookup =
             LookupArguments { socket: PathBuf::from("/run/sidegate/api.sock"), shell: ShellPath::default(), key: "AAAA".to_owned() };
-        assert_eq!(given(&["git", "git", "AAAA"]), Ok(Invocation::Lookup(lookup)));
+        assert_eq!(parse(&["git", "git", "AAAA"]), Ok(Invocation::Lookup(lookup)));
     }
 
     #[test]
-    fn options_are_read_before_the_first_word_only() {
+    fn options_are_read_before_the_first_positional_argument_only() {
         let (socket, shell) = (PathBuf::from("/s"), "/b/shell".parse::<ShellPath>().unwrap());
         let lookup =
             |key: &str| Ok(Invocation::Lookup(LookupArguments { socket: socket.clone(), shell: shell.clone(), key: key.to_owned() }));
-        assert_eq!(given(&["--socket", "/s", "--shell=/b/shell", "git", "git", "AAAA"]), lookup("AAAA"));
-        assert_eq!(given(&["--shell", "/b/shell", "--socket=/s", "--", "git", "git", "--socket"]), lookup("--socket"));
-        assert_eq!(given(&["git", "--socket", "/s"]), Ok(Invocation::OtherUser));
-        assert_eq!(given(&["--socket"]), Err(UsageError::MissingPath("--socket")));
-        assert_eq!(given(&["--socket=", "git", "git", "AAAA"]), Err(UsageError::MissingPath("--socket")));
-        assert_eq!(given(&["--shell", "bin/x", "git", "git", "AAAA"]), Err(UsageError::InvalidShell(InvalidShellPath)));
-        assert_eq!(given(&["--sock", "/s", "git", "git", "AAAA"]), Err(UsageError::UnknownOption("--sock".to_owned())));
+        assert_eq!(parse(&["--socket", "/s", "--shell=/b/shell", "git", "git", "AAAA"]), lookup("AAAA"));
+        assert_eq!(parse(&["--shell", "/b/shell", "--socket=/s", "--", "git", "git", "--socket"]), lookup("--socket"));
+        assert_eq!(parse(&["git", "--socket", "/s"]), Ok(Invocation::OtherUser));
+        assert_eq!(parse(&["--socket"]), Err(UsageError::MissingPath("--socket")));
+        assert_eq!(parse(&["--socket=", "git", "git", "AAAA"]), Err(UsageError::MissingPath("--socket")));
+        assert_eq!(parse(&["--shell", "bin/x", "git", "git", "AAAA"]), Err(UsageError::InvalidShell(InvalidShellPath)));
+        assert_eq!(parse(&["--sock", "/s", "git", "git", "AAAA"]), Err(UsageError::UnknownOption("--sock".to_owned())));
     }
 
     #[test]
-    fn another_user_is_not_asked_about() {
-        assert_eq!(given(&["git", "root", "AAAA"]), Ok(Invocation::OtherUser));
+    fn the_keys_of_another_user_are_not_looked_up() {
+        assert_eq!(parse(&["git", "root", "AAAA"]), Ok(Invocation::OtherUser));
     }
 
     #[test]
-    fn what_is_missing_is_named() {
-        assert_eq!(given(&[]), Err(UsageError::WrongCount(0)));
-        assert_eq!(given(&["a", "b", "c", "d"]), Err(UsageError::WrongCount(4)));
-        assert_eq!(given(&["", "git", "AAAA"]), Err(UsageError::MissingUser));
-        assert_eq!(given(&["git", "", "AAAA"]), Err(UsageError::MissingUser));
-        assert_eq!(given(&["git", "git", ""]), Err(UsageError::MissingKey));
+    fn a_missing_argument_is_named() {
+        assert_eq!(parse(&[]), Err(UsageError::WrongCount(0)));
+        assert_eq!(parse(&["a", "b", "c", "d"]), Err(UsageError::WrongCount(4)));
+        assert_eq!(parse(&["", "git", "AAAA"]), Err(UsageError::MissingUser));
+        assert_eq!(parse(&["git", "", "AAAA"]), Err(UsageError::MissingUser));
+        assert_eq!(parse(&["git", "git", ""]), Err(UsageError::MissingKey));
     }
 
     #[test]
-    fn the_version_is_asked_for_alone() {
-        assert_eq!(given(&["-version"]), Ok(Invocation::Version));
-        assert_eq!(given(&["--version"]), Ok(Invocation::Version));
-        assert_eq!(given(&["--version", "git"]), Err(UsageError::UnknownOption("--version".to_owned())));
+    fn the_version_is_printed_only_without_other_arguments() {
+        assert_eq!(parse(&["-version"]), Ok(Invocation::Version));
+        assert_eq!(parse(&["--version"]), Ok(Invocation::Version));
+        assert_eq!(parse(&["--version", "git"]), Err(UsageError::UnknownOption("--version".to_owned())));
     }
 }

@@ -1,8 +1,8 @@
-//! One request and its answer over the Unix socket, within one deadline: connecting, writing and all reading count together.
+//! One request and its response over the Unix socket, within one deadline for connecting, writing and reading together.
 //!
 //! The kernel keeps the time: `SO_SNDTIMEO` bounds `connect` too, which waits while the listener's queue is full, and `SO_RCVTIMEO`
-//! bounds a read. They are set again only when the deadline has come nearer by more than [`SLACK`], which keeps the usual lookup at
-//! one call for each direction.
+//! bounds a read. They are set again only when the deadline is nearer by more than [`TIMEOUT_SLACK`], so that the usual lookup
+//! sets each once.
 
 use std::io::{self, Read, Write};
 use std::os::fd::AsRawFd;
@@ -19,11 +19,12 @@ use crate::helper::response::{HttpResponse, MAX_RESPONSE_BYTES, parse_response};
 use crate::model::clock;
 use crate::model::time::BootTime;
 
+/// How much longer than to the deadline a call may wait.
 const TIMEOUT_SLACK: Duration = Duration::from_millis(20);
 
-/// Sends `request` to `path` and reads the whole answer.
-pub fn exchange(path: &Path, request: &[u8], within: Duration) -> Result<HttpResponse, LookupError> {
-    let deadline = Deadline { started_at: clock::boot_time(), timeout: within };
+/// Sends `request` to the socket at `path` and returns the whole response.
+pub fn exchange(path: &Path, request: &[u8], timeout: Duration) -> Result<HttpResponse, LookupError> {
+    let deadline = Deadline { started_at: clock::boot_time(), timeout };
     let mut stream = connect_stream(path, deadline)?;
     send_request(&mut stream, request, deadline)?;
     receive_response(&mut stream, deadline)
@@ -41,10 +42,10 @@ impl Deadline {
         if remaining.is_zero() { Err(LookupError::Timeout(self.timeout)) } else { Ok(remaining) }
     }
 
-    /// What remains, if a limit of `set` is no longer near enough.
-    fn updated_timeout(self, set: Duration) -> Result<Option<Duration>, LookupError> {
+    /// Returns the remaining time if the timeout `current` exceeds it by more than the slack.
+    fn updated_timeout(self, current: Duration) -> Result<Option<Duration>, LookupError> {
         let remaining = self.remaining()?;
-        Ok((set > remaining + TIMEOUT_SLACK).then_some(remaining))
+        Ok((current > remaining + TIMEOUT_SLACK).then_some(remaining))
     }
 }
 
@@ -63,16 +64,16 @@ fn connect_stream(path: &Path, deadline: Deadline) -> Result<UnixStream, LookupE
 }
 
 fn send_request(stream: &mut UnixStream, mut request: &[u8], deadline: Deadline) -> Result<(), LookupError> {
-    let mut set = deadline.timeout;
+    let mut current = deadline.timeout;
     while !request.is_empty() {
-        if let Some(remaining) = deadline.updated_timeout(set)? {
+        if let Some(remaining) = deadline.updated_timeout(current)? {
             stream.set_write_timeout(Some(remaining)).map_err(|error| LookupError::from_io_error(&error, deadline.timeout))?;
-            set = remaining;
+            current = remaining;
         }
         match stream.write(request) {
             Ok(written) => request = request.get(written..).unwrap_or_default(),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            // Refused before it was read: the answer that says so may be waiting.
+            // The daemon closed before it read the request: its response may already be here.
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
             Err(error) => return Err(LookupError::from_io_error(&error, deadline.timeout)),
         }
@@ -81,24 +82,24 @@ fn send_request(stream: &mut UnixStream, mut request: &[u8], deadline: Deadline)
 }
 
 fn receive_response(stream: &mut UnixStream, deadline: Deadline) -> Result<HttpResponse, LookupError> {
-    let mut set = Duration::MAX;
+    let mut current = Duration::MAX;
     let mut received = Vec::with_capacity(2048);
-    let mut piece = [0; 4096];
+    let mut chunk = [0; 4096];
     loop {
-        if let Some(remaining) = deadline.updated_timeout(set)? {
+        if let Some(remaining) = deadline.updated_timeout(current)? {
             stream.set_read_timeout(Some(remaining)).map_err(|error| LookupError::from_io_error(&error, deadline.timeout))?;
-            set = remaining;
+            current = remaining;
         }
-        let ended = match stream.read(&mut piece) {
+        let ended = match stream.read(&mut chunk) {
             Ok(length) => {
-                received.extend_from_slice(piece.get(..length).unwrap_or_default());
+                received.extend_from_slice(chunk.get(..length).unwrap_or_default());
                 length == 0
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             Err(error) => return Err(LookupError::from_io_error(&error, deadline.timeout)),
         };
-        if let Some(answer) = parse_response(&received, ended)? {
-            return Ok(answer);
+        if let Some(response) = parse_response(&received, ended)? {
+            return Ok(response);
         }
         if received.len() > MAX_RESPONSE_BYTES {
             return Err(LookupError::TooLong);
@@ -119,40 +120,40 @@ mod tests {
     use super::exchange;
     use crate::helper::lookup_error::LookupError;
 
-    const SHORT: Duration = Duration::from_millis(60);
+    const SHORT_TIMEOUT: Duration = Duration::from_millis(60);
 
-    fn place() -> (tempfile::TempDir, PathBuf) {
+    fn temp_socket() -> (tempfile::TempDir, PathBuf) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("api.sock");
         (folder, path)
     }
 
     #[test]
-    fn a_daemon_that_accepts_and_is_silent_is_late() {
-        let (_folder, path) = place();
+    fn a_daemon_that_accepts_and_does_not_answer_times_out() {
+        let (_folder, path) = temp_socket();
         let _listener = UnixListener::bind(&path).unwrap();
-        assert_eq!(exchange(&path, b"GET / HTTP/1.1\r\n\r\n", SHORT), Err(LookupError::Timeout(SHORT)));
+        assert_eq!(exchange(&path, b"GET / HTTP/1.1\r\n\r\n", SHORT_TIMEOUT), Err(LookupError::Timeout(SHORT_TIMEOUT)));
     }
 
     #[test]
-    fn a_daemon_that_drips_without_an_end_is_late() {
-        let (_folder, path) = place();
+    fn a_daemon_that_sends_slowly_without_an_end_times_out() {
+        let (_folder, path) = temp_socket();
         let listener = UnixListener::bind(&path).unwrap();
-        let dripping = std::thread::spawn(move || {
+        let daemon = std::thread::spawn(move || {
             let (mut stream, _) = listener.accept().unwrap();
             let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nX: ");
             while stream.write_all(b"x").is_ok() {
                 std::thread::yield_now();
             }
         });
-        let said = exchange(&path, b"GET / HTTP/1.1\r\n\r\n", SHORT);
-        assert!(matches!(said, Err(LookupError::Timeout(_) | LookupError::TooLong)), "{said:?}");
-        dripping.join().unwrap();
+        let result = exchange(&path, b"GET / HTTP/1.1\r\n\r\n", SHORT_TIMEOUT);
+        assert!(matches!(result, Err(LookupError::Timeout(_) | LookupError::TooLong)), "{result:?}");
+        daemon.join().unwrap();
     }
 
     #[test]
-    fn a_full_queue_is_waited_for_and_then_is_busy() {
-        let (_folder, path) = place();
+    fn a_full_queue_is_waited_for_and_then_reported_as_busy() {
+        let (_folder, path) = temp_socket();
         let address = UnixAddr::new(&path).unwrap();
         let plain = |flags| socket(AddressFamily::Unix, SockType::Stream, flags, None).unwrap();
         let listener = plain(SockFlag::empty());
@@ -166,12 +167,12 @@ mod tests {
             }
             waiting.push(one);
         }
-        assert_eq!(exchange(&path, b"GET / HTTP/1.1\r\n\r\n", SHORT), Err(LookupError::Busy));
+        assert_eq!(exchange(&path, b"GET / HTTP/1.1\r\n\r\n", SHORT_TIMEOUT), Err(LookupError::Busy));
     }
 
     #[test]
-    fn a_path_too_long_for_a_socket_is_said_and_not_asked() {
-        let said = exchange(&PathBuf::from(format!("/{}", "a".repeat(200))), b"", SHORT);
-        assert!(matches!(said, Err(LookupError::SocketFailed(_))), "{said:?}");
+    fn a_path_too_long_for_a_socket_is_an_error_without_a_connection() {
+        let result = exchange(&PathBuf::from(format!("/{}", "a".repeat(200))), b"", SHORT_TIMEOUT);
+        assert!(matches!(result, Err(LookupError::SocketFailed(_))), "{result:?}");
     }
 }

@@ -1,4 +1,4 @@
-//! Why a key could not be looked up, in a few words for the person who runs the program by hand. None of these is a no.
+//! Why a key could not be looked up, in a few words for the person who runs the program by hand. None of these is a denial.
 
 use std::io;
 use std::time::Duration;
@@ -7,13 +7,13 @@ use nix::errno::Errno;
 
 use crate::wire::authorized_keys::AuthorizedKeyError;
 
-/// The most characters of the daemon's own message that are repeated.
+/// How many characters of the daemon's own message are repeated at most.
 const MAX_MESSAGE_CHARS: usize = 200;
 
-/// Why there is no verdict.
+/// Why there is no verdict about a key.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LookupError {
-    /// Nothing at the socket's path.
+    /// There is nothing at the socket's path.
     #[error("there is no socket at this path; is sidegate running?")]
     NoSocket,
     /// A socket that nobody listens on.
@@ -25,39 +25,39 @@ pub enum LookupError {
     /// The queue of connections stayed full.
     #[error("too many connections wait for sidegate")]
     Busy,
-    /// Not all within the time.
+    /// The response was not complete in time.
     #[error("no whole answer within {} ms", .0.as_millis())]
     Timeout(Duration),
     /// The socket failed.
     #[error("the socket failed: {0}")]
     SocketFailed(Errno),
-    /// The connection ended before the answer did.
+    /// The connection ended before the response did.
     #[error("the answer was cut short")]
     Truncated,
-    /// Not HTTP, or HTTP whose length is not certain.
+    /// The response is not HTTP, or its length is ambiguous.
     #[error("the answer is not HTTP as we read it")]
     InvalidHttp,
-    /// More than is ever needed.
+    /// The response is longer than any valid one.
     #[error("the answer is too long")]
     TooLong,
-    /// A 200 that is no yes.
+    /// A response with status 200 that does not confirm the key.
     #[error("{0}")]
     InvalidHit(AuthorizedKeyError),
-    /// The daemon has rules about who may ask, and this user is not among them.
+    /// The daemon has rules about who may ask, and none for this user.
     #[error("sidegate does not let this user ask; see [[peer]] in its configuration")]
     Forbidden,
-    /// Another status, with its message if it had one.
+    /// A response with another status.
     #[error("sidegate answered {status}{}", .message.as_deref().map(|text| format!(": {text}")).unwrap_or_default())]
     UnexpectedStatus {
-        /// Of HTTP.
+        /// The status of the response.
         status: u16,
-        /// Shortened.
+        /// Its message, shortened, if it has one.
         message: Option<String>,
     },
 }
 
 impl LookupError {
-    /// The word in the comment's brackets.
+    /// Returns the category, which the comment on standard output begins with.
     #[must_use]
     pub const fn category(&self) -> &'static str {
         match self {
@@ -66,14 +66,14 @@ impl LookupError {
         }
     }
 
-    /// Of an answer with a status that is no verdict.
+    /// Returns the error for a response whose status is no verdict.
     #[must_use]
     pub fn from_status(status: u16, message: Option<String>) -> Self {
         let message = message.map(|text| text.chars().take(MAX_MESSAGE_CHARS).collect());
         if status == 403 { Self::Forbidden } else { Self::UnexpectedStatus { status, message } }
     }
 
-    /// Of an attempt to connect.
+    /// Returns the error for an attempt to connect that failed.
     #[must_use]
     pub const fn from_connect_error(error: Errno) -> Self {
         match error {
@@ -85,11 +85,11 @@ impl LookupError {
         }
     }
 
-    /// Of a read or a write that was given until the deadline.
+    /// Returns the error for a read or a write that failed or reached `timeout`.
     #[must_use]
-    pub fn from_io_error(error: &io::Error, within: Duration) -> Self {
+    pub fn from_io_error(error: &io::Error, timeout: Duration) -> Self {
         match error.kind() {
-            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => Self::Timeout(within),
+            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => Self::Timeout(timeout),
             io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => Self::Truncated,
             _ => Self::SocketFailed(error.raw_os_error().map_or(Errno::UnknownErrno, Errno::from_raw)),
         }

@@ -1,4 +1,5 @@
-//! Reading the answer: HTTP/1 with `Content-Length`, in chunks, or up to the end of the connection. It is taken only when it is whole.
+//! Parses the response: HTTP/1 with `Content-Length`, in chunks, or up to the end of the connection. A response is accepted only when
+//! it is complete.
 
 use httparse::{EMPTY_HEADER, Response, Status, parse_chunk_size};
 
@@ -8,20 +9,20 @@ use crate::helper::lookup_error::LookupError;
 const MAX_BODY_BYTES: usize = 64 << 10;
 /// The longest head, in bytes, and what chunks may add to the body.
 const MAX_HEAD_BYTES: usize = 16 << 10;
-/// What is received at most.
+/// The most bytes that are received.
 pub const MAX_RESPONSE_BYTES: usize = MAX_BODY_BYTES + MAX_HEAD_BYTES;
 const MAX_HEADERS: usize = 64;
 
-/// An answer, whole.
+/// A complete response.
 #[derive(Debug, PartialEq, Eq)]
 pub struct HttpResponse {
-    /// Of HTTP.
+    /// The status.
     pub status: u16,
-    /// Decoded from its chunks.
+    /// The body, without the framing of chunks.
     pub body: Vec<u8>,
 }
 
-/// How the end of a body is known.
+/// How the end of a body is found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum BodyLength {
     Fixed(usize),
@@ -29,7 +30,8 @@ enum BodyLength {
     UntilClose,
 }
 
-/// Reads what was received so far; `None` if more is to come. `ended`: nothing more will.
+/// Parses the bytes received so far. Returns `None` if the response is incomplete; with `ended`, when no more bytes will come, that is
+/// an error.
 pub fn parse_response(received: &[u8], ended: bool) -> Result<Option<HttpResponse>, LookupError> {
     let mut headers = [EMPTY_HEADER; MAX_HEADERS];
     let mut head = Response::new(&mut headers);
@@ -56,14 +58,15 @@ fn incomplete(ended: bool) -> Result<Option<HttpResponse>, LookupError> {
     if ended { Err(LookupError::Truncated) } else { Ok(None) }
 }
 
-/// Refuses a length that is given twice, that is no number, or that stands beside chunks: where such a body ends is a guess.
+/// Returns how the body ends. Refuses a length that is given twice, that is no number, or that is given together with chunks: the end
+/// of such a body is ambiguous.
 fn parse_body_length(status: u16, headers: &[httparse::Header<'_>]) -> Result<BodyLength, LookupError> {
     if matches!(status, 100..=199 | 204 | 304) {
         return Ok(BodyLength::Fixed(0));
     }
     let mut found = None;
     for header in headers {
-        let one = if header.name.eq_ignore_ascii_case("content-length") {
+        let length = if header.name.eq_ignore_ascii_case("content-length") {
             BodyLength::Fixed(parse_content_length(header.value).ok_or(LookupError::InvalidHttp)?)
         } else if header.name.eq_ignore_ascii_case("transfer-encoding") {
             let chunked = header.value.trim_ascii().eq_ignore_ascii_case(b"chunked");
@@ -71,7 +74,7 @@ fn parse_body_length(status: u16, headers: &[httparse::Header<'_>]) -> Result<Bo
         } else {
             continue;
         };
-        if found.replace(one).is_some() {
+        if found.replace(length).is_some() {
             return Err(LookupError::InvalidHttp);
         }
     }
@@ -84,7 +87,7 @@ fn parse_content_length(value: &[u8]) -> Option<usize> {
     digits.then(|| text.parse().ok()).flatten()
 }
 
-/// The chunks joined, if the last one and the trailers' end have come.
+/// Returns the joined chunks, or `None` until the last chunk and the end of the trailers have come.
 fn decode_chunks(mut rest: &[u8]) -> Result<Option<Vec<u8>>, LookupError> {
     let mut body = Vec::new();
     loop {
@@ -116,28 +119,28 @@ mod tests {
     use super::{HttpResponse, MAX_BODY_BYTES, parse_response};
     use crate::helper::lookup_error::LookupError;
 
-    fn answer(status: u16, body: &str) -> Result<Option<HttpResponse>, LookupError> {
+    fn complete(status: u16, body: &str) -> Result<Option<HttpResponse>, LookupError> {
         Ok(Some(HttpResponse { status, body: body.as_bytes().to_vec() }))
     }
 
     #[test]
     fn a_body_ends_by_its_length_by_its_last_chunk_or_with_the_connection() {
-        assert_eq!(parse_response(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}", false), answer(200, "{}"));
+        assert_eq!(parse_response(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}", false), complete(200, "{}"));
         assert_eq!(
             parse_response(b"HTTP/1.1 200 OK\r\ntransfer-encoding: Chunked\r\n\r\n1;x=y\r\n{\r\n01\r\n}\r\n0\r\n\r\n", false),
-            answer(200, "{}")
+            complete(200, "{}")
         );
         assert_eq!(
             parse_response(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\nA: b\r\n\r\n", false),
-            answer(200, "{}")
+            complete(200, "{}")
         );
-        assert_eq!(parse_response(b"HTTP/1.0 404 Not Found\r\n\r\n{}", true), answer(404, "{}"));
+        assert_eq!(parse_response(b"HTTP/1.0 404 Not Found\r\n\r\n{}", true), complete(404, "{}"));
         assert_eq!(parse_response(b"HTTP/1.0 404 Not Found\r\n\r\n{}", false), Ok(None));
-        assert_eq!(parse_response(b"HTTP/1.1 204 No Content\r\n\r\n", false), answer(204, ""));
+        assert_eq!(parse_response(b"HTTP/1.1 204 No Content\r\n\r\n", false), complete(204, ""));
     }
 
     #[test]
-    fn a_length_that_is_a_guess_is_refused() {
+    fn an_ambiguous_length_is_refused() {
         for lines in [
             "Content-Length: 2\r\nContent-Length: 2",
             "Content-Length: 2\r\nTransfer-Encoding: chunked",
@@ -154,16 +157,16 @@ mod tests {
     }
 
     #[test]
-    fn a_body_of_the_most_bytes_is_read_and_one_byte_more_is_not() {
-        let of = |length: usize| format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{}", "x".repeat(length));
+    fn a_body_of_the_most_bytes_is_accepted_and_one_byte_more_is_not() {
+        let fixed = |length: usize| format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{}", "x".repeat(length));
         let chunked = |length: usize| {
             format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{length:x}\r\n{}\r\n0\r\n\r\n", "x".repeat(length))
         };
-        for received in [of(MAX_BODY_BYTES), chunked(MAX_BODY_BYTES)] {
+        for received in [fixed(MAX_BODY_BYTES), chunked(MAX_BODY_BYTES)] {
             assert!(matches!(parse_response(received.as_bytes(), false), Ok(Some(whole)) if whole.body.len() == MAX_BODY_BYTES));
         }
         for received in [
-            of(MAX_BODY_BYTES + 1),
+            fixed(MAX_BODY_BYTES + 1),
             chunked(MAX_BODY_BYTES + 1),
             "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\nffffffffffffffff\r\n".to_owned(),
         ] {
@@ -180,7 +183,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn an_answer_with_a_known_end_that_is_cut_anywhere_is_never_whole(at in 0_usize..70, chunks in any::<bool>()) {
+        fn a_response_of_known_length_that_is_cut_anywhere_is_never_complete(at in 0_usize..70, chunks in any::<bool>()) {
             let whole = if chunks {
                 "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n"
             } else {
@@ -192,7 +195,7 @@ mod tests {
         }
 
         #[test]
-        fn no_bytes_break_the_reader(received in proptest::collection::vec(any::<u8>(), 0..300), chunked in any::<bool>(), ended in any::<bool>()) {
+        fn no_bytes_panic_the_parser(received in proptest::collection::vec(any::<u8>(), 0..300), chunked in any::<bool>(), ended in any::<bool>()) {
             let mut all = if chunked { b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n".to_vec() } else { Vec::new() };
             all.extend(received);
             let _ = parse_response(&all, ended);

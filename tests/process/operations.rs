@@ -55,7 +55,7 @@ fn told_to_end_it_finishes_what_it_has_begun_and_says_so() {
     });
     assert!(sidecar.wait().success());
     assert!(!env.sidecar_socket().exists(), "its own socket goes with it");
-    assert!(sidecar.log().contains("sidegate has ended"), "{}", sidecar.log());
+    assert!(sidecar.log().contains("sidecar stopped"), "{}", sidecar.log());
 }
 
 #[test]
@@ -63,7 +63,7 @@ fn a_primary_that_is_told_to_end_ends_though_hosts_follow_it_and_is_followed_aga
     let mut env = TestEnv::running(&directory_of_keys(8));
     assert!(env.primary.as_mut().unwrap().stop().success());
     let log = env.primary.as_ref().unwrap().log();
-    assert!(log.contains("the primary has ended") && !log.contains("cut off what had not ended in time"), "{log}");
+    assert!(log.contains("primary stopped") && !log.contains("cut off what had not ended in time"), "{log}");
     env.start_primary();
     env.apply(&generated_key_line(77, 1));
     env.wait_until_fresh();
@@ -99,7 +99,7 @@ fn a_reload_takes_a_new_secret_and_knows_the_one_before_for_a_while() {
     env.write("shell_secret", "");
     reloaded(env.sidecar.as_mut().unwrap());
     assert_eq!(status_with_secret(&env, new), 200);
-    env.wait_for("the log to say so", || env.logs().contains("a secret could not be read again"));
+    env.wait_for("the log to say so", || env.logs().contains("failed to reload a secret"));
     // The primary takes it as well, without a signal: it looks at the file.
     env.write("shell_secret", new);
     let at_the_primary = || {
@@ -238,7 +238,7 @@ fn the_operator_of_the_primary_reads_what_happened() {
     env.start_primary();
     let first = env.apply(&directory_of_keys(8));
     assert!(first.starts_with("11 added, 0 changed, 0 unchanged, 0 removed\n"), "{first}");
-    assert!(first.contains("  key: 8 added") && first.contains("the directory stands at seq 1"), "{first}");
+    assert!(first.contains("  key: 8 added") && first.contains("the directory is at seq 1"), "{first}");
     let again = env.apply(&directory_of_keys(8));
     assert!(again.starts_with("0 added, 0 changed, 11 unchanged, 0 removed\n") && again.contains("at seq 1"), "{again}");
     let admin = |words: &[&str]| {

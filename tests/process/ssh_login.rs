@@ -102,7 +102,7 @@ fn without_a_sidecar_it_is_an_outage_and_never_an_unknown_key() {
     let said = env.run_helper(pair.blob());
     assert!(said.starts_with("# sidegate: the key could not be looked up (outage): ") && said.lines().count() == 1, "{said}");
     assert_eq!(sshd.login(&[&pair]), None);
-    assert!(env.logs().contains("sidegate has ended"), "{}", env.logs());
+    assert!(env.logs().contains("sidecar stopped"), "{}", env.logs());
     env.start_sidecar();
     env.wait_until_fresh();
     assert_eq!(sshd.login(&[&pair]).as_deref(), Some("forced: key-777"));

@@ -1,4 +1,4 @@
-//! A configuration file as text with places: every complaint names the file, the line and the key.
+//! A configuration file as text with positions: every error names the file, the line and the key.
 
 use std::fmt;
 use std::io;
@@ -7,16 +7,16 @@ use std::path::{Path, PathBuf};
 use serde::de::DeserializeOwned;
 use toml::de::{DeTable, DeValue};
 
-/// What is wrong with a configuration, for the operator.
+/// Why a configuration is refused, for the operator: one line with the file, the line, the key and the reason.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub struct ConfigError {
-    /// The file.
+    /// The file as it was named on the command line.
     pub file: PathBuf,
-    /// From 1; `None` if the key does not stand in the file.
+    /// The line, from 1; `None` if the key is not in the file.
     pub line: Option<usize>,
-    /// With its sections, as `freshness.keys.ttl`; `None` if it is not about one key.
+    /// The key with its sections, as `freshness.keys.ttl`; `None` if the error is not about one key.
     pub key: Option<String>,
-    /// What is wrong, and where it helps what to do.
+    /// What is wrong and, where it helps, what to do.
     pub reason: String,
 }
 
@@ -34,49 +34,49 @@ impl fmt::Display for ConfigError {
 }
 
 impl ConfigError {
-    pub(super) fn unreadable(file: &Path, error: &io::Error) -> Self {
+    pub fn unreadable(file: &Path, error: &io::Error) -> Self {
         Self { file: file.to_owned(), line: None, key: None, reason: format!("the file cannot be read: {error}") }
     }
 }
 
-/// What is wrong with one key, before it is known where that stands.
+/// An invalid setting, before its line is looked up.
 #[derive(Debug, PartialEq, Eq)]
 pub struct InvalidSetting {
-    /// With its sections; elements of arrays by number from 0, as `peer.0.scopes`.
+    /// The key with its sections; elements of arrays by number from 0, as `peer.0.scopes`.
     pub key: String,
     /// What is wrong.
     pub reason: String,
 }
 
 impl InvalidSetting {
-    /// Complains of `key` unless `holds`.
+    /// Refuses `key` for `reason` unless `holds`.
     pub fn ensure(holds: bool, key: &str, reason: impl Into<String>) -> Result<(), Self> {
         if holds { Ok(()) } else { Err(Self { key: key.to_owned(), reason: reason.into() }) }
     }
 }
 
-/// A file that is TOML.
-pub(super) struct Document<'a> {
+/// A file that is valid TOML.
+pub struct Document<'a> {
     file: &'a Path,
     text: &'a str,
     table: DeTable<'a>,
 }
 
 impl<'a> Document<'a> {
-    pub(super) fn parse(file: &'a Path, text: &'a str) -> Result<Self, ConfigError> {
+    pub fn parse(file: &'a Path, text: &'a str) -> Result<Self, ConfigError> {
         match DeTable::parse(text) {
             Ok(table) => Ok(Self { file, text, table: table.into_inner() }),
             Err(error) => Err(Self { file, text, table: DeTable::new() }.toml_error(&error)),
         }
     }
 
-    pub(super) fn deserialize<T: DeserializeOwned>(&self) -> Result<T, ConfigError> {
+    pub fn deserialize<T: DeserializeOwned>(&self) -> Result<T, ConfigError> {
         toml::from_str(self.text).map_err(|error| self.toml_error(&error))
     }
 
-    pub(super) fn locate(&self, fault: InvalidSetting) -> ConfigError {
-        let line = key_offset(&self.table, &fault.key).map(|offset| self.line_number(offset));
-        ConfigError { file: self.file.to_owned(), line, key: Some(fault.key), reason: fault.reason }
+    pub fn locate(&self, setting: InvalidSetting) -> ConfigError {
+        let line = key_offset(&self.table, &setting.key).map(|offset| self.line_number(offset));
+        ConfigError { file: self.file.to_owned(), line, key: Some(setting.key), reason: setting.reason }
     }
 
     fn toml_error(&self, error: &toml::de::Error) -> ConfigError {
@@ -94,8 +94,8 @@ impl<'a> Document<'a> {
     }
 }
 
-/// The innermost key that stands, or whose value stands, at an offset. A section's own place is only its header, so sections are
-/// searched whatever their place.
+/// Returns the innermost key that is, or whose value is, at an offset. The span of a section is only its header, so every section is
+/// searched.
 fn key_at(table: &DeTable<'_>, offset: usize) -> Option<String> {
     table.iter().find_map(|(name, value)| {
         let name_is_here = name.span().contains(&offset);
@@ -118,7 +118,7 @@ fn inner_key_at(value: &DeValue<'_>, offset: usize) -> Option<String> {
     }
 }
 
-/// Where a key stands, or the last of its sections that does.
+/// Returns the offset of a key or, if the key is absent, of the innermost of its sections that is present.
 fn key_offset(table: &DeTable<'_>, path: &str) -> Option<usize> {
     let (name, rest) = path.split_once('.').map_or((path, None), |(name, rest)| (name, Some(rest)));
     let (key, value) = table.iter().find(|(key, _)| key.get_ref() == name)?;
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fault_is_placed_at_its_key_or_its_section_or_the_file() {
+    fn an_error_is_located_at_its_key_section_or_file() {
         assert_eq!(located("host"), "x.toml:1: `host`: no");
         assert_eq!(located("store.path"), "x.toml:4: `store.path`: no");
         assert_eq!(located("store.limits.least"), "x.toml:5: `store.limits.least`: no");
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_reader_refuses_is_placed_too() {
+    fn deserialization_errors_name_file_line_and_key() {
         #[derive(Debug, Deserialize)]
         #[serde(deny_unknown_fields)]
         struct Store {

@@ -1,4 +1,4 @@
-//! `[freshness]`: how old an answer may be. These are the bounds that an operator states to others: see `sidegate status`.
+//! `[freshness]`: how old an answer may be. `sidegate status` states these bounds to an operator.
 
 use std::time::Duration;
 
@@ -10,47 +10,40 @@ use crate::cli::config::parse;
 use crate::model::freshness::FreshnessLimits;
 use crate::model::loss_guard::LossGuard;
 
-/// A *no* is kept for as long at most: a key that was just added has to work.
-const MAX_NEGATIVE_TTL: Duration = Duration::from_secs(60);
-
-/// The section.
+/// The section, with every default filled in.
 #[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
 #[serde(from = "RawFreshness")]
 pub struct FreshnessConfig {
-    /// `authorized_keys`, `discover`.
+    /// For `authorized_keys` and `discover`.
     pub keys: FreshnessLimits,
-    /// Pulls.
+    /// For access to pull.
     pub reads: FreshnessLimits,
-    /// The check before a push.
+    /// For access to push, before the changes are known.
     pub push_precheck: FreshnessLimits,
-    /// How long a *no* of a GitLab is kept.
-    pub negative_ttl: Duration,
-    /// When a snapshot that lacks too many keys is held.
+    /// How many keys a snapshot may lack before it is held for an operator.
     pub loss_guard: LossGuard,
 }
 
-/// As it is written: of each class one bound or both.
+/// The section as it is written: of each class one bound, both or none.
 #[derive(Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct RawFreshness {
-    keys: RawLimits,
-    reads: RawLimits,
-    push_precheck: RawLimits,
-    #[serde(deserialize_with = "parse::optional_duration")]
-    negative_ttl: Option<Duration>,
+    keys: RawClass,
+    reads: RawClass,
+    push_precheck: RawClass,
     loss_guard: LossGuard,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-struct RawLimits {
+struct RawClass {
     #[serde(deserialize_with = "parse::optional_duration")]
     ttl: Option<Duration>,
     #[serde(deserialize_with = "parse::optional_duration")]
     max_stale: Option<Duration>,
 }
 
-impl RawLimits {
+impl RawClass {
     fn or_defaults(self, ttl: u64, max_stale: u64) -> FreshnessLimits {
         FreshnessLimits {
             ttl: self.ttl.unwrap_or(Duration::from_secs(ttl)),
@@ -60,13 +53,12 @@ impl RawLimits {
 }
 
 impl From<RawFreshness> for FreshnessConfig {
-    fn from(written: RawFreshness) -> Self {
+    fn from(section: RawFreshness) -> Self {
         Self {
-            keys: written.keys.or_defaults(60, 24 * 3600),
-            reads: written.reads.or_defaults(10, 4 * 3600),
-            push_precheck: written.push_precheck.or_defaults(10, 5 * 60),
-            negative_ttl: written.negative_ttl.unwrap_or(Duration::from_secs(5)),
-            loss_guard: written.loss_guard,
+            keys: section.keys.or_defaults(60, 24 * 3600),
+            reads: section.reads.or_defaults(10, 4 * 3600),
+            push_precheck: section.push_precheck.or_defaults(10, 5 * 60),
+            loss_guard: section.loss_guard,
         }
     }
 }
@@ -83,8 +75,6 @@ impl FreshnessConfig {
             let reason = "an answer cannot be fresh for longer than it may be stale: `ttl` is at most `max_stale`";
             InvalidSetting::ensure(limits.ttl <= limits.max_stale, &format!("freshness.{class}.ttl"), reason)?;
         }
-        let reason = "a *no* may be kept for 60s at most, or a key that was just added does not work";
-        InvalidSetting::ensure(self.negative_ttl <= MAX_NEGATIVE_TTL, "freshness.negative_ttl", reason)?;
         loss_guard::validate(self.loss_guard, "freshness.loss_guard")
     }
 }
@@ -104,11 +94,10 @@ mod tests {
 
     #[test]
     fn bounds_that_contradict_each_other_are_refused() {
-        let complaint = |text: &str| toml::from_str::<FreshnessConfig>(text).unwrap().validate().unwrap_err().key;
-        assert_eq!(complaint("keys = { ttl = \"25h\" }"), "freshness.keys.ttl");
-        assert_eq!(complaint("push_precheck = { max_stale = \"9s\" }"), "freshness.push_precheck.ttl");
-        assert_eq!(complaint("negative_ttl = \"61s\""), "freshness.negative_ttl");
-        assert_eq!(complaint("loss_guard = { share = 1.1 }"), "freshness.loss_guard.share");
-        assert_eq!(complaint("loss_guard = { share = nan }"), "freshness.loss_guard.share");
+        let invalid_key = |text: &str| toml::from_str::<FreshnessConfig>(text).unwrap().validate().unwrap_err().key;
+        assert_eq!(invalid_key("keys = { ttl = \"25h\" }"), "freshness.keys.ttl");
+        assert_eq!(invalid_key("push_precheck = { max_stale = \"9s\" }"), "freshness.push_precheck.ttl");
+        assert_eq!(invalid_key("loss_guard = { share = 1.1 }"), "freshness.loss_guard.share");
+        assert_eq!(invalid_key("loss_guard = { share = nan }"), "freshness.loss_guard.share");
     }
 }

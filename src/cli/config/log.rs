@@ -2,20 +2,19 @@
 
 use serde::Deserialize;
 
-/// The log.
+/// The section.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct LogConfig {
-    /// Down to which level.
+    /// The least severe level that is logged.
     pub level: LogLevel,
-    /// Where.
+    /// Where log lines are written.
     pub target: LogTarget,
 }
 
-/// How much.
+/// The severity of a log line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-#[expect(missing_docs, reason = "the usual names of the levels")]
 pub enum LogLevel {
     Error,
     Warn,
@@ -26,8 +25,7 @@ pub enum LogLevel {
 }
 
 impl LogLevel {
-    /// As it is written.
-    #[must_use]
+    /// Returns the level as the configuration writes it.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Error => "error",
@@ -39,11 +37,11 @@ impl LogLevel {
     }
 }
 
-/// Where.
+/// Where log lines go.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LogTarget {
-    /// The journal if systemd gave it to us, standard error otherwise.
+    /// The journal if systemd connected standard error to it, standard error otherwise.
     #[default]
     Auto,
     /// The journal, with structured fields.

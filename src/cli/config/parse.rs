@@ -1,16 +1,18 @@
-//! How values are spelled: durations `"10s"`, sizes `"64MiB"`, modes `"0660"`, and files that may be left out with `""`. Strict: a
-//! number without its unit, or a unit that is not known, is refused with the forms that are.
+//! How values are written: durations `"10s"`, sizes `"64MiB"`, modes `"0660"`, and files that may be left out with `""`. Strict: a
+//! number without its unit, or with an unknown unit, is refused with the forms that are accepted.
 
 use std::fmt;
 use std::marker::PhantomData;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use serde::de::{Deserializer, Error, Visitor};
+use serde::de::{Deserialize, Deserializer, Error, Visitor};
 
 /// A value that is written as text in quotes.
 trait ParseValue: Sized {
+    /// Its form, for errors.
     const EXPECTED: &'static str;
+
     fn parse(text: &str) -> Option<Self>;
 }
 
@@ -32,7 +34,7 @@ fn deserialize_value<'de, T: ParseValue, D: Deserializer<'de>>(from: D) -> Resul
     from.deserialize_str(ValueVisitor(PhantomData))
 }
 
-/// A whole number and the factor of its unit. No sign, no blank, no leading zero.
+/// Parses a whole number directly followed by a unit, and returns their product. No sign, no blank, no leading zero.
 fn parse_quantity<'a>(text: &'a str, units: &[(&'a str, u64)]) -> Option<u64> {
     let digits = text.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
@@ -50,13 +52,13 @@ impl ParseValue for Duration {
     }
 }
 
-/// Reads a duration.
-pub(super) fn duration<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+/// Deserializes a duration.
+pub fn duration<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
     deserialize_value(from)
 }
 
-/// Reads a duration that is given.
-pub(super) fn optional_duration<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
+/// Deserializes a duration into a field that is `None` if its key is absent.
+pub fn optional_duration<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
     deserialize_value(from).map(Some)
 }
 
@@ -71,8 +73,13 @@ impl ParseValue for ByteSize {
     }
 }
 
-/// Reads a size, in bytes.
-pub(super) fn size<'de, D: Deserializer<'de>>(from: D) -> Result<usize, D::Error> {
+/// Deserializes a number without a unit.
+pub fn count<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<T, D::Error> {
+    T::deserialize(from)
+}
+
+/// Deserializes a size, in bytes.
+pub fn size<'de, D: Deserializer<'de>>(from: D) -> Result<usize, D::Error> {
     deserialize_value(from).map(|ByteSize(bytes)| bytes)
 }
 
@@ -88,8 +95,8 @@ impl ParseValue for FileMode {
     }
 }
 
-/// Reads a mode.
-pub(super) fn mode<'de, D: Deserializer<'de>>(from: D) -> Result<u32, D::Error> {
+/// Deserializes the mode of a file.
+pub fn mode<'de, D: Deserializer<'de>>(from: D) -> Result<u32, D::Error> {
     deserialize_value(from).map(|FileMode(mode)| mode)
 }
 
@@ -103,13 +110,13 @@ impl ParseValue for OptionalText {
     }
 }
 
-/// Reads text; `""` is none.
-pub(super) fn optional_text<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
+/// Deserializes text; `""` is `None`.
+pub fn optional_text<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
     deserialize_value(from).map(|OptionalText(text)| text)
 }
 
-/// Reads the path of a file; `""` is none.
-pub(super) fn optional_path<'de, D: Deserializer<'de>>(from: D) -> Result<Option<PathBuf>, D::Error> {
+/// Deserializes the path of a file; `""` is `None`.
+pub fn optional_path<'de, D: Deserializer<'de>>(from: D) -> Result<Option<PathBuf>, D::Error> {
     optional_text(from).map(|path| path.map(PathBuf::from))
 }
 
@@ -123,8 +130,8 @@ impl ParseValue for FilePath {
     }
 }
 
-/// Reads the path of a file that there must be.
-pub(super) fn path<'de, D: Deserializer<'de>>(from: D) -> Result<PathBuf, D::Error> {
+/// Deserializes the path of a file, which must not be empty.
+pub fn path<'de, D: Deserializer<'de>>(from: D) -> Result<PathBuf, D::Error> {
     deserialize_value(from).map(|FilePath(path)| path)
 }
 
@@ -138,9 +145,9 @@ impl ParseValue for AbsolutePath {
     }
 }
 
-/// Reads an absolute path.
-pub(super) fn absolute_path<'de, D: Deserializer<'de>>(from: D) -> Result<PathBuf, D::Error> {
-    deserialize_value(from).map(|AbsolutePath(path)| path)
+/// Deserializes an absolute path into a field that is `None` if its key is absent.
+pub fn optional_absolute_path<'de, D: Deserializer<'de>>(from: D) -> Result<Option<PathBuf>, D::Error> {
+    deserialize_value(from).map(|AbsolutePath(path)| Some(path))
 }
 
 #[cfg(test)]
@@ -208,7 +215,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_text_breaks_a_reader(text in "\\PC{0,12}") {
+        fn no_text_panics_the_parser(text in "\\PC{0,12}") {
             let _ = (Duration::parse(&text), ByteSize::parse(&text), FileMode::parse(&text));
         }
     }

@@ -1,11 +1,12 @@
-//! `[[peer]]`: who may ask what on the sidecar's socket. Users and groups stay names here; numbers are found at the start.
+//! `[[peer]]`: who may ask what on the sidecar's socket. Users and groups stay names here; the daemon looks their numbers up at its
+//! start.
 
 use serde::Deserialize;
 
 use crate::api::peer_policy::PeerScope;
 use crate::cli::config::document::InvalidSetting;
 
-/// One rule as it is written.
+/// One rule, as it is written.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PeerConfig {
@@ -17,14 +18,13 @@ pub struct PeerConfig {
     pub uid: Option<u32>,
     /// A group by number.
     pub gid: Option<u32>,
-    /// What they may ask.
+    /// What the peer may ask.
     pub scopes: Vec<ScopeName>,
 }
 
-/// A scope by its word.
+/// The name of a scope.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-#[expect(missing_docs, reason = "the words are those of `net::scope`")]
 pub enum ScopeName {
     Keys,
     Shell,
@@ -33,8 +33,8 @@ pub enum ScopeName {
 }
 
 impl From<ScopeName> for PeerScope {
-    fn from(word: ScopeName) -> Self {
-        match word {
+    fn from(name: ScopeName) -> Self {
+        match name {
             ScopeName::Keys => Self::Keys,
             ScopeName::Shell => Self::Shell,
             ScopeName::Metrics => Self::Metrics,
@@ -43,9 +43,8 @@ impl From<ScopeName> for PeerScope {
     }
 }
 
-/// Whom a rule names.
+/// The user or group that a rule names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "each name says it")]
 pub enum PeerIdentity<'a> {
     User(&'a str),
     Group(&'a str),
@@ -54,8 +53,7 @@ pub enum PeerIdentity<'a> {
 }
 
 impl PeerConfig {
-    /// The one that is named; `None` if none or several are, which [`check`] refuses.
-    #[must_use]
+    /// Returns the user or group that the rule names; `None` if it names none or several, which [`validate`] refuses.
     pub fn identity(&self) -> Option<PeerIdentity<'_>> {
         match (self.user.as_deref(), self.group.as_deref(), self.uid, self.gid) {
             (Some(user), None, None, None) if !user.is_empty() => Some(PeerIdentity::User(user)),
@@ -66,21 +64,20 @@ impl PeerConfig {
         }
     }
 
-    /// What they may ask.
-    #[must_use]
+    /// Returns what the peer may ask.
     pub fn scopes(&self) -> Vec<PeerScope> {
         self.scopes.iter().copied().map(PeerScope::from).collect()
     }
 }
 
-/// Each rule names one, gives something, and no two rules name the same.
-pub(super) fn validate(peers: &[PeerConfig]) -> Result<(), InvalidSetting> {
+/// Refuses a rule that does not name exactly one peer, that grants nothing, or that names the peer of an earlier rule.
+pub fn validate(peers: &[PeerConfig]) -> Result<(), InvalidSetting> {
     for (index, peer) in peers.iter().enumerate() {
         let key = format!("peer.{index}");
         InvalidSetting::ensure(peer.identity().is_some(), &key, "names exactly one of `user`, `group`, `uid` and `gid`")?;
         InvalidSetting::ensure(!peer.scopes.is_empty(), &format!("{key}.scopes"), "gives nothing; leave the whole [[peer]] out instead")?;
-        let twice = peers.iter().take(index).any(|before| before.identity() == peer.identity());
-        InvalidSetting::ensure(!twice, &key, "names one that an earlier [[peer]] names; write their scopes in one")?;
+        let is_duplicate = peers.iter().take(index).any(|before| before.identity() == peer.identity());
+        InvalidSetting::ensure(!is_duplicate, &key, "names one that an earlier [[peer]] names; write their scopes in one")?;
     }
     Ok(())
 }
@@ -105,13 +102,13 @@ mod tests {
 
     #[test]
     fn a_rule_that_names_none_or_two_or_gives_nothing_is_refused() {
-        let complaint = |peers: &[PeerConfig]| validate(peers).unwrap_err().key;
+        let invalid_key = |peers: &[PeerConfig]| validate(peers).unwrap_err().key;
         let uid = PeerConfig { uid: Some(998), scopes: vec![ScopeName::Keys], ..PeerConfig::default() };
-        assert_eq!(complaint(&[PeerConfig { scopes: vec![ScopeName::Keys], ..PeerConfig::default() }]), "peer.0");
-        assert_eq!(complaint(&[uid.clone(), PeerConfig { gid: Some(1), ..uid.clone() }]), "peer.1");
-        assert_eq!(complaint(&[PeerConfig { user: Some(String::new()), uid: None, ..uid.clone() }]), "peer.0");
-        assert_eq!(complaint(&[PeerConfig { scopes: vec![], ..uid.clone() }]), "peer.0.scopes");
-        assert_eq!(complaint(&[uid.clone(), uid]), "peer.1");
+        assert_eq!(invalid_key(&[PeerConfig { scopes: vec![ScopeName::Keys], ..PeerConfig::default() }]), "peer.0");
+        assert_eq!(invalid_key(&[uid.clone(), PeerConfig { gid: Some(1), ..uid.clone() }]), "peer.1");
+        assert_eq!(invalid_key(&[PeerConfig { user: Some(String::new()), uid: None, ..uid.clone() }]), "peer.0");
+        assert_eq!(invalid_key(&[PeerConfig { scopes: vec![], ..uid.clone() }]), "peer.0.scopes");
+        assert_eq!(invalid_key(&[uid.clone(), uid]), "peer.1");
     }
 
     #[test]

@@ -1,57 +1,54 @@
-//! `primary.toml`: the configuration of a primary.
+//! `primary.toml`: the configuration of a primary, with `[listen]` and `[sync]`, which only a primary has.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use serde::Deserialize;
 
-use crate::cli::config::ConfigFile;
+use crate::cli::config::auth::PrimaryAuthConfig;
 use crate::cli::config::document::InvalidSetting;
-use crate::cli::config::limits::LimitsConfig;
+use crate::cli::config::file::ConfigFile;
+use crate::cli::config::limits::PrimaryLimits;
 use crate::cli::config::log::LogConfig;
 use crate::cli::config::loss_guard;
 use crate::cli::config::parse;
-use crate::cli::config::serve::{validate_caches, validate_socket_path};
+use crate::cli::config::socket::{self, SocketConfig};
+use crate::cli::config::store::{self, StoreConfig};
 use crate::model::loss_guard::LossGuard;
 
-/// The file.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+/// The whole file.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct PrimaryConfig {
-    /// Where it answers on this host.
+    /// The socket for callers on this host.
+    #[serde(deserialize_with = "socket::primary")]
     pub socket: SocketConfig,
-    /// Where it answers other hosts; `None`: nowhere.
+    /// The network address for other hosts; `None` for no network.
     pub listen: Option<ListenConfig>,
-    /// What callers show.
+    /// The secrets of callers.
     pub auth: PrimaryAuthConfig,
-    /// Where the directory is.
+    /// The folder of the directory, and its caches.
+    #[serde(deserialize_with = "store::primary")]
     pub store: StoreConfig,
-    /// What it lets happen to the directory.
+    /// What an apply may remove.
     pub sync: SyncConfig,
     /// The bounds of the sockets.
-    pub limits: LimitsConfig,
+    pub limits: PrimaryLimits,
     /// The log.
     pub log: LogConfig,
 }
 
-/// `[socket]`.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct SocketConfig {
-    /// Where.
-    #[serde(deserialize_with = "parse::absolute_path")]
-    pub path: PathBuf,
-    /// Its mode.
-    #[serde(deserialize_with = "parse::mode")]
-    pub mode: u32,
-    /// Its group; `None`: the daemon's own.
-    #[serde(deserialize_with = "parse::optional_text")]
-    pub group: Option<String>,
-}
-
-impl Default for SocketConfig {
+impl Default for PrimaryConfig {
     fn default() -> Self {
-        Self { path: "/run/sidegate-primary/api.sock".into(), mode: 0o660, group: None }
+        Self {
+            socket: SocketConfig::primary_default(),
+            listen: None,
+            auth: PrimaryAuthConfig::default(),
+            store: StoreConfig::primary_default(),
+            sync: SyncConfig::default(),
+            limits: PrimaryLimits::default(),
+            log: LogConfig::default(),
+        }
     }
 }
 
@@ -59,18 +56,18 @@ impl Default for SocketConfig {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ListenConfig {
-    /// Address and port.
+    /// The address and port.
     pub address: SocketAddr,
-    /// A chain in PEM.
+    /// The file of the chain of certificates, in PEM.
     #[serde(default, deserialize_with = "parse::optional_path")]
     pub tls_cert_file: Option<PathBuf>,
-    /// Its key in PEM.
+    /// The file of its private key, in PEM.
     #[serde(default, deserialize_with = "parse::optional_path")]
     pub tls_key_file: Option<PathBuf>,
 }
 
 impl ListenConfig {
-    /// Chain and key, if it speaks TLS.
+    /// Returns the files of the chain and of its key, if this address speaks TLS.
     #[must_use]
     pub fn tls(&self) -> Option<(&PathBuf, &PathBuf)> {
         self.tls_cert_file.as_ref().zip(self.tls_key_file.as_ref())
@@ -85,75 +82,19 @@ impl ListenConfig {
     }
 }
 
-/// `[auth]`.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct PrimaryAuthConfig {
-    /// gitlab-shell's secret.
-    #[serde(deserialize_with = "parse::path")]
-    pub shell_secret_file: PathBuf,
-    /// Whether the shared secret of old callers counts, on the Unix socket.
-    pub accept_shared_secret: bool,
-    /// The followers' secret.
-    #[serde(deserialize_with = "parse::path")]
-    pub sync_secret_file: PathBuf,
-    /// KAS's secret; without it the kubernetes endpoints answer 401.
-    #[serde(deserialize_with = "parse::optional_path")]
-    pub kas_secret_file: Option<PathBuf>,
-    /// The token of subscriptions, minutes and reconciliations.
-    #[serde(deserialize_with = "parse::optional_path")]
-    pub admin_token_file: Option<PathBuf>,
-    /// The token of error tracking.
-    #[serde(deserialize_with = "parse::optional_path")]
-    pub error_tracking_token_file: Option<PathBuf>,
-}
-
-impl Default for PrimaryAuthConfig {
-    fn default() -> Self {
-        Self {
-            shell_secret_file: "/etc/sidegate/shell_secret".into(),
-            accept_shared_secret: true,
-            sync_secret_file: "/etc/sidegate/sync_secret".into(),
-            kas_secret_file: None,
-            admin_token_file: None,
-            error_tracking_token_file: None,
-        }
-    }
-}
-
-/// `[store]`.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct StoreConfig {
-    /// Its folder.
-    #[serde(deserialize_with = "parse::absolute_path")]
-    pub path: PathBuf,
-    /// The store's own memory, in bytes.
-    #[serde(deserialize_with = "parse::size")]
-    pub page_cache: usize,
-    /// How many decoded records are kept.
-    pub record_cache: usize,
-}
-
-impl Default for StoreConfig {
-    fn default() -> Self {
-        Self { path: "/var/lib/sidegate-primary".into(), page_cache: 32 << 20, record_cache: 65_536 }
-    }
-}
-
 /// `[sync]`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SyncConfig {
-    /// When `apply --prune` is refused.
+    /// How much `admin apply --prune` may remove without `--accept-loss`.
     pub loss_guard: LossGuard,
 }
 
 impl ConfigFile for PrimaryConfig {
     fn validate(&self) -> Result<(), InvalidSetting> {
-        validate_socket_path(&self.socket.path)?;
+        self.socket.validate()?;
         self.listen.as_ref().map_or(Ok(()), ListenConfig::validate)?;
-        validate_caches(self.store.page_cache, self.store.record_cache)?;
+        self.store.validate()?;
         loss_guard::validate(self.sync.loss_guard, "sync.loss_guard")?;
         self.limits.validate()
     }
@@ -164,10 +105,10 @@ mod tests {
     use std::path::Path;
 
     use super::PrimaryConfig;
-    use crate::cli::config::parse_config;
+    use crate::cli::config::file;
 
     fn read(text: &str) -> Result<PrimaryConfig, String> {
-        parse_config(Path::new("primary.toml"), text).map_err(|error| error.to_string())
+        file::parse(Path::new("primary.toml"), text).map_err(|error| error.to_string())
     }
 
     #[test]
@@ -189,8 +130,8 @@ mod tests {
             ("address = \"localhost:8181\"", "primary.toml:2: `listen.address`: invalid socket address syntax"),
             ("tls_cert_file = \"\"", "primary.toml:1: `listen`: missing field `address`"),
         ] {
-            let said = listen(rest).unwrap_err();
-            assert!(said.starts_with(begins), "{said}");
+            let error = listen(rest).unwrap_err();
+            assert!(error.starts_with(begins), "{error}");
         }
     }
 
@@ -198,6 +139,10 @@ mod tests {
     fn what_only_a_sidecar_has_is_refused() {
         for text in ["host = \"x\"", "[primary]\nurl = \"\"", "[freshness]"] {
             assert!(read(text).unwrap_err().contains("unknown field"), "{text}");
+        }
+        for key in ["passed_body_bytes", "forwards", "forwards_waiting"] {
+            let error = read(&format!("[limits]\n{key} = 1")).unwrap_err();
+            assert!(error.starts_with(&format!("primary.toml:2: `limits.{key}`: unknown field `{key}`, expected one of")), "{error}");
         }
     }
 }

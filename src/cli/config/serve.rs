@@ -1,120 +1,68 @@
 //! `sidegate.toml`: the configuration of a sidecar.
 
-use std::path::PathBuf;
-
 use serde::Deserialize;
 
-use crate::cli::config::ConfigFile;
+use crate::cli::config::auth::AuthConfig;
 use crate::cli::config::document::InvalidSetting;
+use crate::cli::config::file::ConfigFile;
 use crate::cli::config::freshness::FreshnessConfig;
-use crate::cli::config::limits::LimitsConfig;
+use crate::cli::config::limits::SidecarLimits;
 use crate::cli::config::log::LogConfig;
 use crate::cli::config::parse;
 use crate::cli::config::peer::{self, PeerConfig};
+use crate::cli::config::socket::{self, SocketConfig};
+use crate::cli::config::store::{self, StoreConfig};
 use crate::cli::config::upstream::UpstreamConfig;
 
-/// The file.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+/// The whole file.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ServeConfig {
-    /// How this host calls itself to its primary; `None`: by its host name.
+    /// The name of this host at its primary; `None` for its host name.
     #[serde(deserialize_with = "parse::optional_text")]
     pub host: Option<String>,
-    /// Where it answers.
+    /// The socket; not used when systemd hands a socket over.
+    #[serde(deserialize_with = "socket::sidecar")]
     pub socket: SocketConfig,
-    /// What callers show.
+    /// The secret of callers.
     pub auth: AuthConfig,
-    /// Who may ask what; none: whoever can open the socket.
+    /// Who may ask what; empty if whoever can open the socket may.
     pub peer: Vec<PeerConfig>,
-    /// Whom it asks and follows.
+    /// The primary that this host asks and follows.
     pub primary: UpstreamConfig,
-    /// Where it keeps what it knows.
+    /// The folder of the copy of the directory, and its caches.
+    #[serde(deserialize_with = "store::sidecar")]
     pub store: StoreConfig,
     /// How old an answer may be.
     pub freshness: FreshnessConfig,
     /// The bounds of the socket.
-    pub limits: LimitsConfig,
+    pub limits: SidecarLimits,
     /// The log.
     pub log: LogConfig,
 }
 
-/// `[socket]`: not used when systemd hands the socket over.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct SocketConfig {
-    /// Where.
-    #[serde(deserialize_with = "parse::absolute_path")]
-    pub path: PathBuf,
-    /// Its mode.
-    #[serde(deserialize_with = "parse::mode")]
-    pub mode: u32,
-    /// Its group; `None`: the daemon's own.
-    #[serde(deserialize_with = "parse::optional_text")]
-    pub group: Option<String>,
-}
-
-impl Default for SocketConfig {
+impl Default for ServeConfig {
     fn default() -> Self {
-        Self { path: "/run/sidegate/api.sock".into(), mode: 0o660, group: None }
+        Self {
+            host: None,
+            socket: SocketConfig::sidecar_default(),
+            auth: AuthConfig::default(),
+            peer: Vec::new(),
+            primary: UpstreamConfig::default(),
+            store: StoreConfig::sidecar_default(),
+            freshness: FreshnessConfig::default(),
+            limits: SidecarLimits::default(),
+            log: LogConfig::default(),
+        }
     }
-}
-
-/// `[auth]`.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct AuthConfig {
-    /// gitlab-shell's secret.
-    #[serde(deserialize_with = "parse::path")]
-    pub shell_secret_file: PathBuf,
-    /// Whether the shared secret of old callers counts.
-    pub accept_shared_secret: bool,
-}
-
-impl Default for AuthConfig {
-    fn default() -> Self {
-        Self { shell_secret_file: "/etc/sidegate/shell_secret".into(), accept_shared_secret: true }
-    }
-}
-
-/// `[store]`.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct StoreConfig {
-    /// Its folder.
-    #[serde(deserialize_with = "parse::absolute_path")]
-    pub path: PathBuf,
-    /// The store's own memory, in bytes.
-    #[serde(deserialize_with = "parse::size")]
-    pub page_cache: usize,
-    /// How many decoded records are kept.
-    pub record_cache: usize,
-}
-
-impl Default for StoreConfig {
-    fn default() -> Self {
-        Self { path: "/var/lib/sidegate".into(), page_cache: 32 << 20, record_cache: 65_536 }
-    }
-}
-
-/// A cache below this would only cost.
-const MIN_PAGE_CACHE_BYTES: usize = 1 << 20;
-
-pub(super) fn validate_caches(page_cache: usize, record_cache: usize) -> Result<(), InvalidSetting> {
-    InvalidSetting::ensure(page_cache >= MIN_PAGE_CACHE_BYTES, "store.page_cache", "at least 1MiB")?;
-    InvalidSetting::ensure((1..=100_000_000).contains(&record_cache), "store.record_cache", "from 1 to 100000000")
-}
-
-/// A path of a socket is at most 107 bytes long.
-pub(super) fn validate_socket_path(path: &std::path::Path) -> Result<(), InvalidSetting> {
-    InvalidSetting::ensure(path.as_os_str().len() <= 107, "socket.path", "a socket's path has at most 107 bytes")
 }
 
 impl ConfigFile for ServeConfig {
     fn validate(&self) -> Result<(), InvalidSetting> {
-        validate_socket_path(&self.socket.path)?;
+        self.socket.validate()?;
         peer::validate(&self.peer)?;
         self.primary.validate()?;
-        validate_caches(self.store.page_cache, self.store.record_cache)?;
+        self.store.validate()?;
         self.freshness.validate()?;
         self.limits.validate()
     }
@@ -125,15 +73,15 @@ mod tests {
     use std::path::Path;
 
     use super::ServeConfig;
-    use crate::cli::config::parse_config;
+    use crate::cli::config::file;
 
-    fn complaint(text: &str) -> String {
-        parse_config::<ServeConfig>(Path::new("sidegate.toml"), text).unwrap_err().to_string()
+    fn config_error(text: &str) -> String {
+        file::parse::<ServeConfig>(Path::new("sidegate.toml"), text).unwrap_err().to_string()
     }
 
     #[test]
     fn an_empty_file_is_the_defaults() {
-        assert_eq!(parse_config(Path::new("x"), ""), Ok(ServeConfig::default()));
+        assert_eq!(file::parse(Path::new("x"), ""), Ok(ServeConfig::default()));
     }
 
     #[test]
@@ -155,9 +103,9 @@ mod tests {
             ("[log]\ntarget = \"syslog\"", "sidegate.toml:2: `log.target`: unknown variant `syslog`"),
             ("[log]\nlevel = info", "sidegate.toml:2: "),
         ] {
-            let said = complaint(text);
-            assert!(said.starts_with(begins), "{said}");
-            assert_eq!(said.lines().count(), 1, "{said}");
+            let error = config_error(text);
+            assert!(error.starts_with(begins), "{error}");
+            assert_eq!(error.lines().count(), 1, "{error}");
         }
     }
 }

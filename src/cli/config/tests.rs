@@ -5,20 +5,22 @@ use std::path::Path;
 
 use toml::{Table, Value};
 
-use crate::cli::config::{ConfigFile, PrimaryConfig, ServeConfig, parse_config};
+use crate::cli::config::file::{self, ConfigFile};
+use crate::cli::config::primary::PrimaryConfig;
+use crate::cli::config::serve::ServeConfig;
 
 const SIDECAR_FILES: (&str, &str) = (include_str!("../../../packaging/sidegate.toml"), include_str!("../../../docs/sidegate.toml.5.md"));
 const PRIMARY_FILES: (&str, &str) =
     (include_str!("../../../packaging/primary.toml"), include_str!("../../../docs/sidegate-primary.toml.5.md"));
 
-/// The sample with every setting counting: `#key`, `#[section]`, while `# prose` stays.
+/// Returns the sample with every setting in force: `#key` and `#[section]` lose their `#`, `# prose` stays.
 fn uncomment_settings(sample: &str) -> String {
     let setting = |rest: &&str| rest.starts_with(|letter: char| letter == '[' || letter.is_ascii_lowercase());
     let lines = sample.lines().map(|line| line.strip_prefix('#').filter(setting).unwrap_or(line));
     lines.collect::<Vec<_>>().join("\n")
 }
 
-/// Every key with its sections. The elements of an array of sections are one.
+/// Returns every key with its sections. All elements of an array of sections are one section.
 fn key_paths(table: &Table) -> BTreeSet<String> {
     table.iter().flat_map(|(name, value)| key_paths_under(name, value)).collect()
 }
@@ -34,15 +36,15 @@ fn key_paths_under(name: &str, value: &Value) -> Vec<String> {
     }
 }
 
-/// What the parser takes in a section, as it says itself when it is given a key that it does not know.
+/// Returns the keys that the parser accepts in a section, out of its error about an unknown key.
 fn accepted_keys<C: ConfigFile + std::fmt::Debug>(section: &str) -> BTreeSet<String> {
     let text = match section {
         "" => "no_such_key = 1".to_owned(),
         "peer" => "[[peer]]\nno_such_key = 1".to_owned(),
         _ => format!("[{section}]\nno_such_key = 1"),
     };
-    let said = parse_config::<C>(Path::new("x"), &text).unwrap_err().reason;
-    let (_, expected) = said.split_once("expected").unwrap_or_else(|| panic!("{section}: {said}"));
+    let reason = file::parse::<C>(Path::new("x"), &text).unwrap_err().reason;
+    let (_, expected) = reason.split_once("expected").unwrap_or_else(|| panic!("{section}: {reason}"));
     expected.split('`').skip(1).step_by(2).map(str::to_owned).collect()
 }
 
@@ -54,7 +56,7 @@ fn all_accepted_keys<C: ConfigFile + std::fmt::Debug>(section: &str, sections: &
         .collect()
 }
 
-/// A key of a manual page is its heading: `### section.key = default`, or without a default.
+/// Returns the keys of a manual page, with their defaults. Each is a heading: `### section.key = default`, or without a default.
 fn documented_keys(manual: &str) -> Vec<(String, Option<String>)> {
     let headings = manual.lines().filter_map(|line| line.strip_prefix("### `")?.strip_suffix('`'));
     headings
@@ -62,7 +64,7 @@ fn documented_keys(manual: &str) -> Vec<(String, Option<String>)> {
         .collect()
 }
 
-/// Keys that have no default which could be written down, and those of sections that are not there by default.
+/// Keys that have no default that could be written down, and those of sections that are absent by default.
 const KEYS_WITHOUT_DEFAULT: [&str; 7] = ["host", "peer.user", "peer.group", "peer.uid", "peer.gid", "peer.scopes", "listen.address"];
 
 fn assert_sample_manual_parser_agree<C: ConfigFile + std::fmt::Debug + Default + PartialEq>(
@@ -71,9 +73,9 @@ fn assert_sample_manual_parser_agree<C: ConfigFile + std::fmt::Debug + Default +
     alternatives: &[&str],
 ) {
     let (as_shipped, all) = (Path::new("as shipped"), uncomment_settings(sample));
-    assert_eq!(parse_config::<C>(as_shipped, sample), Ok(C::default()));
+    assert_eq!(file::parse::<C>(as_shipped, sample), Ok(C::default()));
     let table: Table = all.parse().unwrap();
-    parse_config::<C>(Path::new("all counting"), &all).unwrap();
+    file::parse::<C>(Path::new("all in force"), &all).unwrap();
 
     let parsed = all_accepted_keys::<C>("", sections);
     let in_sample: BTreeSet<String> = key_paths(&table).into_iter().chain(alternatives.iter().map(|&key| key.to_owned())).collect();
@@ -90,11 +92,11 @@ fn assert_sample_manual_parser_agree<C: ConfigFile + std::fmt::Debug + Default +
     }
 }
 
-/// With every optional section left out, what the sample says is what the parser assumes.
+/// With every optional section left out, the sample states the defaults of the parser.
 fn assert_sample_states_defaults<C: ConfigFile + std::fmt::Debug + Default + PartialEq>(sample: &str, optional: &[&str]) {
     let mut table: Table = uncomment_settings(sample).parse().unwrap();
     table.retain(|name, _| !optional.contains(&name));
-    assert_eq!(parse_config::<C>(Path::new("x"), &table.to_string()), Ok(C::default()));
+    assert_eq!(file::parse::<C>(Path::new("x"), &table.to_string()), Ok(C::default()));
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! One daemon of the demonstration: this very program, started as systemd would start it, ended with us.
+//! One daemon of the demonstration: this program, started as systemd starts it, and killed when the demonstration ends.
 
 use std::os::unix::net::UnixDatagram;
 use std::process::{Command, Stdio};
@@ -7,16 +7,16 @@ use std::time::Duration;
 use crate::cli::demo::folder::DemoFolder;
 use crate::cli::exit_status::CommandError;
 
-/// A running daemon.
+/// A running daemon; dropping it kills it.
 pub struct DaemonProcess(std::process::Child);
 
 impl DaemonProcess {
-    /// Starts `sidegate COMMAND --config …` and waits until it says that it serves.
-    pub fn start(folder: &DemoFolder, command: &str, patience: Duration) -> Result<Self, CommandError> {
+    /// Starts `sidegate COMMAND --config …` and waits until it notifies us that it is ready.
+    pub fn start(folder: &DemoFolder, command: &str, timeout: Duration) -> Result<Self, CommandError> {
         let path = folder.path().join(format!("notify-{command}"));
         let _ = std::fs::remove_file(&path);
-        let notified = UnixDatagram::bind(&path).map_err(CommandError::new)?;
-        notified.set_read_timeout(Some(patience)).map_err(CommandError::new)?;
+        let notify_socket = UnixDatagram::bind(&path).map_err(CommandError::new)?;
+        notify_socket.set_read_timeout(Some(timeout)).map_err(CommandError::new)?;
         let program = std::env::current_exe().map_err(CommandError::new)?;
         let child = Command::new(program)
             .args([command, "--config"])
@@ -29,14 +29,14 @@ impl DaemonProcess {
         let mut buffer = [0; 4096];
         loop {
             let length =
-                notified.recv(&mut buffer).map_err(|error| CommandError(format!("`sidegate {command}` did not start: {error}")))?;
+                notify_socket.recv(&mut buffer).map_err(|error| CommandError(format!("`sidegate {command}` did not start: {error}")))?;
             if String::from_utf8_lossy(&buffer[..length]).lines().any(|line| line == "READY=1") {
                 return Ok(child);
             }
         }
     }
 
-    /// `kill -9`.
+    /// Kills the daemon with SIGKILL.
     pub fn kill(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();

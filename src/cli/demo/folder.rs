@@ -1,6 +1,7 @@
-//! The demonstration's folder: configurations and secrets, gone when it ends.
+//! The temporary folder of the demonstration, with configurations and secrets. It is removed when the demonstration ends.
 
 use std::fs;
+use std::io::Write as _;
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
@@ -8,19 +9,19 @@ use nix::unistd::Uid;
 
 use crate::cli::exit_status::CommandError;
 
-/// A folder of our own. sshd wants every folder above its command to be root's alone, so root's is in `/run`.
+/// The folder. sshd refuses a command below a folder that others than root can write to, so root's is in `/run`.
 pub struct DemoFolder(tempfile::TempDir);
 
 impl DemoFolder {
-    /// Makes it, with two configurations and two secrets in it.
+    /// Creates the folder, with two configurations and two secrets in it.
     pub fn create() -> Result<Self, CommandError> {
-        let above = if Uid::effective().is_root() && Path::new("/run").is_dir() { PathBuf::from("/run") } else { std::env::temp_dir() };
-        let made = tempfile::Builder::new()
+        let parent = if Uid::effective().is_root() && Path::new("/run").is_dir() { PathBuf::from("/run") } else { std::env::temp_dir() };
+        let created = tempfile::Builder::new()
             .prefix("sidegate-demo-")
-            .tempdir_in(above)
+            .tempdir_in(parent)
             .map_err(|error| CommandError::with_context("the demonstration's folder", error))?;
-        fs::set_permissions(made.path(), fs::Permissions::from_mode(0o755)).map_err(CommandError::new)?;
-        let folder = Self(made);
+        fs::set_permissions(created.path(), fs::Permissions::from_mode(0o755)).map_err(CommandError::new)?;
+        let folder = Self(created);
         folder.write_private("shell_secret", &random_hex()?)?;
         folder.write_private("sync_secret", &random_hex()?)?;
         folder.write_private("primary.toml", &folder.primary_config_toml())?;
@@ -28,36 +29,35 @@ impl DemoFolder {
         Ok(folder)
     }
 
-    /// Where it is.
+    /// Returns its path.
     pub fn path(&self) -> &Path {
         self.0.path()
     }
 
-    /// The primary's socket.
+    /// Returns the path of the primary's socket.
     pub fn primary_socket(&self) -> PathBuf {
         self.path().join("primary.sock")
     }
 
-    /// The sidecar's socket.
+    /// Returns the path of the sidecar's socket.
     pub fn sidecar_socket(&self) -> PathBuf {
         self.path().join("api.sock")
     }
 
-    /// The configuration of one of the daemons, named by its command.
+    /// Returns the file of the configuration of the daemon that `command` starts.
     pub fn config_path(&self, command: &str) -> PathBuf {
         self.path().join(if command == "primary" { "primary.toml" } else { "sidegate.toml" })
     }
 
-    /// A file for us alone.
+    /// Writes a file that only we can read, and returns its path.
     pub fn write_private(&self, name: &str, text: &str) -> Result<PathBuf, CommandError> {
-        use std::io::Write as _;
         let path = self.path().join(name);
         let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path).map_err(CommandError::new)?;
         file.write_all(text.as_bytes()).map_err(CommandError::new)?;
         Ok(path)
     }
 
-    /// The secret that gitlab-shell would have.
+    /// Returns gitlab-shell's secret.
     pub fn shell_secret(&self) -> Result<String, CommandError> {
         fs::read_to_string(self.path().join("shell_secret")).map_err(CommandError::new)
     }

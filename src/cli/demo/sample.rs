@@ -1,4 +1,4 @@
-//! The sample directory: two people, a stranger, a group, a project.
+//! The sample directory: two users, a group and a project; and a key that is in no directory.
 
 use serde_json::json;
 
@@ -6,45 +6,45 @@ use crate::cli::demo::folder::DemoFolder;
 use crate::cli::demo::sshd::{DemoUser, generate_key};
 use crate::cli::exit_status::CommandError;
 
-/// Public keys for where no `ssh-keygen` is installed; nobody has their private halves.
+/// Public keys for machines without `ssh-keygen`; nobody has their private keys.
 const FALLBACK_KEYS: [&str; 3] = [
     "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAILM+rvN+ot98qgEN796jTiQfZfG1KaT0PtFDJ/XFSqti",
     "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBotj+L+AH47KiE9JifVshHnJXOAdwICOZm0XDWLTcMy",
     "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAINwSfplS8dUe05nXOvJdYpI3P+hzRI7CzEwYZXxtZWZT",
 ];
 
-/// Who is in the sample.
+/// The users of the demonstration.
 pub struct SampleUsers {
     /// A developer.
     pub zoe: DemoUser,
     /// A reporter, whose key is revoked later.
     pub ben: DemoUser,
-    /// Nobody knows this key.
+    /// Somebody whose key is not in the directory.
     pub stranger: DemoUser,
-    /// gitlab-shell's secret.
+    /// gitlab-shell's secret, which callers show.
     pub shell_secret: String,
 }
 
-/// Makes their keys.
+/// Generates their keys.
 pub fn create_sample_users(folder: &DemoFolder) -> Result<SampleUsers, CommandError> {
-    let person = |name: &str, spare: &str| {
+    let create_user = |name: &str, fallback: &str| {
         let path = folder.path().join(name);
         let (line, private_key) = match generate_key(&path) {
             Ok(line) => (line, Some(path)),
-            Err(_) => (spare.to_owned(), None),
+            Err(_) => (fallback.to_owned(), None),
         };
         DemoUser { blob: line.split_ascii_whitespace().nth(1).unwrap_or_default().to_owned(), private_key }
     };
     Ok(SampleUsers {
-        zoe: person("zoe", FALLBACK_KEYS[0]),
-        ben: person("ben", FALLBACK_KEYS[1]),
-        stranger: person("stranger", FALLBACK_KEYS[2]),
+        zoe: create_user("zoe", FALLBACK_KEYS[0]),
+        ben: create_user("ben", FALLBACK_KEYS[1]),
+        stranger: create_user("stranger", FALLBACK_KEYS[2]),
         shell_secret: folder.shell_secret()?,
     })
 }
 
 impl SampleUsers {
-    /// The directory file.
+    /// Returns the directory file with their records.
     pub fn directory_file(&self) -> String {
         let key = |id: u32, blob: &str, title: &str| json!({"kind": "key", "id": id, "user_id": id, "title": title, "key": format!("ssh-ed25519 {blob}"), "created_at": "2026-01-01T00:00:00Z"});
         let records = [

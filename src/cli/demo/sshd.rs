@@ -1,4 +1,4 @@
-//! Real logins: an sshd of our own on a loopback port, whose `AuthorizedKeysCommand` is our helper.
+//! Real logins: an sshd on a loopback port whose `AuthorizedKeysCommand` is the helper.
 
 use std::fs;
 use std::net::TcpListener;
@@ -15,22 +15,22 @@ use crate::cli::exit_status::CommandError;
 const SSHD: &str = "/usr/sbin/sshd";
 const SSH: &str = "/usr/bin/ssh";
 
-/// Somebody with a key pair.
+/// A user with a key pair.
 pub struct DemoUser {
-    /// The public key's blob in Base64.
+    /// The Base64 of the public key's blob.
     pub blob: String,
-    /// The file of the private key, where one could be made.
+    /// The file of the private key, if `ssh-keygen` is installed.
     pub private_key: Option<PathBuf>,
 }
 
-/// An sshd that asks us.
+/// A running sshd that asks the sidecar of the demonstration.
 pub struct DemoSshd {
     process: Child,
     port: u16,
 }
 
 impl DemoSshd {
-    /// Starts it; `None` where this machine has no sshd, or we are not root.
+    /// Starts sshd. Returns `None` if this machine has no sshd, or we are not root.
     pub fn start_if_available(folder: &DemoFolder) -> Result<Option<Self>, CommandError> {
         if !Uid::effective().is_root() || !Path::new(SSHD).exists() || !Path::new(SSH).exists() {
             return Ok(None);
@@ -45,21 +45,21 @@ impl DemoSshd {
         generate_key(&host_key)?;
         let port = free_port()?;
         let config = folder.write_private("sshd_config", &sshd_config(folder, port, &helper, &shell, &host_key))?;
-        let sshd = Command::new(SSHD)
+        let process = Command::new(SSHD)
             .args(["-D", "-e", "-f"])
             .arg(config)
             .stdin(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
             .map_err(CommandError::new)?;
-        let login = Self { process: sshd, port };
-        login.wait_for_port()?;
-        Ok(Some(login))
+        let sshd = Self { process, port };
+        sshd.wait_for_port()?;
+        Ok(Some(sshd))
     }
 
-    /// Tries to log in, and says what came of it.
-    pub fn try_login(&self, person: &DemoUser) -> String {
-        let Some(key) = &person.private_key else { return "has no private key here".to_owned() };
+    /// Tries to log in, and returns the output of the session or the last line of the error.
+    pub fn try_login(&self, user: &DemoUser) -> String {
+        let Some(key) = &user.private_key else { return "has no private key here".to_owned() };
         let port = self.port.to_string();
         let output = Command::new(SSH)
             .args(["-F", "none", "-p", &port, "-i"])
@@ -93,11 +93,11 @@ impl Drop for DemoSshd {
     }
 }
 
-/// A key pair by `ssh-keygen`, where it is installed.
+/// Generates a key pair with `ssh-keygen`, and returns the line of the public key.
 pub fn generate_key(path: &Path) -> Result<String, CommandError> {
-    let made =
+    let status =
         Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-C", "demo", "-f"]).arg(path).stdin(Stdio::null()).status();
-    match made {
+    match status {
         Ok(status) if status.success() => fs::read_to_string(path.with_extension("pub")).map_err(CommandError::new),
         Ok(status) => Err(CommandError(format!("ssh-keygen ended with {status}"))),
         Err(error) => Err(CommandError::with_context("ssh-keygen", error)),

@@ -1,0 +1,81 @@
+//! `[store]`: the folder of a daemon and the memory that it takes, the same section in both configurations but for the default of
+//! its path.
+
+use std::path::PathBuf;
+
+use serde::de::{Deserialize, Deserializer};
+
+use crate::cli::config::document::InvalidSetting;
+use crate::cli::config::parse;
+use crate::store::generations::generation::StoreOptions;
+
+const SIDECAR_FOLDER: &str = "/var/lib/sidegate";
+const PRIMARY_FOLDER: &str = "/var/lib/sidegate-primary";
+/// A smaller cache costs more than it saves.
+const MIN_PAGE_CACHE_BYTES: usize = 1 << 20;
+
+/// The section, with every default filled in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoreConfig {
+    /// The folder of the store.
+    pub path: PathBuf,
+    /// The memory that the store's pages may take, in bytes.
+    pub page_cache: usize,
+    /// How many decoded records are cached.
+    pub record_cache: usize,
+}
+
+/// The section as it is written.
+#[derive(serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct RawStore {
+    #[serde(deserialize_with = "parse::optional_absolute_path")]
+    path: Option<PathBuf>,
+    #[serde(deserialize_with = "parse::size")]
+    page_cache: usize,
+    record_cache: usize,
+}
+
+impl Default for RawStore {
+    fn default() -> Self {
+        Self { path: None, page_cache: 32 << 20, record_cache: 65_536 }
+    }
+}
+
+impl RawStore {
+    fn or_path(self, default: &str) -> StoreConfig {
+        StoreConfig { path: self.path.unwrap_or_else(|| default.into()), page_cache: self.page_cache, record_cache: self.record_cache }
+    }
+}
+
+impl StoreConfig {
+    /// Returns the sidecar's section if none is written.
+    pub fn sidecar_default() -> Self {
+        RawStore::default().or_path(SIDECAR_FOLDER)
+    }
+
+    /// Returns the primary's section if none is written.
+    pub fn primary_default() -> Self {
+        RawStore::default().or_path(PRIMARY_FOLDER)
+    }
+
+    /// Returns the sizes of the store's caches.
+    pub const fn options(&self) -> StoreOptions {
+        StoreOptions { page_cache_bytes: self.page_cache as u64, record_cache_entries: self.record_cache }
+    }
+
+    pub(super) fn validate(&self) -> Result<(), InvalidSetting> {
+        InvalidSetting::ensure(self.page_cache >= MIN_PAGE_CACHE_BYTES, "store.page_cache", "at least 1MiB")?;
+        InvalidSetting::ensure((1..=100_000_000).contains(&self.record_cache), "store.record_cache", "from 1 to 100000000")
+    }
+}
+
+/// Deserializes the section of a sidecar's configuration.
+pub(super) fn sidecar<'de, D: Deserializer<'de>>(from: D) -> Result<StoreConfig, D::Error> {
+    RawStore::deserialize(from).map(|section| section.or_path(SIDECAR_FOLDER))
+}
+
+/// Deserializes the section of a primary's configuration.
+pub(super) fn primary<'de, D: Deserializer<'de>>(from: D) -> Result<StoreConfig, D::Error> {
+    RawStore::deserialize(from).map(|section| section.or_path(PRIMARY_FOLDER))
+}
