@@ -33,7 +33,11 @@ macro_rules! limits_section {
         impl $section {
             /// Returns the bounds for the server; those that this section does not have are the defaults.
             pub fn server_limits(self) -> ServerLimits {
-                ServerLimits { $($name: self.$name,)* ..ServerLimits::default() }
+                let replace = |mut limits: ServerLimits| {
+                    $(limits.$name = self.$name;)*
+                    limits
+                };
+                replace(ServerLimits::default())
             }
 
             pub(super) fn validate(self) -> Result<(), InvalidSetting> {
