@@ -9,7 +9,7 @@
 //!  1  model/                                          one vocabulary, and the traits that join rooms
 //! ```
 //!
-//! A room imports only from floors below it, never from a room beside it; `tests/module_layers.rs` holds that.
+//! A room imports only from floors below it, never from a room beside it; `tests/module_layers/` holds that.
 //!
 //! The walks: a key is offered to sshd, which starts [`helper`]; that asks the socket that [`net`] serves; `sidecar`
 //! answers out of the directory that `replica` keeps true in [`store`], or asks the primary, which is `primary`.
