@@ -1,5 +1,10 @@
-//! TODO-DOC
+//! The one front door of both daemons: what every request passes before and after its handler.
+//!
+//! A daemon brings its state, its table of routes and one small file per endpoint; everything else is here.
 
-pub(crate) mod blocking;
+pub mod blocking;
+pub mod error;
+pub mod log_limiter;
 pub mod peer_policy;
 pub mod rate_limit;
+pub mod request;

@@ -1,10 +1,10 @@
-//! How often somebody may do something: fixed windows of one minute for each (action, project as sent, actor). (server.md 2.1)
+//! Limits how often an actor may do something: fixed windows of one minute for each (action, project as sent, actor). (server.md 2.1)
 //!
 //! The memory is fixed from the start. A count lives in one of a few places that its hash allows; where all are taken in this minute,
 //! the lowest count gives way. So a flood of new names can make a count be forgotten, never one that is higher than its own, and
 //! nobody is refused for what others did. The time is an argument, and one that goes back begins another window.
 
-use std::hash::{BuildHasher as _, RandomState};
+use std::hash::{BuildHasher as _, Hash, RandomState};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::model::time::Time;
@@ -15,18 +15,18 @@ pub const DEFAULT_CAPACITY: usize = 1 << 16;
 const SHARD_COUNT: usize = 64;
 const SLOTS_PER_SET: usize = 8;
 
-/// The counts of all.
+/// Counts operations, in memory that is fixed from the start.
 pub struct RateLimiter {
     shards: Vec<Mutex<Vec<CounterSet>>>,
     /// Seeded anew in each process: who sends names cannot aim at the count of another.
     hasher: RandomState,
 }
 
-/// Whether one more is within the limit.
+/// Says whether one more operation is within the limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub enum RateDecision {
-    /// It is.
+    /// It is within the limit.
     Allowed,
     /// It is one too many for this minute.
     Exceeded,
@@ -56,14 +56,13 @@ impl RateLimiter {
         Self { shards, hasher: RandomState::new() }
     }
 
-    /// The key that something is counted by. `actor` says of which sort it is, as `key-7` and `user-7`.
-    #[must_use]
-    pub fn key_for(&self, action: &str, project: &str, actor: &str) -> u64 {
-        self.hasher.hash_one((action, project, actor))
+    /// Counts one more of what `scope` names (an action, a project, an actor): the first `limit` of a minute are allowed. A limit of 0
+    /// is none, and counts nothing.
+    pub fn check_and_count(&self, scope: impl Hash, limit: u32, now: Time) -> RateDecision {
+        self.check_key(self.hasher.hash_one(scope), limit, now)
     }
 
-    /// Counts once more, and judges it: the first `limit` of a minute are within. A limit of 0 is none, and counts nothing.
-    pub fn check_and_count(&self, key: u64, limit: u32, now: Time) -> RateDecision {
+    fn check_key(&self, key: u64, limit: u32, now: Time) -> RateDecision {
         if limit == 0 {
             return RateDecision::Allowed;
         }
@@ -111,9 +110,9 @@ mod tests {
     }
 
     #[test]
-    fn as_many_as_the_limit_are_within_and_the_next_minute_begins_anew() {
+    fn as_many_as_the_limit_are_allowed_and_the_next_minute_begins_anew() {
         let rates = RateLimiter::default();
-        let key = rates.key_for("git-upload-pack", "group/project.git", "key-7");
+        let key = ("git-upload-pack", "group/project.git", "key-7");
         let last = noon().plus(Duration::from_millis(59_999));
         for _ in 0..600 {
             assert_eq!(rates.check_and_count(key, 600, noon()), RateDecision::Allowed);
@@ -127,13 +126,9 @@ mod tests {
         let rates = RateLimiter::default();
         let asked = [("a", "b", "c"), ("ab", "", "c"), ("a", "bc", ""), ("a", "b", "C"), ("a", "B", "c")];
         for (action, project, actor) in asked {
-            assert_eq!(
-                rates.check_and_count(rates.key_for(action, project, actor), 1, noon()),
-                RateDecision::Allowed,
-                "{action} {project} {actor}"
-            );
+            assert_eq!(rates.check_and_count((action, project, actor), 1, noon()), RateDecision::Allowed, "{action} {project} {actor}");
         }
-        assert_eq!(rates.check_and_count(rates.key_for("a", "b", "c"), 1, noon()), RateDecision::Exceeded);
+        assert_eq!(rates.check_and_count(("a", "b", "c"), 1, noon()), RateDecision::Exceeded);
     }
 
     #[test]
@@ -148,12 +143,12 @@ mod tests {
     #[test]
     fn a_flood_of_names_does_not_free_the_one_who_is_over_the_limit_nor_refuse_another() {
         let rates = RateLimiter::new(1);
-        let key = rates.key_for("git-upload-pack", "group/project.git", "key-7");
+        let key = ("git-upload-pack", "group/project.git", "key-7");
         for _ in 0..50 {
             let _counted = rates.check_and_count(key, 10, noon());
         }
         for flood in 0..20_000 {
-            let name = rates.key_for("git-upload-pack", &format!("no/{flood}"), "key-8");
+            let name = ("git-upload-pack", &format!("no/{flood}"), "key-8");
             assert_eq!(rates.check_and_count(name, 10, noon()), RateDecision::Allowed);
         }
         assert_eq!(rates.check_and_count(key, 10, noon()), RateDecision::Exceeded);
@@ -169,15 +164,15 @@ mod tests {
         let key = |n: u64| n * SHARD_COUNT as u64;
         for old in 1..=SLOTS_PER_SET as u64 {
             for _ in 0..5 {
-                let _counted = rates.check_and_count(key(old), 9, noon());
+                let _counted = rates.check_key(key(old), 9, noon());
             }
         }
         let later = noon().plus(Duration::from_secs(60));
         for new in 100..100 + SLOTS_PER_SET as u64 {
-            assert_eq!(rates.check_and_count(key(new), 1, later), RateDecision::Allowed);
+            assert_eq!(rates.check_key(key(new), 1, later), RateDecision::Allowed);
         }
         for new in 100..100 + SLOTS_PER_SET as u64 {
-            assert_eq!(rates.check_and_count(key(new), 1, later), RateDecision::Exceeded);
+            assert_eq!(rates.check_key(key(new), 1, later), RateDecision::Exceeded);
         }
     }
 

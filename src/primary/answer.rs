@@ -6,6 +6,8 @@ use bytes::Bytes;
 use http::request::Parts;
 use http::{StatusCode, Uri, header};
 
+use crate::api::error::{ApiError, HandlerResult};
+use crate::api::request::{ApiRequest, BodyKind, Caller, RequiredAuth};
 use crate::model::clock;
 use crate::model::time::Time;
 use crate::net::body::{BodyError, IncomingBody};
@@ -13,9 +15,7 @@ use crate::net::memory_budget::Reservation;
 use crate::net::message::{Request, Response};
 use crate::net::peer::Peer;
 use crate::net::server::handler::Handler;
-use crate::primary::call::{ApiRequest, BodyKind, Caller, RequiredAuth};
 use crate::primary::identify::{self, AuthFailure, HeaderAuth};
-use crate::primary::refusal::{ApiError, HandlerResult};
 use crate::primary::routes::{self, Route, RouteError};
 use crate::primary::state::PrimaryState;
 use crate::wire::auth::credentials::SHARED_SECRET_PARAMETER;

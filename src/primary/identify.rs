@@ -2,11 +2,11 @@
 
 use http::{HeaderMap, StatusCode};
 
+use crate::api::error::ApiError;
 use crate::api::peer_policy::PeerScope;
+use crate::api::request::{Caller, RequiredAuth};
 use crate::model::time::Time;
 use crate::net::peer::Peer;
-use crate::primary::call::{Caller, RequiredAuth};
-use crate::primary::refusal::ApiError;
 use crate::primary::state::PrimaryState;
 use crate::wire::auth::credentials::{CredentialCheck, SHARED_SECRET_PARAMETER};
 use crate::wire::auth::jwt::{Issuer, TokenError, verify_token};

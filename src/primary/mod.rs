@@ -6,7 +6,7 @@
 //! | where | what |
 //! | --- | --- |
 //! | [`config`], [`state`] | what a primary is told, and what it is while it runs |
-//! | [`call`], [`refusal`], [`crate::api::blocking`] | a request as a handler sees it, and how it is refused |
+//! | [`crate::api::request`], [`crate::api::error`], [`crate::api::blocking`] | a request as a handler sees it, and how it is refused |
 //! | `following/` | the feed: lines encoded once for all, one snapshot for all, the hosts and what they said |
 //! | `apply/` | how a directory file becomes the directory |
 //! | [`directory::writer`], [`pushes::create_project`], [`pushes::messages`] | the turn to write, projects that a push makes, sentences for the next push |
@@ -15,13 +15,12 @@
 //! | `kubernetes/` | what is kept of agents: their configurations, how much they were used, what they found |
 //! | [`directory::unpublished`] | the records of a directory file that are never published |
 //! | `billing/`, [`extras::audit_log`] | subscriptions, minutes and reconciliations as they were told; what was done over SSH |
-//! | [`credentials::last_used`], [`limits`], [`counters`], [`maintenance`] | when keys were used, how often one asks, what is counted, what is written now and then |
+//! | [`credentials::last_used`], [`counters`], [`maintenance`] | when keys were used, how often one asks, what is counted, what is written now and then |
 //!
 //! To add a request: one file in `requests/`, one line in [`routes`].
 
 pub mod answer;
 mod apply;
-pub mod call;
 mod callers;
 pub mod config;
 mod counters;
@@ -29,11 +28,8 @@ mod credentials;
 pub mod directory;
 pub mod extras;
 mod identify;
-mod limits;
 pub(crate) mod maintenance;
 pub mod pushes;
-mod quiet;
-pub mod refusal;
 pub(crate) mod replication;
 mod requests;
 mod routes;

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use http::Method;
 
-use crate::primary::call::{ApiRequest, BodyKind, RequiredAuth};
-use crate::primary::refusal::HandlerResult;
+use crate::api::error::HandlerResult;
+use crate::api::request::{ApiRequest, BodyKind, RequiredAuth};
 use crate::primary::requests as to;
 use crate::primary::state::PrimaryState;
 
@@ -144,7 +144,7 @@ mod tests {
     use yaml_rust2::{Yaml, YamlLoader};
 
     use super::{ROUTES, Route, RouteError, find_route, path_matches};
-    use crate::primary::call::{BodyKind, RequiredAuth};
+    use crate::api::request::{BodyKind, RequiredAuth};
 
     fn segments(path: &str) -> Vec<String> {
         path.split('/').map(str::to_owned).collect()

@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::api::log_limiter::LogLimiter;
 use crate::api::peer_policy::PeerPolicy;
+use crate::api::rate_limit::RateLimiter;
 use crate::model::clock;
 use crate::model::loss_guard::LossGuard;
 use crate::model::time::Time;
@@ -15,9 +17,7 @@ use crate::primary::credentials::last_used::LastUsed;
 use crate::primary::credentials::reloadable_secret::ReloadableSecret;
 use crate::primary::directory::unpublished;
 use crate::primary::directory::writer::DirectoryWriter;
-use crate::primary::limits::OperationLimiter;
 use crate::primary::maintenance::Maintenance;
-use crate::primary::quiet::LogLimiter;
 use crate::primary::replication::feed_buffer::FeedBuffer;
 use crate::primary::replication::follower_auth::FollowerAuth;
 use crate::primary::replication::follower_stream::StreamSource;
@@ -58,7 +58,7 @@ pub struct PrimaryState {
     pub(super) hosts: Arc<HostRegistry>,
     pub(super) snapshots: SnapshotCache,
     pub(super) last_used: Arc<LastUsed>,
-    pub(super) operation_limiter: OperationLimiter,
+    pub(super) rate_limiter: RateLimiter,
     pub(super) metrics: Arc<PrimaryMetrics>,
     pub(super) log_limiter: LogLimiter,
     pub(super) started_at: Time,
@@ -112,7 +112,7 @@ impl PrimaryState {
             feed: lines,
             hosts,
             last_used: usage,
-            operation_limiter: OperationLimiter::default(),
+            rate_limiter: RateLimiter::default(),
             metrics,
             log_limiter: LogLimiter::default(),
             started_at: now,

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::api::error::ApiError;
 use crate::model::change::Head;
 use crate::model::loss_guard::LossGuard;
 use crate::model::time::Time;
@@ -16,7 +17,6 @@ use crate::primary::apply::plan_unpublished::plan_unpublished;
 use crate::primary::apply::staged_file::StagedFile;
 use crate::primary::directory::unpublished::{self, UnpublishedChanges};
 use crate::primary::directory::writer::{DirectoryWriter, WriteGuard};
-use crate::primary::refusal::ApiError;
 use crate::primary::replication::accepted_loss;
 use crate::store::generations::generation::Generation;
 use crate::store::primary::primary_store::{MAX_COMMIT_CHANGES, PrimaryStore};

@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use http::StatusCode;
 use serde::Serialize;
 
+use crate::api::error::ApiError;
 use crate::model::change::{Change, RecordIdentity};
 use crate::model::loss_guard::{Loss, LossGuard};
 use crate::primary::apply::constraints::RecordOrigin;
 use crate::primary::apply::diff::{DiffError, RecordDiff};
 use crate::primary::apply::staged_file::StagingError;
-use crate::primary::refusal::ApiError;
 use crate::store::primary::primary_store::{MAX_COMMIT_BYTES, MAX_COMMIT_CHANGES};
 
 /// The kind under which records are counted that this version does not know.

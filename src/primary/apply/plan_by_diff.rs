@@ -1,5 +1,6 @@
 //! Plans any file by comparing it with the whole directory, record by record.
 
+use crate::api::error::ApiError;
 use crate::model::change::RecordIdentity;
 use crate::model::loss_guard::LossGuard;
 use crate::model::record::Record;
@@ -7,7 +8,6 @@ use crate::primary::apply::constraints::{Constraints, IntegrityError, RecordOrig
 use crate::primary::apply::diff::{RecordDiff, Unlisted, diff};
 use crate::primary::apply::plan::{ApplyPlan, ApplySummary, CommitBuilder};
 use crate::primary::apply::staged_file::{StagedFile, StagingError};
-use crate::primary::refusal::ApiError;
 use crate::store::generations::generation::Generation;
 
 /// Plans a file. `constraints` are those of the file, and gain those of the records that stay. The directory must not change meanwhile.

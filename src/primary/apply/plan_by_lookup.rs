@@ -3,6 +3,7 @@
 //! Only for a file that removes nothing which another record may refer to; every other file is planned by
 //! [`plan_by_diff`](crate::primary::apply::plan_by_diff::plan_by_diff), which decides the same.
 
+use crate::api::error::ApiError;
 use crate::model::change::RecordIdentity;
 use crate::model::directory::{Directory as _, DirectoryError};
 use crate::model::entry::Entry;
@@ -12,7 +13,6 @@ use crate::primary::apply::constraints::{Constraints, IntegrityError, RecordOrig
 use crate::primary::apply::diff::{DiffError, RecordDiff};
 use crate::primary::apply::plan::{ApplyPlan, ApplySummary, CommitBuilder};
 use crate::primary::apply::staged_file::{StagedFile, StagedRecord, StagingError};
-use crate::primary::refusal::ApiError;
 use crate::store::error::StoreError;
 use crate::store::generations::generation::Generation;
 use crate::wire::directory::record_references::{ReferencedRecord, record_references};

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::api::error::ApiError;
 use crate::model::loss_guard::LossGuard;
 use crate::model::unpublished::UnpublishedRecord;
 use crate::primary::apply::constraints::{Constraints, IntegrityError};
@@ -9,7 +10,6 @@ use crate::primary::apply::diff::Unlisted;
 use crate::primary::apply::plan::ApplyPlan;
 use crate::primary::apply::staged_file::{StagedFile, StagingError};
 use crate::primary::directory::unpublished::UnpublishedChanges;
-use crate::primary::refusal::ApiError;
 use crate::wire::directory::record_references::ReferencedRecord;
 
 /// Plans the changes and counts them in `plan`. `constraints` are those of the directory that would result. `existing` must not change

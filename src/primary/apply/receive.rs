@@ -7,8 +7,8 @@ use std::time::Duration;
 use http::StatusCode;
 use tokio::io::{AsyncWriteExt as _, BufWriter};
 
+use crate::api::error::ApiError;
 use crate::net::body::{BodyError, IncomingBody};
-use crate::primary::refusal::ApiError;
 
 /// Most bytes of a directory file.
 const MAX_FILE_BYTES: u64 = 16 << 30;

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use http::StatusCode;
 use serde_json::json;
 
+use crate::api::error::{ApiError, HandlerResult};
+use crate::api::request::ApiRequest;
 use crate::model::access_decision::Actor;
 use crate::model::access_request::ClaimedActor;
 use crate::model::record::{Key, User};
 use crate::net::message::Response;
-use crate::primary::call::ApiRequest;
 use crate::primary::credentials::last_used::LastUsedSubject;
-use crate::primary::refusal::{ApiError, HandlerResult};
 use crate::primary::state::PrimaryState;
 use crate::rules::actor::resolve_actor;
 use crate::wire::claimant;

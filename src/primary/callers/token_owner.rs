@@ -7,13 +7,13 @@ use http::StatusCode;
 use serde_json::json;
 
 use crate::api::blocking::run_blocking;
+use crate::api::error::ApiError;
+use crate::api::request::ApiRequest;
 use crate::model::directory::Directory as _;
 use crate::model::record::User;
 use crate::model::time::Time;
-use crate::primary::call::ApiRequest;
 use crate::primary::credentials::access_tokens::{self, AccessToken};
 use crate::primary::credentials::token_scope::TokenScope;
-use crate::primary::refusal::ApiError;
 use crate::primary::state::PrimaryState;
 use crate::rules::account;
 

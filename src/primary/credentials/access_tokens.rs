@@ -12,6 +12,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 
+use crate::api::error::ApiError;
 use crate::model::day::Day;
 use crate::model::digest::Digest;
 use crate::model::id::Id;
@@ -19,7 +20,6 @@ use crate::model::text::Text;
 use crate::model::time::Time;
 use crate::primary::credentials::random;
 use crate::primary::credentials::token_scope::TokenScope;
-use crate::primary::refusal::ApiError;
 use crate::store::error::StoreError;
 use crate::store::primary::private_store::{PrivateStore, PrivateWrites};
 

@@ -1,6 +1,6 @@
 //! Random bytes of the system, for what people are given.
 
-use crate::primary::refusal::ApiError;
+use crate::api::error::ApiError;
 
 /// So many of them.
 pub fn random_bytes<const COUNT: usize>() -> Result<[u8; COUNT], ApiError> {

@@ -8,11 +8,11 @@ use std::fmt::Write as _;
 
 use serde::{Deserialize, Serialize};
 
+use crate::api::error::ApiError;
 use crate::model::digest::Digest;
 use crate::model::id::Id;
 use crate::model::time::Time;
 use crate::primary::credentials::random;
-use crate::primary::refusal::ApiError;
 use crate::store::error::StoreError;
 use crate::store::primary::private_store::{PrivateStore, PrivateWrites};
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use http::StatusCode;
 use sha2::{Digest as _, Sha256};
 
+use crate::api::error::ApiError;
 use crate::model::access_decision::{AccessDecision, NewProject};
 use crate::model::access_request::{AllowedRequest, Protocol};
 use crate::model::change::Change;
@@ -19,7 +20,6 @@ use crate::model::text::Text;
 use crate::model::time::Time;
 use crate::primary::directory::writer::DirectoryWriter;
 use crate::primary::pushes::messages::{self, MessageKind};
-use crate::primary::refusal::ApiError;
 use crate::rules::allowed::decide;
 use crate::store::generations::generation::Generation;
 use crate::store::primary::private_store::{PrivateStore, PrivateWrites};

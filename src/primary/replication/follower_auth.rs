@@ -10,8 +10,8 @@ use arc_swap::ArcSwap;
 use http::HeaderMap;
 use tokio::sync::watch;
 
+use crate::api::request::Follower;
 use crate::model::time::Time;
-use crate::primary::call::Follower;
 use crate::primary::credentials::reloadable_secret::{rotated, secrets_equal};
 use crate::wire::auth::jwt::{self, Issuer, TokenError};
 use crate::wire::auth::secret::{ROTATION_GRACE, RotatingSecret, Secret};

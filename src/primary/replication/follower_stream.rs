@@ -11,10 +11,10 @@ use bytes::Bytes;
 use tokio::sync::Semaphore;
 
 use crate::api::blocking::run_blocking;
+use crate::api::request::Follower;
 use crate::model::change::Head;
 use crate::model::clock;
 use crate::net::body::StreamAborted;
-use crate::primary::call::Follower;
 use crate::primary::counters::PrimaryMetrics;
 use crate::primary::replication::chunks::{ChunkSender, STALL_TIMEOUT};
 use crate::primary::replication::feed_buffer::{EncodedCommit, FeedBuffer};

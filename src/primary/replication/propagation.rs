@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::api::error::ApiError;
 use crate::model::change::{Epoch, Head};
 use crate::model::clock;
 use crate::model::time::Time;
-use crate::primary::refusal::ApiError;
 use crate::primary::replication::host_record::{DUPLICATE_HOST, HostRecord};
 use crate::primary::replication::hosts::HostRegistry;
 use crate::primary::replication::shutdown::ShutdownSignal;

@@ -14,11 +14,11 @@ use bytes::Bytes;
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
 
 use crate::api::blocking::run_blocking;
+use crate::api::error::ApiError;
 use crate::model::change::Head;
 use crate::model::clock;
 use crate::model::time::{BootTime, Time};
 use crate::net::body::StreamAborted;
-use crate::primary::refusal::ApiError;
 use crate::primary::replication::accepted_loss;
 use crate::primary::replication::chunks::{ChunkSender, STALL_TIMEOUT};
 use crate::primary::replication::feed_buffer::EncodedCommit;

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use http::StatusCode;
 use serde_json::json;
 
+use crate::api::error::{ApiError, HandlerResult};
+use crate::api::request::ApiRequest;
 use crate::model::change::Head;
 use crate::net::message::Response;
-use crate::primary::call::ApiRequest;
-use crate::primary::refusal::{ApiError, HandlerResult};
 use crate::primary::replication::host_record::{DUPLICATE_HOST, InstanceCheck};
 use crate::primary::state::PrimaryState;
 use crate::wire::directory::feed_lines::Ack;

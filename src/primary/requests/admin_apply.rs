@@ -7,12 +7,12 @@ use http::StatusCode;
 use serde_json::{Value, json};
 
 use crate::api::blocking::run_blocking;
+use crate::api::error::{ApiError, HandlerResult};
+use crate::api::request::ApiRequest;
 use crate::net::message::Response;
 use crate::primary::apply::diff::Unlisted;
 use crate::primary::apply::execute::{Applied, ApplyOptions, ApplyTarget, apply_file};
 use crate::primary::apply::receive::receive_file;
-use crate::primary::call::ApiRequest;
-use crate::primary::refusal::{ApiError, HandlerResult};
 use crate::primary::state::PrimaryState;
 
 /// Receives the file, applies it, and answers with the counts.

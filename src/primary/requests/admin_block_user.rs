@@ -5,14 +5,14 @@ use std::sync::Arc;
 use http::StatusCode;
 use serde_json::json;
 
+use crate::api::error::{ApiError, HandlerResult};
+use crate::api::request::ApiRequest;
 use crate::model::change::Change;
 use crate::model::directory::Directory as _;
 use crate::model::entry::Entry;
 use crate::model::enums::UserState;
 use crate::model::record::{Record, User};
 use crate::net::message::Response;
-use crate::primary::call::ApiRequest;
-use crate::primary::refusal::{ApiError, HandlerResult};
 use crate::primary::replication::propagation::{self, Propagation};
 use crate::primary::state::PrimaryState;
 

@@ -7,6 +7,8 @@ use http::StatusCode;
 use serde_json::{Value, json};
 
 use crate::api::blocking::run_blocking;
+use crate::api::error::{ApiError, HandlerResult};
+use crate::api::request::ApiRequest;
 use crate::model::access_decision::{AccessDecision, AccessEvaluation, Actor, Repository};
 use crate::model::access_request::{Action, AllowedRequest, ClaimedActor, Protocol, RefChanges};
 use crate::model::directory::Directory;
@@ -15,9 +17,7 @@ use crate::model::key::{Fingerprint, PublicKey, decode_blob};
 use crate::model::record::{Key, User};
 use crate::model::time::Time;
 use crate::net::message::Response;
-use crate::primary::call::ApiRequest;
 use crate::primary::credentials::last_used::{self, LastUsedSubject};
-use crate::primary::refusal::{ApiError, HandlerResult};
 use crate::primary::state::PrimaryState;
 use crate::rules::access_level::highest_access_level;
 use crate::rules::actor::resolve_actor;

@@ -7,11 +7,11 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use tokio::sync::mpsc;
 
+use crate::api::error::HandlerResult;
+use crate::api::request::ApiRequest;
 use crate::net::body::{OutgoingBody, StreamAborted};
 use crate::net::message::Response;
-use crate::primary::call::ApiRequest;
 use crate::primary::directory::unpublished;
-use crate::primary::refusal::HandlerResult;
 use crate::primary::replication::chunks::{ChunkSender, QUEUED_CHUNKS};
 use crate::primary::state::PrimaryState;
 use crate::store::error::StoreError;

@@ -7,10 +7,10 @@ use http::StatusCode;
 use serde_json::json;
 
 use crate::api::blocking::run_blocking;
+use crate::api::error::HandlerResult;
+use crate::api::request::ApiRequest;
 use crate::net::message::Response;
-use crate::primary::call::ApiRequest;
 use crate::primary::extras::kubernetes::{agent_configuration, findings, usage_counts};
-use crate::primary::refusal::HandlerResult;
 use crate::primary::state::PrimaryState;
 use crate::store::error::StoreError;
 

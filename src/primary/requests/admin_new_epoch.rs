@@ -6,9 +6,9 @@ use http::StatusCode;
 use serde_json::json;
 
 use crate::api::blocking::run_blocking;
+use crate::api::error::HandlerResult;
+use crate::api::request::ApiRequest;
 use crate::net::message::Response;
-use crate::primary::call::ApiRequest;
-use crate::primary::refusal::HandlerResult;
 use crate::primary::state::PrimaryState;
 
 /// Begins it.

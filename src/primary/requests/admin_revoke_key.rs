@@ -5,13 +5,13 @@ use std::sync::Arc;
 use http::StatusCode;
 use serde_json::json;
 
+use crate::api::error::{ApiError, HandlerResult};
+use crate::api::request::ApiRequest;
 use crate::model::change::{Change, RecordIdentity};
 use crate::model::directory::Directory as _;
 use crate::model::entry::Entry;
 use crate::model::record::Record;
 use crate::net::message::Response;
-use crate::primary::call::ApiRequest;
-use crate::primary::refusal::{ApiError, HandlerResult};
 use crate::primary::replication::propagation::{self, Propagation};
 use crate::primary::state::PrimaryState;
 

@@ -6,15 +6,15 @@ use http::StatusCode;
 use serde_json::{Map, Value, json};
 
 use crate::api::blocking::run_blocking;
+use crate::api::error::HandlerResult;
+use crate::api::request::ApiRequest;
 use crate::model::time::Time;
 use crate::net::message::Response;
-use crate::primary::call::ApiRequest;
 use crate::primary::credentials::{access_tokens, recovery_codes};
 use crate::primary::directory::unpublished;
 use crate::primary::extras::audit_log::{self, EventRange};
 use crate::primary::extras::billing::{minute_packs, reconciliation, subscription};
 use crate::primary::pushes::reference_counter;
-use crate::primary::refusal::HandlerResult;
 use crate::primary::replication::accepted_loss;
 use crate::primary::state::PrimaryState;
 use crate::store::error::StoreError;

@@ -5,16 +5,17 @@ use std::sync::Arc;
 use http::StatusCode;
 
 use crate::api::blocking::run_blocking;
+use crate::api::error::{ApiError, HandlerResult};
+use crate::api::rate_limit::RateDecision;
+use crate::api::request::ApiRequest;
 use crate::model::access_decision::{AccessDecision, AccessEvaluation, Actor, FoundBy};
 use crate::model::access_request::{Action, AllowedRequest, Protocol};
 use crate::model::directory::Directory as _;
 use crate::model::time::Time;
 use crate::net::message::Response;
-use crate::primary::call::ApiRequest;
 use crate::primary::credentials::last_used::LastUsedSubject;
 use crate::primary::pushes::create_project::{create_project, remote_url};
 use crate::primary::pushes::messages::{self, MessageKind};
-use crate::primary::refusal::{ApiError, HandlerResult};
 use crate::primary::state::PrimaryState;
 use crate::rules::allowed::decide;
 use crate::rules::repository::normalize_path;
@@ -98,9 +99,9 @@ async fn queue_moved_message(
 /// Counts the question per action, project as it was sent and actor; an answer if that is more than the settings allow.
 fn check_rate_limit(house: &PrimaryState, question: &AllowedRequest, now: Time) -> Result<Option<Response>, ApiError> {
     let limit = house.store.directory().settings()?.operations_per_minute;
-    let within =
-        house.operation_limiter.allow((question.action, &question.project, &question.gl_repository, &question.claimed_actor), limit, now);
-    Ok((!within).then(|| Response::json(StatusCode::TOO_MANY_REQUESTS, RATE_LIMITED_BODY)))
+    let scope = (question.action, &question.project, &question.gl_repository, &question.claimed_actor);
+    let exceeded = house.rate_limiter.check_and_count(scope, limit, now) == RateDecision::Exceeded;
+    Ok(exceeded.then(|| Response::json(StatusCode::TOO_MANY_REQUESTS, RATE_LIMITED_BODY)))
 }
 
 fn record_key_use(house: &PrimaryState, actor: &Actor, now: Time) {

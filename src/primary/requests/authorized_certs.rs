@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use http::StatusCode;
 
-use crate::primary::call::ApiRequest;
-use crate::primary::refusal::{ApiError, HandlerResult};
+use crate::api::error::{ApiError, HandlerResult};
+use crate::api::request::ApiRequest;
 use crate::primary::state::PrimaryState;
 
 /// Answers that there is no such feature.

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use http::StatusCode;
 
+use crate::api::error::{ApiError, HandlerResult};
+use crate::api::request::ApiRequest;
 use crate::model::directory::Directory as _;
 use crate::model::enums::KeyUsage;
 use crate::model::key::{Fingerprint, decode_blob};
 use crate::net::message::Response;
-use crate::primary::call::ApiRequest;
-use crate::primary::refusal::{ApiError, HandlerResult};
 use crate::primary::state::PrimaryState;
 use crate::wire::responses;
 

@@ -10,12 +10,12 @@ use serde_json::json;
 use tokio::sync::mpsc;
 
 use crate::api::blocking::run_blocking;
+use crate::api::error::{ApiError, HandlerResult};
+use crate::api::request::ApiRequest;
 use crate::model::change::{Epoch, Head};
 use crate::model::digest::{Digest, DirectoryDigest};
 use crate::net::body::OutgoingBody;
 use crate::net::message::Response;
-use crate::primary::call::ApiRequest;
-use crate::primary::refusal::{ApiError, HandlerResult};
 use crate::primary::replication::chunks::QUEUED_CHUNKS;
 use crate::primary::replication::follower_stream::stream_changes;
 use crate::primary::state::PrimaryState;

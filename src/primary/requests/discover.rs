@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use http::StatusCode;
 
+use crate::api::error::HandlerResult;
+use crate::api::request::ApiRequest;
 use crate::model::access_decision::Actor;
 use crate::net::message::Response;
-use crate::primary::call::ApiRequest;
-use crate::primary::refusal::HandlerResult;
 use crate::primary::state::PrimaryState;
 use crate::rules::actor;
 use crate::wire::claimant;

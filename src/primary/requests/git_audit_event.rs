@@ -6,10 +6,10 @@ use http::StatusCode;
 use serde_json::{Map, Value, json};
 
 use crate::api::blocking::run_blocking;
+use crate::api::error::{ApiError, HandlerResult};
+use crate::api::request::ApiRequest;
 use crate::net::message::Response;
-use crate::primary::call::ApiRequest;
 use crate::primary::extras::audit_log::append;
-use crate::primary::refusal::{ApiError, HandlerResult};
 use crate::primary::state::PrimaryState;
 use crate::rules::repository;
 use crate::wire::http::params::Params;

@@ -7,17 +7,17 @@ use http::StatusCode;
 use serde_json::Value;
 
 use crate::api::blocking::run_blocking;
+use crate::api::error::{ApiError, HandlerResult};
+use crate::api::request::ApiRequest;
 use crate::model::record::Namespace;
 use crate::model::time::Time;
 use crate::net::message::Response;
-use crate::primary::call::ApiRequest;
 use crate::primary::callers::token_owner::{authenticate, require_administrator};
 use crate::primary::credentials::token_scope::TokenScope;
 use crate::primary::extras::billing::namespace::{NamespaceAccess, namespace_access, requested_namespace};
 use crate::primary::extras::billing::seats;
 use crate::primary::extras::billing::subscription::{self, ResponseKind, Subscription};
 use crate::primary::extras::billing::validated_params::{ValidatedParams, ValidationErrors};
-use crate::primary::refusal::{ApiError, HandlerResult};
 use crate::primary::state::PrimaryState;
 
 /// Answers an owner or an administrator; with nothing but `null` where there is no subscription.

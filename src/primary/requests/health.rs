@@ -5,10 +5,10 @@ use std::sync::Arc;
 use http::StatusCode;
 
 use crate::api::blocking::run_blocking;
+use crate::api::error::HandlerResult;
+use crate::api::request::ApiRequest;
 use crate::model::directory::Directory as _;
 use crate::net::message::Response;
-use crate::primary::call::ApiRequest;
-use crate::primary::refusal::HandlerResult;
 use crate::primary::state::PrimaryState;
 
 const OK_BODY: &str = r#"{"status":"ok"}"#;

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use http::StatusCode;
 
 use crate::api::blocking::run_blocking;
+use crate::api::error::{ApiError, HandlerResult};
+use crate::api::request::ApiRequest;
 use crate::model::id::Id;
 use crate::net::message::Response;
-use crate::primary::call::ApiRequest;
 use crate::primary::extras::kubernetes::agent_configuration::store_configuration;
-use crate::primary::refusal::{ApiError, HandlerResult};
 use crate::primary::state::PrimaryState;
 use crate::wire::kubernetes::parse_agent_configuration;
 

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use http::StatusCode;
 
+use crate::api::error::HandlerResult;
+use crate::api::request::ApiRequest;
 use crate::net::message::Response;
-use crate::primary::call::ApiRequest;
 use crate::primary::extras::kubernetes::agent_auth::{agent_project, authenticate_agent};
-use crate::primary::refusal::HandlerResult;
 use crate::primary::state::PrimaryState;
 use crate::wire::kubernetes as spelled;
 

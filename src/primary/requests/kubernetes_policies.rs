@@ -6,11 +6,11 @@ use std::sync::Arc;
 use http::StatusCode;
 
 use crate::api::blocking::run_blocking;
+use crate::api::error::HandlerResult;
+use crate::api::request::ApiRequest;
 use crate::net::message::Response;
-use crate::primary::call::ApiRequest;
 use crate::primary::directory::unpublished;
 use crate::primary::extras::kubernetes::agent_auth::authenticate_agent;
-use crate::primary::refusal::HandlerResult;
 use crate::primary::state::PrimaryState;
 use crate::wire::kubernetes as spelled;
 

@@ -7,13 +7,13 @@ use std::sync::Arc;
 
 use http::StatusCode;
 
+use crate::api::error::{ApiError, HandlerResult};
+use crate::api::request::ApiRequest;
 use crate::model::directory::Directory as _;
 use crate::model::record::{Agent, Project};
 use crate::model::time::Time;
 use crate::net::message::Response;
-use crate::primary::call::ApiRequest;
 use crate::primary::extras::kubernetes::agent_auth::{authenticate_agent, project_storage};
-use crate::primary::refusal::{ApiError, HandlerResult};
 use crate::primary::state::PrimaryState;
 use crate::rules::allowed::can_anonymous_download;
 use crate::store::generations::generation::Generation;

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use http::StatusCode;
 
 use crate::api::blocking::run_blocking;
+use crate::api::error::{ApiError, HandlerResult};
+use crate::api::request::ApiRequest;
 use crate::net::message::Response;
-use crate::primary::call::ApiRequest;
 use crate::primary::extras::kubernetes::usage_counts::add_usage;
-use crate::primary::refusal::{ApiError, HandlerResult};
 use crate::primary::state::PrimaryState;
 use crate::wire::kubernetes::{UsageMetricsError, parse_usage_metrics};
 

@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use http::StatusCode;
 
+use crate::api::error::{ApiError, HandlerResult};
+use crate::api::request::ApiRequest;
 use crate::model::access_request::ClaimedActor;
 use crate::model::directory::Directory as _;
 use crate::net::message::Response;
-use crate::primary::call::ApiRequest;
 use crate::primary::credentials::last_used::LastUsedSubject;
-use crate::primary::refusal::{ApiError, HandlerResult};
 use crate::primary::state::PrimaryState;
 use crate::rules::lfs::{TOKEN_LIFETIME, TokenEligibility, check_eligibility, issue_token, repository_http_url};
 use crate::wire::lfs as spelled;

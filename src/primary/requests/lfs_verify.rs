@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use http::StatusCode;
 
+use crate::api::error::{ApiError, HandlerResult};
+use crate::api::request::ApiRequest;
 use crate::net::message::Response;
-use crate::primary::call::ApiRequest;
-use crate::primary::refusal::{ApiError, HandlerResult};
 use crate::primary::state::PrimaryState;
 use crate::rules::lfs::{LfsAccess, verify_token};
 use crate::wire::lfs as spelled;

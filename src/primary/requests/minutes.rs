@@ -6,13 +6,13 @@ use std::sync::Arc;
 use http::StatusCode;
 
 use crate::api::blocking::run_blocking;
+use crate::api::error::{ApiError, HandlerResult};
+use crate::api::request::ApiRequest;
 use crate::net::message::Response;
-use crate::primary::call::ApiRequest;
 use crate::primary::callers::token_owner::require_administrator;
 use crate::primary::extras::billing::minute_packs::{self, PackParams};
 use crate::primary::extras::billing::namespace::{find_namespace, requested_namespace};
 use crate::primary::extras::billing::validated_params::{ValidatedParams, ValidationErrors, required_list};
-use crate::primary::refusal::{ApiError, HandlerResult};
 use crate::primary::state::PrimaryState;
 
 /// Keeps the packs of a list and answers with a list; keeps the one whose fields stand alone, and answers with it alone.

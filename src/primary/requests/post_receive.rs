@@ -7,15 +7,15 @@ use std::sync::Arc;
 use http::StatusCode;
 
 use crate::api::blocking::run_blocking;
+use crate::api::error::{ApiError, HandlerResult};
+use crate::api::request::ApiRequest;
 use crate::model::access_decision::{Actor, Repository};
 use crate::model::directory::Directory as _;
 use crate::model::time::Time;
 use crate::net::message::Response;
-use crate::primary::call::ApiRequest;
 use crate::primary::directory::unpublished;
 use crate::primary::pushes::messages;
 use crate::primary::pushes::reference_counter::{self, Decrement};
-use crate::primary::refusal::{ApiError, HandlerResult};
 use crate::primary::state::PrimaryState;
 use crate::rules::{actor, post_receive as rules, repository};
 use crate::store::error::StoreError;

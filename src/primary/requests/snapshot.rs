@@ -5,10 +5,10 @@ use std::sync::Arc;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use tokio::sync::mpsc;
 
+use crate::api::error::{ApiError, HandlerResult};
+use crate::api::request::ApiRequest;
 use crate::net::body::OutgoingBody;
 use crate::net::message::Response;
-use crate::primary::call::ApiRequest;
-use crate::primary::refusal::{ApiError, HandlerResult};
 use crate::primary::replication::chunks::QUEUED_CHUNKS;
 use crate::primary::replication::snapshot_cache::send_snapshot;
 use crate::primary::state::PrimaryState;

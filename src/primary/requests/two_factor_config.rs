@@ -5,11 +5,11 @@ use std::sync::Arc;
 use http::StatusCode;
 use serde_json::json;
 
+use crate::api::error::HandlerResult;
+use crate::api::request::ApiRequest;
 use crate::model::directory::Directory as _;
 use crate::net::message::Response;
-use crate::primary::call::ApiRequest;
 use crate::primary::callers::requester::{KEY_NOT_FOUND, Requester, failure_response, find_requester};
-use crate::primary::refusal::HandlerResult;
 use crate::primary::state::PrimaryState;
 
 /// Answers with `two_factor_required`; only `success: false` where the instance does not ask at all.

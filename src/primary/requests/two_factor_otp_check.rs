@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use crate::primary::call::ApiRequest;
+use crate::api::error::HandlerResult;
+use crate::api::request::ApiRequest;
 use crate::primary::callers::requester::failure_response;
-use crate::primary::refusal::HandlerResult;
 use crate::primary::state::PrimaryState;
 
 /// Answers that there is no such feature.

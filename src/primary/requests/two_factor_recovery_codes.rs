@@ -7,12 +7,12 @@ use http::StatusCode;
 use serde_json::json;
 
 use crate::api::blocking::run_blocking;
+use crate::api::error::HandlerResult;
+use crate::api::request::ApiRequest;
 use crate::model::directory::Directory as _;
 use crate::net::message::Response;
-use crate::primary::call::ApiRequest;
 use crate::primary::callers::requester::{KEY_NOT_FOUND, Requester, failure_response, find_requester};
 use crate::primary::credentials::recovery_codes;
-use crate::primary::refusal::HandlerResult;
 use crate::primary::state::PrimaryState;
 use crate::rules::{account, key_rules};
 

@@ -8,15 +8,15 @@ use http::StatusCode;
 use serde_json::{Value, json};
 
 use crate::api::blocking::run_blocking;
+use crate::api::error::{ApiError, HandlerResult};
+use crate::api::request::ApiRequest;
 use crate::model::directory::Directory as _;
 use crate::model::id::Id;
 use crate::net::message::Response;
-use crate::primary::call::ApiRequest;
 use crate::primary::callers::token_owner::require_administrator;
 use crate::primary::extras::billing::namespace::requested_namespace;
 use crate::primary::extras::billing::reconciliation::{self, ReconciliationParams};
 use crate::primary::extras::billing::validated_params::{ValidatedParams, ValidationErrors, require_saas, required_list};
-use crate::primary::refusal::{ApiError, HandlerResult};
 use crate::primary::state::PrimaryState;
 
 const LIST_PARAMETER: &str = "upcoming_reconciliations";

@@ -7,12 +7,12 @@ use std::time::Duration;
 use http::StatusCode;
 use serde::Deserialize;
 
+use crate::api::error::{ApiError, HandlerResult};
+use crate::api::request::ApiRequest;
 use crate::model::id::Id;
 use crate::model::time::Time;
 use crate::net::message::Response;
-use crate::primary::call::ApiRequest;
 use crate::primary::credentials::last_used::LastUsedSubject;
-use crate::primary::refusal::{ApiError, HandlerResult};
 use crate::primary::state::PrimaryState;
 
 /// How far ahead a host's day may be: its clock may be a little fast.

@@ -117,19 +117,13 @@ fn grant_response(
 /// Counted where the answer is made, by action, project as it was asked, and actor. (server.md 2.1)
 fn is_rate_limited(house: &SidecarState, question: &AllowedRequest, grant: &AccessGrant, moment: RequestTime) -> bool {
     let limit = grant.settings.operations_per_minute;
-    let action = match question.action {
-        Action::UploadPack => "git-upload-pack",
-        Action::UploadArchive => "git-upload-archive",
-        Action::ReceivePack => "git-receive-pack",
-        Action::Unknown => "",
-    };
-    let project = question.gl_repository.as_deref().or(question.project.as_deref()).unwrap_or_default();
     let actor = match &grant.actor {
-        Actor::User(_, Some(key)) | Actor::OrphanedKey(key) | Actor::DeployKey(key, _) => format!("key-{}", key.id),
-        Actor::User(user, None) => format!("user-{}", user.id),
-        Actor::Unknown => String::new(),
+        Actor::User(_, Some(key)) | Actor::OrphanedKey(key) | Actor::DeployKey(key, _) => (Some(key.id), None),
+        Actor::User(user, None) => (None, Some(user.id)),
+        Actor::Unknown => (None, None),
     };
-    house.rate_limiter.check_and_count(house.rate_limiter.key_for(action, project, &actor), limit, moment.wall) == RateDecision::Exceeded
+    let scope = (question.action, &question.project, &question.gl_repository, actor);
+    house.rate_limiter.check_and_count(scope, limit, moment.wall) == RateDecision::Exceeded
 }
 
 fn record_usage(house: &SidecarState, question: &AllowedRequest, actor: &Actor, moment: RequestTime) {

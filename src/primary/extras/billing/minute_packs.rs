@@ -7,12 +7,12 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use crate::api::error::ApiError;
 use crate::model::day::Day;
 use crate::model::id::Id;
 use crate::model::text::Text;
 use crate::model::time::Time;
 use crate::primary::extras::billing::validated_params::ValidatedParams;
-use crate::primary::refusal::ApiError;
 use crate::store::error::StoreError;
 use crate::store::primary::private_store::{PrivateStore, PrivateWrites};
 

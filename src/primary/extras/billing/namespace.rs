@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
+use crate::api::error::ApiError;
+use crate::api::request::ApiRequest;
 use crate::model::directory::{Directory, LookupResult};
 use crate::model::enums::{AccessLevel, NamespaceType, Visibility};
 use crate::model::record::Namespace;
 use crate::model::time::Time;
-use crate::primary::call::ApiRequest;
 use crate::primary::callers::token_owner::TokenOwner;
-use crate::primary::refusal::ApiError;
 use crate::primary::state::PrimaryState;
 use crate::rules::access_level::{highest_access_level_within, self_and_ancestors};
 

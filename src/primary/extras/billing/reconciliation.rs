@@ -8,11 +8,11 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::api::error::ApiError;
 use crate::model::day::Day;
 use crate::model::id::Id;
 use crate::model::time::Time;
 use crate::primary::extras::billing::validated_params::ValidatedParams;
-use crate::primary::refusal::ApiError;
 use crate::store::error::StoreError;
 use crate::store::primary::private_store::{PrivateStore, PrivateWrites};
 

@@ -3,12 +3,12 @@
 
 use std::collections::BTreeSet;
 
+use crate::api::error::ApiError;
 use crate::model::directory::{Container, Directory as _};
 use crate::model::enums::{NamespaceType, UserState};
 use crate::model::id::Id;
 use crate::model::record::Namespace;
 use crate::model::time::Time;
-use crate::primary::refusal::ApiError;
 use crate::rules::access_level::self_and_ancestors;
 use crate::store::error::StoreError;
 use crate::store::generations::generation::Generation;

@@ -9,12 +9,12 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
+use crate::api::error::ApiError;
 use crate::model::day::Day;
 use crate::model::id::Id;
 use crate::model::text::Text;
 use crate::model::time::Time;
 use crate::primary::extras::billing::validated_params::ValidatedParams;
-use crate::primary::refusal::ApiError;
 use crate::store::error::StoreError;
 use crate::store::primary::private_store::{PrivateStore, PrivateWrites};
 

@@ -3,9 +3,9 @@
 
 use http::StatusCode;
 
+use crate::api::error::ApiError;
 use crate::model::day::Day;
 use crate::model::text::Text;
-use crate::primary::refusal::ApiError;
 use crate::wire::http::params::{Params, ParamsError};
 
 /// Most characters of a text.

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use http::StatusCode;
 use sha2::{Digest as _, Sha256};
 
+use crate::api::error::ApiError;
+use crate::api::request::ApiRequest;
 use crate::model::directory::Directory as _;
 use crate::model::record::{Agent, Project, Storage};
-use crate::primary::call::ApiRequest;
 use crate::primary::credentials::last_used::LastUsedSubject;
-use crate::primary::refusal::ApiError;
 use crate::primary::state::PrimaryState;
 use crate::store::generations::generation::Generation;
 

@@ -6,11 +6,11 @@ use bytes::Bytes;
 use http::HeaderMap;
 use serde::de::DeserializeOwned;
 
+use crate::api::error::ApiError;
 use crate::model::id::Id;
 use crate::model::time::Time;
 use crate::net::body::IncomingBody;
 use crate::net::peer::Peer;
-use crate::primary::refusal::ApiError;
 use crate::wire::http::params::Params;
 
 /// How a route is to be identified, before anything else of the request is read.
