@@ -70,8 +70,7 @@ impl UpstreamConfig {
         let ensure = |holds, key: &str, reason: &str| InvalidSetting::ensure(holds, &format!("primary.{key}"), reason);
         let url =
             PrimaryUrl::parse(&self.url, self.insecure_http).map_err(|reason| InvalidSetting { key: "primary.url".to_owned(), reason })?;
-        let is_tls = matches!(&url, PrimaryUrl::Http { origin, .. } if origin.scheme_str() == Some("https"));
-        ensure(is_tls || self.ca_file.is_none(), "ca_file", "is read only for an https:// `url`")?;
+        ensure(url.is_https() || self.ca_file.is_none(), "ca_file", "is read only for an https:// `url`")?;
         let secret = "following a sidegate primary needs the followers' secret; in front of a GitLab say `feed = \"none\"`";
         ensure(self.feed == FeedKind::None || self.sync_secret_file.is_some(), "sync_secret_file", secret)?;
         ensure(
@@ -99,6 +98,7 @@ mod tests {
             "http://localhost:8080",
             "http://127.0.0.2/gitlab",
             "http://[::1]:80/",
+            "http://[::ffff:127.0.0.1]:80/",
             "https://git.example/gitlab",
         ] {
             assert_eq!(validate(url), Ok(()), "{url}");

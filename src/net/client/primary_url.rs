@@ -1,4 +1,4 @@
-//! Where a primary is, out of its URL. Pure.
+//! The URL of a primary: the one check of it, for the configuration and for the client. Pure.
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -6,18 +6,18 @@ use std::path::PathBuf;
 use http::Uri;
 use http::header::HeaderValue;
 
-/// Where requests go, and under which name.
+/// Where requests to a primary go, and with which `Host`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PrimaryUrl {
-    /// A Unix socket.
+    /// A Unix socket, by its absolute path.
     Unix(PathBuf),
-    /// A host, plainly or over TLS.
+    /// A host, over plain HTTP or TLS.
     Http {
-        /// Scheme and authority: what is connected to.
+        /// Scheme and authority: what the client connects to.
         origin: Uri,
-        /// For `Host`.
+        /// The value of the header `Host`.
         host: HeaderValue,
-        /// What every path begins with; empty, or begins with `/` and does not end with it.
+        /// What the path of every request begins with; empty, or begins with `/` and does not end with it.
         prefix: String,
     },
 }
@@ -25,7 +25,8 @@ pub enum PrimaryUrl {
 const MAX_SOCKET_PATH_BYTES: usize = 107;
 
 impl PrimaryUrl {
-    /// Parses a URL as configured; the reason if it cannot be used, without what may be secret in it.
+    /// Parses a URL as configured: `http+unix:///absolute/path.sock`, `http://host[:port][/prefix]` (to another host only with
+    /// `insecure_http`) or `https://host[:port][/prefix]`. The error says why it is refused, without what may be secret in it.
     pub fn parse(url: &str, insecure_http: bool) -> Result<Self, String> {
         if let Some(path) = url.strip_prefix("http+unix://") {
             return parse_socket_path(path).map(Self::Unix);
@@ -34,13 +35,20 @@ impl PrimaryUrl {
         let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
             return Err("a URL begins with http+unix://, http:// or https://".into());
         };
+        if authority.host().is_empty() {
+            return Err("the URL names no host".into());
+        }
         if authority.as_str().contains('@') {
             return Err("a name or password in the URL is not used; remove it".into());
         }
         match scheme {
             "https" => {}
             "http" if insecure_http || is_loopback(authority.host()) => {}
-            "http" => return Err("http:// is readable on the way to another host; use https://, or set insecure_http = true".into()),
+            "http" => {
+                return Err(
+                    "http:// to another host shows keys and tokens to the network; use https://, or set insecure_http = true".into()
+                );
+            }
             _ => return Err(format!("{scheme}:// is not known; use http+unix://, http:// or https://")),
         }
         if uri.query().is_some() || url.contains('#') {
@@ -50,18 +58,25 @@ impl PrimaryUrl {
         let host = HeaderValue::from_str(authority.as_str()).map_err(|error| format!("this is not a host: {error}"))?;
         Ok(Self::Http { origin, host, prefix: uri.path().trim_end_matches('/').to_owned() })
     }
+
+    /// Returns whether requests go over TLS.
+    #[must_use]
+    pub fn is_https(&self) -> bool {
+        matches!(self, Self::Http { origin, .. } if origin.scheme_str() == Some("https"))
+    }
 }
 
+/// Returns whether a host is this host by its name or address. An IPv4 address mapped into IPv6 is judged as the IPv4 address.
 fn is_loopback(host: &str) -> bool {
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     host.eq_ignore_ascii_case("localhost") || bare.parse::<IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback())
 }
 
-/// All that follows is the path of the socket, plain or percent-encoded.
+/// Parses what follows `http+unix://`: the path of the socket, plain or percent-encoded.
 fn parse_socket_path(text: &str) -> Result<PathBuf, String> {
     let path = decode_percent(text)?;
     if !path.starts_with('/') || path.ends_with('/') {
-        return Err("after http+unix:// stands the absolute path of a socket, as in http+unix:///run/sidegate-primary/api.sock".into());
+        return Err("http+unix:// is followed by the absolute path of a socket, as in http+unix:///run/sidegate-primary/api.sock".into());
     }
     if path.len() > MAX_SOCKET_PATH_BYTES || path.contains('\0') {
         return Err(format!("the path of a socket has at most {MAX_SOCKET_PATH_BYTES} bytes, none of them zero"));
@@ -131,22 +146,31 @@ mod tests {
 
     #[test]
     fn plain_http_goes_only_to_this_host_unless_asked_for() {
-        for url in ["http://gitlab.example.com", "http://10.0.0.1", "http://localhost.example.com"] {
+        for url in ["http://gitlab.example.com", "http://10.0.0.1", "http://localhost.example.com", "http://[::ffff:10.0.0.1]"] {
             assert!(PrimaryUrl::parse(url, false).unwrap_err().contains("insecure_http"), "{url}");
             assert!(PrimaryUrl::parse(url, true).is_ok(), "{url}");
         }
-        for url in ["http://localhost:1", "http://127.9.9.9", "http://[::ffff:127.0.0.1]"] {
+        for url in ["http://localhost:1", "http://127.9.9.9", "http://[::1]", "http://[::ffff:127.0.0.1]"] {
             assert!(PrimaryUrl::parse(url, false).is_ok(), "{url}");
         }
     }
 
     #[test]
     fn other_urls_are_refused() {
-        for url in ["", "gitlab.example.com", "ftp://localhost", "https://localhost?a=b", "https://localhost/#a", "https://", "/run/x.sock"]
-        {
+        for url in [
+            "",
+            "gitlab.example.com",
+            "ftp://localhost",
+            "https://localhost?a=b",
+            "https://localhost/#a",
+            "https://",
+            "http://:80",
+            "http://a b/",
+            "/run/x.sock",
+        ] {
             assert!(PrimaryUrl::parse(url, true).is_err(), "{url}");
         }
         let refused = PrimaryUrl::parse("https://root:secret@localhost", true).unwrap_err();
-        assert!(!refused.contains("secret"));
+        assert!(refused.contains("password") && !refused.contains("secret"));
     }
 }
