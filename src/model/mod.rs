@@ -1,8 +1,8 @@
-//! The vocabulary: the one floor that every room may name.
+//! The vocabulary of all modules: identifiers, records of the directory, requests and decisions, and the traits that join modules.
 //!
-//! Words here cannot be wrong: an [`Id`] is positive, a [`Text`] has no control byte, a [`Time`] is a UTC instant in
-//! milliseconds, a [`PublicKey`] is a decoded blob with its algorithm, a [`Digest`] is a sum over canonical records.
-//! Nothing in this room does I/O, but for [`clock`], the one place that reads a clock.
+//! Values of these types are always valid: an [`id::Id`] is positive, a [`text::Text`] has no control byte, a [`time::Time`] is a UTC
+//! instant in milliseconds, a [`key::PublicKey`] is a decoded blob with its algorithm. Nothing here does I/O, except [`clock`], the only
+//! place that reads a clock.
 
 pub mod access_decision;
 pub mod access_request;
@@ -22,17 +22,13 @@ pub mod loss_guard;
 pub mod memory_directory;
 pub mod push;
 pub mod record;
+pub(crate) mod record_defaults;
 pub mod record_identity;
+pub(crate) mod record_kinds;
+pub mod record_parse;
 #[cfg(test)]
 pub mod record_strategy;
 pub mod sort_key;
 pub mod text;
 pub mod time;
 pub mod unpublished;
-
-pub use digest::{Digest, DirectoryDigest};
-pub use id::Id;
-pub use key::{Fingerprint, PublicKey};
-pub use record::Record;
-pub use text::Text;
-pub use time::Time;

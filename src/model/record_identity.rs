@@ -1,7 +1,7 @@
-//! What a record is called: its kind and its key fields, as a delete of the feed says it.
+//! The identity of a record: its kind and its key fields, as a delete of the feed names it.
 //!
-//! `{"kind":"member","project_id":7,"user_id":1}` names one membership without carrying it. A kind that is not known has
-//! no known key fields: it is named by its `id` if it has one, else by the whole object.
+//! `{"kind":"member","project_id":7,"user_id":1}` names one membership without carrying it. The key fields of an unknown kind are unknown:
+//! it is named by its `id` if it has one, else by the whole object.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -9,24 +9,25 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::directory::Container;
 use crate::model::entry::{Entry, RawObject};
 use crate::model::id::Id;
-use crate::model::record::{InvalidRecord, Record};
-use crate::model::sort_key::SortKey;
-use crate::model::text::check_control_bytes;
+use crate::model::record::{self, InvalidRecord, Record};
+use crate::model::record_kinds::record_kinds;
+use crate::model::record_parse::require_one_container;
+use crate::model::sort_key::{KindNumber, SortKey, SortKeyBuilder};
+use crate::model::text::{Text, check_control_bytes};
 
 /// Names one record of the directory without carrying it, as a delete does: `{"kind": …, key fields}`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RecordIdentity {
-    /// A key, by its id; its place is only known to who has it.
+    /// A key, by its id. Its sort key holds its fingerprint, which a delete does not name.
     Key(Id),
-    /// Any other record, by its place, with the object that says so.
+    /// Any other record, by its sort key, with the object that names it.
     Other(SortKey, Arc<str>),
 }
 
 impl RecordIdentity {
-    /// What an entry is called.
+    /// Returns the identity of an entry.
     pub fn from_entry(entry: &Entry) -> Self {
         match entry.record().map(AsRef::as_ref) {
             Some(Record::Key(key)) => Self::Key(key.id),
@@ -35,30 +36,29 @@ impl RecordIdentity {
         }
     }
 
-    /// Reads `{"kind": …, key fields}`. A known kind has its key fields and no other.
+    /// Parses `{"kind": …, key fields}`. A known kind has its key fields and no others.
     pub fn parse(text: &str) -> Result<Self, InvalidRecord> {
-        let name: KeyFields<'_> = match serde_json::from_str(text) {
-            Ok(name) => name,
-            Err(unlike) => return Self::parse_unknown_kind(text, unlike),
-        };
-        name.to_identity()
+        match serde_json::from_str::<KeyFields<'_>>(text) {
+            Ok(key_fields) => key_fields.to_identity(),
+            Err(error) => Self::parse_unknown_kind(text, error),
+        }
     }
 
-    fn parse_unknown_kind(text: &str, unlike: serde_json::Error) -> Result<Self, InvalidRecord> {
+    fn parse_unknown_kind(text: &str, error: serde_json::Error) -> Result<Self, InvalidRecord> {
         match RawObject::parse(text) {
             Ok(object) if object.is_unknown_kind() => Ok(Self::Other(object.unknown_kind_sort_key(), unknown_kind_text(text))),
-            _ => Err(unlike.into()),
+            _ => Err(error.into()),
         }
     }
 }
 
 fn unknown_kind_text(text: &str) -> Arc<str> {
-    let named = RawObject::parse(text).ok().and_then(|object| Some(object.kind_and_id_json(object.id()?)));
-    named.map_or_else(|| text.into(), Into::into)
+    let identity = RawObject::parse(text).ok().and_then(|object| Some(object.kind_and_id_json(object.id()?)));
+    identity.map_or_else(|| text.into(), Into::into)
 }
 
 impl fmt::Display for RecordIdentity {
-    /// The object of a delete.
+    /// Writes the object of a delete.
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Key(id) => KeyFields::Key { id: *id }.fmt(out),
@@ -67,132 +67,95 @@ impl fmt::Display for RecordIdentity {
     }
 }
 
-/// The key fields of each kind, in the order of the directory's table.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
-pub(crate) enum KeyFields<'a> {
-    Settings {},
-    Storage {
-        name: Cow<'a, str>,
-    },
-    User {
-        id: Id,
-    },
-    Namespace {
-        id: Id,
-    },
-    Project {
-        id: Id,
-    },
-    Snippet {
-        id: Id,
-    },
-    Member {
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        namespace_id: Option<Id>,
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        project_id: Option<Id>,
-        user_id: Id,
-    },
-    Share {
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        project_id: Option<Id>,
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        namespace_id: Option<Id>,
-        with_namespace_id: Id,
-    },
-    DeployGrant {
-        key_id: Id,
-        project_id: Id,
-    },
-    Redirect {
-        from: Cow<'a, str>,
-    },
-    ProtectedBranch {
-        project_id: Id,
-        pattern: Cow<'a, str>,
-    },
-    ProtectedTag {
-        project_id: Id,
-        pattern: Cow<'a, str>,
-    },
-    Agent {
-        id: Id,
-    },
-    ErrorTrackingKey {
-        project_id: Id,
-        public_key: Cow<'a, str>,
-    },
-    Key {
-        id: Id,
-    },
+macro_rules! generate_key_fields {
+    ($($kind:ident $name:literal $number:literal { $($field:ident: $field_type:ty),* } => { $($method:ident($($argument:expr),*))* })*
+     ; $key:ident $key_name:literal $key_number:literal { $key_field:ident: $key_type:ty }) => {
+        /// The key fields of a record of each kind, as a delete names them.
+        #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+        #[serde(tag = "kind", deny_unknown_fields)]
+        enum KeyFields<'a> {
+            $(#[serde(rename = $name)] $kind {
+                $(#[serde(skip_serializing_if = "KeyField::is_absent")] $field: $field_type,)*
+            },)*
+            #[serde(rename = $key_name)] $key { $key_field: $key_type },
+        }
+
+        impl<'a> KeyFields<'a> {
+            fn from_record(record: &'a Record) -> Self {
+                match record {
+                    $(Record::$kind(record::$kind { $($field,)* .. }) => Self::$kind { $($field: FromField::from_field($field),)* },)*
+                    Record::$key(record::$key { $key_field, .. }) => Self::$key { $key_field: *$key_field },
+                }
+            }
+
+            fn to_identity(&self) -> Result<RecordIdentity, InvalidRecord> {
+                let sort_key = match self {
+                    $(Self::$kind { $($field,)* } => {
+                        $(KeyField::validate($field)?;)*
+                        SortKeyBuilder::new(KindNumber::$kind)$(.$method($($argument),*))*.finish()
+                    })*
+                    Self::$key { $key_field } => return Ok(RecordIdentity::Key(*$key_field)),
+                };
+                self.validate_container()?;
+                Ok(RecordIdentity::Other(sort_key, self.to_string().into()))
+            }
+        }
+    };
 }
 
-impl<'a> KeyFields<'a> {
-    pub(crate) fn from_record(record: &'a Record) -> Self {
-        match record {
-            Record::Settings(_) => Self::Settings {},
-            Record::Storage(storage) => Self::Storage { name: Cow::Borrowed(&storage.name) },
-            Record::User(user) => Self::User { id: user.id },
-            Record::Namespace(namespace) => Self::Namespace { id: namespace.id },
-            Record::Project(project) => Self::Project { id: project.id },
-            Record::Snippet(snippet) => Self::Snippet { id: snippet.id },
-            Record::Member(member) => {
-                Self::Member { namespace_id: member.namespace_id, project_id: member.project_id, user_id: member.user_id }
-            }
-            Record::Share(share) => {
-                Self::Share { project_id: share.project_id, namespace_id: share.namespace_id, with_namespace_id: share.with_namespace_id }
-            }
-            Record::DeployGrant(grant) => Self::DeployGrant { key_id: grant.key_id, project_id: grant.project_id },
-            Record::Redirect(redirect) => Self::Redirect { from: Cow::Borrowed(&redirect.from) },
-            Record::ProtectedBranch(branch) => {
-                Self::ProtectedBranch { project_id: branch.project_id, pattern: Cow::Borrowed(&branch.pattern) }
-            }
-            Record::ProtectedTag(tag) => Self::ProtectedTag { project_id: tag.project_id, pattern: Cow::Borrowed(&tag.pattern) },
-            Record::Agent(agent) => Self::Agent { id: agent.id },
-            Record::ErrorTrackingKey(key) => {
-                Self::ErrorTrackingKey { project_id: key.project_id, public_key: Cow::Borrowed(&key.public_key) }
-            }
-            Record::Key(key) => Self::Key { id: key.id },
+record_kinds!(generate_key_fields);
+
+impl KeyFields<'_> {
+    fn validate_container(&self) -> Result<(), InvalidRecord> {
+        match self {
+            Self::Member { namespace_id, project_id, .. } => require_one_container("member", *namespace_id, *project_id),
+            Self::Share { namespace_id, project_id, .. } => require_one_container("share", *namespace_id, *project_id),
+            _ => Ok(()),
         }
     }
+}
 
-    fn to_identity(&self) -> Result<RecordIdentity, InvalidRecord> {
-        let place = match self {
-            Self::Settings {} => SortKey::settings(),
-            Self::Storage { name } => SortKey::storage(checked_text(name)?),
-            Self::User { id } => SortKey::user(*id),
-            Self::Namespace { id } => SortKey::namespace(*id),
-            Self::Project { id } => SortKey::project(*id),
-            Self::Snippet { id } => SortKey::snippet(*id),
-            Self::Member { namespace_id, project_id, user_id } => {
-                SortKey::member(parse_container("member", *namespace_id, *project_id)?, *user_id)
-            }
-            Self::Share { project_id, namespace_id, with_namespace_id } => {
-                SortKey::share(parse_container("share", *namespace_id, *project_id)?, *with_namespace_id)
-            }
-            Self::DeployGrant { key_id, project_id } => SortKey::deploy_grant(*key_id, *project_id),
-            Self::Redirect { from } => SortKey::redirect(checked_text(from)?),
-            Self::ProtectedBranch { project_id, pattern } => SortKey::protected_branch(*project_id, checked_text(pattern)?),
-            Self::ProtectedTag { project_id, pattern } => SortKey::protected_tag(*project_id, checked_text(pattern)?),
-            Self::Agent { id } => SortKey::agent(*id),
-            Self::ErrorTrackingKey { project_id, public_key } => SortKey::error_tracking_key(*project_id, checked_text(public_key)?),
-            Self::Key { id } => return Ok(RecordIdentity::Key(*id)),
-        };
-        Ok(RecordIdentity::Other(place, self.to_string().into()))
+/// A key field of a delete.
+trait KeyField {
+    /// Returns whether the field is left out.
+    fn is_absent(&self) -> bool {
+        false
+    }
+
+    /// Refuses a value that no record can have.
+    fn validate(&self) -> Result<(), InvalidRecord> {
+        Ok(())
     }
 }
 
-fn checked_text(text: &str) -> Result<&str, InvalidRecord> {
-    check_control_bytes(text)?;
-    Ok(text)
+impl KeyField for Id {}
+
+impl KeyField for Option<Id> {
+    fn is_absent(&self) -> bool {
+        self.is_none()
+    }
 }
 
-fn parse_container(kind: &'static str, namespace: Option<Id>, project: Option<Id>) -> Result<Container, InvalidRecord> {
-    match (namespace, project) {
-        (Some(id), None) => Ok(Container::Namespace(id)),
-        (None, Some(id)) => Ok(Container::Project(id)),
-        _ => Err(InvalidRecord::Container(kind)),
+impl KeyField for Cow<'_, str> {
+    fn validate(&self) -> Result<(), InvalidRecord> {
+        Ok(check_control_bytes(self)?)
+    }
+}
+
+/// Makes a key field of a delete out of the field of a record.
+trait FromField<'a, F> {
+    fn from_field(field: &'a F) -> Self;
+}
+
+impl<T: Copy> FromField<'_, T> for T {
+    fn from_field(field: &T) -> Self {
+        *field
+    }
+}
+
+impl<'a> FromField<'a, Text> for Cow<'a, str> {
+    fn from_field(field: &'a Text) -> Self {
+        Cow::Borrowed(field)
     }
 }
 
@@ -212,12 +175,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_name_leads_to_the_place_of_its_record(record in record_strategy::record()) {
+        fn an_identity_leads_to_the_sort_key_of_its_record(record in record_strategy::record()) {
             let entry = Entry::from_record(record).unwrap();
             let identity = RecordIdentity::from_entry(&entry);
             prop_assert_eq!(&RecordIdentity::parse(&identity.to_string()).unwrap(), &identity);
             match identity {
-                RecordIdentity::Other(place, _) => prop_assert_eq!(&place, entry.sort_key()),
+                RecordIdentity::Other(sort_key, _) => prop_assert_eq!(&sort_key, entry.sort_key()),
                 RecordIdentity::Key(_) => prop_assert!(entry.sort_key().fingerprint().is_some()),
             }
         }
@@ -227,8 +190,8 @@ mod tests {
         let entry = Entry::parse(record).unwrap();
         let identity = RecordIdentity::from_entry(&entry);
         assert_eq!(RecordIdentity::parse(&identity.to_string()).unwrap(), identity, "{record}");
-        if let RecordIdentity::Other(place, _) = &identity {
-            assert_eq!(place, entry.sort_key(), "{record}");
+        if let RecordIdentity::Other(sort_key, _) = &identity {
+            assert_eq!(sort_key, entry.sort_key(), "{record}");
         }
         identity.to_string()
     }
@@ -261,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_could_mean_two_records_is_refused() {
+    fn an_identity_that_could_mean_two_records_is_refused() {
         for wrong in [
             r#"{"kind":"user"}"#,
             r#"{"kind":"user","id":1,"name":"x"}"#,

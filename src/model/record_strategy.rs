@@ -1,4 +1,4 @@
-//! Records of every kind, at random, for the tests of whoever prints and reads them.
+//! Random records of every kind, for tests of printing, parsing and storing.
 
 use proptest::collection::{btree_map, vec};
 use proptest::option::of;
@@ -12,41 +12,53 @@ use crate::model::record::{
     Agent, DeployGrant, ErrorTrackingKey, Forbidden, Key, KeyRule, Member, Namespace, Project, ProtectedBranch, ProtectedTag, Record,
     Redirect, Settings, Share, Snippet, Storage, User,
 };
+use crate::model::record_kinds::record_kinds;
 use crate::model::text::Text;
 use crate::model::time::Time;
 
-/// A record of any kind.
-pub fn record() -> impl Strategy<Value = Record> {
-    prop_oneof![
-        settings().prop_map(Record::Settings),
-        storage().prop_map(Record::Storage),
-        user().prop_map(Record::User),
-        namespace().prop_map(Record::Namespace),
-        project().prop_map(Record::Project),
-        snippet().prop_map(Record::Snippet),
-        member().prop_map(Record::Member),
-        share().prop_map(Record::Share),
-        (id(), id(), any::<bool>()).prop_map(|(key_id, project_id, can_push)| Record::DeployGrant(DeployGrant {
-            key_id,
-            project_id,
-            can_push
-        })),
-        (text(), id()).prop_map(|(from, project_id)| Record::Redirect(Redirect { from, project_id })),
-        protected_branch().prop_map(Record::ProtectedBranch),
-        (id(), text(), protection()).prop_map(|(project_id, pattern, create)| Record::ProtectedTag(ProtectedTag {
-            project_id,
-            pattern,
-            create
-        })),
-        agent().prop_map(Record::Agent),
-        (id(), text(), any::<bool>()).prop_map(|(project_id, public_key, active)| Record::ErrorTrackingKey(ErrorTrackingKey {
-            project_id,
-            public_key,
-            active
-        })),
-        key().prop_map(Record::Key),
-    ]
+/// A kind of which records can be made at random.
+trait Generate: Sized {
+    fn strategy() -> BoxedStrategy<Self>;
 }
+
+macro_rules! generate_by {
+    ($($kind:ident: $strategy:expr;)*) => {$(
+        impl Generate for $kind {
+            fn strategy() -> BoxedStrategy<Self> {
+                $strategy.boxed()
+            }
+        }
+    )*};
+}
+
+generate_by! {
+    Settings: settings();
+    Storage: storage();
+    User: user();
+    Namespace: namespace();
+    Project: project();
+    Snippet: snippet();
+    Member: member();
+    Share: share();
+    DeployGrant: (id(), id(), any::<bool>()).prop_map(|(key_id, project_id, can_push)| Self { key_id, project_id, can_push });
+    Redirect: (text(), id()).prop_map(|(from, project_id)| Self { from, project_id });
+    ProtectedBranch: protected_branch();
+    ProtectedTag: (id(), text(), protection()).prop_map(|(project_id, pattern, create)| Self { project_id, pattern, create });
+    Agent: agent();
+    ErrorTrackingKey: (id(), text(), any::<bool>()).prop_map(|(project_id, public_key, active)| Self { project_id, public_key, active });
+    Key: key();
+}
+
+macro_rules! any_record {
+    ($($kind:ident $name:literal $number:literal $key_fields:tt => $sort_key:tt)* ; $key:ident $($key_line:tt)*) => {
+        /// Generates a record of any kind.
+        pub fn record() -> impl Strategy<Value = Record> {
+            prop_oneof![$($kind::strategy().prop_map(Record::$kind),)* $key::strategy().prop_map(Record::$key)]
+        }
+    };
+}
+
+record_kinds!(any_record);
 
 fn id() -> impl Strategy<Value = Id> {
     prop_oneof![1..=9_u64, 1..=i64::MAX as u64].prop_map(|number| Id::try_from(number).unwrap())

@@ -1,254 +1,224 @@
-//! What names a record within its kind, as bytes that sort as a snapshot does: kinds in the order of the directory's
-//! table, then kinds that are not known, keys last and by their fingerprint, all others by their key fields.
+//! The sort key of a record: bytes that name it and sort as a snapshot does. Kinds come in the order of `model/record_kinds.rs`, then
+//! unknown kinds, then keys by their fingerprint; within a kind records are sorted by their key fields.
 
 use sha2::{Digest as _, Sha256};
 
 use crate::model::directory::Container;
 use crate::model::id::Id;
 use crate::model::key::Fingerprint;
-use crate::model::record::Record;
+use crate::model::record::{self, Record};
+use crate::model::record_kinds::record_kinds;
 
-/// A record's place in the order of a snapshot, and its identity: two records with one `Place` are the same record.
+/// A record's place in the order of a snapshot, and its identity: two records with one sort key are the same record.
 ///
-/// A key stands by the SHA-256 of its blob, so a fingerprint that two keys would share is one place.
+/// A key is sorted by the SHA-256 of its blob, so two keys of one fingerprint have one sort key.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SortKey(Vec<u8>);
 
 impl SortKey {
-    /// The place as bytes.
+    /// Returns the bytes of the sort key.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
 
-    /// The place that these bytes are, as [`Place::bytes`] gave them.
+    /// Returns the sort key of these bytes, which [`Self::as_bytes`] returned before.
     #[must_use]
     pub fn from_bytes(bytes: &[u8]) -> Self {
         Self(bytes.to_vec())
     }
 
-    /// Where the settings stand.
+    /// Returns the sort key of the settings.
     #[must_use]
     pub fn settings() -> Self {
-        SortKeyBuilder::new(SETTINGS).0
+        SortKeyBuilder::new(KindNumber::Settings).finish()
     }
 
-    /// Where a storage stands.
+    /// Returns the sort key of a storage.
     #[must_use]
     pub fn storage(name: &str) -> Self {
-        SortKeyBuilder::new(STORAGE).text(name).0
+        SortKeyBuilder::new(KindNumber::Storage).text(name).finish()
     }
 
-    /// Where a user stands.
+    /// Returns the sort key of a user.
     #[must_use]
     pub fn user(id: Id) -> Self {
-        SortKeyBuilder::new(USER).id(id).0
+        SortKeyBuilder::new(KindNumber::User).id(id).finish()
     }
 
-    /// Where a namespace stands.
+    /// Returns the sort key of a namespace.
     #[must_use]
     pub fn namespace(id: Id) -> Self {
-        SortKeyBuilder::new(NAMESPACE).id(id).0
+        SortKeyBuilder::new(KindNumber::Namespace).id(id).finish()
     }
 
-    /// What the places of all namespaces begin with.
+    /// Returns the prefix of the sort keys of all namespaces.
     #[must_use]
     pub fn namespaces_prefix() -> Self {
-        SortKeyBuilder::new(NAMESPACE).0
+        SortKeyBuilder::new(KindNumber::Namespace).finish()
     }
 
-    /// Where a project stands.
+    /// Returns the sort key of a project.
     #[must_use]
     pub fn project(id: Id) -> Self {
-        SortKeyBuilder::new(PROJECT).id(id).0
+        SortKeyBuilder::new(KindNumber::Project).id(id).finish()
     }
 
-    /// Where a snippet stands.
+    /// Returns the sort key of a snippet.
     #[must_use]
     pub fn snippet(id: Id) -> Self {
-        SortKeyBuilder::new(SNIPPET).id(id).0
+        SortKeyBuilder::new(KindNumber::Snippet).id(id).finish()
     }
 
-    /// What the places of all memberships in a container begin with.
+    /// Returns the prefix of the sort keys of all memberships in a container.
     #[must_use]
     pub fn members_prefix(container: Container) -> Self {
-        SortKeyBuilder::new(MEMBER).container(container).0
+        SortKeyBuilder::new(KindNumber::Member).container(container).finish()
     }
 
-    /// Where a user's membership in a container stands.
+    /// Returns the sort key of a user's membership in a container.
     #[must_use]
     pub fn member(container: Container, user: Id) -> Self {
-        SortKeyBuilder(Self::members_prefix(container)).id(user).0
+        SortKeyBuilder(Self::members_prefix(container)).id(user).finish()
     }
 
-    /// What the places of all shares of a container begin with.
+    /// Returns the prefix of the sort keys of all shares of a container.
     #[must_use]
     pub fn shares_prefix(container: Container) -> Self {
-        SortKeyBuilder::new(SHARE).container(container).0
+        SortKeyBuilder::new(KindNumber::Share).container(container).finish()
     }
 
-    /// Where a share of a container with a group stands.
+    /// Returns the sort key of a share of a container with a group.
     #[must_use]
     pub fn share(container: Container, with: Id) -> Self {
-        SortKeyBuilder(Self::shares_prefix(container)).id(with).0
+        SortKeyBuilder(Self::shares_prefix(container)).id(with).finish()
     }
 
-    /// Where what a deploy key may do in a project stands.
+    /// Returns the sort key of the grant of a deploy key in a project.
     #[must_use]
     pub fn deploy_grant(key: Id, project: Id) -> Self {
-        SortKeyBuilder::new(DEPLOY_GRANT).id(key).id(project).0
+        SortKeyBuilder::new(KindNumber::DeployGrant).id(key).id(project).finish()
     }
 
-    /// What the places of all grants of a deploy key begin with.
+    /// Returns the prefix of the sort keys of all grants of a deploy key.
     #[must_use]
     pub fn deploy_grants_prefix(key: Id) -> Self {
-        SortKeyBuilder::new(DEPLOY_GRANT).id(key).0
+        SortKeyBuilder::new(KindNumber::DeployGrant).id(key).finish()
     }
 
-    /// Where a former path stands, whatever its ASCII case.
+    /// Returns the sort key of a former path, whatever its ASCII case.
     #[must_use]
     pub fn redirect(from: &str) -> Self {
-        SortKeyBuilder::new(REDIRECT).text(&from.to_ascii_lowercase()).0
+        SortKeyBuilder::new(KindNumber::Redirect).text_ignoring_case(from).finish()
     }
 
-    /// What the places of all protected branches of a project begin with.
+    /// Returns the prefix of the sort keys of all protected branches of a project.
     #[must_use]
     pub fn protected_branches_prefix(project: Id) -> Self {
-        SortKeyBuilder::new(PROTECTED_BRANCH).id(project).0
+        SortKeyBuilder::new(KindNumber::ProtectedBranch).id(project).finish()
     }
 
-    /// Where the protection of a pattern of branches stands.
+    /// Returns the sort key of the protection of a pattern of branches.
     #[must_use]
     pub fn protected_branch(project: Id, pattern: &str) -> Self {
-        SortKeyBuilder(Self::protected_branches_prefix(project)).text(pattern).0
+        SortKeyBuilder(Self::protected_branches_prefix(project)).text(pattern).finish()
     }
 
-    /// What the places of all protected tags of a project begin with.
+    /// Returns the prefix of the sort keys of all protected tags of a project.
     #[must_use]
     pub fn protected_tags_prefix(project: Id) -> Self {
-        SortKeyBuilder::new(PROTECTED_TAG).id(project).0
+        SortKeyBuilder::new(KindNumber::ProtectedTag).id(project).finish()
     }
 
-    /// Where the protection of a pattern of tags stands.
+    /// Returns the sort key of the protection of a pattern of tags.
     #[must_use]
     pub fn protected_tag(project: Id, pattern: &str) -> Self {
-        SortKeyBuilder(Self::protected_tags_prefix(project)).text(pattern).0
+        SortKeyBuilder(Self::protected_tags_prefix(project)).text(pattern).finish()
     }
 
-    /// Where an agent stands.
+    /// Returns the sort key of an agent.
     #[must_use]
     pub fn agent(id: Id) -> Self {
-        SortKeyBuilder::new(AGENT).id(id).0
+        SortKeyBuilder::new(KindNumber::Agent).id(id).finish()
     }
 
-    /// Where a client key of a project's error tracking stands.
+    /// Returns the sort key of a client key of a project's error tracking.
     #[must_use]
     pub fn error_tracking_key(project: Id, public_key: &str) -> Self {
-        SortKeyBuilder::new(ERROR_TRACKING_KEY).id(project).text(public_key).0
+        SortKeyBuilder::new(KindNumber::ErrorTrackingKey).id(project).text(public_key).finish()
     }
 
-    /// Where a key stands.
+    /// Returns the sort key of a key.
     #[must_use]
     pub fn key(fingerprint: &Fingerprint) -> Self {
-        SortKeyBuilder::new(KEY).bytes(&fingerprint.0).0
+        SortKeyBuilder::new(KindNumber::Key).bytes(&fingerprint.0).finish()
     }
 
-    /// Where a record of a kind that is not known stands: by its `id` if it has one, else by all that is said of it.
+    /// Returns the sort key of a record of an unknown kind: by its `id` if it has one, else by the whole object.
     #[must_use]
     pub fn unknown_kind(kind: &str, id: Option<Id>, object: &str) -> Self {
-        let kind = SortKeyBuilder::new(UNKNOWN_KIND).text(kind);
+        let kind = SortKeyBuilder::new(KindNumber::UnknownKind).text(kind);
         match id {
-            Some(id) => kind.bytes(&[0]).id(id).0,
-            None => kind.bytes(&[1]).bytes(&Sha256::digest(object)).0,
+            Some(id) => kind.bytes(&[0]).id(id).finish(),
+            None => kind.bytes(&[1]).bytes(&Sha256::digest(object)).finish(),
         }
     }
 
-    /// The fingerprint, if it is a key's place.
+    /// Returns the fingerprint if this is the sort key of a key.
     #[must_use]
     pub fn fingerprint(&self) -> Option<Fingerprint> {
         match self.0.split_first() {
-            Some((&KEY, fingerprint)) => fingerprint.try_into().ok().map(Fingerprint),
+            Some((&number, fingerprint)) if number == KindNumber::Key as u8 => fingerprint.try_into().ok().map(Fingerprint),
             _ => None,
         }
     }
 }
 
-// The kinds, in the order of the directory's table.
-const SETTINGS: u8 = 0;
-const STORAGE: u8 = 1;
-const USER: u8 = 2;
-const NAMESPACE: u8 = 3;
-const PROJECT: u8 = 4;
-const SNIPPET: u8 = 5;
-const MEMBER: u8 = 6;
-const SHARE: u8 = 7;
-const DEPLOY_GRANT: u8 = 8;
-const REDIRECT: u8 = 9;
-const PROTECTED_BRANCH: u8 = 10;
-const PROTECTED_TAG: u8 = 11;
-const AGENT: u8 = 12;
-const ERROR_TRACKING_KEY: u8 = 13;
-/// Kinds that are not known, after all that are.
-const UNKNOWN_KIND: u8 = 0xfe;
-/// Keys are last, whatever kinds are added.
-const KEY: u8 = 0xff;
-
-impl Record {
-    /// The word that the field `kind` says.
-    #[must_use]
-    pub const fn kind(&self) -> &'static str {
-        match self {
-            Self::Settings(_) => "settings",
-            Self::Storage(_) => "storage",
-            Self::User(_) => "user",
-            Self::Namespace(_) => "namespace",
-            Self::Project(_) => "project",
-            Self::Snippet(_) => "snippet",
-            Self::Member(_) => "member",
-            Self::Share(_) => "share",
-            Self::DeployGrant(_) => "deploy_grant",
-            Self::Redirect(_) => "redirect",
-            Self::ProtectedBranch(_) => "protected_branch",
-            Self::ProtectedTag(_) => "protected_tag",
-            Self::Agent(_) => "agent",
-            Self::ErrorTrackingKey(_) => "error_tracking_key",
-            Self::Key(_) => "key",
+macro_rules! generate_sort_keys {
+    ($($kind:ident $name:literal $number:literal { $($field:ident: $field_type:ty),* } => { $($method:ident($($argument:expr),*))* })*
+     ; $key:ident $key_name:literal $key_number:literal $key_fields:tt) => {
+        /// The number of each kind in sort keys.
+        #[derive(Clone, Copy)]
+        #[repr(u8)]
+        #[expect(missing_docs, reason = "each variant is described at its struct")]
+        pub enum KindNumber {
+            $($kind = $number,)*
+            /// Unknown kinds come after all known ones.
+            UnknownKind = 0xfe,
+            $key = $key_number,
         }
-    }
 
-    /// Where this record stands in a snapshot.
-    #[must_use]
-    pub fn sort_key(&self) -> SortKey {
-        match self {
-            Self::Settings(_) => SortKey::settings(),
-            Self::Storage(storage) => SortKey::storage(&storage.name),
-            Self::User(user) => SortKey::user(user.id),
-            Self::Namespace(namespace) => SortKey::namespace(namespace.id),
-            Self::Project(project) => SortKey::project(project.id),
-            Self::Snippet(snippet) => SortKey::snippet(snippet.id),
-            Self::Member(member) => {
-                SortKeyBuilder::new(MEMBER).namespace_or_project(member.namespace_id, member.project_id).id(member.user_id).0
+        impl Record {
+            /// Returns the sort key of this record.
+            #[must_use]
+            pub fn sort_key(&self) -> SortKey {
+                match self {
+                    $(Self::$kind(record::$kind { $($field,)* .. }) =>
+                        SortKeyBuilder::new(KindNumber::$kind)$(.$method($($argument),*))*.finish(),)*
+                    Self::$key(key) => SortKey::key(&key.key.fingerprint()),
+                }
             }
-            Self::Share(share) => {
-                SortKeyBuilder::new(SHARE).namespace_or_project(share.namespace_id, share.project_id).id(share.with_namespace_id).0
-            }
-            Self::DeployGrant(grant) => SortKey::deploy_grant(grant.key_id, grant.project_id),
-            Self::Redirect(redirect) => SortKey::redirect(&redirect.from),
-            Self::ProtectedBranch(branch) => SortKey::protected_branch(branch.project_id, &branch.pattern),
-            Self::ProtectedTag(tag) => SortKey::protected_tag(tag.project_id, &tag.pattern),
-            Self::Agent(agent) => SortKey::agent(agent.id),
-            Self::ErrorTrackingKey(key) => SortKey::error_tracking_key(key.project_id, &key.public_key),
-            Self::Key(key) => SortKey::key(&key.key.fingerprint()),
         }
-    }
+    };
 }
 
-/// A place being spelled. Text ends with a zero byte, which no [`crate::model::Text`] holds, so that a prefix sorts first.
-struct SortKeyBuilder(SortKey);
+record_kinds!(generate_sort_keys);
+
+/// Builds a sort key out of key fields. Text ends with a zero byte, which no [`crate::model::text::Text`] holds, so that a prefix sorts
+/// first.
+pub struct SortKeyBuilder(SortKey);
 
 impl SortKeyBuilder {
-    fn new(kind: u8) -> Self {
-        Self(SortKey(vec![kind]))
+    /// Begins the sort key of a record of this kind.
+    #[must_use]
+    pub fn new(kind: KindNumber) -> Self {
+        Self(SortKey(vec![kind as u8]))
+    }
+
+    /// Returns the sort key.
+    #[must_use]
+    pub fn finish(self) -> SortKey {
+        self.0
     }
 
     fn bytes(mut self, bytes: &[u8]) -> Self {
@@ -256,12 +226,22 @@ impl SortKeyBuilder {
         self
     }
 
-    fn id(self, id: Id) -> Self {
+    /// Appends an id: 8 bytes, big-endian.
+    #[must_use]
+    pub fn id(self, id: Id) -> Self {
         self.bytes(&id.bytes())
     }
 
-    fn text(self, text: &str) -> Self {
+    /// Appends text and a zero byte.
+    #[must_use]
+    pub fn text(self, text: &str) -> Self {
         self.bytes(text.as_bytes()).bytes(&[0])
+    }
+
+    /// Appends text in lower-case ASCII and a zero byte.
+    #[must_use]
+    pub fn text_ignoring_case(self, text: &str) -> Self {
+        self.text(&text.to_ascii_lowercase())
     }
 
     fn container(self, container: Container) -> Self {
@@ -271,11 +251,13 @@ impl SortKeyBuilder {
         }
     }
 
-    fn namespace_or_project(self, namespace: Option<Id>, project: Option<Id>) -> Self {
-        let self_with_tag = self.bytes(&[u8::from(namespace.is_none())]);
+    /// Appends which of the two it is (0: a namespace, 1: a project), and its id.
+    #[must_use]
+    pub fn namespace_or_project(self, namespace: Option<Id>, project: Option<Id>) -> Self {
+        let tagged = self.bytes(&[u8::from(namespace.is_none())]);
         match namespace.or(project) {
-            Some(id) => self_with_tag.id(id),
-            None => self_with_tag,
+            Some(id) => tagged.id(id),
+            None => tagged,
         }
     }
 }
@@ -297,6 +279,18 @@ mod tests {
         let tenth = sort_key(r#"{"kind":"user","id":10,"username":"b","name":"B"}"#);
         let member = sort_key(r#"{"kind":"member","namespace_id":1,"user_id":9,"access_level":10}"#);
         assert!(settings < ninth && ninth < tenth && tenth < member);
+    }
+
+    #[test]
+    fn the_bytes_are_those_that_every_store_holds() {
+        let id = |number: u8| [0, 0, 0, 0, 0, 0, 0, number];
+        let share = sort_key(r#"{"kind":"share","project_id":2,"with_namespace_id":3,"access_level":30}"#);
+        assert_eq!(share.as_bytes(), [&[7, 1][..], &id(2), &id(3)].concat());
+        let member = sort_key(r#"{"kind":"member","namespace_id":1,"user_id":9,"access_level":10}"#);
+        assert_eq!(member.as_bytes(), [&[6, 0][..], &id(1), &id(9)].concat());
+        assert_eq!(sort_key(r#"{"kind":"redirect","from":"Old/A","project_id":1}"#).as_bytes(), b"\x09old/a\0");
+        assert_eq!(SortKey::unknown_kind("robot", "7".parse().ok(), "").as_bytes(), [&b"\xferobot\0\0"[..], &id(7)].concat());
+        assert_eq!(SortKey::key(&Fingerprint([1; 32])).as_bytes(), [&[0xff][..], &[1; 32]].concat());
     }
 
     #[test]

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::id::Id;
 use crate::model::record::InvalidRecord;
+use crate::model::record_defaults::{default_true, is_default, is_true};
 use crate::model::text::{ControlByte, Text, check_control_bytes};
 use crate::model::time::Time;
 
@@ -31,7 +32,7 @@ pub enum UnpublishedRecord {
 pub struct ScanExecutionPolicy {
     pub project_id: Id,
     pub name: Text,
-    #[serde(default, skip_serializing_if = "is_empty")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub description: Text,
     #[serde(default = "default_true", skip_serializing_if = "is_true")]
     pub enabled: bool,
@@ -58,11 +59,11 @@ pub struct PolicyConfiguration {
 pub struct Broadcast {
     pub id: Id,
     pub message: Text,
-    #[serde(default, skip_serializing_if = "is_empty")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub target_path: Text,
     pub starts_at: Time,
     pub ends_at: Time,
-    #[serde(default, skip_serializing_if = "is_default_broadcast_type")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub broadcast_type: BroadcastType,
 }
 
@@ -171,24 +172,6 @@ impl fmt::Display for Yaml {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(out)
     }
-}
-
-fn is_empty(text: &Text) -> bool {
-    text.as_str().is_empty()
-}
-
-const fn default_true() -> bool {
-    true
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
-const fn is_true(value: &bool) -> bool {
-    *value
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
-const fn is_default_broadcast_type(kind: &BroadcastType) -> bool {
-    matches!(kind, BroadcastType::Banner)
 }
 
 #[cfg(test)]

@@ -8,10 +8,8 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use quick_cache::sync::Cache;
 
-use crate::model::record::{
-    Agent, DeployGrant, ErrorTrackingKey, Key, Member, Namespace, Project, ProtectedBranch, ProtectedTag, Record, Redirect, Settings,
-    Share, Snippet, Storage, User,
-};
+use crate::model::record::{self, Record};
+use crate::model::record_kinds::record_kinds;
 use crate::model::sort_key::SortKey;
 use crate::store::pages::index::{IndexKey, index_keys, list_prefix};
 
@@ -36,11 +34,14 @@ impl RecordCacheKey {
 }
 
 macro_rules! cached_kinds {
-    ($($kind:ident),*) => {
+    ($($kind:ident $name:literal $number:literal $key_fields:tt => $sort_key:tt)* ; $key:ident $($key_line:tt)*) => {
+        cached_kinds!(@ $($kind)* $key);
+    };
+    (@ $($kind:ident)*) => {
         /// What was found.
         #[derive(Clone, Debug)]
         pub enum CachedRecord {
-            $($kind(Arc<$kind>),)*
+            $($kind(Arc<record::$kind>),)*
             /// That there is none: kept only where asking for what is not there is the rule (memberships, grants).
             Absent,
             /// Several together.
@@ -56,7 +57,7 @@ macro_rules! cached_kinds {
             }
         }
 
-        $(impl CachedKind for $kind {
+        $(impl CachedKind for record::$kind {
             fn from_cached(known: &CachedRecord) -> Option<Arc<Self>> {
                 match known {
                     CachedRecord::$kind(found) => Some(Arc::clone(found)),
@@ -73,23 +74,7 @@ pub trait CachedKind: Sized {
     fn from_cached(known: &CachedRecord) -> Option<Arc<Self>>;
 }
 
-cached_kinds!(
-    Settings,
-    Storage,
-    User,
-    Namespace,
-    Project,
-    Snippet,
-    Member,
-    Share,
-    DeployGrant,
-    Redirect,
-    ProtectedBranch,
-    ProtectedTag,
-    Agent,
-    ErrorTrackingKey,
-    Key
-);
+record_kinds!(cached_kinds);
 
 /// The right to keep what is read from now on, until the next change.
 #[derive(Clone, Copy, Debug)]
