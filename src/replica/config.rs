@@ -1,4 +1,4 @@
-//! What a replica is started with, and the pace at which it works.
+//! What a replica is started with, with its delays and timeouts.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -10,25 +10,25 @@ use crate::store::files::folder::FileError;
 use crate::store::generations::generation::StoreOptions;
 use crate::wire::auth::secret::Secret;
 
-/// Everything a replica is told at its start.
+/// Everything that a replica is started with.
 pub struct ReplicaConfig {
-    /// The folder of the store; ours alone.
+    /// The folder of the store, which no other process may use.
     pub store_path: PathBuf,
     /// How much memory the store may take.
     pub store_options: StoreOptions,
-    /// The way to the primary.
+    /// The client to the primary.
     pub feed_client: HttpClient,
-    /// What sync tokens are signed with.
+    /// The secret that sync tokens are signed with.
     pub sync_secret: Secret,
-    /// This host, as the primary lists it.
+    /// The name of this host, as the primary lists it.
     pub host: String,
-    /// The limits of keys: how long this host may let a revoked key in is told to the primary.
+    /// The freshness limits of keys: the primary is told for how long this host may still accept a revoked key.
     pub key_limits: FreshnessLimits,
-    /// When a snapshot is held back.
+    /// Which loss of keys is held until an operator accepts it.
     pub loss_guard: LossGuard,
-    /// Whether there is a feed.
+    /// Whether the primary publishes a feed.
     pub feed_mode: FeedMode,
-    /// How fast.
+    /// The delays and timeouts.
     pub timing: Timing,
 }
 
@@ -37,26 +37,26 @@ pub struct ReplicaConfig {
 pub enum FeedMode {
     /// `feed = "sidegate"`.
     Follow,
-    /// `feed = "none"`: nothing is opened, nothing is known.
+    /// `feed = "none"`: no store is opened, and nothing is answered from one.
     Disabled,
 }
 
-/// Times of following. The defaults are what the documentation states; tests shorten them.
+/// The delays and timeouts of a replica. The defaults are what the documentation states; tests shorten them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timing {
-    /// No line for so long is a lost connection.
+    /// After so long without a line the connection counts as lost.
     pub silence_timeout: Duration,
-    /// How long a primary may take to begin its answer to `changes` and `ack`.
+    /// How long the primary may take to begin its response to `changes` and `ack`.
     pub response_timeout: Duration,
     /// How long it may take to begin a snapshot (it may be building one), and between two pieces of it.
     pub snapshot_timeout: Duration,
-    /// The first pause after a lost connection; doubled and jittered after each failure.
+    /// The first delay after a lost connection; doubled and jittered after each failure.
     pub initial_backoff: Duration,
-    /// The longest pause between two tries to connect.
+    /// The longest delay between two tries to connect.
     pub max_backoff: Duration,
-    /// The longest pause between two tries to resync.
+    /// The longest delay between two tries to resync.
     pub max_resync_backoff: Duration,
-    /// At most one flush and ack in this time.
+    /// The shortest time between two flushes, and so between two acknowledgements.
     pub ack_interval: Duration,
     /// How often the age file is written.
     pub age_save_interval: Duration,
@@ -83,13 +83,13 @@ impl Default for Timing {
     }
 }
 
-/// Why a replica did not start. Damage of the store is never among them.
+/// Why a replica did not start. Damage of the store is never a reason.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The folder is not ours alone, or another process holds it.
     #[error(transparent)]
     Store(#[from] FileError),
-    /// No thread or no runtime.
-    #[error("the thread that follows the primary did not start: {0}")]
+    /// The thread or its runtime could not be started.
+    #[error("failed to start the replication thread: {0}")]
     Thread(std::io::Error),
 }

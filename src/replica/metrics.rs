@@ -1,4 +1,4 @@
-//! The replica's numbers for Prometheus: computed from the status when they are asked for, so that both always agree.
+//! The replica's metrics, computed from the status when they are scraped, so that both always agree.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,11 +10,11 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 
 use crate::model::clock;
-use crate::replica::state::ReplicaState;
-use crate::replica::status::{FeedRelation, ReplicaStatus};
+use crate::replica::state::replica_state::ReplicaState;
+use crate::replica::state::status::{FeedRelation, ReplicaStatus};
 
-/// Registered once; holds nothing of its own.
-pub(super) struct ReplicaMetrics(pub(super) Arc<ReplicaState>);
+/// The collector of a replica's metrics; holds nothing of its own.
+pub struct ReplicaMetrics(pub Arc<ReplicaState>);
 
 impl fmt::Debug for ReplicaMetrics {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -39,10 +39,10 @@ fn encode_gauges(status: &ReplicaStatus, encoder: &mut DescriptorEncoder<'_>) ->
     gauge("sidegate_feed_connected", "Whether the feed is connected", bool_to_f64(status.connected_since.is_some()))?;
     gauge("sidegate_feed_true", "Whether the store equals the primary at its cursor", bool_to_f64(status.following == FeedRelation::True))?;
     gauge("sidegate_feed_caught_up", "Whether the feed is caught up, or was when contact was lost", bool_to_f64(status.caught_up))?;
-    gauge("sidegate_store_whole", "Whether a scan has found the store whole", bool_to_f64(status.whole))?;
+    gauge("sidegate_store_whole", "Whether a scan has found all records of the store intact", bool_to_f64(status.whole))?;
     gauge("sidegate_store_bytes", "Bytes of the serving generation on disk", u64_to_f64(status.store_bytes))?;
     gauge("sidegate_store_foreign_records", "Records that are not wholly understood", u64_to_f64(status.foreign))?;
-    gauge("sidegate_alarms", "Alarms that stand", u64_to_f64(u64::try_from(status.alarms.len()).unwrap_or(u64::MAX)))?;
+    gauge("sidegate_alarms", "Active alarms", u64_to_f64(u64::try_from(status.alarms.len()).unwrap_or(u64::MAX)))?;
     if let Some(age) = status.age_seconds {
         gauge("sidegate_feed_age_seconds", "Seconds since the directory was last proven current", age)?;
     }
@@ -60,11 +60,11 @@ fn encode_counters(status: &ReplicaStatus, encoder: &mut DescriptorEncoder<'_>) 
     for (name, help, value) in [
         ("sidegate_feed_connects", "Connections of the feed", counted.connects),
         ("sidegate_feed_disconnects", "Connections of the feed that were lost", counted.disconnects),
-        ("sidegate_feed_commits", "Commits taken", counted.commits),
+        ("sidegate_feed_commits", "Commits that arrived", counted.commits),
         ("sidegate_feed_changes", "Changes of those commits", counted.changes),
-        ("sidegate_feed_heartbeats", "Heartbeats taken", counted.heartbeats),
+        ("sidegate_feed_heartbeats", "Heartbeats that arrived", counted.heartbeats),
         ("sidegate_feed_drifts", "How often the sums differed", counted.drifts),
-        ("sidegate_feed_snapshots_tried", "Snapshots begun", counted.snapshots_tried),
+        ("sidegate_feed_snapshots_tried", "Snapshots that were begun", counted.snapshots_tried),
         ("sidegate_feed_resyncs", "Generations that took over", counted.resyncs),
         ("sidegate_store_quarantines", "Stores put into quarantine", counted.quarantines),
         ("sidegate_alarms_raised", "Alarms raised", counted.alarms),

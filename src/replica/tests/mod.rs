@@ -18,10 +18,10 @@ use crate::model::id::Id;
 use crate::model::key::{Fingerprint, PublicKey};
 use crate::model::loss_guard::LossGuard;
 use crate::net::client::http_client::HttpClient;
-use crate::replica::alarm::Alarm;
 use crate::replica::config::{FeedMode, ReplicaConfig, Timing};
 use crate::replica::service::Replica;
-use crate::replica::status::{FeedRelation, ReplicaStatus, VerifyResult};
+use crate::replica::state::alarm::Alarm;
+use crate::replica::state::status::{FeedRelation, ReplicaStatus, VerifyResult};
 use crate::replica::tests::fake_primary::{FakePrimary, sync_secret};
 use crate::replica::tests::fake_primary_state::{BadSnapshot, FakePrimaryState};
 use crate::store::generations::generation::{Generation, StoreOptions};
@@ -273,7 +273,7 @@ fn drift_is_remembered_over_a_restart_and_not_taken_for_a_restored_primary() {
     generation.apply(&[put_entry(key_entry(77, "ghost"))], Some((head.epoch, head.seq))).unwrap();
     generation.flush().unwrap();
     drop(generation);
-    crate::replica::drift_marker::DriftMarker::in_store(&house.store_path()).write(head).unwrap();
+    crate::replica::follow::drift_marker::DriftMarker::in_store(&house.store_path()).write(head).unwrap();
     house.primary.update(|world| world.faults.snapshot_status = Some(503));
     house.start();
     house.commit(vec![delete_key(2)]);
@@ -284,7 +284,7 @@ fn drift_is_remembered_over_a_restart_and_not_taken_for_a_restored_primary() {
     house.primary.update(|world| world.faults.snapshot_status = None);
     house.wait_synced();
     assert!(!house.has_key(77));
-    assert_eq!(crate::replica::drift_marker::DriftMarker::in_store(&house.store_path()).read(), None);
+    assert_eq!(crate::replica::follow::drift_marker::DriftMarker::in_store(&house.store_path()).read(), None);
 }
 
 #[test]

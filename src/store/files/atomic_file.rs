@@ -12,7 +12,7 @@ use crate::store::files::folder::{FileError, parent_of, sync_folder};
 const MAX_FILE_BYTES: u64 = 4096;
 
 /// Puts `content` in the place of the file. After an error or a crash the old content stands, or the new; never a part.
-pub(in crate::store) fn replace(path: &Path, content: &[u8]) -> Result<(), FileError> {
+pub fn replace(path: &Path, content: &[u8]) -> Result<(), FileError> {
     let beside = temporary_path(path);
     write_new(&beside, content).map_err(FileError::io(&beside))?;
     fs::rename(&beside, path).map_err(FileError::io(path))?;
@@ -20,7 +20,7 @@ pub(in crate::store) fn replace(path: &Path, content: &[u8]) -> Result<(), FileE
 }
 
 /// The file's text; `None` if there is none. Text that is too long or not UTF-8 is an error of kind `InvalidData`.
-pub(in crate::store) fn read(path: &Path) -> Result<Option<String>, FileError> {
+pub fn read(path: &Path) -> Result<Option<String>, FileError> {
     let mut text = String::new();
     match File::open(path).and_then(|file| file.take(MAX_FILE_BYTES + 1).read_to_string(&mut text)) {
         Ok(length) if length as u64 > MAX_FILE_BYTES => {
@@ -33,7 +33,7 @@ pub(in crate::store) fn read(path: &Path) -> Result<Option<String>, FileError> {
 }
 
 /// Removes the file if it is there, for good.
-pub(in crate::store) fn remove(path: &Path) -> Result<(), FileError> {
+pub fn remove(path: &Path) -> Result<(), FileError> {
     match fs::remove_file(path) {
         Ok(()) => sync_folder(parent_of(path)),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),

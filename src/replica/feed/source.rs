@@ -1,11 +1,14 @@
-//! The seam to whatever carries the feed: a snapshot, changes after a cursor, an ack. The same lines could come over an
-//! existing distributed log; [`crate::replica::http_feed`] gets them from the primary itself.
+//! The feed as a trait: a snapshot, the changes after a cursor, an acknowledgement. The same lines could come over an existing
+//! distributed log; [`crate::replica::feed::http_feed`] reads them from the primary itself.
+
+use std::time::Duration;
 
 use tokio::sync::mpsc::Receiver;
 
 use crate::model::change::Head;
 use crate::model::time::BootTime;
-use crate::wire::directory::feed_lines::{Ack, FeedLine, SnapshotLine};
+use crate::replica::feed::line_splitter::LineSplitError;
+use crate::wire::directory::feed_lines::{Ack, FeedLine, FeedLineError, SnapshotLine};
 
 /// One line of `changes`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,46 +25,58 @@ pub type SnapshotLines = Box<dyn Iterator<Item = Result<SnapshotLine, FeedError>
 /// The lines of `changes`; ends after its first error. Dropping it ends the connection.
 pub type ChangeLines = Receiver<Result<ReceivedLine, FeedError>>;
 
-/// Carries the feed.
+/// Where the feed comes from.
 pub trait FeedSource: Send + Sync + 'static {
-    /// The commits after a cursor, and heartbeats.
+    /// Opens the stream of commits after a cursor, and heartbeats.
     fn changes(&self, after: Head) -> impl Future<Output = Result<ChangeLines, FeedError>> + Send;
-    /// The whole directory.
+    /// Opens a snapshot of the whole directory.
     fn snapshot(&self) -> impl Future<Output = Result<SnapshotLines, FeedError>> + Send;
-    /// Says that a state binds here and is on disk.
+    /// Acknowledges a state that answers here come from and that is on disk.
     fn ack(&self, ack: Ack) -> impl Future<Output = Result<(), FeedError>> + Send;
 }
 
-/// Why there is no feed. None of them carries a secret.
+/// Why there is no feed. No message carries a secret.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FeedError {
-    /// No connection, a cut one, or one that ended.
+    /// There is no connection, or it ended.
     #[error("{0}")]
     Unreachable(String),
-    /// Connected, and no line in time.
+    /// The connection carried no line in time.
     #[error("no line for {} seconds", .0.as_secs_f32())]
-    Silent(std::time::Duration),
-    /// 410: the cursor is older than the journal, or of another epoch. With the primary's present head, if it said.
+    Silent(Duration),
+    /// 410: the cursor is older than the journal, or of another epoch. With the primary's present head, if the response names it.
     #[error("the primary no longer has what follows this cursor")]
     CursorGone(Option<Head>),
     /// 409: the cursor is beyond the primary's head, or it had another digest there.
     #[error("the primary does not know the state that this host has followed to")]
     StateMismatch {
-        /// The number of the primary's head, if its answer names it.
+        /// The number of the primary's head, if the response names it.
         seq: Option<u64>,
     },
     /// 401 or 403: the sync secrets differ, or the clocks do.
     #[error("the primary refuses this host's sync token (status {0}): compare sync_secret_file on both, and the clocks")]
     Forbidden(u16),
-    /// Any other answer that is no feed.
+    /// The response is no feed, and none of the above.
     #[error("the primary answered {status} instead of the feed: {message}")]
     UnexpectedStatus {
-        /// Its status.
+        /// The status of the response.
         status: u16,
-        /// What it said, cut to a line.
+        /// The message of the response, cut to a line.
         message: String,
     },
-    /// Lines that are not understood.
+    /// The lines are not understood.
     #[error("the feed cannot be understood: {0}")]
     Malformed(String),
+}
+
+impl From<LineSplitError> for FeedError {
+    fn from(error: LineSplitError) -> Self {
+        Self::Malformed(error.to_string())
+    }
+}
+
+impl From<FeedLineError> for FeedError {
+    fn from(error: FeedLineError) -> Self {
+        Self::Malformed(error.to_string())
+    }
 }

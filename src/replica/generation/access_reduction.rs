@@ -1,11 +1,11 @@
-//! Which puts take rights away. While the cursor is lost, only these and deletes bind at once: they are right whatever the
-//! changes were that are missing here, and what gives rights waits for the snapshot.
+//! Which puts take access away. While the cursor is lost, only these and deletes are applied: they are right whatever the changes
+//! were that are missing here, and what grants access waits for the snapshot.
 
 use crate::model::enums::{AccessLevel, FeatureAccess, KeyUsage, UserState, Visibility};
 use crate::model::record::{DeployGrant, Key, Member, Namespace, Project, Record, Settings, Share, Snippet, User};
 use crate::model::time::Time;
 
-/// Whether putting `new` in the place of `old` takes something away.
+/// Returns whether replacing `old` with `new` takes any access away.
 #[must_use]
 pub fn reduces_access(old: &Record, new: &Record) -> bool {
     match (old, new) {
@@ -94,7 +94,7 @@ fn is_lower(old: AccessLevel, new: AccessLevel) -> bool {
     new < old
 }
 
-/// Whether something now ends that did not, or ends sooner.
+/// Returns whether an expiry was added, or is earlier than before.
 fn ends_earlier(old: Option<Time>, new: Option<Time>) -> bool {
     match (old, new) {
         (None, Some(_)) => true,

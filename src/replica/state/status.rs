@@ -1,4 +1,4 @@
-//! What a replica says of itself: to `sidegate status`, to `verify`, and (the same numbers) to the metrics.
+//! The status of a replica: for `sidegate status`, for `verify`, and (the same numbers) for the metrics.
 
 use std::collections::BTreeMap;
 
@@ -7,9 +7,9 @@ use serde::Serialize;
 use crate::model::change::Head;
 use crate::model::digest::DirectoryDigest;
 use crate::model::time::Time;
-use crate::replica::alarm::ActiveAlarm;
+use crate::replica::state::alarm::ActiveAlarm;
 
-/// How a replica stands. Times are wall time, ages seconds.
+/// The status of a replica. Times are wall time, ages are seconds.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ReplicaStatus {
     /// Since when the feed is connected; absent while it is not.
@@ -18,9 +18,9 @@ pub struct ReplicaStatus {
     pub lost_since: Option<Time>,
     /// How the store relates to the feed.
     pub following: FeedRelation,
-    /// Where the serving generation stands.
+    /// The head of the serving generation.
     pub cursor: Option<Head>,
-    /// The last line of the primary.
+    /// The primary's head, as its last line said.
     pub primary: Option<Head>,
     /// How many commits the cursor is behind that line.
     pub lag: Option<u64>,
@@ -30,23 +30,23 @@ pub struct ReplicaStatus {
     pub age_seconds: Option<f64>,
     /// Whether the feed was caught up when contact was last lost, or is now.
     pub caught_up: bool,
-    /// Whether a scan has found the store whole: only then a no may be said from it.
+    /// Whether a scan has found all records of the store intact: only then may a denial be answered from it.
     pub whole: bool,
-    /// Records of each kind.
+    /// The number of records of each kind.
     pub counts: BTreeMap<String, u64>,
-    /// Records that a newer primary sent and this program does not wholly understand.
+    /// The number of records that a newer primary sent and this program does not wholly understand.
     pub foreign: u64,
     /// The folder of the serving generation, if it was loaded since the start.
     pub generation: Option<String>,
-    /// Bytes on disk.
+    /// The size of the serving generation on disk, in bytes.
     pub store_bytes: u64,
-    /// The last state that is on disk.
+    /// The last head that is on disk.
     pub flushed: Option<Head>,
-    /// The last state that the primary took our word for.
+    /// The last head that the primary has taken an acknowledgement of.
     pub acknowledged: Option<Head>,
-    /// What went wrong last.
+    /// The last error.
     pub last_error: Option<LastError>,
-    /// What an operator must look at.
+    /// The active alarms.
     pub alarms: Vec<ActiveAlarm>,
     /// Why a snapshot is being fetched, while one is.
     pub resyncing: Option<String>,
@@ -69,59 +69,68 @@ pub enum FeedRelation {
     Lost,
 }
 
-/// Something that went wrong.
+/// An error, and how often it came in a row.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct LastError {
-    /// What.
+    /// What went wrong, for a person.
     pub message: String,
-    /// Since when it has been going wrong in this way.
+    /// When it came first.
     pub since: Time,
-    /// When it did last.
+    /// When it came last.
     pub last: Time,
-    /// How often.
+    /// How often it came.
     pub times: u64,
 }
 
 /// What has happened since the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-#[expect(missing_docs, reason = "each name says it")]
 pub struct ReplicaCounters {
+    /// Connections that were made.
     pub connects: u64,
+    /// Connections that were lost.
     pub disconnects: u64,
+    /// Commits that arrived.
     pub commits: u64,
+    /// Changes of those commits.
     pub changes: u64,
+    /// Heartbeats that arrived.
     pub heartbeats: u64,
+    /// How often the sums began to differ.
     pub drifts: u64,
+    /// Snapshots that were begun.
     pub snapshots_tried: u64,
+    /// New generations that took over.
     pub resyncs: u64,
+    /// Stores that were put into quarantine.
     pub quarantines: u64,
+    /// Alarms that were raised, repetitions not counted.
     pub alarms: u64,
 }
 
 /// What a scan of the store found.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct VerifyReport {
-    /// What was read.
+    /// What the records that were read add up to.
     pub scanned: DirectoryDigest,
-    /// What the store says of itself.
+    /// What the store says that they add up to.
     pub stored: DirectoryDigest,
-    /// The last line of the primary, if its number is that of the store.
+    /// The primary's head, if its number is that of the store.
     pub primary: Option<Head>,
-    /// What follows from it.
+    /// The result of comparing the three.
     pub finding: VerifyResult,
 }
 
-/// What follows from a scan.
+/// The result of a scan of the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum VerifyResult {
-    /// Read, stored and published are one.
+    /// All three are equal.
     Equal,
     /// Records are missing or damaged on disk; the store is put into quarantine and rebuilt.
     Damaged,
-    /// The store is whole and unlike the primary; it is rebuilt.
+    /// The store is intact and differs from the primary; it is rebuilt.
     Unlike,
-    /// The store is whole; the primary has not been heard at its number.
+    /// The store is intact; no line of the primary with its number was heard.
     PrimaryNotHeard,
 }
 

@@ -1,58 +1,52 @@
-//! Makes a generation out of a snapshot, or nothing: it must begin and end as it should, follow its own numbers, and add up.
+//! Builds a generation out of a snapshot, or fails: its lines must be in order, its commits follow one another, and it must add up.
 
 use std::path::Path;
 
 use crate::model::change::{Change, Commit, Epoch, Head};
-use crate::model::directory::Directory as _;
 use crate::model::entry::Entry;
-use crate::model::key::Fingerprint;
-use crate::model::loss_guard::Loss;
-use crate::model::record::Record;
-use crate::replica::feed::{FeedError, SnapshotLines};
-use crate::replica::tracked_generation::apply_changes;
+use crate::replica::feed::source::{FeedError, SnapshotLines};
+use crate::replica::generation::apply::apply_changes;
+use crate::replica::generation::key_set::KeySet;
 use crate::store::error::StoreError;
 use crate::store::generations::generation::{Generation, StoreOptions};
 use crate::wire::directory::feed_lines::{SNAPSHOT_FORMAT, SnapshotEnd, SnapshotHeader, SnapshotLine};
 
-/// How the line of a key begins: other lines need not be read to count keys.
-const KEY_LINE_PREFIX: &str = r#"{"kind":"key","#;
-
 /// A generation that was loaded, closed, opened again and read through.
 pub struct LoadedSnapshot {
-    /// It.
+    /// The generation.
     pub generation: Generation,
-    /// Where it stands.
+    /// The head that the snapshot ends at.
     pub head: Head,
-    /// Whether the primary says that a loss is meant.
+    /// Whether an operator of the primary has accepted a loss of keys.
     pub accept_loss: bool,
     /// The keys that the snapshot carries.
     pub keys: KeySet,
 }
 
-/// Why a snapshot is not used.
+/// Why no generation could be built.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LoadError {
-    /// It was cut, or is garbled.
+    /// The snapshot did not arrive, or not as lines of the feed.
     #[error(transparent)]
     Feed(#[from] FeedError),
-    /// The store failed.
+    /// The store could not be written or read.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// It is not a snapshot as it should be.
+    /// The lines are not in the order of a snapshot.
     #[error("the snapshot is not usable: {0}")]
     Malformed(String),
-    /// It does not add up.
+    /// The records do not add up to what the last line says.
     #[error("the snapshot does not add up to what its end says")]
     DigestMismatch,
 }
 
-/// Loads a snapshot into `folder`. Blocks until it has been opened again and read through.
+/// Loads a snapshot into `folder`. Blocks until the generation has been closed, opened again and read through.
 pub fn load_snapshot(folder: &Path, options: &StoreOptions, lines: SnapshotLines) -> Result<LoadedSnapshot, LoadError> {
-    let mut lines = SnapshotReader { lines, after_records: None, keys: KeySet::default() };
-    let SnapshotHeader { epoch, from_seq, .. } = lines.read_head()?;
-    let generation = Generation::create(folder, options, &mut lines)?;
-    let end = lines.replay_commits(&generation, from_seq)?;
-    lines.expect_end()?;
+    let mut reader = SnapshotReader { lines, after_records: None, keys: KeySet::default() };
+    let SnapshotHeader { epoch, from_seq, .. } = reader.read_header()?;
+    let generation = Generation::create(folder, options, &mut reader)?;
+    let end = reader.replay_commits(&generation, from_seq)?;
+    reader.expect_end()?;
     commit_cursor(&generation, epoch, &end)?;
     drop(generation);
     let generation = Generation::open(folder, options)?;
@@ -60,10 +54,10 @@ pub fn load_snapshot(folder: &Path, options: &StoreOptions, lines: SnapshotLines
         return Err(LoadError::DigestMismatch);
     }
     let head = Head { epoch, seq: end.seq, state: end.state };
-    Ok(LoadedSnapshot { generation, head, accept_loss: end.accept_loss, keys: lines.keys.sorted() })
+    Ok(LoadedSnapshot { generation, head, accept_loss: end.accept_loss, keys: reader.keys.sorted() })
 }
 
-/// Gives the generation its cursor, if it adds up.
+/// Sets the generation's cursor, if it adds up.
 fn commit_cursor(generation: &Generation, epoch: Epoch, end: &SnapshotEnd) -> Result<(), LoadError> {
     if generation.state() != end.state {
         return Err(LoadError::DigestMismatch);
@@ -80,13 +74,13 @@ struct SnapshotReader {
 }
 
 impl SnapshotReader {
-    fn read_head(&mut self) -> Result<SnapshotHeader, LoadError> {
+    fn read_header(&mut self) -> Result<SnapshotHeader, LoadError> {
         match self.lines.next().transpose()? {
-            Some(SnapshotLine::Header(head)) if head.format == SNAPSHOT_FORMAT => Ok(head),
-            Some(SnapshotLine::Header(head)) => {
-                Err(malformed(&format!("its format is {}, this program reads {SNAPSHOT_FORMAT}", head.format)))
+            Some(SnapshotLine::Header(header)) if header.format == SNAPSHOT_FORMAT => Ok(header),
+            Some(SnapshotLine::Header(header)) => {
+                Err(malformed(&format!("its format is {}, this program reads {SNAPSHOT_FORMAT}", header.format)))
             }
-            _ => Err(malformed("it does not begin with its head")),
+            _ => Err(malformed("it does not begin with its header")),
         }
     }
 
@@ -143,57 +137,11 @@ impl Iterator for SnapshotReader {
                 self.after_records = Some(other);
                 None
             }
-            Err(no_feed) => Some(Err(no_feed.into())),
+            Err(error) => Some(Err(error.into())),
         }
     }
 }
 
 fn malformed(what: &str) -> LoadError {
     LoadError::Malformed(what.to_owned())
-}
-
-/// Which keys a snapshot carries, by the first eight bytes of their fingerprints: enough to count what is missing.
-#[derive(Default)]
-pub struct KeySet(Vec<u64>);
-
-impl KeySet {
-    fn insert(&mut self, entry: &Entry) {
-        if let Some(Record::Key(key)) = entry.record().map(AsRef::as_ref) {
-            self.0.push(fingerprint_prefix(&key.key.fingerprint()));
-        }
-    }
-
-    fn sorted(mut self) -> Self {
-        self.0.sort_unstable();
-        self
-    }
-
-    /// How many keys a generation has, and how many of them are neither here nor in the one that followed on from here. Reads the
-    /// former through. Blocks.
-    pub fn count_missing(&self, generation: &Generation, followed: &Generation) -> Result<Loss, StoreError> {
-        let mut missing = Loss { lost: 0, total: 0 };
-        for line in generation.record_lines() {
-            let line = line?;
-            if !line.starts_with(KEY_LINE_PREFIX) {
-                continue;
-            }
-            let entry = Entry::parse(&line).map_err(|error| StoreError(error.to_string()))?;
-            if let Some(Record::Key(key)) = entry.record().map(AsRef::as_ref) {
-                missing.total += 1;
-                missing.lost += u64::from(!self.contains(&key.key.fingerprint(), followed)?);
-            }
-        }
-        Ok(missing)
-    }
-
-    fn contains(&self, fingerprint: &Fingerprint, followed: &Generation) -> Result<bool, StoreError> {
-        if self.0.binary_search(&fingerprint_prefix(fingerprint)).is_ok() {
-            return Ok(true);
-        }
-        followed.key_by_fingerprint(fingerprint).map(|key| key.is_some()).map_err(|fault| StoreError(fault.to_string()))
-    }
-}
-
-fn fingerprint_prefix(fingerprint: &Fingerprint) -> u64 {
-    fingerprint.0.iter().take(8).fold(0, |sum, byte| (sum << 8) | u64::from(*byte))
 }

@@ -1,4 +1,4 @@
-//! Alarms: what an operator must look at. Raised and cleared by name, counted, and logged without flooding the log.
+//! Alarms: what an operator must look at. Raised and cleared by kind, counted, and logged without flooding the log.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -8,16 +8,16 @@ use serde::Serialize;
 
 use crate::model::time::Time;
 
-/// A standing alarm is logged again after this time.
+/// An active alarm is logged again after this time.
 const REPEAT_LOG_INTERVAL: Duration = Duration::from_secs(300);
 
-/// What can be wrong.
+/// The kinds of alarm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Alarm {
-    /// The store did not equal what the primary said.
+    /// The store does not equal what the primary says.
     Drift,
-    /// The primary knows another past than this host (409), or is behind it.
+    /// The primary has another history than this host (409), or is behind it.
     PrimaryWentBack,
     /// A snapshot lacks too many keys.
     LossHeld,
@@ -25,28 +25,28 @@ pub enum Alarm {
     Damage,
     /// The store cannot be written.
     Store,
-    /// The primary refuses our token.
+    /// The primary refuses this host's token.
     Forbidden,
     /// The feed cannot be understood.
     Garbled,
-    /// A part of the following has ended by a fault of this program.
+    /// A replication task panicked.
     Ended,
 }
 
-/// A standing alarm.
+/// An alarm that was raised and not cleared.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ActiveAlarm {
-    /// What.
+    /// Its kind.
     pub alarm: Alarm,
     /// For a person: what happened, what goes on working, what to do.
     pub message: String,
-    /// Since when.
+    /// When it was raised first.
     pub since: Time,
-    /// How often it was raised since.
+    /// How often it was raised since then.
     pub times: u64,
 }
 
-/// All alarms of a replica.
+/// The alarms of a replica.
 #[derive(Debug, Default)]
 pub struct Alarms {
     inner: Mutex<AlarmState>,
@@ -59,7 +59,7 @@ struct AlarmState {
 }
 
 impl Alarms {
-    /// Something is wrong, or still is.
+    /// Raises an alarm, or repeats one that is active.
     pub fn raise(&self, alarm: Alarm, message: impl Into<String>, now: Time) {
         let message = message.into();
         if self.record(alarm, &message, now) {
@@ -67,40 +67,40 @@ impl Alarms {
         }
     }
 
-    /// It is well again.
+    /// Clears an alarm, if it is active.
     pub fn clear(&self, alarm: Alarm) {
         if self.lock().active.remove(&alarm).is_some() {
-            tracing::info!(?alarm, "the alarm is over");
+            tracing::info!(?alarm, "alarm cleared: {alarm:?}");
         }
     }
 
-    /// What stands now.
+    /// Returns the active alarms.
     #[must_use]
     pub fn active(&self) -> Vec<ActiveAlarm> {
-        self.lock().active.values().map(|(standing, _)| standing.clone()).collect()
+        self.lock().active.values().map(|(active, _)| active.clone()).collect()
     }
 
-    /// How many were raised since the start, repetitions not counted.
+    /// Returns how many were raised since the start, repetitions not counted.
     #[must_use]
     pub fn raised_total(&self) -> u64 {
         self.lock().raised_total
     }
 
-    /// Whether it is to be logged.
+    /// Records an alarm; returns whether it is to be logged.
     fn record(&self, alarm: Alarm, message: &str, now: Time) -> bool {
         let mut inner = self.lock();
-        if let Some((standing, logged)) = inner.active.get_mut(&alarm) {
-            standing.times += 1;
-            message.clone_into(&mut standing.message);
-            let again = now.since(*logged) >= REPEAT_LOG_INTERVAL;
-            if again {
-                *logged = now;
+        if let Some((active, logged_at)) = inner.active.get_mut(&alarm) {
+            active.times += 1;
+            message.clone_into(&mut active.message);
+            let is_due = now.since(*logged_at) >= REPEAT_LOG_INTERVAL;
+            if is_due {
+                *logged_at = now;
             }
-            return again;
+            return is_due;
         }
         inner.raised_total += 1;
-        let standing = ActiveAlarm { alarm, message: message.to_owned(), since: now, times: 1 };
-        inner.active.insert(alarm, (standing, now));
+        let active = ActiveAlarm { alarm, message: message.to_owned(), since: now, times: 1 };
+        inner.active.insert(alarm, (active, now));
         true
     }
 
@@ -123,8 +123,8 @@ mod tests {
         assert!(alarms.record(Alarm::Drift, "a", at(Duration::ZERO)));
         assert!(!alarms.record(Alarm::Drift, "b", at(REPEAT_LOG_INTERVAL - Duration::from_millis(1))));
         assert!(alarms.record(Alarm::Drift, "c", at(REPEAT_LOG_INTERVAL)));
-        let standing = alarms.active();
-        assert_eq!((standing[0].message.as_str(), standing[0].since, standing[0].times), ("c", Time::EPOCH, 3));
+        let active = alarms.active();
+        assert_eq!((active[0].message.as_str(), active[0].since, active[0].times), ("c", Time::EPOCH, 3));
         alarms.clear(Alarm::Drift);
         assert!(alarms.active().is_empty());
         assert!(alarms.record(Alarm::Drift, "d", at(REPEAT_LOG_INTERVAL)));

@@ -9,10 +9,10 @@ use tokio::sync::watch;
 use crate::model::change::Head;
 use crate::model::clock;
 use crate::model::time::{BootTime, Time};
-use crate::replica::alarm::Alarms;
-use crate::replica::resync_requests::ResyncRequests;
-use crate::replica::serving::Serving;
-use crate::replica::status::{FeedRelation, LastError, ReplicaCounters, ReplicaStatus};
+use crate::replica::state::alarm::Alarms;
+use crate::replica::state::resync_requests::ResyncRequests;
+use crate::replica::state::serving::Serving;
+use crate::replica::state::status::{FeedRelation, LastError, ReplicaCounters, ReplicaStatus};
 use crate::store::generations::generation::Generation;
 use crate::wire::directory::feed_lines::FeedLine;
 

@@ -1,17 +1,14 @@
-//! One generation and how the feed relates to it: takes the lines of `changes`, one by one, and says what each proved.
+//! One generation and how the feed relates to it: applies the lines of `changes`, one by one, and says what each proved.
 
-use crate::model::change::{Change, Commit, Epoch, Head, RecordIdentity};
+use crate::model::change::{Commit, Head};
 use crate::model::digest::DirectoryDigest;
-use crate::model::entry::Entry;
-use crate::model::record::Record;
-use crate::replica::access_reduction::reduces_access;
+use crate::replica::blocking::{ThreadFailed, run_blocking};
+use crate::replica::generation::apply::{MAX_BATCH_CHANGES, apply_access_reductions, apply_changes};
 use crate::store::error::StoreError;
 use crate::store::generations::generation::Generation;
 use crate::wire::directory::feed_lines::FeedLine;
 
-/// Most changes of one batch: while a batch is applied, every reader of the store waits.
-pub const MAX_BATCH_CHANGES: usize = 50;
-/// So many heartbeats in a row that are ahead of us, and no commit, are a gap.
+/// So many heartbeats in a row that are ahead of the cursor, and no commit, are a gap.
 const MAX_HEARTBEATS_AHEAD: u32 = 3;
 
 /// What is known of a generation's cursor.
@@ -19,54 +16,54 @@ const MAX_HEARTBEATS_AHEAD: u32 = 3;
 pub enum CursorState {
     /// The store equals what the primary said at this head.
     Synced(Head),
-    /// It does not; the primary's lines are followed from this head of theirs, and prove nothing.
+    /// It does not; the feed is followed from this head of the primary, and proves nothing.
     Drifted(Head),
-    /// The primary no longer has what follows the cursor; from this head of theirs on, only what takes rights away is applied.
+    /// The primary no longer has what follows the cursor; from this head of its on, only what takes access away is applied.
     CursorLost(Option<Head>),
 }
 
-/// What a line did.
+/// What applying a line did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub enum LineEffect {
-    /// Nothing new.
+    /// It changed nothing.
     Unchanged,
-    /// Changes bind; whether that is all there is, is not known yet.
+    /// Its changes are applied; whether more are to come is not known yet.
     Applied,
-    /// The store equals the primary, now.
+    /// The store equals the primary at this moment.
     Proven,
-    /// The sums differ for the first time.
+    /// Count or digest differ, for the first time.
     Drifted,
 }
 
-/// Why a line cannot be taken: the connection is of no more use.
+/// Why a line cannot be applied: the connection is of no more use.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ApplyLineError {
     /// Commits are missing.
     #[error("the feed goes from {after} to {seq}")]
     Gap {
-        /// What was followed to.
+        /// The number that was followed to.
         after: u64,
-        /// What came.
+        /// The number of the line.
         seq: u64,
     },
-    /// The primary says less than it said before.
+    /// The primary is behind what it said before.
     #[error("the feed went back from {after} to {seq}")]
     WentBack {
-        /// What was followed to.
+        /// The number that was followed to.
         after: u64,
-        /// What came.
+        /// The number of the line.
         seq: u64,
     },
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The thread that writes ended.
-    #[error("the store's writer ended")]
-    WriterStopped,
+    /// The thread that writes failed.
+    #[error(transparent)]
+    Thread(#[from] ThreadFailed),
 }
 
-/// A generation that is followed. The only writer of its store.
+/// A generation that follows the feed. The only writer of its store.
 pub struct TrackedGeneration {
     generation: Generation,
     cursor_state: CursorState,
@@ -75,25 +72,25 @@ pub struct TrackedGeneration {
 }
 
 impl TrackedGeneration {
-    /// Follows `generation` on `track`.
+    /// Follows the feed with `generation`.
     #[must_use]
-    pub const fn new(generation: Generation, track: CursorState) -> Self {
-        Self { generation, cursor_state: track, heartbeat_seen: false, heartbeats_ahead: 0 }
+    pub const fn new(generation: Generation, cursor_state: CursorState) -> Self {
+        Self { generation, cursor_state, heartbeat_seen: false, heartbeats_ahead: 0 }
     }
 
-    /// The generation.
+    /// Returns the generation.
     #[must_use]
     pub const fn generation(&self) -> &Generation {
         &self.generation
     }
 
-    /// What is known of its cursor.
+    /// Returns what is known of its cursor.
     #[must_use]
     pub const fn cursor_state(&self) -> CursorState {
         self.cursor_state
     }
 
-    /// Where the feed is to be read from; `None` if nowhere.
+    /// Returns where the feed is to be read from; `None` if nowhere.
     #[must_use]
     pub const fn feed_position(&self) -> Option<Head> {
         match self.cursor_state {
@@ -102,7 +99,7 @@ impl TrackedGeneration {
         }
     }
 
-    /// Where the store equals the primary; `None` if it does not.
+    /// Returns the head at which the store equals the primary; `None` if it does not.
     #[must_use]
     pub const fn synced_head(&self) -> Option<Head> {
         match self.cursor_state {
@@ -111,24 +108,24 @@ impl TrackedGeneration {
         }
     }
 
-    /// A new connection: nothing is proven before its first heartbeat, for a backlog is not the present.
+    /// Begins with a new connection: nothing is proven before its first heartbeat, for a backlog is not the present.
     pub const fn reset_connection(&mut self) {
         self.heartbeat_seen = false;
         self.heartbeats_ahead = 0;
     }
 
-    /// The cursor is lost; the primary's present head if it named one.
+    /// Records that the cursor is lost, and the primary's present head if it named one.
     pub const fn mark_cursor_lost(&mut self, head: Option<Head>) {
         self.cursor_state = CursorState::CursorLost(head);
     }
 
-    /// Whether a line takes more than one batch: until it is taken, the store holds neither what was nor what will be.
+    /// Returns whether a line takes more than one batch: while it is applied, the store equals no state of the primary.
     #[must_use]
     pub fn needs_several_batches(line: &FeedLine) -> bool {
         matches!(line, FeedLine::Commit(commit) if commit.changes.len() > MAX_BATCH_CHANGES)
     }
 
-    /// Takes one line: what must be next, is applied, and is equal.
+    /// Applies one line: checks that it is the next, applies its changes, and compares the sums.
     pub async fn apply_line(&mut self, line: FeedLine) -> Result<LineEffect, ApplyLineError> {
         let Some(after) = self.feed_position() else { return Ok(LineEffect::Unchanged) };
         match line {
@@ -144,11 +141,13 @@ impl TrackedGeneration {
         let claimed = next_head(after, &commit)?;
         self.heartbeats_ahead = 0;
         let generation = self.generation.clone();
-        let track = self.cursor_state;
-        let state = run_blocking(move || match track {
-            CursorState::Synced(_) => apply_changes(&generation, commit.changes, Some((claimed.epoch, claimed.seq))),
-            CursorState::Drifted(_) => apply_changes(&generation, commit.changes, None),
-            CursorState::CursorLost(_) => apply_changes(&generation, retain_access_reductions(&generation, commit.changes)?, None),
+        let cursor_state = self.cursor_state;
+        let state = run_blocking(move || {
+            Ok::<_, ApplyLineError>(match cursor_state {
+                CursorState::Synced(_) => apply_changes(&generation, commit.changes, Some((claimed.epoch, claimed.seq)))?,
+                CursorState::Drifted(_) => apply_changes(&generation, commit.changes, None)?,
+                CursorState::CursorLost(_) => apply_access_reductions(&generation, commit.changes)?,
+            })
         })
         .await?;
         self.update_cursor_state(claimed, state, self.heartbeat_seen).await
@@ -172,19 +171,19 @@ impl TrackedGeneration {
         self.update_cursor_state(Head { state, ..after }, ours, true).await
     }
 
-    /// Sets the track by whether the store equals what the primary says. Equal sums make any track true again.
+    /// Sets the cursor's state by whether the store equals what the primary says. Equal sums make any cursor a good one again.
     async fn update_cursor_state(&mut self, claimed: Head, ours: DirectoryDigest, present: bool) -> Result<LineEffect, ApplyLineError> {
-        let was = self.cursor_state;
+        let previous = self.cursor_state;
         if ours != claimed.state {
-            self.cursor_state = match was {
+            self.cursor_state = match previous {
                 CursorState::Synced(_) | CursorState::Drifted(_) => CursorState::Drifted(claimed),
                 CursorState::CursorLost(_) => CursorState::CursorLost(Some(claimed)),
             };
-            return Ok(if matches!(was, CursorState::Synced(_)) { LineEffect::Drifted } else { LineEffect::Applied });
+            return Ok(if matches!(previous, CursorState::Synced(_)) { LineEffect::Drifted } else { LineEffect::Applied });
         }
-        if !matches!(was, CursorState::Synced(_)) {
+        if !matches!(previous, CursorState::Synced(_)) {
             let generation = self.generation.clone();
-            run_blocking(move || generation.apply(&[], Some((claimed.epoch, claimed.seq)))).await?;
+            run_blocking(move || Ok::<_, ApplyLineError>(generation.apply(&[], Some((claimed.epoch, claimed.seq)))?)).await?;
         }
         self.cursor_state = CursorState::Synced(claimed);
         Ok(if present { LineEffect::Proven } else { LineEffect::Applied })
@@ -200,49 +199,4 @@ fn next_head(after: Head, commit: &Commit) -> Result<Head, ApplyLineError> {
         return Err(ApplyLineError::Gap { after: after.seq, seq });
     }
     Ok(Head { epoch: after.epoch, seq, state: commit.state })
-}
-
-async fn run_blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, StoreError> + Send + 'static) -> Result<T, ApplyLineError> {
-    Ok(tokio::task::spawn_blocking(work).await.map_err(|_| ApplyLineError::WriterStopped)??)
-}
-
-/// Applies the changes of one commit: deletes first, in batches of at most [`BATCH`], the cursor only with the last.
-pub fn apply_changes(generation: &Generation, changes: Vec<Change>, cursor: Option<(Epoch, u64)>) -> Result<DirectoryDigest, StoreError> {
-    let (mut ordered, puts): (Vec<_>, Vec<_>) = changes.into_iter().partition(|change| matches!(change, Change::Delete(_)));
-    ordered.extend(puts);
-    let mut rest = ordered.as_slice();
-    while rest.len() > MAX_BATCH_CHANGES {
-        let (batch, more) = rest.split_at(MAX_BATCH_CHANGES);
-        generation.apply(batch, None)?;
-        rest = more;
-    }
-    if rest.is_empty() && cursor.is_none() {
-        return Ok(generation.state());
-    }
-    generation.apply(rest, cursor)
-}
-
-fn retain_access_reductions(generation: &Generation, changes: Vec<Change>) -> Result<Vec<Change>, StoreError> {
-    let mut taken = Vec::new();
-    for change in changes {
-        let binds = match &change {
-            Change::Delete(_) => true,
-            Change::Put(entry) => match (entry.record(), stored_entry(generation, entry)?) {
-                (Some(new), Some(old)) => old.record().is_some_and(|old| reduces_access(old, new)),
-                _ => false,
-            },
-        };
-        if binds {
-            taken.push(change);
-        }
-    }
-    Ok(taken)
-}
-
-fn stored_entry(generation: &Generation, entry: &Entry) -> Result<Option<Entry>, StoreError> {
-    let identity = match entry.record().map(AsRef::as_ref) {
-        Some(Record::Key(key)) => RecordIdentity::Key(key.id),
-        _ => RecordIdentity::Other(entry.sort_key().clone(), entry.text().into()),
-    };
-    generation.entry(&identity)
 }

@@ -1,4 +1,4 @@
-//! The connection of the feed as a thing that moves: down, connecting, up; with a jittered pause before each new try.
+//! The connection of one generation to the feed: down, connecting or up, with a jittered delay before each new try.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -8,19 +8,19 @@ use tokio::time::Sleep;
 
 use crate::model::change::Head;
 use crate::net::client::backoff::Backoff;
-use crate::replica::feed::{ChangeLines, FeedError, FeedSource, ReceivedLine};
+use crate::replica::feed::source::{ChangeLines, FeedError, FeedSource, ReceivedLine};
 
-/// What the link did.
+/// What happened on a connection.
 pub enum ConnectionEvent {
     /// It is up.
     Connected,
-    /// A line came.
+    /// A line arrived.
     Line(ReceivedLine),
     /// It is down.
     Lost(FeedError),
 }
 
-/// The link of one generation to the feed.
+/// A connection that is made again after each loss.
 pub struct FeedConnection {
     phase: ConnectionPhase,
     backoff: Backoff,
@@ -33,20 +33,20 @@ enum ConnectionPhase {
 }
 
 impl FeedConnection {
-    /// Down; the first try is made at once.
+    /// Creates a connection that is down; the first try is made at once.
     #[must_use]
-    pub const fn new(pauses: Backoff) -> Self {
-        Self { phase: ConnectionPhase::Down { delay: None }, backoff: pauses }
+    pub const fn new(backoff: Backoff) -> Self {
+        Self { phase: ConnectionPhase::Down { delay: None }, backoff }
     }
 
-    /// Waits for the next thing to happen. Nothing happens without a position. May be dropped and called again at any time.
+    /// Waits for the next event. Without a position there is none. May be dropped and called again at any time.
     pub async fn next_event<F: FeedSource>(&mut self, feed: &Arc<F>, position: Option<Head>) -> ConnectionEvent {
         loop {
             match &mut self.phase {
-                ConnectionPhase::Down { delay: pause } => {
+                ConnectionPhase::Down { delay } => {
                     let Some(after) = position else { return std::future::pending().await };
-                    if let Some(pause) = pause {
-                        pause.as_mut().await;
+                    if let Some(delay) = delay {
+                        delay.as_mut().await;
                     }
                     let feed = Arc::clone(feed);
                     self.phase = ConnectionPhase::Connecting(tokio::spawn(async move { feed.changes(after).await }));
@@ -56,44 +56,44 @@ impl FeedConnection {
                         self.phase = ConnectionPhase::Up(lines);
                         return ConnectionEvent::Connected;
                     }
-                    Ok(Err(no_feed)) => return self.disconnect_with(no_feed),
-                    Err(_ended) => return self.disconnect_with(FeedError::Unreachable("the try to connect ended".to_owned())),
+                    Ok(Err(error)) => return self.disconnect_with(error),
+                    Err(_ended) => return self.disconnect_with(FeedError::Unreachable("the task that connects ended".to_owned())),
                 },
                 ConnectionPhase::Up(lines) => match lines.recv().await {
                     Some(Ok(received)) => return ConnectionEvent::Line(received),
-                    Some(Err(no_feed)) => return self.disconnect_with(no_feed),
+                    Some(Err(error)) => return self.disconnect_with(error),
                     None => return self.disconnect_with(FeedError::Unreachable("the stream ended".to_owned())),
                 },
             }
         }
     }
 
-    /// The primary was heard and made sense: the next pause is a short one.
+    /// Makes the next delay a short one: the primary was heard and made sense.
     pub const fn reset_backoff(&mut self) {
         self.backoff.reset();
     }
 
-    /// Hangs up; connects again after a pause.
+    /// Disconnects; connects again after a delay.
     pub fn disconnect(&mut self) {
         self.abort_connecting();
-        let pause = self.backoff.next_delay(fastrand::f64());
-        self.phase = ConnectionPhase::Down { delay: Some(Box::pin(tokio::time::sleep(pause))) };
+        let delay = self.backoff.next_delay(fastrand::f64());
+        self.phase = ConnectionPhase::Down { delay: Some(Box::pin(tokio::time::sleep(delay))) };
     }
 
-    /// Hangs up; connects again at once, from another position.
+    /// Disconnects; connects again at once, from another position.
     pub fn reconnect_now(&mut self) {
         self.abort_connecting();
         self.phase = ConnectionPhase::Down { delay: None };
     }
 
-    /// Goes on with lines that another has begun to read.
+    /// Goes on with lines that another connection has begun to read.
     pub fn adopt_lines(&mut self, lines: ChangeLines) {
         self.abort_connecting();
         self.backoff.reset();
         self.phase = ConnectionPhase::Up(lines);
     }
 
-    /// The lines, for another to go on with; `None` if it is not up.
+    /// Returns the lines, for another connection to go on with; `None` if it is not up.
     #[must_use]
     pub fn into_lines(self) -> Option<ChangeLines> {
         match self.phase {
@@ -102,9 +102,9 @@ impl FeedConnection {
         }
     }
 
-    fn disconnect_with(&mut self, no_feed: FeedError) -> ConnectionEvent {
+    fn disconnect_with(&mut self, error: FeedError) -> ConnectionEvent {
         self.disconnect();
-        ConnectionEvent::Lost(no_feed)
+        ConnectionEvent::Lost(error)
     }
 
     fn abort_connecting(&mut self) {

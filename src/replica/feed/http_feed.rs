@@ -1,0 +1,191 @@
+//! The feed as the primary itself publishes it over HTTP: `changes`, `snapshot` and `ack`.
+//!
+//! Each stream has a connection of its own, and a task that reads a little ahead of the follower, so that memory stays bounded.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use http::{Method, Request, Response};
+use serde::Deserialize;
+use tokio::sync::mpsc::{Sender, channel};
+
+use crate::model::change::Head;
+use crate::model::clock;
+use crate::net::body::{IncomingBody, OutgoingBody};
+use crate::net::client::http_client::HttpClient;
+use crate::net::client::request_error::RequestError;
+use crate::replica::config::Timing;
+use crate::replica::feed::line_splitter::LineSplitter;
+use crate::replica::feed::snapshot_decoder::spawn_decoder;
+use crate::replica::feed::source::{ChangeLines, FeedError, FeedSource, ReceivedLine, SnapshotLines};
+use crate::wire::auth::jwt::{Issuer, issue_token};
+use crate::wire::auth::secret::Secret;
+use crate::wire::directory::feed_lines::{Ack, parse_feed_line};
+
+/// The header of a follower's token.
+const SYNC_TOKEN_HEADER: &str = "Sidegate-Sync-Request";
+const API_ROOT: &str = "/api/v4/internal/sidegate";
+/// Lines of `changes` that are read ahead.
+const LINE_CHANNEL_CAPACITY: usize = 4;
+/// Pieces of a snapshot that are read ahead.
+const PIECE_CHANNEL_CAPACITY: usize = 16;
+/// Most bytes that are read of an error response.
+const MAX_ERROR_BODY_BYTES: usize = 64 << 10;
+/// Most characters of the primary's message that are repeated in ours.
+const MAX_MESSAGE_CHARS: usize = 200;
+
+/// The primary's feed over HTTP.
+pub struct HttpFeed {
+    client: HttpClient,
+    sync_secret: Arc<ArcSwap<Secret>>,
+    host: String,
+    timing: Timing,
+}
+
+impl HttpFeed {
+    /// Creates a feed that is read through `client` in the name of `host`. The secret may be replaced at any time.
+    #[must_use]
+    pub const fn new(client: HttpClient, sync_secret: Arc<ArcSwap<Secret>>, host: String, timing: Timing) -> Self {
+        Self { client, sync_secret, host, timing }
+    }
+
+    fn build_request(&self, method: Method, path: &str, body: Bytes) -> Result<Request<OutgoingBody>, FeedError> {
+        let token = issue_token(Issuer::Follower, Some(&self.host), &self.sync_secret.load(), clock::wall_time());
+        let mut request = Request::builder().method(method).uri(format!("{API_ROOT}{path}")).header(SYNC_TOKEN_HEADER, token);
+        if !body.is_empty() {
+            request = request.header(http::header::CONTENT_TYPE, "application/json");
+        }
+        request
+            .body(OutgoingBody::from_bytes(body))
+            .map_err(|error| FeedError::Unreachable(format!("failed to build the request: {error}")))
+    }
+
+    async fn open_stream(&self, path: &str, timeout: Duration) -> Result<IncomingBody, FeedError> {
+        let request = self.build_request(Method::GET, path, Bytes::new())?;
+        let response = self.client.send_unpooled(request, timeout).await.map_err(unreachable_error)?;
+        if response.status().is_success() { Ok(response.into_body()) } else { Err(self.read_error(response).await) }
+    }
+
+    async fn read_error(&self, response: Response<IncomingBody>) -> FeedError {
+        let status = response.status().as_u16();
+        let body = response.into_body().read(MAX_ERROR_BODY_BYTES, self.timing.response_timeout).await.unwrap_or_default();
+        status_error(status, &body)
+    }
+}
+
+impl FeedSource for HttpFeed {
+    async fn changes(&self, after: Head) -> Result<ChangeLines, FeedError> {
+        let path = format!("/changes?epoch={}&after={}&digest={}", after.epoch, after.seq, after.state.digest);
+        let body = self.open_stream(&path, self.timing.response_timeout).await?;
+        let (line_sender, lines) = channel(LINE_CHANNEL_CAPACITY);
+        tokio::spawn(read_changes(body, self.timing.silence_timeout, line_sender));
+        Ok(lines)
+    }
+
+    async fn snapshot(&self) -> Result<SnapshotLines, FeedError> {
+        let body = self.open_stream("/snapshot", self.timing.snapshot_timeout).await?;
+        let (piece_sender, pieces) = channel(PIECE_CHANNEL_CAPACITY);
+        tokio::spawn(read_pieces(body, self.timing.snapshot_timeout, piece_sender));
+        Ok(spawn_decoder(pieces))
+    }
+
+    async fn ack(&self, ack: Ack) -> Result<(), FeedError> {
+        let body = serde_json::to_vec(&ack).map_err(|error| FeedError::Unreachable(error.to_string()))?;
+        let request = self.build_request(Method::POST, "/ack", body.into())?;
+        let response = self.client.send(request, self.timing.response_timeout).await.map_err(unreachable_error)?;
+        if response.status().is_success() { Ok(()) } else { Err(self.read_error(response).await) }
+    }
+}
+
+fn unreachable_error(error: RequestError) -> FeedError {
+    FeedError::Unreachable(error.reason)
+}
+
+/// Returns what a response without success means.
+fn status_error(status: u16, body: &[u8]) -> FeedError {
+    #[derive(Default, Deserialize)]
+    #[serde(default)]
+    struct ErrorBody {
+        message: String,
+        seq: Option<u64>,
+    }
+    let error: ErrorBody = serde_json::from_slice(body).unwrap_or_default();
+    match status {
+        410 => FeedError::CursorGone(serde_json::from_slice::<Head>(body).ok()),
+        409 => FeedError::StateMismatch { seq: error.seq },
+        401 | 403 => FeedError::Forbidden(status),
+        _ => {
+            let message = error.message.chars().filter(|letter| !letter.is_control()).take(MAX_MESSAGE_CHARS).collect();
+            FeedError::UnexpectedStatus { status, message }
+        }
+    }
+}
+
+/// Reads `changes` until it ends or nobody wants it any more. A follower that takes no line for the time of a silence has lost the
+/// connection as well: what waits here would be taken for newer than it is.
+async fn read_changes(body: IncomingBody, silence_timeout: Duration, lines: Sender<Result<ReceivedLine, FeedError>>) {
+    let mut reader = ChangesReader { body, lines: LineSplitter::default() };
+    loop {
+        let line = tokio::select! {
+            () = lines.closed() => return,
+            line = reader.next_line(silence_timeout) => line,
+        };
+        let is_last = line.is_err();
+        if lines.send_timeout(line, silence_timeout).await.is_err() || is_last {
+            return;
+        }
+    }
+}
+
+struct ChangesReader {
+    body: IncomingBody,
+    lines: LineSplitter,
+}
+
+impl ChangesReader {
+    async fn next_line(&mut self, silence_timeout: Duration) -> Result<ReceivedLine, FeedError> {
+        loop {
+            if let Some(text) = self.lines.next_line()? {
+                return Ok(ReceivedLine { line: parse_feed_line(&text)?, received_at: clock::boot_time() });
+            }
+            let piece = next_piece(&mut self.body, silence_timeout).await?;
+            self.lines.push(&piece.ok_or_else(|| FeedError::Unreachable("the primary ended the stream".to_owned()))?);
+        }
+    }
+}
+
+async fn read_pieces(mut body: IncomingBody, silence_timeout: Duration, pieces: Sender<Result<Bytes, FeedError>>) {
+    loop {
+        let Some(piece) = next_piece(&mut body, silence_timeout).await.transpose() else { return };
+        let is_last = piece.is_err();
+        if pieces.send(piece).await.is_err() || is_last {
+            return;
+        }
+    }
+}
+
+async fn next_piece(body: &mut IncomingBody, silence_timeout: Duration) -> Result<Option<Bytes>, FeedError> {
+    let piece = tokio::time::timeout(silence_timeout, body.next_chunk()).await.map_err(|_late| FeedError::Silent(silence_timeout))?;
+    piece.transpose().map_err(|error| FeedError::Unreachable(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::status_error;
+    use crate::model::change::{Epoch, Head};
+    use crate::model::digest::DirectoryDigest;
+    use crate::replica::feed::source::FeedError;
+
+    #[test]
+    fn each_error_status_maps_to_its_feed_error() {
+        let head = Head { epoch: Epoch(7), seq: 9, state: DirectoryDigest::default() };
+        assert_eq!(status_error(410, serde_json::to_string(&head).unwrap().as_bytes()), FeedError::CursorGone(Some(head)));
+        assert_eq!(status_error(410, b"<html>"), FeedError::CursorGone(None));
+        let mismatch = format!(r#"{{"message":"no","epoch":"{}","seq":3}}"#, Epoch(7));
+        assert_eq!(status_error(409, mismatch.as_bytes()), FeedError::StateMismatch { seq: Some(3) });
+        assert_eq!(status_error(401, b""), FeedError::Forbidden(401));
+        assert_eq!(status_error(503, br#"{"message":"busy\n"}"#), FeedError::UnexpectedStatus { status: 503, message: "busy".to_owned() });
+    }
+}

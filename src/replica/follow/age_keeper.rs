@@ -1,0 +1,60 @@
+//! Keeps the age of the directory over a restart: saves it beside the store, and restores it for the store it was saved for.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::model::change::Head;
+use crate::model::clock;
+use crate::model::freshness::ReplicaReading;
+use crate::replica::blocking::run_blocking;
+use crate::replica::follow::store_task::StoreTaskError;
+use crate::store::files::age_file::{SavedAge, read_boot_id};
+use crate::store::generations::generation::Generation;
+
+/// The age file of one store.
+pub struct AgeKeeper {
+    path: PathBuf,
+}
+
+/// What the file says of the store, as of now. The default is known of a store without a file.
+#[derive(Clone, Copy, Default)]
+pub struct RestoredAge {
+    /// The time since the directory was last proven current; `None` if it is not known.
+    pub age: Option<Duration>,
+    /// Whether the feed was caught up when contact was lost.
+    pub caught_up: bool,
+}
+
+impl AgeKeeper {
+    /// Keeps the age of the store in `folder`.
+    pub fn in_store(folder: &Path) -> Self {
+        Self { path: folder.join("age") }
+    }
+
+    /// Returns what was saved for a store at `head`.
+    pub fn restore(&self, head: Head) -> RestoredAge {
+        let Some(saved) = SavedAge::load(&self.path) else { return RestoredAge::default() };
+        if !saved.applies_to(Some(head)) {
+            tracing::warn!("the saved age is of another store, or the store has lost its last commits: its age is unknown");
+            return RestoredAge::default();
+        }
+        let age = read_boot_id().ok().map(|boot_id| saved.age_at(&boot_id, clock::boot_time(), clock::wall_time()));
+        RestoredAge { age, caught_up: saved.caught_up }
+    }
+
+    /// Flushes the generation and then saves its age as it is now: never that of data that is not on disk. Returns the
+    /// generation's size on disk, in bytes.
+    pub async fn save(&self, generation: Generation, reading: &ReplicaReading) -> Result<u64, StoreTaskError> {
+        let (boot_time, wall_time) = (clock::boot_time(), clock::wall_time());
+        let (age, caught_up) = (reading.age(boot_time), reading.caught_up);
+        let path = self.path.clone();
+        run_blocking(move || {
+            generation.flush()?;
+            if let (Some(age), Some(Head { epoch, seq, .. })) = (age, generation.head()) {
+                SavedAge { boot_id: read_boot_id()?, boot_time, wall_time, age, caught_up, epoch, seq }.save(&path)?;
+            }
+            Ok(generation.size_on_disk())
+        })
+        .await
+    }
+}

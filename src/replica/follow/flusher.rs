@@ -1,0 +1,98 @@
+//! Flushes what was applied to disk, and only then acknowledges it to the primary: at most once in an interval.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use crate::model::change::Head;
+use crate::model::clock;
+use crate::net::client::backoff::Backoff;
+use crate::replica::feed::source::FeedSource;
+use crate::replica::state::alarm::Alarm;
+use crate::replica::state::replica_state::ReplicaState;
+use crate::store::generations::generation::Generation;
+use crate::wire::directory::feed_lines::Ack;
+
+/// How long a flush that failed waits before it is tried again.
+const FAILED_FLUSH_DELAY: Duration = Duration::from_secs(1);
+
+/// What was applied and is to be flushed.
+#[derive(Clone)]
+pub struct FlushRequest {
+    /// The generation it was applied to.
+    pub generation: Generation,
+    /// The head to acknowledge; `None` while the store does not equal the primary.
+    pub head: Option<Head>,
+}
+
+/// Flushes what is requested, the newest only, until the sender of requests is gone.
+pub async fn run_flusher(
+    state: Arc<ReplicaState>,
+    mut requests: watch::Receiver<Option<FlushRequest>>,
+    flushed_sender: watch::Sender<Option<Head>>,
+    flush_interval: Duration,
+) {
+    let mut failures = 0_u32;
+    while requests.changed().await.is_ok() {
+        let Some(FlushRequest { generation, head }) = requests.borrow_and_update().clone() else { continue };
+        let result = tokio::task::spawn_blocking(move || generation.flush()).await;
+        match result {
+            Ok(Ok(())) => {
+                failures = 0;
+                state.alarms.clear(Alarm::Store);
+                if let Some(head) = head {
+                    state.details().flushed = Some(head);
+                    flushed_sender.send_replace(Some(head));
+                }
+            }
+            Ok(Err(error)) => {
+                failures += 1;
+                let message = format!("{error}; answers go on, what changes now may be lost at a restart and is not acknowledged");
+                state.alarms.raise(Alarm::Store, &*message, clock::wall_time());
+                state.record_error(message);
+                if failures > 1 {
+                    state.resync_requests.request("the store cannot be written");
+                }
+                requests.mark_changed();
+                tokio::time::sleep(FAILED_FLUSH_DELAY).await;
+            }
+            Err(_ended) => return,
+        }
+        tokio::time::sleep(flush_interval).await;
+    }
+}
+
+/// What an acknowledgement says beside the head.
+pub struct AckIdentity {
+    /// Seconds for which this host may answer keys from data that old.
+    pub max_stale: u64,
+    /// The random id of this store.
+    pub instance: String,
+}
+
+/// Acknowledges what was flushed, the newest only; tries again after a delay.
+pub async fn run_acknowledger<F: FeedSource>(
+    feed: Arc<F>,
+    state: Arc<ReplicaState>,
+    mut flushed: watch::Receiver<Option<Head>>,
+    identity: AckIdentity,
+    mut backoff: Backoff,
+) {
+    while flushed.changed().await.is_ok() {
+        let Some(head) = *flushed.borrow_and_update() else { continue };
+        let AckIdentity { max_stale, ref instance } = identity;
+        let ack = Ack { epoch: head.epoch, seq: head.seq, digest: head.state.digest, max_stale, instance: instance.clone() };
+        match feed.ack(ack).await {
+            Ok(()) => {
+                backoff.reset();
+                state.details().acknowledged = Some(head);
+            }
+            Err(error) => {
+                tracing::debug!(seq = head.seq, "failed to acknowledge commit {}: {error}", head.seq);
+                flushed.mark_changed();
+                tokio::time::sleep(backoff.next_delay(fastrand::f64())).await;
+            }
+        }
+    }
+}

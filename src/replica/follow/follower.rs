@@ -1,0 +1,237 @@
+//! Follows the feed for the generation that serves: one loop over commands, candidates, the scan of the store, and the connection.
+//! What a loss of the feed or a line that cannot be applied means is decided here; the store itself is [`ServingStore`]'s.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{MissedTickBehavior, interval};
+
+use crate::model::change::Head;
+use crate::model::clock;
+use crate::model::time::Time;
+use crate::replica::config::Timing;
+use crate::replica::feed::connection::{ConnectionEvent, FeedConnection};
+use crate::replica::feed::source::{FeedError, FeedSource, ReceivedLine};
+use crate::replica::follow::serving_store::ServingStore;
+use crate::replica::follow::store_task::StoreTaskError;
+use crate::replica::generation::candidate::Candidate;
+use crate::replica::generation::tracked::{ApplyLineError, LineEffect};
+use crate::replica::state::alarm::Alarm;
+use crate::replica::state::replica_state::ReplicaState;
+use crate::replica::state::status::{VerifyError, VerifyReport};
+
+/// After so many gaps in a row a snapshot is fetched.
+const MAX_CONSECUTIVE_GAPS: u32 = 3;
+/// After so many failures of the store in a row a new one is built.
+const MAX_STORE_FAILURES: u32 = 2;
+/// The same reason for a lost feed is logged again after this time.
+const REPEAT_LOG_INTERVAL: Duration = Duration::from_secs(300);
+
+/// What a follower is told while it runs.
+pub enum FollowerCommand {
+    /// End cleanly, with all on disk.
+    Stop,
+    /// Read the store through and compare it.
+    Verify(oneshot::Sender<Result<VerifyReport, VerifyError>>),
+}
+
+enum FollowerEvent {
+    Command(FollowerCommand),
+    Candidate(Box<Candidate>),
+    SaveAge,
+    ScanFinished(Result<bool, StoreTaskError>),
+    Connection(ConnectionEvent),
+}
+
+/// The follower of the generation that serves.
+pub struct FeedFollower<F> {
+    feed: Arc<F>,
+    state: Arc<ReplicaState>,
+    timing: Timing,
+    store: ServingStore,
+    connection: FeedConnection,
+    consecutive_gaps: u32,
+    store_failures: u32,
+    /// The reason for a lost feed that was logged last, and when.
+    last_logged_error: Option<(String, Time)>,
+}
+
+impl<F: FeedSource> FeedFollower<F> {
+    /// Creates a follower of `store`.
+    pub fn new(feed: Arc<F>, state: Arc<ReplicaState>, timing: Timing, store: ServingStore, connection: FeedConnection) -> Self {
+        Self { feed, state, timing, store, connection, consecutive_gaps: 0, store_failures: 0, last_logged_error: None }
+    }
+
+    /// Opens the store, serves it, and follows until it is told to stop.
+    pub async fn run(mut self, mut commands: mpsc::UnboundedReceiver<FollowerCommand>, mut candidates: mpsc::Receiver<Candidate>) {
+        self.store.open(self.timing.open_timeout).await;
+        let mut ticks = interval(self.timing.age_save_interval);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        ticks.reset();
+        loop {
+            let position = self.store.feed_position();
+            let event = tokio::select! {
+                biased;
+                command = commands.recv() => FollowerEvent::Command(command.unwrap_or(FollowerCommand::Stop)),
+                Some(candidate) = candidates.recv() => FollowerEvent::Candidate(Box::new(candidate)),
+                _ = ticks.tick() => FollowerEvent::SaveAge,
+                is_intact = self.store.wait_scanned() => FollowerEvent::ScanFinished(is_intact),
+                event = self.connection.next_event(&self.feed, position) => FollowerEvent::Connection(event),
+            };
+            match event {
+                FollowerEvent::Command(FollowerCommand::Stop) => return self.store.save_age().await,
+                FollowerEvent::Command(FollowerCommand::Verify(report_sender)) => {
+                    let _receiver_gone = report_sender.send(self.store.verify().await);
+                    self.disconnect_without_store();
+                }
+                FollowerEvent::Candidate(candidate) => self.adopt_candidate(*candidate).await,
+                FollowerEvent::SaveAge => self.store.save_age().await,
+                FollowerEvent::ScanFinished(is_intact) => {
+                    self.store.on_scan_finished(is_intact).await;
+                    self.disconnect_without_store();
+                }
+                FollowerEvent::Connection(ConnectionEvent::Connected) => self.on_connected(),
+                FollowerEvent::Connection(ConnectionEvent::Line(received)) => self.on_line(received).await,
+                FollowerEvent::Connection(ConnectionEvent::Lost(error)) => self.on_connection_lost(&error),
+            }
+        }
+    }
+
+    /// Hangs up if the store was given up: the next connection is the new generation's.
+    fn disconnect_without_store(&mut self) {
+        if !self.store.is_serving() {
+            self.connection.reconnect_now();
+        }
+    }
+
+    /// Switches to a candidate, once it has every commit of the generation that serves.
+    async fn adopt_candidate(&mut self, mut candidate: Candidate) {
+        let prepared = self.store.prepare(&mut candidate, self.timing.silence_timeout).await;
+        let Candidate { tracked, lines, proven_at, folder, result_sender } = candidate;
+        let result = match prepared {
+            Ok(head) => {
+                let replaced = self.store.switch(tracked, head, proven_at, &folder);
+                self.connection.adopt_lines(lines);
+                self.on_switched(head);
+                self.store.save_age().await;
+                Ok(replaced)
+            }
+            Err(error) => Err(error),
+        };
+        let _receiver_gone = result_sender.send(result);
+    }
+
+    fn on_switched(&mut self, head: Head) {
+        {
+            let mut details = self.state.details();
+            details.connected_since.get_or_insert_with(clock::wall_time);
+            details.lost_since = None;
+        }
+        for alarm in [Alarm::LossHeld, Alarm::Damage, Alarm::Store, Alarm::Forbidden] {
+            self.state.alarms.clear(alarm);
+        }
+        self.on_proven();
+        tracing::info!(seq = head.seq, "serving a new generation, at commit {}", head.seq);
+    }
+
+    fn on_connected(&mut self) {
+        self.store.reset_connection();
+        {
+            let mut details = self.state.details();
+            details.connected_since = Some(clock::wall_time());
+            details.lost_since = None;
+            details.counters.connects += 1;
+        }
+        self.state.alarms.clear(Alarm::Forbidden);
+        tracing::info!("feed connected");
+    }
+
+    async fn on_line(&mut self, received: ReceivedLine) {
+        match self.store.apply_line(received).await {
+            Ok(LineEffect::Proven) => self.on_proven(),
+            Ok(LineEffect::Applied) => self.reset_failures(),
+            Ok(LineEffect::Drifted | LineEffect::Unchanged) => {}
+            Err(error) => self.on_line_error(&error),
+        }
+    }
+
+    fn on_proven(&mut self) {
+        self.reset_failures();
+        for alarm in [Alarm::Drift, Alarm::PrimaryWentBack, Alarm::Garbled] {
+            self.state.alarms.clear(alarm);
+        }
+    }
+
+    fn reset_failures(&mut self) {
+        self.connection.reset_backoff();
+        self.consecutive_gaps = 0;
+        self.store_failures = 0;
+    }
+
+    fn on_line_error(&mut self, error: &ApplyLineError) {
+        match error {
+            ApplyLineError::Store(error) => {
+                self.store_failures += 1;
+                self.state.alarms.raise(Alarm::Store, format!("{error}; answers go on from what is here"), clock::wall_time());
+                if self.store_failures >= MAX_STORE_FAILURES {
+                    self.state.resync_requests.request("the store cannot be written");
+                }
+            }
+            ApplyLineError::Gap { .. } | ApplyLineError::WentBack { .. } => {
+                self.consecutive_gaps += 1;
+                if self.consecutive_gaps >= MAX_CONSECUTIVE_GAPS {
+                    self.consecutive_gaps = 0;
+                    self.state.resync_requests.request("the feed leaves commits out");
+                }
+            }
+            ApplyLineError::Thread(_) => {}
+        }
+        self.connection.disconnect();
+        self.record_disconnect(&error.to_string());
+    }
+
+    fn on_connection_lost(&mut self, error: &FeedError) {
+        self.record_disconnect(&error.to_string());
+        match error {
+            FeedError::CursorGone(head) => {
+                if self.store.on_cursor_lost(*head) {
+                    self.connection.reconnect_now();
+                }
+            }
+            FeedError::StateMismatch { seq } => self.raise_primary_went_back(*seq),
+            FeedError::Forbidden(_) => self.state.alarms.raise(Alarm::Forbidden, error.to_string(), clock::wall_time()),
+            FeedError::Malformed(_) => self.state.alarms.raise(Alarm::Garbled, error.to_string(), clock::wall_time()),
+            FeedError::Unreachable(_) | FeedError::Silent(_) | FeedError::UnexpectedStatus { .. } => {}
+        }
+    }
+
+    fn raise_primary_went_back(&self, seq: Option<u64>) {
+        let ours = self.store.feed_position().map_or(0, |head| head.seq);
+        let theirs = seq.map_or_else(|| "another commit".to_owned(), |seq| format!("commit {seq}"));
+        let message = format!(
+            "the primary is at {theirs} and does not know the state that this host has at commit {ours}; it was probably restored from a backup: run `sidegate admin new-epoch` at the primary. Answers go on and their age grows"
+        );
+        self.state.alarms.raise(Alarm::PrimaryWentBack, message, clock::wall_time());
+    }
+
+    fn record_disconnect(&mut self, reason: &str) {
+        self.state.record_error(reason.to_owned());
+        let now = clock::wall_time();
+        {
+            let mut details = self.state.details();
+            if details.connected_since.take().is_some() {
+                details.counters.disconnects += 1;
+                details.lost_since = Some(now);
+            }
+            details.lost_since.get_or_insert(now);
+        }
+        let last = self.last_logged_error.as_ref();
+        if last.is_some_and(|(logged, at)| logged == reason && now.since(*at) < REPEAT_LOG_INTERVAL) {
+            tracing::debug!("no feed: {reason}");
+        } else {
+            tracing::warn!("no feed: {reason}");
+            self.last_logged_error = Some((reason.to_owned(), now));
+        }
+    }
+}

@@ -1,0 +1,9 @@
+//! Following the feed for the generation that serves: the loop, the serving generation, and what is kept of both on disk.
+
+pub mod age_keeper;
+pub mod drift_marker;
+pub mod flusher;
+pub mod follower;
+pub mod serving_store;
+pub mod store_scan;
+pub mod store_task;
