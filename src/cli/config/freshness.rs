@@ -70,7 +70,7 @@ impl Default for FreshnessConfig {
 }
 
 impl FreshnessConfig {
-    pub(super) fn validate(&self) -> Result<(), InvalidSetting> {
+    pub fn validate(&self) -> Result<(), InvalidSetting> {
         for (class, limits) in [("keys", self.keys), ("reads", self.reads), ("push_precheck", self.push_precheck)] {
             let reason = "an answer cannot be fresh for longer than it may be stale: `ttl` is at most `max_stale`";
             InvalidSetting::ensure(limits.ttl <= limits.max_stale, &format!("freshness.{class}.ttl"), reason)?;

@@ -40,7 +40,7 @@ macro_rules! limits_section {
                 replace(ServerLimits::default())
             }
 
-            pub(super) fn validate(self) -> Result<(), InvalidSetting> {
+            pub fn validate(self) -> Result<(), InvalidSetting> {
                 validate(&self.server_limits())
             }
         }

@@ -59,7 +59,7 @@ impl SocketConfig {
         RawSocket::default().or_path(PRIMARY_SOCKET)
     }
 
-    pub(super) fn validate(&self) -> Result<(), InvalidSetting> {
+    pub fn validate(&self) -> Result<(), InvalidSetting> {
         InvalidSetting::ensure(
             self.path.as_os_str().len() <= MAX_PATH_BYTES,
             "socket.path",
@@ -69,11 +69,11 @@ impl SocketConfig {
 }
 
 /// Deserializes the section of a sidecar's configuration.
-pub(super) fn sidecar<'de, D: Deserializer<'de>>(from: D) -> Result<SocketConfig, D::Error> {
+pub fn sidecar<'de, D: Deserializer<'de>>(from: D) -> Result<SocketConfig, D::Error> {
     RawSocket::deserialize(from).map(|section| section.or_path(SIDECAR_SOCKET))
 }
 
 /// Deserializes the section of a primary's configuration.
-pub(super) fn primary<'de, D: Deserializer<'de>>(from: D) -> Result<SocketConfig, D::Error> {
+pub fn primary<'de, D: Deserializer<'de>>(from: D) -> Result<SocketConfig, D::Error> {
     RawSocket::deserialize(from).map(|section| section.or_path(PRIMARY_SOCKET))
 }

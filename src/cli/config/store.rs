@@ -64,18 +64,18 @@ impl StoreConfig {
         StoreOptions { page_cache_bytes: self.page_cache as u64, record_cache_entries: self.record_cache }
     }
 
-    pub(super) fn validate(&self) -> Result<(), InvalidSetting> {
+    pub fn validate(&self) -> Result<(), InvalidSetting> {
         InvalidSetting::ensure(self.page_cache >= MIN_PAGE_CACHE_BYTES, "store.page_cache", "at least 1MiB")?;
         InvalidSetting::ensure((1..=100_000_000).contains(&self.record_cache), "store.record_cache", "from 1 to 100000000")
     }
 }
 
 /// Deserializes the section of a sidecar's configuration.
-pub(super) fn sidecar<'de, D: Deserializer<'de>>(from: D) -> Result<StoreConfig, D::Error> {
+pub fn sidecar<'de, D: Deserializer<'de>>(from: D) -> Result<StoreConfig, D::Error> {
     RawStore::deserialize(from).map(|section| section.or_path(SIDECAR_FOLDER))
 }
 
 /// Deserializes the section of a primary's configuration.
-pub(super) fn primary<'de, D: Deserializer<'de>>(from: D) -> Result<StoreConfig, D::Error> {
+pub fn primary<'de, D: Deserializer<'de>>(from: D) -> Result<StoreConfig, D::Error> {
     RawStore::deserialize(from).map(|section| section.or_path(PRIMARY_FOLDER))
 }

@@ -66,7 +66,7 @@ impl Default for UpstreamConfig {
 }
 
 impl UpstreamConfig {
-    pub(super) fn validate(&self) -> Result<(), InvalidSetting> {
+    pub fn validate(&self) -> Result<(), InvalidSetting> {
         let ensure = |holds, key: &str, reason: &str| InvalidSetting::ensure(holds, &format!("primary.{key}"), reason);
         let url =
             PrimaryUrl::parse(&self.url, self.insecure_http).map_err(|reason| InvalidSetting { key: "primary.url".to_owned(), reason })?;
