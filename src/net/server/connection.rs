@@ -1,4 +1,4 @@
-//! One connection, from accept to close: its requests to the handler, its answers back.
+//! One connection, from accept to close: its requests go to the handler, and its responses back.
 
 use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
@@ -27,29 +27,29 @@ use crate::net::server::handler::Handler;
 use crate::net::server::inspected_stream::InspectedStream;
 use crate::net::server::limits::ServerLimits;
 
-/// What all connections of one thread share.
-pub struct HttpService<A> {
-    answer: Arc<A>,
+/// What all connections of one worker thread share.
+pub struct HttpService<H> {
+    handler: Arc<H>,
     counters: Arc<ServerCounters>,
     requests_per_connection: u64,
     http: Builder,
 }
 
-impl<A: Handler> HttpService<A> {
-    /// For one thread.
-    pub fn new(answer: Arc<A>, counted: Arc<ServerCounters>, bounds: &ServerLimits) -> Self {
+impl<H: Handler> HttpService<H> {
+    /// Returns the service of one worker thread.
+    pub fn new(handler: Arc<H>, counters: Arc<ServerCounters>, limits: &ServerLimits) -> Self {
         let mut http = Builder::new();
-        // hyper's own timer for heads would be one more for each request: `line` has one for all.
+        // hyper's own timer for heads would be one more for each request; the connection table has one for all.
         http.header_read_timeout(None);
-        http.max_header_size(bounds.header_bytes);
+        http.max_header_size(limits.header_bytes);
         // Room for a head of the permitted size, and for bodies to come in large pieces.
-        http.max_buf_size(bounds.header_bytes.saturating_add(1).max(64 << 10));
-        // Answers are small: one buffer and one write.
+        http.max_buf_size(limits.header_bytes.saturating_add(1).max(64 << 10));
+        // Responses are small: one buffer and one write.
         http.writev(false);
-        if bounds.headers != HYPER_DEFAULT_MAX_HEADERS {
-            http.max_headers(bounds.headers);
+        if limits.headers != HYPER_DEFAULT_MAX_HEADERS {
+            http.max_headers(limits.headers);
         }
-        Self { answer, counters: counted, requests_per_connection: bounds.requests_per_connection, http }
+        Self { handler, counters, requests_per_connection: limits.requests_per_connection, http }
     }
 
     /// Serves one connection until it ends.
@@ -57,31 +57,31 @@ impl<A: Handler> HttpService<A> {
         self: Rc<Self>,
         io: IO,
         peer: Peer,
-        line: Rc<ConnectionState>,
-        goodbye: CloseMode,
+        state: Rc<ConnectionState>,
+        close_mode: CloseMode,
     ) {
-        let guard = InspectedStream::new(io, Rc::clone(&line));
+        let stream = InspectedStream::new(io, Rc::clone(&state));
         let service = service_fn(|request| {
-            let (hall, line) = (Rc::clone(&self), Rc::clone(&line));
-            async move { Ok::<_, Infallible>(hall.respond(request, peer, line).await) }
+            let (service, state) = (Rc::clone(&self), Rc::clone(&state));
+            async move { Ok::<_, Infallible>(service.respond(request, peer, state).await) }
         });
-        let mut connection = self.http.serve_connection(TokioIo::new(guard), service);
-        let mut told = false;
-        let ended = std::future::poll_fn(|context| {
-            match line.mode() {
+        let mut connection = self.http.serve_connection(TokioIo::new(stream), service);
+        let mut draining = false;
+        let end = std::future::poll_fn(|context| {
+            match state.mode() {
                 ServeMode::Serve => {}
-                ServeMode::Drain if told => {}
+                ServeMode::Drain if draining => {}
                 ServeMode::Drain => {
-                    told = true;
+                    draining = true;
                     Pin::new(&mut connection).graceful_shutdown();
                 }
                 ServeMode::Close => return Poll::Ready(ConnectionEnd::Closed),
             }
-            if !told {
-                line.set_waker(context.waker());
+            if !draining {
+                state.set_waker(context.waker());
             }
             let mut polled = Pin::new(&mut connection).poll(context);
-            if polled.is_pending() && line.require_registration() {
+            if polled.is_pending() && state.require_registration() {
                 polled = Pin::new(&mut connection).poll(context);
             }
             polled.map(|result| match result {
@@ -91,11 +91,11 @@ impl<A: Handler> HttpService<A> {
             })
         })
         .await;
-        if ended == ConnectionEnd::InvalidRequest {
+        if end == ConnectionEnd::InvalidRequest {
             self.counters.bad_requests.fetch_add(1, Ordering::Relaxed);
         }
-        if matches!(ended, ConnectionEnd::Clean | ConnectionEnd::InvalidRequest) {
-            close_gracefully(connection.into_parts().io.into_inner(), &line, goodbye).await;
+        if matches!(end, ConnectionEnd::Clean | ConnectionEnd::InvalidRequest) {
+            close_gracefully(connection.into_parts().io.into_inner(), &state, close_mode).await;
         }
     }
 
@@ -103,44 +103,44 @@ impl<A: Handler> HttpService<A> {
         &self,
         request: http::Request<hyper::body::Incoming>,
         peer: Peer,
-        line: Rc<ConnectionState>,
+        state: Rc<ConnectionState>,
     ) -> http::Response<TrackedBody> {
-        let (order, ambiguous) = line.request_started();
+        let (index, ambiguity) = state.request_started();
         let version = request.version();
-        let last = order >= self.requests_per_connection || ambiguous.is_some() || request.headers().contains_key(TRANSFER_ENCODING);
-        let reply = match ambiguous {
-            Some(ambiguous) => {
+        let is_last = index >= self.requests_per_connection || ambiguity.is_some() || request.headers().contains_key(TRANSFER_ENCODING);
+        let response = match ambiguity {
+            Some(ambiguity) => {
                 self.counters.bad_requests.fetch_add(1, Ordering::Relaxed);
-                Response::message(StatusCode::BAD_REQUEST, &format!("400 Bad Request: {}", ambiguous.message()))
+                Response::message(StatusCode::BAD_REQUEST, &format!("400 Bad Request: {}", ambiguity.message()))
             }
             None => self.handle(request, peer).await,
         };
-        // A client that is not told so may send its next request on a connection that closes.
-        let last = last || line.awaiting_body(order);
-        let reply = if version < Version::HTTP_11 { reject_unknown_length(reply) } else { reply };
-        let streaming = reply.body.is_streaming();
-        line.response_started(streaming);
-        let mut response = http::Response::new(TrackedBody { body: reply.body, connection: streaming.then_some(line) });
-        *response.status_mut() = reply.status;
-        *response.headers_mut() = reply.headers;
-        let headers = response.headers_mut();
+        // Without `Connection: close` the client might send its next request on a connection that is about to close.
+        let is_last = is_last || state.awaiting_body(index);
+        let response = if version < Version::HTTP_11 { reject_unknown_length(response) } else { response };
+        let streaming = response.body.is_streaming();
+        state.response_started(streaming);
+        let mut sent = http::Response::new(TrackedBody { body: response.body, connection: streaming.then_some(state) });
+        *sent.status_mut() = response.status;
+        *sent.headers_mut() = response.headers;
+        let headers = sent.headers_mut();
         if !headers.is_empty() {
             headers.remove(CONTENT_LENGTH);
             headers.remove(TRANSFER_ENCODING);
             headers.remove(CONNECTION);
         }
-        if last {
+        if is_last {
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
-        response
+        sent
     }
 
     async fn handle(&self, request: http::Request<hyper::body::Incoming>, peer: Peer) -> Response {
         let (parts, body) = request.into_parts();
-        let asked = Request { peer, parts, body: IncomingBody::streaming(body, None) };
-        let answering = AssertUnwindSafe(async { self.answer.handle(asked).await }).catch_unwind();
-        answering.await.unwrap_or_else(|_| {
-            tracing::error!("a request met a fault of sidegate itself and was answered with 500");
+        let request = Request { peer, parts, body: IncomingBody::streaming(body, None) };
+        let outcome = AssertUnwindSafe(async { self.handler.handle(request).await }).catch_unwind();
+        outcome.await.unwrap_or_else(|_| {
+            tracing::error!("request handler panicked; answered 500");
             Response::message(
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "500 Internal Server Error: sidegate failed on this request; its log says where",
@@ -152,13 +152,13 @@ impl<A: Handler> HttpService<A> {
 /// How a connection is closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CloseMode {
-    /// Closing the socket says it.
+    /// Closing the socket is enough.
     Socket,
-    /// TLS has a word for it: without it the other side must fear that something was cut off.
+    /// TLS sends `close_notify`: without it the other side must assume that something was cut off.
     TlsCloseNotify,
 }
 
-/// As many header fields as hyper takes without a list on the heap.
+/// The number of header fields that hyper accepts without a list on the heap.
 const HYPER_DEFAULT_MAX_HEADERS: usize = 100;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -169,53 +169,54 @@ enum ConnectionEnd {
     Closed,
 }
 
-/// Closes so that the last answer arrives: a socket closed over unread bytes takes what was written with it.
-async fn close_gracefully<IO: AsyncRead + AsyncWrite + Unpin>(guard: InspectedStream<IO>, line: &ConnectionState, goodbye: CloseMode) {
-    let amid = guard.is_mid_request();
-    if !amid && goodbye == CloseMode::Socket {
+/// Closes so that the last response arrives: the kernel drops what was written if a socket is closed while bytes are unread.
+async fn close_gracefully<IO: AsyncRead + AsyncWrite + Unpin>(stream: InspectedStream<IO>, state: &ConnectionState, close_mode: CloseMode) {
+    let mid_request = stream.is_mid_request();
+    if !mid_request && close_mode == CloseMode::Socket {
         return;
     }
-    let mut io = guard.into_inner();
-    let lingering = async {
-        if io.shutdown().await.is_err() || !amid {
+    let mut io = stream.into_inner();
+    let linger = async {
+        if io.shutdown().await.is_err() || !mid_request {
             return;
         }
         // On the heap: every connection would carry it otherwise.
         let mut unread = vec![0; 4096];
         while io.read(&mut unread).await.is_ok_and(|length| length > 0) {}
     };
-    line.set_waiting(WaitState::RequestHead);
-    run_while_serving(line, lingering).await;
+    state.set_waiting(WaitState::RequestHead);
+    run_while_serving(state, linger).await;
 }
 
-/// Runs until it ends, or until the line is not to be served any more.
-pub async fn run_while_serving<T>(line: &ConnectionState, act: impl Future<Output = T>) -> Option<T> {
-    let mut act = pin!(act);
+/// Runs a future to its end, or returns `None` as soon as the connection is to be drained or closed.
+pub async fn run_while_serving<T>(state: &ConnectionState, future: impl Future<Output = T>) -> Option<T> {
+    let mut future = pin!(future);
     std::future::poll_fn(|context| {
-        line.set_waker(context.waker());
-        let mut polled = act.as_mut().poll(context);
-        if polled.is_pending() && line.require_registration() {
-            polled = act.as_mut().poll(context);
+        state.set_waker(context.waker());
+        let mut polled = future.as_mut().poll(context);
+        if polled.is_pending() && state.require_registration() {
+            polled = future.as_mut().poll(context);
         }
         match polled {
             Poll::Ready(done) => Poll::Ready(Some(done)),
-            Poll::Pending if line.mode() == ServeMode::Serve => Poll::Pending,
+            Poll::Pending if state.mode() == ServeMode::Serve => Poll::Pending,
             Poll::Pending => Poll::Ready(None),
         }
     })
     .await
 }
 
-/// To a client of HTTP/1.0 a body of unknown length ends where the connection ends, so one that was cut off would look complete.
-fn reject_unknown_length(reply: Response) -> Response {
-    if reply.body.known_length().is_some() {
-        return reply;
+/// Replaces a response of unknown length by a 505: to a client of HTTP/1.0 such a body ends where the connection ends, so one that was
+/// cut off would look complete.
+fn reject_unknown_length(response: Response) -> Response {
+    if response.body.known_length().is_some() {
+        return response;
     }
-    let why = "505 HTTP Version Not Supported: this answer comes in pieces, ask with HTTP/1.1";
-    Response::message(StatusCode::HTTP_VERSION_NOT_SUPPORTED, why)
+    let message = "505 HTTP Version Not Supported: this answer comes in pieces, ask with HTTP/1.1";
+    Response::message(StatusCode::HTTP_VERSION_NOT_SUPPORTED, message)
 }
 
-/// A body on its way out; says when its end was taken, if it came in pieces.
+/// A body that is being sent. Tells the connection when it has ended, if it is streamed.
 struct TrackedBody {
     body: OutgoingBody,
     connection: Option<Rc<ConnectionState>>,
@@ -240,8 +241,8 @@ impl Body for TrackedBody {
 
 impl Drop for TrackedBody {
     fn drop(&mut self) {
-        if let Some(line) = &self.connection {
-            line.stream_finished();
+        if let Some(connection) = &self.connection {
+            connection.stream_finished();
         }
     }
 }

@@ -1,7 +1,7 @@
-//! The lines of one thread (a line is one connection that is served), what each waits for, and since when.
+//! The connections of one worker thread: what each waits for, since when, and whether it is still served.
 //!
-//! Time here is a count of ticks that one timer of the thread moves on, so a request costs no clock reading and no timer of its own. A
-//! line that has waited too long is cut; when the daemon ends, all are told to wind down. Everything here stays on its thread.
+//! Time here is a count of ticks that one timer of the thread advances, so a request costs no clock reading and no timer of its own. A
+//! connection that has waited too long is closed; when the daemon stops, all are drained. Everything here stays on its thread.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -13,49 +13,49 @@ use tokio::sync::Notify;
 use crate::net::server::framing::AmbiguousFraming;
 use crate::net::server::limits::ServerLimits;
 
-/// What a line waits for. Only an answer may take its time: its handler has its own bounds.
+/// What a connection waits for. Only the response is without a bound here: the handler has its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WaitState {
-    /// For a next request to begin.
+    /// The next request.
     Idle,
-    /// For the head of a request to be there (or for the end of a TLS handshake, or of what nobody reads).
+    /// The head of a request (or the end of a TLS handshake, or of a body that nobody reads).
     RequestHead,
-    /// For the answer, or the rest of it.
+    /// The response, or the rest of it.
     Response,
-    /// For the other side to read.
+    /// The client, which does not read.
     PeerRead,
 }
 
-/// What becomes of a line.
+/// Whether a connection is still served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ServeMode {
-    /// It is served.
+    /// Requests are served.
     Serve,
-    /// It ends after the request in flight.
+    /// The connection closes after the request in flight.
     Drain,
-    /// It ends now.
+    /// The connection closes now.
     Close,
 }
 
-/// Whether a socket that the reactor does not know is to be registered with it.
+/// Whether a socket that the reactor does not know must be registered with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Registration {
-    /// Nothing is waited for.
+    /// Nothing has been read to its end.
     NotNeeded,
-    /// More bytes are asked for, which need not be waited for if the connection ends first.
+    /// A read found no more bytes; they need not be waited for if the connection closes first.
     Requested,
-    /// They are waited for.
+    /// The bytes are waited for.
     Required,
 }
 
-/// One connection, as its parts see it together.
+/// The state of one connection, shared by its stream, its service and the table.
 pub struct ConnectionState {
     ticks: Rc<Cell<u64>>,
     waiting: Cell<WaitState>,
     waiting_since: Cell<u64>,
     mode: Cell<ServeMode>,
     waker: RefCell<Option<Waker>>,
-    request_started: Cell<u64>,
+    request_count: Cell<u64>,
     ambiguity: Cell<Option<(u64, AmbiguousFraming)>>,
     awaiting_body: Cell<Option<u64>>,
     response_started: Cell<bool>,
@@ -64,47 +64,48 @@ pub struct ConnectionState {
 }
 
 impl ConnectionState {
-    /// It waits for `waiting` from now on.
+    /// Records what the connection waits for from now on.
     pub fn set_waiting(&self, waiting: WaitState) {
         self.waiting.set(waiting);
         self.waiting_since.set(self.ticks.get());
     }
 
-    /// What it waits for.
+    /// Returns what the connection waits for.
     pub fn waiting(&self) -> WaitState {
         self.waiting.get()
     }
 
-    /// What becomes of it.
+    /// Returns whether the connection is still served.
     pub fn mode(&self) -> ServeMode {
         self.mode.get()
     }
 
-    /// Wakes this task when the fate changes.
+    /// Sets the task that is woken when the mode changes.
     pub fn set_waker(&self, waker: &Waker) {
-        let mut kept = self.waker.borrow_mut();
-        match &mut *kept {
-            Some(kept) => kept.clone_from(waker),
-            None => *kept = Some(waker.clone()),
+        let mut current = self.waker.borrow_mut();
+        match &mut *current {
+            Some(current) => current.clone_from(waker),
+            None => *current = Some(waker.clone()),
         }
     }
 
-    /// A request is there. The how-manieth, and why it must be refused if it must.
+    /// Records that the head of a request has arrived. Returns the request's number on this connection, from 1, and, if its framing is
+    /// ambiguous, why it is refused.
     pub fn request_started(&self) -> (u64, Option<AmbiguousFraming>) {
-        let order = self.request_started.get() + 1;
-        self.request_started.set(order);
+        let number = self.request_count.get() + 1;
+        self.request_count.set(number);
         self.set_waiting(WaitState::Response);
-        (order, self.ambiguity.get().filter(|(ambiguous, _)| *ambiguous == order).map(|(_, why)| why))
+        (number, self.ambiguity.get().filter(|(request, _)| *request == number).map(|(_, ambiguity)| ambiguity))
     }
 
-    /// The answer to it is there, or begins.
+    /// Records that the response is there, or begins if it is streamed.
     pub fn response_started(&self, streaming: bool) {
         self.response_started.set(true);
         self.streaming.set(streaming);
         self.set_waiting(if streaming { WaitState::Response } else { WaitState::Idle });
     }
 
-    /// The end of an answer that came in pieces has been taken.
+    /// Records that a streamed response has been sent to its end.
     pub fn stream_finished(&self) {
         self.streaming.set(false);
         if self.waiting() == WaitState::Response {
@@ -112,27 +113,27 @@ impl ConnectionState {
         }
     }
 
-    /// Bytes came in: what they brought so far is ambiguous, or of a body that has yet to arrive.
-    pub fn bytes_received(&self, ambiguous: Option<(u64, AmbiguousFraming)>, awaits_body_of: Option<u64>) {
+    /// Records that bytes came in: which request so far has an ambiguous framing, and the body of which request has yet to arrive.
+    pub fn bytes_received(&self, ambiguity: Option<(u64, AmbiguousFraming)>, awaiting_body: Option<u64>) {
         if self.waiting() == WaitState::Idle {
             self.set_waiting(WaitState::RequestHead);
             self.response_started.set(false);
         }
-        self.ambiguity.set(ambiguous);
-        self.awaiting_body.set(awaits_body_of);
+        self.ambiguity.set(ambiguity);
+        self.awaiting_body.set(awaiting_body);
     }
 
-    /// Whether the body of this request has yet to arrive: answered before, it makes room for no other, and the connection ends.
-    pub fn awaiting_body(&self, order: u64) -> bool {
-        self.awaiting_body.get() == Some(order)
+    /// Returns whether the body of this request has yet to arrive. Answered before it arrived, the connection can serve no other request.
+    pub fn awaiting_body(&self, number: u64) -> bool {
+        self.awaiting_body.get() == Some(number)
     }
 
-    /// Whether an answer of ours has been given since the last request began: if not, what is written now is hyper's own refusal.
+    /// Returns whether a response of ours was given since the last request began: if not, what is written now is hyper's own refusal.
     pub fn has_responded(&self) -> bool {
         self.response_started.get()
     }
 
-    /// The other side does not read, or reads on.
+    /// Records that the client does not read, or reads again.
     pub fn set_peer_reading(&self, reads: bool) {
         match (reads, self.waiting()) {
             (false, WaitState::PeerRead) | (true, WaitState::Idle | WaitState::RequestHead | WaitState::Response) => {}
@@ -140,14 +141,14 @@ impl ConnectionState {
         }
     }
 
-    /// All that was to be written has been written.
+    /// Records that everything has been written.
     pub fn flushed(&self) {
         if self.waiting() == WaitState::PeerRead {
             self.set_waiting(if self.streaming.get() { WaitState::Response } else { WaitState::Idle });
         }
     }
 
-    /// A read found all that is there for now. Whether it is to be waited for.
+    /// Records that a read found no more bytes for now. Returns whether they must be waited for.
     pub fn request_registration(&self) -> bool {
         if self.registration.get() == Registration::NotNeeded {
             self.registration.set(Registration::Requested);
@@ -155,24 +156,25 @@ impl ConnectionState {
         self.registration.get() == Registration::Required
     }
 
-    /// All that could be done at once is done. Whether a read is now to be waited for, and must be asked for once more.
+    /// Records that everything that could be done without waiting is done. Returns whether bytes must now be waited for: then the caller
+    /// polls once more.
     pub fn require_registration(&self) -> bool {
-        let asked = self.registration.get() == Registration::Requested;
-        if asked {
+        let requested = self.registration.get() == Registration::Requested;
+        if requested {
             self.registration.set(Registration::Required);
         }
-        asked
+        requested
     }
 
-    fn set_mode(&self, fate: ServeMode) {
-        self.mode.set(fate);
+    fn set_mode(&self, mode: ServeMode) {
+        self.mode.set(mode);
         if let Some(waker) = &*self.waker.borrow() {
             waker.wake_by_ref();
         }
     }
 }
 
-/// All lines of one thread.
+/// All connections of one worker thread.
 pub struct ConnectionTable {
     ticks: Rc<Cell<u64>>,
     slots: RefCell<Vec<Option<Rc<ConnectionState>>>>,
@@ -180,101 +182,101 @@ pub struct ConnectionTable {
     draining: Cell<bool>,
     head_ticks: u64,
     peer_read_ticks: u64,
-    tick: Duration,
+    tick_interval: Duration,
     all_closed: Notify,
 }
 
-/// A line's place among the lines of its thread, given back when dropped.
+/// A connection's slot in the table, freed when dropped.
 pub struct ConnectionSlot {
     table: Rc<ConnectionTable>,
     index: usize,
-    /// The line.
+    /// The connection in the slot.
     pub connection: Rc<ConnectionState>,
 }
 
 impl ConnectionTable {
-    /// None yet.
-    pub fn new(bounds: &ServerLimits) -> Rc<Self> {
-        let tick = (bounds.header_time.min(bounds.body_time) / 8).clamp(Duration::from_millis(5), Duration::from_secs(1));
-        let ticks = |time: Duration| u64::try_from(time.as_nanos().div_ceil(tick.as_nanos())).unwrap_or(u64::MAX);
+    /// Returns a table without connections.
+    pub fn new(limits: &ServerLimits) -> Rc<Self> {
+        let tick_interval = (limits.header_time.min(limits.body_time) / 8).clamp(Duration::from_millis(5), Duration::from_secs(1));
+        let ticks = |time: Duration| u64::try_from(time.as_nanos().div_ceil(tick_interval.as_nanos())).unwrap_or(u64::MAX);
         Rc::new(Self {
             ticks: Rc::default(),
             slots: RefCell::default(),
             free_slots: RefCell::default(),
             draining: Cell::new(false),
-            head_ticks: ticks(bounds.header_time),
-            peer_read_ticks: ticks(bounds.body_time),
-            tick,
+            head_ticks: ticks(limits.header_time),
+            peer_read_ticks: ticks(limits.body_time),
+            tick_interval,
             all_closed: Notify::new(),
         })
     }
 
-    /// How often [`Lines::tick`] is to be called.
+    /// Returns how often [`Self::tick`] must be called.
     pub fn tick_interval(&self) -> Duration {
-        self.tick
+        self.tick_interval
     }
 
-    /// A new line, waiting for a head.
+    /// Adds a connection, which waits for the head of a request.
     pub fn add(self: &Rc<Self>) -> ConnectionSlot {
-        let line = Rc::new(ConnectionState {
+        let connection = Rc::new(ConnectionState {
             ticks: Rc::clone(&self.ticks),
             waiting: Cell::new(WaitState::RequestHead),
             waiting_since: Cell::new(self.ticks.get()),
             mode: Cell::new(if self.draining.get() { ServeMode::Drain } else { ServeMode::Serve }),
             waker: RefCell::default(),
-            request_started: Cell::new(0),
+            request_count: Cell::new(0),
             ambiguity: Cell::new(None),
             awaiting_body: Cell::new(None),
             response_started: Cell::new(false),
             streaming: Cell::new(false),
             registration: Cell::new(Registration::NotNeeded),
         });
-        let mut lines = self.slots.borrow_mut();
-        let at = self.free_slots.borrow_mut().pop().unwrap_or_else(|| {
-            lines.push(None);
-            lines.len() - 1
+        let mut slots = self.slots.borrow_mut();
+        let index = self.free_slots.borrow_mut().pop().unwrap_or_else(|| {
+            slots.push(None);
+            slots.len() - 1
         });
-        if let Some(place) = lines.get_mut(at) {
-            *place = Some(Rc::clone(&line));
+        if let Some(slot) = slots.get_mut(index) {
+            *slot = Some(Rc::clone(&connection));
         }
-        ConnectionSlot { table: Rc::clone(self), index: at, connection: line }
+        ConnectionSlot { table: Rc::clone(self), index, connection }
     }
 
-    /// How many there are.
+    /// Returns the number of connections.
     pub fn count(&self) -> usize {
         self.slots.borrow().len() - self.free_slots.borrow().len()
     }
 
-    /// Returns when the last one has left.
+    /// Returns when the last connection has closed.
     pub async fn all_closed(&self) {
         while self.count() > 0 {
             self.all_closed.notified().await;
         }
     }
 
-    /// One tick has passed: cuts what has waited too long.
+    /// Advances the time by one tick and closes connections that have waited too long.
     pub fn tick(&self) {
         let now = self.ticks.get() + 1;
         self.ticks.set(now);
-        for line in self.slots.borrow().iter().flatten() {
-            let bound = match line.waiting() {
+        for connection in self.slots.borrow().iter().flatten() {
+            let max_ticks = match connection.waiting() {
                 WaitState::Idle | WaitState::RequestHead => self.head_ticks,
                 WaitState::PeerRead => self.peer_read_ticks,
                 WaitState::Response => continue,
             };
             // The tick in which the waiting began was not a whole one.
-            if now - line.waiting_since.get() > bound {
-                line.set_mode(ServeMode::Close);
+            if now - connection.waiting_since.get() > max_ticks {
+                connection.set_mode(ServeMode::Close);
             }
         }
     }
 
-    /// Tells all, and all that come later, to wind down.
+    /// Drains all connections, and those that are added later.
     pub fn drain_all(&self) {
         self.draining.set(true);
-        for line in self.slots.borrow().iter().flatten() {
-            if line.mode() == ServeMode::Serve {
-                line.set_mode(ServeMode::Drain);
+        for connection in self.slots.borrow().iter().flatten() {
+            if connection.mode() == ServeMode::Serve {
+                connection.set_mode(ServeMode::Drain);
             }
         }
     }
@@ -282,8 +284,8 @@ impl ConnectionTable {
 
 impl Drop for ConnectionSlot {
     fn drop(&mut self) {
-        if let Some(place) = self.table.slots.borrow_mut().get_mut(self.index) {
-            *place = None;
+        if let Some(slot) = self.table.slots.borrow_mut().get_mut(self.index) {
+            *slot = None;
         }
         self.table.free_slots.borrow_mut().push(self.index);
         if self.table.count() == 0 {
@@ -308,72 +310,72 @@ mod tests {
         })
     }
 
-    fn advance(lines: &ConnectionTable, ticks: u64) {
+    fn advance(table: &ConnectionTable, ticks: u64) {
         for _ in 0..ticks {
-            lines.tick();
+            table.tick();
         }
     }
 
     #[test]
-    fn a_head_has_its_time_and_no_more() {
-        let lines = connection_table();
-        let place = lines.add();
-        advance(&lines, 8);
-        assert_eq!(place.connection.mode(), ServeMode::Serve);
-        advance(&lines, 1);
-        assert_eq!(place.connection.mode(), ServeMode::Close);
+    fn a_request_head_is_waited_for_so_long_and_no_longer() {
+        let table = connection_table();
+        let slot = table.add();
+        advance(&table, 8);
+        assert_eq!(slot.connection.mode(), ServeMode::Serve);
+        advance(&table, 1);
+        assert_eq!(slot.connection.mode(), ServeMode::Close);
     }
 
     #[test]
     fn the_first_byte_after_a_pause_starts_the_time_anew_and_the_second_does_not() {
-        let lines = connection_table();
-        let place = lines.add();
-        place.connection.set_waiting(WaitState::Idle);
-        advance(&lines, 8);
-        place.connection.bytes_received(None, None);
-        advance(&lines, 8);
-        place.connection.bytes_received(None, None);
-        assert_eq!(place.connection.mode(), ServeMode::Serve);
-        advance(&lines, 1);
-        assert_eq!(place.connection.mode(), ServeMode::Close);
+        let table = connection_table();
+        let slot = table.add();
+        slot.connection.set_waiting(WaitState::Idle);
+        advance(&table, 8);
+        slot.connection.bytes_received(None, None);
+        advance(&table, 8);
+        slot.connection.bytes_received(None, None);
+        assert_eq!(slot.connection.mode(), ServeMode::Serve);
+        advance(&table, 1);
+        assert_eq!(slot.connection.mode(), ServeMode::Close);
     }
 
     #[test]
-    fn an_answer_may_take_its_time_but_its_reader_may_not() {
-        let lines = connection_table();
-        let place = lines.add();
-        place.connection.request_started();
-        advance(&lines, 1000);
-        place.connection.response_started(true);
-        advance(&lines, 1000);
-        assert_eq!(place.connection.mode(), ServeMode::Serve);
-        place.connection.set_peer_reading(false);
-        advance(&lines, 16);
-        place.connection.set_peer_reading(true);
-        advance(&lines, 16);
-        assert_eq!(place.connection.mode(), ServeMode::Serve);
-        place.connection.set_peer_reading(false);
-        advance(&lines, 17);
-        assert_eq!(place.connection.mode(), ServeMode::Close);
+    fn a_response_may_take_any_time_but_its_reader_may_not() {
+        let table = connection_table();
+        let slot = table.add();
+        slot.connection.request_started();
+        advance(&table, 1000);
+        slot.connection.response_started(true);
+        advance(&table, 1000);
+        assert_eq!(slot.connection.mode(), ServeMode::Serve);
+        slot.connection.set_peer_reading(false);
+        advance(&table, 16);
+        slot.connection.set_peer_reading(true);
+        advance(&table, 16);
+        assert_eq!(slot.connection.mode(), ServeMode::Serve);
+        slot.connection.set_peer_reading(false);
+        advance(&table, 17);
+        assert_eq!(slot.connection.mode(), ServeMode::Close);
     }
 
     #[test]
-    fn places_are_used_again() {
-        let lines = connection_table();
+    fn slots_are_used_again() {
+        let table = connection_table();
         for _ in 0..10 {
-            let (one, two) = (lines.add(), lines.add());
-            assert_eq!(lines.count(), 2);
+            let (one, two) = (table.add(), table.add());
+            assert_eq!(table.count(), 2);
             drop(one);
             drop(two);
         }
-        assert_eq!((lines.count(), lines.slots.borrow().len()), (0, 2));
+        assert_eq!((table.count(), table.slots.borrow().len()), (0, 2));
     }
 
     #[test]
-    fn those_that_come_late_wind_down_too() {
-        let lines = connection_table();
-        let early = lines.add();
-        lines.drain_all();
-        assert_eq!((early.connection.mode(), lines.add().connection.mode()), (ServeMode::Drain, ServeMode::Drain));
+    fn connections_added_while_draining_are_drained_too() {
+        let table = connection_table();
+        let early = table.add();
+        table.drain_all();
+        assert_eq!((early.connection.mode(), table.add().connection.mode()), (ServeMode::Drain, ServeMode::Drain));
     }
 }

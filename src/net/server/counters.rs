@@ -2,9 +2,9 @@
 
 use std::sync::atomic::AtomicU64;
 
-/// What the server has counted; plain atomics, read by the metrics.
+/// Counters of the server: connections accepted, open now, refused for lack of room, failed accepts, and requests answered with 400.
 #[derive(Debug, Default)]
-#[expect(missing_docs, reason = "each name says it")]
+#[expect(missing_docs, reason = "each is described at the struct")]
 pub struct ServerCounters {
     pub connections: AtomicU64,
     pub open_connections: AtomicU64,

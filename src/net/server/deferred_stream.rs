@@ -1,8 +1,8 @@
-//! A Unix connection that the reactor does not know yet.
+//! A Unix connection that is registered with the reactor only when it must be waited for.
 //!
-//! Most clients connect, ask once and hang up, and what they ask is there when they are accepted. Such a connection is read, answered and
-//! closed without ever being registered with epoll: two of seven system calls less. It is registered when it has to be waited for: the
-//! first read finds nothing, or all that could be done with what was read has been done and the connection still stands.
+//! Most clients connect, send one request and hang up, and their request is there when they are accepted. Such a connection is read,
+//! answered and closed without ever being registered with epoll: two of seven system calls less. It is registered when the first read
+//! finds nothing, or when everything that was read has been dealt with and the connection is still open.
 
 use std::io::{self, ErrorKind};
 use std::net::Shutdown;
@@ -19,30 +19,30 @@ use tokio::net::UnixStream;
 use crate::net::peer::Peer;
 use crate::net::server::connection_state::ConnectionState;
 
-/// A connection, registered or not.
+/// A connection, registered with the reactor or not yet.
 pub struct DeferredStream {
     unregistered: Option<Unregistered>,
-    register: Option<UnixStream>,
-    /// The last read left nothing.
+    registered: Option<UnixStream>,
+    /// The last read left nothing to read.
     drained: bool,
     connection: Rc<ConnectionState>,
 }
 
-/// As much as one head needs; whatever comes in larger pieces soon blocks, and is then read by the reactor's stream.
+/// Enough for one head. Whatever comes in larger pieces soon blocks, and is then read by the registered stream.
 const FIRST_READ_BYTES: usize = 4096;
 
 impl DeferredStream {
-    /// Just accepted, for `line`.
-    pub fn new(stream: Unregistered, line: Rc<ConnectionState>) -> Self {
-        Self { unregistered: Some(stream), register: None, drained: false, connection: line }
+    /// Wraps a stream that was just accepted.
+    pub fn new(stream: Unregistered, connection: Rc<ConnectionState>) -> Self {
+        Self { unregistered: Some(stream), registered: None, drained: false, connection }
     }
 
     fn register(&mut self) -> io::Result<Pin<&mut UnixStream>> {
         if let Some(stream) = self.unregistered.take() {
             stream.set_nonblocking(true)?;
-            self.register = Some(UnixStream::from_std(stream)?);
+            self.registered = Some(UnixStream::from_std(stream)?);
         }
-        self.register.as_mut().map(Pin::new).ok_or_else(|| ErrorKind::NotConnected.into())
+        self.registered.as_mut().map(Pin::new).ok_or_else(|| ErrorKind::NotConnected.into())
     }
 }
 
@@ -50,16 +50,16 @@ impl AsyncRead for DeferredStream {
     fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         if self.unregistered.is_some() && self.drained {
             if !self.connection.request_registration() {
-                // No waker is kept: `connection` asks again before it waits.
+                // No waker is stored: the connection polls again before it waits.
                 return Poll::Pending;
             }
         } else if let Some(stream) = &self.unregistered {
             let room = buffer.remaining().min(FIRST_READ_BYTES);
-            let first = buffer.initialize_unfilled_to(room);
-            match recv(stream.as_raw_fd(), first, MsgFlags::MSG_DONTWAIT) {
+            let unfilled = buffer.initialize_unfilled_to(room);
+            match recv(stream.as_raw_fd(), unfilled, MsgFlags::MSG_DONTWAIT) {
                 Ok(length) => {
                     buffer.advance(length);
-                    // The end of the stream, too, is to be found again.
+                    // After the end of the stream (length 0) the next read must find it again.
                     self.drained = length > 0 && length < room;
                     return Poll::Ready(Ok(()));
                 }
@@ -95,7 +95,7 @@ impl AsyncWrite for DeferredStream {
     }
 }
 
-/// Who was at the other end when it connected, by the kernel.
+/// Returns the credentials of the process that connected, as the kernel recorded them at that moment.
 pub fn peer_credentials(stream: &Unregistered) -> io::Result<Peer> {
     let credentials = getsockopt(stream, sockopt::PeerCredentials)?;
     Ok(Peer::Unix { uid: credentials.uid(), gid: credentials.gid() })

@@ -1,21 +1,21 @@
-//! Where one request ends and the next begins, seen in the bytes as they arrive.
+//! Finds ambiguous request framing (request smuggling) in the bytes as they arrive.
 //!
-//! hyper takes two equal lengths for one and drops a length that stands beside `chunked` before anybody sees it. Both are how requests
-//! are smuggled past a front server, and both are to be refused, so the heads are also looked at here: nothing else is parsed, and what is
-//! malformed is left to hyper. Pure.
+//! hyper takes two equal lengths for one and drops a length beside `chunked` before a handler sees it. Both are ways to smuggle requests
+//! past a front server, and both must be refused, so the heads are also inspected here. Nothing else is parsed, and malformed requests are
+//! left to hyper. Pure.
 
 use std::io::BufRead;
 
-/// What the next byte belongs to.
+/// The part of a request that the next byte belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Position {
     Head,
     Body(u64),
-    /// A chunked body: nothing is followed after it, so the connection must not be kept.
+    /// A chunked body. Nothing after it is inspected, so the connection must not be kept.
     Chunked,
 }
 
-/// Why a request is not answered.
+/// Why a request is refused with 400.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AmbiguousFraming {
     /// More than one `Content-Length`.
@@ -27,7 +27,7 @@ pub enum AmbiguousFraming {
 }
 
 impl AmbiguousFraming {
-    /// For the person who reads the answer.
+    /// Returns the message for the person who reads the response.
     #[must_use]
     pub fn message(self) -> &'static str {
         match self {
@@ -38,7 +38,7 @@ impl AmbiguousFraming {
     }
 }
 
-/// What one connection has brought so far.
+/// Follows the requests of one connection byte by byte.
 pub struct RequestFraming {
     position: Position,
     /// The beginning of a line whose end has not arrived.
@@ -53,7 +53,7 @@ pub struct RequestFraming {
 }
 
 impl RequestFraming {
-    /// Nothing yet.
+    /// Returns the framing of a connection on which nothing has arrived.
     #[must_use]
     pub fn new() -> Self {
         Self {
@@ -69,36 +69,36 @@ impl RequestFraming {
         }
     }
 
-    /// The first request that must be refused: the how-manieth of its connection, from 1, and why.
+    /// Returns the first request that must be refused: its number on the connection, from 1, and why.
     #[must_use]
     pub fn ambiguity(&self) -> Option<(u64, AmbiguousFraming)> {
         self.ambiguity
     }
 
-    /// The how-manieth request of its connection has a body of which bytes have yet to arrive.
+    /// Returns the number of the request whose body has not wholly arrived.
     #[must_use]
     pub fn request_awaiting_body(&self) -> Option<u64> {
         matches!(self.position, Position::Body(_)).then_some(self.request_count)
     }
 
-    /// Whether a request has begun that has not wholly arrived, as far as is known.
+    /// Returns whether a request has begun that has not wholly arrived, as far as is known.
     #[must_use]
     pub fn is_mid_request(&self) -> bool {
         self.position != Position::Head || self.head_started || !self.partial_line.is_empty()
     }
 
-    /// More bytes have arrived.
+    /// Inspects bytes that have arrived.
     pub fn observe(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
             match &mut self.position {
                 Position::Chunked => return,
-                Position::Body(left) => {
-                    let now = (*left).min(bytes.len() as u64);
-                    *left -= now;
-                    if *left == 0 {
+                Position::Body(remaining) => {
+                    let length = (*remaining).min(bytes.len() as u64);
+                    *remaining -= length;
+                    if *remaining == 0 {
                         self.position = Position::Head;
                     }
-                    bytes = bytes.get(usize::try_from(now).unwrap_or(usize::MAX)..).unwrap_or_default();
+                    bytes = bytes.get(usize::try_from(length).unwrap_or(usize::MAX)..).unwrap_or_default();
                 }
                 Position::Head => bytes = self.observe_head(bytes),
             }
@@ -107,18 +107,18 @@ impl RequestFraming {
 
     fn observe_head<'a>(&mut self, bytes: &'a [u8]) -> &'a [u8] {
         let mut rest = bytes;
-        let long = rest.skip_until(b'\n').unwrap_or(bytes.len());
-        let (upto, rest) = bytes.split_at(long);
-        let Some(end) = upto.strip_suffix(b"\n") else {
-            self.partial_line.extend_from_slice(upto);
+        let length = rest.skip_until(b'\n').unwrap_or(bytes.len());
+        let (line, rest) = bytes.split_at(length);
+        let Some(line) = line.strip_suffix(b"\n") else {
+            self.partial_line.extend_from_slice(line);
             return rest;
         };
         if self.partial_line.is_empty() {
-            self.observe_line(end);
+            self.observe_line(line);
         } else {
-            let mut line = std::mem::take(&mut self.partial_line);
-            line.extend_from_slice(end);
-            self.observe_line(&line);
+            let mut whole_line = std::mem::take(&mut self.partial_line);
+            whole_line.extend_from_slice(line);
+            self.observe_line(&whole_line);
         }
         rest
     }
@@ -147,7 +147,7 @@ impl RequestFraming {
 
     fn finish_head(&mut self) {
         self.request_count += 1;
-        let ambiguous = match (self.length_headers, self.encoding_headers) {
+        let ambiguity = match (self.length_headers, self.encoding_headers) {
             (2.., _) => Some(AmbiguousFraming::DuplicateLength),
             (1, 1..) => Some(AmbiguousFraming::LengthAndEncoding),
             (_, 2..) => Some(AmbiguousFraming::UnsupportedEncoding),
@@ -155,7 +155,7 @@ impl RequestFraming {
             _ => None,
         };
         if self.ambiguity.is_none() {
-            self.ambiguity = ambiguous.map(|ambiguous| (self.request_count, ambiguous));
+            self.ambiguity = ambiguity.map(|ambiguity| (self.request_count, ambiguity));
         }
         self.position = match (self.encoding_headers, self.content_length) {
             (1.., _) => Position::Chunked,
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn two_lengths_are_seen_whether_equal_or_not() {
+    fn two_lengths_are_noticed_whether_equal_or_not() {
         for second in ["5", "6"] {
             let framing =
                 observe_all(format!("POST / HTTP/1.1\r\ncontent-length: 5\r\nX: y\r\nCONTENT-LENGTH:{second}\r\n\r\n").as_bytes());
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn a_length_beside_an_encoding_is_seen_in_either_order() {
+    fn a_length_beside_an_encoding_is_noticed_in_either_order() {
         for head in ["Content-Length: 5\r\nTransfer-Encoding: chunked", "Transfer-Encoding: chunked\r\nContent-Length: 5"] {
             let framing = observe_all(format!("POST / HTTP/1.1\r\n{head}\r\n\r\n").as_bytes());
             assert_eq!(framing.ambiguity(), Some((1, AmbiguousFraming::LengthAndEncoding)), "{head}");
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn an_encoding_other_than_chunked_is_seen() {
+    fn an_encoding_other_than_chunked_is_noticed() {
         for head in ["Transfer-Encoding: gzip, chunked", "Transfer-Encoding: chunked\nTransfer-Encoding: chunked"] {
             assert_eq!(
                 observe_all(format!("POST / HTTP/1.1\r\n{head}\r\n\r\n").as_bytes()).ambiguity(),
@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_that_has_not_arrived_is_amid() {
+    fn a_request_that_has_not_wholly_arrived_is_noticed() {
         for part in [
             "G",
             "GET / HTTP/1.1\r\n",
@@ -252,7 +252,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn how_the_bytes_are_cut_does_not_matter(cuts in proptest::collection::vec(any::<u8>(), 0..6)) {
+        fn the_sizes_of_the_reads_do_not_matter(cuts in proptest::collection::vec(any::<u8>(), 0..6)) {
             let bytes = b"POST /a HTTP/1.1\r\nContent-Length: 3\r\nTE: x\r\n\r\nabcPOST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n";
             let mut framing = RequestFraming::new();
             let mut rest = &bytes[..];
@@ -266,7 +266,7 @@ mod tests {
         }
 
         #[test]
-        fn no_bytes_break_it(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+        fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
             let _ = observe_all(&bytes).is_mid_request();
         }
     }

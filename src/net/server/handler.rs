@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use crate::net::message::{Request, Response};
 
-/// Who answers requests.
+/// Answers requests.
 pub trait Handler: Send + Sync + 'static {
-    /// Answers one. Runs on the thread of the connection: whatever blocks goes elsewhere. Dropped unfinished when the asker hangs up.
-    fn handle(self: &Arc<Self>, asked: Request) -> impl Future<Output = Response>;
+    /// Answers one request. Runs on the thread of the connection, so whatever blocks must be run elsewhere. The future is dropped
+    /// unfinished when the client hangs up.
+    fn handle(self: &Arc<Self>, request: Request) -> impl Future<Output = Response>;
 }

@@ -1,7 +1,7 @@
-//! Serving: one single-threaded runtime a core, all accepting from the same sockets; an accept loop that outlives every error.
+//! The HTTP server: one single-threaded runtime for each core, all accepting from the same sockets.
 //!
-//! A connection stays on the thread that accepted it, so handlers need not be `Send` and nothing is locked. One watch channel tells all
-//! threads to end.
+//! A connection stays on the thread that accepted it, so the futures of handlers need not be `Send` and nothing is locked. One watch
+//! channel tells all threads to stop.
 
 use std::io;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use crate::net::server::limits::ServerLimits;
 use crate::net::server::listen::{BoundSocket, SocketFile};
 use crate::net::server::worker::{WorkerCommand, WorkerConfig, run_worker};
 
-/// A server that runs. Dropping it does not stop it.
+/// A running server. Dropping it does not stop it.
 pub struct HttpServer {
     commands: watch::Sender<WorkerCommand>,
     workers: Vec<JoinHandle<()>>,
@@ -24,33 +24,33 @@ pub struct HttpServer {
 }
 
 impl HttpServer {
-    /// Starts `threads` threads (0: one a core). A request with two lengths, or length and chunked, gets 400 with a `message`;
-    /// so does an unreadable one (431 where its head is too large, 414 where its target is too long). Beyond `bounds.connections` a
-    /// connection gets 503 with a message and is closed.
-    pub fn start<A: Handler>(
+    /// Starts `threads` worker threads (0: one for each core). A request with two lengths, or length and chunked, gets 400 with a `message`;
+    /// so does an unreadable one (431 where its head is too large, 414 where its target is too long). Beyond `limits.connections` a
+    /// connection gets 503 with a `message` and is closed.
+    pub fn start<H: Handler>(
         sockets: Vec<BoundSocket>,
-        answer: Arc<A>,
-        bounds: ServerLimits,
+        handler: Arc<H>,
+        limits: ServerLimits,
         threads: usize,
-        counted: Arc<ServerCounters>,
+        counters: Arc<ServerCounters>,
     ) -> io::Result<Self> {
         let threads = if threads == 0 { std::thread::available_parallelism()?.get() } else { threads };
-        let (orders, obeyed) = watch::channel(WorkerCommand::Serve);
-        let mut server = Self { commands: orders, workers: Vec::with_capacity(threads), socket_files: Vec::new() };
-        let (started, starts) = mpsc::channel();
+        let (commands, received) = watch::channel(WorkerCommand::Serve);
+        let mut server = Self { commands, workers: Vec::with_capacity(threads), socket_files: Vec::new() };
+        let (report_start, starts) = mpsc::channel();
         for number in 0..threads {
-            let duty = WorkerConfig {
+            let config = WorkerConfig {
                 sockets: sockets.iter().map(BoundSocket::try_clone).collect::<io::Result<_>>()?,
-                handler: Arc::clone(&answer),
-                counters: Arc::clone(&counted),
-                limits: bounds,
-                commands: obeyed.clone(),
+                handler: Arc::clone(&handler),
+                counters: Arc::clone(&counters),
+                limits,
+                commands: received.clone(),
             };
-            let started = started.clone();
+            let report_start = report_start.clone();
             let thread = std::thread::Builder::new().name(format!("gate-{number}"));
-            server.workers.push(thread.spawn(move || run_worker(duty, started))?);
+            server.workers.push(thread.spawn(move || run_worker(config, report_start))?);
         }
-        drop(started);
+        drop(report_start);
         for start in starts {
             if let Err(error) = start {
                 server.commands.send_replace(WorkerCommand::Stop);
@@ -61,14 +61,14 @@ impl HttpServer {
         Ok(server)
     }
 
-    /// Stops accepting, lets requests in flight end within `bounds.shutdown_time`, removes the sockets that we made. Blocks.
+    /// Stops accepting, lets requests in flight end within `limits.shutdown_time`, and removes the sockets that we made. Blocks.
     pub fn stop(self) {
-        // First the name goes: whoever comes now is told that nobody is there, and whoever waits at the socket is still served.
+        // The name goes first: new clients find that nobody listens, and those that wait in the backlog are still served.
         drop(self.socket_files);
         self.commands.send_replace(WorkerCommand::Stop);
         for thread in self.workers {
             if thread.join().is_err() {
-                tracing::error!("a serving thread ended by a fault of sidegate itself");
+                tracing::error!("worker thread panicked; its connections were dropped");
             }
         }
     }

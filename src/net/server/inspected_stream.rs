@@ -1,5 +1,5 @@
-//! What stands between a socket and hyper: it sees where requests begin and end, notes who waits for whom, and puts a message into the
-//! empty answers that hyper gives of its own accord to what it cannot read.
+//! The stream between a socket and hyper. It inspects the framing of requests, records who waits for whom, and puts a message into the
+//! empty responses that hyper itself gives to requests that it cannot parse.
 
 use std::io;
 use std::pin::Pin;
@@ -11,28 +11,28 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use crate::net::server::connection_state::ConnectionState;
 use crate::net::server::framing::RequestFraming;
 
-/// A socket, guarded.
+/// A socket whose bytes are inspected.
 pub struct InspectedStream<IO> {
     io: IO,
     connection: Rc<ConnectionState>,
     framing: RequestFraming,
     read_closed: bool,
-    /// What is written in place of hyper's refusal, and how much of it has been.
+    /// The response that is written in place of hyper's own, and how many bytes of it have been written.
     replacement: Option<(Vec<u8>, usize)>,
 }
 
 impl<IO> InspectedStream<IO> {
-    /// Guards `io` for `line`.
-    pub fn new(io: IO, line: Rc<ConnectionState>) -> Self {
-        Self { io, connection: line, framing: RequestFraming::new(), read_closed: false, replacement: None }
+    /// Wraps the socket of a connection.
+    pub fn new(io: IO, connection: Rc<ConnectionState>) -> Self {
+        Self { io, connection, framing: RequestFraming::new(), read_closed: false, replacement: None }
     }
 
-    /// Whether the other side may still be sending a request that nobody will read.
+    /// Returns whether the client may still be sending a request that nobody will read.
     pub fn is_mid_request(&self) -> bool {
         !self.read_closed && (self.framing.is_mid_request() || self.replacement.is_some())
     }
 
-    /// The socket.
+    /// Returns the socket.
     pub fn into_inner(self) -> IO {
         self.io
     }
@@ -42,11 +42,11 @@ impl<IO: AsyncRead + Unpin> AsyncRead for InspectedStream<IO> {
     fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         ready!(Pin::new(&mut self.io).poll_read(context, buffer))?;
-        let came = buffer.filled().get(before..).unwrap_or_default();
-        if came.is_empty() {
+        let received = buffer.filled().get(before..).unwrap_or_default();
+        if received.is_empty() {
             self.read_closed = true;
         } else {
-            self.framing.observe(came);
+            self.framing.observe(received);
             self.connection.bytes_received(self.framing.ambiguity(), self.framing.request_awaiting_body());
         }
         Poll::Ready(Ok(()))
@@ -69,7 +69,7 @@ impl<IO: AsyncWrite + Unpin> AsyncWrite for InspectedStream<IO> {
         Poll::Ready(Ok(()))
     }
 
-    /// hyper is done, but the connection is closed by who knows whether all was read.
+    /// Does nothing: hyper is done, but only `close_gracefully` knows whether everything was read.
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(Ok(()))
     }
@@ -77,33 +77,34 @@ impl<IO: AsyncWrite + Unpin> AsyncWrite for InspectedStream<IO> {
 
 impl<IO: AsyncWrite + Unpin> InspectedStream<IO> {
     fn write_replacement(&mut self, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let ambiguous = self.framing.ambiguity().map(|(_, ambiguous)| ambiguous.message());
-        let (whole, done) = self.replacement.get_or_insert_with(|| (error_response_with_message(bytes, ambiguous), 0));
-        while let Some(rest) = whole.get(*done..).filter(|rest| !rest.is_empty()) {
+        let ambiguity = self.framing.ambiguity().map(|(_, ambiguity)| ambiguity.message());
+        let (response, written) = self.replacement.get_or_insert_with(|| (error_response_with_message(bytes, ambiguity), 0));
+        while let Some(rest) = response.get(*written..).filter(|rest| !rest.is_empty()) {
             match ready!(Pin::new(&mut self.io).poll_write(context, rest))? {
                 0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                more => *done += more,
+                length => *written += length,
             }
         }
         Poll::Ready(Ok(bytes.len()))
     }
 }
 
-/// An answer of status 4xx without a body, and nothing after it.
+/// Returns whether the bytes are a response of status 4xx without a body, and nothing else.
 fn is_empty_error_response(bytes: &[u8]) -> bool {
     bytes.starts_with(b"HTTP/1.1 4") && bytes.ends_with(b"\r\n\r\n") && bytes.windows(21).any(|part| part == b"\r\ncontent-length: 0\r\n")
 }
 
-fn error_response_with_message(refusal: &[u8], ambiguous: Option<&str>) -> Vec<u8> {
+/// Returns the same refusal with a JSON message.
+fn error_response_with_message(refusal: &[u8], ambiguity: Option<&str>) -> Vec<u8> {
     let status = refusal.split(|byte| *byte == b'\r').next().and_then(|line| line.get(9..)).unwrap_or(b"400 Bad Request");
     let status = String::from_utf8_lossy(status);
-    let why = match status.get(..3) {
-        Some("400") if let Some(ambiguous) = ambiguous => ambiguous,
+    let message = match status.get(..3) {
+        Some("400") if let Some(ambiguity) = ambiguity => ambiguity,
         Some("431") => "the head of the request is too large or has too many fields",
         Some("414") => "the target of the request is too long",
         _ => "this is not a request that HTTP/1.1 allows",
     };
-    let body = serde_json::json!({ "message": format!("{status}: {why}") }).to_string();
+    let body = serde_json::json!({ "message": format!("{status}: {message}") }).to_string();
     let length = body.len();
     format!("HTTP/1.1 {status}\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}")
         .into_bytes()

@@ -1,20 +1,20 @@
-//! Every bound of the socket by its name.
+//! The bounds of the server and of the endpoints behind it, each by its name.
 
 use std::time::Duration;
 
-/// What one daemon takes on. Each default is documented in the sample configuration.
+/// How much one daemon accepts. Each bound and its default is documented in the sample configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "each name says it")]
 pub struct ServerLimits {
     pub connections: usize,
-    /// Of `connections`, kept for root.
+    /// Of `connections`, reserved for root.
     pub connections_for_root: usize,
     pub header_bytes: usize,
     pub headers: usize,
     pub decoded_body_bytes: usize,
     pub pushed_body_bytes: usize,
     pub passed_body_bytes: usize,
-    /// Of all callers together who have not shown who they are.
+    /// For all unauthenticated callers together.
     pub unproven_body_bytes: usize,
     pub header_time: Duration,
     pub body_time: Duration,

@@ -1,4 +1,5 @@
-//! One serving thread: accepts at every socket, takes in or refuses, and ends when it is told.
+//! One worker thread: accepts at every socket, serves or refuses each connection, and stops on command. Its accept loop outlives every
+//! error.
 
 use std::cell::Cell;
 use std::io;
@@ -28,51 +29,51 @@ use crate::net::server::handler::Handler;
 use crate::net::server::limits::ServerLimits;
 use crate::net::server::listen::{ListenSocket, register_listener};
 
-/// What the threads are told.
+/// What the worker threads are commanded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WorkerCommand {
-    /// Serve.
+    /// Accept and serve.
     Serve,
-    /// Accept what already waits, then no more; end when all is answered or time is up.
+    /// Accept what already waits, then no more; end when all requests are answered or the time is up.
     Stop,
 }
 
-/// What one thread is for.
-pub struct WorkerConfig<A> {
-    /// Its own handles of the sockets.
-    pub(in crate::net) sockets: Vec<ListenSocket>,
-    /// Who answers.
-    pub handler: Arc<A>,
-    /// Shared by all threads; `open` is what the bound of connections is measured by.
+/// What one worker thread works with.
+pub struct WorkerConfig<H> {
+    /// The thread's own handles of the sockets.
+    pub sockets: Vec<ListenSocket>,
+    /// What answers requests.
+    pub handler: Arc<H>,
+    /// Shared by all threads; the bound of connections is measured by `open_connections`.
     pub counters: Arc<ServerCounters>,
-    /// The bounds.
+    /// The bounds of connections and requests.
     pub limits: ServerLimits,
-    /// What to do.
+    /// The current command.
     pub commands: watch::Receiver<WorkerCommand>,
 }
 
-/// Runs until told to end. Says once whether it started.
-pub fn run_worker<A: Handler>(duty: WorkerConfig<A>, started: mpsc::Sender<io::Result<()>>) {
-    let orders = duty.commands.clone();
-    let shutdown_time = duty.limits.shutdown_time;
-    let (runtime, thread) = match Builder::new_current_thread().enable_all().build_local(LocalOptions::default()).and_then(|runtime| {
-        let thread = Worker::new(duty, &runtime)?;
-        Ok((runtime, thread))
+/// Runs one worker until it is commanded to stop. Reports once whether it started.
+pub fn run_worker<H: Handler>(config: WorkerConfig<H>, report_start: mpsc::Sender<io::Result<()>>) {
+    let commands = config.commands.clone();
+    let shutdown_time = config.limits.shutdown_time;
+    let (runtime, worker) = match Builder::new_current_thread().enable_all().build_local(LocalOptions::default()).and_then(|runtime| {
+        let worker = Worker::new(config, &runtime)?;
+        Ok((runtime, worker))
     }) {
-        Ok(both) => both,
+        Ok(started) => started,
         Err(error) => {
-            let _ = started.send(Err(error));
+            let _ = report_start.send(Err(error));
             return;
         }
     };
-    let _ = started.send(Ok(()));
-    // The starter waits until every thread has spoken.
-    drop(started);
-    runtime.block_on(thread.serve(orders, shutdown_time));
+    let _ = report_start.send(Ok(()));
+    // `HttpServer::start` waits until every sender is gone.
+    drop(report_start);
+    runtime.block_on(worker.serve(commands, shutdown_time));
 }
 
-struct Worker<A> {
-    service: Rc<HttpService<A>>,
+struct Worker<H> {
+    service: Rc<HttpService<H>>,
     connections: Rc<ConnectionTable>,
     limits: ServerLimits,
     counters: Arc<ServerCounters>,
@@ -103,70 +104,71 @@ impl Listener {
     }
 }
 
-impl<A: Handler> Worker<A> {
-    fn new(duty: WorkerConfig<A>, runtime: &LocalRuntime) -> io::Result<Rc<Self>> {
-        let _here = runtime.enter();
-        let doors = duty.sockets.into_iter().map(|socket| match socket {
+impl<H: Handler> Worker<H> {
+    fn new(config: WorkerConfig<H>, runtime: &LocalRuntime) -> io::Result<Rc<Self>> {
+        let _context = runtime.enter();
+        let listeners = config.sockets.into_iter().map(|socket| match socket {
             ListenSocket::Unix(listener) => register_listener(listener).map(Listener::Unix),
             ListenSocket::Tcp(listener, tls) => {
                 TcpListener::from_std(listener).map(|listener| Listener::Tcp(listener, tls.map(TlsAcceptor::from)))
             }
         });
         Ok(Rc::new(Self {
-            listeners: doors.collect::<io::Result<_>>()?,
-            service: Rc::new(HttpService::new(duty.handler, Arc::clone(&duty.counters), &duty.limits)),
-            connections: ConnectionTable::new(&duty.limits),
-            limits: duty.limits,
-            counters: duty.counters,
+            listeners: listeners.collect::<io::Result<_>>()?,
+            service: Rc::new(HttpService::new(config.handler, Arc::clone(&config.counters), &config.limits)),
+            connections: ConnectionTable::new(&config.limits),
+            limits: config.limits,
+            counters: config.counters,
             pending_refusals: Rc::new(()),
             last_accept_warning: Cell::new(None),
         }))
     }
 
-    async fn serve(self: Rc<Self>, mut orders: watch::Receiver<WorkerCommand>, shutdown_time: Duration) {
-        let accepting: Vec<_> =
-            (0..self.listeners.len()).map(|door| tokio::task::spawn_local(Rc::clone(&self).accept_loop(door))).collect();
-        let ticking = tokio::task::spawn_local(run_ticks(Rc::clone(&self.connections)));
-        if orders.wait_for(|order| *order == WorkerCommand::Stop).await.is_err() {
-            // Nobody is left who could tell: a server that was dropped goes on.
+    async fn serve(self: Rc<Self>, mut commands: watch::Receiver<WorkerCommand>, shutdown_time: Duration) {
+        let accept_loops: Vec<_> =
+            (0..self.listeners.len()).map(|index| tokio::task::spawn_local(Rc::clone(&self).accept_loop(index))).collect();
+        let ticks = tokio::task::spawn_local(run_ticks(Rc::clone(&self.connections)));
+        if commands.wait_for(|command| *command == WorkerCommand::Stop).await.is_err() {
+            // The server was dropped without a stop: it goes on serving.
             std::future::pending::<()>().await;
         }
-        for task in accepting {
+        for task in accept_loops {
             task.abort();
         }
         self.accept_pending();
         self.connections.drain_all();
         if tokio::time::timeout(shutdown_time, self.connections.all_closed()).await.is_err() {
-            tracing::warn!(connections = self.connections.count(), "cut off what had not ended in time");
+            let connections = self.connections.count();
+            tracing::warn!(connections, "closed {connections} connections that did not end within the shutdown time");
         }
-        ticking.abort();
+        ticks.abort();
     }
 
-    async fn accept_loop(self: Rc<Self>, door: usize) {
-        let Some(door) = self.listeners.get(door) else { return };
+    async fn accept_loop(self: Rc<Self>, index: usize) {
+        let Some(listener) = self.listeners.get(index) else { return };
         loop {
-            match door.accept().await {
-                Ok(came) => self.handle_accepted(came),
+            match listener.accept().await {
+                Ok(accepted) => self.handle_accepted(accepted),
                 Err(error) => self.handle_accept_error(&error).await,
             }
         }
     }
 
-    /// Takes what waited at the sockets when we were told to end.
+    /// Accepts the connections that waited in the backlog when the stop was commanded.
     fn accept_pending(self: &Rc<Self>) {
-        for door in &self.listeners {
-            while let Some(Ok(came)) = futures_util::FutureExt::now_or_never(door.accept()) {
-                self.handle_accepted(came);
+        for listener in &self.listeners {
+            while let Some(Ok(accepted)) = futures_util::FutureExt::now_or_never(listener.accept()) {
+                self.handle_accepted(accepted);
             }
         }
     }
 
-    fn handle_accepted(self: &Rc<Self>, came: Accepted) {
-        match came {
+    fn handle_accepted(self: &Rc<Self>, accepted: Accepted) {
+        match accepted {
             Accepted::Unix(stream) => {
-                // Asked of the kernel before anything is read, and only once.
+                // Read before anything else, and only once.
                 let Ok(peer) = deferred_stream::peer_credentials(&stream) else { return };
-                self.serve_or_refuse(peer, |line| DeferredStream::new(stream, Rc::clone(line)));
+                self.serve_or_refuse(peer, |connection| DeferredStream::new(stream, Rc::clone(connection)));
             }
             Accepted::Tcp(stream, from, None) => {
                 let _ = stream.set_nodelay(true);
@@ -174,14 +176,14 @@ impl<A: Handler> Worker<A> {
             }
             Accepted::Tcp(stream, from, Some(tls)) => {
                 let _ = stream.set_nodelay(true);
-                let Some(visit) = self.try_acquire_permit(Peer::Tcp(from)) else { return };
-                let hall = Rc::clone(&self.service);
+                let Some(permit) = self.try_acquire_permit(Peer::Tcp(from)) else { return };
+                let service = Rc::clone(&self.service);
                 tokio::task::spawn_local(async move {
-                    let line = Rc::clone(&visit.slot.connection);
-                    if let Some(Ok(stream)) = run_while_serving(&line, tls.accept(stream)).await {
-                        hall.serve_connection(stream, Peer::Tcp(from), line, CloseMode::TlsCloseNotify).await;
+                    let connection = Rc::clone(&permit.slot.connection);
+                    if let Some(Ok(stream)) = run_while_serving(&connection, tls.accept(stream)).await {
+                        service.serve_connection(stream, Peer::Tcp(from), connection, CloseMode::TlsCloseNotify).await;
                     }
-                    drop(visit);
+                    drop(permit);
                 });
             }
         }
@@ -192,27 +194,27 @@ impl<A: Handler> Worker<A> {
         peer: Peer,
         stream: impl FnOnce(&Rc<ConnectionState>) -> IO,
     ) {
-        if let Some(visit) = self.try_acquire_permit(peer) {
-            let hall = Rc::clone(&self.service);
-            let stream = stream(&visit.slot.connection);
+        if let Some(permit) = self.try_acquire_permit(peer) {
+            let service = Rc::clone(&self.service);
+            let stream = stream(&permit.slot.connection);
             tokio::task::spawn_local(async move {
-                hall.serve_connection(stream, peer, Rc::clone(&visit.slot.connection), CloseMode::Socket).await;
-                drop(visit);
+                service.serve_connection(stream, peer, Rc::clone(&permit.slot.connection), CloseMode::Socket).await;
+                drop(permit);
             });
         } else if Rc::strong_count(&self.pending_refusals) <= MAX_PENDING_REFUSALS {
-            let place = self.connections.add();
-            tokio::task::spawn_local(refuse_connection(stream(&place.connection), place, Rc::clone(&self.pending_refusals)));
+            let slot = self.connections.add();
+            tokio::task::spawn_local(refuse_connection(stream(&slot.connection), slot, Rc::clone(&self.pending_refusals)));
         }
     }
 
-    /// Counts a connection in, if there is room for it.
+    /// Counts a connection, and returns its permit if there is room for it. The last places are reserved for root.
     fn try_acquire_permit(&self, peer: Peer) -> Option<ConnectionPermit> {
-        let kept = if matches!(peer, Peer::Unix { uid: 0, .. }) { 0 } else { self.limits.connections_for_root };
-        let room = self.limits.connections.saturating_sub(kept) as u64;
+        let reserved = if matches!(peer, Peer::Unix { uid: 0, .. }) { 0 } else { self.limits.connections_for_root };
+        let max_open = self.limits.connections.saturating_sub(reserved) as u64;
         self.counters.connections.fetch_add(1, Ordering::Relaxed);
-        let visit = ConnectionPermit { slot: self.connections.add(), counters: Arc::clone(&self.counters) };
-        if self.counters.open_connections.fetch_add(1, Ordering::Relaxed) < room {
-            return Some(visit);
+        let permit = ConnectionPermit { slot: self.connections.add(), counters: Arc::clone(&self.counters) };
+        if self.counters.open_connections.fetch_add(1, Ordering::Relaxed) < max_open {
+            return Some(permit);
         }
         self.counters.refused_connections.fetch_add(1, Ordering::Relaxed);
         None
@@ -220,25 +222,25 @@ impl<A: Handler> Worker<A> {
 
     async fn handle_accept_error(&self, error: &io::Error) {
         self.counters.accept_errors.fetch_add(1, Ordering::Relaxed);
-        // Of the connection, not of us: it was gone before it was accepted.
+        // The client was gone before it was accepted.
         if error.kind() == io::ErrorKind::ConnectionAborted {
             return;
         }
         let now = clock::boot_time();
         if self.last_accept_warning.get().is_none_or(|last| now.since(last) > ACCEPT_WARNING_INTERVAL) {
             self.last_accept_warning.set(Some(now));
-            tracing::warn!(%error, "cannot accept a connection; trying again (said at most every ten seconds)");
+            tracing::warn!(%error, "failed to accept a connection: {error}; trying again (logged at most every 10 s)");
         }
         tokio::time::sleep(ACCEPT_RETRY_DELAY).await;
     }
 }
 
 const ACCEPT_WARNING_INTERVAL: Duration = Duration::from_secs(10);
-/// Beyond so many that have not read their refusal, a thread only closes.
+/// Beyond so many connections that have not read their refusal, a thread closes further ones without a response.
 const MAX_PENDING_REFUSALS: usize = 64;
 const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(50);
 
-/// A connection that was counted in.
+/// Counts as one open connection until it is dropped.
 struct ConnectionPermit {
     slot: ConnectionSlot,
     counters: Arc<ServerCounters>,
@@ -250,26 +252,26 @@ impl Drop for ConnectionPermit {
     }
 }
 
-async fn run_ticks(lines: Rc<ConnectionTable>) {
-    let mut ticks = tokio::time::interval(lines.tick_interval());
+async fn run_ticks(connections: Rc<ConnectionTable>) {
+    let mut ticks = tokio::time::interval(connections.tick_interval());
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     ticks.tick().await;
     loop {
         ticks.tick().await;
-        lines.tick();
+        connections.tick();
     }
 }
 
-/// Says that there is no room, and waits until the other side has read it.
-async fn refuse_connection<IO: AsyncRead + AsyncWrite + Unpin>(mut stream: IO, place: ConnectionSlot, _counted: Rc<()>) {
-    let act = async {
+/// Answers 503 because there is no room, and waits until the client has read it.
+async fn refuse_connection<IO: AsyncRead + AsyncWrite + Unpin>(mut stream: IO, slot: ConnectionSlot, _pending: Rc<()>) {
+    let refusal = async {
         stream.write_all(TOO_MANY_CONNECTIONS_RESPONSE).await?;
         stream.shutdown().await?;
         let mut unread = vec![0; 1024];
         while stream.read(&mut unread).await? > 0 {}
         io::Result::Ok(())
     };
-    run_while_serving(&place.connection, act).await;
+    run_while_serving(&slot.connection, refusal).await;
 }
 
 const TOO_MANY_CONNECTIONS_RESPONSE: &[u8] =
