@@ -17,7 +17,7 @@ use tokio::time::{Sleep, sleep, timeout};
 
 use crate::net::memory_budget::{BudgetExhausted, Reservation};
 
-/// A body that has not been read yet (of a request, or of the primary's answer).
+/// A body that has not been read yet: of a request, or of the primary's response.
 pub struct IncomingBody {
     source: InboundSource,
 }
@@ -26,7 +26,7 @@ enum InboundSource {
     Buffered(Bytes),
     Streaming {
         body: hyper::body::Incoming,
-        /// What must live as long as the body arrives: the thread that drives its connection.
+        /// The thread that drives the connection must live as long as the body arrives.
         _connection_owner: Option<Arc<dyn Any + Send + Sync>>,
     },
 }
@@ -34,16 +34,16 @@ enum InboundSource {
 /// Why a body was not read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BodyError {
-    /// More bytes than the bound.
+    /// It has more bytes than the bound.
     #[error("the body is larger than {0} bytes")]
     TooLarge(usize),
-    /// Not there in time.
+    /// It did not arrive in time.
     #[error("the body did not arrive in time")]
     TimedOut,
-    /// Cut off, or broken framing.
+    /// It was cut off, or its framing is broken.
     #[error("the body was cut off")]
     Truncated,
-    /// The caller has not shown who they are, and others like them hold all that is held for such.
+    /// The caller is not authenticated, and the memory for the bodies of such callers is used up.
     #[error("there is no room for more bodies of callers who show no token in a header; try again in a moment")]
     BudgetExhausted,
 }
@@ -55,61 +55,72 @@ impl From<BudgetExhausted> for BodyError {
 }
 
 impl IncomingBody {
-    /// An empty one.
+    /// Returns an empty body.
     #[must_use]
     pub fn empty() -> Self {
         Self::from_bytes(Bytes::new())
     }
 
-    /// One whose bytes are at hand.
+    /// Returns a body whose bytes are in memory.
     #[must_use]
     pub fn from_bytes(bytes: Bytes) -> Self {
         Self { source: InboundSource::Buffered(bytes) }
     }
 
-    pub(in crate::net) fn streaming(body: hyper::body::Incoming, driven_by: Option<Arc<dyn Any + Send + Sync>>) -> Self {
-        if body.is_end_stream() { Self::empty() } else { Self { source: InboundSource::Streaming { body, _connection_owner: driven_by } } }
+    /// Returns a body that arrives over a connection. `connection_owner` lives as long as it.
+    pub fn streaming(body: hyper::body::Incoming, connection_owner: Option<Arc<dyn Any + Send + Sync>>) -> Self {
+        if body.is_end_stream() {
+            Self::empty()
+        } else {
+            Self { source: InboundSource::Streaming { body, _connection_owner: connection_owner } }
+        }
     }
 
-    /// The whole body: at most `bytes` of it, within `time`.
-    pub async fn read(self, bytes: usize, time: Duration) -> Result<Bytes, BodyError> {
-        self.read_reserving(bytes, time, &mut Reservation::unlimited()).await
+    /// Reads the whole body: at most `max_bytes`, within `time_limit`.
+    pub async fn read(self, max_bytes: usize, time_limit: Duration) -> Result<Bytes, BodyError> {
+        self.read_reserving(max_bytes, time_limit, &mut Reservation::unlimited()).await
     }
 
-    /// The same, while `share` grows by what arrives. It is to live as long as the bytes are held, or until the caller is believed.
-    pub async fn read_reserving(mut self, bytes: usize, time: Duration, share: &mut Reservation) -> Result<Bytes, BodyError> {
-        if self.remaining_length().is_some_and(|declared| declared > bytes as u64) {
-            return Err(BodyError::TooLarge(bytes));
+    /// Reads the whole body as [`Self::read`] does, and reserves what arrives. The reservation must live as long as the bytes are held, or
+    /// until the caller is authenticated.
+    pub async fn read_reserving(
+        mut self,
+        max_bytes: usize,
+        time_limit: Duration,
+        reservation: &mut Reservation,
+    ) -> Result<Bytes, BodyError> {
+        if self.remaining_length().is_some_and(|declared| declared > max_bytes as u64) {
+            return Err(BodyError::TooLarge(max_bytes));
         }
         if let InboundSource::Buffered(whole) = self.source {
-            share.grow(whole.len())?;
+            reservation.grow(whole.len())?;
             return Ok(whole);
         }
-        timeout(time, self.read_chunks(bytes, share)).await.unwrap_or(Err(BodyError::TimedOut))
+        timeout(time_limit, self.read_chunks(max_bytes, reservation)).await.unwrap_or(Err(BodyError::TimedOut))
     }
 
-    async fn read_chunks(&mut self, bytes: usize, share: &mut Reservation) -> Result<Bytes, BodyError> {
+    async fn read_chunks(&mut self, max_bytes: usize, reservation: &mut Reservation) -> Result<Bytes, BodyError> {
         let Some(first) = self.next_chunk().await.transpose()? else { return Ok(Bytes::new()) };
-        if first.len() > bytes {
-            return Err(BodyError::TooLarge(bytes));
+        if first.len() > max_bytes {
+            return Err(BodyError::TooLarge(max_bytes));
         }
-        share.grow(first.len())?;
+        reservation.grow(first.len())?;
         if self.is_complete() {
             return Ok(first);
         }
-        // Memory is taken as bytes arrive, not as a header promises them.
+        // Memory is allocated as bytes arrive, not as a header promises them.
         let mut whole = BytesMut::from(first);
         while let Some(piece) = self.next_chunk().await.transpose()? {
-            if whole.len() + piece.len() > bytes {
-                return Err(BodyError::TooLarge(bytes));
+            if whole.len() + piece.len() > max_bytes {
+                return Err(BodyError::TooLarge(max_bytes));
             }
-            share.grow(piece.len())?;
+            reservation.grow(piece.len())?;
             whole.extend_from_slice(&piece);
         }
         Ok(whole.freeze())
     }
 
-    /// The next piece of it; `None` at its proper end.
+    /// Returns the next chunk; `None` at the proper end.
     pub async fn next_chunk(&mut self) -> Option<Result<Bytes, BodyError>> {
         std::future::poll_fn(|context| self.poll_chunk(context)).await
     }
@@ -122,7 +133,7 @@ impl IncomingBody {
                 match ready!(Pin::new(&mut *body).poll_frame(context)) {
                     None => return Poll::Ready(None),
                     Some(Err(_)) => return Poll::Ready(Some(Err(BodyError::Truncated))),
-                    // Trailers are not part of what anybody here asks for.
+                    // Trailers are ignored.
                     Some(Ok(frame)) => {
                         if let Ok(piece) = frame.into_data() {
                             return Poll::Ready(Some(Ok(piece)));
@@ -140,7 +151,7 @@ impl IncomingBody {
         }
     }
 
-    /// How many bytes are still to come, if it is known: they are at hand, or a `Content-Length` said so. `None` for a chunked body.
+    /// Returns how many bytes are still to come; `None` for a chunked body.
     #[must_use]
     pub fn remaining_length(&self) -> Option<u64> {
         match &self.source {
@@ -166,13 +177,13 @@ struct RelayedBody {
     max_bytes: usize,
     remaining: usize,
     time_limit: Duration,
-    /// Set up at the first poll: only then is it known which runtime sends.
+    /// Set at the first poll that has to wait: only then is it known which runtime sends.
     deadline: Option<Pin<Box<Sleep>>>,
     status: RelayStatus,
 }
 
-/// Whether a body that is passed on has broken off before it came to its end, and by what; and who is waited for meanwhile. Shared: asked
-/// by who passes it on, when the other side did not take it.
+/// The state of a relayed body: whether and why it was cut off, and whether its source is waited for. Shared with whoever relays it, to
+/// tell a slow source from a slow receiver.
 #[derive(Clone, Debug, Default)]
 pub struct RelayStatus(Arc<RelayState>);
 
@@ -183,43 +194,43 @@ struct RelayState {
 }
 
 impl RelayStatus {
-    /// Why it broke off; `None` if it did not, or not yet.
+    /// Returns why the body was cut off; `None` if it was not, or not yet.
     #[must_use]
     pub fn error(&self) -> Option<BodyError> {
         self.0.error.get().copied()
     }
 
-    /// Whether more of it was asked for, and has not come: who sends it is slow, and not who takes it.
+    /// Returns whether more of the body was requested and has not come: the source is slow, not the receiver.
     #[must_use]
     pub fn is_waiting_for_source(&self) -> bool {
         self.0.waiting_for_source.load(Ordering::Relaxed)
     }
 
-    fn abort(&self, why: BodyError) -> StreamAborted {
-        let _first_counts = self.0.error.set(why);
+    fn abort(&self, error: BodyError) -> StreamAborted {
+        let _first_counts = self.0.error.set(error);
         StreamAborted
     }
 }
 
 impl OutgoingBody {
-    /// Bytes at hand (`Content-Length`).
+    /// Returns a body whose bytes are in memory (sent with `Content-Length`).
     #[must_use]
     pub fn from_bytes(bytes: impl Into<Bytes>) -> Self {
         Self { source: OutboundSource::Buffered(bytes.into()) }
     }
 
-    /// Passes an incoming body on as it arrives, at most `bytes` of it and for at most `time`, cut off (not ended) where it is cut off,
-    /// too slow or too long. A declared length is declared again.
+    /// Returns a body that relays an incoming one as it arrives: at most `max_bytes`, and waiting for at most `time_limit`. It is cut off
+    /// (not ended) where the source is cut off, too slow or too long. A declared length is declared again.
     #[must_use]
-    pub fn relay(body: IncomingBody, bytes: usize, time: Duration) -> Self {
+    pub fn relay(body: IncomingBody, max_bytes: usize, time_limit: Duration) -> Self {
         match body.source {
-            InboundSource::Buffered(whole) if whole.len() <= bytes => Self::from_bytes(whole),
+            InboundSource::Buffered(whole) if whole.len() <= max_bytes => Self::from_bytes(whole),
             _ => Self {
                 source: OutboundSource::Relayed(Box::new(RelayedBody {
                     body,
-                    max_bytes: bytes,
-                    remaining: bytes,
-                    time_limit: time,
+                    max_bytes,
+                    remaining: max_bytes,
+                    time_limit,
                     deadline: None,
                     status: RelayStatus::default(),
                 })),
@@ -227,36 +238,36 @@ impl OutgoingBody {
         }
     }
 
-    /// Where it will stand why this body broke off, if it does.
+    /// Returns the shared state of a relayed body, in which an error is recorded if it is cut off.
     #[must_use]
     pub fn relay_status(&self) -> RelayStatus {
         match &self.source {
-            OutboundSource::Relayed(passed) => passed.status.clone(),
+            OutboundSource::Relayed(relayed) => relayed.status.clone(),
             OutboundSource::Buffered(_) | OutboundSource::Channel(_) => RelayStatus::default(),
         }
     }
 
-    /// Pieces as they are sent into a bounded channel; an error cuts the body off; dropping the sender ends it.
+    /// Returns a body of the chunks that are sent into a bounded channel. An error cuts the body off; dropping the sender ends it.
     #[must_use]
-    pub fn from_channel(pieces: Receiver<Result<Bytes, StreamAborted>>) -> Self {
-        Self { source: OutboundSource::Channel(pieces) }
+    pub fn from_channel(chunks: Receiver<Result<Bytes, StreamAborted>>) -> Self {
+        Self { source: OutboundSource::Channel(chunks) }
     }
 
-    /// The same once more, if its bytes are at hand.
-    pub(in crate::net) fn try_clone(&self) -> Option<Self> {
+    /// Returns a copy, if the bytes are in memory.
+    pub fn try_clone(&self) -> Option<Self> {
         match &self.source {
             OutboundSource::Buffered(bytes) => Some(Self::from_bytes(bytes.clone())),
             OutboundSource::Relayed(_) | OutboundSource::Channel(_) => None,
         }
     }
 
-    /// Whether its bytes are not all at hand.
-    pub(in crate::net) fn is_streaming(&self) -> bool {
+    /// Returns whether the bytes are not all in memory.
+    pub fn is_streaming(&self) -> bool {
         !matches!(self.source, OutboundSource::Buffered(_))
     }
 
-    /// Its length, if that is known.
-    pub(in crate::net) fn known_length(&self) -> Option<u64> {
+    /// Returns the length, if it is known.
+    pub fn known_length(&self) -> Option<u64> {
         self.size_hint().exact()
     }
 }
@@ -269,8 +280,8 @@ impl Body for OutgoingBody {
         let piece = match &mut self.source {
             OutboundSource::Buffered(bytes) if bytes.is_empty() => None,
             OutboundSource::Buffered(bytes) => Some(Ok(std::mem::take(bytes))),
-            OutboundSource::Relayed(passed) => ready!(passed.poll_chunk(context)),
-            OutboundSource::Channel(pieces) => ready!(pieces.poll_recv(context)),
+            OutboundSource::Relayed(relayed) => ready!(relayed.poll_chunk(context)),
+            OutboundSource::Channel(chunks) => ready!(chunks.poll_recv(context)),
         };
         Poll::Ready(piece.map(|piece| piece.map(Frame::data)))
     }
@@ -278,7 +289,7 @@ impl Body for OutgoingBody {
     fn is_end_stream(&self) -> bool {
         match &self.source {
             OutboundSource::Buffered(bytes) => bytes.is_empty(),
-            OutboundSource::Relayed(passed) => passed.body.is_complete(),
+            OutboundSource::Relayed(relayed) => relayed.body.is_complete(),
             OutboundSource::Channel(_) => false,
         }
     }
@@ -286,7 +297,7 @@ impl Body for OutgoingBody {
     fn size_hint(&self) -> SizeHint {
         let length = match &self.source {
             OutboundSource::Buffered(bytes) => Some(bytes.len() as u64),
-            OutboundSource::Relayed(passed) => passed.body.remaining_length(),
+            OutboundSource::Relayed(relayed) => relayed.body.remaining_length(),
             OutboundSource::Channel(_) => None,
         };
         length.map_or_else(SizeHint::default, SizeHint::with_exact)
@@ -304,17 +315,17 @@ impl RelayedBody {
                 Poll::Ready(Some(Ok(piece)))
             }
             Poll::Ready(Some(Ok(_))) => Poll::Ready(Some(Err(self.status.abort(BodyError::TooLarge(self.max_bytes))))),
-            Poll::Ready(Some(Err(why))) => Poll::Ready(Some(Err(self.status.abort(why)))),
+            Poll::Ready(Some(Err(error))) => Poll::Ready(Some(Err(self.status.abort(error)))),
             Poll::Pending => {
-                let time = self.time_limit;
-                let until = self.deadline.get_or_insert_with(|| Box::pin(sleep(time)));
-                until.as_mut().poll(context).map(|()| Some(Err(self.status.abort(BodyError::TimedOut))))
+                let time_limit = self.time_limit;
+                let deadline = self.deadline.get_or_insert_with(|| Box::pin(sleep(time_limit)));
+                deadline.as_mut().poll(context).map(|()| Some(Err(self.status.abort(BodyError::TimedOut))))
             }
         }
     }
 }
 
-/// Said into a stream that must not look complete.
+/// Sent into a stream that must not look complete.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the stream was cut off on purpose")]
 pub struct StreamAborted;
@@ -329,7 +340,7 @@ mod tests {
     use crate::net::memory_budget::MemoryBudget;
 
     #[tokio::test]
-    async fn a_body_that_is_passed_on_says_whether_it_broke_off_and_by_what() {
+    async fn a_relayed_body_records_whether_and_why_it_was_cut_off() {
         let pass = |bytes| OutgoingBody::relay(IncomingBody::from_bytes("12345678".into()), bytes, Duration::from_secs(60));
         let (over, whole) = (pass(7), pass(8));
         let [over_broke, whole_broke] = [&over, &whole].map(OutgoingBody::relay_status);
@@ -339,15 +350,15 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_body_for_which_there_is_no_room_is_refused_and_one_of_the_believed_is_not() {
-        let (allowance, time) = (MemoryBudget::new(10), Duration::from_secs(60));
-        let mut held = allowance.reservation();
+    async fn a_body_beyond_the_memory_budget_is_refused_unless_the_caller_is_authenticated() {
+        let (budget, time) = (MemoryBudget::new(10), Duration::from_secs(60));
+        let mut held = budget.reservation();
         let read = IncomingBody::from_bytes("1234567".into()).read_reserving(100, time, &mut held).await;
         assert_eq!(read.as_deref(), Ok(&b"1234567"[..]));
-        let again = IncomingBody::from_bytes("1234567".into()).read_reserving(100, time, &mut allowance.reservation()).await;
+        let again = IncomingBody::from_bytes("1234567".into()).read_reserving(100, time, &mut budget.reservation()).await;
         assert_eq!(again, Err(BodyError::BudgetExhausted));
         assert!(IncomingBody::from_bytes("1234567".into()).read(100, time).await.is_ok());
         drop(held);
-        assert!(IncomingBody::from_bytes("1234567".into()).read_reserving(100, time, &mut allowance.reservation()).await.is_ok());
+        assert!(IncomingBody::from_bytes("1234567".into()).read_reserving(100, time, &mut budget.reservation()).await.is_ok());
     }
 }

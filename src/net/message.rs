@@ -7,28 +7,28 @@ use http::{HeaderMap, StatusCode};
 use crate::net::body::{IncomingBody, OutgoingBody};
 use crate::net::peer::Peer;
 
-/// A request as it came.
+/// A request whose head has arrived.
 pub struct Request {
-    /// Who asks.
+    /// The peer of the connection.
     pub peer: Peer,
-    /// Method, target as in the request line, headers.
+    /// The method, the target as in the request line, and the headers.
     pub parts: http::request::Parts,
     /// The body, unread.
     pub body: IncomingBody,
 }
 
-/// An answer.
+/// A response.
 pub struct Response {
-    /// Its status.
+    /// The status code.
     pub status: StatusCode,
-    /// Its headers; lengths and connection are the server's affair.
+    /// The headers; the server sets `Content-Length`, `Transfer-Encoding` and `Connection`.
     pub headers: HeaderMap,
-    /// Its body.
+    /// The body.
     pub body: OutgoingBody,
 }
 
 impl Response {
-    /// A JSON answer.
+    /// Returns a JSON response.
     #[must_use]
     pub fn json(status: StatusCode, body: impl Into<Bytes>) -> Self {
         let mut headers = HeaderMap::with_capacity(4);
@@ -36,24 +36,24 @@ impl Response {
         Self { status, headers, body: OutgoingBody::from_bytes(body) }
     }
 
-    /// An answer without a body.
+    /// Returns a response without a body.
     #[must_use]
     pub fn empty(status: StatusCode) -> Self {
         Self { status, headers: HeaderMap::new(), body: OutgoingBody::from_bytes(Bytes::new()) }
     }
 
-    /// A JSON answer that is only a message for a person.
+    /// Returns a JSON response that is only a `message` for a person.
     #[must_use]
     pub fn message(status: StatusCode, message: &str) -> Self {
         Self::json(status, serde_json::json!({ "message": message }).to_string())
     }
 
-    /// With one more header (one of the same name is replaced). What cannot stand in a header value becomes `?`.
+    /// Sets a header, replacing one of the same name. Characters that a header value cannot have become `?`.
     #[must_use]
     pub fn with_header(mut self, name: &'static str, value: &str) -> Self {
         let value = HeaderValue::from_str(value).or_else(|_| {
-            let plain = |letter: char| if letter == ' ' || letter.is_ascii_graphic() { letter } else { '?' };
-            HeaderValue::from_str(&value.chars().map(plain).collect::<String>())
+            let sanitize = |letter: char| if letter == ' ' || letter.is_ascii_graphic() { letter } else { '?' };
+            HeaderValue::from_str(&value.chars().map(sanitize).collect::<String>())
         });
         if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name.as_bytes()), value) {
             self.headers.insert(name, value);

@@ -1,51 +1,50 @@
-//! What systemd is told: ready, reloading, stopping, a line of status, and that we are alive.
+//! Notifications to systemd: ready, reloading, stopping, a status line, and the watchdog.
 //!
-//! Without `NOTIFY_SOCKET` nobody is told and nothing fails. The socket belongs to systemd: a message that does not reach it is
-//! logged and serving goes on.
+//! Without `NOTIFY_SOCKET` nothing is sent and nothing fails. A message that does not reach systemd is logged, and serving goes on.
 
 use std::time::Duration;
 
 use sd_notify::NotifyState;
 
-/// The daemon serves.
+/// Tells systemd that the daemon serves.
 pub fn ready() {
     send(&[NotifyState::Ready]);
 }
 
-/// The daemon reads its configuration again (`RELOADING=1` with `MONOTONIC_USEC`); say [`ready`] after.
+/// Tells systemd that the daemon reloads its configuration (`RELOADING=1` with `MONOTONIC_USEC`); [`ready`] must follow.
 pub fn reloading() {
     match NotifyState::monotonic_usec_now() {
         Ok(now) => send(&[NotifyState::Reloading, now]),
-        Err(error) => tracing::warn!(%error, "systemd is not told of the reload: no monotonic clock"),
+        Err(error) => tracing::warn!(%error, "failed to notify systemd of the reload: no monotonic clock: {error}"),
     }
 }
 
-/// The daemon ends.
+/// Tells systemd that the daemon stops.
 pub fn stopping() {
     send(&[NotifyState::Stopping]);
 }
 
-/// A line for `systemctl status`.
+/// Sets the status line of `systemctl status`.
 pub fn status(line: &str) {
     // A line feed would begin another message to systemd.
     let line: String = line.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect();
     send(&[NotifyState::Status(&line)]);
 }
 
-/// How often [`alive`] has to be said: half of what the unit's `WatchdogSec=` allows. `None` if nobody watches.
+/// Returns how often [`watchdog`] must be called: half of the unit's `WatchdogSec=`. `None` without a watchdog.
 #[must_use]
 pub fn watchdog_interval() -> Option<Duration> {
     sd_notify::watchdog_enabled().map(|limit| limit / 2).filter(|half| !half.is_zero())
 }
 
-/// The daemon still does its work.
+/// Tells the watchdog of systemd that the daemon still works.
 pub fn watchdog() {
     send(&[NotifyState::Watchdog]);
 }
 
 fn send(states: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(states) {
-        tracing::warn!(%error, "systemd is not told; is NOTIFY_SOCKET still there?");
+        tracing::warn!(%error, "failed to notify systemd: {error}; is NOTIFY_SOCKET still there?");
     }
 }
 
@@ -81,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn systemd_hears_each_message_and_a_status_cannot_forge_another() {
+    fn systemd_receives_each_message_and_a_status_cannot_forge_another() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("notify");
         let socket = UnixDatagram::bind(&path).unwrap();

@@ -128,15 +128,12 @@ fn a_socket_path_that_cannot_be_is_refused_and_what_stands_there_is_left_alone()
     let target = env.write("target", "something else");
     symlink(&target, env.sidecar_socket()).unwrap();
     assert!(
-        assert_single_error_line(&env.start_expecting_failure("serve", "sidegate.toml"))
-            .contains("a symbolic link stands there; remove it")
+        assert_single_error_line(&env.start_expecting_failure("serve", "sidegate.toml")).contains("a symbolic link is there; remove it")
     );
     assert_eq!(fs::read_to_string(&target).unwrap(), "something else");
     fs::remove_file(env.sidecar_socket()).unwrap();
     env.write("api.sock", "a file");
-    assert!(
-        assert_single_error_line(&env.start_expecting_failure("serve", "sidegate.toml")).contains("a file that is no socket stands there")
-    );
+    assert!(assert_single_error_line(&env.start_expecting_failure("serve", "sidegate.toml")).contains("a file that is no socket is there"));
     assert_eq!(fs::read_to_string(env.sidecar_socket()).unwrap(), "a file");
     fs::remove_file(env.sidecar_socket()).unwrap();
     let long = format!("{}/{}.sock", env.path().display(), "x".repeat(100));
@@ -149,7 +146,7 @@ fn a_socket_path_that_cannot_be_is_refused_and_what_stands_there_is_left_alone()
 fn a_second_daemon_on_one_socket_or_one_store_is_refused_and_the_first_goes_on() {
     let env = TestEnv::running(&directory_of_keys(8));
     let said = env.start_expecting_failure("serve", "sidegate.toml");
-    assert!(assert_single_error_line(&said).contains("another process answers there"), "{said}");
+    assert!(assert_single_error_line(&said).contains("another process listens there"), "{said}");
     let other = fs::read_to_string(env.path().join("sidegate.toml")).unwrap().replace("api.sock", "other.sock");
     env.write("other.toml", &other);
     let said = env.start_expecting_failure("serve", "other.toml");

@@ -1,4 +1,4 @@
-//! A new connection to the primary, by the connectors of hyperlocal (Unix), hyper-util (TCP) and hyper-rustls (TLS).
+//! Opens a connection to the primary, with the connectors of hyperlocal (Unix), hyper-util (TCP) and hyper-rustls (TLS).
 
 use std::error::Error;
 use std::io;
@@ -20,11 +20,11 @@ use tower_service::Service;
 
 use crate::net::client::primary_url::PrimaryUrl;
 
-/// What connects, and to where.
+/// Opens connections to one primary.
 pub enum Connector {
-    /// To a Unix socket.
+    /// Connects to a Unix socket; its URI, and its path for messages.
     Unix(Uri, String),
-    /// To a host.
+    /// Connects to a host, by scheme and authority.
     Http(Box<HttpsConnector<HttpConnector>>, Uri),
 }
 
@@ -39,9 +39,9 @@ trait IoStream: Read + Write + Send + Unpin {}
 impl<IO: Read + Write + Send + Unpin> IoStream for IO {}
 
 impl Connector {
-    /// For a way; `ca_file` in place of the system's roots.
-    pub fn new(way: PrimaryUrl, ca_file: Option<&Path>) -> Result<Self, String> {
-        let origin = match way {
+    /// Returns a connector for a URL. `ca_file` replaces the system's root certificates.
+    pub fn new(url: PrimaryUrl, ca_file: Option<&Path>) -> Result<Self, String> {
+        let origin = match url {
             PrimaryUrl::Unix(path) => return Ok(Self::Unix(hyperlocal::Uri::new(&path, "/").into(), path.display().to_string())),
             PrimaryUrl::Http { origin, .. } => origin,
         };
@@ -62,7 +62,7 @@ impl Connector {
         Ok(Self::Http(Box::new(tls), origin))
     }
 
-    /// To where, for people.
+    /// Returns the path or origin for messages.
     pub fn display_name(&self) -> String {
         match self {
             Self::Unix(_, path) => path.clone(),
@@ -70,8 +70,8 @@ impl Connector {
         }
     }
 
-    /// Connects; with TLS the handshake too. `written` counts from then on.
-    pub async fn connect(&self, written: Arc<AtomicU64>) -> Result<CountingStream, Box<dyn Error + Send + Sync>> {
+    /// Connects, and with TLS completes the handshake. `bytes_written` counts from then on.
+    pub async fn connect(&self, bytes_written: Arc<AtomicU64>) -> Result<CountingStream, Box<dyn Error + Send + Sync>> {
         let io: Box<dyn IoStream> = match self {
             Self::Unix(socket, _) => Box::new(UnixConnector.call(socket.clone()).await?),
             Self::Http(connector, origin) => {
@@ -80,7 +80,7 @@ impl Connector {
                 Box::new(connector.call(origin.clone()).await?)
             }
         };
-        Ok(CountingStream { io, bytes_written: written })
+        Ok(CountingStream { io, bytes_written })
     }
 }
 

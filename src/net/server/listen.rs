@@ -1,4 +1,4 @@
-//! Listening sockets: made without a moment in which they are open to the wrong people, or handed over by systemd.
+//! Listening sockets: bound so that they are never open to the wrong users, not even for a moment, or inherited from systemd.
 
 use std::fs::{self, Permissions};
 use std::io;
@@ -16,32 +16,32 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-/// A socket that listens. Its Unix path, if we made it, is removed when the daemon ends.
+/// A listening socket. Its Unix path, if we made it, is removed when the daemon stops.
 pub struct BoundSocket {
     socket: ListenSocket,
     socket_file: Option<SocketFile>,
 }
 
-/// The socket itself, as every thread holds one.
-pub(in crate::net) enum ListenSocket {
-    /// Unix, stream.
+/// A handle of the socket; every worker thread has one.
+pub enum ListenSocket {
+    /// A Unix stream socket.
     Unix(UnixListener),
-    /// TCP, with TLS if so configured.
+    /// A TCP socket, with TLS if so configured.
     Tcp(TcpListener, Option<Arc<rustls::ServerConfig>>),
 }
 
-/// The name in the file system of a socket that we made. Removed when dropped, unless another socket has taken the name.
-pub(in crate::net) struct SocketFile {
+/// The file of a Unix socket that we made. Removed when dropped, unless another socket has taken its name.
+pub struct SocketFile {
     path: PathBuf,
     device: u64,
     inode: u64,
 }
 
-/// Why a socket could not be made; each names it and the remedy.
+/// Why a socket could not be bound. It names the socket and the remedy.
 #[derive(Debug, thiserror::Error)]
 #[error("{socket}: {reason}")]
 pub struct BindError {
-    /// Its path or address.
+    /// The path or address of the socket.
     pub socket: String,
     /// What is wrong and what to do.
     pub reason: String,
@@ -50,8 +50,9 @@ pub struct BindError {
 const MAX_SOCKET_PATH_BYTES: usize = 107;
 const BACKLOG: i32 = 4096;
 
-/// Binds a Unix socket: made in a private folder beside, given mode and group, then renamed into place. Refuses a symlink, a path
-/// of more than 107 bytes, a file that is no socket, and a socket that somebody still answers on. Backlog 4096.
+/// Binds a Unix socket with a backlog of 4096: it is made in a private folder beside its path, given mode and group, and then renamed
+/// into place. Refuses a symbolic link, a path of more than 107 bytes, a file that is no socket, and a socket on which a process still
+/// listens.
 pub fn bind_unix(path: &Path, mode: u32, group: Option<u32>) -> Result<BoundSocket, BindError> {
     let refused = |reason: String| BindError { socket: path.display().to_string(), reason };
     let length = path.as_os_str().len();
@@ -63,55 +64,55 @@ pub fn bind_unix(path: &Path, mode: u32, group: Option<u32>) -> Result<BoundSock
     };
     check_replaceable(path).map_err(refused)?;
     let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-    let doing =
+    let failed =
         |what: &'static str| move |error: io::Error| BindError { socket: path.display().to_string(), reason: format!("{what}: {error}") };
     let private = tempfile::Builder::new()
         .prefix(".sidegate-")
         .permissions(Permissions::from_mode(0o700))
         .tempdir_in(folder)
-        .map_err(doing("cannot make a folder beside it (the folder must exist and be writable for this user)"))?;
-    // A short name: through our handle of the folder it then fits into an address, however long the path and many our files.
+        .map_err(failed("cannot make a folder beside it (the folder must exist and be writable for this user)"))?;
+    // A short name, so that the path through our handle of the folder always fits into an address.
     let hidden = private.path().join("s");
-    let listener = bind_unix_at(private.path(), &hidden).map_err(doing("cannot bind it"))?;
+    let listener = bind_unix_at(private.path(), &hidden).map_err(failed("cannot bind it"))?;
     if group.is_some() {
         chown(&hidden, None, group.map(Gid::from_raw))
             .map_err(io::Error::from)
-            .map_err(doing("cannot give it its group (this user must be root or a member of the group)"))?;
+            .map_err(failed("cannot give it its group (this user must be root or a member of the group)"))?;
     }
-    fs::set_permissions(&hidden, Permissions::from_mode(mode)).map_err(doing("cannot set its mode"))?;
-    let made = fs::symlink_metadata(&hidden).map_err(doing("it vanished while it was made"))?;
-    fs::rename(&hidden, path).map_err(doing("cannot move it into place"))?;
-    let made = SocketFile { path: path.to_owned(), device: made.dev(), inode: made.ino() };
-    Ok(BoundSocket { socket: ListenSocket::Unix(listener), socket_file: Some(made) })
+    fs::set_permissions(&hidden, Permissions::from_mode(mode)).map_err(failed("cannot set its mode"))?;
+    let metadata = fs::symlink_metadata(&hidden).map_err(failed("it vanished while it was being made"))?;
+    fs::rename(&hidden, path).map_err(failed("cannot move it into place"))?;
+    let file = SocketFile { path: path.to_owned(), device: metadata.dev(), inode: metadata.ino() };
+    Ok(BoundSocket { socket: ListenSocket::Unix(listener), socket_file: Some(file) })
 }
 
-/// Whether what stands at the path may be replaced.
+/// Refuses a path at which there is something that a new socket must not replace.
 fn check_replaceable(path: &Path) -> Result<(), String> {
     let kind = match fs::symlink_metadata(path) {
-        Ok(found) => found.file_type(),
+        Ok(metadata) => metadata.file_type(),
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(format!("cannot look at it: {error}")),
     };
     if kind.is_symlink() {
-        return Err("a symbolic link stands there; remove it, or configure the path that it points to".into());
+        return Err("a symbolic link is there; remove it, or configure the path that it points to".into());
     }
     if !kind.is_socket() {
-        return Err("a file that is no socket stands there; remove it, or choose another path".into());
+        return Err("a file that is no socket is there; remove it, or choose another path".into());
     }
     match try_connect(path) {
-        Ok(()) | Err(nix::Error::EAGAIN) => Err("another process answers there; stop it, or choose another path".into()),
+        Ok(()) | Err(nix::Error::EAGAIN) => Err("another process listens there; stop it, or choose another path".into()),
         Err(nix::Error::ECONNREFUSED | nix::Error::ENOENT) => Ok(()),
         Err(error) => {
-            Err(format!("a socket stands there and cannot be asked whether somebody uses it ({error}); remove it if nobody does"))
+            Err(format!("a socket is there, and whether a process listens on it cannot be determined ({error}); remove it if none does"))
         }
     }
 }
 
-/// Connects without waiting: at a full backlog that is an error, where a plain connect would wait for ever.
+/// Connects without waiting: a full backlog is an error, where a plain connect would wait for ever.
 fn try_connect(path: &Path) -> nix::Result<()> {
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
-    let knocking = socket(AddressFamily::Unix, SockType::Stream, flags, None)?;
-    connect(knocking.as_raw_fd(), &UnixAddr::new(path)?)
+    let probe = socket(AddressFamily::Unix, SockType::Stream, flags, None)?;
+    connect(probe.as_raw_fd(), &UnixAddr::new(path)?)
 }
 
 fn bind_unix_at(folder: &Path, path: &Path) -> io::Result<UnixListener> {
@@ -129,39 +130,40 @@ fn bind_unix_at(folder: &Path, path: &Path) -> io::Result<UnixListener> {
     Ok(UnixListener::from(socket))
 }
 
-/// The sockets that systemd handed over (`LISTEN_FDS`), Unix or TCP. Call once, before any thread starts. Empty if there are none.
+/// Returns the sockets that systemd passed (`LISTEN_FDS`), Unix or TCP; empty if there are none. To be called once, before any thread
+/// starts.
 pub fn inherited_sockets() -> Result<Vec<BoundSocket>, BindError> {
-    let numbers = sd_notify::listen_fds().map_err(|error| BindError {
+    let descriptors = sd_notify::listen_fds().map_err(|error| BindError {
         socket: "LISTEN_FDS".into(),
         reason: format!("{error}; start the daemon by its .socket unit, or unset it"),
     })?;
-    numbers.map(adopt_inherited).collect()
+    descriptors.map(adopt_inherited).collect()
 }
 
-fn adopt_inherited(number: i32) -> Result<BoundSocket, BindError> {
-    // SAFETY: LISTEN_PID names this process, so by sd_listen_fds(3) the descriptors from 3 on are open and nobody else's; the caller
-    // comes once and before anything else can have opened one under such a number.
+fn adopt_inherited(descriptor: i32) -> Result<BoundSocket, BindError> {
+    // SAFETY: LISTEN_PID names this process, so by sd_listen_fds(3) the descriptors from 3 on are open and owned by nobody else; this is
+    // called once, before anything else can have opened a descriptor of such a number.
     #[expect(unsafe_code, reason = "an inherited descriptor has no owner yet, only its number")]
-    let socket = unsafe { OwnedFd::from_raw_fd(number) };
-    let refused = |reason: String| BindError { socket: format!("socket {number} of LISTEN_FDS"), reason };
+    let socket = unsafe { OwnedFd::from_raw_fd(descriptor) };
+    let refused = |reason: String| BindError { socket: format!("socket {descriptor} of LISTEN_FDS"), reason };
     let is_stream = getsockopt(&socket, sockopt::SockType).is_ok_and(|kind| kind == SockType::Stream);
     if !is_stream || !getsockopt(&socket, sockopt::AcceptConn).unwrap_or(false) {
         return Err(refused("it is not a listening stream socket; use ListenStream= and Accept=no in the .socket unit".into()));
     }
     let (unix, tcp) = (UnixListener::from(socket.try_clone().map_err(|error| refused(error.to_string()))?), TcpListener::from(socket));
-    let (socket, blocking) = match (unix.local_addr(), tcp.local_addr()) {
+    let (socket, nonblocking) = match (unix.local_addr(), tcp.local_addr()) {
         (Ok(_), _) => {
-            let blocking = unix.set_nonblocking(true);
-            (ListenSocket::Unix(unix), blocking)
+            let nonblocking = unix.set_nonblocking(true);
+            (ListenSocket::Unix(unix), nonblocking)
         }
         (Err(_), Ok(address)) => {
             require_loopback(address)?;
-            let blocking = tcp.set_nonblocking(true);
-            (ListenSocket::Tcp(tcp, None), blocking)
+            let nonblocking = tcp.set_nonblocking(true);
+            (ListenSocket::Tcp(tcp, None), nonblocking)
         }
         _ => return Err(refused("it is neither a Unix nor a TCP socket; use a path or an address in ListenStream=".into())),
     };
-    blocking.map_err(|error| refused(format!("cannot make it non-blocking: {error}")))?;
+    nonblocking.map_err(|error| refused(format!("cannot make it non-blocking: {error}")))?;
     Ok(BoundSocket { socket, socket_file: None })
 }
 
@@ -173,7 +175,7 @@ fn require_loopback(address: SocketAddr) -> Result<(), BindError> {
     Err(BindError { socket: address.to_string(), reason: reason.into() })
 }
 
-/// Binds TCP; without `tls` only on a loopback address.
+/// Binds a TCP socket; without `tls` only on a loopback address.
 pub fn bind_tcp(address: SocketAddr, tls: Option<Arc<rustls::ServerConfig>>) -> Result<BoundSocket, BindError> {
     if tls.is_none() {
         require_loopback(address)?;
@@ -184,14 +186,14 @@ pub fn bind_tcp(address: SocketAddr, tls: Option<Arc<rustls::ServerConfig>>) -> 
 }
 
 fn bind_tcp_at(address: SocketAddr) -> io::Result<TcpListener> {
-    // The standard library's own backlog is short; listening again sets a longer one.
+    // The standard library sets a short backlog; listening again sets a longer one.
     let listener = TcpListener::bind(address)?;
     listener.set_nonblocking(true)?;
     listen(&listener, Backlog::new(BACKLOG)?)?;
     Ok(listener)
 }
 
-/// TLS 1.2 and 1.3 out of PEM files.
+/// Loads the configuration of TLS 1.2 and 1.3 from PEM files. Refuses a key that others than its owner can read.
 pub fn load_tls_config(certificates: &Path, key: &Path) -> Result<Arc<rustls::ServerConfig>, BindError> {
     let refused = |file: &Path, reason: String| BindError { socket: file.display().to_string(), reason };
     let chain: Vec<_> = CertificateDer::pem_file_iter(certificates)
@@ -201,27 +203,27 @@ pub fn load_tls_config(certificates: &Path, key: &Path) -> Result<Arc<rustls::Se
     if mode & 0o077 != 0 {
         return Err(refused(key, "others than its owner can read it; chmod 0600, or hand it over with LoadCredential=".into()));
     }
-    let secret =
+    let private_key =
         PrivateKeyDer::from_pem_file(key).map_err(|error| refused(key, format!("cannot read a private key in PEM from it: {error}")))?;
     let mut config = rustls::ServerConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
         .with_safe_default_protocol_versions()
-        .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, secret))
+        .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, private_key))
         .map_err(|error| refused(certificates, format!("it does not go with the key in {}: {error}", key.display())))?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(Arc::new(config))
 }
 
-/// A Unix listener as the reactor of this thread knows it, which accepts streams that it does not know.
-pub(in crate::net) fn register_listener(listener: UnixListener) -> io::Result<AsyncFd<UnixListener>> {
-    // SAFETY: asked is that the descriptor stays the same and open as long as the listener lives. The standard library's owns its
-    // descriptor and never changes it, and is given to nobody but the returned `AsyncFd`.
+/// Registers a Unix listener with the reactor of this thread. The streams that it accepts are not registered.
+pub fn register_listener(listener: UnixListener) -> io::Result<AsyncFd<UnixListener>> {
+    // SAFETY: the descriptor must stay the same and open as long as the listener lives. The standard library's listener owns its
+    // descriptor, never changes it, and is given to nobody but the returned `AsyncFd`.
     #[expect(unsafe_code, reason = "the safe form was deprecated for types that may change their descriptor")]
     let registered = unsafe { AsyncFd::register_with_interest(listener, Interest::READABLE) };
     registered.map_err(io::Error::from)
 }
 
 impl BoundSocket {
-    /// Where, for people.
+    /// Returns the path or address for messages.
     #[must_use]
     pub fn display_name(&self) -> String {
         match (self.path(), self.address()) {
@@ -231,11 +233,11 @@ impl BoundSocket {
         }
     }
 
-    /// The Unix path, if it is one.
+    /// Returns the path of a Unix socket.
     #[must_use]
     pub fn path(&self) -> Option<PathBuf> {
-        if let Some(made) = &self.socket_file {
-            return Some(made.path.clone());
+        if let Some(file) = &self.socket_file {
+            return Some(file.path.clone());
         }
         match &self.socket {
             ListenSocket::Unix(listener) => listener.local_addr().ok()?.as_pathname().map(Path::to_owned),
@@ -243,7 +245,7 @@ impl BoundSocket {
         }
     }
 
-    /// The TCP address really bound (a port 0 was replaced).
+    /// Returns the address of a TCP socket, with the port that was assigned in place of a 0.
     #[must_use]
     pub fn address(&self) -> Option<SocketAddr> {
         match &self.socket {
@@ -252,16 +254,16 @@ impl BoundSocket {
         }
     }
 
-    /// One more handle of the same socket.
-    pub(in crate::net) fn try_clone(&self) -> io::Result<ListenSocket> {
+    /// Returns another handle of the same socket.
+    pub fn try_clone(&self) -> io::Result<ListenSocket> {
         Ok(match &self.socket {
             ListenSocket::Unix(listener) => ListenSocket::Unix(listener.try_clone()?),
             ListenSocket::Tcp(listener, tls) => ListenSocket::Tcp(listener.try_clone()?, tls.clone()),
         })
     }
 
-    /// What is to be removed at the end.
-    pub(in crate::net) fn into_socket_file(self) -> Option<SocketFile> {
+    /// Returns the socket file that is to be removed when the server stops.
+    pub fn into_socket_file(self) -> Option<SocketFile> {
         self.socket_file
     }
 }
@@ -270,7 +272,8 @@ impl Drop for SocketFile {
     fn drop(&mut self) {
         let still_ours = fs::symlink_metadata(&self.path).is_ok_and(|found| (found.dev(), found.ino()) == (self.device, self.inode));
         if still_ours && let Err(error) = fs::remove_file(&self.path) {
-            tracing::warn!(path = %self.path.display(), %error, "cannot remove the socket");
+            let path = self.path.display();
+            tracing::warn!(%path, %error, "failed to remove the socket {path}: {error}");
         }
     }
 }
@@ -375,7 +378,7 @@ mod tests {
     /// Runs in a process of its own, started by the tests after it with a socket as descriptor 3.
     #[test]
     #[ignore = "started by a_socket_that_systemd_made_is_taken_over"]
-    fn with_a_socket_handed_over() {
+    fn with_an_inherited_socket() {
         let expected = std::env::var("EXPECTED").unwrap();
         match inherited_sockets() {
             Ok(sockets) => {
@@ -388,9 +391,9 @@ mod tests {
         }
     }
 
-    fn hand_over(socket: std::os::fd::OwnedFd, expected: &str) {
+    fn pass_to_child(socket: std::os::fd::OwnedFd, expected: &str) {
         let tests = std::env::current_exe().unwrap();
-        let test = "net::server::listen::tests::with_a_socket_handed_over";
+        let test = "net::server::listen::tests::with_an_inherited_socket";
         let run = format!("exec 3<&0; LISTEN_PID=$$ LISTEN_FDS=1 exec '{}' --ignored --exact {test}", tests.display());
         let output = std::process::Command::new("sh").args(["-c", &run]).env("EXPECTED", expected).stdin(socket).output().unwrap();
         assert!(output.status.success() && String::from_utf8_lossy(&output.stdout).contains("1 passed"), "{output:?}");
@@ -400,13 +403,13 @@ mod tests {
     fn a_socket_that_systemd_made_is_taken_over() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("api.sock");
-        hand_over(UnixListener::bind(&path).unwrap().into(), path.to_str().unwrap());
+        pass_to_child(UnixListener::bind(&path).unwrap().into(), path.to_str().unwrap());
         let tcp = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = tcp.local_addr().unwrap().to_string();
-        hand_over(tcp.into(), &address);
-        hand_over(std::net::TcpListener::bind("0.0.0.0:0").unwrap().into(), "loopback");
-        hand_over(UnixStream::pair().unwrap().0.into(), "not a listening stream socket");
-        hand_over(std::net::UdpSocket::bind("127.0.0.1:0").unwrap().into(), "not a listening stream socket");
+        pass_to_child(tcp.into(), &address);
+        pass_to_child(std::net::TcpListener::bind("0.0.0.0:0").unwrap().into(), "loopback");
+        pass_to_child(UnixStream::pair().unwrap().0.into(), "not a listening stream socket");
+        pass_to_child(std::net::UdpSocket::bind("127.0.0.1:0").unwrap().into(), "not a listening stream socket");
     }
 
     #[test]
