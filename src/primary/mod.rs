@@ -35,4 +35,4 @@ mod requests;
 mod routes;
 pub mod state;
 #[cfg(test)]
-mod trial;
+mod tests;

@@ -17,6 +17,7 @@ mod hostile_bodies;
 mod key_lookups;
 mod lost_response;
 mod operations;
+mod primary;
 mod primary_outage;
 mod primary_sidecar_equivalence;
 mod revocation;

@@ -1,9 +1,9 @@
-//! Personal access tokens: `glpat-` and 20 characters, given to a person once, kept by their hash. (server.md 2.7)
+//! Personal access tokens: `glpat-` and 20 characters, shown once, stored by their hash. (server.md 2.7)
 //!
 //! ```text
-//! token/sha256/<hash>     the token, without what is shown
+//! token/sha256/<hash>     the token, without its secret
 //! token/of/<user><id>     its hash
-//! last/token              the number of the last one that was made
+//! last/token              the id of the last one that was created
 //! ```
 
 use std::time::Duration;
@@ -23,14 +23,14 @@ use crate::primary::credentials::token_scope::TokenScope;
 use crate::store::error::StoreError;
 use crate::store::primary::private_store::{PrivateStore, PrivateWrites};
 
-/// What every token begins with.
-pub const TOKEN_PREFIX: &str = "glpat-";
-/// Most tokens that one person may have.
+/// What every token starts with.
+const TOKEN_PREFIX: &str = "glpat-";
+/// Most tokens that one user may have.
 pub const MAX_TOKENS_PER_USER: usize = 1_000;
-/// For how many days after its end a token is still kept.
-pub const RETENTION_DAYS: u32 = 30;
-/// How often it is written that a token was used.
-pub const LAST_USED_INTERVAL: Duration = Duration::from_secs(600);
+/// For how many days after its expiry a token is still stored.
+const RETENTION_DAYS: u32 = 30;
+/// How often the use of a token is stored.
+const LAST_USED_INTERVAL: Duration = Duration::from_secs(600);
 
 /// 15 bytes are 20 characters.
 const RANDOM_BYTES: usize = 15;
@@ -38,26 +38,26 @@ const HASH_KEY_PREFIX: &[u8] = b"token/sha256/";
 const USER_KEY_PREFIX: &[u8] = b"token/of/";
 const LAST_TOKEN_ID_KEY: &[u8] = b"last/token";
 
-/// A token as it is kept.
+/// A token as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AccessToken {
-    /// Its number.
+    /// Its id.
     pub id: Id,
-    /// Whose it is.
+    /// Its owner.
     pub user_id: Id,
-    /// What that person called it.
+    /// The name that its owner gave it.
     pub name: Text,
-    /// What it is for.
+    /// What it permits.
     pub scopes: Vec<TokenScope>,
-    /// When it was made.
+    /// When it was created.
     pub created_at: Time,
-    /// The first day on which it is no longer good; `None`: good for ever.
+    /// The first day on which it is expired; `None`: it never expires.
     pub expires_at: Option<Day>,
-    /// When it was last used, to ten minutes.
+    /// When it was last used, within ten minutes.
     pub last_used_at: Option<Time>,
 }
 
-/// What is asked for; the fields are those of a token.
+/// What a new token is to be; the fields are those of [`AccessToken`].
 #[derive(Clone, Debug)]
 pub struct NewToken {
     pub user_id: Id,
@@ -67,54 +67,54 @@ pub struct NewToken {
 }
 
 impl AccessToken {
-    /// Whether it is still good.
+    /// Returns whether it has not expired.
     #[must_use]
     pub fn is_active(&self, now: Time) -> bool {
         self.expires_at.is_none_or(|end| end > Day::from_time(now))
     }
 
-    /// Whether it is for one of these.
+    /// Returns whether it has one of these scopes.
     #[must_use]
     pub fn has_scope(&self, scopes: &[TokenScope]) -> bool {
         self.scopes.iter().any(|scope| scopes.contains(scope))
     }
 }
 
-/// Makes a token, on disk when it returns; gives what is shown once. `None` if the person has too many. Blocks.
-pub fn create_token(private_store: &PrivateStore, wanted: NewToken, now: Time) -> Result<Option<String>, ApiError> {
-    let shown = format!("{TOKEN_PREFIX}{}", URL_SAFE_NO_PAD.encode(random::random_bytes::<RANDOM_BYTES>()?));
-    let hash = Digest::of(shown.as_bytes());
-    let made = private_store.update::<_, ApiError>(|private_store| {
-        let (kept, mut writes) = prepare_cleanup(private_store, wanted.user_id, now)?;
-        if kept >= MAX_TOKENS_PER_USER {
+/// Creates a token and returns its secret, which is shown once; on disk when it returns. `None` if the user has too many. Blocks.
+pub fn create_token(private_store: &PrivateStore, new_token: NewToken, now: Time) -> Result<Option<String>, ApiError> {
+    let secret = format!("{TOKEN_PREFIX}{}", URL_SAFE_NO_PAD.encode(random::random_bytes::<RANDOM_BYTES>()?));
+    let hash = Digest::of(secret.as_bytes());
+    let created = private_store.update::<_, ApiError>(|private_store| {
+        let (remaining, mut writes) = prepare_cleanup(private_store, new_token.user_id, now)?;
+        if remaining >= MAX_TOKENS_PER_USER {
             return Ok((writes, false));
         }
         let id = next_token_id(private_store)?;
-        let NewToken { user_id, name, scopes, expires_at } = wanted;
+        let NewToken { user_id, name, scopes, expires_at } = new_token;
         let token = AccessToken { id, user_id, name, scopes, created_at: now, expires_at, last_used_at: None };
         writes.entries.push((LAST_TOKEN_ID_KEY.to_vec(), Some(id.bytes().to_vec())));
         writes.entries.push((hash_key(hash), Some(serde_json::to_vec(&token)?)));
         writes.entries.push((user_key(user_id, id), Some(hash.bytes().to_vec())));
         Ok((writes, true))
     })?;
-    Ok(made.then_some(shown))
+    Ok(created.then_some(secret))
 }
 
-/// The token of which this is shown, good or not. Blocks.
-pub fn find_token(private_store: &PrivateStore, shown: &str) -> Result<Option<AccessToken>, StoreError> {
-    if !shown.starts_with(TOKEN_PREFIX) {
+/// Returns the token with this secret, expired or not. Blocks.
+pub fn find_token(private_store: &PrivateStore, secret: &str) -> Result<Option<AccessToken>, StoreError> {
+    if !secret.starts_with(TOKEN_PREFIX) {
         return Ok(None);
     }
-    load(private_store, Digest::of(shown.as_bytes()))
+    load(private_store, Digest::of(secret.as_bytes()))
 }
 
-/// Notes that this token was used; gives it as it is kept then. Blocks.
-pub fn record_use(private_store: &PrivateStore, shown: &str, now: Time) -> Result<Option<AccessToken>, ApiError> {
-    let hash = Digest::of(shown.as_bytes());
-    let due = |token: &AccessToken| token.last_used_at.is_none_or(|last| now.since(last) >= LAST_USED_INTERVAL);
+/// Notes that the token with this secret was used, and returns it. Blocks.
+pub fn record_use(private_store: &PrivateStore, secret: &str, now: Time) -> Result<Option<AccessToken>, ApiError> {
+    let hash = Digest::of(secret.as_bytes());
+    let is_due = |token: &AccessToken| token.last_used_at.is_none_or(|last| now.since(last) >= LAST_USED_INTERVAL);
     match load(private_store, hash)? {
-        Some(token) if due(&token) => {}
-        known => return Ok(known),
+        Some(token) if is_due(&token) => {}
+        other => return Ok(other),
     }
     private_store.update::<_, ApiError>(|private_store| {
         let Some(token) = load(private_store, hash)? else { return Ok((PrivateWrites::default(), None)) };
@@ -123,28 +123,28 @@ pub fn record_use(private_store: &PrivateStore, shown: &str, now: Time) -> Resul
     })
 }
 
-/// How many are kept.
+/// Returns how many tokens are stored.
 pub fn count_tokens(private_store: &PrivateStore) -> Result<usize, StoreError> {
     Ok(private_store.scan_prefix(HASH_KEY_PREFIX)?.len())
 }
 
-/// How many of a person's tokens stay, and what takes away those that ended long ago.
+/// Returns how many of a user's tokens stay, and the writes that remove those which expired long ago.
 fn prepare_cleanup(private_store: &PrivateStore, user: Id, now: Time) -> Result<(usize, PrivateWrites), StoreError> {
-    let mut kept = 0;
-    let mut gone = PrivateWrites::default();
-    for (place, hash) in private_store.scan_prefix(&[USER_KEY_PREFIX, &user.bytes()].concat())? {
+    let mut remaining = 0;
+    let mut removals = PrivateWrites::default();
+    for (key, hash) in private_store.scan_prefix(&[USER_KEY_PREFIX, &user.bytes()].concat())? {
         let hash = <[u8; 32]>::try_from(hash)
             .map(|hash| Digest::from_bytes(&hash))
             .map_err(|_| StoreError("a token's hash is not one".to_owned()))?;
-        let ended = load(private_store, hash)?
+        let expired = load(private_store, hash)?
             .is_none_or(|token| token.expires_at.is_some_and(|end| end.plus(RETENTION_DAYS) <= Day::from_time(now)));
-        if ended {
-            gone.entries.extend([(place, None), (hash_key(hash), None)]);
+        if expired {
+            removals.entries.extend([(key, None), (hash_key(hash), None)]);
         } else {
-            kept += 1;
+            remaining += 1;
         }
     }
-    Ok((kept, gone))
+    Ok((remaining, removals))
 }
 
 fn next_token_id(private_store: &PrivateStore) -> Result<Id, ApiError> {
@@ -153,8 +153,8 @@ fn next_token_id(private_store: &PrivateStore) -> Result<Id, ApiError> {
 }
 
 fn load(private_store: &PrivateStore, hash: Digest) -> Result<Option<AccessToken>, StoreError> {
-    let unread = |error: serde_json::Error| StoreError(format!("a token that cannot be read: {error}"));
-    private_store.read(&hash_key(hash))?.map(|bytes| serde_json::from_slice(&bytes).map_err(unread)).transpose()
+    let invalid = |error: serde_json::Error| StoreError(format!("a token that cannot be read: {error}"));
+    private_store.read(&hash_key(hash))?.map(|bytes| serde_json::from_slice(&bytes).map_err(invalid)).transpose()
 }
 
 fn hash_key(hash: Digest) -> Vec<u8> {
@@ -163,4 +163,27 @@ fn hash_key(hash: Digest) -> Vec<u8> {
 
 fn user_key(user: Id, id: Id) -> Vec<u8> {
     [USER_KEY_PREFIX, &user.bytes(), &id.bytes()].concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{NewToken, TOKEN_PREFIX, create_token};
+    use crate::model::time::Time;
+    use crate::primary::credentials::token_scope::TokenScope;
+    use crate::store::generations::generation::StoreOptions;
+    use crate::store::primary::primary_store::PrimaryStore;
+
+    #[test]
+    fn the_secret_of_a_token_is_not_stored() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = PrimaryStore::open(folder.path(), StoreOptions { page_cache_bytes: 1 << 20, record_cache_entries: 16 }).unwrap();
+        let user_id = 1.try_into().unwrap();
+        let new_token = NewToken { user_id, name: "t".try_into().unwrap(), scopes: vec![TokenScope::Api], expires_at: None };
+        let secret = create_token(store.private_store(), new_token, Time::EPOCH).unwrap().unwrap();
+        let random = secret.strip_prefix(TOKEN_PREFIX).unwrap().as_bytes();
+        let entries = store.private_store().scan_prefix(b"").unwrap();
+        assert!(entries.iter().any(|(key, _)| key.starts_with(b"token/sha256/")));
+        let contains = |bytes: &[u8]| bytes.windows(random.len()).any(|part| part == random);
+        assert!(!entries.iter().any(|(key, value)| contains(key) || contains(value)));
+    }
 }

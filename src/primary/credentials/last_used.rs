@@ -1,5 +1,5 @@
-//! When keys and people were last seen, by the day. Kept in memory and written now and then: losing some is allowed, so
-//! nobody waits for it. (server.md 1.5)
+//! On which day keys, users and agents were last seen. Held in memory and persisted now and then: losing some is allowed, so no request
+//! waits for it. (server.md 1.5)
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -9,21 +9,21 @@ use crate::model::time::Time;
 use crate::store::error::StoreError;
 use crate::store::primary::private_store::{PrivateStore, PrivateWrites};
 
-/// Days that wait to be written; what comes beyond is dropped and counted.
+/// Most uses that wait to be persisted; more are dropped and counted.
 const MAX_PENDING: usize = 200_000;
 
 /// What was used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum LastUsedSubject {
-    /// A key, to log in or to ask.
+    /// A key, by a login or a request.
     Key(Id),
-    /// A person, by reading a repository.
+    /// A user, by reading a repository.
     User(Id),
-    /// An agent's token.
+    /// A cluster agent, by its token.
     Agent(Id),
 }
 
-/// The days that are not written yet.
+/// The uses that are not persisted yet.
 #[derive(Default)]
 pub struct LastUsed {
     days: Mutex<LastUsedDays>,
@@ -32,34 +32,34 @@ pub struct LastUsed {
 #[derive(Default)]
 struct LastUsedDays {
     pending: HashMap<LastUsedSubject, Time>,
-    /// Written already; so that a busy key is written once a day and not once a request.
+    /// Persisted already; so that a busy key is persisted once a day and not once a request.
     persisted: HashMap<LastUsedSubject, Time>,
     dropped: u64,
 }
 
 impl LastUsed {
-    /// Notes a use at this time; only its day is kept, and only if it is the latest.
-    pub fn record(&self, used: LastUsedSubject, at: Time) {
+    /// Notes a use; only its day is kept, and only if it is the latest.
+    pub fn record(&self, subject: LastUsedSubject, at: Time) {
         let day = start_of_day(at);
         let mut days = self.days.lock().unwrap_or_else(PoisonError::into_inner);
-        if days.persisted.get(&used).is_some_and(|written| *written >= day) {
+        if days.persisted.get(&subject).is_some_and(|persisted| *persisted >= day) {
             return;
         }
-        if days.pending.len() >= MAX_PENDING && !days.pending.contains_key(&used) {
+        if days.pending.len() >= MAX_PENDING && !days.pending.contains_key(&subject) {
             days.dropped += 1;
             return;
         }
-        let waiting = days.pending.entry(used).or_insert(day);
+        let waiting = days.pending.entry(subject).or_insert(day);
         *waiting = day.max(*waiting);
     }
 
-    /// How many notes were dropped since the start.
+    /// Returns how many uses were dropped since the start.
     #[must_use]
     pub fn dropped(&self) -> u64 {
         self.days.lock().unwrap_or_else(PoisonError::into_inner).dropped
     }
 
-    /// Writes what waits. Blocks. What could not be written waits on.
+    /// Persists the uses that wait. Blocks. What could not be written is tried again next time.
     pub fn persist(&self, private_store: &PrivateStore) -> Result<(), StoreError> {
         let waiting = std::mem::take(&mut self.days.lock().unwrap_or_else(PoisonError::into_inner).pending);
         if waiting.is_empty() {
@@ -82,9 +82,9 @@ impl LastUsed {
     }
 }
 
-/// The last day on which it was used, as `YYYY-MM-DD`; `None` if that is not known.
-pub fn last_used_on(private_store: &PrivateStore, used: LastUsedSubject) -> Result<Option<String>, StoreError> {
-    Ok(private_store.read(&store_key(used))?.and_then(|bytes| String::from_utf8(bytes).ok()))
+/// Returns the last day of use, as `YYYY-MM-DD`; `None` if it is not known.
+pub fn last_used_on(private_store: &PrivateStore, subject: LastUsedSubject) -> Result<Option<String>, StoreError> {
+    Ok(private_store.read(&store_key(subject))?.and_then(|bytes| String::from_utf8(bytes).ok()))
 }
 
 fn write_days(private_store: &PrivateStore, waiting: &HashMap<LastUsedSubject, Time>) -> Result<(), StoreError> {
@@ -100,8 +100,8 @@ fn write_days(private_store: &PrivateStore, waiting: &HashMap<LastUsedSubject, T
     })
 }
 
-fn store_key(used: LastUsedSubject) -> Vec<u8> {
-    let (prefix, id) = match used {
+fn store_key(subject: LastUsedSubject) -> Vec<u8> {
+    let (prefix, id) = match subject {
         LastUsedSubject::Key(id) => (&b"used/key/"[..], id),
         LastUsedSubject::User(id) => (&b"used/user/"[..], id),
         LastUsedSubject::Agent(id) => (&b"used/agent/"[..], id),

@@ -1,4 +1,4 @@
-//! Recovery codes: ten for each person, every new set in the place of the one before. (server.md 2.6)
+//! Recovery codes: ten for each user; a new set replaces the previous one. (server.md 2.6)
 //!
 //! ```text
 //! codes/<user>   {"made_at": time, "sha256": [hex, …]}
@@ -17,7 +17,7 @@ use crate::store::error::StoreError;
 use crate::store::primary::private_store::{PrivateStore, PrivateWrites};
 
 /// How many codes a set has.
-pub const CODE_COUNT: usize = 10;
+const CODE_COUNT: usize = 10;
 
 const KEY_PREFIX: &[u8] = b"codes/";
 
@@ -27,15 +27,15 @@ struct StoredRecoveryCodes {
     sha256: Vec<Digest>,
 }
 
-/// A new set in the place of any other, on disk when it returns; to be shown once. Blocks.
+/// Creates a set that replaces any other, and returns it to be shown once; its hashes are on disk when it returns. Blocks.
 pub fn replace_codes(private_store: &PrivateStore, user: Id, now: Time) -> Result<Vec<String>, ApiError> {
     let codes = (0..CODE_COUNT).map(|_| random::random_bytes().map(encode_hex)).collect::<Result<Vec<_>, _>>()?;
-    let kept = StoredRecoveryCodes { made_at: now, sha256: codes.iter().map(|code| Digest::of(code.as_bytes())).collect() };
-    private_store.write(PrivateWrites { entries: vec![(store_key(user), Some(serde_json::to_vec(&kept)?))] })?;
+    let stored = StoredRecoveryCodes { made_at: now, sha256: codes.iter().map(|code| Digest::of(code.as_bytes())).collect() };
+    private_store.write(PrivateWrites { entries: vec![(store_key(user), Some(serde_json::to_vec(&stored)?))] })?;
     Ok(codes)
 }
 
-/// How many people have a set.
+/// Returns how many users have a set.
 pub fn count_users(private_store: &PrivateStore) -> Result<usize, StoreError> {
     Ok(private_store.scan_prefix(KEY_PREFIX)?.len())
 }
@@ -53,10 +53,28 @@ fn encode_hex(bytes: [u8; 8]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::encode_hex;
+    use super::{encode_hex, replace_codes};
+    use crate::model::digest::Digest;
+    use crate::model::time::Time;
+    use crate::store::generations::generation::StoreOptions;
+    use crate::store::primary::primary_store::PrimaryStore;
 
     #[test]
     fn a_code_is_sixteen_hex_digits() {
         assert_eq!(encode_hex([0, 1, 0x2f, 0xff, 9, 10, 11, 12]), "00012fff090a0b0c");
+    }
+    #[test]
+    fn only_the_hashes_of_the_newest_set_are_stored() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = PrimaryStore::open(folder.path(), StoreOptions { page_cache_bytes: 1 << 20, record_cache_entries: 16 }).unwrap();
+        let private_store = store.private_store();
+        let [first, second] = [(); 2].map(|()| replace_codes(private_store, "1".parse().unwrap(), Time::EPOCH).unwrap());
+        let entries = private_store.scan_prefix(b"").unwrap();
+        let stored: Vec<_> = entries.iter().map(|(_, value)| String::from_utf8_lossy(value)).collect();
+        let is_stored = |text: &str| stored.iter().any(|value| value.contains(text));
+        let hash = |code: &String| Digest::of(code.as_bytes()).to_string();
+        assert!(second.iter().all(|code| is_stored(&hash(code))), "the hashes are stored");
+        assert!(first.iter().all(|code| !is_stored(&hash(code))), "those of the previous set are gone");
+        assert!(first.iter().chain(&second).all(|code| !is_stored(code)), "no code is stored");
     }
 }

@@ -1,8 +1,8 @@
-//! What a token may be for. (server.md 2.7: those of 15.x)
+//! The scopes of personal access tokens. (server.md 2.7: those of 15.x)
 
 use serde::{Deserialize, Serialize};
 
-/// One scope. They are declared in the order of their words.
+/// What a token permits. Declared in the order of their names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TokenScope {
@@ -16,11 +16,11 @@ pub enum TokenScope {
 }
 
 impl TokenScope {
-    /// All there are.
+    /// All scopes.
     pub const ALL: [Self; 7] =
         [Self::Api, Self::ReadApi, Self::ReadRegistry, Self::ReadRepository, Self::ReadUser, Self::WriteRegistry, Self::WriteRepository];
 
-    /// Its word.
+    /// Returns the scope's name.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -34,10 +34,10 @@ impl TokenScope {
         }
     }
 
-    /// The scope of a word.
+    /// Returns the scope of a name.
     #[must_use]
-    pub fn parse(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|scope| scope.as_str() == word)
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|scope| scope.as_str() == name)
     }
 }
 

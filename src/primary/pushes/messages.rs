@@ -1,5 +1,5 @@
-//! Sentences that wait for a person's next push: that a project moved, that one was made. They are shown once, by
-//! `post_receive`, or not at all if nobody pushes for a while. (server.md 2.1, 2.9)
+//! Messages that wait for a user's next push: that a project was moved, that one was created. `post_receive` shows each once; those that
+//! nobody fetches in time are removed. (server.md 2.1, 2.9)
 
 use std::time::Duration;
 
@@ -10,17 +10,17 @@ use crate::model::time::Time;
 use crate::store::error::StoreError;
 use crate::store::primary::private_store::{PrivateStore, PrivateWrites};
 
-/// For how long a sentence waits.
-pub const MESSAGE_LIFETIME: Duration = Duration::from_secs(300);
+/// For how long a message waits.
+const MESSAGE_LIFETIME: Duration = Duration::from_secs(300);
 
 const KEY_PREFIX: &[u8] = b"message/";
 
-/// Of what a sentence is; of each there is one, the latest. They are shown in this order.
+/// What a message is about. Of each kind the latest is queued; they are shown in this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MessageKind {
     /// The project has another path now.
     Moved,
-    /// The project was made by this push.
+    /// The project was created by this push.
     Created,
 }
 
@@ -30,31 +30,31 @@ struct QueuedMessage {
     text: String,
 }
 
-/// Lets a sentence wait for the next push of `user` to `gl_repository`, on disk when it returns. Blocks.
+/// Queues a message for the next push of `user` to `gl_repository`; on disk when it returns. Blocks.
 pub fn queue(
     private_store: &PrivateStore,
     user: Id,
     gl_repository: &str,
-    topic: MessageKind,
+    kind: MessageKind,
     text: String,
     now: Time,
 ) -> Result<(), StoreError> {
-    let waiting =
+    let message =
         serde_json::to_vec(&QueuedMessage { until: now.plus(MESSAGE_LIFETIME), text }).map_err(|error| StoreError(error.to_string()))?;
-    let mut place = store_key(user, gl_repository);
-    place.push(topic as u8);
-    private_store.write(PrivateWrites { entries: vec![(place, Some(waiting))] })
+    let mut key = store_key(user, gl_repository);
+    key.push(kind as u8);
+    private_store.write(PrivateWrites { entries: vec![(key, Some(message))] })
 }
 
-/// Drops those that nobody fetched in time. Blocks.
+/// Removes the messages that nobody fetched in time. Blocks.
 pub fn remove_expired(private_store: &PrivateStore, now: Time) -> Result<(), StoreError> {
     private_store.update(|private_store| {
-        let ended = private_store.scan_prefix(KEY_PREFIX)?.into_iter().filter(|(_, value)| unexpired_text(value, now).is_none());
-        Ok((PrivateWrites { entries: ended.map(|(key, _)| (key, None)).collect() }, ()))
+        let expired = private_store.scan_prefix(KEY_PREFIX)?.into_iter().filter(|(_, value)| unexpired_text(value, now).is_none());
+        Ok((PrivateWrites { entries: expired.map(|(key, _)| (key, None)).collect() }, ()))
     })
 }
 
-/// Takes what waits, by what is to be written for it: it is gone then.
+/// Returns the texts that wait, and the writes that remove them.
 pub fn prepare_take(
     private_store: &PrivateStore,
     user: Id,
@@ -67,7 +67,7 @@ pub fn prepare_take(
 }
 
 fn unexpired_text(value: &[u8], now: Time) -> Option<String> {
-    serde_json::from_slice::<QueuedMessage>(value).ok().filter(|waiting| now < waiting.until).map(|waiting| waiting.text)
+    serde_json::from_slice::<QueuedMessage>(value).ok().filter(|message| now < message.until).map(|message| message.text)
 }
 
 fn store_key(user: Id, gl_repository: &str) -> Vec<u8> {

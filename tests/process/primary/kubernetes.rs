@@ -1,15 +1,17 @@
 //! Agents of clusters and KAS, their server. (cases.md R)
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
+use sidegate::model::clock;
+use sidegate::wire::auth::jwt::{Issuer, issue_token};
+use sidegate::wire::auth::secret::Secret;
 
-use super::withheld::{configuration, policy};
-use super::{KAS, Trial, request, small};
-use crate::model::clock;
-use crate::net::body::OutgoingBody;
-use crate::wire::auth::jwt::{Issuer, issue_token};
-use crate::wire::auth::secret::Secret;
+use super::unpublished_records::{configuration, policy};
+use super::{TestPrimary, request, small_directory};
+use crate::support::contract_directory::KAS_SECRET;
 
 const MODULE: &str = "modules/starboard_vulnerability";
 
@@ -34,66 +36,70 @@ fn lines() -> Vec<String> {
         r#"{"kind":"namespace","id":7,"type":"group","path":"far","name":"far"}"#.to_owned(),
         r#"{"kind":"project","id":8,"namespace_id":7,"path":"far/p","name":"p","visibility":"public","relative_path":"8.git"}"#.to_owned(),
     ];
-    [small()[1..].to_vec(), more.to_vec()].concat()
+    [small_directory()[1..].to_vec(), more.to_vec()].concat()
+}
+
+fn kas_token(issuer: Issuer, secret: &[u8]) -> String {
+    issue_token(issuer, None, &Secret::from_bytes(secret).unwrap(), clock::wall_time())
 }
 
 fn kas() -> String {
-    issue_token(Issuer::Kas, None, &Secret::from_kas_base64(KAS.as_bytes()).unwrap(), clock::wall_time())
+    kas_token(Issuer::Kas, &KAS_SECRET)
 }
 
 /// As KAS asks, with these headers besides its own.
-async fn ask(trial: &Trial, method: Method, target: &str, headers: &[(&str, &str)], body: Value) -> (StatusCode, Value) {
-    let asked = request(method, &format!("/api/v4/internal/kubernetes/{target}")).header("gitlab-kas-api-request", kas());
+fn ask(primary: &TestPrimary, method: Method, target: &str, headers: &[(&str, &str)], body: Value) -> (StatusCode, Value) {
+    let asked = request(method, &format!("/api/v4/internal/kubernetes/{target}")).header("gitlab-kas-api-request", &kas());
     let asked = headers.iter().fold(asked, |asked, (name, value)| asked.header(*name, *value));
     let body = if body.is_null() { String::new() } else { body.to_string() };
-    let (status, _, body) = trial.send(asked.body(OutgoingBody::from_bytes(body)).unwrap()).await;
+    let (status, _, body) = primary.send(asked.body(body));
     (status, serde_json::from_slice(&body).unwrap_or(Value::Null))
 }
 
-async fn of_agent(trial: &Trial, token: &str, method: Method, target: &str, body: Value) -> (StatusCode, Value) {
-    ask(trial, method, target, &[("authorization", &format!("Bearer {token}"))], body).await
+fn of_agent(primary: &TestPrimary, token: &str, method: Method, target: &str, body: Value) -> (StatusCode, Value) {
+    ask(primary, method, target, &[("authorization", &format!("Bearer {token}"))], body)
 }
 
-async fn get(trial: &Trial, token: &str, target: &str) -> (StatusCode, Value) {
-    of_agent(trial, token, Method::GET, target, Value::Null).await
+fn get(primary: &TestPrimary, token: &str, target: &str) -> (StatusCode, Value) {
+    of_agent(primary, token, Method::GET, target, Value::Null)
 }
 
-async fn kept(trial: &Trial) -> Value {
-    trial.admin(Method::GET, "kubernetes", Value::Null).await.1
+fn kept(primary: &TestPrimary) -> Value {
+    primary.admin(Method::GET, "kubernetes", Value::Null).1
 }
 
 fn invalid(text: &str) -> (StatusCode, Value) {
     (StatusCode::BAD_REQUEST, json!({"error": text, "message": text}))
 }
 
-#[tokio::test]
-async fn only_kas_is_answered_and_nobody_where_it_has_no_secret() {
-    let trial = Trial::with(&lines()).await;
+#[test]
+fn only_kas_is_answered_and_nobody_where_it_has_no_secret() {
+    let primary = TestPrimary::with(&lines());
     let refused = (StatusCode::UNAUTHORIZED, json!({"message": "KAS JWT authentication invalid"}));
-    let shell = issue_token(Issuer::GitlabShell, None, &Secret::from_kas_base64(KAS.as_bytes()).unwrap(), clock::wall_time());
-    let plain = issue_token(Issuer::Kas, None, &Secret::from_bytes(KAS.as_bytes()).unwrap(), clock::wall_time());
+    let shell = kas_token(Issuer::GitlabShell, &KAS_SECRET);
+    let plain = kas_token(Issuer::Kas, STANDARD.encode(KAS_SECRET).as_bytes());
     for (method, path) in [(Method::GET, "agent_info"), (Method::POST, "usage_metrics"), (Method::PUT, MODULE)] {
         for token in [None, Some("nonsense"), Some(shell.as_str()), Some(plain.as_str())] {
             let asked = request(method.clone(), &format!("/api/v4/internal/kubernetes/{path}"));
             let asked = token.into_iter().fold(asked, |asked, token| asked.header("gitlab-kas-api-request", token));
-            let (status, _, body) = trial.send(asked.body(OutgoingBody::from_bytes("{not even JSON")).unwrap()).await;
+            let (status, _, body) = primary.send(asked.body("{not even JSON"));
             assert_eq!((status, serde_json::from_slice(&body).unwrap()), refused, "{path}");
         }
     }
-    trial.house.rotate_kas_secret(None);
-    assert_eq!(get(&trial, "first", "agent_info").await, refused);
+    let primary = primary.restart_without("kas_secret_file");
+    assert_eq!(get(&primary, "first", "agent_info"), refused);
 }
 
-#[tokio::test]
-async fn r02_an_agent_shows_its_token_in_one_of_three_headers() {
-    let trial = Trial::with(&lines()).await;
+#[test]
+fn r02_an_agent_shows_its_token_in_one_of_three_headers() {
+    let primary = TestPrimary::with(&lines());
     for good in [
         &[("authorization", "Bearer first")][..],
         &[("authorization", "bearer first")],
         &[("gitlab-agent-api-request", "first")],
         &[("gitlab-agentk-api-request", "first"), ("authorization", "Bearer unknown")],
     ] {
-        assert_eq!(ask(&trial, Method::GET, "agent_info", good, Value::Null).await.0, StatusCode::OK, "{good:?}");
+        assert_eq!(ask(&primary, Method::GET, "agent_info", good, Value::Null).0, StatusCode::OK, "{good:?}");
     }
     let unauthorized = (StatusCode::UNAUTHORIZED, json!({"message": "401 Unauthorized"}));
     for bad in [
@@ -106,15 +112,15 @@ async fn r02_an_agent_shows_its_token_in_one_of_three_headers() {
         &[("gitlab-agent-api-request", "first"), ("gitlab-agent-api-request", "first")],
     ] {
         for path in ["agent_info", "project_info?id=2", "verify_project_access?id=2"] {
-            assert_eq!(ask(&trial, Method::GET, path, bad, Value::Null).await, unauthorized, "{path} {bad:?}");
+            assert_eq!(ask(&primary, Method::GET, path, bad, Value::Null), unauthorized, "{path} {bad:?}");
         }
-        assert_eq!(ask(&trial, Method::PUT, MODULE, bad, json!({})).await, unauthorized, "{bad:?}");
+        assert_eq!(ask(&primary, Method::PUT, MODULE, bad, json!({})), unauthorized, "{bad:?}");
     }
 }
 
-#[tokio::test]
-async fn an_agent_learns_of_itself_and_its_project() {
-    let trial = Trial::with(&lines()).await;
+#[test]
+fn an_agent_learns_of_itself_and_its_project() {
+    let primary = TestPrimary::with(&lines());
     let expected = json!({
         "project_id": 1,
         "agent_id": 5,
@@ -124,14 +130,14 @@ async fn an_agent_learns_of_itself_and_its_project() {
         "default_branch": "main",
     });
     for path in ["agent_info", "agents/agentk/agent_info"] {
-        assert_eq!(get(&trial, "first", path).await, (StatusCode::OK, expected.clone()));
+        assert_eq!(get(&primary, "first", path), (StatusCode::OK, expected.clone()));
     }
 }
 
-#[tokio::test]
-async fn r04_to_r13_a_project_is_shown_that_is_its_own_or_everybodys() {
-    let trial = Trial::with(&lines()).await;
-    let (status, body) = get(&trial, "first", "project_info?id=2").await;
+#[test]
+fn r04_to_r13_a_project_is_shown_that_is_its_own_or_everybodys() {
+    let primary = TestPrimary::with(&lines());
+    let (status, body) = get(&primary, "first", "project_info?id=2");
     assert_eq!((status, &body["project_id"], &body["default_branch"]), (StatusCode::OK, &json!(2), &json!("trunk")));
     assert_eq!((&body["gitaly_repository"]["gl_project_path"], &body["agent_id"]), (&json!("zoe/open"), &Value::Null));
     let missing = (StatusCode::NOT_FOUND, json!({"message": "404 Not Found"}));
@@ -145,68 +151,68 @@ async fn r04_to_r13_a_project_is_shown_that_is_its_own_or_everybodys() {
         ("zoe%2Fnone", "first", false),
         ("8", "first", true),
     ] {
-        let info = get(&trial, token, &format!("project_info?id={id}")).await;
-        let verified = get(&trial, token, &format!("verify_project_access?id={id}")).await;
+        let info = get(&primary, token, &format!("project_info?id={id}"));
+        let verified = get(&primary, token, &format!("verify_project_access?id={id}"));
         if seen {
             assert_eq!((info.0, verified), (StatusCode::OK, (StatusCode::NO_CONTENT, Value::Null)), "{id}");
         } else {
             assert_eq!((info, verified), (missing.clone(), missing.clone()), "{id}");
         }
     }
-    assert_eq!(get(&trial, "first", "project_info").await, invalid("id is missing"));
+    assert_eq!(get(&primary, "first", "project_info"), invalid("id is missing"));
 }
 
-#[tokio::test]
-async fn r09_usage_is_counted_and_r10_what_is_no_count_is_refused_and_counts_nothing() {
-    let trial = Trial::with(&lines()).await;
+#[test]
+fn r09_usage_is_counted_and_r10_what_is_no_count_is_refused_and_counts_nothing() {
+    let primary = TestPrimary::with(&lines());
     let done = (StatusCode::NO_CONTENT, Value::Null);
-    let post = async |body: Value| ask(&trial, Method::POST, "usage_metrics", &[], body).await;
-    assert_eq!(post(json!({"gitops_sync_count": 1})).await, done);
+    let post = |body: Value| ask(&primary, Method::POST, "usage_metrics", &[], body);
+    assert_eq!(post(json!({"gitops_sync_count": 1})), done);
     let nested = json!({"counters": {"gitops_sync": 2, "k8s_api_proxy_request": 3}, "unique_counters": {"agent_users_using_ci_tunnel": [1, 2, 99, 1]}});
-    assert_eq!(post(nested.clone()).await, done);
-    assert_eq!(post(nested).await, done);
-    assert_eq!(post(json!({"counters": {"gitops_sync": 0}, "unique_counters": {"agent_users_using_ci_tunnel": []}})).await, done);
-    assert_eq!(post(json!({})).await, done);
+    assert_eq!(post(nested.clone()), done);
+    assert_eq!(post(nested), done);
+    assert_eq!(post(json!({"counters": {"gitops_sync": 0}, "unique_counters": {"agent_users_using_ci_tunnel": []}})), done);
+    assert_eq!(post(json!({})), done);
     for (body, said) in [
         (json!({"gitops_sync_count": 9, "k8s_api_proxy_request_count": "x"}), "k8s_api_proxy_request_count is invalid"),
         (json!({"counters": {"gitops_sync": 9, "k8s_api_proxy_request": "x"}}), "counters[k8s_api_proxy_request] is invalid"),
         (json!({"unique_counters": {"agent_users_using_ci_tunnel": 1}}), "unique_counters[agent_users_using_ci_tunnel] is invalid"),
         (json!({"gitops_sync_count": 9, "counters": {"gitops_sync": 9}}), "counters, gitops_sync_count are mutually exclusive"),
     ] {
-        assert_eq!(post(body).await, invalid(said));
+        assert_eq!(post(body), invalid(said));
     }
-    let (status, body) = post(json!({"counters": {"gitops_sync": 9, "k8s_api_proxy_request": -1}})).await;
+    let (status, body) = post(json!({"counters": {"gitops_sync": 9, "k8s_api_proxy_request": -1}}));
     let said = "400 Bad request - k8s_api_proxy_request count must be greater than or equal to zero";
     assert_eq!((status, &body["message"]), (StatusCode::BAD_REQUEST, &json!(said)));
     let counted = json!({"agent_users_using_ci_tunnel": 2, "gitops_sync": 5, "k8s_api_proxy_request": 6});
-    assert_eq!(kept(&trial).await["usage"], counted);
-    assert_eq!(kept(&trial.again()).await["usage"], counted);
+    assert_eq!(kept(&primary)["usage"], counted);
+    assert_eq!(kept(&primary.restart())["usage"], counted);
 }
 
-#[tokio::test]
-async fn r11_a_configuration_is_kept_with_those_of_its_own_root_that_it_lets_in() {
-    let trial = Trial::with(&lines()).await;
-    let post = async |trial: &Trial, body: Value| ask(trial, Method::POST, "agent_configuration", &[], body).await;
+#[test]
+fn r11_a_configuration_is_kept_with_those_of_its_own_root_that_it_lets_in() {
+    let primary = TestPrimary::with(&lines());
+    let post = |primary: &TestPrimary, body: Value| ask(primary, Method::POST, "agent_configuration", &[], body);
     let config = json!({
         "ci_access": {"projects": [{"id": "zoe/open"}, {"id": "far/p"}, {"id": "zoe/none"}, {"id": "ZOE/open"}], "groups": [{"id": "far"}, {"id": "zoe"}]},
         "user_access": {"projects": [{"id": "zoe/p"}]},
     });
-    assert_eq!(post(&trial, json!({"agent_id": 5, "agent_config": config})).await, (StatusCode::NO_CONTENT, Value::Null));
-    let trial = trial.again();
-    let all = kept(&trial).await;
+    assert_eq!(post(&primary, json!({"agent_id": 5, "agent_config": config})), (StatusCode::NO_CONTENT, Value::Null));
+    let primary = primary.restart();
+    let all = kept(&primary);
     let one = &all["configurations"][0];
     assert_eq!((&one["agent_id"], &one["config"]), (&json!(5), &config));
     assert_eq!(one["ci_access"], json!({"projects": [2], "groups": [1]}));
     assert_eq!(one["user_access"], json!({"projects": [1], "groups": []}));
-    assert_eq!(get(&trial, "first", "project_info?id=3").await.0, StatusCode::NOT_FOUND);
-    post(&trial, json!({"agent_id": "5", "agent_config": {}})).await;
-    assert_eq!(kept(&trial).await["configurations"][0]["ci_access"], json!({"projects": [], "groups": []}));
+    assert_eq!(get(&primary, "first", "project_info?id=3").0, StatusCode::NOT_FOUND);
+    post(&primary, json!({"agent_id": "5", "agent_config": {}}));
+    assert_eq!(kept(&primary)["configurations"][0]["ci_access"], json!({"projects": [], "groups": []}));
     for unknown in [json!(99), json!(0), json!(-1)] {
-        let answer = post(&trial, json!({"agent_id": unknown, "agent_config": {}})).await;
+        let answer = post(&primary, json!({"agent_id": unknown, "agent_config": {}}));
         assert_eq!(answer, (StatusCode::NOT_FOUND, json!({"message": "404 Not found"})));
     }
-    assert_eq!(post(&trial, json!({})).await, invalid("agent_id is missing, agent_config is missing"));
-    assert_eq!(post(&trial, json!({"agent_id": 5, "agent_config": "x"})).await, invalid("agent_config is invalid"));
+    assert_eq!(post(&primary, json!({})), invalid("agent_id is missing, agent_config is missing"));
+    assert_eq!(post(&primary, json!({"agent_id": 5, "agent_config": "x"})), invalid("agent_config is invalid"));
 }
 
 fn report(cve: &str) -> Value {
@@ -222,64 +228,64 @@ fn report(cve: &str) -> Value {
     })
 }
 
-async fn found(trial: &Trial, token: &str, cve: &str) -> String {
-    let (status, body) = of_agent(trial, token, Method::PUT, MODULE, report(cve)).await;
+fn found(primary: &TestPrimary, token: &str, cve: &str) -> String {
+    let (status, body) = of_agent(primary, token, Method::PUT, MODULE, report(cve));
     assert_eq!(status, StatusCode::OK, "{body}");
     body["uuid"].as_str().unwrap().to_owned()
 }
 
-#[tokio::test]
-async fn r17_a_finding_that_is_reported_again_is_the_same_one() {
-    let trial = Trial::with(&lines()).await;
-    let uuid = found(&trial, "first", "CVE-1").await;
-    assert_eq!(found(&trial, "first", "CVE-1").await, uuid);
-    let trial = trial.again();
-    assert_eq!(found(&trial, "first", "CVE-1").await, uuid);
-    assert_ne!(found(&trial, "second", "CVE-1").await, uuid, "another project has findings of its own");
-    assert_eq!(kept(&trial).await["findings"]["1"], json!({uuid: "detected"}));
+#[test]
+fn r17_a_finding_that_is_reported_again_is_the_same_one() {
+    let primary = TestPrimary::with(&lines());
+    let uuid = found(&primary, "first", "CVE-1");
+    assert_eq!(found(&primary, "first", "CVE-1"), uuid);
+    let primary = primary.restart();
+    assert_eq!(found(&primary, "first", "CVE-1"), uuid);
+    assert_ne!(found(&primary, "second", "CVE-1"), uuid, "another project has findings of its own");
+    assert_eq!(kept(&primary)["findings"]["1"], json!({uuid: "detected"}));
     let mut wrong = report("CVE-1");
     wrong["vulnerability"]["severity"] = json!("awful");
     wrong["scanner"] = json!({"id": "x", "vendor": "y"});
-    let answer = of_agent(&trial, "first", Method::PUT, MODULE, wrong).await;
+    let answer = of_agent(&primary, "first", Method::PUT, MODULE, wrong);
     assert_eq!(answer, invalid("vulnerability[severity] does not have a valid value, scanner[name] is missing"));
-    let answer = of_agent(&trial, "first", Method::PUT, MODULE, json!({})).await;
+    let answer = of_agent(&primary, "first", Method::PUT, MODULE, json!({}));
     assert_eq!(answer, invalid("vulnerability is missing, scanner is missing"));
 }
 
-#[tokio::test]
-async fn r20_a_scan_resolves_what_it_has_not_found_in_its_own_project_only() {
-    let trial = Trial::with(&lines()).await;
+#[test]
+fn r20_a_scan_resolves_what_it_has_not_found_in_its_own_project_only() {
+    let primary = TestPrimary::with(&lines());
     let mut uuids = Vec::new();
     for number in 1..=4 {
-        uuids.push(found(&trial, "first", &format!("CVE-{number}")).await);
+        uuids.push(found(&primary, "first", &format!("CVE-{number}")));
     }
-    let elsewhere = found(&trial, "second", "CVE-1").await;
+    let elsewhere = found(&primary, "second", "CVE-1");
     let scan = format!("{MODULE}/scan_result");
     let body = json!({"uuids": [uuids[0], uuids[2], elsewhere, "nonsense"]});
-    assert_eq!(of_agent(&trial, "first", Method::POST, &scan, body.clone()).await.0, StatusCode::OK);
+    assert_eq!(of_agent(&primary, "first", Method::POST, &scan, body.clone()).0, StatusCode::OK);
     let states = |kept: &Value| uuids.iter().map(|uuid| kept["findings"]["1"][uuid].as_str().unwrap().to_owned()).collect::<Vec<_>>();
-    let trial = trial.again();
-    let now = kept(&trial).await;
+    let primary = primary.restart();
+    let now = kept(&primary);
     assert_eq!(states(&now), ["detected", "resolved", "detected", "resolved"]);
     assert_eq!(now["findings"]["2"], json!({elsewhere: "detected"}));
-    assert_eq!(of_agent(&trial, "first", Method::POST, &scan, body).await.0, StatusCode::OK);
-    assert_eq!(kept(&trial).await, now, "said again it changes nothing");
-    assert_eq!(found(&trial, "first", "CVE-2").await, uuids[1]);
-    assert_eq!(states(&kept(&trial).await), ["detected", "detected", "detected", "resolved"], "it is back");
-    assert_eq!(of_agent(&trial, "first", Method::POST, &scan, json!({"uuids": []})).await.0, StatusCode::OK);
-    assert_eq!(states(&kept(&trial).await), ["resolved"; 4]);
-    assert_eq!(of_agent(&trial, "first", Method::POST, &scan, json!({})).await, invalid("uuids is missing"));
+    assert_eq!(of_agent(&primary, "first", Method::POST, &scan, body).0, StatusCode::OK);
+    assert_eq!(kept(&primary), now, "said again it changes nothing");
+    assert_eq!(found(&primary, "first", "CVE-2"), uuids[1]);
+    assert_eq!(states(&kept(&primary)), ["detected", "detected", "detected", "resolved"], "it is back");
+    assert_eq!(of_agent(&primary, "first", Method::POST, &scan, json!({"uuids": []})).0, StatusCode::OK);
+    assert_eq!(states(&kept(&primary)), ["resolved"; 4]);
+    assert_eq!(of_agent(&primary, "first", Method::POST, &scan, json!({})), invalid("uuids is missing"));
 }
 
-#[tokio::test]
-async fn an_agent_is_told_the_policies_of_its_own_project() {
-    let trial = Trial::with(&lines()).await;
-    trial.apply("", &[policy(1, "p"), policy(2, "q"), configuration(1, "30 2 * * *")]).await;
+#[test]
+fn an_agent_is_told_the_policies_of_its_own_project() {
+    let primary = TestPrimary::with(&lines());
+    primary.apply("", &[policy(1, "p"), policy(2, "q"), configuration(1, "30 2 * * *")]);
     let policies = json!({"policies": [{"name": "p", "description": "d", "enabled": true, "yaml": "---\nname: x\n", "updated_at": "2022-06-02T05:36:26.000Z"}]});
-    assert_eq!(get(&trial, "first", &format!("{MODULE}/scan_execution_policies")).await, (StatusCode::OK, policies));
+    assert_eq!(get(&primary, "first", &format!("{MODULE}/scan_execution_policies")), (StatusCode::OK, policies));
     let configurations =
         json!({"configurations": [{"cadence": "30 2 * * *", "namespaces": ["a", "b"], "updated_at": "2022-06-02T05:36:26.000Z"}]});
-    assert_eq!(get(&trial, "first", &format!("{MODULE}/policies_configuration")).await, (StatusCode::OK, configurations));
-    let (_, none) = get(&trial, "second", &format!("{MODULE}/policies_configuration")).await;
+    assert_eq!(get(&primary, "first", &format!("{MODULE}/policies_configuration")), (StatusCode::OK, configurations));
+    let (_, none) = get(&primary, "second", &format!("{MODULE}/policies_configuration"));
     assert_eq!(none, json!({"configurations": []}));
 }

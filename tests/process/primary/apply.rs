@@ -1,37 +1,37 @@
-//! A directory file becomes the directory: all of it or nothing, and what comes out holds together.
+//! A directory file becomes the directory: all of it or nothing, and the result is consistent.
 
 use http::StatusCode;
 use serde_json::json;
 
-use super::{Trial, home, key, project, public_key, small, storage, user};
+use super::{TestPrimary, home, key, project, public_key, small_directory, storage, user};
 
-#[tokio::test]
-async fn applied_again_it_changes_nothing_and_an_export_is_the_same_directory() {
-    let trial = Trial::with(&small()).await;
-    let head = trial.house.store.head();
-    let (status, body) = trial.apply("", &small()).await;
+#[test]
+fn applied_again_it_changes_nothing_and_an_export_is_the_same_directory() {
+    let primary = TestPrimary::with(&small_directory());
+    let head = primary.head();
+    let (status, body) = primary.apply("", &small_directory());
     assert_eq!((status, &body["how"], &body["kinds"]["key"]["unchanged"]), (StatusCode::OK, &json!("nothing"), &json!(2)));
-    let export = trial.export().await;
+    let export = primary.export();
     assert!(export.starts_with("{\"kind\":\"storage\"") && export.ends_with("\n"), "{export}");
-    let (_, body) = trial.apply("?prune=true", &[export]).await;
+    let (_, body) = primary.apply("?prune=true", &[export]);
     assert_eq!((&body["how"], &body["removed"]), (&json!("nothing"), &json!(0)));
-    assert_eq!(trial.house.store.head(), head);
+    assert_eq!(primary.head(), head);
 }
 
-#[tokio::test]
-async fn without_prune_the_file_is_added_to_what_stands_and_with_it_what_is_not_named_goes() {
-    let trial = Trial::with(&small()).await;
-    let (_, body) = trial.apply("", &[user(3, "eve"), key(13, 3)]).await;
+#[test]
+fn without_prune_the_file_is_added_to_what_stands_and_with_it_what_is_not_named_goes() {
+    let primary = TestPrimary::with(&small_directory());
+    let (_, body) = primary.apply("", &[user(3, "eve"), key(13, 3)]);
     assert_eq!((&body["how"], &body["added"], &body["removed"]), (&json!("commit"), &json!(2), &json!(0)));
-    let (_, body) = trial.apply("?prune", &small()).await;
+    let (_, body) = primary.apply("?prune", &small_directory());
     assert_eq!((&body["removed"], &body["kinds"]["user"]["removed"], &body["unchanged"]), (&json!(2), &json!(1), &json!(7)));
-    assert!(!trial.export().await.contains("eve"));
+    assert!(!primary.export().contains("eve"));
 }
 
-#[tokio::test]
-async fn a_file_that_does_not_hold_together_changes_nothing_and_names_its_line() {
-    let trial = Trial::with(&small()).await;
-    let head = trial.house.store.head();
+#[test]
+fn a_file_that_does_not_hold_together_changes_nothing_and_names_its_line() {
+    let primary = TestPrimary::with(&small_directory());
+    let head = primary.head();
     for (file, expected) in [
         (vec![user(3, "eve"), key(13, 9)], "line 2: user_id names user 9, which is not in the directory"),
         (vec![user(3, "ZOE")], "line 1: the username `zoe` stands in the directory already"),
@@ -40,18 +40,18 @@ async fn a_file_that_does_not_hold_together_changes_nothing_and_names_its_line()
         (vec![r#"{"kind":"user","id":3,"username":"a","name":"A","colour":1}"#.to_owned()], "line 1: unknown field `colour`"),
         (vec![r#"{"kind":"planet","id":3}"#.to_owned()], "line 1: unknown variant `planet`"),
     ] {
-        let (status, body) = trial.apply("", &file).await;
+        let (status, body) = primary.apply("", &file);
         let message = body["message"].as_str().unwrap();
         assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{message}");
         assert!(message.starts_with(expected), "{message}");
     }
-    let (_, body) = trial.apply("?prune", &small()[1..]).await;
+    let (_, body) = primary.apply("?prune", &small_directory()[1..]);
     assert_eq!(body["message"], "line 4: storage names storage `default`, which is not in the directory");
-    assert_eq!(trial.house.store.head(), head);
+    assert_eq!(primary.head(), head);
 }
 
-#[tokio::test]
-async fn a_file_is_judged_in_itself_whatever_the_order_of_its_lines() {
+#[test]
+fn a_file_is_judged_in_itself_whatever_the_order_of_its_lines() {
     const USER: &str = r#"{"kind":"user","id":1,"username":"zoe","name":"Zoe"}"#;
     const SAME_NAME: &str = r#"{"kind":"user","id":2,"username":"ZOE","name":"Z"}"#;
     const BROADCAST: &str =
@@ -77,64 +77,64 @@ async fn a_file_is_judged_in_itself_whatever_the_order_of_its_lines() {
         (owned(&[USER, POLICY]), "line 2: project_id names project 1, which is not in the directory", ""),
         (owned(&[USER, &coloured]), "line 2: unknown field `colour`", ""),
     ] {
-        let trial = Trial::with(&[]).await;
-        let (status, body) = trial.apply("", &file).await;
+        let primary = TestPrimary::with(&[]);
+        let (status, body) = primary.apply("", &file);
         let message = body["message"].as_str().unwrap();
         assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{message}");
         assert!(message.starts_with(begins) && message.ends_with(ends), "{message}");
-        assert_eq!(trial.house.store.head().state.count, 0);
+        assert_eq!(primary.head().state.count, 0);
     }
-    let trial = Trial::with(&[]).await;
-    let (status, body) = trial.apply("", &owned(&[&key(5, 1), BROADCAST, USER])).await;
+    let primary = TestPrimary::with(&[]);
+    let (status, body) = primary.apply("", &owned(&[&key(5, 1), BROADCAST, USER]));
     assert_eq!((status, &body["added"]), (StatusCode::OK, &json!(3)), "{body}");
 }
 
-#[tokio::test]
-async fn two_that_trade_their_names_are_no_conflict() {
-    let trial = Trial::with(&small()).await;
-    let (status, body) = trial.apply("", &[user(1, "bob"), user(2, "zoe")]).await;
+#[test]
+fn two_that_trade_their_names_are_no_conflict() {
+    let primary = TestPrimary::with(&small_directory());
+    let (status, body) = primary.apply("", &[user(1, "bob"), user(2, "zoe")]);
     assert_eq!((status, &body["changed"]), (StatusCode::OK, &json!(2)), "{body}");
 }
 
-#[tokio::test]
-async fn a_key_id_that_gets_another_key_leaves_none_of_the_old_one() {
-    let trial = Trial::with(&small()).await;
+#[test]
+fn a_key_id_that_gets_another_key_leaves_none_of_the_old_one() {
+    let primary = TestPrimary::with(&small_directory());
     let new = key(11, 1).replace(&public_key(11), &public_key(77));
-    let (status, body) = trial.apply("", &[new]).await;
+    let (status, body) = primary.apply("", &[new]);
     assert_eq!((status, &body["added"], &body["removed"]), (StatusCode::OK, &json!(1), &json!(1)), "{body}");
-    let export = trial.export().await;
+    let export = primary.export();
     assert!(export.contains(&public_key(77)) && !export.contains(&public_key(11)));
     let renumbered = key(78, 1).replace(&public_key(78), &public_key(77));
-    let whole: Vec<String> = trial.export().await.lines().filter(|line| !line.contains(&public_key(77))).map(str::to_owned).collect();
-    let (_, body) = trial.apply("?prune", &[whole, vec![renumbered]].concat()).await;
+    let whole: Vec<String> = primary.export().lines().filter(|line| !line.contains(&public_key(77))).map(str::to_owned).collect();
+    let (_, body) = primary.apply("?prune", &[whole, vec![renumbered]].concat());
     assert_eq!((&body["changed"], &body["added"]), (&json!(1), &json!(0)));
-    assert_eq!(trial.house.store.head().state.count, 7);
+    assert_eq!(primary.head().state.count, 7);
 }
 
-#[tokio::test]
-async fn a_key_that_somebody_holds_is_nobody_elses_by_being_told_under_another_id() {
-    let trial = Trial::with(&small()).await;
-    let head = trial.house.store.head();
+#[test]
+fn a_key_that_somebody_holds_is_nobody_elses_by_being_told_under_another_id() {
+    let primary = TestPrimary::with(&small_directory());
+    let head = primary.head();
     let stolen = key(78, 2).replace(&public_key(78), &public_key(11));
-    let (status, body) = trial.apply("", std::slice::from_ref(&stolen)).await;
+    let (status, body) = primary.apply("", std::slice::from_ref(&stolen));
     assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
     let message = body["message"].as_str().unwrap();
     assert!(message.starts_with("line 1: the key SHA256:"), "{message}");
     assert!(message.ends_with(" (key id 11) stands in the directory already"), "{message}");
-    assert_eq!(trial.house.store.head(), head);
+    assert_eq!(primary.head(), head);
     let another = key(11, 1).replace(&public_key(11), &public_key(77));
-    let (status, body) = trial.apply("", &[stolen, another]).await;
+    let (status, body) = primary.apply("", &[stolen, another]);
     assert_eq!((status, &body["changed"], &body["added"]), (StatusCode::OK, &json!(1), &json!(1)), "said in the file, it is meant: {body}");
 }
 
-#[tokio::test]
-async fn a_deploy_key_that_a_project_still_grants_cannot_become_a_persons() {
+#[test]
+fn a_deploy_key_that_a_project_still_grants_cannot_become_a_persons() {
     let deploy = key(13, 1).replace(r#""title""#, r#""deploy":true,"title""#).replace(r#""user_id":1,"#, "");
     let grant = r#"{"kind":"deploy_grant","key_id":13,"project_id":1}"#.to_owned();
-    let mut lines = small();
+    let mut lines = small_directory();
     lines.extend([deploy, grant]);
-    let trial = Trial::with(&lines).await;
-    let (status, body) = trial.apply("", &[key(13, 1)]).await;
+    let primary = TestPrimary::with(&lines);
+    let (status, body) = primary.apply("", &[key(13, 1)]);
     assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
     let message = body["message"].as_str().unwrap();
     assert!(message.starts_with("this file takes away deploy key 13, which a deploy_grant that stays names in key_id"), "{message}");
@@ -146,30 +146,30 @@ fn crowd(keys: std::ops::RangeInclusive<u32>) -> Vec<String> {
     lines
 }
 
-#[tokio::test]
-async fn a_large_file_becomes_the_directory_at_once_and_a_large_loss_asks_for_a_word() {
-    let trial = Trial::empty();
-    let (status, body) = trial.apply("", &crowd(1..=1500)).await;
+#[test]
+fn a_large_file_becomes_the_directory_at_once_and_a_large_loss_asks_for_a_word() {
+    let primary = TestPrimary::empty();
+    let (status, body) = primary.apply("", &crowd(1..=1500));
     assert_eq!((status, &body["how"], &body["kinds"]["key"]["added"]), (StatusCode::OK, &json!("replaced"), &json!(1500)), "{body}");
-    let (status, body) = trial.apply("?prune", &crowd(1..=1000)).await;
+    let (status, body) = primary.apply("?prune", &crowd(1..=1000));
     assert_eq!(status, StatusCode::CONFLICT);
     let expected = "This file would remove 500 of 1500 records of the kind key. Nothing was applied; if it is meant, say --accept-loss.";
     assert_eq!(body["message"], expected);
-    assert_eq!(trial.house.store.head().state.count, 1503);
-    let (status, body) = trial.apply("?prune&accept_loss", &crowd(1..=1000)).await;
+    assert_eq!(primary.head().state.count, 1503);
+    let (status, body) = primary.apply("?prune&accept_loss", &crowd(1..=1000));
     assert_eq!((status, &body["removed"]), (StatusCode::OK, &json!(500)), "{body}");
-    assert_eq!(trial.house.store.head().state.count, 1003);
-    let (_, status) = trial.admin(http::Method::GET, "status", serde_json::Value::Null).await;
+    assert_eq!(primary.head().state.count, 1003);
+    let (_, status) = primary.admin(http::Method::GET, "status", serde_json::Value::Null);
     assert!(status["accept_loss_until"].is_string(), "the fleet is told that it is meant: {status}");
-    let (status, _) = trial.apply("?prune", &crowd(1..=900)).await;
+    let (status, _) = primary.apply("?prune", &crowd(1..=900));
     assert_eq!(status, StatusCode::OK, "a tenth may go without a word");
 }
 
-#[tokio::test]
-async fn what_was_applied_is_there_when_the_primary_is_opened_again() {
-    let trial = Trial::with(&small()).await;
-    let head = trial.house.store.head();
-    let trial = trial.again();
-    assert_eq!(trial.house.store.head(), head);
-    assert_eq!(trial.export().await.lines().count(), 7);
+#[test]
+fn what_was_applied_is_there_when_the_primary_is_opened_again() {
+    let primary = TestPrimary::with(&small_directory());
+    let head = primary.head();
+    let primary = primary.restart();
+    assert_eq!(primary.head(), head);
+    assert_eq!(primary.export().lines().count(), 7);
 }

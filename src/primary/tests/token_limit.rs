@@ -1,0 +1,44 @@
+//! How many personal access tokens a user may have.
+
+use serde_json::json;
+
+use super::{apply, call, open, small_directory};
+use crate::model::clock;
+use crate::model::day::Day;
+use crate::model::digest::Digest;
+use crate::primary::credentials::access_tokens::{MAX_TOKENS_PER_USER, NewToken, create_token};
+use crate::primary::credentials::token_scope::TokenScope;
+use crate::store::primary::private_store::PrivateWrites;
+
+#[tokio::test]
+async fn a_user_has_at_most_a_thousand_tokens_and_those_that_expired_long_ago_make_room() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = open(folder.path());
+    apply(&state, "", &small_directory()).await;
+    let (private_store, now) = (state.store.private_store(), clock::wall_time());
+    let new_token = |expires_at: Day| NewToken {
+        user_id: 2.try_into().unwrap(),
+        name: "t".try_into().unwrap(),
+        scopes: vec![TokenScope::Api],
+        expires_at: Some(expires_at),
+    };
+    create_token(private_store, new_token("2020-07-24".parse().unwrap()), now).unwrap().unwrap();
+    // The rest is written as it would be stored: creating a thousand would only take time.
+    let first = String::from_utf8(private_store.scan_prefix(b"token/sha256/").unwrap().remove(0).1).unwrap();
+    let mut entries = vec![(b"last/token".to_vec(), Some((MAX_TOKENS_PER_USER as u64).to_be_bytes().to_vec()))];
+    for number in 2..=MAX_TOKENS_PER_USER as u64 {
+        let token = first.replace("2020-07-24", "2999-01-01").replace("\"id\":1,", &format!("\"id\":{number},"));
+        let hash = Digest::of(&number.to_be_bytes()).bytes();
+        entries.push(([&b"token/sha256/"[..], &hash].concat(), Some(token.into_bytes())));
+        entries.push(([&b"token/of/"[..], &2_u64.to_be_bytes(), &number.to_be_bytes()].concat(), Some(hash.to_vec())));
+    }
+    private_store.write(PrivateWrites { entries }).unwrap();
+    let another = new_token("2999-01-01".parse().unwrap());
+    assert!(create_token(private_store, another, now).unwrap().is_some(), "one of a thousand expired long ago");
+    let token_for = async |key: &str| {
+        let params = json!({"key_id": key, "name": "t", "scopes": "api"});
+        call(&state, "internal/personal_access_token", &params).await.1
+    };
+    assert_eq!(token_for("12").await, json!({"success": false, "message": "Failed to create token: There are 1000 already"}));
+    assert!(token_for("11").await["token"].as_str().unwrap().starts_with("glpat-"), "another user has room");
+}
