@@ -50,7 +50,7 @@ fn kas() -> String {
 /// As KAS asks, with these headers besides its own.
 fn ask(primary: &TestPrimary, method: Method, target: &str, headers: &[(&str, &str)], body: Value) -> (StatusCode, Value) {
     let asked = request(method, &format!("/api/v4/internal/kubernetes/{target}")).header("gitlab-kas-api-request", &kas());
-    let asked = headers.iter().fold(asked, |asked, (name, value)| asked.header(*name, *value));
+    let asked = headers.iter().fold(asked, |asked, (name, value)| asked.header(name, value));
     let body = if body.is_null() { String::new() } else { body.to_string() };
     let (status, _, body) = primary.send(asked.body(body));
     (status, serde_json::from_slice(&body).unwrap_or(Value::Null))
