@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 
 use crate::cli::config::socket::PRIMARY_SOCKET;
 use crate::helper::arguments::SIDECAR_SOCKET;
@@ -98,24 +98,11 @@ pub struct InvalidateArgs {
     #[command(flatten)]
     pub sidecar: SidecarArgs,
     /// The answers about one key, one user or one project, or all answers
-    #[arg(value_enum, default_value_t = InvalidateTarget::All)]
-    pub target: InvalidateTarget,
-    /// The key (its Base64 or a whole public key line), the username or the full path of the project
-    #[arg(required_if_eq_any([("target", "key"), ("target", "user"), ("target", "project")]))]
-    pub name: Option<String>,
-}
-
-/// What cached answers are about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum InvalidateTarget {
-    /// One key
-    Key,
-    /// One user
-    User,
-    /// One project
-    Project,
-    /// Everything
-    All,
+    #[arg(value_parser = ["key", "user", "project", "all"], default_value = "all")]
+    pub what: String,
+    /// The id of the key, the id or name of the user, or the id or full path of the project
+    #[arg(required_if_eq_any([("what", "key"), ("what", "user"), ("what", "project")]))]
+    pub which: Option<String>,
 }
 
 /// One question.

@@ -34,7 +34,7 @@ fn resolve_peer_rule(peer: &PeerConfig) -> Result<PeerRule, CommandError> {
         Some(PeerIdentity::Group(name)) => PeerMatcher::Group(group_id(name)?),
         Some(PeerIdentity::Uid(uid)) => PeerMatcher::User(uid),
         Some(PeerIdentity::Gid(gid)) => PeerMatcher::Group(gid),
-        None => return Err(CommandError("a [[peer]] names exactly one of `user`, `group`, `uid` and `gid`".to_owned())),
+        None => return Err(CommandError("a [[peer]] must name exactly one of `user`, `group`, `uid` and `gid`".to_owned())),
     };
     Ok(PeerRule { matcher, scopes: peer.scopes() })
 }

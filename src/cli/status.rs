@@ -5,10 +5,9 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::cli::admin_client::{AdminClient, REQUEST_TIMEOUT};
-use crate::cli::arguments::{InvalidateArgs, InvalidateTarget, SidecarArgs};
+use crate::cli::arguments::{InvalidateArgs, SidecarArgs};
 use crate::cli::exit_status::{CommandError, CommandResult, Completion};
 use crate::cli::output::{field_text, print_line};
-use crate::helper::lookup::base64_part;
 
 /// How long computing the digest of a large store may take.
 const VERIFY_TIMEOUT: Duration = Duration::from_secs(600);
@@ -35,13 +34,10 @@ pub fn invalidate(arguments: &InvalidateArgs) -> CommandResult {
 }
 
 fn invalidation(arguments: &InvalidateArgs) -> Result<Value, CommandError> {
-    match (arguments.target, arguments.name.as_deref()) {
-        (InvalidateTarget::All, None) => Ok(json!({"all": true})),
-        (InvalidateTarget::All, Some(name)) => Err(CommandError(format!("`all` takes no name; did you mean `invalidate user {name}`?"))),
-        (InvalidateTarget::Key, Some(key)) => Ok(json!({"key": base64_part(key)})),
-        (InvalidateTarget::User, Some(username)) => Ok(json!({"user": username})),
-        (InvalidateTarget::Project, Some(path)) => Ok(json!({"project": path})),
-        (_, None) => Err(CommandError("name the key, the user or the project whose answers are removed".to_owned())),
+    match (arguments.what.as_str(), arguments.which.as_deref()) {
+        ("all", Some(which)) => Err(CommandError(format!("`all` takes no name; did you mean `invalidate user {which}`?"))),
+        (what, Some(which)) => Ok(json!({"what": what, "which": which})),
+        (what, None) => Ok(json!({"what": what})),
     }
 }
 
@@ -107,5 +103,38 @@ fn print_fields(value: &Value, indent: &str) {
             }
             other => print_line(&format!("{indent}{name}: {}", field_text(other))),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+    use serde_json::{Value, json};
+
+    use super::invalidation;
+    use crate::cli::arguments::{Arguments, Command};
+
+    fn body(words: &[&str]) -> Result<Value, String> {
+        let arguments = Arguments::try_parse_from(["sidegate", "invalidate"].iter().chain(words)).map_err(|error| error.to_string())?;
+        let Command::Invalidate(arguments) = arguments.command else { panic!("{words:?}") };
+        invalidation(&arguments).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn invalidate_sends_what_it_was_asked_for() {
+        assert_eq!(body(&[]), Ok(json!({"what": "all"})));
+        assert_eq!(body(&["all"]), Ok(json!({"what": "all"})));
+        assert_eq!(body(&["key", "5"]), Ok(json!({"what": "key", "which": "5"})));
+        assert_eq!(body(&["user", "zoe"]), Ok(json!({"what": "user", "which": "zoe"})));
+        assert_eq!(body(&["project", "tools/gate"]), Ok(json!({"what": "project", "which": "tools/gate"})));
+    }
+
+    #[test]
+    fn invalidate_refuses_a_target_without_its_name_and_all_with_one() {
+        for target in ["key", "user", "project"] {
+            assert!(body(&[target]).is_err(), "{target}");
+        }
+        assert!(body(&["all", "zoe"]).unwrap_err().contains("takes no name"));
+        assert!(body(&["zoe"]).is_err());
     }
 }

@@ -72,7 +72,7 @@ impl Default for FreshnessConfig {
 impl FreshnessConfig {
     pub fn validate(&self) -> Result<(), InvalidSetting> {
         for (class, limits) in [("keys", self.keys), ("reads", self.reads), ("push_precheck", self.push_precheck)] {
-            let reason = "an answer cannot be fresh for longer than it may be stale: `ttl` is at most `max_stale`";
+            let reason = "must be at most `max_stale`";
             InvalidSetting::ensure(limits.ttl <= limits.max_stale, &format!("freshness.{class}.ttl"), reason)?;
         }
         loss_guard::validate(self.loss_guard, "freshness.loss_guard")

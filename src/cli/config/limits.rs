@@ -84,13 +84,13 @@ limits_sections! {
 
 /// Refuses bounds that would serve nobody, or that no machine could hold.
 fn validate(limits: &ServerLimits) -> Result<(), InvalidSetting> {
-    const HEADERS: &str = "a head of a request has 8KiB to 1MiB and 16 to 1000 lines";
-    const BODIES: &str = "a body has at least 64KiB, and at most 1GiB";
+    const HEADERS: &str = "the head of a request must have 8KiB to 1MiB and 16 to 1000 lines";
+    const BODIES: &str = "must be from 64KiB to 1GiB";
     let is_body_size = |bytes: usize| (64 << 10..=1 << 30).contains(&bytes);
     let is_time = |time: Duration| !time.is_zero() && time <= Duration::from_secs(3600);
     let ensure = |holds, key: &str, reason: &str| InvalidSetting::ensure(holds, &format!("limits.{key}"), reason);
-    ensure((1..=1_000_000).contains(&limits.connections), "connections", "from 1 to 1000000")?;
-    ensure(limits.connections_for_root < limits.connections, "connections_for_root", "fewer than `limits.connections`")?;
+    ensure((1..=1_000_000).contains(&limits.connections), "connections", "must be from 1 to 1000000")?;
+    ensure(limits.connections_for_root < limits.connections, "connections_for_root", "must be less than `limits.connections`")?;
     ensure((8 << 10..=1 << 20).contains(&limits.header_bytes), "header_bytes", HEADERS)?;
     ensure((16..=1000).contains(&limits.headers), "headers", HEADERS)?;
     ensure(is_body_size(limits.decoded_body_bytes), "decoded_body_bytes", BODIES)?;
@@ -99,14 +99,18 @@ fn validate(limits: &ServerLimits) -> Result<(), InvalidSetting> {
     // Otherwise the largest push of a client that sends the secret as a parameter would never find room.
     let largest = limits.decoded_body_bytes.max(limits.pushed_body_bytes);
     let is_roomy = (largest..=64 << 30).contains(&limits.unproven_body_bytes);
-    ensure(is_roomy, "unproven_body_bytes", "at least `limits.decoded_body_bytes` and `limits.pushed_body_bytes`, and at most 64GiB")?;
-    ensure(is_time(limits.header_time), "header_time", "more than 0 and at most 1h")?;
-    ensure(is_time(limits.body_time), "body_time", "more than 0 and at most 1h")?;
-    ensure(limits.requests_per_connection > 0, "requests_per_connection", "at least 1 is needed to serve anybody")?;
+    ensure(
+        is_roomy,
+        "unproven_body_bytes",
+        "must be at least `limits.decoded_body_bytes` and `limits.pushed_body_bytes`, and at most 64GiB",
+    )?;
+    ensure(is_time(limits.header_time), "header_time", "must be more than 0 and at most 1h")?;
+    ensure(is_time(limits.body_time), "body_time", "must be more than 0 and at most 1h")?;
+    ensure(limits.requests_per_connection > 0, "requests_per_connection", "must be at least 1")?;
     // A quarter of each is for unknown keys, and a quarter for requests without a token.
-    ensure((4..=100_000).contains(&limits.forwards), "forwards", "from 4 to 100000")?;
-    ensure((4..=1_000_000).contains(&limits.forwards_waiting), "forwards_waiting", "from 4 to 1000000")?;
-    ensure(is_time(limits.shutdown_time), "shutdown_time", "more than 0 and at most 1h")
+    ensure((4..=100_000).contains(&limits.forwards), "forwards", "must be from 4 to 100000")?;
+    ensure((4..=1_000_000).contains(&limits.forwards_waiting), "forwards_waiting", "must be from 4 to 1000000")?;
+    ensure(is_time(limits.shutdown_time), "shutdown_time", "must be more than 0 and at most 1h")
 }
 
 #[cfg(test)]

@@ -74,10 +74,10 @@ impl PeerConfig {
 pub fn validate(peers: &[PeerConfig]) -> Result<(), InvalidSetting> {
     for (index, peer) in peers.iter().enumerate() {
         let key = format!("peer.{index}");
-        InvalidSetting::ensure(peer.identity().is_some(), &key, "names exactly one of `user`, `group`, `uid` and `gid`")?;
-        InvalidSetting::ensure(!peer.scopes.is_empty(), &format!("{key}.scopes"), "gives nothing; leave the whole [[peer]] out instead")?;
+        InvalidSetting::ensure(peer.identity().is_some(), &key, "must name exactly one of `user`, `group`, `uid` and `gid`")?;
+        InvalidSetting::ensure(!peer.scopes.is_empty(), &format!("{key}.scopes"), "grants nothing; leave the whole [[peer]] out instead")?;
         let is_duplicate = peers.iter().take(index).any(|before| before.identity() == peer.identity());
-        InvalidSetting::ensure(!is_duplicate, &key, "names one that an earlier [[peer]] names; write their scopes in one")?;
+        InvalidSetting::ensure(!is_duplicate, &key, "names the same peer as an earlier [[peer]]; write their scopes in one")?;
     }
     Ok(())
 }

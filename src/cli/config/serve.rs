@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn every_complaint_names_file_line_and_key() {
+    fn every_error_names_file_line_and_key() {
         for (text, begins) in [
             ("hots = \"x\"", "sidegate.toml:1: `hots`: unknown field `hots`, expected one of"),
             ("\n[socket]\nmode = 660", "sidegate.toml:3: `socket.mode`: invalid type: integer `660`, expected a mode of four octal digits"),
@@ -94,11 +94,11 @@ mod tests {
             ("[primary]\ntimeout = \"2\"", "sidegate.toml:2: `primary.timeout`: \"2\" is not a duration"),
             ("[primary]\nfeed = \"gitlab\"", "sidegate.toml:2: `primary.feed`: unknown variant `gitlab`, expected `sidegate` or `none`"),
             ("[freshness]\nkeys = { tll = \"1m\" }", "sidegate.toml:2: `freshness.keys.tll`: unknown field `tll`"),
-            ("[freshness.keys]\n\nttl = \"48h\"", "sidegate.toml:3: `freshness.keys.ttl`: an answer cannot be fresh"),
+            ("[freshness.keys]\n\nttl = \"48h\"", "sidegate.toml:3: `freshness.keys.ttl`: must be at most"),
             ("[store]\npage_cache = \"64MB\"", "sidegate.toml:2: `store.page_cache`: \"64MB\" is not a size"),
-            ("[store]\nrecord_cache = 0", "sidegate.toml:2: `store.record_cache`: from 1"),
+            ("[store]\nrecord_cache = 0", "sidegate.toml:2: `store.record_cache`: must be from 1"),
             ("[limits]\nconnections = -1", "sidegate.toml:2: `limits.connections`: invalid value"),
-            ("[[peer]]\nuid = 1\nscopes = [\"keys\"]\n[[peer]]\nscopes = [\"keys\"]", "sidegate.toml:4: `peer.1`: names exactly one"),
+            ("[[peer]]\nuid = 1\nscopes = [\"keys\"]\n[[peer]]\nscopes = [\"keys\"]", "sidegate.toml:4: `peer.1`: must name exactly one"),
             ("[[peer]]\nuid = 1\nscopes = [\"key\"]", "sidegate.toml:3: `peer.0.scopes`: unknown variant `key`"),
             ("[log]\ntarget = \"syslog\"", "sidegate.toml:2: `log.target`: unknown variant `syslog`"),
             ("[log]\nlevel = info", "sidegate.toml:2: "),

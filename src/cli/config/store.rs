@@ -65,8 +65,8 @@ impl StoreConfig {
     }
 
     pub fn validate(&self) -> Result<(), InvalidSetting> {
-        InvalidSetting::ensure(self.page_cache >= MIN_PAGE_CACHE_BYTES, "store.page_cache", "at least 1MiB")?;
-        InvalidSetting::ensure((1..=100_000_000).contains(&self.record_cache), "store.record_cache", "from 1 to 100000000")
+        InvalidSetting::ensure(self.page_cache >= MIN_PAGE_CACHE_BYTES, "store.page_cache", "must be at least 1MiB")?;
+        InvalidSetting::ensure((1..=100_000_000).contains(&self.record_cache), "store.record_cache", "must be from 1 to 100000000")
     }
 }
 

@@ -71,15 +71,15 @@ impl UpstreamConfig {
         let url =
             PrimaryUrl::parse(&self.url, self.insecure_http).map_err(|reason| InvalidSetting { key: "primary.url".to_owned(), reason })?;
         ensure(url.is_https() || self.ca_file.is_none(), "ca_file", "is read only for an https:// `url`")?;
-        let secret = "following a sidegate primary needs the followers' secret; in front of a GitLab say `feed = \"none\"`";
+        let secret = "following a sidegate primary needs the followers' secret; in front of a GitLab set `feed = \"none\"`";
         ensure(self.feed == FeedKind::None || self.sync_secret_file.is_some(), "sync_secret_file", secret)?;
         ensure(
             !self.timeout.is_zero() && self.timeout < LOOKUP_TIMEOUT,
             "timeout",
-            "more than 0 and less than the 5s that sshd's helper waits",
+            "must be more than 0 and less than 5s, which is how long sshd's helper waits",
         )?;
-        ensure(self.timeout <= self.forward_timeout, "forward_timeout", "at least `primary.timeout`")?;
-        ensure(self.forward_timeout <= Duration::from_secs(3600), "forward_timeout", "at most 1h")
+        ensure(self.timeout <= self.forward_timeout, "forward_timeout", "must be at least `primary.timeout`")?;
+        ensure(self.forward_timeout <= Duration::from_secs(3600), "forward_timeout", "must be at most 1h")
     }
 }
 
