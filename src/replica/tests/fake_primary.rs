@@ -1,4 +1,4 @@
-//! A primary on a Unix socket, as small as HTTP allows, that does as its [`World`] says: also slow, cut, lying, or silent.
+//! A primary on a Unix socket, as small as HTTP allows, that does as its [`FakePrimaryState`] says: also slow, cut, lying, or silent.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -16,9 +16,9 @@ use crate::wire::auth::jwt::{Issuer, verify_token};
 use crate::wire::auth::secret::{RotatingSecret, Secret};
 use crate::wire::directory::feed_lines::{self, Ack};
 
-/// How often a heartbeat is said.
+/// How often a heartbeat is sent.
 const HEARTBEAT_INTERVAL: Duration = Duration::from_millis(40);
-const SYNC_SECRET: &[u8] = b"the secret of the trials";
+const SYNC_SECRET: &[u8] = b"the secret of these tests";
 
 /// What the primary's threads share.
 pub struct FakePrimaryShared {
@@ -27,7 +27,7 @@ pub struct FakePrimaryShared {
     secrets: Mutex<RotatingSecret>,
 }
 
-/// It runs until it is dropped.
+/// A primary that runs until it is dropped.
 pub struct FakePrimary {
     pub shared: Arc<FakePrimaryShared>,
     pub socket: PathBuf,
@@ -41,11 +41,11 @@ pub fn sync_secret() -> Secret {
 }
 
 impl FakePrimary {
-    pub fn start(world: FakePrimaryState) -> Self {
+    pub fn start(state: FakePrimaryState) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let socket = folder.path().join("api.sock");
         let shared = Arc::new(FakePrimaryShared {
-            state: Mutex::new(world),
+            state: Mutex::new(state),
             version: watch::Sender::new(0),
             secrets: Mutex::new(RotatingSecret::new(sync_secret())),
         });
@@ -64,7 +64,7 @@ impl FakePrimary {
         self.shared.state.lock().unwrap()
     }
 
-    /// Changes the world, and lets the streams see it.
+    /// Changes the state, and wakes the streams and those who wait.
     pub fn update<T>(&self, change: impl FnOnce(&mut FakePrimaryState) -> T) -> T {
         let changed = change(&mut self.state());
         self.shared.notify();
@@ -77,26 +77,26 @@ impl FakePrimary {
 
     /// Ends all open streams.
     pub fn disconnect_all(&self) {
-        self.update(|world| world.disconnects += 1);
+        self.update(|state| state.disconnects += 1);
     }
 
-    /// Wants another secret from now on.
+    /// Accepts another secret only, from now on.
     pub fn set_secret(&self, next: &[u8]) {
         *self.shared.secrets.lock().unwrap() = RotatingSecret::new(Secret::from_bytes(next).unwrap());
         self.disconnect_all();
     }
 
-    /// Waits until the world is so.
+    /// Waits until the state is as wanted, for at most a minute.
     pub fn wait_until(&self, what: &str, is_so: impl Fn(&FakePrimaryState) -> bool) {
         let mut moved = self.shared.version.subscribe();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-        let so = async {
+        let condition = async {
             while !is_so(&self.state()) {
                 moved.changed().await.unwrap();
             }
         };
-        let came = runtime.block_on(async { tokio::time::timeout(Duration::from_secs(60), so).await });
-        assert!(came.is_ok(), "the primary waited in vain: {what}");
+        let in_time = runtime.block_on(async { tokio::time::timeout(Duration::from_secs(60), condition).await });
+        assert!(in_time.is_ok(), "the primary waited in vain: {what}");
     }
 }
 
@@ -127,7 +127,7 @@ async fn accept_loop(listener: std::os::unix::net::UnixListener, shared: Arc<Fak
             accepted = listener.accept() => {
                 let shared = Arc::clone(&shared);
                 tokio::spawn(async move {
-                    let _the_other_end_went = handle_connection(accepted.unwrap().0, &shared).await;
+                    let _peer_gone = handle_connection(accepted.unwrap().0, &shared).await;
                 });
             }
         }
@@ -153,26 +153,26 @@ async fn handle_connection(mut stream: UnixStream, shared: &FakePrimaryShared) -
     let (_, query) = target.split_once("/changes?").unwrap();
     let value = |name: &str| query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('=')).unwrap();
     let (epoch, after) = (value("epoch").parse().unwrap(), value("after").parse::<u64>().unwrap());
-    let decided = {
-        let world = shared.state();
-        let head = world.head();
+    let error = {
+        let state = shared.state();
+        let head = state.head();
         let at = if after == head.seq {
             Some(head.state.digest)
         } else {
-            world.journal.iter().find(|commit| commit.seq == after).map(|commit| commit.state.digest)
+            state.journal.iter().find(|commit| commit.seq == after).map(|commit| commit.state.digest)
         };
-        if let Some(status) = world.faults.changes_status {
+        if let Some(status) = state.faults.changes_status {
             Some((status, "{}".to_owned()))
-        } else if epoch != head.epoch || after + 1 < world.first_seq() {
-            let named = serde_json::to_string(&head).unwrap();
-            Some((410, if world.faults.gone_without_head { "{}".to_owned() } else { named }))
+        } else if epoch != head.epoch || after + 1 < state.first_seq() {
+            let named_head = serde_json::to_string(&head).unwrap();
+            Some((410, if state.faults.gone_without_head { "{}".to_owned() } else { named_head }))
         } else if after > head.seq || at.is_some_and(|digest| digest.to_string() != value("digest")) {
             Some((409, format!(r#"{{"message":"no","epoch":"{epoch}","seq":{}}}"#, head.seq)))
         } else {
             None
         }
     };
-    match decided {
+    match error {
         Some((status, body)) => write_response(&mut stream, status, &body).await,
         None => {
             shared.state().streams_open += 1;
@@ -219,10 +219,10 @@ async fn write_chunk(stream: &mut UnixStream, bytes: &[u8]) -> std::io::Result<(
 
 async fn send_snapshot(stream: &mut UnixStream, shared: &FakePrimaryShared) -> std::io::Result<()> {
     let (status, bytes, torn) = {
-        let mut world = shared.state();
-        world.snapshots_sent += 1;
-        let bytes = world.faults.old_snapshot.clone().unwrap_or_else(|| world.snapshot());
-        (world.faults.snapshot_status, bytes, world.faults.bad_snapshot == Some(BadSnapshot::HttpTruncated))
+        let mut state = shared.state();
+        state.snapshots_sent += 1;
+        let bytes = state.faults.old_snapshot.clone().unwrap_or_else(|| state.snapshot());
+        (state.faults.snapshot_status, bytes, state.faults.bad_snapshot == Some(BadSnapshot::HttpTruncated))
     };
     shared.notify();
     if let Some(status) = status {
@@ -236,7 +236,7 @@ async fn send_snapshot(stream: &mut UnixStream, shared: &FakePrimaryShared) -> s
     if torn { Ok(()) } else { stream.write_all(b"0\r\n\r\n").await }
 }
 
-/// Lines after a cursor until the world ends it.
+/// Sends lines after a cursor until the state says that the stream ends.
 async fn send_changes(
     stream: &mut UnixStream,
     shared: &FakePrimaryShared,
@@ -245,39 +245,39 @@ async fn send_changes(
 ) -> std::io::Result<()> {
     stream.write_all(STREAM_HEAD).await?;
     let mut moved = shared.version.subscribe();
-    let kicks = shared.state().disconnects;
+    let disconnects = shared.state().disconnects;
     let mut sent = 0;
     let mut lines = vec![];
     loop {
         moved.borrow_and_update();
         {
-            let mut world = shared.state();
-            if world.disconnects != kicks || world.epoch != epoch || at + 1 < world.first_seq() || at > world.head().seq {
+            let mut state = shared.state();
+            if state.disconnects != disconnects || state.epoch != epoch || at + 1 < state.first_seq() || at > state.head().seq {
                 return Ok(());
             }
-            if !world.faults.mute_streams {
-                let commits: Vec<_> = world.journal.iter().filter(|commit| commit.seq > at).cloned().collect();
+            if !state.faults.mute_streams {
+                let commits: Vec<_> = state.journal.iter().filter(|commit| commit.seq > at).cloned().collect();
                 for mut commit in commits {
                     at = commit.seq;
-                    if world.faults.skip_commit == Some(commit.seq) {
-                        world.faults.skip_commit = None;
+                    if state.faults.skip_commit == Some(commit.seq) {
+                        state.faults.skip_commit = None;
                         continue;
                     }
-                    if world.faults.wrong_digest_at == Some(commit.seq) {
+                    if state.faults.wrong_digest_at == Some(commit.seq) {
                         commit.state = commit.state.with_record(b"a lie");
                     }
                     lines.push(feed_lines::encode_commit(&commit));
                 }
                 if lines.is_empty() {
-                    let head = world.head();
+                    let head = state.head();
                     lines.push(feed_lines::encode_heartbeat(head.seq, head.state));
                 }
             }
         }
-        let Faults { duplicate_lines: twice, cut_after_lines: cut_after, .. } = shared.state().faults.clone();
+        let Faults { duplicate_lines, cut_after_lines, .. } = shared.state().faults.clone();
         for line in lines.drain(..) {
-            for _ in 0..if twice { 2 } else { 1 } {
-                if cut_after.is_some_and(|most| sent >= most) {
+            for _ in 0..if duplicate_lines { 2 } else { 1 } {
+                if cut_after_lines.is_some_and(|most| sent >= most) {
                     // Cut in the middle of a line.
                     return stream.write_all(format!("{:x}\r\n{}", line.len() + 1, &line[..line.len() / 2]).as_bytes()).await;
                 }

@@ -1,4 +1,4 @@
-//! What the trials' primary holds: a directory, its journal, and how it is to misbehave.
+//! What the tests' primary holds: a directory, its journal, and how it is to misbehave.
 
 use std::collections::BTreeMap;
 
@@ -79,7 +79,7 @@ pub struct FakePrimaryState {
     pub acks: Vec<(String, Ack)>,
     pub snapshots_sent: u64,
     pub streams_open: u64,
-    /// Streams opened before the last kick end.
+    /// Streams that were opened before this last changed end.
     pub disconnects: u64,
     seq: u64,
 }

@@ -1,5 +1,5 @@
-//! Whatever the primary commits and however often the connection breaks, the replica ends equal, and on the way never shows a
-//! state that the primary never had as one that a no may be said from.
+//! Whatever the primary commits and however often the connection breaks, the replica ends equal, and on the way never serves a
+//! state that the primary never had as one that a denial may be answered from.
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,7 +9,7 @@ use proptest::prelude::*;
 
 use crate::model::change::{Change, Head};
 use crate::replica::service::Replica;
-use crate::replica::tests::{TestReplica, delete_key, key_entry, put_entry, user_and_keys};
+use crate::replica::tests::test_replica::{TestReplica, delete_key, key_entry, put_entry, user_and_keys};
 use crate::store::generations::generation::Generation;
 
 #[derive(Clone, Debug)]
@@ -49,7 +49,7 @@ fn build_changes(delete: &[u64], add: &[u64], title: usize) -> Vec<Change> {
     all
 }
 
-/// Reads beside, as answering threads do.
+/// Reads meanwhile, as answering threads do.
 struct ReaderThread {
     stop: Arc<AtomicBool>,
     thread: std::thread::JoinHandle<()>,
@@ -71,7 +71,7 @@ impl ReaderThread {
                 if verified && Arc::ptr_eq(&serving, &replica.serving()) {
                     assert!(
                         known.lock().unwrap().iter().any(|head| head.state == state),
-                        "a no could be said from a state that the primary never had"
+                        "a denial could be answered from a state that the primary never had"
                     );
                 }
                 std::thread::yield_now();
@@ -90,47 +90,47 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 6, max_shrink_iters: 8, ..ProptestConfig::default() })]
 
     #[test]
-    fn the_end_is_equal_and_nothing_between_is_shown_as_whole(steps in prop::collection::vec(any_step(), 5..40)) {
-        let mut house = TestReplica::start_synced(user_and_keys(1..=100));
-        house.primary.update(|world| world.accept_loss = true);
+    fn the_replica_ends_equal_and_never_serves_another_state_as_verified(steps in prop::collection::vec(any_step(), 5..40)) {
+        let mut env = TestReplica::start_synced(user_and_keys(1..=100));
+        env.primary.update(|primary| primary.accept_loss = true);
         let known = Arc::new(Mutex::new(Vec::new()));
         let note = |head: Head| known.lock().unwrap().push(head);
-        note(house.primary.head());
-        let mut watcher = Some(ReaderThread::start(Arc::clone(house.replica()), Arc::clone(&known)));
+        note(env.primary.head());
+        let mut watcher = Some(ReaderThread::start(Arc::clone(env.replica()), Arc::clone(&known)));
         for (title, step) in steps.into_iter().enumerate() {
             match step {
                 ReplicaStep::Commit { delete, put } => {
                     let changes = build_changes(&delete, &put, title);
                     // Known before it can be followed.
-                    house.primary.update(|world| note(world.commit(changes)));
+                    env.primary.update(|primary| note(primary.commit(changes)));
                 }
-                ReplicaStep::Disconnect => house.primary.disconnect_all(),
-                ReplicaStep::CutAfter(most) => house.primary.update(|world| world.faults.cut_after_lines = most),
-                ReplicaStep::DuplicateLines(twice) => house.primary.update(|world| world.faults.duplicate_lines = twice),
-                ReplicaStep::ClearJournal => house.primary.update(crate::replica::tests::fake_primary_state::FakePrimaryState::clear_journal),
-                ReplicaStep::Resync => house.replica().resync(),
-                ReplicaStep::WrongDigest => house.primary.update(|world| world.faults.wrong_digest_at = Some(world.head().seq + 1)),
+                ReplicaStep::Disconnect => env.primary.disconnect_all(),
+                ReplicaStep::CutAfter(most) => env.primary.update(|primary| primary.faults.cut_after_lines = most),
+                ReplicaStep::DuplicateLines(twice) => env.primary.update(|primary| primary.faults.duplicate_lines = twice),
+                ReplicaStep::ClearJournal => env.primary.update(crate::replica::tests::fake_primary_state::FakePrimaryState::clear_journal),
+                ReplicaStep::Resync => env.replica().resync(),
+                ReplicaStep::WrongDigest => env.primary.update(|primary| primary.faults.wrong_digest_at = Some(primary.head().seq + 1)),
                 ReplicaStep::Restart => {
                     watcher.take().unwrap().stop();
-                    house.stop();
-                    house.start();
-                    watcher = Some(ReaderThread::start(Arc::clone(house.replica()), Arc::clone(&known)));
+                    env.stop();
+                    env.start();
+                    watcher = Some(ReaderThread::start(Arc::clone(env.replica()), Arc::clone(&known)));
                 }
                 ReplicaStep::WaitSynced => {
-                    house.primary.update(|world| world.faults = Default::default());
-                    house.wait_synced();
+                    env.primary.update(|primary| primary.faults = Default::default());
+                    env.wait_synced();
                 }
             }
         }
-        house.primary.update(|world| {
-            world.faults = Default::default();
-            world.disconnects += 1;
+        env.primary.update(|primary| {
+            primary.faults = Default::default();
+            primary.disconnects += 1;
         });
-        let head = house.wait_synced();
+        let head = env.wait_synced();
         watcher.take().unwrap().stop();
-        let records: Vec<_> = house.primary.state().records.values().map(|entry| entry.text().to_owned()).collect();
-        house.stop();
-        let generation = house.open_stopped_store();
+        let records: Vec<_> = env.primary.state().records.values().map(|entry| entry.text().to_owned()).collect();
+        env.stop();
+        let generation = env.open_stopped_store();
         prop_assert_eq!(generation.head(), Some(head));
         let held: Vec<_> = generation.entries().map(|entry| entry.unwrap().text().to_owned()).collect();
         prop_assert_eq!(held, records);
