@@ -25,5 +25,5 @@ pub mod refusal_reason;
 pub mod repository;
 pub mod snippet;
 #[cfg(test)]
-pub(crate) mod tests;
+pub mod tests;
 pub mod wiki;

@@ -233,7 +233,7 @@ fn git_config_options(max_input_size_mib: u32) -> Vec<String> {
 }
 
 /// Names as Gitaly knows them: with their prefix, and dashes for underscores. Values are text.
-pub(crate) fn gitaly_features(storage: &Storage) -> BTreeMap<String, &'static str> {
+pub fn gitaly_features(storage: &Storage) -> BTreeMap<String, &'static str> {
     let named = |name: &str| match name.starts_with("gitaly-feature-") {
         true => name.to_owned(),
         false => format!("gitaly-feature-{}", name.replace('_', "-")),

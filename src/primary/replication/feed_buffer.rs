@@ -105,7 +105,7 @@ impl FeedBuffer {
             match store.commits_after(from.epoch, from.seq, from.state.digest, JOURNAL_BATCH)? {
                 CommitsAfter::Commits(commits) if commits.is_empty() => return Ok(()),
                 CommitsAfter::Commits(commits) => {
-                    let encoded: Vec<_> = commits.iter().map(|commit| EncodedCommit::encode(commit)).collect();
+                    let encoded: Vec<_> = commits.iter().map(EncodedCommit::encode).collect();
                     self.buffered().append(encoded);
                 }
                 CommitsAfter::Gone | CommitsAfter::Diverged(_) => {

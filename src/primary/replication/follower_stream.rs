@@ -154,7 +154,7 @@ impl FollowerStream<'_> {
             .map_err(|_| StreamEnd::JournalError)?;
         match after {
             CommitsAfter::Commits(commits) if commits.is_empty() => Ok(None),
-            CommitsAfter::Commits(commits) => Ok(Some(commits.iter().map(|commit| EncodedCommit::encode(commit)).collect())),
+            CommitsAfter::Commits(commits) => Ok(Some(commits.iter().map(EncodedCommit::encode).collect())),
             CommitsAfter::Gone | CommitsAfter::Diverged(_) => Err(StreamEnd::CursorLost),
         }
     }

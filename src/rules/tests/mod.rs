@@ -5,10 +5,10 @@ mod actors;
 mod changes;
 mod code;
 mod instance;
-pub(crate) mod project_creation;
+pub mod project_creation;
 #[cfg(test)]
-pub(crate) mod properties;
-pub(crate) mod wikis_designs_snippets;
+pub mod properties;
+pub mod wikis_designs_snippets;
 
 use crate::model::access_decision::{AccessDecision, AccessEvaluation, AccessGrant};
 use crate::model::access_request::{Action, AllowedRequest, ClaimedActor, Protocol, RefChanges};

@@ -14,7 +14,11 @@ const MAX_FILE_BYTES: u64 = 4096;
 /// Puts `content` in the place of the file. After an error or a crash the old content stands, or the new; never a part.
 pub fn replace(path: &Path, content: &[u8]) -> Result<(), FileError> {
     let beside = temporary_path(path);
-    write_new(&beside, content).map_err(FileError::io(&beside))?;
+    write_new(&beside, content).map_err(|error| {
+        // On a full disk the half-written file would keep what room there is.
+        let _ = fs::remove_file(&beside);
+        FileError::io(&beside)(error)
+    })?;
     fs::rename(&beside, path).map_err(FileError::io(path))?;
     sync_folder(parent_of(path))
 }

@@ -13,7 +13,7 @@ use nix::unistd::geteuid;
 use crate::store::error::StoreError;
 
 /// Whether the system said that there is no room for it.
-pub(in crate::store) fn is_storage_full(error: &io::Error) -> bool {
+pub fn is_storage_full(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded)
 }
 
@@ -96,17 +96,17 @@ fn rejection_reason(path: &Path, metadata: &Metadata, own: u32) -> Option<String
 }
 
 /// The folder that a file or folder is in, also for a bare name.
-pub(in crate::store) fn parent_of(path: &Path) -> &Path {
+pub fn parent_of(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// The names in a folder are on disk when this returns.
-pub(in crate::store) fn sync_folder(path: &Path) -> Result<(), FileError> {
+pub fn sync_folder(path: &Path) -> Result<(), FileError> {
     File::open(path).and_then(|folder| folder.sync_all()).map_err(FileError::io(path))
 }
 
 /// Everything in a folder, at every depth, is on disk when this returns. sled does not sync the folders that it makes.
-pub(in crate::store) fn sync_tree(path: &Path) -> Result<(), FileError> {
+pub fn sync_tree(path: &Path) -> Result<(), FileError> {
     for entry in fs::read_dir(path).map_err(FileError::io(path))? {
         let entry = entry.map_err(FileError::io(path))?;
         let inner = entry.path();

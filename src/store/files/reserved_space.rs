@@ -17,7 +17,7 @@ use crate::store::files::folder::is_storage_full;
 const MIN_RESERVED_BYTES: u64 = 1 << 20;
 
 /// Keeps as much as the next opening may need: twice its newest snapshot, and [`LEAST`]. Where there is no room for it, it says so.
-pub(in crate::store) fn reserve(folder: &Path) -> io::Result<()> {
+pub fn reserve(folder: &Path) -> io::Result<()> {
     let (path, bytes) = (reserve_path(folder), MIN_RESERVED_BYTES + 2 * newest_snapshot_bytes(folder)?);
     let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path)?;
     if file.metadata()?.len() >= bytes {
@@ -29,7 +29,7 @@ pub(in crate::store) fn reserve(folder: &Path) -> io::Result<()> {
 }
 
 /// Gives up what is kept; whether anything was.
-pub(in crate::store) fn release(folder: &Path) -> io::Result<bool> {
+pub fn release(folder: &Path) -> io::Result<bool> {
     match fs::remove_file(reserve_path(folder)) {
         Ok(()) => Ok(true),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
@@ -38,13 +38,13 @@ pub(in crate::store) fn release(folder: &Path) -> io::Result<bool> {
 }
 
 /// Whether the disk has no room left besides what is kept. Tried on a file without a name, which no crash leaves behind.
-pub(in crate::store) fn is_disk_full(folder: &Path) -> bool {
+pub fn is_disk_full(folder: &Path) -> bool {
     let tried = tempfile::tempfile_in(folder).and_then(|probe| allocate(&probe, MIN_RESERVED_BYTES));
     tried.is_err_and(|error| is_storage_full(&error))
 }
 
 /// What to do about a database that does not open: on a full disk never what would cost what is in it.
-pub(in crate::store) fn remedy<'a>(folder: &Path, otherwise: &'a str) -> &'a str {
+pub fn remedy<'a>(folder: &Path, otherwise: &'a str) -> &'a str {
     if is_disk_full(folder) { "this disk is full: make room and start again" } else { otherwise }
 }
 

@@ -63,7 +63,7 @@ struct GenerationInner {
 }
 
 /// What goes into the batch of the changes besides them.
-pub(in crate::store) struct ExtraWrites {
+pub struct ExtraWrites {
     /// Where the cursor is moved to.
     pub cursor: Option<(Epoch, u64)>,
     /// Other keys of the database.
@@ -89,7 +89,7 @@ impl Generation {
         Self::create_with_limits(folder, options, MapPageLimits::DEFAULT, entries)
     }
 
-    pub(in crate::store) fn create_with_limits<E: From<StoreError>>(
+    pub fn create_with_limits<E: From<StoreError>>(
         folder: &Path,
         options: &StoreOptions,
         fullness: MapPageLimits,
@@ -126,7 +126,7 @@ impl Generation {
 
     /// As [`Generation::apply`], with other writes in the same batch, decided when the state after the changes is known;
     /// `None` leaves everything as it is. Gives the state that was decided on.
-    pub(in crate::store) fn apply_with_extra(
+    pub fn apply_with_extra(
         &self,
         changes: &[Change],
         beside: impl FnOnce(DirectoryDigest) -> Result<Option<ExtraWrites>, StoreError>,
@@ -246,7 +246,7 @@ impl Generation {
     }
 
     /// Where all keys of an id stand.
-    pub(in crate::store) fn find_keys_by_id(&self, id: Id) -> Result<Vec<SortKey>, StoreError> {
+    pub fn find_keys_by_id(&self, id: Id) -> Result<Vec<SortKey>, StoreError> {
         let name = IndexKey::by_key_id(id);
         let mut places = Vec::new();
         for_each_item(&self.inner.database, PageMap::Index, name.prefix(), |entry, _| {
@@ -259,26 +259,26 @@ impl Generation {
     }
 
     /// Whether nobody else holds it, or an iterator over it.
-    pub(in crate::store) fn is_last_handle(&self) -> bool {
+    pub fn is_last_handle(&self) -> bool {
         Arc::strong_count(&self.inner) == 1
     }
 
-    pub(in crate::store) fn database(&self) -> &Database {
+    pub fn database(&self) -> &Database {
         &self.inner.database
     }
 
-    pub(in crate::store) fn record_cache(&self) -> &RecordCache {
+    pub fn record_cache(&self) -> &RecordCache {
         &self.inner.record_cache
     }
 
     /// The record at a place, past the cache.
-    pub(in crate::store) fn load_entry(&self, place: &SortKey) -> Result<Option<Entry>, StoreError> {
+    pub fn load_entry(&self, place: &SortKey) -> Result<Option<Entry>, StoreError> {
         let page = find_page(&self.inner.database, PageMap::Records, place.as_bytes())?;
         page.value(place.as_bytes())?.map(|value| parse_entry(StoredRecord::decode(value)?.text)).transpose()
     }
 
     /// Where a name leads.
-    pub(in crate::store) fn find_in_index(&self, name: &IndexKey) -> Result<Option<SortKey>, StoreError> {
+    pub fn find_in_index(&self, name: &IndexKey) -> Result<Option<SortKey>, StoreError> {
         let mut found = None;
         for_each_item(&self.inner.database, PageMap::Index, name.prefix(), |entry, _| {
             found = name.decode_entry(entry);

@@ -18,7 +18,7 @@ const MAX_OPEN_CRASHES: usize = 2;
 /// Whoever finds it tries again, [`DEATHS`] times in all.
 ///
 /// Blocks for at most about `limit`. A thread that took longer ends by itself and what it opened is closed.
-pub(in crate::store) fn open_guarded<T: Send + 'static>(
+pub fn open_guarded<T: Send + 'static>(
     marker: &Path,
     number: u64,
     limit: Duration,
@@ -60,7 +60,7 @@ fn write_marker(marker: &Path, line: &str) -> Result<(), FileError> {
 
 /// Why an opening gave nothing.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub(in crate::store) enum GuardedOpenError {
+pub enum GuardedOpenError {
     #[error("the process died {0} times in a row while it opened it")]
     CrashedRepeatedly(usize),
     #[error("{}", .0.0)]

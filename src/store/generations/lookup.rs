@@ -55,7 +55,7 @@ impl Generation {
     }
 
     /// The record at a place.
-    pub(in crate::store) fn record<T: CachedKind>(&self, place: SortKey) -> Result<Option<Arc<T>>, StoreError> {
+    pub fn record<T: CachedKind>(&self, place: SortKey) -> Result<Option<Arc<T>>, StoreError> {
         self.cached_record(RecordCacheKey::Record(place.clone()), || Ok(self.load_entry(&place)?.as_ref().and_then(to_cached)))
     }
 
@@ -67,12 +67,12 @@ impl Generation {
     }
 
     /// The record of a name.
-    pub(in crate::store) fn record_by_index<T: CachedKind>(&self, name: IndexKey) -> Result<Option<Arc<T>>, StoreError> {
+    pub fn record_by_index<T: CachedKind>(&self, name: IndexKey) -> Result<Option<Arc<T>>, StoreError> {
         self.cached_record(RecordCacheKey::Index(name.clone()), || Ok(self.load_entry_by_index(&name)?.as_ref().and_then(to_cached)))
     }
 
     /// All records whose places begin so.
-    pub(in crate::store) fn records_with_prefix<T: CachedKind>(&self, prefix: SortKey) -> Result<Vec<Arc<T>>, StoreError> {
+    pub fn records_with_prefix<T: CachedKind>(&self, prefix: SortKey) -> Result<Vec<Arc<T>>, StoreError> {
         let asked = RecordCacheKey::Prefix(prefix.clone());
         if let Some(CachedRecord::List(found)) = self.record_cache().get(&asked) {
             return Ok(found.iter().filter_map(T::from_cached).collect());
@@ -93,7 +93,7 @@ impl Generation {
 
     /// The record of a name, past the cache. Name and record are read one after the other, so a commit between them is
     /// found by looking whether the record still has the name.
-    pub(in crate::store) fn load_entry_by_index(&self, name: &IndexKey) -> Result<Option<Entry>, StoreError> {
+    pub fn load_entry_by_index(&self, name: &IndexKey) -> Result<Option<Entry>, StoreError> {
         for _ in 0..MAX_INDEX_READS {
             let Some(place) = self.find_in_index(name)? else { return Ok(None) };
             let entry = self.load_entry(&place)?;

@@ -1,10 +1,10 @@
 //! TODO-DOC
 
-pub(crate) mod bulk_load;
-pub(crate) mod external_sort;
-pub(crate) mod header;
-pub(crate) mod index;
-pub(crate) mod page;
-pub(crate) mod page_map;
-pub(crate) mod page_transaction;
-pub(crate) mod stored_record;
+pub mod bulk_load;
+pub mod external_sort;
+pub mod header;
+pub mod index;
+pub mod page;
+pub mod page_map;
+pub mod page_transaction;
+pub mod stored_record;

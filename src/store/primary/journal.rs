@@ -75,7 +75,7 @@ impl Journal {
         self.bytes += bytes.len() as u64;
         while self.base.seq < commit.seq && (commit.seq - self.base.seq > kept.max_commits || self.bytes > kept.max_bytes) {
             let seq = self.base.seq + 1;
-            let (state, length) = if seq == commit.seq { (commit.state, bytes.len() as u64) } else { read_commit_header(database, seq)? };
+            let (state, length) = if seq == commit.seq { (commit.state, bytes.len() as u64) } else { read_commit_header(database, seq)?.ok_or_else(|| lost_commit(seq))? };
             self.base = Head { epoch: self.base.epoch, seq, state };
             self.bytes = self.bytes.saturating_sub(length);
         }
@@ -138,13 +138,21 @@ pub fn read_commit(database: &Database, seq: u64) -> Result<Option<Commit>, Stor
     Ok(Some(Commit { seq, state, changes }))
 }
 
+/// Returns what the directory added up to after a commit, without reading its changes; `None` if the commit is not there.
+pub fn read_commit_state(database: &Database, seq: u64) -> Result<Option<DirectoryDigest>, StoreError> {
+    Ok(read_commit_header(database, seq)?.map(|(state, _)| state))
+}
+
 /// The state after a commit, and its bytes.
-fn read_commit_header(database: &Database, seq: u64) -> Result<(DirectoryDigest, u64), StoreError> {
-    let lost = || StoreError(format!("commit {seq} of the journal is lost"));
-    let bytes = database.read(&part_key(seq, 0))?.ok_or_else(lost)?;
-    let mut reader = CommitReader(bytes.get(4..).ok_or_else(lost)?);
-    let length = reader.read_length().ok_or_else(lost)?;
-    Ok((reader.read_state().ok_or_else(lost)?, length as u64))
+fn read_commit_header(database: &Database, seq: u64) -> Result<Option<(DirectoryDigest, u64)>, StoreError> {
+    let Some(bytes) = database.read(&part_key(seq, 0))? else { return Ok(None) };
+    let mut reader = CommitReader(bytes.get(4..).unwrap_or_default());
+    let header = reader.read_length().zip(reader.read_state()).map(|(length, state)| (state, length as u64));
+    header.map(Some).ok_or_else(|| lost_commit(seq))
+}
+
+fn lost_commit(seq: u64) -> StoreError {
+    StoreError(format!("commit {seq} of the journal is lost"))
 }
 
 fn part_key(seq: u64, part: u32) -> Vec<u8> {

@@ -1,7 +1,6 @@
-//! TODO-DOC
+//! The primary's store: the directory with its journal, and the private store beside it.
 
-pub(crate) mod init;
+pub mod init;
 pub mod journal;
 pub mod primary_store;
 pub mod private_store;
-pub(crate) mod recent_commits;

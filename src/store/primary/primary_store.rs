@@ -14,7 +14,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 use tokio::sync::watch;
@@ -22,6 +22,7 @@ use tokio::sync::watch;
 use crate::model::change::{Change, Commit, Epoch, Head};
 use crate::model::digest::Digest;
 use crate::model::entry::Entry;
+use crate::store::database::Database;
 use crate::store::error::StoreError;
 use crate::store::generations::generation::{ExtraWrites, Generation, StoreOptions};
 use crate::store::generations::generations_folder::GenerationsFolder;
@@ -29,7 +30,6 @@ use crate::store::generations::merge::merge_changes;
 use crate::store::primary::init::{PrimaryOpenError, create_empty, load_or_create_seed, open_verified, random_epoch, start_journal};
 use crate::store::primary::journal::{self, Journal, JournalLimits};
 use crate::store::primary::private_store::PrivateStore;
-use crate::store::primary::recent_commits::RecentCommits;
 
 /// Most changes of one commit.
 pub const MAX_COMMIT_CHANGES: usize = 1_000;
@@ -51,7 +51,6 @@ struct PrimaryStoreInner {
     options: StoreOptions,
     limits: StoreLimits,
     published: ArcSwap<PublishedState>,
-    recent_commits: RwLock<RecentCommits>,
     writer: Mutex<WriterState>,
     /// Whether generations wait to be removed.
     has_retired: AtomicBool,
@@ -93,7 +92,7 @@ impl StoreLimits {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CommitsAfter {
     /// The commits after it, at most as many as asked for; empty at the head.
-    Commits(Vec<Arc<Commit>>),
+    Commits(Vec<Commit>),
     /// Older than the journal, or of another epoch.
     Gone,
     /// Beyond the head, or with another digest: somebody was restored from a backup.
@@ -122,7 +121,6 @@ impl PrimaryStore {
             options,
             limits,
             published: ArcSwap::from_pointee(PublishedState { generation, journal, head }),
-            recent_commits: RwLock::default(),
             writer: Mutex::default(),
             has_retired: AtomicBool::new(false),
             head_sender: watch::Sender::new(head),
@@ -204,8 +202,8 @@ impl PrimaryStore {
         let then = match seq {
             seq if seq == head.seq => head.state,
             seq if seq == base.seq => base.state,
-            seq => match self.find_commit(&standing, seq)? {
-                Some(commit) => commit.state,
+            seq => match self.read_published(&standing, seq, journal::read_commit_state)? {
+                Some(state) => state,
                 None => return Ok(CommitsAfter::Gone),
             },
         };
@@ -214,7 +212,7 @@ impl PrimaryStore {
         }
         let mut commits = Vec::new();
         for seq in (seq + 1..=head.seq).take(limit) {
-            match self.find_commit(&standing, seq)? {
+            match self.read_published(&standing, seq, journal::read_commit)? {
                 Some(commit) => commits.push(commit),
                 None => return Ok(CommitsAfter::Gone),
             }
@@ -275,7 +273,6 @@ impl PrimaryStore {
         }
         generation.flush()?;
         let head = Head { epoch: before.epoch, seq: commit.seq, state };
-        self.inner.recent_commits.write().unwrap_or_else(PoisonError::into_inner).push(commit);
         self.publish(PublishedState { generation: generation.clone(), journal, head });
         Ok(head)
     }
@@ -319,16 +316,18 @@ impl PrimaryStore {
         self.inner.head_sender.send_replace(head);
     }
 
-    /// A commit that was published. `None`: the journal has been trimmed meanwhile.
-    fn find_commit(&self, standing: &PublishedState, seq: u64) -> Result<Option<Arc<Commit>>, StoreError> {
-        if let Some(commit) = self.inner.recent_commits.read().unwrap_or_else(PoisonError::into_inner).find(seq) {
-            return Ok(Some(commit));
-        }
-        if let Some(commit) = journal::read_commit(standing.generation.database(), seq)? {
-            return Ok(Some(Arc::new(commit)));
+    /// Reads a commit, or a part of it, that was published. `None`: the journal has been trimmed meanwhile.
+    fn read_published<T>(
+        &self,
+        published: &PublishedState,
+        seq: u64,
+        read: impl FnOnce(&Database, u64) -> Result<Option<T>, StoreError>,
+    ) -> Result<Option<T>, StoreError> {
+        if let Some(found) = read(published.generation.database(), seq)? {
+            return Ok(Some(found));
         }
         let now = self.inner.published.load();
-        if now.journal.base.seq >= seq || now.head.epoch != standing.head.epoch {
+        if now.journal.base.seq >= seq || now.head.epoch != published.head.epoch {
             return Ok(None);
         }
         Err(StoreError(format!("commit {seq} of the journal is lost")))

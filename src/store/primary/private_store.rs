@@ -58,7 +58,7 @@ struct PrivateStoreInner {
 
 impl PrivateStore {
     /// Opens the ledger in a folder of its own; makes it if the folder is missing or empty. Reads it through once. Blocks.
-    pub(in crate::store) fn open(folder: &Path) -> Result<Self, StoreError> {
+    pub fn open(folder: &Path) -> Result<Self, StoreError> {
         if fs::read_dir(folder).map_or(true, |mut entries| entries.next().is_none()) {
             Self::create(folder)?;
         }

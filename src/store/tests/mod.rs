@@ -2,4 +2,4 @@
 
 mod crash;
 mod model_based;
-pub(crate) mod sample_records;
+pub mod sample_records;

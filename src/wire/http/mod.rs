@@ -1,7 +1,7 @@
 //! TODO-DOC
 
 #[cfg(feature = "daemon")]
-pub(crate) mod base64;
+pub mod base64;
 #[cfg(feature = "daemon")]
 pub mod date_param;
 #[cfg(feature = "daemon")]

@@ -54,7 +54,7 @@ pub enum ParamsError {
 
 impl ParamsError {
     /// A parameter of the wrong form.
-    pub(crate) fn invalid_value(name: &str, wanted: &'static str) -> Self {
+    pub fn invalid_value(name: &str, wanted: &'static str) -> Self {
         Self::InvalidValue { name: name.to_owned(), expected: wanted }
     }
 
