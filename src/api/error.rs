@@ -9,9 +9,9 @@ use crate::model::directory::DirectoryError;
 use crate::net::body::BodyError;
 use crate::net::message::Response;
 use crate::store::error::StoreError;
-use crate::wire::http::params::ParamsError;
+use crate::wire::http::message::encode_message;
+use crate::wire::http::params_error::ParamsError;
 use crate::wire::http::validation::ValidationError;
-use crate::wire::responses;
 
 /// A refusal.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -104,7 +104,7 @@ impl ApiError {
     pub fn into_response(self) -> Response {
         match self.body {
             Some(body) => Response::json(self.status, body.to_string()),
-            None => Response::json(self.status, responses::encode_message(&self.message)),
+            None => Response::json(self.status, encode_message(&self.message)),
         }
     }
 }

@@ -8,7 +8,8 @@ use crate::helper::exchange::exchange;
 use crate::helper::lookup_error::LookupError;
 use crate::helper::response::HttpResponse;
 use crate::model::key::decode_blob;
-use crate::wire::authorized_keys::{AuthorizedKey, is_key_not_found, parse_message};
+use crate::wire::authorized_keys::{AuthorizedKey, is_key_not_found};
+use crate::wire::http::message::parse_message;
 
 /// The verdict about a key.
 #[derive(Debug, PartialEq, Eq)]

@@ -19,7 +19,8 @@ use crate::primary::identify::{self, AuthFailure, HeaderAuth};
 use crate::primary::routes::{self, Route, RouteError};
 use crate::primary::state::PrimaryState;
 use crate::wire::auth::credentials::SHARED_SECRET_PARAMETER;
-use crate::wire::http::params::{Params, ParamsError};
+use crate::wire::http::params::Params;
+use crate::wire::http::params_error::ParamsError;
 use crate::wire::http::request_target::RequestTarget;
 
 impl Handler for PrimaryState {
@@ -129,7 +130,7 @@ async fn read_body(
     let bounds = &house.bounds;
     let bound = match takes {
         BodyKind::Stream => {
-            let params = Params::parse(&parts.method, target.query(), None, b"")?;
+            let params = Params::parse(target.query(), None, b"")?;
             return Ok(ParsedBody { params, body: Bytes::new(), unread_stream: Some(body) });
         }
         BodyKind::PushParameters => bounds.pushed_body_bytes,
@@ -139,8 +140,8 @@ async fn read_body(
     room.grow_with(|| Params::max_memory_bytes(&body)).map_err(BodyError::from)?;
     let content_type = parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let params = match takes {
-        BodyKind::RawBytes => Params::parse(&parts.method, target.query(), None, b"")?,
-        _ => Params::parse(&parts.method, target.query(), content_type, &body)?,
+        BodyKind::RawBytes => Params::parse(target.query(), None, b"")?,
+        _ => Params::parse(target.query(), content_type, &body)?,
     };
     Ok(ParsedBody { params, body, unread_stream: None })
 }

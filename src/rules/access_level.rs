@@ -60,8 +60,8 @@ pub fn self_and_ancestors(directory: &dyn Directory, namespace: Id) -> Result<Ve
     Ok(chain)
 }
 
-fn owner_access_level(lineage: &[Arc<Namespace>], user: Id) -> Option<AccessLevel> {
-    let nearest = lineage.first()?;
+fn owner_access_level(ancestors: &[Arc<Namespace>], user: Id) -> Option<AccessLevel> {
+    let nearest = ancestors.first()?;
     (nearest.namespace_type == NamespaceType::User && nearest.owner_id == Some(user)).then_some(AccessLevel::Owner)
 }
 
@@ -80,8 +80,8 @@ fn membership_access_level(
     Ok(highest)
 }
 
-fn namespace_containers(lineage: &[Arc<Namespace>]) -> impl Iterator<Item = Container> {
-    lineage.iter().map(|namespace| Container::Namespace(namespace.id))
+fn namespace_containers(ancestors: &[Arc<Namespace>]) -> impl Iterator<Item = Container> {
+    ancestors.iter().map(|namespace| Container::Namespace(namespace.id))
 }
 
 #[cfg(test)]
@@ -93,15 +93,15 @@ mod tests {
 
     /// Groups 1 > 2, project 9 in 2, group 3 beside them; and what the test adds.
     fn user_access_level(more: &[&str]) -> Result<Option<AccessLevel>, DirectoryError> {
-        let house = [
+        let directory = [
             r#"{"kind":"namespace","id":1,"type":"group","path":"a","name":"a"}"#,
             r#"{"kind":"namespace","id":2,"type":"group","path":"a/b","name":"b","parent_id":1}"#,
             r#"{"kind":"namespace","id":3,"type":"group","path":"c","name":"c"}"#,
             r#"{"kind":"project","id":9,"namespace_id":2,"path":"a/b/p","name":"p","relative_path":"p.git"}"#,
         ];
-        let table = MemoryDirectory::from_lines(house.iter().chain(more).copied());
-        let project = table.project(9.try_into().unwrap()).unwrap().unwrap();
-        highest_access_level(&table, 7.try_into().unwrap(), &project, "2026-06-01T00:00:00Z".parse().unwrap())
+        let directory = MemoryDirectory::from_lines(directory.iter().chain(more).copied());
+        let project = directory.project(9.try_into().unwrap()).unwrap().unwrap();
+        highest_access_level(&directory, 7.try_into().unwrap(), &project, "2026-06-01T00:00:00Z".parse().unwrap())
     }
 
     const SHARE: &str = r#"{"kind":"share","namespace_id":1,"with_namespace_id":3,"access_level":30}"#;

@@ -8,9 +8,9 @@ use crate::rules::context::DecisionContext;
 use crate::rules::refusal_reason::{CheckResult, RefusalReason};
 
 /// 3: the person behind the actor may use Git. A deploy key's creator does not matter.
-pub fn check(case: &DecisionContext) -> CheckResult {
-    match &case.actor {
-        Actor::User(user, _) => account_refusal(user, &case.settings, case.now).map_or(Ok(()), |reason| Err(reason.into())),
+pub fn check(context: &DecisionContext) -> CheckResult {
+    match &context.actor {
+        Actor::User(user, _) => account_refusal(user, &context.settings, context.now).map_or(Ok(()), |reason| Err(reason.into())),
         Actor::Unknown | Actor::OrphanedKey(_) | Actor::DeployKey(..) => Ok(()),
     }
 }

@@ -11,8 +11,8 @@ use crate::model::record::{Key, User};
 
 /// Finds the actor. A key that is only for signing is as good as none; an `identifier` of `key-<n>` is the key's user, but a deploy
 /// key's is the deploy key, so that nobody gets its creator's rights by it.
-pub fn resolve_actor(directory: &dyn Directory, claimant: &ClaimedActor) -> Result<Actor, DirectoryError> {
-    match claimant {
+pub fn resolve_actor(directory: &dyn Directory, claimed_actor: &ClaimedActor) -> Result<Actor, DirectoryError> {
+    match claimed_actor {
         ClaimedActor::Key(Some(id)) => match find_auth_key(directory, *id)? {
             Some(key) => actor_of_key(directory, key),
             None => Ok(Actor::Unknown),

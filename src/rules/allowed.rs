@@ -28,85 +28,86 @@ use crate::rules::wiki;
 
 /// Decides a question. Pure: the same directory, question and time give the same judgement. Real changes are looked at line by line,
 /// as far as that can be done without the repository; absent ones are decided as `_any`, and a push of them creates nothing.
-pub fn decide(directory: &dyn Directory, question: &AllowedRequest, now: Time) -> Result<AccessEvaluation, DirectoryError> {
-    let case = DecisionContext::load(directory, question, now)?;
-    let verdict = match run_checks(&case) {
-        Ok(verdict) => verdict,
+pub fn decide(directory: &dyn Directory, request: &AllowedRequest, now: Time) -> Result<AccessEvaluation, DirectoryError> {
+    let context = DecisionContext::load(directory, request, now)?;
+    let decision = match run_checks(&context) {
+        Ok(decision) => decision,
         Err(CheckError::Refused(reason)) => AccessDecision::Denied(reason.to_refusal()),
-        Err(CheckError::Directory(fault)) => return Err(fault),
+        Err(CheckError::Directory(error)) => return Err(error),
     };
-    Ok(AccessEvaluation { decision: verdict, actor: case.actor, found_by: case.lookup.found_by })
+    Ok(AccessEvaluation { decision: decision, actor: context.actor, found_by: context.lookup.found_by })
 }
 
-fn run_checks(case: &DecisionContext) -> CheckResult<AccessDecision> {
-    check_repository_id(case)?;
-    check_snippet_exists(case)?;
-    instance::check_maintenance(case)?;
-    instance::check_second_factor(case)?;
-    instance::check_protocol(case)?;
-    key_rules::check(case)?;
-    account::check(case)?;
-    let ground = load_readable_project(case)?;
-    if case.lookup.kind == RepositoryKind::Design && (ground.is_some() || case.lookup.selector == RepositorySelector::Id) {
-        design::check(case, ground.as_ref())?;
-        return grant(case, ground.as_ref());
+fn run_checks(context: &DecisionContext) -> CheckResult<AccessDecision> {
+    check_repository_id(context)?;
+    check_snippet_exists(context)?;
+    instance::check_maintenance(context)?;
+    instance::check_second_factor(context)?;
+    instance::check_protocol(context)?;
+    key_rules::check(context)?;
+    account::check(context)?;
+    let access = load_readable_project(context)?;
+    if context.lookup.kind == RepositoryKind::Design && (access.is_some() || context.lookup.selector == RepositorySelector::Id) {
+        design::check(context, access.as_ref())?;
+        return grant(context, access.as_ref());
     }
-    instance::check_action(case)?;
-    instance::check_writable(case)?;
-    namespace::check_certificate_namespace(case, ground.as_ref())?;
-    namespace::check_path_has_namespace(case)?;
-    if let Some(creation) = project_creation::check(case)? {
+    instance::check_action(context)?;
+    instance::check_writable(context)?;
+    namespace::check_certificate_namespace(context, access.as_ref())?;
+    namespace::check_path_has_namespace(context)?;
+    if let Some(creation) = project_creation::check(context)? {
         return Ok(AccessDecision::CreatesProject(creation));
     }
-    check_visible(case, ground.as_ref())?;
-    check_repository(case, ground.as_ref())?;
-    grant(case, ground.as_ref())
+    check_visible(context, access.as_ref())?;
+    check_repository(context, access.as_ref())?;
+    grant(context, access.as_ref())
 }
 
 /// Neither found nor missing: a `gl_repository` that is no such word.
-fn check_repository_id(case: &DecisionContext) -> CheckResult {
-    if case.lookup.selector == RepositorySelector::Unknown { Err(RefusalReason::RepositoryWord.into()) } else { Ok(()) }
+fn check_repository_id(context: &DecisionContext) -> CheckResult {
+    if context.lookup.selector == RepositorySelector::Unknown { Err(RefusalReason::RepositoryWord.into()) } else { Ok(()) }
 }
 
 /// Of a snippet, that there is one is looked at before anything else.
-fn check_snippet_exists(case: &DecisionContext) -> CheckResult {
-    let missing = case.lookup.kind == RepositoryKind::Snippet && case.lookup.repository.is_none();
+fn check_snippet_exists(context: &DecisionContext) -> CheckResult {
+    let missing = context.lookup.kind == RepositoryKind::Snippet && context.lookup.repository.is_none();
     if missing { Err(RefusalReason::SnippetNotFound.into()) } else { Ok(()) }
 }
 
 /// The project that the repository is of, if the actor sees it.
-fn load_readable_project(case: &DecisionContext) -> CheckResult<Option<ProjectAccess>> {
-    let Some(project) = case.lookup.repository.as_ref().and_then(Repository::project) else { return Ok(None) };
-    let ground = ProjectAccess::load(case.directory, &case.actor, project, case.now)?;
-    Ok(Some(ground).filter(|ground| ground.is_readable(case)))
+fn load_readable_project(context: &DecisionContext) -> CheckResult<Option<ProjectAccess>> {
+    let Some(project) = context.lookup.repository.as_ref().and_then(Repository::project) else { return Ok(None) };
+    let access = ProjectAccess::load(context.directory, &context.actor, project, context.now)?;
+    Ok(Some(access).filter(|access| access.is_readable(context)))
 }
 
 /// 9d to 9f: it is there and may be seen; the answer does not tell which of them is not so. A wiki asked for by its id is missing as a
 /// wiki; asked for by a path it is missing as what a missing path is, a project.
-fn check_visible(case: &DecisionContext, ground: Option<&ProjectAccess>) -> CheckResult {
-    let own_snippet = matches!(case.lookup.repository, Some(Repository::Snippet(_, None)));
-    if ground.is_some() || own_snippet {
+fn check_visible(context: &DecisionContext, access: Option<&ProjectAccess>) -> CheckResult {
+    let own_snippet = matches!(context.lookup.repository, Some(Repository::Snippet(_, None)));
+    if access.is_some() || own_snippet {
         return Ok(());
     }
-    let by_id = case.lookup.selector == RepositorySelector::Id;
-    Err(if case.lookup.kind == RepositoryKind::Wiki && by_id { RefusalReason::WikiNotFound } else { RefusalReason::ProjectNotFound }.into())
+    let by_id = context.lookup.selector == RepositorySelector::Id;
+    Err(if context.lookup.kind == RepositoryKind::Wiki && by_id { RefusalReason::WikiNotFound } else { RefusalReason::ProjectNotFound }
+        .into())
 }
 
 /// 10 and 11: the repository exists, and this may be done to it.
-fn check_repository(case: &DecisionContext, ground: Option<&ProjectAccess>) -> CheckResult {
-    match (&case.lookup.repository, ground) {
-        (Some(Repository::Snippet(found, _)), ground) => snippet::check(case, found, ground),
-        (Some(Repository::Wiki(project)), Some(ground)) => {
+fn check_repository(context: &DecisionContext, access: Option<&ProjectAccess>) -> CheckResult {
+    match (&context.lookup.repository, access) {
+        (Some(Repository::Snippet(found, _)), access) => snippet::check(context, found, access),
+        (Some(Repository::Wiki(project)), Some(access)) => {
             require_exists(project.wiki_repository_exists, RefusalReason::WikiMissing)?;
-            if case.is_push() { wiki::check_push(case, ground) } else { wiki::check_pull(ground) }
+            if context.is_push() { wiki::check_push(context, access) } else { wiki::check_pull(access) }
         }
-        (Some(Repository::Project(project)), Some(ground)) => {
+        (Some(Repository::Project(project)), Some(access)) => {
             require_exists(project.repository_exists, RefusalReason::RepositoryMissing)?;
-            if !case.is_push() {
-                return download::check(ground);
+            if !context.is_push() {
+                return download::check(access);
             }
-            push::check(case, ground)?;
-            changes::check(case, ground)
+            push::check(context, access)?;
+            changes::check(context, access)
         }
         (Some(Repository::Design(_)) | None, _) | (_, None) => Err(RefusalReason::ProjectNotFound.into()),
     }
@@ -116,21 +117,21 @@ fn require_exists(exists: bool, otherwise: RefusalReason) -> CheckResult {
     if exists { Ok(()) } else { Err(otherwise.into()) }
 }
 
-fn grant(case: &DecisionContext, ground: Option<&ProjectAccess>) -> CheckResult<AccessDecision> {
-    let Some(repository) = case.lookup.repository.clone() else { return Err(RefusalReason::ProjectNotFound.into()) };
-    let storage = case.directory.storage(repository.storage())?;
+fn grant(context: &DecisionContext, access: Option<&ProjectAccess>) -> CheckResult<AccessDecision> {
+    let Some(repository) = context.lookup.repository.clone() else { return Err(RefusalReason::ProjectNotFound.into()) };
+    let storage = context.directory.storage(repository.storage())?;
     Ok(AccessDecision::Granted(Box::new(AccessGrant {
-        actor: case.actor.clone(),
+        actor: context.actor.clone(),
         repository,
         storage,
-        settings: Arc::clone(&case.settings),
-        root_namespace: ground.and_then(ProjectAccess::root_namespace_id),
-        console_messages: key_rules::expiry_notice(case),
+        settings: Arc::clone(&context.settings),
+        root_namespace: access.and_then(ProjectAccess::root_namespace_id),
+        console_messages: key_rules::expiry_notice(context),
     })))
 }
 
 /// Whether anybody at all may download a project's code: what a project is shown to agents of others by. (server.md 2.13)
 pub fn can_anonymous_download(directory: &dyn Directory, project: &Arc<Project>, now: Time) -> Result<bool, DirectoryError> {
-    let ground = ProjectAccess::load(directory, &Actor::Unknown, project, now)?;
-    Ok(ground.role.can_see(project.visibility) && download::check(&ground).is_ok())
+    let access = ProjectAccess::load(directory, &Actor::Unknown, project, now)?;
+    Ok(access.role.can_see(project.visibility) && download::check(&access).is_ok())
 }

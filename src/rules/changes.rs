@@ -10,29 +10,30 @@ use crate::model::record::ProtectedBranch;
 use crate::rules::context::DecisionContext;
 use crate::rules::project_access::{ProjectAccess, ProjectRole};
 use crate::rules::refusal_reason::{CheckResult, RefusalReason};
+use crate::rules::wildcard::matches_wildcard;
 
 /// Looks at every line; the first that may not be is what is said. Changes that are not known yet pass.
-pub fn check(case: &DecisionContext, ground: &ProjectAccess) -> CheckResult {
-    let RefChanges::Listed(text) = &case.question.changes else { return Ok(()) };
-    let by_web = case.question.protocol == Protocol::Web;
-    let judge = RefUpdatePolicy { role: ground.role, via_web: by_web, default_branch: &ground.project.default_branch };
+pub fn check(context: &DecisionContext, access: &ProjectAccess) -> CheckResult {
+    let RefChanges::Listed(text) = &context.request.changes else { return Ok(()) };
+    let via_web = context.request.protocol == Protocol::Web;
+    let policy = RefUpdatePolicy { role: access.role, via_web: via_web, default_branch: &access.project.default_branch };
     let (mut branches, mut tags) = (None, None);
     for line in parse_ref_updates(text) {
         let change = line.map_err(|line| RefusalReason::ChangeLine { line })?;
         match change.name {
             RefName::Branch(name) => {
                 if branches.is_none() {
-                    branches = Some(case.directory.protected_branches(ground.project.id)?);
+                    branches = Some(context.directory.protected_branches(access.project.id)?);
                 }
-                let matching = branches.iter().flatten().filter(|rule| matches_ref_pattern(&rule.pattern, name));
-                judge.check_branch(&change, name, &matching.map(AsRef::as_ref).collect::<Vec<_>>())?;
+                let matching_rules = branches.iter().flatten().filter(|rule| matches_wildcard(&rule.pattern, name));
+                policy.check_branch(&change, name, &matching_rules.map(AsRef::as_ref).collect::<Vec<_>>())?;
             }
             RefName::Tag(name) => {
                 if tags.is_none() {
-                    tags = Some(case.directory.protected_tags(ground.project.id)?);
+                    tags = Some(context.directory.protected_tags(access.project.id)?);
                 }
-                let matching = tags.iter().flatten().filter(|rule| matches_ref_pattern(&rule.pattern, name));
-                judge.check_tag(&change, &matching.map(|rule| rule.create).collect::<Vec<_>>())?;
+                let matching_rules = tags.iter().flatten().filter(|rule| matches_wildcard(&rule.pattern, name));
+                policy.check_tag(&change, &matching_rules.map(|rule| rule.create).collect::<Vec<_>>())?;
             }
             RefName::Other => {}
         }
@@ -133,18 +134,18 @@ fn parse_ref_update(line: &str) -> Option<RefUpdate<'_>> {
     if !is_object_id(old) || !is_object_id(new) || old.len() != new.len() || !is_valid_ref_name(name) {
         return None;
     }
-    let act = match (is_null_object_id(old), is_null_object_id(new)) {
+    let kind = match (is_null_object_id(old), is_null_object_id(new)) {
         (true, false) => RefUpdateKind::Create,
         (false, true) => RefUpdateKind::Delete,
         (false, false) => RefUpdateKind::Update,
         (true, true) => return None,
     };
-    let target = match (name.strip_prefix("refs/heads/"), name.strip_prefix("refs/tags/")) {
+    let name_kind = match (name.strip_prefix("refs/heads/"), name.strip_prefix("refs/tags/")) {
         (Some(branch), _) => RefName::Branch(branch),
         (_, Some(tag)) => RefName::Tag(tag),
         _ => RefName::Other,
     };
-    Some(RefUpdate { kind: act, name: target })
+    Some(RefUpdate { kind: kind, name: name_kind })
 }
 
 /// 40 hex digits, or 64 where a repository uses SHA-256.
@@ -173,58 +174,13 @@ fn is_hex_branch_name(branch: &str) -> bool {
     branch.len() == 40 && branch.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
-/// Whether a pattern names a ref; `*` stands for any letters, `/` among them.
-fn matches_ref_pattern(pattern: &str, name: &str) -> bool {
-    let mut parts = pattern.split('*');
-    let Some(mut rest) = parts.next().and_then(|start| name.strip_prefix(start)) else { return false };
-    let mut last = None;
-    for part in parts {
-        if let Some(middle) = last.replace(part) {
-            let Some(at) = rest.find(middle) else { return false };
-            rest = &rest[at + middle.len()..];
-        }
-    }
-    last.map_or(rest.is_empty(), |end| rest.ends_with(end))
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
-    use super::{matches_ref_pattern, parse_ref_updates};
-
-    #[test]
-    fn a_star_stands_for_any_letters() {
-        for (pattern, name, expected) in [
-            ("main", "main", true),
-            ("main", "mainly", false),
-            ("Main", "main", false),
-            ("*", "", true),
-            ("*", "a/b", true),
-            ("release/*", "release/1/2", true),
-            ("release/*", "release", false),
-            ("*-stable", "1-stable", true),
-            ("*-stable", "1-stable-2", false),
-            ("a*a", "a", false),
-            ("a*a", "aa", true),
-            ("a*b*c", "a-b-b-c", true),
-            ("a*b*c", "acb", false),
-            ("*ab*ab", "ab", false),
-            ("*ab*ab", "abab", true),
-            ("**", "x", true),
-            ("", "", true),
-            ("", "x", false),
-        ] {
-            assert_eq!(matches_ref_pattern(pattern, name), expected, "{pattern} {name}");
-        }
-    }
+    use super::parse_ref_updates;
 
     proptest! {
-        #[test]
-        fn a_pattern_that_is_filled_in_names_what_it_was_filled_with(parts in prop::collection::vec("[ab/]{0,3}", 1..5), fill in "[ab/]{0,4}") {
-            prop_assert!(matches_ref_pattern(&parts.join("*"), &parts.join(&fill)));
-        }
-
         #[test]
         fn any_text_is_lines_or_the_number_of_one_that_is_none(text: String) {
             for line in parse_ref_updates(&text) {

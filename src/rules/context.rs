@@ -14,7 +14,7 @@ use crate::rules::repository::{RepositoryLookup, find_repository};
 #[expect(missing_docs, reason = "each field is described at its type")]
 pub struct DecisionContext<'a> {
     pub directory: &'a dyn Directory,
-    pub question: &'a AllowedRequest,
+    pub request: &'a AllowedRequest,
     pub now: Time,
     pub settings: Arc<Settings>,
     pub actor: Actor,
@@ -23,22 +23,22 @@ pub struct DecisionContext<'a> {
 
 impl<'a> DecisionContext<'a> {
     /// Reads what the question names.
-    pub fn load(directory: &'a dyn Directory, question: &'a AllowedRequest, now: Time) -> Result<Self, DirectoryError> {
+    pub fn load(directory: &'a dyn Directory, request: &'a AllowedRequest, now: Time) -> Result<Self, DirectoryError> {
         let settings = directory.settings()?;
-        let actor = resolve_actor(directory, &question.claimed_actor)?;
-        let sought = find_repository(directory, question.gl_repository.as_deref(), question.project.as_deref())?;
-        Ok(Self { directory, question, now, settings, actor, lookup: sought })
+        let actor = resolve_actor(directory, &request.claimed_actor)?;
+        let lookup = find_repository(directory, request.gl_repository.as_deref(), request.project.as_deref())?;
+        Ok(Self { directory, request, now, settings, actor, lookup: lookup })
     }
 
     /// Whether this is a push.
     #[must_use]
     pub fn is_push(&self) -> bool {
-        self.question.action == Action::ReceivePack
+        self.request.action == Action::ReceivePack
     }
 
     /// Whether the changes are known: the second question of a push, which Gitaly asks.
     #[must_use]
     pub const fn has_known_changes(&self) -> bool {
-        matches!(self.question.changes, RefChanges::Listed(_))
+        matches!(self.request.changes, RefChanges::Listed(_))
     }
 }

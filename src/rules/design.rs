@@ -6,12 +6,12 @@ use crate::rules::context::DecisionContext;
 use crate::rules::project_access::ProjectAccess;
 use crate::rules::refusal_reason::{CheckResult, RefusalReason};
 
-/// Whether the designs may be used. `ground` only if there is a project and it is readable: asked for by an id, what is not there and
+/// Whether the designs may be used. `access` only if there is a project and it is readable: asked for by an id, what is not there and
 /// what may not be seen get the same answer. (At a path both are a missing project, and this is not asked.)
-pub fn check(case: &DecisionContext, ground: Option<&ProjectAccess>) -> CheckResult {
-    if case.question.protocol != Protocol::Web {
+pub fn check(context: &DecisionContext, access: Option<&ProjectAccess>) -> CheckResult {
+    if context.request.protocol != Protocol::Web {
         return Err(RefusalReason::DesignProtocol.into());
     }
-    let may = ground.is_some_and(|ground| ground.role.is_at_least(AccessLevel::Developer) && !ground.is_archived());
-    if may { Ok(()) } else { Err(RefusalReason::Design.into()) }
+    let allowed = access.is_some_and(|access| access.role.is_at_least(AccessLevel::Developer) && !access.is_archived());
+    if allowed { Ok(()) } else { Err(RefusalReason::Design.into()) }
 }

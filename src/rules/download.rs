@@ -5,9 +5,9 @@ use crate::rules::project_access::{ProjectAccess, ProjectRole};
 use crate::rules::refusal_reason::{CheckResult, RefusalReason};
 
 /// 11a: the code may be downloaded.
-pub fn check(ground: &ProjectAccess) -> CheckResult {
-    let project = &ground.project;
-    if feature_allows_download(ground.role, project.visibility, project.repository_access) {
+pub fn check(access: &ProjectAccess) -> CheckResult {
+    let project = &access.project;
+    if feature_allows_download(access.role, project.visibility, project.repository_access) {
         Ok(())
     } else {
         Err(RefusalReason::Download.into())
@@ -16,21 +16,21 @@ pub fn check(ground: &ProjectAccess) -> CheckResult {
 
 /// Whether a feature that stands at `feature` is open for download to who stands so. A disabled one is closed to its owner too.
 #[must_use]
-pub fn feature_allows_download(standing: ProjectRole, visibility: Visibility, feature: FeatureAccess) -> bool {
-    let member = matches!(standing, ProjectRole::Member { .. } | ProjectRole::DeployKey { .. });
+pub fn feature_allows_download(role: ProjectRole, visibility: Visibility, feature: FeatureAccess) -> bool {
+    let member = matches!(role, ProjectRole::Member { .. } | ProjectRole::DeployKey { .. });
     match feature {
         FeatureAccess::Disabled => false,
-        FeatureAccess::Private => member && visibility_allows_download(standing, visibility),
-        FeatureAccess::Enabled => visibility_allows_download(standing, visibility),
+        FeatureAccess::Private => member && visibility_allows_download(role, visibility),
+        FeatureAccess::Enabled => visibility_allows_download(role, visibility),
     }
 }
 
 /// A guest of a private project sees it and may not have its code; nor may a guest from outside of an internal one.
-fn visibility_allows_download(standing: ProjectRole, visibility: Visibility) -> bool {
-    match (standing, visibility) {
+fn visibility_allows_download(role: ProjectRole, visibility: Visibility) -> bool {
+    match (role, visibility) {
         (_, Visibility::Public) | (ProjectRole::DeployKey { .. }, _) => true,
         (ProjectRole::Member { external: false, .. }, Visibility::Internal) => true,
         (ProjectRole::NonMember { external }, Visibility::Internal) => !external,
-        (standing, _) => standing.is_at_least(AccessLevel::Reporter),
+        (role, _) => role.is_at_least(AccessLevel::Reporter),
     }
 }

@@ -6,41 +6,41 @@ use crate::rules::context::DecisionContext;
 use crate::rules::refusal_reason::{CheckResult, RefusalReason};
 
 /// E1: no push while in maintenance.
-pub fn check_maintenance(case: &DecisionContext) -> CheckResult {
-    if case.settings.maintenance && case.is_push() { Err(RefusalReason::Maintenance.into()) } else { Ok(()) }
+pub fn check_maintenance(context: &DecisionContext) -> CheckResult {
+    if context.settings.maintenance && context.is_push() { Err(RefusalReason::Maintenance.into()) } else { Ok(()) }
 }
 
 /// E4: a person with a second factor shows it before a plain key is used over SSH, where the instance asks that. Sessions are not
 /// part of a directory, so nobody has one.
-pub fn check_second_factor(case: &DecisionContext) -> CheckResult {
-    match &case.actor {
-        Actor::User(user, Some(_)) if user.two_factor && case.settings.two_factor_for_cli && is_ssh(&case.question.protocol) => {
-            Err(RefusalReason::OneTimePassword { host: case.settings.host.to_string() }.into())
+pub fn check_second_factor(context: &DecisionContext) -> CheckResult {
+    match &context.actor {
+        Actor::User(user, Some(_)) if user.two_factor && context.settings.two_factor_for_cli && is_ssh(&context.request.protocol) => {
+            Err(RefusalReason::OneTimePassword { host: context.settings.host.to_string() }.into())
         }
         _ => Ok(()),
     }
 }
 
 /// 1: the protocol is enabled. `web` always is; a word that is not known passes only where nothing is switched off.
-pub fn check_protocol(case: &DecisionContext) -> CheckResult {
-    let (ssh, http) = (case.settings.ssh_enabled, case.settings.http_enabled);
-    let enabled = match &case.question.protocol {
+pub fn check_protocol(context: &DecisionContext) -> CheckResult {
+    let (ssh, http) = (context.settings.ssh_enabled, context.settings.http_enabled);
+    let enabled = match &context.request.protocol {
         Protocol::Web => true,
         Protocol::Http => http,
         protocol if is_ssh(protocol) => ssh,
         _ => ssh && http,
     };
-    if enabled { Ok(()) } else { Err(RefusalReason::ProtocolDisabled { protocol: protocol_label(&case.question.protocol) }.into()) }
+    if enabled { Ok(()) } else { Err(RefusalReason::ProtocolDisabled { protocol: protocol_label(&context.request.protocol) }.into()) }
 }
 
 /// 6: the command is one of three.
-pub fn check_action(case: &DecisionContext) -> CheckResult {
-    if case.question.action == Action::Unknown { Err(RefusalReason::UnknownAction.into()) } else { Ok(()) }
+pub fn check_action(context: &DecisionContext) -> CheckResult {
+    if context.request.action == Action::Unknown { Err(RefusalReason::UnknownAction.into()) } else { Ok(()) }
 }
 
 /// 8: the instance may be written to.
-pub fn check_writable(case: &DecisionContext) -> CheckResult {
-    if case.settings.read_only && case.is_push() { Err(RefusalReason::ReadOnlyInstance.into()) } else { Ok(()) }
+pub fn check_writable(context: &DecisionContext) -> CheckResult {
+    if context.settings.read_only && context.is_push() { Err(RefusalReason::ReadOnlyInstance.into()) } else { Ok(()) }
 }
 
 /// gitlab-shell of late 2023 says `ssh_certificates` for sessions of certificates. (client.md appendix B)

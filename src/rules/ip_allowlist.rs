@@ -49,8 +49,8 @@ impl IpRange {
     }
 }
 
-fn shares_prefix(one: u128, other: u128, loose_bits: u32) -> bool {
-    (one ^ other).checked_shr(loose_bits).unwrap_or(0) == 0
+fn shares_prefix(one: u128, other: u128, host_bits: u32) -> bool {
+    (one ^ other).checked_shr(host_bits).unwrap_or(0) == 0
 }
 
 #[cfg(test)]

@@ -12,8 +12,8 @@ use crate::rules::refusal_reason::{CheckResult, RefusalReason};
 pub const EXPIRY_NOTICE_PERIOD: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 /// 2a and 2b: the key's type and length are allowed, and it has not expired. Whoever came without a key passes.
-pub fn check(case: &DecisionContext) -> CheckResult {
-    let reason = case.actor.key().and_then(|key| key_refusal(key, &case.settings, case.now));
+pub fn check(context: &DecisionContext) -> CheckResult {
+    let reason = context.actor.key().and_then(|key| key_refusal(key, &context.settings, context.now));
     reason.map_or(Ok(()), |reason| Err(reason.into()))
 }
 
@@ -26,9 +26,9 @@ pub fn key_refusal(key: &Key, settings: &Settings, now: Time) -> Option<RefusalR
 
 /// What the person is told about the key before the answer.
 #[must_use]
-pub fn expiry_notice(case: &DecisionContext) -> Vec<String> {
-    let end = case.actor.key().and_then(|key| key.expires_at);
-    let soon = end.is_some_and(|end| end > case.now && end <= case.now.plus(EXPIRY_NOTICE_PERIOD));
+pub fn expiry_notice(context: &DecisionContext) -> Vec<String> {
+    let end = context.actor.key().and_then(|key| key.expires_at);
+    let soon = end.is_some_and(|end| end > context.now && end <= context.now.plus(EXPIRY_NOTICE_PERIOD));
     if soon { vec!["INFO: Your SSH key expires soon. Please generate a new key.".to_owned()] } else { Vec::new() }
 }
 

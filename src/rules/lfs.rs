@@ -16,6 +16,7 @@ use crate::model::access_request::{
     Action, AllowedRequest, ClaimedActor, LfsAuthenticateRequest, LfsOperation, LfsVerifyRequest, Protocol, RefChanges,
 };
 use crate::model::directory::{Directory, DirectoryError};
+use crate::model::enums::UserState;
 use crate::model::record::{Key, User};
 use crate::model::time::Time;
 use crate::rules::account;
@@ -64,11 +65,11 @@ pub enum LfsAccess {
 }
 
 /// Decides whether there is a token. The container is looked at before the actor; snippets have no large files, wikis do.
-pub fn check_eligibility(directory: &dyn Directory, question: &LfsAuthenticateRequest) -> Result<TokenEligibility, DirectoryError> {
-    let Some(repository) = find_lfs_repository(directory, question.gl_repository.as_deref(), question.project.as_deref())? else {
+pub fn check_eligibility(directory: &dyn Directory, request: &LfsAuthenticateRequest) -> Result<TokenEligibility, DirectoryError> {
+    let Some(repository) = find_lfs_repository(directory, request.gl_repository.as_deref(), request.project.as_deref())? else {
         return Ok(TokenEligibility::ContainerNotFound);
     };
-    Ok(match resolve_actor(directory, &question.claimed_actor)? {
+    Ok(match resolve_actor(directory, &request.claimed_actor)? {
         Actor::User(user, _) => TokenEligibility::Eligible(LfsTokenHolder::User(user), repository),
         Actor::DeployKey(key, _) => TokenEligibility::Eligible(LfsTokenHolder::DeployKey(key), repository),
         Actor::Unknown | Actor::OrphanedKey(_) => TokenEligibility::ActorNotFound,
@@ -100,24 +101,24 @@ pub fn issue_token(
 pub fn verify_token(
     directory: &dyn Directory,
     seed: &TokenSeed,
-    proof: &LfsVerifyRequest,
+    request: &LfsVerifyRequest,
     now: Time,
 ) -> Result<Option<(LfsTokenHolder, LfsAccess)>, DirectoryError> {
-    let Some(holder) = find_holder(directory, &proof.login)? else { return Ok(None) };
-    let Some(repository) = find_lfs_repository(directory, proof.gl_repository.as_deref(), proof.project.as_deref())? else {
+    let Some(holder) = find_holder(directory, &request.login)? else { return Ok(None) };
+    let Some(repository) = find_lfs_repository(directory, request.gl_repository.as_deref(), request.project.as_deref())? else {
         return Ok(None);
     };
-    if !is_token_valid(directory, seed, &holder, &proof.token, Some(&repository), now)? {
+    if !is_token_valid(directory, seed, &holder, &request.token, &repository, now)? {
         return Ok(None);
     }
     let may = |action| -> Result<bool, DirectoryError> {
-        let verdict = decide(directory, &holder.allowed_request(&repository, action), now)?.decision;
-        Ok(matches!(verdict, AccessDecision::Granted(_)))
+        let decision = decide(directory, &holder.allowed_request(&repository, action), now)?.decision;
+        Ok(matches!(decision, AccessDecision::Granted(_)))
     };
     if may(Action::ReceivePack)? {
         return Ok(Some((holder, LfsAccess::Write)));
     }
-    let reads = proof.operation != Some(LfsOperation::Upload) && may(Action::UploadPack)?;
+    let reads = request.operation != Some(LfsOperation::Upload) && may(Action::UploadPack)?;
     Ok(reads.then_some((holder, LfsAccess::Read)))
 }
 
@@ -143,28 +144,46 @@ impl LfsTokenHolder {
     }
 
     fn signing_key(&self, seed: &TokenSeed) -> [u8; 32] {
-        let what = match self {
-            Self::User(user) => format!("user {} {:?} {:?}", user.id, user.state, user.password_expires_at),
+        let holder = match self {
+            Self::User(user) => format!("user {} {} {}", user.id, state_label(user.state), expiry_label(user.password_expires_at)),
             Self::DeployKey(key) => format!("deploy key {} {}", key.id, key.key.fingerprint()),
         };
         // HMAC fills a short key up with zeros; a whole block cannot be of a wrong length.
         let mut block = [0; 64];
         block[..seed.len()].copy_from_slice(seed);
         let mut hmac = Hmac::<Sha256>::new(&block.into());
-        hmac.update(what.as_bytes());
+        hmac.update(holder.as_bytes());
         hmac.finalize().into_bytes().into()
     }
 
     fn allowed_request(&self, repository: &Repository, action: Action) -> AllowedRequest {
-        let claimant = match self {
+        let claimed_actor = match self {
             Self::User(user) => ClaimedActor::User(Some(user.id)),
             Self::DeployKey(key) => ClaimedActor::Key(Some(key.id)),
         };
         AllowedRequest {
             gl_repository: Some(repository.gl_repository()),
-            ..AllowedRequest::new(claimant, action, Protocol::Web, RefChanges::Absent)
+            ..AllowedRequest::new(claimed_actor, action, Protocol::Web, RefChanges::Absent)
         }
     }
+}
+
+/// The name of a state in a signing key. Fixed for good: another name would end every token of such users.
+const fn state_label(state: UserState) -> &'static str {
+    match state {
+        UserState::Active => "Active",
+        UserState::Blocked => "Blocked",
+        UserState::PendingApproval => "PendingApproval",
+        UserState::Deactivated => "Deactivated",
+        UserState::Banned => "Banned",
+        UserState::Unconfirmed => "Unconfirmed",
+        UserState::Internal => "Internal",
+    }
+}
+
+/// The end of a password in a signing key, in milliseconds since 1970. Fixed for good, as [`state_label`] is.
+fn expiry_label(password_expires_at: Option<Time>) -> String {
+    password_expires_at.map_or_else(|| "None".to_owned(), |end| format!("Some(Time({}))", end.milliseconds()))
 }
 
 #[derive(Serialize, Deserialize)]
@@ -206,19 +225,19 @@ fn find_holder(directory: &dyn Directory, login: &str) -> Result<Option<LfsToken
     })
 }
 
-/// Whether the token is the holder's, in time, of this container if both sides name one, and the account may still be used.
+/// Whether the token is the holder's, in time, of this container or of none, and the account may still be used.
 fn is_token_valid(
     directory: &dyn Directory,
     seed: &TokenSeed,
     holder: &LfsTokenHolder,
     token: &str,
-    container: Option<&Repository>,
+    container: &Repository,
     now: Time,
 ) -> Result<bool, DirectoryError> {
     let Some(claims) = decode_claims(seed, holder, token) else { return Ok(false) };
     let in_time = claims.exp > now.seconds() - LEEWAY_SECONDS && claims.nbf <= now.seconds() + LEEWAY_SECONDS;
-    let elsewhere = container.is_some_and(|container| claims.data.container_gid.is_some_and(|named| named != global_id(container)));
-    if claims.data.actor != holder.login() || !in_time || elsewhere {
+    let of_another_container = claims.data.container_gid.is_some_and(|named| named != global_id(container));
+    if claims.data.actor != holder.login() || !in_time || of_another_container {
         return Ok(false);
     }
     Ok(match holder {
@@ -264,7 +283,7 @@ mod tests {
             let key = ed25519_public_key(id);
             format!(r#"{{"kind":"key","id":{id},"title":"d","key":"{key}","deploy":true,"created_at":"2026-01-01T00:00:00Z"}}"#)
         };
-        let mut table = MemoryDirectory::from_lines([
+        let mut directory = MemoryDirectory::from_lines([
             r#"{"kind":"namespace","id":1,"type":"group","path":"g","name":"g"}"#,
             r#"{"kind":"project","id":2,"namespace_id":1,"path":"g/p","name":"p","relative_path":"p.git"}"#,
             r#"{"kind":"project","id":3,"namespace_id":1,"path":"g/q","name":"q","relative_path":"q.git"}"#,
@@ -278,8 +297,8 @@ mod tests {
             r#"{"kind":"deploy_grant","key_id":8,"project_id":2,"can_push":true}"#,
             r#"{"kind":"deploy_grant","key_id":9,"project_id":2}"#,
         ]);
-        table = table.with_lines([deploy(8).as_str(), deploy(9).as_str()]);
-        table
+        directory = directory.with_lines([deploy(8).as_str(), deploy(9).as_str()]);
+        directory
     }
 
     fn now() -> Time {
@@ -290,9 +309,9 @@ mod tests {
         Time::from_milliseconds(now().milliseconds() + seconds * 1000).unwrap()
     }
 
-    fn authenticate_request(claimant: ClaimedActor, path: &str) -> LfsAuthenticateRequest {
+    fn authenticate_request(claimed_actor: ClaimedActor, path: &str) -> LfsAuthenticateRequest {
         LfsAuthenticateRequest {
-            claimed_actor: claimant,
+            claimed_actor: claimed_actor,
             gl_repository: None,
             project: Some(path.to_owned()),
             operation: None,
@@ -304,28 +323,59 @@ mod tests {
         ClaimedActor::User(id.try_into().ok())
     }
 
-    fn eligible_holder(table: &MemoryDirectory, claimant: ClaimedActor, path: &str) -> (LfsTokenHolder, Repository) {
-        match check_eligibility(table, &authenticate_request(claimant, path)) {
+    fn eligible_holder(directory: &MemoryDirectory, claimed_actor: ClaimedActor, path: &str) -> (LfsTokenHolder, Repository) {
+        match check_eligibility(directory, &authenticate_request(claimed_actor, path)) {
             Ok(TokenEligibility::Eligible(holder, repository)) => (holder, repository),
             other => panic!("{other:?}"),
         }
     }
 
-    fn issued_token(table: &MemoryDirectory, claimant: ClaimedActor, path: &str) -> (String, String) {
-        let (holder, repository) = eligible_holder(table, claimant, path);
+    fn issued_token(directory: &MemoryDirectory, claimed_actor: ClaimedActor, path: &str) -> (String, String) {
+        let (holder, repository) = eligible_holder(directory, claimed_actor, path);
         (holder.login(), issue_token(&SEED, &holder, &repository, "j", now()).unwrap())
     }
 
     fn verified_access(
-        table: &MemoryDirectory,
+        directory: &MemoryDirectory,
         (login, token): &(String, String),
         path: &str,
         operation: Option<LfsOperation>,
         now: Time,
     ) -> Option<LfsAccess> {
-        let proof =
+        let request =
             LfsVerifyRequest { login: login.clone(), token: token.clone(), gl_repository: None, project: Some(path.to_owned()), operation };
-        verify_token(table, &SEED, &proof, now).unwrap().map(|(_, access)| access)
+        verify_token(directory, &SEED, &request, now).unwrap().map(|(_, access)| access)
+    }
+
+    fn hex_signing_key(directory: &MemoryDirectory, claimed_actor: ClaimedActor) -> String {
+        let (holder, _) = eligible_holder(directory, claimed_actor, "g/p");
+        holder.signing_key(&SEED).iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// A token is good for two hours, also over an upgrade: these are the keys of the first version.
+    #[test]
+    fn the_signing_key_of_a_seed_and_holder_is_the_same_in_every_version() {
+        for (state, expected) in [
+            ("active", "54a66cd7b9d6e4f3dc6f4bf518ef050db7267f4f9bf886c61fdd93827b68f411"),
+            ("blocked", "4d2df0d28843349a3042d21a2ac48376ee66e80d80454558b8a6180d7764b80d"),
+            ("pending_approval", "c6b5a5702402c06803a9071e3e47c9f3b7de6cf5b040003872221ddbe79ccbbe"),
+            ("deactivated", "e9f721d3f7ff10fe73884856bb55fce09e29bb14060559a2defccc62e0a41743"),
+            ("banned", "14efafec6a0f73eaa0ac508e1246bcae4d5237d5c8c8eda1cfe3f281ee36bbcd"),
+            ("unconfirmed", "813189947cb2b008e4ee600511e20bf3a1f332cbe6ad10c1a7b9dcf2c5dfa53e"),
+            ("internal", "f137edb7e92053ac830747d48cfbee9a04c347c7dc251d2e044c57340bc63608"),
+        ] {
+            let user = format!(r#"{{"kind":"user","id":2,"username":"rep","name":"R","state":"{state}"}}"#);
+            assert_eq!(hex_signing_key(&sample_directory().with_lines([user.as_str()]), user_claimant(2)), expected, "{state}");
+        }
+        let expiring = r#"{"kind":"user","id":1,"username":"dev","name":"D","password_expires_at":"2030-01-01T00:00:00Z"}"#;
+        let directory = sample_directory().with_lines([expiring]);
+        assert_eq!(hex_signing_key(&directory, user_claimant(1)), "f564c508e9992d68d9ca6814842eccb61a245dc3987ad52e0c1c0050a5c53576");
+        let deploy_key = ClaimedActor::Key(8.try_into().ok());
+        assert_eq!(hex_signing_key(&directory, deploy_key), "7c3657cc91456b61373789006e002dbc79d4edc858fe246356d51c68e8ff0951");
+        let (holder, repository) = eligible_holder(&directory, user_claimant(1), "g/p");
+        let expected = "eyJ0eXAiOiJKV1QiLCJhbGciOiJIUzI1NiJ9.eyJkYXRhIjp7ImFjdG9yIjoiZGV2IiwiY29udGFpbmVyX2dpZCI6ImdpZDovL2dpdGxhYi9Qcm9qZWN0LzIifSwi\
+                        anRpIjoiaiIsImlhdCI6MTc4MDI3MjAwMCwibmJmIjoxNzgwMjcxOTk1LCJleHAiOjE3ODAyNzkyMDB9.G7J-hlmIn05IDQBMdp_AJmWyTi6tdWAXEukJXxpXP2g";
+        assert_eq!(issue_token(&SEED, &holder, &repository, "j", now()).as_deref(), Ok(expected));
     }
 
     /// D01 to D08, and server.md 8.1: which of the two is missing.
@@ -345,37 +395,43 @@ mod tests {
                 "{path}"
             );
         }
-        for claimant in [ClaimedActor::Unspecified, user_claimant(99), ClaimedActor::Key(None)] {
-            assert_eq!(check_eligibility(&sample_directory(), &authenticate_request(claimant, "g/p")), Ok(TokenEligibility::ActorNotFound));
+        for claimed_actor in [ClaimedActor::Unspecified, user_claimant(99), ClaimedActor::Key(None)] {
+            assert_eq!(
+                check_eligibility(&sample_directory(), &authenticate_request(claimed_actor, "g/p")),
+                Ok(TokenEligibility::ActorNotFound)
+            );
         }
     }
 
     /// E01 to E11.
     #[test]
     fn a_token_is_good_for_its_actor_and_container_only() {
-        let house = sample_directory();
-        let dev = issued_token(&house, user_claimant(1), "g/p");
+        let directory = sample_directory();
+        let dev = issued_token(&directory, user_claimant(1), "g/p");
         assert_eq!(dev.0, "dev");
-        assert_eq!(verified_access(&house, &dev, "g/p", None, now()), Some(LfsAccess::Write));
-        assert_eq!(verified_access(&house, &dev, "g/q", None, now()), None);
-        assert_eq!(verified_access(&house, &("rep".to_owned(), dev.1.clone()), "g/p", None, now()), None);
-        assert_eq!(verified_access(&house, &("dev".to_owned(), "junk".to_owned()), "g/p", None, now()), None);
+        assert_eq!(verified_access(&directory, &dev, "g/p", None, now()), Some(LfsAccess::Write));
+        assert_eq!(verified_access(&directory, &dev, "g/q", None, now()), None);
+        assert_eq!(verified_access(&directory, &("rep".to_owned(), dev.1.clone()), "g/p", None, now()), None);
+        assert_eq!(verified_access(&directory, &("dev".to_owned(), "junk".to_owned()), "g/p", None, now()), None);
         for index in 0..dev.1.len() {
             let mut changed = dev.1.clone().into_bytes();
             changed[index] = if changed[index] == b'A' { b'B' } else { b'A' };
             let changed = String::from_utf8(changed).unwrap();
             let last_bits_only = index + 1 == dev.1.len();
-            assert!(last_bits_only || verified_access(&house, &("dev".to_owned(), changed), "g/p", None, now()).is_none(), "byte {index}");
+            assert!(
+                last_bits_only || verified_access(&directory, &("dev".to_owned(), changed), "g/p", None, now()).is_none(),
+                "byte {index}"
+            );
         }
         let other_seed = issue_token(
             &[6; 32],
-            &eligible_holder(&house, user_claimant(1), "g/p").0,
-            &eligible_holder(&house, user_claimant(1), "g/p").1,
+            &eligible_holder(&directory, user_claimant(1), "g/p").0,
+            &eligible_holder(&directory, user_claimant(1), "g/p").1,
             "j",
             now(),
         )
         .unwrap();
-        assert_eq!(verified_access(&house, &("dev".to_owned(), other_seed), "g/p", None, now()), None);
+        assert_eq!(verified_access(&directory, &("dev".to_owned(), other_seed), "g/p", None, now()), None);
     }
 
     /// E10: a token that names no container is good for any.
@@ -392,13 +448,13 @@ mod tests {
     /// server.md 4: dead at exp + 60 s exactly.
     #[test]
     fn a_token_lives_two_hours_and_a_minute() {
-        let house = sample_directory();
-        let dev = issued_token(&house, user_claimant(1), "g/p");
-        assert_eq!(verified_access(&house, &dev, "g/p", None, later(7200 + 59)), Some(LfsAccess::Write));
-        assert_eq!(verified_access(&house, &dev, "g/p", None, later(7200 + 60)), None);
-        assert_eq!(verified_access(&house, &dev, "g/p", None, later(-65)), Some(LfsAccess::Write));
-        assert_eq!(verified_access(&house, &dev, "g/p", None, later(-66)), None);
-        let (holder, _) = eligible_holder(&house, user_claimant(1), "g/p");
+        let directory = sample_directory();
+        let dev = issued_token(&directory, user_claimant(1), "g/p");
+        assert_eq!(verified_access(&directory, &dev, "g/p", None, later(7200 + 59)), Some(LfsAccess::Write));
+        assert_eq!(verified_access(&directory, &dev, "g/p", None, later(7200 + 60)), None);
+        assert_eq!(verified_access(&directory, &dev, "g/p", None, later(-65)), Some(LfsAccess::Write));
+        assert_eq!(verified_access(&directory, &dev, "g/p", None, later(-66)), None);
+        let (holder, _) = eligible_holder(&directory, user_claimant(1), "g/p");
         let claims = decode_claims(&SEED, &holder, &dev.1).unwrap();
         assert_eq!((claims.exp - claims.iat, claims.iat - claims.nbf), (7200, 5));
     }
@@ -416,8 +472,12 @@ mod tests {
             (r#","state":"blocked""#, None),
             ("", Some(LfsAccess::Write)),
         ] {
-            let table = with(fields);
-            assert_eq!(verified_access(&table, &issued_token(&table, user_claimant(1), "g/p"), "g/p", None, now()), access, "{fields}");
+            let directory = with(fields);
+            assert_eq!(
+                verified_access(&directory, &issued_token(&directory, user_claimant(1), "g/p"), "g/p", None, now()),
+                access,
+                "{fields}"
+            );
         }
         let before = issued_token(&sample_directory(), user_claimant(1), "g/p");
         assert_eq!(verified_access(&with(r#","password_expires_at":"2030-01-01T00:00:00Z""#), &before, "g/p", None, now()), None);
@@ -425,20 +485,20 @@ mod tests {
 
     #[test]
     fn a_token_gives_what_the_rules_give_when_it_is_shown() {
-        let house = sample_directory();
+        let directory = sample_directory();
         let key = |id: u64| ClaimedActor::Key(id.try_into().ok());
-        for (claimant, login, access) in [
+        for (claimed_actor, login, access) in [
             (user_claimant(1), "dev", Some(LfsAccess::Write)),
             (user_claimant(2), "rep", Some(LfsAccess::Read)),
             (user_claimant(3), "out", None),
             (key(8), "lfs+deploy-key-8", Some(LfsAccess::Write)),
             (key(9), "lfs+deploy-key-9", Some(LfsAccess::Read)),
         ] {
-            let held = issued_token(&house, claimant, "g/p");
-            assert_eq!(held.0, login);
-            assert_eq!(verified_access(&house, &held, "g/p", Some(LfsOperation::Download), now()), access);
+            let token = issued_token(&directory, claimed_actor, "g/p");
+            assert_eq!(token.0, login);
+            assert_eq!(verified_access(&directory, &token, "g/p", Some(LfsOperation::Download), now()), access);
             let uploads = access.filter(|access| *access == LfsAccess::Write);
-            assert_eq!(verified_access(&house, &held, "g/p", Some(LfsOperation::Upload), now()), uploads);
+            assert_eq!(verified_access(&directory, &token, "g/p", Some(LfsOperation::Upload), now()), uploads);
         }
     }
 }

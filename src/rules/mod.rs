@@ -25,5 +25,6 @@ pub mod refusal_reason;
 pub mod repository;
 pub mod snippet;
 #[cfg(test)]
-pub mod tests;
+mod tests;
 pub mod wiki;
+pub mod wildcard;

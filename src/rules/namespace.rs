@@ -7,21 +7,21 @@ use crate::rules::project_access::ProjectAccess;
 use crate::rules::refusal_reason::{CheckResult, RefusalReason};
 use crate::rules::repository::RepositorySelector;
 
-/// 9a: who came with a certificate of one group uses what is under that root group, nothing else. `ground` only if it is readable:
+/// 9a: who came with a certificate of one group uses what is under that root group, nothing else. `access` only if it is readable:
 /// where there is nothing to be seen, the path alone decides, so that this rule tells nobody what is there.
-pub fn check_certificate_namespace(case: &DecisionContext, ground: Option<&ProjectAccess>) -> CheckResult {
-    let Some(wanted) = &case.question.namespace_path else { return Ok(()) };
-    if case.has_known_changes() {
+pub fn check_certificate_namespace(context: &DecisionContext, access: Option<&ProjectAccess>) -> CheckResult {
+    let Some(expected) = &context.request.namespace_path else { return Ok(()) };
+    if context.has_known_changes() {
         return Ok(());
     }
-    let reaches = |root: &Namespace| {
-        root.namespace_type == NamespaceType::Group && root.parent_id.is_none() && root.path.eq_ignore_ascii_case(wanted)
+    let is_certificate_group = |root: &Namespace| {
+        root.namespace_type == NamespaceType::Group && root.parent_id.is_none() && root.path.eq_ignore_ascii_case(expected)
     };
-    let within = match (ground, &case.lookup.selector) {
-        (Some(ground), _) => ground.root_namespace().is_some_and(reaches),
+    let within = match (access, &context.lookup.selector) {
+        (Some(access), _) => access.root_namespace().is_some_and(is_certificate_group),
         (None, RepositorySelector::Path(path)) => {
             let first = path.split('/').next().unwrap_or_default();
-            case.directory.namespace_by_path(first)?.is_some_and(|root| reaches(&root))
+            context.directory.namespace_by_path(first)?.is_some_and(|root| is_certificate_group(&root))
         }
         (None, RepositorySelector::Id | RepositorySelector::Unknown) => false,
     };
@@ -29,8 +29,8 @@ pub fn check_certificate_namespace(case: &DecisionContext, ground: Option<&Proje
 }
 
 /// 9b: the path has a namespace before its last segment, and no segment is empty.
-pub fn check_path_has_namespace(case: &DecisionContext) -> CheckResult {
-    match &case.lookup.selector {
+pub fn check_path_has_namespace(context: &DecisionContext) -> CheckResult {
+    match &context.lookup.selector {
         RepositorySelector::Path(path) if split_namespace(path).is_none() => Err(RefusalReason::NamespaceNotFound.into()),
         _ => Ok(()),
     }

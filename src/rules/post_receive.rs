@@ -10,6 +10,7 @@ use crate::model::record::{Project, Settings};
 use crate::model::text::check_control_bytes;
 use crate::model::time::Time;
 use crate::model::unpublished::{Broadcast, BroadcastType};
+use crate::rules::wildcard::matches_wildcard;
 
 /// What the names of options about merge requests begin with.
 const MERGE_REQUEST_OPTION_PREFIXES: [&str; 2] = ["merge_request.", "mr."];
@@ -54,30 +55,20 @@ fn push_options_warning(repository: &Repository, options: &[String]) -> Option<S
 
 /// The latest banner of this path; if none is meant for it, the latest that is meant for all.
 fn select_banner<'a>(broadcasts: &'a [Broadcast], path: Option<&str>, now: Time) -> Option<&'a Broadcast> {
-    let shown =
+    let active =
         |broadcast: &&Broadcast| broadcast.broadcast_type == BroadcastType::Banner && broadcast.starts_at <= now && now < broadcast.ends_at;
     let meant_for = |broadcast: &&Broadcast| {
         !broadcast.target_path.is_empty() && path.is_some_and(|path| matches_path_pattern(&broadcast.target_path, path))
     };
     let latest = |broadcasts: &mut dyn Iterator<Item = &'a Broadcast>| broadcasts.max_by_key(|broadcast| broadcast.id);
-    latest(&mut broadcasts.iter().filter(shown).filter(meant_for))
-        .or_else(|| latest(&mut broadcasts.iter().filter(shown).filter(|broadcast| broadcast.target_path.is_empty())))
+    latest(&mut broadcasts.iter().filter(active).filter(meant_for))
+        .or_else(|| latest(&mut broadcasts.iter().filter(active).filter(|broadcast| broadcast.target_path.is_empty())))
 }
 
-/// Whether a path is one that the pattern names, whatever the ASCII case; `*` stands for any letters, a slash at the front for nothing.
+/// Whether a pattern names a path, whatever the ASCII case and with or without slashes at the front of either.
 fn matches_path_pattern(pattern: &str, path: &str) -> bool {
-    let (pattern, path) = (pattern.trim_start_matches('/').to_ascii_lowercase(), path.trim_start_matches('/').to_ascii_lowercase());
-    let Some((first, rest)) = pattern.split_once('*') else { return pattern == path };
-    let Some(mut left) = path.strip_prefix(first) else { return false };
-    let mut parts: Vec<&str> = rest.split('*').collect();
-    let last = parts.pop().unwrap_or_default();
-    for part in parts {
-        match left.find(part) {
-            Some(at) => left = &left[at + part.len()..],
-            None => return false,
-        }
-    }
-    left.ends_with(last)
+    let normalized = |text: &str| text.trim_start_matches('/').to_ascii_lowercase();
+    matches_wildcard(&normalized(pattern), &normalized(path))
 }
 
 /// One sentence for each branch that was pushed, but the default one: in the order of the lines, each branch once.
@@ -91,9 +82,9 @@ fn merge_request_links(project: &Project, settings: &Settings, changes: &str) ->
 }
 
 fn merge_request_link(project: &Project, settings: &Settings, branch: &str) -> String {
-    let web = settings.web_url.trim_end_matches('/');
+    let web_url = settings.web_url.trim_end_matches('/');
     let query = form_urlencoded::Serializer::new(String::new()).append_pair("merge_request[source_branch]", branch).finish();
-    format!("To create a merge request for {branch}, visit:\n  {web}/{}/-/merge_requests/new?{query}", project.path)
+    format!("To create a merge request for {branch}, visit:\n  {web_url}/{}/-/merge_requests/new?{query}", project.path)
 }
 
 /// The branch that a line makes or moves. What is no such line says nothing.
@@ -160,7 +151,10 @@ mod tests {
             push_options: options.iter().map(|option| (*option).to_owned()).collect(),
         };
         let now: Time = now.parse().unwrap();
-        build_messages(&pushed, repository, &settings(), broadcasts, now).iter().map(|(tone, text)| (tone, text.to_owned())).collect()
+        build_messages(&pushed, repository, &settings(), broadcasts, now)
+            .iter()
+            .map(|(message_type, text)| (message_type, text.to_owned()))
+            .collect()
     }
 
     fn expected_link(branch: &str, spelled: &str) -> (MessageType, String) {
@@ -229,8 +223,8 @@ mod tests {
     fn a_banner_stands_before_a_warning_and_both_before_links() {
         let own = Repository::Project(project(""));
         let changes = format!("{NULL_OBJECT_ID} {NEW} refs/heads/f");
-        let tones: Vec<_> = built_messages(Some(&own), &changes, &["mr.create"], &[broadcast(1, "banner", "")], NOW);
-        assert_eq!((tones[0].1.as_str(), tones[1].0, tones[2].0), ("banner", MessageType::Alert, MessageType::Basic));
+        let messages: Vec<_> = built_messages(Some(&own), &changes, &["mr.create"], &[broadcast(1, "banner", "")], NOW);
+        assert_eq!((messages[0].1.as_str(), messages[1].0, messages[2].0), ("banner", MessageType::Alert, MessageType::Basic));
     }
 
     #[test]

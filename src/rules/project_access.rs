@@ -76,11 +76,11 @@ impl ProjectRole {
 impl ProjectAccess {
     /// Finds what stands above `project` and how `actor` stands to it.
     pub fn load(directory: &dyn Directory, actor: &Actor, project: &Arc<Project>, now: Time) -> Result<Self, DirectoryError> {
-        let lineage = self_and_ancestors(directory, project.namespace_id)?;
-        let standing = match actor {
+        let ancestors = self_and_ancestors(directory, project.namespace_id)?;
+        let role = match actor {
             Actor::Unknown | Actor::OrphanedKey(_) => ProjectRole::Anonymous,
             Actor::User(user, _) if user.admin => ProjectRole::Member { level: AccessLevel::Owner, external: false },
-            Actor::User(user, _) => match highest_access_level_within(directory, user.id, Some(project.id), &lineage, now)? {
+            Actor::User(user, _) => match highest_access_level_within(directory, user.id, Some(project.id), &ancestors, now)? {
                 Some(level) => ProjectRole::Member { level, external: user.external },
                 None => ProjectRole::NonMember { external: user.external },
             },
@@ -89,7 +89,7 @@ impl ProjectAccess {
                 None => ProjectRole::Anonymous,
             },
         };
-        Ok(Self { project: Arc::clone(project), namespaces: lineage, role: standing })
+        Ok(Self { project: Arc::clone(project), namespaces: ancestors, role: role })
     }
 
     /// The root namespace.
@@ -106,10 +106,10 @@ impl ProjectAccess {
 
     /// 9e and 9f: whether the actor sees the project from where it asks. An admin does from everywhere.
     #[must_use]
-    pub fn is_readable(&self, case: &DecisionContext) -> bool {
-        let admin = matches!(&case.actor, Actor::User(user, _) if user.admin);
+    pub fn is_readable(&self, context: &DecisionContext) -> bool {
+        let admin = matches!(&context.actor, Actor::User(user, _) if user.admin);
         self.role.can_see(self.project.visibility)
-            && (admin || ip_allowlist::is_ip_allowed(self.root_namespace(), case.question.check_ip.as_deref()))
+            && (admin || ip_allowlist::is_ip_allowed(self.root_namespace(), context.request.check_ip.as_deref()))
     }
 
     /// Whether the project or anything above it is archived.

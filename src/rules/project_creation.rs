@@ -40,25 +40,25 @@ const RESERVED_NAMES: [&str; 18] = [
 
 /// 9c: what this push would make, if nothing is there and the person may make it. Where it may not, nothing is said of why: that would
 /// tell which namespaces exist.
-pub fn check(case: &DecisionContext) -> CheckResult<Option<NewProject>> {
-    let (Actor::User(user, _), RepositorySelector::Path(path)) = (&case.actor, &case.lookup.selector) else { return Ok(None) };
-    if !case.is_push()
-        || case.question.changes != RefChanges::Any
-        || case.lookup.repository.is_some()
+pub fn check(context: &DecisionContext) -> CheckResult<Option<NewProject>> {
+    let (Actor::User(user, _), RepositorySelector::Path(path)) = (&context.actor, &context.lookup.selector) else { return Ok(None) };
+    if !context.is_push()
+        || context.request.changes != RefChanges::Any
+        || context.lookup.repository.is_some()
         || is_wiki_design_or_snippet_path(path)
     {
         return Ok(None);
     }
     let Some((above, name)) = split_namespace(path) else { return Ok(None) };
-    let Some(namespace) = case.directory.namespace_by_path(above)? else { return Ok(None) };
-    if !can_create_project(case, user, &namespace)? {
+    let Some(namespace) = context.directory.namespace_by_path(above)? else { return Ok(None) };
+    if !can_create_project(context, user, &namespace)? {
         return Ok(None);
     }
     let path = format!("{}/{name}", namespace.path);
     if let Some(why) = invalid_name_reason(name) {
         return Err(RefusalReason::ProjectNotMade { detail: why }.into());
     }
-    if case.directory.namespace_by_path(&path)?.is_some() {
+    if context.directory.namespace_by_path(&path)?.is_some() {
         return Err(RefusalReason::ProjectNotMade { detail: "Path has already been taken".to_owned() }.into());
     }
     Ok(Some(NewProject { user: Arc::clone(user), namespace_id: namespace.id, path }))
@@ -70,15 +70,15 @@ fn is_wiki_design_or_snippet_path(path: &str) -> bool {
     snippet || path.ends_with(".wiki") || path.ends_with(".design")
 }
 
-fn can_create_project(case: &DecisionContext, user: &User, namespace: &Namespace) -> CheckResult<bool> {
-    let lineage = self_and_ancestors(case.directory, namespace.id)?;
-    let from_here = user.admin || ip_allowlist::is_ip_allowed(lineage.last().map(AsRef::as_ref), case.question.check_ip.as_deref());
-    if !from_here || lineage.iter().any(|namespace| namespace.archived) {
+fn can_create_project(context: &DecisionContext, user: &User, namespace: &Namespace) -> CheckResult<bool> {
+    let ancestors = self_and_ancestors(context.directory, namespace.id)?;
+    let from_here = user.admin || ip_allowlist::is_ip_allowed(ancestors.last().map(AsRef::as_ref), context.request.check_ip.as_deref());
+    if !from_here || ancestors.iter().any(|namespace| namespace.archived) {
         return Ok(false);
     }
     if namespace.namespace_type == NamespaceType::User {
         let own = namespace.owner_id == Some(user.id) && !user.bot && !user.external && user.projects_limit > 0;
-        return Ok(own && case.directory.count_projects_in(namespace.id)? < u64::from(user.projects_limit));
+        return Ok(own && context.directory.count_projects_in(namespace.id)? < u64::from(user.projects_limit));
     }
     let least = match namespace.project_creation {
         ProjectCreation::Developer => AccessLevel::Developer,
@@ -86,7 +86,7 @@ fn can_create_project(case: &DecisionContext, user: &User, namespace: &Namespace
         ProjectCreation::Owner => AccessLevel::Owner,
         ProjectCreation::Noone => return Ok(false),
     };
-    Ok(user.admin || highest_access_level_within(case.directory, user.id, None, &lineage, case.now)? >= Some(least))
+    Ok(user.admin || highest_access_level_within(context.directory, user.id, None, &ancestors, context.now)? >= Some(least))
 }
 
 /// Why this cannot be the last segment of a project's path.

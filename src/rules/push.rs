@@ -7,22 +7,22 @@ use crate::rules::project_access::{ProjectAccess, ProjectRole};
 use crate::rules::refusal_reason::{CheckResult, RefusalReason};
 
 /// 11b to 11g. Where the repository is switched off nobody pushes, a deploy key neither.
-pub fn check(case: &DecisionContext, ground: &ProjectAccess) -> CheckResult {
-    if ground.project.repository_read_only {
+pub fn check(context: &DecisionContext, access: &ProjectAccess) -> CheckResult {
+    if access.project.repository_read_only {
         return Err(RefusalReason::RepositoryReadOnly.into());
     }
-    if ground.is_archived() {
+    if access.is_archived() {
         return Err(RefusalReason::Archived.into());
     }
-    check_uploader(&case.actor, ground.role)?;
-    let may = ground.role.is_at_least(AccessLevel::Developer) || matches!(ground.role, ProjectRole::DeployKey { can_push: true });
-    if may && ground.project.repository_access != FeatureAccess::Disabled { Ok(()) } else { Err(RefusalReason::Push.into()) }
+    check_uploader(&context.actor, access.role)?;
+    let allowed = access.role.is_at_least(AccessLevel::Developer) || matches!(access.role, ProjectRole::DeployKey { can_push: true });
+    if allowed && access.project.repository_access != FeatureAccess::Disabled { Ok(()) } else { Err(RefusalReason::Push.into()) }
 }
 
 /// 11d and 11e: somebody who can push anything at all.
-pub fn check_uploader(actor: &Actor, standing: ProjectRole) -> CheckResult {
+pub fn check_uploader(actor: &Actor, role: ProjectRole) -> CheckResult {
     match actor {
-        Actor::DeployKey(..) if standing != (ProjectRole::DeployKey { can_push: true }) => Err(RefusalReason::DeployKeyReadOnly.into()),
+        Actor::DeployKey(..) if role != (ProjectRole::DeployKey { can_push: true }) => Err(RefusalReason::DeployKeyReadOnly.into()),
         Actor::Unknown | Actor::OrphanedKey(_) => Err(RefusalReason::NoUploader.into()),
         Actor::DeployKey(..) | Actor::User(..) => Ok(()),
     }

@@ -159,21 +159,6 @@ fn formatted_row(status: u16, word: &'static str, text: String) -> (u16, &'stati
     (status, word, Cow::Owned(text))
 }
 
-/// Whether a refusal's sentence, ours or a GitLab's, speaks of the account or the key itself and not of one repository: then
-/// nothing that was kept of that actor holds any more.
-#[must_use]
-pub fn concerns_actor(text: &str) -> bool {
-    const OPENINGS: [&str; 6] = [
-        "Your SSH key ",
-        "Your account ",
-        "Your password ",
-        "Your primary email ",
-        "You (@",
-        "This action cannot be performed by internal users",
-    ];
-    OPENINGS.iter().any(|opening| text.starts_with(opening))
-}
-
 /// What ends a walk through the rules before its end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CheckError {
@@ -190,44 +175,10 @@ impl From<RefusalReason> for CheckError {
 }
 
 impl From<DirectoryError> for CheckError {
-    fn from(fault: DirectoryError) -> Self {
-        Self::Directory(fault)
+    fn from(error: DirectoryError) -> Self {
+        Self::Directory(error)
     }
 }
 
 /// One rule's outcome.
 pub type CheckResult<T = ()> = Result<T, CheckError>;
-
-#[cfg(test)]
-mod tests {
-    use super::{RefusalReason, concerns_actor};
-
-    #[test]
-    fn a_refusal_of_the_account_or_key_is_told_from_one_of_a_repository() {
-        let url = String::new;
-        for reason in [
-            RefusalReason::KeyExpired,
-            RefusalReason::KeyTooShort { bits: 1 },
-            RefusalReason::KeyTypeForbidden { allowed: url() },
-            RefusalReason::UserInternal,
-            RefusalReason::UserPendingApproval,
-            RefusalReason::TermsNotAccepted { username: url(), url: url() },
-            RefusalReason::UserDeactivated { url: url() },
-            RefusalReason::UserUnconfirmed { url: url() },
-            RefusalReason::UserBlocked,
-            RefusalReason::UserBanned,
-            RefusalReason::PasswordExpired,
-        ] {
-            assert!(concerns_actor(&reason.message()), "{reason:?}");
-        }
-        for reason in [
-            RefusalReason::Push,
-            RefusalReason::Download,
-            RefusalReason::ProjectNotFound,
-            RefusalReason::Archived,
-            RefusalReason::ReadOnlyInstance,
-        ] {
-            assert!(!concerns_actor(&reason.message()), "{reason:?}");
-        }
-    }
-}

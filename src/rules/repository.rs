@@ -196,8 +196,8 @@ mod tests {
             ("a/none.wiki", RepositoryKind::Project, FoundBy::NotFound),
             ("", RepositoryKind::Project, FoundBy::NotFound),
         ] {
-            let sought = find_repository(&sample_directory(), None, Some(path)).unwrap();
-            assert_eq!((sought.kind, sought.found_by), (kind, found), "{path}");
+            let lookup = find_repository(&sample_directory(), None, Some(path)).unwrap();
+            assert_eq!((lookup.kind, lookup.found_by), (kind, found), "{path}");
         }
     }
 
@@ -213,8 +213,8 @@ mod tests {
             ("design-2", RepositoryKind::Design, FoundBy::CurrentPath),
             ("group-1-wiki", RepositoryKind::Wiki, FoundBy::NotFound),
         ] {
-            let sought = find_repository(&sample_directory(), Some(word), Some("a/odd.wiki")).unwrap();
-            assert_eq!((sought.kind, sought.found_by, sought.selector), (kind, found, RepositorySelector::Id), "{word}");
+            let lookup = find_repository(&sample_directory(), Some(word), Some("a/odd.wiki")).unwrap();
+            assert_eq!((lookup.kind, lookup.found_by, lookup.selector), (kind, found, RepositorySelector::Id), "{word}");
         }
         for word in ["", "project", "house-2", "project2", "-2", "group-1"] {
             assert_eq!(

@@ -8,12 +8,12 @@ use crate::rules::push::check_uploader;
 use crate::rules::refusal_reason::{CheckResult, RefusalReason};
 
 /// A pull of a wiki. A deploy key is attached to code, not to a wiki: here it is nobody.
-pub fn check_pull(ground: &ProjectAccess) -> CheckResult {
-    let standing = match ground.role {
+pub fn check_pull(access: &ProjectAccess) -> CheckResult {
+    let role = match access.role {
         ProjectRole::DeployKey { .. } => ProjectRole::Anonymous,
         other => other,
     };
-    if feature_allows_download(standing, ground.project.visibility, ground.project.wiki_access) {
+    if feature_allows_download(role, access.project.visibility, access.project.wiki_access) {
         Ok(())
     } else {
         Err(RefusalReason::WikiDownload.into())
@@ -21,11 +21,11 @@ pub fn check_pull(ground: &ProjectAccess) -> CheckResult {
 }
 
 /// A push to a wiki. Its changes are not looked at.
-pub fn check_push(case: &DecisionContext, ground: &ProjectAccess) -> CheckResult {
-    if ground.project.repository_read_only {
+pub fn check_push(context: &DecisionContext, access: &ProjectAccess) -> CheckResult {
+    if access.project.repository_read_only {
         return Err(RefusalReason::RepositoryReadOnly.into());
     }
-    check_uploader(&case.actor, ground.role)?;
-    let open = ground.project.wiki_access != FeatureAccess::Disabled && !ground.is_archived();
-    if open && ground.role.is_at_least(AccessLevel::Developer) { Ok(()) } else { Err(RefusalReason::WikiWrite.into()) }
+    check_uploader(&context.actor, access.role)?;
+    let open = access.project.wiki_access != FeatureAccess::Disabled && !access.is_archived();
+    if open && access.role.is_at_least(AccessLevel::Developer) { Ok(()) } else { Err(RefusalReason::WikiWrite.into()) }
 }

@@ -9,8 +9,9 @@ use crate::net::body::{BodyError, IncomingBody};
 use crate::net::message::Response;
 use crate::sidecar::gate::ApiRequest;
 use crate::sidecar::state::SidecarState;
-use crate::wire::http::params::{Params, ParamsError};
-use crate::wire::responses;
+use crate::wire::http::message::encode_message;
+use crate::wire::http::params::Params;
+use crate::wire::http::params_error::ParamsError;
 
 /// A body.
 pub(in crate::sidecar) enum BodyState {
@@ -39,7 +40,7 @@ impl ApiRequest {
         self.body_reservation.grow_with(|| Params::max_memory_bytes(&body)).map_err(BodyError::from)?;
         self.body = BodyState::Buffered(body.clone());
         let content_type = self.parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-        Ok(Params::parse(&self.parts.method, self.target.query(), content_type, &body)?)
+        Ok(Params::parse(self.target.query(), content_type, &body)?)
     }
 
     /// The parameters of a journey that decodes them, under its bounds; or the answer that says what is wrong.
@@ -58,10 +59,10 @@ pub(in crate::sidecar) fn read_error_response(bad: &ReadParamsError) -> Response
         ReadParamsError::Body(BodyError::BudgetExhausted) => StatusCode::SERVICE_UNAVAILABLE,
         ReadParamsError::Body(BodyError::Truncated) => StatusCode::BAD_REQUEST,
     };
-    Response::json(status, responses::encode_message(&bad.to_string()))
+    Response::json(status, encode_message(&bad.to_string()))
 }
 
 /// 400 with its reason, in the words of the primary's: a path, or a parameter that is missing, wrong or not understood. (server.md 1.2)
 pub(in crate::sidecar) fn bad_request_response(reason: &str) -> Response {
-    Response::json(StatusCode::BAD_REQUEST, responses::encode_message(&format!("400 Bad request - {reason}")))
+    Response::json(StatusCode::BAD_REQUEST, encode_message(&format!("400 Bad request - {reason}")))
 }

@@ -11,22 +11,15 @@ use crate::net::memory_budget::Reservation;
 use crate::net::message::{Request, Response};
 use crate::net::peer::Peer;
 use crate::sidecar::body::{BodyState, ReadParamsError, bad_request_response};
-use crate::sidecar::requests::admin;
-use crate::sidecar::requests::allowed;
-use crate::sidecar::requests::authorized_certs;
-use crate::sidecar::requests::authorized_keys;
-use crate::sidecar::requests::check;
-use crate::sidecar::requests::discover;
-use crate::sidecar::requests::explain;
-use crate::sidecar::requests::health;
-use crate::sidecar::requests::lfs_authenticate;
-use crate::sidecar::requests::passthrough;
+use crate::sidecar::requests::{
+    admin, allowed, authorized_certs, authorized_keys, check, discover, explain, health, lfs_authenticate, passthrough,
+};
 use crate::sidecar::routes::{ApiEndpoint, RequiredAuth};
 use crate::sidecar::state::{RequestTime, SidecarState};
 use crate::sidecar::tally::RejectionReason;
 use crate::wire::auth::credentials::{CredentialCheck, SHARED_SECRET_PARAMETER};
+use crate::wire::http::message::encode_message;
 use crate::wire::http::request_target::RequestTarget;
-use crate::wire::responses;
 
 /// Why a caller may go through: also what the sidecar may sign for them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,7 +94,7 @@ async fn dispatch(house: &Arc<SidecarState>, journey: ApiEndpoint, call: ApiRequ
         ApiEndpoint::Verify => admin::handle_verify(house).await,
         ApiEndpoint::Invalidate => admin::handle_invalidate(house, call).await,
         ApiEndpoint::Resync => admin::handle_resync(house),
-        ApiEndpoint::NotFound => Response::json(StatusCode::NOT_FOUND, responses::encode_message("404 Not Found")),
+        ApiEndpoint::NotFound => Response::json(StatusCode::NOT_FOUND, encode_message("404 Not Found")),
     }
 }
 
@@ -194,9 +187,9 @@ fn rejection_response(house: &SidecarState, refusal: Rejection) -> Response {
     house.metrics.count_rejection(journey, reason, &text);
     match reason {
         RejectionReason::Path => bad_request_response(&text),
-        RejectionReason::Peer => Response::json(StatusCode::FORBIDDEN, responses::encode_message(&text)),
-        RejectionReason::Token => Response::json(StatusCode::UNAUTHORIZED, responses::encode_message("401 Unauthorized")),
-        RejectionReason::NoMemory => Response::json(StatusCode::SERVICE_UNAVAILABLE, responses::encode_message(&text)),
+        RejectionReason::Peer => Response::json(StatusCode::FORBIDDEN, encode_message(&text)),
+        RejectionReason::Token => Response::json(StatusCode::UNAUTHORIZED, encode_message("401 Unauthorized")),
+        RejectionReason::NoMemory => Response::json(StatusCode::SERVICE_UNAVAILABLE, encode_message(&text)),
     }
 }
 

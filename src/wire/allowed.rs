@@ -1,15 +1,14 @@
 //! `allowed` on the wire: its parameters into a question, its judgement into a body. (server.md 2.1; client.md 2.4)
 
-use std::collections::BTreeMap;
-
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::model::access_decision::{AccessDenied, AccessGrant, Actor};
 use crate::model::access_request::{Action, AllowedRequest, ClaimedActor, Protocol, RefChanges};
-use crate::model::record::Storage;
 use crate::wire::claimant;
-use crate::wire::http::params::{Params, ParamsError};
+use crate::wire::gitaly::GitalyServer;
+use crate::wire::http::params::Params;
+use crate::wire::http::params_error::ParamsError;
 
 /// What the rules read, and the shared secret, which is judged before them.
 const KNOWN_PARAMS: [&str; 15] = [
@@ -50,7 +49,7 @@ pub fn parse_forwardable_request(params: &Params) -> Result<AllowedRequest, Para
     let text = |name| params.text(name);
     Ok(AllowedRequest {
         claimed_actor: claimant::parse_claimant(params)?,
-        gl_repository: text("gl_repository")?.filter(|word| !word.is_empty()),
+        gl_repository: text("gl_repository")?.filter(|gl_repository| !gl_repository.is_empty()),
         project: text("project")?,
         action: parse_action(text("action")?.as_deref()),
         protocol: parse_protocol(text("protocol")?),
@@ -66,47 +65,47 @@ pub fn parse_forwardable_request(params: &Params) -> Result<AllowedRequest, Para
 
 /// A question as gitlab-shell would send it, in JSON: for asking it of a primary.
 #[must_use]
-pub fn encode_request(question: &AllowedRequest) -> String {
+pub fn encode_request(request: &AllowedRequest) -> String {
     let mut body = serde_json::Map::new();
     let mut put = |name: &str, value: Option<&str>| {
         if let Some(value) = value {
             body.insert(name.to_owned(), Value::from(value));
         }
     };
-    put("action", action_name(question.action));
-    put("project", question.project.as_deref());
-    put("gl_repository", question.gl_repository.as_deref());
-    match &question.changes {
+    put("action", action_name(request.action));
+    put("project", request.project.as_deref());
+    put("gl_repository", request.gl_repository.as_deref());
+    match &request.changes {
         RefChanges::Any => put("changes", Some("_any")),
         RefChanges::Absent => {}
         RefChanges::Listed(lines) => put("changes", Some(lines)),
     }
-    match &question.protocol {
+    match &request.protocol {
         Protocol::Ssh => put("protocol", Some("ssh")),
         Protocol::Http => put("protocol", Some("http")),
         Protocol::Web => put("protocol", Some("web")),
-        Protocol::Other(word) => put("protocol", Some(word)),
+        Protocol::Other(gl_repository) => put("protocol", Some(gl_repository)),
     }
-    let number = |id: &Option<_>| id.map_or_else(|| "0".to_owned(), |id: crate::model::id::Id| id.to_string());
-    match &question.claimed_actor {
-        ClaimedActor::Key(id) => put("key_id", Some(&number(id))),
-        ClaimedActor::User(id) => put("user_id", Some(&number(id))),
+    let id_text = |id: &Option<_>| id.map_or_else(|| "0".to_owned(), |id: crate::model::id::Id| id.to_string());
+    match &request.claimed_actor {
+        ClaimedActor::Key(id) => put("key_id", Some(&id_text(id))),
+        ClaimedActor::User(id) => put("user_id", Some(&id_text(id))),
         ClaimedActor::Username(name) => put("username", Some(name)),
-        ClaimedActor::KeyOwner(id) => put("identifier", Some(&format!("key-{}", number(id)))),
+        ClaimedActor::KeyOwner(id) => put("identifier", Some(&format!("key-{}", id_text(id)))),
         ClaimedActor::Unspecified => {}
     }
-    put("env", question.env.as_deref());
-    put("check_ip", question.check_ip.as_deref());
-    put("namespace_path", question.namespace_path.as_deref());
-    put("relative_path", question.relative_path.as_deref());
-    if !question.push_options.is_empty() {
-        body.insert("push_options".to_owned(), json!(question.push_options));
+    put("env", request.env.as_deref());
+    put("check_ip", request.check_ip.as_deref());
+    put("namespace_path", request.namespace_path.as_deref());
+    put("relative_path", request.relative_path.as_deref());
+    if !request.push_options.is_empty() {
+        body.insert("push_options".to_owned(), json!(request.push_options));
     }
     Value::Object(body).to_string()
 }
 
-fn parse_action(word: Option<&str>) -> Action {
-    match word {
+fn parse_action(gl_repository: Option<&str>) -> Action {
+    match gl_repository {
         Some("git-upload-pack") => Action::UploadPack,
         Some("git-upload-archive") => Action::UploadArchive,
         Some("git-receive-pack") => Action::ReceivePack,
@@ -123,12 +122,12 @@ const fn action_name(action: Action) -> Option<&'static str> {
     }
 }
 
-fn parse_protocol(word: Option<String>) -> Protocol {
-    match word.as_deref() {
+fn parse_protocol(gl_repository: Option<String>) -> Protocol {
+    match gl_repository.as_deref() {
         Some("ssh") => Protocol::Ssh,
         Some("http") => Protocol::Http,
         Some("web") => Protocol::Web,
-        _ => Protocol::Other(word.unwrap_or_default()),
+        _ => Protocol::Other(gl_repository.unwrap_or_default()),
     }
 }
 
@@ -143,28 +142,27 @@ fn parse_changes(text: Option<String>) -> RefChanges {
 /// The body of a yes. Names without a value are left out; types are as Go reads them.
 #[must_use]
 pub fn encode_granted(grant: &AccessGrant) -> String {
-    let (word, path, relative) = (grant.repository.gl_repository(), grant.repository.path(), grant.repository.relative_path());
+    let (gl_repository, project_path, relative_path) =
+        (grant.repository.gl_repository(), grant.repository.path(), grant.repository.relative_path());
     let user = grant.actor.user();
     let key = grant.actor.key();
-    let yes = GrantedBody {
+    let body = GrantedBody {
         status: true,
-        gl_repository: &word,
-        gl_project_path: &path,
+        gl_repository: &gl_repository,
+        gl_project_path: &project_path,
         gl_id: user.map(|user| format!("user-{}", user.id)).unwrap_or_default(),
         gl_username: user.map(|user| user.username.as_str()),
         git_config_options: git_config_options(grant.settings.receive_max_input_size_mib),
         gitaly: GitalyBody {
             repository: RepositoryBody {
                 storage_name: grant.repository.storage(),
-                relative_path: &relative,
+                relative_path: &relative_path,
                 git_object_directory: "",
                 git_alternate_object_directories: [],
-                gl_repository: &word,
-                gl_project_path: &path,
+                gl_repository: &gl_repository,
+                gl_project_path: &project_path,
             },
-            address: grant.storage.as_ref().map_or("", |storage| storage.address.as_str()),
-            token: grant.storage.as_ref().map(|storage| storage.token.as_str()).filter(|token| !token.is_empty()),
-            features: grant.storage.as_deref().map(gitaly_features).unwrap_or_default(),
+            server: GitalyServer::of_storage(grant.storage.as_deref()),
         },
         gl_console_messages: &grant.console_messages,
         gl_key_type: key.map(|_| if matches!(grant.actor, Actor::DeployKey(..)) { "deploy_key" } else { "key" }),
@@ -174,7 +172,7 @@ pub fn encode_granted(grant: &AccessGrant) -> String {
         need_audit: false,
     };
     // Texts, numbers and a map by text: there is nothing in it that JSON cannot say.
-    serde_json::to_string(&yes).unwrap_or_default()
+    serde_json::to_string(&body).unwrap_or_default()
 }
 
 /// The body of a no.
@@ -208,10 +206,8 @@ struct GrantedBody<'a> {
 #[derive(Serialize)]
 struct GitalyBody<'a> {
     repository: RepositoryBody<'a>,
-    address: &'a str,
-    /// `null` where the storage has none.
-    token: Option<&'a str>,
-    features: BTreeMap<String, &'static str>,
+    #[serde(flatten)]
+    server: GitalyServer<'a>,
 }
 
 #[derive(Serialize)]
@@ -230,15 +226,6 @@ fn git_config_options(max_input_size_mib: u32) -> Vec<String> {
         options.push(format!("receive.maxInputSize={}", u64::from(max_input_size_mib) * BYTES_PER_MIB));
     }
     options
-}
-
-/// Names as Gitaly knows them: with their prefix, and dashes for underscores. Values are text.
-pub fn gitaly_features(storage: &Storage) -> BTreeMap<String, &'static str> {
-    let named = |name: &str| match name.starts_with("gitaly-feature-") {
-        true => name.to_owned(),
-        false => format!("gitaly-feature-{}", name.replace('_', "-")),
-    };
-    storage.features.iter().map(|(name, on)| (named(name), if *on { "true" } else { "false" })).collect()
 }
 
 #[cfg(test)]
@@ -302,30 +289,30 @@ mod tests {
     #[test]
     fn a_question_is_read_as_gitlab_shell_and_gitaly_send_it() {
         let shell = json!({"action": "git-upload-pack", "project": "/g/p.git", "changes": "_any", "protocol": "ssh", "key_id": "12", "check_ip": "::1"});
-        let question = parse_request(&to_params(shell)).unwrap();
-        assert_eq!(question.claimed_actor, ClaimedActor::Key("12".parse().ok()));
-        assert_eq!((question.action, question.protocol, question.changes), (Action::UploadPack, Protocol::Ssh, RefChanges::Any));
+        let request = parse_request(&to_params(shell)).unwrap();
+        assert_eq!(request.claimed_actor, ClaimedActor::Key("12".parse().ok()));
+        assert_eq!((request.action, request.protocol, request.changes), (Action::UploadPack, Protocol::Ssh, RefChanges::Any));
         assert_eq!(
-            (question.project.as_deref(), question.check_ip.as_deref(), question.unsupported_param),
+            (request.project.as_deref(), request.check_ip.as_deref(), request.unsupported_param),
             (Some("/g/p.git"), Some("::1"), None)
         );
         let gitaly = json!({"action": "git-receive-pack", "gl_repository": "project-1", "changes": "a b c\n", "env": "{broken", "user_id": 3,
             "push_options": ["ci.skip"], "relative_path": "r.git"});
-        let question = parse_request(&to_params(gitaly)).unwrap();
-        assert_eq!(question.changes, RefChanges::Listed("a b c\n".to_owned()));
-        assert_eq!((question.env.as_deref(), question.protocol), (Some("{broken"), Protocol::Other(String::new())));
-        assert_eq!(question.push_options, ["ci.skip"]);
+        let request = parse_request(&to_params(gitaly)).unwrap();
+        assert_eq!(request.changes, RefChanges::Listed("a b c\n".to_owned()));
+        assert_eq!((request.env.as_deref(), request.protocol), (Some("{broken"), Protocol::Other(String::new())));
+        assert_eq!(request.push_options, ["ci.skip"]);
     }
 
     #[test]
     fn nothing_at_all_is_still_a_question() {
-        let question =
+        let request =
             parse_request(&to_params(json!({"changes": "", "env": "", "gl_repository": "", "action": "rm -rf", "project": null}))).unwrap();
         assert_eq!(
-            (question.claimed_actor, question.action, question.changes),
+            (request.claimed_actor, request.action, request.changes),
             (ClaimedActor::Unspecified, Action::Unknown, RefChanges::Absent)
         );
-        assert_eq!((question.env, question.gl_repository, question.project), (None, None, None));
+        assert_eq!((request.env, request.gl_repository, request.project), (None, None, None));
     }
 
     #[test]
@@ -360,9 +347,9 @@ mod tests {
             json!({"identifier": "key-4", "protocol": "ssh_certificates", "changes": "a b c\nd e f", "env": "{}", "push_options": ["a", "b"]}),
             json!({"user_id": "0", "relative_path": "r"}),
         ] {
-            let question = parse_request(&to_params(values)).unwrap();
-            let again = serde_json::from_str(&encode_request(&question)).unwrap();
-            assert_eq!(parse_request(&to_params(again)).unwrap(), question);
+            let request = parse_request(&to_params(values)).unwrap();
+            let again = serde_json::from_str(&encode_request(&request)).unwrap();
+            assert_eq!(parse_request(&to_params(again)).unwrap(), request);
         }
     }
 
@@ -370,7 +357,7 @@ mod tests {
     #[test]
     fn a_yes_has_the_types_that_go_reads() {
         let sized = r#"{"kind":"settings","receive_max_input_size_mib":5000}"#;
-        let yes = granted_body(&grant(Repository::Project(project()), Actor::User(user(), Some(key(false))), sized));
+        let body = granted_body(&grant(Repository::Project(project()), Actor::User(user(), Some(key(false))), sized));
         let expected = json!({
             "status": true, "gl_repository": "project-9", "gl_project_path": "g/s/p", "gl_id": "user-7", "gl_username": "zoe",
             "git_config_options": ["uploadpack.allowFilter=true", "uploadpack.allowAnySHA1InWant=true", "receive.maxInputSize=5242880000"],
@@ -380,7 +367,7 @@ mod tests {
                 "address": "unix:/g", "token": null, "features": {"gitaly-feature-a": "true", "gitaly-feature-b-c": "false"}},
             "gl_console_messages": ["x"], "gl_key_type": "key", "gl_key_id": 11, "gl_project_id": 9, "gl_root_namespace_id": 1, "need_audit": false
         });
-        assert_eq!(yes, expected);
+        assert_eq!(body, expected);
         let nobody = granted_body(&grant(Repository::Project(project()), Actor::Unknown, r#"{"kind":"settings"}"#));
         assert_eq!((nobody["gl_id"].as_str(), nobody.get("gl_username"), nobody.get("gl_key_id")), (Some(""), None, None));
         assert_eq!(nobody["git_config_options"].as_array().map(Vec::len), Some(2));

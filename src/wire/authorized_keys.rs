@@ -8,9 +8,16 @@ use std::str::FromStr;
 
 use serde::Deserialize;
 
+#[cfg(feature = "daemon")]
+use crate::model::enums::KeyUsage;
 use crate::model::id::Id;
 use crate::model::key::decode_blob;
+#[cfg(feature = "daemon")]
+use crate::model::record::{Key, User};
 use crate::model::text::Text;
+#[cfg(feature = "daemon")]
+use crate::model::time::Time;
+use crate::wire::http::message::parse_message;
 
 const AUTHORIZED_KEY_OPTIONS: &str = "no-port-forwarding,no-X11-forwarding,no-agent-forwarding,no-pty";
 const NOT_FOUND_MESSAGE: &str = "404 Key Not Found";
@@ -80,8 +87,8 @@ impl AuthorizedKey {
 
     fn matches_blob(&self, blob: &[u8]) -> bool {
         let mut words = self.key.split(' ').filter(|word| !word.is_empty());
-        let (algorithm, spelled) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
-        blob_key_type(blob) == Some(algorithm.as_bytes()) && decode_blob(spelled).as_deref() == Some(blob)
+        let (algorithm, encoded_blob) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+        blob_key_type(blob) == Some(algorithm.as_bytes()) && decode_blob(encoded_blob).as_deref() == Some(blob)
     }
 
     /// The line of a hit, with its line feed: the forced command with `key-<id>`, the options, and the key as it was answered.
@@ -97,20 +104,43 @@ fn blob_key_type(blob: &[u8]) -> Option<&[u8]> {
     rest.get(..usize::try_from(u32::from_be_bytes(*length)).ok()?)
 }
 
+/// Returns the body of a hit of `authorized_keys`: the comment of the key is the owner's name and the instance's host. (server.md 2.3)
+///
+/// A key whose owner does not exist any more has only the host in its comment. Whether the key may be used is the caller's decision.
+#[cfg(feature = "daemon")]
+#[must_use]
+pub fn encode_authorized_key(key: &Key, owner: Option<&User>, host: &str) -> String {
+    let line = match owner {
+        Some(owner) => format!("{} {} ({host})", key.key, owner.name),
+        None => format!("{} ({host})", key.key),
+    };
+    let body = AuthorizedKeyBody {
+        id: key.id,
+        title: &key.title,
+        created_at: key.created_at,
+        expires_at: key.expires_at,
+        key: &line,
+        usage_type: key.usage,
+    };
+    // Text, numbers and names always print.
+    serde_json::to_string(&body).unwrap_or_default()
+}
+
+#[cfg(feature = "daemon")]
+#[derive(serde::Serialize)]
+struct AuthorizedKeyBody<'a> {
+    id: Id,
+    title: &'a Text,
+    created_at: Time,
+    expires_at: Option<Time>,
+    key: &'a str,
+    usage_type: KeyUsage,
+}
+
 /// Whether the body of a 404 is the authority's own no, and not that of something else that does not know the path.
 #[must_use]
 pub fn is_key_not_found(body: &[u8]) -> bool {
     parse_message(body).is_some_and(|text| text == NOT_FOUND_MESSAGE)
-}
-
-/// The `message` of a JSON answer.
-#[must_use]
-pub fn parse_message(body: &[u8]) -> Option<String> {
-    #[derive(Deserialize)]
-    struct MessageBody {
-        message: String,
-    }
-    serde_json::from_slice(body).ok().map(|MessageBody { message }| message)
 }
 
 /// The comment of a miss, with its line feed. `asked` is printed without any control character it may hold.
@@ -216,5 +246,43 @@ mod tests {
         assert_eq!(not_found_comment("AAAA"), "# No key was found for AAAA\n");
         assert_eq!(not_found_comment("A\nssh-rsa B\u{85}"), "# No key was found for Assh-rsa B\n");
         assert_eq!(lookup_failed_comment("outage", "a\r\nb"), "# sidegate: the key could not be looked up (outage): ab\n");
+    }
+}
+
+#[cfg(all(test, feature = "daemon"))]
+mod encode_tests {
+    use super::encode_authorized_key;
+    use crate::model::record::{Key, Record, User};
+
+    const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAILM+rvN+ot98qgEN796jTiQfZfG1KaT0PtFDJ/XFSqti";
+
+    fn key(more: &str) -> Key {
+        let line = format!(r#"{{"kind":"key","id":11,"title":"a \"b\"","key":"{KEY}","created_at":"2019-06-27T15:29:02.219Z"{more}}}"#);
+        match Record::parse(&line).unwrap() {
+            Record::Key(key) => key,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn sample_user() -> User {
+        match Record::parse(r#"{"kind":"user","id":7,"username":"zoe","name":"Zoë <x>"}"#).unwrap() {
+            Record::User(user) => user,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_hit_names_the_owner_and_the_host_and_leaves_no_address() {
+        let expected = format!(
+            r#"{{"id":11,"title":"a \"b\"","created_at":"2019-06-27T15:29:02.219Z","expires_at":null,"key":"{KEY} Zoë <x> (git.example.com)","usage_type":"auth_and_signing"}}"#
+        );
+        assert_eq!(encode_authorized_key(&key(""), Some(&sample_user()), "git.example.com"), expected);
+    }
+
+    #[test]
+    fn a_hit_says_when_the_key_ends_and_what_it_is_for() {
+        let body = encode_authorized_key(&key(r#","usage":"auth","expires_at":"2030-01-01T00:00:00Z""#), None, "h");
+        assert!(body.contains(r#""expires_at":"2030-01-01T00:00:00.000Z","#), "{body}");
+        assert!(body.ends_with(&format!(r#""key":"{KEY} (h)","usage_type":"auth"}}"#)), "{body}");
     }
 }

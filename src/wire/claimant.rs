@@ -1,7 +1,8 @@
 //! Who a request says it is from, out of its parameters. (server.md 1.3)
 
 use crate::model::access_request::ClaimedActor;
-use crate::wire::http::params::{Params, ParamsError};
+use crate::wire::http::params::Params;
+use crate::wire::http::params_error::ParamsError;
 
 /// The parameters that say who asks, in the order in which they count.
 pub const CLAIMANT_PARAMS: [&str; 4] = ["key_id", "user_id", "username", "identifier"];

@@ -2,7 +2,8 @@
 
 use serde_json::json;
 
-use crate::wire::http::params::{Params, ParamsError};
+use crate::wire::http::params::Params;
+use crate::wire::http::params_error::ParamsError;
 
 /// The project as it was named and the public key; `None` if one of them is blank.
 pub fn parse_request(params: &Params) -> Result<Option<(String, String)>, ParamsError> {

@@ -5,7 +5,8 @@ use base64::Engine as _;
 use crate::model::id::Id;
 use crate::wire::http::base64::BASE64_ANY_PADDING;
 use crate::wire::http::json_body;
-use crate::wire::http::params::{Params, ParamsError};
+use crate::wire::http::params::Params;
+use crate::wire::http::params_error::ParamsError;
 
 const PARAM_NAME: &str = "gitaly_client_context_bin";
 const SCOPED_USER_FIELD: &str = "scoped-user-id";
@@ -31,7 +32,8 @@ mod tests {
     use serde_json::json;
 
     use super::{ScopedUser, parse_scoped_user};
-    use crate::wire::http::params::{Params, ParamsError};
+    use crate::wire::http::params::Params;
+    use crate::wire::http::params_error::ParamsError;
 
     fn read(text: &str) -> Result<Option<ScopedUser>, ParamsError> {
         parse_scoped_user(&Params { values: json!({"gitaly_client_context_bin": text}).as_object().cloned().unwrap() })

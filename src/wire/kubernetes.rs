@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use crate::model::id::Id;
 use crate::model::record::{Agent, Project, Storage};
 use crate::model::unpublished::{PolicyConfiguration, ScanExecutionPolicy};
-use crate::wire::allowed::gitaly_features;
+use crate::wire::gitaly::GitalyServer;
 use crate::wire::http::params::Params;
 use crate::wire::http::validation::{ValidationError, Validator};
 
@@ -58,28 +58,28 @@ pub enum UsageMetricsError {
 
 /// Reads a report of usage, nested or as it was before.
 pub fn parse_usage_metrics(params: &Params) -> Result<UsageMetrics, UsageMetricsError> {
-    let mut complaints = Validator::default();
+    let mut validator = Validator::default();
     let mut numbers = Vec::new();
     for (flat, name) in LEGACY_COUNTERS {
         if params.contains(flat) && params.contains("counters") {
-            complaints.add_mutually_exclusive("counters", flat);
+            validator.add_mutually_exclusive("counters", flat);
         }
-        numbers.push((name, complaints.optional(flat, params.integer(flat))));
+        numbers.push((name, validator.optional(flat, params.integer(flat))));
     }
-    if let Some(counters) = complaints.optional("counters", params.object("counters")) {
+    if let Some(counters) = validator.optional("counters", params.object("counters")) {
         for name in COUNTERS {
-            numbers.push((name, complaints.optional(&format!("counters[{name}]"), counters.integer(name))));
+            numbers.push((name, validator.optional(&format!("counters[{name}]"), counters.integer(name))));
         }
     }
     let mut usage = UsageMetrics::default();
-    if let Some(counters) = complaints.optional("unique_counters", params.object("unique_counters")) {
+    if let Some(counters) = validator.optional("unique_counters", params.object("unique_counters")) {
         for name in UNIQUE_COUNTERS {
-            let members = complaints.optional(&format!("unique_counters[{name}]"), counters.integers(name)).unwrap_or_default();
+            let members = validator.optional(&format!("unique_counters[{name}]"), counters.integers(name)).unwrap_or_default();
             let ids = members.into_iter().filter_map(|number| u64::try_from(number).ok().and_then(|number| Id::try_from(number).ok()));
             usage.unique.entry(name).or_default().extend(ids);
         }
     }
-    complaints.finish(Some(()))?;
+    validator.finish(Some(()))?;
     for (name, number) in numbers {
         let number = number.unwrap_or_default();
         *usage.counts.entry(name).or_default() += u64::try_from(number).map_err(|_| UsageMetricsError::NegativeCount(name))?;
@@ -112,25 +112,25 @@ pub struct AuthorizedPaths {
 
 /// Reads a configuration; it may be an object, or text that holds one.
 pub fn parse_agent_configuration(params: &Params) -> Result<AgentConfiguration, ValidationError> {
-    let mut complaints = Validator::default();
-    let agent = complaints.required("agent_id", params.integer("agent_id"));
+    let mut validator = Validator::default();
+    let agent = validator.required("agent_id", params.integer("agent_id"));
     let config = match params.values.get("agent_config") {
         None | Some(Value::Null) => {
-            complaints.add_missing("agent_config");
+            validator.add_missing("agent_config");
             None
         }
         Some(Value::Object(config)) => Some(config.clone()),
         Some(other) => {
             let config = other.as_str().and_then(|text| serde_json::from_str(text).ok());
             if config.is_none() {
-                complaints.add_invalid("agent_config");
+                validator.add_invalid("agent_config");
             }
             config
         }
     };
     let config = config.map(|config| {
         let values = Params { values: config };
-        let [ci_access, user_access] = ["ci_access", "user_access"].map(|name| parse_authorized_paths(&mut complaints, &values, name));
+        let [ci_access, user_access] = ["ci_access", "user_access"].map(|name| parse_authorized_paths(&mut validator, &values, name));
         (values.values, ci_access, user_access)
     });
     let configuration = agent.zip(config).map(|(agent, (config, ci_access, user_access))| AgentConfiguration {
@@ -139,16 +139,16 @@ pub fn parse_agent_configuration(params: &Params) -> Result<AgentConfiguration, 
         ci_access,
         user_access,
     });
-    complaints.finish(configuration)
+    validator.finish(configuration)
 }
 
-fn parse_authorized_paths(complaints: &mut Validator, config: &Params, access: &str) -> AuthorizedPaths {
+fn parse_authorized_paths(validator: &mut Validator, config: &Params, access: &str) -> AuthorizedPaths {
     let outer = format!("agent_config[{access}]");
-    let Some(values) = complaints.optional(&outer, config.object(access)) else { return AuthorizedPaths::default() };
+    let Some(values) = validator.optional(&outer, config.object(access)) else { return AuthorizedPaths::default() };
     let [projects, groups] = ["projects", "groups"].map(|name| {
         let outer = format!("{outer}[{name}]");
-        let listed = complaints.optional(&outer, values.objects(name)).unwrap_or_default();
-        let ids = listed.iter().take(MAX_AUTHORIZED_PATHS).map(|one| complaints.required(&format!("{outer}[id]"), one.text("id")));
+        let listed = validator.optional(&outer, values.objects(name)).unwrap_or_default();
+        let ids = listed.iter().take(MAX_AUTHORIZED_PATHS).map(|one| validator.required(&format!("{outer}[id]"), one.text("id")));
         ids.collect::<Vec<_>>().into_iter().flatten().collect()
     });
     AuthorizedPaths { projects, groups }
@@ -158,8 +158,8 @@ fn parse_authorized_paths(complaints: &mut Validator, config: &Params, access: &
 #[must_use]
 pub fn encode_agent_info(agent: &Agent, project: &Project, storage: &Storage) -> String {
     let mut body = json!({"project_id": project.id, "agent_id": agent.id, "agent_name": agent.name});
-    if let (Value::Object(body), Value::Object(place)) = (&mut body, gitaly_fields(project, storage)) {
-        body.extend(place);
+    if let (Value::Object(body), Value::Object(gitaly)) = (&mut body, gitaly_fields(project, storage)) {
+        body.extend(gitaly);
     }
     body.to_string()
 }
@@ -168,16 +168,15 @@ pub fn encode_agent_info(agent: &Agent, project: &Project, storage: &Storage) ->
 #[must_use]
 pub fn encode_project_info(project: &Project, storage: &Storage) -> String {
     let mut body = json!({"project_id": project.id});
-    if let (Value::Object(body), Value::Object(place)) = (&mut body, gitaly_fields(project, storage)) {
-        body.extend(place);
+    if let (Value::Object(body), Value::Object(gitaly)) = (&mut body, gitaly_fields(project, storage)) {
+        body.extend(gitaly);
     }
     body.to_string()
 }
 
 fn gitaly_fields(project: &Project, storage: &Storage) -> Value {
-    let token = Some(storage.token.as_str()).filter(|token| !token.is_empty());
     json!({
-        "gitaly_info": {"address": storage.address, "token": token, "features": gitaly_features(storage)},
+        "gitaly_info": GitalyServer::of_storage(Some(storage)),
         "gitaly_repository": {
             "storage_name": project.storage,
             "relative_path": project.relative_path,
@@ -244,7 +243,7 @@ mod tests {
 
     #[test]
     fn each_complaint_is_worded_as_kas_knows_it() {
-        for (sent, said) in [
+        for (sent, expected) in [
             (json!({"gitops_sync_count": "x"}), "gitops_sync_count is invalid"),
             (json!({"counters": {"k8s_api_proxy_request": "x"}}), "counters[k8s_api_proxy_request] is invalid"),
             (json!({"counters": 1}), "counters is invalid"),
@@ -257,7 +256,7 @@ mod tests {
             ),
             (json!({"counters": {"gitops_sync": -1}}), "gitops_sync count must be greater than or equal to zero"),
         ] {
-            assert_eq!(parse_usage_metrics(&to_params(&sent)).unwrap_err().to_string(), said, "{sent}");
+            assert_eq!(parse_usage_metrics(&to_params(&sent)).unwrap_err().to_string(), expected, "{sent}");
         }
     }
 
@@ -274,13 +273,13 @@ mod tests {
         let read =
             parse_agent_configuration(&to_params(&json!({"agent_id": 7, "agent_config": {"user_access": {"projects": many}}}))).unwrap();
         assert_eq!(read.user_access.projects.len(), MAX_AUTHORIZED_PATHS);
-        for (sent, said) in [
+        for (sent, expected) in [
             (json!({}), "agent_id is missing, agent_config is missing"),
             (json!({"agent_id": "x", "agent_config": "{"}), "agent_id is invalid, agent_config is invalid"),
             (json!({"agent_id": 1, "agent_config": {"ci_access": 1}}), "agent_config[ci_access] is invalid"),
             (json!({"agent_id": 1, "agent_config": {"ci_access": {"groups": [{}]}}}), "agent_config[ci_access][groups][id] is missing"),
         ] {
-            assert_eq!(parse_agent_configuration(&to_params(&sent)).unwrap_err().to_string(), said, "{sent}");
+            assert_eq!(parse_agent_configuration(&to_params(&sent)).unwrap_err().to_string(), expected, "{sent}");
         }
     }
 }

@@ -1,22 +1,12 @@
-//! The two hooks of a push on the wire: their parameters, and what they answer. (server.md 2.8, 2.9; client.md appendix A)
+//! `post_receive` on the wire: what was pushed, and the messages for who pushed. (server.md 2.9; client.md appendix A)
 
 use serde_json::{Value, json};
 
 use crate::model::push::{MessageType, PushEvent, PushMessages};
 use crate::wire::claimant;
-use crate::wire::http::params::{Params, ParamsError};
-
-/// The longest word of a repository; those that there are have some 30.
-pub const MAX_GL_REPOSITORY_BYTES: usize = 255;
-
-/// The repository's word: any text is one, but none at all and endless ones are not.
-pub fn parse_gl_repository(params: &Params) -> Result<String, ParamsError> {
-    let word = params.text("gl_repository")?.unwrap_or_default();
-    match word.len() {
-        1..=MAX_GL_REPOSITORY_BYTES => Ok(word),
-        _ => Err(ParamsError::invalid_value("gl_repository", "a repository's word, as project-7")),
-    }
-}
+use crate::wire::http::params::Params;
+use crate::wire::http::params_error::ParamsError;
+use crate::wire::pre_receive::parse_gl_repository;
 
 /// Reads what was pushed. Who pushed is in `identifier` alone.
 pub fn parse_request(params: &Params) -> Result<PushEvent, ParamsError> {
@@ -28,20 +18,15 @@ pub fn parse_request(params: &Params) -> Result<PushEvent, ParamsError> {
     })
 }
 
-/// `pre_receive`.
+/// Returns the body of `post_receive`.
 #[must_use]
-pub fn encode_pre_receive_response(increased: bool) -> String {
-    json!({"reference_counter_increased": increased}).to_string()
-}
-
-/// `post_receive`.
-#[must_use]
-pub fn encode_post_receive_response(messages: &PushMessages, decreased: bool) -> String {
-    let word = |tone| match tone {
+pub fn encode_response(messages: &PushMessages, decreased: bool) -> String {
+    let type_name = |message_type| match message_type {
         MessageType::Alert => "alert",
         MessageType::Basic => "basic",
     };
-    let messages: Vec<Value> = messages.iter().map(|(tone, text)| json!({"message": text, "type": word(tone)})).collect();
+    let messages: Vec<Value> =
+        messages.iter().map(|(message_type, text)| json!({"message": text, "type": type_name(message_type)})).collect();
     json!({"messages": messages, "reference_counter_decreased": decreased}).to_string()
 }
 
@@ -49,7 +34,7 @@ pub fn encode_post_receive_response(messages: &PushMessages, decreased: bool) ->
 mod tests {
     use serde_json::{Value, json};
 
-    use super::{MAX_GL_REPOSITORY_BYTES, encode_post_receive_response, encode_pre_receive_response, parse_request};
+    use super::{encode_response, parse_request};
     use crate::model::access_request::ClaimedActor;
     use crate::model::push::PushMessages;
     use crate::wire::http::params::Params;
@@ -74,22 +59,12 @@ mod tests {
     }
 
     #[test]
-    fn a_repositorys_word_is_bounded() {
-        for (word, fine) in
-            [("", false), ("x", true), (&"x".repeat(MAX_GL_REPOSITORY_BYTES), true), (&"x".repeat(MAX_GL_REPOSITORY_BYTES + 1), false)]
-        {
-            assert_eq!(parse_request(&to_params(json!({"gl_repository": word}))).is_ok(), fine, "{word}");
-        }
-    }
-
-    #[test]
-    fn the_bodies_are_as_the_contract_has_them() {
-        assert_eq!(encode_pre_receive_response(true), r#"{"reference_counter_increased":true}"#);
+    fn the_body_is_as_the_contract_has_it() {
         let mut messages = PushMessages::default();
         messages.add_basic("b".to_owned());
         messages.add_alert("a".to_owned());
         let expected =
             r#"{"messages":[{"message":"a","type":"alert"},{"message":"b","type":"basic"}],"reference_counter_decreased":false}"#;
-        assert_eq!(encode_post_receive_response(&messages, false), expected);
+        assert_eq!(encode_response(&messages, false), expected);
     }
 }

@@ -13,8 +13,8 @@ use crate::model::record::Record;
 use crate::model::sort_key::SortKey;
 use crate::model::unpublished::UnpublishedRecord;
 use crate::primary::apply::constraints::{Constraints, IntegrityError, RecordOrigin};
+use crate::wire::directory::record_lines;
 use crate::wire::directory::record_lines::{DirectoryRecord, RecordLines};
-use crate::wire::directory::record_references;
 
 const BUFFER_BYTES: usize = 1 << 20;
 
@@ -45,7 +45,7 @@ pub struct StagedRecord {
 pub enum StagingError {
     /// A line that is not a record.
     #[error(transparent)]
-    Line(#[from] record_references::DirectoryFileError),
+    Line(#[from] record_lines::DirectoryFileError),
     /// A second record where there can be one, or a reference to nothing.
     #[error(transparent)]
     Integrity(#[from] IntegrityError),
@@ -73,7 +73,7 @@ impl StagedFile {
                 key_ids.insert(key.id);
             }
             let text =
-                record.canonical().map_err(|error| record_references::DirectoryFileError::InvalidRecord { line, reason: error.into() })?;
+                record.canonical().map_err(|error| record_lines::DirectoryFileError::InvalidRecord { line, reason: error.into() })?;
             texts.write_all(text.as_bytes())?;
             records.push(StagedRecord { sort_key: record.sort_key(), line, offset, length: text.len() });
             offset += text.len() as u64;
@@ -98,7 +98,7 @@ impl StagedFile {
                 && first.sort_key == second.sort_key
             {
                 let reread = Record::parse(&self.text(second)?);
-                let record = reread.map_err(|reason| record_references::DirectoryFileError::InvalidRecord { line: second.line, reason })?;
+                let record = reread.map_err(|reason| record_lines::DirectoryFileError::InvalidRecord { line: second.line, reason })?;
                 let what = match &record {
                     Record::Key(key) => format!("the key {}", key.key.fingerprint()),
                     other => format!("this {}", other.kind()),

@@ -11,7 +11,7 @@ use crate::model::enums::KeyUsage;
 use crate::model::key::{Fingerprint, decode_blob};
 use crate::net::message::Response;
 use crate::primary::state::PrimaryState;
-use crate::wire::responses;
+use crate::wire::authorized_keys::encode_authorized_key;
 
 /// Answers with the key, or 404.
 pub async fn authorized_keys(house: &Arc<PrimaryState>, call: ApiRequest) -> HandlerResult {
@@ -27,5 +27,5 @@ pub async fn authorized_keys(house: &Arc<PrimaryState>, call: ApiRequest) -> Han
         None => None,
     };
     let host = &directory.settings()?.host;
-    Ok(Response::json(StatusCode::OK, responses::encode_authorized_key(&key, owner.as_deref(), host)))
+    Ok(Response::json(StatusCode::OK, encode_authorized_key(&key, owner.as_deref(), host)))
 }

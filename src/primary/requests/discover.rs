@@ -10,8 +10,7 @@ use crate::model::access_decision::Actor;
 use crate::net::message::Response;
 use crate::primary::state::PrimaryState;
 use crate::rules::actor;
-use crate::wire::claimant;
-use crate::wire::responses;
+use crate::wire::{claimant, discover};
 
 /// Answers with the user, or `null`.
 pub async fn discover(house: &Arc<PrimaryState>, call: ApiRequest) -> HandlerResult {
@@ -21,5 +20,5 @@ pub async fn discover(house: &Arc<PrimaryState>, call: ApiRequest) -> HandlerRes
         Actor::DeployKey(_, creator) => creator,
         Actor::Unknown | Actor::OrphanedKey(_) => None,
     };
-    Ok(Response::json(StatusCode::OK, responses::encode_discover(user.as_deref())))
+    Ok(Response::json(StatusCode::OK, discover::encode_response(user.as_deref())))
 }

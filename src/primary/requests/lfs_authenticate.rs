@@ -13,16 +13,18 @@ use crate::net::message::Response;
 use crate::primary::credentials::last_used::LastUsedSubject;
 use crate::primary::state::PrimaryState;
 use crate::rules::lfs::{TOKEN_LIFETIME, TokenEligibility, check_eligibility, issue_token, repository_http_url};
-use crate::wire::lfs as spelled;
+use crate::wire::lfs_authenticate;
 
 /// Answers with the token, and notes that the key was used.
 pub async fn lfs_authenticate(house: &Arc<PrimaryState>, call: ApiRequest) -> HandlerResult {
-    let question = spelled::parse_authenticate_request(&call.params)?;
+    let question = lfs_authenticate::parse_request(&call.params)?;
     let directory = house.store.directory();
     let (holder, repository) = match check_eligibility(&directory, &question)? {
         TokenEligibility::Eligible(holder, repository) => (holder, repository),
-        TokenEligibility::ContainerNotFound => return Ok(Response::json(StatusCode::NOT_FOUND, spelled::CONTAINER_NOT_FOUND_BODY)),
-        TokenEligibility::ActorNotFound => return Ok(Response::json(StatusCode::NOT_FOUND, spelled::ACTOR_NOT_FOUND_BODY)),
+        TokenEligibility::ContainerNotFound => {
+            return Ok(Response::json(StatusCode::NOT_FOUND, lfs_authenticate::CONTAINER_NOT_FOUND_BODY));
+        }
+        TokenEligibility::ActorNotFound => return Ok(Response::json(StatusCode::NOT_FOUND, lfs_authenticate::ACTOR_NOT_FOUND_BODY)),
     };
     if let ClaimedActor::Key(Some(key)) = question.claimed_actor {
         house.last_used.record(LastUsedSubject::Key(key), call.now);
@@ -30,5 +32,5 @@ pub async fn lfs_authenticate(house: &Arc<PrimaryState>, call: ApiRequest) -> Ha
     let jti = uuid::Uuid::new_v4().to_string();
     let token = issue_token(&house.store.token_seed(), &holder, &repository, &jti, call.now).map_err(ApiError::internal)?;
     let path = repository_http_url(&directory.settings()?.web_url, &repository);
-    Ok(Response::json(StatusCode::OK, spelled::encode_authenticate_response(&holder.login(), &token, &path, TOKEN_LIFETIME.as_secs())))
+    Ok(Response::json(StatusCode::OK, lfs_authenticate::encode_response(&holder.login(), &token, &path, TOKEN_LIFETIME.as_secs())))
 }

@@ -9,12 +9,12 @@ use crate::api::request::ApiRequest;
 use crate::net::message::Response;
 use crate::primary::state::PrimaryState;
 use crate::rules::lfs::{LfsAccess, verify_token};
-use crate::wire::lfs as spelled;
+use crate::wire::lfs_verify;
 
 /// Answers with the name and the access, or 401 without saying why.
 pub async fn lfs_verify(house: &Arc<PrimaryState>, call: ApiRequest) -> HandlerResult {
-    let proof = spelled::parse_verify_request(&call.params)?;
+    let proof = lfs_verify::parse_request(&call.params)?;
     let judged = verify_token(&house.store.directory(), &house.store.token_seed(), &proof, call.now)?;
     let (holder, access) = judged.ok_or_else(ApiError::unauthorized)?;
-    Ok(Response::json(StatusCode::OK, spelled::encode_verify_response(&holder.login(), access == LfsAccess::Write)))
+    Ok(Response::json(StatusCode::OK, lfs_verify::encode_response(&holder.login(), access == LfsAccess::Write)))
 }

@@ -21,7 +21,8 @@ use crate::primary::credentials::token_scope::TokenScope;
 use crate::primary::state::PrimaryState;
 use crate::rules::{account, key_rules};
 use crate::wire::http::date_param;
-use crate::wire::http::params::{Params, ParamsError};
+use crate::wire::http::params::Params;
+use crate::wire::http::params_error::ParamsError;
 
 /// Most characters of a token's name.
 const MAX_NAME_CHARS: usize = 255;

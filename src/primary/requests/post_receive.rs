@@ -38,7 +38,7 @@ pub async fn post_receive(house: &Arc<PrimaryState>, call: ApiRequest) -> Handle
             Ok(waiting) => waiting.into_iter().for_each(|text| messages.add_basic(text)),
             Err(damage) => tracing::error!(%damage, "the end of a push could not be counted"),
         }
-        Ok::<_, ApiError>(spelled::encode_post_receive_response(&messages, decreased))
+        Ok::<_, ApiError>(spelled::encode_response(&messages, decreased))
     })
     .await?;
     Ok(Response::json(StatusCode::OK, body))

@@ -10,15 +10,15 @@ use crate::api::request::ApiRequest;
 use crate::net::message::Response;
 use crate::primary::pushes::reference_counter;
 use crate::primary::state::PrimaryState;
-use crate::wire::post_receive as spelled;
+use crate::wire::pre_receive;
 
 /// Counts it. What cannot be counted may not begin, and the answer says so.
 pub async fn pre_receive(house: &Arc<PrimaryState>, call: ApiRequest) -> HandlerResult {
-    let gl_repository = spelled::parse_gl_repository(&call.params)?;
+    let gl_repository = pre_receive::parse_gl_repository(&call.params)?;
     let (ledger, now) = (house.store.private_store().clone(), call.now);
     let counted = run_blocking(move || Ok::<_, ApiError>(reference_counter::increment(&ledger, &gl_repository, now))).await?;
     if let Err(damage) = &counted {
         tracing::error!(%damage, "the beginning of a push could not be counted, so it is refused");
     }
-    Ok(Response::json(StatusCode::OK, spelled::encode_pre_receive_response(counted.is_ok())))
+    Ok(Response::json(StatusCode::OK, pre_receive::encode_response(counted.is_ok())))
 }

@@ -14,15 +14,15 @@ fn a_key_that_expires_soon_has_a_console_notice() {
         ("2026-06-08T00:00:00Z", vec!["INFO: Your SSH key expires soon. Please generate a new key."]),
         ("2026-06-08T00:00:00.001Z", vec![]),
     ] {
-        let table = sample_directory().with_lines([key(103, Some(3), &format!(r#","expires_at":"{end}""#)).as_str()]);
-        assert_eq!(assert_granted(&table, &pull(key_claimant(103), "g/private")).console_messages, expected, "{end}");
+        let directory = sample_directory().with_lines([key(103, Some(3), &format!(r#","expires_at":"{end}""#)).as_str()]);
+        assert_eq!(assert_granted(&directory, &pull(key_claimant(103), "g/private")).console_messages, expected, "{end}");
     }
 }
 
 /// I01 and server.md 8.5: an unknown actor is nobody; nobody may pull what is public.
 #[test]
 fn nobody_pulls_what_is_public_and_pushes_nothing() {
-    for claimant in [
+    for claimed_actor in [
         ClaimedActor::Key(None),
         key_claimant(999),
         user_claimant(999),
@@ -30,26 +30,26 @@ fn nobody_pulls_what_is_public_and_pushes_nothing() {
         ClaimedActor::Unspecified,
         key_claimant(123),
     ] {
-        assert_refused(&sample_directory(), &pull(claimant.clone(), "g/private"), 404, MISSING);
-        assert_refused(&sample_directory(), &pull(claimant.clone(), "g/internal"), 404, MISSING);
-        assert_eq!(assert_granted(&sample_directory(), &pull(claimant.clone(), "g/public")).actor.user(), None);
-        assert_refused(&sample_directory(), &push(claimant, "g/public"), 401, UPLOAD);
+        assert_refused(&sample_directory(), &pull(claimed_actor.clone(), "g/private"), 404, MISSING);
+        assert_refused(&sample_directory(), &pull(claimed_actor.clone(), "g/internal"), 404, MISSING);
+        assert_eq!(assert_granted(&sample_directory(), &pull(claimed_actor.clone(), "g/public")).actor.user(), None);
+        assert_refused(&sample_directory(), &push(claimed_actor, "g/public"), 401, UPLOAD);
     }
 }
 
 /// server.md 1.3: every way to say who one is.
 #[test]
 fn an_actor_is_found_by_each_identity_and_a_signing_key_by_none() {
-    let house = sample_directory()
+    let directory = sample_directory()
         .with_lines([key(130, Some(3), r#","usage":"signing""#).as_str(), key(131, Some(3), r#","usage":"auth""#).as_str()]);
-    for claimant in
+    for claimed_actor in
         [user_claimant(3), ClaimedActor::Username("DEVELOPER".to_owned()), ClaimedActor::KeyOwner(103.try_into().ok()), key_claimant(131)]
     {
-        let _ = assert_granted(&house, &push(claimant, "g/private"));
+        let _ = assert_granted(&directory, &push(claimed_actor, "g/private"));
     }
-    assert_refused(&house, &pull(key_claimant(130), "g/private"), 404, MISSING);
-    assert_refused(&house, &pull(ClaimedActor::KeyOwner(130.try_into().ok()), "g/private"), 404, MISSING);
-    assert_refused(&house, &pull(ClaimedActor::KeyOwner(122.try_into().ok()), "g/private"), 404, MISSING);
+    assert_refused(&directory, &pull(key_claimant(130), "g/private"), 404, MISSING);
+    assert_refused(&directory, &pull(ClaimedActor::KeyOwner(130.try_into().ok()), "g/private"), 404, MISSING);
+    assert_refused(&directory, &pull(ClaimedActor::KeyOwner(122.try_into().ok()), "g/private"), 404, MISSING);
 }
 
 /// I02, I11 to I17 and server.md 3.2: each state, before any project is looked at.
@@ -81,16 +81,16 @@ fn an_account_is_refused_by_the_first_thing_that_is_wrong_with_it() {
         (r#","password_expires_at":"2020-01-01T00:00:00Z","state":"blocked""#, Some(blocked)),
         ("", None),
     ] {
-        let table = sample_directory().with_lines([user(2, fields).as_str(), settings(r#""terms_required":true"#).as_str()]);
-        for question in [
+        let directory = sample_directory().with_lines([user(2, fields).as_str(), settings(r#""terms_required":true"#).as_str()]);
+        for request in [
             pull(user_claimant(2), "g/private"),
             push(key_claimant(102), "g/private"),
             pull(user_claimant(2), "g/none"),
             pull(user_claimant(2), "g/public"),
         ] {
             match expected {
-                Some(text) => assert_refused(&table, &question, 401, text),
-                None => assert_ne!(status_and_message(&table, &question).0, 401, "{fields}"),
+                Some(text) => assert_refused(&directory, &request, 401, text),
+                None => assert_ne!(status_and_message(&directory, &request).0, 401, "{fields}"),
             }
         }
     }
@@ -99,8 +99,9 @@ fn an_account_is_refused_by_the_first_thing_that_is_wrong_with_it() {
 /// server.md 8.9: a deploy key's creator enters no decision.
 #[test]
 fn a_deploy_key_outlives_its_creator() {
-    let table = sample_directory().with_lines([key(120, Some(2), r#","deploy":true"#).as_str(), user(2, r#","state":"blocked""#).as_str()]);
-    let _ = assert_granted(&table, &push(key_claimant(120), "g/private"));
+    let directory =
+        sample_directory().with_lines([key(120, Some(2), r#","deploy":true"#).as_str(), user(2, r#","state":"blocked""#).as_str()]);
+    let _ = assert_granted(&directory, &push(key_claimant(120), "g/private"));
 }
 
 /// I04, and the order of the contract: the key before the account.
@@ -109,9 +110,9 @@ fn an_expired_key_is_refused_whosever_it_is() {
     let text = "Your SSH key has expired.";
     for (id, owner, deploy) in [(102, Some(2), ""), (120, None, r#","deploy":true"#), (123, None, "")] {
         let expired = key(id, owner, &format!(r#"{deploy},"expires_at":"2026-06-01T00:00:00Z""#));
-        let table = sample_directory().with_lines([expired.as_str(), user(2, r#","state":"blocked""#).as_str()]);
-        for question in [pull(key_claimant(id), "g/public"), push(key_claimant(id), "g/private"), pull(key_claimant(id), "g/none")] {
-            assert_refused(&table, &question, 401, text);
+        let directory = sample_directory().with_lines([expired.as_str(), user(2, r#","state":"blocked""#).as_str()]);
+        for request in [pull(key_claimant(id), "g/public"), push(key_claimant(id), "g/private"), pull(key_claimant(id), "g/none")] {
+            assert_refused(&directory, &request, 401, text);
         }
     }
 }

@@ -160,8 +160,8 @@ fn a_deploy_key_writes_only_what_is_not_protected() {
 
 #[test]
 fn the_hook_is_asked_all_that_the_first_question_was() {
-    let table = directory_with_protected_refs().with_lines([project("private", r#","archived":true"#).as_str()]);
-    assert_refused(&table, &push_changes(2, &[(ONE, TWO, "refs/heads/other")]), 401, ARCHIVED);
+    let directory = directory_with_protected_refs().with_lines([project("private", r#","archived":true"#).as_str()]);
+    assert_refused(&directory, &push_changes(2, &[(ONE, TWO, "refs/heads/other")]), 401, ARCHIVED);
     let missing = AllowedRequest { project: Some("outsider/fresh".to_owned()), ..push_changes(7, &[(ZERO, TWO, "refs/heads/main")]) };
     assert_eq!(status_and_message(&directory_with_protected_refs(), &missing).0, 404);
 }
@@ -184,12 +184,12 @@ fn a_malformed_line_is_refused_with_its_number() {
         format!("{ONE} {TWO} refs/heads/feature\r\r"),
         format!("{} {TWO} refs/heads/a", &ONE[1..]),
     ] {
-        let question = AllowedRequest { changes: RefChanges::Listed(format!("{good}\n\n{wrong}")), ..push(user_claimant(2), "g/private") };
-        let (status, text) = status_and_message(&directory_with_protected_refs(), &question);
+        let request = AllowedRequest { changes: RefChanges::Listed(format!("{good}\n\n{wrong}")), ..push(user_claimant(2), "g/private") };
+        let (status, text) = status_and_message(&directory_with_protected_refs(), &request);
         assert_eq!((status, text.starts_with("Line 3 of the changes")), (400, true), "{wrong:?}: {text}");
     }
     for right in [format!("{good}\r\n"), format!("\n{good}\n\n"), "\n".to_owned()] {
-        let question = AllowedRequest { changes: RefChanges::Listed(right.clone()), ..push(user_claimant(2), "g/private") };
-        assert_eq!(status_and_message(&directory_with_protected_refs(), &question).0, 200, "{right:?}");
+        let request = AllowedRequest { changes: RefChanges::Listed(right.clone()), ..push(user_claimant(2), "g/private") };
+        assert_eq!(status_and_message(&directory_with_protected_refs(), &request).0, 200, "{right:?}");
     }
 }

@@ -3,24 +3,24 @@
 use crate::model::access_decision::FoundBy;
 use crate::model::access_request::{Action, AllowedRequest, ClaimedActor, Protocol};
 use crate::rules::tests::{
-    ARCHIVED, DEPLOY, DOWNLOAD, MISSING, PUSH, READ_ONLY, assert_granted, assert_refused, judge_now, key_claimant, project, pull, push,
+    ARCHIVED, DEPLOY, DOWNLOAD, MISSING, PUSH, READ_ONLY, assert_granted, assert_refused, evaluate, key_claimant, project, pull, push,
     sample_directory, status_and_message, user_claimant, with_gl_repository,
 };
 
 /// H01 to H11: what a yes names.
 #[test]
 fn a_yes_names_actor_repository_storage_and_root() {
-    let house = sample_directory();
-    let grant = assert_granted(&house, &pull(key_claimant(103), "/g/sub/deep.git"));
+    let directory = sample_directory();
+    let grant = assert_granted(&directory, &pull(key_claimant(103), "/g/sub/deep.git"));
     assert_eq!(grant.repository.gl_repository(), "project-13");
     assert_eq!(grant.actor.user().map(|user| user.id.number()), Some(3));
     assert_eq!(grant.actor.key().map(|key| key.id.number()), Some(103));
     assert_eq!(grant.root_namespace.map(u64::from), Some(1));
     assert_eq!(grant.storage.map(|storage| storage.address.to_string()).as_deref(), Some("unix:/gitaly.sock"));
-    let wiki = assert_granted(&house, &push(user_claimant(3), "g/private.wiki"));
+    let wiki = assert_granted(&directory, &push(user_claimant(3), "g/private.wiki"));
     assert_eq!((wiki.repository.gl_repository(), wiki.repository.path()), ("wiki-10".to_owned(), "g/private.wiki".to_owned()));
     assert_eq!(wiki.repository.relative_path(), "@hashed/10.wiki.git");
-    let _archive = assert_granted(&house, &AllowedRequest { action: Action::UploadArchive, ..pull(key_claimant(121), "g/private") });
+    let _archive = assert_granted(&directory, &AllowedRequest { action: Action::UploadArchive, ..pull(key_claimant(121), "g/private") });
 }
 
 /// J04 to J14 and the whole table of server.md 3.4. Columns: nobody, external, outsider, guest, planner, reporter, developer, owner,
@@ -50,16 +50,16 @@ fn code_is_downloaded_by_visibility_feature_and_role() {
         ("private", "private", "...dd++++."),
         ("private", "disabled", "...dddddd."),
     ] {
-        let table = sample_directory().with_lines([project(visibility, &format!(r#","repository_access":"{feature}""#)).as_str()]);
-        for (column, (claimant, expected)) in actors.iter().zip(expected.chars()).enumerate() {
+        let directory = sample_directory().with_lines([project(visibility, &format!(r#","repository_access":"{feature}""#)).as_str()]);
+        for (column, (claimed_actor, expected)) in actors.iter().zip(expected.chars()).enumerate() {
             for action in [Action::UploadPack, Action::UploadArchive] {
-                let question = AllowedRequest { action, ..pull(claimant.clone(), &format!("g/{visibility}")) };
+                let request = AllowedRequest { action, ..pull(claimed_actor.clone(), &format!("g/{visibility}")) };
                 let wanted = match expected {
                     '+' => (200, String::new()),
                     'd' => (401, DOWNLOAD.to_owned()),
                     _ => (404, MISSING.to_owned()),
                 };
-                assert_eq!(status_and_message(&table, &question), wanted, "{visibility} {feature} column {column}");
+                assert_eq!(status_and_message(&directory, &request), wanted, "{visibility} {feature} column {column}");
             }
         }
     }
@@ -104,19 +104,19 @@ fn code_is_pushed_from_developer_on() {
 #[test]
 fn a_membership_that_waits_or_has_ended_is_none() {
     for end in [r#""pending":true"#, r#""expires_at":"2026-05-31T00:00:00Z""#] {
-        let table =
+        let directory =
             sample_directory().with_lines([format!(r#"{{"kind":"member","project_id":10,"user_id":7,"access_level":40,{end}}}"#).as_str()]);
-        assert_refused(&table, &pull(user_claimant(7), "g/private"), 404, MISSING);
-        assert_refused(&table, &push(user_claimant(7), "g/private"), 404, MISSING);
+        assert_refused(&directory, &pull(user_claimant(7), "g/private"), 404, MISSING);
+        assert_refused(&directory, &push(user_claimant(7), "g/private"), 404, MISSING);
     }
 }
 
 /// J14: that there is no repository comes before whether it may be downloaded.
 #[test]
 fn a_project_without_a_repository_says_so_to_who_may_see_it() {
-    let table = sample_directory().with_lines([project("private", r#","repository_exists":false"#).as_str()]);
-    assert_refused(&table, &pull(user_claimant(6), "g/private"), 404, "A repository for this project does not exist yet.");
-    assert_refused(&table, &pull(user_claimant(7), "g/private"), 404, MISSING);
+    let directory = sample_directory().with_lines([project("private", r#","repository_exists":false"#).as_str()]);
+    assert_refused(&directory, &pull(user_claimant(6), "g/private"), 404, "A repository for this project does not exist yet.");
+    assert_refused(&directory, &pull(user_claimant(7), "g/private"), 404, MISSING);
 }
 
 /// J15 to J17, N of archives: pulls stay.
@@ -128,10 +128,10 @@ fn read_only_and_archived_repositories_are_only_pulled() {
         (project("private", r#","archived":true"#), ARCHIVED),
         (above.to_owned(), ARCHIVED),
     ] {
-        let table = sample_directory().with_lines([line.as_str()]);
-        for claimant in [user_claimant(2), user_claimant(3), user_claimant(9), key_claimant(120)] {
-            assert_refused(&table, &push(claimant.clone(), "g/private"), 401, text);
-            let _ = assert_granted(&table, &pull(claimant, "g/private"));
+        let directory = sample_directory().with_lines([line.as_str()]);
+        for claimed_actor in [user_claimant(2), user_claimant(3), user_claimant(9), key_claimant(120)] {
+            assert_refused(&directory, &push(claimed_actor.clone(), "g/private"), 401, text);
+            let _ = assert_granted(&directory, &pull(claimed_actor, "g/private"));
         }
     }
     assert_refused(&sample_directory().with_lines([above]), &push(user_claimant(3), "g/sub/deep"), 401, ARCHIVED);
@@ -163,8 +163,8 @@ fn what_is_not_there_is_said_by_the_form_of_its_path() {
 
 #[test]
 fn a_former_path_leads_to_its_project_and_is_told_apart() {
-    assert_eq!(judge_now(&sample_directory(), &pull(user_claimant(3), "old/PRIVATE")).found_by, FoundBy::Redirect);
-    assert_eq!(judge_now(&sample_directory(), &pull(user_claimant(3), "G/private")).found_by, FoundBy::CurrentPath);
-    assert_eq!(judge_now(&sample_directory(), &pull(user_claimant(3), "g/none")).found_by, FoundBy::NotFound);
+    assert_eq!(evaluate(&sample_directory(), &pull(user_claimant(3), "old/PRIVATE")).found_by, FoundBy::Redirect);
+    assert_eq!(evaluate(&sample_directory(), &pull(user_claimant(3), "G/private")).found_by, FoundBy::CurrentPath);
+    assert_eq!(evaluate(&sample_directory(), &pull(user_claimant(3), "g/none")).found_by, FoundBy::NotFound);
     assert_refused(&sample_directory(), &pull(user_claimant(7), "old/private"), 404, MISSING);
 }

@@ -16,14 +16,14 @@ fn a_protocol_may_be_switched_off_and_the_web_never_is() {
     assert_refused(&no_ssh, &over(&certificates), 401, "Git access over SSH_CERTIFICATES is not allowed");
     assert_refused(&no_http, &over(&Protocol::Http), 401, "Git access over HTTP is not allowed");
     assert_refused(&no_http, &over(&Protocol::Other("ftp\n".to_owned())), 401, "Git access over FTP is not allowed");
-    for (table, protocol) in [
+    for (directory, protocol) in [
         (&no_ssh, Protocol::Web),
         (&no_http, Protocol::Web),
         (&no_ssh, Protocol::Http),
         (&no_http, Protocol::Ssh),
         (&no_http, certificates),
     ] {
-        let _ = assert_granted(table, &over(&protocol));
+        let _ = assert_granted(directory, &over(&protocol));
     }
 }
 
@@ -36,8 +36,8 @@ fn maintenance_and_a_read_only_instance_stop_pushes_only() {
     assert_refused(&maintained, &push(user_claimant(3), "g/private"), 401, text);
     assert_refused(&maintained, &push(user_claimant(3), "g/private.wiki"), 401, text);
     assert_refused(&read_only, &push(user_claimant(3), "g/private"), 401, "You can't push code to a read-only GitLab instance.");
-    for table in [&maintained, &read_only] {
-        let _ = assert_granted(table, &pull(user_claimant(3), "g/private"));
+    for directory in [&maintained, &read_only] {
+        let _ = assert_granted(directory, &pull(user_claimant(3), "g/private"));
     }
 }
 
@@ -45,13 +45,13 @@ fn maintenance_and_a_read_only_instance_stop_pushes_only() {
 #[test]
 fn a_second_factor_is_asked_of_a_plain_key_over_ssh() {
     let second = user(3, r#","two_factor":true"#);
-    let table =
+    let directory =
         sample_directory().with_lines([settings(r#""two_factor_for_cli":true,"host":"git.example.com""#).as_str(), second.as_str()]);
     let text = "OTP verification is required to access the repository.\n\n   Use: ssh git@git.example.com 2fa_verify";
-    assert_refused(&table, &pull(key_claimant(103), "g/private"), 401, text);
-    let _ = assert_granted(&table, &pull(user_claimant(3), "g/private"));
-    let _ = assert_granted(&table, &pull(key_claimant(104), "g/private"));
-    let _ = assert_granted(&table, &AllowedRequest { protocol: Protocol::Http, ..pull(key_claimant(103), "g/private") });
+    assert_refused(&directory, &pull(key_claimant(103), "g/private"), 401, text);
+    let _ = assert_granted(&directory, &pull(user_claimant(3), "g/private"));
+    let _ = assert_granted(&directory, &pull(key_claimant(104), "g/private"));
+    let _ = assert_granted(&directory, &AllowedRequest { protocol: Protocol::Http, ..pull(key_claimant(103), "g/private") });
     let _ = assert_granted(&sample_directory().with_lines([second.as_str()]), &pull(key_claimant(103), "g/private"));
 }
 
@@ -67,13 +67,14 @@ fn a_command_that_is_not_known_is_refused_before_any_project_is_looked_at() {
 #[test]
 fn a_group_may_be_closed_to_other_addresses() {
     let group = r#"{"kind":"namespace","id":1,"type":"group","path":"g","name":"g","allowed_ips":["150.168.0.1"]}"#;
-    let table = sample_directory().with_lines([group]);
-    let from = |claimant, address: Option<&str>| AllowedRequest { check_ip: address.map(str::to_owned), ..pull(claimant, "g/sub/deep") };
-    let _ = assert_granted(&table, &from(user_claimant(3), None));
-    let _ = assert_granted(&table, &from(user_claimant(3), Some("150.168.0.1")));
-    let _ = assert_granted(&table, &from(user_claimant(9), Some("150.168.0.2")));
+    let directory = sample_directory().with_lines([group]);
+    let from =
+        |claimed_actor, address: Option<&str>| AllowedRequest { check_ip: address.map(str::to_owned), ..pull(claimed_actor, "g/sub/deep") };
+    let _ = assert_granted(&directory, &from(user_claimant(3), None));
+    let _ = assert_granted(&directory, &from(user_claimant(3), Some("150.168.0.1")));
+    let _ = assert_granted(&directory, &from(user_claimant(9), Some("150.168.0.2")));
     for address in ["150.168.0.2", "", "x"] {
-        assert_refused(&table, &from(user_claimant(3), Some(address)), 404, MISSING);
+        assert_refused(&directory, &from(user_claimant(3), Some(address)), 404, MISSING);
     }
 }
 

@@ -101,29 +101,32 @@ fn key_claimant(id: u64) -> ClaimedActor {
     ClaimedActor::Key(id.try_into().ok())
 }
 
-fn pull(claimant: ClaimedActor, path: &str) -> AllowedRequest {
-    AllowedRequest { project: Some(path.to_owned()), ..AllowedRequest::new(claimant, Action::UploadPack, Protocol::Ssh, RefChanges::Any) }
+fn pull(claimed_actor: ClaimedActor, path: &str) -> AllowedRequest {
+    AllowedRequest {
+        project: Some(path.to_owned()),
+        ..AllowedRequest::new(claimed_actor, Action::UploadPack, Protocol::Ssh, RefChanges::Any)
+    }
 }
 
-fn push(claimant: ClaimedActor, path: &str) -> AllowedRequest {
-    AllowedRequest { action: Action::ReceivePack, ..pull(claimant, path) }
+fn push(claimed_actor: ClaimedActor, path: &str) -> AllowedRequest {
+    AllowedRequest { action: Action::ReceivePack, ..pull(claimed_actor, path) }
 }
 
-fn with_gl_repository(question: AllowedRequest, word: &str) -> AllowedRequest {
-    AllowedRequest { gl_repository: Some(word.to_owned()), project: None, ..question }
+fn with_gl_repository(request: AllowedRequest, word: &str) -> AllowedRequest {
+    AllowedRequest { gl_repository: Some(word.to_owned()), project: None, ..request }
 }
 
 fn now() -> Time {
     "2026-06-01T00:00:00Z".parse().unwrap()
 }
 
-fn judge_now(table: &MemoryDirectory, question: &AllowedRequest) -> AccessEvaluation {
-    decide(table, question, now()).unwrap()
+fn evaluate(directory: &MemoryDirectory, request: &AllowedRequest) -> AccessEvaluation {
+    decide(directory, request, now()).unwrap()
 }
 
 /// 200, or the refusal's status and sentence.
-fn status_and_message(table: &MemoryDirectory, question: &AllowedRequest) -> (u16, String) {
-    match judge_now(table, question).decision {
+fn status_and_message(directory: &MemoryDirectory, request: &AllowedRequest) -> (u16, String) {
+    match evaluate(directory, request).decision {
         AccessDecision::Granted(_) => (200, String::new()),
         AccessDecision::CreatesProject(creation) => (201, creation.path),
         AccessDecision::Denied(refusal) => (refusal.status, refusal.message),
@@ -131,14 +134,14 @@ fn status_and_message(table: &MemoryDirectory, question: &AllowedRequest) -> (u1
 }
 
 #[track_caller]
-fn assert_granted(table: &MemoryDirectory, question: &AllowedRequest) -> AccessGrant {
-    match judge_now(table, question).decision {
+fn assert_granted(directory: &MemoryDirectory, request: &AllowedRequest) -> AccessGrant {
+    match evaluate(directory, request).decision {
         AccessDecision::Granted(grant) => *grant,
-        other => panic!("{question:?}: {other:?}"),
+        other => panic!("{request:?}: {other:?}"),
     }
 }
 
 #[track_caller]
-fn assert_refused(table: &MemoryDirectory, question: &AllowedRequest, status: u16, text: &str) {
-    assert_eq!(status_and_message(table, question), (status, text.to_owned()), "{question:?}");
+fn assert_refused(directory: &MemoryDirectory, request: &AllowedRequest, status: u16, text: &str) {
+    assert_eq!(status_and_message(directory, request), (status, text.to_owned()), "{request:?}");
 }

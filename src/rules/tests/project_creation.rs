@@ -6,7 +6,7 @@ use crate::rules::tests::{MISSING, assert_refused, key_claimant, pull, push, sam
 /// L02 to L10.
 #[test]
 fn a_push_makes_a_project_only_where_its_user_may() {
-    let table = sample_directory().with_lines([
+    let directory = sample_directory().with_lines([
         r#"{"kind":"namespace","id":4,"type":"user","path":"guest","name":"g","owner_id":6}"#,
         r#"{"kind":"namespace","id":5,"type":"group","path":"strict","name":"s","project_creation":"maintainer"}"#,
         r#"{"kind":"namespace","id":6,"type":"group","path":"shut","name":"s","project_creation":"noone"}"#,
@@ -16,12 +16,12 @@ fn a_push_makes_a_project_only_where_its_user_may() {
         r#"{"kind":"member","namespace_id":6,"user_id":1,"access_level":50}"#,
         r#"{"kind":"member","namespace_id":7,"user_id":1,"access_level":50}"#,
     ]);
-    let made = |claimant, path: &str| status_and_message(&table, &push(claimant, path));
+    let made = |claimed_actor, path: &str| status_and_message(&directory, &push(claimed_actor, path));
     assert_eq!(made(user_claimant(7), "/Outsider/fresh.git"), (201, "outsider/fresh".to_owned()));
     assert_eq!(made(user_claimant(3), "g/sub/fresh"), (201, "g/sub/fresh".to_owned()));
     assert_eq!(made(user_claimant(2), "strict/fresh"), (201, "strict/fresh".to_owned()));
     assert_eq!(made(user_claimant(9), "strict/fresh"), (201, "strict/fresh".to_owned()));
-    for (claimant, path) in [
+    for (claimed_actor, path) in [
         (user_claimant(7), "guest/fresh"),
         (user_claimant(9), "guest/fresh"),
         (user_claimant(4), "g/fresh"),
@@ -39,10 +39,10 @@ fn a_push_makes_a_project_only_where_its_user_may() {
         (user_claimant(3), "g/none.wiki"),
         (user_claimant(7), "guest/-bad"),
     ] {
-        assert_eq!(made(claimant.clone(), path), (404, MISSING.to_owned()), "{claimant:?} {path}");
+        assert_eq!(made(claimed_actor.clone(), path), (404, MISSING.to_owned()), "{claimed_actor:?} {path}");
     }
-    assert_refused(&table, &pull(user_claimant(7), "outsider/fresh"), 404, MISSING);
-    assert_refused(&table, &AllowedRequest { changes: RefChanges::Absent, ..push(user_claimant(7), "outsider/fresh") }, 404, MISSING);
+    assert_refused(&directory, &pull(user_claimant(7), "outsider/fresh"), 404, MISSING);
+    assert_refused(&directory, &AllowedRequest { changes: RefChanges::Absent, ..push(user_claimant(7), "outsider/fresh") }, 404, MISSING);
     for (path, why) in [
         ("outsider/-bad", "Path can contain only letters"),
         ("outsider/b ad", "Path can contain only letters"),
@@ -63,7 +63,7 @@ fn a_project_is_made_only_while_there_is_room() {
     for (more, status) in
         [(r#","projects_limit":2"#, 201), (r#","projects_limit":1"#, 404), (r#","bot":true"#, 404), (r#","external":true"#, 404)]
     {
-        let table = sample_directory().with_lines([user(7, more).as_str()]);
-        assert_eq!(status_and_message(&table, &push(user_claimant(7), "outsider/fresh")).0, status, "{more}");
+        let directory = sample_directory().with_lines([user(7, more).as_str()]);
+        assert_eq!(status_and_message(&directory, &push(user_claimant(7), "outsider/fresh")).0, status, "{more}");
     }
 }

@@ -26,20 +26,20 @@ fn a_wiki_is_pulled_as_code_is_and_pushed_from_developer_on() {
         ("public", "enabled", "+++++"),
         ("public", "disabled", "ddddd"),
     ] {
-        let table =
+        let directory =
             sample_directory()
                 .with_lines([project(visibility, &format!(r#","repository_access":"disabled","wiki_access":"{feature}""#)).as_str()]);
         let actors = [ClaimedActor::Unspecified, user_claimant(7), user_claimant(6), user_claimant(4), user_claimant(3)];
-        for (claimant, expected) in actors.into_iter().zip(expected.chars()) {
+        for (claimed_actor, expected) in actors.into_iter().zip(expected.chars()) {
             let wanted = match expected {
                 '+' => (200, String::new()),
                 'd' => (401, text.to_owned()),
                 _ => (404, MISSING.to_owned()),
             };
             assert_eq!(
-                status_and_message(&table, &pull(claimant.clone(), &format!("g/{visibility}.wiki"))),
+                status_and_message(&directory, &pull(claimed_actor.clone(), &format!("g/{visibility}.wiki"))),
                 wanted,
-                "{visibility} {feature} {claimant:?}"
+                "{visibility} {feature} {claimed_actor:?}"
             );
         }
     }
@@ -78,7 +78,7 @@ fn a_wiki_is_pulled_as_code_is_and_pushed_from_developer_on() {
 fn designs_are_for_the_web() {
     let web = "Designs are only accessible using the web interface";
     let manage = "You are not allowed to manage designs of this project";
-    let over_web = |question| AllowedRequest { protocol: Protocol::Web, ..question };
+    let over_web = |request| AllowedRequest { protocol: Protocol::Web, ..request };
     for word in ["design-10", "design-999"] {
         assert_refused(
             &sample_directory(),
@@ -100,12 +100,12 @@ fn a_snippet_is_its_authors() {
     let (read, update) = ("You are not allowed to read this snippet.", "You are not allowed to update this snippet.");
     let private = directory_with_snippets("private", "");
     for (author, path, word) in [(7, "snippets/50", "snippet-50"), (3, "g/private/snippets/51", "snippet-51")] {
-        for question in [
+        for request in [
             pull(user_claimant(author), path),
             push(key_claimant(100 + author), path),
             with_gl_repository(push(user_claimant(author), ""), word),
         ] {
-            assert_eq!(assert_granted(&private, &question).repository.gl_repository(), word);
+            assert_eq!(assert_granted(&private, &request).repository.gl_repository(), word);
         }
     }
     assert_eq!(assert_granted(&private, &pull(user_claimant(7), "snippets/50")).root_namespace, None);
@@ -120,8 +120,8 @@ fn a_snippet_is_its_authors() {
     let _ = assert_granted(&directory_with_snippets("public", ""), &pull(ClaimedActor::Unspecified, "snippets/50"));
     assert_refused(&directory_with_snippets("internal", ""), &pull(user_claimant(8), "snippets/50"), 401, read);
     let _ = assert_granted(&directory_with_snippets("internal", ""), &pull(user_claimant(3), "snippets/50"));
-    for question in [pull(key_claimant(120), "snippets/50"), push(key_claimant(120), "snippets/50")] {
-        assert_refused(&private, &question, 401, "The authentication mechanism is not supported.");
+    for request in [pull(key_claimant(120), "snippets/50"), push(key_claimant(120), "snippets/50")] {
+        assert_refused(&private, &request, 401, "The authentication mechanism is not supported.");
     }
     let blocked = private.with_lines([user(3, r#","state":"blocked""#).as_str()]);
     assert_refused(
@@ -140,9 +140,9 @@ fn a_snippet_is_its_authors() {
 /// N06.
 #[test]
 fn a_snippet_of_an_archived_project_is_only_pulled() {
-    let table = directory_with_snippets("private", "").with_lines([project("public", r#","archived":true"#).as_str()]);
+    let directory = directory_with_snippets("private", "").with_lines([project("public", r#","archived":true"#).as_str()]);
     for id in [3, 4] {
-        assert_refused(&table, &push(user_claimant(id), "g/public/snippets/52"), 401, "You are not allowed to update this snippet.");
-        let _ = assert_granted(&table, &pull(user_claimant(id), "g/public/snippets/52"));
+        assert_refused(&directory, &push(user_claimant(id), "g/public/snippets/52"), 401, "You are not allowed to update this snippet.");
+        let _ = assert_granted(&directory, &pull(user_claimant(id), "g/public/snippets/52"));
     }
 }

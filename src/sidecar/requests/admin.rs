@@ -9,7 +9,7 @@ use crate::model::freshness::{Freshness, FreshnessClass};
 use crate::net::message::Response;
 use crate::sidecar::gate::ApiRequest;
 use crate::sidecar::state::{RequestTime, SidecarState};
-use crate::wire::responses;
+use crate::wire::http::message::encode_message;
 
 /// How the daemon stands.
 pub(in crate::sidecar) fn handle_status(house: &SidecarState, moment: RequestTime) -> Response {
@@ -65,7 +65,7 @@ fn resident_bytes() -> Option<u64> {
 pub(in crate::sidecar) async fn handle_verify(house: &SidecarState) -> Response {
     match (house.config.replica_control.verify)().await {
         Ok(found) => Response::json(StatusCode::OK, found.to_string()),
-        Err(text) => Response::json(StatusCode::CONFLICT, responses::encode_message(&text)),
+        Err(text) => Response::json(StatusCode::CONFLICT, encode_message(&text)),
     }
 }
 
@@ -77,11 +77,11 @@ pub(in crate::sidecar) async fn handle_invalidate(house: &Arc<SidecarState>, mut
     house.lfs_tokens.clear();
     house.version_cache.clear();
     tracing::info!("answers that were kept are forgotten, as the operator asked");
-    Response::json(StatusCode::OK, responses::encode_message("kept answers are forgotten; the directory itself follows the primary"))
+    Response::json(StatusCode::OK, encode_message("kept answers are forgotten; the directory itself follows the primary"))
 }
 
 /// Takes a whole snapshot again, beside what serves.
 pub(in crate::sidecar) fn handle_resync(house: &SidecarState) -> Response {
     (house.config.replica_control.resync)();
-    Response::json(StatusCode::ACCEPTED, responses::encode_message("a whole snapshot is taken; what serves now goes on serving meanwhile"))
+    Response::json(StatusCode::ACCEPTED, encode_message("a whole snapshot is taken; what serves now goes on serving meanwhile"))
 }

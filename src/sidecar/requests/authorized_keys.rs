@@ -24,7 +24,8 @@ use crate::sidecar::upstream::client::{QueryOutcome, UpstreamQuery};
 use crate::sidecar::upstream::concurrency_limit::RequestClass;
 use crate::sidecar::upstream::decision::{Decision, QueryKind, decode_requested_blob};
 use crate::wire::auth::credentials::SHARED_SECRET_PARAMETER;
-use crate::wire::responses;
+use crate::wire::authorized_keys::encode_authorized_key;
+use crate::wire::http::message::encode_message;
 
 /// Answers `GET internal/authorized_keys?key=`.
 pub(in crate::sidecar) async fn handle(house: &Arc<SidecarState>, mut call: ApiRequest) -> Response {
@@ -86,7 +87,7 @@ fn find_key_body(view: &DirectoryView, fingerprint: &Fingerprint) -> Result<Opti
     let Some(key) = view.directory.key_by_fingerprint(fingerprint)?.filter(|key| key.usage != KeyUsage::Signing) else { return Ok(None) };
     let owner = key.user_id.map(|id| view.directory.user(id)).transpose()?.flatten();
     let settings = view.directory.settings()?;
-    Ok(Some(responses::encode_authorized_key(&key, owner.as_deref(), &settings.host)))
+    Ok(Some(encode_authorized_key(&key, owner.as_deref(), &settings.host)))
 }
 
 fn hit_response(body: &str) -> Response {
@@ -94,7 +95,7 @@ fn hit_response(body: &str) -> Response {
 }
 
 fn miss_response() -> Response {
-    Response::json(StatusCode::NOT_FOUND, responses::encode_message("404 Key Not Found"))
+    Response::json(StatusCode::NOT_FOUND, encode_message("404 Key Not Found"))
 }
 
 /// A parameter that we do not read: the primary's to judge, if the caller may have it signed.

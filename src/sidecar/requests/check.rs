@@ -16,7 +16,7 @@ use crate::sidecar::upstream::client::{QueryOutcome, UpstreamQuery};
 use crate::sidecar::upstream::concurrency_limit::RequestClass;
 use crate::sidecar::upstream::decision::QueryKind;
 use crate::wire::auth::credentials::SHARED_SECRET_PARAMETER;
-use crate::wire::responses;
+use crate::wire::check;
 
 /// The versions that the primary said last.
 #[derive(Default)]
@@ -57,7 +57,7 @@ impl VersionCache {
 
     fn cached_response(&self, now: RequestTime) -> Option<Response> {
         let said = self.0.load_full()?;
-        let body = responses::check_body(&said.version, &said.revision, true);
+        let body = check::response_body(&said.version, &said.revision, true);
         let age = Age(Some(now.boot.since(said.received_at.boot)));
         Some(headers::mark_degraded(headers::mark_cached(Response::json(StatusCode::OK, body.to_string()), age)))
     }

@@ -20,9 +20,8 @@ use crate::sidecar::upstream::client::{QueryOutcome, UpstreamQuery};
 use crate::sidecar::upstream::concurrency_limit::RequestClass;
 use crate::sidecar::upstream::decision::QueryKind;
 use crate::wire::auth::credentials::SHARED_SECRET_PARAMETER;
-use crate::wire::claimant;
 use crate::wire::http::params::{Params, encode_form};
-use crate::wire::responses;
+use crate::wire::{claimant, discover};
 
 /// The parameters that name a user, in the order in which the first that is there wins.
 const USER_PARAMETERS: [&str; 4] = ["key_id", "user_id", "username", "identifier"];
@@ -48,7 +47,7 @@ pub(in crate::sidecar) async fn handle(house: &Arc<SidecarState>, mut call: ApiR
     match &held {
         UserLookup::Found(body) if known.is_fresh() => return headers::mark_local(user_response(body), known.age),
         UserLookup::NotFound if known.is_fresh() && known.may_deny() => {
-            return headers::mark_local(user_response(&responses::encode_discover(None)), known.age);
+            return headers::mark_local(user_response(&discover::encode_response(None)), known.age);
         }
         _ => {}
     }
@@ -58,7 +57,7 @@ pub(in crate::sidecar) async fn handle(house: &Arc<SidecarState>, mut call: ApiR
         QueryOutcome::Failed(outage) => match held {
             UserLookup::Found(body) => headers::mark_degraded(headers::mark_local(user_response(&body), known.age)),
             UserLookup::NotFound if known.may_deny() => {
-                headers::mark_degraded(headers::mark_local(user_response(&responses::encode_discover(None)), known.age))
+                headers::mark_degraded(headers::mark_local(user_response(&discover::encode_response(None)), known.age))
             }
             UserLookup::NotFound | UserLookup::Unavailable => outage.query_response(),
         },
@@ -77,7 +76,7 @@ enum UserLookup {
 
 fn look_up_user(view: &DirectoryView, claimant: &ClaimedActor) -> UserLookup {
     match find_user(view, claimant) {
-        Ok(Some(user)) => UserLookup::Found(responses::encode_discover(Some(&user))),
+        Ok(Some(user)) => UserLookup::Found(discover::encode_response(Some(&user))),
         Ok(None) => UserLookup::NotFound,
         Err(fault) => {
             tracing::error!(reason = %fault, "a user could not be looked up; asking the primary");
@@ -94,7 +93,7 @@ fn find_user(view: &DirectoryView, claimant: &ClaimedActor) -> Result<Option<Arc
 }
 
 /// The question as we write it: the one parameter that counts.
-fn build_target(params: &Params) -> Result<String, crate::wire::http::params::ParamsError> {
+fn build_target(params: &Params) -> Result<String, crate::wire::http::params_error::ParamsError> {
     for name in USER_PARAMETERS {
         if let Some(value) = params.text(name)? {
             return Ok(format!("/api/v4/internal/discover?{}", encode_form([(name, value.as_str())])));

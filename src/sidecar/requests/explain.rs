@@ -22,7 +22,8 @@ use crate::sidecar::upstream::client::{self, QueryOutcome};
 use crate::sidecar::upstream::concurrency_limit::RequestClass;
 use crate::sidecar::upstream::decision::{QueryKind, decode_requested_blob};
 use crate::wire;
-use crate::wire::http::params::{Params, ParamsError, encode_form};
+use crate::wire::http::params::{Params, encode_form};
+use crate::wire::http::params_error::ParamsError;
 
 /// What is to be explained.
 struct ExplainQuery {

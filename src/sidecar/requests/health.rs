@@ -7,7 +7,7 @@ use crate::model::freshness::{Freshness, FreshnessClass};
 use crate::net::body::OutgoingBody;
 use crate::net::message::Response;
 use crate::sidecar::state::{RequestTime, SidecarState};
-use crate::wire::responses;
+use crate::wire::http::message::encode_message;
 
 const CONTENT_TYPE_OPENMETRICS: HeaderValue = HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
 
@@ -26,7 +26,7 @@ pub(in crate::sidecar) fn handle_readiness(house: &SidecarState, moment: Request
     }
     Response::json(
         StatusCode::SERVICE_UNAVAILABLE,
-        responses::encode_message("nothing may be said from what is held, and the primary does not answer"),
+        encode_message("nothing may be said from what is held, and the primary does not answer"),
     )
 }
 
@@ -39,8 +39,6 @@ pub(in crate::sidecar) fn handle_metrics(house: &SidecarState) -> Response {
             reply.body = OutgoingBody::from_bytes(text);
             reply
         }
-        Err(error) => {
-            Response::json(StatusCode::INTERNAL_SERVER_ERROR, responses::encode_message(&format!("the metrics cannot be printed: {error}")))
-        }
+        Err(error) => Response::json(StatusCode::INTERNAL_SERVER_ERROR, encode_message(&format!("the metrics cannot be printed: {error}"))),
     }
 }

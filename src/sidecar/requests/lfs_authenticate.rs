@@ -56,7 +56,7 @@ pub(in crate::sidecar) async fn handle(house: &Arc<SidecarState>, mut call: ApiR
         Ok(params) => params,
         Err(refused) => return refused,
     };
-    let asked = match wire::lfs::parse_authenticate_request(&params) {
+    let asked = match wire::lfs_authenticate::parse_request(&params) {
         Ok(asked) if asked.unsupported_param.is_some() => return passthrough::handle(house, call).await,
         Ok(asked) => asked,
         Err(bad) => return bad_request_response(&bad.to_string()),

@@ -126,7 +126,7 @@ fn build_body(house: &SidecarState, call: &mut ApiRequest) -> Result<(OutgoingBo
         BodyState::Buffered(bytes) if bytes.is_empty() => Ok((OutgoingBody::from_bytes(bytes), false)),
         BodyState::Buffered(bytes) => {
             let content_type = call.parts.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-            let params = Params::parse(&call.parts.method, None, content_type, &bytes).map_err(|bad| BuildError::ReadParams(bad.into()))?;
+            let params = Params::parse(None, content_type, &bytes).map_err(|bad| BuildError::ReadParams(bad.into()))?;
             let mut values = params.values;
             if values.remove(SHARED_SECRET_PARAMETER).is_none() {
                 return Ok((OutgoingBody::from_bytes(bytes), false));

@@ -8,7 +8,7 @@ use crate::net::message::Response;
 use crate::sidecar::body::bad_request_response;
 use crate::sidecar::config::FreshnessPolicy;
 use crate::sidecar::headers;
-use crate::wire::responses;
+use crate::wire::http::message::encode_message;
 
 /// Why a question has no answer from the primary.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -103,7 +103,7 @@ impl UpstreamError {
             }
             (FailureCause::Primary, None) => "The Git server's application did not answer.".to_owned(),
         };
-        headers::mark_degraded(Response::json(status, responses::encode_message(&format!("{what} {rest}"))))
+        headers::mark_degraded(Response::json(status, encode_message(&format!("{what} {rest}"))))
     }
 }
 

@@ -35,10 +35,10 @@ pub struct AppliedChanges {
 pub fn apply_changes(
     database: &Database,
     fullness: &MapPageLimits,
-    tally: StoreHeader,
+    header: StoreHeader,
     changes: &[Change],
 ) -> Result<AppliedChanges, StoreError> {
-    let mut edit = ChangeApplier { pages: PageTransaction::new(database, fullness), header: tally, invalidated: Vec::new() };
+    let mut edit = ChangeApplier { pages: PageTransaction::new(database, fullness), header: header, invalidated: Vec::new() };
     for change in changes {
         match change {
             Change::Put(entry) => edit.put(entry)?,

@@ -74,8 +74,8 @@ impl Generation {
     /// Opens an existing one. Blocks; survives a panic inside sled. Removes `snap.*.generating` first.
     pub fn open(folder: &Path, options: &StoreOptions) -> Result<Self, StoreError> {
         let database = Database::open(folder, options.page_cache_bytes)?;
-        let tally = StoreHeader::load(&database).map_err(|StoreError(reason)| StoreError(format!("{}: {reason}", folder.display())))?;
-        Ok(Self::from_parts(database, options, MapPageLimits::DEFAULT, tally))
+        let header = StoreHeader::load(&database).map_err(|StoreError(reason)| StoreError(format!("{}: {reason}", folder.display())))?;
+        Ok(Self::from_parts(database, options, MapPageLimits::DEFAULT, header))
     }
 
     /// Makes a new one out of entries in snapshot order, by plain inserts, and flushes it. It has no cursor until
@@ -89,6 +89,7 @@ impl Generation {
         Self::create_with_limits(folder, options, MapPageLimits::DEFAULT, entries)
     }
 
+    /// As [`Generation::create`], with other bounds on how full a page gets.
     pub fn create_with_limits<E: From<StoreError>>(
         folder: &Path,
         options: &StoreOptions,
@@ -96,19 +97,19 @@ impl Generation {
         entries: impl Iterator<Item = Result<Entry, E>>,
     ) -> Result<Self, E> {
         let database = Database::open(folder, options.page_cache_bytes)?;
-        let tally = bulk_load(&database, &fullness, entries)?;
+        let header = bulk_load(&database, &fullness, entries)?;
         database.flush_and_sync_folder()?;
-        Ok(Self::from_parts(database, options, fullness, tally))
+        Ok(Self::from_parts(database, options, fullness, header))
     }
 
-    fn from_parts(database: Database, options: &StoreOptions, fullness: MapPageLimits, tally: StoreHeader) -> Self {
+    fn from_parts(database: Database, options: &StoreOptions, fullness: MapPageLimits, header: StoreHeader) -> Self {
         let known = RecordCache::new(options.record_cache_entries);
         Self {
             inner: Arc::new(GenerationInner {
                 database,
                 page_limits: fullness,
                 record_cache: known,
-                header: ArcSwap::from_pointee(tally),
+                header: ArcSwap::from_pointee(header),
                 writer: Mutex::new(()),
             }),
         }
@@ -134,23 +135,23 @@ impl Generation {
         let inner = &*self.inner;
         let _one_writer = inner.writer.lock().unwrap_or_else(PoisonError::into_inner);
         let before = inner.header.load_full();
-        let AppliedChanges { mut writes, header: mut tally, invalidated: touched } =
+        let AppliedChanges { mut writes, mut header, invalidated } =
             apply_changes(&inner.database, &inner.page_limits, StoreHeader::clone(&before), changes)?;
-        let state = tally.state;
+        let state = header.state;
         let Some(beside) = beside(state)? else { return Ok(state) };
         if let Some((epoch, seq)) = beside.cursor {
-            tally.cursor = Some(Head { epoch, seq, state });
+            header.cursor = Some(Head { epoch, seq, state });
         }
         writes.extend(beside.writes);
-        if tally != *before {
-            writes.push(tally.encode()?);
+        if header != *before {
+            writes.push(header.encode()?);
         }
         if writes.is_empty() {
             return Ok(state);
         }
         inner.database.write_batch(writes)?;
-        inner.record_cache.invalidate(touched);
-        inner.header.store(Arc::new(tally));
+        inner.record_cache.invalidate(invalidated);
+        inner.header.store(Arc::new(header));
         Ok(state)
     }
 
@@ -197,7 +198,7 @@ impl Generation {
         let held = self.clone();
         pages.flat_map(move |page| match page {
             Ok((from, view)) => held.page_lines(&view, &from),
-            Err(damage) => vec![Err(damage)],
+            Err(error) => vec![Err(error)],
         })
     }
 
@@ -209,21 +210,21 @@ impl Generation {
     /// Reads everything and adds it up. Equal to [`Generation::state`] unless the database lost something, or changes went
     /// on meanwhile (see [`Generation::whole`]).
     pub fn recompute_state(&self) -> Result<DirectoryDigest, StoreError> {
-        self.recompute_header().map(|tally| tally.state)
+        self.recompute_header().map(|header| header.state)
     }
 
     /// Whether a scan finds what the store says that it holds. Changes wait only if they came between two scans already.
     pub fn is_intact(&self) -> Result<bool, StoreError> {
-        let tally = &self.inner.header;
+        let header = &self.inner.header;
         for _ in 0..2 {
-            let before = tally.load_full();
+            let before = header.load_full();
             let found = self.recompute_header()?;
-            if Arc::ptr_eq(&before, &tally.load_full()) {
+            if Arc::ptr_eq(&before, &header.load_full()) {
                 return Ok(before.same_contents(&found));
             }
         }
         let _no_writer = self.inner.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(tally.load().same_contents(&self.recompute_header()?))
+        Ok(header.load().same_contents(&self.recompute_header()?))
     }
 
     fn recompute_header(&self) -> Result<StoreHeader, StoreError> {
@@ -263,10 +264,12 @@ impl Generation {
         Arc::strong_count(&self.inner) == 1
     }
 
+    /// Returns the database that everything is stored in.
     pub fn database(&self) -> &Database {
         &self.inner.database
     }
 
+    /// Returns the cache of decoded records.
     pub fn record_cache(&self) -> &RecordCache {
         &self.inner.record_cache
     }

@@ -332,7 +332,7 @@ mod tests {
 
     fn quarantined(generations: &GenerationsFolder) -> String {
         match generations.open_current(LONG).unwrap() {
-            OpenedGeneration::Quarantined(damage) => damage.to_string(),
+            OpenedGeneration::Quarantined(error) => error.to_string(),
             OpenedGeneration::Empty => panic!("it was empty"),
             OpenedGeneration::Ready(_) => panic!("it opened"),
         }

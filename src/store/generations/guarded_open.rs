@@ -58,17 +58,22 @@ fn write_marker(marker: &Path, line: &str) -> Result<(), FileError> {
     }
 }
 
-/// Why an opening gave nothing.
+/// Why a generation did not open.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum GuardedOpenError {
+    /// So many processes in a row died while they opened it.
     #[error("the process died {0} times in a row while it opened it")]
     CrashedRepeatedly(usize),
+    /// The database is damaged, or of another format.
     #[error("{}", .0.0)]
     Failed(StoreError),
+    /// It took longer than the limit.
     #[error("it did not open within {0:?}")]
     TimedOut(Duration),
+    /// The opening thread panicked.
     #[error("it panicked while opening")]
     Panicked,
+    /// No thread could be started.
     #[error("no thread to open it on: {0}")]
     SpawnFailed(String),
 }

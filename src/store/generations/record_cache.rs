@@ -41,7 +41,7 @@ macro_rules! cached_kinds {
         /// What was found.
         #[derive(Clone, Debug)]
         pub enum CachedRecord {
-            $($kind(Arc<record::$kind>),)*
+            $(#[doc = concat!("A record of kind `", stringify!($kind), "`.")] $kind(Arc<record::$kind>),)*
             /// That there is none: kept only where asking for what is not there is the rule (memberships, grants).
             Absent,
             /// Several together.

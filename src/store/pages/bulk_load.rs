@@ -25,16 +25,16 @@ pub fn bulk_load<E: From<StoreError>>(
     create_maps(database)?;
     let spooled = |error: std::io::Error| StoreError(format!("{}: {error}", database.folder().display()));
     let mut spool = ExternalSorter::new(database.folder().to_owned());
-    let mut tally = StoreHeader::default();
+    let mut header = StoreHeader::default();
     let mut records = PageWriter::new(database, PageMap::Records, &fullness.records);
     for entry in entries {
         let entry = entry?;
         let line = StoredRecord { text: entry.text(), foreign: entry.has_unknown_parts() };
         records.append(entry.sort_key().as_bytes(), &line.encode())?;
-        tally.add_record(line);
+        header.add_record(line);
         for name in entry.record().map(|record| index_keys(record)).unwrap_or_default() {
             spool.push(&name.encode_entry(entry.sort_key())).map_err(spooled)?;
-            tally.index += 1;
+            header.index += 1;
         }
     }
     records.finish()?;
@@ -43,9 +43,9 @@ pub fn bulk_load<E: From<StoreError>>(
         index.append(&entry.map_err(spooled)?, &[])?;
     }
     index.finish()?;
-    let (key, value) = tally.encode()?;
+    let (key, value) = header.encode()?;
     database.insert(&key, value.unwrap_or_default())?;
-    Ok(tally)
+    Ok(header)
 }
 
 /// Fills the pages of one map. A page is written when the first key of the next is known.

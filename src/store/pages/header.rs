@@ -38,7 +38,8 @@ pub struct StoreHeader {
 #[derive(Serialize, Deserialize)]
 struct VersionedHeader<T> {
     format: u32,
-    tally: T,
+    #[serde(rename = "tally")]
+    header: T,
 }
 
 impl StoreHeader {
@@ -50,18 +51,18 @@ impl StoreHeader {
             return Err(StoreError("its tally is damaged".to_owned()));
         }
         let unread = |error: serde_json::Error| StoreError(format!("its tally cannot be read: {error}"));
-        let VersionedHeader { format, tally } =
+        let VersionedHeader { format, header } =
             serde_json::from_slice::<VersionedHeader<Box<serde_json::value::RawValue>>>(json).map_err(unread)?;
         if format != FORMAT_VERSION {
             return Err(StoreError(format!("it is of format {format}; this program reads {FORMAT_VERSION}")));
         }
-        serde_json::from_str(tally.get()).map_err(unread)
+        serde_json::from_str(header.get()).map_err(unread)
     }
 
     /// What to write.
     pub fn encode(&self) -> Result<KeyWrite, StoreError> {
         let json =
-            serde_json::to_vec(&VersionedHeader { format: FORMAT_VERSION, tally: self }).map_err(|error| StoreError(error.to_string()))?;
+            serde_json::to_vec(&VersionedHeader { format: FORMAT_VERSION, header: self }).map_err(|error| StoreError(error.to_string()))?;
         let bytes = [compute_checksum(HEADER_KEY, &json).as_slice(), &json].concat();
         Ok((HEADER_KEY.to_vec(), Some(bytes)))
     }
@@ -104,7 +105,7 @@ mod tests {
         let database = Database::open(folder.path(), 1 << 20).unwrap();
         let bytes = [compute_checksum(HEADER_KEY, json.as_bytes()).as_slice(), json.as_bytes()].concat();
         database.insert(HEADER_KEY, bytes).unwrap();
-        StoreHeader::load(&database).map_err(|damage| damage.0)
+        StoreHeader::load(&database).map_err(|error| error.0)
     }
 
     #[test]
@@ -116,11 +117,11 @@ mod tests {
     #[test]
     fn a_record_counted_in_and_out_leaves_nothing() {
         let line = StoredRecord { text: r#"{"kind":"robot","id":1}"#, foreign: true };
-        let mut tally = StoreHeader::default();
-        tally.add_record(line);
-        assert_eq!((tally.foreign, tally.state.count, tally.kinds.get("robot")), (1, 1, Some(&1)));
+        let mut header = StoreHeader::default();
+        header.add_record(line);
+        assert_eq!((header.foreign, header.state.count, header.kinds.get("robot")), (1, 1, Some(&1)));
         assert_eq!(StoredRecord::decode(&line.encode()), Ok(line));
-        tally.remove_record(line);
-        assert_eq!(tally, StoreHeader::default());
+        header.remove_record(line);
+        assert_eq!(header, StoreHeader::default());
     }
 }

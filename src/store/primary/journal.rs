@@ -75,7 +75,11 @@ impl Journal {
         self.bytes += bytes.len() as u64;
         while self.base.seq < commit.seq && (commit.seq - self.base.seq > kept.max_commits || self.bytes > kept.max_bytes) {
             let seq = self.base.seq + 1;
-            let (state, length) = if seq == commit.seq { (commit.state, bytes.len() as u64) } else { read_commit_header(database, seq)?.ok_or_else(|| lost_commit(seq))? };
+            let (state, length) = if seq == commit.seq {
+                (commit.state, bytes.len() as u64)
+            } else {
+                read_commit_header(database, seq)?.ok_or_else(|| lost_commit(seq))?
+            };
             self.base = Head { epoch: self.base.epoch, seq, state };
             self.bytes = self.bytes.saturating_sub(length);
         }

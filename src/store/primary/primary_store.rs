@@ -365,8 +365,8 @@ impl PrimaryStore {
 impl WriterState {
     /// Remembers a failure: after it, what is on disk is not known.
     fn record_failure(&mut self, outcome: Result<Head, StoreError>) -> Result<Head, StoreError> {
-        if let Err(damage) = &outcome {
-            self.failure = Some(damage.clone());
+        if let Err(error) = &outcome {
+            self.failure = Some(error.clone());
         }
         outcome
     }

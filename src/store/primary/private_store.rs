@@ -193,16 +193,16 @@ impl PrivateStore {
 
     /// Calls the database; its first failure is the last call.
     fn with_database<T>(&self, call: impl FnOnce(&Database) -> Result<T, StoreError>) -> Result<T, StoreError> {
-        if let Some(damage) = self.inner.failure.get() {
-            return Err(damage.clone());
+        if let Some(error) = self.inner.failure.get() {
+            return Err(error.clone());
         }
         call(&self.inner.database).map_err(|StoreError(reason)| {
-            let damage = || {
+            let error = || {
                 self.store_error(&format!(
                     "{reason}; start again, with room on this disk, and if that does not help, {RESTORE_FOLDER_REMEDY}"
                 ))
             };
-            self.inner.failure.get_or_init(damage).clone()
+            self.inner.failure.get_or_init(error).clone()
         })
     }
 

@@ -92,7 +92,7 @@ fn a_kill_while_installing_leaves_the_generation_before_or_the_one_after_and_it_
                 assert_eq!(generation.recompute_state().unwrap(), generation.state());
                 assert_eq!(generation.state().count, 200);
             }
-            OpenedGeneration::Quarantined(damage) => panic!("{damage}"),
+            OpenedGeneration::Quarantined(error) => panic!("{error}"),
             OpenedGeneration::Empty => panic!("it was lost"),
         }
         generations.remove_unused().unwrap();

@@ -78,9 +78,9 @@ impl CredentialVerifier {
 
     /// From now on this secret; the one before counts for [`crate::wire::auth::secret::GRACE`] more, remembered tokens of it too.
     pub fn rotate(&self, next: Secret, now: Time) {
-        self.secrets.rcu(|keyring| {
-            let same = keyring.secrets.current().expose_bytes() == next.expose_bytes();
-            VersionedSecret { secrets: keyring.secrets.clone().rotated(next.clone(), now), version: keyring.version + u64::from(!same) }
+        self.secrets.rcu(|secrets| {
+            let same = secrets.secrets.current().expose_bytes() == next.expose_bytes();
+            VersionedSecret { secrets: secrets.secrets.clone().rotated(next.clone(), now), version: secrets.version + u64::from(!same) }
         });
     }
 
@@ -97,17 +97,18 @@ impl CredentialVerifier {
 
     fn check_token(&self, token: &HeaderValue, now: Time) -> CredentialCheck {
         let Ok(token) = token.to_str() else { return CredentialCheck::Invalid(TokenError::Malformed.as_str()) };
-        let keyring = self.secrets.load();
-        if self.verified_tokens.get(token).is_some_and(|good| now < good.valid_until && keyring.is_accepted(good.secret_version, now)) {
+        let secrets = self.secrets.load();
+        if self.verified_tokens.get(token).is_some_and(|cached| now < cached.valid_until && secrets.is_accepted(cached.secret_version, now))
+        {
             return CredentialCheck::Valid;
         }
         let mut reason = TokenError::InvalidSignature;
-        for (secret, number) in keyring.accepted(now) {
+        for (secret, version) in secrets.accepted(now) {
             match verify_with_secret(token, Issuer::GitlabShell, secret, now) {
                 Ok(claims) => {
                     if token.len() <= MAX_CACHED_TOKEN_BYTES {
                         self.verified_tokens
-                            .insert(token.into(), VerifiedToken { valid_until: claims.valid_until, secret_version: number });
+                            .insert(token.into(), VerifiedToken { valid_until: claims.valid_until, secret_version: version });
                     }
                     return CredentialCheck::Valid;
                 }
@@ -134,26 +135,26 @@ impl CredentialVerifier {
 
     /// Judges the parameter `secret_token` (plain or Base64).
     pub fn check_parameter(&self, secret_token: &str, now: Time) -> CredentialCheck {
-        let keyring = self.secrets.load();
+        let secrets = self.secrets.load();
         let decoded = BASE64_ANY_PADDING.decode(secret_token.trim()).unwrap_or_default();
-        let plain = keyring.secrets.matches_accepted(secret_token.as_bytes(), now);
-        secret_check(plain | keyring.secrets.matches_accepted(&decoded, now))
+        let plain = secrets.secrets.matches_accepted(secret_token.as_bytes(), now);
+        secret_check(plain | secrets.secrets.matches_accepted(&decoded, now))
     }
 
     /// A fresh token of gitlab-shell's, signed with the present secret; one a second, kept.
     #[must_use]
     pub fn issue_shell_token(&self, now: Time) -> String {
-        let keyring = self.secrets.load();
+        let secrets = self.secrets.load();
         let second = now.seconds();
-        if let Some(kept) =
-            self.last_issued.load().as_ref().filter(|kept| kept.issued_at_second == second && kept.secret_version == keyring.version)
+        if let Some(issued) =
+            self.last_issued.load().as_ref().filter(|issued| issued.issued_at_second == second && issued.secret_version == secrets.version)
         {
-            return kept.token.clone();
+            return issued.token.clone();
         }
-        let token = issue_token(Issuer::GitlabShell, None, keyring.secrets.current(), now);
+        let token = issue_token(Issuer::GitlabShell, None, secrets.secrets.current(), now);
         self.last_issued.store(Some(Arc::new(IssuedToken {
             issued_at_second: second,
-            secret_version: keyring.version,
+            secret_version: secrets.version,
             token: token.clone(),
         })));
         token
@@ -167,7 +168,7 @@ impl VersionedSecret {
     }
 
     fn is_accepted(&self, secret: u64, now: Time) -> bool {
-        self.accepted(now).any(|(_, number)| number == secret)
+        self.accepted(now).any(|(_, version)| version == secret)
     }
 }
 
@@ -225,86 +226,90 @@ mod tests {
 
     #[test]
     fn a_remembered_token_ends_with_its_time() {
-        let gate = CredentialVerifier::new(secret("s"), 10);
-        let shown = token_header("s", 0);
+        let verifier = CredentialVerifier::new(secret("s"), 10);
+        let headers = token_header("s", 0);
         for second in [0, 1, 119] {
-            assert_eq!(gate.check_headers(&shown, false, at(second)), CredentialCheck::Valid, "{second}");
+            assert_eq!(verifier.check_headers(&headers, false, at(second)), CredentialCheck::Valid, "{second}");
         }
-        assert_eq!(gate.check_headers(&shown, false, at(120)), CredentialCheck::Invalid("expired"));
+        assert_eq!(verifier.check_headers(&headers, false, at(120)), CredentialCheck::Invalid("expired"));
     }
 
     #[test]
     fn a_remembered_token_ends_with_its_secret() {
-        let gate = CredentialVerifier::new(secret("old"), 10);
+        let verifier = CredentialVerifier::new(secret("old"), 10);
         let (old, new) = (token_header("old", 0), token_header("new", 0));
-        assert_eq!(gate.check_headers(&new, false, at(0)), CredentialCheck::Invalid("wrong signature"));
-        assert_eq!(gate.check_headers(&old, false, at(0)), CredentialCheck::Valid);
-        gate.rotate(secret("new"), at(1));
-        gate.rotate(secret("new"), at(50));
-        assert_eq!(gate.check_headers(&old, false, at(61)), CredentialCheck::Valid);
-        assert_eq!(gate.check_headers(&old, false, at(62)), CredentialCheck::Invalid("wrong signature"));
-        assert_eq!(gate.check_headers(&new, false, at(62)), CredentialCheck::Valid);
-        gate.rotate(secret("third"), at(63));
-        gate.rotate(secret("fourth"), at(64));
-        assert_eq!(gate.check_headers(&new, false, at(64)), CredentialCheck::Invalid("wrong signature"), "two secrets ago counts no more");
+        assert_eq!(verifier.check_headers(&new, false, at(0)), CredentialCheck::Invalid("wrong signature"));
+        assert_eq!(verifier.check_headers(&old, false, at(0)), CredentialCheck::Valid);
+        verifier.rotate(secret("new"), at(1));
+        verifier.rotate(secret("new"), at(50));
+        assert_eq!(verifier.check_headers(&old, false, at(61)), CredentialCheck::Valid);
+        assert_eq!(verifier.check_headers(&old, false, at(62)), CredentialCheck::Invalid("wrong signature"));
+        assert_eq!(verifier.check_headers(&new, false, at(62)), CredentialCheck::Valid);
+        verifier.rotate(secret("third"), at(63));
+        verifier.rotate(secret("fourth"), at(64));
+        assert_eq!(
+            verifier.check_headers(&new, false, at(64)),
+            CredentialCheck::Invalid("wrong signature"),
+            "two secrets ago counts no more"
+        );
     }
 
     #[test]
     fn the_shared_secret_is_believed_where_it_may_be_used() {
-        let gate = CredentialVerifier::new(secret("0123456789abcdef\n"), 10);
+        let verifier = CredentialVerifier::new(secret("0123456789abcdef\n"), 10);
         for encoded in
             [STANDARD.encode("0123456789abcdef\n"), STANDARD.encode("0123456789abcdef"), STANDARD_NO_PAD.encode("0123456789abcdef")]
         {
-            let shown = headers_with(&[(SHARED_SECRET_HEADER, &encoded)]);
-            assert_eq!(gate.check_headers(&shown, true, at(0)), CredentialCheck::Valid, "{encoded}");
-            assert_eq!(gate.check_headers(&shown, false, at(0)), CredentialCheck::Missing);
-            assert_eq!(gate.check_parameter(&encoded, at(0)), CredentialCheck::Valid);
+            let headers = headers_with(&[(SHARED_SECRET_HEADER, &encoded)]);
+            assert_eq!(verifier.check_headers(&headers, true, at(0)), CredentialCheck::Valid, "{encoded}");
+            assert_eq!(verifier.check_headers(&headers, false, at(0)), CredentialCheck::Missing);
+            assert_eq!(verifier.check_parameter(&encoded, at(0)), CredentialCheck::Valid);
         }
-        assert_eq!(gate.check_parameter("0123456789abcdef", at(0)), CredentialCheck::Valid);
+        assert_eq!(verifier.check_parameter("0123456789abcdef", at(0)), CredentialCheck::Valid);
         for wrong in ["", "=", "0123456789abcde", "AA=="] {
-            assert!(matches!(gate.check_parameter(wrong, at(0)), CredentialCheck::Invalid(_)), "{wrong}");
+            assert!(matches!(verifier.check_parameter(wrong, at(0)), CredentialCheck::Invalid(_)), "{wrong}");
             assert!(
-                matches!(gate.check_headers(&headers_with(&[(SHARED_SECRET_HEADER, wrong)]), true, at(0)), CredentialCheck::Invalid(_)),
+                matches!(verifier.check_headers(&headers_with(&[(SHARED_SECRET_HEADER, wrong)]), true, at(0)), CredentialCheck::Invalid(_)),
                 "{wrong}"
             );
         }
         let plain = headers_with(&[(SHARED_SECRET_HEADER, "0123456789abcdef")]);
-        assert_eq!(gate.check_headers(&plain, true, at(0)), CredentialCheck::Invalid("wrong secret"), "the header is always Base64");
+        assert_eq!(verifier.check_headers(&plain, true, at(0)), CredentialCheck::Invalid("wrong secret"), "the header is always Base64");
     }
 
     #[test]
     fn a_bad_token_is_not_saved_by_a_good_secret_and_two_tokens_are_none() {
-        let gate = CredentialVerifier::new(secret("s"), 10);
+        let verifier = CredentialVerifier::new(secret("s"), 10);
         let encoded = STANDARD.encode("s");
-        let good = gate.issue_shell_token(at(0));
+        let cached = verifier.issue_shell_token(at(0));
         let both = headers_with(&[(SHELL_TOKEN_HEADER, "x"), (SHARED_SECRET_HEADER, &encoded)]);
-        assert_eq!(gate.check_headers(&both, true, at(0)), CredentialCheck::Invalid("malformed"));
+        assert_eq!(verifier.check_headers(&both, true, at(0)), CredentialCheck::Invalid("malformed"));
         assert_eq!(
-            gate.check_headers(&headers_with(&[(SHELL_TOKEN_HEADER, &good), (SHELL_TOKEN_HEADER, &good)]), true, at(0)),
+            verifier.check_headers(&headers_with(&[(SHELL_TOKEN_HEADER, &cached), (SHELL_TOKEN_HEADER, &cached)]), true, at(0)),
             CredentialCheck::Invalid("given twice")
         );
         let twice = headers_with(&[(SHARED_SECRET_HEADER, &encoded), (SHARED_SECRET_HEADER, &encoded)]);
-        assert_eq!(gate.check_headers(&twice, true, at(0)), CredentialCheck::Invalid("given twice"));
-        assert_eq!(gate.check_headers(&HeaderMap::new(), true, at(0)), CredentialCheck::Missing);
-        assert_eq!(gate.check_headers(&headers_with(&[(SHELL_TOKEN_HEADER, "")]), true, at(0)), CredentialCheck::Invalid("malformed"));
+        assert_eq!(verifier.check_headers(&twice, true, at(0)), CredentialCheck::Invalid("given twice"));
+        assert_eq!(verifier.check_headers(&HeaderMap::new(), true, at(0)), CredentialCheck::Missing);
+        assert_eq!(verifier.check_headers(&headers_with(&[(SHELL_TOKEN_HEADER, "")]), true, at(0)), CredentialCheck::Invalid("malformed"));
     }
 
     #[test]
     fn no_more_tokens_are_remembered_than_allowed() {
-        let gate = CredentialVerifier::new(secret("s"), 3);
+        let verifier = CredentialVerifier::new(secret("s"), 3);
         for second in 0..50 {
-            assert_eq!(gate.check_headers(&token_header("s", second), false, at(50)), CredentialCheck::Valid);
+            assert_eq!(verifier.check_headers(&token_header("s", second), false, at(50)), CredentialCheck::Valid);
         }
-        assert!(gate.verified_tokens.len() <= 3, "{}", gate.verified_tokens.len());
+        assert!(verifier.verified_tokens.len() <= 3, "{}", verifier.verified_tokens.len());
     }
 
     #[test]
     fn a_minted_token_is_kept_for_its_second_and_its_secret() {
-        let gate = CredentialVerifier::new(secret("s"), 1);
-        let first = gate.issue_shell_token(at(0));
-        assert_eq!(gate.issue_shell_token(at(0)), first);
-        assert_ne!(gate.issue_shell_token(at(1)), first);
-        gate.rotate(secret("t"), at(0));
-        assert_ne!(gate.issue_shell_token(at(0)), first);
+        let verifier = CredentialVerifier::new(secret("s"), 1);
+        let first = verifier.issue_shell_token(at(0));
+        assert_eq!(verifier.issue_shell_token(at(0)), first);
+        assert_ne!(verifier.issue_shell_token(at(1)), first);
+        verifier.rotate(secret("t"), at(0));
+        assert_ne!(verifier.issue_shell_token(at(0)), first);
     }
 }

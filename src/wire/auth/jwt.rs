@@ -191,10 +191,10 @@ enum Audience {
 }
 
 impl Audience {
-    fn contains(&self, word: &str) -> bool {
+    fn contains(&self, name: &str) -> bool {
         match self {
-            Self::Single(audience) => audience == word,
-            Self::Multiple(audiences) => audiences.iter().any(|audience| audience == word),
+            Self::Single(audience) => audience == name,
+            Self::Multiple(audiences) => audiences.iter().any(|audience| audience == name),
         }
     }
 }
@@ -315,26 +315,26 @@ mod tests {
     fn only_hs256_with_the_secret_is_believed() {
         let claims = json!({"iss": "gitlab-shell", "exp": NOW});
         let secrets = RotatingSecret::new(secret("s"));
-        let believe = |token: &str| verify_token(token, Issuer::GitlabShell, &secrets, now()).map(|_| ());
+        let verify = |token: &str| verify_token(token, Issuer::GitlabShell, &secrets, now()).map(|_| ());
         let good = signed(&claims);
-        assert_eq!(believe(&good), Ok(()));
+        assert_eq!(verify(&good), Ok(()));
 
         let other = encode(&Header::new(Algorithm::HS256), &claims, &EncodingKey::from_secret(b"t")).unwrap();
-        assert_eq!(believe(&other), Err(TokenError::InvalidSignature));
+        assert_eq!(verify(&other), Err(TokenError::InvalidSignature));
         let stronger = encode(&Header::new(Algorithm::HS512), &claims, &EncodingKey::from_secret(b"s")).unwrap();
-        assert_eq!(believe(&stronger), Err(TokenError::Malformed));
+        assert_eq!(verify(&stronger), Err(TokenError::Malformed));
         let critical = Header { crit: Some(vec!["x".to_owned()]), ..Header::new(Algorithm::HS256) };
         let critical = encode(&critical, &claims, &EncodingKey::from_secret(b"s")).unwrap();
-        assert_eq!(believe(&critical), Err(TokenError::Malformed));
+        assert_eq!(verify(&critical), Err(TokenError::Malformed));
 
         let (body, signature) = good.rsplit_once('.').unwrap();
         let payload = body.split_once('.').unwrap().1;
         // {"alg":"none","typ":"JWT"}
         let none = format!("eyJhbGciOiJub25lIiwidHlwIjoiSldUIn0.{payload}.");
         for wrong in [none, format!("{body}."), body.to_owned(), format!("{good}="), format!("Bearer {good}"), String::new()] {
-            assert!(believe(&wrong).is_err(), "{wrong}");
+            assert!(verify(&wrong).is_err(), "{wrong}");
         }
-        assert_eq!(believe(&format!("{body}.{}", &signature[..20])), Err(TokenError::InvalidSignature));
+        assert_eq!(verify(&format!("{body}.{}", &signature[..20])), Err(TokenError::InvalidSignature));
     }
 
     #[test]

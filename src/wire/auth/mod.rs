@@ -1,4 +1,4 @@
-//! TODO-DOC
+//! Credentials of a request: shared secrets and signed tokens.
 
 #[cfg(feature = "daemon")]
 pub mod credentials;

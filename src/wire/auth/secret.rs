@@ -68,8 +68,8 @@ pub struct RotatingSecret {
 impl RotatingSecret {
     /// One secret.
     #[must_use]
-    pub const fn new(present: Secret) -> Self {
-        Self { current: present, previous: None }
+    pub const fn new(current: Secret) -> Self {
+        Self { current: current, previous: None }
     }
 
     /// With a new present secret; the old one counts until `now` + [`GRACE`]. The same secret again changes nothing.

@@ -121,10 +121,10 @@ pub fn encode_snapshot_end(end: &SnapshotEnd) -> String {
 
 /// Reads one line of `changes`.
 pub fn parse_feed_line(line: &str) -> Result<FeedLine, FeedLineError> {
-    let said: RawFeedLine<'_> = serde_json::from_str(line).map_err(|error| redacted_error("a line of the feed", &error))?;
-    let seq = required_field("seq", said.seq)?;
-    let state = said.state()?;
-    match said.changes {
+    let raw: RawFeedLine<'_> = serde_json::from_str(line).map_err(|error| redacted_error("a line of the feed", &error))?;
+    let seq = required_field("seq", raw.seq)?;
+    let state = raw.state()?;
+    match raw.changes {
         Some(changes) => Ok(FeedLine::Commit(Commit { seq, state, changes: parse_changes(changes)? })),
         None => Ok(FeedLine::Heartbeat { seq, state }),
     }
@@ -136,8 +136,8 @@ pub fn parse_snapshot_line(line: &str) -> Result<SnapshotLine, FeedLineError> {
     if line.starts_with(r#"{"kind":"#) {
         return parse_record(line).map(SnapshotLine::Record);
     }
-    let said: RawFeedLine<'_> = serde_json::from_str(line).map_err(|error| redacted_error("a line of the snapshot", &error))?;
-    match said {
+    let raw: RawFeedLine<'_> = serde_json::from_str(line).map_err(|error| redacted_error("a line of the snapshot", &error))?;
+    match raw {
         RawFeedLine { kind: Some(_), .. } => parse_record(line).map(SnapshotLine::Record),
         RawFeedLine { format: Some(format), .. } if format != SNAPSHOT_FORMAT => Err(FeedLineError(format!(
             "the snapshot has format {format}; this program reads format {SNAPSHOT_FORMAT}: install the version that the primary has"
@@ -149,7 +149,7 @@ pub fn parse_snapshot_line(line: &str) -> Result<SnapshotLine, FeedLineError> {
         })),
         RawFeedLine { end: Some(true), seq, accept_loss, .. } => Ok(SnapshotLine::End(SnapshotEnd {
             seq: required_field("seq", seq)?,
-            state: said.state()?,
+            state: raw.state()?,
             accept_loss: required_field("accept_loss", accept_loss)?,
         })),
         RawFeedLine { changes: Some(_), .. } => match parse_feed_line(line)? {
@@ -212,11 +212,11 @@ fn parse_record(text: &str) -> Result<Entry, FeedLineError> {
 /// Says what was wrong, without the text that stood there, which may be a token.
 fn redacted_error(what: &str, error: &dyn std::fmt::Display) -> FeedLineError {
     let reason = error.to_string();
-    let shown = match (reason.find("string \""), reason.rfind('"')) {
+    let redacted = match (reason.find("string \""), reason.rfind('"')) {
         (Some(start), Some(end)) if end > start + 7 => format!("{}string{}", &reason[..start], &reason[end + 1..]),
         _ => reason,
     };
-    FeedLineError(format!("{what} is not understood: {shown}"))
+    FeedLineError(format!("{what} is not understood: {redacted}"))
 }
 
 #[cfg(test)]
@@ -244,11 +244,11 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_commit_is_read_as_it_was_printed(whole in any_commit()) {
-            let line = encode_commit(&whole);
+        fn a_commit_is_read_as_it_was_printed(commit in any_commit()) {
+            let line = encode_commit(&commit);
             prop_assert!(!line.contains('\n'));
-            prop_assert_eq!(parse_feed_line(&line), Ok(FeedLine::Commit(whole.clone())));
-            prop_assert_eq!(parse_snapshot_line(&line), Ok(SnapshotLine::Commit(whole)));
+            prop_assert_eq!(parse_feed_line(&line), Ok(FeedLine::Commit(commit.clone())));
+            prop_assert_eq!(parse_snapshot_line(&line), Ok(SnapshotLine::Commit(commit)));
         }
 
         #[test]
@@ -262,8 +262,8 @@ mod tests {
         }
 
         #[test]
-        fn a_line_cut_short_is_never_taken_for_a_whole_one(whole in any_commit(), cut: prop::sample::Index) {
-            let line = encode_commit(&whole);
+        fn a_line_cut_short_is_never_taken_for_a_whole_one(commit in any_commit(), cut: prop::sample::Index) {
+            let line = encode_commit(&commit);
             let mut cut = cut.index(line.len());
             while !line.is_char_boundary(cut) {
                 cut -= 1;
@@ -296,15 +296,15 @@ mod tests {
             Change::Put(Entry::parse(USER).unwrap()),
             Change::Put(Entry::parse(ROBOT).unwrap()),
         ];
-        let whole = Commit { seq: 9, state: state(), changes };
-        let line = encode_commit(&whole);
+        let commit = Commit { seq: 9, state: state(), changes };
+        let line = encode_commit(&commit);
         let digest = state().digest;
         let expected = format!(
             r#"{{"seq":9,"digest":"{digest}","count":2,"changes":[{{"delete":{{"kind":"key","id":5}}}},{{"put":{USER}}},{{"put":{ROBOT}}}]}}"#
         );
         assert_eq!(line, expected);
-        assert_eq!(parse_feed_line(&line), Ok(FeedLine::Commit(whole.clone())));
-        assert_eq!(parse_snapshot_line(&line), Ok(SnapshotLine::Commit(whole)));
+        assert_eq!(parse_feed_line(&line), Ok(FeedLine::Commit(commit.clone())));
+        assert_eq!(parse_snapshot_line(&line), Ok(SnapshotLine::Commit(commit)));
     }
 
     #[test]

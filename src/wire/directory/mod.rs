@@ -1,4 +1,4 @@
-//! TODO-DOC
+//! A directory as text: its records in JSON Lines, and the lines of the feed and of a snapshot.
 
 #[cfg(feature = "daemon")]
 pub mod feed_lines;

@@ -4,10 +4,42 @@ use std::io::{self, BufRead, Read as _};
 
 use crate::model::record::{InvalidRecord, Record};
 use crate::model::unpublished::UnpublishedRecord;
-use crate::wire::directory::record_references::DirectoryFileError;
 
 /// The longest line, in bytes; a namespace with thousands of addresses needs less.
 pub const MAX_RECORD_LINE_BYTES: usize = 1 << 20;
+
+/// Why a directory file is refused. Lines count from 1.
+#[derive(Debug, thiserror::Error)]
+pub enum DirectoryFileError {
+    /// A line that is not a record.
+    #[error("line {line}: {reason}")]
+    InvalidRecord {
+        /// Where.
+        line: usize,
+        /// What is wrong with it; names the field.
+        reason: InvalidRecord,
+    },
+    /// A line that is longer than any record.
+    #[error("line {line}: a line is at most {MAX_RECORD_LINE_BYTES} bytes")]
+    LineTooLong {
+        /// Where.
+        line: usize,
+    },
+    /// Bytes that are no text.
+    #[error("line {line}: it is not UTF-8")]
+    NotUtf8 {
+        /// Where.
+        line: usize,
+    },
+    /// The file could not be read further.
+    #[error("line {line}: the file cannot be read: {error}")]
+    ReadFailed {
+        /// Where.
+        line: usize,
+        /// Why.
+        error: io::Error,
+    },
+}
 
 /// A record of a directory file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,7 +56,7 @@ impl DirectoryRecord {
         match Record::parse(line) {
             Ok(record) => Ok(Self::Published(record)),
             Err(_) if UnpublishedRecord::is_unpublished_kind(line) => UnpublishedRecord::parse(line).map(Self::Unpublished),
-            Err(unlike) => Err(unlike),
+            Err(error) => Err(error),
         }
     }
 }
@@ -63,8 +95,8 @@ impl<R: BufRead> RecordLines<R> {
     fn read_raw_line(&mut self) -> io::Result<bool> {
         self.buffer.clear();
         self.line_number += 1;
-        let within = &mut self.reader.by_ref().take(MAX_RECORD_LINE_BYTES as u64 + 2);
-        if within.read_until(b'\n', &mut self.buffer)? == 0 {
+        let limited = &mut self.reader.by_ref().take(MAX_RECORD_LINE_BYTES as u64 + 2);
+        if limited.read_until(b'\n', &mut self.buffer)? == 0 {
             return Ok(false);
         }
         self.buffer.pop_if(|last| *last == b'\n');

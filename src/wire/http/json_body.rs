@@ -8,19 +8,19 @@ use std::fmt;
 use serde::de::{DeserializeSeed, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
-use crate::wire::http::params::{MAX_PARAM_COUNT, MAX_PARAM_DEPTH, ParamsError};
+use crate::wire::http::params_error::{MAX_PARAM_COUNT, MAX_PARAM_DEPTH, ParamsError};
 
 /// Reads a body. The bound on the count holds for the names of each object.
 pub fn parse_json_object(body: &[u8]) -> Result<Map<String, Value>, ParamsError> {
-    let unreadable = |reason: String| ParamsError::Malformed { part: "body", reason };
-    let refusal = Cell::new(None);
+    let malformed = |reason: String| ParamsError::Malformed { part: "body", reason };
+    let error = Cell::new(None);
     let mut reader = serde_json::Deserializer::from_slice(body);
-    let read = StrictJsonVisitor { depth: 0, error: &refusal }.deserialize(&mut reader).and_then(|value| reader.end().map(|()| value));
-    match (read, refusal.into_inner()) {
-        (_, Some(refusal)) => Err(refusal),
+    let read = StrictJsonVisitor { depth: 0, error: &error }.deserialize(&mut reader).and_then(|value| reader.end().map(|()| value));
+    match (read, error.into_inner()) {
+        (_, Some(error)) => Err(error),
         (Ok(Value::Object(values)), None) => Ok(values),
-        (Ok(_), None) => Err(unreadable("it is not a JSON object".to_owned())),
-        (Err(error), None) => Err(unreadable(error.to_string())),
+        (Ok(_), None) => Err(malformed("it is not a JSON object".to_owned())),
+        (Err(error), None) => Err(malformed(error.to_string())),
     }
 }
 
@@ -39,8 +39,8 @@ impl StrictJsonVisitor<'_> {
         Ok(Self { depth: self.depth + 1, ..self })
     }
 
-    fn fail<E: serde::de::Error>(self, refusal: ParamsError) -> E {
-        self.error.set(Some(refusal));
+    fn fail<E: serde::de::Error>(self, error: ParamsError) -> E {
+        self.error.set(Some(error));
         E::custom("refused")
     }
 }
@@ -119,7 +119,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::parse_json_object;
-    use crate::wire::http::params::{MAX_PARAM_COUNT, MAX_PARAM_DEPTH, ParamsError};
+    use crate::wire::http::params_error::{MAX_PARAM_COUNT, MAX_PARAM_DEPTH, ParamsError};
 
     #[test]
     fn an_object_is_read_whole_and_in_its_order() {

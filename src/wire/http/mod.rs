@@ -1,4 +1,4 @@
-//! TODO-DOC
+//! What every endpoint reads and writes alike: the request target, parameters in query and body, messages.
 
 #[cfg(feature = "daemon")]
 pub mod base64;
@@ -6,10 +6,13 @@ pub mod base64;
 pub mod date_param;
 #[cfg(feature = "daemon")]
 pub mod json_body;
+pub mod message;
 #[cfg(feature = "daemon")]
 pub mod nested_params;
 #[cfg(feature = "daemon")]
 pub mod params;
+#[cfg(feature = "daemon")]
+pub mod params_error;
 #[cfg(feature = "daemon")]
 pub mod percent_encoding;
 #[cfg(feature = "daemon")]

@@ -7,7 +7,7 @@
 use serde_json::map::Entry;
 use serde_json::{Map, Value};
 
-use crate::wire::http::params::{MAX_PARAM_DEPTH, ParamsError};
+use crate::wire::http::params_error::{MAX_PARAM_DEPTH, ParamsError};
 
 /// One step into a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,15 +18,15 @@ enum KeySegment<'a> {
 
 /// Puts a value where its decoded name says.
 pub fn insert_nested(values: &mut Map<String, Value>, part: &'static str, name: &str, value: Value) -> Result<(), ParamsError> {
-    let (first, steps) =
+    let (first, segments) =
         parse_key(name).ok_or_else(|| ParamsError::Malformed { part, reason: "a name whose brackets do not match".to_owned() })?;
     if first.is_empty() {
         return Err(ParamsError::Malformed { part, reason: "a value without a name".to_owned() });
     }
-    if steps.len() >= MAX_PARAM_DEPTH {
+    if segments.len() >= MAX_PARAM_DEPTH {
         return Err(ParamsError::LimitExceeded);
     }
-    insert_at(values, first, &steps, value).map_err(|clash| match clash {
+    insert_at(values, first, &segments, value).map_err(|conflict| match conflict {
         InsertConflict::Duplicate => ParamsError::Duplicate(name.to_owned()),
         InsertConflict::TypeMismatch => ParamsError::invalid_value(name, "given in two shapes: as one value, as a list or as an object"),
         InsertConflict::NestedList => ParamsError::invalid_value(name, "a list of lists, which only JSON can say"),
@@ -46,21 +46,21 @@ fn parse_key(name: &str) -> Option<(&str, Vec<KeySegment<'_>>)> {
         return Some((name, Vec::new()));
     };
     let (first, mut rest) = name.split_at(open);
-    let mut steps = Vec::new();
+    let mut segments = Vec::new();
     while !rest.is_empty() {
         let (inner, after) = rest.strip_prefix('[')?.split_once(']')?;
         if inner.contains('[') {
             return None;
         }
-        steps.push(if inner.is_empty() { KeySegment::ListItem } else { KeySegment::Field(inner) });
+        segments.push(if inner.is_empty() { KeySegment::ListItem } else { KeySegment::Field(inner) });
         rest = after;
     }
-    Some((first, steps))
+    Some((first, segments))
 }
 
-fn insert_at(values: &mut Map<String, Value>, name: &str, steps: &[KeySegment<'_>], value: Value) -> Result<(), InsertConflict> {
+fn insert_at(values: &mut Map<String, Value>, name: &str, segments: &[KeySegment<'_>], value: Value) -> Result<(), InsertConflict> {
     let place = values.entry(name);
-    match steps {
+    match segments {
         [] => match place {
             Entry::Occupied(_) => Err(InsertConflict::Duplicate),
             Entry::Vacant(free) => {
@@ -79,12 +79,12 @@ fn insert_at(values: &mut Map<String, Value>, name: &str, steps: &[KeySegment<'_
     }
 }
 
-fn append_item(list: &mut Vec<Value>, steps: &[KeySegment<'_>], value: Value) -> Result<(), InsertConflict> {
-    match steps {
+fn append_item(list: &mut Vec<Value>, segments: &[KeySegment<'_>], value: Value) -> Result<(), InsertConflict> {
+    match segments {
         [] => list.push(value),
         [KeySegment::ListItem, ..] => return Err(InsertConflict::NestedList),
         [KeySegment::Field(name), rest @ ..] => match list.last_mut() {
-            Some(Value::Object(last)) if !contains_value(last, steps) => return insert_at(last, name, rest, value),
+            Some(Value::Object(last)) if !contains_value(last, segments) => return insert_at(last, name, rest, value),
             _ => {
                 let mut object = Map::new();
                 insert_at(&mut object, name, rest, value)?;
@@ -96,8 +96,8 @@ fn append_item(list: &mut Vec<Value>, steps: &[KeySegment<'_>], value: Value) ->
 }
 
 /// Whether a value stands there already. What ends in a list may always take one more.
-fn contains_value(object: &Map<String, Value>, steps: &[KeySegment<'_>]) -> bool {
-    match steps {
+fn contains_value(object: &Map<String, Value>, segments: &[KeySegment<'_>]) -> bool {
+    match segments {
         [KeySegment::Field(name)] => object.contains_key(*name),
         [KeySegment::Field(name), rest @ ..] => matches!(object.get(*name), Some(Value::Object(inner)) if contains_value(inner, rest)),
         [] | [KeySegment::ListItem, ..] => false,
@@ -109,7 +109,7 @@ mod tests {
     use serde_json::{Map, Value, json};
 
     use super::insert_nested;
-    use crate::wire::http::params::{MAX_PARAM_DEPTH, ParamsError};
+    use crate::wire::http::params_error::{MAX_PARAM_DEPTH, ParamsError};
 
     fn nested(pairs: &[(&str, &str)]) -> Result<Value, ParamsError> {
         let mut values = Map::new();

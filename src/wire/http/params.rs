@@ -3,20 +3,13 @@
 //! Whatever form they came in, they are one JSON object. Each question about a parameter names it when it is refused, and
 //! never repeats its value, which may be a secret.
 
-use http::Method;
 use jiff::civil::Date;
 use serde_json::{Map, Value};
 
 use crate::model::id::Id;
-use crate::wire::http::date_param;
-use crate::wire::http::json_body;
-use crate::wire::http::nested_params;
+use crate::wire::http::params_error::{MAX_PARAM_COUNT, ParamsError};
 use crate::wire::http::percent_encoding::{PlusSign, percent_decode};
-
-/// How deep parameters may nest: `a` is 1, `a[b]` is 2.
-pub const MAX_PARAM_DEPTH: usize = 32;
-/// How many parameters a query and a form may have together, and how many names an object in JSON.
-pub const MAX_PARAM_COUNT: usize = 1_000;
+use crate::wire::http::{date_param, json_body, nested_params};
 
 /// The parameters of one request: a JSON object, whatever form they came in.
 #[derive(Clone, Debug, Default)]
@@ -25,57 +18,13 @@ pub struct Params {
     pub values: Map<String, Value>,
 }
 
-/// Why parameters could not be read.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ParamsError {
-    /// Not JSON, not UTF-8, not percent-encoded as it should be.
-    #[error("the {part} could not be read: {reason}")]
-    Malformed {
-        /// `query` or `body`.
-        part: &'static str,
-        /// Without any value of a parameter in it.
-        reason: String,
-    },
-    /// The same name twice, or in query and body.
-    #[error("the parameter `{0}` is given twice")]
-    Duplicate(String),
-    /// Deeper or more than the bounds.
-    #[error("too many parameters, or nested too deep")]
-    LimitExceeded,
-    /// One parameter has a value of the wrong form.
-    #[error("`{name}` is {expected}")]
-    InvalidValue {
-        /// Its name.
-        name: String,
-        /// What it should be.
-        expected: &'static str,
-    },
-}
-
-impl ParamsError {
-    /// A parameter of the wrong form.
-    pub fn invalid_value(name: &str, wanted: &'static str) -> Self {
-        Self::InvalidValue { name: name.to_owned(), expected: wanted }
-    }
-
-    /// The same complaint about what stands within another parameter: `x` within `packs` is `packs[x]`.
-    #[must_use]
-    pub fn nested_in(self, outer: &str) -> Self {
-        match self {
-            Self::InvalidValue { name, expected: wanted } => Self::InvalidValue { name: format!("{outer}[{name}]"), expected: wanted },
-            Self::Duplicate(name) => Self::Duplicate(format!("{outer}[{name}]")),
-            other => other,
-        }
-    }
-}
-
 impl Params {
     /// Reads query and body. A body is JSON if its type says so, a form if its type says so or says nothing; of a GET it is read too
     /// (gitlab-shell sends `Content-Type: application/json` on GETs with an empty body).
-    pub fn parse(_method: &Method, query: Option<&str>, content_type: Option<&str>, body: &[u8]) -> Result<Self, ParamsError> {
-        let mut room = MAX_PARAM_COUNT;
-        let mut values = parse_form("query", query.unwrap_or_default(), &mut room)?;
-        for (name, value) in parse_body(content_type, body, &mut room)? {
+    pub fn parse(query: Option<&str>, content_type: Option<&str>, body: &[u8]) -> Result<Self, ParamsError> {
+        let mut remaining = MAX_PARAM_COUNT;
+        let mut values = parse_form("query", query.unwrap_or_default(), &mut remaining)?;
+        for (name, value) in parse_body(content_type, body, &mut remaining)? {
             if values.contains_key(&name) {
                 return Err(ParamsError::Duplicate(name));
             }
@@ -127,9 +76,9 @@ impl Params {
 
     /// A parameter as a boolean: true, false, "true", "false", "1", "0", 1, 0. Absent, `null` and empty are `None`.
     pub fn boolean(&self, name: &str) -> Result<Option<bool>, ParamsError> {
-        let said = match self.non_empty_value(name) {
+        let flag = match self.non_empty_value(name) {
             None => return Ok(None),
-            Some(Value::Bool(said)) => Some(*said),
+            Some(Value::Bool(flag)) => Some(*flag),
             Some(Value::String(text)) => match text.as_str() {
                 "true" | "1" => Some(true),
                 "false" | "0" => Some(false),
@@ -141,7 +90,7 @@ impl Params {
                 _ => None,
             },
         };
-        said.map(Some).ok_or_else(|| ParamsError::invalid_value(name, "true or false"))
+        flag.map(Some).ok_or_else(|| ParamsError::invalid_value(name, "true or false"))
     }
 
     /// A parameter as a day, as `2021-06-13` or `13 Jun 2021`. Absent, `null` and empty are `None`.
@@ -220,8 +169,8 @@ pub fn encode_form<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> S
     form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish()
 }
 
-fn parse_body(content_type: Option<&str>, body: &[u8], room: &mut usize) -> Result<Map<String, Value>, ParamsError> {
-    let unreadable = |reason: &str| ParamsError::Malformed { part: "body", reason: reason.to_owned() };
+fn parse_body(content_type: Option<&str>, body: &[u8], remaining: &mut usize) -> Result<Map<String, Value>, ParamsError> {
+    let malformed = |reason: &str| ParamsError::Malformed { part: "body", reason: reason.to_owned() };
     if body.is_empty() {
         return Ok(Map::new());
     }
@@ -229,18 +178,18 @@ fn parse_body(content_type: Option<&str>, body: &[u8], room: &mut usize) -> Resu
     match media_type.as_str() {
         "application/json" => json_body::parse_json_object(body),
         "" | "application/x-www-form-urlencoded" => {
-            let form = std::str::from_utf8(body).map_err(|_| unreadable("it is not UTF-8"))?;
-            parse_form("body", form, room)
+            let form = std::str::from_utf8(body).map_err(|_| malformed("it is not UTF-8"))?;
+            parse_form("body", form, remaining)
         }
-        "multipart/form-data" => Err(unreadable("multipart is not read here; send JSON or a URL-encoded form")),
-        _ => Err(unreadable("its type is neither application/json nor application/x-www-form-urlencoded")),
+        "multipart/form-data" => Err(malformed("multipart is not read here; send JSON or a URL-encoded form")),
+        _ => Err(malformed("its type is neither application/json nor application/x-www-form-urlencoded")),
     }
 }
 
-fn parse_form(part: &'static str, form: &str, room: &mut usize) -> Result<Map<String, Value>, ParamsError> {
+fn parse_form(part: &'static str, form: &str, remaining: &mut usize) -> Result<Map<String, Value>, ParamsError> {
     let mut values = Map::new();
     for pair in form.split('&').filter(|pair| !pair.is_empty()) {
-        *room = room.checked_sub(1).ok_or(ParamsError::LimitExceeded)?;
+        *remaining = remaining.checked_sub(1).ok_or(ParamsError::LimitExceeded)?;
         let decoded =
             |text| percent_decode(text, PlusSign::Space).map_err(|error| ParamsError::Malformed { part, reason: error.to_string() });
         // A name without `=` has no value, which is not the same as an empty one.
@@ -270,10 +219,10 @@ fn parse_integer(name: &str, value: &Value) -> Result<i64, ParamsError> {
     number.ok_or_else(|| ParamsError::invalid_value(name, "a whole number"))
 }
 
-fn parse_object(name: &str, value: &Value, wanted: &'static str) -> Result<Params, ParamsError> {
+fn parse_object(name: &str, value: &Value, expected: &'static str) -> Result<Params, ParamsError> {
     match value {
         Value::Object(values) => Ok(Params { values: values.clone() }),
-        _ => Err(ParamsError::invalid_value(name, wanted)),
+        _ => Err(ParamsError::invalid_value(name, expected)),
     }
 }
 
@@ -295,28 +244,28 @@ fn indexed_values(object: &Map<String, Value>) -> Option<Vec<&Value>> {
 
 #[cfg(test)]
 mod tests {
-    use http::Method;
     use proptest::prelude::*;
     use serde_json::{Value, json};
 
-    use super::{MAX_PARAM_COUNT, Params, ParamsError, encode_form};
+    use super::{Params, encode_form};
+    use crate::wire::http::params_error::{MAX_PARAM_COUNT, ParamsError};
 
     const FORM: Option<&str> = Some("application/x-www-form-urlencoded");
     const JSON: Option<&str> = Some("application/json");
 
     fn query(query: &str) -> Result<Params, ParamsError> {
-        Params::parse(&Method::GET, Some(query), JSON, b"")
+        Params::parse(Some(query), JSON, b"")
     }
 
     fn object(value: Value) -> Params {
-        Params::parse(&Method::POST, None, JSON, value.to_string().as_bytes()).unwrap()
+        Params::parse(None, JSON, value.to_string().as_bytes()).unwrap()
     }
 
     #[test]
     fn query_form_and_json_say_the_same() {
         let shape = json!({"key_id": "11", "scopes": ["api", "read user"], "packs": [{"x": "1", "y": "é"}]});
         let form = "key_id=11&scopes[]=api&scopes%5B%5D=read+user&packs[][x]=1&packs%5b%5d%5by%5d=%C3%A9";
-        let read = |query, content_type, body: &str| Params::parse(&Method::POST, query, content_type, body.as_bytes()).unwrap().values;
+        let read = |query, content_type, body: &str| Params::parse(query, content_type, body.as_bytes()).unwrap().values;
         assert_eq!(Value::Object(read(Some(form), None, "")), shape);
         assert_eq!(Value::Object(read(None, FORM, form)), shape);
         assert_eq!(Value::Object(read(None, None, form)), shape);
@@ -326,10 +275,10 @@ mod tests {
     #[test]
     fn a_name_in_query_and_body_is_given_twice() {
         for (body, content_type) in [("a=1", FORM), (r#"{"a":1}"#, JSON), ("a[]=1", FORM)] {
-            let read = Params::parse(&Method::POST, Some("a[]=1"), content_type, body.as_bytes());
+            let read = Params::parse(Some("a[]=1"), content_type, body.as_bytes());
             assert_eq!(read.map(|params| params.values), Err(ParamsError::Duplicate("a".to_owned())), "{body}");
         }
-        let both = Params::parse(&Method::POST, Some("a=1"), JSON, br#"{"b":2}"#).unwrap();
+        let both = Params::parse(Some("a=1"), JSON, br#"{"b":2}"#).unwrap();
         assert_eq!(Value::Object(both.values), json!({"a": "1", "b": 2}));
     }
 
@@ -349,13 +298,13 @@ mod tests {
 
     #[test]
     fn what_cannot_be_read_is_refused_with_the_remedy() {
-        let reason = |content_type, body: &[u8]| Params::parse(&Method::POST, None, content_type, body).unwrap_err().to_string();
+        let reason = |content_type, body: &[u8]| Params::parse(None, content_type, body).unwrap_err().to_string();
         assert!(reason(Some("multipart/form-data; boundary=x"), b"--x").contains("send JSON"));
         assert!(reason(Some("text/plain"), b"a=1").contains("neither"));
         assert!(reason(FORM, b"a=\xff").contains("UTF-8"));
         assert!(reason(FORM, b"a=%ff").contains("UTF-8"));
         assert!(reason(FORM, b"a=100%").contains("two hex digits"));
-        assert!(Params::parse(&Method::GET, Some("&&"), Some("text/plain"), b"").unwrap().values.is_empty());
+        assert!(Params::parse(Some("&&"), Some("text/plain"), b"").unwrap().values.is_empty());
     }
 
     #[test]
@@ -363,7 +312,7 @@ mod tests {
         let pairs = |count| "a[]=1&".repeat(count);
         assert!(query(&pairs(MAX_PARAM_COUNT)).is_ok());
         assert_eq!(query(&pairs(MAX_PARAM_COUNT + 1)).map(|params| params.values), Err(ParamsError::LimitExceeded));
-        let both = Params::parse(&Method::POST, Some(&pairs(MAX_PARAM_COUNT)), FORM, b"b=1");
+        let both = Params::parse(Some(&pairs(MAX_PARAM_COUNT)), FORM, b"b=1");
         assert_eq!(both.map(|params| params.values), Err(ParamsError::LimitExceeded));
     }
 
@@ -422,7 +371,7 @@ mod tests {
             let encoded = encode_form(pairs.iter().map(|(name, value)| (name.as_str(), value.as_str())));
             let expected = serde_json::to_value(&pairs).unwrap();
             prop_assert_eq!(Value::Object(query(&encoded).unwrap().values), expected.clone());
-            let form = Params::parse(&Method::POST, None, FORM, encoded.as_bytes()).unwrap();
+            let form = Params::parse(None, FORM, encoded.as_bytes()).unwrap();
             prop_assert_eq!(Value::Object(form.values), expected.clone());
             prop_assert_eq!(Value::Object(object(expected.clone()).values), expected);
         }
@@ -431,8 +380,8 @@ mod tests {
         fn no_query_and_no_body_brings_it_down(text in "([ab=&+%]|\\[|\\]|%5[bdBD]|\\PC){0,40}", body: Vec<u8>) {
             let _ = query(&text);
             for content_type in [FORM, JSON] {
-                let _ = Params::parse(&Method::POST, None, content_type, &body);
-                let _ = Params::parse(&Method::POST, None, content_type, text.as_bytes());
+                let _ = Params::parse(None, content_type, &body);
+                let _ = Params::parse(None, content_type, text.as_bytes());
             }
         }
     }

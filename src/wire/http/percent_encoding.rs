@@ -24,8 +24,8 @@ pub enum PercentDecodeError {
 
 /// Decodes once.
 pub fn percent_decode(text: &str, plus: PlusSign) -> Result<Cow<'_, str>, PercentDecodeError> {
-    let blanks = plus == PlusSign::Space;
-    if !text.bytes().any(|byte| byte == b'%' || (blanks && byte == b'+')) {
+    let plus_is_space = plus == PlusSign::Space;
+    if !text.bytes().any(|byte| byte == b'%' || (plus_is_space && byte == b'+')) {
         return Ok(Cow::Borrowed(text));
     }
     let mut decoded = Vec::with_capacity(text.len());
@@ -36,7 +36,7 @@ pub fn percent_decode(text: &str, plus: PlusSign) -> Result<Cow<'_, str>, Percen
                 (Some(high), Some(low)) => high << 4 | low,
                 _ => return Err(PercentDecodeError::InvalidEscape),
             },
-            b'+' if blanks => b' ',
+            b'+' if plus_is_space => b' ',
             other => other,
         });
     }

@@ -33,17 +33,17 @@ impl RequestTarget {
             return Err(RequestTargetError("a byte that must be percent-encoded"));
         }
         let raw: Vec<&str> = if relative.is_empty() { Vec::new() } else { relative.split('/').collect() };
-        let below = RouteStart::locate(&raw);
+        let route_start = RouteStart::locate(&raw);
         let mut decoded = Vec::with_capacity(raw.len());
         let mut may_hold_slash = false;
         for (index, segment) in raw.iter().enumerate() {
             decoded.push(decode_segment(segment, may_hold_slash)?);
-            may_hold_slash = !may_hold_slash && below.takes_full_path(index, segment);
+            may_hold_slash = !may_hold_slash && route_start.takes_full_path(index, segment);
         }
         Ok(Self {
-            path: format!("/{}", raw[below.forwarded..].join("/")),
+            path: format!("/{}", raw[route_start.forwarded..].join("/")),
             query: query.map(str::to_owned),
-            segments: decoded.split_off(below.endpoint),
+            segments: decoded.split_off(route_start.endpoint),
         })
     }
 
@@ -151,8 +151,8 @@ mod tests {
     fn our_own_paths_stay_and_no_others_lead_anywhere() {
         assert_eq!(segments("/-/liveness"), ["-", "liveness"]);
         assert_eq!(segments("/-/api/v4/internal"), ["-", "api", "v4", "internal"]);
-        for elsewhere in ["/", "/internal/check", "/api/v3/internal/check", "/gitlab/-/liveness", "/api/v4"] {
-            assert!(segments(elsewhere).is_empty(), "{elsewhere}");
+        for path in ["/", "/internal/check", "/api/v3/internal/check", "/gitlab/-/liveness", "/api/v4"] {
+            assert!(segments(path).is_empty(), "{path}");
         }
     }
 

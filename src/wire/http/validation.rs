@@ -1,7 +1,7 @@
 //! Complaints about parameters in the words of the framework that GitLab uses: all at once, each with the parameter's name.
 //! (server.md 1.2)
 
-use crate::wire::http::params::ParamsError;
+use crate::wire::http::params_error::ParamsError;
 
 /// What is wrong with the parameters of a request, in one line.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -72,13 +72,13 @@ mod tests {
     #[test]
     fn all_complaints_stand_in_one_line_in_their_order() {
         let params = Params { values: json!({"a": "x"}).as_object().cloned().unwrap() };
-        let mut complaints = Validator::default();
-        assert_eq!(complaints.required("a", params.integer("a")), None);
-        assert_eq!(complaints.required("b", params.integer("b")), None);
-        assert_eq!(complaints.optional("c", params.integer("c")), None);
-        complaints.add_mutually_exclusive("a", "b");
-        let said = "a is invalid, b is missing, a, b are mutually exclusive";
-        assert_eq!(complaints.finish(Some(1)), Err(ValidationError(said.to_owned())));
+        let mut validator = Validator::default();
+        assert_eq!(validator.required("a", params.integer("a")), None);
+        assert_eq!(validator.required("b", params.integer("b")), None);
+        assert_eq!(validator.optional("c", params.integer("c")), None);
+        validator.add_mutually_exclusive("a", "b");
+        let expected = "a is invalid, b is missing, a, b are mutually exclusive";
+        assert_eq!(validator.finish(Some(1)), Err(ValidationError(expected.to_owned())));
         assert_eq!(Validator::default().finish(Some(1)), Ok(1));
     }
 }

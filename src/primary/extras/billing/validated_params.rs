@@ -6,7 +6,8 @@ use http::StatusCode;
 use crate::api::error::ApiError;
 use crate::model::day::Day;
 use crate::model::text::Text;
-use crate::wire::http::params::{Params, ParamsError};
+use crate::wire::http::params::Params;
+use crate::wire::http::params_error::ParamsError;
 
 /// Most characters of a text.
 const MAX_TEXT_CHARS: usize = 255;

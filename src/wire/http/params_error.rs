@@ -1,0 +1,50 @@
+//! Why parameters are refused, and the bounds on how many there may be and how deep they may nest. (server.md 1.2)
+
+/// How deep parameters may nest: `a` is 1, `a[b]` is 2.
+pub const MAX_PARAM_DEPTH: usize = 32;
+/// How many parameters a query and a form may have together, and how many names an object in JSON.
+pub const MAX_PARAM_COUNT: usize = 1_000;
+
+/// Why parameters could not be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ParamsError {
+    /// Not JSON, not UTF-8, not percent-encoded as it should be.
+    #[error("the {part} could not be read: {reason}")]
+    Malformed {
+        /// `query` or `body`.
+        part: &'static str,
+        /// Without any value of a parameter in it.
+        reason: String,
+    },
+    /// The same name twice, or in query and body.
+    #[error("the parameter `{0}` is given twice")]
+    Duplicate(String),
+    /// Deeper or more than the bounds.
+    #[error("too many parameters, or nested too deep")]
+    LimitExceeded,
+    /// One parameter has a value of the wrong form.
+    #[error("`{name}` is {expected}")]
+    InvalidValue {
+        /// Its name.
+        name: String,
+        /// What it should be.
+        expected: &'static str,
+    },
+}
+
+impl ParamsError {
+    /// A parameter of the wrong form.
+    pub fn invalid_value(name: &str, expected: &'static str) -> Self {
+        Self::InvalidValue { name: name.to_owned(), expected: expected }
+    }
+
+    /// The same complaint about what stands within another parameter: `x` within `packs` is `packs[x]`.
+    #[must_use]
+    pub fn nested_in(self, outer: &str) -> Self {
+        match self {
+            Self::InvalidValue { name, expected } => Self::InvalidValue { name: format!("{outer}[{name}]"), expected },
+            Self::Duplicate(name) => Self::Duplicate(format!("{outer}[{name}]")),
+            other => other,
+        }
+    }
+}
