@@ -35,7 +35,7 @@ pub fn decide(directory: &dyn Directory, request: &AllowedRequest, now: Time) ->
         Err(CheckError::Refused(reason)) => AccessDecision::Denied(reason.to_refusal()),
         Err(CheckError::Directory(error)) => return Err(error),
     };
-    Ok(AccessEvaluation { decision: decision, actor: context.actor, found_by: context.lookup.found_by })
+    Ok(AccessEvaluation { decision, actor: context.actor, found_by: context.lookup.found_by })
 }
 
 fn run_checks(context: &DecisionContext) -> CheckResult<AccessDecision> {

@@ -16,7 +16,7 @@ use crate::rules::wildcard::matches_wildcard;
 pub fn check(context: &DecisionContext, access: &ProjectAccess) -> CheckResult {
     let RefChanges::Listed(text) = &context.request.changes else { return Ok(()) };
     let via_web = context.request.protocol == Protocol::Web;
-    let policy = RefUpdatePolicy { role: access.role, via_web: via_web, default_branch: &access.project.default_branch };
+    let policy = RefUpdatePolicy { role: access.role, via_web, default_branch: &access.project.default_branch };
     let (mut branches, mut tags) = (None, None);
     for line in parse_ref_updates(text) {
         let change = line.map_err(|line| RefusalReason::ChangeLine { line })?;
@@ -145,7 +145,7 @@ fn parse_ref_update(line: &str) -> Option<RefUpdate<'_>> {
         (_, Some(tag)) => RefName::Tag(tag),
         _ => RefName::Other,
     };
-    Some(RefUpdate { kind: kind, name: name_kind })
+    Some(RefUpdate { kind, name: name_kind })
 }
 
 /// 40 hex digits, or 64 where a repository uses SHA-256.

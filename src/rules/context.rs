@@ -27,7 +27,7 @@ impl<'a> DecisionContext<'a> {
         let settings = directory.settings()?;
         let actor = resolve_actor(directory, &request.claimed_actor)?;
         let lookup = find_repository(directory, request.gl_repository.as_deref(), request.project.as_deref())?;
-        Ok(Self { directory, request, now, settings, actor, lookup: lookup })
+        Ok(Self { directory, request, now, settings, actor, lookup })
     }
 
     /// Whether this is a push.

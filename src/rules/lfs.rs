@@ -311,7 +311,7 @@ mod tests {
 
     fn authenticate_request(claimed_actor: ClaimedActor, path: &str) -> LfsAuthenticateRequest {
         LfsAuthenticateRequest {
-            claimed_actor: claimed_actor,
+            claimed_actor,
             gl_repository: None,
             project: Some(path.to_owned()),
             operation: None,

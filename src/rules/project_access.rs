@@ -89,7 +89,7 @@ impl ProjectAccess {
                 None => ProjectRole::Anonymous,
             },
         };
-        Ok(Self { project: Arc::clone(project), namespaces: ancestors, role: role })
+        Ok(Self { project: Arc::clone(project), namespaces: ancestors, role })
     }
 
     /// The root namespace.

@@ -1,9 +1,9 @@
-//! sled, and nothing of it that could hurt: opening without the leftovers that keep it from opening, panics turned into
-//! [`Damage`], and our own flush.
+//! The one file that calls sled: opening without the leftovers that keep it from opening, panics turned into [`StoreError`],
+//! and our own flush.
 //!
-//! sled 0.34 takes a half-written `snap.*.generating` for its newest snapshot and then never opens again, so these go
-//! first. Given damaged files it may also panic, while opening and while reading; the store is disposable, so that is one
-//! more damage to be told. Durability is by [`Database::flush`] alone: sled's own flusher only logs what fails.
+//! sled 0.34 takes a half-written `snap.*.generating` for its newest snapshot and then never opens again, so these are removed
+//! first. Given damaged files it may also panic, while opening and while reading; that is returned as an error. Durability is
+//! by [`Database::flush`] alone: sled's own flusher only logs what fails.
 
 use std::fs;
 use std::io;
@@ -15,7 +15,7 @@ use std::time::Duration;
 use crate::store::error::StoreError;
 use crate::store::files::reserved_space;
 
-/// One key with what it shall hold; `None` deletes.
+/// A key and its new value; `None` deletes it.
 pub type KeyWrite = (Vec<u8>, Option<Vec<u8>>);
 
 const LOCK_ATTEMPTS: usize = 200;
@@ -29,58 +29,58 @@ pub struct Database {
 }
 
 impl Database {
-    /// Opens what is in the folder, or makes a new one there. Blocks.
+    /// Opens the database in the folder, or creates one there. Blocks.
     pub fn open(folder: &Path, page_cache: u64) -> Result<Self, StoreError> {
         let at = |error: io::Error| StoreError(format!("{}: {error}", folder.display()));
         remove_partial_snapshots(folder).map_err(at)?;
         let config = sled::Config::new().path(folder).cache_capacity(page_cache).flush_every_ms(None);
         let mut opened = open_with_lock_retry(&config);
         if opened.is_err() && reserved_space::is_disk_full(folder) && reserved_space::release(folder).map_err(at)? {
-            tracing::warn!("{}: this disk is full; the database is opened with the room that it had kept for that", folder.display());
+            tracing::warn!("{}: this disk is full; opening the database with the space reserved for it", folder.display());
             remove_partial_snapshots(folder).map_err(at)?;
             opened = open_with_lock_retry(&config);
         }
         let sled = opened.map_err(|StoreError(reason)| StoreError(format!("{}: {reason}", folder.display())))?;
         if let Err(error) = reserved_space::reserve(folder) {
-            tracing::warn!("{}: no room can be kept for the next opening: {error}; make room on this disk", folder.display());
+            tracing::warn!("{}: cannot reserve space for the next opening: {error}; make room on this disk", folder.display());
         }
         make_private(folder).map_err(at)?;
         Ok(Self { sled, folder: folder.to_owned() })
     }
 
-    /// Whether there was something before it was opened.
+    /// Returns whether the database existed before it was opened.
     pub fn was_recovered(&self) -> bool {
         self.sled.was_recovered()
     }
 
-    /// The value of one key.
+    /// Returns the value of a key.
     pub fn read(&self, key: &[u8]) -> Result<Option<sled::IVec>, StoreError> {
         catch_panics(|| self.sled.get(key))
     }
 
-    /// The last key before `bound`, with its value.
+    /// Returns the last key before `bound`, with its value.
     pub fn last_before(&self, bound: &[u8]) -> Result<Option<(sled::IVec, sled::IVec)>, StoreError> {
         catch_panics(|| self.sled.get_lt(bound))
     }
 
-    /// All whose keys begin so, in order, as far as they are there when they are come to.
+    /// Iterates over the keys with this prefix, in order; each is read when the iterator reaches it.
     pub fn scan_prefix(&self, prefix: &[u8]) -> impl Iterator<Item = Result<(sled::IVec, sled::IVec), StoreError>> + use<> {
         let mut entries = self.sled.scan_prefix(prefix);
         std::iter::from_fn(move || catch_panics(|| entries.next().transpose()).transpose())
     }
 
-    /// The first key after `bound`, with its value.
+    /// Returns the first key after `bound`, with its value.
     pub fn first_after(&self, bound: &[u8]) -> Result<Option<(sled::IVec, sled::IVec)>, StoreError> {
         catch_panics(|| self.sled.get_gt(bound))
     }
 
-    /// Writes one key with no regard to others: only for a database that nobody reads yet, where a batch would stop every
-    /// reader of the process for nothing.
+    /// Writes one key on its own: only for a database that nobody reads yet, where a batch would needlessly stop every reader of
+    /// the process.
     pub fn insert(&self, key: &[u8], value: Vec<u8>) -> Result<(), StoreError> {
         catch_panics(|| self.sled.insert(key, value)).map(drop)
     }
 
-    /// Writes all or none. Stops every reader of every database of the process meanwhile, so keep it small.
+    /// Writes all or none. Every reader of every database of the process waits meanwhile, so keep it small.
     pub fn write_batch(&self, writes: Vec<KeyWrite>) -> Result<(), StoreError> {
         let mut batch = sled::Batch::default();
         for (key, value) in writes {
@@ -92,31 +92,31 @@ impl Database {
         catch_panics(|| self.sled.apply_batch(batch))
     }
 
-    /// Returns when all that was written is on disk.
+    /// Writes everything to disk; returns when it is there.
     pub fn flush(&self) -> Result<(), StoreError> {
         catch_panics(|| self.sled.flush()).map(drop)
     }
 
-    /// As [`Database::flush`], and the names of the files as well: for a database just made.
+    /// As [`Database::flush`], and syncs the names of the files as well: for a new database.
     pub fn flush_and_sync_folder(&self) -> Result<(), StoreError> {
         self.flush()?;
         let synced = make_private(&self.folder).and_then(|()| fs::File::open(&self.folder)?.sync_all());
         synced.map_err(|error| StoreError(format!("{}: {error}", self.folder.display())))
     }
 
-    /// Bytes on disk; 0 if the system does not say.
+    /// Returns the size on disk in bytes; 0 if it cannot be read.
     pub fn size_on_disk(&self) -> u64 {
         catch_panics(|| self.sled.size_on_disk()).unwrap_or(0)
     }
 
-    /// The folder it is in.
+    /// Returns the folder of the database.
     pub fn folder(&self) -> &Path {
         &self.folder
     }
 }
 
-/// Waits a little for sled's lock: between fork and exec a process that we start holds our descriptors, and with them the lock
-/// of a database that was closed a moment ago. Against other daemons a folder of generations has a lock of its own.
+/// Opens, and waits a little for sled's lock: between fork and exec a child process has our descriptors, and with them the lock
+/// of a database that was closed a moment ago. Against other daemons the folder of generations has a lock of its own.
 fn open_with_lock_retry(config: &sled::Config) -> Result<sled::Db, StoreError> {
     for _ in 0..LOCK_ATTEMPTS {
         match catch_panics(|| config.open()) {
@@ -142,15 +142,15 @@ fn remove_partial_snapshots(folder: &Path) -> io::Result<()> {
     for file in files {
         let file = file?;
         let name = file.file_name();
-        let half = name.to_str().is_some_and(|name| name.starts_with("snap.") && name.ends_with(".generating"));
-        if half {
+        let partial = name.to_str().is_some_and(|name| name.starts_with("snap.") && name.ends_with(".generating"));
+        if partial {
             fs::remove_file(file.path())?;
         }
     }
     Ok(())
 }
 
-/// sled makes its files as the umask says; they hold tokens of storages.
+/// Closes sled's files to others: sled creates them as the umask says, and they contain tokens of storages.
 fn make_private(folder: &Path) -> io::Result<()> {
     fs::set_permissions(folder, fs::Permissions::from_mode(0o700))?;
     for file in fs::read_dir(folder)? {
@@ -159,7 +159,7 @@ fn make_private(folder: &Path) -> io::Result<()> {
         match fs::set_permissions(file.path(), fs::Permissions::from_mode(mode)) {
             // sled removes an older snapshot by itself.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            done => done?,
+            result => result?,
         }
     }
     Ok(())
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn a_panic_inside_sled_is_a_damage() {
+    fn a_panic_inside_sled_is_an_error() {
         assert!(catch_panics::<()>(|| panic!("as sled does on damaged files")).is_err());
     }
 

@@ -1,4 +1,6 @@
-//! Keeping: directories in sled, one database a generation; the primary's journal; what a follower's age was.
+//! The store: directories in sled, one database for each generation; the primary's journal and private store; small files.
+//!
+//! The floors, lowest first: `error`, `files`, `database`, `pages`, `generations`, `primary`; `tests` on top.
 
 mod database;
 pub mod error;

@@ -6,16 +6,13 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
-#[cfg(feature = "daemon")]
 use crate::model::enums::KeyUsage;
 use crate::model::id::Id;
 use crate::model::key::decode_blob;
-#[cfg(feature = "daemon")]
 use crate::model::record::{Key, User};
 use crate::model::text::Text;
-#[cfg(feature = "daemon")]
 use crate::model::time::Time;
 use crate::wire::http::message::parse_message;
 
@@ -107,7 +104,6 @@ fn blob_key_type(blob: &[u8]) -> Option<&[u8]> {
 /// Returns the body of a hit of `authorized_keys`: the comment of the key is the owner's name and the instance's host. (server.md 2.3)
 ///
 /// A key whose owner does not exist any more has only the host in its comment. Whether the key may be used is the caller's decision.
-#[cfg(feature = "daemon")]
 #[must_use]
 pub fn encode_authorized_key(key: &Key, owner: Option<&User>, host: &str) -> String {
     let line = match owner {
@@ -126,8 +122,7 @@ pub fn encode_authorized_key(key: &Key, owner: Option<&User>, host: &str) -> Str
     serde_json::to_string(&body).unwrap_or_default()
 }
 
-#[cfg(feature = "daemon")]
-#[derive(serde::Serialize)]
+#[derive(Serialize)]
 struct AuthorizedKeyBody<'a> {
     id: Id,
     title: &'a Text,
@@ -163,9 +158,11 @@ fn strip_control_chars(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::{
-        AuthorizedKey, AuthorizedKeyError, InvalidShellPath, ShellPath, is_key_not_found, lookup_failed_comment, not_found_comment,
+        AuthorizedKey, AuthorizedKeyError, InvalidShellPath, ShellPath, encode_authorized_key, is_key_not_found, lookup_failed_comment,
+        not_found_comment,
     };
     use crate::model::key::decode_blob;
+    use crate::model::record::{Key, Record, User};
 
     const BLOB: &str = "AAAAC3NzaC1lZDI1NTE5AAAAILM+rvN+ot98qgEN796jTiQfZfG1KaT0PtFDJ/XFSqti";
 
@@ -247,12 +244,6 @@ mod tests {
         assert_eq!(not_found_comment("A\nssh-rsa B\u{85}"), "# No key was found for Assh-rsa B\n");
         assert_eq!(lookup_failed_comment("outage", "a\r\nb"), "# sidegate: the key could not be looked up (outage): ab\n");
     }
-}
-
-#[cfg(all(test, feature = "daemon"))]
-mod encode_tests {
-    use super::encode_authorized_key;
-    use crate::model::record::{Key, Record, User};
 
     const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAILM+rvN+ot98qgEN796jTiQfZfG1KaT0PtFDJ/XFSqti";
 

@@ -235,7 +235,7 @@ fn random_request(rng: &mut SeededRng, generated: &GeneratedDirectory) -> Allowe
     let (gl_repository, project) = random_repository(rng, &generated.directory, something);
     let namespace = format!("g{}", 1 + rng.below(6));
     AllowedRequest {
-        claimed_actor: claimed_actor,
+        claimed_actor,
         gl_repository,
         project,
         action: match rng.below(9) {

@@ -1,6 +1,6 @@
-//! A follower's age over a restart: (boot id, boot time, wall time, age), and of which store, in a small file.
+//! The age of a follower's data, saved for the next start: boot id, boot time, wall time, age, and of which store.
 //!
-//! Two lines: the values in JSON, and the SHA-256 of that line, so that a flipped digit is damage and not a younger age.
+//! Two lines: the values in JSON, and the SHA-256 of that line, so that a flipped digit is detected and does not make the data look younger.
 
 use std::path::Path;
 use std::time::Duration;
@@ -15,40 +15,40 @@ use crate::store::files::folder::FileError;
 
 const BOOT_ID_PATH: &str = "/proc/sys/kernel/random/boot_id";
 
-/// One moment, and how old the data was then.
+/// A moment, and how old the data was then.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SavedAge {
     /// `/proc/sys/kernel/random/boot_id`.
     pub boot_id: String,
-    /// Boot time then.
+    /// The boot time at that moment.
     pub boot_time: BootTime,
-    /// Wall time then.
+    /// The wall time at that moment.
     pub wall_time: Time,
-    /// The age then.
+    /// The age at that moment.
     pub age: Duration,
     /// Whether the feed was caught up when contact was lost.
     pub caught_up: bool,
-    /// The epoch of the store that was so old.
+    /// The store's epoch.
     pub epoch: Epoch,
-    /// Its last commit then: a store that stands before it has lost something, and its age is not known.
+    /// The store's last commit at that moment: a store that is behind it has lost something, and its age is unknown.
     pub seq: u64,
 }
 
 impl SavedAge {
-    /// Whether it is the age of a store that stands at `head`: one that lost the end of its log can open whole, and older.
+    /// Returns whether this is the age of a store with this head. A store that lost the end of its log may open without an error.
     #[must_use]
     pub fn applies_to(&self, head: Option<Head>) -> bool {
         head.is_some_and(|head| head.epoch == self.epoch && head.seq >= self.seq)
     }
 
-    /// The age now: in the same boot the difference of boot time is added, else the positive difference of wall time; never less.
+    /// Returns the age now: in the same boot the difference of boot time is added, otherwise the positive difference of wall time.
     #[must_use]
     pub fn age_at(&self, boot_id: &str, boot: BootTime, wall: Time) -> Duration {
-        let since = if boot_id == self.boot_id { boot.since(self.boot_time) } else { wall.since(self.wall_time) };
-        self.age.saturating_add(since)
+        let elapsed = if boot_id == self.boot_id { boot.since(self.boot_time) } else { wall.since(self.wall_time) };
+        self.age.saturating_add(elapsed)
     }
 
-    /// Reads the file; `None` if there is none or it is damaged (then nothing is known: expired).
+    /// Reads the file; `None` if there is none or it is damaged: then the age is unknown, and the data counts as expired.
     #[must_use]
     pub fn load(path: &Path) -> Option<Self> {
         let text = atomic_file::read(path).ok()??;
@@ -68,7 +68,7 @@ impl SavedAge {
         })
     }
 
-    /// Writes the file: beside, synced, renamed.
+    /// Replaces the file; it is on disk when this returns.
     pub fn save(&self, path: &Path) -> Result<(), FileError> {
         let line = AgeLine {
             boot_id: self.boot_id.clone(),
@@ -96,7 +96,7 @@ struct AgeLine {
     seq: u64,
 }
 
-/// The id of this boot.
+/// Reads the id of this boot.
 pub fn read_boot_id() -> Result<String, FileError> {
     let path = Path::new(BOOT_ID_PATH);
     match atomic_file::read(path)? {
@@ -119,7 +119,7 @@ mod tests {
 
     const HOUR: Duration = Duration::from_secs(3600);
 
-    fn kept() -> SavedAge {
+    fn saved() -> SavedAge {
         let wall = "2026-01-31T12:00:00Z".parse().unwrap();
         SavedAge {
             boot_id: "one".to_owned(),
@@ -133,26 +133,26 @@ mod tests {
     }
 
     #[test]
-    fn in_the_same_boot_the_wall_clock_has_no_say() {
-        let kept = kept();
-        for wall in [Time::EPOCH, kept.wall_time.plus(100 * HOUR)] {
-            assert_eq!(kept.age_at("one", BootTime(12 * HOUR), wall), kept.age + 2 * HOUR);
+    fn in_the_same_boot_the_wall_clock_does_not_count() {
+        let saved = saved();
+        for wall in [Time::EPOCH, saved.wall_time.plus(100 * HOUR)] {
+            assert_eq!(saved.age_at("one", BootTime(12 * HOUR), wall), saved.age + 2 * HOUR);
         }
     }
 
     #[test]
     fn after_a_reboot_only_a_wall_clock_that_went_on_adds() {
-        let kept = kept();
-        assert_eq!(kept.age_at("two", BootTime(99 * HOUR), kept.wall_time.plus(3 * HOUR)), kept.age + 3 * HOUR);
-        assert_eq!(kept.age_at("two", BootTime(99 * HOUR), Time::EPOCH), kept.age);
+        let saved = saved();
+        assert_eq!(saved.age_at("two", BootTime(99 * HOUR), saved.wall_time.plus(3 * HOUR)), saved.age + 3 * HOUR);
+        assert_eq!(saved.age_at("two", BootTime(99 * HOUR), Time::EPOCH), saved.age);
     }
 
     #[test]
     fn an_age_is_not_that_of_a_store_which_lost_commits_or_is_another() {
         let at = |epoch, seq| Some(Head { epoch: Epoch(epoch), seq, state: DirectoryDigest::default() });
-        let kept = kept();
-        assert!(kept.applies_to(at(7, 9)) && kept.applies_to(at(7, 10)));
-        assert!(!kept.applies_to(at(7, 8)) && !kept.applies_to(at(8, 9)) && !kept.applies_to(None));
+        let saved = saved();
+        assert!(saved.applies_to(at(7, 9)) && saved.applies_to(at(7, 10)));
+        assert!(!saved.applies_to(at(7, 8)) && !saved.applies_to(at(8, 9)) && !saved.applies_to(None));
     }
 
     #[test]
@@ -160,15 +160,15 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("age");
         assert_eq!(SavedAge::load(&path), None);
-        kept().save(&path).unwrap();
-        assert_eq!(SavedAge::load(&path), Some(kept()));
+        saved().save(&path).unwrap();
+        assert_eq!(SavedAge::load(&path), Some(saved()));
     }
 
     #[test]
-    fn a_file_that_is_damaged_anywhere_says_nothing() {
+    fn a_file_that_is_damaged_anywhere_gives_no_age() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("age");
-        kept().save(&path).unwrap();
+        saved().save(&path).unwrap();
         let whole = fs::read(&path).unwrap();
         for at in 0..whole.len() {
             let mut flipped = whole.clone();
@@ -184,8 +184,8 @@ mod tests {
     fn a_file_that_cannot_be_written_is_named() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("missing/age");
-        let said = kept().save(&path).unwrap_err().to_string();
-        assert!(said.starts_with(&*folder.path().to_string_lossy()) && said.contains("No such file"), "{said}");
+        let message = saved().save(&path).unwrap_err().to_string();
+        assert!(message.starts_with(&*folder.path().to_string_lossy()) && message.contains("No such file"), "{message}");
     }
 
     #[test]
@@ -197,9 +197,9 @@ mod tests {
     proptest! {
         #[test]
         fn an_age_never_shrinks(same in any::<bool>(), boot: Duration, wall in 0..253_402_300_799_999_i64, age: Duration) {
-            let kept = SavedAge { age, ..kept() };
+            let saved = SavedAge { age, ..saved() };
             let id = if same { "one" } else { "two" };
-            prop_assert!(kept.age_at(id, BootTime(boot), Time::from_milliseconds(wall).unwrap()) >= age);
+            prop_assert!(saved.age_at(id, BootTime(boot), Time::from_milliseconds(wall).unwrap()) >= age);
         }
     }
 }

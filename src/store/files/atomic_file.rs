@@ -1,4 +1,4 @@
-//! Small files that are there whole or not at all: written beside, synced, renamed, the folder synced. 0600.
+//! Small files that are replaced as a whole: written under another name, synced, renamed, the folder synced. Mode 0600.
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
@@ -8,22 +8,22 @@ use std::path::{Path, PathBuf};
 
 use crate::store::files::folder::{FileError, parent_of, sync_folder};
 
-/// The longest file that is read back here, in bytes: what we write is far shorter.
+/// The longest file that is read, in bytes: what we write is far shorter.
 const MAX_FILE_BYTES: u64 = 4096;
 
-/// Puts `content` in the place of the file. After an error or a crash the old content stands, or the new; never a part.
+/// Replaces the file's content. After an error or a crash the file has the old content or the new, never a part of it.
 pub fn replace(path: &Path, content: &[u8]) -> Result<(), FileError> {
-    let beside = temporary_path(path);
-    write_new(&beside, content).map_err(|error| {
+    let temporary = temporary_path(path);
+    write_new(&temporary, content).map_err(|error| {
         // On a full disk the half-written file would keep what room there is.
-        let _ = fs::remove_file(&beside);
-        FileError::io(&beside)(error)
+        let _ = fs::remove_file(&temporary);
+        FileError::io(&temporary)(error)
     })?;
-    fs::rename(&beside, path).map_err(FileError::io(path))?;
+    fs::rename(&temporary, path).map_err(FileError::io(path))?;
     sync_folder(parent_of(path))
 }
 
-/// The file's text; `None` if there is none. Text that is too long or not UTF-8 is an error of kind `InvalidData`.
+/// Reads the file's text; `None` if there is no file. Text that is too long or not UTF-8 is an error of kind `InvalidData`.
 pub fn read(path: &Path) -> Result<Option<String>, FileError> {
     let mut text = String::new();
     match File::open(path).and_then(|file| file.take(MAX_FILE_BYTES + 1).read_to_string(&mut text)) {
@@ -36,7 +36,7 @@ pub fn read(path: &Path) -> Result<Option<String>, FileError> {
     }
 }
 
-/// Removes the file if it is there, for good.
+/// Removes the file if it exists, and syncs the folder.
 pub fn remove(path: &Path) -> Result<(), FileError> {
     match fs::remove_file(path) {
         Ok(()) => sync_folder(parent_of(path)),
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn what_we_cannot_have_written_is_refused_by_its_path() {
+    fn content_that_we_cannot_have_written_is_refused_with_its_path() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("CURRENT");
         for content in [vec![b'1'; 5000], vec![0xff]] {
@@ -102,8 +102,8 @@ mod tests {
         let path = folder.path().join("CURRENT");
         replace(&path, b"1\n").unwrap();
         fs::create_dir(folder.path().join("CURRENT.new")).unwrap();
-        let said = replace(&path, b"2\n").unwrap_err().to_string();
-        assert!(said.contains("CURRENT.new"), "{said}");
+        let message = replace(&path, b"2\n").unwrap_err().to_string();
+        assert!(message.contains("CURRENT.new"), "{message}");
         assert_eq!(read(&path).unwrap().as_deref(), Some("1\n"));
     }
 }

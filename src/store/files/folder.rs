@@ -1,7 +1,7 @@
-//! The folder a store lives in: ours alone, or refused.
+//! The folder of a store: ours alone, or refused.
 //!
-//! What is refused is what would let somebody else put words into our mouth: a folder of another owner, one that group or others may
-//! write, a symlink. Folders are made 0700, so what lies in one we made is closed to others whatever mode a library gives its files.
+//! A folder is refused if somebody else could change the data in it: one of another owner, one that group or others may write, a
+//! symlink. Folders are made with mode 0700, so their content is closed to others whatever mode a library gives its files.
 
 use std::fs::{self, DirBuilder, File, Metadata};
 use std::io::{self, ErrorKind};
@@ -12,39 +12,39 @@ use nix::unistd::geteuid;
 
 use crate::store::error::StoreError;
 
-/// Whether the system said that there is no room for it.
+/// Returns whether the error says that the disk or the quota is full.
 pub fn is_storage_full(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded)
 }
 
-/// Why a folder or file is refused. Each says the remedy.
+/// Why a folder or file is refused. The text contains the remedy.
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {
-    /// Of another owner, writable for others, a symlink, not a directory.
+    /// It has another owner, is writable for others, a symlink, or not a directory.
     #[error("{path}: {reason}")]
     Invalid {
-        /// Which.
+        /// The folder or file.
         path: PathBuf,
-        /// What is wrong and what to do.
+        /// What is wrong, and the remedy.
         reason: String,
     },
-    /// The system said no.
+    /// The system returned an error.
     #[error("{path}: {source}")]
     Io {
-        /// Which.
+        /// The folder or file.
         path: PathBuf,
-        /// Why.
+        /// The error.
         source: io::Error,
     },
 }
 
 impl FileError {
-    /// What `path` was refused for, with the remedy.
+    /// Refuses `path` for a reason, which should contain the remedy.
     pub fn invalid(path: &Path, reason: impl Into<String>) -> Self {
         Self::Invalid { path: path.to_owned(), reason: reason.into() }
     }
 
-    /// Puts the path to what the system said.
+    /// Adds the path to an error of the system.
     pub fn io(path: &Path) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::Io { path: path.to_owned(), source }
     }
@@ -56,7 +56,7 @@ impl From<FileError> for StoreError {
     }
 }
 
-/// Makes the folder (0700) if it is not there; checks owner, mode, symlink.
+/// Creates the folder with mode 0700 if it does not exist; checks owner, mode and that it is no symlink.
 pub fn ensure_private(path: &Path) -> Result<(), FileError> {
     if fs::symlink_metadata(path).is_err() {
         DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(FileError::io(path))?;
@@ -65,7 +65,7 @@ pub fn ensure_private(path: &Path) -> Result<(), FileError> {
     check_private(path)
 }
 
-/// Checks owner, mode and symlink of a folder that is there, and changes nothing.
+/// Checks owner and mode of an existing folder and that it is no symlink, and changes nothing.
 pub fn check_private(path: &Path) -> Result<(), FileError> {
     // With a slash at its end the system would follow the symlink that is to be refused.
     let bare: PathBuf = path.components().collect();
@@ -76,8 +76,8 @@ pub fn check_private(path: &Path) -> Result<(), FileError> {
     }
 }
 
-fn rejection_reason(path: &Path, metadata: &Metadata, own: u32) -> Option<String> {
-    let shown = path.display();
+fn rejection_reason(path: &Path, metadata: &Metadata, our_uid: u32) -> Option<String> {
+    let path_text = path.display();
     let mode = metadata.mode() & 0o7777;
     if metadata.is_symlink() {
         return Some("this is a symlink; name the folder itself".to_owned());
@@ -85,35 +85,35 @@ fn rejection_reason(path: &Path, metadata: &Metadata, own: u32) -> Option<String
     if !metadata.is_dir() {
         return Some("this is not a directory; move it away, or name another folder".to_owned());
     }
-    if metadata.uid() != own {
+    if metadata.uid() != our_uid {
         let owner = metadata.uid();
-        return Some(format!("uid {owner} owns this, and we are uid {own}; run as its owner, or `chown -R {own} {shown}`"));
+        return Some(format!("uid {owner} owns this, and we are uid {our_uid}; run as its owner, or `chown -R {our_uid} {path_text}`"));
     }
     if mode & 0o022 != 0 {
-        return Some(format!("mode {mode:04o} lets group or others write; `chmod 0700 {shown}`"));
+        return Some(format!("mode {mode:04o} lets group or others write; `chmod 0700 {path_text}`"));
     }
     None
 }
 
-/// The folder that a file or folder is in, also for a bare name.
+/// Returns the folder that a file or folder is in, also for a bare name.
 pub fn parent_of(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// The names in a folder are on disk when this returns.
+/// Syncs a folder: the names in it are on disk when this returns.
 pub fn sync_folder(path: &Path) -> Result<(), FileError> {
     File::open(path).and_then(|folder| folder.sync_all()).map_err(FileError::io(path))
 }
 
-/// Everything in a folder, at every depth, is on disk when this returns. sled does not sync the folders that it makes.
+/// Syncs everything in a folder, at every depth. sled does not sync the folders that it makes.
 pub fn sync_tree(path: &Path) -> Result<(), FileError> {
     for entry in fs::read_dir(path).map_err(FileError::io(path))? {
         let entry = entry.map_err(FileError::io(path))?;
         let inner = entry.path();
-        let kind = entry.file_type().map_err(FileError::io(&inner))?;
-        if kind.is_dir() {
+        let file_type = entry.file_type().map_err(FileError::io(&inner))?;
+        if file_type.is_dir() {
             sync_tree(&inner)?;
-        } else if kind.is_file() {
+        } else if file_type.is_file() {
             File::open(&inner).and_then(|file| file.sync_all()).map_err(FileError::io(&inner))?;
         }
     }
@@ -150,9 +150,9 @@ mod tests {
         let base = tempfile::tempdir().unwrap();
         for mode in [0o770, 0o702, 0o777, 0o1777] {
             fs::set_permissions(base.path(), fs::Permissions::from_mode(mode)).unwrap();
-            let said = refusal(base.path());
-            assert!(said.starts_with(&*base.path().to_string_lossy()), "{said}");
-            assert!(said.contains(&format!("{mode:04o}")) && said.contains("chmod 0700"), "{said}");
+            let message = refusal(base.path());
+            assert!(message.starts_with(&*base.path().to_string_lossy()), "{message}");
+            assert!(message.contains(&format!("{mode:04o}")) && message.contains("chmod 0700"), "{message}");
         }
         fs::set_permissions(base.path(), fs::Permissions::from_mode(0o755)).unwrap();
         ensure_private(base.path()).unwrap();
@@ -172,8 +172,8 @@ mod tests {
             (dangling, "name the folder itself"),
             (file, "name another folder"),
         ] {
-            let said = refusal(&path);
-            assert!(said.starts_with(&*path.to_string_lossy()) && said.contains(remedy), "{said}");
+            let message = refusal(&path);
+            assert!(message.starts_with(&*path.to_string_lossy()) && message.contains(remedy), "{message}");
         }
         assert!(!base.path().join("nowhere").exists());
     }
@@ -181,19 +181,21 @@ mod tests {
     #[test]
     fn another_owner_is_refused_with_both_numbers_and_the_remedy() {
         let base = tempfile::tempdir().unwrap();
-        let own = geteuid().as_raw();
-        let said = rejection_reason(base.path(), &fs::metadata(base.path()).unwrap(), own + 1).unwrap();
-        for part in [format!("uid {own} owns"), format!("we are uid {}", own + 1), "chown".to_owned(), base.path().display().to_string()] {
-            assert!(said.contains(&part), "{said}");
+        let our_uid = geteuid().as_raw();
+        let message = rejection_reason(base.path(), &fs::metadata(base.path()).unwrap(), our_uid + 1).unwrap();
+        for part in
+            [format!("uid {our_uid} owns"), format!("we are uid {}", our_uid + 1), "chown".to_owned(), base.path().display().to_string()]
+        {
+            assert!(message.contains(&part), "{message}");
         }
     }
 
     #[test]
-    fn inspecting_makes_nothing() {
+    fn checking_creates_nothing() {
         let base = tempfile::tempdir().unwrap();
         let path = base.path().join("store");
-        let said = check_private(&path).unwrap_err().to_string();
-        assert!(said.starts_with(&*path.to_string_lossy()) && said.contains("No such file"), "{said}");
+        let message = check_private(&path).unwrap_err().to_string();
+        assert!(message.starts_with(&*path.to_string_lossy()) && message.contains("No such file"), "{message}");
         assert!(!path.exists());
     }
 }

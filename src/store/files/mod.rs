@@ -1,4 +1,4 @@
-//! TODO-DOC
+//! Files and folders of a store: created, checked, replaced and synced.
 
 pub mod age_file;
 pub mod atomic_file;

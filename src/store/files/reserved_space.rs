@@ -1,7 +1,7 @@
-//! Room that a database keeps for its own next opening.
+//! Disk space that a database reserves for its own next opening.
 //!
-//! sled writes a snapshot of its page table when it is opened after changes, and does not open where there is no room for it: on a disk
-//! that somebody filled, a restart would cost a sound store. So each database has a file that holds as much room, given up when it is
+//! sled writes a snapshot of its page table when it is opened after changes, and does not open if there is no room for it: on a full
+//! disk, a restart would cost a sound store. So each database has a file `reserve` of that size, which is removed when the space is
 //! needed.
 
 use std::fs::{self, File, OpenOptions};
@@ -13,10 +13,10 @@ use nix::fcntl::posix_fallocate;
 
 use crate::store::files::folder::is_storage_full;
 
-/// The least that is kept, in bytes: more than the snapshot of a hundred thousand keys.
+/// The least that is reserved, in bytes: more than the snapshot of a hundred thousand keys.
 const MIN_RESERVED_BYTES: u64 = 1 << 20;
 
-/// Keeps as much as the next opening may need: twice its newest snapshot, and [`LEAST`]. Where there is no room for it, it says so.
+/// Reserves what the next opening may need: twice the newest snapshot, and [`MIN_RESERVED_BYTES`]. Fails if there is no room for it.
 pub fn reserve(folder: &Path) -> io::Result<()> {
     let (path, bytes) = (reserve_path(folder), MIN_RESERVED_BYTES + 2 * newest_snapshot_bytes(folder)?);
     let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path)?;
@@ -28,7 +28,7 @@ pub fn reserve(folder: &Path) -> io::Result<()> {
     })
 }
 
-/// Gives up what is kept; whether anything was.
+/// Frees the reserved space; returns whether there was any.
 pub fn release(folder: &Path) -> io::Result<bool> {
     match fs::remove_file(reserve_path(folder)) {
         Ok(()) => Ok(true),
@@ -37,13 +37,13 @@ pub fn release(folder: &Path) -> io::Result<bool> {
     }
 }
 
-/// Whether the disk has no room left besides what is kept. Tried on a file without a name, which no crash leaves behind.
+/// Returns whether the disk has no room left besides what is reserved. Tried with a file without a name, which no crash leaves behind.
 pub fn is_disk_full(folder: &Path) -> bool {
     let tried = tempfile::tempfile_in(folder).and_then(|probe| allocate(&probe, MIN_RESERVED_BYTES));
     tried.is_err_and(|error| is_storage_full(&error))
 }
 
-/// What to do about a database that does not open: on a full disk never what would cost what is in it.
+/// Returns the remedy for a database that does not open: on a full disk to make room, otherwise `otherwise`.
 pub fn remedy<'a>(folder: &Path, otherwise: &'a str) -> &'a str {
     if is_disk_full(folder) { "this disk is full: make room and start again" } else { otherwise }
 }
@@ -62,7 +62,7 @@ fn newest_snapshot_bytes(folder: &Path) -> io::Result<u64> {
         let entry = entry?;
         if entry.file_name().to_string_lossy().starts_with("snap.") {
             // sled removes an older one by itself.
-            newest = newest.max(entry.metadata().map_or(0, |found| found.len()));
+            newest = newest.max(entry.metadata().map_or(0, |metadata| metadata.len()));
         }
     }
     Ok(newest)
@@ -76,15 +76,15 @@ mod tests {
     use super::{MIN_RESERVED_BYTES, is_disk_full, release, reserve};
 
     #[test]
-    fn what_is_kept_is_real_room_grows_with_the_snapshot_and_is_given_up_once() {
+    fn the_reserve_occupies_disk_space_grows_with_the_snapshot_and_is_released_once() {
         let folder = tempfile::tempdir().unwrap();
-        let kept = || fs::metadata(folder.path().join("reserve")).unwrap();
+        let reserved = || fs::metadata(folder.path().join("reserve")).unwrap();
         reserve(folder.path()).unwrap();
-        assert_eq!(kept().len(), MIN_RESERVED_BYTES);
-        assert!(kept().blocks() * 512 >= MIN_RESERVED_BYTES, "a hole keeps no room");
+        assert_eq!(reserved().len(), MIN_RESERVED_BYTES);
+        assert!(reserved().blocks() * 512 >= MIN_RESERVED_BYTES, "a hole keeps no room");
         fs::write(folder.path().join("snap.0000000000000001"), vec![1; 3 << 20]).unwrap();
         reserve(folder.path()).unwrap();
-        assert_eq!(kept().len(), MIN_RESERVED_BYTES + (6 << 20));
+        assert_eq!(reserved().len(), MIN_RESERVED_BYTES + (6 << 20));
         assert!(release(folder.path()).unwrap());
         assert!(!release(folder.path()).unwrap());
         assert!(!is_disk_full(folder.path()));

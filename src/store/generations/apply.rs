@@ -1,9 +1,9 @@
-//! Deciding what a batch of changes does to records, index and tally, before any of it is written.
+//! What a batch of changes does to records, index and header, computed before any of it is written.
 //!
-//! A record is its [`Place`]: a put replaces what stands there. A key has an id as well, and that names one key: a put of
-//! a key takes away every other key of the same id (the key's blob was replaced), and a delete by id takes away every key
-//! that has it. What a change does thus depends on the records alone and not on how they came to be, so that replaying
-//! commits over a snapshot that was read meanwhile ends in the same state.
+//! A record is identified by its [`SortKey`]: a put replaces the record with the same one. A key has an id as well, which
+//! identifies one key: a put of a key removes every other key with the same id (the key's blob was replaced), and a delete by
+//! id removes every key that has it. The effect of a change thus depends on the records alone and not on their history, so
+//! that replaying commits over a snapshot that was read meanwhile ends in the same state.
 
 use std::sync::Arc;
 
@@ -21,32 +21,32 @@ use crate::store::pages::page_map::PageMap;
 use crate::store::pages::page_transaction::{MapPageLimits, PageTransaction};
 use crate::store::pages::stored_record::{StoredRecord, parse_entry};
 
-/// What was decided.
+/// The effect of a batch.
 pub struct AppliedChanges {
-    /// The pages to write.
+    /// The pages to write or delete.
     pub writes: Vec<KeyWrite>,
-    /// What the records add up to afterwards.
+    /// The header afterwards.
     pub header: StoreHeader,
-    /// What was answered differently before.
+    /// The cached lookups whose results have changed.
     pub invalidated: Vec<RecordCacheKey>,
 }
 
-/// Decides a batch, each change after those before it.
+/// Computes the effect of a batch; each change sees those before it.
 pub fn apply_changes(
     database: &Database,
-    fullness: &MapPageLimits,
+    limits: &MapPageLimits,
     header: StoreHeader,
     changes: &[Change],
 ) -> Result<AppliedChanges, StoreError> {
-    let mut edit = ChangeApplier { pages: PageTransaction::new(database, fullness), header: header, invalidated: Vec::new() };
+    let mut applier = ChangeApplier { pages: PageTransaction::new(database, limits), header, invalidated: Vec::new() };
     for change in changes {
         match change {
-            Change::Put(entry) => edit.put(entry)?,
-            Change::Delete(RecordIdentity::Key(id)) => edit.delete_keys(*id, None)?,
-            Change::Delete(RecordIdentity::Other(place, _)) => edit.delete(place)?,
+            Change::Put(entry) => applier.put(entry)?,
+            Change::Delete(RecordIdentity::Key(id)) => applier.delete_keys(*id, None)?,
+            Change::Delete(RecordIdentity::Other(sort_key, _)) => applier.delete(sort_key)?,
         }
     }
-    Ok(AppliedChanges { writes: edit.pages.into_writes(), header: edit.header, invalidated: edit.invalidated })
+    Ok(AppliedChanges { writes: applier.pages.into_writes(), header: applier.header, invalidated: applier.invalidated })
 }
 
 struct ChangeApplier<'a> {
@@ -57,59 +57,59 @@ struct ChangeApplier<'a> {
 
 impl ChangeApplier<'_> {
     fn put(&mut self, entry: &Entry) -> Result<(), StoreError> {
-        let place = entry.sort_key();
+        let sort_key = entry.sort_key();
         if let Some(Record::Key(key)) = entry.record().map(Arc::as_ref) {
-            self.delete_keys(key.id, Some(place))?;
+            self.delete_keys(key.id, Some(sort_key))?;
         }
-        let line = StoredRecord { text: entry.text(), foreign: entry.has_unknown_parts() };
-        let old = self.pages.put(PageMap::Records, place.as_bytes(), line.encode())?;
+        let stored = StoredRecord { text: entry.text(), foreign: entry.has_unknown_parts() };
+        let old = self.pages.put(PageMap::Records, sort_key.as_bytes(), stored.encode())?;
         if let Some(old) = &old {
             let old = StoredRecord::decode(old)?;
-            if old == line {
+            if old == stored {
                 return Ok(());
             }
-            self.unindex(place, old)?;
+            self.unindex(sort_key, old)?;
         }
-        self.header.add_record(line);
+        self.header.add_record(stored);
         let record = entry.record().map(Arc::as_ref);
-        for name in record.map(index_keys).unwrap_or_default() {
-            if self.pages.put(PageMap::Index, &name.encode_entry(place), Vec::new())?.is_none() {
+        for index_key in record.map(index_keys).unwrap_or_default() {
+            if self.pages.put(PageMap::Index, &index_key.encode_entry(sort_key), Vec::new())?.is_none() {
                 self.header.index += 1;
             }
         }
-        self.invalidated.extend(RecordCacheKey::affected_by(place, record));
+        self.invalidated.extend(RecordCacheKey::affected_by(sort_key, record));
         Ok(())
     }
 
-    fn delete_keys(&mut self, id: Id, but: Option<&SortKey>) -> Result<(), StoreError> {
-        let name = IndexKey::by_key_id(id);
-        for entry in self.pages.keys_with_prefix(PageMap::Index, name.prefix())? {
-            match name.decode_entry(&entry) {
-                Some(place) if Some(&place) != but => self.delete(&place)?,
+    fn delete_keys(&mut self, id: Id, except: Option<&SortKey>) -> Result<(), StoreError> {
+        let index_key = IndexKey::by_key_id(id);
+        for entry in self.pages.keys_with_prefix(PageMap::Index, index_key.prefix())? {
+            match index_key.decode_entry(&entry) {
+                Some(sort_key) if Some(&sort_key) != except => self.delete(&sort_key)?,
                 _ => {}
             }
         }
         Ok(())
     }
 
-    fn delete(&mut self, place: &SortKey) -> Result<(), StoreError> {
-        match self.pages.remove(PageMap::Records, place.as_bytes())? {
-            Some(old) => self.unindex(place, StoredRecord::decode(&old)?),
+    fn delete(&mut self, sort_key: &SortKey) -> Result<(), StoreError> {
+        match self.pages.remove(PageMap::Records, sort_key.as_bytes())? {
+            Some(old) => self.unindex(sort_key, StoredRecord::decode(&old)?),
             None => Ok(()),
         }
     }
 
-    /// Takes what stood at a place out of index and tally.
-    fn unindex(&mut self, place: &SortKey, old: StoredRecord<'_>) -> Result<(), StoreError> {
+    /// Takes a removed or replaced record out of index and header.
+    fn unindex(&mut self, sort_key: &SortKey, old: StoredRecord<'_>) -> Result<(), StoreError> {
         self.header.remove_record(old);
         let entry = parse_entry(old.text)?;
         let record = entry.record().map(Arc::as_ref);
-        for name in record.map(index_keys).unwrap_or_default() {
-            if self.pages.remove(PageMap::Index, &name.encode_entry(place))?.is_some() {
+        for index_key in record.map(index_keys).unwrap_or_default() {
+            if self.pages.remove(PageMap::Index, &index_key.encode_entry(sort_key))?.is_some() {
                 self.header.index = self.header.index.saturating_sub(1);
             }
         }
-        self.invalidated.extend(RecordCacheKey::affected_by(place, record));
+        self.invalidated.extend(RecordCacheKey::affected_by(sort_key, record));
         Ok(())
     }
 }

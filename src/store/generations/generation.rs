@@ -1,19 +1,20 @@
 //! One generation: the records of a directory, their indices and the cursor, in one sled database.
 //!
 //! ```text
-//! 00            the tally: format, cursor, digest, count, counts by kind   (tally.rs)
-//! 01 <place>    pages of records: place, mark, canonical text              (page.rs, pages.rs)
-//! 02 <entry>    pages of the index: name and place, nothing else           (index.rs)
-//! 03 <seq>      the primary's journal: one commit each                     (journal.rs)
+//! 00                header: format, cursor, digest, count, counts by kind      (pages/header.rs)
+//! 01 <sort key>     pages of records: sort key, flag byte, canonical text      (pages/page.rs, pages/page_map.rs)
+//! 02 <index key>    pages of the index: index key and sort key, nothing else   (pages/index.rs)
+//! 03 <seq>          the primary's journal: one commit each                     (primary/journal.rs)
 //! ```
-//! Neighbours share a value of about 32 records and at most 16 KiB, so that a million keys load in a second and need no
+//! Neighbours share a page of about 32 records and at most 16 KiB, so that a million keys load in a second and need no
 //! index in memory. Every value carries a checksum that holds under its own key only, and every page says where the next
-//! begins: what is damaged, moved or lost is a [`Damage`] and never a wrong answer. A page may still be an older one than it
-//! should be; [`Generation::scan`] adds everything up and finds that. If sled drops the end of its log, whole batches are
-//! gone: that is an older generation, whole, and its cursor says so.
+//! begins: what is damaged, moved or lost is a [`StoreError`] and never a wrong answer. A page may still be an older one
+//! than it should be; [`Generation::is_intact`] adds everything up and finds that. If sled drops the end of its log, whole
+//! batches are missing: that is an older generation, consistent in itself, and its cursor says so.
 //!
-//! The files are made by [`Generation::load`] and changed by [`Generation::apply`], one batch at a time, with index, digest
-//! and count in the batch. Answers come from a bounded cache of decoded records that the changes clear exactly.
+//! The files are made by [`Generation::create`] and changed by [`Generation::apply`], one batch at a time, with index,
+//! digest and count in the batch. Lookups go through a bounded cache of decoded records, from which each change removes
+//! what it affects (record_cache.rs, lookup.rs).
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -43,12 +44,12 @@ use crate::store::pages::stored_record::{StoredRecord, parse_entry};
 pub struct StoreOptions {
     /// sled's page cache, in bytes.
     pub page_cache_bytes: u64,
-    /// Decoded records kept.
+    /// How many decoded records are cached.
     pub record_cache_entries: usize,
 }
 
-/// An open generation. Cheap to clone; reads from any thread, one writer at a time (held inside). The database is closed
-/// when the last clone and the last iterator of [`Generation::entries`] are gone.
+/// An open generation. Cheap to clone; may be read from any thread; a lock inside admits one writer at a time. The database is
+/// closed when the last clone and the last iterator of [`Generation::entries`] are dropped.
 #[derive(Clone)]
 pub struct Generation {
     inner: Arc<GenerationInner>,
@@ -62,25 +63,25 @@ struct GenerationInner {
     writer: Mutex<()>,
 }
 
-/// What goes into the batch of the changes besides them.
+/// What is written in the same batch as the changes.
 pub struct ExtraWrites {
-    /// Where the cursor is moved to.
+    /// Where the cursor is moved to, if it is.
     pub cursor: Option<(Epoch, u64)>,
-    /// Other keys of the database.
+    /// Writes to other keys of the database.
     pub writes: Vec<KeyWrite>,
 }
 
 impl Generation {
-    /// Opens an existing one. Blocks; survives a panic inside sled. Removes `snap.*.generating` first.
+    /// Opens an existing generation. Blocks. A panic inside sled is returned as an error.
     pub fn open(folder: &Path, options: &StoreOptions) -> Result<Self, StoreError> {
         let database = Database::open(folder, options.page_cache_bytes)?;
         let header = StoreHeader::load(&database).map_err(|StoreError(reason)| StoreError(format!("{}: {reason}", folder.display())))?;
         Ok(Self::from_parts(database, options, MapPageLimits::DEFAULT, header))
     }
 
-    /// Makes a new one out of entries in snapshot order, by plain inserts, and flushes it. It has no cursor until
-    /// [`Generation::apply`] gives it one. `entries` may stop with an error of the caller's. Before it serves it should be
-    /// closed and opened again: sled then has written its own snapshot, and the next start is fast.
+    /// Creates a generation from entries in snapshot order, by plain inserts, and flushes it. It has no cursor until
+    /// [`Generation::apply`] sets one. `entries` may stop with an error of the caller's. Close it and open it again before it
+    /// serves: sled then has written its own snapshot, and the next start is fast.
     pub fn create<E: From<StoreError>>(
         folder: &Path,
         options: &StoreOptions,
@@ -93,31 +94,31 @@ impl Generation {
     pub fn create_with_limits<E: From<StoreError>>(
         folder: &Path,
         options: &StoreOptions,
-        fullness: MapPageLimits,
+        limits: MapPageLimits,
         entries: impl Iterator<Item = Result<Entry, E>>,
     ) -> Result<Self, E> {
         let database = Database::open(folder, options.page_cache_bytes)?;
-        let header = bulk_load(&database, &fullness, entries)?;
+        let header = bulk_load(&database, &limits, entries)?;
         database.flush_and_sync_folder()?;
-        Ok(Self::from_parts(database, options, fullness, header))
+        Ok(Self::from_parts(database, options, limits, header))
     }
 
-    fn from_parts(database: Database, options: &StoreOptions, fullness: MapPageLimits, header: StoreHeader) -> Self {
-        let known = RecordCache::new(options.record_cache_entries);
+    fn from_parts(database: Database, options: &StoreOptions, limits: MapPageLimits, header: StoreHeader) -> Self {
+        let record_cache = RecordCache::new(options.record_cache_entries);
         Self {
             inner: Arc::new(GenerationInner {
                 database,
-                page_limits: fullness,
-                record_cache: known,
+                page_limits: limits,
+                record_cache,
                 header: ArcSwap::from_pointee(header),
                 writer: Mutex::new(()),
             }),
         }
     }
 
-    /// One atomic batch: the changes in their order, and the cursor if one is given. Gives what the store now holds. When it
-    /// returns the changes bind in every answer; on disk they are after [`Generation::flush`]. Readers stand still while a
-    /// batch is written, so at most 1,000 changes.
+    /// Applies the changes in their order, and moves the cursor if one is given, in one atomic batch. Returns what the records add
+    /// up to afterwards. From then on every lookup sees the changes; they are on disk after [`Generation::flush`]. Readers wait
+    /// while a batch is written, so give at most 1,000 changes.
     ///
     /// A put of a key takes away other keys of the same id. A put of what is there already, and a delete of what is not,
     /// change nothing.
@@ -125,12 +126,12 @@ impl Generation {
         self.apply_with_extra(changes, |_| Ok(Some(ExtraWrites { cursor, writes: Vec::new() })))
     }
 
-    /// As [`Generation::apply`], with other writes in the same batch, decided when the state after the changes is known;
-    /// `None` leaves everything as it is. Gives the state that was decided on.
+    /// As [`Generation::apply`], with other writes in the same batch, which `extra` decides once the state after the changes is
+    /// known; if it returns `None`, nothing is written. Returns that state.
     pub fn apply_with_extra(
         &self,
         changes: &[Change],
-        beside: impl FnOnce(DirectoryDigest) -> Result<Option<ExtraWrites>, StoreError>,
+        extra: impl FnOnce(DirectoryDigest) -> Result<Option<ExtraWrites>, StoreError>,
     ) -> Result<DirectoryDigest, StoreError> {
         let inner = &*self.inner;
         let _one_writer = inner.writer.lock().unwrap_or_else(PoisonError::into_inner);
@@ -138,11 +139,11 @@ impl Generation {
         let AppliedChanges { mut writes, mut header, invalidated } =
             apply_changes(&inner.database, &inner.page_limits, StoreHeader::clone(&before), changes)?;
         let state = header.state;
-        let Some(beside) = beside(state)? else { return Ok(state) };
-        if let Some((epoch, seq)) = beside.cursor {
+        let Some(extra) = extra(state)? else { return Ok(state) };
+        if let Some((epoch, seq)) = extra.cursor {
             header.cursor = Some(Head { epoch, seq, state });
         }
-        writes.extend(beside.writes);
+        writes.extend(extra.writes);
         if header != *before {
             writes.push(header.encode()?);
         }
@@ -155,65 +156,65 @@ impl Generation {
         Ok(state)
     }
 
-    /// On disk, or not: what was applied counts only after this.
+    /// Writes everything that was applied to disk.
     pub fn flush(&self) -> Result<(), StoreError> {
         self.inner.database.flush()
     }
 
-    /// The cursor, with the state as it was when the cursor was moved: what the primary's journal says of that `seq`, also
+    /// Returns the cursor, with the state as it was when the cursor was moved: what the primary's journal says of that `seq`, also
     /// while a later commit is applied in part. `None` if none was ever stored.
     #[must_use]
     pub fn head(&self) -> Option<Head> {
         self.inner.header.load().cursor
     }
 
-    /// What the store says that it holds.
+    /// Returns what the records add up to, as the header says.
     #[must_use]
     pub fn state(&self) -> DirectoryDigest {
         self.inner.header.load().state
     }
 
-    /// How many records of each kind.
+    /// Returns the number of records of each kind.
     #[must_use]
     pub fn counts_by_kind(&self) -> BTreeMap<String, u64> {
         self.inner.header.load().kinds.clone()
     }
 
-    /// How many records are not wholly understood.
+    /// Returns the number of records with a kind or a field that this program does not know.
     #[must_use]
     pub fn foreign_count(&self) -> u64 {
         self.inner.header.load().foreign
     }
 
-    /// All records, in the order of a snapshot. Other writes go on meanwhile and may or may not be seen.
+    /// Iterates over all records in snapshot order. Writes made meanwhile may or may not be seen.
     pub fn entries(&self) -> impl Iterator<Item = Result<Entry, StoreError>> + Send + use<> {
         self.record_lines().map(|line| parse_entry(&line?))
     }
 
-    /// The canonical texts of all records, in the order of a snapshot, without reading what they say: much cheaper than
-    /// [`Generation::entries`] where only the bytes are wanted.
+    /// Iterates over the canonical texts of all records in snapshot order, without parsing them: much cheaper than
+    /// [`Generation::entries`] where only the bytes are needed.
     pub fn record_lines(&self) -> impl Iterator<Item = Result<Box<str>, StoreError>> + Send + use<> {
         let pages = PageIter::new(&self.inner.database, PageMap::Records, &[]);
-        // Held in the iterator, so that whoever removes old generations sees that this one is still read.
-        let held = self.clone();
+        // The iterator keeps a handle, so that whoever removes old generations sees that this one is still read.
+        let generation = self.clone();
         pages.flat_map(move |page| match page {
-            Ok((from, view)) => held.page_lines(&view, &from),
+            Ok((from, view)) => generation.page_lines(&view, &from),
             Err(error) => vec![Err(error)],
         })
     }
 
     fn page_lines(&self, view: &PageView, from: &[u8]) -> Vec<Result<Box<str>, StoreError>> {
-        let within = view.items().filter(|item| item.as_ref().map_or(true, |(key, _)| *key >= from));
-        within.map(|item| StoredRecord::decode(item?.1).map(|line| Box::from(line.text))).collect()
+        let in_range = view.items().filter(|item| item.as_ref().map_or(true, |(key, _)| *key >= from));
+        in_range.map(|item| StoredRecord::decode(item?.1).map(|line| Box::from(line.text))).collect()
     }
 
-    /// Reads everything and adds it up. Equal to [`Generation::state`] unless the database lost something, or changes went
-    /// on meanwhile (see [`Generation::whole`]).
+    /// Reads all records and adds them up. Equal to [`Generation::state`] unless the database lost something, or changes were
+    /// applied meanwhile (see [`Generation::is_intact`]).
     pub fn recompute_state(&self) -> Result<DirectoryDigest, StoreError> {
         self.recompute_header().map(|header| header.state)
     }
 
-    /// Whether a scan finds what the store says that it holds. Changes wait only if they came between two scans already.
+    /// Returns whether a scan of everything finds what the header says. Writers wait only if changes came during two scans already.
     pub fn is_intact(&self) -> Result<bool, StoreError> {
         let header = &self.inner.header;
         for _ in 0..2 {
@@ -240,26 +241,26 @@ impl Generation {
         Ok(found)
     }
 
-    /// Bytes on disk.
+    /// Returns the size on disk, in bytes.
     #[must_use]
     pub fn size_on_disk(&self) -> u64 {
         self.inner.database.size_on_disk()
     }
 
-    /// Where all keys of an id stand.
+    /// Returns the sort keys of all key records with this id.
     pub fn find_keys_by_id(&self, id: Id) -> Result<Vec<SortKey>, StoreError> {
-        let name = IndexKey::by_key_id(id);
-        let mut places = Vec::new();
-        for_each_item(&self.inner.database, PageMap::Index, name.prefix(), |entry, _| {
-            let place = name.decode_entry(entry);
-            let more = place.is_some();
-            places.extend(place);
+        let index_key = IndexKey::by_key_id(id);
+        let mut sort_keys = Vec::new();
+        for_each_item(&self.inner.database, PageMap::Index, index_key.prefix(), |entry, _| {
+            let sort_key = index_key.decode_entry(entry);
+            let more = sort_key.is_some();
+            sort_keys.extend(sort_key);
             Ok(more)
         })?;
-        Ok(places)
+        Ok(sort_keys)
     }
 
-    /// Whether nobody else holds it, or an iterator over it.
+    /// Returns whether there is no other handle, and no iterator over it.
     pub fn is_last_handle(&self) -> bool {
         Arc::strong_count(&self.inner) == 1
     }
@@ -274,17 +275,17 @@ impl Generation {
         &self.inner.record_cache
     }
 
-    /// The record at a place, past the cache.
-    pub fn load_entry(&self, place: &SortKey) -> Result<Option<Entry>, StoreError> {
-        let page = find_page(&self.inner.database, PageMap::Records, place.as_bytes())?;
-        page.value(place.as_bytes())?.map(|value| parse_entry(StoredRecord::decode(value)?.text)).transpose()
+    /// Reads the record with this sort key, bypassing the cache.
+    pub fn load_entry(&self, sort_key: &SortKey) -> Result<Option<Entry>, StoreError> {
+        let page = find_page(&self.inner.database, PageMap::Records, sort_key.as_bytes())?;
+        page.value(sort_key.as_bytes())?.map(|value| parse_entry(StoredRecord::decode(value)?.text)).transpose()
     }
 
-    /// Where a name leads.
-    pub fn find_in_index(&self, name: &IndexKey) -> Result<Option<SortKey>, StoreError> {
+    /// Returns the sort key of the first record with this index key.
+    pub fn find_in_index(&self, index_key: &IndexKey) -> Result<Option<SortKey>, StoreError> {
         let mut found = None;
-        for_each_item(&self.inner.database, PageMap::Index, name.prefix(), |entry, _| {
-            found = name.decode_entry(entry);
+        for_each_item(&self.inner.database, PageMap::Index, index_key.prefix(), |entry, _| {
+            found = index_key.decode_entry(entry);
             Ok(false)
         })?;
         Ok(found)

@@ -1,16 +1,17 @@
 //! A folder of generations: `generations/<n>/`, `CURRENT` naming the one in use, at most one in `quarantine/`.
 //!
 //! ```text
-//! LOCK             held by the one process that may write here; says its number
+//! LOCK             locked by the one process that may write here; holds its process id
 //! CURRENT          the number of the generation in use, replaced whole
-//! opening          the number of the generation being opened, once for each time: still there at a start, the process died meanwhile
+//! opening          the number of the generation being opened, one line for each process that died while it opened it
 //! instance         the random id of this store
 //! generations/3/   a database; numbers only grow
-//! quarantine/2/    the last one that could not be trusted, kept for whoever wants to know why
+//! quarantine/2/    the last one that could not be trusted, kept for diagnosis
 //! ```
 //!
-//! A generation without a name in `CURRENT` is unfinished or done with. One that cannot be opened never stops the service: it is
-//! moved aside and a new one is built. Whoever keeps the only copy asks for [`Generations::current`] instead and decides itself.
+//! A generation that `CURRENT` does not name is unfinished or out of use. One that cannot be opened never stops the service: it is
+//! moved to quarantine and a new one is built. The primary, which has the only copy, calls [`GenerationsFolder::current_path`]
+//! instead and opens it itself.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{ErrorKind, Read as _, Write as _};
@@ -25,22 +26,22 @@ use crate::store::files::{atomic_file, reserved_space};
 use crate::store::generations::generation::{Generation, StoreOptions};
 use crate::store::generations::guarded_open::open_guarded;
 
-/// The folder, locked against a second process.
+/// An open folder, locked against a second process.
 pub struct GenerationsFolder {
     folder: PathBuf,
     options: StoreOptions,
-    /// One change of the folder at a time; holds the number being built, which no sweep may take.
+    /// Held while the folder is changed; the number of the generation being built, which must not be removed.
     building: Mutex<Option<u64>>,
     _lock: File,
 }
 
-/// What was found in `CURRENT`.
+/// What became of the generation that `CURRENT` names.
 pub enum OpenedGeneration {
-    /// There is none yet.
+    /// There is none.
     Empty,
-    /// It opened.
+    /// It is open.
     Ready(Generation),
-    /// It did not open, was of another format, or took too long: moved to quarantine.
+    /// It did not open, has another format, or took too long: it was moved to quarantine.
     Quarantined(StoreError),
 }
 
@@ -51,7 +52,7 @@ enum CurrentFile {
 }
 
 impl GenerationsFolder {
-    /// Prepares and locks the folder.
+    /// Creates the folder if it is missing, checks and locks it.
     pub fn open(folder: &Path, options: StoreOptions) -> Result<Self, FileError> {
         folder::ensure_private(folder)?;
         let lock = acquire_lock(&folder.join("LOCK"))?;
@@ -63,7 +64,7 @@ impl GenerationsFolder {
     ///
     /// Blocks for at most about `limit`. A thread that took longer ends by itself and what it opened is closed.
     pub fn open_current(&self, limit: Duration) -> Result<OpenedGeneration, FileError> {
-        let _turn = self.lock_building();
+        let _guard = self.lock_building();
         let number = match self.read_current()? {
             CurrentFile::Missing => return Ok(OpenedGeneration::Empty),
             CurrentFile::Generation(number) => number,
@@ -76,26 +77,26 @@ impl GenerationsFolder {
         let opened = if folder.exists() {
             folder::check_private(&folder)?;
             open_guarded(&self.opening_marker_path(), number, limit, move || Generation::open(&folder, &options))?
-                .map_err(|why| why.to_string())
+                .map_err(|error| error.to_string())
         } else {
             Err("it is in CURRENT but not in generations/".to_owned())
         };
         match opened {
             Ok(generation) => Ok(OpenedGeneration::Ready(generation)),
-            // A failure without room says nothing of what is there: it stays, and is not counted.
-            Err(why) if reserved_space::is_disk_full(&self.folder) => {
+            // On a full disk the failure says nothing about the generation: it stays, and the attempt is not counted.
+            Err(error) if reserved_space::is_disk_full(&self.folder) => {
                 atomic_file::remove(&self.opening_marker_path())?;
-                let reason = format!("generation {number} cannot be opened: {why}; this disk is full: make room and start again");
+                let reason = format!("generation {number} cannot be opened: {error}; this disk is full: make room and start again");
                 Err(FileError::invalid(&self.folder, reason))
             }
-            Err(why) => {
+            Err(error) => {
                 self.move_to_quarantine(number)?;
-                Ok(OpenedGeneration::Quarantined(self.store_error(&format!("generation {number}: {why}"))))
+                Ok(OpenedGeneration::Quarantined(self.store_error(&format!("generation {number}: {error}"))))
             }
         }
     }
 
-    /// The folder of the current generation, for whoever opens it and bears with damage itself.
+    /// Returns the folder of the current generation, for a caller that opens it and handles damage itself.
     pub fn current_path(&self) -> Result<Option<PathBuf>, FileError> {
         match self.read_current()? {
             CurrentFile::Missing => Ok(None),
@@ -108,7 +109,7 @@ impl GenerationsFolder {
         }
     }
 
-    /// A free folder for the next generation; leftovers of unfinished ones are removed.
+    /// Creates the folder of the next generation; removes unfinished ones first.
     pub fn create_next(&self) -> Result<PathBuf, FileError> {
         let mut building = self.lock_building();
         *building = None;
@@ -120,8 +121,8 @@ impl GenerationsFolder {
         Ok(path)
     }
 
-    /// Makes the generation in `folder` the current one: `CURRENT` written, synced, renamed. The one before is removed when
-    /// nobody holds it (call [`Generations::sweep`] later).
+    /// Makes the generation in `folder` the current one. The one before is removed by [`GenerationsFolder::remove_unused`], once
+    /// nobody reads it.
     pub fn install(&self, folder: &Path) -> Result<(), FileError> {
         let mut building = self.lock_building();
         let number = folder
@@ -144,9 +145,9 @@ impl GenerationsFolder {
         Ok(())
     }
 
-    /// Moves the current generation to quarantine; there is none afterwards.
+    /// Moves the current generation to quarantine; afterwards there is none.
     pub fn quarantine_current(&self) -> Result<(), FileError> {
-        let _turn = self.lock_building();
+        let _guard = self.lock_building();
         match self.read_current()? {
             CurrentFile::Missing => Ok(()),
             CurrentFile::Generation(number) => self.move_to_quarantine(number),
@@ -160,9 +161,9 @@ impl GenerationsFolder {
         self.remove_all_except(*building)
     }
 
-    /// The random id of this store, made with it.
+    /// Returns the random id of this store; makes it if there is none.
     pub fn instance_id(&self) -> Result<String, FileError> {
-        let _turn = self.lock_building();
+        let _guard = self.lock_building();
         let path = self.folder.join("instance");
         let kept = match atomic_file::read(&path) {
             Err(FileError::Io { source, .. }) if source.kind() == ErrorKind::InvalidData => None,
@@ -171,10 +172,10 @@ impl GenerationsFolder {
         if let Some(id) = kept.as_deref().and_then(|text| uuid::Uuid::try_parse(text.trim_end()).ok()) {
             return Ok(id.to_string());
         }
-        // A damaged id is replaced: two stores of one host are then seen once too often, never once too few.
+        // A damaged id is replaced: the primary then counts one store too many, never one too few.
         let id = uuid::Uuid::new_v4().to_string();
         match atomic_file::replace(&path, format!("{id}\n").as_bytes()) {
-            // Without room for a store this process serves by asking, under an id of its own.
+            // Without room for a store this process serves by asking the primary, under an id that lasts until it ends.
             Err(FileError::Io { source, .. }) if is_storage_full(&source) => {
                 tracing::warn!("{}: {source}; another id is made at the next start, make room on this disk", path.display());
             }
@@ -210,7 +211,7 @@ impl GenerationsFolder {
         folder::sync_folder(&self.generations_path())
     }
 
-    /// The highest number ever used that can still be seen: a quarantined one may still be held open, so it counts.
+    /// Returns the highest number in use; a quarantined generation may still be open, so it counts.
     fn highest_number(&self) -> Result<u64, FileError> {
         let mut seen = list_numbers(&self.generations_path())?;
         seen.extend(list_numbers(&self.folder.join("quarantine"))?);
@@ -267,7 +268,7 @@ fn acquire_lock(path: &Path) -> Result<File, FileError> {
         }
         Err(TryLockError::Error(error)) => return Err(io()(error)),
     }
-    // The lock is what counts; who holds it is said for people, where there is room.
+    // The lock is what counts; the process id is for people, and left out on a full disk.
     match file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id())) {
         Err(error) if !is_storage_full(&error) => Err(io()(error)),
         Ok(()) | Err(_) => Ok(file),
@@ -284,7 +285,7 @@ fn list_numbers(folder: &Path) -> Result<Vec<u64>, FileError> {
     names.filter_map(Result::transpose).collect()
 }
 
-/// The number that a name spells; only the one spelling that we write.
+/// Parses the name of a generation, only in the form that we write.
 fn parse_number(name: &str) -> Option<u64> {
     name.parse().ok().filter(|number: &u64| number.to_string() == name)
 }
@@ -342,9 +343,9 @@ mod tests {
     fn a_second_process_is_refused_by_path_holder_and_remedy() {
         let folder = tempfile::tempdir().unwrap();
         let first = at(folder.path());
-        let said = GenerationsFolder::open(folder.path(), OPTIONS).err().unwrap().to_string();
+        let message = GenerationsFolder::open(folder.path(), OPTIONS).err().unwrap().to_string();
         for part in [&*folder.path().to_string_lossy(), &format!("process {} uses", std::process::id()), "[store] path of its own"] {
-            assert!(said.contains(part), "{said}");
+            assert!(message.contains(part), "{message}");
         }
         drop(first);
         at(folder.path());
@@ -356,8 +357,8 @@ mod tests {
         drop(at(folder.path()));
         for path in [folder.path().to_owned(), folder.path().join("generations")] {
             fs::set_permissions(&path, fs::Permissions::from_mode(0o777)).unwrap();
-            let said = GenerationsFolder::open(folder.path(), OPTIONS).err().unwrap().to_string();
-            assert!(said.contains(&*path.to_string_lossy()) && said.contains("chmod 0700"), "{said}");
+            let message = GenerationsFolder::open(folder.path(), OPTIONS).err().unwrap().to_string();
+            assert!(message.contains(&*path.to_string_lossy()) && message.contains("chmod 0700"), "{message}");
             fs::set_permissions(&path, fs::Permissions::from_mode(0o700)).unwrap();
         }
     }
@@ -394,11 +395,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let generations = at(folder.path());
         let elsewhere = tempfile::tempdir().unwrap();
-        let stranger = elsewhere.path().join("7");
-        fs::create_dir(&stranger).unwrap();
-        for wrong in [stranger, folder.path().join("generations/01"), folder.path().join("generations")] {
-            let said = generations.install(&wrong).unwrap_err().to_string();
-            assert!(said.starts_with(&*wrong.to_string_lossy()) && said.contains("install a folder that it gave"), "{said}");
+        let foreign = elsewhere.path().join("7");
+        fs::create_dir(&foreign).unwrap();
+        for wrong in [foreign, folder.path().join("generations/01"), folder.path().join("generations")] {
+            let message = generations.install(&wrong).unwrap_err().to_string();
+            assert!(message.starts_with(&*wrong.to_string_lossy()) && message.contains("install a folder that it gave"), "{message}");
         }
         assert!(matches!(generations.install(&folder.path().join("generations/9")), Err(FileError::Io { .. })));
     }
@@ -408,8 +409,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let generations = at(folder.path());
         let first = installed(&generations);
-        let said = quarantined(&generations);
-        assert!(said.contains(&*folder.path().to_string_lossy()) && said.contains(&format!("generation {first}")), "{said}");
+        let message = quarantined(&generations);
+        assert!(message.contains(&*folder.path().to_string_lossy()) && message.contains(&format!("generation {first}")), "{message}");
         assert_eq!(names(&folder.path().join("quarantine")), [first.to_string()]);
         assert!(matches!(generations.open_current(LONG).unwrap(), OpenedGeneration::Empty));
         assert!(!folder.path().join("opening").exists());
@@ -420,7 +421,7 @@ mod tests {
     }
 
     #[test]
-    fn a_generation_that_processes_died_of_goes_to_quarantine_unopened() {
+    fn a_generation_that_processes_died_of_is_quarantined_unopened() {
         let folder = tempfile::tempdir().unwrap();
         let generations = at(folder.path());
         let number = installed(&generations);
@@ -430,13 +431,13 @@ mod tests {
     }
 
     #[test]
-    fn a_current_that_names_nothing_begins_anew_or_is_refused_with_the_remedy() {
+    fn a_current_file_without_a_number_is_quarantined_or_refused_with_the_remedy() {
         let folder = tempfile::tempdir().unwrap();
         let generations = at(folder.path());
         for nonsense in ["", "1", "one\n", "-1\n", "01\n", "1\n2\n"] {
             fs::write(folder.path().join("CURRENT"), nonsense).unwrap();
-            let said = generations.current_path().unwrap_err().to_string();
-            assert!(said.contains("CURRENT: ") && said.contains("write the number of a folder"), "{said}");
+            let message = generations.current_path().unwrap_err().to_string();
+            assert!(message.contains("CURRENT: ") && message.contains("write the number of a folder"), "{message}");
             assert!(quarantined(&generations).contains("built anew"));
             assert!(matches!(generations.open_current(LONG).unwrap(), OpenedGeneration::Empty));
         }

@@ -1,4 +1,4 @@
-//! Opening what may be damaged: within a time limit, surviving a panic, and under a marker that outlives the process.
+//! Opening a generation that may be damaged: within a time limit, surviving a panic, and under a marker that outlives the process.
 
 use std::fs;
 use std::path::Path;
@@ -10,12 +10,12 @@ use crate::store::error::StoreError;
 use crate::store::files::atomic_file;
 use crate::store::files::folder::{FileError, is_storage_full};
 
-/// So often may a process die while it opens a generation before that is believed to be the generation's doing. Once says nothing: a kill
-/// may come at any moment, and a host that throws away a sound store while the primary is dead lets nobody in.
+/// How many processes in a row may die while they open a generation before it counts as damaged. One says nothing: a kill may come
+/// at any moment, and a host that throws away a sound store while the primary is unreachable lets nobody in.
 const MAX_OPEN_CRASHES: usize = 2;
 
-/// Opens generation `number` under a marker and a time limit. On success the marker goes; else it stays until the generation is set aside.
-/// Whoever finds it tries again, [`DEATHS`] times in all.
+/// Opens generation `number` under a marker and a time limit. On success the marker is removed; otherwise it stays until the generation
+/// is moved to quarantine. A process that finds a marker adds a line to it, and gives up at [`MAX_OPEN_CRASHES`] lines.
 ///
 /// Blocks for at most about `limit`. A thread that took longer ends by itself and what it opened is closed.
 pub fn open_guarded<T: Send + 'static>(
@@ -25,11 +25,11 @@ pub fn open_guarded<T: Send + 'static>(
     open: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
 ) -> Result<Result<T, GuardedOpenError>, FileError> {
     let line = format!("{number}\n");
-    let died = atomic_file::read(marker).ok().flatten().map_or(0, |kept| count_repeats(&kept, &line));
-    if died >= MAX_OPEN_CRASHES {
-        return Ok(Err(GuardedOpenError::CrashedRepeatedly(died)));
+    let crashes = atomic_file::read(marker).ok().flatten().map_or(0, |text| count_repeats(&text, &line));
+    if crashes >= MAX_OPEN_CRASHES {
+        return Ok(Err(GuardedOpenError::CrashedRepeatedly(crashes)));
     }
-    write_marker(marker, &line.repeat(died + 1))?;
+    write_marker(marker, &line.repeat(crashes + 1))?;
     let outcome = run_with_timeout(limit, open);
     if outcome.is_ok() {
         atomic_file::remove(marker)?;
@@ -37,16 +37,16 @@ pub fn open_guarded<T: Send + 'static>(
     Ok(outcome)
 }
 
-/// How often a text is this line, if it is nothing else.
+/// Returns how often `text` repeats `line`; 0 if it contains anything else.
 fn count_repeats(text: &str, line: &str) -> usize {
     let count = text.len() / line.len();
     if line.repeat(count) == text { count } else { 0 }
 }
 
-/// Leaves a marker. Not synced: it has to outlive this process, and an outage of power while opening says nothing against the generation.
+/// Writes the marker. The one small file that is not synced, on purpose: it has to outlive this process, and a power failure while
+/// opening says nothing about the generation.
 ///
-/// A disk without room for it is no reason to keep a sound store shut: the opening is still watched, and a death in it is seen by whoever
-/// restarts the process.
+/// On a full disk the generation is opened without a marker.
 fn write_marker(marker: &Path, line: &str) -> Result<(), FileError> {
     match fs::write(marker, line) {
         Err(error) if is_storage_full(&error) => {
@@ -82,10 +82,10 @@ fn run_with_timeout<T: Send + 'static>(
     limit: Duration,
     open: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
 ) -> Result<T, GuardedOpenError> {
-    let (give, take) = mpsc::sync_channel(1);
-    let opener = move || drop(give.send(open()));
+    let (sender, receiver) = mpsc::sync_channel(1);
+    let opener = move || drop(sender.send(open()));
     thread::Builder::new().name("open-store".to_owned()).spawn(opener).map_err(|error| GuardedOpenError::SpawnFailed(error.to_string()))?;
-    match take.recv_timeout(limit) {
+    match receiver.recv_timeout(limit) {
         Ok(outcome) => outcome.map_err(GuardedOpenError::Failed),
         Err(RecvTimeoutError::Timeout) => Err(GuardedOpenError::TimedOut(limit)),
         Err(RecvTimeoutError::Disconnected) => Err(GuardedOpenError::Panicked),
@@ -104,11 +104,11 @@ mod tests {
     const LONG: Duration = Duration::from_secs(60);
 
     #[test]
-    fn what_processes_died_of_twice_in_a_row_is_not_opened_again() {
+    fn a_generation_that_two_processes_died_of_is_not_opened_again() {
         let folder = tempfile::tempdir().unwrap();
         let marker = folder.path().join("opening");
-        let opened = |died: usize| {
-            assert_eq!(fs::read_to_string(&marker).unwrap_or_default(), "3\n".repeat(died));
+        let opened = |crashes: usize| {
+            assert_eq!(fs::read_to_string(&marker).unwrap_or_default(), "3\n".repeat(crashes));
             open_guarded(&marker, 3, LONG, || -> Result<(), StoreError> { panic!("it is opened") }).unwrap()
         };
         assert_eq!(opened(0), Err(GuardedOpenError::Panicked));
@@ -120,9 +120,9 @@ mod tests {
     fn a_marker_of_another_generation_means_nothing_and_an_opening_that_ended_well_leaves_none() {
         let folder = tempfile::tempdir().unwrap();
         let marker = folder.path().join("opening");
-        for kept in ["4\n", "4\n4\n", "3\n4\n", "", "nonsense", "3\n"] {
-            fs::write(&marker, kept).unwrap();
-            assert_eq!(open_guarded(&marker, 3, LONG, || Ok(7)).unwrap(), Ok(7), "{kept:?}");
+        for text in ["4\n", "4\n4\n", "3\n4\n", "", "nonsense", "3\n"] {
+            fs::write(&marker, text).unwrap();
+            assert_eq!(open_guarded(&marker, 3, LONG, || Ok(7)).unwrap(), Ok(7), "{text:?}");
             assert!(!marker.exists());
         }
     }

@@ -1,7 +1,7 @@
-//! Looking things up in a generation: out of the cache, or else out of the pages and then kept.
+//! Lookups in a generation: from the cache, or from the pages and then cached.
 //!
-//! What is not there is not kept, lest questions for nothing push out what is asked often; except for memberships, grants
-//! and lists of shares, where most questions on the way up from a project find nothing.
+//! That a record does not exist is not cached, so that lookups of what is not there cannot push out what is looked up often;
+//! except for memberships, grants and lists of shares, where most lookups on the way up from a project find nothing.
 
 use std::sync::Arc;
 
@@ -22,81 +22,81 @@ use crate::store::pages::index::{IndexKey, index_keys};
 use crate::store::pages::page_map::{PageMap, for_each_item};
 use crate::store::pages::stored_record::{StoredRecord, parse_entry};
 
-/// How often a name that led to another record is followed anew before it is a damage: each time a commit came between.
+/// How often an index entry is followed again when it leads to another record, because a commit came in between; then it is damage.
 const MAX_INDEX_READS: usize = 8;
 
 impl Generation {
-    /// One record by its identity.
+    /// Reads the record with this identity.
     pub fn entry(&self, identity: &RecordIdentity) -> Result<Option<Entry>, StoreError> {
         match identity {
-            RecordIdentity::Other(place, _) => self.load_entry(place),
+            RecordIdentity::Other(sort_key, _) => self.load_entry(sort_key),
             RecordIdentity::Key(id) => self.load_entry_by_index(&IndexKey::by_key_id(*id)),
         }
     }
 
-    /// The grants of a deploy key.
+    /// Returns the grants of a deploy key.
     pub fn deploy_grants(&self, key: Id) -> Result<Vec<Arc<DeployGrant>>, StoreError> {
         self.records_with_prefix(SortKey::deploy_grants_prefix(key))
     }
 
-    /// An agent by id.
+    /// Returns the agent with this id.
     pub fn agent(&self, id: Id) -> Result<Option<Arc<Agent>>, StoreError> {
         self.record(SortKey::agent(id))
     }
 
-    /// An agent by the SHA-256 of its token, 64 lower-case hex digits.
+    /// Returns the agent with this SHA-256 of its token, 64 lower-case hex digits.
     pub fn agent_by_token_hash(&self, token_sha256: &str) -> Result<Option<Arc<Agent>>, StoreError> {
         self.record_by_index(IndexKey::by_agent_token(token_sha256))
     }
 
-    /// A client key of a project's error tracking.
+    /// Returns a client key of a project's error tracking.
     pub fn error_tracking_key(&self, project: Id, public_key: &str) -> Result<Option<Arc<ErrorTrackingKey>>, StoreError> {
         self.record(SortKey::error_tracking_key(project, public_key))
     }
 
-    /// The record at a place.
-    pub fn record<T: CachedKind>(&self, place: SortKey) -> Result<Option<Arc<T>>, StoreError> {
-        self.cached_record(RecordCacheKey::Record(place.clone()), || Ok(self.load_entry(&place)?.as_ref().and_then(to_cached)))
+    /// Returns the record with this sort key.
+    pub fn record<T: CachedKind>(&self, sort_key: SortKey) -> Result<Option<Arc<T>>, StoreError> {
+        self.cached_record(RecordCacheKey::Record(sort_key.clone()), || Ok(self.load_entry(&sort_key)?.as_ref().and_then(to_cached)))
     }
 
-    /// The record at a place, where there often is none.
-    fn record_caching_absence<T: CachedKind>(&self, place: SortKey) -> Result<Option<Arc<T>>, StoreError> {
-        self.cached_record(RecordCacheKey::Record(place.clone()), || {
-            Ok(Some(self.load_entry(&place)?.as_ref().and_then(to_cached).unwrap_or(CachedRecord::Absent)))
+    /// As [`Generation::record`], and caches that there is none.
+    fn record_caching_absence<T: CachedKind>(&self, sort_key: SortKey) -> Result<Option<Arc<T>>, StoreError> {
+        self.cached_record(RecordCacheKey::Record(sort_key.clone()), || {
+            Ok(Some(self.load_entry(&sort_key)?.as_ref().and_then(to_cached).unwrap_or(CachedRecord::Absent)))
         })
     }
 
-    /// The record of a name.
+    /// Returns the record with this index key.
     pub fn record_by_index<T: CachedKind>(&self, name: IndexKey) -> Result<Option<Arc<T>>, StoreError> {
         self.cached_record(RecordCacheKey::Index(name.clone()), || Ok(self.load_entry_by_index(&name)?.as_ref().and_then(to_cached)))
     }
 
-    /// All records whose places begin so.
+    /// Returns all records whose sort keys begin with `prefix`.
     pub fn records_with_prefix<T: CachedKind>(&self, prefix: SortKey) -> Result<Vec<Arc<T>>, StoreError> {
-        let asked = RecordCacheKey::Prefix(prefix.clone());
-        if let Some(CachedRecord::List(found)) = self.record_cache().get(&asked) {
+        let cache_key = RecordCacheKey::Prefix(prefix.clone());
+        if let Some(CachedRecord::List(found)) = self.record_cache().get(&cache_key) {
             return Ok(found.iter().filter_map(T::from_cached).collect());
         }
-        let ticket = self.record_cache().current_version();
+        let version = self.record_cache().current_version();
         let mut found = Vec::new();
-        for_each_item(self.database(), PageMap::Records, prefix.as_bytes(), |place, value| {
-            let below = place.starts_with(prefix.as_bytes());
-            if below {
+        for_each_item(self.database(), PageMap::Records, prefix.as_bytes(), |sort_key, value| {
+            let has_prefix = sort_key.starts_with(prefix.as_bytes());
+            if has_prefix {
                 found.extend(to_cached(&parse_entry(StoredRecord::decode(value)?.text)?));
             }
-            Ok(below)
+            Ok(has_prefix)
         })?;
         let records = found.iter().filter_map(T::from_cached).collect();
-        self.record_cache().insert_if_current(ticket, asked, CachedRecord::List(found.into()));
+        self.record_cache().insert_if_current(version, cache_key, CachedRecord::List(found.into()));
         Ok(records)
     }
 
-    /// The record of a name, past the cache. Name and record are read one after the other, so a commit between them is
-    /// found by looking whether the record still has the name.
+    /// Reads the record with this index key, bypassing the cache. Index and record are read one after the other, so a commit in
+    /// between is detected by checking that the record still has the index key.
     pub fn load_entry_by_index(&self, name: &IndexKey) -> Result<Option<Entry>, StoreError> {
         for _ in 0..MAX_INDEX_READS {
-            let Some(place) = self.find_in_index(name)? else { return Ok(None) };
-            let entry = self.load_entry(&place)?;
+            let Some(sort_key) = self.find_in_index(name)? else { return Ok(None) };
+            let entry = self.load_entry(&sort_key)?;
             let has_name = |entry: &Entry| entry.record().is_some_and(|record| index_keys(record).contains(name));
             if entry.as_ref().is_some_and(has_name) {
                 return Ok(entry);
@@ -107,16 +107,16 @@ impl Generation {
 
     fn cached_record<T: CachedKind>(
         &self,
-        asked: RecordCacheKey,
+        cache_key: RecordCacheKey,
         read: impl FnOnce() -> Result<Option<CachedRecord>, StoreError>,
     ) -> Result<Option<Arc<T>>, StoreError> {
-        if let Some(known) = self.record_cache().get(&asked) {
-            return Ok(T::from_cached(&known));
+        if let Some(cached) = self.record_cache().get(&cache_key) {
+            return Ok(T::from_cached(&cached));
         }
-        let ticket = self.record_cache().current_version();
-        let Some(known) = read()? else { return Ok(None) };
-        let found = T::from_cached(&known);
-        self.record_cache().insert_if_current(ticket, asked, known);
+        let version = self.record_cache().current_version();
+        let Some(cached) = read()? else { return Ok(None) };
+        let found = T::from_cached(&cached);
+        self.record_cache().insert_if_current(version, cache_key, cached);
         Ok(found)
     }
 
@@ -135,7 +135,7 @@ fn to_cached(entry: &Entry) -> Option<CachedRecord> {
     entry.record().map(|record| CachedRecord::from_record(record))
 }
 
-/// The settings of a directory that has none.
+/// The settings of a directory without a settings record.
 fn default_settings() -> Result<Arc<Settings>, StoreError> {
     match Record::parse(r#"{"kind":"settings"}"#) {
         Ok(Record::Settings(settings)) => Ok(Arc::new(settings)),

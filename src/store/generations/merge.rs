@@ -1,4 +1,4 @@
-//! A directory with very many changes, as one stream in the order of a snapshot: what a generation built beside is made of.
+//! A directory merged with very many changes, as one stream in snapshot order: the input of a new generation.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::iter::Peekable;
@@ -12,26 +12,26 @@ use crate::model::sort_key::SortKey;
 use crate::store::error::StoreError;
 use crate::store::generations::generation::Generation;
 
-/// What changes make of each place that they touch; the same as applying them one after the other.
+/// The effect of changes on each sort key, the same as applying them one after the other.
 struct ChangeOverlay<'a> {
     base: &'a Generation,
-    /// `None` where nothing stands any more.
+    /// `None` where the record is removed.
     entries: BTreeMap<SortKey, Option<Entry>>,
-    /// Where the keys that were put stand, by id.
+    /// The sort keys of the keys that were put, by id.
     keys_by_id: HashMap<Id, BTreeSet<SortKey>>,
 }
 
-/// All entries of `base` with the changes made, in the order of a snapshot.
+/// Iterates over all entries of `base` with the changes applied, in snapshot order.
 pub fn merge_changes(base: &Generation, changes: &[Change]) -> Result<impl Iterator<Item = Result<Entry, StoreError>> + use<>, StoreError> {
-    let mut outcome = ChangeOverlay { base, entries: BTreeMap::new(), keys_by_id: HashMap::new() };
+    let mut overlay = ChangeOverlay { base, entries: BTreeMap::new(), keys_by_id: HashMap::new() };
     for change in changes {
         match change {
-            Change::Put(entry) => outcome.put(entry)?,
-            Change::Delete(RecordIdentity::Key(id)) => outcome.delete_keys(*id)?,
-            Change::Delete(RecordIdentity::Other(place, _)) => outcome.set(place.clone(), None),
+            Change::Put(entry) => overlay.put(entry)?,
+            Change::Delete(RecordIdentity::Key(id)) => overlay.delete_keys(*id)?,
+            Change::Delete(RecordIdentity::Other(sort_key, _)) => overlay.set(sort_key.clone(), None),
         }
     }
-    Ok(MergeIter { base: base.entries().peekable(), overlay: outcome.entries.into_iter().peekable() })
+    Ok(MergeIter { base: base.entries().peekable(), overlay: overlay.entries.into_iter().peekable() })
 }
 
 impl ChangeOverlay<'_> {
@@ -44,26 +44,26 @@ impl ChangeOverlay<'_> {
     }
 
     fn delete_keys(&mut self, id: Id) -> Result<(), StoreError> {
-        for place in self.keys_by_id.remove(&id).unwrap_or_default() {
-            self.entries.insert(place, None);
+        for sort_key in self.keys_by_id.remove(&id).unwrap_or_default() {
+            self.entries.insert(sort_key, None);
         }
-        for place in self.base.find_keys_by_id(id)? {
-            // A place that was changed since has another record now, or none.
-            self.entries.entry(place).or_insert(None);
+        for sort_key in self.base.find_keys_by_id(id)? {
+            // Where the changes put or removed a record themselves, that counts.
+            self.entries.entry(sort_key).or_insert(None);
         }
         Ok(())
     }
 
-    fn set(&mut self, place: SortKey, entry: Option<Entry>) {
+    fn set(&mut self, sort_key: SortKey, entry: Option<Entry>) {
         if let Some(id) = entry.as_ref().and_then(key_id) {
-            self.keys_by_id.entry(id).or_default().insert(place.clone());
+            self.keys_by_id.entry(id).or_default().insert(sort_key.clone());
         }
-        let old = self.entries.insert(place.clone(), entry.clone()).flatten();
-        if let Some(id) = old.as_ref().and_then(key_id)
+        let base_entry = self.entries.insert(sort_key.clone(), entry.clone()).flatten();
+        if let Some(id) = base_entry.as_ref().and_then(key_id)
             && entry.as_ref().and_then(key_id) != Some(id)
-            && let Some(places) = self.keys_by_id.get_mut(&id)
+            && let Some(sort_keys) = self.keys_by_id.get_mut(&id)
         {
-            places.remove(&place);
+            sort_keys.remove(&sort_key);
         }
     }
 }
@@ -90,8 +90,8 @@ where
     fn next(&mut self) -> Option<Self::Item> {
         loop {
             match (self.base.peek(), self.overlay.peek()) {
-                (Some(Ok(old)), Some((place, _))) if old.sort_key() >= place => {
-                    if old.sort_key() == place {
+                (Some(Ok(base_entry)), Some((sort_key, _))) if base_entry.sort_key() >= sort_key => {
+                    if base_entry.sort_key() == sort_key {
                         self.base.next();
                     }
                 }

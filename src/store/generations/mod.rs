@@ -1,4 +1,4 @@
-//! TODO-DOC
+//! Generations: one database each, their folder, and how they are opened, changed and looked up in.
 
 pub mod apply;
 pub mod generation;

@@ -1,8 +1,8 @@
-//! A bounded cache of decoded records, cleared exactly by the changes.
+//! A bounded cache of decoded records. A change removes exactly the lookups that it affects.
 //!
-//! The danger is a reader that has read a page, is overtaken by a change, and then keeps what it read. So whoever wants to
-//! keep something takes a ticket before reading; a change makes all tickets void before it clears what it touched, and a
-//! void ticket keeps nothing.
+//! The danger is a reader that has read a page, is overtaken by a change, and then caches what it read. So a reader takes the
+//! cache's version before it reads; a change raises the version before it removes what it affects, and nothing is inserted
+//! under an older version.
 
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -13,23 +13,23 @@ use crate::model::record_kinds::record_kinds;
 use crate::model::sort_key::SortKey;
 use crate::store::pages::index::{IndexKey, index_keys, list_prefix};
 
-/// What was asked for.
+/// What is looked up.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum RecordCacheKey {
-    /// The record at a place.
+    /// The record with a sort key.
     Record(SortKey),
-    /// The record of a name.
+    /// The record with an index key.
     Index(IndexKey),
-    /// All records whose places begin so.
+    /// All records whose sort keys begin with a prefix.
     Prefix(SortKey),
 }
 
 impl RecordCacheKey {
-    /// Everything whose answer a record at a place has a part in.
-    pub fn affected_by(place: &SortKey, record: Option<&Record>) -> impl Iterator<Item = Self> {
-        let named = record.map(index_keys).unwrap_or_default().into_iter().map(Self::Index);
-        let below = record.and_then(list_prefix).map(Self::Prefix);
-        named.chain(below).chain([Self::Record(place.clone())])
+    /// Returns all lookups whose results a record contributes to.
+    pub fn affected_by(sort_key: &SortKey, record: Option<&Record>) -> impl Iterator<Item = Self> {
+        let by_index = record.map(index_keys).unwrap_or_default().into_iter().map(Self::Index);
+        let by_prefix = record.and_then(list_prefix).map(Self::Prefix);
+        by_index.chain(by_prefix).chain([Self::Record(sort_key.clone())])
     }
 }
 
@@ -38,18 +38,18 @@ macro_rules! cached_kinds {
         cached_kinds!(@ $($kind)* $key);
     };
     (@ $($kind:ident)*) => {
-        /// What was found.
+        /// The result of a lookup.
         #[derive(Clone, Debug)]
         pub enum CachedRecord {
             $(#[doc = concat!("A record of kind `", stringify!($kind), "`.")] $kind(Arc<record::$kind>),)*
-            /// That there is none: kept only where asking for what is not there is the rule (memberships, grants).
+            /// There is none: cached only where that is the common case (memberships, grants).
             Absent,
-            /// Several together.
+            /// Several records.
             List(Arc<[CachedRecord]>),
         }
 
         impl CachedRecord {
-            /// A record, ready to be kept.
+            /// Wraps a record for the cache.
             pub fn from_record(record: &Record) -> Self {
                 match record {
                     $(Record::$kind(found) => Self::$kind(Arc::new(found.clone())),)*
@@ -58,8 +58,8 @@ macro_rules! cached_kinds {
         }
 
         $(impl CachedKind for record::$kind {
-            fn from_cached(known: &CachedRecord) -> Option<Arc<Self>> {
-                match known {
+            fn from_cached(cached: &CachedRecord) -> Option<Arc<Self>> {
+                match cached {
                     CachedRecord::$kind(found) => Some(Arc::clone(found)),
                     _ => None,
                 }
@@ -68,54 +68,54 @@ macro_rules! cached_kinds {
     };
 }
 
-/// One kind of record, taken out of what is known.
+/// A kind of record that can be taken out of a cached result.
 pub trait CachedKind: Sized {
-    /// The record, if it is of this kind.
-    fn from_cached(known: &CachedRecord) -> Option<Arc<Self>>;
+    /// Returns the record, if it is of this kind.
+    fn from_cached(cached: &CachedRecord) -> Option<Arc<Self>>;
 }
 
 record_kinds!(cached_kinds);
 
-/// The right to keep what is read from now on, until the next change.
+/// The version of the cache at some moment: what is read after it may be inserted until the next change.
 #[derive(Clone, Copy, Debug)]
 pub struct CacheVersion(u64);
 
-/// The cache.
+/// The cache of one generation.
 pub struct RecordCache {
     entries: Cache<RecordCacheKey, CachedRecord>,
     version: RwLock<u64>,
 }
 
 impl RecordCache {
-    /// An empty one that holds about `capacity` answers.
+    /// Creates an empty cache for about `capacity` results.
     pub fn new(capacity: usize) -> Self {
         Self { entries: Cache::new(capacity), version: RwLock::new(0) }
     }
 
-    /// What is known, if it is kept.
-    pub fn get(&self, asked: &RecordCacheKey) -> Option<CachedRecord> {
-        self.entries.get(asked)
+    /// Returns the cached result, if there is one.
+    pub fn get(&self, key: &RecordCacheKey) -> Option<CachedRecord> {
+        self.entries.get(key)
     }
 
-    /// To be taken before reading.
+    /// Returns the present version; call it before reading.
     pub fn current_version(&self) -> CacheVersion {
         CacheVersion(*self.version.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Keeps an answer, unless there was a change since the ticket was taken.
-    pub fn insert_if_current(&self, ticket: CacheVersion, asked: RecordCacheKey, known: CachedRecord) {
-        let changes = self.version.read().unwrap_or_else(PoisonError::into_inner);
-        if *changes == ticket.0 {
-            // While the guard is held no change can begin to clear.
-            self.entries.insert(asked, known);
+    /// Caches a result, unless there was a change since `version` was taken.
+    pub fn insert_if_current(&self, version: CacheVersion, key: RecordCacheKey, cached: CachedRecord) {
+        let current = self.version.read().unwrap_or_else(PoisonError::into_inner);
+        if *current == version.0 {
+            // No change can begin to invalidate while this guard is alive.
+            self.entries.insert(key, cached);
         }
     }
 
-    /// After a change: makes all tickets void, then forgets what it touched.
-    pub fn invalidate(&self, touched: impl IntoIterator<Item = RecordCacheKey>) {
+    /// Raises the version, then removes the results that a change affected.
+    pub fn invalidate(&self, affected: impl IntoIterator<Item = RecordCacheKey>) {
         *self.version.write().unwrap_or_else(PoisonError::into_inner) += 1;
-        for asked in touched {
-            self.entries.remove(&asked);
+        for key in affected {
+            self.entries.remove(&key);
         }
     }
 }
@@ -126,21 +126,21 @@ mod tests {
     use crate::model::sort_key::SortKey;
 
     #[test]
-    fn what_was_read_before_a_change_is_not_kept_after_it() {
+    fn what_was_read_before_a_change_is_not_cached_after_it() {
         let records = RecordCache::new(100);
-        let asked = || RecordCacheKey::Record(SortKey::settings());
-        let ticket = records.current_version();
-        records.invalidate([asked()]);
-        records.insert_if_current(ticket, asked(), CachedRecord::Absent);
-        assert!(records.get(&asked()).is_none());
-        records.insert_if_current(records.current_version(), asked(), CachedRecord::Absent);
-        assert!(records.get(&asked()).is_some());
+        let key = || RecordCacheKey::Record(SortKey::settings());
+        let version = records.current_version();
+        records.invalidate([key()]);
+        records.insert_if_current(version, key(), CachedRecord::Absent);
+        assert!(records.get(&key()).is_none());
+        records.insert_if_current(records.current_version(), key(), CachedRecord::Absent);
+        assert!(records.get(&key()).is_some());
         records.invalidate([RecordCacheKey::Prefix(SortKey::settings())]);
-        assert!(records.get(&asked()).is_some(), "another change clears nothing of it");
+        assert!(records.get(&key()).is_some(), "another change clears nothing of it");
     }
 
     #[test]
-    fn a_cache_of_nothing_keeps_nothing() {
+    fn a_cache_of_capacity_zero_caches_nothing() {
         let records = RecordCache::new(0);
         records.insert_if_current(records.current_version(), RecordCacheKey::Record(SortKey::settings()), CachedRecord::Absent);
         assert!(records.get(&RecordCacheKey::Record(SortKey::settings())).is_none());
@@ -150,8 +150,8 @@ mod tests {
     fn the_cache_is_bounded() {
         let records = RecordCache::new(100);
         for number in 1..10_000_u64 {
-            let asked = RecordCacheKey::Record(SortKey::user(number.try_into().unwrap()));
-            records.insert_if_current(records.current_version(), asked, CachedRecord::Absent);
+            let key = RecordCacheKey::Record(SortKey::user(number.try_into().unwrap()));
+            records.insert_if_current(records.current_version(), key, CachedRecord::Absent);
         }
         assert!(records.entries.len() <= 100);
     }

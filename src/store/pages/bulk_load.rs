@@ -1,4 +1,4 @@
-//! Making a generation in one go: pages are filled one after the other and written by plain inserts, each once.
+//! Creating a generation in one go: pages are filled one after the other and written by plain inserts, each once.
 
 use crate::model::entry::Entry;
 use crate::model::sort_key::SortKey;
@@ -12,35 +12,35 @@ use crate::store::pages::page_map::{PageMap, create_maps};
 use crate::store::pages::page_transaction::MapPageLimits;
 use crate::store::pages::stored_record::StoredRecord;
 
-/// Fills an empty database with entries in the order of a snapshot; the tally comes last, so that what was not finished is
-/// never taken for a generation. Not flushed.
+/// Fills an empty database with entries in snapshot order. The header is written last, so that an unfinished database never
+/// opens as a generation. Not flushed.
 pub fn bulk_load<E: From<StoreError>>(
     database: &Database,
-    fullness: &MapPageLimits,
+    limits: &MapPageLimits,
     entries: impl Iterator<Item = Result<Entry, E>>,
 ) -> Result<StoreHeader, E> {
     if database.was_recovered() {
         return Err(StoreError(format!("{}: there is a database already", database.folder().display())).into());
     }
     create_maps(database)?;
-    let spooled = |error: std::io::Error| StoreError(format!("{}: {error}", database.folder().display()));
-    let mut spool = ExternalSorter::new(database.folder().to_owned());
+    let sort_error = |error: std::io::Error| StoreError(format!("{}: {error}", database.folder().display()));
+    let mut sorter = ExternalSorter::new(database.folder().to_owned());
     let mut header = StoreHeader::default();
-    let mut records = PageWriter::new(database, PageMap::Records, &fullness.records);
+    let mut records = PageWriter::new(database, PageMap::Records, &limits.records);
     for entry in entries {
         let entry = entry?;
-        let line = StoredRecord { text: entry.text(), foreign: entry.has_unknown_parts() };
-        records.append(entry.sort_key().as_bytes(), &line.encode())?;
-        header.add_record(line);
-        for name in entry.record().map(|record| index_keys(record)).unwrap_or_default() {
-            spool.push(&name.encode_entry(entry.sort_key())).map_err(spooled)?;
+        let stored = StoredRecord { text: entry.text(), foreign: entry.has_unknown_parts() };
+        records.append(entry.sort_key().as_bytes(), &stored.encode())?;
+        header.add_record(stored);
+        for index_key in entry.record().map(|record| index_keys(record)).unwrap_or_default() {
+            sorter.push(&index_key.encode_entry(entry.sort_key())).map_err(sort_error)?;
             header.index += 1;
         }
     }
     records.finish()?;
-    let mut index = PageWriter::new(database, PageMap::Index, &fullness.index);
-    for entry in spool.into_sorted().map_err(spooled)? {
-        index.append(&entry.map_err(spooled)?, &[])?;
+    let mut index = PageWriter::new(database, PageMap::Index, &limits.index);
+    for entry in sorter.into_sorted().map_err(sort_error)? {
+        index.append(&entry.map_err(sort_error)?, &[])?;
     }
     index.finish()?;
     let (key, value) = header.encode()?;
@@ -48,7 +48,7 @@ pub fn bulk_load<E: From<StoreError>>(
     Ok(header)
 }
 
-/// Fills the pages of one map. A page is written when the first key of the next is known.
+/// Writes the pages of one map. A page is written when the first key of the next is known.
 struct PageWriter<'a> {
     database: &'a Database,
     map: PageMap,
@@ -59,14 +59,14 @@ struct PageWriter<'a> {
 }
 
 impl<'a> PageWriter<'a> {
-    fn new(database: &'a Database, map: PageMap, bounds: &'a PageLimits) -> Self {
-        Self { database, map, limits: bounds, start_key: Vec::new(), last_key: None, page: Page::default() }
+    fn new(database: &'a Database, map: PageMap, limits: &'a PageLimits) -> Self {
+        Self { database, map, limits, start_key: Vec::new(), last_key: None, page: Page::default() }
     }
 
     fn append(&mut self, key: &[u8], value: &[u8]) -> Result<(), StoreError> {
         if self.last_key.as_deref().is_some_and(|last| last >= key) {
-            let place = SortKey::from_bytes(key);
-            return Err(StoreError(format!("records are not in the order of a snapshot: {place:?}")));
+            let sort_key = SortKey::from_bytes(key);
+            return Err(StoreError(format!("records are not in the order of a snapshot: {sort_key:?}")));
         }
         if self.page.is_full(self.limits) {
             self.page.end_key = Some(key.to_vec());

@@ -1,4 +1,4 @@
-//! Sorting more index entries than memory should hold: runs are sorted in memory, put aside in unnamed files, and merged.
+//! Sorting more index entries than should be in memory: runs are sorted in memory, written to unnamed files, and merged.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -9,7 +9,7 @@ use std::path::PathBuf;
 /// Bytes of entries that are sorted in memory at a time.
 const MAX_RUN_BYTES: usize = 24 << 20;
 
-/// Takes byte strings in any order and gives them back ascending.
+/// Takes byte strings in any order and returns them ascending.
 pub struct ExternalSorter {
     folder: PathBuf,
     run_bytes: usize,
@@ -19,12 +19,12 @@ pub struct ExternalSorter {
 }
 
 impl ExternalSorter {
-    /// An empty one; its files are made in `folder` and have no name.
+    /// Creates an empty sorter; its files are made in `folder` and have no name.
     pub fn new(folder: PathBuf) -> Self {
         Self { folder, run_bytes: MAX_RUN_BYTES, buffer: Vec::new(), spans: Vec::new(), runs: Vec::new() }
     }
 
-    /// Takes one.
+    /// Adds an entry.
     pub fn push(&mut self, entry: &[u8]) -> io::Result<()> {
         if self.buffer.len() + entry.len() > self.run_bytes && !self.spans.is_empty() {
             self.spill_run()?;
@@ -36,7 +36,7 @@ impl ExternalSorter {
         Ok(())
     }
 
-    /// All that was taken, ascending.
+    /// Returns all entries, ascending.
     pub fn into_sorted(mut self) -> io::Result<SortedEntries> {
         if self.runs.is_empty() {
             self.sort_buffer();
@@ -76,16 +76,16 @@ fn span_bytes(bytes: &[u8], (from, length): (u32, u32)) -> &[u8] {
     bytes.get(from as usize..from as usize + length as usize).unwrap_or_default()
 }
 
-/// What was taken, ascending.
+/// The entries, ascending.
 pub enum SortedEntries {
-    /// It fitted in memory.
+    /// They fitted in memory.
     InMemory {
-        /// All bytes.
+        /// The bytes of all entries.
         buffer: Vec<u8>,
-        /// Where each entry is in them.
+        /// Offset and length of each entry, in order.
         spans: std::vec::IntoIter<(u32, u32)>,
     },
-    /// It did not.
+    /// They were written to files.
     Merged(RunMerger),
 }
 
@@ -132,12 +132,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_goes_in_comes_out_in_order(mut entries: Vec<Vec<u8>>, run_bytes in 1_usize..400) {
-            let mut spool = ExternalSorter { run_bytes, ..ExternalSorter::new(std::env::temp_dir()) };
+        fn entries_come_out_in_order(mut entries: Vec<Vec<u8>>, run_bytes in 1_usize..400) {
+            let mut sorter = ExternalSorter { run_bytes, ..ExternalSorter::new(std::env::temp_dir()) };
             for entry in &entries {
-                spool.push(entry).unwrap();
+                sorter.push(entry).unwrap();
             }
-            let sorted: Vec<Vec<u8>> = spool.into_sorted().unwrap().map(Result::unwrap).collect();
+            let sorted: Vec<Vec<u8>> = sorter.into_sorted().unwrap().map(Result::unwrap).collect();
             entries.sort();
             prop_assert_eq!(sorted, entries);
         }

@@ -1,62 +1,62 @@
-//! What the index holds: for each record the names it can be looked for by, each followed by the record's place.
+//! The index: for each record the keys it can be looked up by, each followed by the record's sort key.
 //!
-//! The index is a function of the records: every record puts its own entries and takes away its own, and no other's. So a
-//! name that two records claim (a snapshot read while commits go on may hold both for a while) leads to one of them and,
-//! when that one goes, to the other.
+//! The index is a function of the records: every record adds its own entries and removes its own, and no other's. So an index
+//! key that two records have (a snapshot read while commits are made may contain both for a while) leads to one of them and,
+//! when that one is removed, to the other.
 //!
-//! A name is a letter and an id (8 bytes) or text that ends with a zero byte; none begins with another.
+//! An index key is a letter and an id (8 bytes) or text that ends with a zero byte; none is a prefix of another.
 
 use crate::model::directory::Container;
 use crate::model::id::Id;
 use crate::model::record::Record;
 use crate::model::sort_key::SortKey;
 
-/// A name that a record is looked for by.
+/// A key that a record is looked up by, besides its sort key.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct IndexKey(Vec<u8>);
 
 impl IndexKey {
-    /// A key's id.
+    /// The id of a key.
     pub fn by_key_id(id: Id) -> Self {
         Self::from_id(b'k', id)
     }
 
-    /// A username, whatever its ASCII case.
+    /// A username, in any ASCII case.
     pub fn by_username(username: &str) -> Self {
         Self::from_text(b'u', &username.to_ascii_lowercase())
     }
 
-    /// A namespace's full path, whatever its ASCII case.
+    /// A namespace's full path, in any ASCII case.
     pub fn by_namespace_path(path: &str) -> Self {
         Self::from_text(b'n', &path.to_ascii_lowercase())
     }
 
-    /// A project's full path, whatever its ASCII case.
+    /// A project's full path, in any ASCII case.
     pub fn by_project_path(path: &str) -> Self {
         Self::from_text(b'p', &path.to_ascii_lowercase())
     }
 
-    /// Being a project directly in a namespace.
+    /// The namespace that a project is directly in.
     pub fn by_parent_namespace(namespace: Id) -> Self {
         Self::from_id(b'i', namespace)
     }
 
-    /// The hash of an agent's token.
+    /// The SHA-256 of an agent's token.
     pub fn by_agent_token(token_sha256: &str) -> Self {
         Self::from_text(b'a', token_sha256)
     }
 
-    /// What the entries of this name begin with.
+    /// Returns what the entries of this index key begin with.
     pub fn prefix(&self) -> &[u8] {
         &self.0
     }
 
-    /// The entry that leads from this name to a place.
-    pub fn encode_entry(&self, place: &SortKey) -> Vec<u8> {
-        [&self.0, place.as_bytes()].concat()
+    /// Returns the entry that leads from this index key to a sort key.
+    pub fn encode_entry(&self, sort_key: &SortKey) -> Vec<u8> {
+        [&self.0, sort_key.as_bytes()].concat()
     }
 
-    /// Where an entry of this name leads.
+    /// Returns the sort key that an entry leads to; `None` if the entry is of another index key.
     pub fn decode_entry(&self, entry: &[u8]) -> Option<SortKey> {
         entry.strip_prefix(self.0.as_slice()).map(SortKey::from_bytes)
     }
@@ -70,7 +70,7 @@ impl IndexKey {
     }
 }
 
-/// The names of a record.
+/// Returns the index keys of a record.
 pub fn index_keys(record: &Record) -> Vec<IndexKey> {
     match record {
         Record::User(user) => vec![IndexKey::by_username(&user.username)],
@@ -82,7 +82,7 @@ pub fn index_keys(record: &Record) -> Vec<IndexKey> {
     }
 }
 
-/// What the places of a record and of those that are read together with it begin with, if it is read so.
+/// Returns the prefix of sort keys under which a record is looked up together with others, if it is.
 pub fn list_prefix(record: &Record) -> Option<SortKey> {
     match record {
         Record::Share(share) => {

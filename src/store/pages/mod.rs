@@ -1,4 +1,4 @@
-//! TODO-DOC
+//! The layout of a generation's database: pages of records and of the index, and the header.
 
 pub mod bulk_load;
 pub mod external_sort;

@@ -5,12 +5,12 @@
 //! end       length + 1 and bytes: the first key that is not the page's any more; 0 in the last page
 //! items     each: length of key, length of value, key, value; in ascending order, to the end of the page
 //! ```
-//! Lengths are LEB128. A page covers every key from its own up to `end`, so that a page that got lost is seen as a gap and
-//! not taken for "there is none", and one that is found under another key is refused.
+//! Lengths are LEB128. A page covers every key from its own up to `end`, so that a lost page is detected as a gap and not
+//! mistaken for "there is none", and a page that is found under another key is refused.
 
 use crate::store::error::StoreError;
 
-/// How full pages get.
+/// How full the pages of a map get.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PageLimits {
     /// Items of a page as it is made in one go.
@@ -23,12 +23,12 @@ pub struct PageLimits {
     pub max_bytes: usize,
 }
 
-/// What a page is called by in a message.
+/// Returns the name of a page in an error message.
 fn page_label(key: &[u8]) -> String {
     key.iter().take(12).fold("page ".to_owned(), |text, byte| text + &format!("{byte:02x}"))
 }
 
-/// A page as it is read: checked, not unpacked.
+/// A page for reading: checked, not unpacked.
 #[derive(Clone, Debug)]
 pub struct PageView {
     bytes: sled::IVec,
@@ -37,7 +37,7 @@ pub struct PageView {
 }
 
 impl PageView {
-    /// Checks the bytes that stand under `key`.
+    /// Checks the bytes stored under `key`.
     pub fn decode(key: &[u8], bytes: sled::IVec) -> Result<Self, StoreError> {
         let broken = || StoreError(format!("{} is damaged", page_label(key)));
         let (checksum, body) = bytes.split_at_checked(4).ok_or_else(broken)?;
@@ -54,12 +54,12 @@ impl PageView {
         Ok(Self { bytes, end_key: end, items })
     }
 
-    /// The first key that is not the page's any more.
+    /// Returns the first key that is not the page's any more; `None` in the last page.
     pub fn end_key(&self) -> Option<&[u8]> {
         self.end_key.and_then(|(from, to)| self.bytes.get(from..to))
     }
 
-    /// Keys and values, ascending.
+    /// Iterates over keys and values, ascending.
     pub fn items(&self) -> impl Iterator<Item = Result<(&[u8], &[u8]), StoreError>> {
         let mut reader = PageReader { bytes: &self.bytes, position: self.items };
         std::iter::from_fn(move || {
@@ -74,7 +74,7 @@ impl PageView {
         })
     }
 
-    /// The value of one key.
+    /// Returns the value of a key.
     pub fn value(&self, key: &[u8]) -> Result<Option<&[u8]>, StoreError> {
         for item in self.items() {
             let (found, value) = item?;
@@ -86,17 +86,17 @@ impl PageView {
     }
 }
 
-/// A page as it is changed.
+/// A page for writing: unpacked.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Page {
-    /// The first key that is not the page's any more.
+    /// The first key that is not the page's any more; `None` in the last page.
     pub end_key: Option<Vec<u8>>,
     items: Vec<(Vec<u8>, Vec<u8>)>,
     byte_len: usize,
 }
 
 impl Page {
-    /// A page unpacked.
+    /// Unpacks a page.
     pub fn from_view(view: &PageView) -> Result<Self, StoreError> {
         let mut page = Self { end_key: view.end_key().map(<[u8]>::to_vec), ..Self::default() };
         for item in view.items() {
@@ -112,7 +112,7 @@ impl Page {
         self.items.push((key.to_vec(), value.to_vec()));
     }
 
-    /// Puts an item; gives the value that was there.
+    /// Puts an item; returns the value that was there.
     pub fn put(&mut self, key: &[u8], value: Vec<u8>) -> Option<Vec<u8>> {
         match self.search(key) {
             Ok(index) => {
@@ -128,44 +128,44 @@ impl Page {
         }
     }
 
-    /// The value of one key.
+    /// Returns the value of a key.
     pub fn value(&self, key: &[u8]) -> Option<&[u8]> {
         self.search(key).ok().map(|index| self.items[index].1.as_slice())
     }
 
-    /// Takes an item out.
+    /// Removes an item; returns its value.
     pub fn remove(&mut self, key: &[u8]) -> Option<Vec<u8>> {
         let (key, value) = self.items.remove(self.search(key).ok()?);
         self.byte_len -= key.len() + value.len();
         Some(value)
     }
 
-    /// The items.
+    /// Returns keys and values, ascending.
     pub fn items(&self) -> &[(Vec<u8>, Vec<u8>)] {
         &self.items
     }
 
-    /// Whether it is as full as pages are made.
-    pub fn is_full(&self, bounds: &PageLimits) -> bool {
-        self.items.len() >= bounds.fill_items || self.byte_len >= bounds.fill_bytes
+    /// Returns whether it is as full as pages are made.
+    pub fn is_full(&self, limits: &PageLimits) -> bool {
+        self.items.len() >= limits.fill_items || self.byte_len >= limits.fill_bytes
     }
 
-    /// Whether it must be split.
-    pub fn is_oversized(&self, bounds: &PageLimits) -> bool {
-        self.items.len() > bounds.max_items.max(1) || (self.byte_len > bounds.max_bytes && self.items.len() > 1)
+    /// Returns whether it must be split.
+    pub fn is_oversized(&self, limits: &PageLimits) -> bool {
+        self.items.len() > limits.max_items.max(1) || (self.byte_len > limits.max_bytes && self.items.len() > 1)
     }
 
-    /// Whether it holds so little that it should be joined with its neighbour.
-    pub fn is_sparse(&self, bounds: &PageLimits) -> bool {
-        self.items.len() * 4 <= bounds.fill_items && self.byte_len * 4 <= bounds.fill_bytes
+    /// Returns whether it holds so little that it should be merged with its neighbour.
+    pub fn is_sparse(&self, limits: &PageLimits) -> bool {
+        self.items.len() * 4 <= limits.fill_items && self.byte_len * 4 <= limits.fill_bytes
     }
 
-    /// Whether both fit into one page with room to grow.
-    pub fn can_merge(&self, other: &Self, bounds: &PageLimits) -> bool {
-        self.items.len() + other.items.len() <= bounds.fill_items && self.byte_len + other.byte_len <= bounds.fill_bytes
+    /// Returns whether both fit into one page with room to grow.
+    pub fn can_merge(&self, other: &Self, limits: &PageLimits) -> bool {
+        self.items.len() + other.items.len() <= limits.fill_items && self.byte_len + other.byte_len <= limits.fill_bytes
     }
 
-    /// Cuts it near the middle of its bytes; gives the upper part, whose first key is where it begins.
+    /// Splits it near the middle of its bytes; returns the upper part.
     pub fn split(&mut self) -> Self {
         let mut lower = 0;
         let middle = self.items.iter().position(|(key, value)| {
@@ -181,14 +181,14 @@ impl Page {
         Self { end_key: end, items, byte_len: bytes }
     }
 
-    /// Takes in the page that follows.
+    /// Appends the page that follows.
     pub fn merge(&mut self, next: Self) {
         self.items.extend(next.items);
         self.byte_len += next.byte_len;
         self.end_key = next.end_key;
     }
 
-    /// The bytes to store under `key`.
+    /// Returns the bytes to store under `key`.
     pub fn encode(&self, key: &[u8]) -> Vec<u8> {
         let mut bytes = vec![0; 4];
         bytes.reserve(self.byte_len + self.items.len() * 4 + 64);
@@ -215,7 +215,7 @@ impl Page {
     }
 }
 
-/// The checksum of what stands under a key: it holds for that key only.
+/// Returns the checksum of a value, which holds under its own key only.
 pub fn compute_checksum(key: &[u8], body: &[u8]) -> [u8; 4] {
     let mut sum = crc32fast::Hasher::new();
     sum.update(key);
@@ -298,7 +298,7 @@ mod tests {
         }
 
         #[test]
-        fn a_changed_byte_is_seen(items: std::collections::BTreeMap<Vec<u8>, Vec<u8>>, at: prop::sample::Index, bit in 0..8_u8) {
+        fn a_changed_byte_is_detected(items: std::collections::BTreeMap<Vec<u8>, Vec<u8>>, at: prop::sample::Index, bit in 0..8_u8) {
             let mut bytes = page(&items, Some(b"z".to_vec())).encode(b"key");
             let at = at.index(bytes.len());
             bytes[at] ^= 1_u8 << bit;
@@ -325,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn one_large_item_is_not_split_for_ever() {
+    fn a_page_with_one_large_item_is_not_split() {
         let mut page = Page::default();
         page.put(b"a", vec![0; 1_000]);
         assert!(!page.is_oversized(&SMALL));

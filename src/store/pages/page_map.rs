@@ -1,7 +1,7 @@
-//! Two ordered maps out of pages in one database: the records by their place, and the index.
+//! Two ordered maps made of pages in one database: the records by their sort key, and the index.
 //!
-//! The page of a key is the last one that begins at or before it. The first page of a map begins at nothing and is always
-//! there. What this file finds is true of one moment for each page, so a walk over several may see a later page later.
+//! The page of a key is the last one that begins at or before it. The first page of a map begins at the empty key and always
+//! exists. Each page is read at one moment, so an iteration over several may see a later state in later pages.
 
 use crate::store::database::Database;
 use crate::store::error::StoreError;
@@ -10,14 +10,14 @@ use crate::store::pages::page::{Page, PageView};
 /// One of the maps: the first byte of its pages' keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PageMap {
-    /// Place to record.
+    /// Sort key to record.
     Records,
-    /// Name and place to nothing.
+    /// Index key and sort key to nothing.
     Index,
 }
 
 impl PageMap {
-    /// The key of the page that begins at `low`.
+    /// Returns the database key of the page that begins at `low`.
     pub fn page_key(self, low: &[u8]) -> Vec<u8> {
         let mut key = Vec::with_capacity(low.len() + 2);
         key.push(self.prefix());
@@ -25,7 +25,7 @@ impl PageMap {
         key
     }
 
-    /// Whether a key of the database is one of this map's pages.
+    /// Returns whether a key of the database is that of a page of this map.
     pub fn owns_page_key(self, key: &[u8]) -> bool {
         key.first() == Some(&self.prefix())
     }
@@ -38,7 +38,7 @@ impl PageMap {
     }
 }
 
-/// Makes the maps of a database that holds nothing yet.
+/// Creates both maps in an empty database.
 pub fn create_maps(database: &Database) -> Result<(), StoreError> {
     for map in [PageMap::Records, PageMap::Index] {
         let key = map.page_key(&[]);
@@ -47,7 +47,7 @@ pub fn create_maps(database: &Database) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// The page that a key belongs to.
+/// Returns the page that a key belongs to.
 pub fn find_page(database: &Database, map: PageMap, key: &[u8]) -> Result<PageView, StoreError> {
     let mut bound = map.page_key(key);
     bound.push(0);
@@ -64,7 +64,7 @@ fn check_covers(view: PageView, key: &[u8]) -> Result<PageView, StoreError> {
     }
 }
 
-/// The pages from the one that `from` belongs to, ascending.
+/// Iterates over pages, ascending.
 pub struct PageIter {
     database: Database,
     map: PageMap,
@@ -72,14 +72,14 @@ pub struct PageIter {
 }
 
 impl PageIter {
-    /// Begins at the page of `from`.
+    /// Starts at the page that `from` belongs to.
     pub fn new(database: &Database, map: PageMap, from: &[u8]) -> Self {
         Self { database: database.clone(), map, next: Some(from.to_vec()) }
     }
 }
 
 impl Iterator for PageIter {
-    /// The key to go on from (earlier ones in the page were seen already), and the page.
+    /// The key to continue from (earlier ones in the page were returned already), and the page.
     type Item = Result<(Vec<u8>, PageView), StoreError>;
 
     fn next(&mut self) -> Option<Self::Item> {
@@ -92,18 +92,18 @@ impl Iterator for PageIter {
     }
 }
 
-/// Calls `seen` with each item from `from` on while it says so.
+/// Calls `visit` with each item from the key `from` on, until it returns false.
 pub fn for_each_item(
     database: &Database,
     map: PageMap,
     from: &[u8],
-    mut seen: impl FnMut(&[u8], &[u8]) -> Result<bool, StoreError>,
+    mut visit: impl FnMut(&[u8], &[u8]) -> Result<bool, StoreError>,
 ) -> Result<(), StoreError> {
     for page in PageIter::new(database, map, from) {
         let (from, view) = page?;
         for item in view.items() {
             let (key, value) = item?;
-            if key >= from.as_slice() && !seen(key, value)? {
+            if key >= from.as_slice() && !visit(key, value)? {
                 return Ok(());
             }
         }

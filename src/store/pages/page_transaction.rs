@@ -1,4 +1,4 @@
-//! Changes of pages before they are written: pages that were read are held here until all of a batch is decided.
+//! A transaction over pages: pages are read into it and changed there, and written together at its end.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use crate::store::error::StoreError;
 use crate::store::pages::page::{Page, PageLimits, PageView};
 use crate::store::pages::page_map::PageMap;
 
-/// How full the pages of both maps get.
+/// How full the pages of each map get.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MapPageLimits {
     /// Pages of records.
@@ -17,13 +17,13 @@ pub struct MapPageLimits {
 }
 
 impl MapPageLimits {
-    /// What was measured to load and read fastest.
+    /// The values that were measured to load and read fastest.
     pub const DEFAULT: Self = Self {
         records: PageLimits { fill_items: 32, fill_bytes: 8 << 10, max_items: 48, max_bytes: 16 << 10 },
         index: PageLimits { fill_items: 128, fill_bytes: 8 << 10, max_items: 192, max_bytes: 16 << 10 },
     };
 
-    /// The bounds of one map.
+    /// Returns the limits of one map.
     pub const fn for_map(&self, map: PageMap) -> &PageLimits {
         match map {
             PageMap::Records => &self.records,
@@ -37,46 +37,46 @@ struct CachedPage {
     dirty: bool,
 }
 
-/// The pages that a batch will write. Reads see what was drafted before.
+/// The pages that a batch reads and changes. Reads see earlier changes of the batch.
 pub struct PageTransaction<'a> {
     database: &'a Database,
     limits: &'a MapPageLimits,
-    /// By the page's key; `None` is a page that goes.
+    /// By the page's database key; `None` is a page to delete.
     pages: BTreeMap<Vec<u8>, Option<CachedPage>>,
 }
 
 impl<'a> PageTransaction<'a> {
-    /// Nothing changed yet.
-    pub const fn new(database: &'a Database, fullness: &'a MapPageLimits) -> Self {
-        Self { database, limits: fullness, pages: BTreeMap::new() }
+    /// Begins without any change.
+    pub const fn new(database: &'a Database, limits: &'a MapPageLimits) -> Self {
+        Self { database, limits, pages: BTreeMap::new() }
     }
 
-    /// Puts one item; gives the value that was there.
+    /// Puts an item; returns the value that was there.
     pub fn put(&mut self, map: PageMap, key: &[u8], value: Vec<u8>) -> Result<Option<Vec<u8>>, StoreError> {
         let low = self.load_page_for(map, key)?;
-        let held = self.cached_page(&low)?;
-        if held.page.value(key) == Some(&value) {
+        let cached = self.cached_page(&low)?;
+        if cached.page.value(key) == Some(&value) {
             return Ok(Some(value));
         }
-        let old = held.page.put(key, value);
-        held.dirty = true;
+        let old = cached.page.put(key, value);
+        cached.dirty = true;
         self.split_oversized(map, low)?;
         Ok(old)
     }
 
-    /// Takes one item out; gives its value.
+    /// Removes an item; returns its value.
     pub fn remove(&mut self, map: PageMap, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
         let low = self.load_page_for(map, key)?;
-        let held = self.cached_page(&low)?;
-        let old = held.page.remove(key);
+        let cached = self.cached_page(&low)?;
+        let old = cached.page.remove(key);
         if old.is_some() {
-            held.dirty = true;
+            cached.dirty = true;
             self.merge_sparse(map, low)?;
         }
         Ok(old)
     }
 
-    /// The keys that begin with `prefix`.
+    /// Returns the keys that begin with `prefix`.
     pub fn keys_with_prefix(&mut self, map: PageMap, prefix: &[u8]) -> Result<Vec<Vec<u8>>, StoreError> {
         let mut found = Vec::new();
         let mut from = prefix.to_vec();
@@ -92,14 +92,14 @@ impl<'a> PageTransaction<'a> {
         }
     }
 
-    /// What to write.
+    /// Returns the writes of all changed pages.
     pub fn into_writes(self) -> Vec<KeyWrite> {
         let mut writes = Vec::new();
-        for (key, held) in self.pages {
-            match held {
+        for (key, cached) in self.pages {
+            match cached {
                 None => writes.push((key, None)),
-                Some(held) if held.dirty => {
-                    let bytes = held.page.encode(&key);
+                Some(cached) if cached.dirty => {
+                    let bytes = cached.page.encode(&key);
                     writes.push((key, Some(bytes)));
                 }
                 Some(_) => {}
@@ -108,17 +108,17 @@ impl<'a> PageTransaction<'a> {
         writes
     }
 
-    /// Splits the page until every part is within bounds.
+    /// Splits the page until every part is within its limits.
     fn split_oversized(&mut self, map: PageMap, low: Vec<u8>) -> Result<(), StoreError> {
         let mut open = vec![low];
         while let Some(low) = open.pop() {
-            let bounds = self.limits.for_map(map);
-            let held = self.cached_page(&low)?;
-            if !held.page.is_oversized(bounds) {
+            let limits = self.limits.for_map(map);
+            let cached = self.cached_page(&low)?;
+            if !cached.page.is_oversized(limits) {
                 continue;
             }
-            let upper = held.page.split();
-            held.dirty = true;
+            let upper = cached.page.split();
+            cached.dirty = true;
             let begins = upper.items().first().map(|(key, _)| map.page_key(key));
             if let Some(key) = begins {
                 self.pages.insert(key.clone(), Some(CachedPage { page: upper, dirty: true }));
@@ -129,19 +129,19 @@ impl<'a> PageTransaction<'a> {
         Ok(())
     }
 
-    /// Joins a page that has become sparse with the one before it. The first page stays.
+    /// Merges a page that has become sparse into the one before it. The first page stays.
     fn merge_sparse(&mut self, map: PageMap, low: Vec<u8>) -> Result<(), StoreError> {
-        let bounds = self.limits.for_map(map);
-        if low == map.page_key(&[]) || !self.cached_page(&low)?.page.is_sparse(bounds) {
+        let limits = self.limits.for_map(map);
+        if low == map.page_key(&[]) || !self.cached_page(&low)?.page.is_sparse(limits) {
             return Ok(());
         }
-        let before = self.load_page_before(map, &low)?;
+        let previous = self.load_page_before(map, &low)?;
         let page = self.cached_page(&low)?.page.clone();
-        let neighbour = self.cached_page(&before)?;
+        let neighbour = self.cached_page(&previous)?;
         if neighbour.page.end_key.as_ref().map(|end| map.page_key(end)).as_ref() != Some(&low) {
             return Err(StoreError("a page is lost".to_owned()));
         }
-        if neighbour.page.can_merge(&page, bounds) {
+        if neighbour.page.can_merge(&page, limits) {
             neighbour.page.merge(page);
             neighbour.dirty = true;
             self.pages.insert(low, None);
@@ -149,7 +149,7 @@ impl<'a> PageTransaction<'a> {
         Ok(())
     }
 
-    /// The key of the page that `key` belongs to. The page is held afterwards.
+    /// Loads the page that `key` belongs to; returns its database key.
     fn load_page_for(&mut self, map: PageMap, key: &[u8]) -> Result<Vec<u8>, StoreError> {
         let mut bound = map.page_key(key);
         bound.push(0);
@@ -160,16 +160,16 @@ impl<'a> PageTransaction<'a> {
         }
     }
 
-    /// The key of the last page that begins before `bound`. The page is held afterwards.
+    /// Loads the last page that begins before `bound`; returns its database key.
     fn load_page_before(&mut self, map: PageMap, bound: &[u8]) -> Result<Vec<u8>, StoreError> {
-        let mut earlier = self.pages.range(..bound.to_vec()).rev().filter_map(|(key, held)| held.as_ref().map(|held| (key, held)));
-        let drafted = earlier.next().filter(|(key, _)| map.owns_page_key(key));
-        if let Some((key, held)) = drafted
-            && held.page.end_key.as_ref().is_none_or(|end| map.page_key(end).as_slice() >= bound)
+        let mut earlier = self.pages.range(..bound.to_vec()).rev().filter_map(|(key, cached)| cached.as_ref().map(|cached| (key, cached)));
+        let pending = earlier.next().filter(|(key, _)| map.owns_page_key(key));
+        if let Some((key, cached)) = pending
+            && cached.page.end_key.as_ref().is_none_or(|end| map.page_key(end).as_slice() >= bound)
         {
             return Ok(key.clone());
         }
-        let drafted = drafted.map(|(key, _)| key.clone());
+        let pending = pending.map(|(key, _)| key.clone());
         let mut bound = bound.to_vec();
         let stored = loop {
             match self.database.last_before(&bound)? {
@@ -177,8 +177,8 @@ impl<'a> PageTransaction<'a> {
                 other => break other.filter(|(key, _)| map.owns_page_key(key)),
             }
         };
-        match (drafted, stored) {
-            (Some(drafted), Some((stored, _))) if drafted.as_slice() >= stored.as_ref() => Ok(drafted),
+        match (pending, stored) {
+            (Some(pending), Some((stored, _))) if pending.as_slice() >= stored.as_ref() => Ok(pending),
             (_, Some((stored, bytes))) => {
                 let page = Page::from_view(&PageView::decode(&stored, bytes)?)?;
                 self.pages.insert(stored.to_vec(), Some(CachedPage { page, dirty: false }));

@@ -3,17 +3,17 @@
 use crate::model::entry::Entry;
 use crate::store::error::StoreError;
 
-/// A record as a page holds it: a byte that says whether it is foreign, and its text.
+/// A record in a page: one byte that says whether it is foreign, and its text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StoredRecord<'a> {
-    /// One JSON object.
+    /// The record's canonical text, one JSON object.
     pub text: &'a str,
-    /// Whether it is not wholly understood.
+    /// Whether it has a kind or a field that this program does not know.
     pub foreign: bool,
 }
 
 impl<'a> StoredRecord<'a> {
-    /// Reads a page's value.
+    /// Reads a value of a page.
     pub fn decode(value: &'a [u8]) -> Result<Self, StoreError> {
         match value.split_first() {
             Some((&mark @ (0 | 1), text)) => {
@@ -24,7 +24,7 @@ impl<'a> StoredRecord<'a> {
         }
     }
 
-    /// A page's value.
+    /// Returns the value of a page.
     pub fn encode(self) -> Vec<u8> {
         let mut value = Vec::with_capacity(self.text.len() + 1);
         value.push(u8::from(self.foreign));
@@ -32,7 +32,7 @@ impl<'a> StoredRecord<'a> {
         value
     }
 
-    /// The word that `kind`, the first field, says.
+    /// Returns the value of `kind`, the first field.
     pub fn kind(self) -> &'a str {
         let rest = self.text.strip_prefix("{\"kind\":\"");
         rest.and_then(|rest| rest.split('"').next()).unwrap_or("unknown")

@@ -1,4 +1,4 @@
-//! How a primary's store begins: an empty directory with a random epoch, a random seed; and how an old one is trusted again.
+//! Creating a primary's store (an empty directory with a random epoch, a random seed), and verifying an existing one.
 
 use std::path::Path;
 
@@ -12,7 +12,7 @@ use crate::store::generations::generations_folder::GenerationsFolder;
 use crate::store::primary::journal::Journal;
 use crate::store::primary::private_store::{PrivateStore, PrivateWrites};
 
-/// Where the ledger keeps the seed.
+/// The key of the seed in the private store.
 const SEED_KEY: &[u8] = b"store/seed";
 
 const RESTORE_STORE_REMEDY: &str = "restore the store's folder from a backup and then say `sidegate admin new-epoch`, \
@@ -29,7 +29,7 @@ pub enum PrimaryOpenError {
     Store(#[from] StoreError),
 }
 
-/// Opens the directory and reads it whole; what does not add up is refused with what to do.
+/// Opens the directory and reads all of it; damage is refused with the remedy.
 pub fn open_verified(folder: &Path, options: &StoreOptions) -> Result<Generation, StoreError> {
     let remedy = |StoreError(reason): StoreError| StoreError(format!("{reason}; {}", reserved_space::remedy(folder, RESTORE_STORE_REMEDY)));
     let generation = Generation::open(folder, options).map_err(remedy)?;
@@ -41,7 +41,7 @@ pub fn open_verified(folder: &Path, options: &StoreOptions) -> Result<Generation
     Err(remedy(StoreError(format!("{}: {reason}", folder.display()))))
 }
 
-/// An empty directory of a new epoch.
+/// Creates an empty directory with a new epoch.
 pub fn create_empty(generations: &GenerationsFolder, options: &StoreOptions) -> Result<Generation, PrimaryOpenError> {
     let folder = generations.create_next()?;
     let generation = Generation::create(&folder, options, std::iter::empty::<Result<Entry, StoreError>>())?;
@@ -50,7 +50,7 @@ pub fn create_empty(generations: &GenerationsFolder, options: &StoreOptions) -> 
     Ok(generation)
 }
 
-/// Moves the cursor with no commit and begins the journal there. On disk when it returns.
+/// Moves the cursor without a commit and begins the journal there. On disk when it returns.
 pub fn start_journal(generation: &Generation, epoch: Epoch, seq: u64) -> Result<(), StoreError> {
     generation.apply_with_extra(&[], |state| {
         let journal = Journal::starting_at(Head { epoch, seq, state });
@@ -61,7 +61,7 @@ pub fn start_journal(generation: &Generation, epoch: Epoch, seq: u64) -> Result<
     generation.flush()
 }
 
-/// A new life of the store.
+/// Returns a new random epoch.
 pub fn random_epoch() -> Result<Epoch, StoreError> {
     let mut bytes = [0; 16];
     fill_random(&mut bytes)?;
@@ -72,13 +72,13 @@ fn fill_random(bytes: &mut [u8]) -> Result<(), StoreError> {
     getrandom::fill(bytes).map_err(|error| StoreError(format!("the system gives no random bytes: {error}")))
 }
 
-/// The seed that the ledger keeps, made if there is none.
-pub fn load_or_create_seed(ledger: &PrivateStore) -> Result<[u8; 32], StoreError> {
-    if let Some(kept) = ledger.read(SEED_KEY)? {
-        return kept.try_into().map_err(|_| StoreError("the ledger's seed is not 32 bytes".to_owned()));
+/// Returns the seed in the private store; makes it if there is none.
+pub fn load_or_create_seed(private_store: &PrivateStore) -> Result<[u8; 32], StoreError> {
+    if let Some(seed) = private_store.read(SEED_KEY)? {
+        return seed.try_into().map_err(|_| StoreError("the private store's seed is not 32 bytes".to_owned()));
     }
     let mut seed = [0; 32];
     fill_random(&mut seed)?;
-    ledger.write(PrivateWrites { entries: vec![(SEED_KEY.to_vec(), Some(seed.to_vec()))] })?;
+    private_store.write(PrivateWrites { entries: vec![(SEED_KEY.to_vec(), Some(seed.to_vec()))] })?;
     Ok(seed)
 }

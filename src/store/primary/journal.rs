@@ -1,15 +1,15 @@
-//! The primary's journal: the last commits, in the batch that makes them.
+//! The primary's journal: the last commits, each written in the batch that makes it.
 //!
 //! ```text
 //! 03                     checksum and JSON: where the journal begins, how many bytes it holds
 //! 03 <seq> <part>        a commit: checksum, length, digest, count, changes; cut into parts of 32 KiB
-//! change                 00 length text: put | 01 id: delete of a key | 02 length place length text: any other delete
+//! change                 00 length text: put | 01 id: delete of a key | 02 length sort-key length text: any other delete
 //! ```
-//! Lengths are 4 bytes and numbers 8, big-endian. Parts, because sled keeps what is larger than 128 KiB in files of their
-//! own, which it neither names durably nor gives back soon.
+//! Lengths are 4 bytes and numbers 8, big-endian. Commits are cut into parts because sled stores values larger than 128 KiB in
+//! files of their own, which it neither syncs nor removes soon.
 //!
-//! The journal begins after its base: a head that somebody may stand at. Trimming moves the base; what lies before it is
-//! removed a little with each commit, so that no batch is large for it.
+//! The journal begins after its base, the oldest head that a follower can continue from. Trimming moves the base; commits before
+//! it are removed a few with each commit, so that no batch gets large.
 
 use serde::{Deserialize, Serialize};
 
@@ -25,35 +25,35 @@ use crate::store::pages::stored_record::parse_entry;
 const KEY_PREFIX: u8 = 3;
 const JOURNAL_HEADER_KEY: &[u8] = &[KEY_PREFIX];
 const PART_BYTES: usize = 32 << 10;
-/// Parts from before the base that one batch removes: more than one commit of the usual size brings.
+/// The most parts before the base that one batch removes: more than a commit of the usual size adds.
 const MAX_REMOVED_PARTS: usize = 400;
 
-/// How much a journal keeps.
+/// How long a journal may get.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct JournalLimits {
-    /// Commits.
+    /// The most commits.
     pub max_commits: u64,
-    /// Bytes of commits.
+    /// The most bytes of commits.
     pub max_bytes: u64,
 }
 
-/// What is known of a journal without reading its commits.
+/// The journal's header: where it begins and how large it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Journal {
-    /// The head before the first commit that it holds.
+    /// The head before its first commit.
     pub base: Head,
-    /// Bytes of the commits after the base.
+    /// The bytes of the commits after the base.
     pub bytes: u64,
 }
 
 impl Journal {
-    /// One that begins at a head.
+    /// Creates an empty journal that begins at a head.
     pub const fn starting_at(base: Head) -> Self {
         Self { base, bytes: 0 }
     }
 
-    /// Reads what the database says of its journal.
+    /// Reads the header from the database.
     pub fn load(database: &Database) -> Result<Self, StoreError> {
         let bytes = database.read(JOURNAL_HEADER_KEY)?.ok_or_else(|| StoreError("the journal lost its beginning".to_owned()))?;
         let (checksum, json) = bytes.split_at_checked(4).ok_or_else(|| StoreError("the journal's beginning is cut short".to_owned()))?;
@@ -63,17 +63,17 @@ impl Journal {
         serde_json::from_slice(json).map_err(|error| StoreError(format!("the journal's beginning cannot be read: {error}")))
     }
 
-    /// What to write, so that the database says this of its journal.
+    /// Returns the write that stores the header.
     pub fn encode_header(&self) -> Result<KeyWrite, StoreError> {
         let json = serde_json::to_vec(self).map_err(|error| StoreError(error.to_string()))?;
         Ok((JOURNAL_HEADER_KEY.to_vec(), Some([compute_checksum(JOURNAL_HEADER_KEY, &json).as_slice(), &json].concat())))
     }
 
-    /// The journal with one more commit, trimmed, and what to write for it.
-    pub fn append(mut self, database: &Database, commit: &Commit, kept: JournalLimits) -> Result<(Self, Vec<KeyWrite>), StoreError> {
+    /// Returns the journal with one more commit, trimmed to the limits, and the writes for it.
+    pub fn append(mut self, database: &Database, commit: &Commit, limits: JournalLimits) -> Result<(Self, Vec<KeyWrite>), StoreError> {
         let bytes = encode_commit(commit)?;
         self.bytes += bytes.len() as u64;
-        while self.base.seq < commit.seq && (commit.seq - self.base.seq > kept.max_commits || self.bytes > kept.max_bytes) {
+        while self.base.seq < commit.seq && (commit.seq - self.base.seq > limits.max_commits || self.bytes > limits.max_bytes) {
             let seq = self.base.seq + 1;
             let (state, length) = if seq == commit.seq {
                 (commit.state, bytes.len() as u64)
@@ -92,7 +92,7 @@ impl Journal {
         Ok((self, writes))
     }
 
-    /// Removes some of what lies before the base.
+    /// Returns the writes that remove some of the commits before the base.
     pub fn trim_writes(&self, database: &Database) -> Result<Vec<KeyWrite>, StoreError> {
         let first = part_key(self.base.seq.saturating_add(1), 0);
         let mut removed: Vec<KeyWrite> = Vec::new();
@@ -108,33 +108,33 @@ impl Journal {
     }
 }
 
-/// How many bytes a commit takes up.
+/// Returns the size of a commit with these changes, in bytes.
 pub fn encoded_size(changes: &[Change]) -> usize {
     let each = changes.iter().map(|change| match change {
         Change::Put(entry) => entry.text().len() + 5,
         Change::Delete(RecordIdentity::Key(_)) => 9,
-        Change::Delete(RecordIdentity::Other(place, text)) => place.as_bytes().len() + text.len() + 9,
+        Change::Delete(RecordIdentity::Other(sort_key, text)) => sort_key.as_bytes().len() + text.len() + 9,
     });
     each.sum()
 }
 
-/// One commit of the journal; `None` if it is not there.
+/// Reads a commit of the journal; `None` if it is not there.
 pub fn read_commit(database: &Database, seq: u64) -> Result<Option<Commit>, StoreError> {
     let Some(mut bytes) = database.read(&part_key(seq, 0))?.map(|first| first.to_vec()) else { return Ok(None) };
-    let broken = || StoreError(format!("commit {seq} of the journal is damaged"));
-    let length = CommitReader(bytes.get(4..).unwrap_or_default()).read_length().ok_or_else(broken)?;
+    let damaged = || StoreError(format!("commit {seq} of the journal is damaged"));
+    let length = CommitReader(bytes.get(4..).unwrap_or_default()).read_length().ok_or_else(damaged)?;
     for part in 1_u32.. {
         if bytes.len() >= length {
             break;
         }
-        bytes.extend_from_slice(&database.read(&part_key(seq, part))?.ok_or_else(broken)?);
+        bytes.extend_from_slice(&database.read(&part_key(seq, part))?.ok_or_else(damaged)?);
     }
-    let (checksum, rest) = bytes.split_at_checked(4).ok_or_else(broken)?;
+    let (checksum, rest) = bytes.split_at_checked(4).ok_or_else(damaged)?;
     if checksum != compute_checksum(&part_key(seq, 0), rest) || bytes.len() != length {
-        return Err(broken());
+        return Err(damaged());
     }
     let mut reader = CommitReader(rest.get(4..).unwrap_or_default());
-    let state = reader.read_state().ok_or_else(broken)?;
+    let state = reader.read_state().ok_or_else(damaged)?;
     let mut changes = Vec::new();
     while !reader.0.is_empty() {
         changes.push(reader.read_change(seq)?);
@@ -142,12 +142,12 @@ pub fn read_commit(database: &Database, seq: u64) -> Result<Option<Commit>, Stor
     Ok(Some(Commit { seq, state, changes }))
 }
 
-/// Returns what the directory added up to after a commit, without reading its changes; `None` if the commit is not there.
+/// Reads what the directory added up to after a commit, without reading its changes; `None` if the commit is not there.
 pub fn read_commit_state(database: &Database, seq: u64) -> Result<Option<DirectoryDigest>, StoreError> {
     Ok(read_commit_header(database, seq)?.map(|(state, _)| state))
 }
 
-/// The state after a commit, and its bytes.
+/// Reads the state after a commit, and the commit's size in bytes.
 fn read_commit_header(database: &Database, seq: u64) -> Result<Option<(DirectoryDigest, u64)>, StoreError> {
     let Some(bytes) = database.read(&part_key(seq, 0))? else { return Ok(None) };
     let mut reader = CommitReader(bytes.get(4..).unwrap_or_default());
@@ -177,9 +177,9 @@ fn encode_commit(commit: &Commit) -> Result<Vec<u8>, StoreError> {
                 bytes.push(1);
                 bytes.extend_from_slice(&id.bytes());
             }
-            Change::Delete(RecordIdentity::Other(place, text)) => {
+            Change::Delete(RecordIdentity::Other(sort_key, text)) => {
                 bytes.push(2);
-                write_slice(&mut bytes, place.as_bytes())?;
+                write_slice(&mut bytes, sort_key.as_bytes())?;
                 write_slice(&mut bytes, text.as_bytes())?;
             }
         }
@@ -231,19 +231,19 @@ impl<'a> CommitReader<'a> {
     }
 
     fn read_change(&mut self, seq: u64) -> Result<Change, StoreError> {
-        let broken = || StoreError(format!("commit {seq} of the journal is damaged"));
-        let [tag] = self.read_array().ok_or_else(broken)?;
+        let damaged = || StoreError(format!("commit {seq} of the journal is damaged"));
+        let [tag] = self.read_array().ok_or_else(damaged)?;
         match tag {
-            0 => Ok(Change::Put(parse_entry(self.read_text().ok_or_else(broken)?)?)),
+            0 => Ok(Change::Put(parse_entry(self.read_text().ok_or_else(damaged)?)?)),
             1 => {
                 let id = self.read_array().map(u64::from_be_bytes).and_then(|number| Id::try_from(number).ok());
-                Ok(Change::Delete(RecordIdentity::Key(id.ok_or_else(broken)?)))
+                Ok(Change::Delete(RecordIdentity::Key(id.ok_or_else(damaged)?)))
             }
             2 => {
-                let place = self.read_slice().map(SortKey::from_bytes).ok_or_else(broken)?;
-                Ok(Change::Delete(RecordIdentity::Other(place, self.read_text().ok_or_else(broken)?.into())))
+                let sort_key = self.read_slice().map(SortKey::from_bytes).ok_or_else(damaged)?;
+                Ok(Change::Delete(RecordIdentity::Other(sort_key, self.read_text().ok_or_else(damaged)?.into())))
             }
-            _ => Err(broken()),
+            _ => Err(damaged()),
         }
     }
 }
@@ -259,7 +259,7 @@ mod tests {
 
     const PLENTY: JournalLimits = JournalLimits { max_commits: 1_000, max_bytes: 1 << 30 };
 
-    fn begun() -> Journal {
+    fn empty_journal() -> Journal {
         Journal::starting_at(Head { epoch: Epoch(1), seq: 10, state: DirectoryDigest::default() })
     }
 
@@ -272,8 +272,8 @@ mod tests {
         Commit { seq, state: DirectoryDigest { count: seq, ..DirectoryDigest::default() }, changes }
     }
 
-    fn write(database: &Database, journal: Journal, commit: &Commit, kept: JournalLimits) -> Journal {
-        let (journal, writes) = journal.append(database, commit, kept).unwrap();
+    fn write(database: &Database, journal: Journal, commit: &Commit, limits: JournalLimits) -> Journal {
+        let (journal, writes) = journal.append(database, commit, limits).unwrap();
         database.write_batch(writes).unwrap();
         assert_eq!(Journal::load(database), Ok(journal));
         journal
@@ -283,7 +283,7 @@ mod tests {
     fn a_commit_reads_as_it_was_written_also_in_many_parts() {
         let folder = tempfile::tempdir().unwrap();
         let database = Database::open(folder.path(), 1 << 20).unwrap();
-        let mut journal = begun();
+        let mut journal = empty_journal();
         for (seq, puts) in [(11, 0), (12, 1), (13, 900)] {
             journal = write(&database, journal, &commit(seq, puts), PLENTY);
             assert_eq!(read_commit(&database, seq), Ok(Some(commit(seq, puts))));
@@ -293,10 +293,10 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_go_when_there_are_too_many_and_when_they_are_too_large() {
+    fn the_oldest_commits_are_removed_when_there_are_too_many_or_too_many_bytes() {
         let folder = tempfile::tempdir().unwrap();
         let database = Database::open(folder.path(), 1 << 20).unwrap();
-        let mut journal = begun();
+        let mut journal = empty_journal();
         for seq in 11..=20 {
             journal = write(&database, journal, &commit(seq, 1), JournalLimits { max_commits: 3, ..PLENTY });
         }
@@ -306,7 +306,7 @@ mod tests {
         assert_eq!(journal.bytes, 3 * one);
         journal = write(&database, journal, &commit(21, 1), JournalLimits { max_bytes: one * 2, ..PLENTY });
         assert_eq!((journal.base.seq, journal.bytes), (19, 2 * one));
-        // One larger than all that may be kept: the journal is empty, and stands at the head.
+        // A commit larger than the limit: the journal is empty, and begins at the head.
         journal = write(&database, journal, &commit(22, 900), JournalLimits { max_bytes: one * 2, ..PLENTY });
         assert_eq!((journal.base.seq, journal.bytes), (22, 0));
     }

@@ -1,16 +1,16 @@
-//! The primary's store: the directory with its journal, one writer; the ledger beside it.
+//! The primary's store: the directory with its journal, and the private store.
 //!
 //! ```text
-//! LOCK CURRENT generations/   the directory and its journal       (generations.rs, generation.rs, journal.rs)
-//! ledger/                     what is never published             (ledger.rs)
+//! LOCK CURRENT generations/   the directory and its journal       (generations/generations_folder.rs, journal.rs)
+//! ledger/                     what is never published             (private_store.rs)
 //! ```
-//! A commit is one batch of its records, its journal line and the cursor, then a flush, and only then published: the head
-//! moves, those who watch it wake, the caller gets its answer. What is too large for that is built beside as a generation of
-//! its own, whose journal begins at its head.
+//! A commit is one batch of its records, its journal entry and the cursor, then a flush, and only then it is published: the
+//! head moves, its watchers wake, the call returns. Changes that are too many for that are written as a new generation, whose
+//! journal begins at its head.
 //!
-//! The directory is not disposable here. One that does not open, or does not add up, is left as it is and the primary does
-//! not start; nothing is moved to quarantine. After a failed write no further one is tried: what is on disk is known again
-//! when the store is opened anew.
+//! The directory cannot be built anew here. If it does not open, or is damaged, it is left as it is and the primary does not
+//! start; nothing is moved to quarantine. After a failed write no further one is tried, because memory and disk may differ
+//! until the store is opened again.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -40,7 +40,7 @@ pub const MAX_JOURNAL_COMMITS: u64 = 100_000;
 /// Most bytes that the journal keeps.
 pub const MAX_JOURNAL_BYTES: u64 = 64 << 20;
 
-/// The primary's store. Cheap to clone.
+/// An open primary's store. Cheap to clone.
 #[derive(Clone)]
 pub struct PrimaryStore {
     inner: Arc<PrimaryStoreInner>,
@@ -52,14 +52,14 @@ struct PrimaryStoreInner {
     limits: StoreLimits,
     published: ArcSwap<PublishedState>,
     writer: Mutex<WriterState>,
-    /// Whether generations wait to be removed.
+    /// Whether replaced generations wait to be removed.
     has_retired: AtomicBool,
     head_sender: watch::Sender<Head>,
     private_store: PrivateStore,
     token_seed: [u8; 32],
 }
 
-/// What is published.
+/// What readers see.
 struct PublishedState {
     generation: Generation,
     journal: Journal,
@@ -69,7 +69,7 @@ struct PublishedState {
 #[derive(Default)]
 struct WriterState {
     failure: Option<StoreError>,
-    /// Replaced, and perhaps still read.
+    /// Generations that were replaced, and perhaps are still read.
     retired: Vec<Generation>,
 }
 
@@ -88,27 +88,27 @@ impl StoreLimits {
     };
 }
 
-/// What the journal has after a cursor.
+/// What the journal contains after a cursor.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CommitsAfter {
-    /// The commits after it, at most as many as asked for; empty at the head.
+    /// The commits after it, oldest first, up to the limit; empty at the head.
     Commits(Vec<Commit>),
-    /// Older than the journal, or of another epoch.
+    /// The cursor is older than the journal, or of another epoch.
     Gone,
-    /// Beyond the head, or with another digest: somebody was restored from a backup.
+    /// The cursor is beyond the head, or has another digest: primary or follower was restored from a backup.
     Diverged(Head),
 }
 
 impl PrimaryStore {
-    /// Opens or makes the store (epoch, LFS secret and all). Reads the whole directory once. Blocks.
+    /// Opens the store, or creates it with a new epoch and seed. Reads the whole directory once. Blocks.
     pub fn open(folder: &Path, options: StoreOptions) -> Result<Self, PrimaryOpenError> {
         Self::open_with_limits(folder, options, StoreLimits::DEFAULT)
     }
 
     fn open_with_limits(folder: &Path, options: StoreOptions, limits: StoreLimits) -> Result<Self, PrimaryOpenError> {
         let generations = GenerationsFolder::open(folder, options)?;
-        let ledger = PrivateStore::open(&folder.join("ledger"))?;
-        let seed = load_or_create_seed(&ledger)?;
+        let private_store = PrivateStore::open(&folder.join("ledger"))?;
+        let seed = load_or_create_seed(&private_store)?;
         let generation = match generations.current_path()? {
             Some(current) => open_verified(&current, &options)?,
             None => create_empty(&generations, &options)?,
@@ -124,72 +124,70 @@ impl PrimaryStore {
             writer: Mutex::default(),
             has_retired: AtomicBool::new(false),
             head_sender: watch::Sender::new(head),
-            private_store: ledger,
+            private_store,
             token_seed: seed,
         };
         Ok(Self { inner: Arc::new(inner) })
     }
 
-    /// Where it stands.
+    /// Returns the published head.
     #[must_use]
     pub fn head(&self) -> Head {
         self.inner.published.load().head
     }
 
-    /// Where it stands when the commit that is being made, if any, is done. Whoever has read records past the journal (a snapshot
-    /// read while commits go on) ends at this head: what was read may be of a commit that [`PrimaryStore::head`] does not count yet.
-    /// Blocks.
+    /// Waits for the commit that is being made, if any, and returns the head. A snapshot that was read while commits are made ends at
+    /// this head, because it may contain records of a commit that [`PrimaryStore::head`] does not count yet. Blocks.
     #[must_use]
     pub fn head_after_pending_commit(&self) -> Head {
         let _no_commit = self.inner.writer.lock().unwrap_or_else(PoisonError::into_inner);
         self.head()
     }
 
-    /// The records as they are now. Hold it no longer than one request: a large apply replaces it. For the moment of a flush
-    /// it may show a commit that is not answered yet.
+    /// Returns the present records. Do not keep the handle longer than one request: a large apply replaces the generation. During a
+    /// flush it may show a commit that is not published yet.
     #[must_use]
     pub fn directory(&self) -> Generation {
         self.inner.published.load().generation.clone()
     }
 
-    /// One writer: decides on the directory as it stands and commits what it decides, in one or (above the bounds of a commit) by a
-    /// generation built beside with a new journal. On disk when it returns. No changes, or none that makes a difference: nothing is
-    /// committed. Deletes are made before puts, whatever their order. Blocks.
+    /// Calls `decide` with the present directory and commits the changes that it returns, with no other writer in between: as one
+    /// commit or, above the limits of a commit, as a new generation with a new journal. On disk when it returns. Without changes, or
+    /// if they make no difference, nothing is committed. Deletes are made before puts, whatever their order. Blocks.
     pub fn commit<T, E: From<StoreError>>(&self, decide: impl FnOnce(&Generation) -> Result<(Vec<Change>, T), E>) -> Result<(Head, T), E> {
         let mut writer = self.lock_writer()?;
-        let standing = self.inner.published.load_full();
-        let (mut changes, outcome) = decide(&standing.generation)?;
+        let published = self.inner.published.load_full();
+        let (mut changes, outcome) = decide(&published.generation)?;
         changes.sort_by_key(|change| matches!(change, Change::Put(_)));
         let limits = &self.inner.limits;
         let small = changes.len() <= limits.changes && journal::encoded_size(&changes) <= limits.bytes;
         let head = if changes.is_empty() {
-            standing.head
+            published.head
         } else if small {
-            writer.record_failure(self.append_commit(&standing, changes))?
+            writer.record_failure(self.append_commit(&published, changes))?
         } else {
-            let built = self.build_generation(&standing, merge_changes(&standing.generation, &changes)?)?;
-            writer.record_failure(self.install_generation(&standing, built))?
+            let built = self.build_generation(&published, merge_changes(&published.generation, &changes)?)?;
+            writer.record_failure(self.install_generation(&published, built))?
         };
-        self.retire_replaced(&mut writer, standing);
+        self.retire_replaced(&mut writer, published);
         Ok((head, outcome))
     }
 
-    /// A whole new directory at once: a generation built beside, visible at once, with a new journal. What is equal to what is there
-    /// already is not committed. Blocks.
+    /// Replaces the whole directory by a new generation with a new journal. If the records are the same, nothing is committed. Blocks.
     pub fn replace_directory<E: From<StoreError>>(&self, entries: impl Iterator<Item = Result<Entry, E>>) -> Result<Head, E> {
         let mut writer = self.lock_writer()?;
-        let standing = self.inner.published.load_full();
-        let built = self.build_generation(&standing, entries)?;
-        let head = writer.record_failure(self.install_generation(&standing, built))?;
-        self.retire_replaced(&mut writer, standing);
+        let published = self.inner.published.load_full();
+        let built = self.build_generation(&published, entries)?;
+        let head = writer.record_failure(self.install_generation(&published, built))?;
+        self.retire_replaced(&mut writer, published);
         Ok(head)
     }
 
-    /// The journal after (`epoch`, `seq`, `digest`), at most `limit` commits.
+    /// Reads the commits after the cursor (`epoch`, `seq`, `digest`), at most `limit` of them. Blocks.
     pub fn commits_after(&self, epoch: Epoch, seq: u64, digest: Digest, limit: usize) -> Result<CommitsAfter, StoreError> {
         self.try_remove_retired();
-        let standing = self.inner.published.load_full();
-        let (base, head) = (standing.journal.base, standing.head);
+        let published = self.inner.published.load_full();
+        let (base, head) = (published.journal.base, published.head);
         if epoch != head.epoch {
             return Ok(CommitsAfter::Gone);
         }
@@ -199,20 +197,20 @@ impl PrimaryStore {
         if seq < base.seq {
             return Ok(CommitsAfter::Gone);
         }
-        let then = match seq {
+        let state = match seq {
             seq if seq == head.seq => head.state,
             seq if seq == base.seq => base.state,
-            seq => match self.read_published(&standing, seq, journal::read_commit_state)? {
+            seq => match self.read_published(&published, seq, journal::read_commit_state)? {
                 Some(state) => state,
                 None => return Ok(CommitsAfter::Gone),
             },
         };
-        if then.digest != digest {
+        if state.digest != digest {
             return Ok(CommitsAfter::Diverged(head));
         }
         let mut commits = Vec::new();
         for seq in (seq + 1..=head.seq).take(limit) {
-            match self.read_published(&standing, seq, journal::read_commit)? {
+            match self.read_published(&published, seq, journal::read_commit)? {
                 Some(commit) => commits.push(commit),
                 None => return Ok(CommitsAfter::Gone),
             }
@@ -220,26 +218,26 @@ impl PrimaryStore {
         Ok(CommitsAfter::Commits(commits))
     }
 
-    /// Waits for the head to be another than `seen`: a watch of the head.
+    /// Returns a receiver that is notified when the head changes.
     #[must_use]
     pub fn watch_head(&self) -> watch::Receiver<Head> {
         self.inner.head_sender.subscribe()
     }
 
-    /// A new epoch, the journal begun anew at the same `seq`. Blocks.
+    /// Starts a new epoch: the journal begins anew at the same `seq`. Blocks.
     pub fn start_new_epoch(&self) -> Result<Head, StoreError> {
         let mut writer = self.lock_writer()?;
-        let standing = self.inner.published.load_full();
-        writer.record_failure(self.publish_new_epoch(&standing))
+        let published = self.inner.published.load_full();
+        writer.record_failure(self.publish_new_epoch(&published))
     }
 
-    /// What is never published.
+    /// Returns the store of what is never published.
     #[must_use]
     pub fn private_store(&self) -> &PrivateStore {
         &self.inner.private_store
     }
 
-    /// The 32 random bytes made with the store: LFS tokens are keyed with them.
+    /// Returns the 32 random bytes made with the store, which LFS tokens are signed with.
     #[must_use]
     pub fn token_seed(&self) -> [u8; 32] {
         self.inner.token_seed
@@ -253,11 +251,11 @@ impl PrimaryStore {
         }
     }
 
-    /// One commit in the journal.
-    fn append_commit(&self, standing: &PublishedState, changes: Vec<Change>) -> Result<Head, StoreError> {
-        let (before, generation) = (standing.head, &standing.generation);
+    /// Commits the changes in one batch with the journal.
+    fn append_commit(&self, published: &PublishedState, changes: Vec<Change>) -> Result<Head, StoreError> {
+        let (before, generation) = (published.head, &published.generation);
         let mut commit = Commit { seq: before.seq + 1, state: before.state, changes: Vec::new() };
-        let mut journal = standing.journal;
+        let mut journal = published.journal;
         let state = generation.apply_with_extra(&changes, |state| {
             if state == before.state {
                 return Ok(None);
@@ -277,24 +275,24 @@ impl PrimaryStore {
         Ok(head)
     }
 
-    /// A generation beside, closed, with its cursor one further and its journal begun there; `None` if it holds the same.
+    /// Builds and closes a new generation with the next `seq` and an empty journal; `None` if the records are the same.
     fn build_generation<E: From<StoreError>>(
         &self,
-        standing: &PublishedState,
+        published: &PublishedState,
         entries: impl Iterator<Item = Result<Entry, E>>,
     ) -> Result<Option<PathBuf>, E> {
         let folder = self.inner.generations.create_next().map_err(StoreError::from)?;
         let generation = Generation::create(&folder, &self.inner.options, entries)?;
-        if generation.state() == standing.head.state {
+        if generation.state() == published.head.state {
             return Ok(None);
         }
-        start_journal(&generation, standing.head.epoch, standing.head.seq + 1)?;
+        start_journal(&generation, published.head.epoch, published.head.seq + 1)?;
         Ok(Some(folder))
     }
 
-    /// Opens what was built, makes it the current one and publishes it.
-    fn install_generation(&self, standing: &PublishedState, built: Option<PathBuf>) -> Result<Head, StoreError> {
-        let Some(folder) = built else { return Ok(standing.head) };
+    /// Opens a new generation, makes it the current one and publishes it.
+    fn install_generation(&self, published: &PublishedState, built: Option<PathBuf>) -> Result<Head, StoreError> {
+        let Some(folder) = built else { return Ok(published.head) };
         let generation = Generation::open(&folder, &self.inner.options)?;
         let head = generation.head().ok_or_else(|| StoreError("the directory has no epoch".to_owned()))?;
         let journal = Journal::load(generation.database())?;
@@ -303,16 +301,16 @@ impl PrimaryStore {
         Ok(head)
     }
 
-    fn publish_new_epoch(&self, standing: &PublishedState) -> Result<Head, StoreError> {
-        start_journal(&standing.generation, random_epoch()?, standing.head.seq)?;
-        let head = standing.generation.head().ok_or_else(|| StoreError("the directory has no epoch".to_owned()))?;
-        self.publish(PublishedState { generation: standing.generation.clone(), journal: Journal::starting_at(head), head });
+    fn publish_new_epoch(&self, published: &PublishedState) -> Result<Head, StoreError> {
+        start_journal(&published.generation, random_epoch()?, published.head.seq)?;
+        let head = published.generation.head().ok_or_else(|| StoreError("the directory has no epoch".to_owned()))?;
+        self.publish(PublishedState { generation: published.generation.clone(), journal: Journal::starting_at(head), head });
         Ok(head)
     }
 
-    fn publish(&self, standing: PublishedState) {
-        let head = standing.head;
-        self.inner.published.store(Arc::new(standing));
+    fn publish(&self, published: PublishedState) {
+        let head = published.head;
+        self.inner.published.store(Arc::new(published));
         self.inner.head_sender.send_replace(head);
     }
 
@@ -333,7 +331,7 @@ impl PrimaryStore {
         Err(StoreError(format!("commit {seq} of the journal is lost")))
     }
 
-    /// Removes generations that were replaced, once nobody reads them.
+    /// Remembers a replaced generation, and removes those that nobody reads any more.
     fn retire_replaced(&self, writer: &mut WriterState, before: Arc<PublishedState>) {
         if before.generation.database().folder() != self.inner.published.load().generation.database().folder() {
             writer.retired.push(before.generation.clone());
@@ -357,13 +355,13 @@ impl PrimaryStore {
         }
         writer.retired.clear();
         self.inner.has_retired.store(false, Ordering::Relaxed);
-        // What cannot be removed now is removed at the next start.
+        // A folder that cannot be removed now is removed at the next start.
         let _ = self.inner.generations.remove_unused();
     }
 }
 
 impl WriterState {
-    /// Remembers a failure: after it, what is on disk is not known.
+    /// Remembers a failure, after which nothing more is written.
     fn record_failure(&mut self, outcome: Result<Head, StoreError>) -> Result<Head, StoreError> {
         if let Err(error) = &outcome {
             self.failure = Some(error.clone());
@@ -433,17 +431,17 @@ mod tests {
     fn commits_are_in_the_journal_also_after_a_restart() {
         let folder = tempfile::tempdir().unwrap();
         let store = open(folder.path());
-        let begun = store.head();
+        let start = store.head();
         let first = commit(&store, vec![put(1), delete(7), put(2)]);
         let second = commit(&store, vec![delete(1)]);
-        let CommitsAfter::Commits(told) = after(&store, begun, 10) else { panic!() };
-        assert_eq!(told[0].changes, [delete(7), put(1), put(2)], "deletes come first");
-        assert_eq!((told[1].seq, told[1].state), (second.seq, second.state));
+        let CommitsAfter::Commits(commits) = after(&store, start, 10) else { panic!() };
+        assert_eq!(commits[0].changes, [delete(7), put(1), put(2)], "deletes come first");
+        assert_eq!((commits[1].seq, commits[1].state), (second.seq, second.state));
         drop(store);
         let store = open(folder.path());
         assert_eq!(store.head(), second);
-        assert_eq!(after(&store, begun, 10), CommitsAfter::Commits(told));
-        assert_eq!(numbers(after(&store, begun, 1)), [1]);
+        assert_eq!(after(&store, start, 10), CommitsAfter::Commits(commits));
+        assert_eq!(numbers(after(&store, start, 1)), [1]);
         assert_eq!(numbers(after(&store, first, 10)), [2]);
         assert_eq!(after(&store, second, 10), CommitsAfter::Commits(Vec::new()));
     }
@@ -462,12 +460,12 @@ mod tests {
     }
 
     #[test]
-    fn who_is_behind_the_journal_or_of_another_epoch_begins_anew() {
+    fn a_cursor_before_the_journal_or_of_another_epoch_is_gone() {
         let folder = tempfile::tempdir().unwrap();
         let store = open(folder.path());
-        let begun = store.head();
+        let start = store.head();
         let heads: Vec<_> = (1..=8).map(|number| commit(&store, vec![put(number)])).collect();
-        assert_eq!(after(&store, begun, 10), CommitsAfter::Gone);
+        assert_eq!(after(&store, start, 10), CommitsAfter::Gone);
         assert_eq!(after(&store, heads[1], 10), CommitsAfter::Gone);
         assert_eq!(numbers(after(&store, heads[2], 10)), [4, 5, 6, 7, 8]);
         let renewed = store.start_new_epoch().unwrap();
@@ -481,20 +479,20 @@ mod tests {
     }
 
     #[test]
-    fn who_is_ahead_or_has_another_digest_is_told_so() {
+    fn a_cursor_ahead_or_with_another_digest_has_diverged() {
         let folder = tempfile::tempdir().unwrap();
         let store = open(folder.path());
-        let begun = store.head();
+        let start = store.head();
         let first = commit(&store, vec![put(1)]);
         let head = commit(&store, vec![put(2)]);
         assert_eq!(after(&store, Head { seq: 9, ..head }, 10), CommitsAfter::Diverged(head));
         assert_eq!(after(&store, Head { seq: 0, ..head }, 10), CommitsAfter::Diverged(head));
         assert_eq!(after(&store, Head { state: head.state, ..first }, 10), CommitsAfter::Diverged(head));
-        assert_eq!(after(&store, Head { state: begun.state, ..head }, 10), CommitsAfter::Diverged(head));
+        assert_eq!(after(&store, Head { state: start.state, ..head }, 10), CommitsAfter::Diverged(head));
     }
 
     #[test]
-    fn what_is_too_large_for_a_commit_is_built_beside_and_begins_a_new_journal() {
+    fn changes_too_large_for_a_commit_become_a_new_generation_with_a_new_journal() {
         let folder = tempfile::tempdir().unwrap();
         let store = open(folder.path());
         let first = commit(&store, vec![put(1), put(2)]);
@@ -508,7 +506,7 @@ mod tests {
         assert_eq!(store.directory().key(2.try_into().unwrap()).unwrap().unwrap().title.as_str(), "moved");
         assert_eq!(after(&store, first, 10), CommitsAfter::Gone);
         assert_eq!(after(&store, head, 10), CommitsAfter::Commits(Vec::new()));
-        // Who still reads the one before reads on; then it is removed.
+        // A reader of the replaced generation reads on; after that it is removed.
         assert_eq!(before.state(), first.state);
         assert_eq!(before.entries().count(), 2);
         let generations = || fs::read_dir(folder.path().join("generations")).unwrap().count();
@@ -523,7 +521,7 @@ mod tests {
     }
 
     #[test]
-    fn a_whole_new_directory_takes_the_place_of_the_old_or_leaves_it() {
+    fn replacing_the_directory_replaces_all_of_it_or_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let store = open(folder.path());
         let first = commit(&store, vec![put(1)]);

@@ -1,13 +1,13 @@
-//! What the primary keeps and never publishes: named bytes in a sled database of their own.
+//! The private store: what the primary stores and never publishes, keys and values in a sled database of its own.
 //!
-//! Unlike a generation the ledger cannot be built anew, so a loss must be seen. One tree: `k` and the name hold a value;
-//! `m/format` says the format and `m/state` the digest and count of all values, in the batch that changes them. sled opens some
-//! damaged databases as if they were whole; then the two disagree, and the ledger does not open. A log that was cut short opens as
-//! the whole database that it once was, so the writes are numbered, and the file `written` has the last number: 8 bytes, not synced,
-//! so after an outage it may say less than the database, and must never say more.
+//! Unlike a generation it cannot be built anew, so a loss must be detected. The key `k` + name has a value; `m/format` has the format
+//! and `m/state` the digest and count of all values, written in the batch that changes them. sled opens some damaged databases without
+//! an error; then values and state disagree, and the store does not open. A log that was cut short opens as the database that it once
+//! was, so the writes are numbered, and the file `write_counter` has the last number: 8 bytes, not synced, so after a power failure it may be
+//! behind the database, and must never be ahead of it.
 //!
-//! A write is one batch and one `flush()`. Readers wait for both, so that nobody acts on what a crash could take back. After the
-//! first failure nothing more is read or written: what sled holds then is not what is on disk.
+//! A write is one batch and one `flush()`. Readers wait for both, so that nobody acts on what a crash could undo. After the first
+//! failure nothing more is read or written, because sled's memory and the disk may differ.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
@@ -25,22 +25,22 @@ const FORMAT_MARKER: &[u8] = b"sidegate ledger 1";
 const FORMAT_KEY: &[u8] = b"m/format";
 const STATE_KEY: &[u8] = b"m/state";
 const VALUE_PREFIX: u8 = b'k';
-/// The ledger is small and seldom read.
+/// sled's page cache: the private store is small and seldom read.
 const PAGE_CACHE_BYTES: u64 = 16 << 20;
-/// What a ledger that lost something leaves to do.
+/// The remedy for a private store that lost something.
 const RESTORE_FOLDER_REMEDY: &str = "restore the folder from a backup";
 
-/// One write of several, all or none.
+/// Several writes, all or none.
 #[derive(Clone, Debug, Default)]
 pub struct PrivateWrites {
-    /// Key and value; `None` deletes.
+    /// Keys and new values; `None` deletes.
     pub entries: Vec<(Vec<u8>, Option<Vec<u8>>)>,
 }
 
-/// A name and its value.
+/// A key and its value.
 pub type KeyValue = (Vec<u8>, Vec<u8>);
 
-/// The ledger. Cheap to clone.
+/// An open private store. Cheap to clone.
 #[derive(Clone)]
 pub struct PrivateStore {
     inner: Arc<PrivateStoreInner>,
@@ -51,37 +51,37 @@ struct PrivateStoreInner {
     write_counter: File,
     path: String,
     writer: Mutex<()>,
-    /// Held by a writer from its batch to the end of its flush.
+    /// Write-locked from a batch to the end of its flush.
     flush_lock: RwLock<()>,
     failure: OnceLock<StoreError>,
 }
 
 impl PrivateStore {
-    /// Opens the ledger in a folder of its own; makes it if the folder is missing or empty. Reads it through once. Blocks.
+    /// Opens the private store in a folder of its own; creates it if the folder is missing or empty. Reads all of it once. Blocks.
     pub fn open(folder: &Path) -> Result<Self, StoreError> {
         if fs::read_dir(folder).map_or(true, |mut entries| entries.next().is_none()) {
             Self::create(folder)?;
         }
         folder::ensure_private(folder)?;
-        let ledger = Self::open_files(folder)?;
-        ledger.verify()?;
-        Ok(ledger)
+        let store = Self::open_files(folder)?;
+        store.verify()?;
+        Ok(store)
     }
 
-    /// Made beside and renamed, so that one without its format was damaged, and never just begun.
+    /// Creates it in another folder and renames that, so that one without its format is damaged, and never just unfinished.
     fn create(folder: &Path) -> Result<(), StoreError> {
         let at = |error: io::Error| StoreError(format!("{}: {error}", folder.display()));
-        let mut beside = folder.as_os_str().to_owned();
-        beside.push(".new");
-        let beside = Path::new(&beside);
-        match fs::remove_dir_all(beside) {
+        let mut temporary = folder.as_os_str().to_owned();
+        temporary.push(".new");
+        let temporary = Path::new(&temporary);
+        match fs::remove_dir_all(temporary) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(at(error)),
             _ => {}
         }
-        folder::ensure_private(beside)?;
-        Self::open_files(beside)?.write_format()?;
-        folder::sync_tree(beside)?;
-        fs::rename(beside, folder).map_err(at)?;
+        folder::ensure_private(temporary)?;
+        Self::open_files(temporary)?.write_format()?;
+        folder::sync_tree(temporary)?;
+        fs::rename(temporary, folder).map_err(at)?;
         Ok(folder::sync_folder(folder::parent_of(folder))?)
     }
 
@@ -89,11 +89,11 @@ impl PrivateStore {
         let path = folder.display().to_string();
         let database = Database::open(folder, PAGE_CACHE_BYTES)
             .map_err(|StoreError(reason)| StoreError(format!("{reason}; {}", reserved_space::remedy(folder, RESTORE_FOLDER_REMEDY))))?;
-        let written = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(folder.join("written"));
-        let written = written.map_err(|error| StoreError(format!("{path}: {error}")))?;
+        let write_counter = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(folder.join("written"));
+        let write_counter = write_counter.map_err(|error| StoreError(format!("{path}: {error}")))?;
         let inner = PrivateStoreInner {
             database,
-            write_counter: written,
+            write_counter,
             path,
             writer: Mutex::default(),
             flush_lock: RwLock::default(),
@@ -102,26 +102,26 @@ impl PrivateStore {
         Ok(Self { inner: Arc::new(inner) })
     }
 
-    /// One value.
+    /// Returns the value of a key.
     pub fn read(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
         let _settled = self.inner.flush_lock.read().unwrap_or_else(PoisonError::into_inner);
         self.with_database(|database| Ok(database.read(&value_key(key))?.map(|value| value.to_vec())))
     }
 
-    /// All entries whose keys begin so, in order: as they were between two writes.
+    /// Returns all entries whose keys begin with `prefix`, in order, as they were between two writes.
     pub fn scan_prefix(&self, prefix: &[u8]) -> Result<Vec<KeyValue>, StoreError> {
         let _settled = self.inner.flush_lock.read().unwrap_or_else(PoisonError::into_inner);
         let plain = |(name, value): (sled::IVec, sled::IVec)| (name.get(1..).unwrap_or_default().to_vec(), value.to_vec());
         self.with_database(|database| database.scan_prefix(&value_key(prefix)).map(|entry| entry.map(plain)).collect())
     }
 
-    /// All or none, on disk when it returns. Blocks.
+    /// Writes all or none; on disk when it returns. Blocks.
     pub fn write(&self, writes: PrivateWrites) -> Result<(), StoreError> {
         self.update(|_| Ok((writes, ())))
     }
 
-    /// Reads, decides and writes with no other writer between; on disk when it returns. Blocks. `decide` may read, and must not write:
-    /// it would wait for itself.
+    /// Calls `decide` and makes its writes, with no other writer in between; on disk when it returns. Blocks. `decide` may read, and must
+    /// not write: that would deadlock.
     pub fn update<T, E: From<StoreError>>(&self, decide: impl FnOnce(&Self) -> Result<(PrivateWrites, T), E>) -> Result<T, E> {
         let _writer = self.inner.writer.lock().unwrap_or_else(PoisonError::into_inner);
         let (writes, outcome) = decide(self)?;
@@ -134,7 +134,7 @@ impl PrivateStore {
     fn write_entries(&self, writes: PrivateWrites) -> Result<(), StoreError> {
         let _unflushed = self.inner.flush_lock.write().unwrap_or_else(PoisonError::into_inner);
         let PrivateStoreHeader { mut state, write_count: before } = self.load_header()?;
-        // The last word on a name counts, and only it enters the state.
+        // Of several writes to one key the last counts, and only that enters the state.
         let last: BTreeMap<Vec<u8>, Option<Vec<u8>>> = writes.entries.into_iter().map(|(key, value)| (value_key(&key), value)).collect();
         for (name, value) in &last {
             if let Some(old) = self.with_database(|database| database.read(name))? {
@@ -147,12 +147,12 @@ impl PrivateStore {
         self.commit_batch(last.into_iter().collect(), PrivateStoreHeader { state, write_count: before + 1 })
     }
 
-    fn commit_batch(&self, mut writes: Vec<KeyWrite>, standing: PrivateStoreHeader) -> Result<(), StoreError> {
-        writes.push((STATE_KEY.to_vec(), Some(standing.encode())));
+    fn commit_batch(&self, mut writes: Vec<KeyWrite>, header: PrivateStoreHeader) -> Result<(), StoreError> {
+        writes.push((STATE_KEY.to_vec(), Some(header.encode())));
         self.with_database(|database| {
             database.write_batch(writes)?;
             database.flush()?;
-            self.inner.write_counter.write_all_at(&standing.write_count.to_be_bytes(), 0).map_err(|error| StoreError(error.to_string()))
+            self.inner.write_counter.write_all_at(&header.write_count.to_be_bytes(), 0).map_err(|error| StoreError(error.to_string()))
         })
     }
 
@@ -163,23 +163,23 @@ impl PrivateStore {
     fn verify(&self) -> Result<(), StoreError> {
         match self.with_database(|database| database.read(FORMAT_KEY))? {
             Some(format) if format == FORMAT_MARKER => {}
-            Some(_) => return Err(self.store_error("this ledger is of another version; start the version that made it")),
+            Some(_) => return Err(self.store_error("this private store is of another version; start the version that made it")),
             None => return Err(self.store_error(&format!("records are missing; {RESTORE_FOLDER_REMEDY}"))),
         }
-        let holds = self.with_database(|database| {
+        let actual = self.with_database(|database| {
             database.scan_prefix(&[VALUE_PREFIX]).try_fold(DirectoryDigest::default(), |state, entry| {
                 entry.map(|(name, value)| state.with_record(&digest_input(&name, &value)))
             })
         })?;
-        let PrivateStoreHeader { state: says, write_count: writes } = self.load_header()?;
-        if holds != says {
-            let what = format!("it holds {} values, not the {} that were written; {RESTORE_FOLDER_REMEDY}", holds.count, says.count);
+        let PrivateStoreHeader { state: recorded, write_count: writes } = self.load_header()?;
+        if actual != recorded {
+            let what = format!("it holds {} values, not the {} that were written; {RESTORE_FOLDER_REMEDY}", actual.count, recorded.count);
             return Err(self.store_error(&what));
         }
         let mut number = [0; 8];
-        let written = self.inner.write_counter.read_exact_at(&mut number, 0).map_or(0, |()| u64::from_be_bytes(number));
-        if writes < written {
-            return Err(self.store_error(&format!("its last {} writes are missing; {RESTORE_FOLDER_REMEDY}", written - writes)));
+        let write_counter = self.inner.write_counter.read_exact_at(&mut number, 0).map_or(0, |()| u64::from_be_bytes(number));
+        if writes < write_counter {
+            return Err(self.store_error(&format!("its last {} writes are missing; {RESTORE_FOLDER_REMEDY}", write_counter - writes)));
         }
         Ok(())
     }
@@ -191,7 +191,7 @@ impl PrivateStore {
             .ok_or_else(|| self.store_error(&format!("its state is missing; {RESTORE_FOLDER_REMEDY}")))
     }
 
-    /// Calls the database; its first failure is the last call.
+    /// Calls the database, unless an earlier call failed: then it fails with the same error.
     fn with_database<T>(&self, call: impl FnOnce(&Database) -> Result<T, StoreError>) -> Result<T, StoreError> {
         if let Some(error) = self.inner.failure.get() {
             return Err(error.clone());
@@ -218,7 +218,7 @@ fn value_key(key: &[u8]) -> Vec<u8> {
     name
 }
 
-/// What enters the digest: the name with its length first, so that no two entries spell the same line.
+/// Returns what enters the digest: the length of the name, the name and the value, so that no two entries give the same bytes.
 fn digest_input(name: &[u8], value: &[u8]) -> Vec<u8> {
     let mut line = (name.len() as u64).to_be_bytes().to_vec();
     line.extend_from_slice(name);
@@ -226,7 +226,7 @@ fn digest_input(name: &[u8], value: &[u8]) -> Vec<u8> {
     line
 }
 
-/// What all values add up to, after how many writes.
+/// What all values add up to, and the number of writes so far.
 #[derive(Clone, Copy, Default)]
 struct PrivateStoreHeader {
     state: DirectoryDigest,
@@ -270,56 +270,56 @@ mod tests {
     fn what_was_written_is_there_after_a_restart_and_what_was_deleted_is_not() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("ledger");
-        let ledger = PrivateStore::open(&path).unwrap();
-        ledger.write(writes(&[("a/1", Some("one")), ("a/2", Some("two")), ("b/1", Some("three"))])).unwrap();
-        ledger.write(writes(&[("a/1", None), ("a/2", Some("again")), ("c", None)])).unwrap();
-        drop(ledger);
-        let ledger = PrivateStore::open(&path).unwrap();
-        assert_eq!(ledger.read(b"a/1").unwrap(), None);
-        assert_eq!(ledger.read(b"a/2").unwrap().as_deref(), Some(&b"again"[..]));
-        assert_eq!(names(ledger.scan_prefix(b"").unwrap()), ["a/2", "b/1"]);
-        assert_eq!(names(ledger.scan_prefix(b"b").unwrap()), ["b/1"]);
-        assert!(ledger.scan_prefix(b"m/").unwrap().is_empty(), "its own notes are not entries");
+        let store = PrivateStore::open(&path).unwrap();
+        store.write(writes(&[("a/1", Some("one")), ("a/2", Some("two")), ("b/1", Some("three"))])).unwrap();
+        store.write(writes(&[("a/1", None), ("a/2", Some("again")), ("c", None)])).unwrap();
+        drop(store);
+        let store = PrivateStore::open(&path).unwrap();
+        assert_eq!(store.read(b"a/1").unwrap(), None);
+        assert_eq!(store.read(b"a/2").unwrap().as_deref(), Some(&b"again"[..]));
+        assert_eq!(names(store.scan_prefix(b"").unwrap()), ["a/2", "b/1"]);
+        assert_eq!(names(store.scan_prefix(b"b").unwrap()), ["b/1"]);
+        assert!(store.scan_prefix(b"m/").unwrap().is_empty(), "its own notes are not entries");
     }
 
     #[test]
-    fn the_last_word_on_a_name_counts_and_the_state_agrees() {
+    fn the_last_write_to_a_key_counts_and_the_state_agrees() {
         let folder = tempfile::tempdir().unwrap();
-        let ledger = PrivateStore::open(folder.path()).unwrap();
-        ledger.write(writes(&[("a", Some("1")), ("a", None), ("a", Some("2")), ("b", Some("1")), ("b", None)])).unwrap();
-        assert_eq!(names(ledger.scan_prefix(b"").unwrap()), ["a"]);
-        ledger.verify().unwrap();
+        let store = PrivateStore::open(folder.path()).unwrap();
+        store.write(writes(&[("a", Some("1")), ("a", None), ("a", Some("2")), ("b", Some("1")), ("b", None)])).unwrap();
+        assert_eq!(names(store.scan_prefix(b"").unwrap()), ["a"]);
+        store.verify().unwrap();
     }
 
     #[test]
-    fn no_writer_comes_between_reading_and_writing() {
+    fn no_other_writer_comes_between_reading_and_writing() {
         let folder = tempfile::tempdir().unwrap();
-        let ledger = PrivateStore::open(folder.path()).unwrap();
-        let add = |ledger: &PrivateStore| {
-            ledger.update::<_, StoreError>(|ledger| {
-                let count = ledger.read(b"count")?.map_or(0, |bytes| bytes[0]);
+        let store = PrivateStore::open(folder.path()).unwrap();
+        let add = |store: &PrivateStore| {
+            store.update::<_, StoreError>(|store| {
+                let count = store.read(b"count")?.map_or(0, |bytes| bytes[0]);
                 Ok((PrivateWrites { entries: vec![(b"count".to_vec(), Some(vec![count + 1]))] }, ()))
             })
         };
         thread::scope(|scope| {
             for _ in 0..4 {
-                scope.spawn(|| (0..10).try_for_each(|_| add(&ledger)).unwrap());
+                scope.spawn(|| (0..10).try_for_each(|_| add(&store)).unwrap());
             }
         });
-        assert_eq!(ledger.read(b"count").unwrap(), Some(vec![40]));
+        assert_eq!(store.read(b"count").unwrap(), Some(vec![40]));
     }
 
     #[test]
     fn a_decision_that_fails_writes_nothing_and_its_error_comes_back() {
         let folder = tempfile::tempdir().unwrap();
-        let ledger = PrivateStore::open(folder.path()).unwrap();
-        let refused = ledger.update::<(), StoreError>(|_| Err(StoreError("no".to_owned())));
+        let store = PrivateStore::open(folder.path()).unwrap();
+        let refused = store.update::<(), StoreError>(|_| Err(StoreError("no".to_owned())));
         assert_eq!(refused, Err(StoreError("no".to_owned())));
-        ledger.write(writes(&[("a", Some("1"))])).unwrap();
+        store.write(writes(&[("a", Some("1"))])).unwrap();
     }
 
     #[test]
-    fn a_ledger_whose_making_was_cut_off_is_made_again() {
+    fn a_private_store_whose_creation_was_interrupted_is_created_again() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("ledger");
         let begun = folder.path().join("ledger.new");
@@ -331,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn a_snapshot_that_a_kill_left_half_written_does_not_stop_it() {
+    fn a_half_written_snapshot_does_not_keep_it_from_opening() {
         let folder = tempfile::tempdir().unwrap();
         PrivateStore::open(folder.path()).unwrap().write(writes(&[("a", Some("1"))])).unwrap();
         fs::write(folder.path().join("snap.FFFFFFFFFFFFFFFF.generating"), "half").unwrap();
@@ -342,24 +342,27 @@ mod tests {
     fn a_loss_that_sled_does_not_see_is_refused_by_path_and_remedy() {
         for lost in [value_key(b"a"), FORMAT_KEY.to_vec()] {
             let folder = tempfile::tempdir().unwrap();
-            let ledger = PrivateStore::open(folder.path()).unwrap();
-            ledger.write(writes(&[("a", Some("1")), ("b", Some("2"))])).unwrap();
-            ledger.inner.database.write_batch(vec![(lost, None)]).unwrap();
-            ledger.inner.database.flush().unwrap();
-            drop(ledger);
-            let said = PrivateStore::open(folder.path()).err().unwrap().to_string();
-            assert!(said.contains(&*folder.path().to_string_lossy()) && said.contains("restore the folder from a backup"), "{said}");
+            let store = PrivateStore::open(folder.path()).unwrap();
+            store.write(writes(&[("a", Some("1")), ("b", Some("2"))])).unwrap();
+            store.inner.database.write_batch(vec![(lost, None)]).unwrap();
+            store.inner.database.flush().unwrap();
+            drop(store);
+            let message = PrivateStore::open(folder.path()).err().unwrap().to_string();
+            assert!(
+                message.contains(&*folder.path().to_string_lossy()) && message.contains("restore the folder from a backup"),
+                "{message}"
+            );
         }
     }
 
     #[test]
     fn a_truncated_database_is_refused_and_no_panic_comes_out() {
         let folder = tempfile::tempdir().unwrap();
-        let ledger = PrivateStore::open(folder.path()).unwrap();
+        let store = PrivateStore::open(folder.path()).unwrap();
         for round in 0..50 {
-            ledger.write(writes(&[(&format!("{round}"), Some(&"x".repeat(20_000)))])).unwrap();
+            store.write(writes(&[(&format!("{round}"), Some(&"x".repeat(20_000)))])).unwrap();
         }
-        drop(ledger);
+        drop(store);
         let file = fs::OpenOptions::new().write(true).open(folder.path().join("db")).unwrap();
         file.set_len(file.metadata().unwrap().len() / 2).unwrap();
         for with_snapshot in [true, false] {
@@ -367,37 +370,37 @@ mod tests {
                 let snapshots = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path());
                 snapshots.filter(|path| path.to_string_lossy().contains("snap.")).for_each(|path| fs::remove_file(path).unwrap());
             }
-            let said = PrivateStore::open(folder.path()).err().unwrap().to_string();
-            assert!(said.contains(&*folder.path().to_string_lossy()) && said.contains("from a backup"), "{said}");
+            let message = PrivateStore::open(folder.path()).err().unwrap().to_string();
+            assert!(message.contains(&*folder.path().to_string_lossy()) && message.contains("from a backup"), "{message}");
         }
     }
 
     #[test]
-    fn the_number_beside_the_database_may_be_behind_and_never_ahead() {
+    fn the_write_counter_may_be_behind_the_database_and_never_ahead() {
         let folder = tempfile::tempdir().unwrap();
-        let ledger = PrivateStore::open(folder.path()).unwrap();
-        ledger.write(writes(&[("a", Some("1"))])).unwrap();
-        ledger.write(writes(&[("a", Some("2"))])).unwrap();
-        drop(ledger);
+        let store = PrivateStore::open(folder.path()).unwrap();
+        store.write(writes(&[("a", Some("1"))])).unwrap();
+        store.write(writes(&[("a", Some("2"))])).unwrap();
+        drop(store);
         for fine in [&[][..], &[0, 0], &1_u64.to_be_bytes(), &2_u64.to_be_bytes()] {
             fs::write(folder.path().join("written"), fine).unwrap();
             PrivateStore::open(folder.path()).unwrap();
         }
         fs::write(folder.path().join("written"), 3_u64.to_be_bytes()).unwrap();
-        let said = PrivateStore::open(folder.path()).err().unwrap().to_string();
-        assert!(said.contains("its last 1 writes are missing; restore the folder from a backup"), "{said}");
+        let message = PrivateStore::open(folder.path()).err().unwrap().to_string();
+        assert!(message.contains("its last 1 writes are missing; restore the folder from a backup"), "{message}");
     }
 
     #[test]
-    fn after_a_failure_nothing_more_is_answered() {
+    fn after_a_failure_nothing_more_is_read_or_written() {
         let folder = tempfile::tempdir().unwrap();
-        let ledger = PrivateStore::open(folder.path()).unwrap();
-        let said = ledger.with_database::<()>(|_| Err(StoreError("no room".to_owned()))).unwrap_err();
+        let store = PrivateStore::open(folder.path()).unwrap();
+        let message = store.with_database::<()>(|_| Err(StoreError("no room".to_owned()))).unwrap_err();
         assert!(
-            said.to_string().contains(&*folder.path().to_string_lossy()) && said.to_string().contains("no room; start again"),
-            "{said}"
+            message.to_string().contains(&*folder.path().to_string_lossy()) && message.to_string().contains("no room; start again"),
+            "{message}"
         );
-        assert_eq!(ledger.read(b"a"), Err(said.clone()));
-        assert_eq!(ledger.write(writes(&[("a", Some("1"))])), Err(said));
+        assert_eq!(store.read(b"a"), Err(message.clone()));
+        assert_eq!(store.write(writes(&[("a", Some("1"))])), Err(message));
     }
 }

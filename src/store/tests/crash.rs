@@ -1,6 +1,7 @@
-//! What a `kill -9` leaves: nothing that was said to be done is lost, and nothing keeps the next start from opening.
+//! What remains after a `kill -9`: nothing that was reported as done is lost, and nothing keeps the next start from opening.
 //!
-//! The process that is killed is this test program again, told by an environment variable what to do until it is killed.
+//! The process that is killed is this test program, started again with the name of one test and with an environment variable that
+//! makes this test write until it is killed.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Lines, Write as _};
@@ -21,29 +22,32 @@ const FOLDER_VARIABLE: &str = "SIDEGATE_TEST_FOLDER";
 const OPTIONS: StoreOptions = StoreOptions { page_cache_bytes: 1 << 20, record_cache_entries: 16 };
 const LONG: Duration = Duration::from_secs(60);
 
-/// A process at work, killed at the latest when this is dropped.
+/// A process that writes, killed at the latest when this is dropped.
 struct CrashWorker {
     process: Child,
     output: Lines<BufReader<ChildStdout>>,
 }
 
 impl CrashWorker {
+    /// Starts one test of this file in a process of its own.
     fn start(test: &str, folder: &Path) -> Self {
         let mut command = Command::new(std::env::current_exe().unwrap());
         command.args(["--exact", &format!("store::tests::crash::{test}"), "--nocapture"]).env(FOLDER_VARIABLE, folder);
         let mut process = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-        let said = BufReader::new(process.stdout.take().unwrap()).lines();
-        Self { process, output: said }
+        let mut output = BufReader::new(process.stdout.take().unwrap()).lines();
+        let found = output.by_ref().map(Result::unwrap).find(|line| line.starts_with("running "));
+        assert_eq!(found.as_deref(), Some("running 1 test"), "there is no test `{test}` in this file");
+        Self { process, output }
     }
 
-    /// Waits until it has said that it did something so many times, then kills it where it is. Gives the last number it said.
+    /// Waits until it has printed so many numbers, then kills it. Returns the last number that it printed.
     fn kill_after(mut self, times: usize) -> u64 {
         let done = |line: String| line.split_once("done ").and_then(|(_, number)| number.parse().ok());
         let numbers = self.output.by_ref().map(Result::unwrap).filter_map(done).take(times);
         let last = numbers.last().expect("the worker ended by itself");
         self.process.kill().unwrap();
         self.process.wait().unwrap();
-        // What it said between the last line that was waited for and the kill counts too.
+        // What it printed between the last line that was waited for and the kill counts too.
         self.output.by_ref().map_while(Result::ok).filter_map(done).last().unwrap_or(last)
     }
 }
@@ -54,7 +58,7 @@ impl Drop for CrashWorker {
     }
 }
 
-/// Fails when nobody listens any longer, so that no worker outlives its test.
+/// Prints a number for the parent. Fails when the parent has ended, so that no worker outlives its test.
 fn print_done(number: u64) {
     writeln!(std::io::stdout(), "\ndone {number}").unwrap();
 }
@@ -79,7 +83,7 @@ fn installs_until_killed() {
 }
 
 #[test]
-fn a_kill_while_installing_leaves_the_generation_before_or_the_one_after_and_it_is_whole() {
+fn a_kill_while_installing_leaves_the_old_generation_or_the_new_one_intact() {
     let folder = tempfile::tempdir().unwrap();
     for round in 1..=6 {
         let installed = CrashWorker::start("installs_until_killed", folder.path()).kill_after(round);
@@ -130,12 +134,12 @@ fn a_kill_while_opening_costs_nothing() {
 }
 
 #[test]
-fn writes_the_ledger_until_killed() {
+fn writes_the_private_store_until_killed() {
     let Some(folder) = std::env::var_os(FOLDER_VARIABLE) else { return };
-    let ledger = PrivateStore::open(&Path::new(&folder).join("ledger")).unwrap();
+    let store = PrivateStore::open(&Path::new(&folder).join("ledger")).unwrap();
     loop {
-        let next = ledger.update::<_, StoreError>(|ledger| {
-            let next = last(ledger)? + 1;
+        let next = store.update::<_, StoreError>(|store| {
+            let next = last(store)? + 1;
             let entry = format!("entry/{next:08}").into_bytes();
             let entries = vec![(entry, Some(vec![b'x'; 2000])), (b"last".to_vec(), Some(next.to_be_bytes().to_vec()))];
             Ok((PrivateWrites { entries }, next))
@@ -144,23 +148,23 @@ fn writes_the_ledger_until_killed() {
     }
 }
 
-fn last(ledger: &PrivateStore) -> Result<u64, StoreError> {
-    Ok(ledger.read(b"last")?.map_or(0, |bytes| u64::from_be_bytes(bytes.try_into().unwrap())))
+fn last(store: &PrivateStore) -> Result<u64, StoreError> {
+    Ok(store.read(b"last")?.map_or(0, |bytes| u64::from_be_bytes(bytes.try_into().unwrap())))
 }
 
 #[test]
-fn a_kill_while_writing_the_private_store_loses_nothing_that_was_written_and_tears_nothing() {
+fn a_kill_while_writing_the_private_store_loses_no_acknowledged_write_and_tears_none() {
     let folder = tempfile::tempdir().unwrap();
     for round in 1..=6 {
-        let written = CrashWorker::start("writes_the_ledger_until_killed", folder.path()).kill_after(round * 7);
-        let ledger = PrivateStore::open(&folder.path().join("ledger")).unwrap();
-        let last = last(&ledger).unwrap();
+        let written = CrashWorker::start("writes_the_private_store_until_killed", folder.path()).kill_after(round * 7);
+        let store = PrivateStore::open(&folder.path().join("ledger")).unwrap();
+        let last = last(&store).unwrap();
         assert!(last == written || last == written + 1, "{written} were written, {last} are there");
-        assert_eq!(ledger.scan_prefix(b"entry/").unwrap().len() as u64, last);
+        assert_eq!(store.scan_prefix(b"entry/").unwrap().len() as u64, last);
     }
 }
 
-/// The commit of a number: every tenth is larger than a commit may be and builds a generation beside.
+/// The changes of the commit with this number: every tenth is larger than a commit may be and builds a new generation.
 fn sample_commit(number: u64) -> Vec<Change> {
     let puts = if number.is_multiple_of(10) { 1_001 } else { 3 };
     let keys = (0..puts).map(|key| number * 10_000 + key).map(|key| Change::Put(entry(&key_line(key, key, "t"))));
@@ -179,17 +183,17 @@ fn commits_until_killed() {
 }
 
 #[test]
-fn a_kill_while_committing_loses_nothing_that_was_answered_and_tears_nothing() {
+fn a_kill_while_committing_loses_no_acknowledged_commit_and_tears_none() {
     let folder = tempfile::tempdir().unwrap();
     let mut expected = std::collections::BTreeMap::new();
-    let mut known = 0;
+    let mut verified = 0;
     for round in 1..=8 {
-        let answered = CrashWorker::start("commits_until_killed", folder.path()).kill_after(round * 2);
+        let acknowledged = CrashWorker::start("commits_until_killed", folder.path()).kill_after(round * 2);
         // Opening reads everything and refuses what does not add up.
         let store = PrimaryStore::open(folder.path(), OPTIONS).unwrap();
         let head = store.head();
-        assert!(head.seq == answered || head.seq == answered + 1, "{answered} was answered, {} is there", head.seq);
-        for number in known + 1..=head.seq {
+        assert!(head.seq == acknowledged || head.seq == acknowledged + 1, "{acknowledged} was answered, {} is there", head.seq);
+        for number in verified + 1..=head.seq {
             for change in sample_commit(number) {
                 match change {
                     Change::Put(entry) => drop(expected.insert(entry.sort_key().clone(), entry)),
@@ -201,7 +205,7 @@ fn a_kill_while_committing_loses_nothing_that_was_answered_and_tears_nothing() {
                 }
             }
         }
-        known = head.seq;
+        verified = head.seq;
         assert!(store.directory().entries().map(Result::unwrap).eq(expected.values().cloned()));
         assert_eq!(store.commits_after(head.epoch, head.seq, head.state.digest, 10), Ok(CommitsAfter::Commits(Vec::new())));
     }

@@ -1,5 +1,5 @@
-//! Proof of a generation against a plain map: random changes of a small world, with pages so small that they split and join
-//! all the time, and every question asked after every batch.
+//! A generation compared with a plain map: random changes to few records, with pages so small that they split and merge all the
+//! time, and every lookup made after every batch. Also readers beside a writer, and damaged files.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -54,7 +54,7 @@ macro_rules! assert_same_records {
     };
 }
 
-/// Asks everything that can be asked in the small world.
+/// Compares the results of all lookups.
 fn assert_matches_model(generation: &Generation, model: &ReferenceModel) -> Result<(), TestCaseError> {
     use crate::model::record::*;
     prop_assert_eq!(generation.state(), model.state());
@@ -86,24 +86,24 @@ fn assert_matches_model(generation: &Generation, model: &ReferenceModel) -> Resu
             }
         }
     }
-    for word in ["a", "B", "bB", "C/D", "none"] {
-        assert_same_record!(generation.user_by_username(word), model, User, |user: &User| user.username.eq_ignore_ascii_case(word));
-        assert_same_record!(generation.namespace_by_path(word), model, Namespace, |namespace: &Namespace| namespace
+    for name in ["a", "B", "bB", "C/D", "none"] {
+        assert_same_record!(generation.user_by_username(name), model, User, |user: &User| user.username.eq_ignore_ascii_case(name));
+        assert_same_record!(generation.namespace_by_path(name), model, Namespace, |namespace: &Namespace| namespace
             .path
-            .eq_ignore_ascii_case(word));
-        assert_same_record!(generation.project_by_path(word), model, Project, |project: &Project| project.path.eq_ignore_ascii_case(word));
-        let redirect = matching_records!(model, Redirect, |redirect: &Redirect| redirect.from.eq_ignore_ascii_case(word));
-        let led = redirect.first().and_then(|redirect| generation.project(redirect.project_id).unwrap());
-        prop_assert_eq!(generation.project_by_former_path(word), Ok(led));
+            .eq_ignore_ascii_case(name));
+        assert_same_record!(generation.project_by_path(name), model, Project, |project: &Project| project.path.eq_ignore_ascii_case(name));
+        let redirect = matching_records!(model, Redirect, |redirect: &Redirect| redirect.from.eq_ignore_ascii_case(name));
+        let redirected = redirect.first().and_then(|redirect| generation.project(redirect.project_id).unwrap());
+        prop_assert_eq!(generation.project_by_former_path(name), Ok(redirected));
     }
     let settings = matching_records!(model, Settings, |_: &Settings| true);
     prop_assert_eq!(generation.settings().unwrap().ssh_enabled, settings.first().is_none_or(|settings| settings.ssh_enabled));
     Ok(())
 }
 
-fn create_generation(folder: &Path, model: &ReferenceModel, fullness: MapPageLimits) -> Generation {
+fn create_generation(folder: &Path, model: &ReferenceModel, limits: MapPageLimits) -> Generation {
     let entries = model.0.values().cloned().map(Ok::<_, StoreError>);
-    Generation::create_with_limits(folder, &OPTIONS, fullness, entries).unwrap()
+    Generation::create_with_limits(folder, &OPTIONS, limits, entries).unwrap()
 }
 
 proptest! {
@@ -137,7 +137,7 @@ proptest! {
         assert_matches_model(&generation, &model)?;
     }
 
-    /// The snapshot is read while commits go on: each place as it was at some moment. Replaying all commits over it ends in
+    /// The snapshot is read while commits are made: each record as it was at some moment. Replaying all commits over it ends in
     /// the state of the primary, exactly.
     #[test]
     fn replaying_commits_over_a_snapshot_read_meanwhile_is_exact(
@@ -182,7 +182,7 @@ fn a_put_of_what_is_there_and_a_delete_of_what_is_not_change_nothing() {
 }
 
 #[test]
-fn a_key_whose_blob_is_replaced_lets_the_old_blob_in_no_more() {
+fn a_key_whose_blob_is_replaced_is_not_found_by_the_old_blob() {
     let folder = tempfile::tempdir().unwrap();
     let generation = Generation::create(folder.path(), &OPTIONS, [Ok::<_, StoreError>(entry(&key_line(5, 1, "old")))].into_iter()).unwrap();
     let print = |number| ed25519_public_key(number).parse::<PublicKey>().unwrap().fingerprint();
@@ -229,7 +229,7 @@ fn entries_out_of_order_are_refused_and_an_unfinished_generation_does_not_open()
 }
 
 #[test]
-fn a_walk_of_all_entries_goes_on_while_pages_split_and_join_under_it() {
+fn an_iteration_over_all_entries_continues_while_pages_split_and_merge() {
     let folder = tempfile::tempdir().unwrap();
     let mut model = ReferenceModel::default();
     for number in 1..200 {
@@ -252,7 +252,7 @@ fn a_walk_of_all_entries_goes_on_while_pages_split_and_join_under_it() {
 }
 
 #[test]
-fn readers_never_see_an_answer_older_than_a_finished_change() {
+fn readers_never_see_data_older_than_a_finished_change() {
     let folder = tempfile::tempdir().unwrap();
     let user = |version: u64| entry(&format!(r#"{{"kind":"user","id":1,"username":"zoe","name":"{version}"}}"#));
     let generation = Generation::create(folder.path(), &OPTIONS, [Ok::<_, StoreError>(user(0))].into_iter()).unwrap();
@@ -278,7 +278,7 @@ fn readers_never_see_an_answer_older_than_a_finished_change() {
 }
 
 #[test]
-fn a_name_that_moves_between_users_is_always_somebodys() {
+fn a_username_that_moves_between_users_is_always_found() {
     let folder = tempfile::tempdir().unwrap();
     let user = |id: u64, name: &str| entry(&format!(r#"{{"kind":"user","id":{id},"username":"{name}","name":"N"}}"#));
     let generation = Generation::create(folder.path(), &OPTIONS, [Ok::<_, StoreError>(user(1, "zoe"))].into_iter()).unwrap();
@@ -297,10 +297,10 @@ fn a_name_that_moves_between_users_is_always_somebodys() {
     });
 }
 
-/// Byte by byte (a sample of them) the database file is damaged: it does not open, or a scan finds it, or it changed
-/// nothing, or the last batch is gone and the cursor with it; and no answer is ever wrong.
+/// The database file is damaged at many offsets: it does not open, or a scan finds it, or it changed nothing, or the last batch is
+/// missing and the cursor with it; and no lookup is ever wrong.
 #[test]
-fn damage_is_found_and_never_a_wrong_answer() {
+fn damage_is_detected_and_never_gives_a_wrong_result() {
     let folder = tempfile::tempdir().unwrap();
     let mut model = ReferenceModel::default();
     for number in 1..300 {

@@ -13,44 +13,44 @@ use crate::model::memory_directory::ed25519_public_key;
 use crate::model::record::Record;
 use crate::model::sort_key::SortKey;
 
-/// A key's line.
+/// Returns the line of a key record.
 pub fn key_line(number: u64, key: u64, title: &str) -> String {
     let key = ed25519_public_key(key);
     format!(r#"{{"kind":"key","id":{number},"user_id":1,"title":"{title}","key":"{key}","created_at":"2026-01-31T12:00:00.000Z"}}"#)
 }
 
-/// An entry of a line.
+/// Returns the entry of a line.
 pub fn entry(line: &str) -> Entry {
     Entry::from_record(Record::parse(line).unwrap()).unwrap()
 }
 
-/// The line of any record of the small world.
+/// Generates the line of any record out of few ids and names.
 pub fn any_record_line() -> impl Strategy<Value = String> {
-    let small = || 1..6_u64;
-    let word = || prop::sample::select(vec!["a", "A", "b", "bb", "c/d", "C/d"]);
+    let small_id = || 1..6_u64;
+    let name = || prop::sample::select(vec!["a", "A", "b", "bb", "c/d", "C/d"]);
     prop_oneof![
-        3 => (small(), word(), any::<bool>()).prop_map(|(id, name, admin)| format!(r#"{{"kind":"user","id":{id},"username":"{name}","name":"N","admin":{admin}}}"#)),
-        6 => (1..12_u64, 1..16_u64, word()).prop_map(|(id, key, title)| key_line(id, key, title)),
-        2 => (small(), word()).prop_map(|(id, path)| format!(r#"{{"kind":"namespace","id":{id},"type":"group","path":"{path}","name":"n"}}"#)),
-        3 => (small(), small(), word()).prop_map(|(id, space, path)| format!(
+        3 => (small_id(), name(), any::<bool>()).prop_map(|(id, name, admin)| format!(r#"{{"kind":"user","id":{id},"username":"{name}","name":"N","admin":{admin}}}"#)),
+        6 => (1..12_u64, 1..16_u64, name()).prop_map(|(id, key, title)| key_line(id, key, title)),
+        2 => (small_id(), name()).prop_map(|(id, path)| format!(r#"{{"kind":"namespace","id":{id},"type":"group","path":"{path}","name":"n"}}"#)),
+        3 => (small_id(), small_id(), name()).prop_map(|(id, space, path)| format!(
             r#"{{"kind":"project","id":{id},"namespace_id":{space},"path":"{path}","name":"n","relative_path":"r"}}"#)),
-        2 => (any::<bool>(), small(), small(), prop::sample::select(vec![10, 30])).prop_map(|(project, place, user, level)| {
+        2 => (any::<bool>(), small_id(), small_id(), prop::sample::select(vec![10, 30])).prop_map(|(project, sort_key, user, level)| {
             let field = if project { "project_id" } else { "namespace_id" };
-            format!(r#"{{"kind":"member","{field}":{place},"user_id":{user},"access_level":{level}}}"#)
+            format!(r#"{{"kind":"member","{field}":{sort_key},"user_id":{user},"access_level":{level}}}"#)
         }),
-        2 => (any::<bool>(), small(), small()).prop_map(|(project, place, with)| {
+        2 => (any::<bool>(), small_id(), small_id()).prop_map(|(project, sort_key, with)| {
             let field = if project { "project_id" } else { "namespace_id" };
-            format!(r#"{{"kind":"share","{field}":{place},"with_namespace_id":{with},"access_level":30}}"#)
+            format!(r#"{{"kind":"share","{field}":{sort_key},"with_namespace_id":{with},"access_level":30}}"#)
         }),
-        2 => (small(), small(), any::<bool>()).prop_map(|(key, project, push)| format!(r#"{{"kind":"deploy_grant","key_id":{key},"project_id":{project},"can_push":{push}}}"#)),
-        1 => (word(), small()).prop_map(|(from, project)| format!(r#"{{"kind":"redirect","from":"{from}","project_id":{project}}}"#)),
-        1 => (small(), word()).prop_map(|(project, pattern)| format!(r#"{{"kind":"protected_branch","project_id":{project},"pattern":"{pattern}"}}"#)),
-        1 => (small(), word()).prop_map(|(project, pattern)| format!(r#"{{"kind":"protected_tag","project_id":{project},"pattern":"{pattern}"}}"#)),
+        2 => (small_id(), small_id(), any::<bool>()).prop_map(|(key, project, push)| format!(r#"{{"kind":"deploy_grant","key_id":{key},"project_id":{project},"can_push":{push}}}"#)),
+        1 => (name(), small_id()).prop_map(|(from, project)| format!(r#"{{"kind":"redirect","from":"{from}","project_id":{project}}}"#)),
+        1 => (small_id(), name()).prop_map(|(project, pattern)| format!(r#"{{"kind":"protected_branch","project_id":{project},"pattern":"{pattern}"}}"#)),
+        1 => (small_id(), name()).prop_map(|(project, pattern)| format!(r#"{{"kind":"protected_tag","project_id":{project},"pattern":"{pattern}"}}"#)),
         1 => any::<bool>().prop_map(|ssh| format!(r#"{{"kind":"settings","ssh_enabled":{ssh}}}"#)),
     ]
 }
 
-/// A put, or the delete of what such a record names.
+/// Generates a put of such a record, or a delete of it.
 pub fn any_change() -> impl Strategy<Value = Change> {
     (any_record_line(), 0..5).prop_map(|(line, kind)| {
         let entry = entry(&line);
@@ -62,12 +62,12 @@ pub fn any_change() -> impl Strategy<Value = Change> {
     })
 }
 
-/// The map that a generation is held against.
+/// The map that a generation is compared with.
 #[derive(Clone, Default)]
 pub struct ReferenceModel(pub BTreeMap<SortKey, Entry>);
 
 impl ReferenceModel {
-    /// Makes one change.
+    /// Applies one change.
     pub fn apply(&mut self, change: &Change) {
         match change {
             Change::Put(entry) => {
@@ -77,7 +77,7 @@ impl ReferenceModel {
                 self.0.insert(entry.sort_key().clone(), entry.clone());
             }
             Change::Delete(RecordIdentity::Key(id)) => self.delete_keys(*id),
-            Change::Delete(RecordIdentity::Other(place, _)) => drop(self.0.remove(place)),
+            Change::Delete(RecordIdentity::Other(sort_key, _)) => drop(self.0.remove(sort_key)),
         }
     }
 

@@ -69,7 +69,7 @@ impl RotatingSecret {
     /// One secret.
     #[must_use]
     pub const fn new(current: Secret) -> Self {
-        Self { current: current, previous: None }
+        Self { current, previous: None }
     }
 
     /// With a new present secret; the old one counts until `now` + [`GRACE`]. The same secret again changes nothing.

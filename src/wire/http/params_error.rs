@@ -35,7 +35,7 @@ pub enum ParamsError {
 impl ParamsError {
     /// A parameter of the wrong form.
     pub fn invalid_value(name: &str, expected: &'static str) -> Self {
-        Self::InvalidValue { name: name.to_owned(), expected: expected }
+        Self::InvalidValue { name: name.to_owned(), expected }
     }
 
     /// The same complaint about what stands within another parameter: `x` within `packs` is `packs[x]`.
