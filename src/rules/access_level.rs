@@ -8,11 +8,11 @@ use crate::model::id::Id;
 use crate::model::record::{Namespace, Project};
 use crate::model::time::Time;
 
-/// How many namespaces may stand above a project; a longer chain, or a circle, is a fault and never an access.
+/// The most namespaces above a project; a longer chain, or a cycle, is an error and never grants access.
 pub const MAX_NAMESPACE_DEPTH: usize = 20;
 
-/// The highest role of `user` in `project` at `now`: its own memberships there and in any ancestor, shares of either, and
-/// the owner's in a personal namespace. Pending and expired ones count nothing. Says nothing of admins.
+/// Returns the highest role of `user` in `project` at `now`: from memberships there and in any ancestor, from shares of either, and
+/// from owning the personal namespace. Pending and expired memberships do not count. Ignores whether the user is an admin.
 pub fn highest_access_level(
     directory: &dyn Directory,
     user: Id,
@@ -22,7 +22,8 @@ pub fn highest_access_level(
     highest_access_level_within(directory, user, Some(project.id), &self_and_ancestors(directory, project.namespace_id)?, now)
 }
 
-/// As [`role`], where the namespaces above are already known: nearest first. Without a project, the role in the nearest namespace.
+/// As [`highest_access_level`], where the namespaces above are known already, nearest first. Without a project, returns the role in the
+/// nearest namespace.
 pub fn highest_access_level_within(
     directory: &dyn Directory,
     user: Id,
@@ -45,7 +46,7 @@ pub fn highest_access_level_within(
     Ok(highest)
 }
 
-/// The namespace itself and all above it, nearest first.
+/// Returns the namespace itself and all above it, nearest first.
 pub fn self_and_ancestors(directory: &dyn Directory, namespace: Id) -> Result<Vec<Arc<Namespace>>, DirectoryError> {
     let mut chain: Vec<Arc<Namespace>> = Vec::new();
     let mut next = Some(namespace);

@@ -7,7 +7,7 @@ use crate::model::time::Time;
 use crate::rules::context::DecisionContext;
 use crate::rules::refusal_reason::{CheckResult, RefusalReason};
 
-/// 3: the person behind the actor may use Git. A deploy key's creator does not matter.
+/// 3: the actor's user may use Git. A deploy key's creator does not matter.
 pub fn check(context: &DecisionContext) -> CheckResult {
     match &context.actor {
         Actor::User(user, _) => account_refusal(user, &context.settings, context.now).map_or(Ok(()), |reason| Err(reason.into())),
@@ -15,7 +15,7 @@ pub fn check(context: &DecisionContext) -> CheckResult {
     }
 }
 
-/// Why this account may not use Git; the first that is true is said. `None`: it may.
+/// Returns the first reason why this account may not use Git; `None` if it may.
 #[must_use]
 pub fn account_refusal(user: &User, settings: &Settings, now: Time) -> Option<RefusalReason> {
     let url = || settings.web_url.to_string();
@@ -37,7 +37,7 @@ pub fn account_refusal(user: &User, settings: &Settings, now: Time) -> Option<Re
     }
 }
 
-/// Whether a password has run out that the person logs in with: not that of a bot, nor of one whom LDAP knows.
+/// Returns whether the password that the user logs in with has expired. Bots and LDAP users have no such password.
 #[must_use]
 pub fn is_password_expired(user: &User, now: Time) -> bool {
     !user.ldap && !user.bot && user.password_expires_at.is_some_and(|end| end <= now)

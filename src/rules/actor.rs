@@ -1,4 +1,4 @@
-//! Who stands behind a claim. The first identity that was sent counts, found or not: there is no falling through. (server.md 1.3)
+//! Resolving the claimed actor of a request. The first identity that was sent counts, whether it is found or not. (server.md 1.3)
 
 use std::sync::Arc;
 
@@ -9,8 +9,8 @@ use crate::model::enums::KeyUsage;
 use crate::model::id::Id;
 use crate::model::record::{Key, User};
 
-/// Finds the actor. A key that is only for signing is as good as none; an `identifier` of `key-<n>` is the key's user, but a deploy
-/// key's is the deploy key, so that nobody gets its creator's rights by it.
+/// Finds the actor. A key that is only for signing counts as missing. An `identifier` of `key-<n>` is the key's user; of a deploy key it
+/// is the deploy key, so that nobody gets its creator's rights by it.
 pub fn resolve_actor(directory: &dyn Directory, claimed_actor: &ClaimedActor) -> Result<Actor, DirectoryError> {
     match claimed_actor {
         ClaimedActor::Key(Some(id)) => match find_auth_key(directory, *id)? {

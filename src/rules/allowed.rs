@@ -1,7 +1,7 @@
 //! `allowed`: may this actor do this to this repository? The checks in their order. (server.md 3)
 //!
-//! Each step is one rule with a file of its own; the first that refuses is what is said. Steps 1 to 3 come before any project is
-//! looked at, so that a blocked account learns that it is blocked and nothing else.
+//! Each step is one rule with a file of its own; the first that refuses is the answer. Steps 1 to 3 come before any project is
+//! looked up, so that a blocked account learns that it is blocked and nothing else.
 
 use std::sync::Arc;
 
@@ -26,8 +26,8 @@ use crate::rules::repository::{RepositoryKind, RepositorySelector};
 use crate::rules::snippet;
 use crate::rules::wiki;
 
-/// Decides a question. Pure: the same directory, question and time give the same judgement. Real changes are looked at line by line,
-/// as far as that can be done without the repository; absent ones are decided as `_any`, and a push of them creates nothing.
+/// Decides a request. Pure: the same directory, request and time give the same decision. Changes that are listed are checked line by
+/// line, as far as that can be done without the repository; absent ones are decided as `_any`, and such a push creates no project.
 pub fn decide(directory: &dyn Directory, request: &AllowedRequest, now: Time) -> Result<AccessEvaluation, DirectoryError> {
     let context = DecisionContext::load(directory, request, now)?;
     let decision = match run_checks(&context) {
@@ -63,26 +63,26 @@ fn run_checks(context: &DecisionContext) -> CheckResult<AccessDecision> {
     grant(context, access.as_ref())
 }
 
-/// Neither found nor missing: a `gl_repository` that is no such word.
+/// Refuses a `gl_repository` of no known form, which is neither found nor missing.
 fn check_repository_id(context: &DecisionContext) -> CheckResult {
     if context.lookup.selector == RepositorySelector::Unknown { Err(RefusalReason::RepositoryWord.into()) } else { Ok(()) }
 }
 
-/// Of a snippet, that there is one is looked at before anything else.
+/// Refuses a snippet that does not exist, before anything else is checked.
 fn check_snippet_exists(context: &DecisionContext) -> CheckResult {
     let missing = context.lookup.kind == RepositoryKind::Snippet && context.lookup.repository.is_none();
     if missing { Err(RefusalReason::SnippetNotFound.into()) } else { Ok(()) }
 }
 
-/// The project that the repository is of, if the actor sees it.
+/// Loads the project of the repository, if the actor may see it.
 fn load_readable_project(context: &DecisionContext) -> CheckResult<Option<ProjectAccess>> {
     let Some(project) = context.lookup.repository.as_ref().and_then(Repository::project) else { return Ok(None) };
     let access = ProjectAccess::load(context.directory, &context.actor, project, context.now)?;
     Ok(Some(access).filter(|access| access.is_readable(context)))
 }
 
-/// 9d to 9f: it is there and may be seen; the answer does not tell which of them is not so. A wiki asked for by its id is missing as a
-/// wiki; asked for by a path it is missing as what a missing path is, a project.
+/// 9d to 9f: the repository exists and the actor may see it; the answer does not reveal which of the two fails. A wiki requested by its
+/// id is a missing wiki; requested by a path it is a missing project, as any missing path is.
 fn check_visible(context: &DecisionContext, access: Option<&ProjectAccess>) -> CheckResult {
     let own_snippet = matches!(context.lookup.repository, Some(Repository::Snippet(_, None)));
     if access.is_some() || own_snippet {
@@ -93,7 +93,7 @@ fn check_visible(context: &DecisionContext, access: Option<&ProjectAccess>) -> C
         .into())
 }
 
-/// 10 and 11: the repository exists, and this may be done to it.
+/// 10 and 11: the repository exists, and the action on it is allowed.
 fn check_repository(context: &DecisionContext, access: Option<&ProjectAccess>) -> CheckResult {
     match (&context.lookup.repository, access) {
         (Some(Repository::Snippet(found, _)), access) => snippet::check(context, found, access),
@@ -130,7 +130,7 @@ fn grant(context: &DecisionContext, access: Option<&ProjectAccess>) -> CheckResu
     })))
 }
 
-/// Whether anybody at all may download a project's code: what a project is shown to agents of others by. (server.md 2.13)
+/// Returns whether anybody may download a project's code: then agents of other projects see it too. (server.md 2.13)
 pub fn can_anonymous_download(directory: &dyn Directory, project: &Arc<Project>, now: Time) -> Result<bool, DirectoryError> {
     let access = ProjectAccess::load(directory, &Actor::Unknown, project, now)?;
     Ok(access.role.can_see(project.visibility) && download::check(&access).is_ok())

@@ -1,8 +1,8 @@
-//! The second question of a push: the lines that Gitaly's hook is about to write. (server.md 3.8)
+//! The second request of a push, from Gitaly's hook: the ref updates that are about to be made. (server.md 3.8)
 //!
-//! What needs the repository cannot be decided here: whether an update throws history away, whether a merge commit is that of a merge
-//! request, whether a repository is still empty, how large a file is. `docs/decisions.md` says what follows from that. A tag or branch
-//! exists if its old revision is not all zeros, since Gitaly says so.
+//! What needs the repository cannot be decided here: whether an update discards history, whether a merge commit is that of a merge
+//! request, whether a repository is still empty, how large a file is. `docs/decisions.md` describes what follows from that. A tag or
+//! branch exists if its old revision, as Gitaly sends it, is not all zeros.
 
 use crate::model::access_request::{Protocol, RefChanges};
 use crate::model::enums::{AccessLevel, Protection};
@@ -12,7 +12,7 @@ use crate::rules::project_access::{ProjectAccess, ProjectRole};
 use crate::rules::refusal_reason::{CheckResult, RefusalReason};
 use crate::rules::wildcard::matches_wildcard;
 
-/// Looks at every line; the first that may not be is what is said. Changes that are not known yet pass.
+/// Checks every line and refuses the first that is not allowed. Changes that are not known yet pass.
 pub fn check(context: &DecisionContext, access: &ProjectAccess) -> CheckResult {
     let RefChanges::Listed(text) = &context.request.changes else { return Ok(()) };
     let via_web = context.request.protocol == Protocol::Web;
@@ -41,7 +41,7 @@ pub fn check(context: &DecisionContext, access: &ProjectAccess) -> CheckResult {
     Ok(())
 }
 
-/// What one line does to its ref.
+/// What a line does to its ref.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum RefUpdateKind {
     Create,
@@ -69,7 +69,7 @@ struct RefUpdatePolicy<'a> {
 }
 
 impl RefUpdatePolicy<'_> {
-    /// A branch, and the patterns that name it; none: it is not protected.
+    /// Checks a branch. `protected` are the rules whose patterns match it; without any it is not protected.
     fn check_branch(&self, change: &RefUpdate, name: &str, protected: &[&ProtectedBranch]) -> CheckResult {
         if change.kind == RefUpdateKind::Delete && name == self.default_branch {
             return Err(RefusalReason::DefaultBranchDeleted.into());
@@ -95,7 +95,7 @@ impl RefUpdatePolicy<'_> {
         }
     }
 
-    /// A tag, and what each pattern that names it asks of who makes it.
+    /// Checks a tag. `protected` are the rules whose patterns match it, each with the role that may create it.
     fn check_tag(&self, change: &RefUpdate, protected: &[Protection]) -> CheckResult {
         if change.kind != RefUpdateKind::Create && !self.role.is_at_least(AccessLevel::Developer) {
             return Err(RefusalReason::ExistingTag.into());
@@ -112,7 +112,8 @@ impl RefUpdatePolicy<'_> {
         }
     }
 
-    /// Of several patterns that name one ref the most open one counts. A deploy key has no role, so it passes none.
+    /// Returns whether any of the rules lets the role through: of several, the most permissive counts. A deploy key has no role, so
+    /// it passes none.
     fn is_allowed_by_any(&self, mut protected: impl Iterator<Item = Protection>) -> bool {
         protected.any(|protection| match protection {
             Protection::Noone => false,
@@ -122,7 +123,7 @@ impl RefUpdatePolicy<'_> {
     }
 }
 
-/// Reads `old new ref` lines; an empty line is passed over, one that is not of that form is an error with its number, from 1.
+/// Parses `old new ref` lines. Empty lines are skipped; a line of another form is an error with its number, counted from 1.
 fn parse_ref_updates(text: &str) -> impl Iterator<Item = Result<RefUpdate<'_>, usize>> {
     let numbered = text.split('\n').enumerate().filter(|(_, line)| !line.trim_ascii().is_empty());
     numbered.map(|(index, line)| parse_ref_update(line.strip_suffix('\r').unwrap_or(line)).ok_or(index + 1))
@@ -148,7 +149,7 @@ fn parse_ref_update(line: &str) -> Option<RefUpdate<'_>> {
     Some(RefUpdate { kind, name: name_kind })
 }
 
-/// 40 hex digits, or 64 where a repository uses SHA-256.
+/// Returns whether this is an object id: 40 hex digits, or 64 where a repository uses SHA-256.
 fn is_object_id(word: &str) -> bool {
     matches!(word.len(), 40 | 64) && word.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
@@ -157,7 +158,7 @@ fn is_null_object_id(revision: &str) -> bool {
     revision.bytes().all(|byte| byte == b'0')
 }
 
-/// As `git check-ref-format` has it: below `refs/`, no empty segment, nothing that git itself refuses.
+/// Returns whether git takes this as a ref name, as `git check-ref-format` defines it.
 fn is_valid_ref_name(name: &str) -> bool {
     let forbidden = |byte: u8| byte <= b' ' || byte == 0x7f || b"~^:?*[\\".contains(&byte);
     let segment = |part: &str| !part.is_empty() && !part.starts_with('.') && !part.ends_with(".lock");

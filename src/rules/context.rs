@@ -1,4 +1,4 @@
-//! One question with all that its rules look at: who asks, what for, under which settings, at which time.
+//! One request with all that the rules look at: the actor, the repository, the settings and the time.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use crate::model::time::Time;
 use crate::rules::actor::resolve_actor;
 use crate::rules::repository::{RepositoryLookup, find_repository};
 
-/// What is to be decided. Found once; every rule reads it and none changes it.
+/// The input of every rule. Loaded once, then read only.
 #[expect(missing_docs, reason = "each field is described at its type")]
 pub struct DecisionContext<'a> {
     pub directory: &'a dyn Directory,
@@ -22,7 +22,7 @@ pub struct DecisionContext<'a> {
 }
 
 impl<'a> DecisionContext<'a> {
-    /// Reads what the question names.
+    /// Loads what the request names.
     pub fn load(directory: &'a dyn Directory, request: &'a AllowedRequest, now: Time) -> Result<Self, DirectoryError> {
         let settings = directory.settings()?;
         let actor = resolve_actor(directory, &request.claimed_actor)?;
@@ -30,13 +30,13 @@ impl<'a> DecisionContext<'a> {
         Ok(Self { directory, request, now, settings, actor, lookup })
     }
 
-    /// Whether this is a push.
+    /// Returns whether this is a push.
     #[must_use]
     pub fn is_push(&self) -> bool {
         self.request.action == Action::ReceivePack
     }
 
-    /// Whether the changes are known: the second question of a push, which Gitaly asks.
+    /// Returns whether the changes are listed: then this is the second request of a push, from Gitaly.
     #[must_use]
     pub const fn has_known_changes(&self) -> bool {
         matches!(self.request.changes, RefChanges::Listed(_))

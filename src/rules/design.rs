@@ -6,8 +6,8 @@ use crate::rules::context::DecisionContext;
 use crate::rules::project_access::ProjectAccess;
 use crate::rules::refusal_reason::{CheckResult, RefusalReason};
 
-/// Whether the designs may be used. `access` only if there is a project and it is readable: asked for by an id, what is not there and
-/// what may not be seen get the same answer. (At a path both are a missing project, and this is not asked.)
+/// Checks the use of designs. `access` is given only if the project exists and is readable: requested by an id, a missing project and
+/// an unreadable one give the same answer. (Requested by a path both are a missing project, and this is not called.)
 pub fn check(context: &DecisionContext, access: Option<&ProjectAccess>) -> CheckResult {
     if context.request.protocol != Protocol::Web {
         return Err(RefusalReason::DesignProtocol.into());

@@ -14,7 +14,7 @@ pub fn check(access: &ProjectAccess) -> CheckResult {
     }
 }
 
-/// Whether a feature that stands at `feature` is open for download to who stands so. A disabled one is closed to its owner too.
+/// Returns whether a feature with this access setting is open for download to a role. A disabled one is closed to its owner too.
 #[must_use]
 pub fn feature_allows_download(role: ProjectRole, visibility: Visibility, feature: FeatureAccess) -> bool {
     let member = matches!(role, ProjectRole::Member { .. } | ProjectRole::DeployKey { .. });
@@ -25,7 +25,8 @@ pub fn feature_allows_download(role: ProjectRole, visibility: Visibility, featur
     }
 }
 
-/// A guest of a private project sees it and may not have its code; nor may a guest from outside of an internal one.
+/// Returns whether the visibility alone permits the download. A guest of a private project sees it and may not download its code; nor may
+/// an external guest of an internal project.
 fn visibility_allows_download(role: ProjectRole, visibility: Visibility) -> bool {
     match (role, visibility) {
         (_, Visibility::Public) | (ProjectRole::DeployKey { .. }, _) => true,

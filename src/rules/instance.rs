@@ -5,13 +5,13 @@ use crate::model::access_request::{Action, Protocol};
 use crate::rules::context::DecisionContext;
 use crate::rules::refusal_reason::{CheckResult, RefusalReason};
 
-/// E1: no push while in maintenance.
+/// E1: refuses pushes during maintenance.
 pub fn check_maintenance(context: &DecisionContext) -> CheckResult {
     if context.settings.maintenance && context.is_push() { Err(RefusalReason::Maintenance.into()) } else { Ok(()) }
 }
 
-/// E4: a person with a second factor shows it before a plain key is used over SSH, where the instance asks that. Sessions are not
-/// part of a directory, so nobody has one.
+/// E4: where the instance requires it, a user with a second factor must have used it before a plain key works over SSH. Sessions are not
+/// part of a directory, so no user has one here.
 pub fn check_second_factor(context: &DecisionContext) -> CheckResult {
     match &context.actor {
         Actor::User(user, Some(_)) if user.two_factor && context.settings.two_factor_for_cli && is_ssh(&context.request.protocol) => {
@@ -21,7 +21,7 @@ pub fn check_second_factor(context: &DecisionContext) -> CheckResult {
     }
 }
 
-/// 1: the protocol is enabled. `web` always is; a word that is not known passes only where nothing is switched off.
+/// 1: the protocol is enabled. `web` always is; an unknown protocol passes only where none is disabled.
 pub fn check_protocol(context: &DecisionContext) -> CheckResult {
     let (ssh, http) = (context.settings.ssh_enabled, context.settings.http_enabled);
     let enabled = match &context.request.protocol {
@@ -33,7 +33,7 @@ pub fn check_protocol(context: &DecisionContext) -> CheckResult {
     if enabled { Ok(()) } else { Err(RefusalReason::ProtocolDisabled { protocol: protocol_label(&context.request.protocol) }.into()) }
 }
 
-/// 6: the command is one of three.
+/// 6: the command is one of the three that are known.
 pub fn check_action(context: &DecisionContext) -> CheckResult {
     if context.request.action == Action::Unknown { Err(RefusalReason::UnknownAction.into()) } else { Ok(()) }
 }
@@ -43,7 +43,7 @@ pub fn check_writable(context: &DecisionContext) -> CheckResult {
     if context.settings.read_only && context.is_push() { Err(RefusalReason::ReadOnlyInstance.into()) } else { Ok(()) }
 }
 
-/// gitlab-shell of late 2023 says `ssh_certificates` for sessions of certificates. (client.md appendix B)
+/// Returns whether this is SSH. gitlab-shell of late 2023 sends `ssh_certificates` for sessions with a certificate. (client.md appendix B)
 fn is_ssh(protocol: &Protocol) -> bool {
     match protocol {
         Protocol::Ssh => true,

@@ -1,11 +1,11 @@
-//! From which addresses a group may be used. (server.md 3.1: 9f; cases.md O05)
+//! The addresses from which a group may be used. (server.md 3.1: 9f; cases.md O05)
 
 use std::net::IpAddr;
 
 use crate::model::record::Namespace;
 
-/// Whether `address`, as the shell saw it, may use what is under `root`. No list, or no address sent: yes. An address that cannot be
-/// read is on no list, and an entry that cannot be read holds no address.
+/// Returns whether `address`, as gitlab-shell saw it, may use what is under `root`. Without a list, or without an address, it may. An
+/// address that cannot be parsed is on no list, and an entry that cannot be parsed contains no address.
 #[must_use]
 pub fn is_ip_allowed(root: Option<&Namespace>, address: Option<&str>) -> bool {
     let (Some(root), Some(address)) = (root, address) else { return true };

@@ -1,4 +1,4 @@
-//! What the instance asks of the key itself: its type, its length, its date. (server.md 3.1: 2a, 2b)
+//! Rules on the key itself: its type, its length, its expiry. (server.md 3.1: 2a, 2b)
 
 use std::time::Duration;
 
@@ -8,23 +8,23 @@ use crate::model::time::Time;
 use crate::rules::context::DecisionContext;
 use crate::rules::refusal_reason::{CheckResult, RefusalReason};
 
-/// How long before its end a key is spoken of.
+/// How long before its expiry a key is announced to its user.
 pub const EXPIRY_NOTICE_PERIOD: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
-/// 2a and 2b: the key's type and length are allowed, and it has not expired. Whoever came without a key passes.
+/// 2a and 2b: the key's type and length are allowed, and it has not expired. A request without a key passes.
 pub fn check(context: &DecisionContext) -> CheckResult {
     let reason = context.actor.key().and_then(|key| key_refusal(key, &context.settings, context.now));
     reason.map_or(Ok(()), |reason| Err(reason.into()))
 }
 
-/// Why this key may not be used; the first that is true is said. `None`: it may.
+/// Returns the first reason why this key may not be used; `None` if it may.
 #[must_use]
 pub fn key_refusal(key: &Key, settings: &Settings, now: Time) -> Option<RefusalReason> {
     let expired = || key.expires_at.is_some_and(|end| end <= now).then_some(RefusalReason::KeyExpired);
     type_or_length_refusal(settings, &key.key).or_else(expired)
 }
 
-/// What the person is told about the key before the answer.
+/// Returns the console messages about the key.
 #[must_use]
 pub fn expiry_notice(context: &DecisionContext) -> Vec<String> {
     let end = context.actor.key().and_then(|key| key.expires_at);
@@ -32,7 +32,7 @@ pub fn expiry_notice(context: &DecisionContext) -> Vec<String> {
     if soon { vec!["INFO: Your SSH key expires soon. Please generate a new key.".to_owned()] } else { Vec::new() }
 }
 
-/// A key whose length cannot be measured is too short for any rule that asks for a length.
+/// A key whose length cannot be measured is too short for any rule with a least length.
 fn type_or_length_refusal(settings: &Settings, key: &PublicKey) -> Option<RefusalReason> {
     if settings.key_rules.is_empty() {
         return None;

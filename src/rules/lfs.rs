@@ -1,8 +1,8 @@
-//! Tokens for large files: who gets one, for what, and what one is good for when it is shown. (server.md 2.2, 4, 8.1)
+//! Tokens for Git LFS: who gets one, for which repository, and what it permits when it is presented. (server.md 2.2, 4, 8.1)
 //!
-//! A token is a JWT in the contract's form. Its key is made of the primary's seed and of what the actor is at that moment, so that a
-//! token ends when its actor is blocked or the password runs out, without anybody keeping a list. Getting one says nothing of rights:
-//! they are asked for when it is shown.
+//! A token is a JWT in the contract's form. Its signing key is derived from the primary's seed and the actor's present state, so that a
+//! token becomes invalid when its actor is blocked or the password expires, without a list of tokens. Issuing a token checks no
+//! permission: that is done when it is presented.
 
 use std::time::Duration;
 
@@ -24,17 +24,17 @@ use crate::rules::actor::resolve_actor;
 use crate::rules::allowed::decide;
 use crate::rules::repository::find_repository;
 
-/// How long a token is good for.
+/// How long a token is valid.
 pub const TOKEN_LIFETIME: Duration = Duration::from_secs(7200);
 /// How far clocks may differ, in seconds.
 const LEEWAY_SECONDS: i64 = 60;
-/// How the login of a deploy key begins; its id follows.
+/// What the login of a deploy key begins with, before its id.
 const DEPLOY_KEY_LOGIN_PREFIX: &str = "lfs+deploy-key-";
 
-/// What tokens are made from: random, made with the primary's store, never printed.
+/// The random bytes that signing keys are derived from: made with the primary's store, never printed.
 pub type TokenSeed = [u8; 32];
 
-/// Whom a token is for.
+/// The actor that a token is issued to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LfsTokenHolder {
     /// A person.
@@ -43,19 +43,19 @@ pub enum LfsTokenHolder {
     DeployKey(std::sync::Arc<Key>),
 }
 
-/// Whether there is a token for this question.
+/// Whether a token may be issued.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
 pub enum TokenEligibility {
-    /// Yes: for whom, and of what.
+    /// Yes: to this holder, for this repository.
     Eligible(LfsTokenHolder, Repository),
-    /// There is no such container, or it has no large files: `404 Not Found`.
+    /// There is no such repository, or it has no large files: `404 Not Found`.
     ContainerNotFound,
     /// There is no such actor: `404 Not found`.
     ActorNotFound,
 }
 
-/// What a token that is believed is good for.
+/// What a valid token permits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LfsAccess {
     /// Downloads.
@@ -64,7 +64,7 @@ pub enum LfsAccess {
     Write,
 }
 
-/// Decides whether there is a token. The container is looked at before the actor; snippets have no large files, wikis do.
+/// Decides whether a token may be issued. The repository is looked up before the actor; snippets have no large files, wikis do.
 pub fn check_eligibility(directory: &dyn Directory, request: &LfsAuthenticateRequest) -> Result<TokenEligibility, DirectoryError> {
     let Some(repository) = find_lfs_repository(directory, request.gl_repository.as_deref(), request.project.as_deref())? else {
         return Ok(TokenEligibility::ContainerNotFound);
@@ -76,7 +76,7 @@ pub fn check_eligibility(directory: &dyn Directory, request: &LfsAuthenticateReq
     })
 }
 
-/// Makes a token for one container. `jti` is random.
+/// Issues a token for one repository. `jti` is random.
 pub fn issue_token(
     seed: &TokenSeed,
     holder: &LfsTokenHolder,
@@ -96,8 +96,8 @@ pub fn issue_token(
     jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &key).map_err(|_| SigningError)
 }
 
-/// Judges a token that is shown: who shows it, and what that one may do in the container now. `None`: nothing, and no more is said. An
-/// upload needs the right to push.
+/// Verifies a token and decides what its holder may do in the repository now. `None`: nothing, for whatever reason. An upload needs the
+/// right to push.
 pub fn verify_token(
     directory: &dyn Directory,
     seed: &TokenSeed,
@@ -122,19 +122,19 @@ pub fn verify_token(
     Ok(reads.then_some((holder, LfsAccess::Read)))
 }
 
-/// Where large files of a repository are spoken of, as `<web_url>/<path>.git`.
+/// Returns the URL of a repository over HTTP, `<web_url>/<path>.git`.
 #[must_use]
 pub fn repository_http_url(web_url: &str, repository: &Repository) -> String {
     format!("{}/{}.git", web_url.trim_end_matches('/'), repository.path())
 }
 
-/// A token could not be signed.
+/// Signing a token failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the token could not be signed")]
 pub struct SigningError;
 
 impl LfsTokenHolder {
-    /// The name that the token is shown with: the username, or `lfs+deploy-key-<id>`.
+    /// Returns the login that the token is presented with: the username, or `lfs+deploy-key-<id>`.
     #[must_use]
     pub fn login(&self) -> String {
         match self {
@@ -225,7 +225,7 @@ fn find_holder(directory: &dyn Directory, login: &str) -> Result<Option<LfsToken
     })
 }
 
-/// Whether the token is the holder's, in time, of this container or of none, and the account may still be used.
+/// Returns whether the token is the holder's, in time, for this repository or for any, and the account may still use Git.
 fn is_token_valid(
     directory: &dyn Directory,
     seed: &TokenSeed,
@@ -246,7 +246,7 @@ fn is_token_valid(
     })
 }
 
-/// The claims, if the signature is good. Times are judged by the caller, who knows the time.
+/// Returns the claims if the signature is good. Times are checked by the caller, who knows the time.
 fn decode_claims(seed: &TokenSeed, holder: &LfsTokenHolder, token: &str) -> Option<LfsClaims> {
     let mut validation = Validation::new(Algorithm::HS256);
     validation.validate_exp = false;

@@ -1,7 +1,7 @@
-//! Deciding: pure functions over a directory and a time. No I/O, no clock, no async.
+//! Decisions: pure functions of a directory, a request and a time. No I/O, no clock, no async.
 //!
-//! The primary and the sidecar decide with the same functions, so their answers agree by construction. [`allowed`] is the walk; each
-//! rule on it has a file of its own, and [`refusal_reason`] is the one table of what is said when a rule says no.
+//! The primary and the sidecar decide with the same functions, so their answers agree by construction. [`allowed`] runs the checks
+//! in their order; each rule has a file of its own, and [`refusal_reason`] is the one table of refusals and their messages.
 
 pub mod access_level;
 pub mod account;

@@ -1,4 +1,4 @@
-//! What a path says of namespaces: that it names one, and that a group's certificate reaches it. (server.md 3.1: 9a, 9b; cases.md O11)
+//! Rules on the namespace of a path: that there is one, and that a group's certificate is used within it. (server.md 3.1: 9a, 9b; cases.md O11)
 
 use crate::model::enums::NamespaceType;
 use crate::model::record::Namespace;
@@ -7,8 +7,8 @@ use crate::rules::project_access::ProjectAccess;
 use crate::rules::refusal_reason::{CheckResult, RefusalReason};
 use crate::rules::repository::RepositorySelector;
 
-/// 9a: who came with a certificate of one group uses what is under that root group, nothing else. `access` only if it is readable:
-/// where there is nothing to be seen, the path alone decides, so that this rule tells nobody what is there.
+/// 9a: a certificate of a group is good for what is under that root group, nothing else. `access` is given only if the project is
+/// readable; otherwise the path alone decides, so that this rule does not reveal which projects exist.
 pub fn check_certificate_namespace(context: &DecisionContext, access: Option<&ProjectAccess>) -> CheckResult {
     let Some(expected) = &context.request.namespace_path else { return Ok(()) };
     if context.has_known_changes() {
@@ -36,7 +36,7 @@ pub fn check_path_has_namespace(context: &DecisionContext) -> CheckResult {
     }
 }
 
-/// A path as its namespace and its last segment; `None` if either is missing or a segment is empty.
+/// Splits a path into its namespace and its last segment; `None` if either is missing or a segment is empty.
 #[must_use]
 pub fn split_namespace(path: &str) -> Option<(&str, &str)> {
     let whole = path.split('/').all(|segment| !segment.is_empty());

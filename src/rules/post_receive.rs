@@ -1,6 +1,6 @@
-//! What a person is told after a push: options that could not be followed, a broadcast, where to ask for a merge. (server.md 2.9)
+//! The messages after a push: push options that were ignored, a broadcast, links to create merge requests. (server.md 2.9)
 //!
-//! There are no merge requests here, so every option about them fails, and no branch has one already.
+//! Merge requests are not stored here, so every push option about them fails, and no branch has one already.
 
 use std::collections::BTreeSet;
 
@@ -12,10 +12,10 @@ use crate::model::time::Time;
 use crate::model::unpublished::{Broadcast, BroadcastType};
 use crate::rules::wildcard::matches_wildcard;
 
-/// What the names of options about merge requests begin with.
+/// The prefixes of push options about merge requests.
 const MERGE_REQUEST_OPTION_PREFIXES: [&str; 2] = ["merge_request.", "mr."];
 
-/// The messages that follow from the push itself. `broadcasts` are all there are, lowest id first.
+/// Returns the messages for a push. `broadcasts` are all that exist, lowest id first.
 #[must_use]
 pub fn build_messages(
     pushed: &PushEvent,
@@ -53,7 +53,7 @@ fn push_options_warning(repository: &Repository, options: &[String]) -> Option<S
     Some(format!("WARNINGS:\nError encountered with push options {}: {error}", quoted.join(" ")))
 }
 
-/// The latest banner of this path; if none is meant for it, the latest that is meant for all.
+/// Returns the latest active banner for this path; if there is none, the latest for all paths.
 fn select_banner<'a>(broadcasts: &'a [Broadcast], path: Option<&str>, now: Time) -> Option<&'a Broadcast> {
     let active =
         |broadcast: &&Broadcast| broadcast.broadcast_type == BroadcastType::Banner && broadcast.starts_at <= now && now < broadcast.ends_at;
@@ -65,13 +65,13 @@ fn select_banner<'a>(broadcasts: &'a [Broadcast], path: Option<&str>, now: Time)
         .or_else(|| latest(&mut broadcasts.iter().filter(active).filter(|broadcast| broadcast.target_path.is_empty())))
 }
 
-/// Whether a pattern names a path, whatever the ASCII case and with or without slashes at the front of either.
+/// Returns whether a pattern matches a path, in any ASCII case and without the slashes at the front of either.
 fn matches_path_pattern(pattern: &str, path: &str) -> bool {
     let normalized = |text: &str| text.trim_start_matches('/').to_ascii_lowercase();
     matches_wildcard(&normalized(pattern), &normalized(path))
 }
 
-/// One sentence for each branch that was pushed, but the default one: in the order of the lines, each branch once.
+/// Returns one message for each pushed branch except the default one: in the order of the lines, each branch once.
 fn merge_request_links(project: &Project, settings: &Settings, changes: &str) -> Vec<String> {
     if !project.print_merge_request_link {
         return Vec::new();
@@ -87,7 +87,7 @@ fn merge_request_link(project: &Project, settings: &Settings, branch: &str) -> S
     format!("To create a merge request for {branch}, visit:\n  {web_url}/{}/-/merge_requests/new?{query}", project.path)
 }
 
-/// The branch that a line makes or moves. What is no such line says nothing.
+/// Returns the branch that a line creates or updates; `None` for any other line.
 fn parse_pushed_branch(line: &str) -> Option<&str> {
     let mut words = line.splitn(3, ' ');
     let (_old, new, name) = (words.next()?, words.next()?, words.next()?);

@@ -1,4 +1,4 @@
-//! The ground of a decision about a project: what stands above it, and how the actor stands to it. (server.md 3.3; DESIGN 3)
+//! An actor's access to a project: the namespaces above it, and the actor's role in it. (server.md 3.3; DESIGN 3)
 
 use std::sync::Arc;
 
@@ -12,21 +12,21 @@ use crate::rules::access_level::{highest_access_level_within, self_and_ancestors
 use crate::rules::context::DecisionContext;
 use crate::rules::ip_allowlist;
 
-/// How an actor stands to one project.
+/// The role of an actor in one project.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProjectRole {
-    /// Nobody known; a key without a user; a deploy key of other projects.
+    /// An unknown actor, a key without a user, or a deploy key of other projects.
     Anonymous,
-    /// A person without a role.
+    /// A user without a role.
     NonMember {
-        /// Whether it is somebody from outside the company.
+        /// Whether it is an external user.
         external: bool,
     },
-    /// A person with a role. An admin stands as an owner.
+    /// A user with a role. An admin counts as an owner.
     Member {
         /// The highest role.
         level: AccessLevel,
-        /// Whether it is somebody from outside the company.
+        /// Whether it is an external user.
         external: bool,
     },
     /// A deploy key of this project.
@@ -36,7 +36,7 @@ pub enum ProjectRole {
     },
 }
 
-/// A project, seen by one actor.
+/// A project and the access of one actor to it.
 #[derive(Clone, Debug)]
 #[expect(missing_docs, reason = "each field is described at its type")]
 pub struct ProjectAccess {
@@ -47,7 +47,7 @@ pub struct ProjectAccess {
 }
 
 impl ProjectRole {
-    /// The role, if it is a person with one.
+    /// Returns the access level, if it is a user with a role.
     #[must_use]
     pub const fn access_level(self) -> Option<AccessLevel> {
         match self {
@@ -56,13 +56,13 @@ impl ProjectRole {
         }
     }
 
-    /// Whether the role is at least `least`.
+    /// Returns whether the access level is at least `least`.
     #[must_use]
     pub fn is_at_least(self, least: AccessLevel) -> bool {
         self.access_level() >= Some(least)
     }
 
-    /// Whether somebody who stands so sees a project of this visibility at all.
+    /// Returns whether this role sees a project of this visibility at all.
     #[must_use]
     pub const fn can_see(self, visibility: Visibility) -> bool {
         match (self, visibility) {
@@ -74,7 +74,7 @@ impl ProjectRole {
 }
 
 impl ProjectAccess {
-    /// Finds what stands above `project` and how `actor` stands to it.
+    /// Loads the namespaces above `project` and the role of `actor` in it.
     pub fn load(directory: &dyn Directory, actor: &Actor, project: &Arc<Project>, now: Time) -> Result<Self, DirectoryError> {
         let ancestors = self_and_ancestors(directory, project.namespace_id)?;
         let role = match actor {
@@ -92,19 +92,19 @@ impl ProjectAccess {
         Ok(Self { project: Arc::clone(project), namespaces: ancestors, role })
     }
 
-    /// The root namespace.
+    /// Returns the root namespace.
     #[must_use]
     pub fn root_namespace(&self) -> Option<&Namespace> {
         self.namespaces.last().map(AsRef::as_ref)
     }
 
-    /// The root namespace's id.
+    /// Returns the root namespace's id.
     #[must_use]
     pub fn root_namespace_id(&self) -> Option<Id> {
         self.root_namespace().map(|root| root.id)
     }
 
-    /// 9e and 9f: whether the actor sees the project from where it asks. An admin does from everywhere.
+    /// 9e and 9f: returns whether the actor sees the project from the request's address. An admin does from every address.
     #[must_use]
     pub fn is_readable(&self, context: &DecisionContext) -> bool {
         let admin = matches!(&context.actor, Actor::User(user, _) if user.admin);
@@ -112,7 +112,7 @@ impl ProjectAccess {
             && (admin || ip_allowlist::is_ip_allowed(self.root_namespace(), context.request.check_ip.as_deref()))
     }
 
-    /// Whether the project or anything above it is archived.
+    /// Returns whether the project or anything above it is archived.
     #[must_use]
     pub fn is_archived(&self) -> bool {
         self.project.archived || self.namespaces.iter().any(|namespace| namespace.archived)

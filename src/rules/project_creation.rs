@@ -1,4 +1,4 @@
-//! The project that a first push would make. (server.md 3.6)
+//! The project that a first push would create. (server.md 3.6)
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use crate::rules::repository::RepositorySelector;
 /// The longest last segment of a project's path, in bytes.
 pub const MAX_PATH_SEGMENT_BYTES: usize = 255;
 
-/// Words that cannot be a project's path, since web addresses below a project or a group use them.
+/// Names that cannot be a project's path, because URLs below a project or a group use them.
 const RESERVED_NAMES: [&str; 18] = [
     "-",
     "badges",
@@ -38,8 +38,8 @@ const RESERVED_NAMES: [&str; 18] = [
     "wikis",
 ];
 
-/// 9c: what this push would make, if nothing is there and the person may make it. Where it may not, nothing is said of why: that would
-/// tell which namespaces exist.
+/// 9c: returns the project that this push creates, if there is none and the user may create it. If the user may not, no reason is given,
+/// because it would reveal which namespaces exist.
 pub fn check(context: &DecisionContext) -> CheckResult<Option<NewProject>> {
     let (Actor::User(user, _), RepositorySelector::Path(path)) = (&context.actor, &context.lookup.selector) else { return Ok(None) };
     if !context.is_push()
@@ -64,7 +64,7 @@ pub fn check(context: &DecisionContext) -> CheckResult<Option<NewProject>> {
     Ok(Some(NewProject { user: Arc::clone(user), namespace_id: namespace.id, path }))
 }
 
-/// Whether the path is spelled as that of a snippet, a wiki or designs: then a project of that name could never be reached.
+/// Returns whether the path has the form of a snippet, a wiki or designs: then a project of that name could never be reached.
 fn is_wiki_design_or_snippet_path(path: &str) -> bool {
     let snippet = path.rsplit('/').nth(1).is_some_and(|segment| segment.eq_ignore_ascii_case("snippets"));
     snippet || path.ends_with(".wiki") || path.ends_with(".design")
@@ -89,7 +89,7 @@ fn can_create_project(context: &DecisionContext, user: &User, namespace: &Namesp
     Ok(user.admin || highest_access_level_within(context.directory, user.id, None, &ancestors, context.now)? >= Some(least))
 }
 
-/// Why this cannot be the last segment of a project's path.
+/// Returns why this cannot be the last segment of a project's path; `None` if it can.
 fn invalid_name_reason(name: &str) -> Option<String> {
     let plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.'));
     let ends = [".git", ".atom", "."].iter().any(|end| name.to_ascii_lowercase().ends_with(end));

@@ -6,7 +6,7 @@ use crate::rules::context::DecisionContext;
 use crate::rules::project_access::{ProjectAccess, ProjectRole};
 use crate::rules::refusal_reason::{CheckResult, RefusalReason};
 
-/// 11b to 11g. Where the repository is switched off nobody pushes, a deploy key neither.
+/// 11b to 11g: the actor may push. Where the repository feature is disabled nobody may, not even a deploy key.
 pub fn check(context: &DecisionContext, access: &ProjectAccess) -> CheckResult {
     if access.project.repository_read_only {
         return Err(RefusalReason::RepositoryReadOnly.into());
@@ -19,7 +19,7 @@ pub fn check(context: &DecisionContext, access: &ProjectAccess) -> CheckResult {
     if allowed && access.project.repository_access != FeatureAccess::Disabled { Ok(()) } else { Err(RefusalReason::Push.into()) }
 }
 
-/// 11d and 11e: somebody who can push anything at all.
+/// 11d and 11e: the actor is one that can push at all.
 pub fn check_uploader(actor: &Actor, role: ProjectRole) -> CheckResult {
     match actor {
         Actor::DeployKey(..) if role != (ProjectRole::DeployKey { can_push: true }) => Err(RefusalReason::DeployKeyReadOnly.into()),

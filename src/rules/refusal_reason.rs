@@ -1,15 +1,15 @@
-//! Every reason for a no, in one table: its status, its word for logs and metrics, and the sentence that a person reads.
+//! Every reason for a refusal, in one table: its status, its code for logs and metrics, and the message that a person reads.
 //!
-//! Statuses and sentences are the contract's, byte for byte (server.md 3.1, 3.2, 3.7, 3.8): people and programs look for them.
+//! Statuses and messages are the contract's, byte for byte (server.md 3.1, 3.2, 3.7, 3.8): people and programs look for them.
 
 use std::borrow::Cow;
 
 use crate::model::access_decision::AccessDenied;
 use crate::model::directory::DirectoryError;
 
-/// Why the answer is no. Closed: whoever adds a rule adds its reason here.
+/// Why a request is refused. Closed: whoever adds a rule adds its reason here.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "each word is said in the table below")]
+#[expect(missing_docs, reason = "each reason has its message in the table below")]
 pub enum RefusalReason {
     RepositoryWord,
     Maintenance,
@@ -67,25 +67,25 @@ pub enum RefusalReason {
 }
 
 impl RefusalReason {
-    /// The HTTP status: 400, 401, 404 or 422.
+    /// Returns the HTTP status: 400, 401, 404 or 422.
     #[must_use]
     pub fn status(&self) -> u16 {
         self.table_row().0
     }
 
-    /// The stable word for logs, metrics and `explain`.
+    /// Returns the stable code for logs, metrics and `explain`.
     #[must_use]
     pub fn code(&self) -> &'static str {
         self.table_row().1
     }
 
-    /// The sentence for the person.
+    /// Returns the message for the person.
     #[must_use]
     pub fn message(&self) -> String {
         self.table_row().2.into_owned()
     }
 
-    /// As the refusal that answers are made of.
+    /// Returns the refusal that the response is made from.
     #[must_use]
     pub fn to_refusal(&self) -> AccessDenied {
         let (status, reason, text) = self.table_row();
@@ -159,12 +159,12 @@ fn formatted_row(status: u16, word: &'static str, text: String) -> (u16, &'stati
     (status, word, Cow::Owned(text))
 }
 
-/// What ends a walk through the rules before its end.
+/// Why the checks end before the last one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CheckError {
-    /// A rule says no.
+    /// A rule refuses the request.
     Refused(RefusalReason),
-    /// The directory could not be read: neither yes nor no.
+    /// The directory could not be read: there is no decision.
     Directory(DirectoryError),
 }
 
@@ -180,5 +180,5 @@ impl From<DirectoryError> for CheckError {
     }
 }
 
-/// One rule's outcome.
+/// The outcome of one rule.
 pub type CheckResult<T = ()> = Result<T, CheckError>;

@@ -1,4 +1,4 @@
-//! Which repository is asked for: `gl_repository` before `project`; a path as people type it. (server.md 1.4)
+//! Finding the requested repository: by `gl_repository`, else by the path in `project`, as people type it. (server.md 1.4)
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use crate::model::directory::{Directory, DirectoryError};
 use crate::model::id::Id;
 use crate::model::record::Project;
 
-/// What kind of repository was asked for. A path at which nothing is found asks for a project: a push might make it.
+/// The kind of the requested repository. A path at which nothing is found counts as a project: a push might create it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RepositoryKind {
     /// A project's code.
@@ -20,7 +20,7 @@ pub enum RepositoryKind {
     Snippet,
 }
 
-/// How it was asked for.
+/// How the repository was requested.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RepositorySelector {
     /// By a `gl_repository` of a known form.
@@ -31,7 +31,7 @@ pub enum RepositorySelector {
     Unknown,
 }
 
-/// What was asked for, and what was found.
+/// What was requested, and what was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "each field is described at its type")]
 pub struct RepositoryLookup {
@@ -41,7 +41,7 @@ pub struct RepositoryLookup {
     pub found_by: FoundBy,
 }
 
-/// Looks for a repository. Paths are found whatever their ASCII case, and by those that a project had before.
+/// Finds a repository. Paths match in any ASCII case, and also by the former paths of a project.
 pub fn find_repository(
     directory: &dyn Directory,
     gl_repository: Option<&str>,
@@ -53,7 +53,7 @@ pub fn find_repository(
     }
 }
 
-/// A path as it was typed, without one leading `/` and one trailing `.git`.
+/// Returns the path without one leading `/` and one trailing `.git`.
 #[must_use]
 pub fn normalize_path(path: &str) -> &str {
     let path = path.strip_prefix('/').unwrap_or(path);

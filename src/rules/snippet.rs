@@ -7,7 +7,7 @@ use crate::rules::context::DecisionContext;
 use crate::rules::project_access::ProjectAccess;
 use crate::rules::refusal_reason::{CheckResult, RefusalReason};
 
-/// What is asked of a snippet once it is found and its project, if it has one, is readable.
+/// Checks the action on a snippet that exists and whose project, if it has one, is readable.
 pub fn check(context: &DecisionContext, snippet: &Snippet, access: Option<&ProjectAccess>) -> CheckResult {
     if matches!(context.actor, Actor::DeployKey(..)) {
         return Err(RefusalReason::SnippetActor.into());

@@ -7,7 +7,7 @@ use crate::rules::project_access::{ProjectAccess, ProjectRole};
 use crate::rules::push::check_uploader;
 use crate::rules::refusal_reason::{CheckResult, RefusalReason};
 
-/// A pull of a wiki. A deploy key is attached to code, not to a wiki: here it is nobody.
+/// Checks a pull of a wiki. A deploy key gives access to code, not to a wiki: here it counts as anonymous.
 pub fn check_pull(access: &ProjectAccess) -> CheckResult {
     let role = match access.role {
         ProjectRole::DeployKey { .. } => ProjectRole::Anonymous,
@@ -20,7 +20,7 @@ pub fn check_pull(access: &ProjectAccess) -> CheckResult {
     }
 }
 
-/// A push to a wiki. Its changes are not looked at.
+/// Checks a push to a wiki. Its changes are not checked.
 pub fn check_push(context: &DecisionContext, access: &ProjectAccess) -> CheckResult {
     if access.project.repository_read_only {
         return Err(RefusalReason::RepositoryReadOnly.into());

@@ -1,4 +1,4 @@
-//! `allowed` on the wire: its parameters into a question, its judgement into a body. (server.md 2.1; client.md 2.4)
+//! `allowed` on the wire: its parameters into a request, the decision into a body. (server.md 2.1; client.md 2.4)
 
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -10,7 +10,7 @@ use crate::wire::gitaly::GitalyServer;
 use crate::wire::http::params::Params;
 use crate::wire::http::params_error::ParamsError;
 
-/// What the rules read, and the shared secret, which is judged before them.
+/// The parameters that the rules read, and the shared secret, which is checked before them.
 const KNOWN_PARAMS: [&str; 15] = [
     "key_id",
     "user_id",
@@ -29,13 +29,13 @@ const KNOWN_PARAMS: [&str; 15] = [
     "secret_token",
 ];
 
-/// What would change who asks, and what nobody here can judge: refused, never passed over.
+/// A parameter that would change the actor and is not supported: refused, never ignored.
 const UNSUPPORTED_PARAM: &str = "krb5principal";
 
 const BYTES_PER_MIB: u64 = 1024 * 1024;
 
-/// Reads a question. Refuses what our primary refuses: `krb5principal`. Whom `gitaly_client_context_bin` names is read by
-/// [`client_context`](crate::wire::gitaly_client_context).
+/// Reads a request that is decided here. Refuses `krb5principal`. `gitaly_client_context_bin` is read by
+/// [`gitaly_client_context`](crate::wire::gitaly_client_context).
 pub fn parse_request(params: &Params) -> Result<AllowedRequest, ParamsError> {
     if params.values.get(UNSUPPORTED_PARAM).is_some_and(|value| !value.is_null()) {
         return Err(ParamsError::invalid_value(UNSUPPORTED_PARAM, "not decided by this primary; leave it out"));
@@ -43,8 +43,8 @@ pub fn parse_request(params: &Params) -> Result<AllowedRequest, ParamsError> {
     parse_forwardable_request(params)
 }
 
-/// Reads a question for who may ask somebody else: what [`read`] refuses is noted in `unread`, as every parameter is that the rules do
-/// not read.
+/// Reads a request that may be forwarded instead: `unsupported_param` names a parameter that the rules do not read, also one that
+/// [`parse_request`] refuses.
 pub fn parse_forwardable_request(params: &Params) -> Result<AllowedRequest, ParamsError> {
     let text = |name| params.text(name);
     Ok(AllowedRequest {
@@ -63,7 +63,7 @@ pub fn parse_forwardable_request(params: &Params) -> Result<AllowedRequest, Para
     })
 }
 
-/// A question as gitlab-shell would send it, in JSON: for asking it of a primary.
+/// Encodes a request as gitlab-shell would send it, in JSON, for asking a primary.
 #[must_use]
 pub fn encode_request(request: &AllowedRequest) -> String {
     let mut body = serde_json::Map::new();
@@ -139,7 +139,7 @@ fn parse_changes(text: Option<String>) -> RefChanges {
     }
 }
 
-/// The body of a yes. Names without a value are left out; types are as Go reads them.
+/// Returns the body of a grant. Names without a value are left out; types are as Go reads them.
 #[must_use]
 pub fn encode_granted(grant: &AccessGrant) -> String {
     let (gl_repository, project_path, relative_path) =
@@ -171,11 +171,11 @@ pub fn encode_granted(grant: &AccessGrant) -> String {
         gl_root_namespace_id: grant.root_namespace.map(|id| id.number()),
         need_audit: false,
     };
-    // Texts, numbers and a map by text: there is nothing in it that JSON cannot say.
+    // Texts, numbers and a map by text: JSON can express all of them.
     serde_json::to_string(&body).unwrap_or_default()
 }
 
-/// The body of a no.
+/// Returns the body of a refusal.
 #[must_use]
 pub fn encode_refused(refusal: &AccessDenied) -> String {
     json!({"status": false, "message": refusal.message}).to_string()

@@ -1,7 +1,7 @@
 //! The answer of `authorized_keys`, and the line that sshd reads from its `AuthorizedKeysCommand` (client contract, section 3.1).
 //!
-//! Nothing is escaped in that line, so nothing enters it that could end it or its quotes: the shell's path, the id and the key are
-//! words that were checked when they were made.
+//! Nothing is escaped in that line, so it contains nothing that could end it or its quotes: the shell's path, the id and the key are
+//! types that were checked when they were created.
 
 use std::fmt;
 use std::str::FromStr;
@@ -23,7 +23,7 @@ const NOT_FOUND_MESSAGE: &str = "404 Key Not Found";
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ShellPath(Box<str>);
 
-/// Said of a path that could not stand in the line.
+/// The error of a path that cannot be part of the line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the path of gitlab-shell is absolute, of letters, digits and any of / . _ - + , : @ % =")]
 pub struct InvalidShellPath;
@@ -50,7 +50,7 @@ impl fmt::Display for ShellPath {
     }
 }
 
-/// A yes to `authorized_keys`: the id of the key that was asked for, and the key as the answer spells it, comment included.
+/// A hit of `authorized_keys`: the id of the requested key, and the key as in the response, comment included.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct AuthorizedKey {
     /// The key's id.
@@ -59,20 +59,20 @@ pub struct AuthorizedKey {
     pub key: Text,
 }
 
-/// Why the body of a 200 is not a yes.
+/// Why the body of a 200 is not a hit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AuthorizedKeyError {
     /// Not one JSON object with a positive whole `id` and a `key` that is one line.
     #[error("the answer is not an object with a positive `id` and a `key` of one line")]
     Malformed,
-    /// A key, but not the one that was asked for, or one whose type is not that of its blob.
+    /// Another key than the requested one, or one whose type is not that of its blob.
     #[error("the answer speaks of another key")]
     KeyMismatch,
 }
 
 impl AuthorizedKey {
-    /// Reads the body of a 200. Only an answer that speaks of the blob that was asked for counts: everything else would let in
-    /// whoever offered that blob under an id that is not theirs.
+    /// Parses the body of a 200. Only a response about the requested blob counts: any other would let in whoever offered that blob
+    /// under an id that is not theirs.
     pub fn parse(body: &[u8], blob: &[u8]) -> Result<Self, AuthorizedKeyError> {
         // serde would take an array for the fields in their order.
         if body.trim_ascii_start().first() != Some(&b'{') {
@@ -88,14 +88,14 @@ impl AuthorizedKey {
         blob_key_type(blob) == Some(algorithm.as_bytes()) && decode_blob(encoded_blob).as_deref() == Some(blob)
     }
 
-    /// The line of a hit, with its line feed: the forced command with `key-<id>`, the options, and the key as it was answered.
+    /// Returns the line for sshd, with its line feed: the forced command with `key-<id>`, the options, and the key.
     #[must_use]
     pub fn authorized_keys_line(&self, shell: &ShellPath) -> String {
         format!("command=\"{shell} key-{}\",{AUTHORIZED_KEY_OPTIONS} {}\n", self.id, self.key)
     }
 }
 
-/// The type that a blob names in its first field.
+/// Returns the key type in the first field of a blob.
 fn blob_key_type(blob: &[u8]) -> Option<&[u8]> {
     let (length, rest) = blob.split_first_chunk::<4>()?;
     rest.get(..usize::try_from(u32::from_be_bytes(*length)).ok()?)
@@ -132,20 +132,20 @@ struct AuthorizedKeyBody<'a> {
     usage_type: KeyUsage,
 }
 
-/// Whether the body of a 404 is the authority's own no, and not that of something else that does not know the path.
+/// Returns whether the body of a 404 says that there is no such key, and does not come from something that does not know the path.
 #[must_use]
 pub fn is_key_not_found(body: &[u8]) -> bool {
     parse_message(body).is_some_and(|text| text == NOT_FOUND_MESSAGE)
 }
 
-/// The comment of a miss, with its line feed. `asked` is printed without any control character it may hold.
+/// Returns the comment for a key that was not found, with its line feed. Control characters in `blob` are left out.
 #[must_use]
-pub fn not_found_comment(asked: &str) -> String {
-    format!("# No key was found for {}\n", strip_control_chars(asked))
+pub fn not_found_comment(blob: &str) -> String {
+    format!("# No key was found for {}\n", strip_control_chars(blob))
 }
 
-/// The comment of a question that could not be answered: `kind` is `outage` or `not permitted`. With its line feed, and without
-/// any control character that `reason` may hold.
+/// Returns the comment for a lookup that failed, with its line feed: `kind` is `outage` or `not permitted`. Control characters in
+/// `reason` are left out.
 #[must_use]
 pub fn lookup_failed_comment(kind: &str, reason: &str) -> String {
     format!("# sidegate: the key could not be looked up ({kind}): {}\n", strip_control_chars(reason))

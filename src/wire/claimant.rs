@@ -1,14 +1,14 @@
-//! Who a request says it is from, out of its parameters. (server.md 1.3)
+//! The actor that a request claims to be from, read from its parameters. (server.md 1.3)
 
 use crate::model::access_request::ClaimedActor;
 use crate::wire::http::params::Params;
 use crate::wire::http::params_error::ParamsError;
 
-/// The parameters that say who asks, in the order in which they count.
+/// The parameters that name the actor, in the order in which they count.
 pub const CLAIMANT_PARAMS: [&str; 4] = ["key_id", "user_id", "username", "identifier"];
 
-/// Reads who asks: the first parameter that is there counts, whatever it says. A number that no record can have, or text that is no
-/// number, is nobody; only a value of another form is an error.
+/// Reads the claimed actor: the first parameter that is given counts, whatever its value. A number that no record can have, or text
+/// that is no number, is an unknown actor; only a value of another form is an error.
 pub fn parse_claimant(params: &Params) -> Result<ClaimedActor, ParamsError> {
     if let Some(key) = params.text("key_id")? {
         return Ok(ClaimedActor::Key(key.parse().ok()));
@@ -22,7 +22,7 @@ pub fn parse_claimant(params: &Params) -> Result<ClaimedActor, ParamsError> {
     Ok(parse_identifier(&params.text("identifier")?.unwrap_or_default()))
 }
 
-/// Who an `identifier` says it is: `user-<id>` or `key-<id>`, which is the key's user; anything else is nobody.
+/// Reads an `identifier`: `user-<id>`, or `key-<id>` for the key's user; anything else names nobody.
 #[must_use]
 pub fn parse_identifier(identifier: &str) -> ClaimedActor {
     match identifier.split_once('-') {

@@ -1,17 +1,17 @@
-//! Error tracking's question on the wire. (server.md 2.12)
+//! `error_tracking_allowed` on the wire. (server.md 2.12)
 
 use serde_json::json;
 
 use crate::wire::http::params::Params;
 use crate::wire::http::params_error::ParamsError;
 
-/// The project as it was named and the public key; `None` if one of them is blank.
+/// Reads the project as it was named and the public key; `None` if one of them is blank.
 pub fn parse_request(params: &Params) -> Result<Option<(String, String)>, ParamsError> {
     let filled = |name| Ok(params.text(name)?.filter(|text| !text.trim().is_empty()));
     Ok(filled("project_id")?.zip(filled("public_key")?))
 }
 
-/// The answer.
+/// Returns the body.
 #[must_use]
 pub fn encode_response(enabled: bool) -> String {
     json!({"enabled": enabled}).to_string()

@@ -1,4 +1,4 @@
-//! `gitaly_client_context_bin`: what a newer server hands to Gitaly with a push, and reads again in the question at its end. (server.md 2.1)
+//! `gitaly_client_context_bin`: what a newer server passes to Gitaly with a push, and gets back in the request of its hook. (server.md 2.1)
 
 use base64::Engine as _;
 
@@ -11,11 +11,11 @@ use crate::wire::http::params_error::ParamsError;
 const PARAM_NAME: &str = "gitaly_client_context_bin";
 const SCOPED_USER_FIELD: &str = "scoped-user-id";
 
-/// Whom a service account acts for; `None` within if the word is nobody's number.
+/// The user that a service account acts for; `None` inside if the value is no valid id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ScopedUser(pub Option<Id>);
 
-/// Reads whom the context names, if it names anybody. What is not the Base64 of a JSON object is refused.
+/// Reads the user that the context names, if it names one. What is not the Base64 of a JSON object is refused.
 pub fn parse_scoped_user(params: &Params) -> Result<Option<ScopedUser>, ParamsError> {
     let Some(text) = params.text(PARAM_NAME)?.filter(|text| !text.is_empty()) else { return Ok(None) };
     let decoded = BASE64_ANY_PADDING.decode(text).ok().and_then(|bytes| json_body::parse_json_object(&bytes).ok());

@@ -1,4 +1,4 @@
-//! What KAS, the agents' server, asks on the wire. (server.md 2.13)
+//! The endpoints for KAS, the agents' server, on the wire. (server.md 2.13)
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,7 +11,7 @@ use crate::wire::gitaly::GitalyServer;
 use crate::wire::http::params::Params;
 use crate::wire::http::validation::{ValidationError, Validator};
 
-/// Counters that there are; others that are sent are passed over.
+/// The known counters; others that are sent are ignored.
 pub const COUNTERS: [&str; 6] = [
     "gitops_sync",
     "k8s_api_proxy_request",
@@ -20,7 +20,7 @@ pub const COUNTERS: [&str; 6] = [
     "k8s_api_proxy_requests_via_user_access",
     "k8s_api_proxy_requests_via_pat_access",
 ];
-/// Counters that are sets of numbers, each counted once.
+/// The known counters that are sets of ids, each counted once.
 pub const UNIQUE_COUNTERS: [&str; 8] = [
     "agent_users_using_ci_tunnel",
     "k8s_api_proxy_requests_unique_users_via_ci_access",
@@ -31,32 +31,32 @@ pub const UNIQUE_COUNTERS: [&str; 8] = [
     "k8s_api_proxy_requests_unique_agents_via_pat_access",
     "flux_git_push_notified_unique_projects",
 ];
-/// Counters as they were sent before they were nested.
+/// The names of counters before they were nested.
 const LEGACY_COUNTERS: [(&str, &str); 2] = [("gitops_sync_count", "gitops_sync"), ("k8s_api_proxy_request_count", "k8s_api_proxy_request")];
-/// Projects, and groups, that one configuration may name for one kind of access.
+/// The most projects, and the most groups, that a configuration may name for one kind of access.
 pub const MAX_AUTHORIZED_PATHS: usize = 100;
 
-/// How much more there is of each counter.
+/// The increments of the counters.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct UsageMetrics {
     /// By how much each counter grows.
     pub counts: BTreeMap<&'static str, u64>,
-    /// Who is in each set; ids only, since nobody else is known.
+    /// The ids in each set.
     pub unique: BTreeMap<&'static str, BTreeSet<Id>>,
 }
 
 /// Why a report of usage is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UsageMetricsError {
-    /// By its form.
+    /// A parameter has the wrong form.
     #[error(transparent)]
     Invalid(#[from] ValidationError),
-    /// A counter that would shrink.
+    /// A counter is negative.
     #[error("{0} count must be greater than or equal to zero")]
     NegativeCount(&'static str),
 }
 
-/// Reads a report of usage, nested or as it was before.
+/// Reads usage metrics, nested or in the older form.
 pub fn parse_usage_metrics(params: &Params) -> Result<UsageMetrics, UsageMetricsError> {
     let mut validator = Validator::default();
     let mut numbers = Vec::new();
@@ -92,13 +92,13 @@ pub fn parse_usage_metrics(params: &Params) -> Result<UsageMetrics, UsageMetrics
 /// An agent's configuration as KAS read it from the agent's project.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AgentConfiguration {
-    /// Whose.
+    /// The agent's id.
     pub agent_id: i64,
-    /// The whole of it.
+    /// The whole configuration.
     pub config: Map<String, Value>,
-    /// Whose pipelines may use the agent.
+    /// The projects and groups whose pipelines may use the agent.
     pub ci_access: AuthorizedPaths,
-    /// Whose members may use the agent.
+    /// The projects and groups whose members may use the agent.
     pub user_access: AuthorizedPaths,
 }
 
@@ -154,7 +154,7 @@ fn parse_authorized_paths(validator: &mut Validator, config: &Params, access: &s
     AuthorizedPaths { projects, groups }
 }
 
-/// `agent_info`.
+/// Returns the body of `agent_info`.
 #[must_use]
 pub fn encode_agent_info(agent: &Agent, project: &Project, storage: &Storage) -> String {
     let mut body = json!({"project_id": project.id, "agent_id": agent.id, "agent_name": agent.name});
@@ -164,7 +164,7 @@ pub fn encode_agent_info(agent: &Agent, project: &Project, storage: &Storage) ->
     body.to_string()
 }
 
-/// `project_info`.
+/// Returns the body of `project_info`.
 #[must_use]
 pub fn encode_project_info(project: &Project, storage: &Storage) -> String {
     let mut body = json!({"project_id": project.id});
@@ -187,7 +187,7 @@ fn gitaly_fields(project: &Project, storage: &Storage) -> Value {
     })
 }
 
-/// `scan_execution_policies`.
+/// Returns the body of `scan_execution_policies`.
 #[must_use]
 pub fn encode_scan_execution_policies(policies: &[ScanExecutionPolicy]) -> String {
     let one = |policy: &ScanExecutionPolicy| {
@@ -202,7 +202,7 @@ pub fn encode_scan_execution_policies(policies: &[ScanExecutionPolicy]) -> Strin
     json!({"policies": policies.iter().map(one).collect::<Vec<_>>()}).to_string()
 }
 
-/// `policies_configuration`.
+/// Returns the body of `policies_configuration`.
 #[must_use]
 pub fn encode_policy_configurations(configurations: &[PolicyConfiguration]) -> String {
     let one = |of: &PolicyConfiguration| json!({"cadence": of.cadence, "namespaces": of.namespaces, "updated_at": of.updated_at});

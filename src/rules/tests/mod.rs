@@ -1,5 +1,5 @@
-//! The contract's cases of `allowed`, groups H to O, as far as they are decided here. Each test names its rows. Here is the
-//! house that they are told in, and how questions are put and answers read.
+//! The contract's cases of `allowed`, groups H to O, as far as they are decided here. Each test names its rows. This file has the
+//! directory that they share, and helpers to build requests and to check decisions.
 
 mod actors;
 mod changes;

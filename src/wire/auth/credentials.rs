@@ -1,7 +1,7 @@
-//! What a request shows to be believed: gitlab-shell's JWT, or the base document's shared secret. (server.md 1.1)
+//! The credentials of a request: gitlab-shell's JWT, or the base document's shared secret. (server.md 1.1)
 //!
-//! gitlab-shell makes one token a second at most and shows it again on each retry, so a token that was good is remembered,
-//! to the end of its time or of the secret that signed it, whichever comes first.
+//! gitlab-shell makes one token a second at most and sends it again on each retry, so a verified token is cached until it
+//! expires or the secret that signed it is no longer accepted, whichever comes first.
 
 use std::sync::Arc;
 
@@ -22,51 +22,51 @@ pub const SHELL_TOKEN_HEADER: &str = "gitlab-shell-api-request";
 pub const SHARED_SECRET_HEADER: &str = "gitlab-shared-secret";
 /// The parameter of the shared secret.
 pub const SHARED_SECRET_PARAMETER: &str = "secret_token";
-/// The longest token that is remembered, in bytes; gitlab-shell's have some 150.
+/// The longest token that is cached, in bytes; gitlab-shell's have some 150.
 pub const MAX_CACHED_TOKEN_BYTES: usize = 1024;
 
-/// Judges what requests show against a secret that may be renewed while it runs; remembers tokens that were good.
+/// Verifies credentials against a secret that may be rotated at run time; caches verified tokens.
 pub struct CredentialVerifier {
     secrets: ArcSwap<VersionedSecret>,
     verified_tokens: Cache<Box<str>, VerifiedToken>,
     last_issued: ArcSwapOption<IssuedToken>,
 }
 
-/// The secrets with a number that grows with each renewal: the present one has it, the one before has one less.
+/// The secrets with a version that grows with each rotation: that of the present one; the one before has one less.
 #[derive(Clone)]
 struct VersionedSecret {
     secrets: RotatingSecret,
     version: u64,
 }
 
-/// A token that was good: until when, and by which secret.
+/// A verified token: until when it is valid, and the version of the secret that signed it.
 #[derive(Clone, Copy)]
 struct VerifiedToken {
     valid_until: Time,
     secret_version: u64,
 }
 
-/// A token of ours: the second it was made in, and by which secret.
+/// A token that we issued: in which second, and the version of the secret that signed it.
 struct IssuedToken {
     issued_at_second: i64,
     secret_version: u64,
     token: String,
 }
 
-/// What a request showed.
+/// The outcome of checking the credentials of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub enum CredentialCheck {
-    /// A good token, or the shared secret.
+    /// A valid token, or the shared secret.
     Valid,
-    /// Neither.
+    /// There is neither.
     Missing,
-    /// One that is not believed; the word says why, for the log (`expired`, `wrong signature`, …).
+    /// They are refused; the text says why, for the log (`expired`, `wrong signature`, …).
     Invalid(&'static str),
 }
 
 impl CredentialVerifier {
-    /// One secret; remembers at most `tokens` good tokens.
+    /// Starts with one secret; caches at most `tokens` verified tokens.
     #[must_use]
     pub fn new(secret: Secret, tokens: usize) -> Self {
         Self {
@@ -76,7 +76,8 @@ impl CredentialVerifier {
         }
     }
 
-    /// From now on this secret; the one before counts for [`crate::wire::auth::secret::GRACE`] more, remembered tokens of it too.
+    /// Replaces the secret; the one before, and tokens signed with it, are accepted for
+    /// [`ROTATION_GRACE`](crate::wire::auth::secret::ROTATION_GRACE) more.
     pub fn rotate(&self, next: Secret, now: Time) {
         self.secrets.rcu(|secrets| {
             let same = secrets.secrets.current().expose_bytes() == next.expose_bytes();
@@ -84,8 +85,8 @@ impl CredentialVerifier {
         });
     }
 
-    /// Judges the headers: the token if there is one; else, if `shared_secret` may be used here, its header. The parameter
-    /// `secret_token` is judged by [`Gatekeeper::parameter`], once parameters are read.
+    /// Checks the headers: the token if there is one; else, if `shared_secret` is accepted here, its header. The parameter
+    /// `secret_token` is checked by [`CredentialVerifier::check_parameter`], once parameters are read.
     pub fn check_headers(&self, headers: &HeaderMap, shared_secret: bool, now: Time) -> CredentialCheck {
         match single_header(headers, SHELL_TOKEN_HEADER) {
             HeaderOccurrence::Single(token) => self.check_token(token, now),
@@ -133,7 +134,7 @@ impl CredentialVerifier {
         }
     }
 
-    /// Judges the parameter `secret_token` (plain or Base64).
+    /// Checks the parameter `secret_token` (plain or Base64).
     pub fn check_parameter(&self, secret_token: &str, now: Time) -> CredentialCheck {
         let secrets = self.secrets.load();
         let decoded = BASE64_ANY_PADDING.decode(secret_token.trim()).unwrap_or_default();
@@ -141,7 +142,7 @@ impl CredentialVerifier {
         secret_check(plain | secrets.secrets.matches_accepted(&decoded, now))
     }
 
-    /// A fresh token of gitlab-shell's, signed with the present secret; one a second, kept.
+    /// Issues a token as gitlab-shell's, signed with the present secret; the same one within a second.
     #[must_use]
     pub fn issue_shell_token(&self, now: Time) -> String {
         let secrets = self.secrets.load();
@@ -162,7 +163,7 @@ impl CredentialVerifier {
 }
 
 impl VersionedSecret {
-    /// The secrets that count now, with their numbers.
+    /// Iterates over the accepted secrets with their versions.
     fn accepted(&self, now: Time) -> impl Iterator<Item = (&Secret, u64)> {
         self.secrets.accepted(now).zip([self.version, self.version - 1])
     }

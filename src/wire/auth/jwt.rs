@@ -1,7 +1,7 @@
 //! JSON Web Tokens: gitlab-shell's, the followers' and KAS's. HS256 only. (server.md 1.1; client.md 1.7)
 //!
-//! The library checks form and signature. Times are judged here: its own rules take a token without `nbf` judged, and
-//! one issued in the future.
+//! The library checks form and signature. Times are checked here, because the library accepts a token that was issued in the
+//! future.
 
 use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, encode};
@@ -13,7 +13,7 @@ use crate::wire::auth::secret::{RotatingSecret, Secret};
 
 /// Seconds that clocks may differ.
 pub const LEEWAY_SECONDS: i64 = 60;
-/// Seconds that a token of ours is good for.
+/// Seconds that a token of ours is valid.
 pub const LIFETIME_SECONDS: i64 = 60;
 /// The longest `sub`, in bytes: as long as a host's name may be.
 pub const MAX_SUBJECT_BYTES: usize = 255;
@@ -47,16 +47,16 @@ impl Issuer {
     }
 }
 
-/// What a token said, once it is believed.
+/// The claims of a verified token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VerifiedClaims {
     /// `sub`; only followers have one.
     pub subject: Option<String>,
-    /// Until when it may be remembered as good, this instant excluded: `exp` + leeway.
+    /// When it becomes invalid: `exp` + leeway.
     pub valid_until: Time,
 }
 
-/// Why a token is not believed. None of them says anything of the secret.
+/// Why a token is refused. None of the texts reveals anything about the secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TokenError {
     /// Not a JWT, or not HS256.
@@ -77,7 +77,7 @@ pub enum TokenError {
 }
 
 impl TokenError {
-    /// The reason in a word or two, for the log.
+    /// Returns the reason in one or two words, for the log.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {

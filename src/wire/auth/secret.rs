@@ -1,4 +1,4 @@
-//! Shared secrets, and how long the one before still counts.
+//! Shared secrets, and how long the previous one is still accepted after a rotation.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use subtle::ConstantTimeEq as _;
 
 use crate::model::time::Time;
 
-/// How long the secret before the present one is still accepted.
+/// How long the previous secret is still accepted.
 pub const ROTATION_GRACE: Duration = Duration::from_secs(60);
 /// Bytes of a KAS secret once decoded.
 pub const KAS_SECRET_BYTES: usize = 32;
@@ -17,18 +17,18 @@ pub const KAS_SECRET_BYTES: usize = 32;
 #[derive(Clone)]
 pub struct Secret(secrecy::SecretSlice<u8>);
 
-/// Said of a secret that is empty.
+/// The error of a secret that is empty.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the secret is empty")]
 pub struct EmptySecret;
 
-/// Said of a KAS secret that is not the Base64 of 32 bytes.
+/// The error of a KAS secret that is not the Base64 of 32 bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a KAS secret is the Base64 of 32 bytes, as `openssl rand -base64 32` writes it")]
 pub struct InvalidKasSecret;
 
 impl Secret {
-    /// From a file's bytes.
+    /// Reads a secret from the bytes of a file.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, EmptySecret> {
         let trimmed = trim(bytes);
         if trimmed.is_empty() {
@@ -37,7 +37,7 @@ impl Secret {
         Ok(Self(trimmed.to_vec().into()))
     }
 
-    /// From the bytes of a KAS secret file, which holds 32 bytes in Base64. (server.md 2.13)
+    /// Reads a secret from the bytes of a KAS secret file, which contains 32 bytes in Base64. (server.md 2.13)
     pub fn from_kas_base64(bytes: &[u8]) -> Result<Self, InvalidKasSecret> {
         let decoded = STANDARD.decode(trim(bytes)).map_err(|_| InvalidKasSecret)?;
         if decoded.len() != KAS_SECRET_BYTES {
@@ -46,7 +46,7 @@ impl Secret {
         Ok(Self(decoded.into()))
     }
 
-    /// The bytes, for signing and comparing only.
+    /// Returns the bytes, for signing and comparing only.
     #[must_use]
     pub fn expose_bytes(&self) -> &[u8] {
         use secrecy::ExposeSecret as _;
@@ -58,7 +58,7 @@ impl Secret {
     }
 }
 
-/// The present secret, and the one before it while it still counts.
+/// The present secret, and the previous one while it is still accepted.
 #[derive(Clone)]
 pub struct RotatingSecret {
     current: Secret,
@@ -66,13 +66,13 @@ pub struct RotatingSecret {
 }
 
 impl RotatingSecret {
-    /// One secret.
+    /// Starts with one secret.
     #[must_use]
     pub const fn new(current: Secret) -> Self {
         Self { current, previous: None }
     }
 
-    /// With a new present secret; the old one counts until `now` + [`GRACE`]. The same secret again changes nothing.
+    /// Replaces the present secret; the old one is accepted until `now` + [`ROTATION_GRACE`]. The same secret again changes nothing.
     #[must_use]
     pub fn rotated(self, next: Secret, now: Time) -> Self {
         if self.current.matches(next.expose_bytes()) {
@@ -81,18 +81,18 @@ impl RotatingSecret {
         Self { current: next, previous: Some((self.current, now.plus(ROTATION_GRACE))) }
     }
 
-    /// The one to sign with.
+    /// Returns the secret to sign with.
     #[must_use]
     pub const fn current(&self) -> &Secret {
         &self.current
     }
 
-    /// Those that count now, present first.
+    /// Iterates over the accepted secrets, the present one first.
     pub fn accepted(&self, now: Time) -> impl Iterator<Item = &Secret> {
         std::iter::once(&self.current).chain(self.previous.iter().filter(move |(_, until)| now <= *until).map(|(secret, _)| secret))
     }
 
-    /// Whether text (as it came, trimmed) equals an accepted secret; constant time.
+    /// Returns whether the text, trimmed, equals an accepted secret. Takes constant time.
     #[must_use]
     pub fn matches_accepted(&self, text: &[u8], now: Time) -> bool {
         let text = trim(text);

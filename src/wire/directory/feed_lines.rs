@@ -1,8 +1,8 @@
 //! The lines of the feed: commits and heartbeats of `changes`, the lines of a snapshot, the ack. (DESIGN of following)
 //!
-//! A record is carried as its own bytes, never printed anew, so that the digest of who reads is that of who wrote.
-//! Around the records, a field that is not known is passed over, so that a newer primary may say more; a change that is
-//! neither a put nor a delete is refused.
+//! A record is copied byte by byte, never encoded again, so that reader and writer compute the same digest. Outside of the
+//! records unknown fields are ignored, so that a newer primary may add some; a change that is neither a put nor a delete is
+//! refused.
 
 use std::fmt::Write as _;
 
@@ -16,7 +16,7 @@ use crate::model::entry::Entry;
 
 /// The number of the snapshot's format.
 pub const SNAPSHOT_FORMAT: u32 = 1;
-/// The longest line that a reader of the feed need take, in bytes: a commit of 4 MiB with what stands around its records.
+/// The longest line of the feed, in bytes: a commit of 4 MiB with what surrounds its records.
 pub const MAX_FEED_LINE_BYTES: usize = 5 << 20;
 
 /// The first line of a snapshot.
@@ -52,7 +52,7 @@ pub enum SnapshotLine {
 pub enum FeedLine {
     /// A commit.
     Commit(Commit),
-    /// Nothing new: where the primary stands.
+    /// Nothing new: the primary's head.
     Heartbeat {
         /// The head.
         seq: u64,
@@ -61,7 +61,7 @@ pub enum FeedLine {
     },
 }
 
-/// What a follower says once a change binds in its answers and is flushed.
+/// A follower's acknowledgement: the change is effective in its answers and flushed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[expect(missing_docs, reason = "each field is the feed's own term")]
@@ -69,7 +69,7 @@ pub struct Ack {
     pub epoch: Epoch,
     pub seq: u64,
     pub digest: Digest,
-    /// Seconds for which the follower may answer keys from data that old.
+    /// How old, in seconds, the data may be that the follower answers key lookups from.
     pub max_stale: u64,
     pub instance: String,
 }
@@ -79,7 +79,7 @@ pub struct Ack {
 #[error("{0}")]
 pub struct FeedLineError(pub String);
 
-/// Prints a commit, without a line feed.
+/// Encodes a commit, without a line feed.
 #[must_use]
 pub fn encode_commit(commit: &Commit) -> String {
     let mut line = encode_state_prefix(commit.seq, commit.state);
@@ -96,7 +96,7 @@ pub fn encode_commit(commit: &Commit) -> String {
     line
 }
 
-/// Prints a heartbeat, without a line feed.
+/// Encodes a heartbeat, without a line feed.
 #[must_use]
 pub fn encode_heartbeat(seq: u64, state: DirectoryDigest) -> String {
     encode_state_prefix(seq, state) + "}"
@@ -106,20 +106,20 @@ fn encode_state_prefix(seq: u64, state: DirectoryDigest) -> String {
     format!(r#"{{"seq":{seq},"digest":"{}","count":{}"#, state.digest, state.count)
 }
 
-/// Prints the first line of a snapshot.
+/// Encodes the first line of a snapshot.
 #[must_use]
 pub fn encode_snapshot_header(head: &SnapshotHeader) -> String {
     format!(r#"{{"format":{},"epoch":"{}","from_seq":{}}}"#, head.format, head.epoch, head.from_seq)
 }
 
-/// Prints the last line of a snapshot.
+/// Encodes the last line of a snapshot.
 #[must_use]
 pub fn encode_snapshot_end(end: &SnapshotEnd) -> String {
     let SnapshotEnd { seq, state, accept_loss } = end;
     format!(r#"{{"end":true,"seq":{seq},"digest":"{}","count":{},"accept_loss":{accept_loss}}}"#, state.digest, state.count)
 }
 
-/// Reads one line of `changes`.
+/// Parses a line of `changes`.
 pub fn parse_feed_line(line: &str) -> Result<FeedLine, FeedLineError> {
     let raw: RawFeedLine<'_> = serde_json::from_str(line).map_err(|error| redacted_error("a line of the feed", &error))?;
     let seq = required_field("seq", raw.seq)?;
@@ -130,7 +130,7 @@ pub fn parse_feed_line(line: &str) -> Result<FeedLine, FeedLineError> {
     }
 }
 
-/// Reads one line of a snapshot.
+/// Parses a line of a snapshot.
 pub fn parse_snapshot_line(line: &str) -> Result<SnapshotLine, FeedLineError> {
     // Nearly all lines are records in their canonical form; they are read once.
     if line.starts_with(r#"{"kind":"#) {
@@ -160,7 +160,7 @@ pub fn parse_snapshot_line(line: &str) -> Result<SnapshotLine, FeedLineError> {
     }
 }
 
-/// What a line says, whatever line it is.
+/// The fields of any line.
 #[derive(Deserialize)]
 struct RawFeedLine<'a> {
     kind: Option<IgnoredAny>,
@@ -209,7 +209,7 @@ fn parse_record(text: &str) -> Result<Entry, FeedLineError> {
     Entry::parse(text).map_err(|error| redacted_error("a record", &error))
 }
 
-/// Says what was wrong, without the text that stood there, which may be a token.
+/// Returns what was wrong, without the text of the value, which may be a token.
 fn redacted_error(what: &str, error: &dyn std::fmt::Display) -> FeedLineError {
     let reason = error.to_string();
     let redacted = match (reason.find("string \""), reason.rfind('"')) {

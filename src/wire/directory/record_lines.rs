@@ -1,42 +1,42 @@
-//! Records out of JSON Lines, one line in memory at a time: each with the number of its line, none longer than the bound.
+//! The records of a directory file in JSON Lines, read one line at a time, each with its line number and within a length limit.
 
 use std::io::{self, BufRead, Read as _};
 
 use crate::model::record::{InvalidRecord, Record};
 use crate::model::unpublished::UnpublishedRecord;
 
-/// The longest line, in bytes; a namespace with thousands of addresses needs less.
+/// The longest line, in bytes; a namespace with thousands of addresses is shorter.
 pub const MAX_RECORD_LINE_BYTES: usize = 1 << 20;
 
-/// Why a directory file is refused. Lines count from 1.
+/// Why a directory file is refused. Lines are counted from 1.
 #[derive(Debug, thiserror::Error)]
 pub enum DirectoryFileError {
     /// A line that is not a record.
     #[error("line {line}: {reason}")]
     InvalidRecord {
-        /// Where.
+        /// The number of the line.
         line: usize,
-        /// What is wrong with it; names the field.
+        /// What is wrong; names the field.
         reason: InvalidRecord,
     },
     /// A line that is longer than any record.
     #[error("line {line}: a line is at most {MAX_RECORD_LINE_BYTES} bytes")]
     LineTooLong {
-        /// Where.
+        /// The number of the line.
         line: usize,
     },
-    /// Bytes that are no text.
+    /// A line that is not UTF-8.
     #[error("line {line}: it is not UTF-8")]
     NotUtf8 {
-        /// Where.
+        /// The number of the line.
         line: usize,
     },
     /// The file could not be read further.
     #[error("line {line}: the file cannot be read: {error}")]
     ReadFailed {
-        /// Where.
+        /// The number of the line.
         line: usize,
-        /// Why.
+        /// The error.
         error: io::Error,
     },
 }
@@ -44,14 +44,14 @@ pub enum DirectoryFileError {
 /// A record of a directory file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DirectoryRecord {
-    /// One that followers have too.
+    /// One that followers get too.
     Published(Record),
-    /// One that the primary keeps for itself.
+    /// One that only the primary has.
     Unpublished(UnpublishedRecord),
 }
 
 impl DirectoryRecord {
-    /// Reads one line. A kind that is neither is refused as an unknown one.
+    /// Parses a line. A kind that is neither is refused as unknown.
     pub fn parse(line: &str) -> Result<Self, InvalidRecord> {
         match Record::parse(line) {
             Ok(record) => Ok(Self::Published(record)),
@@ -61,7 +61,7 @@ impl DirectoryRecord {
     }
 }
 
-/// The records of a directory file with their lines, counted from 1. Blank lines are passed over. Ends after what it refuses.
+/// Iterates over the records of a directory file with their line numbers, counted from 1. Skips blank lines; ends after an error.
 pub struct RecordLines<R> {
     reader: R,
     line_number: usize,
@@ -70,7 +70,7 @@ pub struct RecordLines<R> {
 }
 
 impl<R: BufRead> RecordLines<R> {
-    /// From a reader at the start of a file.
+    /// Starts reading at the beginning of a file.
     pub const fn new(file: R) -> Self {
         Self { reader: file, line_number: 0, buffer: Vec::new(), finished: false }
     }
@@ -91,7 +91,7 @@ impl<R: BufRead> RecordLines<R> {
         Ok(None)
     }
 
-    /// Reads up to a line feed, which is dropped, or as far as a line may reach and a little on; false at the end.
+    /// Reads up to a line feed, which is dropped, or a little more than the longest line; returns false at the end.
     fn read_raw_line(&mut self) -> io::Result<bool> {
         self.buffer.clear();
         self.line_number += 1;

@@ -5,7 +5,7 @@ use std::fmt;
 use crate::model::id::Id;
 use crate::model::record::Record;
 
-/// What a field may name in another record.
+/// A record that a field of another record may name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[expect(missing_docs, reason = "each variant says it")]
 pub enum ReferencedRecord<'a> {
@@ -28,7 +28,7 @@ impl fmt::Display for ReferencedRecord<'_> {
     }
 }
 
-/// What a record names in others, each with the field that does.
+/// Returns the records that a record names, each with the field that does.
 #[must_use]
 pub fn record_references(record: &Record) -> Vec<(&'static str, ReferencedRecord<'_>)> {
     let mut references = Vec::new();

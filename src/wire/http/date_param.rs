@@ -1,16 +1,16 @@
 //! Days as people and programs write them: `2021-06-13`, `13 Jun 2021`, `June 13th, 2021`, `13/06/2021`, `20210613`.
 //!
-//! GitLab takes nearly anything here. What could mean two days is refused: a day without its year, a year of two digits.
+//! GitLab takes nearly anything here. Ambiguous dates are refused: without a year, or with a year of two digits.
 
 use jiff::civil::Date;
 
-/// The longest text that is looked at.
+/// The longest text that is parsed, in bytes.
 const MAX_DATE_BYTES: usize = 128;
 const MONTHS: [&str; 12] =
     ["january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november", "december"];
 const WEEKDAYS: [&str; 7] = ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"];
 
-/// Reads a day; a time of day after it is passed over.
+/// Parses a date; a time of day after it is ignored.
 #[must_use]
 pub fn parse_date(text: &str) -> Option<Date> {
     if text.len() > MAX_DATE_BYTES || !text.is_ascii() {
@@ -56,12 +56,12 @@ fn parse_number(text: &str) -> Option<i16> {
     text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?
 }
 
-/// Without `st`, `nd`, `rd` or `th` after its digits.
+/// Strips `st`, `nd`, `rd` or `th` after the digits.
 fn strip_ordinal_suffix(text: &str) -> &str {
     ["st", "nd", "rd", "th"].iter().find_map(|suffix| text.strip_suffix(suffix)).unwrap_or(text)
 }
 
-/// Which word this is, whole or its first three letters or more; counts from 1.
+/// Returns which of the names this is, whole or abbreviated to three letters or more; counted from 1.
 fn abbreviated_name_index(text: &str, words: &[&str]) -> Option<i16> {
     let found = (text.len() >= 3).then(|| words.iter().position(|word| word.starts_with(text)))??;
     i16::try_from(found + 1).ok()

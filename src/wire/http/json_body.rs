@@ -1,6 +1,6 @@
-//! The JSON body of a request: one object, in which no name stands twice, within the bounds of parameters.
+//! The JSON body of a request: one object without duplicate names, within the bounds of parameters.
 //!
-//! JSON readers keep the last of two values in silence; what was checked and what was sent on could then differ.
+//! JSON parsers silently take the last of two values; then what was checked and what is forwarded could differ.
 
 use std::cell::Cell;
 use std::fmt;
@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 
 use crate::wire::http::params_error::{MAX_PARAM_COUNT, MAX_PARAM_DEPTH, ParamsError};
 
-/// Reads a body. The bound on the count holds for the names of each object.
+/// Parses a body. The bound on the count applies to the names of each object.
 pub fn parse_json_object(body: &[u8]) -> Result<Map<String, Value>, ParamsError> {
     let malformed = |reason: String| ParamsError::Malformed { part: "body", reason };
     let error = Cell::new(None);
@@ -24,7 +24,7 @@ pub fn parse_json_object(body: &[u8]) -> Result<Map<String, Value>, ParamsError>
     }
 }
 
-/// Reads one value that stands this deep.
+/// Reads one value at this depth.
 #[derive(Clone, Copy)]
 struct StrictJsonVisitor<'a> {
     depth: usize,

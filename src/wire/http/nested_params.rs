@@ -1,4 +1,4 @@
-//! Names of a query or a form that say where a value stands: `a[b]`, `a[]`, `packs[][x]`. The shapes are Rack's.
+//! Nested names in a query or a form: `a[b]`, `a[]`, `packs[][x]`. The shapes are Rack's.
 //!
 //! `a[]=1&a[]=2` is a list. `packs[][x]=1&packs[][y]=2&packs[][x]=3` is a list of two objects: a new one begins where a name
 //! comes again. `packs[0][x]=1` is an object with the name `0`. Where Rack keeps the last of two values, or guesses at
@@ -16,7 +16,7 @@ enum KeySegment<'a> {
     ListItem,
 }
 
-/// Puts a value where its decoded name says.
+/// Inserts a value under its decoded name.
 pub fn insert_nested(values: &mut Map<String, Value>, part: &'static str, name: &str, value: Value) -> Result<(), ParamsError> {
     let (first, segments) =
         parse_key(name).ok_or_else(|| ParamsError::Malformed { part, reason: "a name whose brackets do not match".to_owned() })?;
@@ -33,14 +33,14 @@ pub fn insert_nested(values: &mut Map<String, Value>, part: &'static str, name: 
     })
 }
 
-/// Why a value cannot stand where its name says.
+/// Why a value cannot be inserted under its name.
 enum InsertConflict {
     Duplicate,
     TypeMismatch,
     NestedList,
 }
 
-/// The first name and the steps after it. A bracket at the very start belongs to the name.
+/// Splits a name into its first part and the segments in brackets. A bracket at the very start belongs to the name.
 fn parse_key(name: &str) -> Option<(&str, Vec<KeySegment<'_>>)> {
     let Some(open) = name.char_indices().skip(1).find(|(_, letter)| *letter == '[').map(|(index, _)| index) else {
         return Some((name, Vec::new()));
@@ -95,7 +95,7 @@ fn append_item(list: &mut Vec<Value>, segments: &[KeySegment<'_>], value: Value)
     Ok(())
 }
 
-/// Whether a value stands there already. What ends in a list may always take one more.
+/// Returns whether there is a value already. A list may always take one more.
 fn contains_value(object: &Map<String, Value>, segments: &[KeySegment<'_>]) -> bool {
     match segments {
         [KeySegment::Field(name)] => object.contains_key(*name),

@@ -1,7 +1,6 @@
 //! Parameters of a request, from its query and its body, in Rails' shapes. (server.md 1.2; DESIGN of bounds: depth and count)
 //!
-//! Whatever form they came in, they are one JSON object. Each question about a parameter names it when it is refused, and
-//! never repeats its value, which may be a secret.
+//! Whatever form they came in, they are one JSON object. An error names the parameter and never its value, which may be a secret.
 
 use jiff::civil::Date;
 use serde_json::{Map, Value};
@@ -14,12 +13,12 @@ use crate::wire::http::{date_param, json_body, nested_params};
 /// The parameters of one request: a JSON object, whatever form they came in.
 #[derive(Clone, Debug, Default)]
 pub struct Params {
-    /// The object. Names as they were sent; order kept.
+    /// The object: names as they were sent, in their order.
     pub values: Map<String, Value>,
 }
 
 impl Params {
-    /// Reads query and body. A body is JSON if its type says so, a form if its type says so or says nothing; of a GET it is read too
+    /// Reads query and body. A body is JSON or a form by its content type, a form without one; also that of a GET
     /// (gitlab-shell sends `Content-Type: application/json` on GETs with an empty body).
     pub fn parse(query: Option<&str>, content_type: Option<&str>, body: &[u8]) -> Result<Self, ParamsError> {
         let mut remaining = MAX_PARAM_COUNT;
@@ -33,8 +32,8 @@ impl Params {
         Ok(Self { values })
     }
 
-    /// At most how many bytes of memory the values of a body take beside its text. An empty object in JSON takes a hundred times its
-    /// letters, so who reads for strangers asks before they read. Counted by letters, also within texts: never too low.
+    /// Returns an upper bound on the memory that the values of a body take besides its text, in bytes. An empty object in JSON takes a
+    /// hundred times its length, so memory is reserved before a body is parsed. Counted by characters, also within texts.
     #[must_use]
     pub fn max_memory_bytes(body: &[u8]) -> usize {
         let of = |letter: &u8| match letter {
@@ -46,18 +45,18 @@ impl Params {
         body.iter().map(of).fold(0, usize::saturating_add)
     }
 
-    /// Whether the parameter is there at all, be it `null` or empty.
+    /// Returns whether the parameter is given at all, even if it is `null` or empty.
     #[must_use]
     pub fn contains(&self, name: &str) -> bool {
         self.values.contains_key(name)
     }
 
-    /// A parameter as text; a number is its digits. Absent and `null` are `None`.
+    /// Returns a parameter as text; a number is its digits. Absent and `null` are `None`.
     pub fn text(&self, name: &str) -> Result<Option<String>, ParamsError> {
         self.value(name).map(|value| parse_text(name, value)).transpose()
     }
 
-    /// A parameter as an id: digits as text, or a number. Absent, `null` and empty are `None`; a well-formed number that no record can
+    /// Returns a parameter as an id: digits as text, or a number. Absent, `null` and empty are `None`; a well-formed number that no record can
     /// have (0, above 2^63-1) is an error.
     pub fn id(&self, name: &str) -> Result<Option<Id>, ParamsError> {
         let wrong = || ParamsError::invalid_value(name, "a whole number from 1 to 9223372036854775807");
@@ -69,12 +68,12 @@ impl Params {
         }
     }
 
-    /// A parameter as a whole number, negative ones too. Absent, `null` and empty are `None`.
+    /// Returns a parameter as a whole number, negative ones too. Absent, `null` and empty are `None`.
     pub fn integer(&self, name: &str) -> Result<Option<i64>, ParamsError> {
         self.non_empty_value(name).map(|value| parse_integer(name, value)).transpose()
     }
 
-    /// A parameter as a boolean: true, false, "true", "false", "1", "0", 1, 0. Absent, `null` and empty are `None`.
+    /// Returns a parameter as a boolean: true, false, "true", "false", "1", "0", 1, 0. Absent, `null` and empty are `None`.
     pub fn boolean(&self, name: &str) -> Result<Option<bool>, ParamsError> {
         let flag = match self.non_empty_value(name) {
             None => return Ok(None),
@@ -93,7 +92,7 @@ impl Params {
         flag.map(Some).ok_or_else(|| ParamsError::invalid_value(name, "true or false"))
     }
 
-    /// A parameter as a day, as `2021-06-13` or `13 Jun 2021`. Absent, `null` and empty are `None`.
+    /// Returns a parameter as a date, as `2021-06-13` or `13 Jun 2021`. Absent, `null` and empty are `None`.
     pub fn date(&self, name: &str) -> Result<Option<Date>, ParamsError> {
         let day = |value: &Value| value.as_str().and_then(date_param::parse_date);
         self.non_empty_value(name)
@@ -101,7 +100,7 @@ impl Params {
             .transpose()
     }
 
-    /// A parameter as a list: a list, or an object whose names are numbers, which is what `a[0]=x` makes, in their order. Absent and
+    /// Returns a parameter as a list: a list, or an object whose names are numbers, which is what `a[0]=x` makes, in their order. Absent and
     /// `null` are `None`.
     pub fn list(&self, name: &str) -> Result<Option<Vec<&Value>>, ParamsError> {
         match self.value(name) {
@@ -115,12 +114,12 @@ impl Params {
         }
     }
 
-    /// A parameter as a list of texts.
+    /// Returns a parameter as a list of texts.
     pub fn texts(&self, name: &str) -> Result<Option<Vec<String>>, ParamsError> {
         self.parse_list(name, |value| parse_text(&format!("{name}[]"), value))
     }
 
-    /// A parameter as texts: a list of them, one alone, or none.
+    /// Returns a parameter as texts: a list of them, a single one, or none.
     pub fn text_or_list(&self, name: &str) -> Result<Vec<String>, ParamsError> {
         match self.value(name) {
             Some(Value::String(one)) if one.is_empty() => Ok(Vec::new()),
@@ -129,22 +128,22 @@ impl Params {
         }
     }
 
-    /// A parameter as a list of whole numbers.
+    /// Returns a parameter as a list of whole numbers.
     pub fn integers(&self, name: &str) -> Result<Option<Vec<i64>>, ParamsError> {
         self.parse_list(name, |value| parse_integer(&format!("{name}[]"), value))
     }
 
-    /// A parameter as a list of objects. What is wrong within one is named from there: see [`BadParams::within`].
+    /// Returns a parameter as a list of objects. Errors within one are named with [`ParamsError::nested_in`].
     pub fn objects(&self, name: &str) -> Result<Option<Vec<Self>>, ParamsError> {
         self.parse_list(name, |value| parse_object(name, value, "a list of objects"))
     }
 
-    /// A parameter as an object. What is wrong within it is named from there: see [`BadParams::within`].
+    /// Returns a parameter as an object. Errors within it are named with [`ParamsError::nested_in`].
     pub fn object(&self, name: &str) -> Result<Option<Self>, ParamsError> {
         self.value(name).map(|value| parse_object(name, value, "an object")).transpose()
     }
 
-    /// The first name that is not among `known`.
+    /// Returns the first name that is not in `known`.
     #[must_use]
     pub fn first_unknown(&self, known: &[&str]) -> Option<&str> {
         self.values.keys().map(String::as_str).find(|name| !known.contains(name))
@@ -163,7 +162,7 @@ impl Params {
     }
 }
 
-/// Writes a query or a form from decoded names and values.
+/// Encodes names and values as a query or a form.
 #[must_use]
 pub fn encode_form<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
     form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish()
@@ -226,7 +225,7 @@ fn parse_object(name: &str, value: &Value, expected: &'static str) -> Result<Par
     }
 }
 
-/// A number that is whole and not negative; `11.0` is 11.
+/// Returns a number that is whole and not negative; `11.0` is 11.
 fn non_negative_integer(value: &Value) -> Option<u64> {
     const EXACT: f64 = 9_007_199_254_740_992.0;
     let number = value.as_number()?;
@@ -235,7 +234,7 @@ fn non_negative_integer(value: &Value) -> Option<u64> {
     number.as_u64().or_else(|| number.as_f64().filter(|_| number.is_f64()).and_then(from_float))
 }
 
-/// The values of an object whose names are all numbers, in the order of the numbers.
+/// Returns the values of an object whose names are all numbers, in the order of the numbers.
 fn indexed_values(object: &Map<String, Value>) -> Option<Vec<&Value>> {
     let mut list: Vec<(u32, &Value)> = object.iter().map(|(name, value)| Some((name.parse().ok()?, value))).collect::<Option<_>>()?;
     list.sort_by_key(|(number, _)| *number);

@@ -33,12 +33,12 @@ pub enum ParamsError {
 }
 
 impl ParamsError {
-    /// A parameter of the wrong form.
+    /// Creates the error of a parameter with a value of the wrong form.
     pub fn invalid_value(name: &str, expected: &'static str) -> Self {
         Self::InvalidValue { name: name.to_owned(), expected }
     }
 
-    /// The same complaint about what stands within another parameter: `x` within `packs` is `packs[x]`.
+    /// Returns the same error for a parameter within another: `x` within `packs` is `packs[x]`.
     #[must_use]
     pub fn nested_in(self, outer: &str) -> Self {
         match self {

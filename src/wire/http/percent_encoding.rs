@@ -1,11 +1,11 @@
-//! Percent-encoding, strictly: two hex digits after each `%`, and UTF-8 once decoded. Libraries pass over what is wrong.
+//! Percent-encoding, strictly: two hex digits after each `%`, and UTF-8 once decoded. Libraries ignore such errors.
 
 use std::borrow::Cow;
 
-/// What a `+` means where it stands.
+/// What a `+` means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PlusSign {
-    /// A blank, as in a query and a form.
+    /// A space, as in a query and a form.
     Space,
     /// Itself, as in a path.
     Literal,

@@ -1,7 +1,7 @@
 //! The target of a request, checked before anything else: no empty, `.` or `..` segment, no encoded `.`, `/`, `\` or NUL.
 //!
-//! What passes is sent on as it came, to a primary that may decode more than once or fold what it decoded. So what would
-//! become a separator or a dot by a second decoding is refused as well.
+//! A target that passes is forwarded unchanged, to a primary that may decode more than once. So what would become a separator or a
+//! dot by a second decoding is refused as well.
 
 use crate::wire::http::percent_encoding::{PlusSign, percent_decode};
 
@@ -47,20 +47,20 @@ impl RequestTarget {
         })
     }
 
-    /// The path as it is sent on, still encoded, from `/api/v4` or `/-` on; without a relative root, without the query. A path that
-    /// leads to neither is as it came.
+    /// Returns the path to forward, still encoded, from `/api/v4` or `/-` on, without a relative root and without the query. A path
+    /// with neither is unchanged.
     #[must_use]
     pub fn path(&self) -> &str {
         &self.path
     }
 
-    /// The raw query.
+    /// Returns the raw query.
     #[must_use]
     pub fn query(&self) -> Option<&str> {
         self.query.as_deref()
     }
 
-    /// The decoded segments after `/api/v4`: `["internal", "authorized_keys"]`; those of `/-/liveness` are `["-", "liveness"]`. A path
+    /// Returns the decoded segments after `/api/v4`: `["internal", "authorized_keys"]`; those of `/-/liveness` are `["-", "liveness"]`. A path
     /// that leads to neither has none.
     #[must_use]
     pub fn segments(&self) -> &[String] {
@@ -68,11 +68,11 @@ impl RequestTarget {
     }
 }
 
-/// Where in a path what is asked for begins.
+/// Where the route begins in a path.
 struct RouteStart {
-    /// The first segment that is sent on.
+    /// The index of the first segment that is forwarded.
     forwarded: usize,
-    /// The first segment that is asked for.
+    /// The index of the first segment of the route.
     endpoint: usize,
 }
 
@@ -117,7 +117,7 @@ fn decode_segment(segment: &str, may_hold_slash: bool) -> Result<String, Request
     }
 }
 
-/// Whether a second decoding would bring out what the first may not.
+/// Returns whether a second decoding would give a byte that the first may not.
 fn is_double_encoded(decoded: &str) -> bool {
     decoded.as_bytes().windows(3).any(|escape| matches!(escape.to_ascii_lowercase().as_slice(), b"%2e" | b"%2f" | b"%5c" | b"%00" | b"%25"))
 }

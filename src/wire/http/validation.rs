@@ -1,39 +1,39 @@
-//! Complaints about parameters in the words of the framework that GitLab uses: all at once, each with the parameter's name.
+//! Validation errors as the framework that GitLab uses words them: all in one line, each with the parameter's name.
 //! (server.md 1.2)
 
 use crate::wire::http::params_error::ParamsError;
 
-/// What is wrong with the parameters of a request, in one line.
+/// All errors of the parameters of a request, in one line.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct ValidationError(pub String);
 
-/// Complaints being gathered.
+/// Collects the errors of the parameters of a request.
 #[derive(Debug, Default)]
 pub struct Validator(Vec<String>);
 
 impl Validator {
-    /// A parameter that is not there.
+    /// Adds the error of a parameter that is missing.
     pub fn add_missing(&mut self, name: &str) {
         self.0.push(format!("{name} is missing"));
     }
 
-    /// A parameter of the wrong form.
+    /// Adds the error of a parameter of the wrong form.
     pub fn add_invalid(&mut self, name: &str) {
         self.0.push(format!("{name} is invalid"));
     }
 
-    /// A parameter that is none of the words that there are.
+    /// Adds the error of a parameter whose value is none of the known ones.
     pub fn add_unknown_value(&mut self, name: &str) {
         self.0.push(format!("{name} does not have a valid value"));
     }
 
-    /// Two parameters of which there can be one.
+    /// Adds the error of two parameters of which only one may be given.
     pub fn add_mutually_exclusive(&mut self, one: &str, other: &str) {
         self.0.push(format!("{one}, {other} are mutually exclusive"));
     }
 
-    /// A parameter that may be absent: what was read, or a complaint and nothing.
+    /// Returns the value of an optional parameter; on an error adds it and returns `None`.
     pub fn optional<T>(&mut self, name: &str, read: Result<Option<T>, ParamsError>) -> Option<T> {
         read.unwrap_or_else(|_| {
             self.add_invalid(name);
@@ -41,7 +41,7 @@ impl Validator {
         })
     }
 
-    /// A parameter that must be there: what was read, or a complaint and nothing.
+    /// Returns the value of a required parameter; if it is missing or wrong adds the error and returns `None`.
     pub fn required<T>(&mut self, name: &str, read: Result<Option<T>, ParamsError>) -> Option<T> {
         match read {
             Ok(None) => {
@@ -52,7 +52,7 @@ impl Validator {
         }
     }
 
-    /// The value, if there is no complaint. A value that is not there is one, whoever forgot to say so.
+    /// Returns the value if there were no errors. A value of `None` is an error in any case.
     pub fn finish<T>(self, value: Option<T>) -> Result<T, ValidationError> {
         match (value, self.0.is_empty()) {
             (Some(value), true) => Ok(value),
