@@ -2,20 +2,9 @@
 
 use std::io::Write;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
-use sha2::{Digest as _, Sha256};
 
-/// The blob of the key with a number, in Base64. 32 bytes that are no point of the curve's subgroup, which nobody here needs.
-pub fn key_blob(number: u64) -> String {
-    let mut blob = Vec::with_capacity(51);
-    for part in [b"ssh-ed25519".as_slice(), &Sha256::digest(number.to_be_bytes())] {
-        blob.extend_from_slice(&u32::try_from(part.len()).unwrap().to_be_bytes());
-        blob.extend_from_slice(part);
-    }
-    STANDARD.encode(blob)
-}
+use crate::support::generated_directory::{key_blob, query_encode};
 
 /// The directory of `count` users.
 pub fn write_directory(count: u64, out: &mut impl Write) {
@@ -55,7 +44,7 @@ pub fn write_keys_only(count: u64, out: &mut impl Write) {
 
 /// The look-up of a key, with a token.
 pub fn lookup_request(number: u64, token: &str, close: bool) -> Vec<u8> {
-    let key = key_blob(number).replace('+', "%2B").replace('/', "%2F").replace('=', "%3D");
+    let key = query_encode(&key_blob(number));
     let close = if close { "Connection: close\r\n" } else { "" };
     format!("GET /api/v4/internal/authorized_keys?key={key} HTTP/1.1\r\nHost: unix\r\n{close}Gitlab-Shell-Api-Request: {token}\r\n\r\n")
         .into_bytes()

@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use crate::generated_directory;
 use crate::support::env::TestEnv;
-use crate::support::http::Request;
+use crate::support::generated_directory::key_blob;
+use crate::support::lookup::lookup_request;
 
 pub fn run() {
     let count: u64 = std::env::var("SIDEGATE_KEYS").ok().and_then(|text| text.parse().ok()).unwrap_or(1_000_000);
@@ -43,10 +44,7 @@ pub fn run() {
         env.start_sidecar();
         let token = env.shell_token();
         let ready = begun.elapsed();
-        let hit =
-            Request::get(&format!("/api/v4/internal/authorized_keys?key={}", generated_directory::key_blob(count / 2).replace('+', "%2B")))
-                .header("Gitlab-Shell-Api-Request", &token)
-                .send(&env.sidecar_socket());
+        let hit = lookup_request(&key_blob(count / 2)).header("Gitlab-Shell-Api-Request", &token).send(&env.sidecar_socket());
         assert_eq!((hit.status, hit.header("x-sidegate-answer")), (200, Some("local")));
         println!("{name} restart: ready after {} ms, first answer after {} ms", ready.as_millis(), begun.elapsed().as_millis());
         env.wait_until_fresh();

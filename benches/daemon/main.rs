@@ -5,11 +5,11 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::disallowed_methods, reason = "a measuring program")]
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "it prints what it measures, and what it cannot do on this machine")]
-#![allow(dead_code, reason = "what the process tests share with it is more than it needs")]
 
 #[path = "../load/mod.rs"]
 mod load;
 #[path = "../../tests/process/support/mod.rs"]
+#[allow(dead_code, reason = "the process tests need more of it")]
 mod support;
 
 mod allowed;

@@ -7,7 +7,9 @@ use std::time::Instant;
 
 use crate::generated_directory;
 use crate::support::env::TestEnv;
+use crate::support::generated_directory::key_blob;
 use crate::support::http::Request;
+use crate::support::lookup::lookup_request;
 
 const ROUNDS: u64 = 30;
 
@@ -28,8 +30,7 @@ pub fn run() {
         let answer = Request::post("/-/admin/revoke-key", &serde_json::json!({"id": id})).send(&env.primary_socket());
         assert_eq!(answer.status, 200, "{}", answer.text());
         let token = env.shell_token();
-        let lookup =
-            Request::get(&format!("/api/v4/internal/authorized_keys?key={}", generated_directory::key_blob(id).replace('+', "%2B")));
+        let lookup = lookup_request(&key_blob(id));
         let lookup = lookup.header("Gitlab-Shell-Api-Request", &token);
         while lookup.send(&env.sidecar_socket()).status != 404 {}
         real.push(begun.elapsed().as_millis());

@@ -9,8 +9,9 @@ use serde_json::{Value, json};
 
 use crate::support::env::TestEnv;
 use crate::support::fake_primary::{FakePrimary, FakeReply, json_response as answer_json};
-use crate::support::generated_directory::{directory_of_keys, generated_key_line, key_blob, key_line, query_encode, user_line};
+use crate::support::generated_directory::{directory_of_keys, generated_key_line, key_blob, key_line, user_line};
 use crate::support::http::Request;
+use crate::support::lookup::look_up_key;
 
 /// One line on standard error, that begins as every complaint does.
 fn assert_single_error_line(said: &str) -> &str {
@@ -20,7 +21,7 @@ fn assert_single_error_line(said: &str) -> &str {
 }
 
 fn key_is_known(env: &TestEnv, id: u64) -> bool {
-    let answer = Request::get(&format!("/api/v4/internal/authorized_keys?key={}", query_encode(&key_blob(id)))).send(&env.sidecar_socket());
+    let answer = look_up_key(env, id);
     match answer.status {
         200 => answer.json()["id"].as_u64() == Some(id),
         404 => false,

@@ -9,11 +9,13 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use serde_json::{Value, json};
 
+use crate::support::StopOnDrop;
 use crate::support::env::TestEnv;
-use crate::support::generated_directory::{
-    directory_of_keys, generated_key_line, key_blob, pseudo_random, query_encode, scaled, user_line,
-};
-use crate::support::http::{Request, Response};
+use crate::support::generated_directory::{directory_of_keys, generated_key_line, user_line};
+use crate::support::http::Request;
+use crate::support::lookup::{assert_no_wrong_lookup, key_present, look_up_key};
+use crate::support::random::pseudo_random;
+use crate::support::scaled;
 
 /// What a key was last told to be, and by which commit it was answered that it is so; `None` while no answer has come.
 #[derive(Clone, Copy, Debug)]
@@ -78,23 +80,6 @@ impl ChangeStream {
     }
 }
 
-pub fn look_up_key(env: &TestEnv, id: u64) -> Response {
-    Request::get(&format!("/api/v4/internal/authorized_keys?key={}", query_encode(&key_blob(id)))).send(&env.sidecar_socket())
-}
-
-/// What a lookup said: there, not there, or that it cannot be known.
-pub fn key_present(answer: &Response, id: u64) -> Option<bool> {
-    match answer.status {
-        200 => {
-            assert_eq!(answer.json()["id"].as_u64(), Some(id), "another key's id");
-            Some(true)
-        }
-        404 => Some(false),
-        424 => None,
-        other => panic!("status {other}: {}", answer.text()),
-    }
-}
-
 fn acknowledged_seq(env: &TestEnv) -> u64 {
     let hosts = Request::get("/-/admin/hosts").send(&env.primary_socket()).json();
     hosts["hosts"][0]["acked"]["seq"].as_u64().unwrap_or(0)
@@ -146,15 +131,6 @@ fn no_acknowledged_change_is_lost_when_the_sidecar_is_killed_during_bursts() {
         burst.answered_count.load(Ordering::Relaxed),
         env.status()["follower"]["cursor"]["seq"],
     );
-}
-
-/// Ends a burst also when the test fails.
-struct StopOnDrop<'a>(&'a AtomicBool);
-
-impl Drop for StopOnDrop<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
 }
 
 /// Each change that was answered is at the sidecar, which stands where the primary stands.
@@ -222,22 +198,6 @@ fn dir_size(folder: &Path) -> u64 {
         .sum()
 }
 
-pub fn active_generation_dir(env: &TestEnv) -> PathBuf {
-    let name = fs::read_to_string(env.path().join("sidecar/CURRENT")).unwrap();
-    env.path().join("sidecar/generations").join(name.trim())
-}
-
-/// Of the first `keys` keys all must be known, and of as many foreign ones none. Without a primary some may be an outage.
-pub fn assert_no_wrong_lookup(env: &TestEnv, keys: u64, primary_answers: bool) {
-    for id in (1..=keys).chain(900_000..900_000 + keys / 4) {
-        let heard = key_present(&look_up_key(env, id), id);
-        match heard {
-            Some(there) => assert_eq!(there, id <= keys, "key {id}\n{}", env.logs()),
-            None => assert!(!primary_answers, "an outage though the primary answers\n{}", env.logs()),
-        }
-    }
-}
-
 /// Writes 512 bytes of anything over a block of a file in which something stands.
 fn corrupt_block(database: &Path, round: u64) {
     let bytes = fs::read(database).unwrap();
@@ -255,7 +215,7 @@ fn a_damaged_store_is_never_a_wrong_answer_and_is_built_anew() {
     for round in 0..rounds {
         let alone = round % 2 == 1;
         assert!(env.sidecar.as_mut().unwrap().stop().success());
-        let database = active_generation_dir(&env).join("db");
+        let database = env.active_generation_dir().join("db");
         corrupt_block(&database, round);
         if alone {
             env.primary.as_mut().unwrap().kill();
@@ -285,7 +245,7 @@ fn a_torn_current_and_a_leftover_of_sled_do_not_stop_the_service() {
         env.wait_until_fresh();
     }
     assert!(env.sidecar.as_mut().unwrap().stop().success());
-    let leftover = active_generation_dir(&env).join("snap.0000000000000001.generating");
+    let leftover = env.active_generation_dir().join("snap.0000000000000001.generating");
     fs::write(&leftover, [0; 100]).unwrap();
     let quarantines = |env: &TestEnv| env.status()["follower"]["counted"]["quarantines"].as_u64().unwrap();
     env.start_sidecar();

@@ -10,6 +10,7 @@ use crate::support::env::TestEnv;
 use crate::support::fake_primary::{FakePrimary, FakeReply, RecordedRequest, json_response, response_with_headers};
 use crate::support::generated_directory::{directory_of_keys, key_blob, query_encode};
 use crate::support::http::{Request, send_raw};
+use crate::support::lookup::lookup_request;
 
 const KEYS: &str = "/api/v4/internal/authorized_keys";
 const OWN_CREDENTIAL_ROUTES: [(&str, &str); 10] = [
@@ -81,10 +82,6 @@ fn sidecar_with_fake_primary_and_config(
 
 fn ok_response(_: &RecordedRequest) -> FakeReply {
     FakeReply::Respond(json_response(200, "{\"fine\":true}"))
-}
-
-fn lookup_request(blob: &str) -> Request {
-    Request::get(&format!("{KEYS}?key={}", query_encode(blob)))
 }
 
 #[test]

@@ -6,10 +6,10 @@ use std::process::Command;
 
 use serde_json::json;
 
-use crate::crash_recovery::{active_generation_dir, assert_no_wrong_lookup, key_present, look_up_key};
 use crate::support::env::TestEnv;
 use crate::support::generated_directory::{directory_of_keys, generated_key_line};
 use crate::support::http::Request;
+use crate::support::lookup::{assert_no_wrong_lookup, key_present, look_up_key};
 
 /// A small file system at a folder; gone when dropped.
 struct SmallDisk(PathBuf);
@@ -122,7 +122,7 @@ fn a_new_host_whose_disk_is_full_serves_by_asking_and_follows_once_there_is_room
 fn a_damaged_store_on_a_full_disk_serves_by_asking_and_is_built_anew_once_there_is_room() {
     let Some((mut env, disk)) = env_on_small_disk() else { return };
     assert!(env.sidecar.as_mut().unwrap().stop().success());
-    fs::write(active_generation_dir(&env).join("db"), [7; 4096]).unwrap();
+    fs::write(env.active_generation_dir().join("db"), [7; 4096]).unwrap();
     disk.fill();
     env.start_sidecar();
     assert_no_wrong_lookup(&env, 400, true);
@@ -177,7 +177,7 @@ fn a_sound_store_that_cannot_be_opened_for_want_of_room_stays_where_it_is() {
     env.wait_until_fresh();
     assert!(env.sidecar.as_mut().unwrap().stop().success());
     env.primary.as_mut().unwrap().kill();
-    fs::remove_file(active_generation_dir(&env).join("reserve")).unwrap();
+    fs::remove_file(env.active_generation_dir().join("reserve")).unwrap();
     disk.fill();
     for _ in 0..3 {
         env.start_sidecar();

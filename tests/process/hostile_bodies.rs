@@ -12,10 +12,11 @@ use sidegate::model::clock;
 use sidegate::wire::auth::jwt::{Issuer, issue_token};
 use sidegate::wire::auth::secret::Secret;
 
+use crate::support::TIMEOUT;
 use crate::support::contract_directory::{self, ADMIN_TOKEN, AGENT_TOKENS, ERROR_TRACKING_TOKEN, KAS_SECRET};
-use crate::support::env::{Daemon, TIMEOUT, TestEnv};
-use crate::support::generated_directory::scaled;
+use crate::support::env::{Daemon, TestEnv};
 use crate::support::http::{Request, Response};
+use crate::support::scaled;
 
 const DECODED_LIMIT: usize = 64 << 10;
 const PUSHED_LIMIT: usize = 128 << 10;
@@ -459,15 +460,6 @@ fn a_body_that_stops_half_way_is_never_taken_for_a_whole_one() {
     assert!(!env.logs().contains("panicked"), "{}", env.logs());
 }
 
-/// Resident memory now, and at its highest, in KiB.
-pub fn memory_kib(daemon: &Daemon) -> [u64; 2] {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", daemon.id())).unwrap();
-    ["VmRSS:", "VmHWM:"].map(|name| {
-        let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
-        line.trim().trim_end_matches(" kB").parse().unwrap()
-    })
-}
-
 #[test]
 fn memory_is_flat_under_hostile_bodies() {
     let env = env_with_small_limits(true);
@@ -492,7 +484,7 @@ fn memory_is_flat_under_hostile_bodies() {
             );
         }
     }
-    let daemons = || [env.primary.as_ref().unwrap(), env.sidecar.as_ref().unwrap()].map(memory_kib);
+    let daemons = || [env.primary.as_ref().unwrap(), env.sidecar.as_ref().unwrap()].map(Daemon::memory_kib);
     // A stride that meets every kind of request soon.
     let pick = |number: u64| &requests[usize::try_from(number).unwrap() * 37 % requests.len()];
     let mut settled = [[0; 2]; 2];

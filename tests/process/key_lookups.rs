@@ -7,8 +7,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use serde_json::{Value, json};
 
 use crate::support::env::TestEnv;
-use crate::support::generated_directory::{generated_key_line, key_blob, pseudo_random, query_encode, scaled, security_key_blob};
+use crate::support::generated_directory::{generated_key_line, key_blob, query_encode, security_key_blob};
 use crate::support::http::{Connection, Request};
+use crate::support::random::pseudo_random;
+use crate::support::scaled;
 
 /// What a directory file says, read with nothing of the program's.
 struct ExpectedAnswers {

@@ -17,10 +17,7 @@ use crate::support::env::{Daemon, TestEnv};
 use crate::support::fake_primary::{FakePrimary, FakeReply, json_response as answer_json};
 use crate::support::generated_directory::{directory_of_keys, generated_key_line, key_blob, query_encode};
 use crate::support::http::{Request, Response};
-
-fn lookup_request(number: u64) -> Request {
-    Request::get(&format!("/api/v4/internal/authorized_keys?key={}", query_encode(&key_blob(number))))
-}
+use crate::support::lookup::lookup_request;
 
 /// A command of the operator's that must do well; what it printed.
 fn run_ok(env: &TestEnv, words: &[&str]) -> String {
@@ -67,7 +64,7 @@ fn a_primary_that_is_told_to_end_ends_though_hosts_follow_it_and_is_followed_aga
     env.start_primary();
     env.apply(&generated_key_line(77, 1));
     env.wait_until_fresh();
-    assert_eq!(env.request_sidecar(lookup_request(77)).json()["id"], 77);
+    assert_eq!(env.request_sidecar(lookup_request(&key_blob(77))).json()["id"], 77);
 }
 
 fn shell_token_for(secret: &str) -> String {
@@ -126,7 +123,7 @@ fn with_a_socket_that_is_handed_over_a_restart_refuses_nobody() {
     let path = env.path().join("held.sock");
     let listener = UnixListener::bind(&path).unwrap();
     env.sidecar = Some(start_with_inherited_socket(&env, &listener));
-    let first = lookup_request(3).send(&path);
+    let first = lookup_request(&key_blob(3)).send(&path);
     assert_eq!(first.json()["id"], 3, "{}", env.logs());
     assert!(!env.sidecar_socket().exists(), "the configured path is not used");
     for kill in [false, true] {
@@ -171,7 +168,7 @@ fn systemd_s_own_activation_starts_it_with_the_first_that_comes() {
             while UnixStream::connect(&path).is_err() {
                 std::thread::yield_now();
             }
-            lookup_request(3).send(&path).json()
+            lookup_request(&key_blob(3)).send(&path).json()
         })
     };
     env.sidecar = Some(env.spawn_daemon(activation, "sidegate.toml"));
@@ -229,7 +226,7 @@ fn check_explain_verify_invalidate_and_resync_say_what_they_found() {
     let before = resyncs();
     assert!(run_ok(&env, &["resync"]).contains("a whole snapshot is taken"));
     env.wait_for("the resync", || resyncs() > before);
-    assert_eq!(env.request_sidecar(lookup_request(5)).json()["id"], 5);
+    assert_eq!(env.request_sidecar(lookup_request(&key_blob(5))).json()["id"], 5);
 }
 
 #[test]
@@ -272,7 +269,7 @@ fn a_revocation_names_the_hosts_where_it_is_not_in_force_and_until_when() {
     assert!(String::from_utf8(env.run_admin(&["hosts"]).stdout).unwrap().contains("no host has followed yet"));
     env.start_sidecar();
     env.wait_until_fresh();
-    assert_eq!(env.request_sidecar(lookup_request(3)).status, 404);
+    assert_eq!(env.request_sidecar(lookup_request(&key_blob(3))).status, 404);
 }
 
 /// Reads the text format of OpenMetrics; gives the samples.
@@ -296,9 +293,9 @@ fn parse_openmetrics(text: &str) -> Vec<(String, f64)> {
 fn metrics_are_in_the_format_and_count_what_happened() {
     let env = TestEnv::running(&directory_of_keys(8));
     for _ in 0..3 {
-        env.request_sidecar(lookup_request(2));
+        env.request_sidecar(lookup_request(&key_blob(2)));
     }
-    env.request_sidecar(lookup_request(1_000));
+    env.request_sidecar(lookup_request(&key_blob(1_000)));
     Request::get("/api/v4/internal/check").send(&env.sidecar_socket());
     let samples = parse_openmetrics(&Request::get("/-/metrics").send(&env.sidecar_socket()).text());
     let value = |parts: &[&str]| {
@@ -322,7 +319,7 @@ fn liveness_and_readiness_tell_a_daemon_that_runs_from_one_that_can_answer() {
     let mut env = TestEnv::new();
     env.start_sidecar();
     let probe = |env: &TestEnv, path: &str| Request::get(path).send(&env.sidecar_socket()).status;
-    env.wait_for("a question to fail", || env.request_sidecar(lookup_request(1)).status == 424);
+    env.wait_for("a question to fail", || env.request_sidecar(lookup_request(&key_blob(1))).status == 424);
     assert_eq!((probe(&env, "/-/liveness"), probe(&env, "/-/readiness")), (200, 503));
     env.start_primary();
     env.apply(&directory_of_keys(8));
@@ -347,8 +344,8 @@ fn nothing_secret_is_logged_at_any_level() {
     let socket = env.sidecar_socket();
     let send = |request: Request| drop(request.send(&socket));
     for request in [
-        lookup_request(3),
-        lookup_request(2_000),
+        lookup_request(&key_blob(3)),
+        lookup_request(&key_blob(2_000)),
         Request::get("/api/v4/internal/check").header("Gitlab-Shared-Secret", &encoded),
         Request::get(&format!("/api/v4/internal/check?secret_token={secret}")),
         Request::get(&format!("/api/v4/internal/check?secret_token={secret}x")),
@@ -367,8 +364,8 @@ fn nothing_secret_is_logged_at_any_level() {
     env.run_admin(&["revoke-key", "3", "--wait=30"]);
     env.run_helper(&key_blob(4));
     env.primary.as_mut().unwrap().kill();
-    send(lookup_request(5));
-    send(lookup_request(3_000));
+    send(lookup_request(&key_blob(5)));
+    send(lookup_request(&key_blob(3_000)));
     send(Request::post("/api/v4/internal/post_receive", &json!({"secret_token": secret})));
     assert!(env.sidecar.as_mut().unwrap().stop().success());
     let logs = env.logs();

@@ -5,10 +5,12 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use serde_json::{Value, json};
 
+use crate::support::StopOnDrop;
 use crate::support::contract_directory::{allowed, contract_public_key, key_actor, settings_line};
 use crate::support::env::TestEnv;
-use crate::support::generated_directory::{pseudo_random, scaled};
 use crate::support::http::Request;
+use crate::support::random::pseudo_random;
+use crate::support::scaled;
 
 /// How many ask at once.
 const CLIENT_THREADS: u64 = 3;
@@ -181,15 +183,6 @@ fn not_one_yes_after_a_removal_is_in_force() {
         for answer in [env.request_sidecar(subject.request(false)), env.request_primary(subject.request(false))] {
             assert_ne!(answer.status, 200, "{:?} {} at the end", subject.removal, subject.number);
         }
-    }
-}
-
-/// Ends the askers, also when a removal fails.
-struct StopOnDrop<'a>(&'a AtomicBool);
-
-impl Drop for StopOnDrop<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::SeqCst);
     }
 }
 

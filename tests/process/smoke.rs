@@ -1,7 +1,7 @@
 //! The thin thread: a key at the primary, an answer at the sidecar, also when the primary is dead.
 
 use crate::support::env::TestEnv;
-use crate::support::http::Request;
+use crate::support::lookup::lookup_request;
 
 pub const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAILM+rvN+ot98qgEN796jTiQfZfG1KaT0PtFDJ/XFSqti";
 
@@ -10,10 +10,6 @@ fn directory() -> String {
         "{{\"kind\":\"user\",\"id\":7,\"username\":\"zoe\",\"name\":\"Zoe\"}}\n\
          {{\"kind\":\"key\",\"id\":11,\"user_id\":7,\"title\":\"laptop\",\"key\":\"{KEY}\",\"created_at\":\"2026-01-31T12:00:00Z\"}}\n"
     )
-}
-
-fn lookup_request(blob: &str) -> Request {
-    Request::get(&format!("/api/v4/internal/authorized_keys?key={}", blob.replace('+', "%2B").replace('/', "%2F")))
 }
 
 #[test]

@@ -1,8 +1,10 @@
 //! Logins through a real sshd: who gets in and who does not, with the primary alive, with it dead, and with nothing at all.
 
 use crate::support::env::TestEnv;
-use crate::support::generated_directory::{directory_of_keys, key_line, query_encode, scaled, security_key_blob, user_line};
+use crate::support::generated_directory::{directory_of_keys, key_line, security_key_blob, user_line};
 use crate::support::http::Request;
+use crate::support::lookup::lookup_request;
+use crate::support::scaled;
 use crate::support::sshd::{KeyPair, Sshd};
 
 const SHORT_KEYS_TTL: &str = "[freshness]\nkeys = { ttl = \"1s\", max_stale = \"1h\" }\n";
@@ -80,7 +82,7 @@ fn with_the_primary_dead_known_keys_log_in_foreign_ones_do_not_and_the_status_st
     assert_eq!(sshd.login(&[&known]).as_deref(), Some("forced: key-777"));
     assert_eq!(sshd.login(&[&foreign]), None);
     assert_eq!(env.run_helper(foreign.blob()), format!("# No key was found for {}\n", foreign.blob()), "a no, and not an outage");
-    let no = Request::get(&format!("/api/v4/internal/authorized_keys?key={}", query_encode(foreign.blob()))).send(&env.sidecar_socket());
+    let no = lookup_request(foreign.blob()).send(&env.sidecar_socket());
     assert_eq!((no.status, no.message()), (404, "404 Key Not Found".to_owned()));
     assert_eq!((no.header("x-sidegate-answer"), no.header("x-sidegate-degraded")), (Some("local"), Some("primary-unreachable")));
     let output = env.run_sidegate(&["status", "--socket", env.sidecar_socket().to_str().unwrap()]);

@@ -8,9 +8,9 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::hostile_bodies::memory_kib;
+use crate::support::TIMEOUT;
 use crate::support::contract_directory;
-use crate::support::env::{Daemon, TIMEOUT, TestEnv};
+use crate::support::env::{Daemon, TestEnv};
 use crate::support::http::{Request, Response};
 
 const BODY_BYTES: usize = 16 << 20;
@@ -51,7 +51,7 @@ fn allowed_body() -> Value {
 }
 
 fn peak_memory_kib(daemon: &Daemon) -> u64 {
-    memory_kib(daemon)[1]
+    daemon.memory_kib()[1]
 }
 
 fn assert_memory_bounded(env: &TestEnv, socket: &Path, daemon: &Daemon) {

@@ -5,10 +5,9 @@
 
 use serde_json::json;
 
-use crate::support::contract_case::{ContractCase, assert_cases, case, denied_body};
+use crate::support::contract_case::{ContractCase, PROJECT_NOT_FOUND, assert_cases, case, denied_body};
 use crate::support::contract_directory::{self, EXPIRED_DEPLOY_KEY, EXPIRED_KEY, RSA_KEY, key_actor, pull, push};
 
-const PROJECT_NOT_FOUND: &str = "The project you were looking for could not be found or you don't have permission to view it.";
 const BLOCKED: &str = "Your account has been blocked.";
 const PASSWORD: &str = "Your password expired. Please access GitLab from a web browser to update your password.";
 

@@ -2,12 +2,11 @@
 //!
 //! Not made: K12 (external authorisation), K14 and whatever else is of deploy tokens, which no SSH host sees.
 
-use crate::support::contract_case::{assert_cases, case, denied_body};
+use crate::support::contract_case::{PROJECT_NOT_FOUND, assert_cases, case, denied_body};
 use crate::support::contract_directory::{
     self, OTHER_PROJECT_DEPLOY_KEY, PROJECTS, PUSH_DEPLOY_KEY, READ_DEPLOY_KEY, key_actor, pull, push,
 };
 
-const PROJECT_NOT_FOUND: &str = "The project you were looking for could not be found or you don't have permission to view it.";
 const DOWNLOAD: &str = "You are not allowed to download code from this project.";
 const READ_ONLY: &str = "This deploy key does not have write access to this project.";
 

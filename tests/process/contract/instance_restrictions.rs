@@ -7,10 +7,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 
-use crate::support::contract_case::{assert_cases, case, denied_body};
+use crate::support::contract_case::{PROJECT_NOT_FOUND, assert_cases, case, denied_body};
 use crate::support::contract_directory::{self, PUSH_DEPLOY_KEY, key_actor, pull, push};
 
-const PROJECT_NOT_FOUND: &str = "The project you were looking for could not be found or you don't have permission to view it.";
 const NAMESPACE: &str = "You are not allowed to access projects in this namespace.";
 
 #[test]

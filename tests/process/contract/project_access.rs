@@ -3,10 +3,9 @@
 //! Not made: J20 (designs without an action: the web application's own), J21 and J22 (a checker that takes too long, or gives what is no
 //! answer: there is none such here).
 
-use crate::support::contract_case::{ContractCase, assert_cases, case, denied_body};
+use crate::support::contract_case::{ContractCase, PROJECT_NOT_FOUND, assert_cases, case, denied_body};
 use crate::support::contract_directory::{self, OTHER_PROJECT_DEPLOY_KEY, PROJECTS, READ_DEPLOY_KEY, key_actor, pull, push};
 
-const PROJECT_NOT_FOUND: &str = "The project you were looking for could not be found or you don't have permission to view it.";
 const DOWNLOAD: &str = "You are not allowed to download code from this project.";
 const PUSH: &str = "You are not allowed to push code to this project.";
 const UPLOAD: &str = "You are not allowed to upload code for this project.";

@@ -2,11 +2,9 @@
 
 use serde_json::json;
 
-use crate::support::contract_case::{ContractCase, assert_cases, case, denied_body};
+use crate::support::contract_case::{ContractCase, PROJECT_NOT_FOUND, assert_cases, case, denied_body};
 use crate::support::contract_directory::{self, PUSH_DEPLOY_KEY, key_actor, pull, push};
 use crate::support::env::TestEnv;
-
-const PROJECT_NOT_FOUND: &str = "The project you were looking for could not be found or you don't have permission to view it.";
 
 /// How many projects and snippets there are.
 fn created_counts(env: &TestEnv) -> (u64, u64) {

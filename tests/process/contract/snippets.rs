@@ -1,10 +1,9 @@
 //! Group N: snippets. All rows are made.
 
-use crate::support::contract_case::{assert_cases, case, denied_body};
+use crate::support::contract_case::{PROJECT_NOT_FOUND, assert_cases, case, denied_body};
 use crate::support::contract_directory::{self, PUSH_DEPLOY_KEY, key_actor, pull, push};
 
 const SNIPPET_NOT_FOUND: &str = "The snippet you were looking for could not be found.";
-const PROJECT_NOT_FOUND: &str = "The project you were looking for could not be found or you don't have permission to view it.";
 const WRITE: &str = "You are not allowed to update this snippet.";
 const READ: &str = "You are not allowed to read this snippet.";
 const READ_ONLY: &str = "The repository is temporarily read-only. Please try again later.";

@@ -5,6 +5,9 @@ use serde_json::{Map, Value, json};
 use crate::support::env::TestEnv;
 use crate::support::http::{Request, Response};
 
+/// The `message` for a project that is hidden or missing.
+pub const PROJECT_NOT_FOUND: &str = "The project you were looking for could not be found or you don't have permission to view it.";
+
 /// One case of the contract.
 pub struct ContractCase {
     id: &'static str,

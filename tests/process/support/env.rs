@@ -13,10 +13,9 @@ use sidegate::model::clock;
 use sidegate::wire::auth::jwt::{Issuer, issue_token};
 use sidegate::wire::auth::secret::Secret;
 
+use crate::support::TIMEOUT;
 use crate::support::http::{Request, Response};
 
-/// How long anything may take before a test gives up on it.
-pub const TIMEOUT: Duration = Duration::from_secs(60);
 const SHELL_SECRET: &str = "a-shell-secret-of-thirty-two-hex";
 const SYNC_SECRET: &str = "a-sync-secret-of-thirty-two-hexx";
 
@@ -83,6 +82,12 @@ impl TestEnv {
 
     pub fn path(&self) -> &Path {
         self.dir.path()
+    }
+
+    /// The folder of the generation that the sidecar answers from.
+    pub fn active_generation_dir(&self) -> PathBuf {
+        let name = fs::read_to_string(self.path().join("sidecar/CURRENT")).unwrap();
+        self.path().join("sidecar/generations").join(name.trim())
     }
 
     pub fn primary_socket(&self) -> PathBuf {
@@ -299,7 +304,15 @@ impl Daemon {
         nix::sys::signal::kill(nix::unistd::Pid::from_raw(i32::try_from(self.child.id()).unwrap()), signal).unwrap();
     }
 
-    #[allow(dead_code, reason = "for the measuring programs, which use this module as well")]
+    /// Resident memory now, and at its highest, in KiB.
+    pub fn memory_kib(&self) -> [u64; 2] {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.id())).unwrap();
+        ["VmRSS:", "VmHWM:"].map(|name| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+            line.trim().trim_end_matches(" kB").parse().unwrap()
+        })
+    }
+
     pub fn id(&self) -> u32 {
         self.child.id()
     }

@@ -4,16 +4,6 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest as _, Sha256};
 
-/// How much of something a test does: `small`, or `full` if the environment asks for it.
-pub fn scaled(small: u64, full: u64) -> u64 {
-    if std::env::var("SIDEGATE_TEST_SCALE").is_ok_and(|scale| scale == "full") { full } else { small }
-}
-
-/// A pseudo-random number out of a number.
-pub fn pseudo_random(number: u64) -> u64 {
-    u64::from_be_bytes(Sha256::digest(number.to_be_bytes())[..8].try_into().unwrap())
-}
-
 /// The Base64 of the blob of an Ed25519 key that nobody holds.
 pub fn key_blob(number: u64) -> String {
     let point = Sha256::digest(number.to_le_bytes());

@@ -57,7 +57,7 @@ impl Request {
 
     pub fn try_send(&self, socket: &Path) -> std::io::Result<Response> {
         let mut stream = UnixStream::connect(socket)?;
-        stream.set_read_timeout(Some(crate::support::env::TIMEOUT))?;
+        stream.set_read_timeout(Some(crate::support::TIMEOUT))?;
         // A refusal may come, and the connection be closed, before a large body is written to its end.
         let _ = stream.write_all(&self.to_bytes());
         let mut bytes = Vec::new();
@@ -88,7 +88,7 @@ impl Request {
 /// Sends these very bytes, and reads an answer to the end of the connection.
 pub fn send_raw(socket: &Path, bytes: &[u8]) -> Response {
     let mut stream = UnixStream::connect(socket).unwrap();
-    stream.set_read_timeout(Some(crate::support::env::TIMEOUT)).unwrap();
+    stream.set_read_timeout(Some(crate::support::TIMEOUT)).unwrap();
     let _ = stream.write_all(bytes);
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).unwrap();
@@ -109,7 +109,7 @@ impl Connection {
     fn exchange(&mut self, request: &[u8]) -> Response {
         let mut stream = self.stream.take().unwrap_or_else(|| {
             let stream = UnixStream::connect(&self.socket).unwrap();
-            stream.set_read_timeout(Some(crate::support::env::TIMEOUT)).unwrap();
+            stream.set_read_timeout(Some(crate::support::TIMEOUT)).unwrap();
             BufReader::new(stream)
         });
         stream.get_mut().write_all(request).unwrap();

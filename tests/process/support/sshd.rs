@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
-use crate::support::env::{TIMEOUT, TestEnv};
+use crate::support::TIMEOUT;
+use crate::support::env::TestEnv;
 
 const SSHD_PATH: &str = "/usr/sbin/sshd";
 
@@ -51,30 +52,28 @@ impl KeyPair {
 }
 
 impl Sshd {
-    /// Starts it for an environment; where it cannot be, that is said and the test has nothing to do.
+    /// Starts an sshd that asks our helper; where it cannot be started, says so and returns `None`: the test has nothing to do.
     pub fn start(env: &TestEnv) -> Option<Self> {
+        let shell = forced_command(env, "echo \"forced: $1\"");
+        Self::start_with(env, "sshd", &ask_helper(env, &env.helper_path(), &shell))
+    }
+
+    /// Starts an sshd that finds keys as `key_source`, lines of its configuration, says.
+    pub fn start_with(env: &TestEnv, name: &str, key_source: &str) -> Option<Self> {
         if !nix::unistd::Uid::effective().is_root() || !Path::new(SSHD_PATH).exists() {
             eprintln!("SKIPPED: logins through sshd (they need root and {SSHD_PATH})");
             return None;
         }
         fs::create_dir_all("/run/sshd").unwrap();
-        let helper = env.helper_path();
-        let shell = env.write("gitlab-shell", "#!/bin/sh\necho \"forced: $1\"\n");
-        fs::set_permissions(&shell, fs::Permissions::from_mode(0o755)).unwrap();
-        let host_key = KeyPair::generate(env, "host_key", "ed25519").private_key_path;
+        let host_key = KeyPair::generate(env, &format!("{name}_host_key"), "ed25519").private_key_path;
         let port = TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port();
         let config = format!(
             "Port {port}\nListenAddress 127.0.0.1\nHostKey {}\nPidFile none\nUsePAM no\nPasswordAuthentication no\n\
-             KbdInteractiveAuthentication no\nPermitRootLogin forced-commands-only\nAuthorizedKeysFile none\nMaxStartups 100\n\
-             LogLevel VERBOSE\nAuthorizedKeysCommandUser root\n\
-             AuthorizedKeysCommand {} --socket {} --shell {} root %u %k\n",
+             KbdInteractiveAuthentication no\nPermitRootLogin forced-commands-only\nMaxStartups 100\nLogLevel VERBOSE\n{key_source}",
             host_key.display(),
-            helper.display(),
-            env.sidecar_socket().display(),
-            shell.display(),
         );
-        let config = env.write("sshd_config", &config);
-        let log = env.path().join("sshd.log");
+        let config = env.write(&format!("{name}_config"), &config);
+        let log = env.path().join(format!("{name}.log"));
         let child = Command::new(SSHD_PATH)
             .args(["-D", "-e", "-f"])
             .arg(config)
@@ -120,4 +119,21 @@ impl Drop for Sshd {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Writes a program for the command that sshd forces.
+pub fn forced_command(env: &TestEnv, script: &str) -> PathBuf {
+    let shell = env.write("gitlab-shell", &format!("#!/bin/sh\n{script}\n"));
+    fs::set_permissions(&shell, fs::Permissions::from_mode(0o755)).unwrap();
+    shell
+}
+
+/// Lines of an sshd's configuration: it asks a helper, and forces a command.
+pub fn ask_helper(env: &TestEnv, helper: &Path, shell: &Path) -> String {
+    format!(
+        "AuthorizedKeysFile none\nAuthorizedKeysCommandUser root\nAuthorizedKeysCommand {} --socket {} --shell {} root %u %k\n",
+        helper.display(),
+        env.sidecar_socket().display(),
+        shell.display(),
+    )
 }

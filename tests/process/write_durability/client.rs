@@ -1,18 +1,24 @@
 //! A client: what it writes next, what it has written, and whether that is what is there.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use serde_json::{Value, json};
 use sidegate::model::digest::Digest;
 
 use super::observed_state::ObservedState;
 use super::write::{ClientIds, ClientState, WRITE_KINDS, WriteOperation};
-use super::{Progress, Random};
 use crate::support::contract_directory::agent_record;
 use crate::support::env::TestEnv;
 use crate::support::generated_directory::{generated_key_line, user_line};
 use crate::support::http::{Request, Response};
+use crate::support::random::Random;
+
+/// What all clients share while they write.
+pub struct Progress {
+    pub answered_count: AtomicU64,
+    pub primary_killed: AtomicBool,
+}
 
 /// One who writes, one write after another.
 pub struct WriteClient {
@@ -37,11 +43,11 @@ pub struct WriteClient {
 }
 
 impl WriteClient {
-    pub fn new(number: u64, dice: Random) -> Self {
+    pub fn new(number: u64, random: Random) -> Self {
         let own = ClientIds(number);
         Self {
             ids: own,
-            random: dice,
+            random,
             expected: ClientState::default(),
             unanswered_write: None,
             retry: None,
@@ -109,7 +115,7 @@ impl WriteClient {
         }
     }
 
-    /// The next write; one that would change nothing by itself is thrown again.
+    /// The next write; one that would change nothing by itself is chosen again.
     fn choose_write(&mut self) -> WriteOperation {
         loop {
             let kind = WRITE_KINDS[usize::try_from(self.random.below(WRITE_KINDS.len() as u64)).unwrap()];
@@ -236,9 +242,9 @@ fn base_project_path(own: ClientIds) -> String {
     format!("{}/base", own.namespace_path())
 }
 
-fn pick_any<'a, T>(dice: &mut Random, of: impl Iterator<Item = &'a T>) -> Option<&'a T> {
+fn pick_any<'a, T>(random: &mut Random, of: impl Iterator<Item = &'a T>) -> Option<&'a T> {
     let all: Vec<&T> = of.collect();
-    (!all.is_empty()).then(|| all[usize::try_from(dice.below(all.len() as u64)).unwrap()])
+    (!all.is_empty()).then(|| all[usize::try_from(random.below(all.len() as u64)).unwrap()])
 }
 
 /// Whether an answer came to its end. One that was cut off may as well not have come.

@@ -15,39 +15,23 @@ use std::time::{Duration, Instant};
 use sidegate::model::clock;
 
 use crate::support::contract_directory;
-use crate::support::generated_directory::{pseudo_random, scaled};
-use client::WriteClient;
+use crate::support::random::{Random, pseudo_random};
+use crate::support::scaled;
+use client::{Progress, WriteClient};
 use observed_state::ObservedState;
 
 /// Who writes at the same time.
 const CLIENT_COUNT: u64 = 6;
 
-/// Pseudo-random numbers out of a seed.
-#[derive(Clone)]
-pub struct Random(u64);
-
-impl Random {
-    pub fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_add(1);
-        pseudo_random(self.0) % bound
-    }
-}
-
-/// Says at the end of a test that failed how it was thrown.
+/// Says at the end of a test that failed which seed it used.
 struct ReportSeedOnPanic(u64);
 
 impl Drop for ReportSeedOnPanic {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            eprintln!("thrown with SIDEGATE_TEST_SEED={}", self.0);
+            eprintln!("failed with SIDEGATE_TEST_SEED={}", self.0);
         }
     }
-}
-
-/// What all clients share while they write.
-pub struct Progress {
-    pub answered_count: AtomicU64,
-    pub primary_killed: AtomicBool,
 }
 
 #[test]
@@ -55,16 +39,16 @@ fn all_that_was_answered_is_there_once_when_the_primary_is_killed_during_writes_
     let (kills, writes) = (scaled(6, 50), scaled(250, 1_000));
     let seed = std::env::var("SIDEGATE_TEST_SEED").ok().and_then(|seed| seed.parse().ok());
     let seed = seed.unwrap_or_else(|| clock::wall_time().milliseconds().unsigned_abs());
-    let _thrown = ReportSeedOnPanic(seed);
-    let mut dice = Random(seed);
+    let _report = ReportSeedOnPanic(seed);
+    let mut random = Random::new(seed);
     let mut clients: Vec<WriteClient> =
-        (0..CLIENT_COUNT).map(|number| WriteClient::new(number, Random(pseudo_random(seed ^ number)))).collect();
+        (0..CLIENT_COUNT).map(|number| WriteClient::new(number, Random::new(pseudo_random(seed ^ number)))).collect();
     let mut env = contract_directory::primary_with_all_credentials("", &clients.iter().map(WriteClient::directory).collect::<String>());
     let (mut answered, mut lost, mut lost_and_there, mut uses) = (0, 0, 0, 0);
     for round in 0..kills {
         let mut primary = env.primary.take().unwrap();
         let running = Progress { answered_count: AtomicU64::new(0), primary_killed: AtomicBool::new(false) };
-        let until = 1 + dice.below(2 * writes);
+        let until = 1 + random.below(2 * writes);
         std::thread::scope(|scope| {
             for client in &mut clients {
                 let (env, running) = (&env, &running);
@@ -72,7 +56,7 @@ fn all_that_was_answered_is_there_once_when_the_primary_is_killed_during_writes_
             }
             env.wait_for("writes to be answered", || running.answered_count.load(Ordering::Relaxed) >= until);
             // Not at the moment of an answer.
-            let (begun, moment) = (Instant::now(), Duration::from_micros(dice.below(4_000)));
+            let (begun, moment) = (Instant::now(), Duration::from_micros(random.below(4_000)));
             while begun.elapsed() < moment {
                 std::hint::spin_loop();
             }
@@ -88,8 +72,10 @@ fn all_that_was_answered_is_there_once_when_the_primary_is_killed_during_writes_
             lost += u64::from(unanswered.is_some());
             lost_and_there += u64::from(unanswered == Some(true));
         }
-        seen.assert_totals_match(&clients, &format!("round {round}"));
-        uses = seen.assert_usage_within(uses, &clients);
+        let expected: Vec<_> = clients.iter().map(|client| &client.expected).collect();
+        seen.assert_totals_match(&expected, &format!("round {round}"));
+        let reports = [0, 1].map(|which| clients.iter().map(|client| client.usage_reports[which]).sum::<u64>());
+        uses = seen.assert_usage_within(uses, reports, CLIENT_COUNT);
         clients.iter_mut().for_each(WriteClient::reset_round);
     }
     let mut primary = env.primary.take().unwrap();
