@@ -12,7 +12,7 @@ use sidegate::model::digest::{Digest, DirectoryDigest};
 use sidegate::wire::directory::feed_lines::{FeedLine, SnapshotLine, parse_feed_line, parse_snapshot_line};
 
 use super::{TestPrimary, key, small_directory, user};
-use crate::support::env::TIMEOUT;
+use crate::support::TIMEOUT;
 
 /// A feed that is open.
 pub struct FeedStream {
