@@ -1,25 +1,25 @@
-//! What deciding `allowed` comes to: a grant with all that its answer says, or a refusal with its reason.
+//! The outcome of deciding `allowed`: a grant with everything that the response states, or a denial with its reason.
 
 use std::sync::Arc;
 
 use crate::model::id::Id;
 use crate::model::record::{Key, Project, Settings, Snippet, Storage, User};
 
-/// Who was found behind a claim.
+/// The actor that the claimed identity was resolved to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Actor {
-    /// Nobody is known by that claim.
+    /// No user and no key has the claimed identity.
     Unknown,
-    /// A person, and the key if it was claimed by one.
+    /// A user, and the key if one was claimed.
     User(Arc<User>, Option<Arc<Key>>),
-    /// A plain key whose user is gone.
+    /// A user's key whose user does not exist any more.
     OrphanedKey(Arc<Key>),
-    /// A deploy key; its creator is named in answers and enters no decision.
+    /// A deploy key, and its creator, who is named in responses and has no part in the decision.
     DeployKey(Arc<Key>, Option<Arc<User>>),
 }
 
 impl Actor {
-    /// The person whom answers name: a deploy key's is its creator, who enters no decision.
+    /// Returns the user that responses name: for a deploy key its creator, who has no part in the decision.
     #[must_use]
     pub const fn user(&self) -> Option<&Arc<User>> {
         match self {
@@ -28,7 +28,7 @@ impl Actor {
         }
     }
 
-    /// The key that was used.
+    /// Returns the key that was used.
     #[must_use]
     pub const fn key(&self) -> Option<&Arc<Key>> {
         match self {
@@ -38,21 +38,21 @@ impl Actor {
     }
 }
 
-/// What was found at a path or a `gl_repository`.
+/// The repository that a path or a `gl_repository` names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Repository {
-    /// A project's code.
+    /// The repository of a project.
     Project(Arc<Project>),
-    /// A project's wiki.
+    /// The wiki of a project.
     Wiki(Arc<Project>),
-    /// A project's designs.
+    /// The design repository of a project.
     Design(Arc<Project>),
-    /// A snippet, with its project if it is a project's.
+    /// A snippet, and its project if it belongs to one.
     Snippet(Arc<Snippet>, Option<Arc<Project>>),
 }
 
 impl Repository {
-    /// The project that it is of; a person's own snippet has none.
+    /// Returns the project that it belongs to; a personal snippet has none.
     #[must_use]
     pub const fn project(&self) -> Option<&Arc<Project>> {
         match self {
@@ -61,7 +61,7 @@ impl Repository {
         }
     }
 
-    /// Its word in `gl_repository`: `project-<id>`, `wiki-<id>`, `design-<id>`, `snippet-<id>`.
+    /// Returns its `gl_repository`: `project-<id>`, `wiki-<id>`, `design-<id>`, `snippet-<id>`.
     #[must_use]
     pub fn gl_repository(&self) -> String {
         match self {
@@ -72,7 +72,7 @@ impl Repository {
         }
     }
 
-    /// Its full path without `.git`: `<project>`, `<project>.wiki`, `<project>.design`, `[<project>/]snippets/<id>`.
+    /// Returns its full path without `.git`: `<project>`, `<project>.wiki`, `<project>.design`, `[<project>/]snippets/<id>`.
     #[must_use]
     pub fn path(&self) -> String {
         match self {
@@ -84,7 +84,7 @@ impl Repository {
         }
     }
 
-    /// Which storage it is on.
+    /// Returns the name of its storage.
     #[must_use]
     pub fn storage(&self) -> &str {
         match self {
@@ -93,17 +93,17 @@ impl Repository {
         }
     }
 
-    /// Where it is on that storage. Wiki and designs stand beside their project's code.
+    /// Returns its path on that storage. Wiki and designs are beside the repository of their project.
     #[must_use]
     pub fn relative_path(&self) -> String {
-        let beside = |project: &Project, suffix: &str| {
+        let with_suffix = |project: &Project, suffix: &str| {
             let stem = project.relative_path.strip_suffix(".git").unwrap_or(&project.relative_path);
             format!("{stem}{suffix}")
         };
         match self {
             Self::Project(project) => project.relative_path.to_string(),
-            Self::Wiki(project) => beside(project, ".wiki.git"),
-            Self::Design(project) => beside(project, ".design.git"),
+            Self::Wiki(project) => with_suffix(project, ".wiki.git"),
+            Self::Design(project) => with_suffix(project, ".design.git"),
             Self::Snippet(snippet, _) => snippet.relative_path.to_string(),
         }
     }
@@ -114,69 +114,69 @@ impl Repository {
 pub enum FoundBy {
     /// Nothing was found.
     NotFound,
-    /// By its present path, or by `gl_repository`.
+    /// By its current path, or by `gl_repository`.
     CurrentPath,
     /// By a path that the project had before.
     Redirect,
 }
 
-/// A yes, with what its answer says.
+/// A grant, with what the response states.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AccessGrant {
-    /// Who.
+    /// Who is granted access.
     pub actor: Actor,
-    /// To what.
+    /// The repository.
     pub repository: Repository,
-    /// Where its Gitaly is; `None` if the directory does not say.
+    /// The Gitaly of the repository's storage; `None` if the directory does not name it.
     pub storage: Option<Arc<Storage>>,
-    /// The settings it was decided under.
+    /// The settings at the time of the decision.
     pub settings: Arc<Settings>,
-    /// The root of the project's namespace.
+    /// The root namespace of the project.
     pub root_namespace: Option<Id>,
-    /// Lines for the person's terminal.
+    /// Lines for the user's terminal.
     pub console_messages: Vec<String>,
 }
 
-/// A no.
+/// A denial.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AccessDenied {
-    /// 400, 401, 404 or 422. (server.md 2.1)
+    /// The HTTP status: 400, 401, 404 or 422. (server.md 2.1)
     pub status: u16,
-    /// A short stable word for logs, metrics and `explain`, as `user_blocked`.
+    /// A short stable reason for logs, metrics and `explain`, as `user_blocked`.
     pub reason: &'static str,
-    /// The sentence that the person reads.
+    /// The message that the user reads.
     pub message: String,
 }
 
-/// Yes or no.
+/// The decision about one request of `allowed`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
 pub enum AccessDecision {
-    /// Yes.
+    /// Access is granted.
     Granted(Box<AccessGrant>),
-    /// No.
+    /// Access is denied.
     Denied(AccessDenied),
-    /// The project is not there and the actor may make it by this push: the primary's to do. (server.md 3.6)
+    /// The project does not exist and the actor may create it by this push, which only the primary can do. (server.md 3.6)
     CreatesProject(NewProject),
 }
 
-/// A project that a push would make.
+/// A project that a push would create.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewProject {
-    /// Who pushes.
+    /// The user who pushes.
     pub user: Arc<User>,
-    /// Into which namespace.
+    /// The namespace of the new project.
     pub namespace_id: Id,
     /// The full path, without `.git`.
     pub path: String,
 }
 
-/// A verdict, with what one must know to decide who may give it.
+/// A decision, with what determines whether a sidecar may answer it or must ask the primary.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AccessEvaluation {
-    /// Yes or no.
+    /// The decision.
     pub decision: AccessDecision,
-    /// Who asks.
+    /// The resolved actor.
     pub actor: Actor,
     /// How the repository was found.
     pub found_by: FoundBy,

@@ -1,11 +1,11 @@
-//! The question of `allowed`, decoded: who asks, for which repository, to do what. (server.md 1.3, 1.4, 2.1)
+//! The requests whose answer is a decision about access, decoded: who wants to do what with which repository. (server.md 1.3, 1.4, 2.1)
 //!
-//! A question holds everything that may enter the decision, so its equality is the identity of an answer that is kept.
+//! A request holds everything that may influence the decision, so it is also the key under which an answer is cached.
 
 use crate::model::id::Id;
 
-/// Who says they ask: the first of `key_id`, `user_id`, `username`, `identifier` that is present. There is no falling through to
-/// the next: a key that is not known is nobody.
+/// The identity that a request claims: the first of `key_id`, `user_id`, `username`, `identifier` that is present. If that one is
+/// unknown, the next is not tried.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum ClaimedActor {
     /// `key_id`; `None` for a number that no record can have.
@@ -20,7 +20,7 @@ pub enum ClaimedActor {
     Unspecified,
 }
 
-/// What is to be done.
+/// What the Git client wants to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Action {
     /// `git-upload-pack`.
@@ -29,11 +29,11 @@ pub enum Action {
     UploadArchive,
     /// `git-receive-pack`.
     ReceivePack,
-    /// Missing, or any other word.
+    /// The action is missing or has another value.
     Unknown,
 }
 
-/// Over which protocol.
+/// The protocol of the Git client.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Protocol {
     /// `ssh`.
@@ -42,11 +42,11 @@ pub enum Protocol {
     Http,
     /// `web`.
     Web,
-    /// Any other word as it was sent, or an empty one.
+    /// Any other value as it was sent, or an empty one.
     Other(String),
 }
 
-/// What is pushed.
+/// The ref changes of a push.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum RefChanges {
     /// `_any`: not known yet.
@@ -57,7 +57,7 @@ pub enum RefChanges {
     Listed(String),
 }
 
-/// A question of `allowed`.
+/// A request of `allowed`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[expect(missing_docs, reason = "each field is the contract's own term")]
 pub struct AllowedRequest {
@@ -72,16 +72,16 @@ pub struct AllowedRequest {
     pub namespace_path: Option<String>,
     pub relative_path: Option<String>,
     pub push_options: Vec<String>,
-    /// The first parameter that the rules do not read: then nobody but the primary decides.
+    /// The first parameter that the rules do not know: then only the primary decides.
     pub unsupported_param: Option<String>,
 }
 
 impl AllowedRequest {
-    /// A question that says nothing more than this; what it is about is said by who asks it.
+    /// Returns a request without a repository and without any optional parameter.
     #[must_use]
-    pub const fn new(claimant: ClaimedActor, action: Action, protocol: Protocol, changes: RefChanges) -> Self {
+    pub const fn new(claimed_actor: ClaimedActor, action: Action, protocol: Protocol, changes: RefChanges) -> Self {
         Self {
-            claimed_actor: claimant,
+            claimed_actor,
             gl_repository: None,
             project: None,
             action,
@@ -97,7 +97,7 @@ impl AllowedRequest {
     }
 }
 
-/// What is to be done with large files.
+/// What the client wants to do with LFS objects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum LfsOperation {
     /// `download`.
@@ -106,7 +106,7 @@ pub enum LfsOperation {
     Upload,
 }
 
-/// A question of `lfs_authenticate`. (server.md 2.2)
+/// A request of `lfs_authenticate`. (server.md 2.2)
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[expect(missing_docs, reason = "each field is the contract's own term")]
 pub struct LfsAuthenticateRequest {
@@ -114,12 +114,12 @@ pub struct LfsAuthenticateRequest {
     pub gl_repository: Option<String>,
     pub project: Option<String>,
     pub operation: Option<LfsOperation>,
-    /// The first parameter that the rules do not read: then nobody but the primary answers.
+    /// The first parameter that the rules do not know: then only the primary answers.
     pub unsupported_param: Option<String>,
 }
 
 impl LfsAuthenticateRequest {
-    /// The same actor's question of `allowed` over SSH: whoever keeps a token asks it again before giving the token away.
+    /// Returns the request of `allowed` over SSH of the same actor: it is decided again before a cached token is given out.
     #[must_use]
     pub fn to_allowed_request(&self) -> AllowedRequest {
         let action = if self.operation == Some(LfsOperation::Upload) { Action::ReceivePack } else { Action::UploadPack };
@@ -132,7 +132,7 @@ impl LfsAuthenticateRequest {
     }
 }
 
-/// What a server of large files shows to have a token judged. (server.md 4)
+/// A request of an LFS server to verify a token. (server.md 4)
 #[derive(Clone, PartialEq, Eq)]
 #[expect(missing_docs, reason = "each field is the contract's own term")]
 pub struct LfsVerifyRequest {
@@ -144,9 +144,9 @@ pub struct LfsVerifyRequest {
 }
 
 impl std::fmt::Debug for LfsVerifyRequest {
-    /// Without the token.
+    /// Writes everything except the token.
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { login, gl_repository, project, operation, token: _ } = self;
-        write!(out, "LfsProof({login}, {gl_repository:?}, {project:?}, {operation:?})")
+        write!(out, "LfsVerifyRequest({login}, {gl_repository:?}, {project:?}, {operation:?})")
     }
 }

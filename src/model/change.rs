@@ -1,4 +1,4 @@
-//! How a directory moves: changes, the commits that carry them, and the point up to which somebody has followed.
+//! Changes of a directory, the commits that carry them, and the head that a primary or a follower has reached.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,12 +9,12 @@ use crate::model::digest::DirectoryDigest;
 use crate::model::entry::Entry;
 pub use crate::model::record_identity::RecordIdentity;
 
-/// Which life of a primary's store a number belongs to: random, made with the store, 32 lower-case hex digits.
+/// The epoch of a primary's store, within which commit numbers count: random, created with the store, 32 lower-case hex digits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Epoch(pub u128);
 
-/// Said of text that is not 32 lower-case hex digits.
+/// The text is not 32 lower-case hex digits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("an epoch is 32 lower-case hex digits")]
 pub struct InvalidEpoch;
@@ -51,10 +51,10 @@ impl From<Epoch> for String {
     }
 }
 
-/// Where a directory stands: which life, which commit, and what the whole of it adds up to.
+/// The head of a directory: its epoch, its last commit, and the digest of all its records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Head {
-    /// The life of the store that `seq` counts in.
+    /// The epoch that `seq` counts in.
     pub epoch: Epoch,
     /// The number of the last commit; 0 before the first.
     pub seq: u64,
@@ -63,12 +63,12 @@ pub struct Head {
     pub state: DirectoryDigest,
 }
 
-/// One step of a commit.
+/// One change of a commit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
-    /// The record takes the place of the one of the same identity, or is new.
+    /// The record replaces the one of the same identity, or is new.
     Put(Entry),
-    /// The record goes. Deleting what is not there changes nothing.
+    /// The record is deleted. Deleting one that does not exist changes nothing.
     Delete(RecordIdentity),
 }
 
@@ -77,9 +77,9 @@ pub enum Change {
 pub struct Commit {
     /// Its number; one more than the commit before.
     pub seq: u64,
-    /// What the whole directory adds up to after it.
+    /// Digest and count of all records after the commit.
     pub state: DirectoryDigest,
-    /// What it changes.
+    /// The changes.
     pub changes: Vec<Change>,
 }
 
@@ -88,7 +88,7 @@ mod tests {
     use super::{Epoch, InvalidEpoch};
 
     #[test]
-    fn an_epoch_has_one_spelling() {
+    fn an_epoch_has_one_form() {
         assert_eq!(Epoch(255).to_string().parse(), Ok(Epoch(255)));
         for wrong in ["", "ff", &"F".repeat(32), &format!("+{}", "0".repeat(31))] {
             assert_eq!(wrong.parse::<Epoch>(), Err(InvalidEpoch), "{wrong}");

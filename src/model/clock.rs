@@ -1,4 +1,4 @@
-//! The one place that reads a clock. Everything else is told the time.
+//! The only place that reads a clock. Everywhere else time is an argument.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -6,7 +6,7 @@ use nix::time::{ClockId, clock_gettime};
 
 use crate::model::time::{BootTime, Time};
 
-/// The wall clock: for expiry dates and for what people read, never for ages.
+/// Returns the wall-clock time: for expiry dates and for messages, never for ages.
 #[must_use]
 #[expect(clippy::disallowed_methods, reason = "the one place that reads the wall clock")]
 pub fn wall_time() -> Time {
@@ -14,7 +14,7 @@ pub fn wall_time() -> Time {
     i64::try_from(since.as_millis()).ok().and_then(Time::from_milliseconds).unwrap_or(Time::EPOCH)
 }
 
-/// Time since boot, suspends included: what ages are measured by.
+/// Returns the time since boot, suspends included, by which ages are measured.
 #[must_use]
 pub fn boot_time() -> BootTime {
     clock_gettime(ClockId::CLOCK_BOOTTIME).map_or(BootTime(Duration::ZERO), |spec| BootTime(Duration::from(spec)))

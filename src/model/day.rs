@@ -9,31 +9,31 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::time::Time;
 
-/// A day.
+/// A calendar day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Day(Date);
 
-/// Said of text that is not a day.
+/// The text is not a day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a day is YYYY-MM-DD")]
 pub struct InvalidDay;
 
 impl Day {
-    /// The day of an instant, in UTC.
+    /// Returns the day of an instant, in UTC.
     #[must_use]
     pub fn from_time(time: Time) -> Self {
         time.day().parse().unwrap_or(Self(Date::MAX))
     }
 
-    /// So many days later, held at the last day there is.
+    /// Returns the day so many days later, at most 9999-12-31.
     #[must_use]
     pub fn plus(self, days: u32) -> Self {
         Self(self.0.saturating_add(i64::from(days.min(MAX_DAYS)).days()))
     }
 }
 
-/// More days than lie between any two, and fewer than a span may have.
+/// More days than there are between any two, and fewer than a span may have.
 const MAX_DAYS: u32 = 4_000_000;
 
 impl From<Date> for Day {

@@ -1,7 +1,7 @@
-//! What two whole directories are compared by: the sum modulo 2^256 of the SHA-256 of each canonical record.
+//! The digest by which two whole directories are compared: the sum modulo 2^256 of the SHA-256 of each canonical record.
 //!
-//! A sum does not depend on the order of the commits, and a record is taken out of it as easily as put in.
-//! It finds drift; it does not stop a liar.
+//! A sum does not depend on the order of the commits, and a record is subtracted from it as easily as added. It finds drift; it is no
+//! protection against a forger.
 
 use std::fmt;
 use std::str::FromStr;
@@ -14,19 +14,19 @@ use sha2::{Digest as _, Sha256};
 #[serde(try_from = "String", into = "String")]
 pub struct Digest([u64; 4]);
 
-/// Said of text that is not 64 lower-case hex digits.
+/// The text is not 64 lower-case hex digits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a digest is 64 lower-case hex digits")]
 pub struct InvalidDigest;
 
 impl Digest {
-    /// The digest of one canonical record.
+    /// Returns the digest of one canonical record.
     #[must_use]
     pub fn of(canonical: &[u8]) -> Self {
         Self::from_bytes(&Sha256::digest(canonical).into())
     }
 
-    /// With `other` added.
+    /// Returns the sum with `other`.
     #[must_use]
     pub fn plus(self, other: Self) -> Self {
         let mut sum = [0; 4];
@@ -40,7 +40,7 @@ impl Digest {
         Self(sum)
     }
 
-    /// With `other` taken away.
+    /// Returns the difference to `other`.
     #[must_use]
     pub fn minus(self, other: Self) -> Self {
         let mut difference = [0; 4];
@@ -54,7 +54,7 @@ impl Digest {
         Self(difference)
     }
 
-    /// 32 bytes, big-endian.
+    /// Returns the sum as 32 bytes, big-endian.
     #[must_use]
     pub fn bytes(self) -> [u8; 32] {
         let mut bytes = [0; 32];
@@ -64,7 +64,7 @@ impl Digest {
         bytes
     }
 
-    /// From 32 bytes, big-endian.
+    /// Returns the digest of 32 bytes, big-endian.
     #[must_use]
     pub fn from_bytes(bytes: &[u8; 32]) -> Self {
         let mut words = [0; 4];
@@ -111,23 +111,23 @@ impl From<Digest> for String {
     }
 }
 
-/// A whole directory in 40 bytes: its digest and how many records it holds.
+/// The digest and the number of records of a whole directory.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DirectoryDigest {
     /// The sum of the records' digests.
     pub digest: Digest,
-    /// How many records there are.
+    /// The number of records.
     pub count: u64,
 }
 
 impl DirectoryDigest {
-    /// With one more record.
+    /// Returns the digest with one more record.
     #[must_use]
     pub fn with_record(self, canonical: &[u8]) -> Self {
         Self { digest: self.digest.plus(Digest::of(canonical)), count: self.count + 1 }
     }
 
-    /// With one record fewer. The record must have been counted before.
+    /// Returns the digest without a record, which must have been counted before.
     #[must_use]
     pub fn without_record(self, canonical: &[u8]) -> Self {
         Self { digest: self.digest.minus(Digest::of(canonical)), count: self.count.saturating_sub(1) }
@@ -142,7 +142,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_digest_does_not_depend_on_order_and_forgets_what_is_taken_out(mut records: Vec<Vec<u8>>, extra: Vec<u8>) {
+        fn a_digest_does_not_depend_on_order_and_a_removed_record_leaves_no_trace(mut records: Vec<Vec<u8>>, extra: Vec<u8>) {
             let forward = records.iter().fold(DirectoryDigest::default(), |state, record| state.with_record(record));
             records.reverse();
             let backward = records.iter().fold(DirectoryDigest::default().with_record(&extra), |state, record| state.with_record(record)).without_record(&extra);

@@ -1,7 +1,7 @@
-//! One record as feed, snapshot and store carry it: its exact bytes, its place, and as much of it as is understood.
+//! One record as feed, snapshot and store carry it: its exact bytes, its sort key, and as much of it as this program understands.
 //!
-//! A newer primary may send kinds and fields that this program does not know. Their bytes are kept so that the digest
-//! holds; what is understood of them answers keys and names; deciding access asks the primary.
+//! A newer primary may send kinds and fields that this program does not know. Their bytes are kept so that the digest stays right. What is
+//! understood of them still answers who owns a key; decisions about access are left to the primary.
 
 use std::fmt;
 use std::sync::Arc;
@@ -26,66 +26,66 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// A record of our own, in its canonical form.
+    /// Returns the entry of a record in its canonical form.
     pub fn from_record(record: Record) -> Result<Self, serde_json::Error> {
         let text = record.canonical()?.into();
         Ok(Self { sort_key: record.sort_key(), text, record: Some(Arc::new(record)), has_unknown_parts: false })
     }
 
-    /// Reads a record of the feed, keeping its bytes. Unknown kinds and fields are kept and marked foreign; everything
-    /// else is as strict as [`Record::parse`]. One line without control bytes.
+    /// Parses a record of the feed, one line without control bytes, and keeps its bytes. Unknown kinds and fields are kept and marked;
+    /// everything else is as strict as [`Record::parse`].
     pub fn parse(text: &str) -> Result<Self, InvalidRecord> {
         check_control_bytes(text)?;
         match Record::parse(text) {
             Ok(record) => {
                 Ok(Self { sort_key: record.sort_key(), text: text.into(), record: Some(Arc::new(record)), has_unknown_parts: false })
             }
-            Err(unlike) => Self::parse_unknown(text, unlike),
+            Err(error) => Self::parse_unknown(text, error),
         }
     }
 
-    fn parse_unknown(text: &str, unlike: InvalidRecord) -> Result<Self, InvalidRecord> {
-        let Ok(object) = RawObject::parse(text) else { return Err(unlike) };
+    fn parse_unknown(text: &str, error: InvalidRecord) -> Result<Self, InvalidRecord> {
+        let Ok(object) = RawObject::parse(text) else { return Err(error) };
         if object.is_unknown_kind() {
             return Ok(Self { sort_key: object.unknown_kind_sort_key(), text: text.into(), record: None, has_unknown_parts: true });
         }
-        let Some(understood) = object.without_unknown_fields() else { return Err(unlike) };
+        let Some(understood) = object.without_unknown_fields() else { return Err(error) };
         let record = Record::parse(&understood)?;
         Ok(Self { sort_key: record.sort_key(), text: text.into(), record: Some(Arc::new(record)), has_unknown_parts: true })
     }
 
-    /// Where it stands, and its identity.
+    /// Returns its sort key.
     #[must_use]
     pub const fn sort_key(&self) -> &SortKey {
         &self.sort_key
     }
 
-    /// Its bytes: one JSON object on one line, without a line feed. What the digest sums.
+    /// Returns its bytes: one JSON object on one line, without a line feed. The digest is computed of them.
     #[must_use]
     pub fn text(&self) -> &str {
         &self.text
     }
 
-    /// What it adds to the digest of a directory.
+    /// Returns what it adds to the digest of a directory.
     #[must_use]
     pub fn digest(&self) -> Digest {
         Digest::of(self.text.as_bytes())
     }
 
-    /// What is understood of it; `None` for a kind that is not known.
+    /// Returns the record without its unknown fields; `None` for an unknown kind.
     #[must_use]
     pub const fn record(&self) -> Option<&Arc<Record>> {
         self.record.as_ref()
     }
 
-    /// Whether it is of an unknown kind or has unknown fields.
+    /// Returns whether it is of an unknown kind or has unknown fields.
     #[must_use]
     pub const fn has_unknown_parts(&self) -> bool {
         self.has_unknown_parts
     }
 }
 
-/// A record of whatever kind: an object with a `kind`, its fields in their order, none of them twice.
+/// A record of any kind, known or not: an object with a `kind`, its fields in their order, none of them twice.
 pub(crate) struct RawObject<'a> {
     text: &'a str,
     kind: String,
@@ -118,7 +118,7 @@ impl<'a> RawObject<'a> {
         format!(r#"{{"kind":{},"id":{id}}}"#, serde_json::Value::from(self.kind.as_str()))
     }
 
-    /// The object with the fields of its kind only; `None` if it has no others.
+    /// Returns the object without the fields that its kind does not have; `None` if it has no such fields.
     fn without_unknown_fields(&self) -> Option<String> {
         let known = Record::field_names(&self.kind)?;
         let is_known = |name: &str| name == "kind" || known.contains(&name);
@@ -131,7 +131,7 @@ impl<'a> RawObject<'a> {
     }
 }
 
-/// The fields of an object in their order; one that stands twice is refused.
+/// The fields of an object in their order. Refuses a field that is given twice.
 struct RawFields<'a>(Vec<(String, &'a RawValue)>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for RawFields<'a> {
@@ -172,19 +172,19 @@ mod tests {
 
     proptest! {
         #[test]
-        fn an_unknown_field_costs_nothing_that_is_understood(record in record_strategy::record(), first: bool, value in "[a-z\\[\\]{}:, ]{0,9}") {
-            let ours = Entry::from_record(record).unwrap();
+        fn an_unknown_field_does_not_affect_the_known_ones(record in record_strategy::record(), first: bool, value in "[a-z\\[\\]{}:, ]{0,9}") {
+            let known = Entry::from_record(record).unwrap();
             let field = format!(r#""x-new":{{"é":[{},null]}}"#, serde_json::Value::from(value));
             let newer = if first {
-                ours.text().replacen('{', &format!("{{{field},"), 1)
+                known.text().replacen('{', &format!("{{{field},"), 1)
             } else {
-                format!("{},{field}}}", ours.text().strip_suffix('}').unwrap())
+                format!("{},{field}}}", known.text().strip_suffix('}').unwrap())
             };
             let entry = Entry::parse(&newer).unwrap();
             prop_assert_eq!(entry.text(), newer);
-            prop_assert!(entry.has_unknown_parts() && !ours.has_unknown_parts());
-            prop_assert_eq!((entry.record(), entry.sort_key()), (ours.record(), ours.sort_key()));
-            prop_assert_eq!(Entry::parse(ours.text()).unwrap(), ours);
+            prop_assert!(entry.has_unknown_parts() && !known.has_unknown_parts());
+            prop_assert_eq!((entry.record(), entry.sort_key()), (known.record(), known.sort_key()));
+            prop_assert_eq!(Entry::parse(known.text()).unwrap(), known);
         }
     }
 
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_of_ours_is_not_foreign() {
+    fn a_record_without_unknown_parts_is_not_marked() {
         let record = Record::parse(r#"{"kind":"user","id":7,"username":"zoe","name":"Zoë"}"#).unwrap();
         let entry = Entry::from_record(record).unwrap();
         assert!(!entry.has_unknown_parts());
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn all_else_is_as_strict_as_in_the_operators_file() {
+    fn everything_else_is_as_strict_as_in_the_directory_file() {
         for (wrong, named) in [
             (r#"{"kind":"user","id":7,"username":"zoe"}"#, "missing field `name`"),
             (r#"{"kind":"user","id":7,"username":"zoe","shoe":1}"#, "missing field `name`"),

@@ -1,28 +1,28 @@
-//! The closed sets of the directory: who may see, who may push, what state an account is in.
+//! The enums of the records' fields: states, visibilities, access levels.
 
 use serde::{Deserialize, Serialize};
 
-/// Declares a closed set of words, spelled in snake case, whose first is the default.
+/// Declares enums whose values are written in snake case, and whose first variant is the default.
 macro_rules! closed_enums {
     ($($(#[$doc:meta])* $name:ident { $first:ident $(, $other:ident)* $(,)? })*) => {$(
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
         #[serde(rename_all = "snake_case")]
-        #[expect(missing_docs, reason = "each word is the field's own term")]
+        #[expect(missing_docs, reason = "each variant is the directory's own term")]
         pub enum $name { #[default] $first $(, $other)* }
     )*};
 }
 
 closed_enums! {
-    /// The state of an account; only `active` and `internal` bots may be let in.
+    /// The state of an account; only `active` users and `internal` bots have access.
     UserState { Active, Blocked, PendingApproval, Deactivated, Banned, Unconfirmed, Internal }
-    /// Who may see a container at all.
+    /// Who may see a namespace, project or snippet at all.
     Visibility { Private, Internal, Public }
-    /// How far a feature of a project is open.
+    /// Who may use a feature of a project.
     FeatureAccess { Enabled, Private, Disabled }
-    /// The least role that may create projects in a group.
+    /// The lowest access level that may create projects in a group.
     ProjectCreation { Developer, Maintainer, Owner, Noone }
-    /// The least role that a protected ref asks for.
+    /// The lowest access level that may change a protected ref.
     Protection { Maintainer, Noone, Developer }
     /// What a key may be used for.
     KeyUsage { AuthAndSigning, Auth, Signing }
@@ -38,10 +38,10 @@ pub enum NamespaceType {
     Group,
 }
 
-/// A role, by its number: 10, 15, 20, 30, 40 or 50. A higher one may do all that a lower one may.
+/// An access level, by its number: 10, 15, 20, 30, 40 or 50. A higher one may do everything that a lower one may.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "u8", into = "u8")]
-#[expect(missing_docs, reason = "each word is the field's own term")]
+#[expect(missing_docs, reason = "each variant is the directory's own term")]
 pub enum AccessLevel {
     Guest = 10,
     Planner = 15,
@@ -51,7 +51,7 @@ pub enum AccessLevel {
     Owner = 50,
 }
 
-/// Said of a number that is no role.
+/// The number is no access level.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("an access level is 10 (guest), 15 (planner), 20 (reporter), 30 (developer), 40 (maintainer) or 50 (owner)")]
 pub struct InvalidAccessLevel;

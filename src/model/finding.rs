@@ -1,13 +1,13 @@
-//! A vulnerability that an agent found in a cluster: what identifies it, and all that was said of it.
+//! A vulnerability that an agent found in a cluster: what identifies it, and what the agent reported about it.
 
 use serde_json::{Map, Value};
 
-/// A finding as it was reported.
+/// A reported vulnerability.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VulnerabilityFinding {
     /// The type and value of the first of its identifiers, as `cve` and `CVE-123-4567`.
     pub identifier: (String, String),
-    /// Where it was found.
+    /// Where in the cluster it was found.
     pub location: ClusterLocation,
     /// The vulnerability as it was sent.
     pub vulnerability: Map<String, Value>,

@@ -1,7 +1,7 @@
-//! How current what is known is, and what may be said on the strength of it.
+//! How old local data is, and whether it may answer.
 //!
-//! The age of a class of answers is the time since its data was last proven current. At most `ttl`: fresh. At most
-//! `max_stale`: stale, said only when the primary cannot be asked. Above, or never synced: expired.
+//! The age is the time since the data was last proven current. At most `ttl`: fresh. At most `max_stale`: stale, used only when the
+//! primary cannot be reached. Above that, or never synced: expired.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,12 +9,12 @@ use std::time::Duration;
 use crate::model::directory::Directory;
 use crate::model::time::BootTime;
 
-/// A class of answers with bounds of its own.
+/// A class of requests with its own bounds of age.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum FreshnessClass {
     /// `authorized_keys`, `discover`.
     Keys,
-    /// Pulls.
+    /// Fetches and archives.
     Reads,
     /// The check before a push, which the primary repeats with the real changes.
     PushPrecheck,
@@ -23,26 +23,26 @@ pub enum FreshnessClass {
 /// The two bounds of a class.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FreshnessLimits {
-    /// Up to this age an answer is given without asking.
+    /// Up to this age local data answers without asking the primary.
     pub ttl: Duration,
-    /// Up to this age an answer is given while the primary fails.
+    /// Up to this age local data answers while the primary cannot be reached.
     pub max_stale: Duration,
 }
 
-/// What the age of a class allows.
+/// What the age of local data allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub enum Freshness {
-    /// Answer.
+    /// Answer from local data.
     Fresh,
-    /// Ask; answer only if that fails.
+    /// Ask the primary; answer from local data only if that fails.
     Stale,
-    /// Do not answer.
+    /// Do not answer from local data.
     Expired,
 }
 
 impl FreshnessLimits {
-    /// Judges an age; `None` is never synced.
+    /// Evaluates an age; `None` means never synced.
     pub fn evaluate(self, age: Option<Duration>) -> Freshness {
         match age {
             Some(age) if age <= self.ttl => Freshness::Fresh,
@@ -57,9 +57,9 @@ impl FreshnessLimits {
 pub struct DirectoryView {
     /// The records.
     pub directory: Arc<dyn Directory + Send + Sync>,
-    /// Whether a scan has found count and digest equal to what was stored: only then may a *no* be said from it.
+    /// Whether a scan has found count and digest equal to what was stored: only then may a denial be based on it.
     pub verified: bool,
-    /// Whether it holds records that are not understood: then access is not decided from it.
+    /// Whether it holds records of unknown kinds or with unknown fields: then access is not decided from it.
     pub has_unknown_records: bool,
 }
 

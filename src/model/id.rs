@@ -1,4 +1,4 @@
-//! Numbers that name records: positive, and within what a signed 64-bit reader can hold.
+//! Ids of records: positive, and small enough for a signed 64-bit integer.
 
 use std::fmt;
 use std::num::NonZeroU64;
@@ -11,19 +11,19 @@ use serde::{Deserialize, Serialize};
 #[serde(try_from = "u64", into = "u64")]
 pub struct Id(NonZeroU64);
 
-/// Said of a number that cannot be an id.
+/// The number cannot be an id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("an id is a whole number from 1 to 9223372036854775807")]
 pub struct InvalidId;
 
 impl Id {
-    /// The id as a plain number.
+    /// Returns the id as a plain number.
     #[must_use]
     pub const fn number(self) -> u64 {
         self.0.get()
     }
 
-    /// Big-endian bytes, which sort as the numbers do.
+    /// Returns the big-endian bytes, which sort as the numbers do.
     #[must_use]
     pub const fn bytes(self) -> [u8; 8] {
         self.number().to_be_bytes()
@@ -35,7 +35,7 @@ impl TryFrom<u64> for Id {
 
     fn try_from(number: u64) -> Result<Self, InvalidId> {
         match NonZeroU64::new(number) {
-            Some(positive) if i64::try_from(number).is_ok() => Ok(Self(positive)),
+            Some(nonzero) if i64::try_from(number).is_ok() => Ok(Self(nonzero)),
             _ => Err(InvalidId),
         }
     }
@@ -50,10 +50,10 @@ impl From<Id> for u64 {
 impl FromStr for Id {
     type Err = InvalidId;
 
-    /// Reads decimal digits only: no sign, no blank, no leading zero.
+    /// Parses decimal digits only: no sign, no blank, no leading zero.
     fn from_str(text: &str) -> Result<Self, InvalidId> {
-        let plain = text.bytes().all(|byte| byte.is_ascii_digit()) && !text.starts_with('0');
-        if !plain {
+        let is_decimal = text.bytes().all(|byte| byte.is_ascii_digit()) && !text.starts_with('0');
+        if !is_decimal {
             return Err(InvalidId);
         }
         text.parse::<u64>().map_err(|_| InvalidId)?.try_into()
@@ -71,7 +71,7 @@ mod tests {
     use super::{Id, InvalidId};
 
     #[test]
-    fn an_id_is_positive_and_fits_a_signed_reader() {
+    fn an_id_is_positive_and_fits_a_signed_integer() {
         assert_eq!(Id::try_from(0), Err(InvalidId));
         assert_eq!(Id::try_from(u64::MAX), Err(InvalidId));
         assert_eq!(Id::try_from(7).map(Id::number), Ok(7));

@@ -1,4 +1,4 @@
-//! SSH public keys: a type, the decoded blob, and the SHA-256 fingerprint by which a key is found.
+//! SSH public keys: the type, the decoded blob, and the SHA-256 fingerprint by which a key is found.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,10 +8,10 @@ use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-/// The longest blob a key may have, in bytes; a 16,384-bit RSA key needs 2.1 KiB.
+/// The longest blob that a key may have, in bytes; a 16,384-bit RSA key needs 2.1 KiB.
 pub const MAX_BLOB_BYTES: usize = 8 * 1024;
 
-/// The types of keys that an instance has rules for, by the words that the rules and their messages use.
+/// The key types that an instance can have rules for, by the names that the rules and their messages use.
 pub const KEY_TYPES: [&str; 6] = ["rsa", "dsa", "ecdsa", "ed25519", "ecdsa_sk", "ed25519_sk"];
 
 /// SHA-256 of a key's decoded blob. Printed as OpenSSH does: `SHA256:` and unpadded Base64.
@@ -19,7 +19,7 @@ pub const KEY_TYPES: [&str; 6] = ["rsa", "dsa", "ecdsa", "ed25519", "ecdsa_sk", 
 pub struct Fingerprint(pub [u8; 32]);
 
 impl Fingerprint {
-    /// The fingerprint of a decoded blob.
+    /// Returns the fingerprint of a decoded blob.
     #[must_use]
     pub fn of(blob: &[u8]) -> Self {
         Self(Sha256::digest(blob).into())
@@ -46,22 +46,22 @@ pub enum InvalidPublicKey {
     /// The line does not begin with a key type: options, a private key, or something else.
     #[error("a key is `<type> <base64> [comment]` without options; `{0}` is not a key type")]
     UnknownType(String),
-    /// The second word is missing or is not Base64 of a key blob.
+    /// The second field is missing or is not the Base64 of a key blob.
     #[error("the key's second word is not the Base64 of a key of its type: {0}")]
     InvalidBlob(String),
-    /// A line feed or another control byte.
+    /// The line has a line feed or another control byte.
     #[error("a key is one line without control bytes")]
     ControlByte,
 }
 
 impl PublicKey {
-    /// The key type, as `ssh-ed25519`.
+    /// Returns the algorithm, as `ssh-ed25519`.
     #[must_use]
     pub fn algorithm(&self) -> &str {
         &self.algorithm
     }
 
-    /// The type by its word of [`KEY_TYPES`]; a type that no rule names is its own word.
+    /// Returns the type by its name in [`KEY_TYPES`]; for a type without rules the algorithm.
     #[must_use]
     pub fn key_type(&self) -> &str {
         match self.algorithm() {
@@ -75,25 +75,25 @@ impl PublicKey {
         }
     }
 
-    /// The decoded blob.
+    /// Returns the decoded blob.
     #[must_use]
     pub fn blob(&self) -> &[u8] {
         &self.blob
     }
 
-    /// SHA-256 of the blob.
+    /// Returns the SHA-256 of the blob.
     #[must_use]
     pub fn fingerprint(&self) -> Fingerprint {
         Fingerprint::of(&self.blob)
     }
 
-    /// The blob in padded Base64.
+    /// Returns the blob in padded Base64.
     #[must_use]
     pub fn base64(&self) -> String {
         STANDARD.encode(&self.blob)
     }
 
-    /// Bits of the key as GitLab counts them; `None` for types it does not measure.
+    /// Returns the bits of the key as GitLab counts them; `None` for types that it does not measure.
     #[must_use]
     pub fn bits(&self) -> Option<u32> {
         use ssh_key::public::KeyData;
@@ -113,11 +113,11 @@ impl PublicKey {
 }
 
 fn bit_length(bytes: &[u8]) -> u32 {
-    let lead = bytes.first().map_or(0, |byte| byte.leading_zeros());
-    u32::try_from(bytes.len()).unwrap_or(u32::MAX / 8).saturating_mul(8).saturating_sub(lead)
+    let leading_zeros = bytes.first().map_or(0, |byte| byte.leading_zeros());
+    u32::try_from(bytes.len()).unwrap_or(u32::MAX / 8).saturating_mul(8).saturating_sub(leading_zeros)
 }
 
-/// Decodes the Base64 of a blob, padded (sshd's `%k`) or not (gitlab-sshd). Strict: no other character, no other padding.
+/// Decodes the Base64 of a blob, padded (sshd's `%k`) or not (gitlab-sshd). Strict: refuses other characters and wrong padding.
 #[must_use]
 pub fn decode_blob(text: &str) -> Option<Vec<u8>> {
     if text.is_empty() || text.len() > MAX_BLOB_BYTES * 4 / 3 + 4 {
@@ -130,17 +130,17 @@ pub fn decode_blob(text: &str) -> Option<Vec<u8>> {
 impl FromStr for PublicKey {
     type Err = InvalidPublicKey;
 
-    /// Reads `<type> <base64> [comment]`; the comment is dropped.
+    /// Parses `<type> <base64> [comment]` and drops the comment.
     fn from_str(line: &str) -> Result<Self, InvalidPublicKey> {
         if line.bytes().any(|byte| byte < 0x20 || byte == 0x7f) {
             return Err(InvalidPublicKey::ControlByte);
         }
-        let mut words = line.split_ascii_whitespace();
-        let algorithm = words.next().unwrap_or_default();
+        let mut fields = line.split_ascii_whitespace();
+        let algorithm = fields.next().unwrap_or_default();
         if ssh_key::Algorithm::new(algorithm).is_err() {
             return Err(InvalidPublicKey::UnknownType(algorithm.chars().take(40).collect()));
         }
-        let blob = words.next().and_then(decode_blob).ok_or_else(|| InvalidPublicKey::InvalidBlob("it is not Base64".to_owned()))?;
+        let blob = fields.next().and_then(decode_blob).ok_or_else(|| InvalidPublicKey::InvalidBlob("it is not Base64".to_owned()))?;
         let key = ssh_key::PublicKey::from_bytes(&blob).map_err(|error| InvalidPublicKey::InvalidBlob(error.to_string()))?;
         if key.algorithm().as_str() != algorithm {
             return Err(InvalidPublicKey::InvalidBlob(format!("the blob is of type {}", key.algorithm().as_str())));
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn options_control_bytes_and_a_lying_type_are_refused() {
+    fn options_control_bytes_and_a_wrong_type_are_refused() {
         let with_options = format!("command=\"/bin/sh\" {ED25519}").parse::<PublicKey>();
         assert!(matches!(with_options, Err(InvalidPublicKey::UnknownType(_))), "{with_options:?}");
         assert_eq!(format!("{ED25519}\nssh-rsa x").parse::<PublicKey>(), Err(InvalidPublicKey::ControlByte));

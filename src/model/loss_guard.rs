@@ -1,20 +1,20 @@
-//! How large a loss has to be before somebody must say that it is meant: one measure, at the primary and at its followers.
+//! How many records may be lost at once before an operator must confirm it: one measure, for the primary and for its followers.
 
 use serde::Deserialize;
 
-/// A loss beyond both is held. In a configuration each may be left out.
+/// A loss beyond both bounds must be confirmed. In a configuration each may be left out.
 #[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct LossGuard {
-    /// A share of what there is, from 0 to 1.
+    /// A share of all records, from 0 to 1.
     pub share: f64,
     /// A number of records.
     pub more_than: u64,
 }
 
-/// What goes, of how much.
+/// The number of records that would be lost, and of all records before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "each name says it")]
+#[expect(missing_docs, reason = "described at the struct")]
 pub struct Loss {
     pub lost: u64,
     pub total: u64,
@@ -27,7 +27,7 @@ impl Default for LossGuard {
 }
 
 impl LossGuard {
-    /// Whether somebody must say that this loss is meant.
+    /// Returns whether an operator must confirm this loss.
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "a share of a count need not be exact beyond 2^52")]
     pub fn requires_confirmation(self, loss: Loss) -> bool {
@@ -40,16 +40,16 @@ mod tests {
     use super::{Loss, LossGuard};
 
     #[test]
-    fn a_loss_is_held_only_beyond_both_bounds() {
-        let held = |lost, held| LossGuard::default().requires_confirmation(Loss { lost, total: held });
-        assert!(held(101, 500));
-        assert!(!held(100, 100), "all of a small kind may go");
-        assert!(!held(101, 505), "exactly the share may go");
-        assert!(!held(0, 0));
-        for (had, lost, expected) in
+    fn a_loss_must_be_confirmed_only_beyond_both_bounds() {
+        let needs_confirmation = |lost, total| LossGuard::default().requires_confirmation(Loss { lost, total });
+        assert!(needs_confirmation(101, 500));
+        assert!(!needs_confirmation(100, 100), "all of a small kind may go");
+        assert!(!needs_confirmation(101, 505), "exactly the share may go");
+        assert!(!needs_confirmation(0, 0));
+        for (total, lost, expected) in
             [(1000, 201, true), (1000, 200, false), (150, 100, false), (150, 101, true), (0, 0, false), (10, 10, false)]
         {
-            assert_eq!(held(lost, had), expected, "{lost} of {had}");
+            assert_eq!(needs_confirmation(lost, total), expected, "{lost} of {total}");
         }
     }
 }

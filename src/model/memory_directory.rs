@@ -1,4 +1,4 @@
-//! A directory in memory, for tests: what is put in is found, by plain maps that can be read at a glance.
+//! A directory in memory, for tests: plain maps that are obviously right.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,10 +11,10 @@ use crate::model::record::{
 };
 use crate::model::sort_key::SortKey;
 
-/// A directory as maps. A record put again takes the place of the one before.
+/// A directory as maps. A record that is put again replaces the one before.
 #[derive(Clone, Debug, Default)]
 pub struct MemoryDirectory {
-    /// All records, as a snapshot orders them.
+    /// All records, in the order of a snapshot.
     records: BTreeMap<SortKey, Record>,
     settings: Option<Arc<Settings>>,
     storages: BTreeMap<String, Arc<Storage>>,
@@ -32,37 +32,37 @@ pub struct MemoryDirectory {
 }
 
 impl MemoryDirectory {
-    /// A table of these lines of a directory file; a line that is no record ends the test.
+    /// Returns a directory of these lines of a directory file. Panics at a line that is no record.
     pub fn from_lines<'a>(lines: impl IntoIterator<Item = &'a str>) -> Self {
         Self::from_records(lines.into_iter().map(|line| Record::parse(line).unwrap_or_else(|error| panic!("{line}: {error}"))))
     }
 
-    /// A table of these records.
+    /// Returns a directory of these records.
     pub fn from_records(records: impl IntoIterator<Item = Record>) -> Self {
-        let mut table = Self::default();
+        let mut directory = Self::default();
         for record in records {
-            table.put(record);
+            directory.put(record);
         }
-        table
+        directory
     }
 
-    /// With these lines put.
+    /// Returns the directory with these lines put.
     #[must_use]
     pub fn with_lines<'a>(&self, lines: impl IntoIterator<Item = &'a str>) -> Self {
-        let mut table = self.clone();
+        let mut directory = self.clone();
         for line in lines {
-            table.put(Record::parse(line).unwrap_or_else(|error| panic!("{line}: {error}")));
+            directory.put(Record::parse(line).unwrap_or_else(|error| panic!("{line}: {error}")));
         }
-        table
+        directory
     }
 
-    /// With only the records that `stays` keeps.
+    /// Returns the directory with only the records that `keep` accepts.
     #[must_use]
-    pub fn filter_records(&self, stays: impl Fn(&Record) -> bool) -> Self {
-        Self::from_records(self.records.values().filter(|record| stays(record)).cloned())
+    pub fn filter_records(&self, keep: impl Fn(&Record) -> bool) -> Self {
+        Self::from_records(self.records.values().filter(|record| keep(record)).cloned())
     }
 
-    /// All records.
+    /// Returns all records.
     pub fn records(&self) -> impl Iterator<Item = &Record> {
         self.records.values()
     }
@@ -223,7 +223,7 @@ impl Directory for MemoryDirectory {
     }
 }
 
-/// An OpenSSH line of an Ed25519 key, another one for each number.
+/// Returns an OpenSSH line of an Ed25519 key, another one for each number.
 #[must_use]
 pub fn ed25519_public_key(number: u64) -> String {
     use base64::Engine as _;

@@ -1,13 +1,13 @@
-//! A push that was written, as Gitaly tells of it, and what is said to the person who pushed.
+//! A push that was accepted, as Gitaly reports it, and the messages for the user who pushed.
 
 use crate::model::access_request::ClaimedActor;
 
-/// What was pushed, where and by whom.
+/// A push: its repository, its author and its changes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PushEvent {
-    /// The repository's word.
+    /// The `gl_repository`.
     pub gl_repository: String,
-    /// Who pushed.
+    /// The identity of the user or key that pushed.
     pub claimed_actor: ClaimedActor,
     /// Lines of old revision, new revision and ref.
     pub changes: String,
@@ -15,33 +15,33 @@ pub struct PushEvent {
     pub push_options: Vec<String>,
 }
 
-/// How loudly something is said.
+/// How prominently a message is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MessageType {
     /// Between two lines of equals signs.
     Alert,
-    /// Plainly.
+    /// Without decoration.
     Basic,
 }
 
-/// What is said after a push, in the order in which it is shown.
+/// The messages after a push, in the order in which they are shown.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PushMessages(Vec<(MessageType, String)>);
 
 impl PushMessages {
-    /// An alert stands in front of all others.
+    /// Adds an alert before all other messages.
     pub fn add_alert(&mut self, text: String) {
         self.0.insert(0, (MessageType::Alert, text));
     }
 
-    /// A basic message stands behind all others.
+    /// Adds a basic message after all others.
     pub fn add_basic(&mut self, text: String) {
         self.0.push((MessageType::Basic, text));
     }
 
-    /// All of them.
+    /// Returns the messages in their order.
     pub fn iter(&self) -> impl Iterator<Item = (MessageType, &str)> {
-        self.0.iter().map(|(tone, text)| (*tone, text.as_str()))
+        self.0.iter().map(|(message_type, text)| (*message_type, text.as_str()))
     }
 }
 
@@ -50,7 +50,7 @@ mod tests {
     use super::{MessageType, PushMessages};
 
     #[test]
-    fn alerts_stand_in_front_the_newest_first_and_the_rest_behind_in_order() {
+    fn alerts_come_first_the_newest_before_the_others_and_basic_messages_follow_in_order() {
         let mut messages = PushMessages::default();
         messages.add_basic("1".to_owned());
         messages.add_alert("2".to_owned());

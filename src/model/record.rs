@@ -50,45 +50,45 @@ record_kinds!(declare_record);
 /// Why a line is not a record.
 #[derive(Debug, thiserror::Error)]
 pub enum InvalidRecord {
-    /// Not JSON, an unknown kind or field, a field twice, a missing field, or a value of the wrong form.
+    /// It is not JSON, or has an unknown kind or field, a field twice, a missing field, or a value of the wrong form.
     #[error("{0}")]
     Syntax(#[from] serde_json::Error),
-    /// A member or share must name exactly one place.
+    /// A member or share names both or neither of a namespace and a project.
     #[error("a {0} names exactly one of `namespace_id` and `project_id`")]
     Container(&'static str),
-    /// A rule for a type of key that there is not would bind nobody, in silence.
+    /// A rule for a key type that does not exist would silently have no effect.
     #[error("`key_rules` names `{0}`; the types are rsa, dsa, ecdsa, ed25519, ecdsa_sk, ed25519_sk")]
     KeyType(String),
-    /// A token's hash that is not one.
+    /// The hash of a token is not one.
     #[error("`token_sha256` is 64 lower-case hex digits")]
     TokenHash,
-    /// A broadcast that nobody would ever see.
+    /// The broadcast would never be shown.
     #[error("a broadcast ends after it starts")]
     BroadcastPeriod,
-    /// Text with a control byte, in a name or between the words.
+    /// A name or the line itself has a control byte.
     #[error(transparent)]
     ControlByte(#[from] ControlByte),
 }
 
-/// What an instance asks of keys of one type.
+/// What an instance requires of keys of one type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged, expecting = "a key rule is a least number of bits or \"forbidden\"")]
 pub enum KeyRule {
     /// At least this many bits.
     Bits(u32),
-    /// No key of the type at all: the word `forbidden`.
+    /// No key of the type at all.
     Forbidden(Forbidden),
 }
 
-/// The word `forbidden`.
+/// The value `forbidden`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Forbidden {
-    /// The only word there is.
+    /// The only value.
     Forbidden,
 }
 
-/// How the whole instance behaves. There is one.
+/// The settings of the whole instance. There is one such record.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[expect(missing_docs, reason = "each field is the directory's own term")]
@@ -123,7 +123,7 @@ pub struct Settings {
     pub token_lifetime_days: u32,
 }
 
-/// Where a Gitaly is reached.
+/// A storage, and how its Gitaly is reached.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[expect(missing_docs, reason = "each field is the directory's own term")]
@@ -164,7 +164,7 @@ pub struct User {
     pub projects_limit: u32,
 }
 
-/// A person's namespace or a group; `path` is the full one.
+/// A user's namespace or a group; `path` is the full path.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[expect(missing_docs, reason = "each field is the directory's own term")]
@@ -188,7 +188,7 @@ pub struct Namespace {
     pub allowed_ips: Vec<Text>,
 }
 
-/// A project; `path` is the full one.
+/// A project; `path` is the full path.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[expect(missing_docs, reason = "each field is the directory's own term")]
@@ -222,7 +222,7 @@ pub struct Project {
     pub relative_path: Text,
 }
 
-/// A snippet, a person's or a project's.
+/// A snippet, of a user or of a project.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[expect(missing_docs, reason = "each field is the directory's own term")]
@@ -258,7 +258,7 @@ pub struct Member {
     pub pending: bool,
 }
 
-/// A namespace or project opened to the members of a group.
+/// A namespace or project shared with the members of a group.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[expect(missing_docs, reason = "each field is the directory's own term")]
@@ -293,7 +293,7 @@ pub struct Redirect {
     pub project_id: Id,
 }
 
-/// Who may push to the branches that a pattern names.
+/// Who may push to the branches that a pattern matches.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[expect(missing_docs, reason = "each field is the directory's own term")]
@@ -308,7 +308,7 @@ pub struct ProtectedBranch {
     pub allow_force_push: bool,
 }
 
-/// Who may create the tags that a pattern names.
+/// Who may create the tags that a pattern matches.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[expect(missing_docs, reason = "each field is the directory's own term")]
@@ -319,7 +319,7 @@ pub struct ProtectedTag {
     pub create: Protection,
 }
 
-/// A Kubernetes agent; its token is kept as a SHA-256 in hex.
+/// A Kubernetes agent; its token is stored as a SHA-256 in hex.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[expect(missing_docs, reason = "each field is the directory's own term")]

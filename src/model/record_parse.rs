@@ -48,8 +48,8 @@ pub fn require_one_container(kind: &'static str, namespace: Option<Id>, project:
 /// fields until it finds the kind. `None` if the kind is not first or not known.
 fn parse_kind_first(line: &str) -> Option<Result<Record, serde_json::Error>> {
     let kind = line.strip_prefix(r#"{"kind":""#)?.split('"').next()?;
-    let known = Record::field_names(kind).is_some();
-    known.then(|| {
+    let is_known = Record::field_names(kind).is_some();
+    is_known.then(|| {
         let mut reader = serde_json::Deserializer::from_str(line);
         let record = reader.deserialize_map(KindFirstVisitor(kind))?;
         reader.end()?;
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn settings_that_say_nothing_new_are_one_word() {
+    fn settings_equal_to_the_defaults_print_only_their_kind() {
         assert_eq!(
             reprint(r#"{"kind":"settings","host":"localhost","ssh_enabled":true,"operations_per_minute":600}"#),
             r#"{"kind":"settings"}"#
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_understood_is_refused_by_name() {
+    fn unknown_and_wrong_values_are_refused_by_name() {
         for (line, named) in [
             (r#"{"kind":"user","id":1,"username":"a","name":"A","colour":"red"}"#, "unknown field `colour`"),
             (r#"{"kind":"settings","key_rules":{"rsa":2048,"rsa":3072}}"#, "`rsa` stands twice"),

@@ -294,14 +294,14 @@ mod tests {
     }
 
     #[test]
-    fn a_namespace_and_a_project_of_one_number_are_two_places() {
+    fn memberships_of_a_namespace_and_a_project_of_one_id_differ() {
         let namespace = sort_key(r#"{"kind":"member","namespace_id":1,"user_id":9,"access_level":10}"#);
         let project = sort_key(r#"{"kind":"member","project_id":1,"user_id":9,"access_level":10}"#);
         assert_ne!(namespace, project);
     }
 
     #[test]
-    fn an_unknown_kind_stands_after_those_known_and_before_keys() {
+    fn an_unknown_kind_sorts_after_known_ones_and_before_keys() {
         let id = "7".parse().unwrap();
         let robot = SortKey::unknown_kind("robot", Some(id), "");
         assert!(SortKey::error_tracking_key(id, "z") < robot && robot < SortKey::key(&Fingerprint([0; 32])));

@@ -10,25 +10,25 @@ use serde::{Deserialize, Serialize};
 #[serde(try_from = "String", into = "String")]
 pub struct Text(Box<str>);
 
-/// Said of text that holds a control byte.
+/// The text has a control byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("text with the control byte 0x{byte:02x} at offset {offset}")]
 pub struct ControlByte {
-    /// The byte that may not stand in text.
+    /// The control byte.
     pub byte: u8,
-    /// Where it stands, in bytes from the start.
+    /// Its offset in bytes from the start.
     pub offset: usize,
 }
 
 impl Text {
-    /// The text as a string slice.
+    /// Returns the text as a string slice.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-/// Finds the first byte below 0x20, or 0x7f.
+/// Refuses text with a byte below 0x20, or 0x7f.
 pub fn check_control_bytes(text: &str) -> Result<(), ControlByte> {
     match text.bytes().position(|byte| byte < 0x20 || byte == 0x7f) {
         Some(offset) => Err(ControlByte { byte: text.as_bytes()[offset], offset }),

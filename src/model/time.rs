@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 #[serde(try_from = "String", into = "String")]
 pub struct Time(i64);
 
-/// Said of text that is not an RFC 3339 instant in UTC between the years 1970 and 9999.
+/// The text is not an RFC 3339 instant in UTC between the years 1970 and 9999.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a time is RFC 3339 in UTC, as 2026-01-31T12:00:00Z, from 1970 to 9999")]
 pub struct InvalidTime;
@@ -24,38 +24,38 @@ impl Time {
     /// The last instant of 9999.
     pub const LAST: Self = Self(LAST_MILLISECOND);
 
-    /// From milliseconds since 1970; `None` outside the years 1970 to 9999.
+    /// Returns the instant so many milliseconds after 1970 began; `None` outside the years 1970 to 9999.
     #[must_use]
     pub fn from_milliseconds(milliseconds: i64) -> Option<Self> {
         (0..=LAST_MILLISECOND).contains(&milliseconds).then_some(Self(milliseconds))
     }
 
-    /// Milliseconds since 1970.
+    /// Returns the milliseconds since 1970.
     #[must_use]
     pub const fn milliseconds(self) -> i64 {
         self.0
     }
 
-    /// Whole seconds since 1970.
+    /// Returns the whole seconds since 1970.
     #[must_use]
     pub const fn seconds(self) -> i64 {
         self.0.div_euclid(1000)
     }
 
-    /// This instant and a duration more, held at the last instant there is.
+    /// Returns the instant a duration later, at most the last one of 9999.
     #[must_use]
     pub fn plus(self, duration: Duration) -> Self {
-        let more = i64::try_from(duration.as_millis()).unwrap_or(LAST_MILLISECOND);
-        Self(self.0.saturating_add(more).min(LAST_MILLISECOND))
+        let milliseconds = i64::try_from(duration.as_millis()).unwrap_or(LAST_MILLISECOND);
+        Self(self.0.saturating_add(milliseconds).min(LAST_MILLISECOND))
     }
 
-    /// How long after `earlier` this is; zero if it is not after it.
+    /// Returns how long after `earlier` this is; zero if it is not after it.
     #[must_use]
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
     }
 
-    /// The day, as `YYYY-MM-DD`.
+    /// Returns the day, as `YYYY-MM-DD`.
     #[must_use]
     pub fn day(self) -> String {
         self.to_string().chars().take(10).collect()
@@ -66,8 +66,8 @@ impl FromStr for Time {
     type Err = InvalidTime;
 
     fn from_str(text: &str) -> Result<Self, InvalidTime> {
-        let utc = text.ends_with('Z') || text.ends_with("+00:00");
-        if !utc || text.as_bytes().get(10) != Some(&b'T') {
+        let is_utc = text.ends_with('Z') || text.ends_with("+00:00");
+        if !is_utc || text.as_bytes().get(10) != Some(&b'T') {
             return Err(InvalidTime);
         }
         let instant: jiff::Timestamp = text.parse().map_err(|_| InvalidTime)?;
@@ -103,7 +103,7 @@ impl fmt::Display for Time {
 pub struct BootTime(pub Duration);
 
 impl BootTime {
-    /// How long after `earlier` this is; zero if it is not after it.
+    /// Returns how long after `earlier` this is; zero if it is not after it.
     #[must_use]
     pub fn since(self, earlier: Self) -> Duration {
         self.0.saturating_sub(earlier.0)
@@ -115,14 +115,14 @@ mod tests {
     use super::{InvalidTime, Time};
 
     #[test]
-    fn a_time_prints_in_its_one_form() {
+    fn a_time_is_printed_in_one_form() {
         for text in ["2026-01-31T12:00:00Z", "2026-01-31T12:00:00.000+00:00", "2026-01-31T12:00:00.000999Z"] {
             assert_eq!(text.parse::<Time>().map(|time| time.to_string()).as_deref(), Ok("2026-01-31T12:00:00.000Z"), "{text}");
         }
     }
 
     #[test]
-    fn a_time_elsewhere_or_without_a_zone_is_refused() {
+    fn a_time_of_another_zone_or_without_one_is_refused() {
         for text in ["2026-01-31T12:00:00", "2026-01-31T12:00:00+02:00", "2026-01-31", "1969-12-31T23:59:59Z", "", "2026-01-31 12:00:00Z"] {
             assert_eq!(text.parse::<Time>(), Err(InvalidTime), "{text}");
         }

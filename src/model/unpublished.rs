@@ -1,7 +1,7 @@
-//! Records of the directory file that the primary keeps for itself: scan policies, their configuration, broadcasts.
+//! Records of the directory file that the primary does not publish: scan policies, their configuration, broadcasts.
 //!
-//! They are applied and exported like the others and never published: no feed, no snapshot and no digest has them, and no
-//! follower is the poorer for it, since only the primary answers what they are for.
+//! They are applied and exported like the others, but no feed, snapshot or digest contains them. No follower needs them, since only the
+//! primary answers the requests that they are for.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -25,7 +25,7 @@ pub enum UnpublishedRecord {
     Broadcast(Broadcast),
 }
 
-/// When agents of a project scan, as text that this program does not read. One for each name.
+/// When agents of a project scan, as YAML that this program does not interpret. One for each name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[expect(missing_docs, reason = "each field is the directory's own term")]
@@ -52,7 +52,7 @@ pub struct PolicyConfiguration {
     pub updated_at: Time,
 }
 
-/// A word to everybody who pushes. `target_path` is a path with `*` for any letters; empty: everywhere.
+/// A message to everybody who pushes. `target_path` is a path with `*` for any characters; empty: everywhere.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[expect(missing_docs, reason = "each field is the directory's own term")]
@@ -78,13 +78,13 @@ pub enum BroadcastType {
     Notification,
 }
 
-/// Text in lines: of control bytes only line feeds and tabs.
+/// Text of several lines. Of control bytes it has only line feeds and tabs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Yaml(Box<str>);
 
 impl UnpublishedRecord {
-    /// Whether a line of a directory file says that it is of one of these kinds.
+    /// Returns whether a line of a directory file is of one of these kinds.
     #[must_use]
     pub fn is_unpublished_kind(line: &str) -> bool {
         #[derive(Deserialize)]
@@ -92,11 +92,11 @@ impl UnpublishedRecord {
             #[serde(borrow)]
             kind: Cow<'a, str>,
         }
-        let said = serde_json::from_str::<KindOnly<'_>>(line);
-        said.is_ok_and(|said| matches!(&*said.kind, "scan_execution_policy" | "policy_configuration" | "broadcast"))
+        let object = serde_json::from_str::<KindOnly<'_>>(line);
+        object.is_ok_and(|object| matches!(&*object.kind, "scan_execution_policy" | "policy_configuration" | "broadcast"))
     }
 
-    /// Reads one record, as strictly as [`crate::model::record::Record::parse`].
+    /// Parses one record, as strictly as [`crate::model::record::Record::parse`].
     pub fn parse(line: &str) -> Result<Self, InvalidRecord> {
         let record = serde_json::from_str(line)?;
         match &record {
@@ -105,12 +105,12 @@ impl UnpublishedRecord {
         }
     }
 
-    /// The one printed form of this record, without a line feed.
+    /// Returns the canonical form of this record, without a line feed.
     pub fn canonical(&self) -> Result<String, serde_json::Error> {
         serde_json::to_string(self)
     }
 
-    /// The word that the field `kind` says.
+    /// Returns the name in the field `kind`.
     #[must_use]
     pub const fn kind(&self) -> &'static str {
         match self {
@@ -120,7 +120,7 @@ impl UnpublishedRecord {
         }
     }
 
-    /// What names it: kinds in their order, then the key fields. Text ends with a zero byte, which no [`Text`] holds.
+    /// Returns its sort key: the number of the kind, then the key fields. Text ends with a zero byte, which no [`Text`] has.
     #[must_use]
     pub fn sort_key(&self) -> Vec<u8> {
         match self {
@@ -130,7 +130,7 @@ impl UnpublishedRecord {
         }
     }
 
-    /// The project that it names, which must be there.
+    /// Returns the project that it names, which must exist.
     #[must_use]
     pub const fn project_id(&self) -> Option<Id> {
         match self {
@@ -146,9 +146,9 @@ impl TryFrom<String> for Yaml {
 
     fn try_from(text: String) -> Result<Self, ControlByte> {
         let mut offset = 0;
-        for plain in text.split(['\n', '\t']) {
-            check_control_bytes(plain).map_err(|found| ControlByte { offset: offset + found.offset, ..found })?;
-            offset += plain.len() + 1;
+        for part in text.split(['\n', '\t']) {
+            check_control_bytes(part).map_err(|found| ControlByte { offset: offset + found.offset, ..found })?;
+            offset += part.len() + 1;
         }
         Ok(Self(text.into_boxed_str()))
     }
@@ -190,13 +190,13 @@ mod tests {
             assert!(UnpublishedRecord::is_unpublished_kind(line), "{line}");
             assert_eq!(UnpublishedRecord::parse(line).unwrap().canonical().unwrap(), line);
         }
-        let said = BROADCAST.replace(r#""id":1,"#, r#""broadcast_type":"banner","target_path":"","id":1,"#);
-        assert_eq!(UnpublishedRecord::parse(&said).unwrap().canonical().unwrap(), BROADCAST);
+        let with_defaults = BROADCAST.replace(r#""id":1,"#, r#""broadcast_type":"banner","target_path":"","id":1,"#);
+        assert_eq!(UnpublishedRecord::parse(&with_defaults).unwrap().canonical().unwrap(), BROADCAST);
         assert!(!UnpublishedRecord::is_unpublished_kind(r#"{"kind":"user"}"#) && !UnpublishedRecord::is_unpublished_kind("x"));
     }
 
     #[test]
-    fn what_is_not_understood_is_refused_by_name() {
+    fn unknown_and_wrong_values_are_refused_by_name() {
         for (line, named) in [
             (POLICY.replace(r#""name""#, r#""colour":1,"name""#), "unknown field `colour`"),
             (POLICY.replace(r#""name":"n""#, r#""name":"n","name":"n""#), "duplicate field `name`"),
@@ -215,11 +215,11 @@ mod tests {
     }
 
     #[test]
-    fn each_is_named_by_its_key_fields() {
-        let place = |line: &str| UnpublishedRecord::parse(line).unwrap().sort_key();
-        assert_eq!(place(POLICY), place(&POLICY.replace("---", "+++")));
-        assert_ne!(place(POLICY), place(&POLICY.replace(r#""name":"n""#, r#""name":"m""#)));
-        assert_ne!(place(CONFIGURATION), place(&CONFIGURATION.replace("30 2", "31 2")));
-        assert!(place(POLICY) < place(CONFIGURATION) && place(CONFIGURATION) < place(BROADCAST));
+    fn each_record_is_identified_by_its_key_fields() {
+        let sort_key = |line: &str| UnpublishedRecord::parse(line).unwrap().sort_key();
+        assert_eq!(sort_key(POLICY), sort_key(&POLICY.replace("---", "+++")));
+        assert_ne!(sort_key(POLICY), sort_key(&POLICY.replace(r#""name":"n""#, r#""name":"m""#)));
+        assert_ne!(sort_key(CONFIGURATION), sort_key(&CONFIGURATION.replace("30 2", "31 2")));
+        assert!(sort_key(POLICY) < sort_key(CONFIGURATION) && sort_key(CONFIGURATION) < sort_key(BROADCAST));
     }
 }

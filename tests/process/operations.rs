@@ -60,7 +60,7 @@ fn a_primary_that_is_told_to_end_ends_though_hosts_follow_it_and_is_followed_aga
     let mut env = TestEnv::running(&directory_of_keys(8));
     assert!(env.primary.as_mut().unwrap().stop().success());
     let log = env.primary.as_ref().unwrap().log();
-    assert!(log.contains("primary stopped") && !log.contains("cut off what had not ended in time"), "{log}");
+    assert!(log.contains("primary stopped") && !log.contains("that did not end within the shutdown time"), "{log}");
     env.start_primary();
     env.apply(&generated_key_line(77, 1));
     env.wait_until_fresh();

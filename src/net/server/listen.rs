@@ -312,7 +312,7 @@ mod tests {
         let path = folder.path().join("api.sock");
         drop(UnixListener::bind(&path).unwrap());
         let ours = bind_unix(&path, 0o600, None).unwrap();
-        assert!(bind_error(bind_unix(&path, 0o600, None)).contains("another process answers"));
+        assert!(bind_error(bind_unix(&path, 0o600, None)).contains("another process listens"));
         drop(ours);
     }
 
@@ -326,7 +326,7 @@ mod tests {
         while super::try_connect(&path).is_ok() {
             waiting.push(());
         }
-        assert!(bind_error(bind_unix(&path, 0o600, None)).contains("another process answers"));
+        assert!(bind_error(bind_unix(&path, 0o600, None)).contains("another process listens"));
     }
 
     #[test]
