@@ -9,11 +9,12 @@
 use std::time::Instant;
 
 use base64::Engine as _;
-use sidegate::model::change::{Change, Epoch, RecordIdentity};
+use sidegate::model::change::{Change, Epoch};
 use sidegate::model::directory::Directory as _;
 use sidegate::model::entry::Entry;
 use sidegate::model::key::Fingerprint;
 use sidegate::model::record::Record;
+use sidegate::model::record_identity::RecordIdentity;
 use sidegate::store::error::StoreError;
 use sidegate::store::generations::generation::{Generation, StoreOptions};
 

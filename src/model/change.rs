@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::digest::DirectoryDigest;
 use crate::model::entry::Entry;
-pub use crate::model::record_identity::RecordIdentity;
+use crate::model::record_identity::RecordIdentity;
 
 /// The epoch of a primary's store, within which commit numbers count: random, created with the store, 32 lower-case hex digits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -35,15 +35,15 @@ async fn request_error(client: &HttpClient, request: http::Request<OutgoingBody>
     client.send(request, within).await.err().unwrap()
 }
 
-/// Answers what it was asked.
+/// Responds with the request.
 struct EchoHandler;
 
 impl Handler for EchoHandler {
-    async fn handle(self: &Arc<Self>, asked: Request) -> Response {
-        let host = asked.parts.headers.get("host").map(|host| host.to_str().unwrap().to_owned());
-        let said = format!("{} {} {}", asked.parts.method, asked.parts.uri, host.unwrap_or_default());
-        let said = if asked.parts.method == Method::POST { Bytes::from(said) } else { asked.body.read(100, LONG).await.unwrap() };
-        Response::json(StatusCode::OK, said)
+    async fn handle(self: &Arc<Self>, request: Request) -> Response {
+        let host = request.parts.headers.get("host").map(|host| host.to_str().unwrap().to_owned());
+        let body = format!("{} {} {}", request.parts.method, request.parts.uri, host.unwrap_or_default());
+        let body = if request.parts.method == Method::POST { Bytes::from(body) } else { request.body.read(100, LONG).await.unwrap() };
+        Response::json(StatusCode::OK, body)
     }
 }
 
@@ -56,10 +56,10 @@ struct TlsServer {
 
 fn start_tls_server() -> TlsServer {
     let folder = tempfile::tempdir().unwrap();
-    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let certificate = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     let (ca, key) = (folder.path().join("cert.pem"), folder.path().join("key.pem"));
-    std::fs::write(&ca, made.cert.pem()).unwrap();
-    std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+    std::fs::write(&ca, certificate.cert.pem()).unwrap();
+    std::fs::write(&key, certificate.signing_key.serialize_pem()).unwrap();
     assert!(listen::load_tls_config(&ca, &key).err().unwrap().reason.contains("0600"), "a key that others can read");
     std::fs::set_permissions(&key, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
     let socket = listen::bind_tcp("127.0.0.1:0".parse().unwrap(), Some(listen::load_tls_config(&ca, &key).unwrap())).unwrap();
@@ -69,7 +69,7 @@ fn start_tls_server() -> TlsServer {
 }
 
 #[tokio::test]
-async fn https_goes_to_whom_the_certificate_names_and_to_nobody_else() {
+async fn https_connects_only_to_the_host_that_the_certificate_names() {
     let tls = start_tls_server();
     let port = tls.address.port();
     let client = HttpClient::new(&format!("https://localhost:{port}/gitlab/"), Some(&tls.ca), false).unwrap();
@@ -95,7 +95,7 @@ fn many_runtimes_share_the_connections() {
     )
     .unwrap();
     let client = HttpClient::new(&format!("http+unix://{}", path.display()), None, false).unwrap();
-    let asking: Vec<_> = (0..4)
+    let threads: Vec<_> = (0..4)
         .map(|_| {
             let client = client.clone();
             std::thread::spawn(move || {
@@ -110,7 +110,7 @@ fn many_runtimes_share_the_connections() {
             })
         })
         .collect();
-    for thread in asking {
+    for thread in threads {
         thread.join().unwrap();
     }
     server.stop();

@@ -16,7 +16,7 @@ use crate::net::client::request_error::RequestError;
 const LONG: Duration = Duration::from_secs(30);
 const SHORT: Duration = Duration::from_millis(150);
 
-/// A primary played by a thread: it serves connection after connection as the script says.
+/// A primary in a thread, which serves one connection after the other as the script says.
 struct ScriptedServer {
     client: HttpClient,
     thread: JoinHandle<()>,
@@ -28,8 +28,8 @@ fn scripted_server(script: impl FnOnce(&UnixListener) + Send + 'static) -> Scrip
     let path = folder.path().join("p.sock");
     let listener = UnixListener::bind(&path).unwrap();
     let client = client_for(&path);
-    let playing = std::thread::spawn(move || script(&listener));
-    ScriptedServer { client, thread: playing, _folder: folder }
+    let thread = std::thread::spawn(move || script(&listener));
+    ScriptedServer { client, thread, _folder: folder }
 }
 
 fn client_for(path: &Path) -> HttpClient {
@@ -40,17 +40,17 @@ fn accept(listener: &UnixListener) -> UnixStream {
     listener.accept().unwrap().0
 }
 
-/// One request with its body of a declared length.
+/// Reads one request with a body of a declared length.
 fn read_request(stream: &mut UnixStream) -> String {
-    let mut heard = Vec::new();
+    let mut received = Vec::new();
     let mut byte = [0];
-    while !heard.ends_with(b"\r\n\r\n") {
+    while !received.ends_with(b"\r\n\r\n") {
         if stream.read(&mut byte).unwrap() == 0 {
-            return String::from_utf8(heard).unwrap();
+            return String::from_utf8(received).unwrap();
         }
-        heard.push(byte[0]);
+        received.push(byte[0]);
     }
-    let head = String::from_utf8(heard).unwrap();
+    let head = String::from_utf8(received).unwrap();
     let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).map_or(0, |length| length.parse().unwrap());
     let mut body = vec![0; length];
     stream.read_exact(&mut body).unwrap();
@@ -77,21 +77,21 @@ async fn request_error(client: &HttpClient, request: http::Request<OutgoingBody>
 }
 
 #[tokio::test]
-async fn a_request_goes_as_it_is_under_the_name_unix() {
-    let (tell, told) = mpsc::channel();
+async fn a_request_over_a_unix_socket_is_sent_as_it_is_with_the_host_unix() {
+    let (sender, receiver) = mpsc::channel();
     let primary = scripted_server(move |listener| {
         let mut stream = accept(listener);
-        tell.send(read_request(&mut stream)).unwrap();
+        sender.send(read_request(&mut stream)).unwrap();
         stream.write_all(OK_RESPONSE).unwrap();
     });
     let mut request = post("/api/v4/internal/allowed?a=%2Fb", "{\"a\":1}");
     request.headers_mut().insert("x-request-id", "1".parse().unwrap());
     request.headers_mut().insert("host", "elsewhere".parse().unwrap());
     assert_eq!(response_text(&primary.client, request).await, "fine");
-    let heard = told.recv().unwrap();
-    assert!(heard.starts_with("POST /api/v4/internal/allowed?a=%2Fb HTTP/1.1\r\n"), "{heard}");
-    assert!(heard.contains("\r\nhost: unix\r\n") && !heard.contains("elsewhere"), "{heard}");
-    assert!(heard.contains("x-request-id: 1\r\n") && heard.ends_with("\r\n\r\n{\"a\":1}"), "{heard}");
+    let received = receiver.recv().unwrap();
+    assert!(received.starts_with("POST /api/v4/internal/allowed?a=%2Fb HTTP/1.1\r\n"), "{received}");
+    assert!(received.contains("\r\nhost: unix\r\n") && !received.contains("elsewhere"), "{received}");
+    assert!(received.contains("x-request-id: 1\r\n") && received.ends_with("\r\n\r\n{\"a\":1}"), "{received}");
     primary.thread.join().unwrap();
 }
 
@@ -112,7 +112,7 @@ async fn a_connection_is_used_again_once_its_answer_was_read() {
     primary.thread.join().unwrap();
 }
 
-/// Until a connection is kept.
+/// Waits until a connection is idle.
 async fn wait_until_idle(client: &HttpClient) {
     while client.pool.idle.lock().unwrap().is_empty() {
         tokio::task::yield_now().await;
@@ -120,14 +120,14 @@ async fn wait_until_idle(client: &HttpClient) {
 }
 
 #[tokio::test]
-async fn a_kept_connection_that_was_closed_costs_nothing() {
-    let (tell, told) = mpsc::channel();
+async fn an_idle_connection_that_was_closed_does_not_fail_the_next_request() {
+    let (sender, receiver) = mpsc::channel();
     let (closed, is_closed) = mpsc::channel();
     let primary = scripted_server(move |listener| {
         let mut first = accept(listener);
         read_request(&mut first);
         first.write_all(OK_RESPONSE).unwrap();
-        told.recv().unwrap();
+        receiver.recv().unwrap();
         drop(first);
         closed.send(()).unwrap();
         let mut second = accept(listener);
@@ -137,7 +137,7 @@ async fn a_kept_connection_that_was_closed_costs_nothing() {
     });
     response_text(&primary.client, get("/")).await;
     wait_until_idle(&primary.client).await;
-    tell.send(()).unwrap();
+    sender.send(()).unwrap();
     is_closed.recv().unwrap();
     assert_eq!(response_text(&primary.client, post("/", "once")).await, "fine");
     let ScriptedServer { client, thread, _folder } = primary;
@@ -188,7 +188,7 @@ async fn a_request_that_was_written_is_never_sent_again() {
 }
 
 #[tokio::test]
-async fn where_nobody_listens_nothing_was_reached() {
+async fn a_request_that_cannot_connect_has_not_reached_the_primary() {
     let folder = tempfile::tempdir().unwrap();
     let missing = client_for(&folder.path().join("none.sock"));
     let failed = request_error(&missing, post("/", "x"), LONG).await;
@@ -262,7 +262,7 @@ async fn the_body_of_an_answer_has_its_bounds() {
 }
 
 #[tokio::test]
-async fn a_stream_has_a_connection_of_its_own_and_comes_in_pieces() {
+async fn a_stream_has_a_connection_of_its_own_and_arrives_in_chunks() {
     let (go, wait) = mpsc::channel();
     let primary = scripted_server(move |listener| {
         let mut stream = accept(listener);
@@ -288,33 +288,33 @@ async fn a_stream_has_a_connection_of_its_own_and_comes_in_pieces() {
 
 #[tokio::test]
 async fn a_request_whose_body_is_cut_off_never_looks_complete() {
-    let (tell, told) = mpsc::channel();
+    let (sender, receiver) = mpsc::channel();
     let primary = scripted_server(move |listener| {
-        let mut heard = String::new();
-        let _ = accept(listener).read_to_string(&mut heard);
-        tell.send(heard).unwrap();
+        let mut received = String::new();
+        let _ = accept(listener).read_to_string(&mut received);
+        sender.send(received).unwrap();
     });
     let (pieces, stream) = tokio::sync::mpsc::channel(2);
     pieces.send(Ok(Bytes::from("half"))).await.unwrap();
     pieces.send(Err(StreamAborted)).await.unwrap();
     let request = http::Request::post("/").body(OutgoingBody::from_channel(stream)).unwrap();
     request_error(&primary.client, request, LONG).await;
-    assert!(!told.recv().unwrap().contains("0\r\n\r\n"));
+    assert!(!receiver.recv().unwrap().contains("0\r\n\r\n"));
     primary.thread.join().unwrap();
 }
 
 #[tokio::test]
-async fn who_gives_a_request_up_frees_its_connection() {
-    let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
+async fn a_cancelled_request_closes_its_connection() {
+    let (sender, mut receiver) = tokio::sync::mpsc::unbounded_channel();
     let primary = scripted_server(move |listener| {
         let mut stream = accept(listener);
         read_request(&mut stream);
-        tell.send(()).unwrap();
+        sender.send(()).unwrap();
         assert_eq!(stream.read(&mut [0]).unwrap(), 0, "closed");
     });
     tokio::select! {
         _ = primary.client.send(post("/", "x"), LONG) => panic!("nobody answered"),
-        _ = told.recv() => {}
+        _ = receiver.recv() => {}
     }
     primary.thread.join().unwrap();
 }

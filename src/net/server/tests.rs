@@ -21,7 +21,7 @@ use crate::net::server::http_server::HttpServer;
 use crate::net::server::limits::ServerLimits;
 use crate::net::server::listen::{self, BoundSocket};
 
-/// Answers by the path that is asked.
+/// Answers by the path of the request.
 struct TestHandler {
     /// What became of bodies, and when a request is there.
     events: mpsc::Sender<String>,
@@ -30,10 +30,10 @@ struct TestHandler {
 }
 
 impl Handler for TestHandler {
-    async fn handle(self: &Arc<Self>, asked: Request) -> Response {
-        match asked.parts.uri.path() {
+    async fn handle(self: &Arc<Self>, request: Request) -> Response {
+        match request.parts.uri.path() {
             "/read" => {
-                let read = asked.body.read(16, Duration::from_millis(200)).await;
+                let read = request.body.read(16, Duration::from_millis(200)).await;
                 self.events.send(format!("{read:?}")).unwrap();
                 match read {
                     Ok(body) => Response::json(StatusCode::OK, body),
@@ -42,7 +42,7 @@ impl Handler for TestHandler {
                 }
             }
             "/panic" => panic!("on purpose"),
-            "/peer" => Response::json(StatusCode::OK, format!("{:?}", asked.peer)),
+            "/peer" => Response::json(StatusCode::OK, format!("{:?}", request.peer)),
             "/hold" => {
                 self.events.send("held".into()).unwrap();
                 self.releases.acquire().await.unwrap().forget();
@@ -52,12 +52,12 @@ impl Handler for TestHandler {
                 let (pieces, stream) = tokio::sync::mpsc::channel(4);
                 pieces.send(Ok(Bytes::from("one "))).await.unwrap();
                 pieces.send(Ok(Bytes::from("two"))).await.unwrap();
-                if asked.parts.uri.path() == "/broken" {
+                if request.parts.uri.path() == "/broken" {
                     pieces.send(Err(StreamAborted)).await.unwrap();
                 }
                 Response { body: OutgoingBody::from_channel(stream), ..Response::empty(StatusCode::OK) }
             }
-            "/pass" => Response { body: OutgoingBody::relay(asked.body, 8, Duration::from_secs(60)), ..Response::empty(StatusCode::OK) },
+            "/pass" => Response { body: OutgoingBody::relay(request.body, 8, Duration::from_secs(60)), ..Response::empty(StatusCode::OK) },
             "/large" => Response::json(StatusCode::OK, vec![b' '; 8 << 20]),
             "/bare" => Response::empty(StatusCode::BAD_REQUEST),
             _ => Response::json(StatusCode::OK, "{}").with_header("x-sidegate-answer", "local"),
@@ -66,7 +66,7 @@ impl Handler for TestHandler {
 }
 
 struct TestServer {
-    server: Option<HttpServer>,
+    running: Option<HttpServer>,
     handler: Arc<TestHandler>,
     events: mpsc::Receiver<String>,
     counters: Arc<ServerCounters>,
@@ -75,23 +75,23 @@ struct TestServer {
     _folder: tempfile::TempDir,
 }
 
-fn start_server(bounds: ServerLimits) -> TestServer {
+fn start_server(limits: ServerLimits) -> TestServer {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("api.sock");
     let sockets = vec![listen::bind_unix(&path, 0o660, None).unwrap(), listen::bind_tcp("127.0.0.1:0".parse().unwrap(), None).unwrap()];
     let address = sockets.iter().find_map(BoundSocket::address).unwrap();
-    let (tell, told) = mpsc::channel();
-    let handler = Arc::new(TestHandler { events: tell, releases: Semaphore::new(0) });
-    let counted = Arc::<ServerCounters>::default();
-    let server = HttpServer::start(sockets, Arc::clone(&handler), bounds, 2, Arc::clone(&counted)).unwrap();
-    TestServer { server: Some(server), handler, events: told, counters: counted, path, address, _folder: folder }
+    let (event_sender, events) = mpsc::channel();
+    let handler = Arc::new(TestHandler { events: event_sender, releases: Semaphore::new(0) });
+    let counters = Arc::<ServerCounters>::default();
+    let running = HttpServer::start(sockets, Arc::clone(&handler), limits, 2, Arc::clone(&counters)).unwrap();
+    TestServer { running: Some(running), handler, events, counters, path, address, _folder: folder }
 }
 
 impl Drop for TestServer {
     fn drop(&mut self) {
-        if let Some(server) = self.server.take() {
+        if let Some(running) = self.running.take() {
             self.handler.releases.add_permits(1000);
-            server.stop();
+            running.stop();
         }
     }
 }
@@ -143,14 +143,14 @@ const CLOSE_REQUEST: &str = "GET /ok HTTP/1.1\r\nHost: unix\r\nConnection: close
 
 #[test]
 fn a_connection_is_kept_until_one_side_says_close() {
-    let scene = start_server(ServerLimits::default());
-    let mut kept = scene.connect();
+    let server = start_server(ServerLimits::default());
+    let mut kept_open = server.connect();
     for _ in 0..3 {
-        let answer = request_once(&mut kept, KEEP_ALIVE_REQUEST);
+        let answer = request_once(&mut kept_open, KEEP_ALIVE_REQUEST);
         assert!(answer.starts_with("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nx-sidegate-answer: local\r\n"), "{answer}");
         assert!(!answer.contains("connection: close"));
     }
-    assert!(exchange(kept, CLOSE_REQUEST).ends_with("\r\n\r\n{}"));
+    assert!(exchange(kept_open, CLOSE_REQUEST).ends_with("\r\n\r\n{}"));
 }
 
 #[test]
@@ -161,7 +161,7 @@ fn two_requests_in_one_write_are_both_answered() {
 
 #[test]
 fn requests_that_could_be_read_in_two_ways_are_refused() {
-    let scene = start_server(ServerLimits::default());
+    let server = start_server(ServerLimits::default());
     for head in [
         "Content-Length: 2\r\nContent-Length: 2",
         "Content-Length: 2\r\nContent-Length: 3",
@@ -171,12 +171,12 @@ fn requests_that_could_be_read_in_two_ways_are_refused() {
         "Transfer-Encoding: gzip, chunked",
         "Transfer-Encoding: identity",
     ] {
-        let answer = scene.exchange(&format!("POST /read HTTP/1.1\r\nHost: unix\r\n{head}\r\n\r\n2\r\nok\r\n0\r\n\r\n"));
+        let answer = server.exchange(&format!("POST /read HTTP/1.1\r\nHost: unix\r\n{head}\r\n\r\n2\r\nok\r\n0\r\n\r\n"));
         assert!(is_error_response(&answer, 400), "{head}: {answer}");
         assert_eq!(answer.matches("content-length").count(), 1, "{head}: {answer}");
     }
-    assert_eq!(scene.counters.bad_requests.load(Ordering::Relaxed), 7);
-    assert!(scene.events.try_recv().is_err(), "the handler was asked");
+    assert_eq!(server.counters.bad_requests.load(Ordering::Relaxed), 7);
+    assert!(server.events.try_recv().is_err(), "the handler was called");
 }
 
 #[test]
@@ -188,7 +188,7 @@ fn only_the_ambiguous_one_of_two_requests_is_refused() {
 
 #[test]
 fn what_is_no_request_gets_a_message() {
-    let scene = start_server(ServerLimits::default());
+    let server = start_server(ServerLimits::default());
     for (bytes, status) in [
         ("nonsense\r\n\r\n".to_owned(), 400),
         ("GET /ok HTTP/3.0\r\n\r\n".to_owned(), 400),
@@ -196,7 +196,7 @@ fn what_is_no_request_gets_a_message() {
         ("POST /ok HTTP/1.1\r\nContent-Length: -1\r\n\r\n".to_owned(), 400),
         ("POST /ok HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n".to_owned(), 400),
     ] {
-        assert!(is_error_response(&scene.exchange(&bytes), status), "{bytes}");
+        assert!(is_error_response(&server.exchange(&bytes), status), "{bytes}");
     }
     let roomy = start_server(ServerLimits { header_bytes: 1 << 20, ..ServerLimits::default() });
     assert!(is_error_response(&roomy.exchange(&format!("GET /{} HTTP/1.1\r\n\r\n", "a".repeat(1 << 16))), 414));
@@ -210,107 +210,107 @@ fn an_answer_of_the_handler_is_left_as_it_is() {
 
 #[test]
 fn a_head_may_have_so_many_bytes_and_not_one_more() {
-    let scene = start_server(ServerLimits { header_bytes: 500, ..ServerLimits::default() });
+    let server = start_server(ServerLimits { header_bytes: 500, ..ServerLimits::default() });
     let head =
         |bytes: usize| format!("{}X: {}\r\n\r\n", &CLOSE_REQUEST[..CLOSE_REQUEST.len() - 2], "y".repeat(bytes - CLOSE_REQUEST.len() - 5));
     assert_eq!(head(500).len(), 500);
-    assert!(scene.exchange(&head(500)).starts_with("HTTP/1.1 200"));
-    assert!(is_error_response(&scene.exchange(&head(501)), 431));
-    assert!(is_error_response(&scene.exchange(&head(100_000)), 431), "a head that is far too long");
+    assert!(server.exchange(&head(500)).starts_with("HTTP/1.1 200"));
+    assert!(is_error_response(&server.exchange(&head(501)), 431));
+    assert!(is_error_response(&server.exchange(&head(100_000)), 431), "a head that is far too long");
 }
 
 #[test]
 fn a_head_may_have_so_many_fields_and_not_one_more() {
     for headers in [100, 7] {
-        let scene = start_server(ServerLimits { headers, ..ServerLimits::default() });
+        let server = start_server(ServerLimits { headers, ..ServerLimits::default() });
         let head = |fields: usize| format!("{}{}\r\n", &CLOSE_REQUEST[..CLOSE_REQUEST.len() - 2], "X: y\r\n".repeat(fields - 2));
-        assert!(scene.exchange(&head(headers)).starts_with("HTTP/1.1 200"));
-        assert!(is_error_response(&scene.exchange(&head(headers + 1)), 431));
+        assert!(server.exchange(&head(headers)).starts_with("HTTP/1.1 200"));
+        assert!(is_error_response(&server.exchange(&head(headers + 1)), 431));
     }
 }
 
 #[test]
 fn the_last_request_of_a_connection_is_answered_and_says_so() {
-    let scene = start_server(ServerLimits { requests_per_connection: 2, ..ServerLimits::default() });
-    let mut stream = scene.connect();
+    let server = start_server(ServerLimits { requests_per_connection: 2, ..ServerLimits::default() });
+    let mut stream = server.connect();
     assert!(!request_once(&mut stream, KEEP_ALIVE_REQUEST).contains("connection: close"));
     assert!(exchange(stream, KEEP_ALIVE_REQUEST).contains("connection: close"));
 }
 
 #[test]
 fn beyond_the_bound_of_connections_only_root_is_let_in() {
-    let scene = start_server(ServerLimits { connections: 3, connections_for_root: 1, ..ServerLimits::default() });
-    let mut kept: Vec<_> = (0..2).map(|_| TcpStream::connect(scene.address).unwrap()).collect();
-    for stream in &mut kept {
+    let server = start_server(ServerLimits { connections: 3, connections_for_root: 1, ..ServerLimits::default() });
+    let mut kept_open: Vec<_> = (0..2).map(|_| TcpStream::connect(server.address).unwrap()).collect();
+    for stream in &mut kept_open {
         request_once(stream, KEEP_ALIVE_REQUEST);
     }
-    let refused = exchange(TcpStream::connect(scene.address).unwrap(), KEEP_ALIVE_REQUEST);
+    let refused = exchange(TcpStream::connect(server.address).unwrap(), KEEP_ALIVE_REQUEST);
     assert!(is_error_response(&refused, 503), "{refused}");
-    assert_eq!(scene.counters.refused_connections.load(Ordering::Relaxed), 1);
-    let mut ours = scene.connect();
+    assert_eq!(server.counters.refused_connections.load(Ordering::Relaxed), 1);
+    let mut local = server.connect();
     if nix::unistd::Uid::current().is_root() {
-        request_once(&mut ours, KEEP_ALIVE_REQUEST);
-        assert!(is_error_response(&scene.exchange(KEEP_ALIVE_REQUEST), 503), "one more than all");
+        request_once(&mut local, KEEP_ALIVE_REQUEST);
+        assert!(is_error_response(&server.exchange(KEEP_ALIVE_REQUEST), 503), "one more than all");
     } else {
-        assert!(is_error_response(&exchange(ours, KEEP_ALIVE_REQUEST), 503));
+        assert!(is_error_response(&exchange(local, KEEP_ALIVE_REQUEST), 503));
     }
-    drop(exchange(kept.pop().unwrap(), CLOSE_REQUEST));
-    while scene.counters.open_connections.load(Ordering::Relaxed) > 2 {
+    drop(exchange(kept_open.pop().unwrap(), CLOSE_REQUEST));
+    while server.counters.open_connections.load(Ordering::Relaxed) > 2 {
         std::thread::yield_now();
     }
 }
 
 #[test]
 fn a_slow_head_is_cut_and_so_is_a_pause() {
-    let scene = start_server(ServerLimits { header_time: Duration::from_millis(100), ..ServerLimits::default() });
-    assert_eq!(scene.exchange("GET /ok HTTP/1.1\r\nHost:"), "");
-    assert_eq!(scene.exchange(""), "");
-    assert!(scene.exchange(KEEP_ALIVE_REQUEST).ends_with("{}"), "after an answer the connection is not kept for ever");
+    let server = start_server(ServerLimits { header_time: Duration::from_millis(100), ..ServerLimits::default() });
+    assert_eq!(server.exchange("GET /ok HTTP/1.1\r\nHost:"), "");
+    assert_eq!(server.exchange(""), "");
+    assert!(server.exchange(KEEP_ALIVE_REQUEST).ends_with("{}"), "after an answer the connection is not kept for ever");
 }
 
 #[test]
 fn a_handler_may_take_longer_than_a_head() {
-    let scene = start_server(ServerLimits {
+    let server = start_server(ServerLimits {
         header_time: Duration::from_millis(40),
         body_time: Duration::from_millis(40),
         ..ServerLimits::default()
     });
-    let mut held = scene.connect();
+    let mut held = server.connect();
     held.write_all(b"GET /hold HTTP/1.1\r\n\r\n").unwrap();
-    scene.events.recv().unwrap();
+    server.events.recv().unwrap();
     // A second connection is cut for its slow head: the time has surely passed.
-    assert_eq!(scene.exchange("GET"), "");
-    assert_eq!(scene.exchange("GET"), "");
-    scene.handler.releases.add_permits(1);
+    assert_eq!(server.exchange("GET"), "");
+    assert_eq!(server.exchange("GET"), "");
+    server.handler.releases.add_permits(1);
     assert!(request_once(&mut held, "").ends_with("released"));
 }
 
 #[test]
 fn who_does_not_read_is_cut() {
-    let scene = start_server(ServerLimits { body_time: Duration::from_millis(100), ..ServerLimits::default() });
-    let mut stream = scene.connect();
+    let server = start_server(ServerLimits { body_time: Duration::from_millis(100), ..ServerLimits::default() });
+    let mut stream = server.connect();
     stream.write_all(b"GET /large HTTP/1.1\r\n\r\n").unwrap();
-    while scene.counters.open_connections.load(Ordering::Relaxed) == 0 {
+    while server.counters.open_connections.load(Ordering::Relaxed) == 0 {
         std::thread::yield_now();
     }
-    while scene.counters.open_connections.load(Ordering::Relaxed) > 0 {
+    while server.counters.open_connections.load(Ordering::Relaxed) > 0 {
         std::thread::yield_now();
     }
-    let mut came = Vec::new();
-    let _ = stream.read_to_end(&mut came);
-    assert!(came.len() < 8 << 20);
+    let mut received = Vec::new();
+    let _ = stream.read_to_end(&mut received);
+    assert!(received.len() < 8 << 20);
 }
 
 #[test]
 fn a_large_answer_arrives_whole() {
-    let scene = start_server(ServerLimits::default());
-    assert!(scene.exchange(&CLOSE_REQUEST.replace("/ok", "/large")).len() > 8 << 20);
+    let server = start_server(ServerLimits::default());
+    assert!(server.exchange(&CLOSE_REQUEST.replace("/ok", "/large")).len() > 8 << 20);
 }
 
 #[test]
 fn a_body_may_have_so_many_bytes_and_not_one_more() {
-    let scene = start_server(ServerLimits::default());
-    let mut stream = scene.connect();
+    let server = start_server(ServerLimits::default());
+    let mut stream = server.connect();
     for (body, status) in [("", 200), ("0123456789abcdef", 200), ("0123456789abcdefg", 413)] {
         let answer = request_once(&mut stream, &format!("POST /read HTTP/1.1\r\nContent-Length: {}\r\n\r\n{body}", body.len()));
         assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
@@ -319,7 +319,7 @@ fn a_body_may_have_so_many_bytes_and_not_one_more() {
     let unsent = request_once(&mut stream, "POST /read HTTP/1.1\r\nContent-Length: 17\r\n\r\n01234567");
     assert!(unsent.starts_with("HTTP/1.1 413 ") && unsent.contains("connection: close"), "one that is not ends the connection: {unsent}");
     for (body, status) in [("8\r\n01234567\r\n8\r\n89abcdef\r\n", 200), ("8\r\n01234567\r\n9\r\n89abcdefg\r\n", 413)] {
-        let answer = scene.exchange(&format!("POST /read HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n{body}0\r\n\r\n"));
+        let answer = server.exchange(&format!("POST /read HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n{body}0\r\n\r\n"));
         assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
         assert!(answer.contains("connection: close"), "after a chunked body nothing follows");
     }
@@ -327,30 +327,30 @@ fn a_body_may_have_so_many_bytes_and_not_one_more() {
 
 #[test]
 fn a_body_that_does_not_come_is_given_up() {
-    let scene = start_server(ServerLimits::default());
-    let mut stream = scene.connect();
+    let server = start_server(ServerLimits::default());
+    let mut stream = server.connect();
     assert!(request_once(&mut stream, "POST /read HTTP/1.1\r\nContent-Length: 5\r\n\r\nhalf").starts_with("HTTP/1.1 408 "));
-    assert_eq!(scene.events.recv().unwrap(), "Err(TimedOut)");
+    assert_eq!(server.events.recv().unwrap(), "Err(TimedOut)");
 }
 
 #[test]
 fn a_body_that_is_cut_off_is_not_taken_for_whole() {
-    let scene = start_server(ServerLimits::default());
+    let server = start_server(ServerLimits::default());
     for request in ["Content-Length: 5\r\n\r\nhalf", "Transfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n"] {
-        let mut stream = scene.connect();
+        let mut stream = server.connect();
         stream.write_all(format!("POST /read HTTP/1.1\r\n{request}").as_bytes()).unwrap();
         stream.shutdown(Shutdown::Write).unwrap();
         // The handler is told, or is given up with the connection.
-        if let Ok(told) = scene.events.recv_timeout(Duration::from_millis(500)) {
-            assert_eq!(told, "Err(Truncated)");
+        if let Ok(event) = server.events.recv_timeout(Duration::from_millis(500)) {
+            assert_eq!(event, "Err(Truncated)");
         }
     }
 }
 
 #[test]
 fn a_body_that_nobody_read_is_not_taken_for_a_request() {
-    let scene = start_server(ServerLimits::default());
-    let mut stream = scene.connect();
+    let server = start_server(ServerLimits::default());
+    let mut stream = server.connect();
     let body = "GET /panic HTTP/1.1\r\n\r\n";
     let answer = request_once(&mut stream, &format!("POST /ok HTTP/1.1\r\nContent-Length: {}\r\n\r\n{body}", body.len()));
     assert!(answer.ends_with("{}"));
@@ -359,9 +359,9 @@ fn a_body_that_nobody_read_is_not_taken_for_a_request() {
 
 #[test]
 fn a_refusal_arrives_though_the_body_was_not_read() {
-    let scene = start_server(ServerLimits::default());
-    let mut unix = scene.connect();
-    let mut tcp = TcpStream::connect(scene.address).unwrap();
+    let server = start_server(ServerLimits::default());
+    let mut unix = server.connect();
+    let mut tcp = TcpStream::connect(server.address).unwrap();
     let body = vec![b'x'; 4 << 20];
     for stream in [&mut unix as &mut dyn ReadWrite, &mut tcp] {
         stream.write_all(format!("POST /read HTTP/1.1\r\nContent-Length: {}\r\n\r\n", body.len()).as_bytes()).unwrap();
@@ -377,9 +377,9 @@ impl<T: Read + Write> ReadWrite for T {}
 
 #[test]
 fn a_fault_of_a_handler_is_answered_and_its_thread_lives_on() {
-    let scene = start_server(ServerLimits::default());
+    let server = start_server(ServerLimits::default());
     for _ in 0..4 {
-        let mut stream = scene.connect();
+        let mut stream = server.connect();
         let answer = request_once(&mut stream, "GET /panic HTTP/1.1\r\n\r\n");
         assert!(answer.starts_with("HTTP/1.1 500 ") && answer.contains("\"message\""), "{answer}");
         assert!(request_once(&mut stream, KEEP_ALIVE_REQUEST).ends_with("{}"));
@@ -388,18 +388,18 @@ fn a_fault_of_a_handler_is_answered_and_its_thread_lives_on() {
 
 #[test]
 fn the_kernel_says_who_asks() {
-    let scene = start_server(ServerLimits::default());
+    let server = start_server(ServerLimits::default());
     let (uid, gid) = (nix::unistd::Uid::current(), nix::unistd::Gid::current());
-    assert!(request_once(&mut scene.connect(), "GET /peer HTTP/1.1\r\n\r\n").ends_with(&format!("Unix {{ uid: {uid}, gid: {gid} }}")));
-    let mut tcp = TcpStream::connect(scene.address).unwrap();
+    assert!(request_once(&mut server.connect(), "GET /peer HTTP/1.1\r\n\r\n").ends_with(&format!("Unix {{ uid: {uid}, gid: {gid} }}")));
+    let mut tcp = TcpStream::connect(server.address).unwrap();
     let from = tcp.local_addr().unwrap();
     assert!(request_once(&mut tcp, "GET /peer HTTP/1.1\r\n\r\n").ends_with(&format!("Tcp({from})")));
 }
 
 #[test]
 fn a_stream_that_is_cut_off_never_looks_complete() {
-    let scene = start_server(ServerLimits::default());
-    let ask = |path: &str, version: &str| scene.exchange(&format!("GET /{path} HTTP/{version}\r\nConnection: close\r\n\r\n"));
+    let server = start_server(ServerLimits::default());
+    let ask = |path: &str, version: &str| server.exchange(&format!("GET /{path} HTTP/{version}\r\nConnection: close\r\n\r\n"));
     assert!(ask("stream", "1.1").ends_with("\r\n\r\n4\r\none \r\n3\r\ntwo\r\n0\r\n\r\n"));
     assert!(!ask("broken", "1.1").contains("0\r\n\r\n"));
     // A client of HTTP/1.0 could not tell.
@@ -408,8 +408,8 @@ fn a_stream_that_is_cut_off_never_looks_complete() {
 
 #[test]
 fn what_is_passed_on_ends_where_its_source_ends() {
-    let scene = start_server(ServerLimits::default());
-    let pass = |framing: &str, body: &str| scene.exchange(&format!("POST /pass HTTP/1.1\r\nConnection: close\r\n{framing}\r\n\r\n{body}"));
+    let server = start_server(ServerLimits::default());
+    let pass = |framing: &str, body: &str| server.exchange(&format!("POST /pass HTTP/1.1\r\nConnection: close\r\n{framing}\r\n\r\n{body}"));
     let whole = pass("Content-Length: 8", "01234567");
     assert!(whole.contains("content-length: 8\r\n") && whole.ends_with("01234567"), "{whole}");
     assert!(pass("Transfer-Encoding: chunked", "4\r\n0123\r\n0\r\n\r\n").ends_with("4\r\n0123\r\n0\r\n\r\n"));
@@ -419,50 +419,50 @@ fn what_is_passed_on_ends_where_its_source_ends() {
 
 #[test]
 fn a_stop_lets_what_is_in_flight_end_and_removes_the_socket() {
-    let mut scene = start_server(ServerLimits::default());
-    let mut idle = scene.connect();
+    let mut server = start_server(ServerLimits::default());
+    let mut idle = server.connect();
     request_once(&mut idle, KEEP_ALIVE_REQUEST);
-    let mut held = scene.connect();
+    let mut held = server.connect();
     held.write_all(b"GET /hold HTTP/1.1\r\n\r\n").unwrap();
-    scene.events.recv().unwrap();
-    let server = scene.server.take().unwrap();
-    let stopping = std::thread::spawn(move || server.stop());
+    server.events.recv().unwrap();
+    let running = server.running.take().unwrap();
+    let stopping = std::thread::spawn(move || running.stop());
     assert_eq!(idle.read(&mut [0]).unwrap(), 0, "what is idle is closed");
-    assert!(!scene.path.exists());
-    scene.handler.releases.add_permits(1);
+    assert!(!server.path.exists());
+    server.handler.releases.add_permits(1);
     assert!(exchange(held, "").ends_with("released"));
     stopping.join().unwrap();
-    assert!(TcpStream::connect(scene.address).is_err());
+    assert!(TcpStream::connect(server.address).is_err());
 }
 
 #[test]
 fn a_stop_waits_only_so_long() {
-    let mut scene = start_server(ServerLimits { shutdown_time: Duration::from_millis(50), ..ServerLimits::default() });
-    let mut held = scene.connect();
+    let mut server = start_server(ServerLimits { shutdown_time: Duration::from_millis(50), ..ServerLimits::default() });
+    let mut held = server.connect();
     held.write_all(b"GET /hold HTTP/1.1\r\n\r\n").unwrap();
-    scene.events.recv().unwrap();
-    scene.server.take().unwrap().stop();
+    server.events.recv().unwrap();
+    server.running.take().unwrap().stop();
     assert_eq!(read_until_closed(held), "");
 }
 
 fn read_until_closed(mut stream: impl Read) -> String {
-    let mut came = String::new();
-    let _ = stream.read_to_string(&mut came);
-    came
+    let mut received = String::new();
+    let _ = stream.read_to_string(&mut received);
+    received
 }
 
 /// Runs in a process of its own, started by the test after it: descriptors are the whole process's.
 #[test]
 #[ignore = "started by accepting_survives_a_lack_of_descriptors"]
 fn with_few_descriptors() {
-    let scene = start_server(ServerLimits::default());
-    let mut hoard: Vec<_> = std::iter::from_fn(|| std::fs::File::open("/dev/null").ok()).collect();
-    hoard.pop();
-    let mut stream = scene.connect();
-    while scene.counters.accept_errors.load(Ordering::Relaxed) == 0 {
+    let server = start_server(ServerLimits::default());
+    let mut descriptors: Vec<_> = std::iter::from_fn(|| std::fs::File::open("/dev/null").ok()).collect();
+    descriptors.pop();
+    let mut stream = server.connect();
+    while server.counters.accept_errors.load(Ordering::Relaxed) == 0 {
         std::thread::yield_now();
     }
-    drop(hoard);
+    drop(descriptors);
     assert!(request_once(&mut stream, KEEP_ALIVE_REQUEST).ends_with("{}"));
 }
 

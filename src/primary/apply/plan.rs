@@ -6,8 +6,9 @@ use http::StatusCode;
 use serde::Serialize;
 
 use crate::api::error::ApiError;
-use crate::model::change::{Change, RecordIdentity};
+use crate::model::change::Change;
 use crate::model::loss_guard::{Loss, LossGuard};
+use crate::model::record_identity::RecordIdentity;
 use crate::primary::apply::constraints::RecordOrigin;
 use crate::primary::apply::diff::{DiffError, RecordDiff};
 use crate::primary::apply::staged_file::StagingError;

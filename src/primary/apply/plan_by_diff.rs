@@ -1,9 +1,9 @@
 //! Plans any file by comparing it with the whole directory, record by record.
 
 use crate::api::error::ApiError;
-use crate::model::change::RecordIdentity;
 use crate::model::loss_guard::LossGuard;
 use crate::model::record::Record;
+use crate::model::record_identity::RecordIdentity;
 use crate::primary::apply::constraints::{Constraints, IntegrityError, RecordOrigin};
 use crate::primary::apply::diff::{RecordDiff, Unlisted, diff};
 use crate::primary::apply::plan::{ApplyPlan, ApplySummary, CommitBuilder};

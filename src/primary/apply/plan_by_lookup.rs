@@ -4,11 +4,11 @@
 //! [`plan_by_diff`](crate::primary::apply::plan_by_diff::plan_by_diff), which decides the same.
 
 use crate::api::error::ApiError;
-use crate::model::change::RecordIdentity;
 use crate::model::directory::{Directory as _, DirectoryError};
 use crate::model::entry::Entry;
 use crate::model::id::Id;
 use crate::model::record::Record;
+use crate::model::record_identity::RecordIdentity;
 use crate::primary::apply::constraints::{Constraints, IntegrityError, RecordOrigin};
 use crate::primary::apply::diff::{DiffError, RecordDiff};
 use crate::primary::apply::plan::{ApplyPlan, ApplySummary, CommitBuilder};

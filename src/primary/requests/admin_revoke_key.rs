@@ -7,10 +7,11 @@ use serde_json::json;
 
 use crate::api::error::{ApiError, HandlerResult};
 use crate::api::request::ApiRequest;
-use crate::model::change::{Change, RecordIdentity};
+use crate::model::change::Change;
 use crate::model::directory::Directory as _;
 use crate::model::entry::Entry;
 use crate::model::record::Record;
+use crate::model::record_identity::RecordIdentity;
 use crate::net::message::Response;
 use crate::primary::replication::propagation::{self, Propagation};
 use crate::primary::state::PrimaryState;

@@ -1,9 +1,10 @@
 //! Applies the changes of commits to a generation: deletes first, in small batches, the cursor only with the last batch.
 
-use crate::model::change::{Change, Epoch, RecordIdentity};
+use crate::model::change::{Change, Epoch};
 use crate::model::digest::DirectoryDigest;
 use crate::model::entry::Entry;
 use crate::model::record::Record;
+use crate::model::record_identity::RecordIdentity;
 use crate::replica::generation::access_reduction::reduces_access;
 use crate::store::error::StoreError;
 use crate::store::generations::generation::Generation;

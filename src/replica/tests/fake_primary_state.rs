@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use crate::model::change::{Change, Commit, Epoch, Head, RecordIdentity};
+use crate::model::change::{Change, Commit, Epoch, Head};
 use crate::model::digest::DirectoryDigest;
 use crate::model::entry::Entry;
+use crate::model::record_identity::RecordIdentity;
 use crate::model::sort_key::SortKey;
 use crate::wire::directory::feed_lines::{self, Ack, SNAPSHOT_FORMAT, SnapshotEnd, SnapshotHeader};
 

@@ -1,8 +1,9 @@
 //! What the feed does to a replica: commits, gaps, doubled and cut lines, silence, drift, another secret.
 
-use crate::model::change::{Change, RecordIdentity};
+use crate::model::change::Change;
 use crate::model::entry::Entry;
 use crate::model::freshness::DirectoryReplica as _;
+use crate::model::record_identity::RecordIdentity;
 use crate::replica::state::alarm::Alarm;
 use crate::replica::state::status::FeedRelation;
 use crate::replica::tests::test_replica::{TestReplica, alarm_message, delete_key, key_entry, put_entry, user_and_keys};

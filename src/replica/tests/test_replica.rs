@@ -1,12 +1,13 @@
 //! The fixture: a replica with its real store, and a primary on a Unix socket that misbehaves on demand.
 
-use crate::model::change::{Change, Head, RecordIdentity};
+use crate::model::change::{Change, Head};
 use crate::model::clock;
 use crate::model::entry::Entry;
 use crate::model::freshness::{DirectoryReplica as _, DirectoryView, FreshnessLimits};
 use crate::model::id::Id;
 use crate::model::key::{Fingerprint, PublicKey};
 use crate::model::loss_guard::LossGuard;
+use crate::model::record_identity::RecordIdentity;
 use crate::net::client::http_client::HttpClient;
 use crate::replica::config::{FeedMode, ReplicaConfig, Timing};
 use crate::replica::service::Replica;

@@ -7,10 +7,11 @@
 
 use std::sync::Arc;
 
-use crate::model::change::{Change, RecordIdentity};
+use crate::model::change::Change;
 use crate::model::entry::Entry;
 use crate::model::id::Id;
 use crate::model::record::Record;
+use crate::model::record_identity::RecordIdentity;
 use crate::model::sort_key::SortKey;
 use crate::store::database::{Database, KeyWrite};
 use crate::store::error::StoreError;

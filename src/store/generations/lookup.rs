@@ -5,7 +5,6 @@
 
 use std::sync::Arc;
 
-use crate::model::change::RecordIdentity;
 use crate::model::directory::{Container, Directory, DirectoryError, LookupResult};
 use crate::model::entry::Entry;
 use crate::model::id::Id;
@@ -14,6 +13,7 @@ use crate::model::record::{
     Agent, DeployGrant, ErrorTrackingKey, Key, Member, Namespace, Project, ProtectedBranch, ProtectedTag, Record, Redirect, Settings,
     Share, Snippet, Storage, User,
 };
+use crate::model::record_identity::RecordIdentity;
 use crate::model::sort_key::SortKey;
 use crate::store::error::StoreError;
 use crate::store::generations::generation::Generation;

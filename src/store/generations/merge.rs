@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::iter::Peekable;
 use std::sync::Arc;
 
-use crate::model::change::{Change, RecordIdentity};
+use crate::model::change::Change;
 use crate::model::entry::Entry;
 use crate::model::id::Id;
 use crate::model::record::Record;
+use crate::model::record_identity::RecordIdentity;
 use crate::model::sort_key::SortKey;
 use crate::store::error::StoreError;
 use crate::store::generations::generation::Generation;

@@ -13,9 +13,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::change::{Change, Commit, Head, RecordIdentity};
+use crate::model::change::{Change, Commit, Head};
 use crate::model::digest::{Digest, DirectoryDigest};
 use crate::model::id::Id;
+use crate::model::record_identity::RecordIdentity;
 use crate::model::sort_key::SortKey;
 use crate::store::database::{Database, KeyWrite};
 use crate::store::error::StoreError;
@@ -251,8 +252,9 @@ impl<'a> CommitReader<'a> {
 #[cfg(test)]
 mod tests {
     use super::{Journal, JournalLimits, PART_BYTES, read_commit};
-    use crate::model::change::{Change, Commit, Epoch, Head, RecordIdentity};
+    use crate::model::change::{Change, Commit, Epoch, Head};
     use crate::model::digest::DirectoryDigest;
+    use crate::model::record_identity::RecordIdentity;
     use crate::model::sort_key::SortKey;
     use crate::store::database::Database;
     use crate::store::tests::sample_records::{entry, key_line};

@@ -376,8 +376,9 @@ mod tests {
     use std::path::Path;
 
     use super::{CommitsAfter, JournalLimits, PrimaryStore, StoreLimits};
-    use crate::model::change::{Change, Head, RecordIdentity};
+    use crate::model::change::{Change, Head};
     use crate::model::directory::Directory as _;
+    use crate::model::record_identity::RecordIdentity;
     use crate::store::database::Database;
     use crate::store::error::StoreError;
     use crate::store::generations::generation::StoreOptions;

@@ -9,8 +9,9 @@ use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
-use crate::model::change::{Change, RecordIdentity};
+use crate::model::change::Change;
 use crate::model::entry::Entry;
+use crate::model::record_identity::RecordIdentity;
 use crate::store::error::StoreError;
 use crate::store::generations::generation::{Generation, StoreOptions};
 use crate::store::generations::generations_folder::{GenerationsFolder, OpenedGeneration};

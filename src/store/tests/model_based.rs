@@ -7,13 +7,14 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use proptest::prelude::*;
 
-use crate::model::change::{Change, Epoch, RecordIdentity};
+use crate::model::change::{Change, Epoch};
 use crate::model::digest::DirectoryDigest;
 use crate::model::directory::{Container, Directory};
 use crate::model::entry::Entry;
 use crate::model::id::Id;
 use crate::model::key::PublicKey;
 use crate::model::memory_directory::ed25519_public_key;
+use crate::model::record_identity::RecordIdentity;
 use crate::model::sort_key::SortKey;
 use crate::store::error::StoreError;
 use crate::store::generations::generation::{Generation, StoreOptions};

@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 
-use crate::model::change::{Change, RecordIdentity};
+use crate::model::change::Change;
 use crate::model::digest::DirectoryDigest;
 use crate::model::entry::Entry;
 use crate::model::id::Id;
 use crate::model::memory_directory::ed25519_public_key;
 use crate::model::record::Record;
+use crate::model::record_identity::RecordIdentity;
 use crate::model::sort_key::SortKey;
 
 /// Returns the line of a key record.

@@ -10,9 +10,10 @@ use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::model::change::{Change, Commit, Epoch, RecordIdentity};
+use crate::model::change::{Change, Commit, Epoch};
 use crate::model::digest::{Digest, DirectoryDigest};
 use crate::model::entry::Entry;
+use crate::model::record_identity::RecordIdentity;
 
 /// The number of the snapshot's format.
 pub const SNAPSHOT_FORMAT: u32 = 1;
@@ -226,9 +227,10 @@ mod tests {
 
     use super::{Ack, FeedLine, SNAPSHOT_FORMAT, SnapshotEnd, SnapshotHeader, SnapshotLine};
     use super::{encode_commit, encode_heartbeat, encode_snapshot_end, encode_snapshot_header, parse_feed_line, parse_snapshot_line};
-    use crate::model::change::{Change, Commit, Epoch, RecordIdentity};
+    use crate::model::change::{Change, Commit, Epoch};
     use crate::model::digest::{Digest, DirectoryDigest};
     use crate::model::entry::Entry;
+    use crate::model::record_identity::RecordIdentity;
     use crate::model::record_strategy;
 
     fn any_commit() -> impl Strategy<Value = Commit> {

@@ -6,9 +6,10 @@ use std::os::unix::net::UnixStream;
 
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
-use sidegate::model::change::{Change, Commit, Epoch, Head, RecordIdentity};
+use sidegate::model::change::{Change, Commit, Epoch, Head};
 use sidegate::model::clock;
 use sidegate::model::digest::{Digest, DirectoryDigest};
+use sidegate::model::record_identity::RecordIdentity;
 use sidegate::wire::directory::feed_lines::{FeedLine, SnapshotLine, parse_feed_line, parse_snapshot_line};
 
 use super::{TestPrimary, key, small_directory, user};
