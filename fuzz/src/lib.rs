@@ -4,15 +4,15 @@
 use std::time::Duration;
 
 use sidegate::model::entry::Entry;
-use sidegate::model::key::{decode_blob, PublicKey};
+use sidegate::model::key::{PublicKey, decode_blob};
 use sidegate::model::record_identity::RecordIdentity;
 use sidegate::model::time::Time;
-use sidegate::wire::auth::jwt::{verify_token, Issuer};
+use sidegate::wire::auth::jwt::{Issuer, verify_token};
 use sidegate::wire::auth::secret::{RotatingSecret, Secret};
 use sidegate::wire::directory::feed_lines::{self, FeedLine, SnapshotLine};
 use sidegate::wire::directory::record_lines::{DirectoryRecord, RecordLines};
-use sidegate::wire::http::params::{encode_form, Params};
-use sidegate::wire::http::percent_encoding::{percent_decode, PlusSign};
+use sidegate::wire::http::params::{Params, encode_form};
+use sidegate::wire::http::percent_encoding::{PlusSign, percent_decode};
 use sidegate::wire::http::request_target::RequestTarget;
 
 /// One target, by its name.
