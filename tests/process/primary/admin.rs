@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::{TestPrimary, key, request, small_directory};
 
 #[test]
-fn the_status_says_where_the_primary_stands_and_what_it_holds() {
+fn the_status_shows_the_head_and_the_counts_of_records() {
     let primary = TestPrimary::with(&small_directory());
     let (status, body) = primary.admin(Method::GET, "status", Value::Null);
     let head = primary.head();
@@ -15,7 +15,7 @@ fn the_status_says_where_the_primary_stands_and_what_it_holds() {
 }
 
 #[test]
-fn an_explanation_says_the_word_of_the_rule_and_the_facts() {
+fn an_explanation_names_the_rule_and_the_facts() {
     let mut lines = small_directory();
     lines.push(key(13, 1).replace(r#""created_at""#, r#""usage":"signing","created_at""#));
     let primary = TestPrimary::with(&lines);
@@ -43,7 +43,7 @@ fn no_key_and_no_secret_is_in_the_metrics() {
 }
 
 #[test]
-fn a_wait_beyond_its_bound_and_a_parameter_that_is_missing_are_refused_before_anything_is_done() {
+fn a_wait_that_is_too_long_and_a_missing_parameter_are_refused_before_anything_is_done() {
     let primary = TestPrimary::with(&small_directory());
     let (status, body) = primary.admin(Method::POST, "revoke-key", json!({"id": 11, "wait": 601}));
     assert_eq!((status, &body["message"]), (StatusCode::BAD_REQUEST, &json!("400 Bad request - wait is at most 600 seconds")));

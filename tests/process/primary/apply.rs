@@ -19,7 +19,7 @@ fn applied_again_it_changes_nothing_and_an_export_is_the_same_directory() {
 }
 
 #[test]
-fn without_prune_the_file_is_added_to_what_stands_and_with_it_what_is_not_named_goes() {
+fn without_prune_the_file_is_added_and_with_prune_unlisted_records_are_removed() {
     let primary = TestPrimary::with(&small_directory());
     let (_, body) = primary.apply("", &[user(3, "eve"), key(13, 3)]);
     assert_eq!((&body["how"], &body["added"], &body["removed"]), (&json!("commit"), &json!(2), &json!(0)));
@@ -29,7 +29,7 @@ fn without_prune_the_file_is_added_to_what_stands_and_with_it_what_is_not_named_
 }
 
 #[test]
-fn a_file_that_does_not_hold_together_changes_nothing_and_names_its_line() {
+fn an_inconsistent_file_changes_nothing_and_its_error_names_the_line() {
     let primary = TestPrimary::with(&small_directory());
     let head = primary.head();
     for (file, expected) in [
@@ -51,7 +51,7 @@ fn a_file_that_does_not_hold_together_changes_nothing_and_names_its_line() {
 }
 
 #[test]
-fn a_file_is_judged_in_itself_whatever_the_order_of_its_lines() {
+fn a_file_is_checked_whatever_the_order_of_its_lines() {
     const USER: &str = r#"{"kind":"user","id":1,"username":"zoe","name":"Zoe"}"#;
     const SAME_NAME: &str = r#"{"kind":"user","id":2,"username":"ZOE","name":"Z"}"#;
     const BROADCAST: &str =
@@ -90,14 +90,14 @@ fn a_file_is_judged_in_itself_whatever_the_order_of_its_lines() {
 }
 
 #[test]
-fn two_that_trade_their_names_are_no_conflict() {
+fn two_users_may_swap_their_names() {
     let primary = TestPrimary::with(&small_directory());
     let (status, body) = primary.apply("", &[user(1, "bob"), user(2, "zoe")]);
     assert_eq!((status, &body["changed"]), (StatusCode::OK, &json!(2)), "{body}");
 }
 
 #[test]
-fn a_key_id_that_gets_another_key_leaves_none_of_the_old_one() {
+fn a_key_id_that_gets_another_key_leaves_nothing_of_the_old_one() {
     let primary = TestPrimary::with(&small_directory());
     let new = key(11, 1).replace(&public_key(11), &public_key(77));
     let (status, body) = primary.apply("", &[new]);
@@ -112,7 +112,7 @@ fn a_key_id_that_gets_another_key_leaves_none_of_the_old_one() {
 }
 
 #[test]
-fn a_key_that_somebody_holds_is_nobody_elses_by_being_told_under_another_id() {
+fn a_key_does_not_change_its_owner_by_being_listed_under_another_id() {
     let primary = TestPrimary::with(&small_directory());
     let head = primary.head();
     let stolen = key(78, 2).replace(&public_key(78), &public_key(11));
@@ -124,11 +124,15 @@ fn a_key_that_somebody_holds_is_nobody_elses_by_being_told_under_another_id() {
     assert_eq!(primary.head(), head);
     let another = key(11, 1).replace(&public_key(11), &public_key(77));
     let (status, body) = primary.apply("", &[stolen, another]);
-    assert_eq!((status, &body["changed"], &body["added"]), (StatusCode::OK, &json!(1), &json!(1)), "said in the file, it is meant: {body}");
+    assert_eq!(
+        (status, &body["changed"], &body["added"]),
+        (StatusCode::OK, &json!(1), &json!(1)),
+        "listed in the file it is intended: {body}"
+    );
 }
 
 #[test]
-fn a_deploy_key_that_a_project_still_grants_cannot_become_a_persons() {
+fn a_deploy_key_that_a_project_still_grants_cannot_become_a_users_key() {
     let deploy = key(13, 1).replace(r#""title""#, r#""deploy":true,"title""#).replace(r#""user_id":1,"#, "");
     let grant = r#"{"kind":"deploy_grant","key_id":13,"project_id":1}"#.to_owned();
     let mut lines = small_directory();
@@ -147,7 +151,7 @@ fn crowd(keys: std::ops::RangeInclusive<u32>) -> Vec<String> {
 }
 
 #[test]
-fn a_large_file_becomes_the_directory_at_once_and_a_large_loss_asks_for_a_word() {
+fn a_large_file_replaces_the_directory_and_a_large_loss_needs_confirmation() {
     let primary = TestPrimary::empty();
     let (status, body) = primary.apply("", &crowd(1..=1500));
     assert_eq!((status, &body["how"], &body["kinds"]["key"]["added"]), (StatusCode::OK, &json!("replaced"), &json!(1500)), "{body}");
@@ -160,13 +164,13 @@ fn a_large_file_becomes_the_directory_at_once_and_a_large_loss_asks_for_a_word()
     assert_eq!((status, &body["removed"]), (StatusCode::OK, &json!(500)), "{body}");
     assert_eq!(primary.head().state.count, 1003);
     let (_, status) = primary.admin(http::Method::GET, "status", serde_json::Value::Null);
-    assert!(status["accept_loss_until"].is_string(), "the fleet is told that it is meant: {status}");
+    assert!(status["accept_loss_until"].is_string(), "the hosts are told that the loss is accepted: {status}");
     let (status, _) = primary.apply("?prune", &crowd(1..=900));
     assert_eq!(status, StatusCode::OK, "a tenth may go without a word");
 }
 
 #[test]
-fn what_was_applied_is_there_when_the_primary_is_opened_again() {
+fn what_was_applied_is_there_after_a_restart() {
     let primary = TestPrimary::with(&small_directory());
     let head = primary.head();
     let primary = primary.restart();

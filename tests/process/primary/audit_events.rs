@@ -8,7 +8,7 @@ use super::{TestPrimary, small_directory};
 const EVENT: &str = "internal/shellhorse/git_audit_event";
 
 #[test]
-fn an_event_is_kept_as_gitlab_shell_sends_it_and_is_there_after_a_restart() {
+fn an_event_is_stored_as_gitlab_shell_sends_it_and_is_there_after_a_restart() {
     let primary = TestPrimary::with(&small_directory());
     let sent = json!({
         "action": "git-upload-pack", "protocol": "ssh", "gl_repository": "project-1", "username": "zoe", "key_id": 11,
@@ -30,7 +30,7 @@ fn an_event_is_kept_as_gitlab_shell_sends_it_and_is_there_after_a_restart() {
 }
 
 #[test]
-fn what_is_no_event_is_said_and_not_kept() {
+fn an_invalid_event_is_refused_and_not_stored() {
     let primary = TestPrimary::with(&small_directory());
     for action in [json!({}), json!({"action": "discover", "gl_repository": "project-1"})] {
         let (status, body) = primary.shell(Method::POST, EVENT, action);

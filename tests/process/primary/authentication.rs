@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::{TestPrimary, request};
 
 #[test]
-fn without_a_token_the_answer_is_401_and_says_no_more() {
+fn without_a_token_the_answer_is_401_without_a_reason() {
     let primary = TestPrimary::empty();
     let (status, _, body) = primary.send(request(Method::GET, "/api/v4/internal/check"));
     assert_eq!((status, &body[..]), (StatusCode::UNAUTHORIZED, &br#"{"message":"401 Unauthorized"}"#[..]));

@@ -37,14 +37,15 @@ fn company() -> Vec<String> {
 
 impl TestPrimary {
     fn operator(&self, method: Method, target: &str, body: Value) -> (StatusCode, Value) {
-        self.holding(Some(ADMIN_TOKEN), method, target, body)
+        self.with_token(Some(ADMIN_TOKEN), method, target, body)
     }
 }
 
 #[test]
-fn only_administrators_provide_and_nobody_without_a_token() {
+fn only_administrators_may_change_billing_data() {
     let primary = TestPrimary::with(&company());
-    let (regular, admin, reads) = (primary.token_of(12, &["api"]), primary.token_of(13, &["api"]), primary.token_of(13, &["read_api"]));
+    let (regular, admin, reads) =
+        (primary.create_token(12, &["api"]), primary.create_token(13, &["api"]), primary.create_token(13, &["read_api"]));
     let start = json!({"start_date": "2020-07-15"});
     for (method, target) in [
         (Method::POST, SUBSCRIPTION),
@@ -57,7 +58,7 @@ fn only_administrators_provide_and_nobody_without_a_token() {
         (Method::PUT, "internal/gitlab_subscriptions/namespaces/10/upcoming_reconciliations"),
         (Method::DELETE, "internal/gitlab_subscriptions/namespaces/10/upcoming_reconciliations"),
     ] {
-        let ask = |token| primary.holding(token, method.clone(), target, start.clone());
+        let ask = |token| primary.with_token(token, method.clone(), target, start.clone());
         assert_eq!(ask(None), (StatusCode::UNAUTHORIZED, json!({"message": "401 Unauthorized"})), "{method} {target}");
         assert_eq!(ask(Some("nonsense")).0, StatusCode::UNAUTHORIZED, "{method} {target}");
         assert_eq!(ask(Some(&regular)), (StatusCode::FORBIDDEN, json!({"message": FORBIDDEN})), "{method} {target}");
@@ -65,11 +66,11 @@ fn only_administrators_provide_and_nobody_without_a_token() {
         assert_eq!((status, &body["error"]), (StatusCode::FORBIDDEN, &json!("insufficient_scope")), "{method} {target}");
     }
     assert_eq!(primary.stored("subscriptions"), 0);
-    assert_eq!(primary.holding(Some(&admin), Method::POST, SUBSCRIPTION, start).0, StatusCode::CREATED);
+    assert_eq!(primary.with_token(Some(&admin), Method::POST, SUBSCRIPTION, start).0, StatusCode::CREATED);
 }
 
 #[test]
-fn a_subscription_is_made_as_the_base_document_has_it() {
+fn a_subscription_is_created_as_in_the_base_document() {
     let primary = TestPrimary::with(&company());
     let ask = request(Method::POST, &format!("/api/v4/{SUBSCRIPTION}?start_date=2020-07-15&plan=premium&seats=10"));
     let (status, _, body) = primary.send(ask.header("TOKEN", ADMIN_TOKEN).body(""));
@@ -99,9 +100,9 @@ fn a_subscription_is_made_as_the_base_document_has_it() {
 }
 
 #[test]
-fn what_a_subscription_may_not_be_is_400_and_a_namespace_that_is_not_there_404() {
+fn an_invalid_subscription_is_400_and_an_unknown_namespace_404() {
     let primary = TestPrimary::with(&company());
-    for (asked, body) in [
+    for (params, body) in [
         (json!({}), json!({"error": "start_date is missing", "message": "start_date is missing"})),
         (json!({"start_date": null}), json!({"message": {"start_date": ["can't be blank"]}})),
         (
@@ -111,7 +112,7 @@ fn what_a_subscription_may_not_be_is_400_and_a_namespace_that_is_not_there_404()
         (json!({"start_date": "2020-07-15", "seats": null}), json!({"message": {"seats": ["can't be blank"]}})),
         (json!({"start_date": "2020-07-15", "seats": -1}), json!({"message": {"seats": ["must be greater than or equal to 0"]}})),
     ] {
-        assert_eq!(primary.operator(Method::POST, SUBSCRIPTION, asked.clone()), (StatusCode::BAD_REQUEST, body), "{asked}");
+        assert_eq!(primary.operator(Method::POST, SUBSCRIPTION, params.clone()), (StatusCode::BAD_REQUEST, body), "{params}");
     }
     let not_found = |thing: &str| (StatusCode::NOT_FOUND, json!({"message": format!("404 {thing} Not Found")}));
     for target in ["namespaces/99/gitlab_subscription", "namespaces/none%2Fsuch/gitlab_subscription", "namespaces/0/gitlab_subscription"] {
@@ -124,7 +125,7 @@ fn what_a_subscription_may_not_be_is_400_and_a_namespace_that_is_not_there_404()
 }
 
 #[test]
-fn a_change_keeps_what_is_not_named_and_always_moves_on() {
+fn an_update_keeps_the_fields_that_it_does_not_name() {
     let primary = TestPrimary::with(&company());
     let made = json!({"start_date": "2020-07-15", "seats": 20, "max_seats_used": 42, "plan_code": "premium", "auto_renew": true});
     primary.operator(Method::POST, SUBSCRIPTION, made);
@@ -147,30 +148,30 @@ fn a_change_keeps_what_is_not_named_and_always_moves_on() {
 }
 
 #[test]
-fn owners_and_administrators_read_a_subscription_others_are_told_no_or_nothing() {
+fn owners_and_administrators_read_a_subscription_others_get_403_or_404() {
     let primary = TestPrimary::with(&company());
     let null = json!({
         "plan": {"code": null, "name": null, "trial": null, "auto_renew": null, "upgradable": null, "exclude_guests": null},
         "usage": {"seats_in_subscription": null, "seats_in_use": null, "max_seats_used": null, "seats_owed": null},
         "billing": {"subscription_start_date": null, "subscription_end_date": null, "trial_ends_on": null},
     });
-    let owner = primary.token_of(11, &["read_api"]);
-    let ask = |token, target| primary.holding(token, Method::GET, target, Value::Null);
+    let owner = primary.create_token(11, &["read_api"]);
+    let ask = |token, target| primary.with_token(token, Method::GET, target, Value::Null);
     assert_eq!(ask(Some(&owner), SUBSCRIPTION), (StatusCode::OK, null));
     primary.operator(Method::POST, SUBSCRIPTION, json!({"start_date": "2020-07-15", "plan_code": "premium", "seats": 10}));
-    let admin = primary.token_of(13, &["api"]);
+    let admin = primary.create_token(13, &["api"]);
     for token in [owner.as_str(), admin.as_str(), ADMIN_TOKEN] {
         let (status, body) = ask(Some(token), SUBSCRIPTION);
         assert_eq!((status, &body["plan"]["exclude_guests"], &body["plan"]["code"]), (StatusCode::OK, &json!(false), &json!("premium")));
     }
-    let (developer, outsider) = (primary.token_of(12, &["api"]), primary.token_of(19, &["api"]));
+    let (developer, outsider) = (primary.create_token(12, &["api"]), primary.create_token(19, &["api"]));
     assert_eq!(ask(Some(&developer), SUBSCRIPTION), (StatusCode::FORBIDDEN, json!({"message": FORBIDDEN})));
     assert_eq!(ask(Some(&outsider), SUBSCRIPTION), (StatusCode::NOT_FOUND, json!({"message": "404 Namespace Not Found"})));
     assert_eq!(ask(Some(&outsider), "namespaces/20/gitlab_subscription").0, StatusCode::FORBIDDEN, "a public group is seen");
     assert_eq!(ask(Some(&outsider), "namespaces/zoe/gitlab_subscription").0, StatusCode::FORBIDDEN, "a person's is seen");
     assert_eq!(ask(Some(&owner), "namespaces/zoe/gitlab_subscription").0, StatusCode::OK, "it is hers");
     assert_eq!(ask(None, SUBSCRIPTION).0, StatusCode::UNAUTHORIZED);
-    let repository = primary.token_of(11, &["read_repository"]);
+    let repository = primary.create_token(11, &["read_repository"]);
     assert_eq!(ask(Some(&repository), SUBSCRIPTION).0, StatusCode::FORBIDDEN);
 }
 
@@ -179,14 +180,14 @@ fn pack(minutes: u32, xid: &str) -> Value {
 }
 
 #[test]
-fn a_purchase_enters_a_namespace_once_and_a_call_wholly_or_not_at_all() {
+fn a_purchase_is_stored_once_and_a_request_wholly_or_not_at_all() {
     let primary = TestPrimary::with(&company());
     let add = |body| primary.operator(Method::POST, "namespaces/10/minutes", body);
-    let told = |minutes: u32, xid: &str| json!({"namespace_id": 10, "expires_at": "2022-01-01", "number_of_minutes": minutes, "purchase_xid": xid});
-    assert_eq!(add(json!({"packs": [pack(10_000, "a")]})), (StatusCode::CREATED, json!([told(10_000, "a")])));
+    let stored = |minutes: u32, xid: &str| json!({"namespace_id": 10, "expires_at": "2022-01-01", "number_of_minutes": minutes, "purchase_xid": xid});
+    assert_eq!(add(json!({"packs": [pack(10_000, "a")]})), (StatusCode::CREATED, json!([stored(10_000, "a")])));
     let (status, body) = add(json!({"packs": [pack(5, "a"), pack(7, "b"), pack(8, "b")]}));
-    assert_eq!((status, body), (StatusCode::CREATED, json!([told(10_000, "a"), told(7, "b"), told(7, "b")])));
-    assert_eq!(add(pack(9, "c")), (StatusCode::CREATED, told(9, "c")), "the earlier form, one alone");
+    assert_eq!((status, body), (StatusCode::CREATED, json!([stored(10_000, "a"), stored(7, "b"), stored(7, "b")])));
+    assert_eq!(add(pack(9, "c")), (StatusCode::CREATED, stored(9, "c")), "the earlier form, one alone");
     assert_eq!(primary.stored("packs_of_minutes"), 3);
     let unsaved = |word: &str| (StatusCode::BAD_REQUEST, json!({"message": format!("400 Bad request - Unable to save additional {word}")}));
     for bad in
@@ -215,7 +216,7 @@ fn a_purchase_enters_a_namespace_once_and_a_call_wholly_or_not_at_all() {
 }
 
 #[test]
-fn packs_move_between_namespaces_at_the_top_and_a_purchase_is_never_there_twice() {
+fn packs_move_between_top_level_namespaces_and_no_purchase_is_stored_twice() {
     let primary = TestPrimary::with(&company());
     let go = |target: &'static str| primary.operator(Method::PATCH, target, Value::Null);
     let refused = |text: &str| (StatusCode::BAD_REQUEST, json!({"message": text}));
@@ -233,7 +234,7 @@ fn packs_move_between_namespaces_at_the_top_and_a_purchase_is_never_there_twice(
 }
 
 #[test]
-fn reconciliations_are_told_together_and_those_that_are_good_are_kept() {
+fn the_valid_ones_among_the_reconciliations_of_a_request_are_stored() {
     let primary = TestPrimary::with(&company());
     let row = |id: Value| json!({"namespace_id": id, "next_reconciliation_date": "13 Jun 2021", "display_alert_from": "06 Jun 2021"});
     let tell =
@@ -265,15 +266,15 @@ fn reconciliations_are_told_together_and_those_that_are_good_are_kept() {
 }
 
 #[test]
-fn a_reconciliation_is_taken_back_once() {
+fn a_reconciliation_is_removed_once() {
     let primary = TestPrimary::with(&company());
     let dates = json!({"next_reconciliation_date": "2021-06-13", "display_alert_from": "2021-06-06"});
     let one = "internal/gitlab_subscriptions/namespaces/g/upcoming_reconciliations";
     assert_eq!(primary.operator(Method::PUT, one, dates.clone()), (StatusCode::OK, json!(200)));
-    let regular = primary.token_of(12, &["api"]);
+    let regular = primary.create_token(12, &["api"]);
     let target = "internal/upcoming_reconciliations?namespace_id=10";
-    assert_eq!(primary.holding(None, Method::DELETE, target, Value::Null).0, StatusCode::UNAUTHORIZED);
-    assert_eq!(primary.holding(Some(&regular), Method::DELETE, target, Value::Null).0, StatusCode::FORBIDDEN);
+    assert_eq!(primary.with_token(None, Method::DELETE, target, Value::Null).0, StatusCode::UNAUTHORIZED);
+    assert_eq!(primary.with_token(Some(&regular), Method::DELETE, target, Value::Null).0, StatusCode::FORBIDDEN);
     assert_eq!(primary.stored("reconciliations"), 1);
     let (status, body) = primary.operator(Method::DELETE, "internal/upcoming_reconciliations", Value::Null);
     assert_eq!((status, &body["error"]), (StatusCode::BAD_REQUEST, &json!("namespace_id is missing")));
@@ -286,20 +287,20 @@ fn a_reconciliation_is_taken_back_once() {
 }
 
 #[test]
-fn an_instance_that_sells_nothing_says_so_before_it_asks_who_it_is() {
+fn an_instance_without_billing_refuses_before_it_authenticates() {
     let mut lines = company();
     lines.push(r#"{"kind":"settings","saas":false}"#.to_owned());
     let primary = TestPrimary::with(&lines);
     let only = (StatusCode::FORBIDDEN, json!({"message": "403 Forbidden - This API is gitlab.com only!"}));
     for token in [None, Some("nonsense"), Some(ADMIN_TOKEN)] {
         for method in [Method::PUT, Method::DELETE] {
-            assert_eq!(primary.holding(token, method, "internal/upcoming_reconciliations", json!({})), only);
+            assert_eq!(primary.with_token(token, method, "internal/upcoming_reconciliations", json!({})), only);
         }
     }
 }
 
 #[test]
-fn who_may_not_is_told_so_before_what_they_sent_is_read() {
+fn a_caller_is_authorized_before_the_body_is_parsed() {
     const TARGETS: [(&str, &str); 3] =
         [("PUT", SUBSCRIPTION), ("POST", "namespaces/10/minutes"), ("PUT", "internal/upcoming_reconciliations")];
     let broken = |method: &str, target: &str, token: Option<&str>| {
@@ -310,7 +311,7 @@ fn who_may_not_is_told_so_before_what_they_sent_is_read() {
         request.body("{\"start_date\":")
     };
     let primary = TestPrimary::with(&company());
-    let regular = primary.token_of(12, &["api"]);
+    let regular = primary.create_token(12, &["api"]);
     for (method, target) in TARGETS {
         for (token, expected) in [(None, 401), (Some("junk"), 401), (Some(regular.as_str()), 403), (Some(ADMIN_TOKEN), 400)] {
             assert_eq!(primary.send(broken(method, target, token)).0, expected, "{target}: {token:?}");

@@ -28,15 +28,15 @@ fn people() -> Vec<String> {
 }
 
 impl TestPrimary {
-    /// An answer whose status is 200, whatever was asked.
-    fn told(&self, name: &str, body: Value) -> Value {
+    /// An answer whose status is 200, whatever was params.
+    fn post_internal(&self, name: &str, body: Value) -> Value {
         let (status, body) = self.shell(Method::POST, &format!("internal/{name}"), body);
         assert_eq!(status, StatusCode::OK, "{body}");
         body
     }
 
     /// As the holder of a token asks; without one as nobody.
-    pub fn holding(&self, token: Option<&str>, method: Method, target: &str, body: Value) -> (StatusCode, Value) {
+    pub fn with_token(&self, token: Option<&str>, method: Method, target: &str, body: Value) -> (StatusCode, Value) {
         let body = if body.is_null() { String::new() } else { body.to_string() };
         let mut request = request(method, &format!("/api/v4/{target}"));
         if let Some(token) = token {
@@ -47,13 +47,13 @@ impl TestPrimary {
     }
 
     /// A new token of the owner of a key.
-    pub fn token_of(&self, key: u32, scopes: &[&str]) -> String {
-        let body = self.told("personal_access_token", json!({"key_id": key.to_string(), "name": "t", "scopes": scopes}));
+    pub fn create_token(&self, key: u32, scopes: &[&str]) -> String {
+        let body = self.post_internal("personal_access_token", json!({"key_id": key.to_string(), "name": "t", "scopes": scopes}));
         body["token"].as_str().unwrap_or_else(|| panic!("{body}")).to_owned()
     }
 
     fn own(&self, token: &str) -> (StatusCode, Value) {
-        self.holding(Some(token), Method::GET, "personal_access_tokens/self", Value::Null)
+        self.with_token(Some(token), Method::GET, "personal_access_tokens/self", Value::Null)
     }
 }
 
@@ -64,7 +64,7 @@ fn failure(text: &str) -> Value {
 #[test]
 fn recovery_codes_are_ten_new_ones_each_time() {
     let primary = TestPrimary::with(&people());
-    let ask = || primary.told("two_factor_recovery_codes", json!({"key_id": "11"}));
+    let ask = || primary.post_internal("two_factor_recovery_codes", json!({"key_id": "11"}));
     let (first, second) = (ask(), ask());
     assert_eq!((&first["success"], &first["message"]), (&json!(true), &Value::Null));
     let codes = |body: &Value| serde_json::from_value::<Vec<String>>(body["recovery_codes"].clone()).unwrap();
@@ -75,9 +75,9 @@ fn recovery_codes_are_ten_new_ones_each_time() {
 }
 
 #[test]
-fn why_there_are_no_recovery_codes_is_said_in_order() {
+fn the_reasons_for_no_recovery_codes_are_checked_in_order() {
     let primary = TestPrimary::with(&people());
-    for (asked, text) in [
+    for (params, text) in [
         (json!({"key_id": "99", "user_id": 99}), NO_USER),
         (json!({"user_id": 99}), NO_USER),
         (json!({"user_id": "0"}), NO_USER),
@@ -91,7 +91,7 @@ fn why_there_are_no_recovery_codes_is_said_in_order() {
         (json!({"key_id": "13"}), "Deploy keys cannot be used to retrieve recovery codes"),
         (json!({"key_id": "12"}), "Two-factor authentication is not enabled for this user"),
     ] {
-        assert_eq!(primary.told("two_factor_recovery_codes", asked.clone()), failure(text), "{asked}");
+        assert_eq!(primary.post_internal("two_factor_recovery_codes", params.clone()), failure(text), "{params}");
     }
     assert_eq!(primary.stored("recovery_codes"), 0);
 }
@@ -107,11 +107,11 @@ fn a_key_or_an_account_that_may_not_be_used_gets_neither_codes_nor_a_token() {
         lines.push(key(id + 20, id));
     }
     let primary = TestPrimary::with(&lines);
-    let codes = |key: u32| primary.told("two_factor_recovery_codes", json!({"key_id": key}));
-    let token = |key: u32| primary.told("personal_access_token", json!({"key_id": key, "name": "t", "scopes": ["api"]}));
+    let codes = |key: u32| primary.post_internal("two_factor_recovery_codes", json!({"key_id": key}));
+    let token = |key: u32| primary.post_internal("personal_access_token", json!({"key_id": key, "name": "t", "scopes": ["api"]}));
     let expired = failure("Your SSH key has expired.");
     assert_eq!((codes(17), token(17)), (expired.clone(), expired.clone()));
-    let nameless = primary.told("personal_access_token", json!({"key_id": 17}));
+    let nameless = primary.post_internal("personal_access_token", json!({"key_id": 17}));
     assert_eq!(nameless, expired, "before anything else of the request is judged");
     assert_eq!((codes(18)["success"].clone(), token(18)["success"].clone()), (json!(true), json!(true)));
     let not_permitted = failure("Failed to create token: Not permitted to create");
@@ -129,29 +129,29 @@ fn a_key_or_an_account_that_may_not_be_used_gets_neither_codes_nor_a_token() {
 }
 
 #[test]
-fn whether_a_second_factor_is_asked_for_depends_on_the_instance_first() {
+fn whether_a_second_factor_is_required_depends_on_the_instance_first() {
     let primary = TestPrimary::with(&people());
-    assert_eq!(primary.told("two_factor_config", json!({"key_id": "11"})), json!({"success": false}));
+    assert_eq!(primary.post_internal("two_factor_config", json!({"key_id": "11"})), json!({"success": false}));
     primary.apply("", &[r#"{"kind":"settings","two_factor_for_cli":true}"#.to_owned()]);
     for (key, required) in [("11", true), ("12", false), ("13", false)] {
-        let body = primary.told("two_factor_config", json!({"key_id": key}));
+        let body = primary.post_internal("two_factor_config", json!({"key_id": key}));
         assert_eq!(body, json!({"success": true, "two_factor_required": required}), "{key}");
     }
-    assert_eq!(primary.told("two_factor_config", json!({"key_id": "14"})), failure(NO_OWNER));
-    assert_eq!(primary.told("two_factor_config", json!({"key_id": "99"})), failure(NO_KEY));
+    assert_eq!(primary.post_internal("two_factor_config", json!({"key_id": "14"})), failure(NO_OWNER));
+    assert_eq!(primary.post_internal("two_factor_config", json!({"key_id": "99"})), failure(NO_KEY));
     for check in ["two_factor_manual_otp_check", "two_factor_push_otp_check"] {
-        for asked in [json!({"key_id": "11", "otp_attempt": "123456"}), json!({"key_id": "13"}), json!({})] {
-            assert_eq!(primary.told(check, asked), failure("Feature is not available"));
+        for params in [json!({"key_id": "11", "otp_attempt": "123456"}), json!({"key_id": "13"}), json!({})] {
+            assert_eq!(primary.post_internal(check, params), failure("Feature is not available"));
         }
     }
 }
 
 #[test]
-fn why_there_is_no_token_is_said_in_order() {
+fn the_reasons_for_no_token_are_checked_in_order() {
     let primary = TestPrimary::with(&people());
     let valid = r#"["api", "read_api", "read_registry", "read_repository", "read_user", "write_registry", "write_repository"]"#;
     let bad_scope = format!("Invalid scope: 'badscope'. Valid scopes are: {valid}");
-    for (asked, text) in [
+    for (params, text) in [
         (json!({"key_id": "13", "user_id": 99}), "Deploy keys cannot be used to create personal access tokens"),
         (json!({"user_id": 99}), NO_USER),
         (json!({"key_id": "99"}), NO_KEY),
@@ -169,16 +169,16 @@ fn why_there_is_no_token_is_said_in_order() {
         ),
         (json!({"key_id": "16", "name": "t", "scopes": ["api"]}), "Failed to create token: Not permitted to create"),
     ] {
-        assert_eq!(primary.told("personal_access_token", asked.clone()), failure(text), "{asked}");
+        assert_eq!(primary.post_internal("personal_access_token", params.clone()), failure(text), "{params}");
     }
     assert_eq!(primary.stored("personal_access_tokens"), 0);
 }
 
 #[test]
-fn a_token_is_shown_once_with_its_scopes_and_its_end() {
+fn a_token_is_shown_with_its_scopes_and_its_expiry() {
     let primary = TestPrimary::with(&people());
-    let asked = json!({"key_id": "11", "name": "newtoken", "scopes": ["read_api", "read_repository"], "expires_at": "17 Nov 9001"});
-    let body = primary.told("personal_access_token", asked);
+    let params = json!({"key_id": "11", "name": "newtoken", "scopes": ["read_api", "read_repository"], "expires_at": "17 Nov 9001"});
+    let body = primary.post_internal("personal_access_token", params);
     let token = body["token"].as_str().unwrap();
     assert_eq!(body, json!({"success": true, "token": token, "scopes": ["read_api", "read_repository"], "expires_at": "9001-11-17"}));
     let random = token.strip_prefix("glpat-").unwrap();
@@ -192,20 +192,20 @@ fn a_token_is_shown_once_with_its_scopes_and_its_end() {
 }
 
 #[test]
-fn without_a_lifetime_of_tokens_one_may_have_no_end_and_says_null() {
+fn without_a_token_lifetime_a_token_may_never_expire() {
     let mut lines = people();
     lines.push(r#"{"kind":"settings","token_lifetime_days":0}"#.to_owned());
     let primary = TestPrimary::with(&lines);
-    let body = primary.told("personal_access_token", json!({"user_id": 1, "name": "t", "scopes": ["api"], "expires_at": null}));
+    let body = primary.post_internal("personal_access_token", json!({"user_id": 1, "name": "t", "scopes": ["api"], "expires_at": null}));
     assert_eq!(body.get("expires_at"), Some(&Value::Null));
     let (_, own) = primary.own(body["token"].as_str().unwrap());
     assert_eq!((own.get("expires_at"), &own["active"]), (Some(&Value::Null), &json!(true)));
 }
 
 #[test]
-fn a_token_tells_of_itself_and_is_there_after_a_restart() {
+fn a_token_describes_itself_and_is_there_after_a_restart() {
     let primary = TestPrimary::with(&people());
-    let tokens = [primary.token_of(11, &["read_user"]), primary.token_of(12, &["api"])];
+    let tokens = [primary.create_token(11, &["read_user"]), primary.create_token(12, &["api"])];
     let primary = primary.restart();
     for (token, user, id) in [(&tokens[0], 1, 1), (&tokens[1], 2, 2)] {
         let (status, own) = primary.own(token);
@@ -215,24 +215,24 @@ fn a_token_tells_of_itself_and_is_there_after_a_restart() {
         let fields: Vec<&str> = own.as_object().unwrap().keys().map(String::as_str).collect();
         assert_eq!(fields, ["id", "name", "revoked", "created_at", "scopes", "user_id", "last_used_at", "active", "expires_at"]);
     }
-    let third = primary.token_of(12, &["api"]);
+    let third = primary.create_token(12, &["api"]);
     assert_eq!(primary.own(&third).1["id"], 3, "no number is given twice");
     assert_eq!(primary.stored("personal_access_tokens"), 3);
 }
 
 #[test]
-fn what_is_no_token_or_no_longer_one_is_401_and_says_no_more() {
+fn an_invalid_or_expired_token_is_401_without_a_reason() {
     let primary = TestPrimary::with(&people());
     let unauthorized = (StatusCode::UNAUTHORIZED, json!({"message": "401 Unauthorized"}));
-    let good = primary.token_of(12, &["api"]);
+    let good = primary.create_token(12, &["api"]);
     let gone = json!({"key_id": "12", "name": "t", "scopes": ["api"], "expires_at": Day::from_time(clock::wall_time()).to_string()});
-    let gone = primary.told("personal_access_token", gone)["token"].as_str().unwrap().to_owned();
+    let gone = primary.post_internal("personal_access_token", gone)["token"].as_str().unwrap().to_owned();
     let mut other = good.clone();
     other.pop();
     for wrong in ["", "glpat-", "nonsense", ADMIN_TOKEN, &gone, &other, &format!("{good}x")] {
         assert_eq!(primary.own(wrong), unauthorized, "{wrong}");
     }
-    assert_eq!(primary.holding(None, Method::GET, "personal_access_tokens/self", Value::Null), unauthorized);
+    assert_eq!(primary.with_token(None, Method::GET, "personal_access_tokens/self", Value::Null), unauthorized);
     let by_other_name = |twice: bool| {
         let mut ask = request(Method::GET, "/api/v4/personal_access_tokens/self").header("TOKEN", &good);
         if twice {

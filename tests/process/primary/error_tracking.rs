@@ -19,7 +19,7 @@ fn ask(primary: &TestPrimary, token: Option<&str>, body: &Value) -> (StatusCode,
 }
 
 #[test]
-fn q01_without_its_token_nobody_is_answered() {
+fn q01_nobody_is_answered_without_the_token() {
     let primary = TestPrimary::with(&lines());
     let question = json!({"project_id": 1, "public_key": "on"});
     let unauthorized = (StatusCode::UNAUTHORIZED, json!({"message": "401 Unauthorized"}));
@@ -36,7 +36,7 @@ fn q01_without_its_token_nobody_is_answered() {
 }
 
 #[test]
-fn q04_a_project_that_is_not_there_is_404_and_a_question_without_one_422() {
+fn q04_an_unknown_project_is_404_and_a_missing_parameter_422() {
     let primary = TestPrimary::with(&lines());
     for unknown in [json!(99), json!("0"), json!("zoe/p")] {
         let answer = ask(&primary, Some(ERROR_TRACKING_TOKEN), &json!({"project_id": unknown, "public_key": "on"}));
@@ -49,7 +49,7 @@ fn q04_a_project_that_is_not_there_is_404_and_a_question_without_one_422() {
 }
 
 #[test]
-fn q05_to_q07_a_key_counts_if_it_is_active_and_tracking_is_on() {
+fn q05_to_q07_a_key_is_enabled_if_it_is_active_and_tracking_is_on() {
     let primary = TestPrimary::with(&lines());
     for (key, enabled) in [("on", true), ("off", false), ("unknown", false)] {
         let answer = ask(&primary, Some(ERROR_TRACKING_TOKEN), &json!({"project_id": "1", "public_key": key}));

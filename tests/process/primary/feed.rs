@@ -75,7 +75,7 @@ fn target(epoch: Epoch, seq: u64, digest: Digest) -> String {
 }
 
 #[test]
-fn a_follower_at_the_head_hears_at_once_that_it_is_and_then_each_commit() {
+fn a_follower_at_the_head_gets_a_heartbeat_at_once_and_then_each_commit() {
     let primary = TestPrimary::with(&small_directory());
     let head = primary.head();
     let mut lines = FeedStream::open(&primary, "ssh-1", &head);
@@ -88,7 +88,7 @@ fn a_follower_at_the_head_hears_at_once_that_it_is_and_then_each_commit() {
 }
 
 #[test]
-fn one_that_was_away_gets_what_it_missed_and_then_the_head() {
+fn a_follower_that_was_away_gets_what_it_missed_and_then_a_heartbeat() {
     let primary = TestPrimary::with(&small_directory());
     let missed_from = primary.head();
     for number in 30..40 {
@@ -104,7 +104,7 @@ fn one_that_was_away_gets_what_it_missed_and_then_the_head() {
 }
 
 #[test]
-fn a_cursor_of_another_epoch_is_gone_and_one_that_never_was_is_a_conflict_with_the_head() {
+fn a_cursor_of_another_epoch_is_gone_and_one_that_never_was_is_a_conflict() {
     let primary = TestPrimary::with(&small_directory());
     let head = primary.head();
     let ask = |epoch, seq, digest| primary.sync("ssh-1", Method::GET, &target(epoch, seq, digest), Value::Null);
@@ -175,7 +175,7 @@ fn a_snapshot_adds_up_to_what_its_end_says_and_is_built_once() {
 }
 
 #[test]
-fn the_word_that_a_loss_is_meant_is_at_the_end_of_the_next_snapshot() {
+fn an_accepted_loss_is_marked_at_the_end_of_the_next_snapshot() {
     let primary = TestPrimary::with(&small_directory());
     snapshot(&primary);
     assert_eq!(primary.admin(Method::POST, "accept-loss", Value::Null).0, StatusCode::OK);
@@ -203,7 +203,7 @@ fn nobody_follows_without_the_followers_secret() {
 }
 
 #[test]
-fn what_hosts_saw_used_is_kept_by_the_day() {
+fn uses_that_hosts_report_are_stored_by_the_day() {
     let primary = TestPrimary::with(&small_directory());
     let day = clock::wall_time().day();
     let (status, _) = primary.sync("ssh-1", Method::POST, "usage", json!({"keys": {"11": day}, "users": {"1": "2026-01-31"}}));
@@ -216,7 +216,7 @@ fn what_hosts_saw_used_is_kept_by_the_day() {
 }
 
 #[test]
-fn every_stream_hears_the_commit_and_none_stays_open_that_was_left() {
+fn every_stream_gets_the_commit_and_a_stream_that_is_left_is_closed() {
     let primary = TestPrimary::with(&small_directory());
     let head = primary.head();
     let mut open = Vec::new();

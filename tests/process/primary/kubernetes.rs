@@ -49,10 +49,10 @@ fn kas() -> String {
 
 /// As KAS asks, with these headers besides its own.
 fn ask(primary: &TestPrimary, method: Method, target: &str, headers: &[(&str, &str)], body: Value) -> (StatusCode, Value) {
-    let asked = request(method, &format!("/api/v4/internal/kubernetes/{target}")).header("gitlab-kas-api-request", &kas());
-    let asked = headers.iter().fold(asked, |asked, (name, value)| asked.header(name, value));
+    let request = request(method, &format!("/api/v4/internal/kubernetes/{target}")).header("gitlab-kas-api-request", &kas());
+    let request = headers.iter().fold(request, |request, (name, value)| request.header(name, value));
     let body = if body.is_null() { String::new() } else { body.to_string() };
-    let (status, _, body) = primary.send(asked.body(body));
+    let (status, _, body) = primary.send(request.body(body));
     (status, serde_json::from_slice(&body).unwrap_or(Value::Null))
 }
 
@@ -64,7 +64,7 @@ fn get(primary: &TestPrimary, token: &str, target: &str) -> (StatusCode, Value) 
     of_agent(primary, token, Method::GET, target, Value::Null)
 }
 
-fn kept(primary: &TestPrimary) -> Value {
+fn stored_by_agents(primary: &TestPrimary) -> Value {
     primary.admin(Method::GET, "kubernetes", Value::Null).1
 }
 
@@ -73,16 +73,16 @@ fn invalid(text: &str) -> (StatusCode, Value) {
 }
 
 #[test]
-fn only_kas_is_answered_and_nobody_where_it_has_no_secret() {
+fn only_kas_is_answered_and_nobody_without_a_configured_secret() {
     let primary = TestPrimary::with(&lines());
     let refused = (StatusCode::UNAUTHORIZED, json!({"message": "KAS JWT authentication invalid"}));
     let shell = kas_token(Issuer::GitlabShell, &KAS_SECRET);
     let plain = kas_token(Issuer::Kas, STANDARD.encode(KAS_SECRET).as_bytes());
     for (method, path) in [(Method::GET, "agent_info"), (Method::POST, "usage_metrics"), (Method::PUT, MODULE)] {
         for token in [None, Some("nonsense"), Some(shell.as_str()), Some(plain.as_str())] {
-            let asked = request(method.clone(), &format!("/api/v4/internal/kubernetes/{path}"));
-            let asked = token.into_iter().fold(asked, |asked, token| asked.header("gitlab-kas-api-request", token));
-            let (status, _, body) = primary.send(asked.body("{not even JSON"));
+            let request = request(method.clone(), &format!("/api/v4/internal/kubernetes/{path}"));
+            let request = token.into_iter().fold(request, |request, token| request.header("gitlab-kas-api-request", token));
+            let (status, _, body) = primary.send(request.body("{not even JSON"));
             assert_eq!((status, serde_json::from_slice(&body).unwrap()), refused, "{path}");
         }
     }
@@ -91,7 +91,7 @@ fn only_kas_is_answered_and_nobody_where_it_has_no_secret() {
 }
 
 #[test]
-fn r02_an_agent_shows_its_token_in_one_of_three_headers() {
+fn r02_an_agent_sends_its_token_in_one_of_three_headers() {
     let primary = TestPrimary::with(&lines());
     for good in [
         &[("authorization", "Bearer first")][..],
@@ -119,7 +119,7 @@ fn r02_an_agent_shows_its_token_in_one_of_three_headers() {
 }
 
 #[test]
-fn an_agent_learns_of_itself_and_its_project() {
+fn an_agent_gets_its_own_info_and_that_of_its_project() {
     let primary = TestPrimary::with(&lines());
     let expected = json!({
         "project_id": 1,
@@ -135,7 +135,7 @@ fn an_agent_learns_of_itself_and_its_project() {
 }
 
 #[test]
-fn r04_to_r13_a_project_is_shown_that_is_its_own_or_everybodys() {
+fn r04_to_r13_an_agent_sees_its_own_project_and_public_ones() {
     let primary = TestPrimary::with(&lines());
     let (status, body) = get(&primary, "first", "project_info?id=2");
     assert_eq!((status, &body["project_id"], &body["default_branch"]), (StatusCode::OK, &json!(2), &json!("trunk")));
@@ -163,7 +163,7 @@ fn r04_to_r13_a_project_is_shown_that_is_its_own_or_everybodys() {
 }
 
 #[test]
-fn r09_usage_is_counted_and_r10_what_is_no_count_is_refused_and_counts_nothing() {
+fn r09_usage_is_counted_and_r10_an_invalid_count_is_refused_and_counts_nothing() {
     let primary = TestPrimary::with(&lines());
     let done = (StatusCode::NO_CONTENT, Value::Null);
     let post = |body: Value| ask(&primary, Method::POST, "usage_metrics", &[], body);
@@ -173,24 +173,24 @@ fn r09_usage_is_counted_and_r10_what_is_no_count_is_refused_and_counts_nothing()
     assert_eq!(post(nested), done);
     assert_eq!(post(json!({"counters": {"gitops_sync": 0}, "unique_counters": {"agent_users_using_ci_tunnel": []}})), done);
     assert_eq!(post(json!({})), done);
-    for (body, said) in [
+    for (body, error) in [
         (json!({"gitops_sync_count": 9, "k8s_api_proxy_request_count": "x"}), "k8s_api_proxy_request_count is invalid"),
         (json!({"counters": {"gitops_sync": 9, "k8s_api_proxy_request": "x"}}), "counters[k8s_api_proxy_request] is invalid"),
         (json!({"unique_counters": {"agent_users_using_ci_tunnel": 1}}), "unique_counters[agent_users_using_ci_tunnel] is invalid"),
         (json!({"gitops_sync_count": 9, "counters": {"gitops_sync": 9}}), "counters, gitops_sync_count are mutually exclusive"),
     ] {
-        assert_eq!(post(body), invalid(said));
+        assert_eq!(post(body), invalid(error));
     }
     let (status, body) = post(json!({"counters": {"gitops_sync": 9, "k8s_api_proxy_request": -1}}));
-    let said = "400 Bad request - k8s_api_proxy_request count must be greater than or equal to zero";
-    assert_eq!((status, &body["message"]), (StatusCode::BAD_REQUEST, &json!(said)));
+    let error = "400 Bad request - k8s_api_proxy_request count must be greater than or equal to zero";
+    assert_eq!((status, &body["message"]), (StatusCode::BAD_REQUEST, &json!(error)));
     let counted = json!({"agent_users_using_ci_tunnel": 2, "gitops_sync": 5, "k8s_api_proxy_request": 6});
-    assert_eq!(kept(&primary)["usage"], counted);
-    assert_eq!(kept(&primary.restart())["usage"], counted);
+    assert_eq!(stored_by_agents(&primary)["usage"], counted);
+    assert_eq!(stored_by_agents(&primary.restart())["usage"], counted);
 }
 
 #[test]
-fn r11_a_configuration_is_kept_with_those_of_its_own_root_that_it_lets_in() {
+fn r11_a_configuration_authorizes_only_projects_and_groups_of_its_own_root() {
     let primary = TestPrimary::with(&lines());
     let post = |primary: &TestPrimary, body: Value| ask(primary, Method::POST, "agent_configuration", &[], body);
     let config = json!({
@@ -199,14 +199,14 @@ fn r11_a_configuration_is_kept_with_those_of_its_own_root_that_it_lets_in() {
     });
     assert_eq!(post(&primary, json!({"agent_id": 5, "agent_config": config})), (StatusCode::NO_CONTENT, Value::Null));
     let primary = primary.restart();
-    let all = kept(&primary);
+    let all = stored_by_agents(&primary);
     let one = &all["configurations"][0];
     assert_eq!((&one["agent_id"], &one["config"]), (&json!(5), &config));
     assert_eq!(one["ci_access"], json!({"projects": [2], "groups": [1]}));
     assert_eq!(one["user_access"], json!({"projects": [1], "groups": []}));
     assert_eq!(get(&primary, "first", "project_info?id=3").0, StatusCode::NOT_FOUND);
     post(&primary, json!({"agent_id": "5", "agent_config": {}}));
-    assert_eq!(kept(&primary)["configurations"][0]["ci_access"], json!({"projects": [], "groups": []}));
+    assert_eq!(stored_by_agents(&primary)["configurations"][0]["ci_access"], json!({"projects": [], "groups": []}));
     for unknown in [json!(99), json!(0), json!(-1)] {
         let answer = post(&primary, json!({"agent_id": unknown, "agent_config": {}}));
         assert_eq!(answer, (StatusCode::NOT_FOUND, json!({"message": "404 Not found"})));
@@ -228,7 +228,7 @@ fn report(cve: &str) -> Value {
     })
 }
 
-fn found(primary: &TestPrimary, token: &str, cve: &str) -> String {
+fn report_finding(primary: &TestPrimary, token: &str, cve: &str) -> String {
     let (status, body) = of_agent(primary, token, Method::PUT, MODULE, report(cve));
     assert_eq!(status, StatusCode::OK, "{body}");
     body["uuid"].as_str().unwrap().to_owned()
@@ -237,12 +237,12 @@ fn found(primary: &TestPrimary, token: &str, cve: &str) -> String {
 #[test]
 fn r17_a_finding_that_is_reported_again_is_the_same_one() {
     let primary = TestPrimary::with(&lines());
-    let uuid = found(&primary, "first", "CVE-1");
-    assert_eq!(found(&primary, "first", "CVE-1"), uuid);
+    let uuid = report_finding(&primary, "first", "CVE-1");
+    assert_eq!(report_finding(&primary, "first", "CVE-1"), uuid);
     let primary = primary.restart();
-    assert_eq!(found(&primary, "first", "CVE-1"), uuid);
-    assert_ne!(found(&primary, "second", "CVE-1"), uuid, "another project has findings of its own");
-    assert_eq!(kept(&primary)["findings"]["1"], json!({uuid: "detected"}));
+    assert_eq!(report_finding(&primary, "first", "CVE-1"), uuid);
+    assert_ne!(report_finding(&primary, "second", "CVE-1"), uuid, "another project has findings of its own");
+    assert_eq!(stored_by_agents(&primary)["findings"]["1"], json!({uuid: "detected"}));
     let mut wrong = report("CVE-1");
     wrong["vulnerability"]["severity"] = json!("awful");
     wrong["scanner"] = json!({"id": "x", "vendor": "y"});
@@ -253,32 +253,32 @@ fn r17_a_finding_that_is_reported_again_is_the_same_one() {
 }
 
 #[test]
-fn r20_a_scan_resolves_what_it_has_not_found_in_its_own_project_only() {
+fn r20_a_scan_resolves_the_missing_findings_of_its_own_project_only() {
     let primary = TestPrimary::with(&lines());
     let mut uuids = Vec::new();
     for number in 1..=4 {
-        uuids.push(found(&primary, "first", &format!("CVE-{number}")));
+        uuids.push(report_finding(&primary, "first", &format!("CVE-{number}")));
     }
-    let elsewhere = found(&primary, "second", "CVE-1");
+    let elsewhere = report_finding(&primary, "second", "CVE-1");
     let scan = format!("{MODULE}/scan_result");
     let body = json!({"uuids": [uuids[0], uuids[2], elsewhere, "nonsense"]});
     assert_eq!(of_agent(&primary, "first", Method::POST, &scan, body.clone()).0, StatusCode::OK);
     let states = |kept: &Value| uuids.iter().map(|uuid| kept["findings"]["1"][uuid].as_str().unwrap().to_owned()).collect::<Vec<_>>();
     let primary = primary.restart();
-    let now = kept(&primary);
+    let now = stored_by_agents(&primary);
     assert_eq!(states(&now), ["detected", "resolved", "detected", "resolved"]);
     assert_eq!(now["findings"]["2"], json!({elsewhere: "detected"}));
     assert_eq!(of_agent(&primary, "first", Method::POST, &scan, body).0, StatusCode::OK);
-    assert_eq!(kept(&primary), now, "said again it changes nothing");
-    assert_eq!(found(&primary, "first", "CVE-2"), uuids[1]);
-    assert_eq!(states(&kept(&primary)), ["detected", "detected", "detected", "resolved"], "it is back");
+    assert_eq!(stored_by_agents(&primary), now, "error again it changes nothing");
+    assert_eq!(report_finding(&primary, "first", "CVE-2"), uuids[1]);
+    assert_eq!(states(&stored_by_agents(&primary)), ["detected", "detected", "detected", "resolved"], "it is back");
     assert_eq!(of_agent(&primary, "first", Method::POST, &scan, json!({"uuids": []})).0, StatusCode::OK);
-    assert_eq!(states(&kept(&primary)), ["resolved"; 4]);
+    assert_eq!(states(&stored_by_agents(&primary)), ["resolved"; 4]);
     assert_eq!(of_agent(&primary, "first", Method::POST, &scan, json!({})), invalid("uuids is missing"));
 }
 
 #[test]
-fn an_agent_is_told_the_policies_of_its_own_project() {
+fn an_agent_gets_the_policies_of_its_own_project() {
     let primary = TestPrimary::with(&lines());
     primary.apply("", &[policy(1, "p"), policy(2, "q"), configuration(1, "30 2 * * *")]);
     let policies = json!({"policies": [{"name": "p", "description": "d", "enabled": true, "yaml": "---\nname: x\n", "updated_at": "2022-06-02T05:36:26.000Z"}]});

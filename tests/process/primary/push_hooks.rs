@@ -54,7 +54,7 @@ fn p01_a_push_is_counted_and_p02_its_new_branch_has_a_link() {
 }
 
 #[test]
-fn p03_to_p05_wikis_snippets_strangers_and_repositories_that_are_not_there_are_answered_all_the_same() {
+fn p03_to_p05_wikis_snippets_unknown_users_and_missing_repositories_are_answered_all_the_same() {
     let snippet = r#"{"kind":"snippet","id":4,"author_id":1,"storage":"default","relative_path":"s.git"}"#.to_owned();
     let orphan = key(13, 1).replace(r#""user_id":1,"#, r#""deploy":true,"#);
     let primary = TestPrimary::with(&[small_directory(), vec![snippet, orphan]].concat());
@@ -78,7 +78,7 @@ fn p07_a_project_may_print_no_links() {
 }
 
 #[test]
-fn p09_to_p12_alerts_stand_in_front_the_banner_first_and_a_notification_is_not_said() {
+fn p09_to_p12_alerts_come_first_the_banner_before_all_and_a_notification_is_not_shown() {
     let lines =
         [small_directory(), vec![broadcast(1, "Down at noon", ""), broadcast(2, "Buy a hat", r#","broadcast_type":"notification""#)]]
             .concat();
@@ -95,7 +95,7 @@ fn p09_to_p12_alerts_stand_in_front_the_banner_first_and_a_notification_is_not_s
 }
 
 #[test]
-fn p14_what_waits_for_a_push_is_said_once_to_its_person_first_the_move_then_the_making() {
+fn p14_queued_messages_are_shown_once_to_their_user_the_move_before_the_creation() {
     let primary = TestPrimary::with(&moved());
     pull_by_former_path(&primary);
     assert_eq!(post(&primary, "project-1", "user-2", "")["messages"], json!([]), "it waits for somebody else");
@@ -119,7 +119,7 @@ fn p14_what_waits_for_a_push_is_said_once_to_its_person_first_the_move_then_the_
 }
 
 #[test]
-fn many_that_push_at_once_are_all_counted_and_what_waits_is_said_to_one_of_them() {
+fn concurrent_pushes_are_all_counted_and_a_queued_message_is_shown_to_one_of_them() {
     let primary = TestPrimary::with(&moved());
     pull_by_former_path(&primary);
     for (_, body) in at_once(20, || pre(&primary, "project-1")) {
@@ -134,7 +134,7 @@ fn many_that_push_at_once_are_all_counted_and_what_waits_is_said_to_one_of_them(
 }
 
 #[test]
-fn hooks_are_for_who_holds_the_secret_of_the_shell() {
+fn hooks_need_the_secret_of_gitlab_shell() {
     let primary = TestPrimary::with(&[user(1, "zoe")]);
     for path in ["pre_receive", "post_receive"] {
         let request = request(Method::POST, &format!("/api/v4/internal/{path}"));

@@ -17,7 +17,7 @@ fn acks(primary: &TestPrimary, host: &str, head: &Head) {
 }
 
 #[test]
-fn waiting_ends_when_every_connected_host_has_said_that_it_binds() {
+fn waiting_ends_when_every_connected_host_has_acknowledged_the_commit() {
     let primary = TestPrimary::with(&small_directory());
     let head = primary.head();
     acks(&primary, "away", &head);
@@ -38,7 +38,7 @@ fn waiting_ends_when_every_connected_host_has_said_that_it_binds() {
 }
 
 #[test]
-fn waiting_ends_when_time_is_up_or_the_host_goes_away() {
+fn waiting_ends_when_the_time_is_over_or_the_host_disconnects() {
     let primary = TestPrimary::with(&small_directory());
     let head = primary.head();
     let lines = FeedStream::open(&primary, "here", &head);
@@ -53,7 +53,7 @@ fn waiting_ends_when_time_is_up_or_the_host_goes_away() {
 }
 
 #[test]
-fn a_revoked_key_is_not_found_and_a_blocked_account_is_told() {
+fn a_revoked_key_is_not_found_and_a_blocked_user_is_told_so() {
     let primary = TestPrimary::with(&small_directory());
     assert_eq!(primary.admin(Method::POST, "revoke-key", json!({"id": 12})).0, StatusCode::OK);
     let (_, body) = primary.shell(Method::GET, "internal/discover?key_id=12", Value::Null);
@@ -71,7 +71,7 @@ fn a_revoked_key_is_not_found_and_a_blocked_account_is_told() {
 }
 
 #[test]
-fn a_deploy_key_goes_with_what_it_was_granted() {
+fn a_deploy_key_is_revoked_with_its_grants() {
     let mut lines = small_directory();
     lines.push(super::key(13, 1).replace(r#""title""#, r#""deploy":true,"title""#));
     lines.push(r#"{"kind":"deploy_grant","key_id":13,"project_id":1}"#.to_owned());
@@ -81,7 +81,7 @@ fn a_deploy_key_goes_with_what_it_was_granted() {
 }
 
 #[test]
-fn a_host_that_holds_what_we_never_had_is_told_and_not_believed() {
+fn an_ack_of_a_state_that_never_was_is_a_conflict_and_is_not_recorded() {
     let primary = TestPrimary::with(&small_directory());
     let head = primary.head();
     for wrong in [Head { seq: head.seq + 1, ..head }, Head { state: Default::default(), ..head }] {
@@ -93,7 +93,7 @@ fn a_host_that_holds_what_we_never_had_is_told_and_not_believed() {
 }
 
 #[test]
-fn two_stores_under_one_name_are_shown_and_never_in_force() {
+fn two_stores_under_one_name_raise_an_alarm_and_are_never_in_force() {
     let primary = TestPrimary::with(&small_directory());
     let head = primary.head();
     for instance in ["a", "b", "a"] {

@@ -32,27 +32,27 @@ fn a_key_that_is_unknown_cut_short_or_for_signing_is_404_and_none_at_all_is_400(
     let mut lines = small_directory();
     lines.push(super::key(13, 1).replace(r#""created_at""#, r#""usage":"signing","created_at""#));
     let primary = TestPrimary::with(&lines);
-    for asked in [blob(99), blob(13), blob(11)[..20].to_owned(), "%21%21".to_owned()] {
-        let (status, body) = primary.shell(Method::GET, &format!("internal/authorized_keys?key={asked}"), Value::Null);
-        assert_eq!((status, &body), (StatusCode::NOT_FOUND, &json!({"message": "404 Key Not Found"})), "{asked}");
+    for params in [blob(99), blob(13), blob(11)[..20].to_owned(), "%21%21".to_owned()] {
+        let (status, body) = primary.shell(Method::GET, &format!("internal/authorized_keys?key={params}"), Value::Null);
+        assert_eq!((status, &body), (StatusCode::NOT_FOUND, &json!({"message": "404 Key Not Found"})), "{params}");
     }
     let (status, body) = primary.shell(Method::GET, "internal/authorized_keys", Value::Null);
     assert_eq!((status, &body), (StatusCode::BAD_REQUEST, &json!({"message": "400 Bad request - key is missing"})));
 }
 
 #[test]
-fn somebody_is_discovered_by_key_id_or_name_and_nobody_is_null() {
+fn a_user_is_discovered_by_key_id_or_name_and_nobody_is_null() {
     let primary = TestPrimary::with(&small_directory());
-    for asked in ["key_id=11", "user_id=1", "username=ZOE"] {
-        let (_, body) = primary.shell(Method::GET, &format!("internal/discover?{asked}"), Value::Null);
-        assert_eq!(body, json!({"id": 1, "username": "zoe", "name": "The zoe"}), "{asked}");
+    for params in ["key_id=11", "user_id=1", "username=ZOE"] {
+        let (_, body) = primary.shell(Method::GET, &format!("internal/discover?{params}"), Value::Null);
+        assert_eq!(body, json!({"id": 1, "username": "zoe", "name": "The zoe"}), "{params}");
     }
     let (status, _, body) = primary.send(primary.shell_request(Method::GET, "internal/discover?key_id=99", Value::Null));
     assert_eq!((status, &body[..]), (StatusCode::OK, &b"null"[..]));
 }
 
 #[test]
-fn the_owner_may_pull_and_push_and_a_stranger_sees_nothing() {
+fn the_owner_may_pull_and_push_and_another_user_sees_nothing() {
     let primary = TestPrimary::with(&small_directory());
     let (status, headers, body) = primary.send(primary.shell_request(Method::POST, "internal/allowed", pull(11, "zoe/p.git")));
     assert_eq!((status, headers["enable-workhorse-circuit-breaker"].to_str().unwrap()), (StatusCode::OK, "true"));
@@ -65,7 +65,7 @@ fn the_owner_may_pull_and_push_and_a_stranger_sees_nothing() {
 }
 
 #[test]
-fn the_question_that_comes_too_often_is_429_without_a_retry_after() {
+fn a_request_beyond_the_rate_limit_is_429_without_a_retry_after() {
     let mut lines = small_directory();
     lines.push(r#"{"kind":"settings","operations_per_minute":1}"#.to_owned());
     let primary = TestPrimary::with(&lines);
@@ -85,7 +85,7 @@ fn the_question_that_comes_too_often_is_429_without_a_retry_after() {
 }
 
 #[test]
-fn a_push_makes_the_project_once_and_everybody_who_follows_hears_of_it() {
+fn a_push_creates_the_project_once_and_the_creation_is_published() {
     let primary = TestPrimary::with(&small_directory());
     let before = primary.head();
     let (status, body) = primary.shell(Method::POST, "internal/allowed", push(11, "zoe/fresh.git"));
@@ -99,7 +99,7 @@ fn a_push_makes_the_project_once_and_everybody_who_follows_hears_of_it() {
 }
 
 #[test]
-fn a_token_for_large_files_says_what_its_holder_may_do_and_nothing_once_blocked() {
+fn an_lfs_token_is_verified_until_its_user_is_blocked() {
     let primary = TestPrimary::with(&small_directory());
     let ask = json!({"key_id": "11", "project": "zoe/p", "operation": "upload"});
     let (status, body) = primary.shell(Method::POST, "internal/lfs_authenticate", ask);

@@ -32,7 +32,7 @@ fn whole() -> Vec<String> {
 }
 
 #[test]
-fn they_are_applied_counted_and_exported_like_the_rest_and_are_never_published() {
+fn unpublished_records_are_applied_counted_and_exported_like_the_others_and_never_published() {
     let primary = TestPrimary::with(&small_directory());
     let head = primary.head();
     let (status, body) = primary.apply("", &all_kinds());
@@ -60,7 +60,7 @@ fn they_are_applied_counted_and_exported_like_the_rest_and_are_never_published()
 }
 
 #[test]
-fn a_file_is_taken_with_both_or_with_neither() {
+fn both_kinds_of_records_of_a_file_are_applied_or_neither() {
     let primary = TestPrimary::with(&small_directory());
     let head = primary.head();
     for (file, expected) in [
@@ -86,7 +86,7 @@ fn a_file_is_taken_with_both_or_with_neither() {
 }
 
 #[test]
-fn a_large_loss_of_them_asks_for_a_word_too() {
+fn a_large_loss_of_unpublished_records_needs_confirmation_too() {
     let crowd = |count| [small_directory(), (1..=count).map(|id| broadcast(id, "m", "")).collect()].concat();
     let primary = TestPrimary::with(&crowd(300));
     let (status, body) = primary.apply("?prune", &crowd(100));
@@ -97,7 +97,7 @@ fn a_large_loss_of_them_asks_for_a_word_too() {
 }
 
 #[test]
-fn a_file_of_both_kinds_that_builds_a_whole_directory_takes_both() {
+fn a_file_of_both_kinds_that_replaces_the_directory_applies_both() {
     let primary = TestPrimary::empty();
     let many = (1..=1200).map(|id| user(id, &format!("u{id}"))).chain([broadcast(1, "m", "")]).collect::<Vec<_>>();
     let (status, body) = primary.apply("", &many);

@@ -1,5 +1,5 @@
-//! What the customers' portal provides for namespaces: subscriptions, packs of minutes, reconciliations that are to come. Kept
-//! in the private_store and given back as told; nothing here is sold or enforced. (server.md 2.14)
+//! What the customers' portal sets for namespaces: subscriptions, packs of minutes, upcoming reconciliations. They are stored in the private
+//! store and returned as they were sent; nothing here is sold or enforced. (server.md 2.14)
 
 pub mod minute_packs;
 pub mod namespace;

@@ -1,4 +1,4 @@
-//! Which namespace a path speaks of, by number or by path, and who may see it.
+//! The namespace that a request names, by id or by path, and who may see it.
 
 use std::sync::Arc;
 
@@ -12,40 +12,40 @@ use crate::primary::callers::token_owner::TokenOwner;
 use crate::primary::state::PrimaryState;
 use crate::rules::access_level::{highest_access_level_within, self_and_ancestors};
 
-/// Who somebody is to a namespace.
+/// What the owner of a token may see of a namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NamespaceAccess {
-    /// An administrator, or the namespace's owner.
+    /// Everything: an administrator, or the namespace's owner.
     Owner,
-    /// Somebody who knows that it is there.
+    /// That it exists.
     Visible,
-    /// Somebody to whom it is not there.
+    /// Nothing.
     Hidden,
 }
 
-/// The namespace of the segment after `namespaces`; 404 without one.
-pub fn requested_namespace(state: &PrimaryState, call: &ApiRequest) -> Result<Arc<Namespace>, ApiError> {
-    let mut segments = call.segments.iter().skip_while(|segment| *segment != "namespaces").skip(1);
-    let asked = segments.next().map(String::as_str).unwrap_or_default();
-    find_namespace(&state.store.directory(), asked)?.ok_or_else(|| ApiError::not_found("Namespace"))
+/// Returns the namespace that the path segment after `namespaces` names; 404 if there is none.
+pub fn requested_namespace(state: &PrimaryState, request: &ApiRequest) -> Result<Arc<Namespace>, ApiError> {
+    let mut segments = request.segments.iter().skip_while(|segment| *segment != "namespaces").skip(1);
+    let name = segments.next().map(String::as_str).unwrap_or_default();
+    find_namespace(&state.store.directory(), name)?.ok_or_else(|| ApiError::not_found("Namespace"))
 }
 
-/// A namespace by its number or its path. Digits alone are a number.
-pub fn find_namespace(directory: &dyn Directory, asked: &str) -> LookupResult<Namespace> {
-    if asked.bytes().all(|byte| byte.is_ascii_digit()) {
-        return asked.parse().map_or(Ok(None), |id| directory.namespace(id));
+/// Returns a namespace by its id or its path. Digits alone are an id.
+pub fn find_namespace(directory: &dyn Directory, id_or_path: &str) -> LookupResult<Namespace> {
+    if id_or_path.bytes().all(|byte| byte.is_ascii_digit()) {
+        return id_or_path.parse().map_or(Ok(None), |id| directory.namespace(id));
     }
-    directory.namespace_by_path(asked)
+    directory.namespace_by_path(id_or_path)
 }
 
-/// Who the holder of a token is to a namespace.
+/// Returns what the owner of a token may see of a namespace.
 pub fn namespace_access(
     directory: &dyn Directory,
-    holder: &TokenOwner,
+    owner: &TokenOwner,
     namespace: &Namespace,
     now: Time,
 ) -> Result<NamespaceAccess, ApiError> {
-    let user = match holder {
+    let user = match owner {
         TokenOwner::Admin => return Ok(NamespaceAccess::Owner),
         TokenOwner::User(user, _) if user.admin => return Ok(NamespaceAccess::Owner),
         TokenOwner::User(user, _) => user,

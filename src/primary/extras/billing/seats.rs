@@ -1,5 +1,5 @@
-//! How many seats a namespace takes: the people who are members of it, of anything below it, or of a group that any of that is
-//! shared with. Each once; only active ones, no bots.
+//! How many seats a namespace uses: the users who are members of it, of anything below it, or of a group that any of that is shared with.
+//! Each user counts once; only active users count, and no bots.
 
 use std::collections::BTreeSet;
 
@@ -13,17 +13,17 @@ use crate::rules::access_level::self_and_ancestors;
 use crate::store::error::StoreError;
 use crate::store::generations::generation::Generation;
 
-/// Counts them. Blocks.
+/// Counts the seats that a namespace uses. Blocks.
 pub fn count_seats(directory: &Generation, namespace: &Namespace, now: Time) -> Result<u64, ApiError> {
-    let mut people = BTreeSet::new();
+    let mut members = BTreeSet::new();
     let mut groups = BTreeSet::new();
     if namespace.namespace_type == NamespaceType::User {
-        people.extend(namespace.owner_id);
+        members.extend(namespace.owner_id);
     }
     for below in directory.namespace_subtree(namespace.id)? {
         let projects = directory.direct_project_ids(below)?.into_iter().map(Container::Project);
         for container in [Container::Namespace(below)].into_iter().chain(projects) {
-            people.extend(active_members(directory, container, now)?);
+            members.extend(active_members(directory, container, now)?);
             let shares = directory.shares(container)?;
             let counts = shares.iter().filter(|share| share.expires_at.is_none_or(|end| end > now));
             groups.extend(counts.map(|share| share.with_namespace_id));
@@ -31,11 +31,11 @@ pub fn count_seats(directory: &Generation, namespace: &Namespace, now: Time) -> 
     }
     for group in groups {
         for above in self_and_ancestors(directory, group)? {
-            people.extend(active_members(directory, Container::Namespace(above.id), now)?);
+            members.extend(active_members(directory, Container::Namespace(above.id), now)?);
         }
     }
     let mut seats = 0;
-    for id in people {
+    for id in members {
         let user = directory.user(id)?;
         seats += u64::from(user.is_some_and(|user| user.state == UserState::Active && !user.bot));
     }

@@ -1,4 +1,4 @@
-//! A namespace's subscription: made once, changed attribute by attribute. (server.md 2.14)
+//! The subscription of a namespace: created once, changed field by field. (server.md 2.14)
 //!
 //! ```text
 //! subscription/<namespace>   the subscription
@@ -19,10 +19,10 @@ use crate::store::error::StoreError;
 use crate::store::primary::private_store::{PrivateStore, PrivateWrites};
 
 const KEY_PREFIX: &[u8] = b"subscription/";
-/// Plans that ask for nothing.
+/// Plans that cost nothing.
 const FREE_PLANS: [&str; 2] = ["free", "default"];
 
-/// A subscription. What may not be `None` is judged by [`Subscription::check`] before it is kept.
+/// A subscription. [`Subscription::validate`] refuses a missing field before it is stored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Subscription {
     start_date: Option<Day>,
@@ -39,17 +39,17 @@ pub struct Subscription {
     updated_at: Time,
 }
 
-/// Which answer is spelled.
+/// Which request is answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ResponseKind {
-    /// That of a reading, which also says whether guests take seats.
+    /// Reading it; the response also says whether guests take seats.
     Read,
-    /// That of a writing.
+    /// Creating or changing it.
     Write,
 }
 
 impl Subscription {
-    /// One of which nothing was said yet.
+    /// Returns a subscription with the default of every field.
     fn empty(now: Time) -> Self {
         Self {
             start_date: None,
@@ -67,56 +67,56 @@ impl Subscription {
         }
     }
 
-    /// A new one as it was asked for; a trial starts with it unless told otherwise.
-    pub fn from_params(declared: &mut ValidatedParams<'_>, now: Time) -> Self {
+    /// Returns a new subscription with these parameters; a trial starts with it, unless they say otherwise.
+    pub fn from_params(params: &mut ValidatedParams<'_>, now: Time) -> Self {
         let mut subscription = Self::empty(now);
-        subscription.apply_params(declared);
+        subscription.apply_params(params);
         if subscription.trial == Some(true) && subscription.trial_starts_on.is_none() {
             subscription.trial_starts_on = subscription.start_date;
         }
         subscription
     }
 
-    /// Changes what is given, and nothing else.
-    pub fn apply_params(&mut self, declared: &mut ValidatedParams<'_>) {
-        macro_rules! given {
+    /// Changes the fields that are among the parameters, and no others.
+    pub fn apply_params(&mut self, params: &mut ValidatedParams<'_>) {
+        macro_rules! set_given {
             ($($name:ident $read:ident),*) => {$(
-                if declared.is_given(stringify!($name)) {
-                    self.$name = declared.$read(stringify!($name));
+                if params.is_given(stringify!($name)) {
+                    self.$name = params.$read(stringify!($name));
                 }
             )*};
         }
-        if declared.is_given("plan") {
-            self.plan_code = declared.text("plan");
+        if params.is_given("plan") {
+            self.plan_code = params.text("plan");
         }
-        given!(start_date day, end_date day, plan_code text, seats integer, max_seats_used integer, auto_renew boolean);
-        given!(trial boolean, trial_starts_on day, trial_ends_on day, trial_extension_type integer);
+        set_given!(start_date day, end_date day, plan_code text, seats integer, max_seats_used integer, auto_renew boolean);
+        set_given!(trial boolean, trial_starts_on day, trial_ends_on day, trial_extension_type integer);
     }
 
-    /// Judges what a subscription may be.
+    /// Refuses a subscription that is incomplete or out of bounds.
     fn validate(&self) -> Result<(), ApiError> {
         let mut fields = Map::new();
-        let mut wrong = |name: &str, text: &str| fields.insert(name.to_owned(), json!([text]));
+        let mut invalid = |name: &str, text: &str| fields.insert(name.to_owned(), json!([text]));
         if self.start_date.is_none() {
-            wrong("start_date", "can't be blank");
+            invalid("start_date", "can't be blank");
         }
         for (name, seats) in [("seats", self.seats), ("max_seats_used", self.max_seats_used)] {
             match seats {
-                None => wrong(name, "can't be blank"),
-                Some(count) if count < 0 => wrong(name, "must be greater than or equal to 0"),
-                Some(count) if count > i64::from(i32::MAX) => wrong(name, "must be less than or equal to 2147483647"),
+                None => invalid(name, "can't be blank"),
+                Some(count) if count < 0 => invalid(name, "must be greater than or equal to 0"),
+                Some(count) if count > i64::from(i32::MAX) => invalid(name, "must be less than or equal to 2147483647"),
                 Some(_) => None,
             };
         }
         if self.trial == Some(true) && self.trial_starts_on.is_none() {
-            wrong("trial_starts_on", "can't be blank");
+            invalid("trial_starts_on", "can't be blank");
         }
         if fields.is_empty() { Ok(()) } else { Err(ApiError::invalid_fields(fields)) }
     }
 
-    /// As it is answered, with so many seats in use.
+    /// Returns the subscription as it is answered, with this number of seats in use.
     #[must_use]
-    pub fn to_json(&self, in_use: u64, spelled: ResponseKind) -> Value {
+    pub fn to_json(&self, in_use: u64, kind: ResponseKind) -> Value {
         let in_use = i64::try_from(in_use).unwrap_or(i64::MAX);
         let usage = json!({
             "seats_in_subscription": self.seats,
@@ -137,10 +137,10 @@ impl Subscription {
             "subscription_end_date": self.end_date,
             "trial_ends_on": self.trial_ends_on,
         });
-        add_exclude_guests(json!({"plan": plan, "usage": usage, "billing": billing}), spelled, json!(false))
+        add_exclude_guests(json!({"plan": plan, "usage": usage, "billing": billing}), kind, json!(false))
     }
 
-    /// What is used beyond what was paid for; of a plan that costs nothing, nothing.
+    /// Returns how many seats are used beyond those that were paid for; none, if the plan costs nothing.
     fn seats_owed(&self, in_use: i64) -> i64 {
         let seats = self.seats.unwrap_or(0);
         let paid = self.plan_code.as_deref().is_some_and(|plan| !FREE_PLANS.contains(&plan)) && seats > 0;
@@ -148,7 +148,7 @@ impl Subscription {
     }
 }
 
-/// The answer where there is none.
+/// Returns the answer for a namespace without a subscription.
 #[must_use]
 pub fn no_subscription() -> Value {
     let null = Value::Null;
@@ -160,20 +160,20 @@ pub fn no_subscription() -> Value {
     add_exclude_guests(answer, ResponseKind::Read, null)
 }
 
-fn add_exclude_guests(mut answer: Value, spelled: ResponseKind, guests: Value) -> Value {
-    if let (ResponseKind::Read, Some(plan)) = (spelled, answer.get_mut("plan").and_then(Value::as_object_mut)) {
+fn add_exclude_guests(mut answer: Value, kind: ResponseKind, guests: Value) -> Value {
+    if let (ResponseKind::Read, Some(plan)) = (kind, answer.get_mut("plan").and_then(Value::as_object_mut)) {
         plan.insert("exclude_guests".to_owned(), guests);
     }
     answer
 }
 
-/// The subscription of a namespace. Blocks.
+/// Returns the subscription of a namespace. Blocks.
 pub fn load(private_store: &PrivateStore, namespace: Id) -> Result<Option<Subscription>, StoreError> {
-    let unread = |error: serde_json::Error| StoreError(format!("a subscription that cannot be read: {error}"));
-    private_store.read(&store_key(namespace))?.map(|bytes| serde_json::from_slice(&bytes).map_err(unread)).transpose()
+    let invalid = |error: serde_json::Error| StoreError(format!("a subscription that cannot be read: {error}"));
+    private_store.read(&store_key(namespace))?.map(|bytes| serde_json::from_slice(&bytes).map_err(invalid)).transpose()
 }
 
-/// Keeps a new one, on disk when it returns; a namespace has one. Blocks.
+/// Stores a new subscription, on disk when it returns; refused if the namespace has one. Blocks.
 pub fn create(private_store: &PrivateStore, namespace: Id, subscription: &Subscription) -> Result<(), ApiError> {
     subscription.validate()?;
     private_store.update(|private_store| {
@@ -185,7 +185,7 @@ pub fn create(private_store: &PrivateStore, namespace: Id, subscription: &Subscr
     })
 }
 
-/// Changes the one that there is, on disk when it returns; when that was always moves on. Blocks.
+/// Changes a subscription, on disk when it returns; `updated_at` always increases. Blocks.
 pub fn update(
     private_store: &PrivateStore,
     namespace: Id,
@@ -194,15 +194,15 @@ pub fn update(
 ) -> Result<Subscription, ApiError> {
     private_store.update(|private_store| {
         let mut subscription = load(private_store, namespace)?.ok_or_else(|| ApiError::not_found("GitlabSubscription"))?;
-        let before = subscription.updated_at;
+        let previous_update = subscription.updated_at;
         change(&mut subscription)?;
         subscription.validate()?;
-        subscription.updated_at = now.max(before.plus(Duration::from_millis(1)));
+        subscription.updated_at = now.max(previous_update.plus(Duration::from_millis(1)));
         Ok((encode_write(namespace, &subscription)?, subscription))
     })
 }
 
-/// How many there are.
+/// Returns how many subscriptions are stored.
 pub fn count_subscriptions(private_store: &PrivateStore) -> Result<usize, StoreError> {
     Ok(private_store.scan_prefix(KEY_PREFIX)?.len())
 }
@@ -213,4 +213,41 @@ fn encode_write(namespace: Id, subscription: &Subscription) -> Result<PrivateWri
 
 fn store_key(namespace: Id) -> Vec<u8> {
     [KEY_PREFIX, &namespace.bytes()].concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Subscription, create, load, update};
+    use crate::model::time::Time;
+    use crate::primary::extras::billing::validated_params::{ValidatedParams, ValidationErrors};
+    use crate::store::generations::generation::StoreOptions;
+    use crate::store::primary::primary_store::PrimaryStore;
+    use crate::wire::http::params::Params;
+
+    fn subscription(form: &str) -> Subscription {
+        let (content_type, method) = (Some("application/x-www-form-urlencoded"), http::Method::POST);
+        let params = Params::parse(&method, None, content_type, form.as_bytes()).unwrap();
+        Subscription::from_params(&mut ValidatedParams::new(&params, &mut ValidationErrors::default()), Time::EPOCH)
+    }
+
+    #[test]
+    fn a_trial_starts_with_its_subscription_unless_the_parameters_say_otherwise() {
+        let starts_on = |form: &str| subscription(form).trial_starts_on.map(|day| day.to_string());
+        assert_eq!(starts_on("start_date=15 Jul 2020&trial=true").as_deref(), Some("2020-07-15"));
+        assert_eq!(starts_on("start_date=2020-07-15&trial=true&trial_starts_on=2020-08-01").as_deref(), Some("2020-08-01"));
+        assert_eq!(starts_on("start_date=2020-07-15"), None);
+    }
+
+    #[test]
+    fn an_update_always_increases_the_time_of_the_update_and_keeps_that_of_the_creation() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = PrimaryStore::open(folder.path(), StoreOptions { page_cache_bytes: 1 << 20, record_cache_entries: 16 }).unwrap();
+        let (private_store, namespace) = (store.private_store(), 10.try_into().unwrap());
+        create(private_store, namespace, &subscription("start_date=2020-07-15")).unwrap();
+        let first = update(private_store, namespace, Time::EPOCH, |_| Ok(())).unwrap();
+        let second = update(private_store, namespace, Time::EPOCH, |_| Ok(())).unwrap();
+        assert!(Time::EPOCH < first.updated_at && first.updated_at < second.updated_at);
+        assert_eq!(load(private_store, namespace).unwrap().unwrap(), second);
+        assert_eq!(second.created_at, Time::EPOCH);
+    }
 }

@@ -1,4 +1,4 @@
-//! Parameters as GitLab's framework judges them: all that is wrong is said together, as `x is missing, y is invalid`.
+//! Parameters validated as GitLab's framework does it: all errors are reported together, as `x is missing, y is invalid`.
 //! (server.md 1.2: Grape)
 
 use http::StatusCode;
@@ -9,29 +9,29 @@ use crate::model::text::Text;
 use crate::wire::http::params::Params;
 use crate::wire::http::params_error::ParamsError;
 
-/// Most characters of a text.
+/// The longest text, in characters.
 const MAX_TEXT_CHARS: usize = 255;
 
-/// What is wrong with a request.
+/// The errors of a request's parameters.
 #[derive(Debug, Default)]
 pub struct ValidationErrors(Vec<String>);
 
 impl ValidationErrors {
-    /// Goes on if nothing is.
+    /// Refuses the request if there is an error.
     pub fn into_result(self) -> Result<(), ApiError> {
         if self.0.is_empty() { Ok(()) } else { Err(ApiError::invalid_parameters(self.0.join(", "))) }
     }
 
-    /// One parameter, and what it is.
+    /// Adds an error: a parameter, and what it is (`missing`, `empty`, `invalid`).
     pub fn add(&mut self, name: &str, is: &str) {
-        let complaint = format!("{name} is {is}");
-        if !self.0.contains(&complaint) {
-            self.0.push(complaint);
+        let error = format!("{name} is {is}");
+        if !self.0.contains(&error) {
+            self.0.push(error);
         }
     }
 }
 
-/// One object of parameters, read with its complaints collected.
+/// One object of parameters, whose errors are collected while it is read.
 pub struct ValidatedParams<'a> {
     params: &'a Params,
     in_list: Option<&'static str>,
@@ -39,17 +39,17 @@ pub struct ValidatedParams<'a> {
 }
 
 impl<'a> ValidatedParams<'a> {
-    /// The request's own.
-    pub const fn new(params: &'a Params, complaints: &'a mut ValidationErrors) -> Self {
-        Self { params, in_list: None, errors: complaints }
+    /// Reads the request's own parameters.
+    pub const fn new(params: &'a Params, errors: &'a mut ValidationErrors) -> Self {
+        Self { params, in_list: None, errors }
     }
 
-    /// Those of one object within a list.
-    pub const fn in_list(list: &'static str, params: &'a Params, complaints: &'a mut ValidationErrors) -> Self {
-        Self { params, in_list: Some(list), errors: complaints }
+    /// Reads the parameters of one object in a list.
+    pub const fn in_list(list: &'static str, params: &'a Params, errors: &'a mut ValidationErrors) -> Self {
+        Self { params, in_list: Some(list), errors }
     }
 
-    /// Complains of those that are not there.
+    /// Adds an error for each of these that is missing.
     pub fn require(&mut self, names: &[&str]) -> &mut Self {
         for name in names.iter().filter(|name| !self.params.contains(name)) {
             self.add_error(name, "missing");
@@ -57,7 +57,7 @@ impl<'a> ValidatedParams<'a> {
         self
     }
 
-    /// Complains of one that is there and says nothing.
+    /// Adds an error if this one is `null` or an empty text.
     pub fn require_non_empty(&mut self, name: &str) -> &mut Self {
         if self.params.values.get(name).is_some_and(|value| value.is_null() || value.as_str().is_some_and(str::is_empty)) {
             self.add_error(name, "empty");
@@ -65,30 +65,30 @@ impl<'a> ValidatedParams<'a> {
         self
     }
 
-    /// Whether it is there, be it `null`.
+    /// Returns whether it is there, be it `null`.
     pub fn is_given(&self, name: &str) -> bool {
         self.params.contains(name)
     }
 
-    /// A day.
+    /// Returns a day.
     pub fn day(&mut self, name: &str) -> Option<Day> {
         let read = self.params.date(name);
         self.check(name, read).map(Day::from)
     }
 
-    /// A whole number.
+    /// Returns a whole number.
     pub fn integer(&mut self, name: &str) -> Option<i64> {
         let read = self.params.integer(name);
         self.check(name, read)
     }
 
-    /// True or false.
+    /// Returns true or false.
     pub fn boolean(&mut self, name: &str) -> Option<bool> {
         let read = self.params.boolean(name);
         self.check(name, read)
     }
 
-    /// Text that may be printed anywhere. An empty one is none.
+    /// Returns a text without control characters; `None` if it is empty.
     pub fn text(&mut self, name: &str) -> Option<Text> {
         let read = self.params.text(name);
         let text = self.check(name, read).filter(|text| !text.is_empty())?;
@@ -116,7 +116,7 @@ impl<'a> ValidatedParams<'a> {
     }
 }
 
-/// The objects of a list that must be there and not be empty.
+/// Returns the objects of a list that must be there and not be empty.
 pub fn required_list(params: &Params, name: &str) -> Result<Vec<Params>, ApiError> {
     if !params.contains(name) {
         return Err(ApiError::invalid_parameters(format!("{name} is missing")));
@@ -128,7 +128,7 @@ pub fn required_list(params: &Params, name: &str) -> Result<Vec<Params>, ApiErro
     }
 }
 
-/// 403 for what only an instance that sells has.
+/// Refuses with 403 what only an instance with billing offers.
 pub fn require_saas(saas: bool) -> Result<(), ApiError> {
     if saas { Ok(()) } else { Err(ApiError::new(StatusCode::FORBIDDEN, "403 Forbidden - This API is gitlab.com only!")) }
 }

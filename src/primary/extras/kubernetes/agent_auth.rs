@@ -1,4 +1,4 @@
-//! Which agent a request is for: by the token that the agent showed to KAS and KAS passes on.
+//! Which cluster agent a request is for, by the token that the agent sent to KAS and KAS passes on.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -14,13 +14,13 @@ use crate::primary::credentials::last_used::LastUsedSubject;
 use crate::primary::state::PrimaryState;
 use crate::store::generations::generation::Generation;
 
-/// The headers of the token, in the order in which they count: two that hold nothing else, and one with a scheme.
+/// The headers of the token, in the order in which they are read: two that hold nothing else, and one with a scheme.
 const TOKEN_HEADERS: [&str; 3] = ["gitlab-agentk-api-request", "gitlab-agent-api-request", "authorization"];
 const BEARER_SCHEME: &str = "bearer ";
 
-/// The agent. 401 without a token, with two, and for one that is not known.
-pub fn authenticate_agent(state: &PrimaryState, call: &ApiRequest) -> Result<Arc<Agent>, ApiError> {
-    let found = match agent_token(call) {
+/// Returns the agent. Refuses with 401 a request without a token, with two of them, or with an unknown one.
+pub fn authenticate_agent(state: &PrimaryState, request: &ApiRequest) -> Result<Arc<Agent>, ApiError> {
+    let found = match agent_token(request) {
         Some(token) => state.store.directory().agent_by_token_hash(&sha256_hex(token))?,
         None => None,
     };
@@ -28,26 +28,26 @@ pub fn authenticate_agent(state: &PrimaryState, call: &ApiRequest) -> Result<Arc
         state.metrics.refused("no known agent");
         ApiError::unauthorized()
     })?;
-    state.last_used.record(LastUsedSubject::Agent(agent.id), call.now);
+    state.last_used.record(LastUsedSubject::Agent(agent.id), request.now);
     Ok(agent)
 }
 
-/// The project of an agent and where it is stored.
+/// Returns the project of an agent and the storage of its repository.
 pub fn agent_project(directory: &Generation, agent: &Agent) -> Result<(Arc<Project>, Arc<Storage>), ApiError> {
     let project = directory.project(agent.project_id)?.ok_or_else(|| ApiError::not_found(""))?;
     let storage = project_storage(directory, &project)?;
     Ok((project, storage))
 }
 
-/// Where a project is stored.
+/// Returns the storage of a project's repository.
 pub fn project_storage(directory: &Generation, project: &Project) -> Result<Arc<Storage>, ApiError> {
     directory.storage(&project.storage)?.ok_or_else(|| ApiError::new(StatusCode::NOT_FOUND, "404 Storage Not Found"))
 }
 
-/// The token of the first header that is there. One that is there twice is nobody's.
-fn agent_token(call: &ApiRequest) -> Option<&str> {
-    let name = TOKEN_HEADERS.into_iter().find(|name| call.headers.contains_key(*name))?;
-    let mut values = call.headers.get_all(name).iter();
+/// Returns the token of the first header that is there; none if that header is there twice.
+fn agent_token(request: &ApiRequest) -> Option<&str> {
+    let name = TOKEN_HEADERS.into_iter().find(|name| request.headers.contains_key(*name))?;
+    let mut values = request.headers.get_all(name).iter();
     let (Some(value), None) = (values.next(), values.next()) else { return None };
     let value = value.to_str().ok()?;
     let token = match name {

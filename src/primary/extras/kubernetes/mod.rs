@@ -1,5 +1,5 @@
-//! What KAS tells of agents and asks for them: which agent it is, how much it was used, what its configuration lets in, and
-//! what it found. (server.md 2.13)
+//! What KAS, the server of cluster agents, reports and asks for: which agent it is, how much it is used, whom its configuration authorizes,
+//! and which vulnerabilities it found. (server.md 2.13)
 
 pub mod agent_auth;
 pub mod agent_configuration;

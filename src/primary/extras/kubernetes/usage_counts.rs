@@ -1,11 +1,11 @@
-//! How much agents were used: sums since the store was made, and sets whose members count once.
+//! How much cluster agents are used: sums since the store was created, and sets whose members count once.
 //!
-//! Members are ids of people, agents or projects that the directory has; others are passed over, so that what KAS sends
-//! cannot grow without a bound.
+//! Members are ids of users, agents or projects that exist in the directory; others are ignored, so that what KAS sends cannot grow
+//! without a bound.
 
 use std::collections::BTreeMap;
 
-use crate::model::directory::Directory as _;
+use crate::model::directory::{Directory as _, DirectoryError};
 use crate::model::id::Id;
 use crate::store::error::StoreError;
 use crate::store::generations::generation::Generation;
@@ -15,20 +15,20 @@ use crate::wire::kubernetes::UsageMetrics;
 const COUNT_KEY_PREFIX: &[u8] = b"kubernetes/count/";
 const MEMBER_KEY_PREFIX: &[u8] = b"kubernetes/member/";
 
-/// Counts it all, on disk when it returns. Blocks.
+/// Adds what KAS reports, on disk when it returns. Blocks.
 pub fn add_usage(private_store: &PrivateStore, directory: &Generation, usage: &UsageMetrics) -> Result<(), StoreError> {
     private_store.update(|private_store| {
         let mut writes = PrivateWrites::default();
-        for (name, more) in &usage.counts {
-            let place = [COUNT_KEY_PREFIX, name.as_bytes()].concat();
-            let sum = decode_count(private_store.read(&place)?.as_deref()).saturating_add(*more);
-            writes.entries.push((place, Some(sum.to_be_bytes().to_vec())));
+        for (name, count) in &usage.counts {
+            let key = [COUNT_KEY_PREFIX, name.as_bytes()].concat();
+            let sum = decode_count(private_store.read(&key)?.as_deref()).saturating_add(*count);
+            writes.entries.push((key, Some(sum.to_be_bytes().to_vec())));
         }
         for (name, members) in &usage.unique {
             for id in members {
-                let place = [MEMBER_KEY_PREFIX, name.as_bytes(), b"/", &id.bytes()].concat();
-                if member_exists(directory, name, *id)? && private_store.read(&place)?.is_none() {
-                    writes.entries.push((place, Some(Vec::new())));
+                let key = [MEMBER_KEY_PREFIX, name.as_bytes(), b"/", &id.bytes()].concat();
+                if member_exists(directory, name, *id)? && private_store.read(&key)?.is_none() {
+                    writes.entries.push((key, Some(Vec::new())));
                 }
             }
         }
@@ -36,29 +36,29 @@ pub fn add_usage(private_store: &PrivateStore, directory: &Generation, usage: &U
     })
 }
 
-/// The sums, and how many members each set has, by name.
+/// Returns the sums, and how many members each set has, by name.
 pub fn load_totals(private_store: &PrivateStore) -> Result<BTreeMap<String, u64>, StoreError> {
-    let mut counted = BTreeMap::new();
+    let mut totals = BTreeMap::new();
     for (key, value) in private_store.scan_prefix(COUNT_KEY_PREFIX)? {
-        counted.insert(decode_name(&key[COUNT_KEY_PREFIX.len()..]), decode_count(Some(&value)));
+        totals.insert(decode_name(&key[COUNT_KEY_PREFIX.len()..]), decode_count(Some(&value)));
     }
     for (key, _) in private_store.scan_prefix(MEMBER_KEY_PREFIX)? {
-        // A slash and eight bytes of an id stand behind the name.
+        // The name is followed by a slash and the eight bytes of an id.
         let name = key.get(MEMBER_KEY_PREFIX.len()..key.len().saturating_sub(9)).unwrap_or_default();
-        *counted.entry(decode_name(name)).or_default() += 1;
+        *totals.entry(decode_name(name)).or_default() += 1;
     }
-    Ok(counted)
+    Ok(totals)
 }
 
 fn member_exists(directory: &Generation, name: &str, id: Id) -> Result<bool, StoreError> {
-    let unread = |fault: crate::model::directory::DirectoryError| StoreError(fault.to_string());
+    let store_error = |error: DirectoryError| StoreError(error.to_string());
     if name.contains("users") {
-        return Ok(directory.user(id).map_err(unread)?.is_some());
+        return Ok(directory.user(id).map_err(store_error)?.is_some());
     }
     if name.contains("agents") {
         return Ok(directory.agent(id)?.is_some());
     }
-    Ok(directory.project(id).map_err(unread)?.is_some())
+    Ok(directory.project(id).map_err(store_error)?.is_some())
 }
 
 fn decode_count(bytes: Option<&[u8]>) -> u64 {
