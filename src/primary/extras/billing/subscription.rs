@@ -225,8 +225,8 @@ mod tests {
     use crate::wire::http::params::Params;
 
     fn subscription(form: &str) -> Subscription {
-        let (content_type, method) = (Some("application/x-www-form-urlencoded"), http::Method::POST);
-        let params = Params::parse(&method, None, content_type, form.as_bytes()).unwrap();
+        let content_type = Some("application/x-www-form-urlencoded");
+        let params = Params::parse(None, content_type, form.as_bytes()).unwrap();
         Subscription::from_params(&mut ValidatedParams::new(&params, &mut ValidationErrors::default()), Time::EPOCH)
     }
 
