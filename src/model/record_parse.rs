@@ -118,7 +118,7 @@ fn struct_field_names<'de, T: Deserialize<'de>>() -> &'static [&'static str] {
             _visitor: V,
         ) -> Result<V::Value, Self::Error> {
             *self.0 = fields;
-            Err(Self::Error::custom("only the names were asked for"))
+            Err(Self::Error::custom("only the names are wanted"))
         }
 
         fn deserialize_any<V: Visitor<'de>>(self, _visitor: V) -> Result<V::Value, Self::Error> {

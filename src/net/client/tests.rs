@@ -96,7 +96,7 @@ async fn a_request_over_a_unix_socket_is_sent_as_it_is_with_the_host_unix() {
 }
 
 #[tokio::test]
-async fn a_connection_is_used_again_once_its_answer_was_read() {
+async fn a_connection_is_reused_once_its_response_was_read() {
     let primary = scripted_server(|listener| {
         let mut stream = accept(listener);
         for _ in 0..3 {
@@ -215,7 +215,7 @@ async fn silence_ends_in_time_and_may_have_been_reached() {
 }
 
 #[tokio::test]
-async fn what_is_no_answer_is_a_failure_that_reached() {
+async fn a_malformed_response_is_an_error_of_a_request_that_reached_the_primary() {
     for nonsense in ["nonsense\r\n\r\n", "HTTP/1.1 200 OK\r\ncontent-le", ""] {
         let primary = scripted_server(move |listener| {
             let mut stream = accept(listener);
@@ -228,7 +228,7 @@ async fn what_is_no_answer_is_a_failure_that_reached() {
 }
 
 #[tokio::test]
-async fn an_answer_that_is_cut_off_is_not_whole() {
+async fn a_response_that_is_cut_off_never_looks_complete() {
     for cut in ["content-length: 5\r\n\r\nhalf", "transfer-encoding: chunked\r\n\r\n4\r\nhalf\r\n"] {
         let primary = scripted_server(move |listener| {
             let mut stream = accept(listener);
@@ -242,7 +242,7 @@ async fn an_answer_that_is_cut_off_is_not_whole() {
 }
 
 #[tokio::test]
-async fn the_body_of_an_answer_has_its_bounds() {
+async fn the_body_of_a_response_is_bounded_in_bytes_and_time() {
     let (done, wait) = mpsc::channel::<()>();
     let primary = scripted_server(move |listener| {
         for body in ["content-length: 5\r\n\r\n12345", "transfer-encoding: chunked\r\n\r\n5\r\n12345\r\n", "content-length: 5\r\n\r\n1"] {

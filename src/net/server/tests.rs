@@ -142,7 +142,7 @@ const KEEP_ALIVE_REQUEST: &str = "GET /ok HTTP/1.1\r\nHost: unix\r\n\r\n";
 const CLOSE_REQUEST: &str = "GET /ok HTTP/1.1\r\nHost: unix\r\nConnection: close\r\n\r\n";
 
 #[test]
-fn a_connection_is_kept_until_one_side_says_close() {
+fn a_connection_is_kept_until_one_side_closes_it() {
     let server = start_server(ServerLimits::default());
     let mut kept_open = server.connect();
     for _ in 0..3 {
@@ -203,7 +203,7 @@ fn what_is_no_request_gets_a_message() {
 }
 
 #[test]
-fn an_answer_of_the_handler_is_left_as_it_is() {
+fn a_response_of_the_handler_is_sent_unchanged() {
     let answer = request_once(&mut start_server(ServerLimits::default()).connect(), "GET /bare HTTP/1.1\r\n\r\n");
     assert!(answer.starts_with("HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n") && answer.ends_with("\r\n\r\n"), "{answer}");
 }
@@ -230,7 +230,7 @@ fn a_head_may_have_so_many_fields_and_not_one_more() {
 }
 
 #[test]
-fn the_last_request_of_a_connection_is_answered_and_says_so() {
+fn the_last_request_of_a_connection_is_answered_with_connection_close() {
     let server = start_server(ServerLimits { requests_per_connection: 2, ..ServerLimits::default() });
     let mut stream = server.connect();
     assert!(!request_once(&mut stream, KEEP_ALIVE_REQUEST).contains("connection: close"));
@@ -261,7 +261,7 @@ fn beyond_the_bound_of_connections_only_root_is_let_in() {
 }
 
 #[test]
-fn a_slow_head_is_cut_and_so_is_a_pause() {
+fn a_connection_with_a_slow_head_or_a_long_pause_is_closed() {
     let server = start_server(ServerLimits { header_time: Duration::from_millis(100), ..ServerLimits::default() });
     assert_eq!(server.exchange("GET /ok HTTP/1.1\r\nHost:"), "");
     assert_eq!(server.exchange(""), "");
@@ -286,7 +286,7 @@ fn a_handler_may_take_longer_than_a_head() {
 }
 
 #[test]
-fn who_does_not_read_is_cut() {
+fn a_client_that_does_not_read_is_disconnected() {
     let server = start_server(ServerLimits { body_time: Duration::from_millis(100), ..ServerLimits::default() });
     let mut stream = server.connect();
     stream.write_all(b"GET /large HTTP/1.1\r\n\r\n").unwrap();
@@ -376,7 +376,7 @@ trait ReadWrite: Read + Write {}
 impl<T: Read + Write> ReadWrite for T {}
 
 #[test]
-fn a_fault_of_a_handler_is_answered_and_its_thread_lives_on() {
+fn a_panic_of_a_handler_is_answered_with_500_and_its_thread_lives_on() {
     let server = start_server(ServerLimits::default());
     for _ in 0..4 {
         let mut stream = server.connect();
@@ -387,7 +387,7 @@ fn a_fault_of_a_handler_is_answered_and_its_thread_lives_on() {
 }
 
 #[test]
-fn the_kernel_says_who_asks() {
+fn the_peer_is_the_one_that_the_kernel_reports() {
     let server = start_server(ServerLimits::default());
     let (uid, gid) = (nix::unistd::Uid::current(), nix::unistd::Gid::current());
     assert!(request_once(&mut server.connect(), "GET /peer HTTP/1.1\r\n\r\n").ends_with(&format!("Unix {{ uid: {uid}, gid: {gid} }}")));
