@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn a_share_is_worth_the_lesser_of_both_roles() {
+    fn a_share_gives_the_lower_of_both_roles() {
         for (level, expected) in [(20, AccessLevel::Reporter), (50, AccessLevel::Developer)] {
             let member = format!(r#"{{"kind":"member","namespace_id":3,"user_id":7,"access_level":{level}}}"#);
             assert_eq!(user_access_level(&[SHARE, &member]), Ok(Some(expected)));
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn a_circle_of_namespaces_is_a_fault_and_no_access() {
+    fn a_cycle_of_namespaces_is_an_error_and_grants_no_access() {
         let circle = r#"{"kind":"namespace","id":1,"type":"group","path":"a","name":"a","parent_id":2}"#;
         assert!(user_access_level(&[circle]).is_err());
     }

@@ -183,7 +183,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_text_is_lines_or_the_number_of_one_that_is_none(text: String) {
+        fn any_text_gives_ref_updates_or_the_number_of_a_malformed_line(text: String) {
             for line in parse_ref_updates(&text) {
                 if let Err(number) = line {
                     prop_assert!(number >= 1 && number <= text.split('\n').count());

@@ -67,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_is_held_by_its_range_only() {
+    fn an_address_matches_its_range_only() {
         for (list, address, expected) in [
             (&["150.168.0.1"][..], "150.168.0.1", true),
             (&["150.168.0.1"], "150.168.0.2", false),

@@ -380,7 +380,7 @@ mod tests {
 
     /// D01 to D08, and server.md 8.1: which of the two is missing.
     #[test]
-    fn a_token_needs_a_container_first_and_an_actor_then() {
+    fn a_token_needs_a_repository_first_and_then_an_actor() {
         for path in ["g/p", "/g/p.git", "g/p.wiki"] {
             let (_, repository) = eligible_holder(&sample_directory(), user_claimant(3), path);
             assert_eq!(
@@ -405,7 +405,7 @@ mod tests {
 
     /// E01 to E11.
     #[test]
-    fn a_token_is_good_for_its_actor_and_container_only() {
+    fn a_token_is_valid_for_its_actor_and_repository_only() {
         let directory = sample_directory();
         let dev = issued_token(&directory, user_claimant(1), "g/p");
         assert_eq!(dev.0, "dev");
@@ -436,7 +436,7 @@ mod tests {
 
     /// E10: a token that names no container is good for any.
     #[test]
-    fn a_token_without_a_container_is_good_for_each() {
+    fn a_token_without_a_container_is_valid_for_each_repository() {
         let (holder, _) = eligible_holder(&sample_directory(), user_claimant(1), "g/p");
         let data = LfsClaimsData { actor: "dev".to_owned(), container_gid: None };
         let claims = LfsClaims { data, jti: String::new(), iat: now().seconds(), nbf: now().seconds(), exp: now().seconds() + 10 };
@@ -484,7 +484,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_gives_what_the_rules_give_when_it_is_shown() {
+    fn a_token_permits_what_the_rules_grant_when_it_is_presented() {
         let directory = sample_directory();
         let key = |id: u64| ClaimedActor::Key(id.try_into().ok());
         for (claimed_actor, login, access) in [

@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn options_about_merge_requests_are_warned_of_and_others_are_not_ours() {
+    fn options_about_merge_requests_cause_a_warning_and_others_do_not() {
         let warned = |repository: &Repository, options: &[&str]| built_messages(Some(repository), "", options, &[], NOW);
         let own = Repository::Project(project(""));
         let text = "WARNINGS:\nError encountered with push options 'ci.skip' 'merge_request.create': \

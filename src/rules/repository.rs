@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn an_id_goes_before_a_path_and_an_unknown_word_is_neither_found_nor_missing() {
+    fn an_id_counts_before_a_path_and_an_unknown_form_is_neither_found_nor_missing() {
         for (word, kind, found) in [
             ("project-2", RepositoryKind::Project, FoundBy::CurrentPath),
             ("project-9", RepositoryKind::Project, FoundBy::NotFound),

@@ -287,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn a_question_is_read_as_gitlab_shell_and_gitaly_send_it() {
+    fn a_request_is_read_as_gitlab_shell_and_gitaly_send_it() {
         let shell = json!({"action": "git-upload-pack", "project": "/g/p.git", "changes": "_any", "protocol": "ssh", "key_id": "12", "check_ip": "::1"});
         let request = parse_request(&to_params(shell)).unwrap();
         assert_eq!(request.claimed_actor, ClaimedActor::Key("12".parse().ok()));
@@ -305,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_at_all_is_still_a_question() {
+    fn a_request_without_parameters_is_still_a_request() {
         let request =
             parse_request(&to_params(json!({"changes": "", "env": "", "gl_repository": "", "action": "rm -rf", "project": null}))).unwrap();
         assert_eq!(
@@ -316,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_rules_do_not_read_is_noted_and_what_changes_who_asks_is_refused() {
+    fn an_unsupported_parameter_is_noted_and_one_that_changes_the_actor_is_refused() {
         assert_eq!(
             parse_request(&to_params(json!({"key_id": "1", "colour": "red"}))).unwrap().unsupported_param.as_deref(),
             Some("colour")
@@ -340,7 +340,7 @@ mod tests {
     }
 
     #[test]
-    fn a_question_asked_again_is_the_same_question() {
+    fn an_encoded_request_is_parsed_as_the_same_request() {
         for values in [
             json!({"action": "git-upload-pack", "project": "g/p", "changes": "_any", "protocol": "ssh", "key_id": "12", "check_ip": "::1"}),
             json!({"action": "git-receive-pack", "gl_repository": "wiki-1", "protocol": "web", "username": "Zoë", "namespace_path": "g"}),
@@ -355,7 +355,7 @@ mod tests {
 
     /// H01 to H11: every field, and those that are left out.
     #[test]
-    fn a_yes_has_the_types_that_go_reads() {
+    fn a_grant_has_the_types_that_go_reads() {
         let sized = r#"{"kind":"settings","receive_max_input_size_mib":5000}"#;
         let body = granted_body(&grant(Repository::Project(project()), Actor::User(user(), Some(key(false))), sized));
         let expected = json!({
@@ -393,7 +393,7 @@ mod tests {
     }
 
     #[test]
-    fn a_no_says_that_it_is_one() {
+    fn a_refusal_has_status_false_and_the_message() {
         let body = encode_refused(&AccessDenied { status: 401, reason: "push", message: "No \"x\".".to_owned() });
         assert_eq!(serde_json::from_str::<Value>(&body).ok(), Some(json!({"status": false, "message": "No \"x\"."})));
     }

@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_without_an_id_and_a_key_is_no_hit() {
+    fn a_response_without_an_id_and_a_key_is_no_hit() {
         let key = format!("ssh-ed25519 {BLOB}");
         let bodies = [
             String::new(),
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_about_another_key_is_no_hit() {
+    fn a_response_about_another_key_is_no_hit() {
         let other = BLOB.replace("Sqti", "Sqtj");
         for key in [
             "",
@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_authority_s_own_no_is_a_miss() {
+    fn only_the_primarys_own_message_is_a_miss() {
         assert!(is_key_not_found(br#"{"message":"404 Key Not Found"}"#));
         for other in ["", "null", "404 Key Not Found", r#"{"message":"404 Not Found"}"#, r#"{"error":"404 Key Not Found"}"#] {
             assert!(!is_key_not_found(other.as_bytes()), "{other}");
@@ -232,14 +232,14 @@ mod tests {
     }
 
     #[test]
-    fn a_shell_that_would_break_out_of_its_quotes_or_be_read_by_a_shell_is_refused() {
+    fn a_shell_path_with_quotes_or_shell_syntax_is_refused() {
         for path in ["", "relative", "/a\" ssh-rsa", "/a\nb", "/a b", "/a\\", "/a;b", "/$HOME/x", "/a`b`", "/a'b", "/a&b", "/*"] {
             assert_eq!(path.parse::<ShellPath>(), Err(InvalidShellPath), "{path:?}");
         }
     }
 
     #[test]
-    fn a_comment_is_one_line_whatever_it_holds() {
+    fn a_comment_is_one_line_whatever_it_contains() {
         assert_eq!(not_found_comment("AAAA"), "# No key was found for AAAA\n");
         assert_eq!(not_found_comment("A\nssh-rsa B\u{85}"), "# No key was found for Assh-rsa B\n");
         assert_eq!(lookup_failed_comment("outage", "a\r\nb"), "# sidegate: the key could not be looked up (outage): ab\n");

@@ -45,7 +45,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_that_is_there_counts() {
+    fn the_first_parameter_that_is_given_counts() {
         let (eleven, seven) = ("11".parse().ok(), "7".parse().ok());
         for (values, expected) in [
             (json!({"key_id": "11", "user_id": 7}), ClaimedActor::Key(eleven)),

@@ -29,7 +29,7 @@ mod tests {
     }
 
     #[test]
-    fn a_question_without_project_or_key_is_none() {
+    fn a_request_without_project_or_key_is_none() {
         assert_eq!(parse_request(&to_params(json!({"project_id": 111, "public_key": "k"}))), Ok(Some(("111".to_owned(), "k".to_owned()))));
         for blank in [json!({"project_id": 111}), json!({"project_id": "", "public_key": "k"}), json!({"project_id": 1, "public_key": " "})]
         {

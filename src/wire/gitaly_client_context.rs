@@ -40,7 +40,7 @@ mod tests {
     }
 
     #[test]
-    fn a_context_names_nobody_somebody_or_nobody_that_could_be() {
+    fn a_context_names_no_user_a_user_or_an_invalid_id() {
         let of = |json: &str| read(&STANDARD.encode(json)).unwrap();
         assert_eq!((read("").unwrap(), of("{}"), of(r#"{"other":1}"#)), (None, None, None));
         let seven = Some(ScopedUser("7".parse().ok()));

@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn usage_is_read_nested_and_as_it_was_before() {
+    fn usage_is_read_nested_and_in_the_older_form() {
         let users = |members: Value| json!({"unique_counters": {"agent_users_using_ci_tunnel": members}});
         for (sent, counts, members) in [
             (
@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn each_complaint_is_worded_as_kas_knows_it() {
+    fn each_error_is_worded_as_kas_expects_it() {
         for (sent, expected) in [
             (json!({"gitops_sync_count": "x"}), "gitops_sync_count is invalid"),
             (json!({"counters": {"k8s_api_proxy_request": "x"}}), "counters[k8s_api_proxy_request] is invalid"),
@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn a_configuration_is_an_object_or_its_text_and_names_whom_it_lets_in() {
+    fn a_configuration_is_an_object_or_its_text_and_lists_authorized_paths() {
         let config = json!({"ci_access": {"projects": [{"id": "a/b"}, {"id": "c/d"}], "groups": [{"id": "g"}]}, "gitops": {}});
         for sent in [json!({"agent_id": 7, "agent_config": config}), json!({"agent_id": "7", "agent_config": config.to_string()})] {
             let read = parse_agent_configuration(&to_params(&sent)).unwrap();

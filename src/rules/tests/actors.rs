@@ -21,7 +21,7 @@ fn a_key_that_expires_soon_has_a_console_notice() {
 
 /// I01 and server.md 8.5: an unknown actor is nobody; nobody may pull what is public.
 #[test]
-fn nobody_pulls_what_is_public_and_pushes_nothing() {
+fn an_unknown_actor_pulls_what_is_public_and_pushes_nothing() {
     for claimed_actor in [
         ClaimedActor::Key(None),
         key_claimant(999),
@@ -54,7 +54,7 @@ fn an_actor_is_found_by_each_identity_and_a_signing_key_by_none() {
 
 /// I02, I11 to I17 and server.md 3.2: each state, before any project is looked at.
 #[test]
-fn an_account_is_refused_by_the_first_thing_that_is_wrong_with_it() {
+fn an_account_is_refused_for_the_first_reason_that_applies() {
     let blocked = "Your account has been blocked.";
     let deactivated = "Your account has been deactivated by your administrator. Please log back in from a web browser to reactivate your account at http://localhost";
     let unconfirmed = "Your primary email address is not confirmed. Please check your inbox for the confirmation instructions. In case the link is expired, you can request a new confirmation email at http://localhost";
@@ -106,7 +106,7 @@ fn a_deploy_key_outlives_its_creator() {
 
 /// I04, and the order of the contract: the key before the account.
 #[test]
-fn an_expired_key_is_refused_whosever_it_is() {
+fn an_expired_key_is_refused_for_every_owner() {
     let text = "Your SSH key has expired.";
     for (id, owner, deploy) in [(102, Some(2), ""), (120, None, r#","deploy":true"#), (123, None, "")] {
         let expired = key(id, owner, &format!(r#"{deploy},"expires_at":"2026-06-01T00:00:00Z""#));

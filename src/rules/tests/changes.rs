@@ -128,7 +128,7 @@ fn tags_are_protected_by_patterns_of_their_own() {
 }
 
 #[test]
-fn the_default_branch_stays_and_no_branch_is_spelled_as_a_revision() {
+fn the_default_branch_cannot_be_deleted_and_no_branch_is_named_like_a_revision() {
     for id in [1, 2, 9] {
         assert_refused(
             &directory_with_protected_refs(),
@@ -159,7 +159,7 @@ fn a_deploy_key_writes_only_what_is_not_protected() {
 }
 
 #[test]
-fn the_hook_is_asked_all_that_the_first_question_was() {
+fn the_second_request_runs_all_checks_of_the_first() {
     let directory = directory_with_protected_refs().with_lines([project("private", r#","archived":true"#).as_str()]);
     assert_refused(&directory, &push_changes(2, &[(ONE, TWO, "refs/heads/other")]), 401, ARCHIVED);
     let missing = AllowedRequest { project: Some("outsider/fresh".to_owned()), ..push_changes(7, &[(ZERO, TWO, "refs/heads/main")]) };

@@ -9,7 +9,7 @@ use crate::rules::tests::{
 
 /// H01 to H11: what a yes names.
 #[test]
-fn a_yes_names_actor_repository_storage_and_root() {
+fn a_grant_has_actor_repository_storage_and_root_namespace() {
     let directory = sample_directory();
     let grant = assert_granted(&directory, &pull(key_claimant(103), "/g/sub/deep.git"));
     assert_eq!(grant.repository.gl_repository(), "project-13");
@@ -102,7 +102,7 @@ fn code_is_pushed_from_developer_on() {
 
 /// J03: who is not yet a member is none.
 #[test]
-fn a_membership_that_waits_or_has_ended_is_none() {
+fn a_pending_or_expired_membership_does_not_count() {
     for end in [r#""pending":true"#, r#""expires_at":"2026-05-31T00:00:00Z""#] {
         let directory =
             sample_directory().with_lines([format!(r#"{{"kind":"member","project_id":10,"user_id":7,"access_level":40,{end}}}"#).as_str()]);
@@ -113,7 +113,7 @@ fn a_membership_that_waits_or_has_ended_is_none() {
 
 /// J14: that there is no repository comes before whether it may be downloaded.
 #[test]
-fn a_project_without_a_repository_says_so_to_who_may_see_it() {
+fn a_missing_repository_is_reported_to_who_may_see_the_project() {
     let directory = sample_directory().with_lines([project("private", r#","repository_exists":false"#).as_str()]);
     assert_refused(&directory, &pull(user_claimant(6), "g/private"), 404, "A repository for this project does not exist yet.");
     assert_refused(&directory, &pull(user_claimant(7), "g/private"), 404, MISSING);
@@ -139,7 +139,7 @@ fn read_only_and_archived_repositories_are_only_pulled() {
 
 /// J18, J19 and server.md 3.1: 9b.
 #[test]
-fn what_is_not_there_is_said_by_the_form_of_its_path() {
+fn a_missing_repository_is_reported_by_the_form_of_its_path() {
     let namespace = "The namespace you were looking for could not be found.";
     for (path, text) in [
         ("", namespace),
@@ -162,7 +162,7 @@ fn what_is_not_there_is_said_by_the_form_of_its_path() {
 }
 
 #[test]
-fn a_former_path_leads_to_its_project_and_is_told_apart() {
+fn a_former_path_finds_its_project_and_is_reported_as_a_redirect() {
     assert_eq!(evaluate(&sample_directory(), &pull(user_claimant(3), "old/PRIVATE")).found_by, FoundBy::Redirect);
     assert_eq!(evaluate(&sample_directory(), &pull(user_claimant(3), "G/private")).found_by, FoundBy::CurrentPath);
     assert_eq!(evaluate(&sample_directory(), &pull(user_claimant(3), "g/none")).found_by, FoundBy::NotFound);

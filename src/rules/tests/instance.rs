@@ -7,7 +7,7 @@ use crate::rules::tests::{
 
 /// I07 to I09.
 #[test]
-fn a_protocol_may_be_switched_off_and_the_web_never_is() {
+fn a_protocol_may_be_disabled_but_never_the_web() {
     let no_ssh = sample_directory().with_lines([settings(r#""ssh_enabled":false"#).as_str()]);
     let no_http = sample_directory().with_lines([settings(r#""http_enabled":false"#).as_str()]);
     let over = |protocol: &Protocol| AllowedRequest { protocol: protocol.clone(), ..push(user_claimant(3), "g/private") };
@@ -43,7 +43,7 @@ fn maintenance_and_a_read_only_instance_stop_pushes_only() {
 
 /// E4: a plain key over SSH, and nothing else.
 #[test]
-fn a_second_factor_is_asked_of_a_plain_key_over_ssh() {
+fn a_second_factor_is_required_for_a_plain_key_over_ssh() {
     let second = user(3, r#","two_factor":true"#);
     let directory =
         sample_directory().with_lines([settings(r#""two_factor_for_cli":true,"host":"git.example.com""#).as_str(), second.as_str()]);
@@ -56,7 +56,7 @@ fn a_second_factor_is_asked_of_a_plain_key_over_ssh() {
 }
 
 #[test]
-fn a_command_that_is_not_known_is_refused_before_any_project_is_looked_at() {
+fn an_unknown_command_is_refused_before_any_project_is_looked_up() {
     let text = "The command you're trying to execute is not allowed.";
     for path in ["g/private", "g/none", ""] {
         assert_refused(&sample_directory(), &AllowedRequest { action: Action::Unknown, ..pull(user_claimant(7), path) }, 401, text);
@@ -80,7 +80,7 @@ fn a_group_may_be_closed_to_other_addresses() {
 
 /// O11.
 #[test]
-fn a_groups_certificate_reaches_its_root_group_and_nothing_else() {
+fn a_groups_certificate_is_good_for_its_root_group_only() {
     let text = "You are not allowed to access projects in this namespace.";
     let within =
         |namespace: &str, path: &str, id| AllowedRequest { namespace_path: Some(namespace.to_owned()), ..pull(user_claimant(id), path) };

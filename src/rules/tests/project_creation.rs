@@ -5,7 +5,7 @@ use crate::rules::tests::{MISSING, assert_refused, key_claimant, pull, push, sam
 
 /// L02 to L10.
 #[test]
-fn a_push_makes_a_project_only_where_its_user_may() {
+fn a_push_creates_a_project_only_where_its_user_may() {
     let directory = sample_directory().with_lines([
         r#"{"kind":"namespace","id":4,"type":"user","path":"guest","name":"g","owner_id":6}"#,
         r#"{"kind":"namespace","id":5,"type":"group","path":"strict","name":"s","project_creation":"maintainer"}"#,
@@ -59,7 +59,7 @@ fn a_push_makes_a_project_only_where_its_user_may() {
 
 /// server.md 3.6: room in one's own namespace.
 #[test]
-fn a_project_is_made_only_while_there_is_room() {
+fn a_project_is_created_only_within_the_users_limit() {
     for (more, status) in
         [(r#","projects_limit":2"#, 201), (r#","projects_limit":1"#, 404), (r#","bot":true"#, 404), (r#","external":true"#, 404)]
     {

@@ -327,7 +327,7 @@ proptest! {
     }
 
     #[test]
-    fn a_membership_more_takes_nothing_away((seed, people) in any_directory_seed()) {
+    fn an_additional_membership_takes_no_access_away((seed, people) in any_directory_seed()) {
         let generated = GeneratedDirectory::generate(seed, people);
         let directory = &generated.directory;
         let rng = &mut SeededRng(seed ^ 2);
@@ -361,7 +361,7 @@ proptest! {
     }
 
     #[test]
-    fn nothing_is_left_of_somebody_whom_nothing_names((seed, people) in any_directory_seed()) {
+    fn a_user_whom_no_record_names_has_no_access((seed, people) in any_directory_seed()) {
         let generated = GeneratedDirectory::generate(seed, people);
         let directory = &generated.directory;
         let rng = &mut SeededRng(seed ^ 4);
@@ -381,7 +381,7 @@ proptest! {
     }
 
     #[test]
-    fn who_does_not_see_a_project_cannot_tell_it_from_a_missing_one((seed, people) in any_directory_seed()) {
+    fn an_unreadable_project_cannot_be_told_from_a_missing_one((seed, people) in any_directory_seed()) {
         use crate::model::directory::Directory as _;
         let generated = GeneratedDirectory::generate(seed, people);
         let directory = &generated.directory;

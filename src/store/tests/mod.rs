@@ -2,4 +2,5 @@
 
 mod crash;
 mod model_based;
+mod primary_store;
 pub mod sample_records;

@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn a_remembered_token_ends_with_its_time() {
+    fn a_cached_token_ends_when_it_expires() {
         let verifier = CredentialVerifier::new(secret("s"), 10);
         let headers = token_header("s", 0);
         for second in [0, 1, 119] {
@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn a_remembered_token_ends_with_its_secret() {
+    fn a_cached_token_ends_with_its_secret() {
         let verifier = CredentialVerifier::new(secret("old"), 10);
         let (old, new) = (token_header("old", 0), token_header("new", 0));
         assert_eq!(verifier.check_headers(&new, false, at(0)), CredentialCheck::Invalid("wrong signature"));
@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn the_shared_secret_is_believed_where_it_may_be_used() {
+    fn the_shared_secret_is_accepted_where_it_may_be_used() {
         let verifier = CredentialVerifier::new(secret("0123456789abcdef\n"), 10);
         for encoded in
             [STANDARD.encode("0123456789abcdef\n"), STANDARD.encode("0123456789abcdef"), STANDARD_NO_PAD.encode("0123456789abcdef")]
@@ -279,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_token_is_not_saved_by_a_good_secret_and_two_tokens_are_none() {
+    fn a_bad_token_is_refused_despite_a_good_secret_and_so_are_two_tokens() {
         let verifier = CredentialVerifier::new(secret("s"), 10);
         let encoded = STANDARD.encode("s");
         let cached = verifier.issue_shell_token(at(0));
@@ -296,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn no_more_tokens_are_remembered_than_allowed() {
+    fn no_more_tokens_are_cached_than_allowed() {
         let verifier = CredentialVerifier::new(secret("s"), 3);
         for second in 0..50 {
             assert_eq!(verifier.check_headers(&token_header("s", second), false, at(50)), CredentialCheck::Valid);
@@ -305,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn a_minted_token_is_kept_for_its_second_and_its_secret() {
+    fn an_issued_token_is_reused_within_its_second_and_with_its_secret() {
         let verifier = CredentialVerifier::new(secret("s"), 1);
         let first = verifier.issue_shell_token(at(0));
         assert_eq!(verifier.issue_shell_token(at(0)), first);

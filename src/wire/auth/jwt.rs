@@ -267,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_from_the_future_is_early_beyond_the_leeway() {
+    fn a_token_from_the_future_is_refused_beyond_the_leeway() {
         for claim in ["nbf", "iat"] {
             assert_eq!(verify_shell_claims(json!({"exp": NOW + 600, claim: NOW + 60})), Ok(()), "{claim}");
             assert_eq!(verify_shell_claims(json!({"exp": NOW + 600, claim: NOW + 61})), Err(TokenError::NotYetValid), "{claim}");
@@ -286,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn each_issuer_says_what_it_must() {
+    fn each_issuer_must_have_its_claims() {
         let with = |iss: &str, more: Value| {
             let mut claims = json!({"iss": iss, "exp": NOW});
             claims.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
@@ -312,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn only_hs256_with_the_secret_is_believed() {
+    fn only_hs256_with_the_secret_is_accepted() {
         let claims = json!({"iss": "gitlab-shell", "exp": NOW});
         let secrets = RotatingSecret::new(secret("s"));
         let verify = |token: &str| verify_token(token, Issuer::GitlabShell, &secrets, now()).map(|_| ());
@@ -338,7 +338,7 @@ mod tests {
     }
 
     #[test]
-    fn our_own_tokens_are_believed_also_with_the_secret_before() {
+    fn our_own_tokens_are_accepted_also_with_the_previous_secret() {
         for (issuer, subject) in [(Issuer::GitlabShell, None), (Issuer::Kas, None), (Issuer::Follower, Some("ssh-1"))] {
             let token = issue_token(issuer, subject, &secret("old"), now());
             let secrets = RotatingSecret::new(secret("old")).rotated(secret("new"), now());
@@ -352,7 +352,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_text_is_believed_or_brings_it_down(token in "(\\PC|[A-Za-z0-9_=.-]){0,200}") {
+        fn no_text_is_accepted_or_causes_a_panic(token in "(\\PC|[A-Za-z0-9_=.-]){0,200}") {
             prop_assert!(verify_token(&token, Issuer::GitlabShell, &RotatingSecret::new(secret("s")), now()).is_err());
         }
     }

@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn the_secret_before_counts_for_a_minute() {
+    fn the_previous_secret_is_accepted_for_a_minute() {
         let then = Time::EPOCH.plus(Duration::from_secs(1000));
         let later = |seconds| then.plus(Duration::from_secs(seconds));
         let secrets = RotatingSecret::new(secret("old")).rotated(secret("new"), then).rotated(secret("new"), later(30));

@@ -246,7 +246,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_commit_is_read_as_it_was_printed(commit in any_commit()) {
+        fn a_commit_is_parsed_as_it_was_encoded(commit in any_commit()) {
             let line = encode_commit(&commit);
             prop_assert!(!line.contains('\n'));
             prop_assert_eq!(parse_feed_line(&line), Ok(FeedLine::Commit(commit.clone())));
@@ -254,7 +254,7 @@ mod tests {
         }
 
         #[test]
-        fn a_snapshot_is_read_as_it_was_printed(record in record_strategy::record(), epoch: u128, from_seq: u64, accept_loss: bool) {
+        fn a_snapshot_is_parsed_as_it_was_encoded(record in record_strategy::record(), epoch: u128, from_seq: u64, accept_loss: bool) {
             let entry = Entry::from_record(record).unwrap();
             prop_assert_eq!(parse_snapshot_line(entry.text()), Ok(SnapshotLine::Record(entry.clone())));
             let head = SnapshotHeader { format: SNAPSHOT_FORMAT, epoch: Epoch(epoch), from_seq };
@@ -264,7 +264,7 @@ mod tests {
         }
 
         #[test]
-        fn a_line_cut_short_is_never_taken_for_a_whole_one(commit in any_commit(), cut: prop::sample::Index) {
+        fn a_truncated_line_is_never_accepted(commit in any_commit(), cut: prop::sample::Index) {
             let line = encode_commit(&commit);
             let mut cut = cut.index(line.len());
             while !line.is_char_boundary(cut) {
@@ -292,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn a_commit_says_what_it_changes_and_keeps_each_record_to_the_byte() {
+    fn a_commit_lists_its_changes_with_each_record_byte_by_byte() {
         let changes = vec![
             Change::Delete(RecordIdentity::Key("5".parse().unwrap())),
             Change::Put(Entry::parse(USER).unwrap()),
@@ -310,14 +310,14 @@ mod tests {
     }
 
     #[test]
-    fn a_heartbeat_says_where_the_primary_stands() {
+    fn a_heartbeat_has_the_primarys_head() {
         let line = encode_heartbeat(9, state());
         assert_eq!(line, format!(r#"{{"seq":9,"digest":"{}","count":2}}"#, state().digest));
         assert_eq!(parse_feed_line(&line), Ok(FeedLine::Heartbeat { seq: 9, state: state() }));
     }
 
     #[test]
-    fn a_snapshot_has_a_head_records_and_an_end() {
+    fn a_snapshot_has_a_header_records_and_an_end() {
         let head = SnapshotHeader { format: SNAPSHOT_FORMAT, epoch: Epoch(1), from_seq: 3 };
         let end = SnapshotEnd { seq: 9, state: state(), accept_loss: true };
         let digest = state().digest;
@@ -331,13 +331,13 @@ mod tests {
     }
 
     #[test]
-    fn a_field_more_around_the_records_does_not_stop_an_older_reader() {
+    fn an_additional_field_outside_of_the_records_is_ignored() {
         let line = encode_heartbeat(9, state()).replacen('{', r#"{"at":"2030-01-01T00:00:00Z","#, 1);
         assert_eq!(parse_feed_line(&line), Ok(FeedLine::Heartbeat { seq: 9, state: state() }));
     }
 
     #[test]
-    fn a_line_that_is_not_understood_is_refused_with_what_was_wrong() {
+    fn an_invalid_line_is_refused_with_the_reason() {
         let digest = state().digest;
         for (line, named) in [
             (format!(r#"{{"seq":9,"digest":"{digest}"}}"#), "missing field `count`"),
@@ -368,7 +368,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_does_not_repeat_what_may_be_a_token() {
+    fn an_error_does_not_repeat_what_may_be_a_token() {
         for line in [
             r#"{"kind":"storage","name":"a","address":"b","token":"t","features":"glpat-\"secret\""}"#,
             r#"{"kind":"user","id":"glpat-secret","username":"a","name":"b"}"#,

@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn blank_lines_are_passed_over_and_counted() {
+    fn blank_lines_are_skipped_and_counted() {
         assert_eq!(read(format!("\n{SETTINGS}\r\n  \n\t{SETTINGS}").as_bytes()), [Ok(2), Ok(4)]);
     }
 

@@ -122,14 +122,14 @@ mod tests {
     use crate::wire::http::params_error::{MAX_PARAM_COUNT, MAX_PARAM_DEPTH, ParamsError};
 
     #[test]
-    fn an_object_is_read_whole_and_in_its_order() {
+    fn an_object_is_read_completely_and_in_its_order() {
         let text = r#"{"b":null,"a":[1,-2,1.5,true,"x\u00eb",{"c":{}}]}"#;
         let values = parse_json_object(text.as_bytes()).unwrap();
         assert_eq!(Value::Object(values).to_string(), r#"{"b":null,"a":[1,-2,1.5,true,"xë",{"c":{}}]}"#);
     }
 
     #[test]
-    fn a_name_twice_is_refused_at_any_depth() {
+    fn a_duplicate_name_is_refused_at_any_depth() {
         assert_eq!(parse_json_object(br#"{"a":1,"a":1}"#), Err(ParamsError::Duplicate("a".to_owned())));
         assert_eq!(parse_json_object(br#"{"a":[{"b":1,"\u0062":1}]}"#), Err(ParamsError::Duplicate("b".to_owned())));
     }

@@ -272,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_in_query_and_body_is_given_twice() {
+    fn a_name_in_both_query_and_body_is_a_duplicate() {
         for (body, content_type) in [("a=1", FORM), (r#"{"a":1}"#, JSON), ("a[]=1", FORM)] {
             let read = Params::parse(Some("a[]=1"), content_type, body.as_bytes());
             assert_eq!(read.map(|params| params.values), Err(ParamsError::Duplicate("a".to_owned())), "{body}");
@@ -282,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_of_many_small_values_weighs_what_they_take_and_a_push_weighs_nothing() {
+    fn the_memory_bound_covers_many_small_values_and_is_small_for_a_push() {
         let push = json!({"changes": "0 1 refs/heads/x\n".repeat(100_000), "secret_token": "s"}).to_string();
         assert!(Params::max_memory_bytes(push.as_bytes()) < 1_000);
         // Lists and maps take room for four at first, and twice what they hold as they grow.
@@ -376,7 +376,7 @@ mod tests {
         }
 
         #[test]
-        fn no_query_and_no_body_brings_it_down(text in "([ab=&+%]|\\[|\\]|%5[bdBD]|\\PC){0,40}", body: Vec<u8>) {
+        fn no_query_and_no_body_causes_a_panic(text in "([ab=&+%]|\\[|\\]|%5[bdBD]|\\PC){0,40}", body: Vec<u8>) {
             let _ = query(&text);
             for content_type in [FORM, JSON] {
                 let _ = Params::parse(None, content_type, &body);

@@ -70,7 +70,7 @@ mod tests {
     use crate::wire::http::params::Params;
 
     #[test]
-    fn all_complaints_stand_in_one_line_in_their_order() {
+    fn all_errors_are_in_one_line_in_their_order() {
         let params = Params { values: json!({"a": "x"}).as_object().cloned().unwrap() };
         let mut validator = Validator::default();
         assert_eq!(validator.required("a", params.integer("a")), None);
