@@ -50,7 +50,7 @@ pub struct PendingHost {
 /// Decides where `commit` is in force. `current_epoch` is the epoch of the store now: what a host acknowledged in it, if the commit was
 /// made in an earlier epoch, came after the commit.
 #[must_use]
-pub fn evaluate(hosts: Vec<(Arc<str>, HostRecord)>, commit: &Head, current_epoch: Epoch, now: Time) -> Propagation {
+fn evaluate(hosts: Vec<(Arc<str>, HostRecord)>, commit: &Head, current_epoch: Epoch, now: Time) -> Propagation {
     let mut propagation = Propagation::default();
     for (name, host) in hosts {
         let duplicated = host.is_duplicated(now);
