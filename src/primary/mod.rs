@@ -1,23 +1,22 @@
-//! The primary: who owns the directory, answers the whole internal API itself, and publishes every change.
+//! The primary: owns the directory, answers the whole internal API itself, and publishes every change.
 //!
-//! A request walks [`answer`] (path, route, who calls, body, parameters), the table [`routes`], and one file of `requests/`,
-//! which reads, decides and replies. What the handlers share stands below them:
+//! A request passes the front door in [`crate::api`], the table of routes, and one file of `requests/`, which reads, decides and replies.
+//! What the handlers share is below them; each module imports only from those further down:
 //!
 //! | where | what |
 //! | --- | --- |
-//! | [`config`], [`state`] | what a primary is told, and what it is while it runs |
-//! | [`crate::api::request`], [`crate::api::error`], [`crate::api::blocking`] | a request as a handler sees it, and how it is refused |
-//! | `following/` | the feed: lines encoded once for all, one snapshot for all, the hosts and what they said |
+//! | `requests/` | one file for each endpoint |
+//! | `extras/` | what billing, cluster agents and the audit log store |
+//! | `callers/` | who a request is for: the user of a key, the owner of an access token |
+//! | [`state`] | the parts of a primary that runs, and how it starts and shuts down |
+//! | [`maintenance`] | what goes on beside requests: encoding commits for the hosts, persisting what may be late |
 //! | `apply/` | how a directory file becomes the directory |
-//! | [`directory::writer`], [`pushes::create_project`], [`pushes::messages`] | the turn to write, projects that a push makes, sentences for the next push |
-//! | `credentials/`, [`callers::requester`] | recovery codes and tokens of people: given once, kept as hashes; who asks by a key, who shows a token |
-//! | [`pushes::reference_counter`] | how many pushes to a repository are under way |
-//! | `kubernetes/` | what is kept of agents: their configurations, how much they were used, what they found |
-//! | [`directory::unpublished`] | the records of a directory file that are never published |
-//! | `billing/`, [`extras::audit_log`] | subscriptions, minutes and reconciliations as they were told; what was done over SSH |
-//! | [`credentials::last_used`], [`counters`], [`maintenance`] | when keys were used, how often one asks, what is counted, what is written now and then |
+//! | `pushes/` | the projects that a push creates, the messages its author sees, the count of running pushes |
+//! | `replication/` | the feed, the snapshot, and the hosts that follow |
+//! | `credentials/` | recovery codes, access tokens, secrets that may be replaced, when keys were last used |
+//! | `directory/` | the directory's writer, and the records that are never published |
 //!
-//! To add a request: one file in `requests/`, one line in [`routes`].
+//! To add an endpoint: one file in `requests/`, one line in the table of routes.
 
 pub mod answer;
 mod apply;
