@@ -9,7 +9,7 @@
 //! | `extras/` | what billing, cluster agents and the audit log store |
 //! | `callers/` | who a request is for: the user of a key, the owner of an access token |
 //! | [`state`] | the parts of a primary that runs, and how it starts and shuts down |
-//! | [`maintenance`] | what goes on beside requests: encoding commits for the hosts, persisting what may be late |
+//! | `maintenance` | what goes on beside requests: encoding commits for the hosts, persisting what may be late |
 //! | `apply/` | how a directory file becomes the directory |
 //! | `pushes/` | the projects that a push creates, the messages its author sees, the count of running pushes |
 //! | `replication/` | the feed, the snapshot, and the hosts that follow |

@@ -1,5 +1,5 @@
 //! The audit log: what was read and written over SSH, as the SSH servers report it. Events are appended and never changed; beyond
-//! [`MAX_EVENTS`] the oldest are removed. (server.md 7: `shellhorse/git_audit_event`; client.md 2.10)
+//! `MAX_EVENTS` the oldest are removed. (server.md 7: `shellhorse/git_audit_event`; client.md 2.10)
 //!
 //! ```text
 //! audit/span        numbers of the first event that is stored, and of the next one: 8 bytes each

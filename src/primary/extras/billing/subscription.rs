@@ -22,7 +22,7 @@ const KEY_PREFIX: &[u8] = b"subscription/";
 /// Plans that cost nothing.
 const FREE_PLANS: [&str; 2] = ["free", "default"];
 
-/// A subscription. [`Subscription::validate`] refuses a missing field before it is stored.
+/// A subscription. `Subscription::validate` refuses a missing field before it is stored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Subscription {
     start_date: Option<Day>,
