@@ -218,7 +218,7 @@ fn another_user_s_login_asks_nothing_and_says_nothing() {
 }
 
 #[test]
-fn a_wrong_call_is_said_on_standard_error_and_fails() {
+fn wrong_arguments_are_reported_on_standard_error_and_fail() {
     let usage = "# Insufficient arguments. 2. Usage\n#\tsidegate-authorized-keys <expected-username> <actual-username> <key>\n";
     for (words, text) in [
         (&["git", "git"][..], usage),
@@ -243,7 +243,7 @@ fn the_version_is_one_line() {
 }
 
 #[test]
-fn a_reader_that_has_gone_is_a_quiet_end() {
+fn a_closed_output_is_no_error() {
     let (_folder, path) = temp_socket();
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);

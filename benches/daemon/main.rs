@@ -7,6 +7,7 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "it prints what it measures, and what it cannot do on this machine")]
 
 #[path = "../load/mod.rs"]
+#[allow(dead_code, reason = "the other measuring program needs more of it")]
 mod load;
 #[path = "../../tests/process/support/mod.rs"]
 #[allow(dead_code, reason = "the process tests need more of it")]

@@ -20,6 +20,8 @@ pub struct Measurement {
     pub requests_per_second: f64,
     pub p50: f64,
     pub p99: f64,
+    /// Microseconds on a processor for each request: what depends least on who else runs. 0 where it is not measured.
+    pub cpu: f64,
 }
 
 impl Measurement {
@@ -29,43 +31,83 @@ impl Measurement {
             requests_per_second: self.requests_per_second.max(other.requests_per_second),
             p50: self.p50.min(other.p50),
             p99: self.p99.min(other.p99),
+            cpu: self.cpu.min(other.cpu),
         }
     }
 }
 
-/// Runs `requests` in turn over `connections` connections for a while. Every answer must be a success or a 404.
-pub fn run_load(socket: &Path, requests: &[Vec<u8>], keeping: ConnectionMode, connections: usize, time: Duration) -> Measurement {
-    let began = Instant::now();
-    let mut took: Vec<u32> = std::thread::scope(|scope| {
-        let asking: Vec<_> = (0..connections)
-            .map(|number| scope.spawn(move || request_loop(socket, requests, keeping, number * 7919, began + time)))
-            .collect();
-        asking.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
-    });
-    let elapsed = began.elapsed().as_secs_f64();
-    took.sort_unstable();
-    let at = |share: f64| f64::from(took[((took.len() - 1) as f64 * share) as usize]) / 1000.0;
-    Measurement { requests_per_second: took.len() as f64 / elapsed, p50: at(0.5), p99: at(0.99) }
+/// A load: clients that ask one after another, each on its own connection, for a while.
+pub struct Load<'a> {
+    pub socket: &'a Path,
+    /// Asked in turn.
+    pub requests: &'a [Vec<u8>],
+    pub mode: ConnectionMode,
+    pub connections: usize,
+    pub time: Duration,
+    /// Reads a response to its end.
+    pub read: fn(&mut UnixStream, &mut [u8]),
+    /// Nanoseconds on a processor that the server has used so far, where that is measured.
+    pub cpu_nanoseconds: &'a dyn Fn() -> f64,
 }
 
-fn request_loop(socket: &Path, requests: &[Vec<u8>], keeping: ConnectionMode, first: usize, until: Instant) -> Vec<u32> {
-    let mut took = Vec::with_capacity(1 << 16);
+impl Load<'_> {
+    pub fn run(&self) -> Measurement {
+        let (began, before) = (Instant::now(), (self.cpu_nanoseconds)());
+        let until = began + self.time;
+        let (socket, requests, mode, read) = (self.socket, self.requests, self.mode, self.read);
+        let (times, kept): (Vec<Vec<u32>>, Vec<_>) = std::thread::scope(|scope| {
+            let clients: Vec<_> = (0..self.connections)
+                .map(|number| scope.spawn(move || request_loop(socket, requests, mode, number * 7919, until, read)))
+                .collect();
+            clients.into_iter().map(|thread| thread.join().unwrap()).unzip()
+        });
+        let elapsed = began.elapsed().as_secs_f64();
+        let used = (self.cpu_nanoseconds)() - before;
+        // Only now: a thread of the echo ends with its connection, and what it used with it.
+        drop(kept);
+        let mut times = times.concat();
+        times.sort_unstable();
+        let at = |share: f64| f64::from(times[((times.len() - 1) as f64 * share) as usize]) / 1000.0;
+        let count = times.len() as f64;
+        Measurement { requests_per_second: count / elapsed, p50: at(0.5), p99: at(0.99), cpu: used / 1000.0 / count }
+    }
+}
+
+/// Runs `requests` in turn over `connections` connections for a while. Every response must be a success or a 404.
+pub fn run_load(socket: &Path, requests: &[Vec<u8>], mode: ConnectionMode, connections: usize, time: Duration) -> Measurement {
+    Load { socket, requests, mode, connections, time, read: read_response, cpu_nanoseconds: &|| 0.0 }.run()
+}
+
+/// Nanoseconds of each request, and the connection if it was kept.
+fn request_loop(
+    socket: &Path,
+    requests: &[Vec<u8>],
+    mode: ConnectionMode,
+    first: usize,
+    until: Instant,
+    read: fn(&mut UnixStream, &mut [u8]),
+) -> (Vec<u32>, Option<UnixStream>) {
+    let mut times = Vec::with_capacity(1 << 16);
     let mut buffer = vec![0; 16 << 10];
-    let mut kept = None;
+    let mut kept = (mode == ConnectionMode::KeepAlive).then(|| UnixStream::connect(socket).unwrap());
     let mut number = first;
-    while Instant::now() < until {
+    loop {
+        let begun = Instant::now();
+        if begun >= until {
+            return (times, kept);
+        }
         let request = &requests[number % requests.len()];
         number += 1;
-        let begun = Instant::now();
-        let mut stream = kept.take().unwrap_or_else(|| UnixStream::connect(socket).unwrap());
-        stream.write_all(request).unwrap();
-        read_response(&mut stream, &mut buffer);
-        if keeping == ConnectionMode::KeepAlive {
-            kept = Some(stream);
+        if let Some(stream) = &mut kept {
+            stream.write_all(request).unwrap();
+            read(stream, &mut buffer);
+        } else {
+            let mut stream = UnixStream::connect(socket).unwrap();
+            stream.write_all(request).unwrap();
+            read(&mut stream, &mut buffer);
         }
-        took.push(u32::try_from(begun.elapsed().as_nanos()).unwrap_or(u32::MAX));
+        times.push(u32::try_from(begun.elapsed().as_nanos()).unwrap_or(u32::MAX));
     }
-    took
 }
 
 /// Reads one whole answer with a `Content-Length`.
@@ -104,37 +146,54 @@ pub struct BaselineServer {
     child: Option<Child>,
 }
 
+impl BaselineServer {
+    /// Returns the ids of its worker processes; none where it is threads of this program.
+    pub fn workers(&self) -> Vec<String> {
+        let children = |process: &str| std::fs::read_to_string(format!("/proc/{process}/task/{process}/children")).unwrap_or_default();
+        // The shell, the master, its workers.
+        let masters = self.child.as_ref().map(|shell| children(&shell.id().to_string())).unwrap_or_default();
+        masters.split_whitespace().flat_map(|master| children(master).split_whitespace().map(str::to_owned).collect::<Vec<_>>()).collect()
+    }
+}
+
 impl Drop for BaselineServer {
     fn drop(&mut self) {
         if let Some(child) = &mut self.child {
-            let id = nix::unistd::Pid::from_raw(i32::try_from(child.id()).unwrap());
-            let _ = nix::sys::signal::kill(id, nix::sys::signal::Signal::SIGTERM);
+            drop(child.stdin.take());
             let _ = child.wait();
         }
     }
 }
 
-/// A bare echo: reads a request of a known size, writes an answer of a known size.
-pub fn start_echo(path: PathBuf, request: usize, answer: Vec<u8>, keeping: ConnectionMode) -> BaselineServer {
-    let listener = UnixListener::bind(&path).unwrap();
+/// Binds a socket with a long queue.
+pub fn bind_listener(path: &Path) -> UnixListener {
+    let listener = UnixListener::bind(path).unwrap();
     nix::sys::socket::listen(&listener, nix::sys::socket::Backlog::new(4096).unwrap()).unwrap();
-    let answer = Arc::new(answer);
-    let one = move |mut stream: UnixStream, answer: &[u8]| {
+    listener
+}
+
+/// A bare echo: reads a request of a known size, writes a response. A thread for each kept connection, and one a core for new ones; their
+/// names begin with `echo`.
+pub fn start_echo(path: PathBuf, request: usize, response: Vec<u8>, mode: ConnectionMode) -> BaselineServer {
+    let listener = bind_listener(&path);
+    let response = Arc::new(response);
+    let answer = move |mut stream: UnixStream, response: &[u8]| {
         let mut buffer = vec![0; request];
-        while stream.read_exact(&mut buffer).is_ok() && stream.write_all(answer).is_ok() && keeping == ConnectionMode::KeepAlive {}
+        while stream.read_exact(&mut buffer).is_ok() && stream.write_all(response).is_ok() && mode == ConnectionMode::KeepAlive {}
     };
-    for _ in 0..2 {
-        let (listener, answer) = (listener.try_clone().unwrap(), Arc::clone(&answer));
-        std::thread::spawn(move || {
+    let spawn = |work: Box<dyn FnOnce() + Send>| drop(std::thread::Builder::new().name("echo".into()).spawn(work).unwrap());
+    for _ in 0..std::thread::available_parallelism().unwrap().get() {
+        let (listener, response) = (listener.try_clone().unwrap(), Arc::clone(&response));
+        spawn(Box::new(move || {
             for stream in listener.incoming() {
-                let (stream, answer) = (stream.unwrap(), Arc::clone(&answer));
-                if keeping == ConnectionMode::KeepAlive {
-                    std::thread::spawn(move || one(stream, &answer));
+                let (stream, response) = (stream.unwrap(), Arc::clone(&response));
+                if mode == ConnectionMode::KeepAlive {
+                    spawn(Box::new(move || answer(stream, &response)));
                 } else {
-                    one(stream, &answer);
+                    answer(stream, &response);
                 }
             }
-        });
+        }));
     }
     BaselineServer { path, child: None }
 }
@@ -142,20 +201,23 @@ pub fn start_echo(path: PathBuf, request: usize, answer: Vec<u8>, keeping: Conne
 /// nginx that returns `body` on a Unix socket; `None` where it is not installed.
 pub fn start_nginx(folder: &Path, body: &str) -> Option<BaselineServer> {
     let path = folder.join("nginx.sock");
-    let config = folder.join("nginx.conf");
     let at = folder.display();
+    let user = if nix::unistd::Uid::effective().is_root() { "user root;\n" } else { "" };
     let text = format!(
-        "worker_processes auto;\ndaemon off;\nuser root;\npid {at}/nginx.pid;\nerror_log {at}/error.log;\n\
+        "worker_processes auto;\ndaemon off;\n{user}pid {at}/nginx.pid;\nerror_log {at}/error.log;\n\
          events {{ worker_connections 4096; }}\n\
          http {{ access_log off; keepalive_requests 1000000000; default_type application/json;\n\
          client_body_temp_path {at}/b; proxy_temp_path {at}/p; fastcgi_temp_path {at}/f; uwsgi_temp_path {at}/u; scgi_temp_path {at}/s;\n\
          server {{ listen unix:{} backlog=4096; location / {{ return 200 '{body}'; }} }} }}\n",
         path.display(),
     );
-    std::fs::write(&config, text).unwrap();
-    let mut nginx = Command::new("nginx");
-    nginx.arg("-c").arg(&config).arg("-e").arg(folder.join("error.log")).stderr(Stdio::null());
-    let child = nginx.spawn().ok()?;
+    std::fs::write(folder.join("nginx.conf"), text).unwrap();
+    if !Command::new("nginx").arg("-v").stderr(Stdio::null()).status().is_ok_and(|status| status.success()) {
+        return None;
+    }
+    // The shell ends nginx when our end of the pipe closes, so also when this program is killed.
+    let run = r#"nginx -c "$0/nginx.conf" -e "$0/error.log" 2>/dev/null & child=$!; read -r _; kill "$child"; wait"#;
+    let child = Command::new("sh").args(["-c", run]).arg(folder).stdin(Stdio::piped()).spawn().unwrap();
     while UnixStream::connect(&path).is_err() {
         std::thread::yield_now();
     }

@@ -202,7 +202,7 @@ fn copy_store(from: &Path, to: &Path) {
 }
 
 #[test]
-fn a_primary_restored_from_an_old_copy_is_not_believed_until_its_new_epoch() {
+fn a_primary_restored_from_an_old_copy_is_not_followed_until_its_new_epoch() {
     let mut env = TestEnv::running(&directory_of_keys(40));
     let (store, backup) = (env.path().join("primary"), env.path().join("backup"));
     assert!(env.primary.as_mut().unwrap().stop().success());
@@ -235,7 +235,7 @@ fn a_primary_restored_from_an_old_copy_is_not_believed_until_its_new_epoch() {
 }
 
 #[test]
-fn a_cut_or_lying_feed_is_never_taken_for_true() {
+fn a_truncated_or_inconsistent_feed_is_never_applied() {
     let mut env = TestEnv::running(&directory_of_keys(60));
     let snapshot = Request::get("/api/v4/internal/sidegate/snapshot")
         .header("Sidegate-Sync-Request", &env.sync_token("ssh-2"))

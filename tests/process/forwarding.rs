@@ -110,7 +110,7 @@ fn a_caller_without_a_token_has_nothing_signed_on_any_path() {
 }
 
 #[test]
-fn a_token_that_is_not_ours_is_worth_nothing_and_is_not_passed_on() {
+fn a_foreign_token_is_refused_and_not_forwarded() {
     let (env, fake) = sidecar_with_fake_primary(ok_response);
     let (head, rest) = env.shell_token().split_once('.').map(|(head, rest)| (head.to_owned(), rest.to_owned())).unwrap();
     let forged = [
@@ -286,7 +286,7 @@ fn without_peer_rules_others_may_ask_of_keys_and_with_a_token_but_not_operate() 
 }
 
 #[test]
-fn what_belongs_to_one_connection_or_is_a_secret_stays_behind() {
+fn hop_by_hop_headers_and_secrets_are_not_forwarded() {
     let (env, fake) = sidecar_with_fake_primary(ok_response);
     let (token, secret) = (env.shell_token(), env.shared_secret());
     let request = format!(
@@ -312,7 +312,7 @@ fn what_belongs_to_one_connection_or_is_a_secret_stays_behind() {
 }
 
 #[test]
-fn the_shared_secret_opens_from_wherever_it_stands_and_is_never_sent_on() {
+fn the_shared_secret_is_accepted_wherever_it_is_sent_and_never_forwarded() {
     let (env, fake) = sidecar_with_fake_primary(ok_response);
     let secret = env.shared_secret();
     let encoded = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, secret);

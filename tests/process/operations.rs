@@ -28,7 +28,7 @@ fn run_ok(env: &TestEnv, words: &[&str]) -> String {
 }
 
 #[test]
-fn told_to_end_it_finishes_what_it_has_begun_and_says_so() {
+fn a_daemon_that_is_stopped_finishes_its_requests_and_notifies_systemd() {
     let mut env = TestEnv::new();
     env.replace_in_file("sidegate.toml", "feed = \"sidegate\"", "feed = \"none\"");
     let (arrived, has_arrived) = mpsc::channel();

@@ -73,7 +73,7 @@ fn outage_cases() -> Vec<OutageCase> {
 }
 
 #[test]
-fn each_question_gets_what_it_may_get_while_the_primary_is_dead_and_after() {
+fn each_request_is_answered_as_documented_while_the_primary_is_dead_and_after() {
     let mut env = TestEnv::new();
     write_freshness_config(&env, "1m", "1h");
     env.start_primary();
@@ -122,7 +122,7 @@ fn each_question_gets_what_it_may_get_while_the_primary_is_dead_and_after() {
 /// The same in one life: what is held goes from fresh to stale to expired, each class by its own bounds, and never back before the primary
 /// is heard again.
 #[test]
-fn what_is_held_ages_by_the_bounds_of_its_class() {
+fn cached_answers_age_by_the_limits_of_their_class() {
     let mut env = TestEnv::with_config(
         "",
         "[freshness]\nkeys = { ttl = \"1s\", max_stale = \"1h\" }\nreads = { ttl = \"1s\", max_stale = \"3s\" }\n\

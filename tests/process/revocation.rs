@@ -139,7 +139,7 @@ fn directory_text(records: &Records) -> String {
 }
 
 #[test]
-fn not_one_yes_after_a_removal_is_in_force() {
+fn no_access_is_granted_once_a_removal_is_in_force() {
     let subjects: Vec<GrantedAccess> = (1..=scaled(42, 1_000)).map(GrantedAccess::new).collect();
     let mut records = Records::new();
     subjects.iter().for_each(|subject| subject.add_records(&mut records));

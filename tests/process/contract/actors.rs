@@ -68,7 +68,7 @@ fn an_account_or_key_that_is_refused_is_told_why_before_any_project_is_looked_at
 }
 
 #[test]
-fn an_instance_that_is_set_otherwise_refuses_otherwise() {
+fn settings_of_the_instance_restrict_pulls_and_pushes() {
     let env = contract_directory::fresh_env();
 
     contract_directory::apply_settings(&env, &json!({"key_rules": {"rsa": "forbidden"}}));

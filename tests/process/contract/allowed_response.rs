@@ -48,7 +48,7 @@ fn as_protocol(ask: ApiCall, word: &str) -> ApiCall {
 }
 
 #[test]
-fn a_yes_names_the_repository_the_person_and_the_way_to_gitaly() {
+fn an_allowed_response_names_the_repository_the_user_and_the_gitaly_server() {
     let named = |word: &str, path: &str| json!({"status": true, "gl_repository": word, "gl_project_path": path});
     assert_cases(
         &contract_directory::shared_env(),

@@ -33,7 +33,7 @@ fn token_request(who: &str, more: &Value) -> Request {
 }
 
 #[test]
-fn who_gets_no_codes_and_no_token_is_told_why() {
+fn refused_recovery_codes_and_tokens_come_with_a_reason() {
     use crate::support::contract_case::authenticated_case;
     let scopes =
         r#"Valid scopes are: ["api", "read_api", "read_registry", "read_repository", "read_user", "write_registry", "write_repository"]"#;
@@ -74,7 +74,7 @@ fn who_gets_no_codes_and_no_token_is_told_why() {
 }
 
 #[test]
-fn codes_and_tokens_are_new_each_time_and_tokens_are_good() {
+fn recovery_codes_and_tokens_are_new_each_time_and_the_tokens_are_valid() {
     let env = contract_directory::shared_env();
     let mut seen = std::collections::BTreeSet::new();
     for send_to in [TestEnv::request_primary as SendTo, TestEnv::request_sidecar] {

@@ -97,7 +97,7 @@ fn an_agent_is_told_of_itself_and_of_projects_that_anybody_may_read() {
 }
 
 #[test]
-fn what_agents_tell_is_kept_once() {
+fn findings_and_usage_of_agents_are_stored_once() {
     let env = contract_directory::fresh_env();
     let usage = |body: &Value| with_kas_token(kas_post("usage_metrics", body));
     let invalid =

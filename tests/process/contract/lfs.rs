@@ -110,7 +110,7 @@ fn a_token_is_good_for_whom_and_what_it_was_made() {
 }
 
 #[test]
-fn a_kept_token_is_given_again_with_what_is_left_of_it() {
+fn a_cached_lfs_token_is_given_again_with_its_remaining_lifetime() {
     let env = contract_directory::shared_env();
     let ask = lfs("owner", "team/private").with("operation", "download");
     let first = env.request_sidecar(ask.to_json_request());
@@ -125,7 +125,7 @@ fn a_kept_token_is_given_again_with_what_is_left_of_it() {
 
 /// The words of a question may name somebody else, nobody, or another project a moment later: then the primary is asked again.
 #[test]
-fn a_kept_token_is_nobody_elses_whatever_becomes_of_the_words_that_asked_for_it() {
+fn a_cached_lfs_token_is_given_to_its_own_actor_only() {
     let env = contract_directory::fresh_env();
     let number = contract_directory::user_id("developer");
     let ask = |who: &str| env.request_sidecar(lfs(who, "team/public").to_json_request());

@@ -19,7 +19,7 @@ fn not_found_cases(id: &'static str, who: &str, project: &str) -> [ContractCase;
 }
 
 #[test]
-fn what_one_may_depends_on_the_project_and_the_role() {
+fn access_depends_on_the_project_and_the_role() {
     let web = |row: crate::support::contract_case::ApiCall| row.with("protocol", "web");
     let mut rows = vec![
         case("J02", "lapsed, by the key", pull("lapsed", "team/private"), 404).body_equals(denied_body(PROJECT_NOT_FOUND)),

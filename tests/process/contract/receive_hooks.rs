@@ -88,7 +88,7 @@ fn a_push_is_counted_and_its_author_is_told_what_follows() {
 
 /// P14: by a former path, and by a push that made the project; each is said once, to the next push of that person.
 #[test]
-fn what_waits_for_a_person_is_told_once_after_the_next_push() {
+fn a_waiting_message_is_shown_once_after_the_next_push() {
     let env = contract_directory::fresh_env();
     for (send_to, made) in [(TestEnv::request_primary as SendTo, "developer/made-there"), (TestEnv::request_sidecar, "developer/made-here")]
     {

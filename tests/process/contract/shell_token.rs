@@ -24,7 +24,7 @@ fn token(secret: &str, issuer: &str, age: i64) -> String {
 }
 
 #[test]
-fn only_a_token_of_gitlab_shells_in_time_is_believed() {
+fn only_a_gitlab_shell_token_that_has_not_expired_is_accepted() {
     let env = contract_directory::shared_env();
     let secret = env.shared_secret();
     let with = |token: String| Request::get(CHECK).header(HEADER, &token);
@@ -56,7 +56,7 @@ fn only_a_token_of_gitlab_shells_in_time_is_believed() {
 }
 
 #[test]
-fn the_shared_secret_of_the_older_document_is_believed() {
+fn the_shared_secret_of_the_older_document_is_accepted() {
     let env = contract_directory::shared_env();
     let secret = STANDARD.encode(env.shared_secret());
     let with = |secret: &str| Request::get(CHECK).header("Gitlab-Shared-Secret", secret);
