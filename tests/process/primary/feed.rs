@@ -184,7 +184,7 @@ fn an_accepted_loss_is_marked_at_the_end_of_the_next_snapshot() {
 }
 
 #[test]
-fn a_snapshot_of_before_a_large_apply_is_not_sent_after_it() {
+fn a_snapshot_from_before_a_large_apply_is_not_sent_after_it() {
     let primary = TestPrimary::with(&small_directory());
     let before = snapshot(&primary);
     let many: Vec<_> = (100..1300).map(|id| key(id, 1)).collect();
@@ -193,7 +193,7 @@ fn a_snapshot_of_before_a_large_apply_is_not_sent_after_it() {
 }
 
 #[test]
-fn nobody_follows_without_the_followers_secret() {
+fn following_needs_the_sync_secret() {
     let primary = TestPrimary::empty();
     for target in ["snapshot", "changes", "usage", "ack"] {
         let method = if target == "usage" || target == "ack" { Method::POST } else { Method::GET };
