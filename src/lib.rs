@@ -25,18 +25,18 @@ pub mod model;
 pub mod wire;
 
 #[cfg(feature = "daemon")]
-pub mod api;
+pub(crate) mod api;
 #[cfg(feature = "daemon")]
 pub mod cli;
 #[cfg(feature = "daemon")]
 pub mod net;
 #[cfg(feature = "daemon")]
-pub mod primary;
+pub(crate) mod primary;
 #[cfg(feature = "daemon")]
-pub mod replica;
+pub(crate) mod replica;
 #[cfg(feature = "daemon")]
 pub mod rules;
 #[cfg(feature = "daemon")]
-pub mod sidecar;
+pub(crate) mod sidecar;
 #[cfg(feature = "daemon")]
 pub mod store;

@@ -8,9 +8,11 @@ use serde_json::{Map, Value, json};
 use crate::model::directory::DirectoryError;
 use crate::net::body::BodyError;
 use crate::net::message::Response;
+use crate::net::peer::Peer;
 use crate::store::error::StoreError;
 use crate::wire::http::message::encode_message;
 use crate::wire::http::params_error::ParamsError;
+use crate::wire::http::request_target::RequestTargetError;
 use crate::wire::http::validation::ValidationError;
 
 /// A refusal.
@@ -24,8 +26,83 @@ pub struct ApiError {
     pub body: Option<Box<Value>>,
 }
 
-/// What a handler gives.
+/// What a handler returns.
 pub type HandlerResult = Result<Response, ApiError>;
+
+/// Why a request is refused before its handler, and what is answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rejection {
+    /// Which of the checks it did not pass.
+    pub kind: RejectionKind,
+    /// Why, in a few words for logs and metrics.
+    pub reason: &'static str,
+    /// The answer.
+    pub error: ApiError,
+}
+
+/// A check that a request passes before its handler.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RejectionKind {
+    /// Its path.
+    Path,
+    /// The peer that sends it.
+    Peer,
+    /// What it shows.
+    Token,
+    /// Memory for the body of a caller who has not shown who they are.
+    NoMemory,
+}
+
+impl RejectionKind {
+    /// Returns its name in metrics.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Path => "path",
+            Self::Peer => "peer",
+            Self::Token => "token",
+            Self::NoMemory => "no_room",
+        }
+    }
+}
+
+impl Rejection {
+    /// Refuses a path: 400.
+    #[must_use]
+    pub fn path(error: &RequestTargetError) -> Self {
+        Self { kind: RejectionKind::Path, reason: "bad path", error: ApiError::bad_request(error) }
+    }
+
+    /// Refuses a peer by the rules of the socket: 403.
+    #[must_use]
+    pub fn peer(peer: &Peer) -> Self {
+        let error = match peer {
+            Peer::Unix { uid, .. } => {
+                ApiError::forbidden(format_args!("user {uid} may not ask this here; see [[peer]] in the configuration"))
+            }
+            Peer::Tcp(_) => ApiError::forbidden("this is not answered over TCP"),
+        };
+        Self { kind: RejectionKind::Peer, reason: "peer", error }
+    }
+
+    /// Refuses a peer for a reason of its own: 403.
+    #[must_use]
+    pub fn forbidden(reason: &'static str, text: &str) -> Self {
+        Self { kind: RejectionKind::Peer, reason, error: ApiError::forbidden(text) }
+    }
+
+    /// Refuses what a request shows: 401, without saying why.
+    #[must_use]
+    pub fn token(reason: &'static str) -> Self {
+        Self { kind: RejectionKind::Token, reason, error: ApiError::unauthorized() }
+    }
+
+    /// Refuses a body for which there is no memory: 503.
+    #[must_use]
+    pub fn no_memory() -> Self {
+        Self { kind: RejectionKind::NoMemory, reason: "no room", error: BodyError::BudgetExhausted.into() }
+    }
+}
 
 impl ApiError {
     /// Any status with any sentence.
@@ -67,6 +144,12 @@ impl ApiError {
         Self::bad_request(format_args!("{name} is missing"))
     }
 
+    /// 400 for a parameter that is not read here.
+    #[must_use]
+    pub fn unknown_parameter(name: &str) -> Self {
+        Self::bad_request(format_args!("the parameter `{name}` is not understood here"))
+    }
+
     /// 401, without saying why.
     #[must_use]
     pub fn unauthorized() -> Self {
@@ -84,6 +167,13 @@ impl ApiError {
     pub fn not_found(thing: &str) -> Self {
         let gap = if thing.is_empty() { "" } else { " " };
         Self::new(StatusCode::NOT_FOUND, format!("404 {thing}{gap}Not Found"))
+    }
+
+    /// 429: this was asked too often. Without `Retry-After`, which clients obey without a bound. (client.md 0)
+    #[must_use]
+    pub fn too_many_requests() -> Self {
+        let text = "This endpoint has been requested too many times. Try again later.";
+        Self::with_body(StatusCode::TOO_MANY_REQUESTS, text, json!({"message": {"error": text}}))
     }
 
     /// 409 with its reason.

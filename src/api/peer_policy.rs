@@ -49,6 +49,7 @@ pub const GROUP_CACHE_TTL: Duration = Duration::from_secs(60);
 pub const GROUP_CACHE_USERS: usize = 1024;
 
 /// The rules of one socket.
+#[derive(Clone)]
 pub struct PeerPolicy {
     own_uid: u32,
     rules: Vec<PeerRule>,

@@ -1,62 +1,51 @@
-//! One request as its handler sees it: identified, under its bounds, its parameters read.
+//! One request as its handler sees it: its caller identified, its body within bounds, its parameters read.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::HeaderMap;
+use http::{HeaderMap, Method};
 use serde::de::DeserializeOwned;
 
 use crate::api::error::ApiError;
+use crate::model::clock;
 use crate::model::id::Id;
-use crate::model::time::Time;
+use crate::model::time::{BootTime, Time};
 use crate::net::body::IncomingBody;
-use crate::net::peer::Peer;
+use crate::net::memory_budget::Reservation;
 use crate::wire::http::params::Params;
+use crate::wire::http::request_target::RequestTarget;
 
-/// How a route is to be identified, before anything else of the request is read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RequiredAuth {
-    /// gitlab-shell's token, or on Unix sockets the shared secret. (server.md 1.1)
-    Shell,
-    /// A follower's token.
-    Follower,
-    /// KAS's token.
-    Kas,
-    /// Root or our own user, on the Unix socket, not passed on by anybody.
-    Admin,
-    /// Root or our own user, on the Unix socket: the metrics.
-    Metrics,
-    /// The handler judges tokens of its own, and then asks whether the request could be read: [`Call::whole`].
-    InHandler,
-    /// Anybody.
-    None,
+/// When a request came: the one reading of the clocks that everything in it is judged by.
+#[derive(Clone, Copy, Debug)]
+pub struct RequestTime {
+    /// The wall clock.
+    pub wall: Time,
+    /// The clock since the machine's start, which nobody sets.
+    pub boot: BootTime,
 }
 
-/// What a route does with the body.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BodyKind {
-    /// Parameters, of ordinary size.
-    Parameters,
-    /// Parameters, with the changes of a push among them.
-    PushParameters,
-    /// Bytes that the handler reads itself ([`Call::body`]), of ordinary size; parameters come from the query only.
-    RawBytes,
-    /// A stream that the handler reads itself ([`Call::stream`]); parameters come from the query only.
-    Stream,
+impl RequestTime {
+    /// Reads both clocks.
+    #[must_use]
+    pub fn now() -> Self {
+        Self { wall: clock::wall_time(), boot: clock::boot_time() }
+    }
 }
 
-/// Who calls.
+/// Who calls: also what a sidecar may sign for them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Caller {
-    /// Nobody in particular, or whom the handler has yet to judge.
+    /// Nobody in particular, or whom the handler or the primary has yet to judge.
     Unauthenticated,
-    /// Who holds gitlab-shell's secret.
+    /// A process that may ask about keys without a token: only a question that we write ourselves may be signed for it.
+    KeysScope,
+    /// Who holds gitlab-shell's secret: whatever they ask may be signed.
     Shell,
     /// A follower.
     Follower(Follower),
     /// KAS, the agents' server.
     Kas,
-    /// Root or our own user.
+    /// The operator of this host, or who may read its metrics.
     Operator,
 }
 
@@ -65,34 +54,42 @@ pub enum Caller {
 pub struct Follower {
     /// Its name for itself: the token's subject.
     pub host: Arc<str>,
-    /// Under which secret; see [`crate::primary::replication::follower_auth`].
+    /// The version of the secret that signed its token; see the primary's `FollowerAuth`.
     pub secret_version: u64,
 }
 
-/// A request.
+/// A request's body.
+pub enum RequestBody {
+    /// As it arrives, for the handler to read.
+    Unread(IncomingBody),
+    /// All of it.
+    Buffered(Bytes),
+}
+
+/// A request that has passed the front door.
 pub struct ApiRequest {
+    /// Its method.
+    pub method: Method,
+    /// Its headers.
+    pub headers: HeaderMap,
+    /// Its checked target.
+    pub target: RequestTarget,
     /// Who calls.
     pub caller: Caller,
-    /// The parameters, without `secret_token`.
+    /// The parameters, as far as the route takes them, without the shared secret.
     pub params: Params,
-    /// Why body and parameters could not be read; only where the route declares [`Auth::Own`].
+    /// The body.
+    pub body: RequestBody,
+    /// Why body and parameters could not be read; only where the route says that the handler judges its caller.
     pub read_error: Option<ApiError>,
-    /// The body as it came; empty where the route takes a stream.
-    pub body: Bytes,
-    /// The body unread, where the route takes a stream.
-    pub stream: Option<IncomingBody>,
-    /// The other end.
-    pub peer: Peer,
-    /// The headers.
-    pub headers: HeaderMap,
-    /// The decoded segments of the path, from after `/api/v4`; `-` first for `/-/…`.
-    pub segments: Vec<String>,
-    /// The wall clock when the request came.
-    pub now: Time,
+    /// The memory that its body may take; of what all have who have not shown who they are, until the caller has.
+    pub reservation: Reservation,
+    /// When it came.
+    pub time: RequestTime,
 }
 
 impl ApiRequest {
-    /// The follower that calls; only where the route declares [`Auth::Sync`].
+    /// Returns the follower that calls. 401 where the route asks for none.
     pub fn follower(&self) -> Result<&Follower, ApiError> {
         match &self.caller {
             Caller::Follower(follower) => Ok(follower),
@@ -100,22 +97,33 @@ impl ApiRequest {
         }
     }
 
+    /// Returns the decoded segments of the path, from after `/api/v4`; `-` first for `/-/…`.
+    #[must_use]
+    pub fn segments(&self) -> &[String] {
+        self.target.segments()
+    }
+
+    /// Takes the body, and leaves an empty one.
+    pub fn take_body(&mut self) -> RequestBody {
+        std::mem::replace(&mut self.body, RequestBody::Buffered(Bytes::new()))
+    }
+
     /// Refuses a request of which body and parameters could not be read, once it is judged who calls.
     pub fn ensure_readable(&self) -> Result<(), ApiError> {
         self.read_error.clone().map_or(Ok(()), Err)
     }
 
-    /// A parameter as text that must be there and not be empty.
+    /// Returns a parameter as text that must be there and not be empty.
     pub fn required_text(&self, name: &str) -> Result<String, ApiError> {
         self.params.text(name)?.filter(|text| !text.is_empty()).ok_or_else(|| ApiError::missing_parameter(name))
     }
 
-    /// A parameter as an id that must be there.
+    /// Returns a parameter as an id that must be there.
     pub fn required_id(&self, name: &str) -> Result<Id, ApiError> {
         self.params.id(name)?.ok_or_else(|| ApiError::missing_parameter(name))
     }
 
-    /// A parameter as a whole number, if it is there.
+    /// Returns a parameter as a whole number, if it is there.
     pub fn number(&self, name: &'static str) -> Result<Option<u64>, ApiError> {
         match self.params.text(name)? {
             Some(text) => text.parse().map(Some).map_err(|_| ApiError::bad_request(format_args!("{name} is a whole number"))),
@@ -123,7 +131,7 @@ impl ApiRequest {
         }
     }
 
-    /// A switch: false if it is not there; there without a value (`?prune`) it is true.
+    /// Returns a switch: false if it is not there; true if it is there without a value, as `?prune`.
     pub fn flag(&self, name: &str) -> Result<bool, ApiError> {
         match self.params.values.get(name) {
             None => Ok(false),
@@ -132,15 +140,12 @@ impl ApiRequest {
         }
     }
 
-    /// The body as an object of this shape.
+    /// Decodes the body as an object of this shape.
     pub fn json_body<T: DeserializeOwned>(&self) -> Result<T, ApiError> {
-        parse_json_object(&self.body)
-    }
-
-    /// One header as text.
-    #[must_use]
-    pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.get(name).and_then(|value| value.to_str().ok())
+        match &self.body {
+            RequestBody::Buffered(body) => parse_json_object(body),
+            RequestBody::Unread(_) => parse_json_object(b""),
+        }
     }
 }
 

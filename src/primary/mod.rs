@@ -18,16 +18,15 @@
 //!
 //! To add an endpoint: one file in `requests/`, one line in the table of routes.
 
-pub mod answer;
 mod apply;
+mod authentication;
 mod callers;
 pub mod config;
-mod counters;
 mod credentials;
 pub mod directory;
 pub mod extras;
-mod identify;
 pub(crate) mod maintenance;
+mod metrics;
 pub mod pushes;
 pub(crate) mod replication;
 mod requests;

@@ -3,21 +3,21 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::api::log_limiter::LogLimiter;
+use prometheus_client::registry::Registry;
+
+use crate::api::context::ApiContext;
 use crate::api::peer_policy::PeerPolicy;
-use crate::api::rate_limit::RateLimiter;
+use crate::api::request_metrics::{MetricLabels, MetricSchema, RequestMetrics};
 use crate::model::clock;
 use crate::model::loss_guard::LossGuard;
 use crate::model::time::Time;
-use crate::net::memory_budget::MemoryBudget;
-use crate::net::server::limits::ServerLimits;
 use crate::primary::config::PrimaryOptions;
-use crate::primary::counters::PrimaryMetrics;
 use crate::primary::credentials::last_used::LastUsed;
 use crate::primary::credentials::reloadable_secret::ReloadableSecret;
 use crate::primary::directory::unpublished;
 use crate::primary::directory::writer::DirectoryWriter;
 use crate::primary::maintenance::Maintenance;
+use crate::primary::metrics::PrimaryMetrics;
 use crate::primary::replication::feed_buffer::FeedBuffer;
 use crate::primary::replication::follower_auth::FollowerAuth;
 use crate::primary::replication::follower_stream::StreamSource;
@@ -32,35 +32,34 @@ use crate::store::primary::primary_store::PrimaryStore;
 use crate::wire::auth::credentials::CredentialVerifier;
 use crate::wire::auth::secret::Secret;
 
+/// What the metrics of requests are called.
+const METRICS: MetricSchema =
+    MetricSchema { responses: "answers", seconds: "latency_seconds", refusals: "refused", labels: MetricLabels::Status };
 /// Good tokens of gitlab-shell that are remembered.
 const TOKEN_CACHE_ENTRIES: usize = 4096;
 
 /// A primary.
 pub struct PrimaryState {
+    /// What the front door needs.
+    pub(super) api: ApiContext,
+    /// Everything that is counted, as Prometheus reads it.
+    pub(super) registry: Registry,
     pub(super) store: PrimaryStore,
     /// The only way to write to the directory.
     pub(super) writer: Arc<DirectoryWriter>,
     /// Where files that are being built lie; in the store's folder, so that they are as private.
     pub(super) temp_dir: PathBuf,
-    pub(super) shell_auth: CredentialVerifier,
     pub(super) follower_auth: Arc<FollowerAuth>,
     pub(super) kas_secret: ReloadableSecret,
     pub(super) admin_token: ReloadableSecret,
     pub(super) error_tracking_token: ReloadableSecret,
-    pub(super) accept_shared_secret: bool,
     pub(super) loss_guard: LossGuard,
     pub(super) own_uid: u32,
-    pub(super) peer_policy: PeerPolicy,
-    pub(super) bounds: ServerLimits,
-    /// For the bodies of callers who have not shown who they are.
-    pub(super) unauthenticated_budget: MemoryBudget,
     pub(super) feed: Arc<FeedBuffer>,
     pub(super) hosts: Arc<HostRegistry>,
     pub(super) snapshots: SnapshotCache,
     pub(super) last_used: Arc<LastUsed>,
-    pub(super) rate_limiter: RateLimiter,
     pub(super) metrics: Arc<PrimaryMetrics>,
-    pub(super) log_limiter: LogLimiter,
     pub(super) started_at: Time,
     shutdown: ShutdownSender,
     _maintenance: Maintenance,
@@ -68,7 +67,6 @@ pub struct PrimaryState {
 
 /// Why a primary did not open.
 #[derive(Debug, thiserror::Error)]
-#[expect(missing_docs, reason = "the source says it")]
 pub enum PrimaryStartError {
     #[error(transparent)]
     Store(#[from] PrimaryOpenError),
@@ -91,30 +89,33 @@ impl PrimaryState {
         let lines = Arc::new(FeedBuffer::starting_at(store.head()));
         let hosts = Arc::new(HostRegistry::load(store.private_store(), now)?);
         let usage = Arc::new(LastUsed::default());
-        let metrics = Arc::new(PrimaryMetrics::new(setup.server_counters));
+        let mut registry = Registry::with_prefix("sidegate_primary");
+        let metrics = Arc::new(PrimaryMetrics::register(&mut registry, setup.server_counters));
+        let api = ApiContext::new(
+            PeerPolicy::new(setup.own_uid, Vec::new()),
+            Arc::new(CredentialVerifier::new(setup.shell_secret, TOKEN_CACHE_ENTRIES)),
+            setup.accept_shared_secret,
+            setup.bounds,
+            RequestMetrics::register(METRICS, &mut registry),
+        );
         let upkeep = Maintenance::start(&store, &lines, &hosts, &usage)?;
         Ok(Arc::new(Self {
+            api,
+            registry,
             snapshots: SnapshotCache::default(),
             temp_dir: workshop,
             writer: Arc::new(DirectoryWriter::new(store.clone(), Arc::clone(&metrics))),
             store,
-            shell_auth: CredentialVerifier::new(setup.shell_secret, TOKEN_CACHE_ENTRIES),
             follower_auth: Arc::new(FollowerAuth::new(setup.sync_secret, now)),
             kas_secret: ReloadableSecret::new(setup.kas_secret),
             admin_token: ReloadableSecret::new(setup.admin_token),
             error_tracking_token: ReloadableSecret::new(setup.error_tracking_token),
-            accept_shared_secret: setup.accept_shared_secret,
             loss_guard: setup.loss_guard,
             own_uid: setup.own_uid,
-            peer_policy: PeerPolicy::new(setup.own_uid, Vec::new()),
-            unauthenticated_budget: MemoryBudget::new(setup.bounds.unproven_body_bytes),
-            bounds: setup.bounds,
             feed: lines,
             hosts,
             last_used: usage,
-            rate_limiter: RateLimiter::default(),
             metrics,
-            log_limiter: LogLimiter::default(),
             started_at: now,
             shutdown: ShutdownSender::default(),
             _maintenance: upkeep,
@@ -144,7 +145,7 @@ impl PrimaryState {
 
     /// From now on this secret of gitlab-shell's; the one before counts for its grace.
     pub fn rotate_shell_secret(&self, next: Secret) {
-        self.shell_auth.rotate(next, clock::wall_time());
+        self.api.credential_verifier.rotate(next, clock::wall_time());
     }
 
     /// From now on this secret of the followers; streams opened with the one before end within its grace.

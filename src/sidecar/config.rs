@@ -47,7 +47,6 @@ pub struct SidecarConfig {
 
 /// The bounds of each class of answers.
 #[derive(Clone, Copy, Debug)]
-#[expect(missing_docs, reason = "each is a class of answers")]
 pub struct FreshnessPolicy {
     pub keys: FreshnessLimits,
     pub reads: FreshnessLimits,

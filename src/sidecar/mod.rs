@@ -1,20 +1,18 @@
-//! The sidecar: answers the socket beside sshd out of the directory that a follower keeps, and asks the primary for the rest.
+//! The sidecar: answers the socket beside sshd out of the directory that a replica keeps, and asks the primary for the rest.
 //!
-//! A request goes down in one walk: [`gate`] checks path, peer and credentials in that order; [`routes`] is the table that says which
-//! journey a path is; each journey is a file (`authorized_keys`, `discover`, `check`, `allowed`, `lfs_authenticate`, `forward`).
-//! What a journey may say from what it knows is judged in `freshness`; who is asked else, and what counts as an answer, in `asking` and
-//! `decision`. Nothing here writes to a store: the follower does.
+//! A request passes [`crate::api::pipeline`] by the table in [`routes`], then one file of [`requests`]. What may be answered from the
+//! local directory is judged in [`cached_view`] and [`local_answer`]; who is asked else, and what counts as an answer, in [`upstream`].
+//! Nothing here writes to a store: the replica does.
 
-mod body;
-pub(crate) mod cached_view;
+pub mod cached_view;
 pub mod config;
-mod gate;
 mod headers;
-pub mod requests;
-pub(crate) mod routes;
-pub(crate) mod state;
-mod tally;
+mod lfs_token_cache;
+mod local_answer;
+mod requests;
+mod routes;
+pub mod state;
 pub mod upstream;
-pub(crate) mod usage_report;
-
-pub use state::SidecarState;
+mod usage_buffer;
+mod usage_report;
+mod version_cache;

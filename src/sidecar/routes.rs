@@ -1,165 +1,95 @@
-//! The table of journeys: which path is which, what it asks of the caller, and how much body is read for it.
+//! The sidecar's table of routes: an endpoint is a line here and a file in `requests/`.
 
-use http::Method;
+use std::sync::Arc;
 
-use crate::api::peer_policy::PeerScope;
+use crate::api::pipeline;
+use crate::api::route::{Route, routes};
+use crate::net::message::{Request, Response};
+use crate::net::server::handler::Handler;
+use crate::sidecar::requests::{
+    admin_explain, admin_invalidate, admin_resync, admin_status, admin_verify, allowed, authorized_certs, authorized_keys, check, discover,
+    health, lfs_authenticate, metrics, not_found, passthrough,
+};
+use crate::sidecar::state::SidecarState;
 
-/// Where a request goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(in crate::sidecar) enum ApiEndpoint {
-    AuthorizedKeys,
-    AuthorizedCerts,
-    Discover,
-    Check,
-    Allowed,
-    LfsAuthenticate,
-    /// Passed on, signed, because the caller showed a good token.
-    PassthroughSigned,
-    /// Passed on with the credentials that it carries itself, for the primary to judge.
-    PassthroughUnsigned,
-    Liveness,
-    Readiness,
-    Metrics,
-    Status,
-    Explain,
-    Verify,
-    Invalidate,
-    Resync,
-    /// Never passed on: the primary's own affairs, and what is no path of the API.
-    NotFound,
-}
+static ROUTES: &[Route<SidecarState>] = routes! { SidecarState;
+    GET  "internal/authorized_keys"               = "authorized_keys"  KeysScopeOrToken Parameters authorized_keys::handle;
+    GET  "internal/authorized_certs"              = "authorized_certs" KeysScopeOrToken Parameters authorized_certs::handle;
+    GET  "internal/discover"                      = "discover"         ShellToken       Parameters discover::handle;
+    GET  "internal/check"                         = "check"            ShellToken       Parameters check::handle;
+    POST "internal/allowed"                       = "allowed"          ShellToken       Parameters allowed::handle;
+    POST "internal/lfs_authenticate"              = "lfs_authenticate" ShellToken       Parameters lfs_authenticate::handle;
 
-/// What a caller must show.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::sidecar) enum RequiredAuth {
-    /// Nothing.
-    None,
-    /// This scope of the peer.
-    PeerScope(PeerScope),
-    /// The scope `keys`; or `shell` and a token.
-    KeysScopeOrToken,
-    /// The scope `shell`, and a token.
-    ShellScopeAndToken,
-}
+    GET  "-/liveness"                             = "liveness"         None             Unread     health::liveness;
+    GET  "-/readiness"                            = "readiness"        None             Unread     health::readiness;
+    GET  "-/metrics"                              = "metrics"          Metrics          Unread     metrics::handle;
 
-impl ApiEndpoint {
-    /// Finds the journey of a checked path.
-    pub fn resolve(method: &Method, segments: &[String]) -> Self {
-        let words: Vec<&str> = segments.iter().map(String::as_str).collect();
-        match (method.as_str(), words.as_slice()) {
-            ("GET", ["internal", "authorized_keys"]) => Self::AuthorizedKeys,
-            ("GET", ["internal", "authorized_certs"]) => Self::AuthorizedCerts,
-            ("GET", ["internal", "discover"]) => Self::Discover,
-            ("GET", ["internal", "check"]) => Self::Check,
-            ("POST", ["internal", "allowed"]) => Self::Allowed,
-            ("POST", ["internal", "lfs_authenticate"]) => Self::LfsAuthenticate,
-            ("GET", ["-", "liveness"]) => Self::Liveness,
-            ("GET", ["-", "readiness"]) => Self::Readiness,
-            ("GET", ["-", "metrics"]) => Self::Metrics,
-            ("GET", ["-", "admin", "status"]) => Self::Status,
-            ("GET", ["-", "admin", "explain"]) => Self::Explain,
-            ("POST", ["-", "admin", "verify"]) => Self::Verify,
-            ("POST", ["-", "admin", "invalidate"]) => Self::Invalidate,
-            ("POST", ["-", "admin", "resync"]) => Self::Resync,
-            // A path that is neither below `/api/v4` nor ours has no segments; `/gitlab/-/…` is one.
-            (_, [] | ["-", ..] | ["internal", "sidegate", ..]) => Self::NotFound,
-            (_, path) if carries_own_credentials(path) => Self::PassthroughUnsigned,
-            _ => Self::PassthroughSigned,
-        }
+    GET  "-/admin/status"                         = "status"           Operator         Unread     admin_status::handle;
+    GET  "-/admin/explain"                        = "explain"          Operator         Parameters admin_explain::handle;
+    POST "-/admin/verify"                         = "verify"           Operator         Unread     admin_verify::handle;
+    POST "-/admin/invalidate"                     = "invalidate"       Operator         Parameters admin_invalidate::handle;
+    POST "-/admin/resync"                         = "resync"           Operator         Unread     admin_resync::handle;
+
+    // Never passed on: our own paths, and the primary's for its followers.
+    ANY  "-/**"                                   = "unknown"          None             Unread     not_found::handle;
+    ANY  "internal/sidegate/**"                   = "unknown"          None             Unread     not_found::handle;
+
+    // Passed on with the credentials that they carry themselves, which only the primary can judge.
+    ANY  "internal/kubernetes/:any/**"            = "forward_own"      TokenIfShown     Unread     passthrough::handle;
+    ANY  "internal/error_tracking/allowed"        = "forward_own"      TokenIfShown     Unread     passthrough::handle;
+    ANY  "internal/upcoming_reconciliations"      = "forward_own"      TokenIfShown     Unread     passthrough::handle;
+    ANY  "internal/gitlab_subscriptions/:any/**"  = "forward_own"      TokenIfShown     Unread     passthrough::handle;
+    ANY  "namespaces/:any/**"                     = "forward_own"      TokenIfShown     Unread     passthrough::handle;
+    ANY  "personal_access_tokens/self"            = "forward_own"      TokenIfShown     Unread     passthrough::handle;
+
+    // Everything else of the API is passed on, signed.
+    ANY  ":any/**"                                = "forward"          ShellToken       Unread     passthrough::handle;
+    // A path that is neither below `/api/v4` nor ours.
+    ANY  "**"                                     = "unknown"          None             Unread     not_found::handle;
+};
+
+impl Handler for SidecarState {
+    async fn handle(self: &Arc<Self>, request: Request) -> Response {
+        pipeline::handle(self, ROUTES, request).await
     }
-
-    /// What it asks of the caller.
-    pub const fn required_auth(self) -> RequiredAuth {
-        match self {
-            Self::AuthorizedKeys | Self::AuthorizedCerts => RequiredAuth::KeysScopeOrToken,
-            Self::Discover | Self::Check | Self::Allowed | Self::LfsAuthenticate | Self::PassthroughSigned => {
-                RequiredAuth::ShellScopeAndToken
-            }
-            Self::PassthroughUnsigned => RequiredAuth::PeerScope(PeerScope::Shell),
-            Self::Metrics => RequiredAuth::PeerScope(PeerScope::Metrics),
-            Self::Status | Self::Explain | Self::Verify | Self::Invalidate | Self::Resync => RequiredAuth::PeerScope(PeerScope::Admin),
-            Self::Liveness | Self::Readiness | Self::NotFound => RequiredAuth::None,
-        }
-    }
-
-    /// Its name in metrics and logs.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::AuthorizedKeys => "authorized_keys",
-            Self::AuthorizedCerts => "authorized_certs",
-            Self::Discover => "discover",
-            Self::Check => "check",
-            Self::Allowed => "allowed",
-            Self::LfsAuthenticate => "lfs_authenticate",
-            Self::PassthroughSigned => "forward",
-            Self::PassthroughUnsigned => "forward_own",
-            Self::Liveness => "liveness",
-            Self::Readiness => "readiness",
-            Self::Metrics => "metrics",
-            Self::Status => "status",
-            Self::Explain => "explain",
-            Self::Verify => "verify",
-            Self::Invalidate => "invalidate",
-            Self::Resync => "resync",
-            Self::NotFound => "nowhere",
-        }
-    }
-
-    /// All of them, for counting.
-    pub const ALL: [Self; 17] = [
-        Self::AuthorizedKeys,
-        Self::AuthorizedCerts,
-        Self::Discover,
-        Self::Check,
-        Self::Allowed,
-        Self::LfsAuthenticate,
-        Self::PassthroughSigned,
-        Self::PassthroughUnsigned,
-        Self::Liveness,
-        Self::Readiness,
-        Self::Metrics,
-        Self::Status,
-        Self::Explain,
-        Self::Verify,
-        Self::Invalidate,
-        Self::Resync,
-        Self::NotFound,
-    ];
-}
-
-/// The paths whose requests carry credentials that only the primary can judge.
-fn carries_own_credentials(path: &[&str]) -> bool {
-    matches!(
-        path,
-        ["internal", "kubernetes", _, ..]
-            | ["internal", "error_tracking", "allowed"]
-            | ["internal", "upcoming_reconciliations"]
-            | ["internal", "gitlab_subscriptions", _, ..]
-            | ["namespaces", _, ..]
-            | ["personal_access_tokens", "self"]
-    )
 }
 
 #[cfg(test)]
 mod tests {
     use http::Method;
 
-    use super::{ApiEndpoint, RequiredAuth};
+    use super::ROUTES;
+    use crate::api::request_metrics::MAX_ENDPOINTS;
+    use crate::api::route::{RequiredAuth, find_route};
 
-    fn resolve(method: Method, path: &str) -> ApiEndpoint {
+    fn resolve(method: &Method, path: &str) -> (&'static str, RequiredAuth) {
         let segments: Vec<String> = path.split('/').map(str::to_owned).collect();
-        ApiEndpoint::resolve(&method, &segments)
+        let (_, route) = find_route(ROUTES, method, &segments).unwrap();
+        (route.name, route.auth)
     }
 
     #[test]
     fn only_listed_paths_are_forwarded_without_a_token() {
-        for path in
-            ["internal/kubernetes/agent_info", "namespaces/1/minutes", "internal/error_tracking/allowed", "personal_access_tokens/self"]
-        {
-            assert_eq!(resolve(Method::GET, path), ApiEndpoint::PassthroughUnsigned, "{path}");
+        for path in [
+            "internal/kubernetes/agent_info",
+            "namespaces/1/minutes",
+            "internal/error_tracking/allowed",
+            "internal/upcoming_reconciliations",
+            "internal/gitlab_subscriptions/namespaces/1/minutes",
+            "personal_access_tokens/self",
+        ] {
+            assert_eq!(resolve(&Method::GET, path), ("forward_own", RequiredAuth::TokenIfShown), "{path}");
         }
-        for path in ["internal/kubernetes", "internal/pre_receive", "users", "personal_access_tokens/1", "internal/error_tracking"] {
-            assert_eq!(resolve(Method::GET, path).required_auth(), RequiredAuth::ShellScopeAndToken, "{path}");
+        for path in [
+            "internal/kubernetes",
+            "internal/pre_receive",
+            "users",
+            "namespaces",
+            "personal_access_tokens/1",
+            "internal/error_tracking",
+            "internal/gitlab_subscriptions",
+        ] {
+            assert_eq!(resolve(&Method::GET, path), ("forward", RequiredAuth::ShellToken), "{path}");
         }
     }
 
@@ -167,15 +97,22 @@ mod tests {
     fn internal_paths_of_the_primary_are_never_forwarded() {
         for path in ["internal/sidegate/snapshot", "internal/sidegate", "-/admin/apply", "-/anything", "-"] {
             for method in [Method::GET, Method::POST, Method::PUT] {
-                assert_eq!(resolve(method, path), ApiEndpoint::NotFound, "{path}");
+                assert_eq!(resolve(&method, path), ("unknown", RequiredAuth::None), "{path}");
             }
         }
-        assert_eq!(ApiEndpoint::resolve(&Method::GET, &[]), ApiEndpoint::NotFound, "elsewhere than below /api/v4");
+        let (_, elsewhere) = find_route(ROUTES, &Method::GET, &[]).unwrap();
+        assert_eq!(elsewhere.name, "unknown", "elsewhere than below /api/v4");
     }
 
     #[test]
-    fn every_endpoint_has_a_unique_metric_name() {
-        let names: std::collections::BTreeSet<_> = ApiEndpoint::ALL.iter().map(|journey| journey.name()).collect();
-        assert_eq!(names.len(), ApiEndpoint::ALL.len());
+    fn a_path_of_ours_with_another_method_is_forwarded_below_the_api_and_not_found_elsewhere() {
+        assert_eq!(resolve(&Method::POST, "internal/authorized_keys").0, "forward");
+        assert_eq!(resolve(&Method::GET, "internal/authorized_keys").0, "authorized_keys");
+        assert_eq!(resolve(&Method::POST, "-/admin/status").0, "unknown");
+    }
+
+    #[test]
+    fn the_table_has_fewer_routes_than_are_counted() {
+        assert!(ROUTES.len() + 2 <= MAX_ENDPOINTS);
     }
 }

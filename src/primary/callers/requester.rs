@@ -38,7 +38,7 @@ pub fn find_requester(state: &PrimaryState, request: &ApiRequest) -> Result<Requ
     let claimant = claimant::parse_claimant(&request.params)?;
     let actor = resolve_actor(&state.store.directory(), &claimant)?;
     if let Actor::User(_, Some(key)) | Actor::OrphanedKey(key) | Actor::DeployKey(key, _) = &actor {
-        state.last_used.record(LastUsedSubject::Key(key.id), request.now);
+        state.last_used.record(LastUsedSubject::Key(key.id), request.time.wall);
     }
     let by_user = request.params.text("user_id")?.is_some();
     Ok(match actor {

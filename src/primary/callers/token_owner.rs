@@ -44,10 +44,10 @@ pub async fn require_administrator(state: &Arc<PrimaryState>, request: &ApiReque
 
 async fn find_token_owner(state: &Arc<PrimaryState>, request: &ApiRequest) -> Result<TokenOwner, ApiError> {
     let Some(token) = token_header(request) else { return Err(unauthorized(state, "no token")) };
-    if state.admin_token.secrets().is_some_and(|secrets| secrets.matches_accepted(token.as_bytes(), request.now)) {
+    if state.admin_token.secrets().is_some_and(|secrets| secrets.matches_accepted(token.as_bytes(), request.time.wall)) {
         return Ok(TokenOwner::Admin);
     }
-    let (shared, now) = (Arc::clone(state), request.now);
+    let (shared, now) = (Arc::clone(state), request.time.wall);
     let found = run_blocking(move || find_user(&shared, &token, now)).await?;
     found.map(|(user, token)| TokenOwner::User(user, token)).ok_or_else(|| unauthorized(state, "bad token"))
 }
@@ -96,6 +96,6 @@ fn find_user(state: &PrimaryState, secret: &str, now: Time) -> Result<Option<(Ar
 }
 
 fn unauthorized(state: &PrimaryState, reason: &'static str) -> ApiError {
-    state.metrics.refused(reason);
+    state.api.metrics.count_refusal(reason);
     ApiError::unauthorized()
 }

@@ -9,7 +9,7 @@ use crate::api::blocking::run_blocking;
 use crate::api::error::ApiError;
 use crate::model::change::{Change, Head};
 use crate::model::entry::Entry;
-use crate::primary::counters::PrimaryMetrics;
+use crate::primary::metrics::PrimaryMetrics;
 use crate::store::error::StoreError;
 use crate::store::generations::generation::Generation;
 use crate::store::primary::primary_store::PrimaryStore;

@@ -15,7 +15,7 @@ use crate::api::request::Follower;
 use crate::model::change::Head;
 use crate::model::clock;
 use crate::net::body::StreamAborted;
-use crate::primary::counters::PrimaryMetrics;
+use crate::primary::metrics::PrimaryMetrics;
 use crate::primary::replication::chunks::{ChunkSender, STALL_TIMEOUT};
 use crate::primary::replication::feed_buffer::{EncodedCommit, FeedBuffer};
 use crate::primary::replication::follower_auth::FollowerAuth;

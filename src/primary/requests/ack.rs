@@ -17,23 +17,23 @@ use crate::wire::directory::feed_lines::Ack;
 const MAX_INSTANCE_BYTES: usize = 64;
 
 /// Keeps it; 409 if the host holds what this primary never had.
-pub async fn ack(house: &Arc<PrimaryState>, call: ApiRequest) -> HandlerResult {
-    let host = Arc::clone(&call.follower()?.host);
-    let ack: Ack = call.json_body()?;
+pub async fn handle(state: &Arc<PrimaryState>, request: ApiRequest) -> HandlerResult {
+    let host = Arc::clone(&request.follower()?.host);
+    let ack: Ack = request.json_body()?;
     if ack.instance.is_empty() || ack.instance.len() > MAX_INSTANCE_BYTES || !ack.instance.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err(ApiError::bad_request(format_args!("instance is 1 to {MAX_INSTANCE_BYTES} printable characters")));
     }
-    let head = house.store.head();
-    if !is_known_state(house, &ack, &head) {
-        house.metrics.record_alarm("ack unlike ours");
+    let head = state.store.head();
+    if !is_known_state(state, &ack, &head) {
+        state.metrics.record_alarm("ack unlike ours");
         tracing::error!(%host, seq = ack.seq, head = head.seq, "a host says that it holds what this primary never had");
         let message = "This primary never had such a directory.";
         return Ok(Response::json(StatusCode::CONFLICT, json!({"message": message, "epoch": head.epoch, "seq": head.seq}).to_string()));
     }
-    match house.hosts.record_ack(&host, ack, call.now).map_err(ApiError::forbidden)? {
+    match state.hosts.record_ack(&host, ack, request.time.wall).map_err(ApiError::forbidden)? {
         InstanceCheck::Single => {}
         InstanceCheck::Duplicate => {
-            house.metrics.record_alarm("host twice");
+            state.metrics.record_alarm("host twice");
             tracing::error!(%host, "host {host} is not unique: {DUPLICATE_HOST}");
         }
     }
@@ -41,12 +41,12 @@ pub async fn ack(house: &Arc<PrimaryState>, call: ApiRequest) -> HandlerResult {
 }
 
 /// Whether what a host holds is a state that we had, as far as that is still known.
-fn is_known_state(house: &PrimaryState, ack: &Ack, head: &Head) -> bool {
+fn is_known_state(state: &PrimaryState, ack: &Ack, head: &Head) -> bool {
     if ack.epoch != head.epoch || ack.seq > head.seq {
         return false;
     }
     if ack.seq == head.seq {
         return ack.digest == head.state.digest;
     }
-    house.feed.state_at(ack.epoch, ack.seq).is_none_or(|state| state.digest == ack.digest)
+    state.feed.state_at(ack.epoch, ack.seq).is_none_or(|state| state.digest == ack.digest)
 }

@@ -13,8 +13,8 @@ use crate::primary::replication::accepted_loss;
 use crate::primary::state::PrimaryState;
 
 /// Snapshots say so from now on, for a while.
-pub async fn accept_loss(house: &Arc<PrimaryState>, call: ApiRequest) -> HandlerResult {
-    let (ledger, now) = (house.store.private_store().clone(), call.now);
+pub async fn handle(state: &Arc<PrimaryState>, request: ApiRequest) -> HandlerResult {
+    let (ledger, now) = (state.store.private_store().clone(), request.time.wall);
     let until = run_blocking(move || accepted_loss::accept(&ledger, now)).await?;
     tracing::warn!(%until, "the operator says that a loss is meant");
     Ok(Response::json(

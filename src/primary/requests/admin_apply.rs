@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::api::blocking::run_blocking;
 use crate::api::error::{ApiError, HandlerResult};
-use crate::api::request::ApiRequest;
+use crate::api::request::{ApiRequest, RequestBody};
 use crate::net::message::Response;
 use crate::primary::apply::diff::Unlisted;
 use crate::primary::apply::execute::{Applied, ApplyOptions, ApplyTarget, apply_file};
@@ -16,11 +16,11 @@ use crate::primary::apply::receive::receive_file;
 use crate::primary::state::PrimaryState;
 
 /// Receives the file, applies it, and answers with the counts.
-pub async fn apply(state: &Arc<PrimaryState>, mut request: ApiRequest) -> HandlerResult {
+pub async fn handle(state: &Arc<PrimaryState>, mut request: ApiRequest) -> HandlerResult {
     let unlisted = if request.flag("prune")? { Unlisted::Remove } else { Unlisted::Keep };
-    let options = ApplyOptions { unlisted, accept_loss: request.flag("accept_loss")?, now: request.now };
-    let body = request.stream.take().ok_or_else(|| ApiError::missing_parameter("the directory file"))?;
-    let file = receive_file(body, &state.temp_dir, state.bounds.body_time).await?;
+    let options = ApplyOptions { unlisted, accept_loss: request.flag("accept_loss")?, now: request.time.wall };
+    let RequestBody::Unread(body) = request.take_body() else { return Err(ApiError::missing_parameter("the directory file")) };
+    let file = receive_file(body, &state.temp_dir, state.api.limits.body_time).await?;
     let shared = Arc::clone(state);
     let applied = run_blocking(move || {
         let PrimaryState { store, writer, temp_dir, loss_guard, .. } = &*shared;

@@ -17,10 +17,10 @@ use crate::store::error::StoreError;
 const MAX_EVENTS_PER_RESPONSE: u64 = 1_000;
 
 /// Answers with the events, and which are kept.
-pub async fn audit(house: &Arc<PrimaryState>, call: ApiRequest) -> HandlerResult {
-    let from = call.number("from")?.unwrap_or(0);
-    let count = call.number("count")?.unwrap_or(MAX_EVENTS_PER_RESPONSE).min(MAX_EVENTS_PER_RESPONSE);
-    let ledger = house.store.private_store().clone();
+pub async fn handle(state: &Arc<PrimaryState>, request: ApiRequest) -> HandlerResult {
+    let from = request.number("from")?.unwrap_or(0);
+    let count = request.number("count")?.unwrap_or(MAX_EVENTS_PER_RESPONSE).min(MAX_EVENTS_PER_RESPONSE);
+    let ledger = state.store.private_store().clone();
     let (EventRange { first, next }, events) =
         run_blocking(move || Ok::<_, StoreError>((audit_log::event_range(&ledger)?, audit_log::read_events(&ledger, from, count)?)))
             .await?;

@@ -17,10 +17,10 @@ use crate::primary::replication::propagation::{self, Propagation};
 use crate::primary::state::PrimaryState;
 
 /// Blocks the account, then waits for the fleet if asked to. One that is blocked already is waited for all the same.
-pub async fn block_user(house: &Arc<PrimaryState>, call: ApiRequest) -> HandlerResult {
-    let username = call.required_text("username")?;
-    let wait = propagation::parse_wait(call.number("wait")?)?;
-    let (head, user) = house
+pub async fn handle(state: &Arc<PrimaryState>, request: ApiRequest) -> HandlerResult {
+    let username = request.required_text("username")?;
+    let wait = propagation::parse_wait(request.number("wait")?)?;
+    let (head, user) = state
         .writer
         .commit("block-user", move |directory| {
             let user = directory.user_by_username(&username)?.ok_or_else(|| ApiError::not_found("User"))?;
@@ -31,7 +31,7 @@ pub async fn block_user(house: &Arc<PrimaryState>, call: ApiRequest) -> HandlerR
         .await?;
     tracing::warn!(username = %user.username, seq = head.seq, "the operator blocked a user");
     let blocked = json!({"id": user.id, "username": user.username, "before": user.state});
-    let Propagation { in_force, pending } = house.propagation_monitor().propagation(&head, wait).await;
+    let Propagation { in_force, pending } = state.propagation_monitor().propagation(&head, wait).await;
     let body = json!({
         "message": format!("user {} is blocked", user.username),
         "blocked": blocked,

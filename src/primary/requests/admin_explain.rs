@@ -29,17 +29,17 @@ use crate::store::primary::private_store::PrivateStore;
 const DEFAULT_ACTION: &str = "git-upload-pack";
 
 /// Answers with the judgement and its facts.
-pub async fn explain(house: &Arc<PrimaryState>, call: ApiRequest) -> HandlerResult {
-    let (directory, ledger, head) = (house.store.directory(), house.store.private_store().clone(), house.store.head());
+pub async fn handle(state: &Arc<PrimaryState>, request: ApiRequest) -> HandlerResult {
+    let (directory, ledger, head) = (state.store.directory(), state.store.private_store().clone(), state.store.head());
     let body = run_blocking(move || {
-        let key = find_key(&directory, &call)?;
-        let question = parse_question(&call, key.as_deref())?;
+        let key = find_key(&directory, &request)?;
+        let question = parse_question(&request, key.as_deref())?;
         let actor = resolve_actor(&directory, &question.claimed_actor)?;
         let asks_for_repository = question.project.is_some() || question.gl_repository.is_some();
-        let allowed = if asks_for_repository { Some(explain_allowed(&directory, &question, call.now)?) } else { None };
+        let allowed = if asks_for_repository { Some(explain_allowed(&directory, &question, request.time.wall)?) } else { None };
         Ok::<_, ApiError>(json!({
             "head": head,
-            "actor": describe_actor(&ledger, &actor, call.now)?,
+            "actor": describe_actor(&ledger, &actor, request.time.wall)?,
             "authorized_keys": key.as_deref().map(explain_authorized_keys),
             "allowed": allowed,
         }))
@@ -49,8 +49,8 @@ pub async fn explain(house: &Arc<PrimaryState>, call: ApiRequest) -> HandlerResu
 }
 
 /// The key that is asked of, by an OpenSSH line, its Base64, or its id.
-fn find_key(directory: &Generation, call: &ApiRequest) -> Result<Option<Arc<Key>>, ApiError> {
-    let found = match (call.params.text("key")?, call.params.id("key_id")?) {
+fn find_key(directory: &Generation, request: &ApiRequest) -> Result<Option<Arc<Key>>, ApiError> {
+    let found = match (request.params.text("key")?, request.params.id("key_id")?) {
         (Some(_), Some(_)) => return Err(ApiError::bad_request("key, key_id are mutually exclusive")),
         (Some(line), None) => {
             let blob = line.parse::<PublicKey>().ok().map(|key| key.blob().to_vec()).or_else(|| decode_blob(line.trim()));
@@ -63,8 +63,8 @@ fn find_key(directory: &Generation, call: &ApiRequest) -> Result<Option<Arc<Key>
     found.map(Some).ok_or_else(|| ApiError::not_found("Key"))
 }
 
-fn parse_question(call: &ApiRequest, key: Option<&Key>) -> Result<AllowedRequest, ApiError> {
-    let params = &call.params;
+fn parse_question(request: &ApiRequest, key: Option<&Key>) -> Result<AllowedRequest, ApiError> {
+    let params = &request.params;
     let claimant = match (key, params.id("user_id")?, params.text("username")?) {
         (Some(key), None, None) => ClaimedActor::Key(Some(key.id)),
         (None, Some(id), None) => ClaimedActor::User(Some(id)),

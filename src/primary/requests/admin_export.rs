@@ -21,9 +21,9 @@ use crate::store::primary::primary_store::PrimaryStore;
 const CHUNK_BYTES: usize = 128 << 10;
 
 /// Answers with the stream.
-pub async fn export(house: &Arc<PrimaryState>, _call: ApiRequest) -> HandlerResult {
+pub async fn handle(state: &Arc<PrimaryState>, _request: ApiRequest) -> HandlerResult {
     let (pieces, body) = mpsc::channel(QUEUED_CHUNKS);
-    let store = house.store.clone();
+    let store = state.store.clone();
     tokio::task::spawn_blocking(move || stream_export(&store, &pieces));
     let headers = HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_static("application/jsonl"))]);
     Ok(Response { status: StatusCode::OK, headers, body: OutgoingBody::from_channel(body) })

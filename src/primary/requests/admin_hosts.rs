@@ -16,16 +16,16 @@ use crate::primary::replication::hosts::ForgetOutcome;
 use crate::primary::state::PrimaryState;
 
 /// Answers with the head and all hosts by name.
-pub async fn hosts(house: &Arc<PrimaryState>, call: ApiRequest) -> HandlerResult {
-    let head = house.store.head();
-    let hosts: Vec<_> = house.hosts.list().iter().map(|(name, host)| host_json(name, host, &head, call.now)).collect();
+pub async fn hosts(state: &Arc<PrimaryState>, request: ApiRequest) -> HandlerResult {
+    let head = state.store.head();
+    let hosts: Vec<_> = state.hosts.list().iter().map(|(name, host)| host_json(name, host, &head, request.time.wall)).collect();
     Ok(Response::json(StatusCode::OK, json!({"head": head, "hosts": hosts}).to_string()))
 }
 
 /// Forgets one that is not connected. (`host`)
-pub async fn forget_host(house: &Arc<PrimaryState>, call: ApiRequest) -> HandlerResult {
-    let name = call.required_text("host")?;
-    let (hosts, ledger, asked) = (Arc::clone(&house.hosts), house.store.private_store().clone(), name.clone());
+pub async fn forget_host(state: &Arc<PrimaryState>, request: ApiRequest) -> HandlerResult {
+    let name = request.required_text("host")?;
+    let (hosts, ledger, asked) = (Arc::clone(&state.hosts), state.store.private_store().clone(), name.clone());
     match run_blocking(move || hosts.forget(&asked, &ledger)).await? {
         ForgetOutcome::Forgotten => {
             tracing::info!(host = %name, "a host was forgotten");

@@ -15,8 +15,8 @@ use crate::primary::state::PrimaryState;
 use crate::store::error::StoreError;
 
 /// Answers with one object.
-pub async fn kubernetes(house: &Arc<PrimaryState>, _call: ApiRequest) -> HandlerResult {
-    let ledger = house.store.private_store().clone();
+pub async fn handle(state: &Arc<PrimaryState>, _request: ApiRequest) -> HandlerResult {
+    let ledger = state.store.private_store().clone();
     let body = run_blocking(move || {
         Ok::<_, StoreError>(json!({
             "configurations": agent_configuration::load_all(&ledger)?,

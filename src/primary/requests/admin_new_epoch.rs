@@ -12,8 +12,8 @@ use crate::net::message::Response;
 use crate::primary::state::PrimaryState;
 
 /// Begins it.
-pub async fn new_epoch(house: &Arc<PrimaryState>, _call: ApiRequest) -> HandlerResult {
-    let store = house.store.clone();
+pub async fn handle(state: &Arc<PrimaryState>, _request: ApiRequest) -> HandlerResult {
+    let store = state.store.clone();
     let head = run_blocking(move || store.start_new_epoch()).await?;
     tracing::warn!(epoch = %head.epoch, seq = head.seq, "the operator began a new epoch");
     Ok(Response::json(

@@ -17,10 +17,10 @@ use crate::primary::replication::propagation::{self, Propagation};
 use crate::primary::state::PrimaryState;
 
 /// Deletes the key and what it was granted, then waits for the fleet if asked to.
-pub async fn revoke_key(house: &Arc<PrimaryState>, call: ApiRequest) -> HandlerResult {
-    let id = call.required_id("id")?;
-    let wait = propagation::parse_wait(call.number("wait")?)?;
-    let (head, key) = house
+pub async fn handle(state: &Arc<PrimaryState>, request: ApiRequest) -> HandlerResult {
+    let id = request.required_id("id")?;
+    let wait = propagation::parse_wait(request.number("wait")?)?;
+    let (head, key) = state
         .writer
         .commit("revoke-key", move |directory| {
             let key = directory.key(id)?.ok_or_else(|| ApiError::not_found("Key"))?;
@@ -35,7 +35,7 @@ pub async fn revoke_key(house: &Arc<PrimaryState>, call: ApiRequest) -> HandlerR
         .await?;
     tracing::warn!(key = %key.key.fingerprint(), %id, seq = head.seq, "the operator revoked a key");
     let revoked = json!({"id": id, "fingerprint": key.key.fingerprint().to_string(), "user_id": key.user_id});
-    let Propagation { in_force, pending } = house.propagation_monitor().propagation(&head, wait).await;
+    let Propagation { in_force, pending } = state.propagation_monitor().propagation(&head, wait).await;
     let body = json!({
         "message": format!("key {id} ({}) is revoked", key.key.fingerprint()),
         "revoked": revoked,

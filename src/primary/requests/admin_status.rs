@@ -21,9 +21,9 @@ use crate::store::error::StoreError;
 use crate::store::primary::private_store::PrivateStore;
 
 /// Answers with one object.
-pub async fn status(house: &Arc<PrimaryState>, call: ApiRequest) -> HandlerResult {
-    let store = house.store.clone();
-    let now = call.now;
+pub async fn handle(state: &Arc<PrimaryState>, request: ApiRequest) -> HandlerResult {
+    let store = state.store.clone();
+    let now = request.time.wall;
     let (counts, foreign, size, accept_loss, kept) = run_blocking(move || {
         let (directory, ledger) = (store.directory(), store.private_store());
         let until = accepted_loss::accepted_until(ledger, now)?;
@@ -38,17 +38,17 @@ pub async fn status(house: &Arc<PrimaryState>, call: ApiRequest) -> HandlerResul
     .await?;
     let body = json!({
         "version": env!("CARGO_PKG_VERSION"),
-        "since": house.started_at,
-        "head": house.store.head(),
+        "since": state.started_at,
+        "head": state.store.head(),
         "records": counts,
         "not_understood": foreign,
         "kept": kept,
         "store_bytes": size,
-        "followers": house.hosts.open_streams(),
-        "hosts": house.hosts.list().len(),
+        "followers": state.hosts.open_streams(),
+        "hosts": state.hosts.list().len(),
         "accept_loss_until": accept_loss,
-        "shared_secret": house.accept_shared_secret,
-        "usage_dropped": house.last_used.dropped(),
+        "shared_secret": state.api.accept_shared_secret,
+        "usage_dropped": state.last_used.dropped(),
     });
     Ok(Response::json(StatusCode::OK, body.to_string()))
 }

@@ -10,6 +10,6 @@ use crate::api::request::ApiRequest;
 use crate::primary::state::PrimaryState;
 
 /// Answers that there is no such feature.
-pub async fn authorized_certs(_house: &Arc<PrimaryState>, _call: ApiRequest) -> HandlerResult {
+pub async fn handle(_state: &Arc<PrimaryState>, _request: ApiRequest) -> HandlerResult {
     Err(ApiError::new(StatusCode::FORBIDDEN, "Feature is not available"))
 }

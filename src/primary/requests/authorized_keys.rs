@@ -1,4 +1,4 @@
-//! `GET internal/authorized_keys`: whose key is this? Expiry and blocked owners are not asked here. (server.md 2.3)
+//! `GET internal/authorized_keys`: whose key is this? (server.md 2.3)
 
 use std::sync::Arc;
 
@@ -6,26 +6,16 @@ use http::StatusCode;
 
 use crate::api::error::{ApiError, HandlerResult};
 use crate::api::request::ApiRequest;
-use crate::model::directory::Directory as _;
-use crate::model::enums::KeyUsage;
-use crate::model::key::{Fingerprint, decode_blob};
+use crate::model::key::decode_blob;
 use crate::net::message::Response;
 use crate::primary::state::PrimaryState;
+use crate::rules;
 use crate::wire::authorized_keys::encode_authorized_key;
 
 /// Answers with the key, or 404.
-pub async fn authorized_keys(house: &Arc<PrimaryState>, call: ApiRequest) -> HandlerResult {
-    let asked = call.required_text("key")?;
-    let directory = house.store.directory();
-    let found = match decode_blob(&asked) {
-        Some(blob) => directory.key_by_fingerprint(&Fingerprint::of(&blob))?,
-        None => None,
-    };
-    let key = found.filter(|key| key.usage != KeyUsage::Signing).ok_or_else(|| ApiError::not_found("Key"))?;
-    let owner = match key.user_id {
-        Some(id) => directory.user(id)?,
-        None => None,
-    };
-    let host = &directory.settings()?.host;
-    Ok(Response::json(StatusCode::OK, encode_authorized_key(&key, owner.as_deref(), host)))
+pub async fn handle(state: &Arc<PrimaryState>, request: ApiRequest) -> HandlerResult {
+    let blob = decode_blob(&request.required_text("key")?).ok_or_else(|| ApiError::not_found("Key"))?;
+    let found = rules::authorized_keys::decide(&state.store.directory(), &blob)?.ok_or_else(|| ApiError::not_found("Key"))?;
+    let body = encode_authorized_key(&found.key, found.owner.as_deref(), &found.settings.host);
+    Ok(Response::json(StatusCode::OK, body))
 }

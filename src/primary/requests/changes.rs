@@ -22,26 +22,26 @@ use crate::primary::state::PrimaryState;
 use crate::store::primary::primary_store::CommitsAfter;
 
 /// Answers with the stream.
-pub async fn changes(house: &Arc<PrimaryState>, call: ApiRequest) -> HandlerResult {
-    let follower = call.follower()?.clone();
-    let at = parse_cursor(&call)?;
-    let store = house.store.clone();
+pub async fn handle(state: &Arc<PrimaryState>, request: ApiRequest) -> HandlerResult {
+    let follower = request.follower()?.clone();
+    let at = parse_cursor(&request)?;
+    let store = state.store.clone();
     match run_blocking(move || store.commits_after(at.epoch, at.seq, at.state.digest, 1)).await? {
         CommitsAfter::Commits(_) => {}
-        CommitsAfter::Gone => return Ok(cursor_gone(&house.store.head())),
-        CommitsAfter::Diverged(head) => return Ok(cursor_mismatch(house, &follower.host, head)),
+        CommitsAfter::Gone => return Ok(cursor_gone(&state.store.head())),
+        CommitsAfter::Diverged(head) => return Ok(cursor_mismatch(state, &follower.host, head)),
     }
-    let feeding = house.hosts.open_stream(&follower.host, call.now).map_err(ApiError::forbidden)?;
+    let feeding = state.hosts.open_stream(&follower.host, request.time.wall).map_err(ApiError::forbidden)?;
     let (pieces, body) = mpsc::channel(QUEUED_CHUNKS);
-    tokio::spawn(stream_changes(house.stream_source(), follower, feeding, at, pieces));
+    tokio::spawn(stream_changes(state.stream_source(), follower, feeding, at, pieces));
     let headers = HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_static("application/jsonl"))]);
     Ok(Response { status: StatusCode::OK, headers, body: OutgoingBody::from_channel(body) })
 }
 
-fn parse_cursor(call: &ApiRequest) -> Result<Head, ApiError> {
-    let epoch: Epoch = call.required_text("epoch")?.parse().map_err(ApiError::bad_request)?;
-    let seq = call.number("after")?.ok_or_else(|| ApiError::missing_parameter("after"))?;
-    let digest: Digest = call.required_text("digest")?.parse().map_err(ApiError::bad_request)?;
+fn parse_cursor(request: &ApiRequest) -> Result<Head, ApiError> {
+    let epoch: Epoch = request.required_text("epoch")?.parse().map_err(ApiError::bad_request)?;
+    let seq = request.number("after")?.ok_or_else(|| ApiError::missing_parameter("after"))?;
+    let digest: Digest = request.required_text("digest")?.parse().map_err(ApiError::bad_request)?;
     Ok(Head { epoch, seq, state: DirectoryDigest { digest, count: 0 } })
 }
 
@@ -53,8 +53,8 @@ fn cursor_gone(head: &Head) -> Response {
     Response::json(StatusCode::GONE, body.to_string())
 }
 
-fn cursor_mismatch(house: &PrimaryState, host: &str, head: Head) -> Response {
-    house.metrics.record_alarm("cursor unlike ours");
+fn cursor_mismatch(state: &PrimaryState, host: &str, head: Head) -> Response {
+    state.metrics.record_alarm("cursor unlike ours");
     tracing::error!(
         host,
         seq = head.seq,

@@ -6,19 +6,15 @@ use http::StatusCode;
 
 use crate::api::error::HandlerResult;
 use crate::api::request::ApiRequest;
-use crate::model::access_decision::Actor;
 use crate::net::message::Response;
 use crate::primary::state::PrimaryState;
-use crate::rules::actor;
-use crate::wire::{claimant, discover};
+use crate::rules;
+use crate::wire::claimant;
+use crate::wire::discover::encode_response;
 
 /// Answers with the user, or `null`.
-pub async fn discover(house: &Arc<PrimaryState>, call: ApiRequest) -> HandlerResult {
-    let claimed = claimant::parse_claimant(&call.params)?;
-    let user = match actor::resolve_actor(&house.store.directory(), &claimed)? {
-        Actor::User(user, _) => Some(user),
-        Actor::DeployKey(_, creator) => creator,
-        Actor::Unknown | Actor::OrphanedKey(_) => None,
-    };
-    Ok(Response::json(StatusCode::OK, discover::encode_response(user.as_deref())))
+pub async fn handle(state: &Arc<PrimaryState>, request: ApiRequest) -> HandlerResult {
+    let claimed_actor = claimant::parse_claimant(&request.params)?;
+    let user = rules::discover::decide(&state.store.directory(), &claimed_actor)?;
+    Ok(Response::json(StatusCode::OK, encode_response(user.as_deref())))
 }

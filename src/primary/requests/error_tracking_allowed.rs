@@ -18,10 +18,10 @@ const TOKEN_HEADER: &str = "gitlab-error-tracking-token";
 const TOKEN_PARAMETER: &str = "error_tracking_token";
 
 /// Judges the token, then answers whether the key counts.
-pub async fn allowed(house: &Arc<PrimaryState>, call: ApiRequest) -> HandlerResult {
-    authenticate(house, &call)?;
-    let (project, public_key) = spelled::parse_request(&call.params)?.ok_or_else(unprocessable)?;
-    let directory = house.store.directory();
+pub async fn handle(state: &Arc<PrimaryState>, request: ApiRequest) -> HandlerResult {
+    authenticate(state, &request)?;
+    let (project, public_key) = spelled::parse_request(&request.params)?.ok_or_else(unprocessable)?;
+    let directory = state.store.directory();
     let known = match project.parse::<Id>() {
         Ok(id) => directory.project(id)?,
         Err(_) => None,
@@ -33,19 +33,19 @@ pub async fn allowed(house: &Arc<PrimaryState>, call: ApiRequest) -> HandlerResu
 }
 
 /// Without a token of ours nobody has the right one. Of a request that could not be read the header counts.
-fn authenticate(house: &PrimaryState, call: &ApiRequest) -> Result<(), ApiError> {
-    let parameter = call.params.text(TOKEN_PARAMETER).unwrap_or_default();
-    let mut headers = call.headers.get_all(TOKEN_HEADER).iter();
+fn authenticate(state: &PrimaryState, request: &ApiRequest) -> Result<(), ApiError> {
+    let parameter = request.params.text(TOKEN_PARAMETER).unwrap_or_default();
+    let mut headers = request.headers.get_all(TOKEN_HEADER).iter();
     let shown = match (parameter, headers.next(), headers.next()) {
         (Some(token), _, _) => token.into_bytes(),
         (None, Some(header), None) => header.as_bytes().to_vec(),
         _ => Vec::new(),
     };
-    let good = house.error_tracking_token.secrets().is_some_and(|secrets| secrets.matches_accepted(&shown, call.now));
+    let good = state.error_tracking_token.secrets().is_some_and(|secrets| secrets.matches_accepted(&shown, request.time.wall));
     if good {
-        return call.ensure_readable();
+        return request.ensure_readable();
     }
-    house.metrics.refused(if shown.is_empty() { "no token" } else { "wrong token" });
+    state.api.metrics.count_refusal(if shown.is_empty() { "no token" } else { "wrong token" });
     Err(ApiError::unauthorized())
 }
 

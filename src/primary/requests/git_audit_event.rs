@@ -24,29 +24,29 @@ const PACKFILE_STATS: [&str; 8] = ["payload_size", "packets", "wants", "haves", 
 const MAX_EVENT_BYTES: usize = 16 << 10;
 
 /// Keeps the event of a repository that there is; others are none of ours, which is no error.
-pub async fn git_audit_event(house: &Arc<PrimaryState>, call: ApiRequest) -> HandlerResult {
-    let action = call.params.text("action")?.unwrap_or_default();
+pub async fn handle(state: &Arc<PrimaryState>, request: ApiRequest) -> HandlerResult {
+    let action = request.params.text("action")?.unwrap_or_default();
     if !RECORDED_ACTIONS.contains(&action.as_str()) {
         return Ok(status_response(StatusCode::BAD_REQUEST, false, "No valid action specified"));
     }
-    let word = call.params.text("gl_repository")?.unwrap_or_default();
-    if repository::find_repository(&house.store.directory(), Some(&word), None)?.repository.is_none() {
+    let word = request.params.text("gl_repository")?.unwrap_or_default();
+    if repository::find_repository(&state.store.directory(), Some(&word), None)?.repository.is_none() {
         return Ok(status_response(StatusCode::OK, false, "No git audit event needed"));
     }
-    let event = parse_event(&call)?;
-    let ledger = house.store.private_store().clone();
+    let event = parse_event(&request)?;
+    let ledger = state.store.private_store().clone();
     run_blocking(move || append(&ledger, &event)).await?;
     Ok(status_response(StatusCode::OK, true, "Git audit event kept"))
 }
 
-fn parse_event(call: &ApiRequest) -> Result<Value, ApiError> {
-    let mut event = Map::from_iter([("at".to_owned(), json!(call.now))]);
+fn parse_event(request: &ApiRequest) -> Result<Value, ApiError> {
+    let mut event = Map::from_iter([("at".to_owned(), json!(request.time.wall))]);
     for field in EVENT_FIELDS {
-        if let Some(text) = call.params.text(field)? {
+        if let Some(text) = request.params.text(field)? {
             event.insert(field.to_owned(), text.into());
         }
     }
-    if let Some(Params { mut values }) = call.params.object("packfile_stats")? {
+    if let Some(Params { mut values }) = request.params.object("packfile_stats")? {
         values.retain(|name, value| PACKFILE_STATS.contains(&name.as_str()) && !value.is_null());
         if let Some((name, _)) = values.iter().find(|(_, value)| !is_number_or_text(value)) {
             return Err(ApiError::bad_request(format_args!("`packfile_stats[{name}]` is a number, a text or a list of texts")));

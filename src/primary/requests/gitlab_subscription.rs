@@ -21,18 +21,18 @@ use crate::primary::extras::billing::validated_params::{ValidatedParams, Validat
 use crate::primary::state::PrimaryState;
 
 /// Answers an owner or an administrator; with nothing but `null` where there is no subscription.
-pub async fn read(house: &Arc<PrimaryState>, call: ApiRequest) -> HandlerResult {
-    let holder = authenticate(house, &call).await?;
+pub async fn read(state: &Arc<PrimaryState>, request: ApiRequest) -> HandlerResult {
+    let holder = authenticate(state, &request).await?;
     holder.require_scope(&[TokenScope::Api, TokenScope::ReadApi])?;
-    let namespace = requested_namespace(house, &call)?;
-    match namespace_access(&house.store.directory(), &holder, &namespace, call.now)? {
+    let namespace = requested_namespace(state, &request)?;
+    match namespace_access(&state.store.directory(), &holder, &namespace, request.time.wall)? {
         NamespaceAccess::Owner => {}
         NamespaceAccess::Visible => return Err(ApiError::new(StatusCode::FORBIDDEN, "403 Forbidden")),
         NamespaceAccess::Hidden => return Err(ApiError::not_found("Namespace")),
     }
-    let (house, now) = (Arc::clone(house), call.now);
-    let body = run_blocking(move || match subscription::load(house.store.private_store(), namespace.id)? {
-        Some(found) => response_body(&house, &found, &namespace, ResponseKind::Read, now),
+    let (state, now) = (Arc::clone(state), request.time.wall);
+    let body = run_blocking(move || match subscription::load(state.store.private_store(), namespace.id)? {
+        Some(found) => response_body(&state, &found, &namespace, ResponseKind::Read, now),
         None => Ok(subscription::no_subscription()),
     })
     .await?;
@@ -40,48 +40,48 @@ pub async fn read(house: &Arc<PrimaryState>, call: ApiRequest) -> HandlerResult 
 }
 
 /// Makes it: 201.
-pub async fn create(house: &Arc<PrimaryState>, call: ApiRequest) -> HandlerResult {
-    require_administrator(house, &call).await?;
-    let namespace = requested_namespace(house, &call)?;
+pub async fn create(state: &Arc<PrimaryState>, request: ApiRequest) -> HandlerResult {
+    require_administrator(state, &request).await?;
+    let namespace = requested_namespace(state, &request)?;
     let mut complaints = ValidationErrors::default();
-    let mut declared = ValidatedParams::new(&call.params, &mut complaints);
+    let mut declared = ValidatedParams::new(&request.params, &mut complaints);
     declared.require(&["start_date"]);
-    let asked = Subscription::from_params(&mut declared, call.now);
+    let asked = Subscription::from_params(&mut declared, request.time.wall);
     complaints.into_result()?;
-    let (house, now) = (Arc::clone(house), call.now);
+    let (state, now) = (Arc::clone(state), request.time.wall);
     let body = run_blocking(move || {
-        subscription::create(house.store.private_store(), namespace.id, &asked)?;
+        subscription::create(state.store.private_store(), namespace.id, &asked)?;
         tracing::info!(namespace = %namespace.id, "a subscription was made");
-        response_body(&house, &asked, &namespace, ResponseKind::Write, now)
+        response_body(&state, &asked, &namespace, ResponseKind::Write, now)
     })
     .await?;
     Ok(Response::json(StatusCode::CREATED, body.to_string()))
 }
 
 /// Changes what is given.
-pub async fn update(house: &Arc<PrimaryState>, call: ApiRequest) -> HandlerResult {
-    require_administrator(house, &call).await?;
-    let namespace = requested_namespace(house, &call)?;
-    let house = Arc::clone(house);
+pub async fn update(state: &Arc<PrimaryState>, request: ApiRequest) -> HandlerResult {
+    require_administrator(state, &request).await?;
+    let namespace = requested_namespace(state, &request)?;
+    let state = Arc::clone(state);
     let body = run_blocking(move || {
-        let changed = subscription::update(house.store.private_store(), namespace.id, call.now, |subscription| {
+        let changed = subscription::update(state.store.private_store(), namespace.id, request.time.wall, |subscription| {
             let mut complaints = ValidationErrors::default();
-            subscription.apply_params(&mut ValidatedParams::new(&call.params, &mut complaints));
+            subscription.apply_params(&mut ValidatedParams::new(&request.params, &mut complaints));
             complaints.into_result()
         })?;
         tracing::info!(namespace = %namespace.id, "a subscription was changed");
-        response_body(&house, &changed, &namespace, ResponseKind::Write, call.now)
+        response_body(&state, &changed, &namespace, ResponseKind::Write, request.time.wall)
     })
     .await?;
     Ok(Response::json(StatusCode::OK, body.to_string()))
 }
 
 fn response_body(
-    house: &PrimaryState,
+    state: &PrimaryState,
     found: &Subscription,
     namespace: &Namespace,
     as_what: ResponseKind,
     now: Time,
 ) -> Result<Value, ApiError> {
-    Ok(found.to_json(seats::count_seats(&house.store.directory(), namespace, now)?, as_what))
+    Ok(found.to_json(seats::count_seats(&state.store.directory(), namespace, now)?, as_what))
 }

@@ -14,13 +14,13 @@ use crate::primary::state::PrimaryState;
 const OK_BODY: &str = r#"{"status":"ok"}"#;
 
 /// The process answers.
-pub async fn liveness(_house: &Arc<PrimaryState>, _call: ApiRequest) -> HandlerResult {
+pub async fn liveness(_state: &Arc<PrimaryState>, _request: ApiRequest) -> HandlerResult {
     Ok(Response::json(StatusCode::OK, OK_BODY))
 }
 
 /// The store can be read.
-pub async fn readiness(house: &Arc<PrimaryState>, _call: ApiRequest) -> HandlerResult {
-    let directory = house.store.directory();
+pub async fn readiness(state: &Arc<PrimaryState>, _request: ApiRequest) -> HandlerResult {
+    let directory = state.store.directory();
     run_blocking(move || directory.settings()).await?;
     Ok(Response::json(StatusCode::OK, OK_BODY))
 }

@@ -14,9 +14,9 @@ use crate::primary::state::PrimaryState;
 use crate::wire::kubernetes::parse_agent_configuration;
 
 /// Keeps it, with the projects and groups that it lets in.
-pub async fn agent_configuration(house: &Arc<PrimaryState>, call: ApiRequest) -> HandlerResult {
-    let read = parse_agent_configuration(&call.params)?;
-    let (store, now) = (house.store.clone(), call.now);
+pub async fn handle(state: &Arc<PrimaryState>, request: ApiRequest) -> HandlerResult {
+    let read = parse_agent_configuration(&request.params)?;
+    let (store, now) = (state.store.clone(), request.time.wall);
     run_blocking(move || {
         let directory = store.directory();
         let agent = match u64::try_from(read.agent_id).ok().and_then(|number| Id::try_from(number).ok()) {

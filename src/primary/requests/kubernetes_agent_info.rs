@@ -12,8 +12,8 @@ use crate::primary::state::PrimaryState;
 use crate::wire::kubernetes as spelled;
 
 /// Answers with the agent and its project.
-pub async fn agent_info(house: &Arc<PrimaryState>, call: ApiRequest) -> HandlerResult {
-    let agent = authenticate_agent(house, &call)?;
-    let (project, storage) = agent_project(&house.store.directory(), &agent)?;
+pub async fn handle(state: &Arc<PrimaryState>, request: ApiRequest) -> HandlerResult {
+    let agent = authenticate_agent(state, &request)?;
+    let (project, storage) = agent_project(&state.store.directory(), &agent)?;
     Ok(Response::json(StatusCode::OK, spelled::encode_agent_info(&agent, &project, &storage)))
 }

@@ -15,15 +15,15 @@ use crate::primary::state::PrimaryState;
 use crate::wire::kubernetes as spelled;
 
 /// Answers with the policies of the agent's project.
-pub async fn scan_execution_policies(house: &Arc<PrimaryState>, call: ApiRequest) -> HandlerResult {
-    let (ledger, project) = (house.store.private_store().clone(), authenticate_agent(house, &call)?.project_id);
+pub async fn scan_execution_policies(state: &Arc<PrimaryState>, request: ApiRequest) -> HandlerResult {
+    let (ledger, project) = (state.store.private_store().clone(), authenticate_agent(state, &request)?.project_id);
     let policies = run_blocking(move || unpublished::scan_policies(&ledger, project)).await?;
     Ok(Response::json(StatusCode::OK, spelled::encode_scan_execution_policies(&policies)))
 }
 
 /// Answers with how often the agent's project scans what.
-pub async fn policies_configuration(house: &Arc<PrimaryState>, call: ApiRequest) -> HandlerResult {
-    let (ledger, project) = (house.store.private_store().clone(), authenticate_agent(house, &call)?.project_id);
+pub async fn policies_configuration(state: &Arc<PrimaryState>, request: ApiRequest) -> HandlerResult {
+    let (ledger, project) = (state.store.private_store().clone(), authenticate_agent(state, &request)?.project_id);
     let configurations = run_blocking(move || unpublished::policy_configurations(&ledger, project)).await?;
     Ok(Response::json(StatusCode::OK, spelled::encode_policy_configurations(&configurations)))
 }

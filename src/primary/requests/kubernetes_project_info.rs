@@ -20,23 +20,23 @@ use crate::store::generations::generation::Generation;
 use crate::wire::kubernetes as spelled;
 
 /// Answers with the project.
-pub async fn project_info(house: &Arc<PrimaryState>, call: ApiRequest) -> HandlerResult {
-    let agent = authenticate_agent(house, &call)?;
-    let directory = house.store.directory();
-    let project = find_readable_project(&directory, &agent, &project_param(&call)?, call.now)?;
+pub async fn project_info(state: &Arc<PrimaryState>, request: ApiRequest) -> HandlerResult {
+    let agent = authenticate_agent(state, &request)?;
+    let directory = state.store.directory();
+    let project = find_readable_project(&directory, &agent, &project_param(&request)?, request.time.wall)?;
     let storage = project_storage(&directory, &project)?;
     Ok(Response::json(StatusCode::OK, spelled::encode_project_info(&project, &storage)))
 }
 
 /// Answers whether `project_info` would.
-pub async fn verify_project_access(house: &Arc<PrimaryState>, call: ApiRequest) -> HandlerResult {
-    let agent = authenticate_agent(house, &call)?;
-    find_readable_project(&house.store.directory(), &agent, &project_param(&call)?, call.now)?;
+pub async fn verify_project_access(state: &Arc<PrimaryState>, request: ApiRequest) -> HandlerResult {
+    let agent = authenticate_agent(state, &request)?;
+    find_readable_project(&state.store.directory(), &agent, &project_param(&request)?, request.time.wall)?;
     Ok(Response::empty(StatusCode::NO_CONTENT))
 }
 
-fn project_param(call: &ApiRequest) -> Result<String, ApiError> {
-    let id = call.params.text("id").map_err(|_| ApiError::invalid_parameters("id is invalid"))?;
+fn project_param(request: &ApiRequest) -> Result<String, ApiError> {
+    let id = request.params.text("id").map_err(|_| ApiError::invalid_parameters("id is invalid"))?;
     id.filter(|id| !id.is_empty()).ok_or_else(|| ApiError::invalid_parameters("id is missing"))
 }
 

@@ -13,12 +13,12 @@ use crate::primary::state::PrimaryState;
 use crate::wire::kubernetes::{UsageMetricsError, parse_usage_metrics};
 
 /// Counts it.
-pub async fn usage_metrics(house: &Arc<PrimaryState>, call: ApiRequest) -> HandlerResult {
-    let usage = parse_usage_metrics(&call.params).map_err(|bad| match bad {
+pub async fn handle(state: &Arc<PrimaryState>, request: ApiRequest) -> HandlerResult {
+    let usage = parse_usage_metrics(&request.params).map_err(|bad| match bad {
         UsageMetricsError::Invalid(invalid) => ApiError::from(invalid),
         UsageMetricsError::NegativeCount(_) => ApiError::bad_request(bad),
     })?;
-    let store = house.store.clone();
+    let store = state.store.clone();
     run_blocking(move || add_usage(store.private_store(), &store.directory(), &usage)).await?;
     Ok(Response::empty(StatusCode::NO_CONTENT))
 }

@@ -16,9 +16,9 @@ use crate::rules::lfs::{TOKEN_LIFETIME, TokenEligibility, check_eligibility, iss
 use crate::wire::lfs_authenticate;
 
 /// Answers with the token, and notes that the key was used.
-pub async fn lfs_authenticate(house: &Arc<PrimaryState>, call: ApiRequest) -> HandlerResult {
-    let question = lfs_authenticate::parse_request(&call.params)?;
-    let directory = house.store.directory();
+pub async fn handle(state: &Arc<PrimaryState>, request: ApiRequest) -> HandlerResult {
+    let question = lfs_authenticate::parse_request(&request.params)?;
+    let directory = state.store.directory();
     let (holder, repository) = match check_eligibility(&directory, &question)? {
         TokenEligibility::Eligible(holder, repository) => (holder, repository),
         TokenEligibility::ContainerNotFound => {
@@ -27,10 +27,10 @@ pub async fn lfs_authenticate(house: &Arc<PrimaryState>, call: ApiRequest) -> Ha
         TokenEligibility::ActorNotFound => return Ok(Response::json(StatusCode::NOT_FOUND, lfs_authenticate::ACTOR_NOT_FOUND_BODY)),
     };
     if let ClaimedActor::Key(Some(key)) = question.claimed_actor {
-        house.last_used.record(LastUsedSubject::Key(key), call.now);
+        state.last_used.record(LastUsedSubject::Key(key), request.time.wall);
     }
     let jti = uuid::Uuid::new_v4().to_string();
-    let token = issue_token(&house.store.token_seed(), &holder, &repository, &jti, call.now).map_err(ApiError::internal)?;
+    let token = issue_token(&state.store.token_seed(), &holder, &repository, &jti, request.time.wall).map_err(ApiError::internal)?;
     let path = repository_http_url(&directory.settings()?.web_url, &repository);
     Ok(Response::json(StatusCode::OK, lfs_authenticate::encode_response(&holder.login(), &token, &path, TOKEN_LIFETIME.as_secs())))
 }

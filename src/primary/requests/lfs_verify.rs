@@ -12,9 +12,9 @@ use crate::rules::lfs::{LfsAccess, verify_token};
 use crate::wire::lfs_verify;
 
 /// Answers with the name and the access, or 401 without saying why.
-pub async fn lfs_verify(house: &Arc<PrimaryState>, call: ApiRequest) -> HandlerResult {
-    let proof = lfs_verify::parse_request(&call.params)?;
-    let judged = verify_token(&house.store.directory(), &house.store.token_seed(), &proof, call.now)?;
+pub async fn handle(state: &Arc<PrimaryState>, request: ApiRequest) -> HandlerResult {
+    let proof = lfs_verify::parse_request(&request.params)?;
+    let judged = verify_token(&state.store.directory(), &state.store.token_seed(), &proof, request.time.wall)?;
     let (holder, access) = judged.ok_or_else(ApiError::unauthorized)?;
     Ok(Response::json(StatusCode::OK, lfs_verify::encode_response(&holder.login(), access == LfsAccess::Write)))
 }

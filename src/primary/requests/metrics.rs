@@ -2,27 +2,21 @@
 
 use std::sync::Arc;
 
-use http::{HeaderMap, HeaderValue, StatusCode, header};
-
-use crate::api::error::{ApiError, HandlerResult};
+use crate::api::error::HandlerResult;
 use crate::api::request::ApiRequest;
-use crate::net::body::OutgoingBody;
-use crate::net::message::Response;
-use crate::primary::counters::GaugeValues;
+use crate::api::request_metrics::metrics_response;
+use crate::primary::metrics::GaugeValues;
 use crate::primary::state::PrimaryState;
 
-const OPENMETRICS_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-
 /// Answers with all that is counted.
-pub async fn metrics(house: &Arc<PrimaryState>, _call: ApiRequest) -> HandlerResult {
-    let head = house.store.head();
-    let text = house.metrics.encode_text(GaugeValues {
+pub async fn handle(state: &Arc<PrimaryState>, _request: ApiRequest) -> HandlerResult {
+    let head = state.store.head();
+    state.metrics.update_gauges(GaugeValues {
         head: head.seq,
         records: head.state.count,
-        followers: house.hosts.open_streams(),
-        store_bytes: house.store.directory().size_on_disk(),
-        usage_dropped: house.last_used.dropped(),
+        followers: state.hosts.open_streams(),
+        store_bytes: state.store.directory().size_on_disk(),
+        usage_dropped: state.last_used.dropped(),
     });
-    let headers = HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_static(OPENMETRICS_TYPE))]);
-    Ok(Response { status: StatusCode::OK, headers, body: OutgoingBody::from_bytes(text.map_err(ApiError::internal)?) })
+    metrics_response(&state.registry)
 }

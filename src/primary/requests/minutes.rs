@@ -16,22 +16,22 @@ use crate::primary::extras::billing::validated_params::{ValidatedParams, Validat
 use crate::primary::state::PrimaryState;
 
 /// Keeps the packs of a list and answers with a list; keeps the one whose fields stand alone, and answers with it alone.
-pub async fn add_packs(house: &Arc<PrimaryState>, call: ApiRequest) -> HandlerResult {
-    require_administrator(house, &call).await?;
-    let namespace = requested_namespace(house, &call)?;
-    let alone = !call.params.contains("packs") && call.params.contains("number_of_minutes");
+pub async fn add_packs(state: &Arc<PrimaryState>, request: ApiRequest) -> HandlerResult {
+    require_administrator(state, &request).await?;
+    let namespace = requested_namespace(state, &request)?;
+    let alone = !request.params.contains("packs") && request.params.contains("number_of_minutes");
     let mut complaints = ValidationErrors::default();
     let told: Vec<PackParams> = if alone {
-        vec![PackParams::parse(&mut ValidatedParams::new(&call.params, &mut complaints))]
+        vec![PackParams::parse(&mut ValidatedParams::new(&request.params, &mut complaints))]
     } else {
-        let list = required_list(&call.params, "packs")?;
+        let list = required_list(&request.params, "packs")?;
         list.iter().map(|pack| PackParams::parse(&mut ValidatedParams::in_list("packs", pack, &mut complaints))).collect()
     };
     complaints.into_result()?;
     let word = if alone { "pack" } else { "packs" };
-    let packs = told.into_iter().map(|told| told.validate(call.now)).collect::<Option<Vec<_>>>();
+    let packs = told.into_iter().map(|told| told.validate(request.time.wall)).collect::<Option<Vec<_>>>();
     let packs = packs.ok_or_else(|| ApiError::bad_request(format_args!("Unable to save additional {word}")))?;
-    let (ledger, id) = (house.store.private_store().clone(), namespace.id);
+    let (ledger, id) = (state.store.private_store().clone(), namespace.id);
     let mut kept = run_blocking(move || minute_packs::insert_packs(&ledger, id, packs)).await?;
     tracing::info!(namespace = %id, packs = kept.len(), "packs of minutes were told");
     let body = match kept.pop() {
@@ -45,11 +45,11 @@ pub async fn add_packs(house: &Arc<PrimaryState>, call: ApiRequest) -> HandlerRe
 }
 
 /// Moves all packs between two namespaces at the top: 202, also where there are none.
-pub async fn move_packs(house: &Arc<PrimaryState>, call: ApiRequest) -> HandlerResult {
-    require_administrator(house, &call).await?;
-    let source = requested_namespace(house, &call)?;
-    let target = call.segments.last().map(String::as_str).unwrap_or_default();
-    let target = find_namespace(&house.store.directory(), target)?.ok_or_else(|| ApiError::not_found("Target namespace"))?;
+pub async fn move_packs(state: &Arc<PrimaryState>, request: ApiRequest) -> HandlerResult {
+    require_administrator(state, &request).await?;
+    let source = requested_namespace(state, &request)?;
+    let target = request.segments().last().map(String::as_str).unwrap_or_default();
+    let target = find_namespace(&state.store.directory(), target)?.ok_or_else(|| ApiError::not_found("Target namespace"))?;
     let refused = |text: &str| Err(ApiError::new(StatusCode::BAD_REQUEST, text));
     if source.parent_id.is_some() {
         return refused("Namespace must be a top-level namespace");
@@ -60,7 +60,7 @@ pub async fn move_packs(house: &Arc<PrimaryState>, call: ApiRequest) -> HandlerR
     if source.id == target.id {
         return refused("Namespace and target must be different");
     }
-    let (ledger, from, to) = (house.store.private_store().clone(), source.id, target.id);
+    let (ledger, from, to) = (state.store.private_store().clone(), source.id, target.id);
     let moved = run_blocking(move || minute_packs::move_packs(&ledger, from, to)).await?;
     tracing::info!(%from, %to, packs = moved, "packs of minutes were moved");
     Ok(Response::message(StatusCode::ACCEPTED, "202 Accepted"))

@@ -28,23 +28,23 @@ use crate::wire::http::params_error::ParamsError;
 const MAX_NAME_CHARS: usize = 255;
 
 /// Answers with the token, which is shown this once. A key that `allowed` refuses gets none.
-pub async fn personal_access_token(house: &Arc<PrimaryState>, call: ApiRequest) -> HandlerResult {
-    let (user, key) = match find_requester(house, &call)? {
+pub async fn handle(state: &Arc<PrimaryState>, request: ApiRequest) -> HandlerResult {
+    let (user, key) = match find_requester(state, &request)? {
         Requester::KeyOwner(user, key) => (user, Some(key)),
         Requester::User(user) => (user, None),
         Requester::DeployKey => return failure_response("Deploy keys cannot be used to create personal access tokens"),
         Requester::NotFound(text) => return failure_response(text),
     };
-    let settings = house.store.directory().settings()?;
-    if let Some(reason) = key.and_then(|key| key_rules::key_refusal(&key, &settings, call.now)) {
+    let settings = state.store.directory().settings()?;
+    if let Some(reason) = key.and_then(|key| key_rules::key_refusal(&key, &settings, request.time.wall)) {
         return failure_response(&reason.message());
     }
-    let wanted = match parse_request(&call.params, &user, &settings, call.now) {
+    let wanted = match parse_request(&request.params, &user, &settings, request.time.wall) {
         Ok(wanted) => wanted,
         Err(TokenRequestError(text)) => return failure_response(&text),
     };
     let (scopes, expires_at) = (wanted.scopes.clone(), wanted.expires_at);
-    let (ledger, now) = (house.store.private_store().clone(), call.now);
+    let (ledger, now) = (state.store.private_store().clone(), request.time.wall);
     let Some(token) = run_blocking(move || create_token(&ledger, wanted, now)).await? else {
         return failure_response(&format!("Failed to create token: There are {MAX_TOKENS_PER_USER} already"));
     };

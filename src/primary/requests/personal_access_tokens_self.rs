@@ -12,8 +12,8 @@ use crate::primary::callers::token_owner::{TokenOwner, authenticate};
 use crate::primary::state::PrimaryState;
 
 /// Answers with the token, but for itself. The operator's token is nobody's own.
-pub async fn personal_access_tokens_self(house: &Arc<PrimaryState>, call: ApiRequest) -> HandlerResult {
-    let TokenOwner::User(_, token) = authenticate(house, &call).await? else { return Err(ApiError::unauthorized()) };
+pub async fn handle(state: &Arc<PrimaryState>, request: ApiRequest) -> HandlerResult {
+    let TokenOwner::User(_, token) = authenticate(state, &request).await? else { return Err(ApiError::unauthorized()) };
     let body = json!({
         "id": token.id,
         "name": token.name,
@@ -22,7 +22,7 @@ pub async fn personal_access_tokens_self(house: &Arc<PrimaryState>, call: ApiReq
         "scopes": token.scopes,
         "user_id": token.user_id,
         "last_used_at": token.last_used_at,
-        "active": token.is_active(call.now),
+        "active": token.is_active(request.time.wall),
         "expires_at": token.expires_at,
     });
     Ok(Response::json(StatusCode::OK, body.to_string()))

@@ -23,9 +23,9 @@ use crate::store::primary::private_store::PrivateStore;
 use crate::wire::post_receive as spelled;
 
 /// Counts the push down and answers with the messages.
-pub async fn post_receive(house: &Arc<PrimaryState>, call: ApiRequest) -> HandlerResult {
-    let pushed = spelled::parse_request(&call.params)?;
-    let (store, now) = (house.store.clone(), call.now);
+pub async fn handle(state: &Arc<PrimaryState>, request: ApiRequest) -> HandlerResult {
+    let pushed = spelled::parse_request(&request.params)?;
+    let (store, now) = (state.store.clone(), request.time.wall);
     let body = run_blocking(move || {
         let directory = store.directory();
         let repository = repository::find_repository(&directory, Some(&pushed.gl_repository), None)?.repository;

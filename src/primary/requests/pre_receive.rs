@@ -13,9 +13,9 @@ use crate::primary::state::PrimaryState;
 use crate::wire::pre_receive;
 
 /// Counts it. What cannot be counted may not begin, and the answer says so.
-pub async fn pre_receive(house: &Arc<PrimaryState>, call: ApiRequest) -> HandlerResult {
-    let gl_repository = pre_receive::parse_gl_repository(&call.params)?;
-    let (ledger, now) = (house.store.private_store().clone(), call.now);
+pub async fn handle(state: &Arc<PrimaryState>, request: ApiRequest) -> HandlerResult {
+    let gl_repository = pre_receive::parse_gl_repository(&request.params)?;
+    let (ledger, now) = (state.store.private_store().clone(), request.time.wall);
     let counted = run_blocking(move || Ok::<_, ApiError>(reference_counter::increment(&ledger, &gl_repository, now))).await?;
     if let Err(damage) = &counted {
         tracing::error!(%damage, "the beginning of a push could not be counted, so it is refused");

@@ -14,14 +14,14 @@ use crate::primary::replication::snapshot_cache::send_snapshot;
 use crate::primary::state::PrimaryState;
 
 /// Waits for a turn, then answers with the stream.
-pub async fn snapshot(house: &Arc<PrimaryState>, call: ApiRequest) -> HandlerResult {
-    let host = Arc::clone(&call.follower()?.host);
-    let turn = house
+pub async fn handle(state: &Arc<PrimaryState>, request: ApiRequest) -> HandlerResult {
+    let host = Arc::clone(&request.follower()?.host);
+    let turn = state
         .snapshots
         .acquire()
         .await
         .ok_or_else(|| ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "Too many hosts take a snapshot at this moment; come again."))?;
-    let snapshot = house.snapshots.recent(&house.store, &house.temp_dir).await?;
+    let snapshot = state.snapshots.recent(&state.store, &state.temp_dir).await?;
     tracing::info!(%host, "a snapshot is sent");
     let (pieces, body) = mpsc::channel(QUEUED_CHUNKS);
     tokio::spawn(send_snapshot(snapshot, turn, pieces));

@@ -13,11 +13,11 @@ use crate::primary::callers::requester::{KEY_NOT_FOUND, Requester, failure_respo
 use crate::primary::state::PrimaryState;
 
 /// Answers with `two_factor_required`; only `success: false` where the instance does not ask at all.
-pub async fn two_factor_config(house: &Arc<PrimaryState>, call: ApiRequest) -> HandlerResult {
-    if !house.store.directory().settings()?.two_factor_for_cli {
+pub async fn handle(state: &Arc<PrimaryState>, request: ApiRequest) -> HandlerResult {
+    if !state.store.directory().settings()?.two_factor_for_cli {
         return Ok(Response::json(StatusCode::OK, json!({"success": false}).to_string()));
     }
-    let required = match find_requester(house, &call)? {
+    let required = match find_requester(state, &request)? {
         Requester::KeyOwner(user, _) => user.two_factor,
         Requester::DeployKey => false,
         Requester::User(_) => return failure_response(KEY_NOT_FOUND),

@@ -8,6 +8,6 @@ use crate::primary::callers::requester::failure_response;
 use crate::primary::state::PrimaryState;
 
 /// Answers that there is no such feature.
-pub async fn two_factor_otp_check(_house: &Arc<PrimaryState>, _call: ApiRequest) -> HandlerResult {
+pub async fn handle(_state: &Arc<PrimaryState>, _request: ApiRequest) -> HandlerResult {
     failure_response("Feature is not available")
 }

@@ -22,9 +22,9 @@ use crate::primary::state::PrimaryState;
 const LIST_PARAMETER: &str = "upcoming_reconciliations";
 
 /// Keeps every one that can be kept; says what is wrong with the others.
-pub async fn put_all(house: &Arc<PrimaryState>, call: ApiRequest) -> HandlerResult {
-    authorize(house, &call).await?;
-    let list = required_list(&call.params, LIST_PARAMETER)?;
+pub async fn put_all(state: &Arc<PrimaryState>, request: ApiRequest) -> HandlerResult {
+    authorize(state, &request).await?;
+    let list = required_list(&request.params, LIST_PARAMETER)?;
     let mut complaints = ValidationErrors::default();
     let mut told = Vec::with_capacity(list.len());
     for row in &list {
@@ -33,12 +33,12 @@ pub async fn put_all(house: &Arc<PrimaryState>, call: ApiRequest) -> HandlerResu
         told.push((declared.integer("namespace_id").unwrap_or_default(), ReconciliationParams::parse(&mut declared)));
     }
     complaints.into_result()?;
-    let directory = house.store.directory();
+    let directory = state.store.directory();
     let mut good = BTreeMap::new();
     let mut bad = Vec::new();
     for (number, told) in told {
         let namespace = parse_id(number).map_or(Ok(None), |id| directory.namespace(id))?;
-        match (namespace, told.validate(call.now)) {
+        match (namespace, told.validate(request.time.wall)) {
             (Some(namespace), Ok(reconciliation)) => drop(good.insert(namespace.id, reconciliation)),
             (None, judged) => {
                 let mut errors = vec!["Namespace must exist"];
@@ -48,51 +48,51 @@ pub async fn put_all(house: &Arc<PrimaryState>, call: ApiRequest) -> HandlerResu
             (Some(_), Err(errors)) => bad.push(json!({"namespace_id": number, "errors": errors})),
         }
     }
-    let (ledger, kept) = (house.store.private_store().clone(), good.len());
+    let (ledger, kept) = (state.store.private_store().clone(), good.len());
     run_blocking(move || reconciliation::upsert(&ledger, good)).await?;
     tracing::info!(kept, refused = bad.len(), "reconciliations were told");
     if bad.is_empty() { Ok(ok_response()) } else { Err(error_response(&Value::from(bad))) }
 }
 
 /// Takes back that of `namespace_id`.
-pub async fn delete(house: &Arc<PrimaryState>, call: ApiRequest) -> HandlerResult {
-    authorize(house, &call).await?;
+pub async fn delete(state: &Arc<PrimaryState>, request: ApiRequest) -> HandlerResult {
+    authorize(state, &request).await?;
     let mut complaints = ValidationErrors::default();
-    let mut declared = ValidatedParams::new(&call.params, &mut complaints);
+    let mut declared = ValidatedParams::new(&request.params, &mut complaints);
     declared.require(&["namespace_id"]).require_non_empty("namespace_id");
     let number = declared.integer("namespace_id").unwrap_or_default();
     complaints.into_result()?;
-    remove_reconciliation(house, parse_id(number).ok_or_else(|| ApiError::not_found(""))?).await
+    remove_reconciliation(state, parse_id(number).ok_or_else(|| ApiError::not_found(""))?).await
 }
 
 /// Keeps that of one namespace.
-pub async fn put_one(house: &Arc<PrimaryState>, call: ApiRequest) -> HandlerResult {
-    authorize(house, &call).await?;
-    let namespace = requested_namespace(house, &call)?;
+pub async fn put_one(state: &Arc<PrimaryState>, request: ApiRequest) -> HandlerResult {
+    authorize(state, &request).await?;
+    let namespace = requested_namespace(state, &request)?;
     let mut complaints = ValidationErrors::default();
-    let told = ReconciliationParams::parse(&mut ValidatedParams::new(&call.params, &mut complaints));
+    let told = ReconciliationParams::parse(&mut ValidatedParams::new(&request.params, &mut complaints));
     complaints.into_result()?;
-    let reconciliation = told.validate(call.now).map_err(|errors| error_response(&json!(errors)))?;
-    let ledger = house.store.private_store().clone();
+    let reconciliation = told.validate(request.time.wall).map_err(|errors| error_response(&json!(errors)))?;
+    let ledger = state.store.private_store().clone();
     run_blocking(move || reconciliation::upsert(&ledger, [(namespace.id, reconciliation)].into())).await?;
     Ok(ok_response())
 }
 
 /// Takes back that of one namespace.
-pub async fn delete_one(house: &Arc<PrimaryState>, call: ApiRequest) -> HandlerResult {
-    authorize(house, &call).await?;
-    let namespace = requested_namespace(house, &call)?;
-    remove_reconciliation(house, namespace.id).await
+pub async fn delete_one(state: &Arc<PrimaryState>, request: ApiRequest) -> HandlerResult {
+    authorize(state, &request).await?;
+    let namespace = requested_namespace(state, &request)?;
+    remove_reconciliation(state, namespace.id).await
 }
 
 /// That the instance sells nothing is said before anything else, to anybody.
-async fn authorize(house: &Arc<PrimaryState>, call: &ApiRequest) -> Result<(), ApiError> {
-    require_saas(house.store.directory().settings()?.saas)?;
-    require_administrator(house, call).await
+async fn authorize(state: &Arc<PrimaryState>, request: &ApiRequest) -> Result<(), ApiError> {
+    require_saas(state.store.directory().settings()?.saas)?;
+    require_administrator(state, request).await
 }
 
-async fn remove_reconciliation(house: &PrimaryState, namespace: Id) -> HandlerResult {
-    let ledger = house.store.private_store().clone();
+async fn remove_reconciliation(state: &PrimaryState, namespace: Id) -> HandlerResult {
+    let ledger = state.store.private_store().clone();
     run_blocking(move || reconciliation::remove(&ledger, namespace)).await?;
     tracing::info!(%namespace, "a reconciliation was taken back");
     Ok(Response::empty(StatusCode::NO_CONTENT))

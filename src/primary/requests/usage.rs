@@ -28,13 +28,14 @@ struct UsageBatch {
 }
 
 /// Takes the whole batch, or none of it.
-pub async fn usage(house: &Arc<PrimaryState>, call: ApiRequest) -> HandlerResult {
-    let batch: UsageBatch = call.json_body()?;
-    let keys = batch.keys.iter().map(|(id, day)| parse_entry(id, day, call.now).map(|(id, day)| (LastUsedSubject::Key(id), day)));
-    let users = batch.users.iter().map(|(id, day)| parse_entry(id, day, call.now).map(|(id, day)| (LastUsedSubject::User(id), day)));
+pub async fn handle(state: &Arc<PrimaryState>, request: ApiRequest) -> HandlerResult {
+    let batch: UsageBatch = request.json_body()?;
+    let keys = batch.keys.iter().map(|(id, day)| parse_entry(id, day, request.time.wall).map(|(id, day)| (LastUsedSubject::Key(id), day)));
+    let users =
+        batch.users.iter().map(|(id, day)| parse_entry(id, day, request.time.wall).map(|(id, day)| (LastUsedSubject::User(id), day)));
     let uses = keys.chain(users).collect::<Result<Vec<_>, _>>()?;
     for (used, day) in uses {
-        house.last_used.record(used, day);
+        state.last_used.record(used, day);
     }
     Ok(Response::empty(StatusCode::NO_CONTENT))
 }

@@ -1,44 +1,29 @@
-//! Probes of whoever watches the daemon: is it alive, can it answer, what has it counted.
+//! `GET /-/liveness` and `/-/readiness`: for who watches the process.
+
+use std::sync::Arc;
 
 use http::StatusCode;
-use http::header::{CONTENT_TYPE, HeaderValue};
 
+use crate::api::error::{ApiError, HandlerResult};
+use crate::api::request::ApiRequest;
 use crate::model::freshness::{Freshness, FreshnessClass};
-use crate::net::body::OutgoingBody;
 use crate::net::message::Response;
-use crate::sidecar::state::{RequestTime, SidecarState};
-use crate::wire::http::message::encode_message;
+use crate::sidecar::state::SidecarState;
 
-const CONTENT_TYPE_OPENMETRICS: HeaderValue = HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
+const OK_BODY: &str = r#"{"status":"ok"}"#;
 
-/// It runs.
-pub(in crate::sidecar) fn handle_liveness() -> Response {
-    Response::json(StatusCode::OK, r#"{"status":"ok"}"#)
+/// Answers that the process runs.
+pub async fn liveness(_state: &Arc<SidecarState>, _request: ApiRequest) -> HandlerResult {
+    Ok(Response::json(StatusCode::OK, OK_BODY))
 }
 
-/// It can answer for keys: from what it holds, or because the primary answers.
-pub(in crate::sidecar) fn handle_readiness(house: &SidecarState, moment: RequestTime) -> Response {
-    let reading = house.config.replica.read();
-    let freshness = house.config.freshness_policy.limits_for(FreshnessClass::Keys).evaluate(reading.age(moment.boot));
-    let held = reading.view.is_some() && freshness != Freshness::Expired;
-    if held || house.upstream.channel().failing_since().is_none() {
-        return Response::json(StatusCode::OK, r#"{"status":"ok"}"#);
+/// Answers whether keys can be answered for: from the local directory, or because the primary answers.
+pub async fn readiness(state: &Arc<SidecarState>, request: ApiRequest) -> HandlerResult {
+    let reading = state.config.replica.read();
+    let limits = state.config.freshness_policy.limits_for(FreshnessClass::Keys);
+    let has_usable_data = reading.view.is_some() && limits.evaluate(reading.age(request.time.boot)) != Freshness::Expired;
+    if has_usable_data || state.upstream.channel().failing_since().is_none() {
+        return Ok(Response::json(StatusCode::OK, OK_BODY));
     }
-    Response::json(
-        StatusCode::SERVICE_UNAVAILABLE,
-        encode_message("nothing may be said from what is held, and the primary does not answer"),
-    )
-}
-
-/// Everything counted, in the text format of OpenMetrics.
-pub(in crate::sidecar) fn handle_metrics(house: &SidecarState) -> Response {
-    match house.metrics.encode_text() {
-        Ok(text) => {
-            let mut reply = Response::empty(StatusCode::OK);
-            reply.headers.insert(CONTENT_TYPE, CONTENT_TYPE_OPENMETRICS);
-            reply.body = OutgoingBody::from_bytes(text);
-            reply
-        }
-        Err(error) => Response::json(StatusCode::INTERNAL_SERVER_ERROR, encode_message(&format!("the metrics cannot be printed: {error}"))),
-    }
+    Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "no usable local data, and the primary is unreachable"))
 }

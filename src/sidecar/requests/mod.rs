@@ -1,12 +1,17 @@
-//! TODO-DOC
+//! One file per endpoint of the sidecar.
 
-pub(crate) mod admin;
-pub(crate) mod allowed;
-pub(crate) mod authorized_certs;
-pub(crate) mod authorized_keys;
-pub(crate) mod check;
-pub(crate) mod discover;
-pub(crate) mod explain;
-pub(crate) mod health;
-pub(crate) mod lfs_authenticate;
-pub(crate) mod passthrough;
+pub mod admin_explain;
+pub mod admin_invalidate;
+pub mod admin_resync;
+pub mod admin_status;
+pub mod admin_verify;
+pub mod allowed;
+pub mod authorized_certs;
+pub mod authorized_keys;
+pub mod check;
+pub mod discover;
+pub mod health;
+pub mod lfs_authenticate;
+pub mod metrics;
+pub mod not_found;
+pub mod passthrough;

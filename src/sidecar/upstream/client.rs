@@ -9,14 +9,14 @@ use http::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
 use http::{Method, Request, StatusCode};
 use tokio::time::{Instant, timeout_at};
 
+use crate::api::request::RequestTime;
+use crate::api::response_headers::FORWARDED_HEADER;
 use crate::model::clock;
 use crate::model::freshness::DirectoryReplica;
 use crate::model::time::Time;
 use crate::net::body::OutgoingBody;
 use crate::net::client::http_client::HttpClient;
 use crate::sidecar::config::{FreshnessPolicy, SidecarConfig};
-use crate::sidecar::headers::FORWARDED_HEADER;
-use crate::sidecar::state::RequestTime;
 use crate::sidecar::upstream::breaker::{Admission, CircuitBreaker};
 use crate::sidecar::upstream::concurrency_limit::{ConcurrencyLimit, Permit, RequestClass};
 use crate::sidecar::upstream::decision::{Decision, QueryKind, parse_decision};
@@ -36,7 +36,7 @@ const CONTENT_TYPE_JSON: HeaderValue = HeaderValue::from_static("application/jso
 
 /// A question as we write it ourselves: two that are equal are one.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(in crate::sidecar) struct UpstreamQuery {
+pub struct UpstreamQuery {
     pub kind: QueryKind,
     /// The path with its query, from `/api/v4` on.
     pub target: String,
@@ -46,7 +46,7 @@ pub(in crate::sidecar) struct UpstreamQuery {
 
 /// What came of asking.
 #[derive(Clone, Debug)]
-pub(in crate::sidecar) enum QueryOutcome {
+pub enum QueryOutcome {
     /// The primary decided.
     Decided(Decision),
     /// It failed, or there was no room to ask it.
@@ -54,13 +54,13 @@ pub(in crate::sidecar) enum QueryOutcome {
 }
 
 /// The way to the primary, with all that keeps a slow one from hurting.
-pub(in crate::sidecar) struct UpstreamClient {
+pub struct UpstreamClient {
     channel: Arc<UpstreamChannel>,
     single_flight: SingleFlight<UpstreamQuery, QueryOutcome>,
 }
 
 /// What a flight takes with it.
-pub(in crate::sidecar) struct UpstreamChannel {
+pub struct UpstreamChannel {
     pub primary_client: HttpClient,
     pub token_signer: Arc<CredentialVerifier>,
     pub concurrency_limit: ConcurrencyLimit,

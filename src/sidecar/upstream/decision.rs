@@ -8,7 +8,7 @@ use crate::model::key::{PublicKey, decode_blob};
 
 /// What was asked, with what its answer is checked against.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(in crate::sidecar) enum QueryKind {
+pub enum QueryKind {
     /// Whose key: the blob that was asked.
     AuthorizedKeys(Vec<u8>),
     /// Which group's certificate.
@@ -25,7 +25,7 @@ pub(in crate::sidecar) enum QueryKind {
 
 /// What the primary decided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::sidecar) enum DecisionKind {
+pub enum DecisionKind {
     /// It said yes.
     Yes,
     /// It said no.
@@ -36,14 +36,14 @@ pub(in crate::sidecar) enum DecisionKind {
 
 /// A decision with its answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::sidecar) struct Decision {
+pub struct Decision {
     pub kind: DecisionKind,
     pub status: StatusCode,
     pub body: Bytes,
 }
 
 /// Judges an answer; the error says in a few words why it is none.
-pub(in crate::sidecar) fn parse_decision(kind: &QueryKind, status: StatusCode, body: Bytes) -> Result<Decision, String> {
+pub fn parse_decision(kind: &QueryKind, status: StatusCode, body: Bytes) -> Result<Decision, String> {
     let value: Value = serde_json::from_slice(&body).map_err(|_| format!("status {} without a JSON body", status.as_u16()))?;
     let sense = classify(kind, status.as_u16(), &value).ok_or_else(|| describe_unexpected(status, &value))?;
     Ok(Decision { kind: sense, status, body })
@@ -93,7 +93,7 @@ fn describe_unexpected(status: StatusCode, value: &Value) -> String {
 }
 
 /// The blob that a caller asked of, if it is Base64.
-pub(in crate::sidecar) fn decode_requested_blob(key: &str) -> Option<Vec<u8>> {
+pub fn decode_requested_blob(key: &str) -> Option<Vec<u8>> {
     decode_blob(key)
 }
 

@@ -2,17 +2,17 @@
 
 use http::StatusCode;
 
+use crate::api::error::ApiError;
+use crate::api::response_headers::mark_degraded;
 use crate::model::freshness::{Freshness, FreshnessClass, ReplicaReading};
 use crate::model::time::{BootTime, Time};
 use crate::net::message::Response;
-use crate::sidecar::body::bad_request_response;
 use crate::sidecar::config::FreshnessPolicy;
-use crate::sidecar::headers;
 use crate::wire::http::message::encode_message;
 
 /// Why a question has no answer from the primary.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::sidecar) struct UpstreamError {
+pub struct UpstreamError {
     /// Since when the primary has not answered, if it was seen to fail before.
     pub failing_since: Option<Time>,
     /// A few words for the log; no secret, no address of a person.
@@ -26,7 +26,7 @@ pub(in crate::sidecar) struct UpstreamError {
 
 /// What a person can still do while the primary is not asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::sidecar) enum Availability {
+pub enum Availability {
     /// Log in with a key that is known, and read.
     LoginsAndReads,
     /// Log in with a key that is known.
@@ -64,7 +64,7 @@ impl Availability {
 
 /// Whose doing it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::sidecar) enum FailureCause {
+pub enum FailureCause {
     /// The primary failed.
     Primary,
     /// This host had no room, or no time left, to ask it.
@@ -77,7 +77,7 @@ impl UpstreamError {
     /// A question that nothing changes by: 424; 400 if it cannot be asked at all.
     pub fn query_response(&self) -> Response {
         if self.cause == FailureCause::Request {
-            return bad_request_response(&self.reason);
+            return ApiError::bad_request(&self.reason).into_response();
         }
         self.build_response(StatusCode::FAILED_DEPENDENCY, self.availability.message())
     }
@@ -103,7 +103,7 @@ impl UpstreamError {
             }
             (FailureCause::Primary, None) => "The Git server's application did not answer.".to_owned(),
         };
-        headers::mark_degraded(Response::json(status, encode_message(&format!("{what} {rest}"))))
+        mark_degraded(Response::json(status, encode_message(&format!("{what} {rest}"))))
     }
 }
 

@@ -41,18 +41,6 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
         answer.wait_for(Option::is_some).await.ok().and_then(|answer| answer.clone())
     }
 
-    /// How many questions are under way.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        lock(&self.in_flight).len()
-    }
-
-    /// Whether none is under way.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
     fn join(&self, key: K) -> Joined<K, V> {
         match lock(&self.in_flight).entry(key) {
             Entry::Occupied(under) => Joined::Follower(under.get().clone()),
@@ -114,7 +102,7 @@ mod tests {
     use tokio::runtime::{Builder, Runtime};
     use tokio::sync::oneshot;
 
-    use super::SingleFlight;
+    use super::{SingleFlight, lock};
 
     fn runtime() -> Runtime {
         Builder::new_current_thread().build().unwrap()
@@ -144,7 +132,7 @@ mod tests {
                 assert_eq!(asker.await.unwrap(), Some(7));
             }
             assert_eq!(asked.load(Ordering::Relaxed), 1);
-            assert!(flights.is_empty());
+            assert!(lock(&flights.in_flight).is_empty());
         });
     }
 
@@ -167,7 +155,7 @@ mod tests {
                 let flights = Arc::clone(&flights);
                 async move { flights.run((), || async { wait.await.unwrap() }).await }
             });
-            while flights.is_empty() {
+            while lock(&flights.in_flight).is_empty() {
                 tokio::task::yield_now().await;
             }
             leader.abort();
@@ -183,7 +171,7 @@ mod tests {
         runtime().block_on(async {
             let flights = SingleFlight::new();
             assert_eq!(flights.run((), || async { panic!("while asking") }).await, None::<u32>);
-            assert!(flights.is_empty());
+            assert!(lock(&flights.in_flight).is_empty());
             assert_eq!(flights.run((), || async { 7 }).await, Some(7));
         });
     }
@@ -194,11 +182,11 @@ mod tests {
         let first = runtime();
         let leader = Arc::clone(&flights);
         let leader = first.spawn(async move { leader.run((), std::future::pending).await });
-        while flights.is_empty() {
+        while lock(&flights.in_flight).is_empty() {
             first.block_on(tokio::task::yield_now());
         }
         drop(first);
-        assert!(flights.is_empty());
+        assert!(lock(&flights.in_flight).is_empty());
         assert!(runtime().block_on(leader).unwrap_err().is_cancelled());
     }
 }

@@ -25,7 +25,7 @@ pub enum NamespaceAccess {
 
 /// Returns the namespace that the path segment after `namespaces` names; 404 if there is none.
 pub fn requested_namespace(state: &PrimaryState, request: &ApiRequest) -> Result<Arc<Namespace>, ApiError> {
-    let mut segments = request.segments.iter().skip_while(|segment| *segment != "namespaces").skip(1);
+    let mut segments = request.segments().iter().skip_while(|segment| *segment != "namespaces").skip(1);
     let name = segments.next().map(String::as_str).unwrap_or_default();
     find_namespace(&state.store.directory(), name)?.ok_or_else(|| ApiError::not_found("Namespace"))
 }

@@ -25,10 +25,10 @@ pub fn authenticate_agent(state: &PrimaryState, request: &ApiRequest) -> Result<
         None => None,
     };
     let agent = found.ok_or_else(|| {
-        state.metrics.refused("no known agent");
+        state.api.metrics.count_refusal("no known agent");
         ApiError::unauthorized()
     })?;
-    state.last_used.record(LastUsedSubject::Agent(agent.id), request.now);
+    state.last_used.record(LastUsedSubject::Agent(agent.id), request.time.wall);
     Ok(agent)
 }
 

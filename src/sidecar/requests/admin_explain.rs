@@ -1,10 +1,13 @@
-//! `explain`: what would be answered to one question, from which facts of what age, and what the primary says to the same.
+//! `GET /-/admin/explain?key=|key_id=|username=&project=&action=&protocol=&check_ip=`: what would be answered to one question, from
+//! which facts of what age, and what the primary says to the same.
 
 use std::sync::Arc;
 
 use http::StatusCode;
 use serde_json::{Value, json};
 
+use crate::api::error::{ApiError, HandlerResult};
+use crate::api::request::{ApiRequest, RequestTime};
 use crate::model::access_decision::{AccessDecision, AccessEvaluation, Actor, FoundBy};
 use crate::model::access_request::{Action, AllowedRequest, ClaimedActor, Protocol, RefChanges};
 use crate::model::directory::DirectoryError;
@@ -14,10 +17,8 @@ use crate::model::key::Fingerprint;
 use crate::model::record::Key;
 use crate::net::message::Response;
 use crate::rules;
-use crate::sidecar::body::bad_request_response;
 use crate::sidecar::cached_view::CachedView;
-use crate::sidecar::gate::ApiRequest;
-use crate::sidecar::state::{RequestTime, SidecarState};
+use crate::sidecar::state::SidecarState;
 use crate::sidecar::upstream::client::{self, QueryOutcome};
 use crate::sidecar::upstream::concurrency_limit::RequestClass;
 use crate::sidecar::upstream::decision::{QueryKind, decode_requested_blob};
@@ -29,41 +30,33 @@ use crate::wire::http::params_error::ParamsError;
 struct ExplainQuery {
     blob: Option<Vec<u8>>,
     key: Option<String>,
-    claimant: ClaimedActor,
+    claimed_actor: ClaimedActor,
     project: Option<String>,
     action: Action,
     protocol: Protocol,
     check_ip: Option<String>,
 }
 
-/// Answers `GET /-/admin/explain?key=|key_id=|username=&project=&action=&protocol=&check_ip=`.
-pub(in crate::sidecar) async fn handle(house: &Arc<SidecarState>, mut call: ApiRequest) -> Response {
-    let params = match call.decode_params(house).await {
-        Ok(params) => params,
-        Err(refused) => return refused,
-    };
-    let subject = match ExplainQuery::parse(&params) {
-        Ok(subject) => subject,
-        Err(bad) => return bad_request_response(&bad.to_string()),
-    };
+/// Answers with the local decision, the facts it rests on, and the primary's decision.
+pub async fn handle(state: &Arc<SidecarState>, request: ApiRequest) -> HandlerResult {
+    let subject = ExplainQuery::parse(&request.params)?;
     if subject.key.is_some() && subject.blob.is_none() {
-        return bad_request_response("`key` is the Base64 of a public key's blob, as sshd passes it");
+        return Err(ApiError::bad_request("`key` is the Base64 of a public key's blob, as sshd passes it"));
     }
     let class = subject.freshness_class();
-    let known = house.cached_view(class, call.received_at).await;
-    let local = known.view.as_ref().map_or_else(
+    let cached = state.cached_view(class, request.time).await;
+    let local = cached.view.as_ref().map_or_else(
         || json!({"verdict": "unknown", "why": "nothing is held, or it has expired"}),
         |view| {
-            explain_locally(view, &subject, call.received_at)
-                .unwrap_or_else(|fault| json!({"verdict": "unknown", "why": fault.to_string()}))
+            explain_locally(view, &subject, request.time).unwrap_or_else(|fault| json!({"verdict": "unknown", "why": fault.to_string()}))
         },
     );
     let body = json!({
         "here": local,
-        "facts": freshness_json(&known),
-        "primary": query_primary(house, &subject, call.received_at).await,
+        "facts": freshness_json(&cached),
+        "primary": query_primary(state, &subject, request.time).await,
     });
-    Response::json(StatusCode::OK, body.to_string())
+    Ok(Response::json(StatusCode::OK, body.to_string()))
 }
 
 impl ExplainQuery {
@@ -84,7 +77,7 @@ impl ExplainQuery {
         Ok(Self {
             blob: key.as_deref().and_then(decode_requested_blob),
             key,
-            claimant: wire::claimant::parse_claimant(params)?,
+            claimed_actor: wire::claimant::parse_claimant(params)?,
             project: params.text("project")?,
             action,
             protocol,
@@ -100,29 +93,29 @@ impl ExplainQuery {
         }
     }
 
-    fn access_question(&self, claimant: ClaimedActor) -> AllowedRequest {
+    fn access_question(&self, claimed_actor: ClaimedActor) -> AllowedRequest {
         AllowedRequest {
             project: self.project.clone(),
             check_ip: self.check_ip.clone(),
-            ..AllowedRequest::new(claimant, self.action, self.protocol.clone(), RefChanges::Any)
+            ..AllowedRequest::new(claimed_actor, self.action, self.protocol.clone(), RefChanges::Any)
         }
     }
 }
 
-fn explain_locally(view: &DirectoryView, subject: &ExplainQuery, moment: RequestTime) -> Result<Value, DirectoryError> {
+fn explain_locally(view: &DirectoryView, subject: &ExplainQuery, time: RequestTime) -> Result<Value, DirectoryError> {
     let key = subject.blob.as_ref().map(|blob| view.directory.key_by_fingerprint(&Fingerprint::of(blob))).transpose()?.flatten();
     let claimant = match &key {
         Some(key) => ClaimedActor::Key(Some(key.id)),
         None if subject.blob.is_some() => ClaimedActor::Key(None),
-        None => subject.claimant.clone(),
+        None => subject.claimed_actor.clone(),
     };
     let actor = rules::actor::resolve_actor(&*view.directory, &claimant)?;
-    let mut said = json!({"key": key.as_deref().map(key_json), "actor": actor_json(&actor)});
+    let mut explanation = json!({"key": key.as_deref().map(key_json), "actor": actor_json(&actor)});
     if subject.project.is_some() {
-        let judged = rules::allowed::decide(&*view.directory, &subject.access_question(claimant), moment.wall)?;
-        said["allowed"] = judgement_json(&judged);
+        let evaluation = rules::allowed::decide(&*view.directory, &subject.access_question(claimant), time.wall)?;
+        explanation["allowed"] = judgement_json(&evaluation);
     }
-    Ok(said)
+    Ok(explanation)
 }
 
 fn key_json(key: &Key) -> Value {
@@ -146,13 +139,13 @@ fn actor_json(actor: &Actor) -> Value {
     }
 }
 
-fn judgement_json(judged: &AccessEvaluation) -> Value {
-    let found = match judged.found_by {
+fn judgement_json(evaluation: &AccessEvaluation) -> Value {
+    let found = match evaluation.found_by {
         FoundBy::NotFound => "not found",
         FoundBy::CurrentPath => "found",
         FoundBy::Redirect => "found by a former path",
     };
-    match &judged.decision {
+    match &evaluation.decision {
         AccessDecision::Granted(grant) => json!({"verdict": "yes", "repository": found, "console": grant.console_messages}),
         AccessDecision::Denied(refusal) => {
             json!({"verdict": "no", "repository": found, "rule": refusal.reason, "status": refusal.status, "message": refusal.message})
@@ -161,32 +154,32 @@ fn judgement_json(judged: &AccessEvaluation) -> Value {
     }
 }
 
-fn freshness_json(known: &CachedView) -> Value {
+fn freshness_json(cached: &CachedView) -> Value {
     json!({
-        "age_seconds": known.age.0.map(|age| age.as_secs_f64()),
-        "freshness": match known.freshness {
+        "age_seconds": cached.age.map(|age| age.as_secs_f64()),
+        "freshness": match cached.freshness {
             Freshness::Fresh => "fresh",
             Freshness::Stale => "stale",
             Freshness::Expired => "expired",
         },
-        "whole": known.view.as_ref().is_some_and(|view| view.verified),
-        "caught_up": known.caught_up,
-        "beyond_understanding": known.view.as_ref().is_some_and(|view| view.has_unknown_records),
+        "whole": cached.view.as_ref().is_some_and(|view| view.verified),
+        "caught_up": cached.caught_up,
+        "beyond_understanding": cached.view.as_ref().is_some_and(|view| view.has_unknown_records),
     })
 }
 
 /// The same question, as gitlab-shell or sshd would ask it.
-async fn query_primary(house: &Arc<SidecarState>, subject: &ExplainQuery, moment: RequestTime) -> Value {
+async fn query_primary(state: &Arc<SidecarState>, subject: &ExplainQuery, time: RequestTime) -> Value {
     let Some(question) = build_query(subject) else { return Value::Null };
-    match house.upstream.query(question, RequestClass::Other, moment).await {
-        QueryOutcome::Decided(decided) => {
-            let mut body: Value = serde_json::from_slice(&decided.body).unwrap_or(Value::Null);
+    match state.upstream.query(question, RequestClass::Other, time).await {
+        QueryOutcome::Decided(decision) => {
+            let mut body: Value = serde_json::from_slice(&decision.body).unwrap_or(Value::Null);
             if let Some(object) = body.as_object_mut() {
                 object.remove("gitaly");
             }
-            json!({"status": decided.status.as_u16(), "answer": body})
+            json!({"status": decision.status.as_u16(), "answer": body})
         }
-        QueryOutcome::Failed(outage) => json!({"failed": outage.reason}),
+        QueryOutcome::Failed(error) => json!({"failed": error.reason}),
     }
 }
 
@@ -195,7 +188,7 @@ fn build_query(subject: &ExplainQuery) -> Option<client::UpstreamQuery> {
         let target = format!("/api/v4/internal/authorized_keys?{}", encode_form([("key", key.as_str())]));
         return Some(client::UpstreamQuery { kind: QueryKind::AuthorizedKeys(blob.clone()), target, body: None });
     }
-    let (name, value) = match &subject.claimant {
+    let (name, value) = match &subject.claimed_actor {
         ClaimedActor::Key(Some(id)) => ("key_id", id.to_string()),
         ClaimedActor::User(Some(id)) => ("user_id", id.to_string()),
         ClaimedActor::Username(name) => ("username", name.clone()),

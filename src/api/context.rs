@@ -1,0 +1,70 @@
+//! What the front door needs of a daemon: who may ask, how large and how often, and where it is counted.
+
+use std::sync::Arc;
+
+use http::HeaderMap;
+
+use crate::api::error::Rejection;
+use crate::api::log_limiter::LogLimiter;
+use crate::api::peer_policy::PeerPolicy;
+use crate::api::rate_limit::RateLimiter;
+use crate::api::request::Caller;
+use crate::api::request_metrics::RequestMetrics;
+use crate::api::route::RequiredAuth;
+use crate::model::time::Time;
+use crate::net::memory_budget::MemoryBudget;
+use crate::net::peer::Peer;
+use crate::net::server::limits::ServerLimits;
+use crate::wire::auth::credentials::CredentialVerifier;
+
+/// The state of a daemon, as the front door sees it.
+pub trait ApiState: Send + Sync + 'static {
+    /// Returns what the front door needs.
+    fn api(&self) -> &ApiContext;
+
+    /// Judges a caller whom each daemon identifies in its own way: an operator, a reader of metrics, a follower, KAS.
+    fn authenticate_own(&self, required: RequiredAuth, peer: &Peer, headers: &HeaderMap, now: Time) -> Result<Caller, Rejection>;
+}
+
+/// What the front door needs of any daemon.
+pub struct ApiContext {
+    /// What a process at the other end of a Unix socket may ask.
+    pub peer_policy: PeerPolicy,
+    /// Judges gitlab-shell's token and the shared secret.
+    pub credential_verifier: Arc<CredentialVerifier>,
+    /// Whether the shared secret is taken beside the token.
+    pub accept_shared_secret: bool,
+    /// The bounds of a request.
+    pub limits: ServerLimits,
+    /// How often one actor may do one thing to one project.
+    pub rate_limiter: RateLimiter,
+    /// What is counted of requests.
+    pub metrics: RequestMetrics,
+    /// Keeps refusals from filling the log.
+    pub log_limiter: LogLimiter,
+    /// For the bodies of callers who have not shown who they are.
+    pub unauthenticated_bodies: MemoryBudget,
+}
+
+impl ApiContext {
+    /// Returns the context of a daemon that has just started.
+    #[must_use]
+    pub fn new(
+        peer_policy: PeerPolicy,
+        credential_verifier: Arc<CredentialVerifier>,
+        accept_shared_secret: bool,
+        limits: ServerLimits,
+        metrics: RequestMetrics,
+    ) -> Self {
+        Self {
+            peer_policy,
+            credential_verifier,
+            accept_shared_secret,
+            limits,
+            metrics,
+            rate_limiter: RateLimiter::default(),
+            log_limiter: LogLimiter::default(),
+            unauthenticated_bodies: MemoryBudget::new(limits.unproven_body_bytes),
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! What every request passes, at both daemons, in this order: path, route, peer, credentials, body, handler, count.
+
+use std::sync::Arc;
+
+use http::request::Parts;
+use http::{HeaderMap, Uri};
+
+use crate::api::authentication::{HeaderAuth, authenticate_headers, authenticate_parameter};
+use crate::api::body::{ParsedBody, ReadError, read_body};
+use crate::api::context::ApiState;
+use crate::api::error::{ApiError, HandlerResult, Rejection};
+use crate::api::request::{ApiRequest, Caller, RequestTime};
+use crate::api::request_metrics::Endpoint;
+use crate::api::route::{BodyKind, RequiredAuth, Route, RouteError, find_route};
+use crate::net::body::{BodyError, IncomingBody};
+use crate::net::memory_budget::Reservation;
+use crate::net::message::{Request, Response};
+use crate::net::peer::Peer;
+use crate::wire::auth::credentials::SHARED_SECRET_PARAMETER;
+use crate::wire::http::request_target::{RequestTarget, RequestTargetError};
+
+/// Answers one request by a daemon's table of routes, and counts it.
+pub async fn handle<S: ApiState>(state: &Arc<S>, routes: &'static [Route<S>], request: Request) -> Response {
+    let time = RequestTime::now();
+    let (endpoint, response) = route(state, routes, request, time).await;
+    state.api().metrics.count_response(endpoint, &response, time);
+    response
+}
+
+async fn route<S: ApiState>(state: &Arc<S>, routes: &'static [Route<S>], request: Request, time: RequestTime) -> (Endpoint, Response) {
+    let Request { peer, parts, body } = request;
+    let target = match parse_target(&parts.uri) {
+        Ok(target) => target,
+        Err(error) => {
+            let rejection = Rejection::path(&error);
+            return (Endpoint::BAD_PATH, reject(state, Endpoint::BAD_PATH.name, &peer, &parts.headers, rejection, time).into_response());
+        }
+    };
+    match find_route(routes, &parts.method, target.segments()) {
+        Ok((index, route)) => {
+            let result = answer(state, route, target, peer, parts, body, time).await;
+            (Endpoint::new(index, route.name), result.unwrap_or_else(ApiError::into_response))
+        }
+        Err(error) => (Endpoint::UNKNOWN, RouteError::into_response(error)),
+    }
+}
+
+/// Authenticates the caller, reads what the route takes, and calls its handler.
+async fn answer<S: ApiState>(
+    state: &Arc<S>,
+    route: &'static Route<S>,
+    target: RequestTarget,
+    peer: Peer,
+    parts: Parts,
+    body: IncomingBody,
+    time: RequestTime,
+) -> HandlerResult {
+    let api = state.api();
+    let reject = |rejection| reject(state, route.name, &peer, &parts.headers, rejection, time);
+    let shown = authenticate_headers(&**state, route.auth, &peer, &parts.headers, time.wall).map_err(reject)?;
+    let mut reservation = match &shown {
+        HeaderAuth::Caller(Caller::Unauthenticated | Caller::KeysScope) | HeaderAuth::NoCredentials => {
+            api.unauthenticated_bodies.reservation()
+        }
+        HeaderAuth::Caller(_) => Reservation::unlimited(),
+    };
+    // The secret may stand in a body that the route itself does not read.
+    let kind = if shown == HeaderAuth::NoCredentials && route.body == BodyKind::Unread { BodyKind::Parameters } else { route.body };
+    let read = read_body(kind, &api.limits, &target, &parts.headers, body, &mut reservation).await;
+    if matches!(read, Err(ReadError::Body(BodyError::BudgetExhausted))) {
+        return Err(reject(Rejection::no_memory()));
+    }
+    let caller = match shown {
+        HeaderAuth::Caller(caller) => caller,
+        HeaderAuth::NoCredentials => {
+            let params = read.as_ref().ok().map(|read| &read.params);
+            let caller = authenticate_parameter(api, params, time.wall).map_err(reject)?;
+            reservation = Reservation::unlimited();
+            caller
+        }
+    };
+    let (ParsedBody { mut params, body }, read_error) = match read {
+        Ok(read) => (read, None),
+        // Whether the caller may ask at all is said first.
+        Err(error) if route.auth == RequiredAuth::InHandler => (ParsedBody::empty(), Some(ApiError::from(error))),
+        Err(error) => return Err(error.into()),
+    };
+    if matches!(caller, Caller::Shell | Caller::KeysScope) {
+        params.values.remove(SHARED_SECRET_PARAMETER);
+    }
+    let Parts { method, headers, .. } = parts;
+    (route.handler)(state, ApiRequest { method, headers, target, caller, params, body, read_error, reservation, time }).await
+}
+
+/// Checks the target as it stood in the request line.
+fn parse_target(uri: &Uri) -> Result<RequestTarget, RequestTargetError> {
+    if uri.scheme().is_some() || uri.authority().is_some() {
+        return Err(RequestTargetError("it is in absolute form"));
+    }
+    RequestTarget::parse(uri.path_and_query().map_or("", |target| target.as_str()))
+}
+
+/// Counts a refusal, and writes one line to the log without the query and without what was shown.
+fn reject<S: ApiState>(
+    state: &Arc<S>,
+    endpoint: &'static str,
+    peer: &Peer,
+    headers: &HeaderMap,
+    rejection: Rejection,
+    time: RequestTime,
+) -> ApiError {
+    let api = state.api();
+    let Rejection { kind, reason, error } = rejection;
+    api.metrics.count_rejection(kind, reason);
+    if let Some(suppressed) = api.log_limiter.allow(time.wall) {
+        let request_id = headers.get("x-request-id").and_then(|id| id.to_str().ok()).unwrap_or_default();
+        let message = &error.message;
+        tracing::warn!(endpoint, reason, message, ?peer, request_id, suppressed, "refused a request to {endpoint}: {reason}");
+    }
+    error
+}

@@ -1,0 +1,150 @@
+//! What the primary counts beside requests: commits, followers, alarms, connections.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+
+use crate::net::server::counters::ServerCounters;
+
+/// The counters.
+pub struct PrimaryMetrics {
+    /// Commits since the start.
+    pub commits: Counter,
+    /// Lines written to followers.
+    pub feed_lines: Counter,
+    /// Followers cut off because they read too slowly.
+    pub stalled_followers: Counter,
+    /// Times that a host was seen twice at once, or reported a directory that is not ours.
+    pub alarms: Family<AlarmLabel, Counter>,
+    gauges: Gauges,
+    server_counters: Arc<ServerCounters>,
+}
+
+struct Gauges {
+    head: Gauge,
+    records: Gauge,
+    followers: Gauge,
+    store_bytes: Gauge,
+    usage_dropped: Gauge,
+    connections: Gauge,
+    connections_open: Gauge,
+    connections_refused: Gauge,
+    accept_errors: Gauge,
+    bad_requests: Gauge,
+}
+
+/// What is read when the metrics are asked for.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct GaugeValues {
+    /// The number of the last commit.
+    pub head: u64,
+    /// Records of the directory.
+    pub records: u64,
+    /// Open feeds.
+    pub followers: usize,
+    /// Bytes on disk.
+    pub store_bytes: u64,
+    /// Notes of use that were dropped.
+    pub usage_dropped: u64,
+}
+
+/// Why there is an alarm, in a few words.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct AlarmLabel {
+    /// The reason.
+    pub reason: &'static str,
+}
+
+impl PrimaryMetrics {
+    /// Registers the counters, all at zero.
+    #[must_use]
+    pub fn register(registry: &mut Registry, server_counters: Arc<ServerCounters>) -> Self {
+        let metrics = Self {
+            commits: Counter::default(),
+            feed_lines: Counter::default(),
+            stalled_followers: Counter::default(),
+            alarms: Family::default(),
+            gauges: Gauges::register(registry),
+            server_counters,
+        };
+        registry.register("commits", "Commits of the directory", metrics.commits.clone());
+        registry.register("feed_lines", "Lines written to followers", metrics.feed_lines.clone());
+        registry.register("feed_cut_off", "Followers cut off for reading too slowly", metrics.stalled_followers.clone());
+        registry.register("alarms", "What an operator should look at, by reason", metrics.alarms.clone());
+        metrics
+    }
+
+    /// Counts one alarm.
+    pub fn record_alarm(&self, reason: &'static str) {
+        self.alarms.get_or_create(&AlarmLabel { reason }).inc();
+    }
+
+    /// Sets the gauges to what they are now.
+    pub fn update_gauges(&self, values: GaugeValues) {
+        self.gauges.update(values, &self.server_counters);
+    }
+}
+
+impl Gauges {
+    fn register(registry: &mut Registry) -> Self {
+        let mut gauge = |name: &str, help: &str| {
+            let gauge = Gauge::default();
+            registry.register(name, help, gauge.clone());
+            gauge
+        };
+        Self {
+            head: gauge("head", "Number of the last commit"),
+            records: gauge("records", "Records of the directory"),
+            followers: gauge("followers", "Open feeds"),
+            store_bytes: gauge("store_bytes", "Bytes of the store on disk"),
+            usage_dropped: gauge("usage_dropped", "Notes of use that were dropped"),
+            connections: gauge("connections", "Connections accepted since the start"),
+            connections_open: gauge("connections_open", "Connections that are open"),
+            connections_refused: gauge("connections_refused", "Connections refused because too many were open"),
+            accept_errors: gauge("accept_errors", "Errors of accepting connections"),
+            bad_requests: gauge("bad_requests", "Requests that could not be read"),
+        }
+    }
+
+    fn update(&self, values: GaugeValues, counters: &ServerCounters) {
+        let set = |gauge: &Gauge, value: u64| gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
+        set(&self.head, values.head);
+        set(&self.records, values.records);
+        set(&self.followers, values.followers as u64);
+        set(&self.store_bytes, values.store_bytes);
+        set(&self.usage_dropped, values.usage_dropped);
+        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        set(&self.connections, count(&counters.connections));
+        set(&self.connections_open, count(&counters.open_connections));
+        set(&self.connections_refused, count(&counters.refused_connections));
+        set(&self.accept_errors, count(&counters.accept_errors));
+        set(&self.bad_requests, count(&counters.bad_requests));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use prometheus_client::encoding::text::encode;
+    use prometheus_client::registry::Registry;
+
+    use super::{GaugeValues, PrimaryMetrics};
+
+    #[test]
+    fn what_was_counted_is_in_the_text() {
+        let mut registry = Registry::with_prefix("sidegate_primary");
+        let metrics = PrimaryMetrics::register(&mut registry, Arc::default());
+        metrics.update_gauges(GaugeValues { head: 7, ..GaugeValues::default() });
+        metrics.record_alarm("host twice");
+        let mut text = String::new();
+        encode(&mut text, &registry).unwrap();
+        assert!(text.contains("sidegate_primary_head 7"), "{text}");
+        assert!(text.contains(r#"sidegate_primary_alarms_total{reason="host twice"} 1"#), "{text}");
+    }
+}

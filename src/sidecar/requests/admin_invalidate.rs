@@ -1,0 +1,59 @@
+//! `POST /-/admin/invalidate`: the primary's answers that are kept in memory are removed.
+//! (`what`: `key`, `user`, `project` or `all`; `which`: the key's id, the user's id or name, the project's id or full path)
+//!
+//! The directory itself follows the primary, and nothing of it is removed.
+
+use std::sync::Arc;
+
+use http::StatusCode;
+use serde_json::json;
+
+use crate::api::error::{ApiError, HandlerResult};
+use crate::api::request::ApiRequest;
+use crate::model::freshness::DirectoryView;
+use crate::model::id::Id;
+use crate::net::message::Response;
+use crate::sidecar::lfs_token_cache::TokenSelector;
+use crate::sidecar::state::SidecarState;
+use crate::wire::http::params::Params;
+
+/// Removes kept LFS tokens; with `all` also the kept versions. Answers with how many.
+pub async fn handle(state: &Arc<SidecarState>, request: ApiRequest) -> HandlerResult {
+    let selector = parse_selector(&request.params, state.config.replica.read().view.as_ref())?;
+    let lfs_tokens = state.lfs_tokens.remove(selector);
+    let versions = if selector == TokenSelector::All { state.version_cache.clear() } else { 0 };
+    tracing::info!(?selector, lfs_tokens, versions, "the operator removed {lfs_tokens} kept LFS tokens and {versions} kept versions");
+    let message = format!("removed {lfs_tokens} kept LFS tokens and {versions} kept versions; the directory itself follows the primary");
+    Ok(Response::json(StatusCode::OK, json!({"message": message, "lfs_tokens": lfs_tokens, "versions": versions}).to_string()))
+}
+
+fn parse_selector(params: &Params, view: Option<&DirectoryView>) -> Result<TokenSelector, ApiError> {
+    let which = params.text("which")?.filter(|which| !which.is_empty());
+    match (params.text("what")?.as_deref(), which) {
+        (None | Some("all"), None) => Ok(TokenSelector::All),
+        (Some("key"), Some(_)) => params.id("which")?.map(TokenSelector::Key).ok_or_else(|| ApiError::missing_parameter("which")),
+        (Some("user"), Some(which)) => find_user(&which, view).map(TokenSelector::User),
+        (Some("project"), Some(which)) => find_project(&which, view).map(TokenSelector::Project),
+        (Some("key" | "user" | "project"), None) => Err(ApiError::missing_parameter("which")),
+        (None | Some("all"), Some(_)) => Err(ApiError::bad_request("`all` takes no `which`")),
+        (Some(_), _) => Err(ApiError::bad_request("`what` is `key`, `user`, `project` or `all`")),
+    }
+}
+
+/// Returns a user's id: as it is, or by the name in the local directory.
+fn find_user(which: &str, view: Option<&DirectoryView>) -> Result<Id, ApiError> {
+    if let Ok(id) = which.parse() {
+        return Ok(id);
+    }
+    let user = view.map(|view| view.directory.user_by_username(which)).transpose()?.flatten();
+    user.map(|user| user.id).ok_or_else(|| ApiError::not_found("User"))
+}
+
+/// Returns a project's id: as it is, or by the full path in the local directory.
+fn find_project(which: &str, view: Option<&DirectoryView>) -> Result<Id, ApiError> {
+    if let Ok(id) = which.parse() {
+        return Ok(id);
+    }
+    let project = view.map(|view| view.directory.project_by_path(which)).transpose()?.flatten();
+    project.map(|project| project.id).ok_or_else(|| ApiError::not_found("Project"))
+}

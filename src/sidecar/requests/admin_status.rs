@@ -1,0 +1,62 @@
+//! `GET /-/admin/status`: how current the local directory is, whether the primary answers, and what the replica does.
+
+use std::sync::Arc;
+
+use http::StatusCode;
+use serde_json::{Value, json};
+
+use crate::api::error::HandlerResult;
+use crate::api::request::{ApiRequest, RequestTime};
+use crate::model::freshness::{Freshness, FreshnessClass};
+use crate::net::message::Response;
+use crate::sidecar::state::SidecarState;
+
+/// Answers with one object.
+pub async fn handle(state: &Arc<SidecarState>, request: ApiRequest) -> HandlerResult {
+    let channel = state.upstream.channel();
+    let (in_flight, waiting) = channel.concurrency_limit.load();
+    let (reported, dropped) = state.usage.totals();
+    let body = json!({
+        "host": state.config.host,
+        "version": env!("CARGO_PKG_VERSION"),
+        "since": state.started_at.to_string(),
+        "freshness": {
+            "keys": class_status(state, FreshnessClass::Keys, request.time),
+            "reads": class_status(state, FreshnessClass::Reads, request.time),
+            "push_precheck": class_status(state, FreshnessClass::PushPrecheck, request.time),
+        },
+        "primary": {
+            "failing_since": channel.failing_since().map(|since| since.to_string()),
+            "breaker": if channel.is_breaker_open() { "open" } else { "closed" },
+            "questions_under_way": in_flight,
+            "questions_waiting": waiting,
+        },
+        "follower": (state.config.replica_control.status)(),
+        "usage": {"reported": reported, "dropped": dropped},
+        "memory_bytes": resident_bytes(),
+    });
+    Ok(Response::json(StatusCode::OK, body.to_string()))
+}
+
+fn class_status(state: &SidecarState, class: FreshnessClass, time: RequestTime) -> Value {
+    let limits = state.config.freshness_policy.limits_for(class);
+    let age = state.config.replica.read().age(time.boot);
+    let freshness = match limits.evaluate(age) {
+        Freshness::Fresh => "fresh",
+        Freshness::Stale => "stale",
+        Freshness::Expired => "expired",
+    };
+    json!({
+        "state": freshness,
+        "age_seconds": age.map(|age| age.as_secs_f64()),
+        "ttl_seconds": limits.ttl.as_secs(),
+        "max_stale_seconds": limits.max_stale.as_secs(),
+        "expires_in_seconds": age.map(|age| limits.max_stale.saturating_sub(age).as_secs()),
+    })
+}
+
+/// Returns the resident memory of the process; `None` where the kernel does not say.
+fn resident_bytes() -> Option<u64> {
+    let pages = std::fs::read_to_string("/proc/self/statm").ok()?;
+    pages.split_ascii_whitespace().nth(1)?.parse::<u64>().ok().map(|pages| pages * 4096)
+}
