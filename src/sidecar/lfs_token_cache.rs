@@ -124,3 +124,97 @@ impl TokenSelector {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::{LfsTokenCache, TokenHolder, TokenSelector};
+    use crate::api::request::RequestTime;
+    use crate::model::access_request::{ClaimedActor, LfsAuthenticateRequest};
+    use crate::model::id::Id;
+    use crate::model::memory_directory::{MemoryDirectory, ed25519_public_key};
+    use crate::model::time::{BootTime, Time};
+    use crate::rules::actor::resolve_actor;
+
+    const BODY: &[u8] = br#"{"username":"zoe","lfs_token":"t","expires_in":100}"#;
+
+    fn id(number: u64) -> Id {
+        number.try_into().unwrap()
+    }
+
+    fn at(seconds: u64) -> RequestTime {
+        RequestTime { wall: Time::EPOCH, boot: BootTime(Duration::from_secs(seconds)) }
+    }
+
+    /// A request by key 11, whose user is 7, or key 12, whose user is 8.
+    fn request(key: u64, project: u64) -> LfsAuthenticateRequest {
+        LfsAuthenticateRequest {
+            claimed_actor: ClaimedActor::Key(Some(id(key))),
+            gl_repository: Some(format!("project-{project}")),
+            project: None,
+            operation: None,
+            unsupported_param: None,
+        }
+    }
+
+    fn holder(key: u64, project: u64) -> TokenHolder {
+        let user = |id: u64| format!(r#"{{"kind":"user","id":{id},"username":"user-{id}","name":"User"}}"#);
+        let key_line = |id: u64, user: u64| {
+            let key = ed25519_public_key(id);
+            format!(r#"{{"kind":"key","id":{id},"user_id":{user},"title":"t","key":"{key}","created_at":"2026-01-01T00:00:00Z"}}"#)
+        };
+        let lines = [user(7), user(8), key_line(11, 7), key_line(12, 8)];
+        let directory = MemoryDirectory::from_lines(lines.iter().map(String::as_str));
+        let actor = resolve_actor(&directory, &ClaimedActor::Key(Some(id(key)))).unwrap();
+        TokenHolder { actor, repository: format!("project-{project}"), project: Some(id(project)) }
+    }
+
+    fn cache() -> LfsTokenCache {
+        let cache = LfsTokenCache::default();
+        for (key, project) in [(11, 1), (11, 2), (12, 1)] {
+            cache.insert(request(key, project), holder(key, project), BODY, at(0), cache.removals());
+        }
+        cache
+    }
+
+    fn is_cached(cache: &LfsTokenCache, key: u64, project: u64, seconds: u64) -> bool {
+        cache.find(&request(key, project), Some(&holder(key, project)), at(seconds)).is_some()
+    }
+
+    #[test]
+    fn a_token_is_given_to_its_holder_until_half_of_its_life_is_over() {
+        let cache = cache();
+        let token = cache.find(&request(11, 1), Some(&holder(11, 1)), at(40)).unwrap();
+        assert!(token.body.contains(r#""expires_in":60"#), "{}", token.body);
+        assert_eq!(token.age, Duration::from_secs(40));
+        assert!(!is_cached(&cache, 11, 1, 50));
+        assert!(cache.find(&request(12, 1), Some(&holder(11, 1)), at(1)).is_none(), "a token is nobody else's");
+        assert!(!is_cached(&cache, 12, 1, 1), "a token that may not be given is removed");
+    }
+
+    #[test]
+    fn an_operator_removes_the_tokens_of_one_key_user_or_project_or_all_and_is_told_how_many() {
+        let cases = [
+            (TokenSelector::Key(id(11)), 2, [false, false, true]),
+            (TokenSelector::User(id(8)), 1, [true, true, false]),
+            (TokenSelector::Project(id(1)), 2, [false, true, false]),
+            (TokenSelector::Project(id(3)), 0, [true, true, true]),
+            (TokenSelector::All, 3, [false, false, false]),
+        ];
+        for (selector, removed, left) in cases {
+            let cache = cache();
+            assert_eq!(cache.remove(selector), removed, "{selector:?}");
+            assert_eq!([(11, 1), (11, 2), (12, 1)].map(|(key, project)| is_cached(&cache, key, project, 1)), left, "{selector:?}");
+        }
+    }
+
+    #[test]
+    fn a_token_that_was_asked_for_before_a_removal_is_not_kept() {
+        let cache = LfsTokenCache::default();
+        let removals = cache.removals();
+        assert_eq!(cache.remove(TokenSelector::Key(id(12))), 0);
+        cache.insert(request(11, 1), holder(11, 1), BODY, at(0), removals);
+        assert!(!is_cached(&cache, 11, 1, 1));
+    }
+}

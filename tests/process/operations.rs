@@ -13,6 +13,7 @@ use sidegate::model::clock;
 use sidegate::wire::auth::jwt::{Issuer, issue_token};
 use sidegate::wire::auth::secret::Secret;
 
+use crate::support::contract_directory::{contract_directory, contract_key_blob, lfs};
 use crate::support::env::{Daemon, TestEnv};
 use crate::support::fake_primary::{FakePrimary, FakeReply, json_response as answer_json};
 use crate::support::generated_directory::{directory_of_keys, generated_key_line, key_blob, query_encode};
@@ -200,6 +201,34 @@ fn status_says_how_it_stands_to_a_person_and_to_a_program() {
 }
 
 #[test]
+fn invalidate_removes_the_kept_answers_about_one_key_user_or_project_and_says_how_many() {
+    let env = TestEnv::running(&contract_directory(&json!({})));
+    let request = lfs("owner", "team/private").to_json_request();
+    let answer = || env.request_sidecar(request.clone()).header("x-sidegate-answer").map(str::to_owned);
+    let key = contract_key_blob(102);
+    for (words, removed) in [
+        (vec!["invalidate", "user", "owner"], 1),
+        (vec!["invalidate", "user", "guest"], 0),
+        (vec!["invalidate", "project", "team/private"], 1),
+        (vec!["invalidate", "project", "team/public"], 0),
+        (vec!["invalidate", "key", &key], 1),
+        (vec!["invalidate", "key", "103"], 0),
+        (vec!["invalidate", "all"], 1),
+    ] {
+        answer();
+        assert_eq!(answer().as_deref(), Some("cached"), "{words:?}");
+        let text = run_ok(&env, &words);
+        assert!(text.contains(&format!("removed {removed} kept LFS tokens")), "{words:?}: {text}");
+        assert_eq!(answer().as_deref(), Some(if removed == 1 { "forwarded" } else { "cached" }), "{words:?}");
+    }
+    assert_eq!(env.request_sidecar(Request::get("/api/v4/internal/check")).status, 200);
+    assert!(run_ok(&env, &["invalidate", "all"]).contains("and 1 kept versions"));
+    let output = env.run_sidegate(&["invalidate", "user", "nobody", "--socket", env.sidecar_socket().to_str().unwrap()]);
+    let complaint = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success() && complaint.contains("404 User Not Found"), "{complaint}");
+}
+
+#[test]
 fn check_explain_verify_invalidate_and_resync_say_what_they_found() {
     let env = TestEnv::running(&directory_of_keys(8));
     let config = env.path().join("sidegate.toml");
@@ -221,7 +250,7 @@ fn check_explain_verify_invalidate_and_resync_say_what_they_found() {
     }
     let verified = run_ok(&env, &["verify"]);
     assert!(verified.contains("equal"), "{verified}");
-    assert!(run_ok(&env, &["invalidate", "all"]).contains("forgotten"));
+    assert!(run_ok(&env, &["invalidate", "all"]).contains("removed 0 kept LFS tokens and 0 kept versions"));
     let resyncs = || env.status()["follower"]["counted"]["resyncs"].as_u64().unwrap();
     let before = resyncs();
     assert!(run_ok(&env, &["resync"]).contains("a whole snapshot is taken"));

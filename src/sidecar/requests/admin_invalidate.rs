@@ -1,5 +1,5 @@
 //! `POST /-/admin/invalidate`: the primary's answers that are kept in memory are removed.
-//! (`what`: `key`, `user`, `project` or `all`; `which`: the key's id, the user's id or name, the project's id or full path)
+//! (one of `all`; `key`, by its id or the Base64 of its blob; `user`, by id or name; `project`, by id or full path)
 //!
 //! The directory itself follows the primary, and nothing of it is removed.
 
@@ -12,6 +12,7 @@ use crate::api::error::{ApiError, HandlerResult};
 use crate::api::request::ApiRequest;
 use crate::model::freshness::DirectoryView;
 use crate::model::id::Id;
+use crate::model::key::{Fingerprint, decode_blob};
 use crate::net::message::Response;
 use crate::sidecar::lfs_token_cache::TokenSelector;
 use crate::sidecar::state::SidecarState;
@@ -28,32 +29,40 @@ pub async fn handle(state: &Arc<SidecarState>, request: ApiRequest) -> HandlerRe
 }
 
 fn parse_selector(params: &Params, view: Option<&DirectoryView>) -> Result<TokenSelector, ApiError> {
-    let which = params.text("which")?.filter(|which| !which.is_empty());
-    match (params.text("what")?.as_deref(), which) {
-        (None | Some("all"), None) => Ok(TokenSelector::All),
-        (Some("key"), Some(_)) => params.id("which")?.map(TokenSelector::Key).ok_or_else(|| ApiError::missing_parameter("which")),
-        (Some("user"), Some(which)) => find_user(&which, view).map(TokenSelector::User),
-        (Some("project"), Some(which)) => find_project(&which, view).map(TokenSelector::Project),
-        (Some("key" | "user" | "project"), None) => Err(ApiError::missing_parameter("which")),
-        (None | Some("all"), Some(_)) => Err(ApiError::bad_request("`all` takes no `which`")),
-        (Some(_), _) => Err(ApiError::bad_request("`what` is `key`, `user`, `project` or `all`")),
+    let all = params.boolean("all")?.unwrap_or(false);
+    match (all, params.text("key")?, params.text("user")?, params.text("project")?) {
+        (true, None, None, None) => Ok(TokenSelector::All),
+        (false, Some(key), None, None) => find_key(&key, view).map(TokenSelector::Key),
+        (false, None, Some(user), None) => find_user(&user, view).map(TokenSelector::User),
+        (false, None, None, Some(project)) => find_project(&project, view).map(TokenSelector::Project),
+        _ => Err(ApiError::bad_request("say one of `all`, `key`, `user` and `project`")),
     }
+}
+
+/// Returns a key's id: as it is, or by the Base64 of its blob in the local directory.
+fn find_key(key: &str, view: Option<&DirectoryView>) -> Result<Id, ApiError> {
+    if let Ok(id) = key.parse() {
+        return Ok(id);
+    }
+    let blob = decode_blob(key).ok_or_else(|| ApiError::bad_request("`key` is a key's id, or the Base64 of its blob"))?;
+    let found = view.map(|view| view.directory.key_by_fingerprint(&Fingerprint::of(&blob))).transpose()?.flatten();
+    found.map(|key| key.id).ok_or_else(|| ApiError::not_found("Key"))
 }
 
 /// Returns a user's id: as it is, or by the name in the local directory.
-fn find_user(which: &str, view: Option<&DirectoryView>) -> Result<Id, ApiError> {
-    if let Ok(id) = which.parse() {
+fn find_user(user: &str, view: Option<&DirectoryView>) -> Result<Id, ApiError> {
+    if let Ok(id) = user.parse() {
         return Ok(id);
     }
-    let user = view.map(|view| view.directory.user_by_username(which)).transpose()?.flatten();
-    user.map(|user| user.id).ok_or_else(|| ApiError::not_found("User"))
+    let found = view.map(|view| view.directory.user_by_username(user)).transpose()?.flatten();
+    found.map(|user| user.id).ok_or_else(|| ApiError::not_found("User"))
 }
 
 /// Returns a project's id: as it is, or by the full path in the local directory.
-fn find_project(which: &str, view: Option<&DirectoryView>) -> Result<Id, ApiError> {
-    if let Ok(id) = which.parse() {
+fn find_project(project: &str, view: Option<&DirectoryView>) -> Result<Id, ApiError> {
+    if let Ok(id) = project.parse() {
         return Ok(id);
     }
-    let project = view.map(|view| view.directory.project_by_path(which)).transpose()?.flatten();
-    project.map(|project| project.id).ok_or_else(|| ApiError::not_found("Project"))
+    let found = view.map(|view| view.directory.project_by_path(project)).transpose()?.flatten();
+    found.map(|project| project.id).ok_or_else(|| ApiError::not_found("Project"))
 }
