@@ -182,15 +182,13 @@ fn assert_refused(what: &str, answer: &Response) {
 
 /// An environment whose bounds are small.
 fn env_with_small_limits(sidecar: bool) -> TestEnv {
-    let limits = format!(
-        "[limits]\ndecoded_body_bytes = \"{DECODED_LIMIT}B\"\npushed_body_bytes = \"{PUSHED_LIMIT}B\"\npassed_body_bytes = \"{PASSED_LIMIT}B\"\n"
-    );
+    let limits = format!("[limits]\ndecoded_body_bytes = \"{DECODED_LIMIT}B\"\npushed_body_bytes = \"{PUSHED_LIMIT}B\"\n");
     let mut env = contract_directory::primary_with_all_credentials(
         &limits,
         &contract_directory::contract_directory(&json!({"two_factor_for_cli": true})),
     );
     if sidecar {
-        env.replace_in_file("sidegate.toml", "[log]", &format!("{limits}[log]"));
+        env.replace_in_file("sidegate.toml", "[log]", &format!("{limits}passed_body_bytes = \"{PASSED_LIMIT}B\"\n[log]"));
         env.start_sidecar();
         env.wait_until_fresh();
     }
