@@ -6,7 +6,6 @@
 
 pub mod cached_view;
 pub mod config;
-mod headers;
 mod lfs_token_cache;
 mod local_answer;
 mod requests;

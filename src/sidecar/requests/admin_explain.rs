@@ -13,7 +13,7 @@ use crate::model::access_request::{Action, AllowedRequest, ClaimedActor, Protoco
 use crate::model::directory::DirectoryError;
 use crate::model::enums::KeyUsage;
 use crate::model::freshness::{DirectoryView, Freshness, FreshnessClass};
-use crate::model::key::Fingerprint;
+use crate::model::key::{Fingerprint, decode_blob};
 use crate::model::record::Key;
 use crate::net::message::Response;
 use crate::rules;
@@ -21,7 +21,7 @@ use crate::sidecar::cached_view::CachedView;
 use crate::sidecar::state::SidecarState;
 use crate::sidecar::upstream::client::{self, QueryOutcome};
 use crate::sidecar::upstream::concurrency_limit::RequestClass;
-use crate::sidecar::upstream::decision::{QueryKind, decode_requested_blob};
+use crate::sidecar::upstream::decision::QueryKind;
 use crate::wire;
 use crate::wire::http::params::{Params, encode_form};
 use crate::wire::http::params_error::ParamsError;
@@ -75,7 +75,7 @@ impl ExplainQuery {
             Some(other) => Protocol::Other(other.to_owned()),
         };
         Ok(Self {
-            blob: key.as_deref().and_then(decode_requested_blob),
+            blob: key.as_deref().and_then(decode_blob),
             key,
             claimed_actor: wire::claimant::parse_claimant(params)?,
             project: params.text("project")?,

@@ -11,6 +11,7 @@ use crate::api::error::{ApiError, HandlerResult};
 use crate::api::request::{ApiRequest, Caller};
 use crate::api::response_headers::mark_local;
 use crate::model::freshness::FreshnessClass;
+use crate::model::key::decode_blob;
 use crate::net::message::Response;
 use crate::rules;
 use crate::sidecar::cached_view::CachedView;
@@ -19,7 +20,7 @@ use crate::sidecar::requests::passthrough;
 use crate::sidecar::state::SidecarState;
 use crate::sidecar::upstream::client::UpstreamQuery;
 use crate::sidecar::upstream::concurrency_limit::RequestClass;
-use crate::sidecar::upstream::decision::{QueryKind, decode_requested_blob};
+use crate::sidecar::upstream::decision::QueryKind;
 use crate::wire::authorized_keys::encode_authorized_key;
 use crate::wire::http::params::encode_form;
 
@@ -32,7 +33,7 @@ pub async fn handle(state: &Arc<SidecarState>, request: ApiRequest) -> HandlerRe
     }
     let key = request.params.text("key")?.ok_or_else(|| ApiError::missing_parameter("key"))?;
     let view = state.cached_view(FreshnessClass::Keys, request.time).await;
-    let Some(blob) = decode_requested_blob(&key) else { return Ok(mark_local(miss_response(), view.age)) };
+    let Some(blob) = decode_blob(&key) else { return Ok(mark_local(miss_response(), view.age)) };
     let local = look_up(&view, &blob);
     let class = if matches!(local, LocalAnswer::Yes(_)) { RequestClass::Other } else { RequestClass::KeyMiss };
     let target = format!("/api/v4/internal/authorized_keys?{}", encode_form([("key", key.as_str())]));

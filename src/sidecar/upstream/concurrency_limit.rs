@@ -1,21 +1,21 @@
-//! How many questions may be on their way to the primary, and how many may wait; key misses at most a quarter of each, and so what is
-//! passed on unsigned.
+//! Limits how many requests to the primary run at once, and how many wait: key misses at most a quarter of each, and likewise requests
+//! that are passed through unsigned.
 //!
-//! Anybody who can reach sshd can cause key misses, and anybody who can open the socket can have something passed on unsigned, so neither
-//! may take the room of those who have shown who they are, nor the other's.
+//! Anybody who can reach sshd can cause key misses, and anybody who can open the socket can have a request passed through unsigned, so
+//! neither may take the slots of authenticated callers, nor the other's.
 
 use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// The budget of forwards. `Clone` shares it.
+/// The limit of requests to the primary. `Clone` shares it.
 #[derive(Clone)]
 pub struct ConcurrencyLimit {
     running: SlotPool,
     waiting: SlotPool,
 }
 
-/// Places of one kind: all of them, and of these the ones that key misses may take, and what is unsigned.
+/// Slots to run or to wait: all of them, and of these the ones for key misses, and the ones for unsigned requests.
 #[derive(Clone)]
 struct SlotPool {
     capacity: usize,
@@ -24,30 +24,30 @@ struct SlotPool {
     unsigned: Arc<Semaphore>,
 }
 
-/// What a forward is.
+/// The classes of request, by who can cause them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RequestClass {
-    /// An attacker can cause it: a key nobody knows.
+    /// Anybody who reaches sshd can cause it: a question about an unknown key.
     KeyMiss,
-    /// Whoever may open the socket can cause it: what only the primary can judge.
+    /// Whoever may open the socket can cause it: a request that only the primary can authenticate.
     Unsigned,
-    /// Anything else.
+    /// Any other.
     Other,
 }
 
-/// No room, not even to wait.
+/// All slots are taken, also those to wait in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("too many requests are waiting for the primary")]
 pub struct LimitReached;
 
-/// Leave for one forward; dropped when it has ended.
+/// The permit for one request, which holds its slots until it is dropped.
 pub struct Permit {
     _slots: (Option<OwnedSemaphorePermit>, OwnedSemaphorePermit),
     waited: bool,
 }
 
 impl Permit {
-    /// Whether it had to be waited for.
+    /// Returns whether it had to be waited for.
     #[must_use]
     pub const fn waited(&self) -> bool {
         self.waited
@@ -55,23 +55,23 @@ impl Permit {
 }
 
 impl ConcurrencyLimit {
-    /// So many at once, so many waiting. At least one of each sort may be under way, however small the budget.
+    /// Creates a limit of so many requests at once and so many that wait. At least one of each class may run, however small it is.
     #[must_use]
     pub fn new(at_once: usize, waiting: usize) -> Self {
         let at_once = at_once.max(1);
         Self { running: SlotPool::new(at_once, (at_once / 4).max(1)), waiting: SlotPool::new(waiting, waiting / 4) }
     }
 
-    /// Waits for a turn. Whoever stops waiting gives its place back. Turns come in the order of asking, within a sort.
-    pub async fn acquire(&self, sort: RequestClass) -> Result<Permit, LimitReached> {
-        if let Ok(permit) = self.running.try_acquire(sort) {
+    /// Waits for a permit, in the order of asking within a class. A caller that stops waiting gives its slot back.
+    pub async fn acquire(&self, class: RequestClass) -> Result<Permit, LimitReached> {
+        if let Ok(permit) = self.running.try_acquire(class) {
             return Ok(permit);
         }
-        let _place_to_wait = self.waiting.try_acquire(sort)?;
-        self.running.acquire(sort).await
+        let _waiting_slot = self.waiting.try_acquire(class)?;
+        self.running.acquire(class).await
     }
 
-    /// Now under way, and waiting.
+    /// Returns how many requests run, and how many wait.
     #[must_use]
     pub fn load(&self) -> (usize, usize) {
         (self.running.in_use(), self.waiting.in_use())
@@ -79,30 +79,30 @@ impl ConcurrencyLimit {
 }
 
 impl SlotPool {
-    fn new(places: usize, quarter: usize) -> Self {
-        let places = places.min(Semaphore::MAX_PERMITS);
-        let room = |places| Arc::new(Semaphore::new(places));
-        Self { capacity: places, all: room(places), key_misses: room(quarter.min(places)), unsigned: room(quarter.min(places)) }
+    fn new(capacity: usize, class_capacity: usize) -> Self {
+        let capacity = capacity.min(Semaphore::MAX_PERMITS);
+        let slots = |count: usize| Arc::new(Semaphore::new(count.min(capacity)));
+        Self { capacity, all: slots(capacity), key_misses: slots(class_capacity), unsigned: slots(class_capacity) }
     }
 
-    fn try_acquire(&self, sort: RequestClass) -> Result<Permit, LimitReached> {
-        let place = |room: &Arc<Semaphore>| Arc::clone(room).try_acquire_owned().map_err(|_none| LimitReached);
-        let held = (self.class_slots(sort).map(place).transpose()?, place(&self.all)?);
-        Ok(Permit { _slots: held, waited: false })
+    fn try_acquire(&self, class: RequestClass) -> Result<Permit, LimitReached> {
+        let slot = |slots: &Arc<Semaphore>| Arc::clone(slots).try_acquire_owned().map_err(|_none_free| LimitReached);
+        let acquired = (self.class_slots(class).map(slot).transpose()?, slot(&self.all)?);
+        Ok(Permit { _slots: acquired, waited: false })
     }
 
-    async fn acquire(&self, sort: RequestClass) -> Result<Permit, LimitReached> {
-        let place = async |room: &Arc<Semaphore>| Arc::clone(room).acquire_owned().await.map_err(|_closed| LimitReached);
-        let quarter = match self.class_slots(sort) {
-            Some(quarter) => Some(place(quarter).await?),
+    async fn acquire(&self, class: RequestClass) -> Result<Permit, LimitReached> {
+        let slot = async |slots: &Arc<Semaphore>| Arc::clone(slots).acquire_owned().await.map_err(|_closed| LimitReached);
+        let class_slot = match self.class_slots(class) {
+            Some(slots) => Some(slot(slots).await?),
             None => None,
         };
-        Ok(Permit { _slots: (quarter, place(&self.all).await?), waited: true })
+        Ok(Permit { _slots: (class_slot, slot(&self.all).await?), waited: true })
     }
 
-    /// The places that those of a sort may take, besides one of all.
-    const fn class_slots(&self, sort: RequestClass) -> Option<&Arc<Semaphore>> {
-        match sort {
+    /// Returns the slots of a class, if it has fewer than all.
+    const fn class_slots(&self, class: RequestClass) -> Option<&Arc<Semaphore>> {
+        match class {
             RequestClass::KeyMiss => Some(&self.key_misses),
             RequestClass::Unsigned => Some(&self.unsigned),
             RequestClass::Other => None,
@@ -127,77 +127,77 @@ mod tests {
         future.poll(&mut Context::from_waker(Waker::noop()))
     }
 
-    fn acquire_now(budget: &ConcurrencyLimit, sort: RequestClass) -> Permit {
-        match poll_once(pin!(budget.acquire(sort))) {
+    fn acquire_now(limit: &ConcurrencyLimit, class: RequestClass) -> Permit {
+        match poll_once(pin!(limit.acquire(class))) {
             Poll::Ready(Ok(permit)) => permit,
-            Poll::Ready(Err(LimitReached)) => panic!("it is full"),
+            Poll::Ready(Err(LimitReached)) => panic!("the limit is reached"),
             Poll::Pending => panic!("it waits"),
         }
     }
 
-    fn is_limit_reached(budget: &ConcurrencyLimit, sort: RequestClass) -> bool {
-        matches!(poll_once(pin!(budget.acquire(sort))), Poll::Ready(Err(LimitReached)))
+    fn is_limit_reached(limit: &ConcurrencyLimit, class: RequestClass) -> bool {
+        matches!(poll_once(pin!(limit.acquire(class))), Poll::Ready(Err(LimitReached)))
     }
 
     #[test]
-    fn beyond_those_at_once_one_waits_and_beyond_those_waiting_it_is_full() {
-        let budget = ConcurrencyLimit::new(2, 1);
-        let first = acquire_now(&budget, RequestClass::Other);
-        let _second = acquire_now(&budget, RequestClass::Other);
-        let mut waits = pin!(budget.acquire(RequestClass::Other));
+    fn a_request_above_the_limit_waits_and_above_the_waiting_ones_it_is_refused() {
+        let limit = ConcurrencyLimit::new(2, 1);
+        let first = acquire_now(&limit, RequestClass::Other);
+        let _second = acquire_now(&limit, RequestClass::Other);
+        let mut waits = pin!(limit.acquire(RequestClass::Other));
         assert!(poll_once(waits.as_mut()).is_pending());
-        assert_eq!(budget.load(), (2, 1));
-        assert!(is_limit_reached(&budget, RequestClass::Other));
+        assert_eq!(limit.load(), (2, 1));
+        assert!(is_limit_reached(&limit, RequestClass::Other));
         drop(first);
         assert!(matches!(poll_once(waits), Poll::Ready(Ok(_))));
-        assert_eq!(budget.load(), (1, 0));
+        assert_eq!(limit.load(), (1, 0));
     }
 
     #[test]
-    fn whoever_stops_waiting_gives_the_place_back() {
-        let budget = ConcurrencyLimit::new(1, 1);
-        let _held = acquire_now(&budget, RequestClass::Other);
+    fn a_caller_that_stops_waiting_gives_its_slot_back() {
+        let limit = ConcurrencyLimit::new(1, 1);
+        let _held = acquire_now(&limit, RequestClass::Other);
         {
-            let mut waits = pin!(budget.acquire(RequestClass::Other));
+            let mut waits = pin!(limit.acquire(RequestClass::Other));
             assert!(poll_once(waits.as_mut()).is_pending());
         }
-        assert_eq!(budget.load(), (1, 0));
+        assert_eq!(limit.load(), (1, 0));
     }
 
     #[test]
-    fn key_misses_and_what_is_unsigned_take_a_quarter_of_each_and_leave_the_rest_to_others() {
-        for (sort, other) in [(RequestClass::KeyMiss, RequestClass::Unsigned), (RequestClass::Unsigned, RequestClass::KeyMiss)] {
-            let budget = ConcurrencyLimit::new(8, 8);
-            let _quarter = [acquire_now(&budget, sort), acquire_now(&budget, sort)];
-            let (mut third, mut fourth) = (pin!(budget.acquire(sort)), pin!(budget.acquire(sort)));
+    fn key_misses_and_unsigned_requests_take_a_quarter_of_each_and_leave_the_rest_to_others() {
+        for (class, other) in [(RequestClass::KeyMiss, RequestClass::Unsigned), (RequestClass::Unsigned, RequestClass::KeyMiss)] {
+            let limit = ConcurrencyLimit::new(8, 8);
+            let _quarter = [acquire_now(&limit, class), acquire_now(&limit, class)];
+            let (mut third, mut fourth) = (pin!(limit.acquire(class)), pin!(limit.acquire(class)));
             assert!(poll_once(third.as_mut()).is_pending());
             assert!(poll_once(fourth.as_mut()).is_pending());
-            assert!(is_limit_reached(&budget, sort));
-            drop([acquire_now(&budget, other), acquire_now(&budget, other)]);
-            let _others: Vec<_> = (0..6).map(|_| acquire_now(&budget, RequestClass::Other)).collect();
-            let mut waits = pin!(budget.acquire(RequestClass::Other));
+            assert!(is_limit_reached(&limit, class));
+            drop([acquire_now(&limit, other), acquire_now(&limit, other)]);
+            let _others: Vec<_> = (0..6).map(|_| acquire_now(&limit, RequestClass::Other)).collect();
+            let mut waits = pin!(limit.acquire(RequestClass::Other));
             assert!(poll_once(waits.as_mut()).is_pending());
-            assert_eq!(budget.load(), (8, 3));
+            assert_eq!(limit.load(), (8, 3));
         }
     }
 
     #[test]
-    fn a_turn_says_whether_it_had_to_be_waited_for() {
-        let budget = ConcurrencyLimit::new(1, 1);
-        let first = acquire_now(&budget, RequestClass::Other);
-        let mut waits = pin!(budget.acquire(RequestClass::Other));
+    fn a_permit_says_whether_it_had_to_be_waited_for() {
+        let limit = ConcurrencyLimit::new(1, 1);
+        let first = acquire_now(&limit, RequestClass::Other);
+        let mut waits = pin!(limit.acquire(RequestClass::Other));
         assert!(poll_once(waits.as_mut()).is_pending());
         assert!(!first.waited());
         drop(first);
-        assert!(matches!(poll_once(waits), Poll::Ready(Ok(turn)) if turn.waited()));
+        assert!(matches!(poll_once(waits), Poll::Ready(Ok(permit)) if permit.waited()));
     }
 
     #[test]
-    fn the_smallest_budget_still_lets_a_key_miss_through() {
-        let budget = ConcurrencyLimit::new(0, 0);
-        let miss = acquire_now(&budget, RequestClass::KeyMiss);
-        assert!(is_limit_reached(&budget, RequestClass::KeyMiss) && is_limit_reached(&budget, RequestClass::Other));
+    fn the_smallest_limit_still_lets_a_key_miss_through() {
+        let limit = ConcurrencyLimit::new(0, 0);
+        let miss = acquire_now(&limit, RequestClass::KeyMiss);
+        assert!(is_limit_reached(&limit, RequestClass::KeyMiss) && is_limit_reached(&limit, RequestClass::Other));
         drop(miss);
-        acquire_now(&budget, RequestClass::Other);
+        acquire_now(&limit, RequestClass::Other);
     }
 }

@@ -4,37 +4,51 @@ use bytes::Bytes;
 use http::StatusCode;
 use serde_json::Value;
 
-use crate::model::key::{PublicKey, decode_blob};
+use crate::model::key::PublicKey;
 
-/// What was asked, with what its answer is checked against.
+/// The kinds of question, with what the response is checked against.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum QueryKind {
-    /// Whose key: the blob that was asked.
+    /// Who has the key with this blob?
     AuthorizedKeys(Vec<u8>),
-    /// Which group's certificate.
+    /// Which group and user does a certificate belong to?
     AuthorizedCerts,
-    /// Which user.
+    /// Which user is it?
     Discover,
-    /// Which versions.
+    /// Which versions does the primary run?
     Check,
-    /// May they.
+    /// Is this access allowed?
     Allowed,
-    /// A token for LFS.
+    /// Which token may be used for LFS?
     LfsAuthenticate,
+}
+
+impl QueryKind {
+    /// Returns the name of the endpoint, for logs.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::AuthorizedKeys(_) => "authorized_keys",
+            Self::AuthorizedCerts => "authorized_certs",
+            Self::Discover => "discover",
+            Self::Check => "check",
+            Self::Allowed => "allowed",
+            Self::LfsAuthenticate => "lfs_authenticate",
+        }
+    }
 }
 
 /// What the primary decided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DecisionKind {
-    /// It said yes.
+    /// A yes.
     Yes,
-    /// It said no.
+    /// A no.
     No,
-    /// It said that the question was wrong, or asked too often: relayed, never kept.
+    /// The question was wrong, or asked too often: relayed, never cached.
     Rejected,
 }
 
-/// A decision with its answer.
+/// A decision with the response that carries it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Decision {
     pub kind: DecisionKind,
@@ -42,11 +56,11 @@ pub struct Decision {
     pub body: Bytes,
 }
 
-/// Judges an answer; the error says in a few words why it is none.
+/// Returns the decision in a response; the error says in a few words why there is none.
 pub fn parse_decision(kind: &QueryKind, status: StatusCode, body: Bytes) -> Result<Decision, String> {
     let value: Value = serde_json::from_slice(&body).map_err(|_| format!("status {} without a JSON body", status.as_u16()))?;
-    let sense = classify(kind, status.as_u16(), &value).ok_or_else(|| describe_unexpected(status, &value))?;
-    Ok(Decision { kind: sense, status, body })
+    let decision = classify(kind, status.as_u16(), &value).ok_or_else(|| describe_unexpected(status, &value))?;
+    Ok(Decision { kind: decision, status, body })
 }
 
 fn classify(kind: &QueryKind, status: u16, value: &Value) -> Option<DecisionKind> {
@@ -74,11 +88,11 @@ fn classify(kind: &QueryKind, status: u16, value: &Value) -> Option<DecisionKind
     }
 }
 
-/// An id above zero, and a key on one line whose blob is the one that was asked.
-fn matches_requested_key(value: &Value, asked: &[u8]) -> bool {
+/// Returns whether the response has an id above zero, and a key on one line whose blob is the requested one.
+fn matches_requested_key(value: &Value, requested: &[u8]) -> bool {
     let id = value["id"].as_i64().is_some_and(|id| id > 0);
     let key = value["key"].as_str().and_then(|line| line.parse::<PublicKey>().ok());
-    id && key.is_some_and(|key| key.blob() == asked)
+    id && key.is_some_and(|key| key.blob() == requested)
 }
 
 fn is_nonempty_string(value: &Value) -> bool {
@@ -92,17 +106,13 @@ fn describe_unexpected(status: StatusCode, value: &Value) -> String {
     }
 }
 
-/// The blob that a caller asked of, if it is Base64.
-pub fn decode_requested_blob(key: &str) -> Option<Vec<u8>> {
-    decode_blob(key)
-}
-
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
     use http::StatusCode;
 
-    use super::{DecisionKind, QueryKind, decode_requested_blob, parse_decision};
+    use super::{DecisionKind, QueryKind, parse_decision};
+    use crate::model::key::decode_blob;
 
     const BLOB: &str = "AAAAC3NzaC1lZDI1NTE5AAAAILM+rvN+ot98qgEN796jTiQfZfG1KaT0PtFDJ/XFSqti";
 
@@ -113,8 +123,8 @@ mod tests {
     }
 
     #[test]
-    fn a_key_is_only_found_by_a_positive_id_and_the_blob_that_was_asked() {
-        let kind = QueryKind::AuthorizedKeys(decode_requested_blob(BLOB).unwrap());
+    fn a_key_is_only_found_by_a_positive_id_and_the_requested_blob() {
+        let kind = QueryKind::AuthorizedKeys(decode_blob(BLOB).unwrap());
         let with = |id: &str, key: &str| format!(r#"{{"id":{id},"key":"{key}"}}"#);
         let key = format!("ssh-ed25519 {BLOB} Zoë (host)");
         assert_eq!(classified(&kind, 200, &with("7", &key)), Some(DecisionKind::Yes));
@@ -122,12 +132,12 @@ mod tests {
         for body in [with("0", &key), with("-1", &key), with("\"7\"", &key), with("7", other), with("7", ""), "{}".into(), "null".into()] {
             assert_eq!(classified(&kind, 200, &body), None, "{body}");
         }
-        assert_eq!(decode_requested_blob(&format!("{BLOB}!")), None, "what is asked leniently could not be checked");
+        assert_eq!(decode_blob(&format!("{BLOB}!")), None, "what is decoded leniently could not be compared");
     }
 
     #[test]
     fn a_key_is_missing_only_with_the_exact_404_message() {
-        let kind = QueryKind::AuthorizedKeys(decode_requested_blob(BLOB).unwrap());
+        let kind = QueryKind::AuthorizedKeys(decode_blob(BLOB).unwrap());
         assert_eq!(classified(&kind, 404, r#"{"message":"404 Key Not Found"}"#), Some(DecisionKind::No));
         for (status, body) in
             [(404, r#"{"error":"404 Not Found"}"#), (404, "<html>"), (401, r#"{"message":"401 Unauthorized"}"#), (500, "{}")]

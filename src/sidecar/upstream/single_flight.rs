@@ -1,7 +1,8 @@
-//! Single-flight: one question of many askers is asked once; the leader's hang-up cancels nothing for the others.
+//! Single-flight: equal requests that are under way at the same time are made once. If the caller that made the request goes away,
+//! the others still get its result.
 //!
-//! Who joins gets an answer that was asked for before it came. Where that is too early (a revocation in between), what has changed
-//! has to be part of the key.
+//! Whoever joins gets the result of a request that was made before it came. Where that is too early (a revocation in between), what
+//! has changed has to be part of the key.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -10,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 
-/// Questions under way.
+/// The requests under way, by key.
 pub struct SingleFlight<K, V> {
     in_flight: InFlightMap<K, V>,
 }
@@ -18,45 +19,39 @@ pub struct SingleFlight<K, V> {
 type InFlightMap<K, V> = Arc<Mutex<HashMap<K, watch::Receiver<Option<V>>>>>;
 
 impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'static> SingleFlight<K, V> {
-    /// None under way.
-    #[must_use]
-    pub fn new() -> Self {
-        Self { in_flight: Arc::default() }
-    }
-
-    /// The answer to `key`: asked by `ask` in a task of its own, or the one that is under way. A panic of `ask` gives `None`, and so
-    /// does the end of the runtime that the task is on. To be called on a tokio runtime.
-    pub async fn run<F>(&self, key: K, ask: impl FnOnce() -> F) -> Option<V>
+    /// Returns the result for `key`: of `work`, run in a task of its own, or of the one that is under way. Returns `None` if `work`
+    /// panics, and if the runtime that its task is on ends. To be called on a tokio runtime.
+    pub async fn run<F>(&self, key: K, work: impl FnOnce() -> F) -> Option<V>
     where
         F: Future<Output = V> + Send + 'static,
     {
-        let mut answer = match self.join(key) {
-            Joined::Follower(answer) => answer,
-            Joined::Leader(flight, answer) => {
-                let asked = ask();
-                tokio::spawn(async move { flight.complete(asked.await) });
-                answer
+        let mut result = match self.join(key) {
+            Joined::Follower(result) => result,
+            Joined::Leader(in_flight, result) => {
+                let work = work();
+                tokio::spawn(async move { in_flight.complete(work.await) });
+                result
             }
         };
-        answer.wait_for(Option::is_some).await.ok().and_then(|answer| answer.clone())
+        result.wait_for(Option::is_some).await.ok().and_then(|result| result.clone())
     }
 
     fn join(&self, key: K) -> Joined<K, V> {
         match lock(&self.in_flight).entry(key) {
-            Entry::Occupied(under) => Joined::Follower(under.get().clone()),
-            Entry::Vacant(free) => {
-                let (tell, answer) = watch::channel(None);
-                let flight = InFlight { key: free.key().clone(), in_flight: Arc::clone(&self.in_flight), sender: tell };
-                free.insert(answer.clone());
-                Joined::Leader(flight, answer)
+            Entry::Occupied(entry) => Joined::Follower(entry.get().clone()),
+            Entry::Vacant(entry) => {
+                let (sender, result) = watch::channel(None);
+                let in_flight = InFlight { key: entry.key().clone(), map: Arc::clone(&self.in_flight), sender };
+                entry.insert(result.clone());
+                Joined::Leader(in_flight, result)
             }
         }
     }
 }
 
-impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'static> Default for SingleFlight<K, V> {
+impl<K, V> Default for SingleFlight<K, V> {
     fn default() -> Self {
-        Self::new()
+        Self { in_flight: Arc::default() }
     }
 }
 
@@ -65,33 +60,33 @@ enum Joined<K: Hash + Eq, V> {
     Leader(InFlight<K, V>, watch::Receiver<Option<V>>),
 }
 
-/// One question under way. However it ends, its entry goes and nobody waits for it any longer.
+/// One request under way. However it ends, its entry goes and nobody waits for it any longer.
 struct InFlight<K: Hash + Eq, V> {
     key: K,
-    in_flight: InFlightMap<K, V>,
+    map: InFlightMap<K, V>,
     sender: watch::Sender<Option<V>>,
 }
 
 impl<K: Hash + Eq, V> InFlight<K, V> {
-    fn complete(self, answer: V) {
-        // The entry first: who comes now asks again instead of taking an answer that is already old.
-        lock(&self.in_flight).remove(&self.key);
-        self.sender.send_replace(Some(answer));
+    fn complete(self, result: V) {
+        // The entry first: whoever comes now makes the request again, instead of taking a result that is already old.
+        lock(&self.map).remove(&self.key);
+        self.sender.send_replace(Some(result));
     }
 }
 
 impl<K: Hash + Eq, V> Drop for InFlight<K, V> {
     fn drop(&mut self) {
-        let mut under_way = lock(&self.in_flight);
-        // After a landing the same key may already be under way again, for others.
-        if under_way.get(&self.key).is_some_and(|answer| self.sender.subscribe().same_channel(answer)) {
-            under_way.remove(&self.key);
+        let mut in_flight = lock(&self.map);
+        // Once this request is complete, the same key may already be under way again, for others.
+        if in_flight.get(&self.key).is_some_and(|result| self.sender.subscribe().same_channel(result)) {
+            in_flight.remove(&self.key);
         }
     }
 }
 
-fn lock<K, V>(under_way: &Mutex<HashMap<K, V>>) -> MutexGuard<'_, HashMap<K, V>> {
-    under_way.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock<K, V>(in_flight: &Mutex<HashMap<K, V>>) -> MutexGuard<'_, HashMap<K, V>> {
+    in_flight.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -109,84 +104,84 @@ mod tests {
     }
 
     #[test]
-    fn many_askers_of_one_question_ask_once_and_all_hear_the_answer() {
+    fn many_callers_of_one_request_make_it_once_and_all_get_its_result() {
         runtime().block_on(async {
-            let flights = Arc::new(SingleFlight::new());
-            let asked = Arc::new(AtomicUsize::new(0));
+            let requests = Arc::new(SingleFlight::default());
+            let calls = Arc::new(AtomicUsize::new(0));
             let (answer, wait) = oneshot::channel::<u32>();
             let mut wait = Some(wait);
-            let mut askers = Vec::new();
+            let mut callers = Vec::new();
             for _ in 0..40 {
-                let (flights, asked, wait) = (Arc::clone(&flights), Arc::clone(&asked), wait.take());
-                askers.push(tokio::spawn(async move {
-                    let ask = || {
-                        asked.fetch_add(1, Ordering::Relaxed);
+                let (requests, calls, wait) = (Arc::clone(&requests), Arc::clone(&calls), wait.take());
+                callers.push(tokio::spawn(async move {
+                    let work = || {
+                        calls.fetch_add(1, Ordering::Relaxed);
                         async move { wait.unwrap().await.unwrap() }
                     };
-                    flights.run("question", ask).await
+                    requests.run("request", work).await
                 }));
             }
             tokio::task::yield_now().await;
             answer.send(7).unwrap();
-            for asker in askers {
-                assert_eq!(asker.await.unwrap(), Some(7));
+            for caller in callers {
+                assert_eq!(caller.await.unwrap(), Some(7));
             }
-            assert_eq!(asked.load(Ordering::Relaxed), 1);
-            assert!(lock(&flights.in_flight).is_empty());
+            assert_eq!(calls.load(Ordering::Relaxed), 1);
+            assert!(lock(&requests.in_flight).is_empty());
         });
     }
 
     #[test]
-    fn different_questions_do_not_share_and_a_second_time_is_asked_again() {
+    fn different_requests_do_not_share_and_a_later_one_is_made_again() {
         runtime().block_on(async {
-            let flights = SingleFlight::new();
-            assert_eq!(flights.run(1, || async { "one" }).await, Some("one"));
-            assert_eq!(flights.run(2, || async { "two" }).await, Some("two"));
-            assert_eq!(flights.run(1, || async { "another" }).await, Some("another"));
+            let requests = SingleFlight::default();
+            assert_eq!(requests.run(1, || async { "one" }).await, Some("one"));
+            assert_eq!(requests.run(2, || async { "two" }).await, Some("two"));
+            assert_eq!(requests.run(1, || async { "another" }).await, Some("another"));
         });
     }
 
     #[test]
-    fn the_leaders_hang_up_cancels_nothing() {
+    fn the_first_callers_cancellation_cancels_nothing() {
         runtime().block_on(async {
-            let flights = Arc::new(SingleFlight::new());
+            let requests = Arc::new(SingleFlight::default());
             let (answer, wait) = oneshot::channel::<u32>();
             let leader = tokio::spawn({
-                let flights = Arc::clone(&flights);
-                async move { flights.run((), || async { wait.await.unwrap() }).await }
+                let requests = Arc::clone(&requests);
+                async move { requests.run((), || async { wait.await.unwrap() }).await }
             });
-            while lock(&flights.in_flight).is_empty() {
+            while lock(&requests.in_flight).is_empty() {
                 tokio::task::yield_now().await;
             }
             leader.abort();
             assert!(leader.await.unwrap_err().is_cancelled());
-            let follower = flights.run((), || async { unreachable!("asked twice") });
+            let follower = requests.run((), || async { unreachable!("made twice") });
             answer.send(7).unwrap();
             assert_eq!(follower.await, Some(7));
         });
     }
 
     #[test]
-    fn a_panic_is_no_answer_and_leaves_nothing_behind() {
+    fn a_panic_is_no_result_and_leaves_nothing_behind() {
         runtime().block_on(async {
-            let flights = SingleFlight::new();
-            assert_eq!(flights.run((), || async { panic!("while asking") }).await, None::<u32>);
-            assert!(lock(&flights.in_flight).is_empty());
-            assert_eq!(flights.run((), || async { 7 }).await, Some(7));
+            let requests = SingleFlight::default();
+            assert_eq!(requests.run((), || async { panic!("while it is made") }).await, None::<u32>);
+            assert!(lock(&requests.in_flight).is_empty());
+            assert_eq!(requests.run((), || async { 7 }).await, Some(7));
         });
     }
 
     #[test]
-    fn the_end_of_the_leaders_runtime_is_no_answer_for_others() {
-        let flights = Arc::new(SingleFlight::<(), u32>::new());
+    fn the_end_of_the_first_callers_runtime_is_no_result_for_others() {
+        let requests = Arc::new(SingleFlight::<(), u32>::default());
         let first = runtime();
-        let leader = Arc::clone(&flights);
+        let leader = Arc::clone(&requests);
         let leader = first.spawn(async move { leader.run((), std::future::pending).await });
-        while lock(&flights.in_flight).is_empty() {
+        while lock(&requests.in_flight).is_empty() {
             first.block_on(tokio::task::yield_now());
         }
         drop(first);
-        assert!(lock(&flights.in_flight).is_empty());
+        assert!(lock(&requests.in_flight).is_empty());
         assert!(runtime().block_on(leader).unwrap_err().is_cancelled());
     }
 }
