@@ -17,11 +17,11 @@ const PROJECTS: u64 = 20_000;
 pub fn run() {
     let env = TestEnv::running(&generated_directory::directory_text(PROJECTS));
     let token = env.shell_token();
-    let asked = |letter: char| -> Vec<Vec<u8>> {
+    let send_request = |letter: char| -> Vec<Vec<u8>> {
         let once = (2..=PROJECTS).map(|number| generated_directory::pull_request_bytes(1, &format!("g/{letter}{number}"), &token, false));
         [once.clone(), once].into_iter().flatten().collect()
     };
-    let (hidden, missing, others) = (asked('p'), asked('q'), asked('r'));
+    let (hidden, missing, others) = (send_request('p'), send_request('q'), send_request('r'));
     for (place, socket) in [("primary", env.primary_socket()), ("sidecar", env.sidecar_socket())] {
         for (name, one) in [("hidden", &hidden), ("missing", &others)] {
             let (one, other) = time_pairs(&socket, one, &missing);
@@ -34,7 +34,7 @@ pub fn run() {
 fn time_pairs(socket: &Path, one: &[Vec<u8>], other: &[Vec<u8>]) -> (Vec<u64>, Vec<u64>) {
     let mut stream = UnixStream::connect(socket).unwrap();
     let mut buffer = vec![0; 16 << 10];
-    let mut ask = |request: &[u8]| {
+    let mut time_request = |request: &[u8]| {
         let begun = Instant::now();
         stream.write_all(request).unwrap();
         read_response(&mut stream, &mut buffer);
@@ -42,11 +42,11 @@ fn time_pairs(socket: &Path, one: &[Vec<u8>], other: &[Vec<u8>]) -> (Vec<u64>, V
     };
     let pairs = one.iter().zip(other).enumerate().map(|(number, (one, other))| {
         if number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 63 == 0 {
-            let took = ask(one);
-            (took, ask(other))
+            let took = time_request(one);
+            (took, time_request(other))
         } else {
-            let took = ask(other);
-            (ask(one), took)
+            let took = time_request(other);
+            (time_request(one), took)
         }
     });
     pairs.unzip()

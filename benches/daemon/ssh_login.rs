@@ -35,17 +35,17 @@ pub fn run() {
     env.start_sidecar();
     env.wait_until_fresh();
 
-    let (mut asked, mut read) = (Vec::new(), Vec::new());
+    let (mut request, mut read) = (Vec::new(), Vec::new());
     for _ in 0..PAIRS {
-        asked.push(time_login(&with_sidegate, &pair));
+        request.push(time_login(&with_sidegate, &pair));
         read.push(time_login(&with_file, &pair));
     }
-    asked.sort_unstable();
+    request.sort_unstable();
     read.sort_unstable();
-    let (asked, read) = (asked[PAIRS / 2], read[PAIRS / 2]);
+    let (request, read) = (request[PAIRS / 2], read[PAIRS / 2]);
     println!(
-        "{count} keys, median of {PAIRS} pairs: {asked} us with sidegate, {read} us with a one-line file; {:.3}",
-        asked as f64 / read as f64
+        "{count} keys, median of {PAIRS} pairs: {request} us with sidegate, {read} us with a one-line file; {:.3}",
+        request as f64 / read as f64
     );
 }
 

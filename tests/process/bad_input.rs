@@ -14,10 +14,10 @@ use crate::support::http::Request;
 use crate::support::lookup::look_up_key;
 
 /// One line on standard error, that begins as every complaint does.
-fn assert_single_error_line(said: &str) -> &str {
-    assert_eq!(said.lines().count(), 1, "{said}");
-    assert!(said.starts_with("sidegate: "), "{said}");
-    said
+fn assert_single_error_line(message: &str) -> &str {
+    assert_eq!(message.lines().count(), 1, "{message}");
+    assert!(message.starts_with("sidegate: "), "{message}");
+    message
 }
 
 fn key_is_known(env: &TestEnv, id: u64) -> bool {
@@ -58,9 +58,12 @@ fn a_bad_line_in_a_directory_file_is_named_and_nothing_of_the_file_is_applied() 
     for (line, says) in cases {
         let file = env.write("bad.jsonl", &format!("{good}{line}{}", generated_key_line(60, 101)));
         let output = env.run_admin(&["apply", file.to_str().unwrap()]);
-        let said = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(output.status.code(), Some(1), "{line}{said}");
-        assert!(assert_single_error_line(&said).contains("line 7") && said.contains(says) && said.contains("bad.jsonl"), "{line}{said}");
+        let message = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{line}{message}");
+        assert!(
+            assert_single_error_line(&message).contains("line 7") && message.contains(says) && message.contains("bad.jsonl"),
+            "{line}{message}"
+        );
         assert!(output.stdout.is_empty());
         assert_eq!(env.primary_status()["head"], before, "{line}");
     }
@@ -72,9 +75,9 @@ fn the_same_key_twice_in_a_file_is_refused_with_both_places() {
     let env = TestEnv::running(&user_line(1));
     let file = env.write("bad.jsonl", &format!("{}{}", generated_key_line(5, 1), key_line(6, 1, &format!("ssh-ed25519 {}", key_blob(5)))));
     let output = env.run_admin(&["apply", file.to_str().unwrap()]);
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert!(assert_single_error_line(&said).contains("line 2") && said.contains("line 1"), "{said}");
-    assert!(!said.contains(&key_blob(5)), "a key is named by its fingerprint: {said}");
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert!(assert_single_error_line(&message).contains("line 2") && message.contains("line 1"), "{message}");
+    assert!(!message.contains(&key_blob(5)), "a key is named by its fingerprint: {message}");
 }
 
 #[test]
@@ -83,12 +86,12 @@ fn a_prune_that_loses_a_large_share_is_refused_until_the_loss_is_accepted() {
     let before = env.primary_status()["head"].clone();
     let file = env.write("half.jsonl", &directory_of_keys(200));
     let output = env.run_admin(&["apply", file.to_str().unwrap(), "--prune"]);
-    let said = String::from_utf8(output.stderr).unwrap();
+    let message = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1));
-    assert!(assert_single_error_line(&said).contains("--accept-loss") && said.contains("200"), "{said}");
+    assert!(assert_single_error_line(&message).contains("--accept-loss") && message.contains("200"), "{message}");
     assert_eq!(env.primary_status()["head"], before);
-    let said = env.apply_with_args(&directory_of_keys(200), &["--prune", "--accept-loss"]);
-    assert!(said.contains("0 added, 0 changed") && said.contains("key: 0 added, 0 changed, 200 removed"), "{said}");
+    let message = env.apply_with_args(&directory_of_keys(200), &["--prune", "--accept-loss"]);
+    assert!(message.contains("0 added, 0 changed") && message.contains("key: 0 added, 0 changed, 200 removed"), "{message}");
     env.wait_until_fresh();
     assert!(key_is_known(&env, 200) && !key_is_known(&env, 201));
 }
@@ -101,23 +104,26 @@ fn a_bad_secret_stops_the_start_with_its_file_and_the_remedy() {
         for name in ["shell_secret", "sync_secret"] {
             let secret = fs::read_to_string(env.path().join(name)).unwrap();
             env.write(name, "");
-            let said = env.start_expecting_failure(command, config);
-            assert!(assert_single_error_line(&said).contains(name) && said.contains("this is empty; write the secret into it"), "{said}");
+            let message = env.start_expecting_failure(command, config);
+            assert!(
+                assert_single_error_line(&message).contains(name) && message.contains("this is empty; write the secret into it"),
+                "{message}"
+            );
             env.write(name, &secret);
             closed(name, 0o644);
-            let said = env.start_expecting_failure(command, config);
+            let message = env.start_expecting_failure(command, config);
             assert!(
-                assert_single_error_line(&said).contains(name) && said.contains("mode 0644") && said.contains("LoadCredential="),
-                "{said}"
+                assert_single_error_line(&message).contains(name) && message.contains("mode 0644") && message.contains("LoadCredential="),
+                "{message}"
             );
-            assert!(!said.contains(&secret), "{said}");
+            assert!(!message.contains(&secret), "{message}");
             let words: &[&str] = if command == "serve" { &["check", "--config"] } else { &["check", "--primary"] };
             let output = env.run_sidegate(&[words, &[env.path().join(config).to_str().unwrap()]].concat());
             assert_eq!(output.status.code(), Some(1), "`check` says the same");
             assert!(assert_single_error_line(&String::from_utf8(output.stderr).unwrap()).contains("mode 0644"));
             fs::remove_file(env.path().join(name)).unwrap();
-            let said = env.start_expecting_failure(command, config);
-            assert!(assert_single_error_line(&said).contains(name), "{said}");
+            let message = env.start_expecting_failure(command, config);
+            assert!(assert_single_error_line(&message).contains(name), "{message}");
             env.write(name, &secret);
         }
     }
@@ -139,19 +145,19 @@ fn a_socket_path_that_cannot_be_is_refused_and_what_stands_there_is_left_alone()
     fs::remove_file(env.sidecar_socket()).unwrap();
     let long = format!("{}/{}.sock", env.path().display(), "x".repeat(100));
     env.replace_in_file("sidegate.toml", &format!("{}/api.sock", env.path().display()), &long);
-    let said = env.start_expecting_failure("serve", "sidegate.toml");
-    assert!(assert_single_error_line(&said).contains("`socket.path`") && said.contains("107 bytes"), "{said}");
+    let message = env.start_expecting_failure("serve", "sidegate.toml");
+    assert!(assert_single_error_line(&message).contains("`socket.path`") && message.contains("107 bytes"), "{message}");
 }
 
 #[test]
 fn a_second_daemon_on_one_socket_or_one_store_is_refused_and_the_first_goes_on() {
     let env = TestEnv::running(&directory_of_keys(8));
-    let said = env.start_expecting_failure("serve", "sidegate.toml");
-    assert!(assert_single_error_line(&said).contains("another process listens there"), "{said}");
+    let message = env.start_expecting_failure("serve", "sidegate.toml");
+    assert!(assert_single_error_line(&message).contains("another process listens there"), "{message}");
     let other = fs::read_to_string(env.path().join("sidegate.toml")).unwrap().replace("api.sock", "other.sock");
     env.write("other.toml", &other);
-    let said = env.start_expecting_failure("serve", "other.toml");
-    assert!(assert_single_error_line(&said).contains("uses this store; stop it"), "{said}");
+    let message = env.start_expecting_failure("serve", "other.toml");
+    assert!(assert_single_error_line(&message).contains("uses this store; stop it"), "{message}");
     assert!(!env.path().join("other.sock").exists());
     assert!(key_is_known(&env, 3));
 }
@@ -162,16 +168,19 @@ fn an_unknown_configuration_key_is_refused_with_its_line() {
     for (config, command) in [("sidegate.toml", "serve"), ("primary.toml", "primary")] {
         let text = fs::read_to_string(env.path().join(config)).unwrap();
         env.write(config, &format!("{text}\n[socket]\n"));
-        let said = env.start_expecting_failure(command, config);
-        assert!(assert_single_error_line(&said).contains(config), "a table twice: {said}");
+        let message = env.start_expecting_failure(command, config);
+        assert!(assert_single_error_line(&message).contains(config), "a table twice: {message}");
         env.write(config, &text.replace("[log]\n", "[log]\nlevels = \"info\"\n"));
         let line = text.lines().position(|line| line == "[log]").unwrap() + 2;
-        let said = env.start_expecting_failure(command, config);
-        assert!(assert_single_error_line(&said).contains(&format!("{config}:{line}: `log.levels`: unknown field `levels`")), "{said}");
+        let message = env.start_expecting_failure(command, config);
+        assert!(
+            assert_single_error_line(&message).contains(&format!("{config}:{line}: `log.levels`: unknown field `levels`")),
+            "{message}"
+        );
         env.write(config, &text);
     }
-    let said = env.start_expecting_failure("serve", "no-such-file.toml");
-    assert!(assert_single_error_line(&said).contains("no-such-file.toml: the file cannot be read"), "{said}");
+    let message = env.start_expecting_failure("serve", "no-such-file.toml");
+    assert!(assert_single_error_line(&message).contains("no-such-file.toml: the file cannot be read"), "{message}");
 }
 
 #[test]
@@ -227,8 +236,8 @@ fn a_primary_restored_from_an_old_copy_is_not_followed_until_its_new_epoch() {
     }
     assert!(key_is_known(&env, 500) && !key_is_known(&env, 7) && !env.status()["follower"]["digest_equal"].is_null());
     assert!(env.logs().contains("restored from a backup"), "{}", env.logs());
-    let said = env.run_admin(&["new-epoch"]);
-    assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
+    let printed = env.run_admin(&["new-epoch"]);
+    assert!(printed.status.success(), "{}", String::from_utf8_lossy(&printed.stderr));
     env.wait_until_fresh();
     assert!(!key_is_known(&env, 500) && key_is_known(&env, 7) && key_is_known(&env, 605), "now it is as the primary says");
     assert_eq!(active_alarms(&env), Vec::<String>::new());

@@ -75,8 +75,12 @@ impl ChangeStream {
     }
 
     fn acknowledged_up_to(&self, seq: u64) -> Vec<(u64, bool)> {
-        let told = self.key_states.lock().unwrap();
-        told.iter().filter(|(_, told)| told.acknowledged_seq.is_some_and(|at| at <= seq)).map(|(id, told)| (*id, told.present)).collect()
+        let states = self.key_states.lock().unwrap();
+        states
+            .iter()
+            .filter(|(_, state)| state.acknowledged_seq.is_some_and(|at| at <= seq))
+            .map(|(id, state)| (*id, state.present))
+            .collect()
     }
 }
 
@@ -108,9 +112,9 @@ fn no_acknowledged_change_is_lost_when_the_sidecar_is_killed_during_bursts() {
             if dead_primary {
                 env.wait_for("the store to be read through", || env.status()["follower"]["whole"] == true);
                 for (id, there) in burst.acknowledged_up_to(acked) {
-                    let heard = key_present(&look_up_key(&env, id), id);
-                    assert!(heard.is_none_or(|heard| heard == there), "round {round}: key {id} should be {there}\n{}", env.logs());
-                    assert!(heard.is_some() || !there, "round {round}: key {id} is not known any more\n{}", env.logs());
+                    let found = key_present(&look_up_key(&env, id), id);
+                    assert!(found.is_none_or(|found| found == there), "round {round}: key {id} should be {there}\n{}", env.logs());
+                    assert!(found.is_some() || !there, "round {round}: key {id} is not known any more\n{}", env.logs());
                     checked += 1;
                 }
                 env.start_primary();

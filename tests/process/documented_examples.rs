@@ -257,9 +257,9 @@ fn run_curl(env: &TestEnv, socket: &Path, line: &[String]) -> (u16, Value) {
         .stdin(Stdio::null())
         .output()
         .unwrap();
-    let said = String::from_utf8(output.stdout).unwrap();
-    assert!(output.status.success(), "{line:?}: {said}{}", String::from_utf8_lossy(&output.stderr));
-    let (body, status) = said.rsplit_once('\n').unwrap();
+    let message = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{line:?}: {message}{}", String::from_utf8_lossy(&output.stderr));
+    let (body, status) = message.rsplit_once('\n').unwrap();
     (status.parse().unwrap(), serde_json::from_str(body).unwrap_or(Value::Null))
 }
 

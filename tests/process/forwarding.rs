@@ -223,19 +223,19 @@ fn a_user_outside_every_peer_rule_gets_nothing_and_one_inside_gets_what_the_rule
     env.replace_in_file("sidegate.toml", "api.sock\"\n", "api.sock\"\nmode = \"0666\"\n");
     env.start_sidecar();
     let key = format!("{KEYS}?key={}", query_encode(&key_blob(1)));
-    let stranger = 65534;
+    let other_uid = 65534;
     for (method, target) in OWN_CREDENTIAL_ROUTES.iter().chain(&SHELL_TOKEN_ROUTES).chain(&[
         ("GET", key.as_str()),
         ("GET", "/-/metrics"),
         ("GET", "/-/admin/status"),
     ]) {
-        let status = status_as_uid(stranger, &env, method, target);
+        let status = status_as_uid(other_uid, &env, method, target);
         assert!(status == 403, "{method} {target}: {status}");
     }
     for target in ["/-/liveness", "/-/readiness"] {
-        assert_eq!(status_as_uid(stranger, &env, "GET", target), 200, "{target}");
+        assert_eq!(status_as_uid(other_uid, &env, "GET", target), 200, "{target}");
     }
-    assert_eq!(status_as_uid(stranger, &env, "POST", "/-/admin/resync"), 403);
+    assert_eq!(status_as_uid(other_uid, &env, "POST", "/-/admin/resync"), 403);
     assert_eq!(fake.take_requests().len(), 0, "nothing of a stranger's was sent on");
     for (uid, target, status) in [
         (65533, key.as_str(), 404),
@@ -352,7 +352,7 @@ fn the_primary_never_makes_a_client_wait_or_go_elsewhere_or_keep_a_session() {
 
 #[test]
 fn an_invalid_response_of_the_primary_is_never_relayed() {
-    let asked = key_blob(1);
+    let request = key_blob(1);
     let hit = |id: &str, blob: &str| format!("{{\"id\":{id},\"key\":\"ssh-ed25519 {blob} Zoe (host)\"}}");
     let json_lies = [
         "{}".to_owned(),
@@ -360,13 +360,13 @@ fn an_invalid_response_of_the_primary_is_never_relayed() {
         "[]".to_owned(),
         "true".to_owned(),
         String::new(),
-        hit("0", &asked),
-        hit("-7", &asked),
-        hit("7.5", &asked),
-        hit("\"7\"", &asked),
+        hit("0", &request),
+        hit("-7", &request),
+        hit("7.5", &request),
+        hit("\"7\"", &request),
         hit("7", &key_blob(2)),
         "{\"id\":7}".to_owned(),
-        hit("7", &asked)[..40].to_owned(),
+        hit("7", &request)[..40].to_owned(),
     ];
     let html = "<html><title>502</title></html>";
     let mut lies: Vec<(String, Vec<u8>)> = json_lies.iter().map(|body| (format!("200 {body}"), json_response(200, body))).collect();
@@ -380,7 +380,7 @@ fn an_invalid_response_of_the_primary_is_never_relayed() {
     ] {
         lies.push((format!("{status} {body}"), json_response(status, body)));
     }
-    let whole = json_response(200, &hit("7", &asked));
+    let whole = json_response(200, &hit("7", &request));
     lies.push(("a cut body".to_owned(), whole[..whole.len() - 5].to_vec()));
     lies.push(("not HTTP".to_owned(), b"SSH-2.0-OpenSSH\r\n\r\n".to_vec()));
     lies.push(("nothing".to_owned(), Vec::new()));
@@ -389,15 +389,15 @@ fn an_invalid_response_of_the_primary_is_never_relayed() {
     let (mut env, _fake) = sidecar_with_fake_primary(move |_| FakeReply::RespondAndClose(says.lock().unwrap().clone()));
     for (what, bytes) in lies {
         next.lock().unwrap().clone_from(&bytes);
-        let answer = lookup_request(&asked).send(&env.sidecar_socket());
+        let answer = lookup_request(&request).send(&env.sidecar_socket());
         assert_eq!(answer.status, 424, "{what}: {}", answer.text());
-        assert!(env.run_helper(&asked).starts_with("# sidegate: the key could not be looked up (outage)"), "{what}");
+        assert!(env.run_helper(&request).starts_with("# sidegate: the key could not be looked up (outage)"), "{what}");
         // The breaker would hide the next lie.
         env.sidecar.as_mut().unwrap().kill();
         env.start_sidecar();
     }
-    *next.lock().unwrap() = json_response(200, &hit("7", &asked));
-    assert_eq!(lookup_request(&asked).send(&env.sidecar_socket()).json()["id"], 7, "and the truth is one");
+    *next.lock().unwrap() = json_response(200, &hit("7", &request));
+    assert_eq!(lookup_request(&request).send(&env.sidecar_socket()).json()["id"], 7, "and the truth is one");
 }
 
 #[test]
@@ -411,10 +411,10 @@ fn a_primary_that_hangs_costs_an_answer_its_time_limit_at_most_and_known_keys_no
     env.primary.as_mut().unwrap().kill();
     let fake = FakePrimary::listen(&env.primary_socket(), |_| FakeReply::Hang);
     env.wait_for("the keys to be stale", || env.status()["freshness"]["keys"]["state"] == "stale");
-    let asked = |request: Request| request.send(&env.sidecar_socket());
+    let send_request = |request: Request| request.send(&env.sidecar_socket());
     for round in 0..6 {
-        assert_eq!(asked(lookup_request(&key_blob(3))).json()["id"], 3, "round {round}");
-        let miss = asked(lookup_request(&key_blob(1_000_003)));
+        assert_eq!(send_request(lookup_request(&key_blob(3))).json()["id"], 3, "round {round}");
+        let miss = send_request(lookup_request(&key_blob(1_000_003)));
         assert_eq!((miss.status, miss.header("x-sidegate-degraded")), (404, Some("primary-unreachable")), "round {round}");
     }
     let questions = fake.take_requests().iter().filter(|arrived| arrived.request_line.contains("authorized_keys")).count();
@@ -594,18 +594,18 @@ fn a_complete_error_response_means_the_primary_is_alive() {
         line if line.starts_with("HEAD") => html(404),
         _ => html(502),
     });
-    let asked = |method, path: &str| env.request_sidecar(Request::new(method, path)).status;
+    let send_request = |method, path: &str| env.request_sidecar(Request::new(method, path)).status;
     for (method, path, status) in [
         ("POST", "/api/v4/large", 501),
         ("GET", "/api/v4/none", 424),
         ("HEAD", "/api/v4/internal/check", 404),
         ("HEAD", "/api/v4/none", 404),
     ] {
-        (0..4).for_each(|_| assert_eq!(asked(method, path), status, "{method} {path}"));
+        (0..4).for_each(|_| assert_eq!(send_request(method, path), status, "{method} {path}"));
         assert_primary_healthy(&env);
     }
-    (0..3).for_each(|_| assert_eq!(asked("HEAD", "/api/v4/large"), 413));
-    (0..3).for_each(|_| assert_eq!(asked("GET", "/api/v4/dead"), 424));
+    (0..3).for_each(|_| assert_eq!(send_request("HEAD", "/api/v4/large"), 413));
+    (0..3).for_each(|_| assert_eq!(send_request("GET", "/api/v4/dead"), 424));
     assert_eq!(env.status()["primary"]["breaker"], "open", "but one that fails does not look alive");
 }
 
@@ -628,10 +628,10 @@ fn invalid_keys() -> [String; 4] {
 #[test]
 fn an_invalid_key_is_a_local_miss_without_asking_the_primary() {
     let mut env = TestEnv::running(&directory_of_keys(3));
-    let asked = |env: &TestEnv, key: &str| Request::get(&format!("{KEYS}?key={key}")).send(&env.sidecar_socket());
+    let send_request = |env: &TestEnv, key: &str| Request::get(&format!("{KEYS}?key={key}")).send(&env.sidecar_socket());
     let assert_misses = |env: &TestEnv| {
         for key in invalid_keys().iter().flat_map(|key| [key; 4]) {
-            let answer = asked(env, key);
+            let answer = send_request(env, key);
             assert_eq!((answer.status, answer.header("x-sidegate-answer")), (404, Some("local")), "{key:.20}: {}", answer.text());
             assert_eq!(answer.message(), "404 Key Not Found");
             assert_eq!(answer.header("x-sidegate-degraded"), None);

@@ -149,13 +149,13 @@ fn a_primary_on_a_full_disk_answers_what_it_holds_and_says_that_it_can_take_noth
         }
         let head = env.primary_status()["head"].clone();
         let applied = env.run_admin(&["apply", file.to_str().unwrap()]);
-        let said = String::from_utf8_lossy(&applied.stderr).into_owned();
-        assert!(!applied.status.success() && !said.trim().is_empty(), "{ends}: {said}");
-        assert_eq!(env.primary_status()["head"], head, "{ends}: {said}");
+        let message = String::from_utf8_lossy(&applied.stderr).into_owned();
+        assert!(!applied.status.success() && !message.trim().is_empty(), "{ends}: {message}");
+        assert_eq!(env.primary_status()["head"], head, "{ends}: {message}");
         for id in 1..=400 {
-            let asked =
+            let request =
                 Request::get(&format!("/api/v4/internal/discover?key_id={id}")).header("Gitlab-Shell-Api-Request", &env.shell_token());
-            let found = asked.send(&env.primary_socket());
+            let found = request.send(&env.primary_socket());
             assert_eq!((found.status, found.json()["id"].is_u64()), (200, true), "{ends}: {}\n{}", found.text(), env.logs());
         }
         disk.free_space();

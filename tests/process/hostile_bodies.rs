@@ -323,8 +323,8 @@ fn what_cannot_be_read_or_is_nested_too_deep_is_400_with_a_message_everywhere() 
         for endpoint in endpoints {
             for (what, content_type, body) in malformed_bodies_for(&endpoint) {
                 let answer = send_bytes(&socket, &endpoint.request_with_length(&env, "", content_type, &body), false);
-                let said = format!("{door}: {} {}: {what}", endpoint.method, endpoint.path);
-                assert_refused(&said, &answer.unwrap_or_else(|| panic!("{said}: no answer")));
+                let message = format!("{door}: {} {}: {what}", endpoint.method, endpoint.path);
+                assert_refused(&message, &answer.unwrap_or_else(|| panic!("{message}: no answer")));
             }
             for query in [
                 format!("?a{}=1", "%5Ba%5D".repeat(100)),
@@ -334,8 +334,8 @@ fn what_cannot_be_read_or_is_nested_too_deep_is_400_with_a_message_everywhere() 
                 format!("?{}", "a[]=1&".repeat(1_001)),
             ] {
                 let answer = send_bytes(&socket, &endpoint.request_with_length(&env, &query, JSON, b"{}"), false);
-                let said = format!("{door}: {} {}{query:.40}", endpoint.method, endpoint.path);
-                assert_refused(&said, &answer.unwrap_or_else(|| panic!("{said}: no answer")));
+                let message = format!("{door}: {} {}{query:.40}", endpoint.method, endpoint.path);
+                assert_refused(&message, &answer.unwrap_or_else(|| panic!("{message}: no answer")));
             }
         }
     }
@@ -395,9 +395,9 @@ fn a_parameter_of_the_wrong_type_is_refused_with_a_message_and_never_a_fault() {
                     assert_refused(&what, &answer);
                     continue;
                 }
-                let said = if answer.status == 204 { Value::Null } else { answer.json() };
-                let refused = said["success"] == false || said["status"] == false;
-                assert!(!refused || said["message"].is_string(), "{what}: {said}");
+                let message = if answer.status == 204 { Value::Null } else { answer.json() };
+                let refused = message["success"] == false || message["status"] == false;
+                assert!(!refused || message["message"].is_string(), "{what}: {message}");
                 if !refused && nested.contains(value) && !(shape.is_object() || shape.is_array()) {
                     taken.push((format!("{} {}", endpoint.method, endpoint.path), place.clone()));
                 }

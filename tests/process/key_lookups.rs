@@ -83,19 +83,19 @@ fn directory(keys: u64) -> String {
 
 /// One question out of a number, and its right answer.
 fn lookup_and_answer(number: u64, keys: u64, expected: &ExpectedAnswers) -> (String, u16, Value) {
-    let dice = pseudo_random(number);
-    let which = dice / 16 % (keys + keys / 4) + 1;
+    let random = pseudo_random(number);
+    let which = random / 16 % (keys + keys / 4) + 1;
     let padded = if which.is_multiple_of(9) { security_key_blob(which) } else { key_blob(which) };
-    let of_key = |spelled: &str| {
+    let of_key = |blob: &str| {
         let (status, body) = match expected.keys.get(&padded) {
             Some(answer) => (200, answer.clone()),
             None => (404, json!({"message": "404 Key Not Found"})),
         };
-        (format!("/api/v4/internal/authorized_keys?key={}", query_encode(spelled)), status, body)
+        (format!("/api/v4/internal/authorized_keys?key={}", query_encode(blob)), status, body)
     };
     let discover =
         |query: String, answer: Option<&Value>| (format!("/api/v4/internal/discover?{query}"), 200, answer.cloned().unwrap_or(Value::Null));
-    match dice % 16 {
+    match random % 16 {
         0..4 => of_key(&padded),
         4..8 => of_key(padded.trim_end_matches('=')),
         8..10 => discover(format!("key_id={}", which * 3), expected.key_ids.get(&(which * 3))),
@@ -160,16 +160,16 @@ fn every_answer_is_the_one_that_the_directory_file_gives_also_while_commits_stre
     let expected = ExpectedAnswers::from_directory(&text);
     let env = TestEnv::running(&text);
     assert_eq!(run_lookups(&env, &expected, keys, 0, lookups / 2), (0, lookups / 2), "{}", env.logs());
-    let asked = AtomicBool::new(true);
+    let request = AtomicBool::new(true);
     let (commits, changes, resyncs) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
     let begun = std::time::Instant::now();
     std::thread::scope(|scope| {
-        let _ends = ClearOnDrop(&asked);
+        let _ends = ClearOnDrop(&request);
         // Changes of records that no question is about: the answers stay.
         scope.spawn(|| {
             let mut connection = Connection::new(&env.primary_socket());
             let mut number = 0;
-            while asked.load(Ordering::Relaxed) {
+            while request.load(Ordering::Relaxed) {
                 let file: String = (0..100).map(|place| generated_key_line(10_000_000 + number * 100 + place, 7)).collect();
                 let answer = Request::new("POST", "/-/admin/apply").body(file).send_on(&mut connection);
                 assert_eq!(answer.status, 200, "{}", answer.text());
@@ -185,11 +185,11 @@ fn every_answer_is_the_one_that_the_directory_file_gives_also_while_commits_stre
             }
         });
         scope.spawn(|| {
-            while asked.load(Ordering::Relaxed) {
+            while request.load(Ordering::Relaxed) {
                 let before = env.status()["follower"]["counted"]["resyncs"].as_u64().unwrap();
                 Request::post("/-/admin/resync", &json!({})).send(&env.sidecar_socket());
                 env.wait_for("a resync", || {
-                    !asked.load(Ordering::Relaxed) || env.status()["follower"]["counted"]["resyncs"].as_u64().unwrap() > before
+                    !request.load(Ordering::Relaxed) || env.status()["follower"]["counted"]["resyncs"].as_u64().unwrap() > before
                 });
                 resyncs.fetch_add(1, Ordering::Relaxed);
             }
@@ -197,7 +197,7 @@ fn every_answer_is_the_one_that_the_directory_file_gives_also_while_commits_stre
         let differing = run_lookups(&env, &expected, keys, lookups / 2, lookups);
         let seconds = begun.elapsed().as_secs_f64();
         env.wait_for("a resync during it", || resyncs.load(Ordering::Relaxed) > 0);
-        asked.store(false, Ordering::Relaxed);
+        request.store(false, Ordering::Relaxed);
         assert_eq!(env.status()["follower"]["alarms"], json!([]), "{}", env.logs());
         assert_eq!(differing, (0, lookups / 2), "{}", env.logs());
         let changes = changes.load(Ordering::Relaxed);

@@ -87,8 +87,8 @@ fn a_reload_takes_a_new_secret_and_knows_the_one_before_for_a_while() {
     env.write("shell_secret", new);
     let reloaded = |daemon: &mut Daemon| {
         daemon.signal(Signal::SIGHUP);
-        let told = daemon.wait_for_notification("RELOADING=1");
-        assert!(told.iter().any(|line| line.starts_with("MONOTONIC_USEC=")), "{told:?}");
+        let lines = daemon.wait_for_notification("RELOADING=1");
+        assert!(lines.iter().any(|line| line.starts_with("MONOTONIC_USEC=")), "{lines:?}");
         daemon.wait_for_notification("READY=1");
     };
     reloaded(env.sidecar.as_mut().unwrap());

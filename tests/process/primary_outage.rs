@@ -42,33 +42,33 @@ const EXPIRED: usize = 3;
 fn outage_cases() -> Vec<OutageCase> {
     use Expected::{Degraded, Outage, Answered};
     let lookup = |key: u64| ApiCall::get("/api/v4/internal/authorized_keys").with("key", contract_key_blob(key));
-    let held = |status| [Answered("local", status), Answered("local", status), Degraded("local", status), Outage];
+    let state = |status| [Answered("local", status), Answered("local", status), Degraded("local", status), Outage];
     let refused = |status| [Answered("forwarded", status), Degraded("local", status), Degraded("local", status), Outage];
-    let asked = |status| [Answered("forwarded", status), Outage, Outage, Outage];
+    let send_request = |status| [Answered("forwarded", status), Outage, Outage, Outage];
     let change = "1111111111111111111111111111111111111111 2222222222222222222222222222222222222222 refs/heads/x\n";
     vec![
-        OutageCase("a known key", lookup(104), held(200)),
-        OutageCase("an unknown key", lookup(9999), held(404)),
-        OutageCase("a known person", discover("developer"), held(200)),
-        OutageCase("nobody", discover("key:9999"), held(200)),
-        OutageCase("a pull that is allowed", pull("developer", "team/private"), held(200)),
-        OutageCase("a push that is allowed", push("developer", "team/private"), held(200)),
-        OutageCase("an anonymous pull that is allowed", pull("nobody", "team/public"), held(200)),
+        OutageCase("a known key", lookup(104), state(200)),
+        OutageCase("an unknown key", lookup(9999), state(404)),
+        OutageCase("a known person", discover("developer"), state(200)),
+        OutageCase("nobody", discover("key:9999"), state(200)),
+        OutageCase("a pull that is allowed", pull("developer", "team/private"), state(200)),
+        OutageCase("a push that is allowed", push("developer", "team/private"), state(200)),
+        OutageCase("an anonymous pull that is allowed", pull("nobody", "team/public"), state(200)),
         OutageCase("a pull that is refused", pull("guest", "team/private"), refused(401)),
         OutageCase("a push that is refused", push("reporter", "team/private"), refused(401)),
         OutageCase("an account that is refused", pull("blocked", "team/none"), refused(401)),
         OutageCase("an unknown key, a public project", pull("key:9999", "team/public"), refused(200)),
         OutageCase("a former path", pull("developer", "former/place"), refused(200)),
-        OutageCase("a hidden project", pull("outsider", "team/private"), asked(404)),
-        OutageCase("a missing project", pull("outsider", "team/none"), asked(404)),
-        OutageCase("a project to be made", push("reporter", "team/none"), asked(404)),
-        OutageCase("real changes", push("developer", "team/private").with("changes", change), asked(200)),
-        OutageCase("a quarantine", push("developer", "team/private").with("env", "{}"), asked(200)),
-        OutageCase("a push without changes", push("developer", "team/private").without("changes"), asked(200)),
-        OutageCase("a field that no rule reads", pull("developer", "team/private").with("krb5principal", "x@Y"), asked(400)),
-        OutageCase("a token for large files", lfs("reporter", "team/none"), asked(404)),
-        OutageCase("an agent", ApiCall::get("/api/v4/internal/kubernetes/agent_info"), asked(401)),
-        OutageCase("error tracking", ApiCall::post("/api/v4/internal/error_tracking/allowed").with("project_id", 1), asked(401)),
+        OutageCase("a hidden project", pull("outsider", "team/private"), send_request(404)),
+        OutageCase("a missing project", pull("outsider", "team/none"), send_request(404)),
+        OutageCase("a project to be made", push("reporter", "team/none"), send_request(404)),
+        OutageCase("real changes", push("developer", "team/private").with("changes", change), send_request(200)),
+        OutageCase("a quarantine", push("developer", "team/private").with("env", "{}"), send_request(200)),
+        OutageCase("a push without changes", push("developer", "team/private").without("changes"), send_request(200)),
+        OutageCase("a field that no rule reads", pull("developer", "team/private").with("krb5principal", "x@Y"), send_request(400)),
+        OutageCase("a token for large files", lfs("reporter", "team/none"), send_request(404)),
+        OutageCase("an agent", ApiCall::get("/api/v4/internal/kubernetes/agent_info"), send_request(401)),
+        OutageCase("error tracking", ApiCall::post("/api/v4/internal/error_tracking/allowed").with("project_id", 1), send_request(401)),
     ]
 }
 
@@ -141,9 +141,9 @@ fn cached_answers_age_by_the_limits_of_their_class() {
     ];
     let seen: RefCell<[Vec<String>; 3]> = RefCell::default();
     env.wait_for("reads to expire", || {
-        for ((class, ask), seen) in questions.iter().zip(seen.borrow_mut().iter_mut()) {
+        for ((class, call), seen) in questions.iter().zip(seen.borrow_mut().iter_mut()) {
             let before = freshness_state(&env, class);
-            let answer = env.request_sidecar(ask.to_json_request());
+            let answer = env.request_sidecar(call.to_json_request());
             if before != freshness_state(&env, class) {
                 continue;
             }
@@ -235,17 +235,17 @@ fn a_write_whose_fate_is_unknown_says_so_and_is_sent_once() {
     assert_answer("a write that surely did nothing", &answer, Expected::Outage);
     assert!(answer.message().contains("did not take effect"), "{}", answer.text());
 
-    for said in
+    for message in
         ["", "HTTP/1.1 500 Internal Server Error\r\nContent-Length: 2\r\n\r\n{}", "HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\n{\"succ"]
     {
         let listener = UnixListener::bind(env.primary_socket()).unwrap();
-        let mute = ScriptedPrimary { response: said, request_count: AtomicUsize::new(0), stopped: AtomicBool::new(false) };
+        let mute = ScriptedPrimary { response: message, request_count: AtomicUsize::new(0), stopped: AtomicBool::new(false) };
         std::thread::scope(|scope| {
             scope.spawn(|| mute.serve(&listener, PATH));
             let sent = write.clone().header("Gitlab-Shell-Api-Request", &env.shell_token()).try_send(&env.sidecar_socket());
             mute.stopped.store(true, Ordering::SeqCst);
             drop(std::os::unix::net::UnixStream::connect(env.primary_socket()));
-            if said.contains("200") {
+            if message.contains("200") {
                 assert!(sent.is_err() || sent.is_ok_and(|answer| answer.body.len() < 20), "an answer that was cut short is not made whole");
             } else {
                 let answer = sent.unwrap();
@@ -254,7 +254,7 @@ fn a_write_whose_fate_is_unknown_says_so_and_is_sent_once() {
                 assert_eq!(answer.header("x-sidegate-degraded"), Some("primary-unreachable"));
             }
         });
-        assert_eq!(mute.request_count.load(Ordering::SeqCst), 1, "sent once, after {said:?}");
+        assert_eq!(mute.request_count.load(Ordering::SeqCst), 1, "sent once, after {message:?}");
         std::fs::remove_file(env.primary_socket()).unwrap();
     }
 }
@@ -291,12 +291,12 @@ fn assert_outage_message(env: &TestEnv, what: &str) {
 
 /// An outage shows nobody which private projects exist.
 fn assert_projects_indistinguishable(env: &TestEnv) {
-    let asked = |project: &str| {
+    let send_request = |project: &str| {
         let answer = env.request_sidecar(pull("outsider", project).to_json_request());
         let names: Vec<_> = answer.headers.iter().map(|(name, _)| name.clone()).filter(|name| name != "date").collect();
         (answer.status, names, answer.text())
     };
-    assert_eq!(asked("team/private"), asked("team/none"));
+    assert_eq!(send_request("team/private"), send_request("team/none"));
 }
 
 fn freshness_state(env: &TestEnv, class: &str) -> String {

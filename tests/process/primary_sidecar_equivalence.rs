@@ -219,32 +219,32 @@ impl GeneratedDirectory {
     fn random_allowed_call(&self, random: &mut Random, someone: u64, project: u64) -> ApiCall {
         let action =
             random.pick(&["git-upload-pack", "git-upload-pack", "git-receive-pack", "git-receive-pack", "git-upload-archive", "git-x"]);
-        let ask = ApiCall::post("/api/v4/internal/allowed")
+        let call = ApiCall::post("/api/v4/internal/allowed")
             .with("action", action)
             .with("protocol", random.pick(&["ssh", "ssh", "ssh", "http", "web"]));
-        let mut ask = with_random_actor(self.with_random_project(ask, random, project), random, someone);
+        let mut call = with_random_actor(self.with_random_project(call, random, project), random, someone);
         if !random.chance(8) {
-            ask = ask.with("changes", "_any");
+            call = call.with("changes", "_any");
         } else if random.chance(2) {
             let (old, new) = ("1".repeat(40), random.pick(&["0", "2"]).repeat(40));
-            ask = ask.with("changes", format!("{old} {new} refs/heads/{}", random.pick(&["main", "more", "other"])));
+            call = call.with("changes", format!("{old} {new} refs/heads/{}", random.pick(&["main", "more", "other"])));
         }
         if random.chance(3) {
-            ask = ask.with("check_ip", random.pick(&["10.1.1.1", "11.1.1.1", "x"]));
+            call = call.with("check_ip", random.pick(&["10.1.1.1", "11.1.1.1", "x"]));
         }
         if random.chance(6) {
-            ask = ask.with("namespace_path", format!("g{}", 1 + random.below(6)));
+            call = call.with("namespace_path", format!("g{}", 1 + random.below(6)));
         }
-        ask
+        call
     }
 
-    fn with_random_project(&self, ask: ApiCall, random: &mut Random, id: u64) -> ApiCall {
+    fn with_random_project(&self, call: ApiCall, random: &mut Random, id: u64) -> ApiCall {
         if random.chance(4) {
-            return ask.with("gl_repository", format!("{}-{id}", random.pick(&["project", "wiki", "design", "snippet"])));
+            return call.with("gl_repository", format!("{}-{id}", random.pick(&["project", "wiki", "design", "snippet"])));
         }
         let path = usize::try_from(id - 1).ok().and_then(|index| self.paths.get(index)).cloned();
         let path = path.unwrap_or_else(|| format!("{}/none{id}", random.pick(&["g1", "g2", "user1", "user2", "nowhere"])));
-        ask.with(
+        call.with(
             "project",
             match random.below(12) {
                 0 => format!("gone/old{id}"),
@@ -259,14 +259,14 @@ impl GeneratedDirectory {
     }
 }
 
-fn with_random_actor(ask: ApiCall, random: &mut Random, id: u64) -> ApiCall {
+fn with_random_actor(call: ApiCall, random: &mut Random, id: u64) -> ApiCall {
     match random.below(8) {
-        0 => ask,
-        1 => ask.with("user_id", id),
-        2 => ask.with("username", format!("USER{id}")),
-        3 => ask.with("identifier", format!("key-{id}")),
-        4 => ask.with("key_id", 2_000_001 + random.below(DEPLOY_KEYS + 2)),
-        _ => ask.with("key_id", id),
+        0 => call,
+        1 => call.with("user_id", id),
+        2 => call.with("username", format!("USER{id}")),
+        3 => call.with("identifier", format!("key-{id}")),
+        4 => call.with("key_id", 2_000_001 + random.below(DEPLOY_KEYS + 2)),
+        _ => call.with("key_id", id),
     }
 }
 
@@ -286,11 +286,11 @@ fn primary_and_sidecar_answer_every_request_with_the_same_bytes() {
         let random = &mut Random::new(seed);
         let mut statuses = std::collections::BTreeMap::<(u16, String), u64>::new();
         for _ in 0..questions {
-            let ask = directory.random_call(random);
-            let (there, here) = request_both(env.as_ref().unwrap(), &ask);
+            let call = directory.random_call(random);
+            let (there, here) = request_both(env.as_ref().unwrap(), &call);
             let degraded = if here.header("x-sidegate-degraded").is_some() { ", degraded" } else { "" };
             let from = format!("{}{degraded}", here.header("x-sidegate-answer").unwrap_or("-"));
-            assert_eq!((there.status, comparable_body(&there)), (here.status, comparable_body(&here)), "seed {seed}, {from}: {ask:?}");
+            assert_eq!((there.status, comparable_body(&there)), (here.status, comparable_body(&here)), "seed {seed}, {from}: {call:?}");
             *statuses.entry((there.status, from)).or_default() += 1;
         }
         eprintln!("directory {seed} of {} records: {questions} questions, alike: {statuses:?}", directory.lines.len());
@@ -298,8 +298,8 @@ fn primary_and_sidecar_answer_every_request_with_the_same_bytes() {
 }
 
 /// First the primary, then the sidecar: what a push makes is there for the second.
-fn request_both(env: &TestEnv, ask: &ApiCall) -> (crate::support::http::Response, crate::support::http::Response) {
-    (env.request_primary(ask.to_json_request()), env.request_sidecar(ask.to_json_request()))
+fn request_both(env: &TestEnv, call: &ApiCall) -> (crate::support::http::Response, crate::support::http::Response) {
+    (env.request_primary(call.to_json_request()), env.request_sidecar(call.to_json_request()))
 }
 
 /// The bytes of an answer; of one with a token for large files, all but the token and what is left of its time, which differ each time.

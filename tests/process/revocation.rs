@@ -107,8 +107,12 @@ impl GrantedAccess {
 
 fn run_and_assert_propagated(env: &TestEnv, words: &[&str]) {
     let output = env.run_admin(words);
-    let said = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success() && said.contains("in force on ssh-1"), "{words:?}: {said}{}", String::from_utf8_lossy(&output.stderr));
+    let message = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success() && message.contains("in force on ssh-1"),
+        "{words:?}: {message}{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
 }
 
 /// The whole directory without this record.
@@ -144,20 +148,20 @@ fn no_access_is_granted_once_a_removal_is_in_force() {
     let mut records = Records::new();
     subjects.iter().for_each(|subject| subject.add_records(&mut records));
     let env = TestEnv::running(&directory_text(&records));
-    let (asked, yes, late) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
+    let (request, yes, late) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
     let ended = AtomicBool::new(false);
 
     std::thread::scope(|scope| {
         for asker in 0..CLIENT_THREADS {
-            let (env, subjects, asked, yes, late, ended) = (&env, &subjects, &asked, &yes, &late, &ended);
+            let (env, subjects, request, yes, late, ended) = (&env, &subjects, &request, &yes, &late, &ended);
             scope.spawn(move || {
-                let mut dice = asker;
+                let mut random = asker;
                 while !ended.load(Ordering::SeqCst) {
-                    dice = pseudo_random(dice);
-                    let subject = &subjects[usize::try_from(dice % subjects.len() as u64).unwrap()];
+                    random = pseudo_random(random);
+                    let subject = &subjects[usize::try_from(random % subjects.len() as u64).unwrap()];
                     let gone = subject.revoked.load(Ordering::SeqCst);
-                    let status = env.request_sidecar(subject.request(dice & 1 << 40 != 0)).status;
-                    asked.fetch_add(1, Ordering::Relaxed);
+                    let status = env.request_sidecar(subject.request(random & 1 << 40 != 0)).status;
+                    request.fetch_add(1, Ordering::Relaxed);
                     yes.fetch_add(u64::from(status == 200), Ordering::Relaxed);
                     late.fetch_add(u64::from(status == 200 && gone), Ordering::Relaxed);
                 }
@@ -176,8 +180,8 @@ fn no_access_is_granted_once_a_removal_is_in_force() {
         drop(ending);
     });
 
-    let [asked, yes, late] = [asked, yes, late].map(AtomicU64::into_inner);
-    eprintln!("{} removals while {asked} questions were asked, {yes} answered with yes, {late} of them too late", subjects.len());
+    let [request, yes, late] = [request, yes, late].map(AtomicU64::into_inner);
+    eprintln!("{} removals while {request} questions were asked, {yes} answered with yes, {late} of them too late", subjects.len());
     assert_eq!(late, 0);
     for subject in &subjects {
         for answer in [env.request_sidecar(subject.request(false)), env.request_primary(subject.request(false))] {

@@ -44,8 +44,8 @@ fn a_revoked_key_is_refused_at_the_very_next_try() {
         env.wait_until_fresh();
         assert_eq!(sshd.login(&[&pair]), Some(format!("forced: key-{id}")), "{}", env.logs());
         let output = env.run_admin(&["revoke-key", &id.to_string(), "--wait"]);
-        let said = String::from_utf8_lossy(&output.stdout);
-        assert!(output.status.success() && said.contains("in force on ssh-1"), "{said}");
+        let message = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && message.contains("in force on ssh-1"), "{message}");
         assert_eq!(sshd.login(&[&pair]), None, "round {round}");
         refused += 1;
     }
@@ -61,8 +61,8 @@ fn a_blocked_user_s_key_still_logs_in_so_that_they_read_why_they_may_not() {
     let output = env.run_admin(&["block-user", "person-1", "--wait=30"]);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
     assert_eq!(sshd.login(&[&pair]).as_deref(), Some("forced: key-7"));
-    let asked = Request::post_form("/api/v4/internal/allowed", "key_id=7&project=a/b&action=git-upload-pack&protocol=ssh&changes=_any");
-    let answer = env.request_sidecar(asked);
+    let request = Request::post_form("/api/v4/internal/allowed", "key_id=7&project=a/b&action=git-upload-pack&protocol=ssh&changes=_any");
+    let answer = env.request_sidecar(request);
     assert_eq!((answer.status, answer.json()["status"].as_bool()), (401, Some(false)), "{}", answer.text());
 }
 
@@ -101,8 +101,8 @@ fn without_a_sidecar_it_is_an_outage_and_never_an_unknown_key() {
     env.apply(&key_line(777, 1, &pair.public_line));
     env.wait_until_fresh();
     assert!(env.sidecar.as_mut().unwrap().stop().success());
-    let said = env.run_helper(pair.blob());
-    assert!(said.starts_with("# sidegate: the key could not be looked up (outage): ") && said.lines().count() == 1, "{said}");
+    let message = env.run_helper(pair.blob());
+    assert!(message.starts_with("# sidegate: the key could not be looked up (outage): ") && message.lines().count() == 1, "{message}");
     assert_eq!(sshd.login(&[&pair]), None);
     assert!(env.logs().contains("sidecar stopped"), "{}", env.logs());
     env.start_sidecar();
@@ -115,8 +115,8 @@ fn a_sidecar_that_never_followed_says_outage_and_its_log_and_metrics_say_so_too(
     let mut env = TestEnv::new();
     env.start_sidecar();
     let blob = crate::support::generated_directory::key_blob(1);
-    let said = env.run_helper(&blob);
-    assert!(said.starts_with("# sidegate: the key could not be looked up (outage): sidegate answered 424"), "{said}");
+    let message = env.run_helper(&blob);
+    assert!(message.starts_with("# sidegate: the key could not be looked up (outage): sidegate answered 424"), "{message}");
     let metrics = Request::get("/-/metrics").send(&env.sidecar_socket()).text();
     let counted = |line: &str| line.starts_with("sidegate_answers_total{") && line.contains("authorized_keys") && line.contains("outage");
     assert!(metrics.lines().any(|line| counted(line) && line.ends_with(" 1")), "{metrics}");

@@ -43,8 +43,8 @@ fn granted_body() -> Value {
     })
 }
 
-fn as_protocol(ask: ApiCall, word: &str) -> ApiCall {
-    ask.without("project").with("gl_repository", word)
+fn as_protocol(call: ApiCall, word: &str) -> ApiCall {
+    call.without("project").with("gl_repository", word)
 }
 
 #[test]
@@ -119,7 +119,7 @@ fn only_a_token_makes_the_circuit_breaker_count() {
     use base64::Engine as _;
     let env = contract_directory::shared_env();
     let secret = base64::engine::general_purpose::STANDARD.encode(env.shared_secret());
-    let request = |ask: ApiCall| ask.to_json_request().header("Gitlab-Shared-Secret", &secret);
+    let request = |call: ApiCall| call.to_json_request().header("Gitlab-Shared-Secret", &secret);
     assert_cases(
         &env,
         vec![
@@ -152,17 +152,17 @@ fn the_size_of_a_push_is_an_option_where_it_is_limited() {
 /// H17: one a minute, so the second, or (if a minute began between) the third, is one too many, wherever it is counted.
 fn assert_rate_limited(env: &TestEnv) {
     let request = |who: &str| pull(who, "team/public").to_json_request();
-    for (place, who, ask) in
+    for (place, who, send_to) in
         [("primary", "reporter", TestEnv::request_primary as SendTo), ("sidecar", "guest", TestEnv::request_sidecar as SendTo)]
     {
-        assert_eq!(ask(env, request(who)).status, 200, "the first at the {place}");
-        let mut second = ask(env, request(who));
+        assert_eq!(send_to(env, request(who)).status, 200, "the first at the {place}");
+        let mut second = send_to(env, request(who));
         if second.status == 200 {
-            second = ask(env, request(who));
+            second = send_to(env, request(who));
         }
         assert_eq!(second.status, 429, "H17 at the {place}: {}", second.text());
         assert_eq!(second.json()["message"]["error"], "This endpoint has been requested too many times. Try again later.");
         assert_eq!(second.header("retry-after"), None);
-        assert_eq!(ask(env, pull(who, "team/internal").to_json_request()).status, 200, "another project at the {place}");
+        assert_eq!(send_to(env, pull(who, "team/internal").to_json_request()).status, 200, "another project at the {place}");
     }
 }

@@ -86,8 +86,8 @@ fn recovery_codes_and_tokens_are_new_each_time_and_the_tokens_are_valid() {
             assert!(seen.insert(code), "F07: given twice");
         }
 
-        let asked = token_request("developer", &json!({"scopes": ["read_user", "read_repository"], "expires_at": "2099-07-24"}));
-        let made = send_to(&env, asked).json();
+        let request = token_request("developer", &json!({"scopes": ["read_user", "read_repository"], "expires_at": "2099-07-24"}));
+        let made = send_to(&env, request).json();
         let expected = json!({"success": true, "scopes": ["read_user", "read_repository"], "expires_at": "2099-07-24"});
         assert!(crate::support::contract_case::json_contains(&made, &expected), "F14: {made}");
         let text = made["token"].as_str().unwrap().to_owned();

@@ -14,8 +14,8 @@ const NAMESPACE: &str = "You are not allowed to access projects in this namespac
 
 #[test]
 fn addresses_and_certificates_of_a_group_are_limits() {
-    let from = |ask: crate::support::contract_case::ApiCall, address: &str| ask.with("check_ip", address);
-    let within = |ask: crate::support::contract_case::ApiCall, group: &str| ask.with("namespace_path", group);
+    let from = |call: crate::support::contract_case::ApiCall, address: &str| call.with("check_ip", address);
+    let within = |call: crate::support::contract_case::ApiCall, group: &str| call.with("namespace_path", group);
     let context = |text: &str| pull("developer", "team/private").with("gitaly_client_context_bin", text);
     assert_cases(
         &contract_directory::shared_env(),

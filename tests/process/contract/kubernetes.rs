@@ -75,7 +75,7 @@ fn an_agent_is_told_of_itself_and_of_projects_that_anybody_may_read() {
         verbatim_case("R03", "itself, at the newer path", first_agent_request(kas_get("agents/agentk/agent_info")), 200)
             .body_equals(itself),
     );
-    for (id, given, asked, status) in [
+    for (id, given, sent_request, status) in [
         ("R04", "a public project", "16", 200),
         ("R04", "a public project by its path", "team%2Fpublic", 200),
         ("R05", "a public project for members", "17", 404),
@@ -84,14 +84,14 @@ fn an_agent_is_told_of_itself_and_of_projects_that_anybody_may_read() {
         ("R07", "its own private project", "10", 200),
         ("R08", "no such project", "9999", 404),
     ] {
-        let row = verbatim_case(id, given, first_agent_request(kas_get(&format!("project_info?id={asked}"))), status);
-        rows.push(match asked {
+        let row = verbatim_case(id, given, first_agent_request(kas_get(&format!("project_info?id={sent_request}"))), status);
+        rows.push(match sent_request {
             "16" | "team%2Fpublic" => row.body_equals(place(16, "team/public")),
             "10" => row.body_equals(place(10, "team/private")),
             _ => row.body_equals(json!({"message": "404 Not Found"})),
         });
         let access = if status == 200 { 204 } else { 404 };
-        rows.push(verbatim_case("R13", given, first_agent_request(kas_get(&format!("verify_project_access?id={asked}"))), access));
+        rows.push(verbatim_case("R13", given, first_agent_request(kas_get(&format!("verify_project_access?id={sent_request}"))), access));
     }
     assert_cases(&env, rows);
 }
@@ -143,11 +143,11 @@ fn findings_and_usage_of_agents_are_stored_once() {
             .body_contains(json!({"error": "agent_id is missing"})),
         ],
     );
-    let told = Request::get("/-/admin/kubernetes").send(&env.primary_socket()).json();
-    assert_eq!(told["configurations"][0]["ci_access"], json!({"projects": [16], "groups": [2]}), "R11: {told}");
+    let response_body = Request::get("/-/admin/kubernetes").send(&env.primary_socket()).json();
+    assert_eq!(response_body["configurations"][0]["ci_access"], json!({"projects": [16], "groups": [2]}), "R11: {response_body}");
     // Each of the two was asked once at the primary and once through the sidecar.
     let counted = json!({"gitops_sync": 4, "k8s_api_proxy_request": 4, "agent_users_using_ci_tunnel": 2});
-    assert_eq!(told["usage"], counted, "R09");
+    assert_eq!(response_body["usage"], counted, "R09");
 }
 
 fn vulnerability_body(name: &str) -> Value {
@@ -183,11 +183,11 @@ fn a_finding_keeps_its_number_and_is_resolved_when_it_is_not_found_again() {
         let request = first_agent_request(Request::post(&format!("{MODULE}/scan_result"), &json!({"uuids": uuids[..2]})));
         assert_eq!(send_to(&env, request).status, 200, "R20");
     }
-    let told = Request::get("/-/admin/kubernetes").send(&env.primary_socket()).json();
+    let body = Request::get("/-/admin/kubernetes").send(&env.primary_socket()).json();
     let expected: serde_json::Map<String, Value> =
         uuids.iter().cloned().zip(["detected", "detected", "resolved", "resolved"].map(Value::from)).collect();
-    assert_eq!(told["findings"]["10"], Value::Object(expected), "R17, R20: each once");
-    assert_eq!(told["findings"]["24"], json!({elsewhere: "detected"}), "R20: another project's");
+    assert_eq!(body["findings"]["10"], Value::Object(expected), "R17, R20: each once");
+    assert_eq!(body["findings"]["24"], json!({elsewhere: "detected"}), "R20: another project's");
 
     assert_cases(
         &env,

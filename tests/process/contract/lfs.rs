@@ -62,8 +62,8 @@ fn mint(env: &TestEnv, who: &str, project: &str) -> (String, String) {
 
 /// What it is good for, as the server of large files asks the primary.
 fn verify(env: &TestEnv, login: &str, token: &str, project: &str) -> (u16, Value) {
-    let ask = ApiCall::post("/api/v4/internal/sidegate/lfs_verify").with("login", login).with("token", token).with("project", project);
-    let answer = env.request_primary(ask.to_json_request());
+    let call = ApiCall::post("/api/v4/internal/sidegate/lfs_verify").with("login", login).with("token", token).with("project", project);
+    let answer = env.request_primary(call.to_json_request());
     (answer.status, answer.json()["access"].clone())
 }
 
@@ -112,11 +112,11 @@ fn a_token_is_good_for_whom_and_what_it_was_made() {
 #[test]
 fn a_cached_lfs_token_is_given_again_with_its_remaining_lifetime() {
     let env = contract_directory::shared_env();
-    let ask = lfs("owner", "team/private").with("operation", "download");
-    let first = env.request_sidecar(ask.to_json_request());
+    let call = lfs("owner", "team/private").with("operation", "download");
+    let first = env.request_sidecar(call.to_json_request());
     assert_eq!((first.status, first.header("x-sidegate-answer")), (200, Some("forwarded")));
     assert_eq!(first.json()["expires_in"], 7200, "D01");
-    let again = env.request_sidecar(ask.to_json_request());
+    let again = env.request_sidecar(call.to_json_request());
     assert_eq!(again.header("x-sidegate-answer"), Some("cached"));
     assert_eq!(again.json()["lfs_token"], first.json()["lfs_token"]);
     let left = again.json()["expires_in"].as_u64().unwrap();
@@ -128,10 +128,10 @@ fn a_cached_lfs_token_is_given_again_with_its_remaining_lifetime() {
 fn a_cached_lfs_token_is_given_to_its_own_actor_only() {
     let env = contract_directory::fresh_env();
     let number = contract_directory::user_id("developer");
-    let ask = |who: &str| env.request_sidecar(lfs(who, "team/public").to_json_request());
+    let send = |who: &str| env.request_sidecar(lfs(who, "team/public").to_json_request());
     let keep = |who: &str| {
-        assert_eq!((ask(who).status, ask(who).header("x-sidegate-answer")), (200, Some("cached")), "{who}");
-        ask(who).json()["lfs_token"].clone()
+        assert_eq!((send(who).status, send(who).header("x-sidegate-answer")), (200, Some("cached")), "{who}");
+        send(who).json()["lfs_token"].clone()
     };
     let change = |line: Value| {
         env.apply(&format!("{line}\n"));
@@ -144,16 +144,16 @@ fn a_cached_lfs_token_is_given_to_its_own_actor_only() {
     change(
         json!({"kind": "user", "id": number, "username": "developer", "name": "Developer", "password_expires_at": "2999-01-01T00:00:00Z"}),
     );
-    assert_ne!(ask(&by_key).json()["lfs_token"], before, "it died with the password");
+    assert_ne!(send(&by_key).json()["lfs_token"], before, "it died with the password");
 
     keep(&by_key);
     let (user, public) = (contract_directory::user_id("reporter"), contract_directory::contract_public_key(100 + number));
     change(json!({"kind": "key", "id": 100 + number, "user_id": user, "title": "t", "key": public, "created_at": "2026-01-31T12:00:00Z"}));
-    let given = ask(&by_key);
+    let given = send(&by_key);
     assert_eq!((given.header("x-sidegate-answer"), &given.json()["username"]), (Some("forwarded"), &json!("reporter")));
 
     keep(&by_key);
     let revoked = env.run_admin(&["revoke-key", &(100 + number).to_string(), "--wait=20"]);
     assert!(revoked.status.success(), "{}", String::from_utf8_lossy(&revoked.stderr));
-    assert_eq!(ask(&by_key).status, 404, "nobody may pull a public project, and holds no token");
+    assert_eq!(send(&by_key).status, 404, "nobody may pull a public project, and holds no token");
 }

@@ -9,12 +9,12 @@ use crate::support::http::Request;
 #[test]
 fn malformed_requests_are_refused_alike_by_primary_and_sidecar() {
     let refused = |given: &str, request: Request| authenticated_case("1.2", given, request, 400).message_contains("400 Bad request - ");
-    let asked = |given: &str, body: serde_json::Value| refused(given, Request::post("/api/v4/internal/allowed", &body));
+    let send_request = |given: &str, body: serde_json::Value| refused(given, Request::post("/api/v4/internal/allowed", &body));
     let got = |target: &str| refused(target, Request::get(&format!("/api/v4/internal/{target}")));
     let broken = Request::new("POST", "/api/v4/internal/allowed").header("Content-Type", "application/json").body("{\"key_id\":");
     let mut rows: Vec<ContractCase> = vec![
-        asked("an id that is an object", json!({"key_id": {"a": 1}})),
-        asked("a list for a text", json!({"key_id": 104, "action": ["git-upload-pack"]})),
+        send_request("an id that is an object", json!({"key_id": {"a": 1}})),
+        send_request("a list for a text", json!({"key_id": 104, "action": ["git-upload-pack"]})),
         refused("broken JSON", broken),
         refused("a name twice", Request::post_form("/api/v4/internal/allowed", "key_id=104&key_id=105")),
         refused("a name in query and body", Request::post("/api/v4/internal/allowed?key_id=104", &json!({"key_id": 104}))),

@@ -55,8 +55,8 @@ fn access_depends_on_the_project_and_the_role() {
         rows.push(case("J10", who, push(who, "team/private"), 401).body_equals(denied_body(PUSH)).answered_from("forwarded"));
     }
     for protocol in ["ssh", "http"] {
-        let ask = push("outsider", "team/private").with("protocol", protocol);
-        rows.push(case("J13", format!("a push over {protocol}"), ask, 404).body_equals(denied_body(PROJECT_NOT_FOUND)));
+        let call = push("outsider", "team/private").with("protocol", protocol);
+        rows.push(case("J13", format!("a push over {protocol}"), call, 404).body_equals(denied_body(PROJECT_NOT_FOUND)));
     }
     rows.push(case("J13", "a push to a public project", push("outsider", "team/public"), 401).body_equals(denied_body(PUSH)));
     assert_cases(&contract_directory::shared_env(), rows);
@@ -88,11 +88,11 @@ fn downloads_are_as_visibility_access_and_role_have_it() {
     let mut rows = Vec::new();
     for ((_, project, ..), gets) in PROJECTS.iter().zip(table) {
         for (who, gets) in actors.iter().zip(gets) {
-            let (given, ask) = (format!("{who} pulls {project}"), pull(who, project));
+            let (given, call) = (format!("{who} pulls {project}"), pull(who, project));
             rows.push(match gets {
-                C => case("J", given, ask, 200).answered_from("local"),
-                N => case("J", given, ask, 401).body_equals(denied_body(DOWNLOAD)),
-                P => case("J", given, ask, 404).body_equals(denied_body(PROJECT_NOT_FOUND)),
+                C => case("J", given, call, 200).answered_from("local"),
+                N => case("J", given, call, 401).body_equals(denied_body(DOWNLOAD)),
+                P => case("J", given, call, 404).body_equals(denied_body(PROJECT_NOT_FOUND)),
             });
         }
     }

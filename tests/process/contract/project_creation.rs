@@ -12,8 +12,8 @@ fn created_counts(env: &TestEnv) -> (u64, u64) {
     (records["project"].as_u64().unwrap(), records["snippet"].as_u64().unwrap())
 }
 
-fn not_found_case(id: &'static str, given: &str, ask: crate::support::contract_case::ApiCall) -> ContractCase {
-    case(id, given, ask, 404).body_equals(denied_body(PROJECT_NOT_FOUND))
+fn not_found_case(id: &'static str, given: &str, call: crate::support::contract_case::ApiCall) -> ContractCase {
+    case(id, given, call, 404).body_equals(denied_body(PROJECT_NOT_FOUND))
 }
 
 #[test]

@@ -29,9 +29,9 @@ fn push_delete(who: &str, name: &str) -> ApiCall {
 
 #[test]
 fn each_line_of_a_push_is_judged() {
-    let yes = |id, given: &str, ask| case(id, given, ask, 200).answered_from("forwarded");
-    let refused = |id, given: &str, ask, text: &str| case(id, given, ask, 401).body_equals(denied_body(text)).answered_from("forwarded");
-    let web = |ask: ApiCall| ask.with("protocol", "web");
+    let yes = |id, given: &str, call| case(id, given, call, 200).answered_from("forwarded");
+    let refused = |id, given: &str, call, text: &str| case(id, given, call, 401).body_equals(denied_body(text)).answered_from("forwarded");
+    let web = |call: ApiCall| call.with("protocol", "web");
     let mut rows = vec![
         refused("M01", "a developer, the protected branch", push_update("developer", "refs/heads/feature"), PROTECTED),
         yes("M01", "a developer, another branch", push_update("developer", "refs/heads/other")),

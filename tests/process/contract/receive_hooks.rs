@@ -12,8 +12,8 @@ use crate::support::http::Request;
 const NEW_BRANCH: &str = "0000000000000000000000000000000000000000 fd9e76b9136bdd9fe217061b497745792fe5a5ee refs/heads/feature\n";
 
 fn post_receive_call(word: &str, who: &str) -> ApiCall {
-    let ask = ApiCall::post("/api/v4/internal/post_receive").with("gl_repository", word).with("identifier", who);
-    ask.with("changes", NEW_BRANCH)
+    let call = ApiCall::post("/api/v4/internal/post_receive").with("gl_repository", word).with("identifier", who);
+    call.with("changes", NEW_BRANCH)
 }
 
 fn messages_body(messages: &[(&str, &str)]) -> Value {

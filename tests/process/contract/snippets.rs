@@ -11,7 +11,7 @@ const READ_ONLY: &str = "The repository is temporarily read-only. Please try aga
 #[test]
 fn a_snippet_is_its_authors_and_its_projects() {
     let by_number =
-        |ask: crate::support::contract_case::ApiCall, id: u64| ask.without("project").with("gl_repository", format!("snippet-{id}"));
+        |call: crate::support::contract_case::ApiCall, id: u64| call.without("project").with("gl_repository", format!("snippet-{id}"));
     let (other, deploy) = ("The authentication mechanism is not supported.", key_actor(PUSH_DEPLOY_KEY));
     assert_cases(
         &contract_directory::shared_env(),

@@ -210,13 +210,13 @@ fn packs_of_minutes_enter_once_and_move_together() {
     );
     // Where the pack is, it stays as it is when it is told again; elsewhere it would be new.
     for send_to in SEND_TO_BOTH {
-        let told = |id: u64, minutes_now: i64| {
+        let fetch = |id: u64, minutes_now: i64| {
             send_to(&env, admin_request("POST", &minutes(id), ADMIN_TOKEN, &packs(vec![pack("a", minutes_now)]))).json()
         };
-        assert_eq!(told(1, 5), kept(1, "a", 1000), "S19: before");
+        assert_eq!(fetch(1, 5), kept(1, "a", 1000), "S19: before");
         let answer = send_to(&env, admin_request("PATCH", &moved(1, 7), ADMIN_TOKEN, &nothing));
         assert_eq!((answer.status, answer.json()), (202, json!({"message": "202 Accepted"})), "S19");
-        assert_eq!(told(7, 5), kept(7, "a", 1000), "S19: after");
+        assert_eq!(fetch(7, 5), kept(7, "a", 1000), "S19: after");
         let back = send_to(&env, admin_request("PATCH", &moved(7, 1), ADMIN_TOKEN, &nothing));
         assert_eq!(back.status, 202, "S19");
     }

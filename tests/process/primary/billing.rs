@@ -58,11 +58,11 @@ fn only_administrators_may_change_billing_data() {
         (Method::PUT, "internal/gitlab_subscriptions/namespaces/10/upcoming_reconciliations"),
         (Method::DELETE, "internal/gitlab_subscriptions/namespaces/10/upcoming_reconciliations"),
     ] {
-        let ask = |token| primary.with_token(token, method.clone(), target, start.clone());
-        assert_eq!(ask(None), (StatusCode::UNAUTHORIZED, json!({"message": "401 Unauthorized"})), "{method} {target}");
-        assert_eq!(ask(Some("nonsense")).0, StatusCode::UNAUTHORIZED, "{method} {target}");
-        assert_eq!(ask(Some(&regular)), (StatusCode::FORBIDDEN, json!({"message": FORBIDDEN})), "{method} {target}");
-        let (status, body) = ask(Some(&reads));
+        let send = |token| primary.with_token(token, method.clone(), target, start.clone());
+        assert_eq!(send(None), (StatusCode::UNAUTHORIZED, json!({"message": "401 Unauthorized"})), "{method} {target}");
+        assert_eq!(send(Some("nonsense")).0, StatusCode::UNAUTHORIZED, "{method} {target}");
+        assert_eq!(send(Some(&regular)), (StatusCode::FORBIDDEN, json!({"message": FORBIDDEN})), "{method} {target}");
+        let (status, body) = send(Some(&reads));
         assert_eq!((status, &body["error"]), (StatusCode::FORBIDDEN, &json!("insufficient_scope")), "{method} {target}");
     }
     assert_eq!(primary.stored("subscriptions"), 0);
@@ -72,8 +72,8 @@ fn only_administrators_may_change_billing_data() {
 #[test]
 fn a_subscription_is_created_as_in_the_base_document() {
     let primary = TestPrimary::with(&company());
-    let ask = request(Method::POST, &format!("/api/v4/{SUBSCRIPTION}?start_date=2020-07-15&plan=premium&seats=10"));
-    let (status, _, body) = primary.send(ask.header("TOKEN", ADMIN_TOKEN).body(""));
+    let call = request(Method::POST, &format!("/api/v4/{SUBSCRIPTION}?start_date=2020-07-15&plan=premium&seats=10"));
+    let (status, _, body) = primary.send(call.header("TOKEN", ADMIN_TOKEN).body(""));
     let body: Value = serde_json::from_slice(&body).unwrap();
     let expected = json!({
         "plan": {"code": "premium", "name": "premium", "trial": false, "auto_renew": null, "upgradable": false},
@@ -156,23 +156,23 @@ fn owners_and_administrators_read_a_subscription_others_get_403_or_404() {
         "billing": {"subscription_start_date": null, "subscription_end_date": null, "trial_ends_on": null},
     });
     let owner = primary.create_token(11, &["read_api"]);
-    let ask = |token, target| primary.with_token(token, Method::GET, target, Value::Null);
-    assert_eq!(ask(Some(&owner), SUBSCRIPTION), (StatusCode::OK, null));
+    let send = |token, target| primary.with_token(token, Method::GET, target, Value::Null);
+    assert_eq!(send(Some(&owner), SUBSCRIPTION), (StatusCode::OK, null));
     primary.operator(Method::POST, SUBSCRIPTION, json!({"start_date": "2020-07-15", "plan_code": "premium", "seats": 10}));
     let admin = primary.create_token(13, &["api"]);
     for token in [owner.as_str(), admin.as_str(), ADMIN_TOKEN] {
-        let (status, body) = ask(Some(token), SUBSCRIPTION);
+        let (status, body) = send(Some(token), SUBSCRIPTION);
         assert_eq!((status, &body["plan"]["exclude_guests"], &body["plan"]["code"]), (StatusCode::OK, &json!(false), &json!("premium")));
     }
     let (developer, outsider) = (primary.create_token(12, &["api"]), primary.create_token(19, &["api"]));
-    assert_eq!(ask(Some(&developer), SUBSCRIPTION), (StatusCode::FORBIDDEN, json!({"message": FORBIDDEN})));
-    assert_eq!(ask(Some(&outsider), SUBSCRIPTION), (StatusCode::NOT_FOUND, json!({"message": "404 Namespace Not Found"})));
-    assert_eq!(ask(Some(&outsider), "namespaces/20/gitlab_subscription").0, StatusCode::FORBIDDEN, "a public group is seen");
-    assert_eq!(ask(Some(&outsider), "namespaces/zoe/gitlab_subscription").0, StatusCode::FORBIDDEN, "a person's is seen");
-    assert_eq!(ask(Some(&owner), "namespaces/zoe/gitlab_subscription").0, StatusCode::OK, "it is hers");
-    assert_eq!(ask(None, SUBSCRIPTION).0, StatusCode::UNAUTHORIZED);
+    assert_eq!(send(Some(&developer), SUBSCRIPTION), (StatusCode::FORBIDDEN, json!({"message": FORBIDDEN})));
+    assert_eq!(send(Some(&outsider), SUBSCRIPTION), (StatusCode::NOT_FOUND, json!({"message": "404 Namespace Not Found"})));
+    assert_eq!(send(Some(&outsider), "namespaces/20/gitlab_subscription").0, StatusCode::FORBIDDEN, "a public group is seen");
+    assert_eq!(send(Some(&outsider), "namespaces/zoe/gitlab_subscription").0, StatusCode::FORBIDDEN, "a person's is seen");
+    assert_eq!(send(Some(&owner), "namespaces/zoe/gitlab_subscription").0, StatusCode::OK, "it is hers");
+    assert_eq!(send(None, SUBSCRIPTION).0, StatusCode::UNAUTHORIZED);
     let repository = primary.create_token(11, &["read_repository"]);
-    assert_eq!(ask(Some(&repository), SUBSCRIPTION).0, StatusCode::FORBIDDEN);
+    assert_eq!(send(Some(&repository), SUBSCRIPTION).0, StatusCode::FORBIDDEN);
 }
 
 fn pack(minutes: u32, xid: &str) -> Value {

@@ -64,8 +64,8 @@ fn failure(text: &str) -> Value {
 #[test]
 fn recovery_codes_are_ten_new_ones_each_time() {
     let primary = TestPrimary::with(&people());
-    let ask = || primary.post_internal("two_factor_recovery_codes", json!({"key_id": "11"}));
-    let (first, second) = (ask(), ask());
+    let send = || primary.post_internal("two_factor_recovery_codes", json!({"key_id": "11"}));
+    let (first, second) = (send(), send());
     assert_eq!((&first["success"], &first["message"]), (&json!(true), &Value::Null));
     let codes = |body: &Value| serde_json::from_value::<Vec<String>>(body["recovery_codes"].clone()).unwrap();
     let (first, second) = (codes(&first), codes(&second));
@@ -234,11 +234,11 @@ fn an_invalid_or_expired_token_is_401_without_a_reason() {
     }
     assert_eq!(primary.with_token(None, Method::GET, "personal_access_tokens/self", Value::Null), unauthorized);
     let by_other_name = |twice: bool| {
-        let mut ask = request(Method::GET, "/api/v4/personal_access_tokens/self").header("TOKEN", &good);
+        let mut call = request(Method::GET, "/api/v4/personal_access_tokens/self").header("TOKEN", &good);
         if twice {
-            ask = ask.header("PRIVATE-TOKEN", &good);
+            call = call.header("PRIVATE-TOKEN", &good);
         }
-        primary.send(ask.body(""))
+        primary.send(call.body(""))
     };
     assert_eq!(by_other_name(false).0, StatusCode::OK);
     assert_eq!(by_other_name(true).0, StatusCode::UNAUTHORIZED);

@@ -107,11 +107,11 @@ fn a_follower_that_was_away_gets_what_it_missed_and_then_a_heartbeat() {
 fn a_cursor_of_another_epoch_is_gone_and_one_that_never_was_is_a_conflict() {
     let primary = TestPrimary::with(&small_directory());
     let head = primary.head();
-    let ask = |epoch, seq, digest| primary.sync("ssh-1", Method::GET, &target(epoch, seq, digest), Value::Null);
-    let (status, body) = ask(Epoch(1), head.seq, head.state.digest);
+    let send = |epoch, seq, digest| primary.sync("ssh-1", Method::GET, &target(epoch, seq, digest), Value::Null);
+    let (status, body) = send(Epoch(1), head.seq, head.state.digest);
     assert_eq!((status, serde_json::from_value(body).ok()), (StatusCode::GONE, Some(head)));
     for (seq, digest) in [(head.seq + 1, head.state.digest), (head.seq, Digest::of(b"another"))] {
-        let (status, body) = ask(head.epoch, seq, digest);
+        let (status, body) = send(head.epoch, seq, digest);
         assert_eq!((status, &body["seq"], &body["epoch"]), (StatusCode::CONFLICT, &json!(head.seq), &json!(head.epoch)));
         assert!(body["message"].as_str().unwrap().contains("new-epoch"));
     }

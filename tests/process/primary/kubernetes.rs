@@ -48,7 +48,7 @@ fn kas() -> String {
 }
 
 /// As KAS asks, with these headers besides its own.
-fn ask(primary: &TestPrimary, method: Method, target: &str, headers: &[(&str, &str)], body: Value) -> (StatusCode, Value) {
+fn call(primary: &TestPrimary, method: Method, target: &str, headers: &[(&str, &str)], body: Value) -> (StatusCode, Value) {
     let request = request(method, &format!("/api/v4/internal/kubernetes/{target}")).header("gitlab-kas-api-request", &kas());
     let request = headers.iter().fold(request, |request, (name, value)| request.header(name, value));
     let body = if body.is_null() { String::new() } else { body.to_string() };
@@ -57,7 +57,7 @@ fn ask(primary: &TestPrimary, method: Method, target: &str, headers: &[(&str, &s
 }
 
 fn of_agent(primary: &TestPrimary, token: &str, method: Method, target: &str, body: Value) -> (StatusCode, Value) {
-    ask(primary, method, target, &[("authorization", &format!("Bearer {token}"))], body)
+    call(primary, method, target, &[("authorization", &format!("Bearer {token}"))], body)
 }
 
 fn get(primary: &TestPrimary, token: &str, target: &str) -> (StatusCode, Value) {
@@ -99,7 +99,7 @@ fn r02_an_agent_sends_its_token_in_one_of_three_headers() {
         &[("gitlab-agent-api-request", "first")],
         &[("gitlab-agentk-api-request", "first"), ("authorization", "Bearer unknown")],
     ] {
-        assert_eq!(ask(&primary, Method::GET, "agent_info", good, Value::Null).0, StatusCode::OK, "{good:?}");
+        assert_eq!(call(&primary, Method::GET, "agent_info", good, Value::Null).0, StatusCode::OK, "{good:?}");
     }
     let unauthorized = (StatusCode::UNAUTHORIZED, json!({"message": "401 Unauthorized"}));
     for bad in [
@@ -112,9 +112,9 @@ fn r02_an_agent_sends_its_token_in_one_of_three_headers() {
         &[("gitlab-agent-api-request", "first"), ("gitlab-agent-api-request", "first")],
     ] {
         for path in ["agent_info", "project_info?id=2", "verify_project_access?id=2"] {
-            assert_eq!(ask(&primary, Method::GET, path, bad, Value::Null), unauthorized, "{path} {bad:?}");
+            assert_eq!(call(&primary, Method::GET, path, bad, Value::Null), unauthorized, "{path} {bad:?}");
         }
-        assert_eq!(ask(&primary, Method::PUT, MODULE, bad, json!({})), unauthorized, "{bad:?}");
+        assert_eq!(call(&primary, Method::PUT, MODULE, bad, json!({})), unauthorized, "{bad:?}");
     }
 }
 
@@ -166,7 +166,7 @@ fn r04_to_r13_an_agent_sees_its_own_project_and_public_ones() {
 fn r09_usage_is_counted_and_r10_an_invalid_count_is_refused_and_counts_nothing() {
     let primary = TestPrimary::with(&lines());
     let done = (StatusCode::NO_CONTENT, Value::Null);
-    let post = |body: Value| ask(&primary, Method::POST, "usage_metrics", &[], body);
+    let post = |body: Value| call(&primary, Method::POST, "usage_metrics", &[], body);
     assert_eq!(post(json!({"gitops_sync_count": 1})), done);
     let nested = json!({"counters": {"gitops_sync": 2, "k8s_api_proxy_request": 3}, "unique_counters": {"agent_users_using_ci_tunnel": [1, 2, 99, 1]}});
     assert_eq!(post(nested.clone()), done);
@@ -192,7 +192,7 @@ fn r09_usage_is_counted_and_r10_an_invalid_count_is_refused_and_counts_nothing()
 #[test]
 fn r11_a_configuration_authorizes_only_projects_and_groups_of_its_own_root() {
     let primary = TestPrimary::with(&lines());
-    let post = |primary: &TestPrimary, body: Value| ask(primary, Method::POST, "agent_configuration", &[], body);
+    let post = |primary: &TestPrimary, body: Value| call(primary, Method::POST, "agent_configuration", &[], body);
     let config = json!({
         "ci_access": {"projects": [{"id": "zoe/open"}, {"id": "far/p"}, {"id": "zoe/none"}, {"id": "ZOE/open"}], "groups": [{"id": "far"}, {"id": "zoe"}]},
         "user_access": {"projects": [{"id": "zoe/p"}]},

@@ -101,8 +101,8 @@ fn a_push_creates_the_project_once_and_the_creation_is_published() {
 #[test]
 fn an_lfs_token_is_verified_until_its_user_is_blocked() {
     let primary = TestPrimary::with(&small_directory());
-    let ask = json!({"key_id": "11", "project": "zoe/p", "operation": "upload"});
-    let (status, body) = primary.shell(Method::POST, "internal/lfs_authenticate", ask);
+    let call = json!({"key_id": "11", "project": "zoe/p", "operation": "upload"});
+    let (status, body) = primary.shell(Method::POST, "internal/lfs_authenticate", call);
     assert_eq!((status, &body["username"], &body["expires_in"]), (StatusCode::OK, &json!("zoe"), &json!(7200)));
     assert_eq!(body["repository_http_path"], "http://localhost/zoe/p.git");
     let proof = json!({"login": "zoe", "token": body["lfs_token"], "project": "zoe/p", "operation": "upload"});

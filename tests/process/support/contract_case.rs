@@ -101,11 +101,11 @@ impl ApiCall {
 }
 
 /// A case whose question goes in every form. `given` says what it is about.
-pub fn case(id: &'static str, given: impl ToString, ask: ApiCall, status: u16) -> ContractCase {
+pub fn case(id: &'static str, given: impl ToString, call: ApiCall, status: u16) -> ContractCase {
     ContractCase {
         id,
         description: given.to_string(),
-        request: CaseRequest::AllEncodings(ask),
+        request: CaseRequest::AllEncodings(call),
         status,
         expectations: Vec::new(),
         ignored_fields: &[],
@@ -139,8 +139,8 @@ pub fn verbatim_case(id: &'static str, given: impl ToString, request: Request, s
 impl ContractCase {
     /// Asked once and not in every form.
     pub fn sent_once(mut self) -> Self {
-        if let CaseRequest::AllEncodings(ask) = self.request {
-            self.request = CaseRequest::JsonOnce(ask);
+        if let CaseRequest::AllEncodings(call) = self.request {
+            self.request = CaseRequest::JsonOnce(call);
         }
         self
     }
@@ -190,8 +190,8 @@ impl ContractCase {
     fn failures(&self, env: &TestEnv) -> Vec<String> {
         let token = |request: Request| request.header("Gitlab-Shell-Api-Request", &env.shell_token());
         let requests: Vec<(&str, Request)> = match &self.request {
-            CaseRequest::AllEncodings(ask) => ask.all_encodings().into_iter().map(|(form, request)| (form, token(request))).collect(),
-            CaseRequest::JsonOnce(ask) => vec![("JSON of texts", token(ask.to_json_request()))],
+            CaseRequest::AllEncodings(call) => call.all_encodings().into_iter().map(|(form, request)| (form, token(request))).collect(),
+            CaseRequest::JsonOnce(call) => vec![("JSON of texts", token(call.to_json_request()))],
             CaseRequest::WithToken(request) => vec![("as it is", token(request.clone()))],
             CaseRequest::Verbatim(request) => vec![("as it is", request.clone())],
         };

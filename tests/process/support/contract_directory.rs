@@ -281,13 +281,13 @@ pub fn user_id(name: &str) -> u64 {
 }
 
 /// Who asks: a person by the person's key; `user:NAME` and `name:NAME` without a key; `key:ID` by any key; `nobody`.
-pub fn with_actor(ask: ApiCall, who: &str) -> ApiCall {
+pub fn with_actor(call: ApiCall, who: &str) -> ApiCall {
     match who.split_once(':') {
-        None if who == "nobody" => ask,
-        None => ask.with("key_id", 100 + user_id(who)),
-        Some(("user", name)) => ask.with("user_id", user_id(name)),
-        Some(("name", name)) => ask.with("username", name),
-        Some(("key", id)) => ask.with("key_id", id),
+        None if who == "nobody" => call,
+        None => call.with("key_id", 100 + user_id(who)),
+        Some(("user", name)) => call.with("user_id", user_id(name)),
+        Some(("name", name)) => call.with("username", name),
+        Some(("key", id)) => call.with("key_id", id),
         Some((word, _)) => panic!("{word} is no way to ask"),
     }
 }
@@ -298,8 +298,8 @@ pub fn key_actor(id: u64) -> String {
 }
 
 pub fn allowed(who: &str, action: &str, project: &str) -> ApiCall {
-    let ask = ApiCall::post("/api/v4/internal/allowed").with("action", action).with("project", project);
-    with_actor(ask.with("protocol", "ssh").with("changes", "_any"), who)
+    let call = ApiCall::post("/api/v4/internal/allowed").with("action", action).with("project", project);
+    with_actor(call.with("protocol", "ssh").with("changes", "_any"), who)
 }
 
 pub fn pull(who: &str, project: &str) -> ApiCall {

@@ -265,16 +265,16 @@ impl TestEnv {
 }
 
 impl Daemon {
-    /// Waits until it tells systemd this line, and gives all lines that came before it.
+    /// Waits until it tells systemd this line, and returns all lines up to it.
     pub fn wait_for_notification(&mut self, line: &str) -> Vec<String> {
         let begun = Instant::now();
-        let mut told = Vec::new();
+        let mut lines = Vec::new();
         let mut buffer = [0; 4096];
         loop {
             if let Ok(length) = self.notify_socket.recv(&mut buffer) {
-                told.extend(String::from_utf8_lossy(&buffer[..length]).lines().map(str::to_owned));
-                if told.iter().any(|said| said == line) {
-                    return told;
+                lines.extend(String::from_utf8_lossy(&buffer[..length]).lines().map(str::to_owned));
+                if lines.iter().any(|message| message == line) {
+                    return lines;
                 }
             } else if let Some(status) = self.child.try_wait().unwrap() {
                 panic!("it ended with {status} before it said {line}:\n{}", self.log());

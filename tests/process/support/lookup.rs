@@ -30,8 +30,8 @@ pub fn key_present(answer: &Response, id: u64) -> Option<bool> {
 /// Of the first `keys` keys all must be known, and of as many foreign ones none. Without a primary some may be an outage.
 pub fn assert_no_wrong_lookup(env: &TestEnv, keys: u64, primary_answers: bool) {
     for id in (1..=keys).chain(900_000..900_000 + keys / 4) {
-        let heard = key_present(&look_up_key(env, id), id);
-        match heard {
+        let found = key_present(&look_up_key(env, id), id);
+        match found {
             Some(there) => assert_eq!(there, id <= keys, "key {id}\n{}", env.logs()),
             None => assert!(!primary_answers, "an outage though the primary answers\n{}", env.logs()),
         }

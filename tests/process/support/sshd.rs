@@ -103,8 +103,8 @@ impl Sshd {
         if output.status.success() {
             return Some(String::from_utf8(output.stdout).unwrap().trim().to_owned());
         }
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(said.contains("Permission denied (publickey)"), "neither in nor refused: {said}\n{}", self.log());
+        let message = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(message.contains("Permission denied (publickey)"), "neither in nor refused: {message}\n{}", self.log());
         None
     }
 

@@ -37,7 +37,7 @@ pub struct WriteClient {
     /// The repositories of the projects.
     repositories: BTreeMap<String, String>,
     next_number: u64,
-    /// Uses that were told in this round: answered, and not.
+    /// Uses that were reported in this round: answered, and not.
     pub usage_reports: [u64; 2],
     write_counts: [u64; WRITE_KINDS.len()],
 }
@@ -139,9 +139,9 @@ impl WriteClient {
                 WriteOperation::PreReceive(made.filter(|_| self.random.below(2) == 0).unwrap_or_else(|| own.repository()))
             }
             "push ends" => {
-                let told = self.expected.projects.last().filter(|path| !self.expected.waiting_messages.contains(*path)).cloned();
+                let announced = self.expected.projects.last().filter(|path| !self.expected.waiting_messages.contains(*path)).cloned();
                 let ended = (self.expected.open_pushes.get(&own.repository()) > Some(&0)).then(|| base_project_path(own));
-                let path = waiting.or_else(|| if self.random.below(4) == 0 { told } else { ended })?;
+                let path = waiting.or_else(|| if self.random.below(4) == 0 { announced } else { ended })?;
                 WriteOperation::PostReceive(self.repositories[&path].clone(), path)
             }
             "codes" => WriteOperation::RecoveryCodes,
@@ -216,12 +216,12 @@ impl WriteClient {
         let some: Vec<usize> = (0..10).filter(|_| older > 0).map(|_| usize::try_from(self.random.below(older as u64)).unwrap()).collect();
         for (token, name) in some.into_iter().chain(older..self.tokens.len()).map(|place| &self.tokens[place]) {
             let itself = Request::get("/api/v4/personal_access_tokens/self").header("PRIVATE-TOKEN", token).send(&env.primary_socket());
-            let told = itself.json();
+            let body = itself.json();
             let expected = (200, Some(name.as_str()), Some(self.ids.user_id()), &json!(["read_user"]), &Value::Bool(true));
             assert_eq!(
-                (itself.status, told["name"].as_str(), told["user_id"].as_u64(), &told["scopes"], &told["active"]),
+                (itself.status, body["name"].as_str(), body["user_id"].as_u64(), &body["scopes"], &body["active"]),
                 expected,
-                "{told}"
+                "{body}"
             );
         }
         self.older_tokens = self.tokens.len();

@@ -36,7 +36,7 @@ pub fn copy_store(env: &TestEnv) -> PathBuf {
 
 impl ObservedState {
     pub fn read_after_restart(env: &TestEnv, copy: &Path) -> Self {
-        let told = |target: &str| Request::get(target).send(&env.primary_socket());
+        let fetch = |target: &str| Request::get(target).send(&env.primary_socket());
         let store = PrimaryStore::open(copy, StoreOptions { page_cache_bytes: 16 << 20, record_cache_entries: 1_024 }).unwrap();
         let read = |place: &'static str| {
             let found = store.private_store().scan_prefix(place.as_bytes()).unwrap().into_iter();
@@ -45,8 +45,8 @@ impl ObservedState {
         };
         let events = audit_labels(env);
         Self {
-            export: told("/-/admin/export").text().lines().map(|line| serde_json::from_str(line).unwrap()).collect(),
-            kubernetes: told("/-/admin/kubernetes").json(),
+            export: fetch("/-/admin/export").text().lines().map(|line| serde_json::from_str(line).unwrap()).collect(),
+            kubernetes: fetch("/-/admin/kubernetes").json(),
             status: env.primary_status(),
             events,
             private_store: PRIVATE_STORE_PREFIXES.into_iter().map(read).collect(),
@@ -55,69 +55,69 @@ impl ObservedState {
 
     /// What there is of a client's.
     pub fn state_of(&self, env: &TestEnv, own: ClientIds) -> ClientState {
-        let mut held =
+        let mut stored =
             ClientState { open_pushes: self.open_pushes(own), waiting_messages: self.waiting_messages(own), ..ClientState::default() };
-        self.read_private_store(own, &mut held);
-        self.read_directory(own, &mut held);
-        held.events = self.events.iter().filter(|mark| is_label_of(mark, own)).cloned().collect();
+        self.read_private_store(own, &mut stored);
+        self.read_directory(own, &mut stored);
+        stored.events = self.events.iter().filter(|mark| is_label_of(mark, own)).cloned().collect();
         for group in (10..20).map(|number| own.group_id(number)) {
             let target = format!("/api/v4/namespaces/{group}/gitlab_subscription");
-            let told = Request::get(&target).header("PRIVATE-TOKEN", ADMIN_TOKEN).send(&env.primary_socket());
-            assert_eq!(told.status, 200, "{}", told.text());
-            held.subscriptions.extend(subscription_version(&told.json()).map(|version| (group, version)));
+            let response = Request::get(&target).header("PRIVATE-TOKEN", ADMIN_TOKEN).send(&env.primary_socket());
+            assert_eq!(response.status, 200, "{}", response.text());
+            stored.subscriptions.extend(subscription_version(&response.json()).map(|version| (group, version)));
         }
         let findings = self.kubernetes["findings"][own.user_id().to_string()].as_object().into_iter().flatten();
-        held.findings = findings.map(|(uuid, state)| (uuid.clone(), state == "detected")).collect();
+        stored.findings = findings.map(|(uuid, state)| (uuid.clone(), state == "detected")).collect();
         let mut configurations =
             self.kubernetes["configurations"].as_array().unwrap().iter().filter(|one| one["agent_id"] == own.user_id());
-        held.configuration = configurations.next().map(|one| {
+        stored.configuration = configurations.next().map(|one| {
             assert_eq!(one["ci_access"]["projects"], serde_json::json!([own.user_id()]), "{one}");
             one["config"]["number"].as_u64().unwrap()
         });
         assert_eq!(configurations.next(), None, "an agent has one configuration");
-        held
+        stored
     }
 
-    fn read_private_store(&self, own: ClientIds, held: &mut ClientState) {
+    fn read_private_store(&self, own: ClientIds, state: &mut ClientState) {
         let words = |value: &Value| value.as_array().unwrap().iter().map(|word| word.as_str().unwrap().to_owned()).collect();
         for (user, codes) in &self.private_store["codes/"] {
             if leading_number(user) == own.user_id() {
-                held.codes = words(&codes["sha256"]);
+                state.codes = words(&codes["sha256"]);
             }
         }
         for (_, token) in &self.private_store["token/sha256/"] {
             if token["user_id"] == own.user_id() {
-                held.tokens.push(token["name"].as_str().unwrap().to_owned());
+                state.tokens.push(token["name"].as_str().unwrap().to_owned());
             }
         }
         for (place, pack) in &self.private_store["minutes/"] {
             let (group, xid) = (leading_number(place), String::from_utf8_lossy(&place[8..]).into_owned());
             for which in [0, 1] {
                 if group == own.group_id(which) {
-                    held.packs[usize::try_from(which).unwrap()].insert(xid.clone(), pack["number_of_minutes"].as_i64().unwrap());
+                    state.packs[usize::try_from(which).unwrap()].insert(xid.clone(), pack["number_of_minutes"].as_i64().unwrap());
                 }
             }
         }
         for (place, one) in &self.private_store["reconciliation/"] {
             if (2..=5).any(|group| own.group_id(group) == leading_number(place)) {
                 assert_eq!(one["next_reconciliation_date"], one["display_alert_from"], "{one}");
-                held.reconciliations.insert(leading_number(place), one["next_reconciliation_date"].as_str().unwrap().to_owned());
+                state.reconciliations.insert(leading_number(place), one["next_reconciliation_date"].as_str().unwrap().to_owned());
             }
         }
     }
 
-    fn read_directory(&self, own: ClientIds, held: &mut ClientState) {
-        held.projects = self.created_repositories(own).into_iter().map(|(path, _)| path).collect();
-        held.keys = self.records("key").filter_map(|key| applied_number(key, own)).collect();
-        held.accounts = self.records("user").filter_map(|user| Some((applied_number(user, own)?, user["state"] == "blocked"))).collect();
+    fn read_directory(&self, own: ClientIds, state: &mut ClientState) {
+        state.projects = self.created_repositories(own).into_iter().map(|(path, _)| path).collect();
+        state.keys = self.records("key").filter_map(|key| applied_number(key, own)).collect();
+        state.accounts = self.records("user").filter_map(|user| Some((applied_number(user, own)?, user["state"] == "blocked"))).collect();
         let number = |kind, id: u64, field: &str| {
             let word = self.records(kind).find(|record| record["id"] == id).map(|record| record[field].as_str().unwrap());
             word.map_or(0, |word| word.strip_prefix("Number ").unwrap().parse().unwrap())
         };
-        held.applied = number("user", own.renamed_user_id(), "name");
+        state.applied = number("user", own.renamed_user_id(), "name");
         assert_eq!(
             number("broadcast", own.user_id(), "message"),
-            held.applied,
+            state.applied,
             "a file is applied wholly, also where it goes into two databases"
         );
     }
@@ -159,16 +159,16 @@ impl ObservedState {
     pub fn assert_totals_match(&self, expected: &[&ClientState], when: &str) {
         let sum = |count: fn(&ClientState) -> usize| expected.iter().map(|state| count(state)).sum::<usize>();
         let kept = &self.status["kept"];
-        for (name, held) in [
-            ("recovery_codes", sum(|held| usize::from(!held.codes.is_empty()))),
-            ("personal_access_tokens", sum(|held| held.tokens.len())),
-            ("subscriptions", sum(|held| held.subscriptions.len())),
-            ("packs_of_minutes", sum(|held| held.packs[0].len() + held.packs[1].len())),
-            ("reconciliations", sum(|held| held.reconciliations.len())),
-            ("audit_events", sum(|held| held.events.len())),
-            ("withheld_records", sum(|held| usize::from(held.applied > 0))),
+        for (name, stored) in [
+            ("recovery_codes", sum(|stored| usize::from(!stored.codes.is_empty()))),
+            ("personal_access_tokens", sum(|stored| stored.tokens.len())),
+            ("subscriptions", sum(|stored| stored.subscriptions.len())),
+            ("packs_of_minutes", sum(|stored| stored.packs[0].len() + stored.packs[1].len())),
+            ("reconciliations", sum(|stored| stored.reconciliations.len())),
+            ("audit_events", sum(|stored| stored.events.len())),
+            ("withheld_records", sum(|stored| usize::from(stored.applied > 0))),
         ] {
-            assert_eq!(kept[name].as_u64(), Some(held as u64), "{when}: {name} in {kept}");
+            assert_eq!(kept[name].as_u64(), Some(stored as u64), "{when}: {name} in {kept}");
         }
         assert_eq!(self.private_store["token/of/"].len(), self.private_store["token/sha256/"].len(), "{when}: each token is its person's");
         let ids: BTreeSet<u64> = self.records("project").map(|project| project["id"].as_u64().unwrap()).collect();
@@ -190,12 +190,12 @@ impl ObservedState {
 fn audit_labels(env: &TestEnv) -> Vec<String> {
     let mut marks = Vec::new();
     loop {
-        let told = Request::get(&format!("/-/admin/audit?from={}", marks.len())).send(&env.primary_socket()).json();
-        for event in told["events"].as_array().unwrap() {
+        let body = Request::get(&format!("/-/admin/audit?from={}", marks.len())).send(&env.primary_socket()).json();
+        for event in body["events"].as_array().unwrap() {
             assert_eq!(event["number"].as_u64(), Some(marks.len() as u64));
             marks.push(event["event"]["changes"].as_str().unwrap().to_owned());
         }
-        if told["next"].as_u64() == Some(marks.len() as u64) {
+        if body["next"].as_u64() == Some(marks.len() as u64) {
             return marks;
         }
     }

@@ -288,55 +288,55 @@ impl WriteOperation {
     }
 
     /// What it makes of what is held; codes are known only by the answer.
-    pub fn applied(&self, held: &ClientState, own: ClientIds) -> ClientState {
-        let mut held = held.clone();
+    pub fn applied(&self, state: &ClientState, own: ClientIds) -> ClientState {
+        let mut state = state.clone();
         match self {
-            Self::PreReceive(repository) => *held.open_pushes.entry(repository.clone()).or_default() += 1,
+            Self::PreReceive(repository) => *state.open_pushes.entry(repository.clone()).or_default() += 1,
             Self::PostReceive(repository, path) => {
-                let left = held.open_pushes.remove(repository).unwrap_or(0).saturating_sub(1);
+                let left = state.open_pushes.remove(repository).unwrap_or(0).saturating_sub(1);
                 if left > 0 {
-                    held.open_pushes.insert(repository.clone(), left);
+                    state.open_pushes.insert(repository.clone(), left);
                 }
-                held.waiting_messages.remove(path);
+                state.waiting_messages.remove(path);
             }
             Self::RecoveryCodes | Self::ReportUsage => {}
-            Self::PersonalAccessToken(number) => held.tokens.push(own.label(*number)),
-            Self::AuditEvent(number) => held.events.push(own.label(*number)),
+            Self::PersonalAccessToken(number) => state.tokens.push(own.label(*number)),
+            Self::AuditEvent(number) => state.events.push(own.label(*number)),
             Self::AddMinutePacks(number, count) => {
                 for (xid, minutes) in own.minute_packs(*number, *count) {
-                    held.packs[0].entry(xid).or_insert(minutes);
+                    state.packs[0].entry(xid).or_insert(minutes);
                 }
             }
             Self::MoveMinutePacks(from) => {
-                let mut moved = std::mem::take(&mut held.packs[*from]);
-                let target = &mut held.packs[1 - *from];
+                let mut moved = std::mem::take(&mut state.packs[*from]);
+                let target = &mut state.packs[1 - *from];
                 moved.retain(|xid, _| !target.contains_key(xid));
                 target.append(&mut moved);
             }
-            Self::Subscribe(group, seats) => drop(held.subscriptions.entry(*group).or_insert(*seats)),
-            Self::Resubscribe(group, seats) => drop(held.subscriptions.insert(*group, *seats)),
-            Self::Reconcile(groups, on) => held.reconciliations.extend(groups.iter().map(|group| (*group, date_from(*on)))),
-            Self::DeleteReconciliation(group) => drop(held.reconciliations.remove(group)),
-            Self::ReportVulnerability(number) => drop(held.findings.insert(own.uuid(*number), true)),
+            Self::Subscribe(group, seats) => drop(state.subscriptions.entry(*group).or_insert(*seats)),
+            Self::Resubscribe(group, seats) => drop(state.subscriptions.insert(*group, *seats)),
+            Self::Reconcile(groups, on) => state.reconciliations.extend(groups.iter().map(|group| (*group, date_from(*on)))),
+            Self::DeleteReconciliation(group) => drop(state.reconciliations.remove(group)),
+            Self::ReportVulnerability(number) => drop(state.findings.insert(own.uuid(*number), true)),
             Self::ScanResult(stay) => {
                 let stay: BTreeSet<String> = stay.iter().map(|number| own.uuid(*number)).collect();
-                held.findings.iter_mut().filter(|(uuid, _)| !stay.contains(*uuid)).for_each(|(_, detected)| *detected = false);
+                state.findings.iter_mut().filter(|(uuid, _)| !stay.contains(*uuid)).for_each(|(_, detected)| *detected = false);
             }
-            Self::Configure(number) => held.configuration = Some(*number),
-            Self::CreateProject(path) if held.projects.contains(path) => {}
+            Self::Configure(number) => state.configuration = Some(*number),
+            Self::CreateProject(path) if state.projects.contains(path) => {}
             Self::CreateProject(path) => {
-                held.projects.push(path.clone());
-                held.waiting_messages.insert(path.clone());
+                state.projects.push(path.clone());
+                state.waiting_messages.insert(path.clone());
             }
             Self::Apply(number) => {
-                held.applied = *number;
-                held.keys.insert(own.applied_id(*number));
-                held.accounts.insert(own.applied_id(*number), false);
+                state.applied = *number;
+                state.keys.insert(own.applied_id(*number));
+                state.accounts.insert(own.applied_id(*number), false);
             }
-            Self::RevokeKey(number) => drop(held.keys.remove(&own.applied_id(*number))),
-            Self::BlockUser(number) => drop(held.accounts.insert(own.applied_id(*number), true)),
+            Self::RevokeKey(number) => drop(state.keys.remove(&own.applied_id(*number))),
+            Self::BlockUser(number) => drop(state.accounts.insert(own.applied_id(*number), true)),
         }
-        held
+        state
     }
 
     /// Fails unless the answer is the one of this write upon what was held.
@@ -355,26 +355,26 @@ impl WriteOperation {
         match self {
             Self::PreReceive(_) => assert_eq!(answer.json(), json!({"reference_counter_increased": true})),
             Self::PostReceive(_, path) => {
-                let told = answer.json();
-                assert_eq!(told["reference_counter_decreased"], true);
-                let made = told["messages"].as_array().unwrap().iter();
+                let body = answer.json();
+                assert_eq!(body["reference_counter_decreased"], true);
+                let made = body["messages"].as_array().unwrap().iter();
                 let made = made.filter(|one| one["message"].as_str().unwrap().contains("was successfully created")).count();
-                assert_eq!(made, usize::from(before.waiting_messages.contains(path)), "{self:?}: told once that it was made: {told}");
+                assert_eq!(made, usize::from(before.waiting_messages.contains(path)), "{self:?}: the creation is announced once: {body}");
             }
             Self::RecoveryCodes => assert_eq!(answer.json()["recovery_codes"].as_array().map(Vec::len), Some(10), "{}", answer.text()),
             Self::PersonalAccessToken(_) | Self::AuditEvent(_) => {
-                let told = answer.json();
-                assert!(told["success"] == true || told["status"] == true, "{told}");
+                let body = answer.json();
+                assert!(body["success"] == true || body["status"] == true, "{body}");
             }
             Self::AddMinutePacks(number, count) => {
-                let told = answer.json();
-                let told: Vec<_> = told
+                let body = answer.json();
+                let body: Vec<_> = body
                     .as_array()
                     .unwrap()
                     .iter()
                     .map(|pack| (pack["purchase_xid"].as_str().unwrap().to_owned(), pack["number_of_minutes"].as_i64().unwrap()))
                     .collect();
-                assert_eq!(told, own.minute_packs(*number, *count).collect::<Vec<_>>(), "as they were bought, however often they are told");
+                assert_eq!(body, own.minute_packs(*number, *count).collect::<Vec<_>>(), "as they were bought, however often they are sent");
             }
             Self::Resubscribe(_, seats) => assert_eq!(subscription_version(&answer.json()), Some(*seats)),
             Self::ReportVulnerability(number) => assert_eq!(answer.json()["uuid"], own.uuid(*number)),
@@ -385,12 +385,12 @@ impl WriteOperation {
 }
 
 /// Which version of a subscription this is; `None`: there is none. A mixture is a failure.
-pub fn subscription_version(told: &Value) -> Option<u64> {
-    let seats = told["usage"]["seats_in_subscription"].as_u64();
+pub fn subscription_version(body: &Value) -> Option<u64> {
+    let seats = body["usage"]["seats_in_subscription"].as_u64();
     match seats {
-        None => assert!(told["plan"]["code"].is_null() && told["billing"]["subscription_start_date"].is_null(), "{told}"),
+        None => assert!(body["plan"]["code"].is_null() && body["billing"]["subscription_start_date"].is_null(), "{body}"),
         Some(seats) => {
-            assert_eq!((&told["plan"]["code"], &told["usage"]["max_seats_used"]), (&json!(format!("plan-{seats}")), &json!(seats + 1)));
+            assert_eq!((&body["plan"]["code"], &body["usage"]["max_seats_used"]), (&json!(format!("plan-{seats}")), &json!(seats + 1)));
         }
     }
     seats
