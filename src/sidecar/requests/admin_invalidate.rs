@@ -1,5 +1,6 @@
 //! `POST /-/admin/invalidate`: the primary's answers that are kept in memory are removed.
-//! (one of `all`; `key`, by its id or the Base64 of its blob; `user`, by id or name; `project`, by id or full path)
+//! (`what`: `key`, `user`, `project` or `all`; `which`: the key's id or the Base64 of its blob, the user's id or name, the project's id
+//! or full path)
 //!
 //! The directory itself follows the primary, and nothing of it is removed.
 
@@ -29,13 +30,15 @@ pub async fn handle(state: &Arc<SidecarState>, request: ApiRequest) -> HandlerRe
 }
 
 fn parse_selector(params: &Params, view: Option<&DirectoryView>) -> Result<TokenSelector, ApiError> {
-    let all = params.boolean("all")?.unwrap_or(false);
-    match (all, params.text("key")?, params.text("user")?, params.text("project")?) {
-        (true, None, None, None) => Ok(TokenSelector::All),
-        (false, Some(key), None, None) => find_key(&key, view).map(TokenSelector::Key),
-        (false, None, Some(user), None) => find_user(&user, view).map(TokenSelector::User),
-        (false, None, None, Some(project)) => find_project(&project, view).map(TokenSelector::Project),
-        _ => Err(ApiError::bad_request("say one of `all`, `key`, `user` and `project`")),
+    let which = params.text("which")?.filter(|which| !which.is_empty());
+    match (params.text("what")?.as_deref(), which) {
+        (None | Some("all"), None) => Ok(TokenSelector::All),
+        (Some("key"), Some(key)) => find_key(&key, view).map(TokenSelector::Key),
+        (Some("user"), Some(user)) => find_user(&user, view).map(TokenSelector::User),
+        (Some("project"), Some(project)) => find_project(&project, view).map(TokenSelector::Project),
+        (Some("key" | "user" | "project"), None) => Err(ApiError::missing_parameter("which")),
+        (None | Some("all"), Some(_)) => Err(ApiError::bad_request("`all` takes no `which`")),
+        (Some(_), _) => Err(ApiError::bad_request("`what` is `key`, `user`, `project` or `all`")),
     }
 }
 
@@ -44,7 +47,7 @@ fn find_key(key: &str, view: Option<&DirectoryView>) -> Result<Id, ApiError> {
     if let Ok(id) = key.parse() {
         return Ok(id);
     }
-    let blob = decode_blob(key).ok_or_else(|| ApiError::bad_request("`key` is a key's id, or the Base64 of its blob"))?;
+    let blob = decode_blob(key).ok_or_else(|| ApiError::bad_request("`which` is a key's id, or the Base64 of its blob"))?;
     let found = view.map(|view| view.directory.key_by_fingerprint(&Fingerprint::of(&blob))).transpose()?.flatten();
     found.map(|key| key.id).ok_or_else(|| ApiError::not_found("Key"))
 }
