@@ -16,6 +16,9 @@ use crate::rules::repository::RepositorySelector;
 /// The longest last segment of a project's path, in bytes.
 pub const MAX_PATH_SEGMENT_BYTES: usize = 255;
 
+/// What follows a project's path in the paths of its wiki and its designs.
+const WIKI_AND_DESIGN_SUFFIXES: [&str; 2] = [".wiki", ".design"];
+
 /// Names that cannot be a project's path, because URLs below a project or a group use them.
 const RESERVED_NAMES: [&str; 18] = [
     "-",
@@ -58,16 +61,29 @@ pub fn check(context: &DecisionContext) -> CheckResult<Option<NewProject>> {
     if let Some(why) = invalid_name_reason(name) {
         return Err(RefusalReason::ProjectNotMade { detail: why }.into());
     }
-    if context.directory.namespace_by_path(&path)?.is_some() {
+    if context.directory.namespace_by_path(&path)?.is_some() || is_wiki_path_taken(context, &path)? {
         return Err(RefusalReason::ProjectNotMade { detail: "Path has already been taken".to_owned() }.into());
     }
     Ok(Some(NewProject { user: Arc::clone(user), namespace_id: namespace.id, path }))
 }
 
+/// Returns whether the wiki or the designs of a project at this path would stand where another project is, or was before it was renamed.
+fn is_wiki_path_taken(context: &DecisionContext, path: &str) -> CheckResult<bool> {
+    for suffix in WIKI_AND_DESIGN_SUFFIXES {
+        let beside = format!("{path}{suffix}");
+        if context.directory.project_by_path(&beside)?.is_some() || context.directory.project_by_former_path(&beside)?.is_some() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 /// Returns whether the path has the form of a snippet, a wiki or designs: then a project of that name could never be reached.
 fn is_wiki_design_or_snippet_path(path: &str) -> bool {
     let snippet = path.rsplit('/').nth(1).is_some_and(|segment| segment.eq_ignore_ascii_case("snippets"));
-    snippet || path.ends_with(".wiki") || path.ends_with(".design")
+    // In any case: `x.WIKI` and `x.wiki` are one path.
+    let path = path.to_ascii_lowercase();
+    snippet || WIKI_AND_DESIGN_SUFFIXES.iter().any(|suffix| path.ends_with(suffix))
 }
 
 fn can_create_project(context: &DecisionContext, user: &User, namespace: &Namespace) -> CheckResult<bool> {

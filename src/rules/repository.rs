@@ -87,14 +87,14 @@ fn find_by_id(directory: &dyn Directory, word: &str) -> Result<RepositoryLookup,
 fn find_by_path(directory: &dyn Directory, typed: &str) -> Result<RepositoryLookup, DirectoryError> {
     let path = normalize_path(typed);
     let asked = RepositorySelector::Path(path.to_owned());
-    if let Some((project, found)) = find_project_at(directory, path)? {
-        return Ok(lookup_result(RepositoryKind::Project, asked, Some(Repository::Project(project)), found));
-    }
-    for (suffix, kind) in [(".wiki", RepositoryKind::Wiki), (".design", RepositoryKind::Design)] {
-        if let Some(above) = path.strip_suffix(suffix)
-            && let Some((project, found)) = find_project_at(directory, above)?
-        {
-            return Ok(lookup_result(kind, asked, Some(repository_of_kind(kind, project)), found));
+    // The wiki of a project goes before the old path of another, which may end in `.wiki` too.
+    for find in [find_project_by_current_path, find_project_by_former_path] {
+        for (suffix, kind) in [("", RepositoryKind::Project), (".wiki", RepositoryKind::Wiki), (".design", RepositoryKind::Design)] {
+            if let Some(above) = path.strip_suffix(suffix)
+                && let Some((project, found)) = find(directory, above)?
+            {
+                return Ok(lookup_result(kind, asked, Some(repository_of_kind(kind, project)), found));
+            }
         }
     }
     if let Some((above, id)) = parse_snippet_path(path)
@@ -118,11 +118,21 @@ const fn repository_of_kind(kind: RepositoryKind, project: Arc<Project>) -> Repo
     }
 }
 
-fn find_project_at(directory: &dyn Directory, path: &str) -> Result<Option<(Arc<Project>, FoundBy)>, DirectoryError> {
-    if let Some(project) = directory.project_by_path(path)? {
-        return Ok(Some((project, FoundBy::CurrentPath)));
-    }
+type FoundProject = Result<Option<(Arc<Project>, FoundBy)>, DirectoryError>;
+
+fn find_project_by_current_path(directory: &dyn Directory, path: &str) -> FoundProject {
+    Ok(directory.project_by_path(path)?.map(|project| (project, FoundBy::CurrentPath)))
+}
+
+fn find_project_by_former_path(directory: &dyn Directory, path: &str) -> FoundProject {
     Ok(directory.project_by_former_path(path)?.map(|project| (project, FoundBy::Redirect)))
+}
+
+fn find_project_at(directory: &dyn Directory, path: &str) -> FoundProject {
+    match find_project_by_current_path(directory, path)? {
+        Some(found) => Ok(Some(found)),
+        None => find_project_by_former_path(directory, path),
+    }
 }
 
 /// Splits `snippets/<id>` and `<project>/snippets/<id>`.
@@ -166,6 +176,7 @@ mod tests {
             r#"{"kind":"project","id":2,"namespace_id":1,"path":"a/Code","name":"p","relative_path":"p.git"}"#,
             r#"{"kind":"project","id":3,"namespace_id":1,"path":"a/odd.wiki","name":"p","relative_path":"q.git"}"#,
             r#"{"kind":"redirect","from":"old/code","project_id":2}"#,
+            r#"{"kind":"redirect","from":"a/code.wiki","project_id":3}"#,
             r#"{"kind":"snippet","id":4,"author_id":1,"storage":"default","relative_path":"s.git"}"#,
             r#"{"kind":"snippet","id":5,"project_id":2,"author_id":1,"storage":"default","relative_path":"t.git"}"#,
         ])
