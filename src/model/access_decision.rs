@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::model::id::Id;
 use crate::model::record::{Key, Project, Settings, Snippet, Storage, User};
+use crate::model::repository_place::RepositoryPlace;
 
 /// The actor that the claimed identity was resolved to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -96,14 +97,10 @@ impl Repository {
     /// Returns its path on that storage. Wiki and designs are beside the repository of their project.
     #[must_use]
     pub fn relative_path(&self) -> String {
-        let with_suffix = |project: &Project, suffix: &str| {
-            let stem = project.relative_path.strip_suffix(".git").unwrap_or(&project.relative_path);
-            format!("{stem}{suffix}")
-        };
         match self {
             Self::Project(project) => project.relative_path.to_string(),
-            Self::Wiki(project) => with_suffix(project, ".wiki.git"),
-            Self::Design(project) => with_suffix(project, ".design.git"),
+            Self::Wiki(project) => RepositoryPlace::of_project(project).side_path("wiki"),
+            Self::Design(project) => RepositoryPlace::of_project(project).side_path("design"),
             Self::Snippet(snippet, _) => snippet.relative_path.to_string(),
         }
     }

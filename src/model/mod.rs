@@ -28,6 +28,7 @@ pub(crate) mod record_kinds;
 pub mod record_parse;
 #[cfg(test)]
 pub mod record_strategy;
+pub mod repository_place;
 pub mod sort_key;
 pub mod text;
 pub mod time;

@@ -64,6 +64,24 @@ impl SortKey {
         SortKeyBuilder::new(KindNumber::Project).id(id).finish()
     }
 
+    /// Returns the prefix of the sort keys of all projects.
+    #[must_use]
+    pub fn projects_prefix() -> Self {
+        SortKeyBuilder::new(KindNumber::Project).finish()
+    }
+
+    /// Returns the prefix of the sort keys of all snippets.
+    #[must_use]
+    pub fn snippets_prefix() -> Self {
+        SortKeyBuilder::new(KindNumber::Snippet).finish()
+    }
+
+    /// Returns the prefix of the sort keys of all former paths.
+    #[must_use]
+    pub fn redirects_prefix() -> Self {
+        SortKeyBuilder::new(KindNumber::Redirect).finish()
+    }
+
     /// Returns the sort key of a snippet.
     #[must_use]
     pub fn snippet(id: Id) -> Self {

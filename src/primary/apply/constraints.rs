@@ -1,11 +1,15 @@
-//! What must be unique in a directory (usernames, paths, key ids, agents' tokens), and that whatever a record refers to exists.
+//! What must be unique in a directory (usernames, paths, key ids, agents' tokens, repositories on their storages), and that whatever a
+//! record refers to exists.
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 
+use sha2::{Digest as _, Sha256};
+
 use crate::model::id::Id;
 use crate::model::record::Record;
+use crate::model::repository_place::RepositoryPlace;
 use crate::wire::directory::record_references::{ReferencedRecord, record_references};
 
 /// Where a record comes from.
@@ -70,12 +74,24 @@ pub struct Constraints {
     /// Namespaces and projects share one space of paths.
     paths: HashMap<Box<str>, RecordOrigin>,
     agent_tokens: HashMap<Box<str>, RecordOrigin>,
+    repositories: HashMap<PlaceHash, PlaceClaim>,
+    highest_project_id: Option<Id>,
     keys: HashMap<Id, RecordOrigin>,
     users: HashSet<Id>,
     namespaces: HashSet<Id>,
     projects: HashSet<Id>,
     deploy_keys: HashSet<Id>,
     storages: HashSet<Box<str>>,
+}
+
+/// The first half of the SHA-256 of a storage and a stem on it; a file may name a million of them.
+type PlaceHash = [u8; 16];
+
+/// Who claims the repositories of a place.
+#[derive(Clone, Copy)]
+struct PlaceClaim {
+    origin: RecordOrigin,
+    has_sides: bool,
 }
 
 impl Constraints {
@@ -92,8 +108,13 @@ impl Constraints {
             }
             Record::Project(project) => {
                 self.projects.insert(project.id);
-                insert_unique(&mut self.paths, lowercase(&project.path), origin, || format!("the path `{}`", project.path))
+                if matches!(origin, RecordOrigin::Line(_)) {
+                    self.highest_project_id = self.highest_project_id.max(Some(project.id));
+                }
+                insert_unique(&mut self.paths, lowercase(&project.path), origin, || format!("the path `{}`", project.path))?;
+                self.insert_repositories(origin, record)
             }
+            Record::Snippet(_) => self.insert_repositories(origin, record),
             Record::Storage(storage) => {
                 self.storages.insert(storage.name.as_str().into());
                 Ok(())
@@ -109,6 +130,43 @@ impl Constraints {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Refuses a record of which a repository is another's: the members of each would be let into the other's.
+    pub fn check_repositories(&self, origin: RecordOrigin, record: &Record) -> Result<(), IntegrityError> {
+        let Some(place) = RepositoryPlace::of_record(record) else { return Ok(()) };
+        let stems = place.overlapping_stems();
+        let claim_of = |stem: &str| self.repositories.get(&place_hash(place.storage, stem));
+        let project_claim = || stems.project.and_then(claim_of).filter(|claim| claim.has_sides);
+        let Some(claim) = stems.any.iter().find_map(|stem| claim_of(stem)).or_else(project_claim) else { return Ok(()) };
+        match (origin, claim.origin) {
+            // Only an earlier version, which did not check this, left both; no line is to blame, and other files must go on.
+            (RecordOrigin::Directory, RecordOrigin::Directory) => Ok(()),
+            (RecordOrigin::Line(line), first) => Err(IntegrityError::Duplicate { line, what: place_description(record), first }),
+            (RecordOrigin::Directory, RecordOrigin::Line(line)) => {
+                Err(IntegrityError::Duplicate { line, what: place_description(record), first: RecordOrigin::Directory })
+            }
+        }
+    }
+
+    fn insert_repositories(&mut self, origin: RecordOrigin, record: &Record) -> Result<(), IntegrityError> {
+        self.check_repositories(origin, record)?;
+        if let Some(place) = RepositoryPlace::of_record(record) {
+            self.repositories.insert(place_hash(place.storage, place.stem), PlaceClaim { origin, has_sides: place.has_sides });
+        }
+        Ok(())
+    }
+
+    /// Returns where the namespace or project with this path comes from, if one was added. Paths match in any ASCII case.
+    #[must_use]
+    pub fn path_origin(&self, path: &str) -> Option<RecordOrigin> {
+        self.paths.get(&lowercase(path)).copied()
+    }
+
+    /// Returns the highest id of a project of the file.
+    #[must_use]
+    pub const fn highest_project_id(&self) -> Option<Id> {
+        self.highest_project_id
     }
 
     /// Refuses a record that refers to one which was not added. `identity` describes the record if it is one that stays.
@@ -134,6 +192,23 @@ impl Constraints {
             ReferencedRecord::Storage(name) => self.storages.contains(name),
         }
     }
+}
+
+fn place_hash(storage: &str, stem: &str) -> PlaceHash {
+    // Text has no zero byte.
+    let hash = Sha256::new().chain_update(storage).chain_update([0]).chain_update(stem).finalize();
+    let mut half = PlaceHash::default();
+    half.copy_from_slice(&hash[..16]);
+    half
+}
+
+fn place_description(record: &Record) -> String {
+    let (relative_path, storage) = match record {
+        Record::Project(project) => (&*project.relative_path, &*project.storage),
+        Record::Snippet(snippet) => (&*snippet.relative_path, &*snippet.storage),
+        _ => ("", ""),
+    };
+    format!("a repository of `relative_path` `{relative_path}` on the storage `{storage}` (code, wiki, designs or snippet)")
 }
 
 fn lowercase(text: &str) -> Box<str> {

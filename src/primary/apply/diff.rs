@@ -35,7 +35,8 @@ pub enum RecordDiff {
         /// Its line, from 1.
         line: usize,
     },
-    /// A record of the directory is removed: the file is the whole directory and does not name it, or gives its key id to another key.
+    /// A record of the directory is removed: the file is the whole directory and does not name it, gives its key id to another key, or
+    /// has a project at the path of this redirect.
     Removed(Entry),
 }
 
@@ -108,7 +109,9 @@ impl<I: Iterator<Item = Result<Entry, StoreError>>> DirectoryDiff<'_, I> {
     fn unlisted(&self, old: Entry) -> RecordDiff {
         let id_is_taken = matches!(old.record().map(AsRef::as_ref), Some(Record::Key(key)) if self.staged_file.key_ids.contains(&key.id));
         match self.unlisted {
-            Unlisted::Keep if !id_is_taken => RecordDiff::Unchanged(old, RecordOrigin::Directory),
+            Unlisted::Keep if !id_is_taken && !self.staged_file.taken_redirects.contains(old.sort_key()) => {
+                RecordDiff::Unchanged(old, RecordOrigin::Directory)
+            }
             _ => RecordDiff::Removed(old),
         }
     }

@@ -14,7 +14,9 @@ use crate::primary::apply::plan::{ApplyPlan, ApplyStrategy, ApplySummary};
 use crate::primary::apply::plan_by_diff::plan_by_diff;
 use crate::primary::apply::plan_by_lookup::plan_by_lookup;
 use crate::primary::apply::plan_unpublished::plan_unpublished;
+use crate::primary::apply::renames::stage_redirects;
 use crate::primary::apply::staged_file::StagedFile;
+use crate::primary::directory::project_ids;
 use crate::primary::directory::unpublished::{self, UnpublishedChanges};
 use crate::primary::directory::writer::{DirectoryWriter, WriteGuard};
 use crate::primary::replication::accepted_loss;
@@ -52,16 +54,20 @@ pub struct Applied {
     pub how: &'static str,
     /// The counts.
     pub summary: ApplySummary,
+    /// How many projects got another path, and left a redirect at the old one.
+    pub redirects: usize,
 }
 
 /// Applies a directory file whole or not at all. Blocks.
 pub fn apply_file(target: &ApplyTarget<'_>, file: File, options: ApplyOptions) -> Result<Applied, ApiError> {
     let private_store = target.store.private_store();
     let mut constraints = Constraints::default();
-    let staged = StagedFile::read(file, target.temp_dir, &mut constraints)?;
+    let mut staged = StagedFile::read(file, target.temp_dir, &mut constraints)?;
     let guard = target.writer.lock();
     let unpublished = unpublished::load_all(private_store)?;
-    let mut plan = plan_published(&target.store.directory(), &staged, &mut constraints, options.unlisted, target.loss_guard)?;
+    let directory = target.store.directory();
+    let renames = stage_redirects(&directory, private_store, &mut staged, &constraints, options.unlisted)?;
+    let mut plan = plan_published(&directory, &staged, &mut constraints, options.unlisted, target.loss_guard)?;
     let unpublished_changes = plan_unpublished(&unpublished, &staged, &constraints, options.unlisted, target.loss_guard, &mut plan)?;
     let ApplyPlan { summary, strategy, excessive_loss } = plan;
     if let Some(loss) = excessive_loss {
@@ -71,8 +77,17 @@ pub fn apply_file(target: &ApplyTarget<'_>, file: File, options: ApplyOptions) -
         // The hosts have a loss guard too: their next snapshot must say that the loss is accepted.
         accepted_loss::accept(private_store, options.now)?;
     }
+    // Before the commit: a crash in between leaves an id that is not given and a mark without a redirect.
+    project_ids::remember(&directory, private_store, constraints.highest_project_id())?;
+    renames.write_marks(private_store)?;
+    // A replaced directory is removed once nobody holds it.
+    drop(directory);
     let (head, how) = write(target, &guard, &staged, options.unlisted, strategy, unpublished_changes)?;
-    Ok(Applied { head, how, summary })
+    if let Err(error) = renames.remove_stale_marks(&target.store.directory(), private_store) {
+        // The file is applied; a mark without its redirect means nothing, and the next apply removes it.
+        tracing::warn!(%error, "apply could not remove the marks of redirects that are gone: {error}");
+    }
+    Ok(Applied { head, how, summary, redirects: renames.count() })
 }
 
 /// Plans the published records: a small file from which nothing is removed by looking up what it names, so that it costs the same in a

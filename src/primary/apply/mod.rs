@@ -10,6 +10,7 @@
 //! | [`plan_unpublished`] | plans the records that are never published |
 //! | [`plan`] | what a plan is: the counts, the changes, the loss to be confirmed |
 //! | [`diff`] | the file beside the directory, record by record: added, changed, unchanged, removed |
+//! | [`renames`] | the redirects that renamed projects leave at their old paths |
 //! | [`staged_file`] | the file's records in the order of a snapshot, each once |
 //! | [`constraints`] | what must be unique in a directory, and what its records refer to |
 
@@ -21,4 +22,5 @@ pub mod plan_by_diff;
 pub mod plan_by_lookup;
 pub mod plan_unpublished;
 pub mod receive;
+pub mod renames;
 pub mod staged_file;

@@ -9,6 +9,8 @@ use crate::model::entry::Entry;
 use crate::model::id::Id;
 use crate::model::record::Record;
 use crate::model::record_identity::RecordIdentity;
+use crate::model::repository_place::RepositoryPlace;
+use crate::model::sort_key::SortKey;
 use crate::primary::apply::constraints::{Constraints, IntegrityError, RecordOrigin};
 use crate::primary::apply::diff::{DiffError, RecordDiff};
 use crate::primary::apply::plan::{ApplyPlan, ApplySummary, CommitBuilder};
@@ -29,6 +31,12 @@ pub fn plan_by_lookup(directory: &Generation, staged: &StagedFile, constraints: 
         for (line, record) in steps.iter().filter_map(added_or_changed) {
             check(directory, constraints, line, record)?;
         }
+    }
+    if steps.iter().any(claims_another_place) {
+        check_repositories(directory, staged, constraints)?;
+    }
+    for sort_key in staged.taken_redirects.iter().filter(|sort_key| !staged.contains(sort_key)) {
+        steps.extend(directory.load_entry(sort_key).map_err(DiffError::from)?.map(RecordDiff::Removed));
     }
     let mut summary = ApplySummary::default();
     let mut changes = CommitBuilder::default();
@@ -86,6 +94,32 @@ fn check_unique(directory: &Generation, constraints: &Constraints, line: usize, 
         Some(what) => Err(StagingError::from(IntegrityError::Duplicate { line, what, first: RecordOrigin::Directory }).into()),
         None => Ok(()),
     }
+}
+
+/// Returns whether a record of the file is new at the place of its repositories.
+fn claims_another_place(step: &RecordDiff) -> bool {
+    let place = |entry: &'_ Entry| entry.record().and_then(|record| RepositoryPlace::of_record(record).map(|place| place.to_key()));
+    match step {
+        RecordDiff::Added(new, _) => place(new).is_some(),
+        RecordDiff::Changed { old, new, .. } => place(old) != place(new),
+        RecordDiff::Unchanged(..) | RecordDiff::Removed(_) => false,
+    }
+}
+
+/// Checks that no record which stays has a repository of one of the file. There is no index by place: reads all projects and snippets.
+fn check_repositories(directory: &Generation, staged: &StagedFile, constraints: &Constraints) -> Result<(), ApiError> {
+    for prefix in [SortKey::projects_prefix(), SortKey::snippets_prefix()] {
+        let mut conflict = Ok(());
+        directory
+            .for_each_record_with_prefix(&prefix, |record| {
+                if conflict.is_ok() && !staged.contains(&record.sort_key()) {
+                    conflict = constraints.check_repositories(RecordOrigin::Directory, record);
+                }
+            })
+            .map_err(DiffError::from)?;
+        conflict.map_err(StagingError::from)?;
+    }
+    Ok(())
 }
 
 fn username_conflict(directory: &Generation, constraints: &Constraints, username: &str, id: Id) -> Result<Option<String>, DirectoryError> {
@@ -218,6 +252,9 @@ mod tests {
             vec![zoe_is_ben, ben_is_zoe],
             vec![r#"{"kind":"namespace","id":2,"type":"group","path":"A/P","name":"p"}"#],
             vec![r#"{"kind":"project","id":2,"namespace_id":1,"path":"a","name":"p","relative_path":"q.git"}"#],
+            vec![r#"{"kind":"project","id":2,"namespace_id":1,"path":"a/q","name":"q","relative_path":"p.wiki.git"}"#],
+            vec![r#"{"kind":"project","id":2,"namespace_id":1,"path":"a/q","name":"q","relative_path":"q.git"}"#],
+            vec![r#"{"kind":"snippet","id":2,"author_id":1,"storage":"default","relative_path":"p.design.git"}"#],
             vec![r#"{"kind":"deploy_grant","key_id":2,"project_id":1}"#],
             vec![r#"{"kind":"deploy_grant","key_id":1,"project_id":1}"#],
             vec![

@@ -1,8 +1,8 @@
 //! A directory file that was parsed: its records in canonical form in a temporary file, and a list of them in the order of a snapshot.
 //! Only the list is in memory.
 
-use std::collections::HashSet;
 use std::collections::btree_map::{BTreeMap, Entry};
+use std::collections::{BTreeSet, HashSet};
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Seek as _, Write as _};
 use std::os::unix::fs::FileExt as _;
@@ -21,10 +21,14 @@ const BUFFER_BYTES: usize = 1 << 20;
 /// The records of a directory file.
 pub struct StagedFile {
     file: File,
+    /// The length of that file.
+    end: u64,
     /// The published records, in the order of a snapshot, each place once.
     pub records: Vec<StagedRecord>,
     /// The ids of the keys among them.
     pub key_ids: HashSet<Id>,
+    /// The redirects of the directory that are removed because a project of the file takes their path.
+    pub taken_redirects: BTreeSet<SortKey>,
     /// The records that are never published, by their sort keys, with their lines; in memory, since there are few.
     pub unpublished: BTreeMap<Vec<u8>, (usize, UnpublishedRecord)>,
 }
@@ -80,9 +84,44 @@ impl StagedFile {
         }
         records.sort_by(|one, other| one.sort_key.cmp(&other.sort_key));
         let texts = texts.into_inner().map_err(io::IntoInnerError::into_error)?;
-        let staged = Self { file: texts, records, key_ids, unpublished };
+        let staged = Self { file: texts, end: offset, records, key_ids, taken_redirects: BTreeSet::new(), unpublished };
         staged.refuse_duplicates()?;
         Ok(staged)
+    }
+
+    /// Adds records that no line of the file has, each at the line that it follows from. None may have the sort key of another.
+    pub fn insert(&mut self, additions: impl Iterator<Item = (usize, Record)>) -> Result<(), StagingError> {
+        let before = self.records.len();
+        for (line, record) in additions {
+            let text =
+                record.canonical().map_err(|error| record_lines::DirectoryFileError::InvalidRecord { line, reason: error.into() })?;
+            self.file.write_all_at(text.as_bytes(), self.end)?;
+            self.records.push(StagedRecord { sort_key: record.sort_key(), line, offset: self.end, length: text.len() });
+            self.end += text.len() as u64;
+        }
+        if self.records.len() > before {
+            self.records.sort_by(|one, other| one.sort_key.cmp(&other.sort_key));
+        }
+        Ok(())
+    }
+
+    /// Returns whether there is a record with this sort key.
+    #[must_use]
+    pub fn contains(&self, sort_key: &SortKey) -> bool {
+        self.records.binary_search_by(|record| record.sort_key.cmp(sort_key)).is_ok()
+    }
+
+    /// Iterates over the records whose sort keys begin with `prefix`.
+    pub fn with_prefix<'a>(&'a self, prefix: &SortKey) -> impl Iterator<Item = &'a StagedRecord> + use<'a> {
+        let prefix = prefix.as_bytes().to_vec();
+        let start = self.records.partition_point(|record| record.sort_key.as_bytes() < prefix.as_slice());
+        self.records.iter().skip(start).take_while(move |record| record.sort_key.as_bytes().starts_with(&prefix))
+    }
+
+    /// Reads a record again.
+    pub fn record(&self, record: &StagedRecord) -> Result<Record, StagingError> {
+        let line = record.line;
+        Record::parse(&self.text(record)?).map_err(|reason| record_lines::DirectoryFileError::InvalidRecord { line, reason }.into())
     }
 
     /// Returns a record's canonical text.

@@ -3,7 +3,7 @@
 
 pub mod access_tokens;
 pub mod last_used;
-mod random;
+pub mod random;
 pub mod recovery_codes;
 pub mod reloadable_secret;
 pub mod token_scope;

@@ -5,7 +5,6 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use http::StatusCode;
-use sha2::{Digest as _, Sha256};
 
 use crate::api::error::ApiError;
 use crate::model::access_decision::{AccessDecision, NewProject};
@@ -18,18 +17,18 @@ use crate::model::id::Id;
 use crate::model::record::{Project, Record, Settings};
 use crate::model::text::Text;
 use crate::model::time::Time;
+use crate::primary::credentials::random::random_bytes;
+use crate::primary::directory::project_ids;
 use crate::primary::directory::writer::DirectoryWriter;
 use crate::primary::pushes::messages::{self, MessageKind};
 use crate::rules::allowed::decide;
 use crate::store::generations::generation::Generation;
-use crate::store::primary::private_store::{PrivateStore, PrivateWrites};
+use crate::store::primary::private_store::PrivateStore;
 
 /// The storage of new projects.
 const DEFAULT_STORAGE: &str = "default";
 /// The default branch of new projects.
 const DEFAULT_BRANCH: &str = "main";
-/// The key of the id of the last project that was created here.
-const LAST_PROJECT_ID_KEY: &[u8] = b"last/project";
 
 /// Creates the project that this request would create, if it still would once no other writer is at work.
 pub async fn create_project(
@@ -43,7 +42,7 @@ pub async fn create_project(
         let AccessDecision::CreatesProject(creation) = decide(directory, &request, now)?.decision else {
             return Ok((Vec::new(), None));
         };
-        let project = new_project(directory, next_project_id(directory, &private_store)?, &creation)?;
+        let project = new_project(directory, project_ids::next(directory, &private_store)?, &creation)?;
         let text = created_message(&*directory.settings()?, &project, &request.protocol);
         messages::queue(&private_store, creation.user.id, &format!("project-{}", project.id), MessageKind::Created, text, now)?;
         let created = (project.id, project.path.clone());
@@ -78,42 +77,18 @@ fn new_project(directory: &Generation, id: Id, creation: &NewProject) -> Result<
         print_merge_request_link: true,
         default_branch: parse_text(DEFAULT_BRANCH)?,
         storage: parse_text(DEFAULT_STORAGE)?,
-        relative_path: parse_text(&hashed_storage_path(id))?,
+        relative_path: parse_text(&random_storage_path()?)?,
     })
 }
 
-/// Returns the id after the last one that was created here; if the operator has used that one, the id after the highest there is.
-fn next_project_id(directory: &Generation, private_store: &PrivateStore) -> Result<Id, ApiError> {
-    let last = private_store.read(LAST_PROJECT_ID_KEY)?.and_then(|bytes| <[u8; 8]>::try_from(bytes).ok()).map(u64::from_be_bytes);
-    let next = |id: u64| Id::try_from(id + 1).map_err(ApiError::internal);
-    let id = match last.map(next).transpose()? {
-        Some(id) if directory.project(id)?.is_none() => id,
-        _ => next(highest_project_id(directory)?)?,
-    };
-    private_store.write(PrivateWrites { entries: vec![(LAST_PROJECT_ID_KEY.to_vec(), Some(id.bytes().to_vec()))] })?;
-    Ok(id)
-}
-
-fn highest_project_id(directory: &Generation) -> Result<u64, ApiError> {
-    let mut highest = 0;
-    for entry in directory.entries() {
-        match entry?.record().map(AsRef::as_ref) {
-            Some(Record::Project(project)) => highest = highest.max(project.id.number()),
-            // Snippets come after all projects.
-            Some(Record::Snippet(_)) => break,
-            _ => {}
-        }
-    }
-    Ok(highest)
-}
-
-/// Returns the path of a project's repository on its storage, from the SHA-256 of its id, so that it stays when the project is moved.
-fn hashed_storage_path(id: Id) -> String {
+/// Returns a new path on a storage, in the form of GitLab's hashed storage. It is random and not computed from the id, so that no store
+/// that gives an id again, because it was restored, gives away the repository of the project that had it.
+fn random_storage_path() -> Result<String, ApiError> {
     let mut hex = String::with_capacity(64);
-    for byte in Sha256::digest(id.to_string()) {
+    for byte in random_bytes::<32>()? {
         let _infallible = write!(hex, "{byte:02x}");
     }
-    format!("@hashed/{}/{}/{hex}.git", &hex[..2], &hex[2..4])
+    Ok(format!("@hashed/{}/{}/{hex}.git", &hex[..2], &hex[2..4]))
 }
 
 fn parse_text(text: &str) -> Result<Text, ApiError> {
@@ -141,11 +116,13 @@ fn created_message(settings: &Settings, project: &Project, protocol: &Protocol) 
 
 #[cfg(test)]
 mod tests {
-    use super::hashed_storage_path;
+    use super::random_storage_path;
 
     #[test]
-    fn a_repository_path_is_the_sha256_of_the_project_id() {
-        let expected = "@hashed/6b/86/6b86b273ff34fce19d6b804eff5a3f5747ada4eaa22f1d49c01e52ddb7875b4b.git";
-        assert_eq!(hashed_storage_path("1".parse().unwrap()), expected);
+    fn a_repository_path_has_the_form_of_hashed_storage_and_no_two_are_equal() {
+        let (one, other) = (random_storage_path().unwrap(), random_storage_path().unwrap());
+        let hex = one.rsplit('/').next().and_then(|name| name.strip_suffix(".git")).unwrap();
+        assert_eq!(one, format!("@hashed/{}/{}/{hex}.git", &hex[..2], &hex[2..4]));
+        assert!(hex.len() == 64 && one != other, "{one} {other}");
     }
 }

@@ -29,11 +29,15 @@ pub async fn handle(state: &Arc<PrimaryState>, mut request: ApiRequest) -> Handl
     .await?;
     let (how, seq, records) = (applied.how, applied.head.seq, applied.head.state.count);
     tracing::info!(how, seq, records, "directory file applied ({how}): {records} records at seq {seq}");
+    if applied.redirects > 0 {
+        let redirects = applied.redirects;
+        tracing::info!(redirects, seq, "{redirects} projects were renamed; each old path leads to its project");
+    }
     Ok(Response::json(StatusCode::OK, applied_json(&applied).to_string()))
 }
 
 fn applied_json(applied: &Applied) -> Value {
-    let Applied { head, how, summary } = applied;
+    let Applied { head, how, summary, redirects } = applied;
     let total = summary.total();
     json!({
         "head": head,
@@ -43,6 +47,7 @@ fn applied_json(applied: &Applied) -> Value {
         "changed": total.changed,
         "unchanged": total.unchanged,
         "removed": total.removed,
+        "redirects": redirects,
         "kinds": summary.kinds,
     })
 }

@@ -1,4 +1,5 @@
-//! `POST /-/admin/new-epoch`: after a restore from a backup, every host takes the directory anew.
+//! `POST /-/admin/new-epoch`: after a restore from a backup, every host takes the directory anew, and the projects that pushes create are
+//! numbered far above the ids that were given before.
 
 use std::sync::Arc;
 
@@ -6,16 +7,23 @@ use http::StatusCode;
 use serde_json::json;
 
 use crate::api::blocking::run_blocking;
-use crate::api::error::HandlerResult;
+use crate::api::error::{ApiError, HandlerResult};
 use crate::api::request::ApiRequest;
 use crate::net::message::Response;
+use crate::primary::directory::project_ids;
 use crate::primary::state::PrimaryState;
 
 /// Begins it.
 pub async fn handle(state: &Arc<PrimaryState>, _request: ApiRequest) -> HandlerResult {
-    let store = state.store.clone();
-    let head = run_blocking(move || store.start_new_epoch()).await?;
-    tracing::warn!(epoch = %head.epoch, seq = head.seq, "the operator began a new epoch");
+    let shared = Arc::clone(state);
+    let (head, after) = run_blocking(move || {
+        // No project is created between the gap and the epoch.
+        let _guard = shared.writer.lock();
+        let after = project_ids::leave_gap(&shared.store.directory(), shared.store.private_store())?;
+        Ok::<_, ApiError>((shared.store.start_new_epoch()?, after))
+    })
+    .await?;
+    tracing::warn!(epoch = %head.epoch, seq = head.seq, "the operator began a new epoch; ids of created projects go on after {after}");
     Ok(Response::json(
         StatusCode::OK,
         json!({"message": format!("epoch {} begins at seq {}; every host takes a snapshot", head.epoch, head.seq), "head": head})

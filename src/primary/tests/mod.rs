@@ -5,6 +5,8 @@ mod caller_authentication;
 mod child;
 mod crash_credentials;
 mod crash_private_store;
+mod renames;
+mod repository_paths;
 mod token_limit;
 mod unpublished_intent;
 
@@ -14,7 +16,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Method, StatusCode};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::model::clock;
 use crate::model::loss_guard::LossGuard;
@@ -79,9 +81,25 @@ async fn call(state: &Arc<PrimaryState>, target: &str, body: &Value) -> (StatusC
 
 /// Applies these lines of a directory file, as the operator.
 async fn apply(state: &Arc<PrimaryState>, query: &str, lines: &[String]) {
-    let request = json_request(Method::POST, &format!("/-/admin/apply{query}")).body(lines.join("\n")).unwrap();
-    let (status, body) = handle(state, Peer::Unix { uid: own_uid(), gid: 0 }, request).await;
+    let (status, body) = try_apply(state, query, lines).await;
     assert_eq!(status, StatusCode::OK, "{body}");
+}
+
+/// As [`apply`], and returns the answer, whatever it is.
+async fn try_apply(state: &Arc<PrimaryState>, query: &str, lines: &[String]) -> (StatusCode, Value) {
+    admin(state, &format!("apply{query}"), lines.join("\n")).await
+}
+
+/// Sends a request of the operator.
+async fn admin(state: &Arc<PrimaryState>, target: &str, body: String) -> (StatusCode, Value) {
+    let request = json_request(Method::POST, &format!("/-/admin/{target}")).body(body).unwrap();
+    handle(state, Peer::Unix { uid: own_uid(), gid: 0 }, request).await
+}
+
+/// Asks, as gitlab-shell does, whether the owner of this key may push to a path.
+async fn push(state: &Arc<PrimaryState>, key_id: u32, path: &str) -> (StatusCode, Value) {
+    let body = json!({"key_id": key_id, "project": path, "action": "git-receive-pack", "protocol": "ssh", "changes": "_any"});
+    call(state, "internal/allowed", &body).await
 }
 
 fn json_request(method: Method, target: &str) -> http::request::Builder {

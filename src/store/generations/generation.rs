@@ -35,7 +35,7 @@ use crate::store::pages::bulk_load::bulk_load;
 use crate::store::pages::header::StoreHeader;
 use crate::store::pages::index::IndexKey;
 use crate::store::pages::page::PageView;
-use crate::store::pages::page_map::{PageIter, PageMap, find_page, for_each_item};
+use crate::store::pages::page_map::{PageIter, PageMap, find_page, for_each_item, last_key_before};
 use crate::store::pages::page_transaction::MapPageLimits;
 use crate::store::pages::stored_record::{StoredRecord, parse_entry};
 
@@ -279,6 +279,21 @@ impl Generation {
     pub fn load_entry(&self, sort_key: &SortKey) -> Result<Option<Entry>, StoreError> {
         let page = find_page(&self.inner.database, PageMap::Records, sort_key.as_bytes())?;
         page.value(sort_key.as_bytes())?.map(|value| parse_entry(StoredRecord::decode(value)?.text)).transpose()
+    }
+
+    /// Returns whether there is a record with this sort key, bypassing the cache.
+    pub fn has_entry(&self, sort_key: &SortKey) -> Result<bool, StoreError> {
+        let page = find_page(&self.inner.database, PageMap::Records, sort_key.as_bytes())?;
+        Ok(page.value(sort_key.as_bytes())?.is_some())
+    }
+
+    /// Returns the highest id of a project.
+    pub fn highest_project_id(&self) -> Result<Option<Id>, StoreError> {
+        // Snippets come after all projects.
+        let last = last_key_before(&self.inner.database, PageMap::Records, SortKey::snippets_prefix().as_bytes())?;
+        let projects = SortKey::projects_prefix();
+        let id = last.as_deref().and_then(|key| key.strip_prefix(projects.as_bytes())).map(<[u8; 8]>::try_from);
+        Ok(id.and_then(Result::ok).and_then(|bytes| Id::try_from(u64::from_be_bytes(bytes)).ok()))
     }
 
     /// Returns the sort key of the first record with this index key.

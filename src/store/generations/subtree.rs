@@ -64,7 +64,8 @@ impl Generation {
         Ok(members)
     }
 
-    fn for_each_record_with_prefix(&self, prefix: &SortKey, mut visit: impl FnMut(&Record)) -> Result<(), StoreError> {
+    /// Calls `visit` with each record whose sort key begins with `prefix`, past the cache. Blocks.
+    pub fn for_each_record_with_prefix(&self, prefix: &SortKey, mut visit: impl FnMut(&Record)) -> Result<(), StoreError> {
         for_each_item(self.database(), PageMap::Records, prefix.as_bytes(), |sort_key, value| {
             let has_prefix = sort_key.starts_with(prefix.as_bytes());
             if has_prefix && let Some(record) = parse_entry(StoredRecord::decode(value)?.text)?.record() {

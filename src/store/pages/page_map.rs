@@ -92,6 +92,28 @@ impl Iterator for PageIter {
     }
 }
 
+/// Returns the last key of a map that is before `bound`.
+pub fn last_key_before(database: &Database, map: PageMap, bound: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+    let mut page_bound = map.page_key(bound);
+    // A page whose items before the bound were all removed leads to the page before it.
+    while let Some((found, bytes)) = database.last_before(&page_bound)?.filter(|(found, _)| map.owns_page_key(found)) {
+        let view = PageView::decode(&found, bytes)?;
+        let mut last = None;
+        for item in view.items() {
+            let (key, _) = item?;
+            if key >= bound {
+                break;
+            }
+            last = Some(key.to_vec());
+        }
+        if last.is_some() {
+            return Ok(last);
+        }
+        page_bound = found.to_vec();
+    }
+    Ok(None)
+}
+
 /// Calls `visit` with each item from the key `from` on, until it returns false.
 pub fn for_each_item(
     database: &Database,
