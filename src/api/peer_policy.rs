@@ -71,7 +71,7 @@ impl PeerPolicy {
     /// Whether this peer has this scope. A peer over TCP has `shell` only.
     ///
     /// Blocks only when a rule names a group, the peer's primary group is not it, and this uid was not looked up before (or not kept).
-    /// After [`GROUPS_TIME`] the groups are looked up again on a thread of its own, and what was known counts until that ends.
+    /// After [`GROUP_CACHE_TTL`] the groups are looked up again on a thread of its own, and what was known counts until that ends.
     #[must_use]
     pub fn allows(&self, peer: &Peer, scope: PeerScope) -> bool {
         self.allows_at(peer, scope, clock::boot_time())

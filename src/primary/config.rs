@@ -10,7 +10,7 @@ use crate::net::server::limits::ServerLimits;
 use crate::store::generations::generation::StoreOptions;
 use crate::wire::auth::secret::Secret;
 
-/// Everything that [`crate::primary::state::Authority::open`] is told.
+/// What a primary is opened with.
 pub struct PrimaryOptions {
     /// The folder of the store; made if it is not there.
     pub store_path: PathBuf,

@@ -77,7 +77,7 @@ async fn run_feed_encoder(store: PrimaryStore, lines: Arc<FeedBuffer>, mut stopp
     }
 }
 
-/// Writes every [`WRITTEN_EVERY`], and once more at the end; and drops the sentences that nobody fetched.
+/// Persists what hosts and keys did every [`PERSIST_INTERVAL`] and once more at the end, and removes messages that nobody fetched.
 fn run_persister(ledger: &PrivateStore, hosts: &HostRegistry, usage: &LastUsed, stopped: &mpsc::Receiver<()>) {
     loop {
         let end = !matches!(stopped.recv_timeout(PERSIST_INTERVAL), Err(RecvTimeoutError::Timeout));

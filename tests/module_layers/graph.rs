@@ -25,14 +25,14 @@ pub fn imports_between_files(files: &[SourceFile]) -> Graph {
     graph
 }
 
-/// Returns which folder imports which other one that lies beside it, for all folders at every depth.
+/// Returns which folder imports which other folder or file that lies beside it, and which file imports which folder, at every depth.
 pub fn imports_between_folders(between_files: &Graph) -> Graph {
     let mut graph = Graph::new();
     for (file, imported) in between_files {
         for target in imported {
             let (from, to): (Vec<_>, Vec<_>) = (file.split('/').collect(), target.split('/').collect());
             let shared = from.iter().zip(&to).take_while(|(one, other)| one == other).count();
-            if from.len() > shared + 1 && to.len() > shared + 1 {
+            if from.len() > shared + 1 || to.len() > shared + 1 {
                 graph.entry(from[..=shared].join("/")).or_default().insert(to[..=shared].join("/"));
             }
         }

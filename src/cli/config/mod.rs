@@ -2,7 +2,7 @@
 //! nothing else: no secret, no name of a user, no socket.
 //!
 //! [`serve`] and [`primary`] are the shapes of the two files, with what must hold between keys; each section is a file of its own.
-//! [`file`] loads and validates. The tests in `tests` hold the shipped samples, the manual pages and this parser together.
+//! [`mod@file`] loads and validates. The tests in `tests` hold the shipped samples, the manual pages and this parser together.
 
 pub mod auth;
 pub mod document;

@@ -16,7 +16,7 @@ use crate::store::files::folder::is_storage_full;
 /// The least that is reserved, in bytes: more than the snapshot of a hundred thousand keys.
 const MIN_RESERVED_BYTES: u64 = 1 << 20;
 
-/// Reserves what the next opening may need: twice the newest snapshot, and [`MIN_RESERVED_BYTES`]. Fails if there is no room for it.
+/// Reserves what the next opening may need: twice the newest snapshot, and `MIN_RESERVED_BYTES`. Fails if there is no room for it.
 pub fn reserve(folder: &Path) -> io::Result<()> {
     let (path, bytes) = (reserve_path(folder), MIN_RESERVED_BYTES + 2 * newest_snapshot_bytes(folder)?);
     let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path)?;

@@ -15,7 +15,7 @@ use crate::store::files::folder::{FileError, is_storage_full};
 const MAX_OPEN_CRASHES: usize = 2;
 
 /// Opens generation `number` under a marker and a time limit. On success the marker is removed; otherwise it stays until the generation
-/// is moved to quarantine. A process that finds a marker adds a line to it, and gives up at [`MAX_OPEN_CRASHES`] lines.
+/// is moved to quarantine. A process that finds a marker adds a line to it, and gives up at `MAX_OPEN_CRASHES` lines.
 ///
 /// Blocks for at most about `limit`. A thread that took longer ends by itself and what it opened is closed.
 pub fn open_guarded<T: Send + 'static>(
