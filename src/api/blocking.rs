@@ -1,8 +1,8 @@
-//! Work that blocks, kept off the threads that answer.
+//! Runs work that blocks away from the threads that answer requests.
 
 use crate::api::error::ApiError;
 
-/// Runs `work` on a thread for work that blocks. A panic in it is a fault of ours, and only of this request.
+/// Runs `work` on a thread for blocking work. A panic in it is answered with 500, and affects this request only.
 pub async fn run_blocking<T, E>(work: impl FnOnce() -> Result<T, E> + Send + 'static) -> Result<T, ApiError>
 where
     T: Send + 'static,
@@ -11,6 +11,6 @@ where
 {
     match tokio::task::spawn_blocking(work).await {
         Ok(outcome) => outcome.map_err(ApiError::from),
-        Err(ended) => Err(ApiError::internal(ended)),
+        Err(panicked) => Err(ApiError::internal(panicked)),
     }
 }

@@ -1,5 +1,5 @@
-//! Why a request is not answered with what it asked for: a status and a sentence for a person, as `{"message": …}`; where the
-//! contract spells a body of another shape, that one, always with `message` in it.
+//! Errors and what they are answered with: a status and a sentence for a person, as `{"message": …}`; or a body of another shape, where the
+//! contract has one, always with `message` in it.
 //! (server.md 1.2; client.md 0: the message of a 4xx and of 501 reaches the person, that of another 5xx is lost)
 
 use http::StatusCode;
@@ -15,7 +15,7 @@ use crate::wire::http::params_error::ParamsError;
 use crate::wire::http::request_target::RequestTargetError;
 use crate::wire::http::validation::ValidationError;
 
-/// A refusal.
+/// An error as it is answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ApiError {
     /// Its status.
@@ -105,13 +105,13 @@ impl Rejection {
 }
 
 impl ApiError {
-    /// Any status with any sentence.
+    /// Returns an error with any status and sentence.
     #[must_use]
     pub fn new(status: StatusCode, text: impl Into<String>) -> Self {
         Self { status, message: text.into(), body: None }
     }
 
-    /// Any status, with a body of another shape than `{"message": …}`.
+    /// Returns an error with any status, and a body of another shape than `{"message": …}`.
     #[must_use]
     pub fn with_body(status: StatusCode, text: impl Into<String>, body: Value) -> Self {
         Self { status, message: text.into(), body: Some(Box::new(body)) }
@@ -182,14 +182,14 @@ impl ApiError {
         Self::new(StatusCode::CONFLICT, reason)
     }
 
-    /// 500: a fault of ours; `detail` goes to the log only.
+    /// 500: an internal error; `detail` is logged, not answered.
     #[must_use]
     pub fn internal(detail: impl std::fmt::Display) -> Self {
-        tracing::error!(%detail, "a request failed by our own fault");
+        tracing::error!(%detail, "a request failed with an internal error: {detail}");
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "500 Internal Server Error")
     }
 
-    /// As an answer.
+    /// Returns the response.
     #[must_use]
     pub fn into_response(self) -> Response {
         match self.body {
@@ -200,14 +200,14 @@ impl ApiError {
 }
 
 impl From<StoreError> for ApiError {
-    fn from(damage: StoreError) -> Self {
-        Self::internal(damage)
+    fn from(error: StoreError) -> Self {
+        Self::internal(error)
     }
 }
 
 impl From<DirectoryError> for ApiError {
-    fn from(fault: DirectoryError) -> Self {
-        Self::internal(fault)
+    fn from(error: DirectoryError) -> Self {
+        Self::internal(error)
     }
 }
 
@@ -218,25 +218,25 @@ impl From<serde_json::Error> for ApiError {
 }
 
 impl From<ValidationError> for ApiError {
-    fn from(invalid: ValidationError) -> Self {
-        Self::invalid_parameters(invalid.0)
+    fn from(error: ValidationError) -> Self {
+        Self::invalid_parameters(error.0)
     }
 }
 
 impl From<ParamsError> for ApiError {
-    fn from(bad: ParamsError) -> Self {
-        Self::bad_request(bad)
+    fn from(error: ParamsError) -> Self {
+        Self::bad_request(error)
     }
 }
 
 impl From<BodyError> for ApiError {
-    fn from(refused: BodyError) -> Self {
-        let status = match refused {
+    fn from(error: BodyError) -> Self {
+        let status = match error {
             BodyError::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             BodyError::TimedOut => StatusCode::REQUEST_TIMEOUT,
             BodyError::Truncated => StatusCode::BAD_REQUEST,
             BodyError::BudgetExhausted => StatusCode::SERVICE_UNAVAILABLE,
         };
-        Self::new(status, refused.to_string())
+        Self::new(status, error.to_string())
     }
 }

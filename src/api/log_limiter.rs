@@ -1,14 +1,14 @@
-//! Keeps what strangers can cause from filling the log: so many lines a second, the rest counted.
+//! Keeps refused requests from filling the log: so many lines per second, the rest is counted.
 
 use std::sync::Mutex;
 use std::sync::PoisonError;
 
 use crate::model::time::Time;
 
-/// Lines of one second.
+/// The lines of one second.
 const MAX_LINES_PER_SECOND: u32 = 10;
 
-/// How many lines were written in which second, and how many were not.
+/// Counts the lines of the present second, and those that were suppressed.
 #[derive(Default)]
 pub struct LogLimiter(Mutex<LogWindow>);
 
@@ -20,19 +20,19 @@ struct LogWindow {
 }
 
 impl LogLimiter {
-    /// Whether one more line may be written now; then with how many were withheld since the last one.
+    /// Returns how many lines were suppressed since the last one, if one more may be written now.
     pub fn allow(&self, now: Time) -> Option<u64> {
-        let mut second = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if second.second != now.seconds() {
-            second.second = now.seconds();
-            second.written = 0;
+        let mut window = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if window.second != now.seconds() {
+            window.second = now.seconds();
+            window.written = 0;
         }
-        if second.written == MAX_LINES_PER_SECOND {
-            second.suppressed += 1;
+        if window.written == MAX_LINES_PER_SECOND {
+            window.suppressed += 1;
             return None;
         }
-        second.written += 1;
-        Some(std::mem::take(&mut second.suppressed))
+        window.written += 1;
+        Some(std::mem::take(&mut window.suppressed))
     }
 }
 
@@ -45,12 +45,12 @@ mod tests {
 
     #[test]
     fn lines_over_the_limit_are_suppressed_and_their_count_is_returned_in_the_next_second() {
-        let quiet = LogLimiter::default();
+        let limiter = LogLimiter::default();
         for _ in 0..MAX_LINES_PER_SECOND {
-            assert_eq!(quiet.allow(Time::EPOCH), Some(0));
+            assert_eq!(limiter.allow(Time::EPOCH), Some(0));
         }
-        assert_eq!(quiet.allow(Time::EPOCH), None);
-        assert_eq!(quiet.allow(Time::EPOCH), None);
-        assert_eq!(quiet.allow(Time::EPOCH.plus(Duration::from_secs(1))), Some(2));
+        assert_eq!(limiter.allow(Time::EPOCH), None);
+        assert_eq!(limiter.allow(Time::EPOCH), None);
+        assert_eq!(limiter.allow(Time::EPOCH.plus(Duration::from_secs(1))), Some(2));
     }
 }

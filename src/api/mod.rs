@@ -1,6 +1,8 @@
 //! The one front door of both daemons: what every request passes before and after its handler.
 //!
-//! A daemon brings its state, its table of routes and one small file per endpoint; everything else is here.
+//! A daemon brings its state ([`context`]), its table of routes ([`route`]) and one small file per endpoint; [`pipeline`] is the order of the
+//! steps: the path, the route, the peer and what it shows ([`peer_policy`], [`authentication`]), the body ([`body`]), the handler, which
+//! gets an [`request::ApiRequest`] and returns a response or an [`error::ApiError`], and the count ([`request_metrics`]).
 
 pub mod authentication;
 pub mod blocking;

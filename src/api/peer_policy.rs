@@ -12,7 +12,7 @@ use crate::model::clock;
 use crate::model::time::BootTime;
 use crate::net::peer::Peer;
 
-/// What may be asked.
+/// What a peer may ask.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum PeerScope {
     /// `authorized_keys` and `authorized_certs` without a token.
@@ -28,13 +28,13 @@ pub enum PeerScope {
 /// One rule: who has which scopes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PeerRule {
-    /// Who.
+    /// Whom it is for.
     pub matcher: PeerMatcher,
     /// What they may ask.
     pub scopes: Vec<PeerScope>,
 }
 
-/// Whom a rule names.
+/// Whom a rule is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PeerMatcher {
     /// A user by number.
@@ -43,9 +43,9 @@ pub enum PeerMatcher {
     Group(u32),
 }
 
-/// How long a look-up of somebody's groups counts before it is made again, in the background.
+/// How long a look-up of a user's groups counts before it is repeated, in the background.
 pub const GROUP_CACHE_TTL: Duration = Duration::from_secs(60);
-/// Of how many users the groups are kept.
+/// How many users' groups are cached.
 pub const GROUP_CACHE_USERS: usize = 1024;
 
 /// The rules of one socket.
@@ -57,21 +57,21 @@ pub struct PeerPolicy {
 }
 
 impl PeerPolicy {
-    /// Root and `own_uid` have every scope, always. Without rules everybody who can open the socket has `keys` and `shell`; with rules
+    /// Returns a policy. Root and `own_uid` have every scope, always. Without rules everybody who can open the socket has `keys` and `shell`; with rules
     /// everybody else has none.
     #[must_use]
     pub fn new(own_uid: u32, rules: Vec<PeerRule>) -> Self {
         Self::with_lookup(own_uid, rules, lookup_groups)
     }
 
-    fn with_lookup(own_uid: u32, rules: Vec<PeerRule>, look_up: impl Fn(u32) -> Vec<u32> + Send + Sync + 'static) -> Self {
-        Self { own_uid, rules, group_cache: Arc::new(GroupCache { lookup: Box::new(look_up), entries: Mutex::default() }) }
+    fn with_lookup(own_uid: u32, rules: Vec<PeerRule>, lookup: impl Fn(u32) -> Vec<u32> + Send + Sync + 'static) -> Self {
+        Self { own_uid, rules, group_cache: Arc::new(GroupCache { lookup: Box::new(lookup), entries: Mutex::default() }) }
     }
 
-    /// Whether this peer has this scope. A peer over TCP has `shell` only.
+    /// Returns whether this peer has this scope. A peer over TCP has `shell` only.
     ///
-    /// Blocks only when a rule names a group, the peer's primary group is not it, and this uid was not looked up before (or not kept).
-    /// After [`GROUP_CACHE_TTL`] the groups are looked up again on a thread of its own, and what was known counts until that ends.
+    /// Blocks only when a rule names a group, the peer's primary group is not it, and this uid was not looked up before (or is no longer cached).
+    /// After [`GROUP_CACHE_TTL`] the groups are looked up again on a thread of its own, and the old ones count until that ends.
     #[must_use]
     pub fn allows(&self, peer: &Peer, scope: PeerScope) -> bool {
         self.allows_at(peer, scope, clock::boot_time())
@@ -87,20 +87,21 @@ impl PeerPolicy {
         if self.rules.is_empty() {
             return matches!(scope, PeerScope::Keys | PeerScope::Shell);
         }
-        let whom: Vec<PeerMatcher> = self.rules.iter().filter(|rule| rule.scopes.contains(&scope)).map(|rule| rule.matcher).collect();
-        whom.iter().any(|who| *who == PeerMatcher::User(uid) || *who == PeerMatcher::Group(gid)) || self.is_group_member(&whom, uid, now)
+        let matchers: Vec<PeerMatcher> = self.rules.iter().filter(|rule| rule.scopes.contains(&scope)).map(|rule| rule.matcher).collect();
+        matchers.iter().any(|matcher| *matcher == PeerMatcher::User(uid) || *matcher == PeerMatcher::Group(gid))
+            || self.is_group_member(&matchers, uid, now)
     }
 
-    fn is_group_member(&self, whom: &[PeerMatcher], uid: u32, now: BootTime) -> bool {
-        if !whom.iter().any(|who| matches!(who, PeerMatcher::Group(_))) {
+    fn is_group_member(&self, matchers: &[PeerMatcher], uid: u32, now: BootTime) -> bool {
+        if !matchers.iter().any(|matcher| matches!(matcher, PeerMatcher::Group(_))) {
             return false;
         }
         let groups = self.group_cache.groups_of_user(uid, now);
-        whom.iter().any(|who| matches!(who, PeerMatcher::Group(group) if groups.contains(group)))
+        matchers.iter().any(|matcher| matches!(matcher, PeerMatcher::Group(group) if groups.contains(group)))
     }
 }
 
-/// Who is in which groups, as it was looked up. The system's databases may be on another host, so a look-up may take its time.
+/// Caches which groups users are in. The system's user database may be on another host, so a look-up may be slow.
 struct GroupCache {
     lookup: Box<dyn Fn(u32) -> Vec<u32> + Send + Sync>,
     entries: Mutex<HashMap<u32, CachedGroups>>,
@@ -109,35 +110,35 @@ struct GroupCache {
 struct CachedGroups {
     groups: Arc<[u32]>,
     looked_up_at: BootTime,
-    /// Somebody is looking it up again.
+    /// They are being looked up again.
     refreshing: bool,
 }
 
 impl GroupCache {
     fn groups_of_user(self: &Arc<Self>, uid: u32, now: BootTime) -> Arc<[u32]> {
-        if let Some(kept) = self.entries().get_mut(&uid) {
-            if now.since(kept.looked_up_at) >= GROUP_CACHE_TTL && !kept.refreshing {
-                kept.refreshing = self.refresh(uid, now);
+        if let Some(cached) = self.entries().get_mut(&uid) {
+            if now.since(cached.looked_up_at) >= GROUP_CACHE_TTL && !cached.refreshing {
+                cached.refreshing = self.refresh(uid, now);
             }
-            return Arc::clone(&kept.groups);
+            return Arc::clone(&cached.groups);
         }
         self.lookup(uid, now)
     }
 
     fn lookup(&self, uid: u32, now: BootTime) -> Arc<[u32]> {
         let groups: Arc<[u32]> = (self.lookup)(uid).into();
-        let mut kept = self.entries();
-        if kept.len() >= GROUP_CACHE_USERS && !kept.contains_key(&uid) {
-            kept.retain(|_, kept| now.since(kept.looked_up_at) < GROUP_CACHE_TTL);
-            if kept.len() >= GROUP_CACHE_USERS {
-                kept.clear();
+        let mut entries = self.entries();
+        if entries.len() >= GROUP_CACHE_USERS && !entries.contains_key(&uid) {
+            entries.retain(|_, cached| now.since(cached.looked_up_at) < GROUP_CACHE_TTL);
+            if entries.len() >= GROUP_CACHE_USERS {
+                entries.clear();
             }
         }
-        kept.insert(uid, CachedGroups { groups: Arc::clone(&groups), looked_up_at: now, refreshing: false });
+        entries.insert(uid, CachedGroups { groups: Arc::clone(&groups), looked_up_at: now, refreshing: false });
         groups
     }
 
-    /// Begins to look up again; whether it could.
+    /// Starts a look-up in the background; returns whether that was possible.
     fn refresh(self: &Arc<Self>, uid: u32, now: BootTime) -> bool {
         let groups = Arc::clone(self);
         thread::Builder::new().name("groups".to_owned()).spawn(move || drop(groups.lookup(uid, now))).is_ok()
@@ -148,7 +149,7 @@ impl GroupCache {
     }
 }
 
-/// All groups of a user by the system's databases; none for a user that they do not know.
+/// Returns all groups of a user by the system's user database; none for a user that it does not have.
 fn lookup_groups(uid: u32) -> Vec<u32> {
     let Ok(Some(user)) = User::from_uid(Uid::from_raw(uid)) else {
         return Vec::new();

@@ -81,7 +81,7 @@ async fn answer<S: ApiState>(
     };
     let (ParsedBody { mut params, body }, read_error) = match read {
         Ok(read) => (read, None),
-        // Whether the caller may ask at all is said first.
+        // The handler first judges whether the caller may ask at all.
         Err(error) if route.auth == RequiredAuth::InHandler => (ParsedBody::empty(), Some(ApiError::from(error))),
         Err(error) => return Err(error.into()),
     };

@@ -1,4 +1,4 @@
-//! Whom only the primary identifies: its operator, its followers, KAS, and who reads its metrics.
+//! Identifies the callers that only the primary has: its operator, its followers, KAS, and who reads its metrics.
 
 use http::{HeaderMap, StatusCode};
 
@@ -37,11 +37,11 @@ impl ApiState for PrimaryState {
     }
 }
 
-/// Without a secret of KAS's nobody has the right token.
+/// Checks KAS's token. Without a configured secret no token is accepted.
 fn authenticate_kas(state: &PrimaryState, headers: &HeaderMap, now: Time) -> Result<(), &'static str> {
     let secrets = state.kas_secret.secrets().ok_or("no secret of KAS")?;
-    let mut shown = headers.get_all(KAS_TOKEN_HEADER).iter();
-    let token = match (shown.next(), shown.next()) {
+    let mut values = headers.get_all(KAS_TOKEN_HEADER).iter();
+    let token = match (values.next(), values.next()) {
         (Some(token), None) => token.to_str().map_err(|_| TokenError::Malformed.as_str())?,
         (Some(_), Some(_)) => return Err("given twice"),
         (None, _) => return Err("no token"),

@@ -1,5 +1,5 @@
-//! What a primary is set up with. Every value is given; nothing here reads a file or has a default of its own, so that
-//! what a configuration said, what a test wants and what a demo needs come the same way.
+//! The options of a primary, as values: nothing here reads a file or has a default of its own, so that a configuration, a test and the demo
+//! start a primary in the same way.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use crate::net::server::limits::ServerLimits;
 use crate::store::generations::generation::StoreOptions;
 use crate::wire::auth::secret::Secret;
 
-/// What a primary is opened with.
+/// The options of [`crate::primary::state::PrimaryState::open`].
 pub struct PrimaryOptions {
     /// The folder of the store; made if it is not there.
     pub store_path: PathBuf,
@@ -26,11 +26,11 @@ pub struct PrimaryOptions {
     pub admin_token: Option<Secret>,
     /// The token of error tracking; without it that endpoint answers 401.
     pub error_tracking_token: Option<Secret>,
-    /// Whether the base document's shared secret counts, on Unix sockets.
+    /// Whether the shared secret is accepted beside the token, on Unix sockets.
     pub accept_shared_secret: bool,
-    /// From how large a loss on an apply asks to be told so.
+    /// From what size a loss by `apply` must be accepted explicitly.
     pub loss_guard: LossGuard,
-    /// The user that the daemon runs as: with root the only ones that may be operators.
+    /// The user that the daemon runs as: beside root the only operator.
     pub own_uid: u32,
     /// The bounds of the sockets.
     pub bounds: ServerLimits,

@@ -1,5 +1,5 @@
-//! What goes on beside requests: one thread that encodes each commit once for all followers, and one that writes now and
-//! then what may be lost. Both end when the primary does.
+//! What goes on beside requests: one thread that encodes each commit once for all followers, and one that persists usage and hosts now and
+//! then. Both end when the primary does.
 
 use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -16,26 +16,27 @@ use crate::primary::replication::hosts::HostRegistry;
 use crate::store::primary::primary_store::PrimaryStore;
 use crate::store::primary::private_store::PrivateStore;
 
-/// How often what may be lost is written.
+/// How often usage and hosts are persisted.
 pub const PERSIST_INTERVAL: Duration = Duration::from_secs(5);
 
-/// The two threads; dropping it ends them.
+/// The two threads. Dropping it ends them.
 pub struct Maintenance {
     feed_encoder: Option<(oneshot::Sender<()>, JoinHandle<()>)>,
     persister: Option<(mpsc::Sender<()>, JoinHandle<()>)>,
 }
 
 impl Maintenance {
-    /// Starts both.
-    pub fn start(store: &PrimaryStore, lines: &Arc<FeedBuffer>, hosts: &Arc<HostRegistry>, usage: &Arc<LastUsed>) -> std::io::Result<Self> {
+    /// Starts both threads.
+    pub fn start(store: &PrimaryStore, feed: &Arc<FeedBuffer>, hosts: &Arc<HostRegistry>, usage: &Arc<LastUsed>) -> std::io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
         let (stop_encoder, stopped) = oneshot::channel();
-        let encoding = run_feed_encoder(store.clone(), Arc::clone(lines), stopped);
+        let encoding = run_feed_encoder(store.clone(), Arc::clone(feed), stopped);
         let encoder = std::thread::Builder::new().name("feed".to_owned()).spawn(move || runtime.block_on(encoding))?;
         let (stop_writer, stopped) = mpsc::channel();
-        let (ledger, hosts, usage) = (store.private_store().clone(), Arc::clone(hosts), Arc::clone(usage));
-        let writer =
-            std::thread::Builder::new().name("ledger".to_owned()).spawn(move || run_persister(&ledger, &hosts, &usage, &stopped))?;
+        let (private_store, hosts, usage) = (store.private_store().clone(), Arc::clone(hosts), Arc::clone(usage));
+        let writer = std::thread::Builder::new()
+            .name("persister".to_owned())
+            .spawn(move || run_persister(&private_store, &hosts, &usage, &stopped))?;
         Ok(Self { feed_encoder: Some((stop_encoder, encoder)), persister: Some((stop_writer, writer)) })
     }
 }
@@ -53,19 +54,19 @@ impl Drop for Maintenance {
             }),
         ];
         if ended.into_iter().flatten().any(|outcome| outcome.is_err()) {
-            tracing::error!("a thread of the primary had ended by a panic");
+            tracing::error!("a thread of the primary panicked");
         }
     }
 }
 
-/// Encodes commits as they come. A journal that cannot be read is tried again: followers then read it themselves, or are cut off.
-async fn run_feed_encoder(store: PrimaryStore, lines: Arc<FeedBuffer>, mut stopped: oneshot::Receiver<()>) {
+/// Encodes commits as they come. A journal that cannot be read is tried again; meanwhile followers read it themselves, or are cut off.
+async fn run_feed_encoder(store: PrimaryStore, feed: Arc<FeedBuffer>, mut stopped: oneshot::Receiver<()>) {
     const RETRY_DELAY: Duration = Duration::from_secs(1);
     let mut heads = store.watch_head();
     loop {
-        let caught_up = lines.catch_up(&store);
-        if let Err(damage) = &caught_up {
-            tracing::error!(%damage, "the journal cannot be read");
+        let caught_up = feed.catch_up(&store);
+        if let Err(error) = &caught_up {
+            tracing::error!(%error, "failed to read the journal: {error}");
         }
         tokio::select! {
             _ = &mut stopped => return,
@@ -77,13 +78,15 @@ async fn run_feed_encoder(store: PrimaryStore, lines: Arc<FeedBuffer>, mut stopp
     }
 }
 
-/// Persists what hosts and keys did every [`PERSIST_INTERVAL`] and once more at the end, and removes messages that nobody fetched.
-fn run_persister(ledger: &PrivateStore, hosts: &HostRegistry, usage: &LastUsed, stopped: &mpsc::Receiver<()>) {
+/// Persists usage and hosts every [`PERSIST_INTERVAL`], and once more at the end; and removes messages that have expired.
+fn run_persister(private_store: &PrivateStore, hosts: &HostRegistry, usage: &LastUsed, stopped: &mpsc::Receiver<()>) {
     loop {
         let end = !matches!(stopped.recv_timeout(PERSIST_INTERVAL), Err(RecvTimeoutError::Timeout));
-        for outcome in [hosts.persist(ledger), usage.persist(ledger), messages::remove_expired(ledger, clock::wall_time())] {
-            if let Err(damage) = outcome {
-                tracing::warn!(%damage, "what was seen of hosts and uses, or what nobody waits for, could not be written");
+        for outcome in
+            [hosts.persist(private_store), usage.persist(private_store), messages::remove_expired(private_store, clock::wall_time())]
+        {
+            if let Err(error) = outcome {
+                tracing::warn!(%error, "failed to persist host and usage state: {error}");
             }
         }
         if end {

@@ -19,7 +19,7 @@ pub struct PrimaryMetrics {
     pub feed_lines: Counter,
     /// Followers cut off because they read too slowly.
     pub stalled_followers: Counter,
-    /// Times that a host was seen twice at once, or reported a directory that is not ours.
+    /// Alarms: a host that is not unique, or reports a directory that this primary never had.
     pub alarms: Family<AlarmLabel, Counter>,
     gauges: Gauges,
     server_counters: Arc<ServerCounters>,
@@ -38,18 +38,18 @@ struct Gauges {
     bad_requests: Gauge,
 }
 
-/// What is read when the metrics are asked for.
+/// The values of the gauges.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct GaugeValues {
     /// The number of the last commit.
     pub head: u64,
-    /// Records of the directory.
+    /// The number of records.
     pub records: u64,
-    /// Open feeds.
+    /// The number of open feeds.
     pub followers: usize,
-    /// Bytes on disk.
+    /// The bytes of the store on disk.
     pub store_bytes: u64,
-    /// Notes of use that were dropped.
+    /// Uses that were dropped before they were persisted.
     pub usage_dropped: u64,
 }
 

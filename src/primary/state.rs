@@ -1,4 +1,4 @@
-//! A primary that is open: its store, its doors, and what it remembers while it runs.
+//! The state of a primary that is open: its store, its secrets, and what it keeps in memory.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -35,10 +35,10 @@ use crate::wire::auth::secret::Secret;
 /// What the metrics of requests are called.
 const METRICS: MetricSchema =
     MetricSchema { responses: "answers", seconds: "latency_seconds", refusals: "refused", labels: MetricLabels::Status };
-/// Good tokens of gitlab-shell that are remembered.
+/// How many good tokens of gitlab-shell are cached.
 const TOKEN_CACHE_ENTRIES: usize = 4096;
 
-/// A primary.
+/// A primary that is open.
 pub struct PrimaryState {
     /// What the front door needs.
     pub(super) api: ApiContext,
@@ -47,7 +47,7 @@ pub struct PrimaryState {
     pub(super) store: PrimaryStore,
     /// The only way to write to the directory.
     pub(super) writer: Arc<DirectoryWriter>,
-    /// Where files that are being built lie; in the store's folder, so that they are as private.
+    /// The folder of temporary files, inside the store's, so that they are as private.
     pub(super) temp_dir: PathBuf,
     pub(super) follower_auth: Arc<FollowerAuth>,
     pub(super) kas_secret: ReloadableSecret,
@@ -65,7 +65,7 @@ pub struct PrimaryState {
     _maintenance: Maintenance,
 }
 
-/// Why a primary did not open.
+/// Why a primary could not be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum PrimaryStartError {
     #[error(transparent)]
@@ -79,46 +79,46 @@ pub enum PrimaryStartError {
 }
 
 impl PrimaryState {
-    /// Opens the store and starts what goes on beside requests. Blocks.
-    pub fn open(setup: PrimaryOptions) -> Result<Arc<Self>, PrimaryStartError> {
+    /// Opens the store and starts the threads beside requests. Blocks.
+    pub fn open(options: PrimaryOptions) -> Result<Arc<Self>, PrimaryStartError> {
         let now = clock::wall_time();
-        let store = PrimaryStore::open(&setup.store_path, setup.store_options)?;
+        let store = PrimaryStore::open(&options.store_path, options.store_options)?;
         unpublished::recover_intent(store.private_store(), &store.head())?;
-        let workshop = setup.store_path.join("tmp");
-        folder::ensure_private(&workshop)?;
-        let lines = Arc::new(FeedBuffer::starting_at(store.head()));
+        let temp_dir = options.store_path.join("tmp");
+        folder::ensure_private(&temp_dir)?;
+        let feed = Arc::new(FeedBuffer::starting_at(store.head()));
         let hosts = Arc::new(HostRegistry::load(store.private_store(), now)?);
-        let usage = Arc::new(LastUsed::default());
+        let last_used = Arc::new(LastUsed::default());
         let mut registry = Registry::with_prefix("sidegate_primary");
-        let metrics = Arc::new(PrimaryMetrics::register(&mut registry, setup.server_counters));
+        let metrics = Arc::new(PrimaryMetrics::register(&mut registry, options.server_counters));
         let api = ApiContext::new(
-            PeerPolicy::new(setup.own_uid, Vec::new()),
-            Arc::new(CredentialVerifier::new(setup.shell_secret, TOKEN_CACHE_ENTRIES)),
-            setup.accept_shared_secret,
-            setup.bounds,
+            PeerPolicy::new(options.own_uid, Vec::new()),
+            Arc::new(CredentialVerifier::new(options.shell_secret, TOKEN_CACHE_ENTRIES)),
+            options.accept_shared_secret,
+            options.bounds,
             RequestMetrics::register(METRICS, &mut registry),
         );
-        let upkeep = Maintenance::start(&store, &lines, &hosts, &usage)?;
+        let maintenance = Maintenance::start(&store, &feed, &hosts, &last_used)?;
         Ok(Arc::new(Self {
             api,
             registry,
             snapshots: SnapshotCache::default(),
-            temp_dir: workshop,
+            temp_dir,
             writer: Arc::new(DirectoryWriter::new(store.clone(), Arc::clone(&metrics))),
             store,
-            follower_auth: Arc::new(FollowerAuth::new(setup.sync_secret, now)),
-            kas_secret: ReloadableSecret::new(setup.kas_secret),
-            admin_token: ReloadableSecret::new(setup.admin_token),
-            error_tracking_token: ReloadableSecret::new(setup.error_tracking_token),
-            loss_guard: setup.loss_guard,
-            own_uid: setup.own_uid,
-            feed: lines,
+            follower_auth: Arc::new(FollowerAuth::new(options.sync_secret, now)),
+            kas_secret: ReloadableSecret::new(options.kas_secret),
+            admin_token: ReloadableSecret::new(options.admin_token),
+            error_tracking_token: ReloadableSecret::new(options.error_tracking_token),
+            loss_guard: options.loss_guard,
+            own_uid: options.own_uid,
+            feed,
             hosts,
-            last_used: usage,
+            last_used,
             metrics,
             started_at: now,
             shutdown: ShutdownSender::default(),
-            _maintenance: upkeep,
+            _maintenance: maintenance,
         }))
     }
 
@@ -143,27 +143,27 @@ impl PrimaryState {
         PropagationMonitor { hosts: &self.hosts, store: &self.store, started_at: self.started_at, shutdown: self.shutdown.signal() }
     }
 
-    /// From now on this secret of gitlab-shell's; the one before counts for its grace.
+    /// Replaces gitlab-shell's secret; the one before is accepted for its grace.
     pub fn rotate_shell_secret(&self, next: Secret) {
         self.api.credential_verifier.rotate(next, clock::wall_time());
     }
 
-    /// From now on this secret of the followers; streams opened with the one before end within its grace.
+    /// Replaces the followers' secret; streams opened with the one before end within its grace.
     pub fn rotate_sync_secret(&self, next: Secret) {
         self.follower_auth.rotate(next, clock::wall_time());
     }
 
-    /// From now on this secret of KAS, or none.
+    /// Replaces KAS's secret, or removes it.
     pub fn rotate_kas_secret(&self, next: Option<Secret>) {
         self.kas_secret.rotate(next, clock::wall_time());
     }
 
-    /// From now on this token of the subscription endpoints, or none.
+    /// Replaces the token of the subscription endpoints, or removes it.
     pub fn rotate_admin_token(&self, next: Option<Secret>) {
         self.admin_token.rotate(next, clock::wall_time());
     }
 
-    /// From now on this token of error tracking, or none.
+    /// Replaces the token of error tracking, or removes it.
     pub fn rotate_error_tracking_token(&self, next: Option<Secret>) {
         self.error_tracking_token.rotate(next, clock::wall_time());
     }

@@ -1,4 +1,4 @@
-//! What a sidecar is given: values only; reading files and names is the work of who starts it.
+//! The configuration of a sidecar, as values: whoever starts it reads files and resolves names.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -15,33 +15,33 @@ use crate::net::client::http_client::HttpClient;
 use crate::net::server::limits::ServerLimits;
 use crate::wire::auth::credentials::CredentialVerifier;
 
-/// Everything a sidecar works with.
+/// The configuration of a sidecar.
 pub struct SidecarConfig {
-    /// This host's name, as followers call themselves.
+    /// This host's name at the primary.
     pub host: String,
-    /// Whether the base document's shared secret is taken beside the token.
+    /// Whether the shared secret is accepted beside the token.
     pub accept_shared_secret: bool,
     /// The bounds of each class of answers.
     pub freshness_policy: FreshnessPolicy,
-    /// How long all tries of one question may take together.
+    /// The time limit of a query, all tries together.
     pub timeout: Duration,
-    /// How long a write or a request that is passed through may take.
+    /// The time limit of a write or a request that is passed on.
     pub forward_timeout: Duration,
     /// The bounds of the socket.
     pub bounds: ServerLimits,
-    /// Who may ask what.
+    /// What a process at the other end of the socket may ask.
     pub scopes: PeerPolicy,
-    /// Judges what callers show. Shared with who renews its secret.
+    /// Judges the credentials of callers. Shared with the task that rotates its secret.
     pub credential_verifier: Arc<CredentialVerifier>,
-    /// Signs what the primary is asked. Shared likewise.
+    /// Signs requests to the primary. Shared likewise.
     pub token_signer: Arc<CredentialVerifier>,
-    /// Makes a follower's token, for reports of use.
+    /// Issues a follower's token, for reports of use.
     pub follower_token: FollowerTokenFn,
-    /// The way to the primary.
+    /// The connection to the primary.
     pub primary_client: HttpClient,
-    /// Who follows.
+    /// The local copy of the directory.
     pub replica: Arc<dyn DirectoryReplica>,
-    /// What the operator can do with the follower.
+    /// What the operator can do with the replica.
     pub replica_control: ReplicaControl,
 }
 
@@ -54,7 +54,7 @@ pub struct FreshnessPolicy {
 }
 
 impl FreshnessPolicy {
-    /// The limits of one class.
+    /// Returns the limits of one class.
     #[must_use]
     pub const fn limits_for(&self, class: FreshnessClass) -> FreshnessLimits {
         match class {
@@ -65,20 +65,20 @@ impl FreshnessPolicy {
     }
 }
 
-/// Makes a token that is good from a moment on; `None` if nothing is followed.
+/// Issues a token at a given time; `None` if no primary is followed.
 pub type FollowerTokenFn = Box<dyn Fn(Time) -> Option<String> + Send + Sync>;
 
-/// What comes later, as a future that any thread may wait for.
+/// A future that any thread may wait for.
 pub type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
-/// What an operator sees and does of the follower, which is a room beside this one.
+/// What an operator sees and does of the replica, which is a module beside this one.
 pub struct ReplicaControl {
-    /// What it says of itself.
+    /// Returns its status.
     pub status: Box<dyn Fn() -> Value + Send + Sync>,
-    /// Take a whole snapshot again.
+    /// Loads a whole snapshot again.
     pub resync: Box<dyn Fn() + Send + Sync>,
-    /// Add the store up and compare it with the primary.
+    /// Computes the store's digest and compares it with the primary's.
     pub verify: Box<dyn Fn() -> BoxFuture<Result<Value, String>> + Send + Sync>,
-    /// Adds the follower's own metrics.
+    /// Registers the replica's metrics.
     pub register_metrics: Box<dyn Fn(&mut Registry) + Send + Sync>,
 }

@@ -1,4 +1,4 @@
-//! `POST internal/sidegate/ack`: a host says what binds in its answers and is on its disk.
+//! `POST internal/sidegate/ack`: a host reports the last change that counts in its answers and is on its disk.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use crate::wire::directory::feed_lines::Ack;
 /// The longest name of an instance.
 const MAX_INSTANCE_BYTES: usize = 64;
 
-/// Keeps it; 409 if the host holds what this primary never had.
+/// Records it; 409 if the host has a directory that this primary never had.
 pub async fn handle(state: &Arc<PrimaryState>, request: ApiRequest) -> HandlerResult {
     let host = Arc::clone(&request.follower()?.host);
     let ack: Ack = request.json_body()?;
@@ -26,7 +26,7 @@ pub async fn handle(state: &Arc<PrimaryState>, request: ApiRequest) -> HandlerRe
     let head = state.store.head();
     if !is_known_state(state, &ack, &head) {
         state.metrics.record_alarm("ack unlike ours");
-        tracing::error!(%host, seq = ack.seq, head = head.seq, "a host says that it holds what this primary never had");
+        tracing::error!(%host, seq = ack.seq, head = head.seq, "host {host} has a directory at seq {} that this primary never had", ack.seq);
         let message = "This primary never had such a directory.";
         return Ok(Response::json(StatusCode::CONFLICT, json!({"message": message, "epoch": head.epoch, "seq": head.seq}).to_string()));
     }
@@ -40,7 +40,7 @@ pub async fn handle(state: &Arc<PrimaryState>, request: ApiRequest) -> HandlerRe
     Ok(Response::empty(StatusCode::NO_CONTENT))
 }
 
-/// Whether what a host holds is a state that we had, as far as that is still known.
+/// Returns whether this primary had the directory that a host reports, as far as that is still known.
 fn is_known_state(state: &PrimaryState, ack: &Ack, head: &Head) -> bool {
     if ack.epoch != head.epoch || ack.seq > head.seq {
         return false;

@@ -1,4 +1,4 @@
-//! `POST /-/admin/accept-loss`: a loss is meant; said once, for the whole fleet.
+//! `POST /-/admin/accept-loss`: the operator accepts a loss once, for the whole fleet.
 
 use std::sync::Arc;
 
@@ -12,11 +12,11 @@ use crate::net::message::Response;
 use crate::primary::replication::accepted_loss;
 use crate::primary::state::PrimaryState;
 
-/// Snapshots say so from now on, for a while.
+/// Snapshots carry that from now on, for a while.
 pub async fn handle(state: &Arc<PrimaryState>, request: ApiRequest) -> HandlerResult {
-    let (ledger, now) = (state.store.private_store().clone(), request.time.wall);
-    let until = run_blocking(move || accepted_loss::accept(&ledger, now)).await?;
-    tracing::warn!(%until, "the operator says that a loss is meant");
+    let (private_store, now) = (state.store.private_store().clone(), request.time.wall);
+    let until = run_blocking(move || accepted_loss::accept(&private_store, now)).await?;
+    tracing::warn!(%until, "the operator accepted a loss until {until}");
     Ok(Response::json(
         StatusCode::OK,
         json!({"message": format!("snapshots say until {until} that a loss is meant"), "accept_loss_until": until}).to_string(),

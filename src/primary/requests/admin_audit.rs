@@ -1,4 +1,4 @@
-//! `GET /-/admin/audit`: what is kept of what was done over SSH, from a number on, oldest first. (`from`, at most `count`)
+//! `GET /-/admin/audit`: the audit events of what was done over SSH, from a number on, oldest first. (`from`, at most `count`)
 
 use std::sync::Arc;
 
@@ -13,17 +13,18 @@ use crate::primary::extras::audit_log::{self, EventRange};
 use crate::primary::state::PrimaryState;
 use crate::store::error::StoreError;
 
-/// Most events of one answer.
+/// The most events of one response.
 const MAX_EVENTS_PER_RESPONSE: u64 = 1_000;
 
-/// Answers with the events, and which are kept.
+/// Answers with the events, and the range that is kept.
 pub async fn handle(state: &Arc<PrimaryState>, request: ApiRequest) -> HandlerResult {
     let from = request.number("from")?.unwrap_or(0);
     let count = request.number("count")?.unwrap_or(MAX_EVENTS_PER_RESPONSE).min(MAX_EVENTS_PER_RESPONSE);
-    let ledger = state.store.private_store().clone();
-    let (EventRange { first, next }, events) =
-        run_blocking(move || Ok::<_, StoreError>((audit_log::event_range(&ledger)?, audit_log::read_events(&ledger, from, count)?)))
-            .await?;
+    let private_store = state.store.private_store().clone();
+    let (EventRange { first, next }, events) = run_blocking(move || {
+        Ok::<_, StoreError>((audit_log::event_range(&private_store)?, audit_log::read_events(&private_store, from, count)?))
+    })
+    .await?;
     let events: Vec<_> = events.into_iter().map(|(number, event)| json!({"number": number, "event": event})).collect();
     Ok(Response::json(StatusCode::OK, json!({"first": first, "next": next, "events": events}).to_string()))
 }

@@ -1,4 +1,4 @@
-//! `POST /-/admin/block-user`: an account is blocked, and it is said where that binds. (`username`, `wait` in seconds)
+//! `POST /-/admin/block-user`: an account is blocked; the response says on which hosts that is in force. (`username`, `wait` in seconds)
 
 use std::sync::Arc;
 
@@ -29,7 +29,7 @@ pub async fn handle(state: &Arc<PrimaryState>, request: ApiRequest) -> HandlerRe
             Ok((changes, user))
         })
         .await?;
-    tracing::warn!(username = %user.username, seq = head.seq, "the operator blocked a user");
+    tracing::warn!(username = %user.username, seq = head.seq, "the operator blocked user {}", user.username);
     let blocked = json!({"id": user.id, "username": user.username, "before": user.state});
     let Propagation { in_force, pending } = state.propagation_monitor().propagation(&head, wait).await;
     let body = json!({

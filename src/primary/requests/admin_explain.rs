@@ -1,4 +1,4 @@
-//! `GET /-/admin/explain`: the judgement of one question, with the word of the rule that decided and the facts it read.
+//! `GET /-/admin/explain`: the decision on one question, with the name of the rule that decided and the facts it read.
 //! (one of `key`, `key_id`, `user_id`, `username`; with `project` or `gl_repository` also `action`, `protocol`, `check_ip`)
 
 use std::sync::Arc;
@@ -25,12 +25,12 @@ use crate::rules::allowed::decide;
 use crate::store::generations::generation::Generation;
 use crate::store::primary::private_store::PrivateStore;
 
-/// The action that is asked of if none is said.
+/// The action if none is given.
 const DEFAULT_ACTION: &str = "git-upload-pack";
 
-/// Answers with the judgement and its facts.
+/// Answers with the decision and its facts.
 pub async fn handle(state: &Arc<PrimaryState>, request: ApiRequest) -> HandlerResult {
-    let (directory, ledger, head) = (state.store.directory(), state.store.private_store().clone(), state.store.head());
+    let (directory, private_store, head) = (state.store.directory(), state.store.private_store().clone(), state.store.head());
     let body = run_blocking(move || {
         let key = find_key(&directory, &request)?;
         let question = parse_question(&request, key.as_deref())?;
@@ -39,7 +39,7 @@ pub async fn handle(state: &Arc<PrimaryState>, request: ApiRequest) -> HandlerRe
         let allowed = if asks_for_repository { Some(explain_allowed(&directory, &question, request.time.wall)?) } else { None };
         Ok::<_, ApiError>(json!({
             "head": head,
-            "actor": describe_actor(&ledger, &actor, request.time.wall)?,
+            "actor": describe_actor(&private_store, &actor, request.time.wall)?,
             "authorized_keys": key.as_deref().map(explain_authorized_keys),
             "allowed": allowed,
         }))
@@ -48,7 +48,7 @@ pub async fn handle(state: &Arc<PrimaryState>, request: ApiRequest) -> HandlerRe
     Ok(Response::json(StatusCode::OK, body.to_string()))
 }
 
-/// The key that is asked of, by an OpenSSH line, its Base64, or its id.
+/// Finds the key, by an OpenSSH line, its Base64, or its id.
 fn find_key(directory: &Generation, request: &ApiRequest) -> Result<Option<Arc<Key>>, ApiError> {
     let found = match (request.params.text("key")?, request.params.id("key_id")?) {
         (Some(_), Some(_)) => return Err(ApiError::bad_request("key, key_id are mutually exclusive")),
@@ -131,19 +131,19 @@ fn explain_authorized_keys(key: &Key) -> Value {
     }
 }
 
-fn describe_actor(ledger: &PrivateStore, actor: &Actor, now: Time) -> Result<Value, ApiError> {
+fn describe_actor(private_store: &PrivateStore, actor: &Actor, now: Time) -> Result<Value, ApiError> {
     let (kind, user, key) = match actor {
         Actor::Unknown => ("nobody", None, None),
         Actor::User(user, key) => ("user", Some(user), key.as_ref()),
         Actor::OrphanedKey(key) => ("key_without_user", None, Some(key)),
         Actor::DeployKey(key, creator) => ("deploy_key", creator.as_ref(), Some(key)),
     };
-    let user = user.map(|user| describe_user(ledger, user)).transpose()?;
-    let key = key.map(|key| describe_key(ledger, key, now)).transpose()?;
+    let user = user.map(|user| describe_user(private_store, user)).transpose()?;
+    let key = key.map(|key| describe_key(private_store, key, now)).transpose()?;
     Ok(json!({"kind": kind, "user": user, "key": key}))
 }
 
-fn describe_user(ledger: &PrivateStore, user: &User) -> Result<Value, ApiError> {
+fn describe_user(private_store: &PrivateStore, user: &User) -> Result<Value, ApiError> {
     Ok(json!({
         "id": user.id,
         "username": user.username,
@@ -152,11 +152,11 @@ fn describe_user(ledger: &PrivateStore, user: &User) -> Result<Value, ApiError> 
         "external": user.external,
         "terms_accepted": user.terms_accepted,
         "password_expires_at": user.password_expires_at,
-        "last_activity_on": last_used::last_used_on(ledger, LastUsedSubject::User(user.id))?,
+        "last_activity_on": last_used::last_used_on(private_store, LastUsedSubject::User(user.id))?,
     }))
 }
 
-fn describe_key(ledger: &PrivateStore, key: &Key, now: Time) -> Result<Value, ApiError> {
+fn describe_key(private_store: &PrivateStore, key: &Key, now: Time) -> Result<Value, ApiError> {
     Ok(json!({
         "id": key.id,
         "fingerprint": key.key.fingerprint().to_string(),
@@ -166,6 +166,6 @@ fn describe_key(ledger: &PrivateStore, key: &Key, now: Time) -> Result<Value, Ap
         "deploy": key.deploy,
         "expires_at": key.expires_at,
         "expired": key.expires_at.is_some_and(|end| end <= now),
-        "last_used_on": last_used::last_used_on(ledger, LastUsedSubject::Key(key.id))?,
+        "last_used_on": last_used::last_used_on(private_store, LastUsedSubject::Key(key.id))?,
     }))
 }

@@ -17,10 +17,10 @@ use crate::primary::state::PrimaryState;
 use crate::store::error::StoreError;
 use crate::store::primary::primary_store::PrimaryStore;
 
-/// Bytes that are sent at a time.
+/// The size of a chunk.
 const CHUNK_BYTES: usize = 128 << 10;
 
-/// Answers with the stream.
+/// Answers with the file as a stream.
 pub async fn handle(state: &Arc<PrimaryState>, _request: ApiRequest) -> HandlerResult {
     let (pieces, body) = mpsc::channel(QUEUED_CHUNKS);
     let store = state.store.clone();
@@ -29,10 +29,10 @@ pub async fn handle(state: &Arc<PrimaryState>, _request: ApiRequest) -> HandlerR
     Ok(Response { status: StatusCode::OK, headers, body: OutgoingBody::from_channel(body) })
 }
 
-/// Writes until the end, or until nobody reads; what ends early looks cut off.
+/// Writes until the end, or until nobody reads. After an error the stream is cut off, not ended.
 fn stream_export(store: &PrimaryStore, pieces: &ChunkSender) {
-    if let Err(damage) = send_records(store, pieces) {
-        tracing::error!(%damage, "an export was cut off");
+    if let Err(error) = send_records(store, pieces) {
+        tracing::error!(%error, "an export was cut off: {error}");
         let _gone = pieces.blocking_send(Err(StreamAborted));
     }
 }

@@ -1,4 +1,4 @@
-//! `GET /-/admin/hosts` and `POST /-/admin/forget-host`: who follows, what binds there, and who is no more.
+//! `GET /-/admin/hosts` and `POST /-/admin/forget-host`: which hosts follow, what is in force there, and which are no more.
 
 use std::sync::Arc;
 
@@ -25,10 +25,10 @@ pub async fn hosts(state: &Arc<PrimaryState>, request: ApiRequest) -> HandlerRes
 /// Forgets one that is not connected. (`host`)
 pub async fn forget_host(state: &Arc<PrimaryState>, request: ApiRequest) -> HandlerResult {
     let name = request.required_text("host")?;
-    let (hosts, ledger, asked) = (Arc::clone(&state.hosts), state.store.private_store().clone(), name.clone());
-    match run_blocking(move || hosts.forget(&asked, &ledger)).await? {
+    let (hosts, private_store, asked) = (Arc::clone(&state.hosts), state.store.private_store().clone(), name.clone());
+    match run_blocking(move || hosts.forget(&asked, &private_store)).await? {
         ForgetOutcome::Forgotten => {
-            tracing::info!(host = %name, "a host was forgotten");
+            tracing::info!(host = %name, "the operator removed host {name}");
             Ok(Response::json(StatusCode::OK, json!({"message": format!("host {name} is forgotten")}).to_string()))
         }
         ForgetOutcome::Unknown => Err(ApiError::not_found("Host")),

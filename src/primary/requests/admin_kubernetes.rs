@@ -1,5 +1,4 @@
-//! `GET /-/admin/kubernetes`: what agents told: their configurations and whom those let in, how much they were used, what they
-//! found.
+//! `GET /-/admin/kubernetes`: what agents reported: their configurations and whom those let in, how much they were used, their findings.
 
 use std::sync::Arc;
 
@@ -16,12 +15,12 @@ use crate::store::error::StoreError;
 
 /// Answers with one object.
 pub async fn handle(state: &Arc<PrimaryState>, _request: ApiRequest) -> HandlerResult {
-    let ledger = state.store.private_store().clone();
+    let private_store = state.store.private_store().clone();
     let body = run_blocking(move || {
         Ok::<_, StoreError>(json!({
-            "configurations": agent_configuration::load_all(&ledger)?,
-            "usage": usage_counts::load_totals(&ledger)?,
-            "findings": findings::load_states(&ledger)?,
+            "configurations": agent_configuration::load_all(&private_store)?,
+            "usage": usage_counts::load_totals(&private_store)?,
+            "findings": findings::load_states(&private_store)?,
         }))
     })
     .await?;

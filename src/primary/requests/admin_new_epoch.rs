@@ -13,7 +13,7 @@ use crate::net::message::Response;
 use crate::primary::directory::project_ids;
 use crate::primary::state::PrimaryState;
 
-/// Begins it.
+/// Starts the epoch.
 pub async fn handle(state: &Arc<PrimaryState>, _request: ApiRequest) -> HandlerResult {
     let shared = Arc::clone(state);
     let (head, after) = run_blocking(move || {
@@ -23,7 +23,9 @@ pub async fn handle(state: &Arc<PrimaryState>, _request: ApiRequest) -> HandlerR
         Ok::<_, ApiError>((shared.store.start_new_epoch()?, after))
     })
     .await?;
-    tracing::warn!(epoch = %head.epoch, seq = head.seq, "the operator began a new epoch; ids of created projects go on after {after}");
+    tracing::warn!(epoch = %head.epoch, seq = head.seq, "the operator started epoch {} at seq {}; ids of created projects go on after {after}",
+        head.epoch,
+        head.seq);
     Ok(Response::json(
         StatusCode::OK,
         json!({"message": format!("epoch {} begins at seq {}; every host takes a snapshot", head.epoch, head.seq), "head": head})

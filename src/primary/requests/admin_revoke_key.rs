@@ -1,4 +1,4 @@
-//! `POST /-/admin/revoke-key`: a key goes, and it is said where it is gone. (`id`, `wait` in seconds)
+//! `POST /-/admin/revoke-key`: a key is deleted; the response says on which hosts that is in force. (`id`, `wait` in seconds)
 
 use std::sync::Arc;
 
@@ -33,7 +33,7 @@ pub async fn handle(state: &Arc<PrimaryState>, request: ApiRequest) -> HandlerRe
             Ok((changes, key))
         })
         .await?;
-    tracing::warn!(key = %key.key.fingerprint(), %id, seq = head.seq, "the operator revoked a key");
+    tracing::warn!(key = %key.key.fingerprint(), %id, seq = head.seq, "the operator revoked key {id} ({})", key.key.fingerprint());
     let revoked = json!({"id": id, "fingerprint": key.key.fingerprint().to_string(), "user_id": key.user_id});
     let Propagation { in_force, pending } = state.propagation_monitor().propagation(&head, wait).await;
     let body = json!({

@@ -1,4 +1,4 @@
-//! `GET /-/admin/status`: where the primary stands, what it holds, and since when.
+//! `GET /-/admin/status`: the primary's head, counts, followers, and since when it runs.
 
 use std::sync::Arc;
 
@@ -25,14 +25,14 @@ pub async fn handle(state: &Arc<PrimaryState>, request: ApiRequest) -> HandlerRe
     let store = state.store.clone();
     let now = request.time.wall;
     let (counts, foreign, size, accept_loss, kept) = run_blocking(move || {
-        let (directory, ledger) = (store.directory(), store.private_store());
-        let until = accepted_loss::accepted_until(ledger, now)?;
+        let (directory, private_store) = (store.directory(), store.private_store());
+        let until = accepted_loss::accepted_until(private_store, now)?;
         Ok::<_, StoreError>((
             directory.counts_by_kind(),
             directory.foreign_count(),
             directory.size_on_disk(),
             until,
-            private_store_counts(ledger, now)?,
+            private_store_counts(private_store, now)?,
         ))
     })
     .await?;
@@ -53,19 +53,21 @@ pub async fn handle(state: &Arc<PrimaryState>, request: ApiRequest) -> HandlerRe
     Ok(Response::json(StatusCode::OK, body.to_string()))
 }
 
-/// How much there is of what is kept and not published.
-fn private_store_counts(ledger: &PrivateStore, now: Time) -> Result<Value, StoreError> {
-    let EventRange { first, next } = audit_log::event_range(ledger)?;
-    let pushes: Map<String, Value> =
-        reference_counter::active_pushes(ledger, now)?.into_iter().map(|(word, count)| (word, count.into())).collect();
+/// Counts what is stored and not published.
+fn private_store_counts(private_store: &PrivateStore, now: Time) -> Result<Value, StoreError> {
+    let EventRange { first, next } = audit_log::event_range(private_store)?;
+    let pushes: Map<String, Value> = reference_counter::active_pushes(private_store, now)?
+        .into_iter()
+        .map(|(gl_repository, count)| (gl_repository, count.into()))
+        .collect();
     Ok(json!({
-        "recovery_codes": recovery_codes::count_users(ledger)?,
-        "personal_access_tokens": access_tokens::count_tokens(ledger)?,
-        "withheld_records": unpublished::load_all(ledger)?.len(),
+        "recovery_codes": recovery_codes::count_users(private_store)?,
+        "personal_access_tokens": access_tokens::count_tokens(private_store)?,
+        "withheld_records": unpublished::load_all(private_store)?.len(),
         "pushes_under_way": pushes,
-        "subscriptions": subscription::count_subscriptions(ledger)?,
-        "packs_of_minutes": minute_packs::count_packs(ledger)?,
-        "reconciliations": reconciliation::count_reconciliations(ledger)?,
+        "subscriptions": subscription::count_subscriptions(private_store)?,
+        "packs_of_minutes": minute_packs::count_packs(private_store)?,
+        "reconciliations": reconciliation::count_reconciliations(private_store)?,
         "audit_events": next - first,
     }))
 }

@@ -20,24 +20,24 @@ use crate::primary::pushes::messages::{self, MessageKind};
 use crate::primary::state::PrimaryState;
 use crate::rules::allowed::decide;
 use crate::rules::repository::normalize_path;
-use crate::wire::allowed as spelled;
+use crate::wire::allowed;
 use crate::wire::auth::credentials::SHELL_TOKEN_HEADER;
 use crate::wire::gitaly_client_context::{ScopedUser, parse_scoped_user};
 
 /// Answers with the grant or the refusal, and does what GitLab does beside it.
 pub async fn handle(state: &Arc<PrimaryState>, request: ApiRequest) -> HandlerResult {
-    let question = spelled::parse_request(&request.params)?;
+    let question = allowed::parse_request(&request.params)?;
     refuse_scoped_user(state, &request)?;
     check_rate_limit(state, &question, request.time.wall)?;
-    let judgement = decide_or_create(state, &question, request.time.wall).await?;
-    record_key_use(state, &judgement.actor, request.time.wall);
-    queue_moved_message(state, &question, &judgement, request.time.wall).await?;
-    let response = build_response(state, &question, judgement, request.time.wall)?;
+    let evaluation = decide_or_create(state, &question, request.time.wall).await?;
+    record_key_use(state, &evaluation.actor, request.time.wall);
+    queue_moved_message(state, &question, &evaluation, request.time.wall).await?;
+    let response = build_response(state, &question, evaluation, request.time.wall)?;
     let counts_failures = question.protocol == Protocol::Ssh && request.headers.contains_key(SHELL_TOKEN_HEADER);
     Ok(if counts_failures { enable_circuit_breaker(response) } else { response })
 }
 
-/// A service account that acts for a person may do what both may, which is not decided here: it is refused, never passed over.
+/// Refuses a service account that acts for a person: it may do what both may, which is not decided here.
 fn refuse_scoped_user(state: &PrimaryState, request: &ApiRequest) -> Result<(), ApiError> {
     let Some(ScopedUser(id)) = parse_scoped_user(&request.params)? else { return Ok(()) };
     let user = id.map_or(Ok(None), |id| state.store.directory().user(id))?;
@@ -45,38 +45,38 @@ fn refuse_scoped_user(state: &PrimaryState, request: &ApiRequest) -> Result<(), 
     Err(ApiError::bad_request("gitaly_client_context_bin names a user to act for, which this primary does not decide; leave that out"))
 }
 
-/// The judgement; of a push that makes a project, the one after it was made.
+/// Decides; for a push that creates a project, after it was created.
 async fn decide_or_create(state: &Arc<PrimaryState>, question: &AllowedRequest, now: Time) -> Result<AccessEvaluation, ApiError> {
-    let judgement = decide(&state.store.directory(), question, now)?;
-    if !matches!(judgement.decision, AccessDecision::CreatesProject(_)) {
-        return Ok(judgement);
+    let evaluation = decide(&state.store.directory(), question, now)?;
+    if !matches!(evaluation.decision, AccessDecision::CreatesProject(_)) {
+        return Ok(evaluation);
     }
     create_project(&state.writer, state.store.private_store(), question, now).await?;
     Ok(decide(&state.store.directory(), question, now)?)
 }
 
-fn build_response(state: &PrimaryState, question: &AllowedRequest, judgement: AccessEvaluation, now: Time) -> HandlerResult {
-    match judgement.decision {
+fn build_response(state: &PrimaryState, question: &AllowedRequest, evaluation: AccessEvaluation, now: Time) -> HandlerResult {
+    match evaluation.decision {
         AccessDecision::Denied(refusal) => {
             let status = StatusCode::from_u16(refusal.status).map_err(ApiError::internal)?;
-            Ok(Response::json(status, spelled::encode_refused(&refusal)))
+            Ok(Response::json(status, allowed::encode_refused(&refusal)))
         }
         AccessDecision::Granted(grant) => {
             record_activity(state, question, &grant.actor, now);
-            Ok(Response::json(StatusCode::OK, spelled::encode_granted(&grant)))
+            Ok(Response::json(StatusCode::OK, allowed::encode_granted(&grant)))
         }
-        AccessDecision::CreatesProject(_) => Err(ApiError::internal("a project was made and is not there")),
+        AccessDecision::CreatesProject(_) => Err(ApiError::internal("a project was created and is not there")),
     }
 }
 
-/// Who asks by a former path and is let in reads the present one at the next push.
+/// Queues a message with the present path for a user who was let in by a former one.
 async fn queue_moved_message(
     state: &Arc<PrimaryState>,
     question: &AllowedRequest,
-    judgement: &AccessEvaluation,
+    evaluation: &AccessEvaluation,
     now: Time,
 ) -> Result<(), ApiError> {
-    let (AccessDecision::Granted(grant), FoundBy::Redirect) = (&judgement.decision, judgement.found_by) else {
+    let (AccessDecision::Granted(grant), FoundBy::Redirect) = (&evaluation.decision, evaluation.found_by) else {
         return Ok(());
     };
     let (Actor::User(user, _), Some(former)) = (&grant.actor, &question.project) else {
@@ -86,8 +86,8 @@ async fn queue_moved_message(
     let remote = remote_url(&grant.settings, &path, &question.protocol);
     let text =
         format!("Project '{former}' was moved to '{path}'.\n\nPlease update your Git remote:\n\n  git remote set-url origin {remote}");
-    let (ledger, user, word) = (state.store.private_store().clone(), user.id, grant.repository.gl_repository());
-    run_blocking(move || messages::queue(&ledger, user, &word, MessageKind::Moved, text, now)).await
+    let (private_store, user, gl_repository) = (state.store.private_store().clone(), user.id, grant.repository.gl_repository());
+    run_blocking(move || messages::queue(&private_store, user, &gl_repository, MessageKind::Moved, text, now)).await
 }
 
 /// Counts the request per action, project as it was sent and actor. 429 if that is more than the settings allow.
@@ -109,7 +109,7 @@ fn record_key_use(state: &PrimaryState, actor: &Actor, now: Time) {
     }
 }
 
-/// Activity is counted for reading only, and only once it was granted. (server.md 1.5)
+/// Records activity, for reading only, and only once it was granted. (server.md 1.5)
 fn record_activity(state: &PrimaryState, question: &AllowedRequest, actor: &Actor, now: Time) {
     if let (Action::UploadPack | Action::UploadArchive, Actor::User(user, _)) = (question.action, actor) {
         state.last_used.record(LastUsedSubject::User(user.id), now);

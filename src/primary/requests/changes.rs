@@ -1,7 +1,7 @@
-//! `GET internal/sidegate/changes`: the commits after a cursor, for as long as both ends like.
+//! `GET internal/sidegate/changes`: the commits after a cursor, for as long as both ends stay connected.
 //!
 //! 410: the journal does not reach back so far, or it is of another epoch: take a snapshot; it names the head. 409: the cursor is not one that
-//! this primary ever had, so one of the two was restored from a backup: somebody has to look.
+//! this primary ever had, so one of the two was restored from a backup: an operator has to look.
 
 use std::sync::Arc;
 
@@ -21,19 +21,19 @@ use crate::primary::replication::follower_stream::stream_changes;
 use crate::primary::state::PrimaryState;
 use crate::store::primary::primary_store::CommitsAfter;
 
-/// Answers with the stream.
+/// Answers with the changes as a stream.
 pub async fn handle(state: &Arc<PrimaryState>, request: ApiRequest) -> HandlerResult {
     let follower = request.follower()?.clone();
-    let at = parse_cursor(&request)?;
+    let cursor = parse_cursor(&request)?;
     let store = state.store.clone();
-    match run_blocking(move || store.commits_after(at.epoch, at.seq, at.state.digest, 1)).await? {
+    match run_blocking(move || store.commits_after(cursor.epoch, cursor.seq, cursor.state.digest, 1)).await? {
         CommitsAfter::Commits(_) => {}
         CommitsAfter::Gone => return Ok(cursor_gone(&state.store.head())),
         CommitsAfter::Diverged(head) => return Ok(cursor_mismatch(state, &follower.host, head)),
     }
-    let feeding = state.hosts.open_stream(&follower.host, request.time.wall).map_err(ApiError::forbidden)?;
-    let (pieces, body) = mpsc::channel(QUEUED_CHUNKS);
-    tokio::spawn(stream_changes(state.stream_source(), follower, feeding, at, pieces));
+    let stream = state.hosts.open_stream(&follower.host, request.time.wall).map_err(ApiError::forbidden)?;
+    let (chunks, body) = mpsc::channel(QUEUED_CHUNKS);
+    tokio::spawn(stream_changes(state.stream_source(), follower, stream, cursor, chunks));
     let headers = HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_static("application/jsonl"))]);
     Ok(Response { status: StatusCode::OK, headers, body: OutgoingBody::from_channel(body) })
 }
@@ -58,7 +58,7 @@ fn cursor_mismatch(state: &PrimaryState, host: &str, head: Head) -> Response {
     tracing::error!(
         host,
         seq = head.seq,
-        "a follower is where this primary never was: was a store restored from a backup? `sidegate admin new-epoch` settles it"
+        "follower {host} has a cursor that this primary never had: if a store was restored from a backup, run `sidegate admin new-epoch`"
     );
     let message = "This cursor is not one that this primary ever had: one of the two was restored from a backup. \
                    The operator of the primary says `sidegate admin new-epoch` once.";

@@ -1,4 +1,4 @@
-//! `GET internal/check`: is somebody there, and of which version? (server.md 2.5)
+//! `GET internal/check`: does the application work, and which version is it? (server.md 2.5)
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use crate::net::message::Response;
 use crate::primary::state::PrimaryState;
 use crate::wire::check::response_body;
 
-/// What stands for the revision, which GitLab takes from its source tree.
+/// The revision, which GitLab takes from its source tree.
 const REVISION: &str = "sidegate";
 
 /// Answers with the versions; what GitLab keeps in Redis is kept by the store, which is open.

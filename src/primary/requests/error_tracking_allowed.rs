@@ -10,42 +10,42 @@ use crate::model::directory::Directory as _;
 use crate::model::id::Id;
 use crate::net::message::Response;
 use crate::primary::state::PrimaryState;
-use crate::wire::error_tracking_allowed as spelled;
+use crate::wire::error_tracking_allowed;
 
 /// The header of the token; the parameter goes before it.
 const TOKEN_HEADER: &str = "gitlab-error-tracking-token";
 /// The parameter of the token.
 const TOKEN_PARAMETER: &str = "error_tracking_token";
 
-/// Judges the token, then answers whether the key counts.
+/// Checks the token, then answers whether the key is active.
 pub async fn handle(state: &Arc<PrimaryState>, request: ApiRequest) -> HandlerResult {
     authenticate(state, &request)?;
-    let (project, public_key) = spelled::parse_request(&request.params)?.ok_or_else(unprocessable)?;
+    let (project, public_key) = error_tracking_allowed::parse_request(&request.params)?.ok_or_else(unprocessable)?;
     let directory = state.store.directory();
-    let known = match project.parse::<Id>() {
+    let project_found = match project.parse::<Id>() {
         Ok(id) => directory.project(id)?,
         Err(_) => None,
     };
-    let project = known.ok_or_else(|| ApiError::new(StatusCode::NOT_FOUND, "404 Not found"))?;
+    let project = project_found.ok_or_else(|| ApiError::new(StatusCode::NOT_FOUND, "404 Not found"))?;
     let key = directory.error_tracking_key(project.id, &public_key)?;
     let enabled = directory.settings()?.error_tracking && key.is_some_and(|key| key.active);
-    Ok(Response::json(StatusCode::OK, spelled::encode_response(enabled)))
+    Ok(Response::json(StatusCode::OK, error_tracking_allowed::encode_response(enabled)))
 }
 
-/// Without a token of ours nobody has the right one. Of a request that could not be read the header counts.
+/// Checks the token. Without a configured one none is accepted. Of a request that could not be read the header counts.
 fn authenticate(state: &PrimaryState, request: &ApiRequest) -> Result<(), ApiError> {
     let parameter = request.params.text(TOKEN_PARAMETER).unwrap_or_default();
     let mut headers = request.headers.get_all(TOKEN_HEADER).iter();
-    let shown = match (parameter, headers.next(), headers.next()) {
+    let token = match (parameter, headers.next(), headers.next()) {
         (Some(token), _, _) => token.into_bytes(),
         (None, Some(header), None) => header.as_bytes().to_vec(),
         _ => Vec::new(),
     };
-    let good = state.error_tracking_token.secrets().is_some_and(|secrets| secrets.matches_accepted(&shown, request.time.wall));
-    if good {
+    let accepted = state.error_tracking_token.secrets().is_some_and(|secrets| secrets.matches_accepted(&token, request.time.wall));
+    if accepted {
         return request.ensure_readable();
     }
-    state.api.metrics.count_refusal(if shown.is_empty() { "no token" } else { "wrong token" });
+    state.api.metrics.count_refusal(if token.is_empty() { "no token" } else { "wrong token" });
     Err(ApiError::unauthorized())
 }
 

@@ -23,19 +23,19 @@ const PACKFILE_STATS: [&str; 8] = ["payload_size", "packets", "wants", "haves", 
 /// Most bytes of one event.
 const MAX_EVENT_BYTES: usize = 16 << 10;
 
-/// Keeps the event of a repository that there is; others are none of ours, which is no error.
+/// Stores the event if the repository exists; otherwise nothing is stored, which is no error.
 pub async fn handle(state: &Arc<PrimaryState>, request: ApiRequest) -> HandlerResult {
     let action = request.params.text("action")?.unwrap_or_default();
     if !RECORDED_ACTIONS.contains(&action.as_str()) {
         return Ok(status_response(StatusCode::BAD_REQUEST, false, "No valid action specified"));
     }
-    let word = request.params.text("gl_repository")?.unwrap_or_default();
-    if repository::find_repository(&state.store.directory(), Some(&word), None)?.repository.is_none() {
+    let gl_repository = request.params.text("gl_repository")?.unwrap_or_default();
+    if repository::find_repository(&state.store.directory(), Some(&gl_repository), None)?.repository.is_none() {
         return Ok(status_response(StatusCode::OK, false, "No git audit event needed"));
     }
     let event = parse_event(&request)?;
-    let ledger = state.store.private_store().clone();
-    run_blocking(move || append(&ledger, &event)).await?;
+    let private_store = state.store.private_store().clone();
+    run_blocking(move || append(&private_store, &event)).await?;
     Ok(status_response(StatusCode::OK, true, "Git audit event kept"))
 }
 

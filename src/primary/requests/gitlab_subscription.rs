@@ -43,16 +43,16 @@ pub async fn read(state: &Arc<PrimaryState>, request: ApiRequest) -> HandlerResu
 pub async fn create(state: &Arc<PrimaryState>, request: ApiRequest) -> HandlerResult {
     require_administrator(state, &request).await?;
     let namespace = requested_namespace(state, &request)?;
-    let mut complaints = ValidationErrors::default();
-    let mut declared = ValidatedParams::new(&request.params, &mut complaints);
-    declared.require(&["start_date"]);
-    let asked = Subscription::from_params(&mut declared, request.time.wall);
-    complaints.into_result()?;
+    let mut validation_errors = ValidationErrors::default();
+    let mut params = ValidatedParams::new(&request.params, &mut validation_errors);
+    params.require(&["start_date"]);
+    let requested = Subscription::from_params(&mut params, request.time.wall);
+    validation_errors.into_result()?;
     let (state, now) = (Arc::clone(state), request.time.wall);
     let body = run_blocking(move || {
-        subscription::create(state.store.private_store(), namespace.id, &asked)?;
-        tracing::info!(namespace = %namespace.id, "a subscription was made");
-        response_body(&state, &asked, &namespace, ResponseKind::Write, now)
+        subscription::create(state.store.private_store(), namespace.id, &requested)?;
+        tracing::info!(namespace = %namespace.id, "created a subscription for namespace {}", namespace.id);
+        response_body(&state, &requested, &namespace, ResponseKind::Write, now)
     })
     .await?;
     Ok(Response::json(StatusCode::CREATED, body.to_string()))
@@ -65,11 +65,11 @@ pub async fn update(state: &Arc<PrimaryState>, request: ApiRequest) -> HandlerRe
     let state = Arc::clone(state);
     let body = run_blocking(move || {
         let changed = subscription::update(state.store.private_store(), namespace.id, request.time.wall, |subscription| {
-            let mut complaints = ValidationErrors::default();
-            subscription.apply_params(&mut ValidatedParams::new(&request.params, &mut complaints));
-            complaints.into_result()
+            let mut validation_errors = ValidationErrors::default();
+            subscription.apply_params(&mut ValidatedParams::new(&request.params, &mut validation_errors));
+            validation_errors.into_result()
         })?;
-        tracing::info!(namespace = %namespace.id, "a subscription was changed");
+        tracing::info!(namespace = %namespace.id, "changed the subscription of namespace {}", namespace.id);
         response_body(&state, &changed, &namespace, ResponseKind::Write, request.time.wall)
     })
     .await?;

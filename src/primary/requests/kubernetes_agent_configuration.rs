@@ -1,4 +1,4 @@
-//! `POST internal/kubernetes/agent_configuration`: what an agent's project says of it. (server.md 2.13)
+//! `POST internal/kubernetes/agent_configuration`: the configuration of an agent, from its project. (server.md 2.13)
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::primary::extras::kubernetes::agent_configuration::store_configuration
 use crate::primary::state::PrimaryState;
 use crate::wire::kubernetes::parse_agent_configuration;
 
-/// Keeps it, with the projects and groups that it lets in.
+/// Stores it, with the projects and groups that it lets in.
 pub async fn handle(state: &Arc<PrimaryState>, request: ApiRequest) -> HandlerResult {
     let read = parse_agent_configuration(&request.params)?;
     let (store, now) = (state.store.clone(), request.time.wall);

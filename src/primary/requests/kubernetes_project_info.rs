@@ -17,7 +17,7 @@ use crate::primary::extras::kubernetes::agent_auth::{authenticate_agent, project
 use crate::primary::state::PrimaryState;
 use crate::rules::allowed::can_anonymous_download;
 use crate::store::generations::generation::Generation;
-use crate::wire::kubernetes as spelled;
+use crate::wire::kubernetes;
 
 /// Answers with the project.
 pub async fn project_info(state: &Arc<PrimaryState>, request: ApiRequest) -> HandlerResult {
@@ -25,10 +25,10 @@ pub async fn project_info(state: &Arc<PrimaryState>, request: ApiRequest) -> Han
     let directory = state.store.directory();
     let project = find_readable_project(&directory, &agent, &project_param(&request)?, request.time.wall)?;
     let storage = project_storage(&directory, &project)?;
-    Ok(Response::json(StatusCode::OK, spelled::encode_project_info(&project, &storage)))
+    Ok(Response::json(StatusCode::OK, kubernetes::encode_project_info(&project, &storage)))
 }
 
-/// Answers whether `project_info` would.
+/// Answers 204 where `project_info` would answer with a project.
 pub async fn verify_project_access(state: &Arc<PrimaryState>, request: ApiRequest) -> HandlerResult {
     let agent = authenticate_agent(state, &request)?;
     find_readable_project(&state.store.directory(), &agent, &project_param(&request)?, request.time.wall)?;
@@ -40,11 +40,11 @@ fn project_param(request: &ApiRequest) -> Result<String, ApiError> {
     id.filter(|id| !id.is_empty()).ok_or_else(|| ApiError::invalid_parameters("id is missing"))
 }
 
-fn find_readable_project(directory: &Generation, agent: &Agent, asked: &str, now: Time) -> Result<Arc<Project>, ApiError> {
-    let found = match asked.parse() {
+fn find_readable_project(directory: &Generation, agent: &Agent, id_or_path: &str, now: Time) -> Result<Arc<Project>, ApiError> {
+    let found = match id_or_path.parse() {
         Ok(id) => directory.project(id)?,
-        Err(_) => match directory.project_by_path(asked)? {
-            None => directory.project_by_former_path(asked)?,
+        Err(_) => match directory.project_by_path(id_or_path)? {
+            None => directory.project_by_former_path(id_or_path)?,
             found => found,
         },
     };

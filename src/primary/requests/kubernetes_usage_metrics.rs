@@ -1,4 +1,4 @@
-//! `POST internal/kubernetes/usage_metrics`: agents were used so often. (server.md 2.13)
+//! `POST internal/kubernetes/usage_metrics`: how often agents were used. (server.md 2.13)
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::primary::extras::kubernetes::usage_counts::add_usage;
 use crate::primary::state::PrimaryState;
 use crate::wire::kubernetes::{UsageMetricsError, parse_usage_metrics};
 
-/// Counts it.
+/// Adds the counts.
 pub async fn handle(state: &Arc<PrimaryState>, request: ApiRequest) -> HandlerResult {
     let usage = parse_usage_metrics(&request.params).map_err(|bad| match bad {
         UsageMetricsError::Invalid(invalid) => ApiError::from(invalid),

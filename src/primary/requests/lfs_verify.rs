@@ -1,4 +1,4 @@
-//! `POST internal/sidegate/lfs_verify`: what is this token good for? Asked by whoever serves the large files.
+//! `POST internal/sidegate/lfs_verify`: what may the holder of this token do? Sent by whoever serves the large files.
 
 use std::sync::Arc;
 

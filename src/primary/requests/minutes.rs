@@ -15,25 +15,25 @@ use crate::primary::extras::billing::namespace::{find_namespace, requested_names
 use crate::primary::extras::billing::validated_params::{ValidatedParams, ValidationErrors, required_list};
 use crate::primary::state::PrimaryState;
 
-/// Keeps the packs of a list and answers with a list; keeps the one whose fields stand alone, and answers with it alone.
+/// Stores the packs of a list and answers with a list; or stores the one whose fields are not in a list, and answers with it alone.
 pub async fn add_packs(state: &Arc<PrimaryState>, request: ApiRequest) -> HandlerResult {
     require_administrator(state, &request).await?;
     let namespace = requested_namespace(state, &request)?;
     let alone = !request.params.contains("packs") && request.params.contains("number_of_minutes");
-    let mut complaints = ValidationErrors::default();
-    let told: Vec<PackParams> = if alone {
-        vec![PackParams::parse(&mut ValidatedParams::new(&request.params, &mut complaints))]
+    let mut errors = ValidationErrors::default();
+    let parsed: Vec<PackParams> = if alone {
+        vec![PackParams::parse(&mut ValidatedParams::new(&request.params, &mut errors))]
     } else {
         let list = required_list(&request.params, "packs")?;
-        list.iter().map(|pack| PackParams::parse(&mut ValidatedParams::in_list("packs", pack, &mut complaints))).collect()
+        list.iter().map(|pack| PackParams::parse(&mut ValidatedParams::in_list("packs", pack, &mut errors))).collect()
     };
-    complaints.into_result()?;
+    errors.into_result()?;
     let word = if alone { "pack" } else { "packs" };
-    let packs = told.into_iter().map(|told| told.validate(request.time.wall)).collect::<Option<Vec<_>>>();
+    let packs = parsed.into_iter().map(|parsed| parsed.validate(request.time.wall)).collect::<Option<Vec<_>>>();
     let packs = packs.ok_or_else(|| ApiError::bad_request(format_args!("Unable to save additional {word}")))?;
-    let (ledger, id) = (state.store.private_store().clone(), namespace.id);
-    let mut kept = run_blocking(move || minute_packs::insert_packs(&ledger, id, packs)).await?;
-    tracing::info!(namespace = %id, packs = kept.len(), "packs of minutes were told");
+    let (private_store, id) = (state.store.private_store().clone(), namespace.id);
+    let mut kept = run_blocking(move || minute_packs::insert_packs(&private_store, id, packs)).await?;
+    tracing::info!(namespace = %id, packs = kept.len(), "added {} packs of minutes to namespace {id}", kept.len());
     let body = match kept.pop() {
         Some(only) if alone => only,
         last => {
@@ -60,8 +60,8 @@ pub async fn move_packs(state: &Arc<PrimaryState>, request: ApiRequest) -> Handl
     if source.id == target.id {
         return refused("Namespace and target must be different");
     }
-    let (ledger, from, to) = (state.store.private_store().clone(), source.id, target.id);
-    let moved = run_blocking(move || minute_packs::move_packs(&ledger, from, to)).await?;
-    tracing::info!(%from, %to, packs = moved, "packs of minutes were moved");
+    let (private_store, from, to) = (state.store.private_store().clone(), source.id, target.id);
+    let moved = run_blocking(move || minute_packs::move_packs(&private_store, from, to)).await?;
+    tracing::info!(%from, %to, packs = moved, "moved {moved} packs of minutes from namespace {from} to {to}");
     Ok(Response::message(StatusCode::ACCEPTED, "202 Accepted"))
 }

@@ -1,4 +1,4 @@
-//! One file a request. What they share stands below them, in the room itself.
+//! One file per endpoint of the primary. What they share is below them, in the other folders of [`crate::primary`].
 
 pub mod ack;
 pub mod admin_accept_loss;

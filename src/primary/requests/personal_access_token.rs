@@ -24,7 +24,7 @@ use crate::wire::http::date_param;
 use crate::wire::http::params::Params;
 use crate::wire::http::params_error::ParamsError;
 
-/// Most characters of a token's name.
+/// The longest name of a token, in characters.
 const MAX_NAME_CHARS: usize = 255;
 
 /// Answers with the token, which is shown this once. A key that `allowed` refuses gets none.
@@ -44,16 +44,16 @@ pub async fn handle(state: &Arc<PrimaryState>, request: ApiRequest) -> HandlerRe
         Err(TokenRequestError(text)) => return failure_response(&text),
     };
     let (scopes, expires_at) = (wanted.scopes.clone(), wanted.expires_at);
-    let (ledger, now) = (state.store.private_store().clone(), request.time.wall);
-    let Some(token) = run_blocking(move || create_token(&ledger, wanted, now)).await? else {
+    let (private_store, now) = (state.store.private_store().clone(), request.time.wall);
+    let Some(token) = run_blocking(move || create_token(&private_store, wanted, now)).await? else {
         return failure_response(&format!("Failed to create token: There are {MAX_TOKENS_PER_USER} already"));
     };
-    tracing::info!(user = %user.id, "a personal access token was given");
+    tracing::info!(user = %user.id, "created a personal access token for user {}", user.id);
     let body = json!({"success": true, "token": token, "scopes": scopes, "expires_at": expires_at});
     Ok(Response::json(StatusCode::OK, body.to_string()))
 }
 
-/// Why no token is made.
+/// Why no token is created.
 #[derive(Debug, PartialEq, Eq)]
 struct TokenRequestError(String);
 
@@ -78,7 +78,7 @@ fn parse_request(params: &Params, user: &User, settings: &Settings, now: Time) -
     Ok(NewToken { user_id: user.id, name, scopes, expires_at })
 }
 
-/// The scopes, each once. One alone may come as plain text.
+/// Returns the scopes, each once. One alone may come as plain text.
 fn parse_scopes(params: &Params) -> Result<Vec<TokenScope>, TokenRequestError> {
     let words = match params.text("scopes") {
         Ok(Some(word)) => vec![word],
@@ -101,7 +101,7 @@ fn parse_scopes(params: &Params) -> Result<Vec<TokenScope>, TokenRequestError> {
     Ok(scopes)
 }
 
-/// The day that was asked for; without one as many days as the settings say, of which 0 is no end at all.
+/// Returns the requested day; without one as many days as the settings say, of which 0 means no expiry.
 fn parse_expiry(params: &Params, settings: &Settings, now: Time) -> Result<Option<Day>, TokenRequestError> {
     let Some(asked) = params.text("expires_at")?.filter(|asked| !asked.trim().is_empty()) else {
         let lifetime = settings.token_lifetime_days;

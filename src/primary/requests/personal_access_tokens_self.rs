@@ -1,4 +1,4 @@
-//! `GET personal_access_tokens/self`: what is known of the token that is shown. Any scope will do.
+//! `GET personal_access_tokens/self`: the token of the caller. Any scope will do.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use crate::net::message::Response;
 use crate::primary::callers::token_owner::{TokenOwner, authenticate};
 use crate::primary::state::PrimaryState;
 
-/// Answers with the token, but for itself. The operator's token is nobody's own.
+/// Answers with the token's facts, without the token. The operator's token belongs to no user: 401.
 pub async fn handle(state: &Arc<PrimaryState>, request: ApiRequest) -> HandlerResult {
     let TokenOwner::User(_, token) = authenticate(state, &request).await? else { return Err(ApiError::unauthorized()) };
     let body = json!({

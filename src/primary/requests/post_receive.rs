@@ -1,6 +1,6 @@
-//! `POST internal/post_receive`: a push is written; what is its author told? (server.md 2.9)
+//! `POST internal/post_receive`: a push is written; which messages does its author get? (server.md 2.9)
 //!
-//! Nobody known and no repository are no reason to refuse: the push is done.
+//! An unknown actor or repository is no reason to refuse: the push is done.
 
 use std::sync::Arc;
 
@@ -20,11 +20,11 @@ use crate::primary::state::PrimaryState;
 use crate::rules::{actor, post_receive as rules, repository};
 use crate::store::error::StoreError;
 use crate::store::primary::private_store::PrivateStore;
-use crate::wire::post_receive as spelled;
+use crate::wire::post_receive;
 
 /// Counts the push down and answers with the messages.
 pub async fn handle(state: &Arc<PrimaryState>, request: ApiRequest) -> HandlerResult {
-    let pushed = spelled::parse_request(&request.params)?;
+    let pushed = post_receive::parse_request(&request.params)?;
     let (store, now) = (state.store.clone(), request.time.wall);
     let body = run_blocking(move || {
         let directory = store.directory();
@@ -36,34 +36,37 @@ pub async fn handle(state: &Arc<PrimaryState>, request: ApiRequest) -> HandlerRe
         let decreased = taken.is_ok();
         match taken {
             Ok(waiting) => waiting.into_iter().for_each(|text| messages.add_basic(text)),
-            Err(damage) => tracing::error!(%damage, "the end of a push could not be counted"),
+            Err(error) => tracing::error!(%error, "failed to count the end of a push: {error}"),
         }
-        Ok::<_, ApiError>(spelled::encode_response(&messages, decreased))
+        Ok::<_, ApiError>(post_receive::encode_response(&messages, decreased))
     })
     .await?;
     Ok(Response::json(StatusCode::OK, body))
 }
 
-/// Counts the push down and takes what waits for this person's push to this repository, which is shown once: both, or nothing. Blocks.
+/// Counts the push down and takes the messages that wait for this user's push to this repository: both, or nothing. Blocks.
 fn finish_push(
-    ledger: &PrivateStore,
-    word: &str,
+    private_store: &PrivateStore,
+    gl_repository: &str,
     actor: &Actor,
     repository: Option<&Repository>,
     now: Time,
 ) -> Result<Vec<String>, StoreError> {
-    let (decreased, waiting) = ledger.update(|ledger| {
-        let (mut writes, decreased) = reference_counter::prepare_decrement(ledger, word, now)?;
+    let (decreased, waiting) = private_store.update(|private_store| {
+        let (mut writes, decreased) = reference_counter::prepare_decrement(private_store, gl_repository, now)?;
         let mut waiting = Vec::new();
         if let (Actor::User(user, _), Some(repository)) = (actor, repository) {
-            let (gone, texts) = messages::prepare_take(ledger, user.id, &repository.gl_repository(), now)?;
+            let (gone, texts) = messages::prepare_take(private_store, user.id, &repository.gl_repository(), now)?;
             writes.entries.extend(gone.entries);
             waiting = texts;
         }
         Ok::<_, StoreError>((writes, (decreased, waiting)))
     })?;
     if decreased == Decrement::BelowZero {
-        tracing::warn!(gl_repository = word, "a push ended that was not counted when it began, or more than ten minutes ago");
+        tracing::warn!(
+            gl_repository,
+            "a push to {gl_repository} ended that was not counted when it began, or began more than ten minutes ago"
+        );
     }
     Ok(waiting)
 }

@@ -13,18 +13,18 @@ use crate::primary::replication::chunks::QUEUED_CHUNKS;
 use crate::primary::replication::snapshot_cache::send_snapshot;
 use crate::primary::state::PrimaryState;
 
-/// Waits for a turn, then answers with the stream.
+/// Waits for a permit, then answers with the stream.
 pub async fn handle(state: &Arc<PrimaryState>, request: ApiRequest) -> HandlerResult {
     let host = Arc::clone(&request.follower()?.host);
-    let turn = state
+    let permit = state
         .snapshots
         .acquire()
         .await
         .ok_or_else(|| ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "Too many hosts take a snapshot at this moment; come again."))?;
     let snapshot = state.snapshots.recent(&state.store, &state.temp_dir).await?;
-    tracing::info!(%host, "a snapshot is sent");
-    let (pieces, body) = mpsc::channel(QUEUED_CHUNKS);
-    tokio::spawn(send_snapshot(snapshot, turn, pieces));
+    tracing::info!(%host, "sending a snapshot to {host}");
+    let (chunks, body) = mpsc::channel(QUEUED_CHUNKS);
+    tokio::spawn(send_snapshot(snapshot, permit, chunks));
     let headers = HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_static("application/zstd"))]);
     Ok(Response { status: StatusCode::OK, headers, body: OutgoingBody::from_channel(body) })
 }

@@ -34,8 +34,8 @@ pub async fn handle(state: &Arc<PrimaryState>, request: ApiRequest) -> HandlerRe
     if !user.two_factor {
         return failure_response("Two-factor authentication is not enabled for this user");
     }
-    let (ledger, id, now) = (state.store.private_store().clone(), user.id, request.time.wall);
-    let codes = run_blocking(move || recovery_codes::replace_codes(&ledger, id, now)).await?;
-    tracing::info!(user = %id, "new recovery codes were given");
+    let (private_store, id, now) = (state.store.private_store().clone(), user.id, request.time.wall);
+    let codes = run_blocking(move || recovery_codes::replace_codes(&private_store, id, now)).await?;
+    tracing::info!(user = %id, "created new recovery codes for user {id}");
     Ok(Response::json(StatusCode::OK, json!({"success": true, "recovery_codes": codes}).to_string()))
 }

@@ -1,4 +1,4 @@
-//! `POST internal/sidegate/usage`: on which days keys and people were last seen at a host. `{"keys": {id: day}, "users": {…}}`
+//! `POST internal/sidegate/usage`: on which days keys and users were last used at a host. `{"keys": {id: day}, "users": {…}}`
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use crate::net::message::Response;
 use crate::primary::credentials::last_used::LastUsedSubject;
 use crate::primary::state::PrimaryState;
 
-/// How far ahead a host's day may be: its clock may be a little fast.
+/// How far in the future a host's day may be: its clock may be fast.
 const MAX_CLOCK_AHEAD: Duration = Duration::from_secs(24 * 3600);
 
 #[derive(Deserialize)]
@@ -27,7 +27,7 @@ struct UsageBatch {
     users: HashMap<String, String>,
 }
 
-/// Takes the whole batch, or none of it.
+/// Records the whole batch, or none of it.
 pub async fn handle(state: &Arc<PrimaryState>, request: ApiRequest) -> HandlerResult {
     let batch: UsageBatch = request.json_body()?;
     let keys = batch.keys.iter().map(|(id, day)| parse_entry(id, day, request.time.wall).map(|(id, day)| (LastUsedSubject::Key(id), day)));

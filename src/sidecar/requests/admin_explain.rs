@@ -26,7 +26,7 @@ use crate::wire;
 use crate::wire::http::params::{Params, encode_form};
 use crate::wire::http::params_error::ParamsError;
 
-/// What is to be explained.
+/// A question to be explained.
 struct ExplainQuery {
     blob: Option<Vec<u8>>,
     key: Option<String>,
@@ -168,7 +168,7 @@ fn freshness_json(cached: &CachedView) -> Value {
     })
 }
 
-/// The same question, as gitlab-shell or sshd would ask it.
+/// Asks the primary the same, as gitlab-shell or sshd would.
 async fn query_primary(state: &Arc<SidecarState>, subject: &ExplainQuery, time: RequestTime) -> Value {
     let Some(question) = build_query(subject) else { return Value::Null };
     match state.upstream.query(question, RequestClass::Other, time).await {

@@ -1,9 +1,9 @@
-//! `POST internal/allowed`: may this actor do this to this repository? (server.md 2.1, 3; DESIGN: who may answer what)
+//! `POST internal/allowed`: may this actor do this to this repository? (server.md 2.1, 3)
 //!
-//! A yes to a pull, or to the check before a push, is said here, by the same rules as at the primary. A no is query, and so is what
-//! somebody asks who is not view: a grant or a key may be a time old, the project may have moved, or the push may make it. While the
-//! primary fails, a yes stands until its class expires, and a no stands where it may say that the project is there. Where it may not,
-//! missing and hidden projects get the same 424, so that an outage shows nobody which private projects exist.
+//! A yes to a pull, or to the check before a push, is given here, by the same rules as at the primary. A no is the primary's to give, and so
+//! is the answer to an unknown actor: a grant or a key may be a moment old, the project may have moved, or the push may create it. While the
+//! primary fails, a yes is given until its class expires, and a no where it may show that the project exists. Elsewhere missing and hidden
+//! projects get the same 424, so that an outage shows nobody which private projects exist.
 
 use std::sync::Arc;
 
@@ -39,10 +39,13 @@ pub async fn handle(state: &Arc<SidecarState>, request: ApiRequest) -> HandlerRe
     Ok(if counts_failures { enable_circuit_breaker(response) } else { response })
 }
 
-/// Real changes, a quarantine, and fields that the rules do not read.
+/// Returns whether only the primary may answer: real changes, a quarantine, fields that the rules do not read.
 fn requires_primary(question: &AllowedRequest) -> bool {
-    let pushes_unsaid = question.action == Action::ReceivePack && question.changes == RefChanges::Absent;
-    question.unsupported_param.is_some() || question.env.is_some() || matches!(question.changes, RefChanges::Listed(_)) || pushes_unsaid
+    let is_push_without_changes = question.action == Action::ReceivePack && question.changes == RefChanges::Absent;
+    question.unsupported_param.is_some()
+        || question.env.is_some()
+        || matches!(question.changes, RefChanges::Listed(_))
+        || is_push_without_changes
 }
 
 async fn decide_or_query(state: &Arc<SidecarState>, question: &AllowedRequest, time: RequestTime) -> Response {
@@ -74,12 +77,12 @@ async fn decide_or_query(state: &Arc<SidecarState>, question: &AllowedRequest, t
     }
 }
 
-/// Whether who asks is found, or said not to be anybody: one that is not found may be a time old.
-fn is_actor_resolved(actor: &Actor, claimant: &ClaimedActor) -> bool {
-    *actor != Actor::Unknown || *claimant == ClaimedActor::Unspecified
+/// Returns whether the actor is found, or the request names none: one that is not found may be a moment old.
+fn is_actor_resolved(actor: &Actor, claimed_actor: &ClaimedActor) -> bool {
+    *actor != Actor::Unknown || *claimed_actor == ClaimedActor::Unspecified
 }
 
-/// What the rules say of what is view; `None` if nothing may be decided from it.
+/// Decides by the local directory; `None` if access may not be decided from it.
 fn decide_locally(view: &CachedView, question: &AllowedRequest, time: RequestTime) -> Option<AccessEvaluation> {
     let view = view.view_for_authorization()?;
     match rules::allowed::decide(&*view.directory, question, time.wall) {
@@ -91,7 +94,7 @@ fn decide_locally(view: &CachedView, question: &AllowedRequest, time: RequestTim
     }
 }
 
-/// A yes of our own, if it is not asked too often.
+/// Answers yes from the local directory, or 429 if that was asked too often.
 fn grant_response(state: &SidecarState, question: &AllowedRequest, grant: &AccessGrant, view: &CachedView, time: RequestTime) -> Response {
     if is_rate_limited(state, question, grant, time) {
         return mark_local(ApiError::too_many_requests().into_response(), view.age);
@@ -100,7 +103,7 @@ fn grant_response(state: &SidecarState, question: &AllowedRequest, grant: &Acces
     mark_local(Response::json(StatusCode::OK, wire::allowed::encode_granted(grant)), view.age)
 }
 
-/// Counted where the answer is made, by action, project as it was query, and actor. (server.md 2.1)
+/// Counts the operation where the answer is made, by action, project as it was sent, and actor. (server.md 2.1)
 fn is_rate_limited(state: &SidecarState, question: &AllowedRequest, grant: &AccessGrant, time: RequestTime) -> bool {
     let limit = grant.settings.operations_per_minute;
     let actor = match &grant.actor {

@@ -25,7 +25,7 @@ use crate::wire::auth::credentials::{SHARED_SECRET_PARAMETER, SHELL_TOKEN_HEADER
 use crate::wire::http::params::Params;
 use crate::wire::http::request_target::RequestTarget;
 
-/// A declared body of at most so many bytes is read before a turn to the primary is taken.
+/// A declared body of at most so many bytes is read before a permit to ask the primary is taken.
 const SMALL_BODY_BYTES: u64 = 8 << 10;
 /// The largest error of the primary that is read to add a `message` to it.
 const MAX_ERROR_BODY_BYTES: usize = 256 << 10;
@@ -121,67 +121,62 @@ fn is_shared_secret_pair(pair: &str) -> bool {
     form_urlencoded::parse(pair.as_bytes()).next().is_some_and(|(name, _)| name == SHARED_SECRET_PARAMETER)
 }
 
-/// A request on its way, by which its answer is judged.
+/// A request that was sent on, by which its response is judged.
 struct PendingRequest<'a> {
     channel: &'a UpstreamChannel,
     method: Method,
+    /// Only then does its outcome count for the breaker: that of an unsigned request may be the caller's choice, and must not decide what
+    /// others are answered.
     signed: bool,
     body_status: RelayStatus,
 }
 
 impl PendingRequest<'_> {
-    /// What may be relayed: successes, and refusals in JSON, with a `message` where there is none; and refusals that have no body because
-    /// nobody asked for one. Everything else is answered as a failure; but who refuses in whole is alive.
-    async fn relay_response(&self, state: &SidecarState, answer: http::Response<IncomingBody>) -> Response {
-        let (head, body) = answer.into_parts();
+    /// Relays successes, and refusals in JSON, with a `message` where there is none, or without a body if they answer a HEAD.
+    /// Everything else is answered as a failure of the primary.
+    async fn relay_response(&self, state: &SidecarState, response: http::Response<IncomingBody>) -> Response {
+        let (head, body) = response.into_parts();
         let headers = relayable_response_headers(&head.headers);
-        let why = format!("status {} is no answer to this request", head.status.as_u16());
+        let reason = format!("status {} is no answer to this request", head.status.as_u16());
         if head.status.is_success() || (head.status.is_client_error() && self.method == Method::HEAD) {
             let body = OutgoingBody::relay(body, state.config.bounds.passed_body_bytes, state.config.forward_timeout);
             return self.finish_answered(Response { status: head.status, headers, body });
         }
         if !head.status.is_client_error() {
-            return self.finish_failed(&why, true);
+            return self.finish_failed(&reason, true);
         }
         match body.read(MAX_ERROR_BODY_BYTES, state.config.timeout).await.map(|bytes| ensure_message(&bytes)) {
             Ok(Some(text)) => self.finish_answered(Response::json(head.status, text)),
-            Ok(None) => self.failure_or_body_error(&why, true),
-            Err(bad) => self.finish_failed(&format!("status {}, and {bad}", head.status.as_u16()), true),
+            Ok(None) => self.failure_or_body_error(&reason, true),
+            Err(error) => self.finish_failed(&format!("status {}, and {error}", head.status.as_u16()), true),
         }
     }
 
-    fn finish_answered(&self, reply: Response) -> Response {
-        if self.affects_health() {
+    fn finish_answered(&self, response: Response) -> Response {
+        if self.signed {
             self.channel.record_success();
         }
-        mark_forwarded(reply)
+        mark_forwarded(response)
     }
 
-    /// The primary failed.
-    fn finish_failed(&self, why: &str, reached: bool) -> Response {
-        if self.affects_health() && self.body_status.error().is_none() {
-            self.channel.record_failure(why, "forward");
+    /// Records that the primary failed, and answers so.
+    fn finish_failed(&self, reason: &str, may_have_reached: bool) -> Response {
+        if self.signed && self.body_status.error().is_none() {
+            self.channel.record_failure(reason, "forward");
         }
-        self.failure_or_body_error(why, reached)
+        self.failure_or_body_error(reason, may_have_reached)
     }
 
-    /// What is said where there is no answer. If the caller's body did not come to its end, that is the caller's doing: it is refused, and
-    /// did nothing.
-    fn failure_or_body_error(&self, why: &str, reached: bool) -> Response {
+    /// Answers where the primary did not. If the caller's body did not come to its end, the request is refused, and did nothing.
+    fn failure_or_body_error(&self, reason: &str, may_have_reached: bool) -> Response {
         match self.body_status.error() {
             Some(error) => ApiError::from(error).into_response(),
-            None => failure_response(&self.method, &self.channel.upstream_error(why, reached, FailureCause::Primary)),
+            None => failure_response(&self.method, &self.channel.upstream_error(reason, may_have_reached, FailureCause::Primary)),
         }
-    }
-
-    /// Whether its fate says how the primary is. What comes of a request that nobody vouches for may be the caller's choice, and must not
-    /// decide what others are answered.
-    fn affects_health(&self) -> bool {
-        self.signed
     }
 }
 
-/// A JSON error with a `message`; gitlab-shell shows nothing without one. (client.md 1.10)
+/// Returns a JSON error with a `message`, without which gitlab-shell shows nothing. (client.md 1.10)
 fn ensure_message(bytes: &[u8]) -> Option<String> {
     let mut value: Value = serde_json::from_slice(bytes).ok()?;
     let object = value.as_object_mut()?;
