@@ -8,6 +8,7 @@ pub mod access_decision;
 pub mod access_request;
 pub mod change;
 pub mod clock;
+pub mod clock_reading;
 pub mod day;
 pub mod digest;
 pub mod directory;
