@@ -8,6 +8,7 @@ pub mod generated_directory;
 pub mod http;
 pub mod lookup;
 pub mod random;
+pub mod link;
 pub mod sshd;
 
 use std::sync::atomic::{AtomicBool, Ordering};
