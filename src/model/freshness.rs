@@ -93,13 +93,40 @@ fn milliseconds(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
+/// How the moment of a proof was found on this host's clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ProofSource {
+    /// By when it arrived: the primary sends no clock, because it is of an older version. What a link held back looks younger than it is.
+    Arrival,
+    /// By the wall clocks of both, because no exchange with this boot of the primary has placed its clock yet.
+    WallClocks,
+    /// By an exchange: not before it was asked for.
+    Exchange,
+}
+
+impl ProofSource {
+    /// Its name in the status.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Arrival => "arrival",
+            Self::WallClocks => "wall_clocks",
+            Self::Exchange => "exchange",
+        }
+    }
+}
+
 /// What a replica holds at one moment, and how current it is: all of it belongs together.
 #[derive(Clone, Default)]
 pub struct ReplicaReading {
     /// The serving generation; `None` while the store opens, or when there is none.
     pub view: Option<DirectoryView>,
-    /// When the directory was last proven current; `None` if it never was.
+    /// When the directory was last proven current, by whatever clock; `None` if it never was.
     pub proven_at: Option<ProofTime>,
+    /// When it was last proven current by an exchange: only such a proof makes an answer fresh.
+    pub exchange_proven_at: Option<ProofTime>,
+    /// How the last proof was dated; `None` before the first since the start.
+    pub proof_source: Option<ProofSource>,
     /// Whether the feed is caught up, or was when contact was lost.
     pub caught_up: bool,
 }
@@ -109,6 +136,17 @@ impl ReplicaReading {
     #[must_use]
     pub fn age(&self, now: BootTime) -> Option<Duration> {
         self.proven_at.map(|proven_at| proven_at.age(now))
+    }
+
+    /// Judges the age by the limits of a class. What no exchange has proven is stale at best.
+    pub fn freshness(&self, limits: FreshnessLimits, now: BootTime) -> Freshness {
+        match limits.evaluate(self.exchange_proven_at.map(|proven_at| proven_at.age(now))) {
+            Freshness::Fresh => Freshness::Fresh,
+            Freshness::Stale | Freshness::Expired => match limits.evaluate(self.age(now)) {
+                Freshness::Fresh | Freshness::Stale => Freshness::Stale,
+                Freshness::Expired => Freshness::Expired,
+            },
+        }
     }
 }
 

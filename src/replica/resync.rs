@@ -11,12 +11,11 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::model::clock;
 use crate::model::loss_guard::LossGuard;
-use crate::model::time::BootTime;
 use crate::net::client::backoff::Backoff;
 use crate::replica::blocking::{run_blocking, spawn_low_priority};
 use crate::replica::config::Timing;
 use crate::replica::feed::connection::{ConnectionEvent, FeedConnection};
-use crate::replica::feed::source::{ChangeLines, FeedError, FeedSource};
+use crate::replica::feed::source::{ChangeLines, FeedError, FeedSource, LineDate};
 use crate::replica::generation::candidate::{AdoptError, Candidate};
 use crate::replica::generation::key_set::KeySet;
 use crate::replica::generation::load_snapshot::{LoadedSnapshot, load_snapshot};
@@ -115,7 +114,7 @@ impl<F: FeedSource> Resyncer<F> {
 
     /// Reads `changes` from where the snapshot ends until the generation equals the primary. A connection that is lost is
     /// made again: the snapshot is worth it.
-    async fn catch_up(&self, tracked: &mut TrackedGeneration) -> Result<(ChangeLines, BootTime), ResyncError> {
+    async fn catch_up(&self, tracked: &mut TrackedGeneration) -> Result<(ChangeLines, LineDate), ResyncError> {
         let mut connection = FeedConnection::new(Backoff::new(self.timing.initial_backoff, self.timing.max_backoff));
         let mut broken_connections = 0;
         loop {
@@ -135,7 +134,7 @@ impl<F: FeedSource> Resyncer<F> {
             match tracked.apply_line(received.line).await {
                 Ok(LineEffect::Proven) => {
                     let lines = connection.into_lines().ok_or_else(|| ResyncError::CatchUp("the stream ended".to_owned()))?;
-                    return Ok((lines, received.received_at));
+                    return Ok((lines, received.date));
                 }
                 Ok(LineEffect::Drifted) => return Err(ResyncError::CatchUp("it does not equal what the primary says".to_owned())),
                 Ok(LineEffect::Applied | LineEffect::Unchanged) => connection.reset_backoff(),
@@ -171,7 +170,7 @@ impl<F: FeedSource> Resyncer<F> {
         &self,
         tracked: TrackedGeneration,
         lines: ChangeLines,
-        proven_at: BootTime,
+        proven_at: LineDate,
         folder: PathBuf,
     ) -> Result<Option<Generation>, ResyncError> {
         let (result_sender, result) = oneshot::channel();

@@ -12,6 +12,8 @@ use tokio::sync::Semaphore;
 
 use crate::api::blocking::run_blocking;
 use crate::api::request::Follower;
+use crate::model::clock_reading::ClockReading;
+use crate::primary::replication::feed_clock::read_clock;
 use crate::model::change::Head;
 use crate::model::clock;
 use crate::net::body::StreamAborted;
@@ -164,17 +166,16 @@ impl FollowerStream<'_> {
             return Ok(());
         };
         let cursor = Head { epoch: self.cursor.epoch, seq: last.seq, state: last.state };
+        let clock = read_clock().filter(|_| self.source.store.head() == cursor);
         self.source.metrics.feed_lines.inc_by(commits.len() as u64);
-        let chunk = match &commits[..] {
-            [commit] => commit.text.clone(),
-            commits => commits.iter().map(|commit| &commit.text[..]).collect::<Vec<_>>().concat().into(),
-        };
+        let chunk = encode_chunk(&commits, clock.as_ref());
         self.send_chunk(chunk).await?;
         self.cursor = cursor;
         Ok(())
     }
 
     async fn send_heartbeat(&mut self) -> Result<(), StreamEnd> {
+        let clock = read_clock();
         let head = self.source.store.head();
         if head.epoch != self.cursor.epoch {
             return Err(StreamEnd::CursorLost);
@@ -187,6 +188,9 @@ impl FollowerStream<'_> {
             };
         }
         let mut line = feed_lines::encode_heartbeat(head.seq, head.state);
+        if let Some(clock) = &clock {
+            line = feed_lines::with_clock(&line, clock);
+        }
         line.push('\n');
         self.send_chunk(line.into()).await
     }
@@ -201,4 +205,19 @@ impl FollowerStream<'_> {
             Err(_) => Err(StreamEnd::Stalled),
         }
     }
+}
+
+/// Returns the lines of some commits in one piece; the last one with the clock, where it is the head's.
+fn encode_chunk(commits: &[EncodedCommit], clock: Option<&ClockReading>) -> Bytes {
+    if let ([commit], None) = (commits, clock) {
+        return commit.text.clone();
+    }
+    let mut chunk = commits.iter().map(|commit| &commit.text[..]).collect::<Vec<_>>().concat();
+    if let (Some(clock), Some(last)) = (clock, commits.last()) {
+        let line = std::str::from_utf8(&last.text).unwrap_or_default().trim_end_matches('\n');
+        chunk.truncate(chunk.len() - last.text.len());
+        chunk.extend_from_slice(feed_lines::with_clock(line, clock).as_bytes());
+        chunk.push(b'\n');
+    }
+    chunk.into()
 }

@@ -3,6 +3,7 @@
 pub mod accepted_loss;
 pub mod chunks;
 pub mod feed_buffer;
+pub mod feed_clock;
 pub mod follower_auth;
 pub mod follower_stream;
 pub mod host_record;

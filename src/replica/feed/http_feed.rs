@@ -2,28 +2,34 @@
 //!
 //! Each stream has a connection of its own, and a task that reads a little ahead of the follower, so that memory stays bounded.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use http::{Method, Request, Response};
+use http::{HeaderMap, Method, Request, Response};
 use serde::Deserialize;
 use tokio::sync::mpsc::{Sender, channel};
 
 use crate::model::change::Head;
 use crate::model::clock;
+use crate::model::clock_reading::ClockReading;
+use crate::model::freshness::ProofSource;
+use crate::model::time::{BootTime, Time};
 use crate::net::body::{IncomingBody, OutgoingBody};
 use crate::net::client::http_client::HttpClient;
 use crate::net::client::request_error::RequestError;
 use crate::replica::config::Timing;
+use crate::replica::feed::clock_offset::ClockOffsets;
 use crate::replica::feed::line_splitter::LineSplitter;
 use crate::replica::feed::snapshot_decoder::spawn_decoder;
-use crate::replica::feed::source::{ChangeLines, FeedError, FeedSource, ReceivedLine, SnapshotLines};
+use crate::replica::feed::source::{ChangeLines, FeedError, FeedSource, LineDate, ReceivedLine, SnapshotLines};
 use crate::wire::auth::jwt::{Issuer, issue_token};
 use crate::wire::auth::secret::Secret;
-use crate::wire::directory::feed_lines::{Ack, parse_feed_line};
+use crate::wire::directory::feed_lines::{Ack, parse_dated_line};
 
+/// The header of a response that carries the primary's clock.
+const CLOCK_HEADER: &str = "x-sidegate-clock";
 /// The header of a follower's token.
 const SYNC_TOKEN_HEADER: &str = "Sidegate-Sync-Request";
 const API_ROOT: &str = "/api/v4/internal/sidegate";
@@ -42,13 +48,23 @@ pub struct HttpFeed {
     sync_secret: Arc<ArcSwap<Secret>>,
     host: String,
     timing: Timing,
+    /// What the answers so far have shown of the primary's clock.
+    clock_offsets: Arc<Mutex<ClockOffsets>>,
 }
 
 impl HttpFeed {
     /// Creates a feed that is read through `client` in the name of `host`. The secret may be replaced at any time.
     #[must_use]
-    pub const fn new(client: HttpClient, sync_secret: Arc<ArcSwap<Secret>>, host: String, timing: Timing) -> Self {
-        Self { client, sync_secret, host, timing }
+    pub fn new(client: HttpClient, sync_secret: Arc<ArcSwap<Secret>>, host: String, timing: Timing) -> Self {
+        Self { client, sync_secret, host, timing, clock_offsets: Arc::default() }
+    }
+
+    /// Takes in the primary's clock of a response to what was asked at `asked`; an older primary sends none.
+    fn record_exchange(&self, asked: BootTime, headers: &HeaderMap) {
+        let reading = headers.get(CLOCK_HEADER).and_then(|value| value.to_str().ok()).and_then(|value| value.parse().ok());
+        if let Some(reading) = reading {
+            lock(&self.clock_offsets).record_exchange(asked, &reading);
+        }
     }
 
     fn build_request(&self, method: Method, path: &str, body: Bytes) -> Result<Request<OutgoingBody>, FeedError> {
@@ -64,7 +80,9 @@ impl HttpFeed {
 
     async fn open_stream(&self, path: &str, timeout: Duration) -> Result<IncomingBody, FeedError> {
         let request = self.build_request(Method::GET, path, Bytes::new())?;
+        let asked = clock::boot_time();
         let response = self.client.send_unpooled(request, timeout).await.map_err(unreachable_error)?;
+        self.record_exchange(asked, response.headers());
         if response.status().is_success() { Ok(response.into_body()) } else { Err(self.read_error(response).await) }
     }
 
@@ -80,7 +98,7 @@ impl FeedSource for HttpFeed {
         let path = format!("/changes?epoch={}&after={}&digest={}", after.epoch, after.seq, after.state.digest);
         let body = self.open_stream(&path, self.timing.response_timeout).await?;
         let (line_sender, lines) = channel(LINE_CHANNEL_CAPACITY);
-        tokio::spawn(read_changes(body, self.timing.silence_timeout, line_sender));
+        tokio::spawn(read_changes(body, Arc::clone(&self.clock_offsets), self.timing.silence_timeout, line_sender));
         Ok(lines)
     }
 
@@ -94,7 +112,9 @@ impl FeedSource for HttpFeed {
     async fn ack(&self, ack: Ack) -> Result<(), FeedError> {
         let body = serde_json::to_vec(&ack).map_err(|error| FeedError::Unreachable(error.to_string()))?;
         let request = self.build_request(Method::POST, "/ack", body.into())?;
+        let asked = clock::boot_time();
         let response = self.client.send(request, self.timing.response_timeout).await.map_err(unreachable_error)?;
+        self.record_exchange(asked, response.headers());
         if response.status().is_success() { Ok(()) } else { Err(self.read_error(response).await) }
     }
 }
@@ -125,8 +145,13 @@ fn status_error(status: u16, body: &[u8]) -> FeedError {
 
 /// Reads `changes` until it ends or nobody wants it any more. A follower that takes no line for the time of a silence has lost the
 /// connection as well: what waits here would be taken for newer than it is.
-async fn read_changes(body: IncomingBody, silence_timeout: Duration, lines: Sender<Result<ReceivedLine, FeedError>>) {
-    let mut reader = ChangesReader { body, lines: LineSplitter::default() };
+async fn read_changes(
+    body: IncomingBody,
+    clock_offsets: Arc<Mutex<ClockOffsets>>,
+    silence_timeout: Duration,
+    lines: Sender<Result<ReceivedLine, FeedError>>,
+) {
+    let mut reader = ChangesReader { body, lines: LineSplitter::default(), clock_offsets };
     loop {
         let line = tokio::select! {
             () = lines.closed() => return,
@@ -142,18 +167,39 @@ async fn read_changes(body: IncomingBody, silence_timeout: Duration, lines: Send
 struct ChangesReader {
     body: IncomingBody,
     lines: LineSplitter,
+    clock_offsets: Arc<Mutex<ClockOffsets>>,
 }
 
 impl ChangesReader {
     async fn next_line(&mut self, silence_timeout: Duration) -> Result<ReceivedLine, FeedError> {
         loop {
             if let Some(text) = self.lines.next_line()? {
-                return Ok(ReceivedLine { line: parse_feed_line(&text)?, received_at: clock::boot_time() });
+                let (received_at, wall_time) = (clock::boot_time(), clock::wall_time());
+                let (line, reading) = parse_dated_line(&text)?;
+                let date = date_line(reading.as_ref(), &lock(&self.clock_offsets), received_at, wall_time);
+                return Ok(ReceivedLine { line, received_at, date });
             }
             let piece = next_piece(&mut self.body, silence_timeout).await?;
             self.lines.push(&piece.ok_or_else(|| FeedError::Unreachable("the primary ended the stream".to_owned()))?);
         }
     }
+}
+
+/// Returns when a line was written at the earliest. Without a clock in it, when it arrived; without an exchange with that boot of the
+/// primary, by the wall clocks of both.
+fn date_line(reading: Option<&ClockReading>, offsets: &ClockOffsets, received_at: BootTime, wall_time: Time) -> LineDate {
+    let Some(reading) = reading else { return LineDate { at: received_at, source: ProofSource::Arrival } };
+    match offsets.place(reading, received_at) {
+        Some(at) => LineDate { at, source: ProofSource::Exchange },
+        None => {
+            let age = wall_time.since(reading.wall_time);
+            LineDate { at: BootTime(received_at.0.saturating_sub(age)), source: ProofSource::WallClocks }
+        }
+    }
+}
+
+fn lock(offsets: &Mutex<ClockOffsets>) -> MutexGuard<'_, ClockOffsets> {
+    offsets.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 async fn read_pieces(mut body: IncomingBody, silence_timeout: Duration, pieces: Sender<Result<Bytes, FeedError>>) {

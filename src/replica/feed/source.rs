@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::sync::mpsc::Receiver;
 
 use crate::model::change::Head;
+use crate::model::freshness::ProofSource;
 use crate::model::time::BootTime;
 use crate::replica::feed::line_splitter::LineSplitError;
 use crate::wire::directory::feed_lines::{Ack, FeedLine, FeedLineError, SnapshotLine};
@@ -15,8 +16,19 @@ use crate::wire::directory::feed_lines::{Ack, FeedLine, FeedLineError, SnapshotL
 pub struct ReceivedLine {
     /// What it says.
     pub line: FeedLine,
-    /// When it arrived. A line that had been waiting here for an unknown time has the time of the one before it.
+    /// When it arrived here.
     pub received_at: BootTime,
+    /// When the primary wrote it, at the earliest.
+    pub date: LineDate,
+}
+
+/// When a line was written at the earliest, on this host's clock, and how that was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LineDate {
+    /// The moment.
+    pub at: BootTime,
+    /// How it was found.
+    pub source: ProofSource,
 }
 
 /// The lines of a snapshot, read on a thread that may block. A stream that was cut ends with an error, never silently.

@@ -21,6 +21,8 @@ pub struct AgeKeeper {
 pub struct RestoredAge {
     /// The time since the directory was last proven current; `None` if it is not known.
     pub age: Option<Duration>,
+    /// The time since it was last proven current by an exchange; `None` if it never was.
+    pub exchange_age: Option<Duration>,
     /// Whether the feed was caught up when contact was lost.
     pub caught_up: bool,
 }
@@ -38,8 +40,13 @@ impl AgeKeeper {
             tracing::warn!("the saved age is of another store, or the store has lost its last commits: its age is unknown");
             return RestoredAge::default();
         }
-        let age = read_boot_id().ok().map(|boot_id| saved.age_at(&boot_id, clock::boot_time(), clock::wall_time()));
-        RestoredAge { age, caught_up: saved.caught_up }
+        let Ok(boot_id) = read_boot_id() else { return RestoredAge { caught_up: saved.caught_up, ..RestoredAge::default() } };
+        let since = saved.elapsed(&boot_id, clock::boot_time(), clock::wall_time());
+        RestoredAge {
+            age: Some(saved.age.saturating_add(since)),
+            exchange_age: saved.exchange_age.map(|age| age.saturating_add(since)),
+            caught_up: saved.caught_up,
+        }
     }
 
     /// Flushes the generation and then saves its age as it is now: never that of data that is not on disk. Returns the
@@ -47,11 +54,12 @@ impl AgeKeeper {
     pub async fn save(&self, generation: Generation, reading: &ReplicaReading) -> Result<u64, StoreTaskError> {
         let (boot_time, wall_time) = (clock::boot_time(), clock::wall_time());
         let (age, caught_up) = (reading.age(boot_time), reading.caught_up);
+        let exchange_age = reading.exchange_proven_at.map(|proven_at| proven_at.age(boot_time));
         let path = self.path.clone();
         run_blocking(move || {
             generation.flush()?;
             if let (Some(age), Some(Head { epoch, seq, .. })) = (age, generation.head()) {
-                SavedAge { boot_id: read_boot_id()?, boot_time, wall_time, age, caught_up, epoch, seq }.save(&path)?;
+                SavedAge { boot_id: read_boot_id()?, boot_time, wall_time, age, exchange_age, caught_up, epoch, seq }.save(&path)?;
             }
             Ok(generation.size_on_disk())
         })

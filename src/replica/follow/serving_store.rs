@@ -10,9 +10,8 @@ use tokio::sync::watch;
 use crate::model::change::Head;
 use crate::model::clock;
 use crate::model::freshness::ProofTime;
-use crate::model::time::BootTime;
 use crate::replica::blocking::run_blocking;
-use crate::replica::feed::source::ReceivedLine;
+use crate::replica::feed::source::{LineDate, ReceivedLine};
 use crate::replica::follow::age_keeper::AgeKeeper;
 use crate::replica::follow::drift_marker::DriftMarker;
 use crate::replica::follow::flusher::FlushRequest;
@@ -96,6 +95,7 @@ impl ServingStore {
         self.state.publish(|serving| {
             serving.set_generation(&generation, head, false);
             serving.reading.proven_at = restored.age.map(|age| ProofTime::before(now, age));
+            serving.reading.exchange_proven_at = restored.exchange_age.map(|age| ProofTime::before(now, age));
             serving.reading.caught_up = restored.caught_up && !drifted;
         });
         self.state.details().relation = relation(cursor);
@@ -160,7 +160,7 @@ impl ServingStore {
         let is_ahead = matches!((&received.line, position), (FeedLine::Heartbeat { seq, .. }, Some(head)) if *seq > head.seq);
         let effect = tracked.apply_line(received.line).await;
         match effect {
-            Ok(LineEffect::Proven) => self.on_proven(received.received_at),
+            Ok(LineEffect::Proven) => self.on_proven(received.date),
             Ok(LineEffect::Drifted) => self.on_drifted(),
             Ok(LineEffect::Applied) => self.on_applied(),
             Ok(LineEffect::Unchanged) if is_ahead => self.publish(|serving| serving.reading.caught_up = false),
@@ -169,8 +169,8 @@ impl ServingStore {
         effect
     }
 
-    fn on_proven(&mut self, at: BootTime) {
-        self.publish(|serving| serving.record_proof(at));
+    fn on_proven(&mut self, date: LineDate) {
+        self.publish(|serving| serving.record_proof(date));
         self.after_proof();
     }
 
@@ -259,7 +259,7 @@ impl ServingStore {
 
     /// Serves another generation from now on, which is at `head` and was proven equal to the primary. Returns the one that served
     /// before.
-    pub fn switch(&mut self, tracked: TrackedGeneration, head: Head, proven_at: BootTime, folder: &Path) -> Option<Generation> {
+    pub fn switch(&mut self, tracked: TrackedGeneration, head: Head, proven_at: LineDate, folder: &Path) -> Option<Generation> {
         self.state.publish(|serving| {
             serving.set_generation(tracked.generation(), head, true);
             serving.record_proof(proven_at);

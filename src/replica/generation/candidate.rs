@@ -7,8 +7,7 @@ use tokio::sync::oneshot;
 
 use crate::model::change::Head;
 use crate::model::clock;
-use crate::model::time::BootTime;
-use crate::replica::feed::source::{ChangeLines, ReceivedLine};
+use crate::replica::feed::source::{ChangeLines, LineDate, ReceivedLine};
 use crate::replica::generation::tracked::{CursorState, TrackedGeneration};
 use crate::store::generations::generation::Generation;
 use crate::wire::directory::feed_lines::FeedLine;
@@ -24,7 +23,7 @@ pub struct Candidate {
     /// The lines that follow its head.
     pub lines: ChangeLines,
     /// When it was proven equal to the primary.
-    pub proven_at: BootTime,
+    pub proven_at: LineDate,
     /// The folder it is in.
     pub folder: PathBuf,
     /// Takes the generation that served before, once it does not any more; or why it still does.

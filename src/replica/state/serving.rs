@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use crate::model::change::Head;
-use crate::model::freshness::{DirectoryView, ProofTime, ReplicaReading};
-use crate::model::time::BootTime;
+use crate::model::freshness::{DirectoryView, ProofSource, ProofTime, ReplicaReading};
+use crate::replica::feed::source::LineDate;
 use crate::store::generations::generation::Generation;
 
 /// The serving generation with all that is known of it. The default serves nothing.
@@ -36,9 +36,14 @@ impl Serving {
         }
     }
 
-    /// Records that the directory was current at `now`; an earlier proof than the last changes nothing.
-    pub fn record_proof(&mut self, now: BootTime) {
-        self.reading.proven_at = self.reading.proven_at.max(Some(ProofTime::at(now)));
+    /// Records that the directory was current at the date of a line; an earlier proof than the last changes nothing.
+    pub fn record_proof(&mut self, date: LineDate) {
+        let proof = Some(ProofTime::at(date.at));
+        self.reading.proven_at = self.reading.proven_at.max(proof);
+        if date.source == ProofSource::Exchange {
+            self.reading.exchange_proven_at = self.reading.exchange_proven_at.max(proof);
+        }
+        self.reading.proof_source = Some(date.source);
         self.reading.caught_up = true;
     }
 }
@@ -48,11 +53,30 @@ mod tests {
     use std::time::Duration;
 
     use super::Serving;
-    use crate::model::freshness::ProofTime;
+    use crate::model::freshness::{Freshness, FreshnessLimits, ProofSource, ProofTime};
     use crate::model::time::BootTime;
+    use crate::replica::feed::source::LineDate;
 
     const fn second(seconds: u64) -> BootTime {
         BootTime(Duration::from_secs(seconds))
+    }
+
+    const fn by_exchange(seconds: u64) -> LineDate {
+        LineDate { at: second(seconds), source: ProofSource::Exchange }
+    }
+
+    #[test]
+    fn only_an_exchange_makes_what_is_held_fresh() {
+        let limits = FreshnessLimits { ttl: Duration::from_secs(10), max_stale: Duration::from_secs(100) };
+        let mut serving = Serving::default();
+        for source in [ProofSource::Arrival, ProofSource::WallClocks] {
+            serving.record_proof(LineDate { at: second(50), source });
+            assert_eq!(serving.reading.freshness(limits, second(51)), Freshness::Stale, "{source:?}");
+        }
+        serving.record_proof(by_exchange(49));
+        assert_eq!(serving.reading.freshness(limits, second(51)), Freshness::Fresh);
+        assert_eq!(serving.reading.freshness(limits, second(60)), Freshness::Stale);
+        assert_eq!(serving.reading.freshness(limits, second(151)), Freshness::Expired);
     }
 
     #[test]
@@ -61,8 +85,8 @@ mod tests {
         assert_eq!(serving.reading.age(second(9)), None);
         serving.reading.proven_at = Some(ProofTime::before(second(10), Duration::from_secs(100)));
         assert_eq!(serving.reading.age(second(15)), Some(Duration::from_secs(105)));
-        serving.record_proof(second(15));
-        serving.record_proof(second(12));
+        serving.record_proof(by_exchange(15));
+        serving.record_proof(by_exchange(12));
         assert_eq!(serving.reading.age(second(16)), Some(Duration::from_secs(1)), "an older proof takes nothing back");
         assert_eq!(serving.reading.age(second(14)), Some(Duration::ZERO));
     }

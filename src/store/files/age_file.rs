@@ -26,6 +26,8 @@ pub struct SavedAge {
     pub wall_time: Time,
     /// The age at that moment.
     pub age: Duration,
+    /// The time since an exchange had last proven it current, then; `None` if none had.
+    pub exchange_age: Option<Duration>,
     /// Whether the feed was caught up when contact was lost.
     pub caught_up: bool,
     /// The store's epoch.
@@ -41,11 +43,10 @@ impl SavedAge {
         head.is_some_and(|head| head.epoch == self.epoch && head.seq >= self.seq)
     }
 
-    /// Returns the age now: in the same boot the difference of boot time is added, otherwise the positive difference of wall time.
+    /// Returns the time since that moment: in the same boot the difference of boot time, otherwise the positive difference of wall time.
     #[must_use]
-    pub fn age_at(&self, boot_id: &str, boot: BootTime, wall: Time) -> Duration {
-        let elapsed = if boot_id == self.boot_id { boot.since(self.boot_time) } else { wall.since(self.wall_time) };
-        self.age.saturating_add(elapsed)
+    pub fn elapsed(&self, boot_id: &str, boot: BootTime, wall: Time) -> Duration {
+        if boot_id == self.boot_id { boot.since(self.boot_time) } else { wall.since(self.wall_time) }
     }
 
     /// Reads the file; `None` if there is none or it is damaged: then the age is unknown, and the data counts as expired.
@@ -62,6 +63,7 @@ impl SavedAge {
             boot_time: BootTime(line.boot),
             wall_time: line.wall,
             age: line.age,
+            exchange_age: line.exchange_age,
             caught_up: line.caught_up,
             epoch: line.epoch,
             seq: line.seq,
@@ -75,6 +77,7 @@ impl SavedAge {
             boot: self.boot_time.0,
             wall: self.wall_time,
             age: self.age,
+            exchange_age: self.exchange_age,
             caught_up: self.caught_up,
             epoch: self.epoch,
             seq: self.seq,
@@ -91,6 +94,9 @@ struct AgeLine {
     boot: Duration,
     wall: Time,
     age: Duration,
+    /// Files of before do not have it: what they were the age of, no exchange had proven.
+    #[serde(default)]
+    exchange_age: Option<Duration>,
     caught_up: bool,
     epoch: Epoch,
     seq: u64,
@@ -126,6 +132,7 @@ mod tests {
             boot_time: BootTime(10 * HOUR),
             wall_time: wall,
             age: Duration::new(61, 7),
+            exchange_age: Some(Duration::new(62, 7)),
             caught_up: true,
             epoch: Epoch(7),
             seq: 9,
@@ -136,15 +143,15 @@ mod tests {
     fn in_the_same_boot_the_wall_clock_does_not_count() {
         let saved = saved();
         for wall in [Time::EPOCH, saved.wall_time.plus(100 * HOUR)] {
-            assert_eq!(saved.age_at("one", BootTime(12 * HOUR), wall), saved.age + 2 * HOUR);
+            assert_eq!(saved.age + saved.elapsed("one", BootTime(12 * HOUR), wall), saved.age + 2 * HOUR);
         }
     }
 
     #[test]
     fn after_a_reboot_only_a_wall_clock_that_went_on_adds() {
         let saved = saved();
-        assert_eq!(saved.age_at("two", BootTime(99 * HOUR), saved.wall_time.plus(3 * HOUR)), saved.age + 3 * HOUR);
-        assert_eq!(saved.age_at("two", BootTime(99 * HOUR), Time::EPOCH), saved.age);
+        assert_eq!(saved.age + saved.elapsed("two", BootTime(99 * HOUR), saved.wall_time.plus(3 * HOUR)), saved.age + 3 * HOUR);
+        assert_eq!(saved.age + saved.elapsed("two", BootTime(99 * HOUR), Time::EPOCH), saved.age);
     }
 
     #[test]
@@ -199,7 +206,7 @@ mod tests {
         fn an_age_never_shrinks(same in any::<bool>(), boot: Duration, wall in 0..253_402_300_799_999_i64, age: Duration) {
             let saved = SavedAge { age, ..saved() };
             let id = if same { "one" } else { "two" };
-            prop_assert!(saved.age_at(id, BootTime(boot), Time::from_milliseconds(wall).unwrap()) >= age);
+            prop_assert!(saved.age.saturating_add(saved.elapsed(id, BootTime(boot), Time::from_milliseconds(wall).unwrap())) >= age);
         }
     }
 }

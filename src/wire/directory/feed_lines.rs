@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::model::change::{Change, Commit, Epoch};
+use crate::model::clock_reading::ClockReading;
 use crate::model::digest::{Digest, DirectoryDigest};
 use crate::model::entry::Entry;
 use crate::model::record_identity::RecordIdentity;
@@ -120,14 +121,28 @@ pub fn encode_snapshot_end(end: &SnapshotEnd) -> String {
     format!(r#"{{"end":true,"seq":{seq},"digest":"{}","count":{},"accept_loss":{accept_loss}}}"#, state.digest, state.count)
 }
 
+/// Returns a line (without its line feed) with the primary's clock added to it. A reader that does not know the field passes over it.
+#[must_use]
+pub fn with_clock(line: &str, clock: &ClockReading) -> String {
+    let ClockReading { boot_id, boot_time, wall_time } = clock;
+    let (boot_ms, wall_ms) = (boot_time.0.as_millis(), wall_time.milliseconds());
+    let open = line.strip_suffix('}').unwrap_or(line);
+    format!(r#"{open},"clock":{{"boot_id":"{boot_id}","boot_ms":{boot_ms},"wall_ms":{wall_ms}}}}}"#)
+}
+
 /// Parses a line of `changes`.
 pub fn parse_feed_line(line: &str) -> Result<FeedLine, FeedLineError> {
+    parse_dated_line(line).map(|(line, _clock)| line)
+}
+
+/// Parses a line of `changes` and the primary's clock in it; `None` if the line carries none.
+pub fn parse_dated_line(line: &str) -> Result<(FeedLine, Option<ClockReading>), FeedLineError> {
     let raw: RawFeedLine<'_> = serde_json::from_str(line).map_err(|error| redacted_error("a line of the feed", &error))?;
     let seq = required_field("seq", raw.seq)?;
     let state = raw.state()?;
     match raw.changes {
-        Some(changes) => Ok(FeedLine::Commit(Commit { seq, state, changes: parse_changes(changes)? })),
-        None => Ok(FeedLine::Heartbeat { seq, state }),
+        Some(changes) => Ok((FeedLine::Commit(Commit { seq, state, changes: parse_changes(changes)? }), raw.clock)),
+        None => Ok((FeedLine::Heartbeat { seq, state }, raw.clock)),
     }
 }
 
@@ -174,6 +189,7 @@ struct RawFeedLine<'a> {
     #[serde(borrow)]
     changes: Option<Vec<RawChange<'a>>>,
     end: Option<bool>,
+    clock: Option<ClockReading>,
     accept_loss: Option<bool>,
 }
 
@@ -222,10 +238,11 @@ fn redacted_error(what: &str, error: &dyn std::fmt::Display) -> FeedLineError {
 
 #[cfg(test)]
 mod tests {
+    use crate::model::clock_reading::ClockReading;
     use proptest::collection::vec;
     use proptest::prelude::*;
 
-    use super::{Ack, FeedLine, SNAPSHOT_FORMAT, SnapshotEnd, SnapshotHeader, SnapshotLine};
+    use super::{Ack, parse_dated_line, with_clock, FeedLine, SNAPSHOT_FORMAT, SnapshotEnd, SnapshotHeader, SnapshotLine};
     use super::{encode_commit, encode_heartbeat, encode_snapshot_end, encode_snapshot_header, parse_feed_line, parse_snapshot_line};
     use crate::model::change::{Change, Commit, Epoch};
     use crate::model::digest::{Digest, DirectoryDigest};
@@ -242,6 +259,17 @@ mod tests {
             state: DirectoryDigest { digest: Digest::from_bytes(&digest), count },
             changes,
         })
+    }
+
+    #[test]
+    fn a_clock_is_read_from_a_line_and_older_readers_pass_over_it() {
+        let clock: ClockReading = "5f4dcc3b-5aa7-65d6 123456 1767225600000".parse().unwrap();
+        let plain = encode_heartbeat(7, DirectoryDigest::default());
+        let line = with_clock(&plain, &clock);
+        assert_eq!(parse_dated_line(&line).map(|(_, clock)| clock), Ok(Some(clock)));
+        assert_eq!(parse_dated_line(&plain).map(|(_, clock)| clock), Ok(None));
+        assert_eq!(parse_feed_line(&line), parse_feed_line(&plain));
+        assert!(parse_dated_line(r#"{"seq":1,"clock":{"boot_id":"x"}}"#).is_err());
     }
 
     proptest! {

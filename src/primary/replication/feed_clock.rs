@@ -1,0 +1,23 @@
+//! The clock that the primary sends along, so that hosts can tell how old a line of the feed is. A reading is taken before the head
+//! that it is sent with: at that moment the directory stood there, or not yet.
+
+use std::sync::OnceLock;
+
+use crate::model::clock;
+use crate::model::clock_reading::{BootId, ClockReading};
+use crate::store::files::age_file::read_boot_id;
+
+/// The header of a response that carries the primary's clock.
+pub const CLOCK_HEADER: &str = "x-sidegate-clock";
+
+/// Reads the clock; `None` where the kernel tells no boot id: hosts then take the feed for that of an older primary.
+#[must_use]
+pub fn read_clock() -> Option<ClockReading> {
+    static BOOT_ID: OnceLock<Option<BootId>> = OnceLock::new();
+    let boot_id = BOOT_ID.get_or_init(|| {
+        let id = read_boot_id().map_err(|error| error.to_string()).and_then(|id| BootId::parse(&id).map_err(|error| error.to_string()));
+        id.inspect_err(|error| tracing::warn!("the feed carries no clock, so hosts answer nothing as fresh: {error}")).ok()
+    });
+    let boot_id = boot_id.clone()?;
+    Some(ClockReading { boot_id, boot_time: clock::boot_time(), wall_time: clock::wall_time() })
+}
