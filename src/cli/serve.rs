@@ -92,7 +92,7 @@ impl SharedContext {
             feed_client: self.client.clone(),
             sync_secret: load_sync_secret(config)?.map_or_else(|| load_signing_secret(config), Ok)?,
             host: self.host.clone(),
-            key_limits: config.freshness.keys,
+            longest_max_stale: config.freshness.longest_max_stale(),
             loss_guard: config.freshness.loss_guard,
             feed_mode,
             timing: Timing::default(),

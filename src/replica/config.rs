@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::model::freshness::FreshnessLimits;
 use crate::model::loss_guard::LossGuard;
 use crate::net::client::http_client::HttpClient;
 use crate::store::files::folder::FileError;
@@ -22,8 +21,9 @@ pub struct ReplicaConfig {
     pub sync_secret: Secret,
     /// The name of this host, as the primary lists it.
     pub host: String,
-    /// The freshness limits of keys: the primary is told for how long this host may still accept a revoked key.
-    pub key_limits: FreshnessLimits,
+    /// The longest that any class of answers may be given from data that is not current: the primary is told for how long this host may
+    /// still say yes after a revocation.
+    pub longest_max_stale: Duration,
     /// Which loss of keys is held until an operator accepts it.
     pub loss_guard: LossGuard,
     /// Whether the primary publishes a feed.

@@ -43,7 +43,7 @@ impl Replica {
         let feed = HttpFeed::new(config.feed_client, Arc::clone(&sync_secret), config.host, config.timing);
         let task_config = TaskConfig {
             store_options: config.store_options,
-            key_limits: config.key_limits,
+            longest_max_stale: config.longest_max_stale,
             loss_guard: config.loss_guard,
             timing: config.timing,
         };

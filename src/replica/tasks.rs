@@ -11,7 +11,6 @@ use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, watch};
 
 use crate::model::clock;
-use crate::model::freshness::FreshnessLimits;
 use crate::model::loss_guard::LossGuard;
 use crate::net::client::backoff::Backoff;
 use crate::replica::config::Timing;
@@ -35,8 +34,8 @@ const MAX_BLOCKING_THREADS: usize = 16;
 pub struct TaskConfig {
     /// How much memory the store may take.
     pub store_options: StoreOptions,
-    /// The limits of keys, as the acknowledgements say them.
-    pub key_limits: FreshnessLimits,
+    /// The longest bound of any class, as the acknowledgements say it.
+    pub longest_max_stale: Duration,
     /// Which loss of keys is held until an operator accepts it.
     pub loss_guard: LossGuard,
     /// The delays and timeouts.
@@ -90,7 +89,7 @@ impl<F: FeedSource> ReplicaTasks<F> {
         let (flush_requests, received_flush_requests) = watch::channel(None);
         let (flushed_sender, flushed) = watch::channel(None);
         let (candidates, received_candidates) = mpsc::channel(1);
-        let identity = AckIdentity { max_stale: config.key_limits.max_stale.as_secs(), instance };
+        let identity = AckIdentity { max_stale: whole_seconds(config.longest_max_stale), instance };
         spawn_supervised(&state, run_flusher(Arc::clone(&state), received_flush_requests, flushed_sender, timing.ack_interval));
         spawn_supervised(&state, run_acknowledger(Arc::clone(&feed), Arc::clone(&state), flushed, identity, backoff));
         let resyncer = Resyncer {
@@ -123,4 +122,9 @@ fn report_panic(state: &ReplicaState) {
     let message = "replication task panicked; serving stale data until restart: restart the daemon, and report this with the log";
     state.alarms.raise(Alarm::Ended, message, clock::wall_time());
     state.record_error(message.to_owned());
+}
+
+/// Returns the seconds of a bound, rounded up: what is promised is never less than what may happen.
+fn whole_seconds(bound: Duration) -> u64 {
+    bound.as_secs().saturating_add(u64::from(bound.subsec_nanos() > 0))
 }

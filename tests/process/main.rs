@@ -20,6 +20,7 @@ mod operations;
 mod primary;
 mod primary_outage;
 mod primary_sidecar_equivalence;
+mod proof_of_age;
 mod revocation;
 mod smoke;
 mod ssh_login;

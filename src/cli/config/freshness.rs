@@ -52,6 +52,14 @@ impl RawClass {
     }
 }
 
+impl FreshnessConfig {
+    /// Returns the longest that any class of answers may be given from data that is not current.
+    #[must_use]
+    pub fn longest_max_stale(&self) -> Duration {
+        [self.keys, self.reads, self.push_precheck].map(|class| class.max_stale).into_iter().max().unwrap_or_default()
+    }
+}
+
 impl From<RawFreshness> for FreshnessConfig {
     fn from(section: RawFreshness) -> Self {
         Self {

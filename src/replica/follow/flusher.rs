@@ -17,6 +17,9 @@ use crate::wire::directory::feed_lines::Ack;
 /// How long a flush that failed waits before it is tried again.
 const FAILED_FLUSH_DELAY: Duration = Duration::from_secs(1);
 
+/// The longest time between two acknowledgements: each is an exchange that places the primary's clock anew.
+const MAX_ACK_INTERVAL: Duration = Duration::from_secs(30);
+
 /// What was applied and is to be flushed.
 #[derive(Clone)]
 pub struct FlushRequest {
@@ -65,13 +68,14 @@ pub async fn run_flusher(
 
 /// What an acknowledgement says beside the head.
 pub struct AckIdentity {
-    /// Seconds for which this host may answer keys from data that old.
+    /// Seconds for which this host may answer from data that old, in whatever class: the largest of its bounds, rounded up.
     pub max_stale: u64,
     /// The random id of this store.
     pub instance: String,
 }
 
-/// Acknowledges what was flushed, the newest only; tries again after a delay.
+/// Acknowledges what was flushed, the newest only, and the same again after [`MAX_ACK_INTERVAL`]: the answer carries the primary's clock.
+/// Tries again after a delay.
 pub async fn run_acknowledger<F: FeedSource>(
     feed: Arc<F>,
     state: Arc<ReplicaState>,
@@ -79,7 +83,11 @@ pub async fn run_acknowledger<F: FeedSource>(
     identity: AckIdentity,
     mut backoff: Backoff,
 ) {
-    while flushed.changed().await.is_ok() {
+    loop {
+        tokio::select! {
+            changed = flushed.changed() => if changed.is_err() { return },
+            () = tokio::time::sleep(MAX_ACK_INTERVAL) => {}
+        }
         let Some(head) = *flushed.borrow_and_update() else { continue };
         let AckIdentity { max_stale, ref instance } = identity;
         let ack = Ack { epoch: head.epoch, seq: head.seq, digest: head.state.digest, max_stale, instance: instance.clone() };

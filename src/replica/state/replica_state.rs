@@ -8,6 +8,7 @@ use tokio::sync::watch;
 
 use crate::model::change::Head;
 use crate::model::clock;
+use crate::model::freshness::ProofSource;
 use crate::model::time::{BootTime, Time};
 use crate::replica::state::alarm::Alarms;
 use crate::replica::state::resync_requests::ResyncRequests;
@@ -145,6 +146,7 @@ impl ReplicaState {
             lag: lag(serving.head, details.primary),
             digest_equal: details.digest_equal,
             age_seconds: serving.reading.age(now).map(|age| age.as_secs_f64()),
+            proof: serving.reading.proof_source.map(ProofSource::as_str),
             caught_up: serving.reading.caught_up,
             whole: serving.reading.view.as_ref().is_some_and(|view| view.verified),
             counts: serving.generation.as_ref().map(Generation::counts_by_kind).unwrap_or_default(),

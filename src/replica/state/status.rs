@@ -28,6 +28,8 @@ pub struct ReplicaStatus {
     pub digest_equal: Option<bool>,
     /// Seconds since the directory was last proven current; absent if it never was.
     pub age_seconds: Option<f64>,
+    /// How the last proof was dated: `exchange`, or `wall_clocks` or `arrival`, which make nothing fresh; absent before the first.
+    pub proof: Option<&'static str>,
     /// Whether the feed was caught up when contact was last lost, or is now.
     pub caught_up: bool,
     /// Whether a scan has found all records of the store intact: only then may a denial be answered from it.

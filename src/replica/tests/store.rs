@@ -119,7 +119,7 @@ fn without_a_feed_no_store_is_opened() {
         feed_client: HttpClient::new("http+unix:///nowhere", None, false).unwrap(),
         sync_secret: sync_secret(),
         host: "ssh-1".to_owned(),
-        key_limits: FreshnessLimits { ttl: Duration::ZERO, max_stale: Duration::ZERO },
+        longest_max_stale: Duration::ZERO,
         loss_guard: LossGuard::default(),
         feed_mode: FeedMode::Disabled,
         timing: TIMING,

@@ -42,7 +42,7 @@ pub fn start_replica(store: &Path, socket: &Path) -> Arc<Replica> {
         feed_client: HttpClient::new(&format!("http+unix://{}", socket.display()), None, false).unwrap(),
         sync_secret: sync_secret(),
         host: "ssh-1".to_owned(),
-        key_limits: FreshnessLimits { ttl: Duration::from_secs(60), max_stale: Duration::from_secs(86_400) },
+        longest_max_stale: Duration::from_secs(86_400),
         loss_guard: LossGuard { share: 0.2, more_than: 10 },
         feed_mode: FeedMode::Follow,
         timing: TIMING,
