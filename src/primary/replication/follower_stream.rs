@@ -12,14 +12,14 @@ use tokio::sync::Semaphore;
 
 use crate::api::blocking::run_blocking;
 use crate::api::request::Follower;
-use crate::model::clock_reading::ClockReading;
-use crate::primary::replication::feed_clock::read_clock;
 use crate::model::change::Head;
 use crate::model::clock;
+use crate::model::clock_reading::ClockReading;
 use crate::net::body::StreamAborted;
 use crate::primary::metrics::PrimaryMetrics;
 use crate::primary::replication::chunks::{ChunkSender, STALL_TIMEOUT};
 use crate::primary::replication::feed_buffer::{EncodedCommit, FeedBuffer};
+use crate::primary::replication::feed_clock::read_clock;
 use crate::primary::replication::follower_auth::FollowerAuth;
 use crate::primary::replication::hosts::StreamGuard;
 use crate::primary::replication::shutdown::ShutdownSignal;

@@ -1,6 +1,6 @@
 //! The store over restarts and damage.
 
-use crate::model::freshness::{DirectoryReplica as _, FreshnessLimits};
+use crate::model::freshness::DirectoryReplica as _;
 use crate::model::loss_guard::LossGuard;
 use crate::net::client::http_client::HttpClient;
 use crate::replica::config::{FeedMode, ReplicaConfig};

@@ -3,7 +3,7 @@
 use crate::model::change::{Change, Head};
 use crate::model::clock;
 use crate::model::entry::Entry;
-use crate::model::freshness::{DirectoryReplica as _, DirectoryView, FreshnessLimits};
+use crate::model::freshness::{DirectoryReplica as _, DirectoryView};
 use crate::model::id::Id;
 use crate::model::key::{Fingerprint, PublicKey};
 use crate::model::loss_guard::LossGuard;

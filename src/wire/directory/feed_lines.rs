@@ -242,7 +242,7 @@ mod tests {
     use proptest::collection::vec;
     use proptest::prelude::*;
 
-    use super::{Ack, parse_dated_line, with_clock, FeedLine, SNAPSHOT_FORMAT, SnapshotEnd, SnapshotHeader, SnapshotLine};
+    use super::{Ack, FeedLine, SNAPSHOT_FORMAT, SnapshotEnd, SnapshotHeader, SnapshotLine, parse_dated_line, with_clock};
     use super::{encode_commit, encode_heartbeat, encode_snapshot_end, encode_snapshot_header, parse_feed_line, parse_snapshot_line};
     use crate::model::change::{Change, Commit, Epoch};
     use crate::model::digest::{Digest, DirectoryDigest};

@@ -1,8 +1,7 @@
-//! A link between a host and its primary that can be slow, held up, and cut: every byte passes it unchanged, when the test lets it.
+//! A link between a host and its primary that can be slow and cut: every byte passes it unchanged, when the test lets it.
 //!
 //! Bytes of each connection and direction keep their order. What the primary sends is delivered `lag` after it was sent; the lag may grow
-//! while the test runs, so that lines come ever later without a pause between them. What the host sends passes at once, unless the link
-//! is held.
+//! while the test runs, so that lines come ever later without a pause between them. What the host sends passes at once.
 
 use std::io::{Read as _, Write as _};
 use std::net::Shutdown;
@@ -19,12 +18,10 @@ const TICK: Duration = Duration::from_millis(50);
 /// How bytes from the primary are delivered.
 #[derive(Clone, Copy, Debug)]
 enum Delivery {
-    /// This long after they were sent.
-    After(Duration),
+    /// As they come.
+    Prompt,
     /// Ever later: `per_second` of lag for each second since `since`, up to `most`.
     Growing { since: Instant, per_second: Duration, most: Duration },
-    /// Not at all, for now.
-    Held,
 }
 
 struct State {
@@ -47,7 +44,7 @@ impl Link {
     pub fn start(path: &Path, primary: &Path) -> Self {
         let listener = UnixListener::bind(path).unwrap();
         let state = Arc::new(State {
-            delivery: Mutex::new(Delivery::After(Duration::ZERO)),
+            delivery: Mutex::new(Delivery::Prompt),
             changed: Condvar::new(),
             connections: Mutex::new(Vec::new()),
             refusing: AtomicBool::new(false),
@@ -58,31 +55,15 @@ impl Link {
         Self { path: path.to_owned(), state, accepting: Some(accepting) }
     }
 
-    /// From now on what the primary sends arrives `lag` later.
-    pub fn delay(&self, lag: Duration) {
-        self.set(Delivery::After(lag));
-    }
-
     /// From now on the lag grows by `per_second` each second, up to `most`.
     pub fn delay_ever_more(&self, per_second: Duration, most: Duration) {
         self.set(Delivery::Growing { since: Instant::now(), per_second, most });
     }
 
-    /// Nothing of the primary's arrives until the next call of `delay`.
-    pub fn hold(&self) {
-        self.set(Delivery::Held);
-    }
-
-    /// Ends all connections and refuses new ones until [`Link::mend`].
+    /// Ends all connections and refuses new ones.
     pub fn cut(&self) {
         self.state.refusing.store(true, Ordering::SeqCst);
         self.state.end_connections();
-    }
-
-    /// Takes connections again, without a lag.
-    pub fn mend(&self) {
-        self.delay(Duration::ZERO);
-        self.state.refusing.store(false, Ordering::SeqCst);
     }
 
     fn set(&self, delivery: Delivery) {
@@ -122,13 +103,12 @@ impl State {
                 return false;
             }
             let due = match *delivery {
-                Delivery::After(lag) => Some(sent + lag),
+                Delivery::Prompt => sent,
                 Delivery::Growing { since, per_second, most } => {
-                    Some(sent + per_second.mul_f64(sent.saturating_duration_since(since).as_secs_f64()).min(most))
+                    sent + per_second.mul_f64(sent.saturating_duration_since(since).as_secs_f64()).min(most)
                 }
-                Delivery::Held => None,
             };
-            let left = due.map_or(TICK, |due| due.saturating_duration_since(Instant::now()));
+            let left = due.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return true;
             }

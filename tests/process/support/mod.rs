@@ -6,9 +6,9 @@ pub mod env;
 pub mod fake_primary;
 pub mod generated_directory;
 pub mod http;
+pub mod link;
 pub mod lookup;
 pub mod random;
-pub mod link;
 pub mod sshd;
 
 use std::sync::atomic::{AtomicBool, Ordering};
