@@ -67,6 +67,8 @@ async fn answer<S: ApiState>(
     // The secret may stand in a body that the route itself does not read.
     let kind = if shown == HeaderAuth::NoCredentials && route.body == BodyKind::Unread { BodyKind::Parameters } else { route.body };
     let read = read_body(kind, &api.limits, &target, &parts.headers, body, &mut reservation).await;
+    // A body may take its time: what expires meanwhile has expired when the request is judged.
+    let time = RequestTime::now();
     if matches!(read, Err(ReadError::Body(BodyError::BudgetExhausted))) {
         return Err(reject(Rejection::no_memory()));
     }

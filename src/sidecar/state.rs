@@ -82,7 +82,7 @@ impl SidecarState {
             reading = replica.read();
         }
         let age = reading.age(time.boot);
-        let freshness = self.config.freshness_policy.limits_for(class).evaluate(age);
+        let freshness = reading.freshness(self.config.freshness_policy.limits_for(class), time.boot);
         let view = reading.view.filter(|_| freshness != Freshness::Expired);
         CachedView { view, age, freshness, caught_up: reading.caught_up }
     }

@@ -7,9 +7,10 @@ use nix::sys::signal::Signal;
 use serde_json::json;
 
 use crate::support::env::TestEnv;
-use crate::support::generated_directory::{directory_of_keys, key_blob};
-use crate::support::http::{Request, Response};
+use crate::support::generated_directory::directory_of_keys;
+use crate::support::http::Request;
 use crate::support::link::Link;
+use crate::support::lookup::look_up_key;
 
 const MAX_STALE: Duration = Duration::from_secs(6);
 const FRESHNESS: &str = "[freshness]\nkeys = { ttl = \"2s\", max_stale = \"6s\" }\nreads = { ttl = \"2s\", max_stale = \"6s\" }\n\
@@ -28,10 +29,6 @@ fn linked() -> (TestEnv, Link) {
     (env, link)
 }
 
-fn look_up(env: &TestEnv, key: u64) -> Response {
-    env.request_sidecar(Request::get(&format!("/api/v4/internal/authorized_keys?key={}", key_blob(key).replace('+', "%2B"))))
-}
-
 fn revoke(env: &TestEnv, id: u64) {
     let response = Request::post("/-/admin/revoke-key", &json!({"id": id})).send(&env.primary_socket());
     assert_eq!(response.status, 200, "{}", response.text());
@@ -45,14 +42,14 @@ fn wait(env: &TestEnv, time: Duration) {
 #[test]
 fn lines_that_come_ever_later_keep_no_revoked_key_beyond_its_bound() {
     let (env, link) = linked();
-    assert_eq!(look_up(&env, 1).status, 200);
+    assert_eq!(look_up_key(&env, 1).status, 200);
     link.delay_ever_more(Duration::from_millis(900), Duration::from_secs(60));
     wait(&env, Duration::from_secs(13));
     revoke(&env, 1);
     let revoked = Instant::now();
     loop {
         let asked = revoked.elapsed();
-        let response = look_up(&env, 1);
+        let response = look_up_key(&env, 1);
         if response.status != 200 {
             return;
         }
@@ -63,7 +60,7 @@ fn lines_that_come_ever_later_keep_no_revoked_key_beyond_its_bound() {
 #[test]
 fn a_host_that_stood_still_takes_no_buffered_heartbeat_for_a_new_one() {
     let (env, link) = linked();
-    assert_eq!(look_up(&env, 1).status, 200);
+    assert_eq!(look_up_key(&env, 1).status, 200);
     let sidecar = env.sidecar.as_ref().unwrap();
     sidecar.signal(Signal::SIGSTOP);
     // Longer than the time between two heartbeats: one waits in the host's socket when the link is cut.
@@ -72,7 +69,7 @@ fn a_host_that_stood_still_takes_no_buffered_heartbeat_for_a_new_one() {
     revoke(&env, 1);
     wait(&env, MAX_STALE + Duration::from_secs(1));
     sidecar.signal(Signal::SIGCONT);
-    let response = look_up(&env, 1);
+    let response = look_up_key(&env, 1);
     assert_eq!(response.status, 424, "the data is older than its bound: {} {:?}", response.text(), response.header("x-sidegate-age"));
 }
 
@@ -80,7 +77,7 @@ fn a_host_that_stood_still_takes_no_buffered_heartbeat_for_a_new_one() {
 fn a_link_without_a_delay_leaves_what_is_held_fresh() {
     let (env, _link) = linked();
     wait(&env, Duration::from_secs(8));
-    let response = look_up(&env, 2);
+    let response = look_up_key(&env, 2);
     assert_eq!((response.status, response.header("x-sidegate-answer")), (200, Some("local")), "{}", response.text());
     assert_eq!(response.header("x-sidegate-degraded"), None);
     assert_eq!(env.status()["follower"]["proof"], "exchange");

@@ -5,10 +5,19 @@ use std::sync::OnceLock;
 
 use crate::model::clock;
 use crate::model::clock_reading::{BootId, ClockReading};
+use crate::net::message::Response;
 use crate::store::files::age_file::read_boot_id;
 
-/// The header of a response that carries the primary's clock.
-pub const CLOCK_HEADER: &str = "x-sidegate-clock";
+const CLOCK_HEADER: &str = "x-sidegate-clock";
+
+/// Returns a response with the primary's clock in its header: a host that asked for it learns how far its own clock is from ours.
+#[must_use]
+pub fn with_clock_header(response: Response) -> Response {
+    match read_clock() {
+        Some(clock) => response.with_header(CLOCK_HEADER, &clock.to_string()),
+        None => response,
+    }
+}
 
 /// Reads the clock; `None` where the kernel tells no boot id: hosts then take the feed for that of an older primary.
 #[must_use]

@@ -9,6 +9,7 @@ use crate::api::error::{ApiError, HandlerResult};
 use crate::api::request::ApiRequest;
 use crate::model::change::Head;
 use crate::net::message::Response;
+use crate::primary::replication::feed_clock::with_clock_header;
 use crate::primary::replication::host_record::{DUPLICATE_HOST, InstanceCheck};
 use crate::primary::state::PrimaryState;
 use crate::wire::directory::feed_lines::Ack;
@@ -37,7 +38,7 @@ pub async fn handle(state: &Arc<PrimaryState>, request: ApiRequest) -> HandlerRe
             tracing::error!(%host, "host {host} is not unique: {DUPLICATE_HOST}");
         }
     }
-    Ok(Response::empty(StatusCode::NO_CONTENT))
+    Ok(with_clock_header(Response::empty(StatusCode::NO_CONTENT)))
 }
 
 /// Returns whether this primary had the directory that a host reports, as far as that is still known.

@@ -17,6 +17,7 @@ use crate::model::digest::{Digest, DirectoryDigest};
 use crate::net::body::OutgoingBody;
 use crate::net::message::Response;
 use crate::primary::replication::chunks::QUEUED_CHUNKS;
+use crate::primary::replication::feed_clock::with_clock_header;
 use crate::primary::replication::follower_stream::stream_changes;
 use crate::primary::state::PrimaryState;
 use crate::store::primary::primary_store::CommitsAfter;
@@ -35,7 +36,7 @@ pub async fn handle(state: &Arc<PrimaryState>, request: ApiRequest) -> HandlerRe
     let (chunks, body) = mpsc::channel(QUEUED_CHUNKS);
     tokio::spawn(stream_changes(state.stream_source(), follower, stream, cursor, chunks));
     let headers = HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_static("application/jsonl"))]);
-    Ok(Response { status: StatusCode::OK, headers, body: OutgoingBody::from_channel(body) })
+    Ok(with_clock_header(Response { status: StatusCode::OK, headers, body: OutgoingBody::from_channel(body) }))
 }
 
 fn parse_cursor(request: &ApiRequest) -> Result<Head, ApiError> {

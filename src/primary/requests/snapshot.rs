@@ -10,6 +10,7 @@ use crate::api::request::ApiRequest;
 use crate::net::body::OutgoingBody;
 use crate::net::message::Response;
 use crate::primary::replication::chunks::QUEUED_CHUNKS;
+use crate::primary::replication::feed_clock::with_clock_header;
 use crate::primary::replication::snapshot_cache::send_snapshot;
 use crate::primary::state::PrimaryState;
 
@@ -26,5 +27,5 @@ pub async fn handle(state: &Arc<PrimaryState>, request: ApiRequest) -> HandlerRe
     let (chunks, body) = mpsc::channel(QUEUED_CHUNKS);
     tokio::spawn(send_snapshot(snapshot, permit, chunks));
     let headers = HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_static("application/zstd"))]);
-    Ok(Response { status: StatusCode::OK, headers, body: OutgoingBody::from_channel(body) })
+    Ok(with_clock_header(Response { status: StatusCode::OK, headers, body: OutgoingBody::from_channel(body) }))
 }

@@ -40,8 +40,9 @@ pub async fn handle(state: &Arc<SidecarState>, request: ApiRequest) -> HandlerRe
 
 fn class_status(state: &SidecarState, class: FreshnessClass, time: RequestTime) -> Value {
     let limits = state.config.freshness_policy.limits_for(class);
-    let age = state.config.replica.read().age(time.boot);
-    let freshness = match limits.evaluate(age) {
+    let reading = state.config.replica.read();
+    let age = reading.age(time.boot);
+    let freshness = match reading.freshness(limits, time.boot) {
         Freshness::Fresh => "fresh",
         Freshness::Stale => "stale",
         Freshness::Expired => "expired",
