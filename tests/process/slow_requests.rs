@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use sidegate::model::clock;
 
+use crate::support::TIMEOUT;
 use crate::support::contract_directory::settings_line;
-use crate::support::env::{TIMEOUT, TestEnv};
+use crate::support::env::TestEnv;
 use crate::support::generated_directory::key_blob;
 
 /// For how long the key is still good when the head of the request is sent.
@@ -18,7 +19,7 @@ const LIFETIME: Duration = Duration::from_secs(4);
 fn directory_with_a_key_that_expires() -> String {
     let expires_at = clock::wall_time().plus(LIFETIME).to_string();
     let lines = [
-        settings_line(),
+        settings_line(&json!({})).trim_end().to_owned(),
         json!({"kind": "storage", "name": "default", "address": "unix:/run/gitaly.sock"}).to_string(),
         json!({"kind": "user", "id": 1, "username": "root", "name": "Root"}).to_string(),
         json!({"kind": "namespace", "id": 1, "type": "user", "path": "root", "name": "root", "owner_id": 1}).to_string(),
