@@ -47,13 +47,15 @@ fn lines_that_come_ever_later_keep_no_revoked_key_beyond_its_bound() {
     wait(&env, Duration::from_secs(13));
     revoke(&env, 1);
     let revoked = Instant::now();
-    loop {
+    // Longer than the revocation takes on this link: heartbeats from before it still come.
+    while revoked.elapsed() < Duration::from_secs(16) {
         let asked = revoked.elapsed();
         let response = look_up_key(&env, 1);
-        if response.status != 200 {
-            return;
-        }
-        assert!(asked <= MAX_STALE, "a yes {asked:?} after the revocation, said to be {:?} s old", response.header("x-sidegate-age"));
+        assert!(
+            response.status != 200 || asked <= MAX_STALE,
+            "a yes {asked:?} after the revocation, said to be {:?} s old",
+            response.header("x-sidegate-age")
+        );
     }
 }
 
