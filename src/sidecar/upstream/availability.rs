@@ -59,7 +59,7 @@ mod tests {
         let now = BootTime(Duration::ZERO);
         for proven_at in [None, Some(ProofTime::at(now))] {
             // As in front of a GitLab, where nothing is followed.
-            let reading = ReplicaReading { view: None, proven_at, caught_up: true };
+            let reading = ReplicaReading { view: None, proven_at, caught_up: true, ..ReplicaReading::default() };
             assert_eq!(Availability::assess(&reading, policy, now), Availability::Nothing);
         }
     }
