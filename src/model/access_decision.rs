@@ -94,6 +94,15 @@ impl Repository {
         }
     }
 
+    /// Returns where the repositories of its record lie.
+    #[must_use]
+    pub fn place(&self) -> RepositoryPlace<'_> {
+        match self {
+            Self::Project(project) | Self::Wiki(project) | Self::Design(project) => RepositoryPlace::of_project(project),
+            Self::Snippet(snippet, _) => RepositoryPlace::of_snippet(snippet),
+        }
+    }
+
     /// Returns its path on that storage. Wiki and designs are beside the repository of their project.
     #[must_use]
     pub fn relative_path(&self) -> String {

@@ -7,6 +7,7 @@ use crate::model::key::Fingerprint;
 use crate::model::record::{
     DeployGrant, Key, Member, Namespace, Project, ProtectedBranch, ProtectedTag, Settings, Share, Snippet, Storage, User,
 };
+use crate::model::repository_place::RepositoryPlace;
 
 /// The directory could not be read: its store is damaged or unavailable. This never means that a record does not exist.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -51,6 +52,8 @@ pub trait Directory {
     fn project_by_former_path(&self, path: &str) -> LookupResult<Project>;
     /// Finds a snippet by id.
     fn snippet(&self, id: Id) -> LookupResult<Snippet>;
+    /// Returns whether another record leads to a repository of this place: then neither may be answered.
+    fn is_shared_repository(&self, place: &RepositoryPlace<'_>) -> Result<bool, DirectoryError>;
     /// Finds a user's direct membership in a container, whatever its state.
     fn member(&self, container: Container, user: Id) -> LookupResult<Member>;
     /// Returns the shares of a container with groups.

@@ -9,6 +9,7 @@ use crate::model::key::Fingerprint;
 use crate::model::record::{
     DeployGrant, Key, Member, Namespace, Project, ProtectedBranch, ProtectedTag, Record, Settings, Share, Snippet, Storage, User,
 };
+use crate::model::repository_place::RepositoryPlace;
 use crate::model::sort_key::SortKey;
 
 /// A directory as maps. A record that is put again replaces the one before.
@@ -133,6 +134,16 @@ const fn key_of_container(container: Container) -> (u8, Id) {
 }
 
 impl Directory for MemoryDirectory {
+    fn is_shared_repository(&self, place: &RepositoryPlace<'_>) -> Result<bool, DirectoryError> {
+        let stems = place.overlapping_stems();
+        let overlaps = |other: RepositoryPlace<'_>| {
+            let by_side = other.has_sides && stems.project == Some(other.stem);
+            other.storage == place.storage && (by_side || stems.any.iter().any(|stem| stem == other.stem))
+        };
+        // One of them is the record itself.
+        Ok(self.records.values().filter_map(RepositoryPlace::of_record).filter(|other| overlaps(*other)).count() > 1)
+    }
+
     fn settings(&self) -> Result<Arc<Settings>, DirectoryError> {
         match (&self.settings, Record::parse(r#"{"kind":"settings"}"#)) {
             (Some(settings), _) => Ok(Arc::clone(settings)),

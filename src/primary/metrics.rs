@@ -31,6 +31,7 @@ struct Gauges {
     followers: Gauge,
     store_bytes: Gauge,
     usage_dropped: Gauge,
+    shared_repositories: Gauge,
     connections: Gauge,
     connections_open: Gauge,
     connections_refused: Gauge,
@@ -51,6 +52,8 @@ pub struct GaugeValues {
     pub store_bytes: u64,
     /// Uses that were dropped before they were persisted.
     pub usage_dropped: u64,
+    /// Repositories that two records lead to.
+    pub shared_repositories: u64,
 }
 
 /// Why there is an alarm, in a few words.
@@ -103,6 +106,7 @@ impl Gauges {
             followers: gauge("followers", "Open feeds"),
             store_bytes: gauge("store_bytes", "Bytes of the store on disk"),
             usage_dropped: gauge("usage_dropped", "Notes of use that were dropped"),
+            shared_repositories: gauge("shared_repositories", "Places of repositories that two records lead to; neither is answered"),
             connections: gauge("connections", "Connections accepted since the start"),
             connections_open: gauge("connections_open", "Connections that are open"),
             connections_refused: gauge("connections_refused", "Connections refused because too many were open"),
@@ -118,6 +122,7 @@ impl Gauges {
         set(&self.followers, values.followers as u64);
         set(&self.store_bytes, values.store_bytes);
         set(&self.usage_dropped, values.usage_dropped);
+        set(&self.shared_repositories, values.shared_repositories);
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         set(&self.connections, count(&counters.connections));
         set(&self.connections_open, count(&counters.open_connections));

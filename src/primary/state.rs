@@ -98,6 +98,10 @@ impl PrimaryState {
             options.bounds,
             RequestMetrics::register(METRICS, &mut registry),
         );
+        if let Some(alarm) = store.directory().shared_repositories().alarm() {
+            metrics.record_alarm("shared_repositories");
+            tracing::error!("{alarm}");
+        }
         let maintenance = Maintenance::start(&store, &feed, &hosts, &last_used)?;
         Ok(Arc::new(Self {
             api,

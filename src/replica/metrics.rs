@@ -42,6 +42,7 @@ fn encode_gauges(status: &ReplicaStatus, encoder: &mut DescriptorEncoder<'_>) ->
     gauge("sidegate_store_whole", "Whether a scan has found all records of the store intact", bool_to_f64(status.whole))?;
     gauge("sidegate_store_bytes", "Bytes of the serving generation on disk", u64_to_f64(status.store_bytes))?;
     gauge("sidegate_store_foreign_records", "Records that are not wholly understood", u64_to_f64(status.foreign))?;
+    gauge("sidegate_store_shared_repositories", "Places of repositories that two records lead to", u64_to_f64(status.shared_repositories))?;
     gauge("sidegate_alarms", "Active alarms", u64_to_f64(u64::try_from(status.alarms.len()).unwrap_or(u64::MAX)))?;
     if let Some(age) = status.age_seconds {
         gauge("sidegate_feed_age_seconds", "Seconds since the directory was last proven current", age)?;

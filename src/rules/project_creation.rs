@@ -48,6 +48,7 @@ pub fn check(context: &DecisionContext) -> CheckResult<Option<NewProject>> {
     if !context.is_push()
         || context.request.changes != RefChanges::Any
         || context.lookup.repository.is_some()
+        || context.lookup.is_shared
         || is_wiki_design_or_snippet_path(path)
     {
         return Ok(None);

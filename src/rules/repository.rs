@@ -39,6 +39,8 @@ pub struct RepositoryLookup {
     pub selector: RepositorySelector,
     pub repository: Option<Repository>,
     pub found_by: FoundBy,
+    /// Whether a record was found and another leads to the same repository: then neither is found, and nothing is created in its place.
+    pub is_shared: bool,
 }
 
 /// Finds a repository. Paths match in any ASCII case, and also by the former paths of a project.
@@ -47,9 +49,15 @@ pub fn find_repository(
     gl_repository: Option<&str>,
     project: Option<&str>,
 ) -> Result<RepositoryLookup, DirectoryError> {
-    match gl_repository {
-        Some(word) => find_by_id(directory, word),
-        None => find_by_path(directory, project.unwrap_or_default()),
+    let lookup = match gl_repository {
+        Some(word) => find_by_id(directory, word)?,
+        None => find_by_path(directory, project.unwrap_or_default())?,
+    };
+    match &lookup.repository {
+        Some(repository) if directory.is_shared_repository(&repository.place())? => {
+            Ok(RepositoryLookup { repository: None, found_by: FoundBy::NotFound, is_shared: true, ..lookup })
+        }
+        _ => Ok(lookup),
     }
 }
 
@@ -73,6 +81,7 @@ fn find_by_id(directory: &dyn Directory, word: &str) -> Result<RepositoryLookup,
                 selector: RepositorySelector::Unknown,
                 repository: None,
                 found_by: FoundBy::NotFound,
+                is_shared: false,
             });
         }
     };
@@ -107,7 +116,7 @@ fn find_by_path(directory: &dyn Directory, typed: &str) -> Result<RepositoryLook
 
 fn lookup_result(kind: RepositoryKind, asked: RepositorySelector, repository: Option<Repository>, found: FoundBy) -> RepositoryLookup {
     let found = if repository.is_some() { found } else { FoundBy::NotFound };
-    RepositoryLookup { kind, selector: asked, repository, found_by: found }
+    RepositoryLookup { kind, selector: asked, repository, found_by: found, is_shared: false }
 }
 
 const fn repository_of_kind(kind: RepositoryKind, project: Arc<Project>) -> Repository {
@@ -209,6 +218,32 @@ mod tests {
         ] {
             let lookup = find_repository(&sample_directory(), None, Some(path)).unwrap();
             assert_eq!((lookup.kind, lookup.found_by), (kind, found), "{path}");
+        }
+    }
+
+    #[test]
+    fn of_two_records_on_one_repository_neither_is_found() {
+        let directory = MemoryDirectory::from_lines([
+            r#"{"kind":"namespace","id":1,"type":"group","path":"a","name":"a"}"#,
+            r#"{"kind":"project","id":2,"namespace_id":1,"path":"a/one","name":"p","relative_path":"p.git"}"#,
+            r#"{"kind":"project","id":3,"namespace_id":1,"path":"a/two","name":"p","relative_path":"p.wiki.git"}"#,
+            r#"{"kind":"project","id":4,"namespace_id":1,"path":"a/three","name":"p","relative_path":"q.git"}"#,
+            r#"{"kind":"snippet","id":5,"author_id":1,"storage":"default","relative_path":"s.git"}"#,
+            r#"{"kind":"snippet","id":6,"author_id":1,"storage":"default","relative_path":"s.git"}"#,
+        ]);
+        for (word, path, is_shared) in [
+            (Some("project-2"), None, true),
+            (Some("project-3"), None, true),
+            (Some("wiki-2"), None, true),
+            (Some("snippet-5"), None, true),
+            (None, Some("a/one"), true),
+            (None, Some("a/one.wiki"), true),
+            (None, Some("snippets/6"), true),
+            (None, Some("a/three"), false),
+            (Some("wiki-4"), None, false),
+        ] {
+            let lookup = find_repository(&directory, word, path).unwrap();
+            assert_eq!((lookup.is_shared, lookup.repository.is_none()), (is_shared, is_shared), "{word:?} {path:?}");
         }
     }
 

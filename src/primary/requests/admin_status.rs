@@ -24,12 +24,13 @@ use crate::store::primary::private_store::PrivateStore;
 pub async fn handle(state: &Arc<PrimaryState>, request: ApiRequest) -> HandlerResult {
     let store = state.store.clone();
     let now = request.time.wall;
-    let (counts, foreign, size, accept_loss, kept) = run_blocking(move || {
+    let (counts, foreign, shared, size, accept_loss, kept) = run_blocking(move || {
         let (directory, private_store) = (store.directory(), store.private_store());
         let until = accepted_loss::accepted_until(private_store, now)?;
         Ok::<_, StoreError>((
             directory.counts_by_kind(),
             directory.foreign_count(),
+            directory.shared_repositories().count(),
             directory.size_on_disk(),
             until,
             private_store_counts(private_store, now)?,
@@ -42,6 +43,7 @@ pub async fn handle(state: &Arc<PrimaryState>, request: ApiRequest) -> HandlerRe
         "head": state.store.head(),
         "records": counts,
         "not_understood": foreign,
+        "shared_repositories": shared,
         "kept": kept,
         "store_bytes": size,
         "followers": state.hosts.open_streams(),

@@ -17,6 +17,7 @@ pub async fn handle(state: &Arc<PrimaryState>, _request: ApiRequest) -> HandlerR
         followers: state.hosts.open_streams(),
         store_bytes: state.store.directory().size_on_disk(),
         usage_dropped: state.last_used.dropped(),
+        shared_repositories: state.store.directory().shared_repositories().count(),
     });
     metrics_response(&state.registry)
 }

@@ -10,8 +10,12 @@ use proptest::prelude::*;
 use serde_json::Value;
 
 use super::{admin, apply, open, push, small_directory, try_apply, user};
+use crate::model::change::Change;
 use crate::model::directory::Directory as _;
+use crate::model::entry::Entry;
+use crate::model::record::Record;
 use crate::primary::state::PrimaryState;
+use crate::store::error::StoreError;
 
 /// Bob's key in [`small_directory`].
 const BOB: u32 = 12;
@@ -187,7 +191,10 @@ async fn run_steps(steps: Vec<Step>) {
         match &step {
             Step::Push(number) => {
                 let path = format!("bob/p{number}");
-                let exists = state.store.directory().project_by_path(&path).unwrap().is_some();
+                let directory = state.store.directory();
+                // A file may have given its id another path, and this one leads there now.
+                let exists = directory.project_by_path(&path).unwrap().or(directory.project_by_former_path(&path).unwrap()).is_some();
+                drop(directory);
                 let (id, relative_path) = create(&state, &path).await;
                 if !exists {
                     assert!(ids.insert(id), "the id {id} was given twice");
@@ -251,4 +258,28 @@ async fn a_push_creates_no_project_whose_name_is_that_of_a_wiki() {
         assert!(state.store.directory().project_by_path(path).unwrap().is_none(), "{path}");
     }
     assert_eq!(push(&state, BOB, "bob/x.wiki").await.1["gl_repository"], Value::from("wiki-7"));
+}
+
+#[tokio::test]
+async fn of_two_projects_on_one_repository_that_a_store_already_holds_neither_is_answered_and_other_files_go_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = open(folder.path());
+    apply(&state, "", &directory()).await;
+    // As a version before wrote it.
+    let put = |line: &str| Change::Put(Entry::from_record(Record::parse(line).unwrap()).unwrap());
+    let changes = vec![put(&project(7, "bob/a", "1.git")), put(&project(8, "bob/b", "8.git"))];
+    state.store.commit(|_| Ok::<_, StoreError>((changes, ()))).unwrap();
+    for (path, status) in [("bob/a", 404), ("bob/a.wiki", 404), ("bob/b", 200)] {
+        assert_eq!(push(&state, BOB, path).await.0.as_u16(), status, "{path}");
+    }
+    drop(state);
+    let state = open(folder.path());
+    assert_eq!(push(&state, BOB, "bob/a").await.0, StatusCode::NOT_FOUND, "after a restart");
+    assert_eq!(push(&state, 11, "zoe/p").await.0, StatusCode::NOT_FOUND, "nor the other");
+    let alarm = state.store.directory().shared_repositories().alarm().unwrap();
+    assert!(alarm.contains("project 1 (`1.git`), project 7 (`1.git`)"), "{alarm}");
+    apply(&state, "", &[user(3, "eve")]).await;
+    apply(&state, "", &[project(7, "bob/a", "7.git")]).await;
+    assert_eq!(push(&state, BOB, "bob/a").await.0, StatusCode::OK, "it was given its own");
+    assert_eq!(push(&state, 11, "zoe/p").await.0, StatusCode::OK);
 }

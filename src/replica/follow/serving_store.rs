@@ -98,11 +98,19 @@ impl ServingStore {
             serving.reading.exchange_proven_at = restored.exchange_age.map(|age| ProofTime::before(now, age));
             serving.reading.caught_up = restored.caught_up && !drifted;
         });
+        self.report_shared_repositories(&generation);
         self.state.details().relation = relation(cursor);
         self.scan = StoreScan::start(&generation);
         self.tracked = Some(TrackedGeneration::new(generation, cursor));
         if drifted {
             self.state.resync_requests.request("the store had drifted from the primary before the last stop");
+        }
+    }
+
+    fn report_shared_repositories(&self, generation: &Generation) {
+        match generation.shared_repositories().alarm() {
+            Some(message) => self.state.alarms.raise(Alarm::SharedRepositories, message, clock::wall_time()),
+            None => self.state.alarms.clear(Alarm::SharedRepositories),
         }
     }
 
@@ -264,6 +272,7 @@ impl ServingStore {
             serving.set_generation(tracked.generation(), head, true);
             serving.record_proof(proven_at);
         });
+        self.report_shared_repositories(tracked.generation());
         let replaced = self.tracked.replace(tracked).map(|before| before.generation().clone());
         self.scan = StoreScan::Intact;
         self.last_flush_request = None;

@@ -29,6 +29,8 @@ pub enum Alarm {
     Forbidden,
     /// The feed cannot be understood.
     Garbled,
+    /// Two records of the store lead to one repository.
+    SharedRepositories,
     /// A replication task panicked.
     Ended,
 }

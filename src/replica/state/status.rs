@@ -38,6 +38,8 @@ pub struct ReplicaStatus {
     pub counts: BTreeMap<String, u64>,
     /// The number of records that a newer primary sent and this program does not wholly understand.
     pub foreign: u64,
+    /// How many places of repositories two records lead to: neither of these records is answered.
+    pub shared_repositories: u64,
     /// The folder of the serving generation, if it was loaded since the start.
     pub generation: Option<String>,
     /// The size of the serving generation on disk, in bytes.

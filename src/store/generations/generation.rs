@@ -31,6 +31,7 @@ use crate::store::database::{Database, KeyWrite};
 use crate::store::error::StoreError;
 use crate::store::generations::apply::{AppliedChanges, apply_changes};
 use crate::store::generations::record_cache::RecordCache;
+use crate::store::generations::shared_repositories::{MAX_RECORDS_READ_AGAIN, SharedRepositories, has_repository};
 use crate::store::pages::bulk_load::bulk_load;
 use crate::store::pages::header::StoreHeader;
 use crate::store::pages::index::IndexKey;
@@ -60,6 +61,7 @@ struct GenerationInner {
     page_limits: MapPageLimits,
     record_cache: RecordCache,
     header: ArcSwap<StoreHeader>,
+    shared_repositories: ArcSwap<SharedRepositories>,
     writer: Mutex<()>,
 }
 
@@ -76,7 +78,11 @@ impl Generation {
     pub fn open(folder: &Path, options: &StoreOptions) -> Result<Self, StoreError> {
         let database = Database::open(folder, options.page_cache_bytes)?;
         let header = StoreHeader::load(&database).map_err(|StoreError(reason)| StoreError(format!("{}: {reason}", folder.display())))?;
-        Ok(Self::from_parts(database, options, MapPageLimits::DEFAULT, header))
+        let shared =
+            SharedRepositories::find(&database).map_err(|StoreError(reason)| StoreError(format!("{}: {reason}", folder.display())))?;
+        let generation = Self::from_parts(database, options, MapPageLimits::DEFAULT, header);
+        generation.inner.shared_repositories.store(Arc::new(shared));
+        Ok(generation)
     }
 
     /// Creates a generation from entries in snapshot order, by plain inserts, and flushes it. It has no cursor until
@@ -111,6 +117,7 @@ impl Generation {
                 page_limits: limits,
                 record_cache,
                 header: ArcSwap::from_pointee(header),
+                shared_repositories: ArcSwap::default(),
                 writer: Mutex::new(()),
             }),
         }
@@ -153,7 +160,29 @@ impl Generation {
         inner.database.write_batch(writes)?;
         inner.record_cache.invalidate(invalidated);
         inner.header.store(Arc::new(header));
+        if changes.iter().any(has_repository) {
+            self.find_shared_repositories();
+        }
         Ok(state)
+    }
+
+    /// Finds again which repositories two records lead to, while there are some or where that is cheap. What cannot be read keeps what was
+    /// found before: the error shows where the records are looked up.
+    fn find_shared_repositories(&self) {
+        let known = self.inner.shared_repositories.load();
+        let kinds = &self.inner.header.load().kinds;
+        let records: u64 = ["project", "snippet"].iter().filter_map(|kind| kinds.get(*kind)).sum();
+        if (known.count() > 0 || records <= MAX_RECORDS_READ_AGAIN)
+            && let Ok(found) = SharedRepositories::find(&self.inner.database)
+        {
+            self.inner.shared_repositories.store(Arc::new(found));
+        }
+    }
+
+    /// Returns the repositories that two records lead to.
+    #[must_use]
+    pub fn shared_repositories(&self) -> Arc<SharedRepositories> {
+        self.inner.shared_repositories.load_full()
     }
 
     /// Writes everything that was applied to disk.

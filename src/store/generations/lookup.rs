@@ -14,6 +14,7 @@ use crate::model::record::{
     Share, Snippet, Storage, User,
 };
 use crate::model::record_identity::RecordIdentity;
+use crate::model::repository_place::RepositoryPlace;
 use crate::model::sort_key::SortKey;
 use crate::store::error::StoreError;
 use crate::store::generations::generation::Generation;
@@ -144,6 +145,10 @@ fn default_settings() -> Result<Arc<Settings>, StoreError> {
 }
 
 impl Directory for Generation {
+    fn is_shared_repository(&self, place: &RepositoryPlace<'_>) -> Result<bool, DirectoryError> {
+        Ok(self.shared_repositories().contains(place))
+    }
+
     fn settings(&self) -> Result<Arc<Settings>, DirectoryError> {
         let read = || match self.load_entry(&SortKey::settings())? {
             Some(entry) => Ok(to_cached(&entry)),

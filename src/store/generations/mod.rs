@@ -7,4 +7,5 @@ pub mod guarded_open;
 pub mod lookup;
 pub mod merge;
 pub mod record_cache;
+pub mod shared_repositories;
 pub mod subtree;

@@ -10,6 +10,7 @@ use crate::api::error::ApiError;
 use crate::api::request::ApiRequest;
 use crate::model::directory::Directory as _;
 use crate::model::record::{Agent, Project, Storage};
+use crate::model::repository_place::RepositoryPlace;
 use crate::primary::credentials::last_used::LastUsedSubject;
 use crate::primary::state::PrimaryState;
 use crate::store::generations::generation::Generation;
@@ -39,8 +40,11 @@ pub fn agent_project(directory: &Generation, agent: &Agent) -> Result<(Arc<Proje
     Ok((project, storage))
 }
 
-/// Returns the storage of a project's repository.
+/// Returns the storage of a project's repository; none if another record leads to that repository too.
 pub fn project_storage(directory: &Generation, project: &Project) -> Result<Arc<Storage>, ApiError> {
+    if directory.is_shared_repository(&RepositoryPlace::of_project(project))? {
+        return Err(ApiError::not_found(""));
+    }
     directory.storage(&project.storage)?.ok_or_else(|| ApiError::new(StatusCode::NOT_FOUND, "404 Storage Not Found"))
 }
 
