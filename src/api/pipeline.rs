@@ -116,8 +116,8 @@ fn reject<S: ApiState>(
     api.metrics.count_rejection(kind, reason);
     if let Some(suppressed) = api.log_limiter.allow(time.wall) {
         let request_id = headers.get("x-request-id").and_then(|id| id.to_str().ok()).unwrap_or_default();
-        let message = &error.message;
-        tracing::warn!(endpoint, reason, message, ?peer, request_id, suppressed, "refused a request to {endpoint}: {reason}");
+        let detail = &error.message;
+        tracing::warn!(endpoint, reason, detail, ?peer, request_id, suppressed, "refused a request to {endpoint}: {reason}");
     }
     error
 }

@@ -496,7 +496,7 @@ const ERROR_TRACKING: &str = "/api/v4/internal/error_tracking/allowed";
 fn assert_primary_healthy(env: &TestEnv) {
     let primary = &env.status()["primary"];
     assert_eq!((&primary["breaker"], &primary["failing_since"]), (&json!("closed"), &Value::Null), "{}", env.logs());
-    assert!(!env.logs().contains("the primary fails"), "{}", env.logs());
+    assert!(!env.logs().contains("primary failed "), "{}", env.logs());
 }
 
 /// So many requests whose body never comes to its end.

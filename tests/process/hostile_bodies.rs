@@ -256,7 +256,7 @@ fn a_body_at_its_bound_is_taken_and_one_byte_more_is_413_with_the_bound() {
 /// Who asks badly must not keep others from being answered.
 fn assert_primary_healthy(env: &TestEnv) {
     assert_eq!(env.status()["primary"]["breaker"], "closed", "{}", env.logs());
-    assert!(!env.logs().contains("the primary fails"), "{}", env.logs());
+    assert!(!env.logs().contains("primary failed "), "{}", env.logs());
 }
 
 /// Bodies that are no JSON, or no object, or more than is read; each with its type.
@@ -407,7 +407,7 @@ fn a_parameter_of_the_wrong_type_is_refused_with_a_message_and_never_a_fault() {
     taken.dedup();
     let taken: Vec<(&str, &str)> = taken.iter().map(|(path, place)| (path.as_str(), place.as_str())).collect();
     assert_eq!(taken, IGNORED_FIELDS);
-    assert!(!env.logs().contains("panicked") && !env.logs().contains("fault of"), "{}", env.logs());
+    assert!(!env.logs().contains("panicked"), "{}", env.logs());
 }
 
 /// Requests whose body never comes to its end, each up to where it stops.

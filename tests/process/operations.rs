@@ -398,7 +398,7 @@ fn nothing_secret_is_logged_at_any_level() {
     send(Request::post("/api/v4/internal/post_receive", &json!({"secret_token": secret})));
     assert!(env.sidecar.as_mut().unwrap().stop().success());
     let logs = env.logs();
-    assert!(logs.contains("the operator revoked a key") && logs.contains("wrong secret"), "{logs}");
+    assert!(logs.contains("the operator revoked key 3") && logs.contains("wrong secret"), "{logs}");
     let sync = fs::read_to_string(env.path().join("sync_secret")).unwrap();
     let signature = token.rsplit('.').next().unwrap();
     let mut never = vec![secret, &encoded, &sync, private, signature];
