@@ -6,6 +6,7 @@
 
 pub mod access_decision;
 pub mod access_request;
+pub(crate) mod address_grammar;
 pub mod change;
 pub mod clock;
 pub mod clock_reading;
@@ -17,13 +18,16 @@ pub mod enums;
 pub mod finding;
 pub mod freshness;
 pub mod id;
+pub(crate) mod ip_range;
 pub mod key;
 pub mod loss_guard;
 #[cfg(test)]
 pub mod memory_directory;
+pub mod path_grammar;
 pub mod push;
 pub mod record;
 pub(crate) mod record_defaults;
+pub mod record_grammar;
 pub mod record_identity;
 pub(crate) mod record_kinds;
 pub mod record_parse;

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use crate::model::ip_range::IpRange;
 use crate::model::record::Namespace;
 
 /// Returns whether `address`, as gitlab-shell saw it, may use what is under `root`. Without a list, or without an address, it may. An
@@ -13,44 +14,7 @@ pub fn is_ip_allowed(root: Option<&Namespace>, address: Option<&str>) -> bool {
         return true;
     }
     let Some(address) = address.trim().parse::<IpAddr>().ok().map(|address| address.to_canonical()) else { return false };
-    root.allowed_ips.iter().any(|entry| parse_ip_range(entry).is_some_and(|range| range.contains(address)))
-}
-
-struct IpRange {
-    network: IpAddr,
-    prefix_length: u32,
-}
-
-/// Reads `address` or `address/prefix`.
-fn parse_ip_range(entry: &str) -> Option<IpRange> {
-    let (address, prefix) = match entry.trim().split_once('/') {
-        Some((address, prefix)) => (address, Some(prefix.parse::<u32>().ok()?)),
-        None => (entry.trim(), None),
-    };
-    let start: IpAddr = address.parse().ok()?;
-    let width = if start.is_ipv4() { 32 } else { 128 };
-    let prefix = prefix.unwrap_or(width);
-    (prefix <= width).then_some(IpRange { network: start, prefix_length: prefix })
-}
-
-impl IpRange {
-    fn contains(&self, address: IpAddr) -> bool {
-        match (self.network, address) {
-            (IpAddr::V4(start), IpAddr::V4(address)) => {
-                shares_prefix(start.to_bits().into(), address.to_bits().into(), 32 - self.prefix_length)
-            }
-            (IpAddr::V6(start), IpAddr::V6(address)) => shares_prefix(start.to_bits(), address.to_bits(), 128 - self.prefix_length),
-            (IpAddr::V6(_), IpAddr::V4(address)) => {
-                let IpAddr::V6(start) = self.network else { return false };
-                shares_prefix(start.to_bits(), address.to_ipv6_mapped().to_bits(), 128 - self.prefix_length)
-            }
-            (IpAddr::V4(_), IpAddr::V6(_)) => false,
-        }
-    }
-}
-
-fn shares_prefix(one: u128, other: u128, host_bits: u32) -> bool {
-    (one ^ other).checked_shr(host_bits).unwrap_or(0) == 0
+    root.allowed_ips.iter().any(|entry| IpRange::parse(entry).is_some_and(|range| range.contains(address)))
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::model::access_decision::{Actor, NewProject};
 use crate::model::access_request::RefChanges;
 use crate::model::enums::{AccessLevel, NamespaceType, ProjectCreation};
+use crate::model::path_grammar::check_name;
 use crate::model::record::{Namespace, User};
 use crate::rules::access_level::{highest_access_level_within, self_and_ancestors};
 use crate::rules::context::DecisionContext;
@@ -13,33 +14,8 @@ use crate::rules::namespace::split_namespace;
 use crate::rules::refusal_reason::{CheckResult, RefusalReason};
 use crate::rules::repository::RepositorySelector;
 
-/// The longest last segment of a project's path, in bytes.
-pub const MAX_PATH_SEGMENT_BYTES: usize = 255;
-
 /// What follows a project's path in the paths of its wiki and its designs.
 const WIKI_AND_DESIGN_SUFFIXES: [&str; 2] = [".wiki", ".design"];
-
-/// Names that cannot be a project's path, because URLs below a project or a group use them.
-const RESERVED_NAMES: [&str; 18] = [
-    "-",
-    "badges",
-    "blame",
-    "blob",
-    "builds",
-    "commits",
-    "create",
-    "create_dir",
-    "edit",
-    "files",
-    "find_file",
-    "new",
-    "preview",
-    "raw",
-    "refs",
-    "tree",
-    "update",
-    "wikis",
-];
 
 /// 9c: returns the project that this push creates, if there is none and the user may create it. If the user may not, no reason is given,
 /// because it would reveal which namespaces exist.
@@ -59,8 +35,8 @@ pub fn check(context: &DecisionContext) -> CheckResult<Option<NewProject>> {
         return Ok(None);
     }
     let path = format!("{}/{name}", namespace.path);
-    if let Some(why) = invalid_name_reason(name) {
-        return Err(RefusalReason::ProjectNotMade { detail: why }.into());
+    if let Err(reason) = check_name(name) {
+        return Err(RefusalReason::ProjectNotMade { detail: format!("Path {reason}") }.into());
     }
     if context.directory.namespace_by_path(&path)?.is_some() || is_wiki_path_taken(context, &path)? {
         return Err(RefusalReason::ProjectNotMade { detail: "Path has already been taken".to_owned() }.into());
@@ -104,19 +80,4 @@ fn can_create_project(context: &DecisionContext, user: &User, namespace: &Namesp
         ProjectCreation::Noone => return Ok(false),
     };
     Ok(user.admin || highest_access_level_within(context.directory, user.id, None, &ancestors, context.now)? >= Some(least))
-}
-
-/// Returns why this cannot be the last segment of a project's path; `None` if it can.
-fn invalid_name_reason(name: &str) -> Option<String> {
-    let plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.'));
-    let ends = [".git", ".atom", "."].iter().any(|end| name.to_ascii_lowercase().ends_with(end));
-    if !plain || name.starts_with('-') || ends {
-        return Some(
-            "Path can contain only letters, digits, '_', '-' and '.'. Cannot start with '-', end in '.', '.git' or '.atom'".to_owned(),
-        );
-    }
-    if name.len() > MAX_PATH_SEGMENT_BYTES {
-        return Some(format!("Path is too long (maximum is {MAX_PATH_SEGMENT_BYTES} characters)"));
-    }
-    RESERVED_NAMES.contains(&name.to_ascii_lowercase().as_str()).then(|| format!("Path {name} is a reserved name"))
 }

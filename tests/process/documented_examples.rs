@@ -70,8 +70,9 @@ fn git_examples() -> Vec<Example> {
         Example::new("Recovery codes", &format!("--request  POST  {SHELL}  --data  key_id=7  <api>/internal/two_factor_recovery_codes"), 200, json!({
             "success": true, "recovery_codes": vec!["<text>"; 10]
         })),
-        Example::new("Personal access token", &format!("--request  POST  {SHELL}  --data  user_id=29&name=mytokenname&scopes[]=read_user&scopes[]=read_repository&expires_at=2020-07-24  <api>/internal/personal_access_token"), 200, json!({
-            "success": true, "token": "<text>", "scopes": ["read_user", "read_repository"], "expires_at": "2020-07-24"
+        // The document's date has passed; no token may end before it begins.
+        Example::new("Personal access token", &format!("--request  POST  {SHELL}  --data  user_id=29&name=mytokenname&scopes[]=read_user&scopes[]=read_repository&expires_at=2099-07-24  <api>/internal/personal_access_token"), 200, json!({
+            "success": true, "token": "<text>", "scopes": ["read_user", "read_repository"], "expires_at": "2099-07-24"
         })),
         Example::new("Error tracking", "--request  POST  --header  Gitlab-Error-Tracking-Token: <error-tracking>  --data  project_id=111&public_key=generated-error-tracking-key  <api>/internal/error_tracking/allowed", 200, json!({"enabled": true})),
         Example::new("Pre-receive", &format!("--request  POST  {SHELL}  --data  gl_repository=project-7  <api>/internal/pre_receive"), 200, json!({"reference_counter_increased": true})),

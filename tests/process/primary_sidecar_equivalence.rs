@@ -110,7 +110,7 @@ impl GeneratedDirectory {
                 random.maybe_field(10, r#""projects_limit":0"#),
             ];
             self.push_line(format!(r#"{{"kind":"user","id":{id},"username":"user{id}","name":"U{id}"{}}}"#, more.concat()));
-            let owner = if random.chance(30) { String::new() } else { format!(r#","user_id":{id}"#) };
+            let owner = if random.chance(30) { r#","deploy":true"#.to_owned() } else { format!(r#","user_id":{id}"#) };
             self.add_key(random, id, &owner);
         }
     }

@@ -53,6 +53,32 @@ pub enum IntegrityError {
         /// What it refers to.
         target: String,
     },
+    /// Two projects of which one has the path of the other's wiki or designs.
+    #[error("line {line}: the path `{path}` and the path `{other}` in {first} name one repository")]
+    SameRepository {
+        /// The line of the file, from 1.
+        line: usize,
+        /// The path that the line gives its project, in lower case.
+        path: String,
+        /// The other path, in lower case.
+        other: String,
+        /// Where the other is.
+        first: RecordOrigin,
+    },
+    /// A project or subgroup whose path is not below the one that it is in.
+    #[error("line {line}: `path` is `{path}`, which is not directly below `{parent}`, the path of namespace {id} (`{field}`)")]
+    Misplaced {
+        /// The line of the file, from 1.
+        line: usize,
+        /// The path that the line gives.
+        path: String,
+        /// The path of the namespace that it is in.
+        parent: String,
+        /// That namespace.
+        id: Id,
+        /// The field that names it.
+        field: &'static str,
+    },
     /// A record that stays refers to another which would be removed.
     #[error("this file takes away {target}, which a {kind} that stays names in {field}: {record}")]
     Orphaned {
@@ -73,6 +99,8 @@ pub struct Constraints {
     usernames: HashMap<Box<str>, RecordOrigin>,
     /// Namespaces and projects share one space of paths.
     paths: HashMap<Box<str>, RecordOrigin>,
+    /// The paths of projects among them, each of which stands for a wiki and designs too.
+    project_paths: HashMap<Box<str>, RecordOrigin>,
     agent_tokens: HashMap<Box<str>, RecordOrigin>,
     repositories: HashMap<PlaceHash, PlaceClaim>,
     highest_project_id: Option<Id>,
@@ -112,6 +140,7 @@ impl Constraints {
                     self.highest_project_id = self.highest_project_id.max(Some(project.id));
                 }
                 insert_unique(&mut self.paths, lowercase(&project.path), origin, || format!("the path `{}`", project.path))?;
+                self.insert_project_path(origin, lowercase(&project.path))?;
                 self.insert_repositories(origin, record)
             }
             Record::Snippet(_) => self.insert_repositories(origin, record),
@@ -169,6 +198,23 @@ impl Constraints {
         self.highest_project_id
     }
 
+    /// Two projects that the directory has are left as they are: no line is to blame.
+    fn insert_project_path(&mut self, origin: RecordOrigin, path: Box<str>) -> Result<(), IntegrityError> {
+        for other in sibling_paths(&path) {
+            let Some(first) = self.project_paths.get(other.as_str()) else { continue };
+            let path = path.clone().into_string();
+            return Err(match (origin, *first) {
+                (RecordOrigin::Line(line), first) => IntegrityError::SameRepository { line, path, other, first },
+                (RecordOrigin::Directory, RecordOrigin::Line(line)) => {
+                    IntegrityError::SameRepository { line, path: other, other: path, first: RecordOrigin::Directory }
+                }
+                (RecordOrigin::Directory, RecordOrigin::Directory) => continue,
+            });
+        }
+        self.project_paths.insert(path, origin);
+        Ok(())
+    }
+
     /// Refuses a record that refers to one which was not added. `identity` describes the record if it is one that stays.
     pub fn check_references(&self, origin: RecordOrigin, record: &Record, identity: impl FnOnce() -> String) -> Result<(), IntegrityError> {
         let Some((field, target)) = record_references(record).into_iter().find(|(_, target)| !self.contains(*target)) else {
@@ -209,6 +255,16 @@ fn place_description(record: &Record) -> String {
         _ => ("", ""),
     };
     format!("a repository of `relative_path` `{relative_path}` on the storage `{storage}` (code, wiki, designs or snippet)")
+}
+
+/// Returns the paths that name a wiki or designs of this path's project, or whose wiki or designs this path would name.
+pub fn sibling_paths(path: &str) -> Vec<String> {
+    let mut paths = Vec::with_capacity(3);
+    for suffix in [".wiki", ".design"] {
+        paths.push(format!("{path}{suffix}"));
+        paths.extend(path.strip_suffix(suffix).map(str::to_owned));
+    }
+    paths
 }
 
 fn lowercase(text: &str) -> Box<str> {

@@ -11,12 +11,14 @@
 //! | [`plan`] | what a plan is: the counts, the changes, the loss to be confirmed |
 //! | [`diff`] | the file beside the directory, record by record: added, changed, unchanged, removed |
 //! | [`renames`] | the redirects that renamed projects leave at their old paths |
+//! | [`nesting`] | that a path is below the one of its namespace |
 //! | [`staged_file`] | the file's records in the order of a snapshot, each once |
 //! | [`constraints`] | what must be unique in a directory, and what its records refer to |
 
 pub mod constraints;
 pub mod diff;
 pub mod execute;
+pub mod nesting;
 pub mod plan;
 pub mod plan_by_diff;
 pub mod plan_by_lookup;

@@ -175,7 +175,9 @@ impl From<StagingError> for ApiError {
     fn from(error: StagingError) -> Self {
         match error {
             StagingError::Io(_) => Self::new(StatusCode::INSUFFICIENT_STORAGE, format!("{error}. Nothing was applied.")),
-            StagingError::Line(_) | StagingError::Integrity(_) => Self::new(StatusCode::UNPROCESSABLE_ENTITY, error.to_string()),
+            StagingError::Line(_) | StagingError::Grammar { .. } | StagingError::Integrity(_) => {
+                Self::new(StatusCode::UNPROCESSABLE_ENTITY, error.to_string())
+            }
         }
     }
 }

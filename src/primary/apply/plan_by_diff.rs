@@ -6,6 +6,7 @@ use crate::model::record::Record;
 use crate::model::record_identity::RecordIdentity;
 use crate::primary::apply::constraints::{Constraints, IntegrityError, RecordOrigin};
 use crate::primary::apply::diff::{RecordDiff, Unlisted, diff};
+use crate::primary::apply::nesting::check_nesting;
 use crate::primary::apply::plan::{ApplyPlan, ApplySummary, CommitBuilder};
 use crate::primary::apply::staged_file::{StagedFile, StagingError};
 use crate::store::generations::generation::Generation;
@@ -63,7 +64,9 @@ fn check_references(
     may_orphan: bool,
 ) -> Result<(), ApiError> {
     for step in diff(directory, staged, unlisted) {
-        let (entry, origin) = match step? {
+        let step = step?;
+        check_nesting(directory, staged, &step)?;
+        let (entry, origin) = match step {
             RecordDiff::Added(new, line) | RecordDiff::Changed { new, line, .. } => (new, RecordOrigin::Line(line)),
             RecordDiff::Unchanged(entry, origin) if may_orphan => (entry, origin),
             RecordDiff::Unchanged(..) | RecordDiff::Removed(_) => continue,

@@ -11,8 +11,9 @@ use crate::model::record::Record;
 use crate::model::record_identity::RecordIdentity;
 use crate::model::repository_place::RepositoryPlace;
 use crate::model::sort_key::SortKey;
-use crate::primary::apply::constraints::{Constraints, IntegrityError, RecordOrigin};
+use crate::primary::apply::constraints::{Constraints, IntegrityError, RecordOrigin, sibling_paths};
 use crate::primary::apply::diff::{DiffError, RecordDiff};
+use crate::primary::apply::nesting::check_nesting;
 use crate::primary::apply::plan::{ApplyPlan, ApplySummary, CommitBuilder};
 use crate::primary::apply::staged_file::{StagedFile, StagedRecord, StagingError};
 use crate::store::error::StoreError;
@@ -37,6 +38,9 @@ pub fn plan_by_lookup(directory: &Generation, staged: &StagedFile, constraints: 
     }
     for sort_key in staged.taken_redirects.iter().filter(|sort_key| !staged.contains(sort_key)) {
         steps.extend(directory.load_entry(sort_key).map_err(DiffError::from)?.map(RecordDiff::Removed));
+    }
+    for step in &steps {
+        check_nesting(directory, staged, step)?;
     }
     let mut summary = ApplySummary::default();
     let mut changes = CommitBuilder::default();
@@ -90,10 +94,26 @@ fn check_unique(directory: &Generation, constraints: &Constraints, line: usize, 
         Record::Project(project) => path_conflict(directory, constraints, &project.path, ReferencedRecord::Project(project.id)),
         _ => Ok(None),
     };
-    match conflict.map_err(store_error)? {
-        Some(what) => Err(StagingError::from(IntegrityError::Duplicate { line, what, first: RecordOrigin::Directory }).into()),
-        None => Ok(()),
+    if let Some(what) = conflict.map_err(store_error)? {
+        return Err(StagingError::from(IntegrityError::Duplicate { line, what, first: RecordOrigin::Directory }).into());
     }
+    match record {
+        Record::Project(project) => check_siblings(directory, constraints, line, &project.path),
+        _ => Ok(()),
+    }
+}
+
+/// Checks that no project which stays has the path of this one's wiki or designs, or the other way round.
+fn check_siblings(directory: &Generation, constraints: &Constraints, line: usize, path: &str) -> Result<(), ApiError> {
+    let path = path.to_ascii_lowercase();
+    for other in sibling_paths(&path) {
+        let holder = directory.project_by_path(&other).map_err(store_error)?;
+        if holder.is_some_and(|holder| !constraints.contains(ReferencedRecord::Project(holder.id))) {
+            let first = RecordOrigin::Directory;
+            return Err(StagingError::from(IntegrityError::SameRepository { line, path, other, first }).into());
+        }
+    }
+    Ok(())
 }
 
 /// Returns whether a record of the file is new at the place of its repositories.
@@ -250,11 +270,13 @@ mod tests {
             vec![r#"{"kind":"user","id":3,"username":"BEN","name":"B"}"#],
             vec![zoe_is_ben],
             vec![zoe_is_ben, ben_is_zoe],
-            vec![r#"{"kind":"namespace","id":2,"type":"group","path":"A/P","name":"p"}"#],
-            vec![r#"{"kind":"project","id":2,"namespace_id":1,"path":"a","name":"p","relative_path":"q.git"}"#],
             vec![r#"{"kind":"project","id":2,"namespace_id":1,"path":"a/q","name":"q","relative_path":"p.wiki.git"}"#],
             vec![r#"{"kind":"project","id":2,"namespace_id":1,"path":"a/q","name":"q","relative_path":"q.git"}"#],
             vec![r#"{"kind":"snippet","id":2,"author_id":1,"storage":"default","relative_path":"p.design.git"}"#],
+            vec![r#"{"kind":"namespace","id":2,"type":"group","path":"A/P","name":"p","parent_id":1}"#],
+            vec![r#"{"kind":"project","id":2,"namespace_id":1,"path":"A/p.wiki","name":"p","relative_path":"q.git"}"#],
+            vec![r#"{"kind":"project","id":2,"namespace_id":1,"path":"b/q","name":"p","relative_path":"q.git"}"#],
+            vec![r#"{"kind":"namespace","id":2,"type":"group","path":"b/sub","name":"p","parent_id":1}"#],
             vec![r#"{"kind":"deploy_grant","key_id":2,"project_id":1}"#],
             vec![r#"{"kind":"deploy_grant","key_id":1,"project_id":1}"#],
             vec![

@@ -2,7 +2,7 @@
 //! Only the list is in memory.
 
 use std::collections::btree_map::{BTreeMap, Entry};
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Seek as _, Write as _};
 use std::os::unix::fs::FileExt as _;
@@ -10,7 +10,9 @@ use std::path::Path;
 
 use crate::model::id::Id;
 use crate::model::record::Record;
+use crate::model::record_grammar::{self, GrammarError};
 use crate::model::sort_key::SortKey;
+use crate::model::text::Text;
 use crate::model::unpublished::UnpublishedRecord;
 use crate::primary::apply::constraints::{Constraints, IntegrityError, RecordOrigin};
 use crate::wire::directory::record_lines;
@@ -29,6 +31,8 @@ pub struct StagedFile {
     pub key_ids: HashSet<Id>,
     /// The redirects of the directory that are removed because a project of the file takes their path.
     pub taken_redirects: BTreeSet<SortKey>,
+    /// The paths of the namespaces among them.
+    pub namespace_paths: HashMap<Id, Text>,
     /// The records that are never published, by their sort keys, with their lines; in memory, since there are few.
     pub unpublished: BTreeMap<Vec<u8>, (usize, UnpublishedRecord)>,
 }
@@ -50,6 +54,14 @@ pub enum StagingError {
     /// A line that is not a record.
     #[error(transparent)]
     Line(#[from] record_lines::DirectoryFileError),
+    /// A field that breaks its grammar.
+    #[error("line {line}: {error}")]
+    Grammar {
+        /// The line of the file, from 1.
+        line: usize,
+        /// The field, and what is wrong.
+        error: GrammarError,
+    },
     /// A second record where there can be one, or a reference to nothing.
     #[error(transparent)]
     Integrity(#[from] IntegrityError),
@@ -64,6 +76,7 @@ impl StagedFile {
         file.rewind()?;
         let mut texts = BufWriter::with_capacity(BUFFER_BYTES, tempfile::tempfile_in(temp_dir)?);
         let (mut records, mut key_ids, mut unpublished, mut offset) = (Vec::new(), HashSet::new(), BTreeMap::new(), 0);
+        let mut namespace_paths = HashMap::new();
         for numbered in RecordLines::new(BufReader::with_capacity(BUFFER_BYTES, file)) {
             let (line, record) = match numbered? {
                 (line, DirectoryRecord::Published(record)) => (line, record),
@@ -72,9 +85,12 @@ impl StagedFile {
                     continue;
                 }
             };
+            record_grammar::check(&record).map_err(|error| StagingError::Grammar { line, error })?;
             constraints.insert(RecordOrigin::Line(line), &record)?;
-            if let Record::Key(key) = &record {
-                key_ids.insert(key.id);
+            match &record {
+                Record::Key(key) => drop(key_ids.insert(key.id)),
+                Record::Namespace(namespace) => drop(namespace_paths.insert(namespace.id, namespace.path.clone())),
+                _ => {}
             }
             let text =
                 record.canonical().map_err(|error| record_lines::DirectoryFileError::InvalidRecord { line, reason: error.into() })?;
@@ -84,7 +100,8 @@ impl StagedFile {
         }
         records.sort_by(|one, other| one.sort_key.cmp(&other.sort_key));
         let texts = texts.into_inner().map_err(io::IntoInnerError::into_error)?;
-        let staged = Self { file: texts, end: offset, records, key_ids, taken_redirects: BTreeSet::new(), unpublished };
+        let taken_redirects = BTreeSet::new();
+        let staged = Self { file: texts, end: offset, records, key_ids, taken_redirects, namespace_paths, unpublished };
         staged.refuse_duplicates()?;
         Ok(staged)
     }

@@ -108,6 +108,9 @@ fn parse_expiry(params: &Params, settings: &Settings, now: Time) -> Result<Optio
         return Ok((lifetime > 0).then(|| Day::from_time(now).plus(lifetime)));
     };
     match date_param::parse_date(asked.trim()) {
+        Some(date) if Day::from(date) <= Day::from_time(now) => {
+            Err(TokenRequestError("Failed to create token: Expiration date is in the past".to_owned()))
+        }
         Some(date) => Ok(Some(date.into())),
         None => Err(TokenRequestError(format!("Invalid token expiry date: '{asked}'"))),
     }

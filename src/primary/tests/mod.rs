@@ -5,6 +5,7 @@ mod caller_authentication;
 mod child;
 mod crash_credentials;
 mod crash_private_store;
+mod ownerless_key;
 mod renames;
 mod repository_paths;
 mod token_limit;

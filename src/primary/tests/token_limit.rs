@@ -1,8 +1,9 @@
-//! How many personal access tokens a user may have.
+//! How many personal access tokens a user may have, and for how long one is good.
 
+use http::{Method, StatusCode};
 use serde_json::json;
 
-use super::{apply, call, open, small_directory};
+use super::{OTHER_USER, apply, call, handle, json_request, open, small_directory};
 use crate::model::clock;
 use crate::model::day::Day;
 use crate::model::digest::Digest;
@@ -41,4 +42,23 @@ async fn a_user_has_at_most_a_thousand_tokens_and_those_that_expired_long_ago_ma
     };
     assert_eq!(token_for("12").await, json!({"success": false, "message": "Failed to create token: There are 1000 already"}));
     assert!(token_for("11").await["token"].as_str().unwrap().starts_with("glpat-"), "another user has room");
+}
+
+#[tokio::test]
+async fn an_expired_token_is_401_without_a_reason() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = open(folder.path());
+    apply(&state, "", &small_directory()).await;
+    for (end, expected) in [("2020-07-24", StatusCode::UNAUTHORIZED), ("2999-01-01", StatusCode::OK)] {
+        let token = NewToken {
+            user_id: "1".parse().unwrap(),
+            name: "t".try_into().unwrap(),
+            scopes: vec![TokenScope::Api],
+            expires_at: Some(end.parse().unwrap()),
+        };
+        let secret = create_token(state.store.private_store(), token, clock::wall_time()).unwrap().unwrap();
+        let request = json_request(Method::GET, "/api/v4/personal_access_tokens/self").header("private-token", secret);
+        let (status, body) = handle(&state, OTHER_USER, request.body("").unwrap()).await;
+        assert_eq!(status, expected, "{end}: {body}");
+    }
 }

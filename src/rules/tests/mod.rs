@@ -8,6 +8,7 @@ mod instance;
 pub mod project_creation;
 #[cfg(test)]
 pub mod properties;
+mod record_grammar;
 pub mod wikis_designs_snippets;
 
 use crate::model::access_decision::{AccessDecision, AccessEvaluation, AccessGrant};

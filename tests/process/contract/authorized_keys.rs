@@ -4,7 +4,7 @@ use serde_json::json;
 
 use crate::support::contract_case::{ApiCall, assert_cases, authenticated_case, case};
 use crate::support::contract_directory::{
-    self, AUTH_ONLY_KEY, EXPIRED_KEY, ORPHAN_KEY, PUSH_DEPLOY_KEY, RSA_KEY, SIGNING_KEY, contract_key_blob, contract_public_key,
+    self, AUTH_ONLY_KEY, EXPIRED_KEY, PUSH_DEPLOY_KEY, RSA_KEY, SIGNING_KEY, contract_key_blob, contract_public_key,
 };
 use crate::support::http::Request;
 
@@ -41,7 +41,6 @@ fn a_key_that_logs_in_is_found_by_its_blob() {
             case("B06", "a deploy key", lookup(&contract_key_blob(PUSH_DEPLOY_KEY)), 200).body_contains(json!({"id": PUSH_DEPLOY_KEY})),
             case("B06", "an expired key", lookup(&contract_key_blob(EXPIRED_KEY)), 200).body_contains(json!({"id": EXPIRED_KEY})),
             case("B06", "of a blocked owner", lookup(&contract_key_blob(109)), 200).body_contains(json!({"id": 109})),
-            case("B06", "of nobody", lookup(&contract_key_blob(ORPHAN_KEY)), 200).body_contains(found(ORPHAN_KEY, "(git.example.com)")),
             authenticated_case("B07", "no key asked", Request::get(PATH), 400).message_contains("key"),
         ],
     );

@@ -6,7 +6,7 @@
 use serde_json::{Value, json};
 
 use crate::support::contract_case::{ApiCall, assert_cases, case};
-use crate::support::contract_directory::{self, ORPHAN_KEY, PUSH_DEPLOY_KEY, key_actor};
+use crate::support::contract_directory::{self, PUSH_DEPLOY_KEY, key_actor};
 use crate::support::env::{SendTo, TestEnv};
 use crate::support::http::Request;
 
@@ -48,10 +48,6 @@ fn refused_recovery_codes_and_tokens_come_with_a_reason() {
             case("F01", "no such key", call_as(CODES, "key:9999"), 200).body_equals(failure_body("Could not find the given key")),
             case("F01", "a user without a key", call_as(CODES, "user:twofactor"), 200)
                 .body_equals(failure_body("Could not find the given key")),
-            case("F02", "a key of nobody, codes", call_as(CODES, &key_actor(ORPHAN_KEY)), 200)
-                .body_equals(failure_body("Could not find a user for the given key")),
-            case("F02", "a key of nobody, a token", call_as(TOKEN, &key_actor(ORPHAN_KEY)), 200)
-                .body_equals(failure_body("Could not find a user for the given key")),
             case("F04", "a deploy key, codes", call_as(CODES, &key_actor(PUSH_DEPLOY_KEY)), 200)
                 .body_equals(failure_body("Deploy keys cannot be used to retrieve recovery codes")),
             case("F05", "a deploy key, a token", call_as(TOKEN, &key_actor(PUSH_DEPLOY_KEY)), 200)

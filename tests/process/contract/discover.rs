@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::support::contract_case::{ApiCall, assert_cases, case};
-use crate::support::contract_directory::{self, AUTH_ONLY_KEY, ORPHAN_KEY, PUSH_DEPLOY_KEY, SIGNING_KEY, discover, key_actor};
+use crate::support::contract_directory::{self, AUTH_ONLY_KEY, PUSH_DEPLOY_KEY, SIGNING_KEY, discover, key_actor};
 
 #[test]
 fn a_person_is_known_by_key_number_and_name_and_nobody_is_null() {
@@ -21,7 +21,6 @@ fn a_person_is_known_by_key_number_and_name_and_nobody_is_null() {
             case("C03", "an unknown key", discover("key:9999"), 200).body_equals(nobody.clone()),
             case("C03", "an unknown key with a known user", discover("key:9999").with("user_id", 4), 200).body_equals(nobody.clone()),
             case("C03", "key 0", discover("key:0"), 200).body_equals(nobody.clone()),
-            case("C03", "a key of nobody", discover(&key_actor(ORPHAN_KEY)), 200).body_equals(nobody.clone()),
             case("C04", "something else", anything.with("nothing", "to find a user"), 200).body_equals(nobody.clone()),
             case("C05", "a key that only signs", discover(&key_actor(SIGNING_KEY)), 200).body_equals(nobody),
             case("C06", "a key that only logs in", discover(&key_actor(AUTH_ONLY_KEY)), 200).body_equals(developer),

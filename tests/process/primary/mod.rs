@@ -8,6 +8,7 @@ mod billing;
 mod credentials;
 mod error_tracking;
 mod feed;
+mod field_grammar;
 mod kubernetes;
 mod push_hooks;
 mod revocation;

@@ -50,7 +50,6 @@ pub const EXPIRING_KEY: u64 = 202;
 pub const SIGNING_KEY: u64 = 203;
 pub const AUTH_ONLY_KEY: u64 = 204;
 pub const RSA_KEY: u64 = 205;
-pub const ORPHAN_KEY: u64 = 206;
 /// Deploy keys: of every project of `team`, once for reading and once for pushing; of another one; expired; of a blocked creator.
 pub const READ_DEPLOY_KEY: u64 = 301;
 pub const PUSH_DEPLOY_KEY: u64 = 302;
@@ -146,24 +145,23 @@ fn add_users(lines: &mut Vec<Value>) {
 }
 
 fn add_keys(lines: &mut Vec<Value>) {
-    let mut put = |id: u64, user: Option<u64>, more: &Value| {
+    let mut put = |id: u64, user: u64, more: &Value| {
         let line = json!({"kind": "key", "id": id, "user_id": user, "title": format!("key {id}"), "key": contract_public_key(id), "created_at": "2026-01-31T12:00:00Z"});
         lines.push(merged(line, more));
     };
     for (id, ..) in USERS {
-        put(100 + id, Some(*id), &json!({}));
+        put(100 + id, *id, &json!({}));
     }
     let soon = clock::wall_time().plus(2 * DAY).to_string();
-    put(EXPIRED_KEY, Some(3), &json!({"expires_at": PAST_DATE}));
-    put(EXPIRING_KEY, Some(4), &json!({"expires_at": soon}));
-    put(SIGNING_KEY, Some(4), &json!({"usage": "signing"}));
-    put(AUTH_ONLY_KEY, Some(4), &json!({"usage": "auth"}));
-    put(RSA_KEY, Some(3), &json!({}));
-    put(ORPHAN_KEY, None, &json!({}));
-    put(READ_DEPLOY_KEY, Some(9), &json!({"deploy": true}));
-    put(PUSH_DEPLOY_KEY, Some(4), &json!({"deploy": true}));
-    put(OTHER_PROJECT_DEPLOY_KEY, Some(3), &json!({"deploy": true}));
-    put(EXPIRED_DEPLOY_KEY, Some(3), &json!({"deploy": true, "expires_at": PAST_DATE}));
+    put(EXPIRED_KEY, 3, &json!({"expires_at": PAST_DATE}));
+    put(EXPIRING_KEY, 4, &json!({"expires_at": soon}));
+    put(SIGNING_KEY, 4, &json!({"usage": "signing"}));
+    put(AUTH_ONLY_KEY, 4, &json!({"usage": "auth"}));
+    put(RSA_KEY, 3, &json!({}));
+    put(READ_DEPLOY_KEY, 9, &json!({"deploy": true}));
+    put(PUSH_DEPLOY_KEY, 4, &json!({"deploy": true}));
+    put(OTHER_PROJECT_DEPLOY_KEY, 3, &json!({"deploy": true}));
+    put(EXPIRED_DEPLOY_KEY, 3, &json!({"deploy": true, "expires_at": PAST_DATE}));
 }
 
 fn add_projects(lines: &mut Vec<Value>) {
