@@ -30,9 +30,6 @@ pub struct HostRecord {
     /// How many streams it has open now.
     #[serde(skip)]
     pub open_streams: usize,
-    /// Whether it was seen since the primary started.
-    #[serde(skip)]
-    pub seen_since_start: bool,
     /// The instance before the present one.
     #[serde(skip)]
     previous_instance: Option<String>,
@@ -75,16 +72,7 @@ impl HostRecord {
     /// Returns a host that was never seen before.
     #[must_use]
     pub fn new(now: Time) -> Self {
-        Self {
-            acked: None,
-            seen: now,
-            twice: None,
-            open_streams: 0,
-            seen_since_start: false,
-            previous_instance: None,
-            dirty: true,
-            persisted_seen: None,
-        }
+        Self { acked: None, seen: now, twice: None, open_streams: 0, previous_instance: None, dirty: true, persisted_seen: None }
     }
 
     /// Returns until when it may answer keys without the primary; `None` if it never said.
@@ -102,7 +90,6 @@ impl HostRecord {
     /// Notes that the host was seen.
     pub fn touch(&mut self, now: Time) {
         self.seen = self.seen.max(now);
-        self.seen_since_start = true;
         self.dirty |= self.persisted_seen.is_none_or(|persisted| now.since(persisted) >= PERSIST_DELAY / 2);
     }
 

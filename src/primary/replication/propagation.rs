@@ -39,9 +39,6 @@ pub struct PendingHost {
     pub last_seen: Time,
     /// Until when it may answer without the commit; `None` if it never said for how long it may serve without the primary.
     pub until: Option<Time>,
-    /// Whether it was in touch since the primary started.
-    #[serde(skip)]
-    seen_since_start: bool,
     /// What else is wrong with the host, for a person.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub note: Option<&'static str>,
@@ -62,14 +59,7 @@ fn evaluate(hosts: Vec<(Arc<str>, HostRecord)>, commit: &Head, current_epoch: Ep
             continue;
         }
         let note = duplicated.then_some(DUPLICATE_HOST);
-        propagation.pending.push(PendingHost {
-            host: name,
-            connected: host.open_streams > 0,
-            last_seen: host.seen,
-            until,
-            seen_since_start: host.seen_since_start,
-            note,
-        });
+        propagation.pending.push(PendingHost { host: name, connected: host.open_streams > 0, last_seen: host.seen, until, note });
     }
     propagation
 }
@@ -123,7 +113,8 @@ impl PropagationMonitor<'_> {
                 let reconnecting = RECONNECT_WINDOW.saturating_sub(clock::wall_time().since(self.started_at));
                 if propagation.pending.iter().any(|host| host.connected) {
                     let _changed = acks.changed().await;
-                } else if propagation.pending.iter().any(|host| !host.seen_since_start) && !reconnecting.is_zero() {
+                } else if !propagation.pending.is_empty() && !reconnecting.is_zero() {
+                    // Also a host that was in touch already may be between its acknowledgement and its new stream.
                     let _changed = tokio::time::timeout(reconnecting, acks.changed()).await;
                 } else {
                     return propagation;
