@@ -3,7 +3,7 @@
 #
 #     cargo run -- demo
 #
-# and when it says that it stays up, run this. It takes the demonstration's folder (default: one that is found in /run or /tmp).
+# and when it says that both daemons run until Ctrl-C, run this. It takes the demonstration's folder (default: one that is found in /run or /tmp).
 # What the answers mean is in docs/examples.md.
 set -euo pipefail
 
