@@ -18,7 +18,7 @@ pub mod enums;
 pub mod finding;
 pub mod freshness;
 pub mod id;
-pub(crate) mod ip_range;
+pub mod ip_range;
 pub mod key;
 pub mod loss_guard;
 #[cfg(test)]
