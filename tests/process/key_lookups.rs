@@ -69,11 +69,12 @@ fn directory(keys: u64) -> String {
         } else {
             format!("ssh-ed25519 {}", key_blob(number))
         };
-        let owner = if number.is_multiple_of(11) { "null".to_owned() } else { ((number / 3 + 1) * 7).to_string() };
+        let owner =
+            if number.is_multiple_of(11) { r#""deploy":true"#.to_owned() } else { format!(r#""user_id":{}"#, (number / 3 + 1) * 7) };
         let usage = ["auth_and_signing", "auth", "signing", "auth"][usize::try_from(number % 4).unwrap()];
         let expires = if number.is_multiple_of(13) { ",\"expires_at\":\"2027-01-01T00:00:00Z\"" } else { "" };
         text.push_str(&format!(
-            "{{\"kind\":\"key\",\"id\":{},\"user_id\":{owner},\"title\":\"key of \\\"{number}\\\"\",\"key\":\"{line} a comment\",\
+            "{{\"kind\":\"key\",\"id\":{},{owner},\"title\":\"key of \\\"{number}\\\"\",\"key\":\"{line} a comment\",\
              \"usage\":\"{usage}\",\"created_at\":\"2026-01-31T12:00:00Z\"{expires}}}\n",
             number * 3
         ));
