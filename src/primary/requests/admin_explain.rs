@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::api::blocking::run_blocking;
 use crate::api::error::{ApiError, HandlerResult};
 use crate::api::request::ApiRequest;
-use crate::model::access_decision::{AccessDecision, AccessEvaluation, Actor, Repository};
+use crate::model::access_decision::{AccessDecision, AccessEvaluation, Actor, FoundBy, Repository};
 use crate::model::access_request::{Action, AllowedRequest, ClaimedActor, Protocol, RefChanges};
 use crate::model::directory::Directory;
 use crate::model::enums::KeyUsage;
@@ -114,7 +114,12 @@ fn explain_allowed(directory: &Generation, question: &AllowedRequest, now: Time)
             json!({"verdict": "creates", "path": creation.path, "namespace_id": creation.namespace_id})
         }
     };
-    Ok(json!({"decision": verdict, "found": format!("{found:?}").to_lowercase()}))
+    let found = match found {
+        FoundBy::NotFound => "nothing",
+        FoundBy::CurrentPath => "itself",
+        FoundBy::Redirect => "redirect",
+    };
+    Ok(json!({"decision": verdict, "found": found}))
 }
 
 fn role_of(directory: &Generation, actor: &Actor, repository: &Repository, now: Time) -> Result<Option<u8>, ApiError> {
