@@ -66,10 +66,24 @@ fn print_status(status: &Value) {
         print_freshness_class(class, &status["freshness"][class]);
     }
     print_primary(&status["primary"]);
+    if let Some(warning) = proof_warning(&status["follower"]["proof"]) {
+        print_line(warning);
+    }
     print_line("follower:");
     print_fields(&status["follower"], "  ");
     let bytes = status["memory_bytes"].as_u64().unwrap_or(0);
     print_line(&format!("memory: {} MiB", bytes >> 20));
+}
+
+/// Returns what to know of a proof that was not dated by an exchange: it makes nothing fresh.
+fn proof_warning(proof: &Value) -> Option<&'static str> {
+    match proof.as_str()? {
+        "arrival" => Some(
+            "the primary is of an older version, whose feed carries no clock: how old its data is cannot be proven, so every question is asked first; update the primary",
+        ),
+        "wall_clocks" => Some("the primary's clock has not been compared with this host's yet: until then every question is asked first"),
+        _ => None,
+    }
 }
 
 fn print_freshness_class(name: &str, class: &Value) {
@@ -111,13 +125,20 @@ mod tests {
     use clap::Parser as _;
     use serde_json::{Value, json};
 
-    use super::invalidation;
+    use super::{invalidation, proof_warning};
     use crate::cli::arguments::{Arguments, Command};
 
     fn body(words: &[&str]) -> Result<Value, String> {
         let arguments = Arguments::try_parse_from(["sidegate", "invalidate"].iter().chain(words)).map_err(|error| error.to_string())?;
         let Command::Invalidate(arguments) = arguments.command else { panic!("{words:?}") };
         invalidation(&arguments).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn only_a_proof_by_an_exchange_needs_no_word() {
+        assert!(proof_warning(&json!("arrival")).unwrap().contains("update the primary"));
+        assert!(proof_warning(&json!("wall_clocks")).is_some());
+        assert_eq!((proof_warning(&json!("exchange")), proof_warning(&Value::Null)), (None, None));
     }
 
     #[test]

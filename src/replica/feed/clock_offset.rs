@@ -7,6 +7,9 @@
 //! not before *L + bound* on this host's clock. Counting the age from there can only make it too large, whatever the link does:
 //! lines that are held back, and lines that waited in a buffer while the host was stopped, are as old as they are.
 //!
+//! A clock that stood still while the other went on (a virtual machine that was paused, or brought back from an image) shows as well: the
+//! answer arrived after the reading, so *answered − reading* is an upper bound. A lower bound above it is of before the jump, and is dropped.
+//!
 //! Two clocks of two machines do not run equally fast. Each bound loses 0.1 % of the time since its exchange, far more than a crystal
 //! drifts.
 
@@ -34,11 +37,13 @@ struct Offset {
 }
 
 impl ClockOffsets {
-    /// Takes in one exchange: the request was sent at `asked`, and its answer said that the primary's clock was at `reading`.
-    pub fn record_exchange(&mut self, asked: BootTime, reading: &ClockReading) {
-        let fresh = Offset { milliseconds: milliseconds(asked.0).saturating_sub(milliseconds(reading.boot_time.0)), exchanged_at: asked };
+    /// Takes in one exchange: the request was sent at `asked`, and its answer, which said that the primary's clock was at `reading`, was
+    /// here at `answered`.
+    pub fn record_exchange(&mut self, asked: BootTime, answered: BootTime, reading: &ClockReading) {
+        let distance = |own: BootTime| milliseconds(own.0).saturating_sub(milliseconds(reading.boot_time.0));
+        let fresh = Offset { milliseconds: distance(asked), exchanged_at: asked };
         match self.0.get_mut(&reading.boot_id) {
-            Some(known) if known.at(asked) > fresh.milliseconds => {}
+            Some(known) if known.at(answered) <= distance(answered) && known.at(asked) > fresh.milliseconds => {}
             Some(known) => *known = fresh,
             None => {
                 self.make_room();
@@ -97,7 +102,7 @@ mod tests {
     fn a_line_that_was_held_back_is_as_old_as_it_is() {
         let mut offsets = ClockOffsets::default();
         // The primary's clock is 5 s behind the host's; the exchange took 200 ms, of which 100 ms to the primary.
-        offsets.record_exchange(at(100_000), &reading("b", 95_100));
+        offsets.record_exchange(at(100_000), at(100_200), &reading("b", 95_100));
         let written = reading("b", 105_000);
         let held_back = offsets.place(&written, at(150_000)).unwrap();
         assert!(at(150_000).since(held_back) >= Duration::from_secs(40), "{held_back:?}");
@@ -106,10 +111,20 @@ mod tests {
     }
 
     #[test]
+    fn a_host_whose_clock_stood_still_takes_nothing_for_younger_than_it_is() {
+        let mut offsets = ClockOffsets::default();
+        offsets.record_exchange(at(100_000), at(100_010), &reading("b", 50_005));
+        // The host is paused for an hour of the primary's time, in which its own clock does not move.
+        offsets.record_exchange(at(101_000), at(101_010), &reading("b", 3_651_005));
+        let placed = offsets.place(&reading("b", 3_652_000), at(160_000)).unwrap();
+        assert!(at(160_000).since(placed) >= Duration::from_secs(58), "{placed:?}");
+    }
+
+    #[test]
     fn without_an_exchange_with_that_boot_nothing_is_placed() {
         let mut offsets = ClockOffsets::default();
         assert_eq!(offsets.place(&reading("b", 1), at(5)), None);
-        offsets.record_exchange(at(100), &reading("b", 50));
+        offsets.record_exchange(at(100), at(101), &reading("b", 50));
         assert_eq!(offsets.place(&reading("another", 60), at(200)), None);
     }
 
@@ -117,7 +132,7 @@ mod tests {
     fn the_boot_of_the_oldest_exchange_gives_way() {
         let mut offsets = ClockOffsets::default();
         for boot in 0..=MAX_BOOTS as u64 {
-            offsets.record_exchange(at(boot), &reading(&format!("b{boot}"), 0));
+            offsets.record_exchange(at(boot), at(boot), &reading(&format!("b{boot}"), 0));
         }
         assert_eq!(offsets.place(&reading("b0", 1), at(50)), None);
         assert!(offsets.place(&reading("b1", 1), at(50)).is_some());
@@ -138,8 +153,8 @@ mod tests {
             let mut offsets = ClockOffsets::default();
             let mut exchanges: Vec<_> = exchanges.into_iter().filter(|(asked, there, back)| asked + there + back <= written + delay).collect();
             exchanges.sort_by_key(|(asked, there, back)| asked + there + back);
-            for (asked, there, _) in &exchanges {
-                offsets.record_exchange(own(*asked), &reading("b", primary(asked + there)));
+            for (asked, there, back) in &exchanges {
+                offsets.record_exchange(own(*asked), own(asked + there + back), &reading("b", primary(asked + there)));
             }
             if let Some(placed) = offsets.place(&reading("b", primary(written)), own(written + delay)) {
                 prop_assert!(placed <= own(written), "{placed:?} is after {:?}", own(written));

@@ -63,7 +63,7 @@ impl HttpFeed {
     fn record_exchange(&self, asked: BootTime, headers: &HeaderMap) {
         let reading = headers.get(CLOCK_HEADER).and_then(|value| value.to_str().ok()).and_then(|value| value.parse().ok());
         if let Some(reading) = reading {
-            lock(&self.clock_offsets).record_exchange(asked, &reading);
+            lock(&self.clock_offsets).record_exchange(asked, clock::boot_time(), &reading);
         }
     }
 
