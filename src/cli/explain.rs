@@ -39,7 +39,9 @@ fn print_explanation(explanation: &Value) {
         print_line(&format!("{title}:"));
         match &explanation[name] {
             Value::Object(fields) => fields.iter().for_each(|(field, value)| print_line(&format!("  {field}: {}", field_text(value)))),
-            Value::Null => print_line("  was not asked: the question would change something there, or names nobody"),
+            Value::Null => print_line(
+                "  was not asked: a push could create the project there, or the key is not known here; ask with --key-id, and with --action pull",
+            ),
             other => print_line(&format!("  {}", field_text(other))),
         }
     }

@@ -248,6 +248,8 @@ fn check_explain_verify_invalidate_and_resync_say_what_they_found() {
         let text = run_ok(&env, &words);
         assert!(text.contains("person-2"), "{text}");
     }
+    let text = run_ok(&env, &["explain", "--key", &key_blob(5), "--project", "g/none"]);
+    assert!(text.contains("person-2") && !text.contains("was not asked"), "the primary says what it says of access by this key:\n{text}");
     let verified = run_ok(&env, &["verify"]);
     assert!(verified.contains("equal"), "{verified}");
     assert!(run_ok(&env, &["invalidate", "all"]).contains("removed 0 kept LFS tokens and 0 kept versions"));

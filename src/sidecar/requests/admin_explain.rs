@@ -51,6 +51,7 @@ pub async fn handle(state: &Arc<SidecarState>, request: ApiRequest) -> HandlerRe
             explain_locally(view, &subject, request.time).unwrap_or_else(|fault| json!({"verdict": "unknown", "why": fault.to_string()}))
         },
     );
+    let subject = subject.with_local_key_id(cached.view.as_ref());
     let body = json!({
         "here": local,
         "facts": freshness_json(&cached),
@@ -83,6 +84,16 @@ impl ExplainQuery {
             protocol,
             check_ip: params.text("check_ip")?,
         })
+    }
+
+    /// Names a key by its id here, where the primary is to be asked about access: that question knows keys by their ids only.
+    fn with_local_key_id(mut self, view: Option<&DirectoryView>) -> Self {
+        if let (Some(blob), Some(_), Some(view)) = (&self.blob, &self.project, view)
+            && let Ok(Some(key)) = view.directory.key_by_fingerprint(&Fingerprint::of(blob))
+        {
+            self.claimed_actor = ClaimedActor::Key(Some(key.id));
+        }
+        self
     }
 
     const fn freshness_class(&self) -> FreshnessClass {
