@@ -16,22 +16,22 @@ use crate::net::server::http_server::HttpServer;
 use crate::net::server::limits::ServerLimits;
 use crate::net::server::listen::{self, BoundSocket};
 
-const LONG: Duration = Duration::from_secs(30);
+pub(in crate::net) const LONG: Duration = Duration::from_secs(30);
 
-fn get(path: &str) -> http::Request<OutgoingBody> {
+pub(in crate::net) fn get(path: &str) -> http::Request<OutgoingBody> {
     http::Request::get(path).body(OutgoingBody::from_bytes(Bytes::new())).unwrap()
 }
 
-fn post(path: &str, body: &'static str) -> http::Request<OutgoingBody> {
+pub(in crate::net) fn post(path: &str, body: &'static str) -> http::Request<OutgoingBody> {
     http::Request::post(path).body(OutgoingBody::from_bytes(body)).unwrap()
 }
 
-async fn response_text(client: &HttpClient, request: http::Request<OutgoingBody>) -> String {
+pub(in crate::net) async fn response_text(client: &HttpClient, request: http::Request<OutgoingBody>) -> String {
     let answer = client.send(request, LONG).await.unwrap();
     String::from_utf8(answer.into_body().read(1 << 20, LONG).await.unwrap().to_vec()).unwrap()
 }
 
-async fn request_error(client: &HttpClient, request: http::Request<OutgoingBody>, within: Duration) -> RequestError {
+pub(in crate::net) async fn request_error(client: &HttpClient, request: http::Request<OutgoingBody>, within: Duration) -> RequestError {
     client.send(request, within).await.err().unwrap()
 }
 

@@ -11,9 +11,8 @@ use bytes::Bytes;
 
 use crate::net::body::{BodyError, OutgoingBody, StreamAborted};
 use crate::net::client::http_client::HttpClient;
-use crate::net::client::request_error::RequestError;
+use crate::net::tests::{LONG, get, post, request_error, response_text};
 
-const LONG: Duration = Duration::from_secs(30);
 const SHORT: Duration = Duration::from_millis(150);
 
 /// A primary in a thread, which serves one connection after the other as the script says.
@@ -58,23 +57,6 @@ fn read_request(stream: &mut UnixStream) -> String {
 }
 
 const OK_RESPONSE: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nfine";
-
-fn get(path: &str) -> http::Request<OutgoingBody> {
-    http::Request::get(path).body(OutgoingBody::from_bytes(Bytes::new())).unwrap()
-}
-
-fn post(path: &str, body: &'static str) -> http::Request<OutgoingBody> {
-    http::Request::post(path).body(OutgoingBody::from_bytes(body)).unwrap()
-}
-
-async fn response_text(client: &HttpClient, request: http::Request<OutgoingBody>) -> String {
-    let answer = client.send(request, LONG).await.unwrap();
-    String::from_utf8(answer.into_body().read(1 << 20, LONG).await.unwrap().to_vec()).unwrap()
-}
-
-async fn request_error(client: &HttpClient, request: http::Request<OutgoingBody>, within: Duration) -> RequestError {
-    client.send(request, within).await.err().unwrap()
-}
 
 #[tokio::test]
 async fn a_request_over_a_unix_socket_is_sent_as_it_is_with_the_host_unix() {
