@@ -1,4 +1,4 @@
-//! The addresses from which a group may be used. (server.md 3.1: 9f; cases.md O05)
+//! The addresses from which a group may be used. (server.md 3.1: 9f)
 
 use std::net::IpAddr;
 

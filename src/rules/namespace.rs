@@ -1,4 +1,4 @@
-//! Rules on the namespace of a path: that there is one, and that a group's certificate is used within it. (server.md 3.1: 9a, 9b; cases.md O11)
+//! Rules on the namespace of a path: that there is one, and that a group's certificate is used within it. (server.md 3.1: 9a, 9b)
 
 use crate::model::enums::NamespaceType;
 use crate::model::record::Namespace;

@@ -1,4 +1,4 @@
-//! An actor's access to a project: the namespaces above it, and the actor's role in it. (server.md 3.3; DESIGN 3)
+//! An actor's access to a project: the namespaces above it, and the actor's role in it. (server.md 3.3)
 
 use std::sync::Arc;
 

@@ -262,7 +262,7 @@ mod tests {
             let lookup = find_repository(&sample_directory(), Some(word), Some("a/odd.wiki")).unwrap();
             assert_eq!((lookup.kind, lookup.found_by, lookup.selector), (kind, found, RepositorySelector::Id), "{word}");
         }
-        for word in ["", "project", "house-2", "project2", "-2", "group-1"] {
+        for word in ["", "project", "place-2", "project2", "-2", "group-1"] {
             assert_eq!(
                 find_repository(&sample_directory(), Some(word), Some("a/code")).unwrap().selector,
                 RepositorySelector::Unknown,

@@ -107,7 +107,7 @@ impl<F: FeedSource> FeedFollower<F> {
 
     /// Switches to a candidate, once it has every commit of the generation that serves.
     async fn adopt_candidate(&mut self, mut candidate: Candidate) {
-        let prepared = self.store.prepare(&mut candidate, self.timing.silence_timeout).await;
+        let prepared = self.store.prepare(&mut candidate, &*self.feed, self.timing.silence_timeout).await;
         let Candidate { tracked, lines, proven_at, folder, result_sender } = candidate;
         let result = match prepared {
             Ok(head) => {

@@ -11,7 +11,7 @@ use crate::model::change::Head;
 use crate::model::clock;
 use crate::model::freshness::ProofTime;
 use crate::replica::blocking::run_blocking;
-use crate::replica::feed::source::{LineDate, ReceivedLine};
+use crate::replica::feed::source::{FeedSource, LineDate, ReceivedLine};
 use crate::replica::follow::age_keeper::AgeKeeper;
 use crate::replica::follow::drift_marker::DriftMarker;
 use crate::replica::follow::flusher::FlushRequest;
@@ -258,8 +258,8 @@ impl ServingStore {
 
     /// Makes a candidate ready to serve: lets it catch up with what serves now, and makes its folder the one that is opened at the
     /// next start. Returns its head.
-    pub async fn prepare(&self, candidate: &mut Candidate, silence_timeout: Duration) -> Result<Head, AdoptError> {
-        let head = candidate.catch_up_with(self.tracked.as_ref(), silence_timeout).await?;
+    pub async fn prepare<F: FeedSource>(&self, candidate: &mut Candidate, feed: &F, silence_timeout: Duration) -> Result<Head, AdoptError> {
+        let head = candidate.catch_up_with(self.tracked.as_ref(), feed, silence_timeout).await?;
         let (generations, folder) = (Arc::clone(&self.generations), candidate.folder.clone());
         let installed = run_blocking(move || Ok::<_, StoreTaskError>(generations.install(&folder)?)).await;
         installed.map(|()| head).map_err(|error| AdoptError::Failed(error.to_string()))

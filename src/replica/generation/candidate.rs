@@ -6,15 +6,10 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use crate::model::change::Head;
-use crate::model::clock;
-use crate::replica::feed::source::{ChangeLines, LineDate, ReceivedLine};
+use crate::replica::feed::source::{ChangeLines, FeedError, FeedSource, LineDate};
 use crate::replica::generation::tracked::{CursorState, TrackedGeneration};
 use crate::store::generations::generation::Generation;
 use crate::wire::directory::feed_lines::FeedLine;
-
-/// After so many heartbeats that name the candidate's own head, received while it was catching up with the serving generation, the
-/// primary itself is behind that. One heartbeat may have been written before the last commit.
-const MAX_HEARTBEATS_BEHIND: u32 = 2;
 
 /// A generation that is offered to the follower, and the lines it is to go on with.
 pub struct Candidate {
@@ -55,35 +50,49 @@ impl Candidate {
     /// Reads on until the candidate has every commit that the serving generation has, which meanwhile takes no more. Returns the
     /// head it has then.
     ///
-    /// The primary is behind only if it still says so after that: what was on its way before may be older than the last commit.
-    pub async fn catch_up_with(&mut self, serving: Option<&TrackedGeneration>, silence_timeout: Duration) -> Result<Head, AdoptError> {
+    /// A heartbeat that names the candidate's own head may be older than the serving generation's last commit, however late it
+    /// comes. So the primary is asked again, and is behind only if it still says so on a stream that was opened for this.
+    pub async fn catch_up_with<F: FeedSource>(
+        &mut self,
+        serving: Option<&TrackedGeneration>,
+        feed: &F,
+        silence_timeout: Duration,
+    ) -> Result<Head, AdoptError> {
         let target = serving.and_then(|serving| serving.feed_position().or_else(|| serving.generation().head()));
         let cursor_is_lost = serving.is_some_and(|serving| matches!(serving.cursor_state(), CursorState::CursorLost(Some(_))));
-        let (began, mut heartbeats_behind) = (clock::boot_time(), 0);
+        let mut has_asked_again = false;
         loop {
             let head = self.tracked.synced_head().ok_or_else(|| AdoptError::Failed("the candidate drifted".to_owned()))?;
             match target {
                 Some(target) if head.epoch != target.epoch && cursor_is_lost => return Err(AdoptError::EpochChanged),
                 Some(target) if head.epoch == target.epoch && head.seq < target.seq => {
-                    let received = self.next_line(silence_timeout).await?;
-                    if matches!(received.line, FeedLine::Heartbeat { seq, .. } if seq == head.seq) {
-                        heartbeats_behind += u32::from(received.received_at > began);
-                    }
-                    if heartbeats_behind == MAX_HEARTBEATS_BEHIND {
+                    let line = self.next_line(silence_timeout).await?;
+                    if !matches!(line, FeedLine::Heartbeat { seq, .. } if seq == head.seq) {
+                        let _effect = self.tracked.apply_line(line).await.map_err(|error| AdoptError::Failed(error.to_string()))?;
+                    } else if has_asked_again {
                         return Err(AdoptError::Behind { primary: head.seq, ours: target.seq });
+                    } else {
+                        self.lines = feed.changes(head).await.map_err(|error| reopen_error(&error))?;
+                        has_asked_again = true;
                     }
-                    let _effect = self.tracked.apply_line(received.line).await.map_err(|error| AdoptError::Failed(error.to_string()))?;
                 }
                 _ => return Ok(head),
             }
         }
     }
 
-    async fn next_line(&mut self, silence_timeout: Duration) -> Result<ReceivedLine, AdoptError> {
+    async fn next_line(&mut self, silence_timeout: Duration) -> Result<FeedLine, AdoptError> {
         match tokio::time::timeout(silence_timeout, self.lines.recv()).await {
-            Ok(Some(Ok(received))) => Ok(received),
+            Ok(Some(Ok(received))) => Ok(received.line),
             Ok(Some(Err(error))) => Err(AdoptError::Failed(error.to_string())),
             Ok(None) | Err(_) => Err(AdoptError::Failed("the feed ended".to_owned())),
         }
+    }
+}
+
+fn reopen_error(error: &FeedError) -> AdoptError {
+    match error {
+        FeedError::CursorGone(_) => AdoptError::EpochChanged,
+        error => AdoptError::Failed(error.to_string()),
     }
 }

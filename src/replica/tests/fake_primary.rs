@@ -236,6 +236,21 @@ async fn send_snapshot(stream: &mut UnixStream, shared: &FakePrimaryShared) -> s
     if torn { Ok(()) } else { stream.write_all(b"0\r\n\r\n").await }
 }
 
+/// Sends, once it is let go, what a stream that stood still carries: heartbeats of the moment at which it was opened.
+async fn send_late_heartbeats(stream: &mut UnixStream, shared: &FakePrimaryShared) -> std::io::Result<()> {
+    let head = shared.state().head();
+    let heartbeat = format!("{}\n", feed_lines::encode_heartbeat(head.seq, head.state));
+    let mut moved = shared.version.subscribe();
+    while !shared.state().faults.late_stream_released {
+        let _changed = moved.changed().await;
+    }
+    for _ in 0..4 {
+        tokio::time::sleep(HEARTBEAT_INTERVAL).await;
+        write_chunk(stream, heartbeat.as_bytes()).await?;
+    }
+    Ok(())
+}
+
 /// Sends lines after a cursor until the state says that the stream ends.
 async fn send_changes(
     stream: &mut UnixStream,
@@ -248,6 +263,9 @@ async fn send_changes(
     let disconnects = shared.state().disconnects;
     let mut sent = 0;
     let mut lines = vec![];
+    if std::mem::take(&mut shared.state().faults.next_stream_late) {
+        send_late_heartbeats(stream, shared).await?;
+    }
     loop {
         moved.borrow_and_update();
         {

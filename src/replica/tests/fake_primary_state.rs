@@ -30,6 +30,10 @@ pub struct Faults {
     pub bad_snapshot: Option<BadSnapshot>,
     /// The snapshot as it was then, rather than a new one.
     pub old_snapshot: Option<Vec<u8>>,
+    /// The next stream that is opened says nothing until `late_stream_released`, then a few heartbeats of when it was opened.
+    pub next_stream_late: bool,
+    /// Lets a late stream go on.
+    pub late_stream_released: bool,
     /// 410 does not name the head.
     pub gone_without_head: bool,
 }

@@ -144,3 +144,17 @@ fn commits_are_applied_while_a_snapshot_is_loaded() {
     env.wait_synced();
     assert!(env.view().unwrap().verified);
 }
+
+#[test]
+fn heartbeats_that_come_late_do_not_say_that_the_primary_went_back() {
+    let env = TestReplica::start_synced(user_and_keys(1..=20));
+    env.primary.update(|primary| primary.faults.next_stream_late = true);
+    env.replica().resync();
+    env.primary.wait_until("the candidate's stream is open", |primary| !primary.faults.next_stream_late);
+    let head = env.commit(vec![delete_key(1)]);
+    env.wait_until("the serving generation has it", |status| status.cursor == Some(head));
+    env.primary.update(|primary| primary.faults.late_stream_released = true);
+    let status = env.wait_until("the new one serves", |status| status.counted.resyncs == 2);
+    assert_eq!((alarm_message(&status, Alarm::PrimaryWentBack), env.wait_synced()), (None, head));
+    assert!(!env.has_key(1));
+}

@@ -158,7 +158,7 @@ fn a_missing_repository_is_reported_by_the_form_of_its_path() {
     assert_refused(&sample_directory(), &AllowedRequest { project: None, ..pull(user_claimant(7), "") }, 404, namespace);
     assert_refused(&sample_directory(), &with_gl_repository(pull(user_claimant(7), ""), "project-999"), 404, MISSING);
     assert_refused(&sample_directory(), &with_gl_repository(pull(user_claimant(7), ""), "project-foo"), 404, MISSING);
-    assert_eq!(status_and_message(&sample_directory(), &with_gl_repository(pull(user_claimant(7), ""), "house-1")).0, 400);
+    assert_eq!(status_and_message(&sample_directory(), &with_gl_repository(pull(user_claimant(7), ""), "place-1")).0, 400);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! The lines of the feed: commits and heartbeats of `changes`, the lines of a snapshot, the ack. (DESIGN of following)
+//! The lines of the feed: commits and heartbeats of `changes`, the lines of a snapshot, the ack.
 //!
 //! A record is copied byte by byte, never encoded again, so that reader and writer compute the same digest. Outside of the
 //! records unknown fields are ignored, so that a newer primary may add some; a change that is neither a put nor a delete is

@@ -1,4 +1,4 @@
-//! Parameters of a request, from its query and its body, in Rails' shapes. (server.md 1.2; DESIGN of bounds: depth and count)
+//! Parameters of a request, from its query and its body, in Rails' shapes. The limits of depth and count are named here. (server.md 1.2)
 //!
 //! Whatever form they came in, they are one JSON object. An error names the parameter and never its value, which may be a secret.
 
