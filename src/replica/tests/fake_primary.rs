@@ -237,8 +237,7 @@ async fn send_snapshot(stream: &mut UnixStream, shared: &FakePrimaryShared) -> s
 }
 
 /// Sends, once it is let go, what a stream that stood still carries: heartbeats of the moment at which it was opened.
-async fn send_late_heartbeats(stream: &mut UnixStream, shared: &FakePrimaryShared) -> std::io::Result<()> {
-    let head = shared.state().head();
+async fn send_late_heartbeats(stream: &mut UnixStream, shared: &FakePrimaryShared, head: Head) -> std::io::Result<()> {
     let heartbeat = format!("{}\n", feed_lines::encode_heartbeat(head.seq, head.state));
     let mut moved = shared.version.subscribe();
     while !shared.state().faults.late_stream_released {
@@ -263,8 +262,13 @@ async fn send_changes(
     let disconnects = shared.state().disconnects;
     let mut sent = 0;
     let mut lines = vec![];
-    if std::mem::take(&mut shared.state().faults.next_stream_late) {
-        send_late_heartbeats(stream, shared).await?;
+    let late_from = {
+        let mut state = shared.state();
+        std::mem::take(&mut state.faults.next_stream_late).then(|| state.head())
+    };
+    if let Some(head) = late_from {
+        shared.notify();
+        send_late_heartbeats(stream, shared, head).await?;
     }
     loop {
         moved.borrow_and_update();
