@@ -173,9 +173,9 @@ fn freshness_json(cached: &CachedView) -> Value {
             Freshness::Stale => "stale",
             Freshness::Expired => "expired",
         },
-        "whole": cached.view.as_ref().is_some_and(|view| view.verified),
+        "verified": cached.view.as_ref().is_some_and(|view| view.verified),
         "caught_up": cached.caught_up,
-        "beyond_understanding": cached.view.as_ref().is_some_and(|view| view.has_unknown_records),
+        "has_unknown_records": cached.view.as_ref().is_some_and(|view| view.has_unknown_records),
     })
 }
 
