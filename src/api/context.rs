@@ -1,5 +1,6 @@
 //! What the front door needs of a daemon: who may ask, how large and how often, and where it is counted.
 
+use std::any::Any;
 use std::sync::Arc;
 
 use http::HeaderMap;
@@ -24,6 +25,11 @@ pub trait ApiState: Send + Sync + 'static {
 
     /// Judges a caller whom each daemon identifies in its own way: an operator, a reader of metrics, a follower, KAS.
     fn authenticate_own(&self, required: RequiredAuth, peer: &Peer, headers: &HeaderMap, now: Time) -> Result<Caller, Rejection>;
+
+    /// Returns what an answer to this caller holds until it has been handed to its connection. Called before its handler.
+    fn begin_answer(&self, _caller: &Caller) -> Option<Box<dyn Any + Send + Sync>> {
+        None
+    }
 }
 
 /// What the front door needs of any daemon.

@@ -91,7 +91,13 @@ async fn answer<S: ApiState>(
         params.values.remove(SHARED_SECRET_PARAMETER);
     }
     let Parts { method, headers, .. } = parts;
-    (route.handler)(state, ApiRequest { method, headers, target, caller, params, body, read_error, reservation, time }).await
+    let held = state.begin_answer(&caller);
+    let request = ApiRequest { method, headers, target, caller, params, body, read_error, reservation, time };
+    let response = (route.handler)(state, request).await?;
+    Ok(match held {
+        Some(held) => Response { body: response.body.holding(held), ..response },
+        None => response,
+    })
 }
 
 /// Checks the target as it stood in the request line.

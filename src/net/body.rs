@@ -164,6 +164,8 @@ impl IncomingBody {
 /// A body to be sent.
 pub struct OutgoingBody {
     source: OutboundSource,
+    /// Dropped once the body has been handed to its connection.
+    _held: Option<Box<dyn Any + Send + Sync>>,
 }
 
 enum OutboundSource {
@@ -216,7 +218,7 @@ impl OutgoingBody {
     /// Returns a body whose bytes are in memory (sent with `Content-Length`).
     #[must_use]
     pub fn from_bytes(bytes: impl Into<Bytes>) -> Self {
-        Self { source: OutboundSource::Buffered(bytes.into()) }
+        Self { source: OutboundSource::Buffered(bytes.into()), _held: None }
     }
 
     /// Returns a body that relays an incoming one as it arrives: at most `max_bytes`, and waiting for at most `time_limit`. It is cut off
@@ -234,6 +236,7 @@ impl OutgoingBody {
                     deadline: None,
                     status: RelayStatus::default(),
                 })),
+                _held: None,
             },
         }
     }
@@ -250,7 +253,13 @@ impl OutgoingBody {
     /// Returns a body of the chunks that are sent into a bounded channel. An error cuts the body off; dropping the sender ends it.
     #[must_use]
     pub fn from_channel(chunks: Receiver<Result<Bytes, StreamAborted>>) -> Self {
-        Self { source: OutboundSource::Channel(chunks) }
+        Self { source: OutboundSource::Channel(chunks), _held: None }
+    }
+
+    /// Returns the body with something that is dropped once all of it has been handed to its connection, or the connection has ended.
+    #[must_use]
+    pub fn holding(self, held: Box<dyn Any + Send + Sync>) -> Self {
+        Self { _held: Some(held), ..self }
     }
 
     /// Returns a copy, if the bytes are in memory.
