@@ -69,6 +69,9 @@ fn print_status(status: &Value) {
     if let Some(warning) = proof_warning(&status["follower"]["proof"]) {
         print_line(warning);
     }
+    if let Some(warning) = bound_warning(&status["follower"]) {
+        print_line(&warning);
+    }
     print_line("follower:");
     print_fields(&status["follower"], "  ");
     let bytes = status["memory_bytes"].as_u64().unwrap_or(0);
@@ -84,6 +87,17 @@ fn proof_warning(proof: &Value) -> Option<&'static str> {
         "wall_clocks" => Some("the primary's clock has not been compared with this host's yet: until then every question is asked first"),
         _ => None,
     }
+}
+
+/// Returns what to know of a bound that the primary has not confirmed.
+fn bound_warning(follower: &Value) -> Option<String> {
+    let seconds = |name: &str| follower[name].as_u64();
+    let (configured, confirmed) = (seconds("max_stale_seconds")?, seconds("confirmed_max_stale_seconds")?);
+    (confirmed < configured).then(|| {
+        format!(
+            "the primary has not confirmed the largest max_stale of {configured} s yet: until it does, nothing older than {confirmed} s is answered"
+        )
+    })
 }
 
 fn print_freshness_class(name: &str, class: &Value) {
@@ -125,7 +139,7 @@ mod tests {
     use clap::Parser as _;
     use serde_json::{Value, json};
 
-    use super::{invalidation, proof_warning};
+    use super::{bound_warning, invalidation, proof_warning};
     use crate::cli::arguments::{Arguments, Command};
 
     fn body(words: &[&str]) -> Result<Value, String> {
@@ -139,6 +153,13 @@ mod tests {
         assert!(proof_warning(&json!("arrival")).unwrap().contains("update the primary"));
         assert!(proof_warning(&json!("wall_clocks")).is_some());
         assert_eq!((proof_warning(&json!("exchange")), proof_warning(&Value::Null)), (None, None));
+    }
+
+    #[test]
+    fn a_bound_that_is_not_confirmed_is_said() {
+        let follower = |confirmed: u64| json!({"max_stale_seconds": 60, "confirmed_max_stale_seconds": confirmed});
+        assert!(bound_warning(&follower(5)).unwrap().contains("nothing older than 5 s"));
+        assert_eq!((bound_warning(&follower(60)), bound_warning(&json!({}))), (None, None));
     }
 
     #[test]

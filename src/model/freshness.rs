@@ -42,6 +42,12 @@ pub enum Freshness {
 }
 
 impl FreshnessLimits {
+    /// Returns the bounds, at most as large as the primary has confirmed.
+    #[must_use]
+    pub fn capped(self, confirmed_max_stale: Duration) -> Self {
+        Self { ttl: self.ttl.min(confirmed_max_stale), max_stale: self.max_stale.min(confirmed_max_stale) }
+    }
+
     /// Evaluates an age; `None` means never synced.
     pub fn evaluate(self, age: Option<Duration>) -> Freshness {
         match age {
@@ -129,6 +135,8 @@ pub struct ReplicaReading {
     pub proof_source: Option<ProofSource>,
     /// Whether the feed is caught up, or was when contact was lost.
     pub caught_up: bool,
+    /// For how long the primary knows that this host may answer: nothing older is answered, whatever the configuration says.
+    pub confirmed_max_stale: Duration,
 }
 
 impl ReplicaReading {
@@ -138,8 +146,9 @@ impl ReplicaReading {
         self.proven_at.map(|proven_at| proven_at.age(now))
     }
 
-    /// Judges the age by the limits of a class. What no exchange has proven is stale at best.
+    /// Judges the age by the limits of a class, as far as the primary has confirmed them. What no exchange has proven is stale at best.
     pub fn freshness(&self, limits: FreshnessLimits, now: BootTime) -> Freshness {
+        let limits = limits.capped(self.confirmed_max_stale);
         match limits.evaluate(self.exchange_proven_at.map(|proven_at| proven_at.age(now))) {
             Freshness::Fresh => Freshness::Fresh,
             Freshness::Stale | Freshness::Expired => match limits.evaluate(self.age(now)) {

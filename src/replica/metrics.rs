@@ -44,6 +44,12 @@ fn encode_gauges(status: &ReplicaStatus, encoder: &mut DescriptorEncoder<'_>) ->
     gauge("sidegate_store_foreign_records", "Records that are not wholly understood", u64_to_f64(status.foreign))?;
     gauge("sidegate_store_shared_repositories", "Places of repositories that two records lead to", u64_to_f64(status.shared_repositories))?;
     gauge("sidegate_alarms", "Active alarms", u64_to_f64(u64::try_from(status.alarms.len()).unwrap_or(u64::MAX)))?;
+    gauge("sidegate_max_stale_seconds", "The largest max_stale of the configuration", u64_to_f64(status.max_stale_seconds))?;
+    gauge(
+        "sidegate_max_stale_confirmed_seconds",
+        "What of it the primary has confirmed: nothing older is answered",
+        u64_to_f64(status.confirmed_max_stale_seconds),
+    )?;
     if let Some(age) = status.age_seconds {
         gauge("sidegate_feed_age_seconds", "Seconds since the directory was last proven current", age)?;
     }

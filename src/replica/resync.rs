@@ -21,6 +21,7 @@ use crate::replica::generation::key_set::KeySet;
 use crate::replica::generation::load_snapshot::{LoadedSnapshot, load_snapshot};
 use crate::replica::generation::tracked::{ApplyLineError, CursorState, LineEffect, TrackedGeneration};
 use crate::replica::resync_error::ResyncError;
+use crate::replica::state::alarm::Alarm;
 use crate::replica::state::replica_state::ReplicaState;
 use crate::replica::state::status::FeedRelation;
 use crate::store::generations::generation::{Generation, StoreOptions};
@@ -127,6 +128,9 @@ impl<F: FeedSource> Resyncer<F> {
                 ConnectionEvent::Lost(error @ FeedError::CursorGone(_)) => return Err(ResyncError::CatchUp(error.to_string())),
                 ConnectionEvent::Lost(FeedError::StateMismatch { seq }) => return Err(state_mismatch(tracked, seq)),
                 ConnectionEvent::Lost(error) => {
+                    if matches!(error, FeedError::Forbidden(_) | FeedError::Refused(_)) {
+                        self.state.alarms.raise(Alarm::Forbidden, error.to_string(), clock::wall_time());
+                    }
                     self.state.record_error(format!("the new generation waits for the feed: {error}"));
                     continue;
                 }

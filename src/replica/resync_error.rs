@@ -49,7 +49,7 @@ impl ResyncError {
             Self::LossHeld { .. } => Some(Alarm::LossHeld),
             Self::Adopt(AdoptError::Behind { .. }) => Some(Alarm::PrimaryWentBack),
             Self::File(_) | Self::Load(LoadError::Store(_)) => Some(Alarm::Store),
-            Self::Load(LoadError::Feed(FeedError::Forbidden(_))) => Some(Alarm::Forbidden),
+            Self::Load(LoadError::Feed(FeedError::Forbidden(_) | FeedError::Refused(_))) => Some(Alarm::Forbidden),
             Self::Load(LoadError::Malformed(_) | LoadError::DigestMismatch | LoadError::Feed(FeedError::Malformed(_))) => {
                 Some(Alarm::Garbled)
             }

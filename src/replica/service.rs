@@ -13,7 +13,8 @@ use tokio::sync::{mpsc, oneshot};
 use crate::model::clock;
 use crate::model::freshness::{DirectoryReplica, ReplicaReading};
 use crate::replica::config::{FeedMode, ReplicaConfig, StartError};
-use crate::replica::feed::http_feed::HttpFeed;
+use crate::replica::feed::confirmed_bound::ConfirmedBound;
+use crate::replica::feed::http_feed::{HostIdentity, HttpFeed};
 use crate::replica::feed::source::FeedSource;
 use crate::replica::follow::follower::FollowerCommand;
 use crate::replica::metrics::ReplicaMetrics;
@@ -40,29 +41,26 @@ impl Replica {
         if config.feed_mode == FeedMode::Disabled {
             return Ok(Arc::new(Self::disabled(sync_secret)));
         }
-        let feed = HttpFeed::new(config.feed_client, Arc::clone(&sync_secret), config.host, config.timing);
-        let task_config = TaskConfig {
-            store_options: config.store_options,
-            longest_max_stale: config.longest_max_stale,
-            loss_guard: config.loss_guard,
-            timing: config.timing,
-        };
-        Self::start_with_feed(&config.store_path, task_config, feed, sync_secret)
+        let generations = Arc::new(GenerationsFolder::open(&config.store_path, config.store_options)?);
+        let identity = open_identity(&generations, &config.store_path, config.longest_max_stale)?;
+        let feed = HttpFeed::new(config.feed_client, Arc::clone(&sync_secret), config.host, config.timing, identity.clone());
+        let task_config = TaskConfig { store_options: config.store_options, loss_guard: config.loss_guard, timing: config.timing };
+        Self::start_with_feed(generations, identity, &config.store_path, task_config, feed, sync_secret)
     }
 
     fn start_with_feed<F: FeedSource>(
+        generations: Arc<GenerationsFolder>,
+        identity: HostIdentity,
         store_path: &Path,
         config: TaskConfig,
         feed: F,
         sync_secret: Arc<ArcSwap<Secret>>,
     ) -> Result<Arc<Self>, StartError> {
-        let generations = Arc::new(GenerationsFolder::open(store_path, config.store_options)?);
-        let instance = generations.instance_id()?;
-        let state = Arc::new(ReplicaState::default());
+        let state = Arc::new(ReplicaState::new(Arc::clone(&identity.bound)));
         let (commands, received_commands) = mpsc::unbounded_channel();
         let tasks = ReplicaTasks {
             generations,
-            instance,
+            identity,
             store_path: store_path.to_path_buf(),
             config,
             feed: Arc::new(feed),
@@ -74,7 +72,7 @@ impl Replica {
 
     /// A replica that holds nothing and follows nothing.
     fn disabled(sync_secret: Arc<ArcSwap<Secret>>) -> Self {
-        let state = Arc::new(ReplicaState::default());
+        let state = Arc::new(ReplicaState::new(Arc::new(ConfirmedBound::unlimited())));
         state.set_opened();
         Self { state, sync_secret, commands: mpsc::unbounded_channel().0, thread: Mutex::new(None) }
     }
@@ -124,6 +122,14 @@ impl Replica {
     }
 }
 
+/// Returns what the primary is told of a store. Blocks.
+fn open_identity(generations: &GenerationsFolder, store_path: &Path, longest_max_stale: Duration) -> Result<HostIdentity, StartError> {
+    let instance = generations.instance_id()?;
+    let has_followed = generations.current_path().map_or(true, |current| current.is_some());
+    let bound = Arc::new(ConfirmedBound::open(store_path, &instance, longest_max_stale, has_followed));
+    Ok(HostIdentity { instance, bound })
+}
+
 impl Drop for Replica {
     fn drop(&mut self) {
         self.stop();
@@ -132,7 +138,8 @@ impl Drop for Replica {
 
 impl DirectoryReplica for Replica {
     fn read(&self) -> ReplicaReading {
-        self.state.serving().reading.clone()
+        let confirmed_max_stale = Duration::from_secs(self.state.bound.confirmed());
+        ReplicaReading { confirmed_max_stale, ..self.state.serving().reading.clone() }
     }
 
     fn wait_until_open(&self, limit: Duration) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {

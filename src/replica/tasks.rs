@@ -15,8 +15,9 @@ use crate::model::loss_guard::LossGuard;
 use crate::net::client::backoff::Backoff;
 use crate::replica::config::Timing;
 use crate::replica::feed::connection::FeedConnection;
+use crate::replica::feed::http_feed::HostIdentity;
 use crate::replica::feed::source::FeedSource;
-use crate::replica::follow::flusher::{AckIdentity, run_acknowledger, run_flusher};
+use crate::replica::follow::flusher::{run_acknowledger, run_flusher};
 use crate::replica::follow::follower::{FeedFollower, FollowerCommand};
 use crate::replica::follow::serving_store::ServingStore;
 use crate::replica::resync::Resyncer;
@@ -34,8 +35,6 @@ const MAX_BLOCKING_THREADS: usize = 16;
 pub struct TaskConfig {
     /// How much memory the store may take.
     pub store_options: StoreOptions,
-    /// The longest bound of any class, as the acknowledgements say it.
-    pub longest_max_stale: Duration,
     /// Which loss of keys is held until an operator accepts it.
     pub loss_guard: LossGuard,
     /// The delays and timeouts.
@@ -46,8 +45,8 @@ pub struct TaskConfig {
 pub struct ReplicaTasks<F> {
     /// The generations on disk.
     pub generations: Arc<GenerationsFolder>,
-    /// The random id of the store.
-    pub instance: String,
+    /// What the primary is told of the store.
+    pub identity: HostIdentity,
     /// The folder of the store.
     pub store_path: PathBuf,
     /// What the tasks are started with.
@@ -83,13 +82,12 @@ fn build_runtime() -> std::io::Result<Runtime> {
 
 impl<F: FeedSource> ReplicaTasks<F> {
     async fn run(self, commands: mpsc::UnboundedReceiver<FollowerCommand>) {
-        let Self { generations, instance, store_path, config, feed, state } = self;
+        let Self { generations, identity, store_path, config, feed, state } = self;
         let timing = config.timing;
         let backoff = Backoff::new(timing.initial_backoff, timing.max_backoff);
         let (flush_requests, received_flush_requests) = watch::channel(None);
         let (flushed_sender, flushed) = watch::channel(None);
         let (candidates, received_candidates) = mpsc::channel(1);
-        let identity = AckIdentity { max_stale: whole_seconds(config.longest_max_stale), instance };
         spawn_supervised(&state, run_flusher(Arc::clone(&state), received_flush_requests, flushed_sender, timing.ack_interval));
         spawn_supervised(&state, run_acknowledger(Arc::clone(&feed), Arc::clone(&state), flushed, identity, backoff));
         let resyncer = Resyncer {
@@ -122,9 +120,4 @@ fn report_panic(state: &ReplicaState) {
     let message = "replication task panicked; serving stale data until restart: restart the daemon, and report this with the log";
     state.alarms.raise(Alarm::Ended, message, clock::wall_time());
     state.record_error(message.to_owned());
-}
-
-/// Returns the seconds of a bound, rounded up: what is promised is never less than what may happen.
-fn whole_seconds(bound: Duration) -> u64 {
-    bound.as_secs().saturating_add(u64::from(bound.subsec_nanos() > 0))
 }

@@ -21,6 +21,7 @@ use crate::net::client::http_client::HttpClient;
 use crate::net::client::request_error::RequestError;
 use crate::replica::config::Timing;
 use crate::replica::feed::clock_offset::ClockOffsets;
+use crate::replica::feed::confirmed_bound::ConfirmedBound;
 use crate::replica::feed::line_splitter::LineSplitter;
 use crate::replica::feed::snapshot_decoder::spawn_decoder;
 use crate::replica::feed::source::{ChangeLines, FeedError, FeedSource, LineDate, ReceivedLine, SnapshotLines};
@@ -28,6 +29,8 @@ use crate::wire::auth::jwt::{Issuer, issue_token};
 use crate::wire::auth::secret::Secret;
 use crate::wire::directory::feed_lines::{Ack, parse_dated_line};
 
+/// The header of `changes` that says which bound of this host the primary has on disk.
+const CONFIRMED_BOUND_HEADER: &str = "x-sidegate-max-stale";
 /// The header of a response that carries the primary's clock.
 const CLOCK_HEADER: &str = "x-sidegate-clock";
 /// The header of a follower's token.
@@ -40,7 +43,7 @@ const PIECE_CHANNEL_CAPACITY: usize = 16;
 /// Most bytes that are read of an error response.
 const MAX_ERROR_BODY_BYTES: usize = 64 << 10;
 /// Most characters of the primary's message that are repeated in ours.
-const MAX_MESSAGE_CHARS: usize = 200;
+const MAX_MESSAGE_CHARS: usize = 400;
 
 /// The primary's feed over HTTP.
 pub struct HttpFeed {
@@ -48,15 +51,42 @@ pub struct HttpFeed {
     sync_secret: Arc<ArcSwap<Secret>>,
     host: String,
     timing: Timing,
+    identity: HostIdentity,
     /// What the answers so far have shown of the primary's clock.
     clock_offsets: Arc<Mutex<ClockOffsets>>,
+}
+
+/// What the primary is told of this host's store beside the host's name.
+#[derive(Clone, Default)]
+pub struct HostIdentity {
+    /// The random id of the store.
+    pub instance: String,
+    /// How long it may be answered from without the primary.
+    pub bound: Arc<ConfirmedBound>,
+}
+
+impl HostIdentity {
+    /// Notes that the primary has this bound on disk, in seconds.
+    pub fn confirm_bound(&self, max_stale: u64) {
+        if !self.bound.confirm(max_stale) {
+            return;
+        }
+        tracing::info!(max_stale, "the primary has confirmed that this host may answer for {max_stale} s without it");
+        let bound = Arc::clone(&self.bound);
+        // A process that ends before this is stored asks the primary again.
+        drop(tokio::task::spawn_blocking(move || {
+            if let Err(error) = bound.store() {
+                tracing::warn!("failed to store the bound that the primary has confirmed; it is asked again after a restart: {error}");
+            }
+        }));
+    }
 }
 
 impl HttpFeed {
     /// Creates a feed that is read through `client` in the name of `host`. The secret may be replaced at any time.
     #[must_use]
-    pub fn new(client: HttpClient, sync_secret: Arc<ArcSwap<Secret>>, host: String, timing: Timing) -> Self {
-        Self { client, sync_secret, host, timing, clock_offsets: Arc::default() }
+    pub fn new(client: HttpClient, sync_secret: Arc<ArcSwap<Secret>>, host: String, timing: Timing, identity: HostIdentity) -> Self {
+        Self { client, sync_secret, host, timing, identity, clock_offsets: Arc::default() }
     }
 
     /// Takes in the primary's clock of a response to what was asked at `asked`; an older primary sends none.
@@ -78,12 +108,12 @@ impl HttpFeed {
             .map_err(|error| FeedError::Unreachable(format!("failed to build the request: {error}")))
     }
 
-    async fn open_stream(&self, path: &str, timeout: Duration) -> Result<IncomingBody, FeedError> {
+    async fn open_stream(&self, path: &str, timeout: Duration) -> Result<Response<IncomingBody>, FeedError> {
         let request = self.build_request(Method::GET, path, Bytes::new())?;
         let asked = clock::boot_time();
         let response = self.client.send_unpooled(request, timeout).await.map_err(unreachable_error)?;
         self.record_exchange(asked, response.headers());
-        if response.status().is_success() { Ok(response.into_body()) } else { Err(self.read_error(response).await) }
+        if response.status().is_success() { Ok(response) } else { Err(self.read_error(response).await) }
     }
 
     async fn read_error(&self, response: Response<IncomingBody>) -> FeedError {
@@ -95,15 +125,23 @@ impl HttpFeed {
 
 impl FeedSource for HttpFeed {
     async fn changes(&self, after: Head) -> Result<ChangeLines, FeedError> {
-        let path = format!("/changes?epoch={}&after={}&digest={}", after.epoch, after.seq, after.state.digest);
-        let body = self.open_stream(&path, self.timing.response_timeout).await?;
+        let (instance, max_stale) = (&self.identity.instance, self.identity.bound.claimed());
+        let Head { epoch, seq, state } = after;
+        let path = format!("/changes?epoch={epoch}&after={seq}&digest={}&instance={instance}&max_stale={max_stale}", state.digest);
+        let response = self.open_stream(&path, self.timing.response_timeout).await?;
+        // A primary of an older version says nothing here, and confirms the bound with the first acknowledgement.
+        let confirmed = response.headers().get(CONFIRMED_BOUND_HEADER).and_then(|value| value.to_str().ok()?.parse().ok());
+        if let Some(confirmed) = confirmed {
+            self.identity.confirm_bound(confirmed);
+        }
+        let body = response.into_body();
         let (line_sender, lines) = channel(LINE_CHANNEL_CAPACITY);
         tokio::spawn(read_changes(body, Arc::clone(&self.clock_offsets), self.timing.silence_timeout, line_sender));
         Ok(lines)
     }
 
     async fn snapshot(&self) -> Result<SnapshotLines, FeedError> {
-        let body = self.open_stream("/snapshot", self.timing.snapshot_timeout).await?;
+        let body = self.open_stream("/snapshot", self.timing.snapshot_timeout).await?.into_body();
         let (piece_sender, pieces) = channel(PIECE_CHANNEL_CAPACITY);
         tokio::spawn(read_pieces(body, self.timing.snapshot_timeout, piece_sender));
         Ok(spawn_decoder(pieces))
@@ -132,14 +170,13 @@ fn status_error(status: u16, body: &[u8]) -> FeedError {
         seq: Option<u64>,
     }
     let error: ErrorBody = serde_json::from_slice(body).unwrap_or_default();
+    let message: String = error.message.chars().filter(|letter| !letter.is_control()).take(MAX_MESSAGE_CHARS).collect();
     match status {
         410 => FeedError::CursorGone(serde_json::from_slice::<Head>(body).ok()),
         409 => FeedError::StateMismatch { seq: error.seq },
+        403 if !message.is_empty() => FeedError::Refused(message),
         401 | 403 => FeedError::Forbidden(status),
-        _ => {
-            let message = error.message.chars().filter(|letter| !letter.is_control()).take(MAX_MESSAGE_CHARS).collect();
-            FeedError::UnexpectedStatus { status, message }
-        }
+        _ => FeedError::UnexpectedStatus { status, message },
     }
 }
 
@@ -231,7 +268,9 @@ mod tests {
         assert_eq!(status_error(410, b"<html>"), FeedError::CursorGone(None));
         let mismatch = format!(r#"{{"message":"no","epoch":"{}","seq":3}}"#, Epoch(7));
         assert_eq!(status_error(409, mismatch.as_bytes()), FeedError::StateMismatch { seq: Some(3) });
-        assert_eq!(status_error(401, b""), FeedError::Forbidden(401));
+        assert_eq!(status_error(401, br#"{"message":"401 Unauthorized"}"#), FeedError::Forbidden(401));
+        assert_eq!(status_error(403, b""), FeedError::Forbidden(403));
+        assert_eq!(status_error(403, br#"{"message":"too long"}"#), FeedError::Refused("too long".to_owned()));
         assert_eq!(status_error(503, br#"{"message":"busy\n"}"#), FeedError::UnexpectedStatus { status: 503, message: "busy".to_owned() });
     }
 }

@@ -65,9 +65,12 @@ pub enum FeedError {
         /// The number of the primary's head, if the response names it.
         seq: Option<u64>,
     },
-    /// 401 or 403: the sync secrets differ, or the clocks do.
+    /// 401 or 403 without a reason: the sync secrets differ, or the clocks do.
     #[error("the primary refuses this host's sync token (status {0}): compare sync_secret_file on both, and the clocks")]
     Forbidden(u16),
+    /// 403: the primary refuses this host, and says why.
+    #[error("the primary refuses this host: {0}")]
+    Refused(String),
     /// The response is no feed, and none of the above.
     #[error("the primary answered {status} instead of the feed: {message}")]
     UnexpectedStatus {

@@ -8,6 +8,7 @@ use tokio::sync::watch;
 use crate::model::change::Head;
 use crate::model::clock;
 use crate::net::client::backoff::Backoff;
+use crate::replica::feed::http_feed::HostIdentity;
 use crate::replica::feed::source::FeedSource;
 use crate::replica::state::alarm::Alarm;
 use crate::replica::state::replica_state::ReplicaState;
@@ -66,21 +67,13 @@ pub async fn run_flusher(
     }
 }
 
-/// What an acknowledgement says beside the head.
-pub struct AckIdentity {
-    /// Seconds for which this host may answer from data that old, in whatever class: the largest of its bounds, rounded up.
-    pub max_stale: u64,
-    /// The random id of this store.
-    pub instance: String,
-}
-
 /// Acknowledges what was flushed, the newest only, and the same again after [`MAX_ACK_INTERVAL`]: the answer carries the primary's clock.
 /// Tries again after a delay.
 pub async fn run_acknowledger<F: FeedSource>(
     feed: Arc<F>,
     state: Arc<ReplicaState>,
     mut flushed: watch::Receiver<Option<Head>>,
-    identity: AckIdentity,
+    identity: HostIdentity,
     mut backoff: Backoff,
 ) {
     loop {
@@ -89,10 +82,11 @@ pub async fn run_acknowledger<F: FeedSource>(
             () = tokio::time::sleep(MAX_ACK_INTERVAL) => {}
         }
         let Some(head) = *flushed.borrow_and_update() else { continue };
-        let AckIdentity { max_stale, ref instance } = identity;
-        let ack = Ack { epoch: head.epoch, seq: head.seq, digest: head.state.digest, max_stale, instance: instance.clone() };
+        let (max_stale, instance) = (identity.bound.claimed(), identity.instance.clone());
+        let ack = Ack { epoch: head.epoch, seq: head.seq, digest: head.state.digest, max_stale, instance };
         match feed.ack(ack).await {
             Ok(()) => {
+                identity.confirm_bound(max_stale);
                 backoff.reset();
                 state.details().acknowledged = Some(head);
             }

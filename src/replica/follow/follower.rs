@@ -200,7 +200,9 @@ impl<F: FeedSource> FeedFollower<F> {
                 }
             }
             FeedError::StateMismatch { seq } => self.raise_primary_went_back(*seq),
-            FeedError::Forbidden(_) => self.state.alarms.raise(Alarm::Forbidden, error.to_string(), clock::wall_time()),
+            FeedError::Forbidden(_) | FeedError::Refused(_) => {
+                self.state.alarms.raise(Alarm::Forbidden, error.to_string(), clock::wall_time())
+            }
             FeedError::Malformed(_) => self.state.alarms.raise(Alarm::Garbled, error.to_string(), clock::wall_time()),
             FeedError::Unreachable(_) | FeedError::Silent(_) | FeedError::UnexpectedStatus { .. } => {}
         }

@@ -25,7 +25,7 @@ pub enum Alarm {
     Damage,
     /// The store cannot be written.
     Store,
-    /// The primary refuses this host's token.
+    /// The primary refuses this host: its token, or the bound that it may answer for.
     Forbidden,
     /// The feed cannot be understood.
     Garbled,

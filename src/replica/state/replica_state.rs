@@ -10,6 +10,7 @@ use crate::model::change::Head;
 use crate::model::clock;
 use crate::model::freshness::ProofSource;
 use crate::model::time::{BootTime, Time};
+use crate::replica::feed::confirmed_bound::ConfirmedBound;
 use crate::replica::state::alarm::Alarms;
 use crate::replica::state::resync_requests::ResyncRequests;
 use crate::replica::state::serving::Serving;
@@ -22,6 +23,8 @@ pub struct ReplicaState {
     serving: ArcSwap<Serving>,
     opened: watch::Sender<bool>,
     details: Mutex<StatusDetails>,
+    /// How long may be answered without the primary.
+    pub bound: Arc<ConfirmedBound>,
     /// What an operator must look at.
     pub alarms: Alarms,
     /// Requests for a new generation.
@@ -59,17 +62,24 @@ pub struct StatusDetails {
 
 impl Default for ReplicaState {
     fn default() -> Self {
-        Self {
-            serving: ArcSwap::default(),
-            opened: watch::Sender::new(false),
-            details: Mutex::default(),
-            alarms: Alarms::default(),
-            resync_requests: ResyncRequests::default(),
-        }
+        Self::new(Arc::default())
     }
 }
 
 impl ReplicaState {
+    /// Returns the state of a replica that serves nothing yet, and may answer without the primary as long as `bound` says.
+    #[must_use]
+    pub fn new(bound: Arc<ConfirmedBound>) -> Self {
+        Self {
+            serving: ArcSwap::default(),
+            opened: watch::Sender::new(false),
+            details: Mutex::default(),
+            bound,
+            alarms: Alarms::default(),
+            resync_requests: ResyncRequests::default(),
+        }
+    }
+
     /// Returns what is served at this moment.
     #[must_use]
     pub fn serving(&self) -> Arc<Serving> {
@@ -147,6 +157,8 @@ impl ReplicaState {
             digest_equal: details.digest_equal,
             age_seconds: serving.reading.age(now).map(|age| age.as_secs_f64()),
             proof: serving.reading.proof_source.map(ProofSource::as_str),
+            max_stale_seconds: self.bound.claimed(),
+            confirmed_max_stale_seconds: self.bound.confirmed(),
             caught_up: serving.reading.caught_up,
             whole: serving.reading.view.as_ref().is_some_and(|view| view.verified),
             counts: serving.generation.as_ref().map(Generation::counts_by_kind).unwrap_or_default(),

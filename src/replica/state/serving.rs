@@ -69,6 +69,7 @@ mod tests {
     fn only_an_exchange_makes_what_is_held_fresh() {
         let limits = FreshnessLimits { ttl: Duration::from_secs(10), max_stale: Duration::from_secs(100) };
         let mut serving = Serving::default();
+        serving.reading.confirmed_max_stale = Duration::from_secs(1000);
         for source in [ProofSource::Arrival, ProofSource::WallClocks] {
             serving.record_proof(LineDate { at: second(50), source });
             assert_eq!(serving.reading.freshness(limits, second(51)), Freshness::Stale, "{source:?}");
@@ -77,6 +78,9 @@ mod tests {
         assert_eq!(serving.reading.freshness(limits, second(51)), Freshness::Fresh);
         assert_eq!(serving.reading.freshness(limits, second(60)), Freshness::Stale);
         assert_eq!(serving.reading.freshness(limits, second(151)), Freshness::Expired);
+        serving.reading.confirmed_max_stale = Duration::from_secs(5);
+        assert_eq!(serving.reading.freshness(limits, second(54)), Freshness::Fresh);
+        assert_eq!(serving.reading.freshness(limits, second(56)), Freshness::Expired, "the primary counts with no more");
     }
 
     #[test]

@@ -30,6 +30,10 @@ pub struct ReplicaStatus {
     pub age_seconds: Option<f64>,
     /// How the last proof was dated: `exchange`, or `wall_clocks` or `arrival`, which make nothing fresh; absent before the first.
     pub proof: Option<&'static str>,
+    /// The largest bound of this host's configuration, in seconds, as the primary is told.
+    pub max_stale_seconds: u64,
+    /// The bound that the primary has on disk: what is older is not answered, whatever the configuration says.
+    pub confirmed_max_stale_seconds: u64,
     /// Whether the feed was caught up when contact was last lost, or is now.
     pub caught_up: bool,
     /// Whether a scan has found all records of the store intact: only then may a denial be answered from it.

@@ -39,8 +39,8 @@ pub async fn handle(state: &Arc<SidecarState>, request: ApiRequest) -> HandlerRe
 }
 
 fn class_status(state: &SidecarState, class: FreshnessClass, time: RequestTime) -> Value {
-    let limits = state.config.freshness_policy.limits_for(class);
     let reading = state.config.replica.read();
+    let limits = state.config.freshness_policy.limits_for(class).capped(reading.confirmed_max_stale);
     let age = reading.age(time.boot);
     let freshness = match reading.freshness(limits, time.boot) {
         Freshness::Fresh => "fresh",

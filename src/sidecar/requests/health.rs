@@ -21,7 +21,7 @@ pub async fn liveness(_state: &Arc<SidecarState>, _request: ApiRequest) -> Handl
 pub async fn readiness(state: &Arc<SidecarState>, request: ApiRequest) -> HandlerResult {
     let reading = state.config.replica.read();
     let limits = state.config.freshness_policy.limits_for(FreshnessClass::Keys);
-    let has_usable_data = reading.view.is_some() && limits.evaluate(reading.age(request.time.boot)) != Freshness::Expired;
+    let has_usable_data = reading.view.is_some() && reading.freshness(limits, request.time.boot) != Freshness::Expired;
     if has_usable_data || state.upstream.channel().failing_since().is_none() {
         return Ok(Response::json(StatusCode::OK, OK_BODY));
     }

@@ -18,8 +18,7 @@ pub enum Availability {
 impl Availability {
     /// Returns what is possible with what the replica holds, as old as it is at `now`.
     pub fn assess(reading: &ReplicaReading, policy: FreshnessPolicy, now: BootTime) -> Self {
-        let age = reading.age(now);
-        let is_usable = |class| policy.limits_for(class).evaluate(age) != Freshness::Expired;
+        let is_usable = |class| reading.freshness(policy.limits_for(class), now) != Freshness::Expired;
         let reads = reading.view.as_ref().is_some_and(|view| !view.has_unknown_records) && is_usable(FreshnessClass::Reads);
         Self::from_flags(reading.view.is_some() && is_usable(FreshnessClass::Keys), reads)
     }

@@ -2,5 +2,6 @@
 
 pub mod age_file;
 pub mod atomic_file;
+pub mod bound_file;
 pub mod folder;
 pub mod reserved_space;

@@ -5,6 +5,7 @@
 //! CURRENT          the number of the generation in use, replaced whole
 //! opening          the number of the generation being opened, one line for each process that died while it opened it
 //! instance         the random id of this store
+//! confirmed-bound  for how long a sidecar's store may be answered from without the primary, as the primary has it on disk
 //! generations/3/   a database; numbers only grow
 //! quarantine/2/    the last one that could not be trusted, kept for diagnosis
 //! ```
