@@ -28,7 +28,7 @@ pub fn run(socket: &Path, action: AdminCommand) -> CommandResult {
         AdminCommand::RevokeKey { id, wait } => revoke_key(&client, id, &wait),
         AdminCommand::BlockUser { username, wait } => block_user(&client, &username, &wait),
         AdminCommand::Hosts => list_hosts(&client),
-        AdminCommand::ForgetHost { host } => forget_host(&client, &host),
+        AdminCommand::ForgetHost { host, instance } => forget_host(&client, &host, instance.as_deref()),
         AdminCommand::AcceptLoss => accept_loss(&client),
         AdminCommand::NewEpoch => new_epoch(&client),
         AdminCommand::Status => {
@@ -99,12 +99,13 @@ fn accept_loss(client: &AdminClient) -> CommandResult {
 fn new_epoch(client: &AdminClient) -> CommandResult {
     let response = client.post_json("/-/admin/new-epoch", &json!({}), REQUEST_TIMEOUT)?;
     print_line(&format!("a new epoch has begun at seq {}; every host takes a whole snapshot", response["head"]["seq"]));
+    print_missing_hosts(&response);
     Ok(Completion::Complete)
 }
 
-fn forget_host(client: &AdminClient, host: &str) -> CommandResult {
-    client.post_json("/-/admin/forget-host", &json!({"host": host}), REQUEST_TIMEOUT)?;
-    print_line(&format!("{host} is forgotten: no command waits for it any more"));
+fn forget_host(client: &AdminClient, host: &str, instance: Option<&str>) -> CommandResult {
+    let response = client.post_json("/-/admin/forget-host", &json!({"host": host, "instance": instance}), REQUEST_TIMEOUT)?;
+    print_line(&format!("{}: no command waits for it any more", field_text(&response["message"])));
     Ok(Completion::Complete)
 }
 
@@ -135,7 +136,23 @@ fn request_with_wait(client: &AdminClient, target: &str, mut body: Value, wait: 
     client.post_json(target, &body, timeout)
 }
 
-/// Prints which hosts have confirmed a revocation and, for each other host, until when it may accept `revoked`.
+/// Prints that hosts may be missing from those that are listed, if that is so. Returns whether it is.
+fn print_missing_hosts(response: &Value) -> bool {
+    let missing = &response["missing_hosts"];
+    if missing.is_null() {
+        return false;
+    }
+    print_line(&format!(
+        "hosts that this primary does not know may answer without it until {}: {} at {}",
+        field_text(&missing["until"]),
+        field_text(&missing["reason"]),
+        field_text(&missing["since"]),
+    ));
+    true
+}
+
+/// Prints which hosts have confirmed a revocation and, for each other host, until when it may accept `revoked`. Complete only if no host
+/// can accept it any more.
 fn report_propagation(response: &Value, wait: &WaitArgs, revoked: &str) -> Completion {
     let list = |name: &str| response[name].as_array().cloned().unwrap_or_default();
     for host in list("in_force") {
@@ -143,15 +160,26 @@ fn report_propagation(response: &Value, wait: &WaitArgs, revoked: &str) -> Compl
     }
     let pending = list("pending");
     for host in &pending {
-        let until = host["until"].as_str().map_or_else(|| "for an unknown time".to_owned(), |until| format!("until {until}"));
         let note = host["note"].as_str().map(|note| format!(" ({note})")).unwrap_or_default();
         print_line(&format!(
-            "not confirmed by {}: it may accept {revoked} {until}; last seen {}{note}",
+            "not confirmed by {}: it may accept {revoked} until {}; last seen {}; instance {}, at most {} s without the primary{note}",
             field_text(&host["host"]),
+            field_text(&host["until"]),
             field_text(&host["last_seen"]),
+            instance_text(host),
+            host["max_stale"],
         ));
     }
-    if wait.wait.is_none() || pending.is_empty() { Completion::Complete } else { Completion::Partial }
+    let missing = print_missing_hosts(response);
+    let under_way = response["answers_under_way"] == true;
+    if under_way {
+        print_line(&format!("the primary is still sending answers from before: they may accept {revoked}"));
+    }
+    if wait.wait.is_none() || !(missing || under_way || !pending.is_empty()) { Completion::Complete } else { Completion::Partial }
+}
+
+fn instance_text(host: &Value) -> String {
+    host["instance"].as_str().unwrap_or("not named yet").to_owned()
 }
 
 fn list_hosts(client: &AdminClient) -> CommandResult {
@@ -160,16 +188,23 @@ fn list_hosts(client: &AdminClient) -> CommandResult {
     if hosts.is_empty() {
         print_line("no host has followed yet");
     }
+    print_missing_hosts(&response);
     for host in hosts {
         let alarm = host["alarm"].as_str().map(|alarm| format!("\tALARM: {alarm}")).unwrap_or_default();
         print_line(&format!(
-            "{}\t{}\tseq {}\tbehind {}\tlast seen {}\tmay answer without the primary until {}{alarm}",
+            "{}\t{}\tseq {}\tbehind {}\tlast seen {}\tmay answer without the primary until {} (at most {} s)\tinstance {}{alarm}",
             field_text(&host["host"]),
-            if host["connected"] == true { "connected" } else { "away" },
+            match (&host["connected"], &host["lapsed"]) {
+                (Value::Bool(true), _) => "connected",
+                (_, Value::Bool(true)) => "lapsed",
+                _ => "away",
+            },
             field_text(&host["seq"]),
             field_text(&host["lag"]),
             field_text(&host["last_seen"]),
             field_text(&host["until"]),
+            host["max_stale"],
+            instance_text(&host),
         ));
     }
     Ok(Completion::Complete)

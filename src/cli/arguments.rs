@@ -166,6 +166,9 @@ pub enum AdminCommand {
     ForgetHost {
         /// Its name
         host: String,
+        /// Only this one of the stores that have that name, as `hosts` lists it
+        #[arg(long, value_name = "ID")]
+        instance: Option<String>,
     },
     /// Let followers take a snapshot that lacks a large share of their keys, once
     AcceptLoss,
@@ -178,7 +181,7 @@ pub enum AdminCommand {
 /// Whether to wait until a change is in force.
 #[derive(Debug, Args)]
 pub struct WaitArgs {
-    /// Wait until it is in force on every host, at most this many seconds; exit 3 if it is not
+    /// Wait until no host can answer from before it, at most this many seconds; exit 3 if one still may
     #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "30", require_equals = true)]
     pub wait: Option<u64>,
 }

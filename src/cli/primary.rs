@@ -55,6 +55,7 @@ fn build_options(config: &PrimaryConfig, counters: Arc<ServerCounters>) -> Resul
         error_tracking_token: secrets::load_optional_secret("auth.error_tracking_token_file", auth.error_tracking_token_file.as_deref())?,
         accept_shared_secret: auth.accept_shared_secret,
         loss_guard: config.sync.loss_guard,
+        longest_max_stale: config.sync.longest_max_stale,
         own_uid: Uid::effective().as_raw(),
         bounds: config.limits.server_limits(),
         server_counters: counters,

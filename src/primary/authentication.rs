@@ -1,5 +1,7 @@
 //! Identifies the callers that only the primary has: its operator, its followers, KAS, and who reads its metrics.
 
+use std::any::Any;
+
 use http::{HeaderMap, StatusCode};
 
 use crate::api::context::{ApiContext, ApiState};
@@ -34,6 +36,11 @@ impl ApiState for PrimaryState {
             }
             _ => authenticate_operator(self, peer, headers).map(|()| Caller::Operator),
         }
+    }
+
+    /// Only gitlab-shell and hosts ask who gets in.
+    fn begin_answer(&self, caller: &Caller) -> Option<Box<dyn Any + Send + Sync>> {
+        matches!(caller, Caller::Shell | Caller::KeysScope).then(|| Box::new(self.answers.begin()) as Box<dyn Any + Send + Sync>)
     }
 }
 

@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::model::loss_guard::LossGuard;
 use crate::net::server::counters::ServerCounters;
@@ -30,6 +31,8 @@ pub struct PrimaryOptions {
     pub accept_shared_secret: bool,
     /// From what size a loss by `apply` must be accepted explicitly.
     pub loss_guard: LossGuard,
+    /// The longest that a host may answer without the primary. One whose bound is longer does not get the feed.
+    pub longest_max_stale: Duration,
     /// The user that the daemon runs as: beside root the only operator.
     pub own_uid: u32,
     /// The bounds of the sockets.

@@ -8,11 +8,12 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use crate::model::clock;
+use crate::api::request::RequestTime;
 use crate::primary::credentials::last_used::LastUsed;
 use crate::primary::pushes::messages;
 use crate::primary::replication::feed_buffer::FeedBuffer;
 use crate::primary::replication::hosts::HostRegistry;
+use crate::primary::replication::missing_hosts::MissingHosts;
 use crate::store::primary::primary_store::PrimaryStore;
 use crate::store::primary::private_store::PrivateStore;
 
@@ -27,16 +28,20 @@ pub struct Maintenance {
 
 impl Maintenance {
     /// Starts both threads.
-    pub fn start(store: &PrimaryStore, feed: &Arc<FeedBuffer>, hosts: &Arc<HostRegistry>, usage: &Arc<LastUsed>) -> std::io::Result<Self> {
+    pub fn start(
+        store: &PrimaryStore,
+        feed: &Arc<FeedBuffer>,
+        hosts: Arc<HostRegistry>,
+        missing_hosts: Arc<MissingHosts>,
+        usage: Arc<LastUsed>,
+    ) -> std::io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
         let (stop_encoder, stopped) = oneshot::channel();
         let encoding = run_feed_encoder(store.clone(), Arc::clone(feed), stopped);
         let encoder = std::thread::Builder::new().name("feed".to_owned()).spawn(move || runtime.block_on(encoding))?;
         let (stop_writer, stopped) = mpsc::channel();
-        let (private_store, hosts, usage) = (store.private_store().clone(), Arc::clone(hosts), Arc::clone(usage));
-        let writer = std::thread::Builder::new()
-            .name("persister".to_owned())
-            .spawn(move || run_persister(&private_store, &hosts, &usage, &stopped))?;
+        let persister = Persister { private_store: store.private_store().clone(), hosts, missing_hosts, usage };
+        let writer = std::thread::Builder::new().name("persister".to_owned()).spawn(move || persister.run(&stopped))?;
         Ok(Self { feed_encoder: Some((stop_encoder, encoder)), persister: Some((stop_writer, writer)) })
     }
 }
@@ -78,19 +83,33 @@ async fn run_feed_encoder(store: PrimaryStore, feed: Arc<FeedBuffer>, mut stoppe
     }
 }
 
-/// Persists usage and hosts every [`PERSIST_INTERVAL`], and once more at the end; and removes messages that have expired.
-fn run_persister(private_store: &PrivateStore, hosts: &HostRegistry, usage: &LastUsed, stopped: &mpsc::Receiver<()>) {
-    loop {
-        let end = !matches!(stopped.recv_timeout(PERSIST_INTERVAL), Err(RecvTimeoutError::Timeout));
-        for outcome in
-            [hosts.persist(private_store), usage.persist(private_store), messages::remove_expired(private_store, clock::wall_time())]
-        {
-            if let Err(error) = outcome {
-                tracing::warn!(%error, "failed to persist host and usage state: {error}");
+/// What is persisted now and then.
+struct Persister {
+    private_store: PrivateStore,
+    hosts: Arc<HostRegistry>,
+    missing_hosts: Arc<MissingHosts>,
+    usage: Arc<LastUsed>,
+}
+
+impl Persister {
+    /// Persists usage and hosts every [`PERSIST_INTERVAL`], and once more at the end; and removes messages that have expired.
+    fn run(&self, stopped: &mpsc::Receiver<()>) {
+        loop {
+            let at_end = !matches!(stopped.recv_timeout(PERSIST_INTERVAL), Err(RecvTimeoutError::Timeout));
+            let now = RequestTime::now();
+            for outcome in [
+                self.hosts.persist(&self.private_store, now.boot, at_end),
+                self.missing_hosts.persist(&self.private_store, now),
+                self.usage.persist(&self.private_store),
+                messages::remove_expired(&self.private_store, now.wall),
+            ] {
+                if let Err(error) = outcome {
+                    tracing::warn!(%error, "failed to persist host and usage state: {error}");
+                }
             }
-        }
-        if end {
-            return;
+            if at_end {
+                return;
+            }
         }
     }
 }

@@ -19,7 +19,8 @@ pub struct PrimaryMetrics {
     pub feed_lines: Counter,
     /// Followers cut off because they read too slowly.
     pub stalled_followers: Counter,
-    /// Alarms: a host that is not unique, or reports a directory that this primary never had.
+    /// Alarms: hosts that share a name, a host that could not be stored, a cursor or an acknowledgement of a directory that this primary
+    /// never had, repositories that two records lead to.
     pub alarms: Family<AlarmLabel, Counter>,
     gauges: Gauges,
     server_counters: Arc<ServerCounters>,
@@ -29,6 +30,9 @@ struct Gauges {
     head: Gauge,
     records: Gauge,
     followers: Gauge,
+    hosts: Gauge,
+    hosts_away: Gauge,
+    hosts_missing_seconds: Gauge,
     store_bytes: Gauge,
     usage_dropped: Gauge,
     shared_repositories: Gauge,
@@ -48,6 +52,12 @@ pub struct GaugeValues {
     pub records: u64,
     /// The number of open feeds.
     pub followers: usize,
+    /// The number of hosts that are known.
+    pub hosts: usize,
+    /// The number of these that are not connected and may still answer without the primary.
+    pub hosts_away: usize,
+    /// For how many seconds hosts may still be missing from these.
+    pub hosts_missing_seconds: u64,
     /// The bytes of the store on disk.
     pub store_bytes: u64,
     /// Uses that were dropped before they were persisted.
@@ -104,6 +114,9 @@ impl Gauges {
             head: gauge("head", "Number of the last commit"),
             records: gauge("records", "Records of the directory"),
             followers: gauge("followers", "Open feeds"),
+            hosts: gauge("hosts", "Hosts that are known"),
+            hosts_away: gauge("hosts_away", "Hosts that are not connected and may still answer without the primary"),
+            hosts_missing_seconds: gauge("hosts_missing_seconds", "Seconds for which hosts may still be missing from the known ones"),
             store_bytes: gauge("store_bytes", "Bytes of the store on disk"),
             usage_dropped: gauge("usage_dropped", "Notes of use that were dropped"),
             shared_repositories: gauge("shared_repositories", "Places of repositories that two records lead to; neither is answered"),
@@ -120,6 +133,9 @@ impl Gauges {
         set(&self.head, values.head);
         set(&self.records, values.records);
         set(&self.followers, values.followers as u64);
+        set(&self.hosts, values.hosts as u64);
+        set(&self.hosts_away, values.hosts_away as u64);
+        set(&self.hosts_missing_seconds, values.hosts_missing_seconds);
         set(&self.store_bytes, values.store_bytes);
         set(&self.usage_dropped, values.usage_dropped);
         set(&self.shared_repositories, values.shared_repositories);
@@ -146,10 +162,10 @@ mod tests {
         let mut registry = Registry::with_prefix("sidegate_primary");
         let metrics = PrimaryMetrics::register(&mut registry, Arc::default());
         metrics.update_gauges(GaugeValues { head: 7, ..GaugeValues::default() });
-        metrics.record_alarm("host twice");
+        metrics.record_alarm("shared_host_name");
         let mut text = String::new();
         encode(&mut text, &registry).unwrap();
         assert!(text.contains("sidegate_primary_head 7"), "{text}");
-        assert!(text.contains(r#"sidegate_primary_alarms_total{reason="host twice"} 1"#), "{text}");
+        assert!(text.contains(r#"sidegate_primary_alarms_total{reason="shared_host_name"} 1"#), "{text}");
     }
 }

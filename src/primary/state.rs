@@ -5,12 +5,14 @@ use std::sync::Arc;
 
 use prometheus_client::registry::Registry;
 
+use crate::api::blocking::run_blocking;
 use crate::api::context::ApiContext;
+use crate::api::error::ApiError;
 use crate::api::peer_policy::PeerPolicy;
+use crate::api::request::RequestTime;
 use crate::api::request_metrics::{MetricLabels, MetricSchema, RequestMetrics};
 use crate::model::clock;
 use crate::model::loss_guard::LossGuard;
-use crate::model::time::Time;
 use crate::primary::config::PrimaryOptions;
 use crate::primary::credentials::last_used::LastUsed;
 use crate::primary::credentials::reloadable_secret::ReloadableSecret;
@@ -18,10 +20,15 @@ use crate::primary::directory::unpublished;
 use crate::primary::directory::writer::DirectoryWriter;
 use crate::primary::maintenance::Maintenance;
 use crate::primary::metrics::PrimaryMetrics;
+use crate::primary::replication::answers_under_way::AnswersUnderWay;
 use crate::primary::replication::feed_buffer::FeedBuffer;
+use crate::primary::replication::feed_clock::own_boot_id;
 use crate::primary::replication::follower_auth::FollowerAuth;
 use crate::primary::replication::follower_stream::StreamSource;
+use crate::primary::replication::host_record::HostKey;
+use crate::primary::replication::host_table::SHARED_NAME;
 use crate::primary::replication::hosts::HostRegistry;
+use crate::primary::replication::missing_hosts::{MissingHosts, MissingReason};
 use crate::primary::replication::propagation::PropagationMonitor;
 use crate::primary::replication::shutdown::ShutdownSender;
 use crate::primary::replication::snapshot_cache::SnapshotCache;
@@ -57,10 +64,12 @@ pub struct PrimaryState {
     pub(super) own_uid: u32,
     pub(super) feed: Arc<FeedBuffer>,
     pub(super) hosts: Arc<HostRegistry>,
+    pub(super) missing_hosts: Arc<MissingHosts>,
+    pub(super) answers: AnswersUnderWay,
     pub(super) snapshots: SnapshotCache,
     pub(super) last_used: Arc<LastUsed>,
     pub(super) metrics: Arc<PrimaryMetrics>,
-    pub(super) started_at: Time,
+    pub(super) started_at: RequestTime,
     shutdown: ShutdownSender,
     _maintenance: Maintenance,
 }
@@ -81,13 +90,14 @@ pub enum PrimaryStartError {
 impl PrimaryState {
     /// Opens the store and starts the threads beside requests. Blocks.
     pub fn open(options: PrimaryOptions) -> Result<Arc<Self>, PrimaryStartError> {
-        let now = clock::wall_time();
+        let now = RequestTime::now();
         let store = PrimaryStore::open(&options.store_path, options.store_options)?;
         unpublished::recover_intent(store.private_store(), &store.head())?;
         let temp_dir = options.store_path.join("tmp");
         folder::ensure_private(&temp_dir)?;
         let feed = Arc::new(FeedBuffer::starting_at(store.head()));
-        let hosts = Arc::new(HostRegistry::load(store.private_store(), now)?);
+        let hosts = Arc::new(HostRegistry::load(store.private_store(), options.longest_max_stale, now, own_boot_id())?);
+        let missing_hosts = Arc::new(MissingHosts::load(store.private_store(), hosts.longest_bound(), now, own_boot_id())?);
         let last_used = Arc::new(LastUsed::default());
         let mut registry = Registry::with_prefix("sidegate_primary");
         let metrics = Arc::new(PrimaryMetrics::register(&mut registry, options.server_counters));
@@ -102,7 +112,11 @@ impl PrimaryState {
             metrics.record_alarm("shared_repositories");
             tracing::error!("{alarm}");
         }
-        let maintenance = Maintenance::start(&store, &feed, &hosts, &last_used)?;
+        if let Some(period) = missing_hosts.current(now) {
+            metrics.record_alarm("hosts_missing");
+            tracing::warn!("hosts may be missing from those that are known until {}: {}", period.until, period.reason);
+        }
+        let maintenance = Maintenance::start(&store, &feed, Arc::clone(&hosts), Arc::clone(&missing_hosts), Arc::clone(&last_used))?;
         Ok(Arc::new(Self {
             api,
             registry,
@@ -110,7 +124,7 @@ impl PrimaryState {
             temp_dir,
             writer: Arc::new(DirectoryWriter::new(store.clone(), Arc::clone(&metrics))),
             store,
-            follower_auth: Arc::new(FollowerAuth::new(options.sync_secret, now)),
+            follower_auth: Arc::new(FollowerAuth::new(options.sync_secret, now.wall)),
             kas_secret: ReloadableSecret::new(options.kas_secret),
             admin_token: ReloadableSecret::new(options.admin_token),
             error_tracking_token: ReloadableSecret::new(options.error_tracking_token),
@@ -118,6 +132,8 @@ impl PrimaryState {
             own_uid: options.own_uid,
             feed,
             hosts,
+            missing_hosts,
+            answers: AnswersUnderWay::default(),
             last_used,
             metrics,
             started_at: now,
@@ -144,7 +160,50 @@ impl PrimaryState {
 
     /// Returns the monitor that says where a commit is in force.
     pub(super) fn propagation_monitor(&self) -> PropagationMonitor<'_> {
-        PropagationMonitor { hosts: &self.hosts, store: &self.store, started_at: self.started_at, shutdown: self.shutdown.signal() }
+        PropagationMonitor {
+            hosts: &self.hosts,
+            missing_hosts: &self.missing_hosts,
+            answers: &self.answers,
+            store: &self.store,
+            started_at: self.started_at.boot,
+            shutdown: self.shutdown.signal(),
+        }
+    }
+
+    /// Stores a host before it gets a line, or uses a larger bound.
+    pub(super) async fn store_host(&self, key: &HostKey) -> Result<(), ApiError> {
+        if self.hosts.is_covered_on_disk(key) {
+            return Ok(());
+        }
+        let (hosts, private_store, key) = (Arc::clone(&self.hosts), self.store.private_store().clone(), key.clone());
+        run_blocking(move || hosts.store_before_line(&key, &private_store, clock::boot_time()))
+            .await
+            .inspect_err(|_| self.metrics.record_alarm("host_not_stored"))
+    }
+
+    /// Raises an alarm if two hosts that may still answer have this name.
+    pub(super) fn warn_of_shared_name(&self, host: &str, now: RequestTime) {
+        if self.hosts.is_name_shared(host, now.boot) {
+            self.metrics.record_alarm("shared_host_name");
+            tracing::error!(host, "host {host}: {SHARED_NAME}");
+        }
+    }
+
+    /// Notes that a host has a state which this primary never had, so that the store was restored from a backup, and other hosts may be
+    /// missing.
+    pub(super) async fn notice_missing_hosts(&self) {
+        let (missing, private_store) = (Arc::clone(&self.missing_hosts), self.store.private_store().clone());
+        let longest_bound = self.hosts.longest_bound();
+        let noticed =
+            run_blocking(move || missing.notice(MissingReason::UnknownState, longest_bound, &private_store, RequestTime::now())).await;
+        match noticed {
+            Ok(true) => tracing::error!(
+                "this store was restored from a backup: hosts that it does not know may follow; until {longest_bound} s from now no \
+                 revocation is said to be in force everywhere"
+            ),
+            Ok(false) => {}
+            Err(error) => tracing::error!("failed to store that hosts may be missing: {}", error.message),
+        }
     }
 
     /// Replaces gitlab-shell's secret; the one before is accepted for its grace.

@@ -27,4 +27,5 @@ mod smoke;
 mod ssh_login;
 mod support;
 mod unauthenticated_bodies;
+mod wait_for_hosts;
 mod write_durability;

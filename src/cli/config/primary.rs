@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde::Deserialize;
 
@@ -83,11 +84,27 @@ impl ListenConfig {
 }
 
 /// `[sync]`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SyncConfig {
     /// How much `admin apply --prune` may remove without `--accept-loss`.
     pub loss_guard: LossGuard,
+    /// The longest that a host may answer without the primary.
+    #[serde(deserialize_with = "parse::duration")]
+    pub longest_max_stale: Duration,
+}
+
+impl Default for SyncConfig {
+    fn default() -> Self {
+        Self { loss_guard: LossGuard::default(), longest_max_stale: Duration::from_secs(24 * 3600) }
+    }
+}
+
+impl SyncConfig {
+    fn validate(&self) -> Result<(), InvalidSetting> {
+        loss_guard::validate(self.loss_guard, "sync.loss_guard")?;
+        InvalidSetting::ensure(!self.longest_max_stale.is_zero(), "sync.longest_max_stale", "must be more than 0")
+    }
 }
 
 impl ConfigFile for PrimaryConfig {
@@ -95,7 +112,7 @@ impl ConfigFile for PrimaryConfig {
         self.socket.validate()?;
         self.listen.as_ref().map_or(Ok(()), ListenConfig::validate)?;
         self.store.validate()?;
-        loss_guard::validate(self.sync.loss_guard, "sync.loss_guard")?;
+        self.sync.validate()?;
         self.limits.validate()
     }
 }
@@ -133,6 +150,14 @@ mod tests {
             let error = listen(rest).unwrap_err();
             assert!(error.starts_with(begins), "{error}");
         }
+    }
+
+    #[test]
+    fn the_longest_bound_of_hosts_is_a_day_unless_something_else_is_said() {
+        assert_eq!(PrimaryConfig::default().sync.longest_max_stale, std::time::Duration::from_secs(86_400));
+        assert_eq!(read("[sync]\nlongest_max_stale = \"2d\"").unwrap().sync.longest_max_stale, std::time::Duration::from_secs(172_800));
+        let error = read("[sync]\nlongest_max_stale = \"0s\"").unwrap_err();
+        assert!(error.starts_with("primary.toml:2: `sync.longest_max_stale`: must be more than 0"), "{error}");
     }
 
     #[test]

@@ -22,11 +22,17 @@ pub fn with_clock_header(response: Response) -> Response {
 /// Reads the clock; `None` where the kernel tells no boot id: hosts then take the feed for that of an older primary.
 #[must_use]
 pub fn read_clock() -> Option<ClockReading> {
+    let boot_id = own_boot_id()?.clone();
+    Some(ClockReading { boot_id, boot_time: clock::boot_time(), wall_time: clock::wall_time() })
+}
+
+/// Returns the id of this boot of the machine; `None` where the kernel tells none.
+#[must_use]
+pub fn own_boot_id() -> Option<&'static BootId> {
     static BOOT_ID: OnceLock<Option<BootId>> = OnceLock::new();
     let boot_id = BOOT_ID.get_or_init(|| {
         let id = read_boot_id().map_err(|error| error.to_string()).and_then(|id| BootId::parse(&id).map_err(|error| error.to_string()));
         id.inspect_err(|error| tracing::warn!("the feed carries no clock, so hosts answer nothing as fresh: {error}")).ok()
     });
-    let boot_id = boot_id.clone()?;
-    Some(ClockReading { boot_id, boot_time: clock::boot_time(), wall_time: clock::wall_time() })
+    boot_id.as_ref()
 }

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use tokio::sync::Semaphore;
 
 use crate::api::blocking::run_blocking;
-use crate::api::request::Follower;
+use crate::api::request::{Follower, RequestTime};
 use crate::model::change::Head;
 use crate::model::clock;
 use crate::model::clock_reading::ClockReading;
@@ -62,6 +62,8 @@ enum StreamEnd {
     JournalError,
     /// Its secret was rotated.
     SecretRotated,
+    /// It acknowledged a bound that is too long.
+    BoundTooLong,
     /// The primary shuts down.
     Shutdown,
 }
@@ -75,6 +77,7 @@ impl StreamEnd {
             Self::CursorLost => "its cursor is no longer in the journal",
             Self::JournalError => "the journal could not be read",
             Self::SecretRotated => "its secret was rotated",
+            Self::BoundTooLong => "it may answer for longer without the primary than sync.longest_max_stale allows",
             Self::Shutdown => "the primary shuts down",
         }
     }
@@ -196,9 +199,10 @@ impl FollowerStream<'_> {
     }
 
     async fn send_chunk(&self, chunk: Bytes) -> Result<(), StreamEnd> {
+        self.guard.check_bound(clock::boot_time()).map_err(|_| StreamEnd::BoundTooLong)?;
         match tokio::time::timeout(STALL_TIMEOUT, self.chunks.send(Ok(chunk))).await {
             Ok(Ok(())) => {
-                self.guard.touch(clock::wall_time());
+                self.guard.touch(RequestTime::now());
                 Ok(())
             }
             Ok(Err(_)) => Err(StreamEnd::Disconnected),

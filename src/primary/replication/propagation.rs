@@ -1,16 +1,23 @@
 //! Where a commit is in force, and for every other host until when it may still answer without it.
+//!
+//! A commit is in force everywhere once no host can answer from before it: each has acknowledged it, or may not answer without the primary
+//! any more; no host may be missing from those that are known; and every answer that the primary itself decided before the commit has been
+//! sent.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
 
 use crate::api::error::ApiError;
+use crate::api::request::RequestTime;
 use crate::model::change::{Epoch, Head};
-use crate::model::clock;
-use crate::model::time::Time;
-use crate::primary::replication::host_record::{DUPLICATE_HOST, HostRecord};
+use crate::model::time::{BootTime, Time};
+use crate::primary::replication::answers_under_way::AnswersUnderWay;
+use crate::primary::replication::host_table::{HostView, SHARED_NAME};
 use crate::primary::replication::hosts::HostRegistry;
+use crate::primary::replication::missing_hosts::{MissingHosts, MissingPeriod};
 use crate::primary::replication::shutdown::ShutdownSignal;
 use crate::store::primary::primary_store::PrimaryStore;
 
@@ -18,6 +25,9 @@ use crate::store::primary::primary_store::PrimaryStore;
 const RECONNECT_WINDOW: Duration = Duration::from_secs(20);
 /// The longest time that an operator may wait.
 const MAX_WAIT: Duration = Duration::from_secs(600);
+/// What an operator is told of streams whose host has not named its store.
+const UNNAMED_INSTANCE: &str = "this host is of an older version and has not acknowledged anything since it connected: which store it has \
+                                is not known yet";
 
 /// Where a commit is in force, and where it may not be yet.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -26,6 +36,10 @@ pub struct Propagation {
     pub in_force: Vec<Arc<str>>,
     /// The other hosts.
     pub pending: Vec<PendingHost>,
+    /// Whether hosts may be missing from both, and until when.
+    pub missing_hosts: Option<MissingPeriod>,
+    /// Whether the primary itself is still sending answers that it decided before the commit. Only known to who waits.
+    pub answers_under_way: bool,
 }
 
 /// A host that has not confirmed a commit.
@@ -33,12 +47,16 @@ pub struct Propagation {
 pub struct PendingHost {
     /// Its name.
     pub host: Arc<str>,
+    /// The random id of its store; `None` if it has not named it yet.
+    pub instance: Option<Arc<str>>,
     /// Whether it is connected now.
     pub connected: bool,
     /// When it was last in touch.
     pub last_seen: Time,
-    /// Until when it may answer without the commit; `None` if it never said for how long it may serve without the primary.
-    pub until: Option<Time>,
+    /// For how many seconds it may answer without the primary, at most.
+    pub max_stale: u64,
+    /// Until when it may answer without the commit, if it gets no line any more.
+    pub until: Time,
     /// What else is wrong with the host, for a person.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub note: Option<&'static str>,
@@ -47,24 +65,35 @@ pub struct PendingHost {
 /// Decides where `commit` is in force. `current_epoch` is the epoch of the store now: what a host acknowledged in it, if the commit was
 /// made in an earlier epoch, came after the commit.
 #[must_use]
-fn evaluate(hosts: Vec<(Arc<str>, HostRecord)>, commit: &Head, current_epoch: Epoch, now: Time) -> Propagation {
-    let mut propagation = Propagation::default();
-    for (name, host) in hosts {
-        let duplicated = host.is_duplicated(now);
-        let applied = !duplicated && has_applied(&host, commit, current_epoch);
-        let until = host.may_serve_until();
-        let lapsed = host.open_streams == 0 && until.is_some_and(|until| until <= now);
-        if applied || lapsed {
-            propagation.in_force.push(name);
-            continue;
-        }
-        let note = duplicated.then_some(DUPLICATE_HOST);
-        propagation.pending.push(PendingHost { host: name, connected: host.open_streams > 0, last_seen: host.seen, until, note });
-    }
-    propagation
+fn evaluate(hosts: Vec<HostView>, commit: &Head, current_epoch: Epoch, now: Time) -> Propagation {
+    let (in_force, pending): (Vec<_>, Vec<_>) =
+        hosts.into_iter().partition(|host| host.has_lapsed() || has_applied(host, commit, current_epoch));
+    let pending: Vec<PendingHost> = pending.into_iter().map(|host| pending_host(host, now)).collect();
+    // A name is in force once every instance of it is.
+    let unconfirmed: BTreeSet<&str> = pending.iter().map(|host| host.host.as_ref()).collect();
+    let mut in_force: Vec<Arc<str>> =
+        in_force.into_iter().map(|host| host.name).filter(|name| !unconfirmed.contains(name.as_ref())).collect();
+    in_force.dedup();
+    Propagation { in_force, pending, missing_hosts: None, answers_under_way: false }
 }
 
-fn has_applied(host: &HostRecord, commit: &Head, current_epoch: Epoch) -> bool {
+fn pending_host(host: HostView, now: Time) -> PendingHost {
+    let note = match &host.instance {
+        None => Some(UNNAMED_INSTANCE),
+        Some(_) => host.shares_name.then_some(SHARED_NAME),
+    };
+    PendingHost {
+        connected: host.is_connected(),
+        until: now.plus(host.may_serve_for),
+        host: host.name,
+        instance: host.instance,
+        last_seen: host.seen,
+        max_stale: host.max_stale,
+        note,
+    }
+}
+
+fn has_applied(host: &HostView, commit: &Head, current_epoch: Epoch) -> bool {
     let Some(acked) = &host.acked else {
         return false;
     };
@@ -85,16 +114,21 @@ pub fn parse_wait(seconds: Option<u64>) -> Result<Option<Duration>, ApiError> {
 pub struct PropagationMonitor<'a> {
     /// What the hosts acknowledged.
     pub hosts: &'a HostRegistry,
+    /// Whether hosts may be missing from these.
+    pub missing_hosts: &'a MissingHosts,
+    /// The answers that the primary itself is sending.
+    pub answers: &'a AnswersUnderWay,
     /// The store of the commits.
     pub store: &'a PrimaryStore,
     /// When the primary started.
-    pub started_at: Time,
+    pub started_at: BootTime,
     /// Ends the waiting when the primary shuts down.
     pub shutdown: ShutdownSignal,
 }
 
 impl PropagationMonitor<'_> {
-    /// Returns where a commit is in force: now, or after waiting at most `wait` for all hosts that are connected.
+    /// Returns where a commit is in force: now, or after waiting at most `wait` for all hosts that are connected. The commit must be
+    /// readable: answers that are begun from now on are not waited for.
     pub async fn propagation(&self, commit: &Head, wait: Option<Duration>) -> Propagation {
         match wait {
             Some(limit) => self.wait_for_hosts(commit, limit).await,
@@ -103,33 +137,42 @@ impl PropagationMonitor<'_> {
     }
 
     /// Waits, at most `limit`, for a commit to be in force on every host that is connected, and on those that a primary which has just
-    /// started still expects to reconnect. Ends when the primary shuts down.
+    /// started still expects to reconnect; and for the answers of the primary itself. Ends when the primary shuts down.
     async fn wait_for_hosts(&self, commit: &Head, limit: Duration) -> Propagation {
-        let mut acks = self.hosts.ack_events();
+        let answers_sent = self.answers.end_period();
         let settled = async {
-            loop {
-                acks.borrow_and_update();
-                let propagation = self.current(commit);
-                let reconnecting = RECONNECT_WINDOW.saturating_sub(clock::wall_time().since(self.started_at));
-                if propagation.pending.iter().any(|host| host.connected) {
-                    let _changed = acks.changed().await;
-                } else if !propagation.pending.is_empty() && !reconnecting.is_zero() {
-                    // Also a host that was in touch already may be between its acknowledgement and its new stream.
-                    let _changed = tokio::time::timeout(reconnecting, acks.changed()).await;
-                } else {
-                    return propagation;
-                }
-            }
+            answers_sent.await;
+            self.wait_until_settled(commit).await
         };
         tokio::select! {
-            propagation = settled => propagation,
-            () = tokio::time::sleep(limit) => self.current(commit),
-            () = self.shutdown.requested() => self.current(commit),
+            propagation = settled => return propagation,
+            () = tokio::time::sleep(limit) => {}
+            () = self.shutdown.requested() => {}
+        }
+        Propagation { answers_under_way: self.answers.has_unsent(), ..self.current(commit) }
+    }
+
+    async fn wait_until_settled(&self, commit: &Head) -> Propagation {
+        let mut acks = self.hosts.ack_events();
+        loop {
+            acks.borrow_and_update();
+            let propagation = self.current(commit);
+            let reconnecting = RECONNECT_WINDOW.saturating_sub(RequestTime::now().boot.since(self.started_at));
+            if propagation.pending.iter().any(|host| host.connected) {
+                let _changed = acks.changed().await;
+            } else if !propagation.pending.is_empty() && !reconnecting.is_zero() {
+                // Also a host that was in touch already may be between its acknowledgement and its new stream.
+                let _changed = tokio::time::timeout(reconnecting, acks.changed()).await;
+            } else {
+                return propagation;
+            }
         }
     }
 
     fn current(&self, commit: &Head) -> Propagation {
-        evaluate(self.hosts.list(), commit, self.store.head().epoch, clock::wall_time())
+        let now = RequestTime::now();
+        let propagation = evaluate(self.hosts.list(now.boot), commit, self.store.head().epoch, now.wall);
+        Propagation { missing_hosts: self.missing_hosts.current(now), ..propagation }
     }
 }
 
@@ -137,11 +180,26 @@ impl PropagationMonitor<'_> {
 mod tests {
     use std::time::Duration;
 
-    use super::{Propagation, evaluate};
+    use super::{Propagation, UNNAMED_INSTANCE, evaluate};
     use crate::model::change::{Epoch, Head};
-    use crate::model::digest::DirectoryDigest;
+    use crate::model::digest::{Digest, DirectoryDigest};
     use crate::model::time::Time;
-    use crate::primary::replication::host_record::tests::host;
+    use crate::primary::replication::host_record::LastAck;
+    use crate::primary::replication::host_table::HostView;
+
+    fn host(seq: u64, streams: usize, may_serve_for: u64) -> HostView {
+        let acked = LastAck { epoch: Epoch(1), seq, digest: Digest::default(), max_stale: 3600, instance: "a".to_owned(), at: Time::EPOCH };
+        HostView {
+            name: format!("host-{seq}-{streams}").into(),
+            instance: Some("a".into()),
+            streams,
+            acked: Some(acked),
+            seen: Time::EPOCH,
+            max_stale: 3600,
+            may_serve_for: Duration::from_secs(may_serve_for),
+            shares_name: false,
+        }
+    }
 
     fn commit(epoch: u128) -> Head {
         Head { epoch: Epoch(epoch), seq: 5, state: DirectoryDigest::default() }
@@ -157,19 +215,33 @@ mod tests {
 
     #[test]
     fn a_commit_is_in_force_where_it_was_acked_and_where_the_host_has_expired() {
-        let hosts = || vec![host(5, 1), host(4, 1), host(3, 0)];
-        let soon = evaluate(hosts(), &commit(1), Epoch(1), at(10));
+        let hosts = |left| vec![host(5, 1, left), host(4, 1, left), host(3, 0, left)];
+        let soon = evaluate(hosts(3590), &commit(1), Epoch(1), at(10));
         assert_eq!(names(&soon), (vec!["host-5-1"], vec!["host-4-1", "host-3-0"]));
-        assert_eq!(soon.pending[1].until, Some(at(3600)));
-        let late = evaluate(hosts(), &commit(1), Epoch(1), at(3600));
+        assert_eq!(soon.pending[1].until, at(3600));
+        let late = evaluate(hosts(0), &commit(1), Epoch(1), at(3600));
         assert_eq!(names(&late), (vec!["host-5-1", "host-3-0"], vec!["host-4-1"]), "one that is connected does not lapse");
     }
 
     #[test]
     fn an_ack_of_the_present_epoch_counts_for_an_earlier_commit_and_not_for_a_later_one() {
         let later = commit(0);
-        assert_eq!(evaluate(vec![host(1, 1)], &later, Epoch(1), at(1)).pending, vec![]);
+        assert_eq!(evaluate(vec![host(1, 1, 9)], &later, Epoch(1), at(1)).pending, vec![]);
         let earlier = commit(2);
-        assert_eq!(evaluate(vec![host(9, 1)], &earlier, Epoch(2), at(1)).in_force.len(), 0);
+        assert_eq!(evaluate(vec![host(9, 1, 9)], &earlier, Epoch(2), at(1)).in_force.len(), 0);
+    }
+
+    #[test]
+    fn a_name_is_in_force_once_every_instance_of_it_is() {
+        let acked = host(5, 1, 9);
+        let other = HostView { instance: Some("b".into()), acked: None, streams: 0, shares_name: true, ..acked.clone() };
+        let unnamed = HostView { instance: None, acked: None, ..host(6, 1, 9) };
+        let propagation = evaluate(vec![acked.clone(), other.clone(), unnamed], &commit(1), Epoch(1), at(1));
+        assert_eq!(names(&propagation), (vec![], vec!["host-5-1", "host-6-1"]));
+        assert!(propagation.pending[0].note.is_some_and(|note| note.starts_with("two hosts use this name")));
+        assert_eq!(propagation.pending[1].note, Some(UNNAMED_INSTANCE));
+        let lapsed = HostView { may_serve_for: Duration::ZERO, ..other };
+        let propagation = evaluate(vec![acked, lapsed], &commit(1), Epoch(1), at(1));
+        assert_eq!(names(&propagation), (vec!["host-5-1"], vec![]));
     }
 }

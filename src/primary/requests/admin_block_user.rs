@@ -31,13 +31,15 @@ pub async fn handle(state: &Arc<PrimaryState>, request: ApiRequest) -> HandlerRe
         .await?;
     tracing::warn!(username = %user.username, seq = head.seq, "the operator blocked user {}", user.username);
     let blocked = json!({"id": user.id, "username": user.username, "before": user.state});
-    let Propagation { in_force, pending } = state.propagation_monitor().propagation(&head, wait).await;
+    let Propagation { in_force, pending, missing_hosts, answers_under_way } = state.propagation_monitor().propagation(&head, wait).await;
     let body = json!({
         "message": format!("user {} is blocked", user.username),
         "blocked": blocked,
         "head": head,
         "in_force": in_force,
         "pending": pending,
+        "missing_hosts": missing_hosts,
+        "answers_under_way": answers_under_way,
     });
     Ok(Response::json(StatusCode::OK, body.to_string()))
 }

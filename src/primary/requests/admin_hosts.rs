@@ -11,42 +11,51 @@ use crate::api::request::ApiRequest;
 use crate::model::change::Head;
 use crate::model::time::Time;
 use crate::net::message::Response;
-use crate::primary::replication::host_record::{DUPLICATE_HOST, HostRecord};
+use crate::primary::replication::host_table::{HostView, SHARED_NAME};
 use crate::primary::replication::hosts::ForgetOutcome;
 use crate::primary::state::PrimaryState;
 
-/// Answers with the head and all hosts by name.
+/// Answers with the head, all hosts by name, and whether hosts may be missing from these.
 pub async fn hosts(state: &Arc<PrimaryState>, request: ApiRequest) -> HandlerResult {
     let head = state.store.head();
-    let hosts: Vec<_> = state.hosts.list().iter().map(|(name, host)| host_json(name, host, &head, request.time.wall)).collect();
-    Ok(Response::json(StatusCode::OK, json!({"head": head, "hosts": hosts}).to_string()))
+    let hosts: Vec<_> = state.hosts.list(request.time.boot).iter().map(|host| host_json(host, &head, request.time.wall)).collect();
+    let missing_hosts = state.missing_hosts.current(request.time);
+    Ok(Response::json(StatusCode::OK, json!({"head": head, "hosts": hosts, "missing_hosts": missing_hosts}).to_string()))
 }
 
-/// Forgets one that is not connected. (`host`)
+/// Forgets those of a name that are not connected, or one instance of it. (`host`, `instance`)
 pub async fn forget_host(state: &Arc<PrimaryState>, request: ApiRequest) -> HandlerResult {
     let name = request.required_text("host")?;
+    let instance = request.params.text("instance")?.filter(|instance| !instance.is_empty());
     let (hosts, private_store, asked) = (Arc::clone(&state.hosts), state.store.private_store().clone(), name.clone());
-    match run_blocking(move || hosts.forget(&asked, &private_store)).await? {
-        ForgetOutcome::Forgotten => {
+    match run_blocking(move || hosts.forget(&asked, instance.as_deref(), &private_store)).await? {
+        ForgetOutcome::Forgotten { connected } => {
             tracing::info!(host = %name, "the operator removed host {name}");
-            Ok(Response::json(StatusCode::OK, json!({"message": format!("host {name} is forgotten")}).to_string()))
+            let message = match connected {
+                0 => format!("host {name} is forgotten"),
+                _ => format!("what is not connected of host {name} is forgotten; {connected} of that name are connected and stay"),
+            };
+            Ok(Response::json(StatusCode::OK, json!({ "message": message }).to_string()))
         }
         ForgetOutcome::Unknown => Err(ApiError::not_found("Host")),
         ForgetOutcome::Connected => Err(ApiError::conflict("This host is connected now; stop its sidecar first.")),
     }
 }
 
-fn host_json(name: &str, host: &HostRecord, head: &Head, now: Time) -> Value {
+fn host_json(host: &HostView, head: &Head, now: Time) -> Value {
     let lag = host.acked.as_ref().filter(|acked| acked.epoch == head.epoch).map(|acked| head.seq.saturating_sub(acked.seq));
     json!({
-        "host": name,
-        "connected": host.open_streams > 0,
-        "streams": host.open_streams,
+        "host": host.name,
+        "instance": host.instance,
+        "connected": host.is_connected(),
+        "streams": host.streams,
         "last_seen": host.seen,
         "acked": host.acked,
         "seq": host.acked.as_ref().map(|acked| acked.seq),
         "lag": lag,
-        "until": host.may_serve_until(),
-        "alarm": host.is_duplicated(now).then_some(DUPLICATE_HOST),
+        "max_stale": host.max_stale,
+        "until": now.plus(host.may_serve_for),
+        "lapsed": host.has_lapsed(),
+        "alarm": host.shares_name.then_some(SHARED_NAME),
     })
 }

@@ -35,13 +35,15 @@ pub async fn handle(state: &Arc<PrimaryState>, request: ApiRequest) -> HandlerRe
         .await?;
     tracing::warn!(key = %key.key.fingerprint(), %id, seq = head.seq, "the operator revoked key {id} ({})", key.key.fingerprint());
     let revoked = json!({"id": id, "fingerprint": key.key.fingerprint().to_string(), "user_id": key.user_id});
-    let Propagation { in_force, pending } = state.propagation_monitor().propagation(&head, wait).await;
+    let Propagation { in_force, pending, missing_hosts, answers_under_way } = state.propagation_monitor().propagation(&head, wait).await;
     let body = json!({
         "message": format!("key {id} ({}) is revoked", key.key.fingerprint()),
         "revoked": revoked,
         "head": head,
         "in_force": in_force,
         "pending": pending,
+        "missing_hosts": missing_hosts,
+        "answers_under_way": answers_under_way,
     });
     Ok(Response::json(StatusCode::OK, body.to_string()))
 }

@@ -39,7 +39,7 @@ pub async fn handle(state: &Arc<PrimaryState>, request: ApiRequest) -> HandlerRe
     .await?;
     let body = json!({
         "version": env!("CARGO_PKG_VERSION"),
-        "since": state.started_at,
+        "since": state.started_at.wall,
         "head": state.store.head(),
         "records": counts,
         "not_understood": foreign,
@@ -47,7 +47,8 @@ pub async fn handle(state: &Arc<PrimaryState>, request: ApiRequest) -> HandlerRe
         "kept": kept,
         "store_bytes": size,
         "followers": state.hosts.open_streams(),
-        "hosts": state.hosts.list().len(),
+        "hosts": state.hosts.list(request.time.boot).len(),
+        "missing_hosts": state.missing_hosts.current(request.time),
         "accept_loss_until": accept_loss,
         "shared_secret": state.api.accept_shared_secret,
         "usage_dropped": state.last_used.dropped(),

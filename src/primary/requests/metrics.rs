@@ -9,12 +9,17 @@ use crate::primary::metrics::GaugeValues;
 use crate::primary::state::PrimaryState;
 
 /// Answers with all that is counted.
-pub async fn handle(state: &Arc<PrimaryState>, _request: ApiRequest) -> HandlerResult {
+pub async fn handle(state: &Arc<PrimaryState>, request: ApiRequest) -> HandlerResult {
     let head = state.store.head();
+    let hosts = state.hosts.list(request.time.boot);
+    let missing_until = state.missing_hosts.current(request.time).map(|period| period.until);
     state.metrics.update_gauges(GaugeValues {
         head: head.seq,
         records: head.state.count,
         followers: state.hosts.open_streams(),
+        hosts: hosts.len(),
+        hosts_away: hosts.iter().filter(|host| !host.is_connected() && !host.has_lapsed()).count(),
+        hosts_missing_seconds: missing_until.map_or(0, |until| until.since(request.time.wall).as_secs()),
         store_bytes: state.store.directory().size_on_disk(),
         usage_dropped: state.last_used.dropped(),
         shared_repositories: state.store.directory().shared_repositories().count(),

@@ -1,6 +1,7 @@
 //! Tests that need the inside of the primary: callers from any peer, its private store, and processes that are killed while they write.
 //! What can be asked over a socket is tested in `tests/process/primary/`.
 
+mod answers_under_way;
 mod caller_authentication;
 mod child;
 mod crash_credentials;
@@ -57,6 +58,7 @@ fn open(folder: &Path) -> Arc<PrimaryState> {
         error_tracking_token: None,
         accept_shared_secret: true,
         loss_guard: LossGuard::default(),
+        longest_max_stale: Duration::from_secs(86_400),
         own_uid: own_uid(),
         bounds: ServerLimits { shutdown_time: Duration::from_millis(100), ..ServerLimits::default() },
         server_counters: Arc::default(),

@@ -12,9 +12,10 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
+use std::time::UNIX_EPOCH;
 
 use crate::model::digest::{Digest, DirectoryDigest};
 use crate::store::database::{Database, KeyWrite};
@@ -129,6 +130,15 @@ impl PrivateStore {
             self.write_entries(writes)?;
         }
         Ok(outcome)
+    }
+
+    /// Returns which file this store was made as: the number and the birth of a file that is written in place from then on. A copy of the
+    /// store, as a backup and what is restored from it, is another file.
+    pub fn origin(&self) -> Result<String, StoreError> {
+        let metadata = self.inner.write_counter.metadata().map_err(|error| self.store_error(&error.to_string()))?;
+        // A file system that does not know when a file was made has its number alone.
+        let born = metadata.created().ok().and_then(|born| born.duration_since(UNIX_EPOCH).ok()).unwrap_or_default();
+        Ok(format!("{} {}", metadata.ino(), born.as_nanos()))
     }
 
     fn write_entries(&self, writes: PrivateWrites) -> Result<(), StoreError> {

@@ -21,6 +21,17 @@ pub const SNAPSHOT_FORMAT: u32 = 1;
 /// The longest line of the feed, in bytes: a commit of 4 MiB with what surrounds its records.
 pub const MAX_FEED_LINE_BYTES: usize = 5 << 20;
 
+/// The longest name of an instance, in bytes.
+const MAX_INSTANCE_BYTES: usize = 64;
+/// What an instance has to look like.
+pub const INSTANCE_FORM: &str = "instance is 1 to 64 printable characters";
+
+/// Returns whether this may be the random id of a host's store.
+#[must_use]
+pub fn is_valid_instance(instance: &str) -> bool {
+    (1..=MAX_INSTANCE_BYTES).contains(&instance.len()) && instance.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
 /// The first line of a snapshot.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "each field is the feed's own term")]
@@ -71,7 +82,8 @@ pub struct Ack {
     pub epoch: Epoch,
     pub seq: u64,
     pub digest: Digest,
-    /// How old, in seconds, the data may be that the follower answers key lookups from.
+    /// How old, in seconds, the data may be that the follower answers from while the primary fails: the largest of the bounds of all
+    /// classes, rounded up. Followers of before 2026-11-27 say the bound of keys only.
     pub max_stale: u64,
     pub instance: String,
 }

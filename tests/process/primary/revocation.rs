@@ -43,7 +43,9 @@ fn waiting_ends_when_the_time_is_over_or_the_host_disconnects() {
     let head = primary.head();
     let lines = FeedStream::open(&primary, "here", &head);
     let (_, body) = primary.admin(Method::POST, "revoke-key", json!({"id": 11, "wait": 1}));
-    assert_eq!((&body["pending"][0]["connected"], &body["pending"][0]["until"]), (&json!(true), &Value::Null));
+    let pending = &body["pending"][0];
+    assert_eq!((&pending["connected"], &pending["instance"], &pending["max_stale"]), (&json!(true), &Value::Null, &json!(86_400)));
+    assert!(pending["note"].as_str().unwrap().contains("older version"), "{pending}");
     let (_, body) = std::thread::scope(|scope| {
         let block = scope.spawn(|| primary.admin(Method::POST, "block-user", json!({"username": "zoe", "wait": 600})));
         drop(lines);
@@ -93,7 +95,54 @@ fn an_ack_of_a_state_that_never_was_is_a_conflict_and_is_not_recorded() {
 }
 
 #[test]
-fn two_stores_under_one_name_raise_an_alarm_and_are_never_in_force() {
+fn an_ack_of_a_state_that_only_the_journal_knows_is_checked_too() {
+    let primary = TestPrimary::with(&small_directory());
+    let before = primary.head();
+    assert_eq!(primary.admin(Method::POST, "revoke-key", json!({"id": 12})).0, StatusCode::OK);
+    // After a start only the journal has the commits of before.
+    let primary = primary.restart();
+    let wrong = Head { state: Default::default(), ..before };
+    let (status, body) = primary.sync("ssh-1", Method::POST, "ack", ack(&wrong, "a"));
+    assert_eq!(status, StatusCode::CONFLICT, "{body}");
+    acks(&primary, "ssh-1", &before);
+}
+
+#[test]
+fn a_host_with_a_state_that_never_was_shows_that_hosts_may_be_missing() {
+    let primary = TestPrimary::with(&small_directory());
+    let head = primary.head();
+    let target = format!("changes?epoch={}&after={}&digest={}&instance=i&max_stale=60", head.epoch, head.seq + 1, head.state.digest);
+    assert_eq!(primary.sync("ssh-1", Method::GET, &target, Value::Null).0, StatusCode::CONFLICT);
+    let (_, body) = primary.admin(Method::POST, "revoke-key", json!({"id": 11, "wait": 1}));
+    assert!(body["missing_hosts"]["reason"].as_str().unwrap().contains("restore from a backup"), "{body}");
+    assert_eq!((&body["pending"][0]["host"], &body["pending"][0]["max_stale"]), (&json!("ssh-1"), &json!(60)), "and it is known itself");
+}
+
+#[test]
+fn a_host_says_its_store_and_its_bound_together_or_neither() {
+    let primary = TestPrimary::with(&small_directory());
+    let head = primary.head();
+    let changes = |more: &str| {
+        let target = format!("changes?epoch={}&after={}&digest={}{more}", head.epoch, head.seq, head.state.digest);
+        primary.sync("ssh-1", Method::GET, &target, Value::Null)
+    };
+    for (more, message) in [
+        ("&instance=i", "400 Bad request - max_stale is missing"),
+        ("&max_stale=5", "400 Bad request - instance is missing"),
+        ("&instance=&max_stale=5", "400 Bad request - instance is 1 to 64 printable characters"),
+        ("&instance=a%20b&max_stale=5", "400 Bad request - instance is 1 to 64 printable characters"),
+        ("&instance=i&max_stale=x", "400 Bad request - max_stale is a whole number"),
+    ] {
+        let (status, body) = changes(more);
+        assert_eq!((status, &body["message"]), (StatusCode::BAD_REQUEST, &json!(message)), "{more}");
+    }
+    let (status, body) = changes("&instance=i&max_stale=86401");
+    assert_eq!(status, StatusCode::FORBIDDEN);
+    assert!(body["message"].as_str().unwrap().contains("longer than the 86400 s that the primary allows"), "{body}");
+}
+
+#[test]
+fn two_stores_under_one_name_raise_an_alarm_and_are_two_hosts() {
     let primary = TestPrimary::with(&small_directory());
     let head = primary.head();
     for instance in ["a", "b", "a"] {
