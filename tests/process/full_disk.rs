@@ -1,8 +1,6 @@
 //! A disk that is full: while it serves, when it starts, with the primary dead, with a damaged store, and at the primary.
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use serde_json::json;
 
@@ -10,35 +8,7 @@ use crate::support::env::TestEnv;
 use crate::support::generated_directory::{directory_of_keys, generated_key_line};
 use crate::support::http::Request;
 use crate::support::lookup::{assert_no_wrong_lookup, key_present, look_up_key};
-
-/// A small file system at a folder; gone when dropped.
-struct SmallDisk(PathBuf);
-
-impl SmallDisk {
-    fn mount(folder: &Path, kib: u64) -> Option<Self> {
-        fs::create_dir_all(folder).unwrap();
-        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &format!("size={kib}k,mode=0700"), "tmpfs"]).arg(folder).output();
-        if mounted.is_ok_and(|output| output.status.success()) {
-            return Some(Self(folder.to_owned()));
-        }
-        eprintln!("SKIPPED: a full disk (no file system can be mounted here)");
-        None
-    }
-
-    fn fill(&self) {
-        let _stops_at_the_end_of_the_disk = fs::write(self.0.join("filler"), vec![1; 64 << 20]);
-    }
-
-    fn free_space(&self) {
-        fs::remove_file(self.0.join("filler")).unwrap();
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(&self.0).output();
-    }
-}
+use crate::support::small_disk::SmallDisk;
 
 /// An environment whose sidecar keeps its store on a small disk; both daemons run and the sidecar follows.
 fn env_on_small_disk() -> Option<(TestEnv, SmallDisk)> {

@@ -1,7 +1,8 @@
-//! A link between a host and its primary that can be slow and cut: every byte passes it unchanged, when the test lets it.
+//! A link between a host and its primary that can be slow, held and cut: every byte passes it unchanged, when the test lets it.
 //!
-//! Bytes of each connection and direction keep their order. What the primary sends is delivered `lag` after it was sent; the lag may grow
-//! while the test runs, so that lines come ever later without a pause between them. What the host sends passes at once.
+//! Bytes of each connection and direction keep their order. What the primary sends is delivered as the test says, for the feed (`changes`,
+//! `snapshot`, `ack`) and for questions apart: at once, ever later without a pause between two lines, not until later, or not at all, the
+//! connections ended. What the host sends passes at once, so a question may be decided long before its answer arrives.
 
 use std::io::{Read as _, Write as _};
 use std::net::Shutdown;
@@ -14,22 +15,44 @@ use std::time::{Duration, Instant};
 
 /// How often a thread that waits looks whether the link has ended.
 const TICK: Duration = Duration::from_millis(50);
+/// What the path of every request of the feed begins with.
+const FEED_PATH: &[u8] = b" /api/v4/internal/sidegate/";
+
+/// What a host asks its primary for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Traffic {
+    /// The feed, snapshots and acknowledgements.
+    Feed,
+    /// Everything else.
+    Questions,
+}
 
 /// How bytes from the primary are delivered.
 #[derive(Clone, Copy, Debug)]
-enum Delivery {
+pub enum Delivery {
     /// As they come.
     Prompt,
     /// Ever later: `per_second` of lag for each second since `since`, up to `most`.
     Growing { since: Instant, per_second: Duration, most: Duration },
+    /// Not before the delivery is another one; the connections stay open.
+    Held,
+    /// Never: connections end, and each request that comes ends its own.
+    Cut,
 }
 
 struct State {
-    delivery: Mutex<Delivery>,
+    /// Of the feed, and of questions.
+    delivery: Mutex<[Delivery; 2]>,
     changed: Condvar,
-    connections: Mutex<Vec<UnixStream>>,
-    refusing: AtomicBool,
+    connections: Mutex<Vec<Connection>>,
     ended: AtomicBool,
+}
+
+/// One connection through the link. A host keeps connections, so what it carries may change from one request to the next.
+#[derive(Clone)]
+struct Connection {
+    carries_feed: Arc<AtomicBool>,
+    ends: Arc<[UnixStream; 2]>,
 }
 
 /// A link that listens on a socket of its own. Ends when it is dropped.
@@ -44,10 +67,9 @@ impl Link {
     pub fn start(path: &Path, primary: &Path) -> Self {
         let listener = UnixListener::bind(path).unwrap();
         let state = Arc::new(State {
-            delivery: Mutex::new(Delivery::Prompt),
+            delivery: Mutex::new([Delivery::Prompt; 2]),
             changed: Condvar::new(),
             connections: Mutex::new(Vec::new()),
-            refusing: AtomicBool::new(false),
             ended: AtomicBool::new(false),
         });
         let (shared, primary) = (Arc::clone(&state), primary.to_owned());
@@ -55,20 +77,34 @@ impl Link {
         Self { path: path.to_owned(), state, accepting: Some(accepting) }
     }
 
-    /// From now on the lag grows by `per_second` each second, up to `most`.
+    /// From now on the lag of everything grows by `per_second` each second, up to `most`.
     pub fn delay_ever_more(&self, per_second: Duration, most: Duration) {
-        self.set(Delivery::Growing { since: Instant::now(), per_second, most });
+        self.deliver_all(Delivery::Growing { since: Instant::now(), per_second, most });
     }
 
     /// Ends all connections and refuses new ones.
     pub fn cut(&self) {
-        self.state.refusing.store(true, Ordering::SeqCst);
-        self.state.end_connections();
+        self.deliver_all(Delivery::Cut);
     }
 
-    fn set(&self, delivery: Delivery) {
-        *self.state.delivery.lock().unwrap() = delivery;
+    /// Delivers everything like this from now on.
+    pub fn deliver_all(&self, delivery: Delivery) {
+        self.deliver(Traffic::Feed, delivery);
+        self.deliver(Traffic::Questions, delivery);
+    }
+
+    /// Delivers one kind of traffic like this from now on.
+    pub fn deliver(&self, traffic: Traffic, delivery: Delivery) {
+        self.state.delivery.lock().unwrap()[traffic as usize] = delivery;
         self.state.changed.notify_all();
+        if matches!(delivery, Delivery::Cut) {
+            self.end_connections(traffic);
+        }
+    }
+
+    /// Ends the connections of one kind; new ones may come.
+    pub fn end_connections(&self, traffic: Traffic) {
+        self.state.end_connections(|connection| connection.traffic() == traffic);
     }
 }
 
@@ -76,10 +112,31 @@ impl Drop for Link {
     fn drop(&mut self) {
         self.state.ended.store(true, Ordering::SeqCst);
         self.state.changed.notify_all();
-        self.state.end_connections();
+        self.state.end_connections(|_| true);
         let _wake = UnixStream::connect(&self.path);
         if let Some(accepting) = self.accepting.take() {
             let _ended = accepting.join();
+        }
+    }
+}
+
+impl Connection {
+    fn traffic(&self) -> Traffic {
+        if self.carries_feed.load(Ordering::SeqCst) { Traffic::Feed } else { Traffic::Questions }
+    }
+
+    /// Notes what the connection carries, if a request begins with these bytes of the host's.
+    fn note_request(&self, bytes: &[u8]) {
+        let begins_request = bytes.starts_with(b"GET ") || bytes.starts_with(b"POST ");
+        if begins_request {
+            let is_feed = bytes.iter().position(|byte| *byte == b' ').is_some_and(|at| bytes[at..].starts_with(FEED_PATH));
+            self.carries_feed.store(is_feed, Ordering::SeqCst);
+        }
+    }
+
+    fn end(&self) {
+        for end in &*self.ends {
+            let _closed = end.shutdown(Shutdown::Both);
         }
     }
 }
@@ -89,26 +146,36 @@ impl State {
         self.ended.load(Ordering::SeqCst)
     }
 
-    fn end_connections(&self) {
-        for connection in self.connections.lock().unwrap().drain(..) {
-            let _closed = connection.shutdown(Shutdown::Both);
-        }
+    fn is_cut(&self, traffic: Traffic) -> bool {
+        matches!(self.delivery.lock().unwrap()[traffic as usize], Delivery::Cut)
     }
 
-    /// Waits until bytes that were sent at `sent` may be delivered; false if the link ends before that.
-    fn wait_for_delivery(&self, sent: Instant) -> bool {
+    fn end_connections(&self, which: impl Fn(&Connection) -> bool) {
+        self.connections.lock().unwrap().retain(|connection| {
+            let ends = which(connection);
+            if ends {
+                connection.end();
+            }
+            !ends
+        });
+    }
+
+    /// Waits until bytes that were sent at `sent` may be delivered; false if they never are.
+    fn wait_for_delivery(&self, connection: &Connection, sent: Instant) -> bool {
         let mut delivery = self.delivery.lock().unwrap();
         loop {
             if self.has_ended() {
                 return false;
             }
-            let due = match *delivery {
-                Delivery::Prompt => sent,
+            let left = match delivery[connection.traffic() as usize] {
+                Delivery::Prompt => return true,
+                Delivery::Cut => return false,
+                Delivery::Held => TICK,
                 Delivery::Growing { since, per_second, most } => {
-                    sent + per_second.mul_f64(sent.saturating_duration_since(since).as_secs_f64()).min(most)
+                    let lag = per_second.mul_f64(sent.saturating_duration_since(since).as_secs_f64()).min(most);
+                    (sent + lag).saturating_duration_since(Instant::now())
                 }
             };
-            let left = due.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return true;
             }
@@ -122,19 +189,36 @@ fn accept(listener: &UnixListener, primary: &Path, state: &Arc<State>) {
         if state.has_ended() {
             return;
         }
-        if state.refusing.load(Ordering::SeqCst) {
+        if state.is_cut(Traffic::Feed) && state.is_cut(Traffic::Questions) {
             continue;
         }
         let Ok(upstream) = UnixStream::connect(primary) else { continue };
-        let both = [host.try_clone().unwrap(), upstream.try_clone().unwrap()];
-        state.connections.lock().unwrap().extend(both);
-        pump(host.try_clone().unwrap(), upstream.try_clone().unwrap(), state, false);
-        pump(upstream, host, state, true);
+        let ends = [host.try_clone().unwrap(), upstream.try_clone().unwrap()];
+        let connection = Connection { carries_feed: Arc::default(), ends: Arc::new(ends) };
+        state.connections.lock().unwrap().push(connection.clone());
+        pump_requests(host.try_clone().unwrap(), upstream.try_clone().unwrap(), Arc::clone(state), connection.clone());
+        pump_responses(upstream, host, Arc::clone(state), connection);
     }
 }
 
-/// Moves bytes one way, on two threads: one reads and dates, one delivers.
-fn pump(mut from: UnixStream, mut to: UnixStream, state: &Arc<State>, lagged: bool) {
+/// Moves what the host sends, at once, unless what it asks for is cut.
+fn pump_requests(mut from: UnixStream, mut to: UnixStream, state: Arc<State>, connection: Connection) {
+    std::thread::spawn(move || {
+        let mut buffer = vec![0; 64 << 10];
+        while let Ok(count @ 1..) = from.read(&mut buffer) {
+            connection.note_request(&buffer[..count]);
+            if state.is_cut(connection.traffic()) || to.write_all(&buffer[..count]).is_err() {
+                break;
+            }
+        }
+        // Whichever side has ended, nothing more passes: the connection leaves no open end behind.
+        connection.end();
+        state.connections.lock().unwrap().retain(|other| !Arc::ptr_eq(&other.ends, &connection.ends));
+    });
+}
+
+/// Moves what the primary sends, on two threads: one reads and dates, one delivers.
+fn pump_responses(mut from: UnixStream, mut to: UnixStream, state: Arc<State>, connection: Connection) {
     let (sender, receiver) = channel();
     std::thread::spawn(move || {
         let mut buffer = vec![0; 64 << 10];
@@ -144,21 +228,24 @@ fn pump(mut from: UnixStream, mut to: UnixStream, state: &Arc<State>, lagged: bo
             }
         }
     });
-    let state = Arc::clone(state);
     std::thread::spawn(move || {
-        deliver(&receiver, &mut to, &state, lagged);
+        deliver(&receiver, &mut to, &state, &connection);
         let _closed = to.shutdown(Shutdown::Both);
     });
 }
 
-fn deliver(receiver: &Receiver<(Instant, Vec<u8>)>, to: &mut UnixStream, state: &State, lagged: bool) {
+fn deliver(receiver: &Receiver<(Instant, Vec<u8>)>, to: &mut UnixStream, state: &State, connection: &Connection) {
     loop {
         let (sent, bytes) = match receiver.recv_timeout(TICK) {
             Ok(chunk) => chunk,
             Err(RecvTimeoutError::Timeout) if !state.has_ended() => continue,
-            Err(_) => return,
+            Err(_) => {
+                // The host learns of the end as late as of anything else.
+                state.wait_for_delivery(connection, Instant::now());
+                return;
+            }
         };
-        if lagged && !state.wait_for_delivery(sent) || to.write_all(&bytes).is_err() {
+        if !state.wait_for_delivery(connection, sent) || to.write_all(&bytes).is_err() {
             return;
         }
     }

@@ -9,6 +9,7 @@ pub mod http;
 pub mod link;
 pub mod lookup;
 pub mod random;
+pub mod small_disk;
 pub mod sshd;
 
 use std::sync::atomic::{AtomicBool, Ordering};
