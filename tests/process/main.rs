@@ -16,6 +16,7 @@ mod full_disk;
 mod hostile_bodies;
 mod key_lookups;
 mod lost_response;
+mod old_and_new;
 mod operations;
 mod primary;
 mod primary_outage;
