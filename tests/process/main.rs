@@ -22,6 +22,7 @@ mod primary;
 mod primary_outage;
 mod primary_sidecar_equivalence;
 mod proof_of_age;
+mod random_revocations;
 mod revocation;
 mod slow_requests;
 mod smoke;
