@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use http::StatusCode;
 use prometheus_client::registry::Registry;
 
 use crate::api::blocking::run_blocking;
@@ -176,9 +177,14 @@ impl PrimaryState {
             return Ok(());
         }
         let (hosts, private_store, key) = (Arc::clone(&self.hosts), self.store.private_store().clone(), key.clone());
-        run_blocking(move || hosts.store_before_line(&key, &private_store, clock::boot_time()))
-            .await
-            .inspect_err(|_| self.metrics.record_alarm("host_not_stored"))
+        let stored = run_blocking(move || hosts.store_before_line(&key, &private_store, clock::boot_time())).await;
+        stored.map_err(|_logged| {
+            self.metrics.record_alarm("host_not_stored");
+            ApiError::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "This host could not be written to the primary's store, so it gets no feed: see the primary's log, and make room on its disk.",
+            )
+        })
     }
 
     /// Raises an alarm if two hosts that may still answer have this name.

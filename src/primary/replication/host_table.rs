@@ -67,6 +67,8 @@ pub struct HostView {
     pub max_stale: u64,
     /// For how much longer it may do so, if it is not written to again.
     pub may_serve_for: Duration,
+    /// Whether it says its bounds itself; a host of an older version does not.
+    pub says_bounds: bool,
     /// Whether another host that may still answer has the same name.
     pub shares_name: bool,
 }
@@ -171,8 +173,13 @@ impl HostTable {
     /// an instance that they may belong to acknowledged a moment ago.
     pub fn check_bound(&self, key: &HostKey, claimed: Option<u64>, now: BootTime) -> Result<(), RegisterError> {
         let longest = self.longest_max_stale;
-        let unnamed = || self.of_name(&key.name).filter(|(_, host)| key.instance.is_none() && !host.names_instance);
-        let claimed = claimed.or_else(|| unnamed().filter_map(|(_, host)| host.recent_claim(now)).max());
+        let claimed = match (&key.instance, claimed) {
+            (None, None) => {
+                let unnamed = self.of_name(&key.name).filter(|(_, host)| !host.names_instance);
+                unnamed.filter_map(|(_, host)| host.recent_claim(now)).max()
+            }
+            (_, claimed) => claimed,
+        };
         match claimed.filter(|claimed| *claimed > longest) {
             Some(claimed) => Err(RegisterError::BoundTooLong { claimed, longest }),
             None => Ok(()),
@@ -212,6 +219,7 @@ impl HostTable {
             seen: host.seen,
             max_stale: host.bound(self.longest_max_stale),
             may_serve_for: host.may_serve_for(self.longest_max_stale, now),
+            says_bounds: host.names_instance,
             shares_name: false,
         }
     }

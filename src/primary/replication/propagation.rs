@@ -28,6 +28,9 @@ const MAX_WAIT: Duration = Duration::from_secs(600);
 /// What an operator is told of streams whose host has not named its store.
 const UNNAMED_INSTANCE: &str = "this host is of an older version and has not acknowledged anything since it connected: which store it has \
                                 is not known yet";
+/// What an operator is told of a host that does not say its bounds.
+const OLDER_VERSION: &str = "this host is of an older version, which says the bound of its keys only: it is taken to answer for at least \
+                             sync.longest_max_stale";
 
 /// Where a commit is in force, and where it may not be yet.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -80,7 +83,8 @@ fn evaluate(hosts: Vec<HostView>, commit: &Head, current_epoch: Epoch, now: Time
 fn pending_host(host: HostView, now: Time) -> PendingHost {
     let note = match &host.instance {
         None => Some(UNNAMED_INSTANCE),
-        Some(_) => host.shares_name.then_some(SHARED_NAME),
+        Some(_) if host.shares_name => Some(SHARED_NAME),
+        Some(_) => (!host.says_bounds).then_some(OLDER_VERSION),
     };
     PendingHost {
         connected: host.is_connected(),
@@ -180,7 +184,7 @@ impl PropagationMonitor<'_> {
 mod tests {
     use std::time::Duration;
 
-    use super::{Propagation, UNNAMED_INSTANCE, evaluate};
+    use super::{OLDER_VERSION, Propagation, UNNAMED_INSTANCE, evaluate};
     use crate::model::change::{Epoch, Head};
     use crate::model::digest::{Digest, DirectoryDigest};
     use crate::model::time::Time;
@@ -197,6 +201,7 @@ mod tests {
             seen: Time::EPOCH,
             max_stale: 3600,
             may_serve_for: Duration::from_secs(may_serve_for),
+            says_bounds: true,
             shares_name: false,
         }
     }
@@ -240,6 +245,8 @@ mod tests {
         assert_eq!(names(&propagation), (vec![], vec!["host-5-1", "host-6-1"]));
         assert!(propagation.pending[0].note.is_some_and(|note| note.starts_with("two hosts use this name")));
         assert_eq!(propagation.pending[1].note, Some(UNNAMED_INSTANCE));
+        let older = HostView { says_bounds: false, shares_name: false, ..other.clone() };
+        assert_eq!(evaluate(vec![older], &commit(1), Epoch(1), at(1)).pending[0].note, Some(OLDER_VERSION));
         let lapsed = HostView { may_serve_for: Duration::ZERO, ..other };
         let propagation = evaluate(vec![acked, lapsed], &commit(1), Epoch(1), at(1));
         assert_eq!(names(&propagation), (vec!["host-5-1"], vec![]));
