@@ -92,7 +92,7 @@ async fn answer<S: ApiState>(
     }
     let Parts { method, headers, .. } = parts;
     let held = state.begin_answer(&caller);
-    let request = ApiRequest { method, headers, target, caller, params, body, read_error, reservation, time };
+    let request = ApiRequest { method, headers, target, caller, peer, params, body, read_error, reservation, time };
     let response = (route.handler)(state, request).await?;
     Ok(match held {
         Some(held) => Response { body: response.body.holding(held), ..response },

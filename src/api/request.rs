@@ -12,6 +12,7 @@ use crate::model::id::Id;
 use crate::model::time::{BootTime, Time};
 use crate::net::body::IncomingBody;
 use crate::net::memory_budget::Reservation;
+use crate::net::peer::Peer;
 use crate::wire::http::params::Params;
 use crate::wire::http::request_target::RequestTarget;
 
@@ -76,6 +77,8 @@ pub struct ApiRequest {
     pub target: RequestTarget,
     /// Who calls.
     pub caller: Caller,
+    /// The process or address at the other end.
+    pub peer: Peer,
     /// The parameters, as far as the route takes them, without the shared secret.
     pub params: Params,
     /// The body.

@@ -23,10 +23,14 @@ const CHUNK_BYTES: usize = 256 << 10;
 pub fn run(socket: &Path, action: AdminCommand) -> CommandResult {
     let client = AdminClient::new(socket)?;
     match action {
-        AdminCommand::Apply { file, prune, accept_loss } => apply(&client, &file, prune, accept_loss),
+        AdminCommand::Apply { file, prune, accept_loss, undo_revocations } => {
+            let target = format!("/-/admin/apply?prune={prune}&accept_loss={accept_loss}&undo_revocations={undo_revocations}");
+            apply(&client, &file, &target)
+        }
         AdminCommand::Export => client.copy_to_stdout("/-/admin/export", APPLY_TIMEOUT).map(|()| Completion::Complete),
         AdminCommand::RevokeKey { id, wait } => revoke_key(&client, id, &wait),
         AdminCommand::BlockUser { username, wait } => block_user(&client, &username, &wait),
+        AdminCommand::Revocations => list_revocations(&client),
         AdminCommand::Hosts => list_hosts(&client),
         AdminCommand::ForgetHost { host, instance } => forget_host(&client, &host, instance.as_deref()),
         AdminCommand::AcceptLoss => accept_loss(&client),
@@ -39,14 +43,13 @@ pub fn run(socket: &Path, action: AdminCommand) -> CommandResult {
     }
 }
 
-fn apply(client: &AdminClient, file: &Path, prune: bool, accept_loss: bool) -> CommandResult {
+fn apply(client: &AdminClient, file: &Path, target: &str) -> CommandResult {
     let source: Box<dyn Read + Send> = if file == Path::new("-") {
         Box::new(io::stdin())
     } else {
         Box::new(File::open(file).map_err(|error| CommandError::with_context(&file.display().to_string(), error))?)
     };
-    let target = format!("/-/admin/apply?prune={prune}&accept_loss={accept_loss}");
-    let summary = client.post(&target, stream_file(source), APPLY_TIMEOUT);
+    let summary = client.post(target, stream_file(source), APPLY_TIMEOUT);
     print_summary(&summary.map_err(|error| CommandError::with_context(&file.display().to_string(), error))?);
     Ok(Completion::Complete)
 }
@@ -81,7 +84,49 @@ fn print_summary(body: &Value) {
             print_line(&format!("  {kind}: {} added, {} changed, {} removed", counts["added"], counts["changed"], counts["removed"]));
         }
     }
+    print_revocations(&body["revocations"]);
     print_line(&format!("the directory is at seq {}", body["head"]["seq"]));
+}
+
+/// Prints which lines of the file were not applied as they are, because the operator revoked what they have, and which revocations ended.
+fn print_revocations(revocations: &Value) {
+    let list = |name: &str| revocations[name].as_array().cloned().unwrap_or_default();
+    let held = list("held");
+    for line in &held {
+        let kept = if line["kind"] == "key" { "left out" } else { "kept blocked" };
+        print_line(&format!("line {}: {kept}: {}", line["line"], format_revocation(line)));
+    }
+    if !held.is_empty() {
+        print_line(&format!("{} revocations hold against this file; to undo them say --undo-revocations", held.len()));
+    }
+    for line in list("undone") {
+        print_line(&format!("line {}: undone: {}", line["line"], format_revocation(&line)));
+    }
+    if let Some(ended @ 1..) = revocations["ended"].as_u64() {
+        print_line(&format!("{ended} revocations are in the file too and are not held any longer"));
+    }
+}
+
+/// Returns one revocation in a line.
+fn format_revocation(revocation: &Value) -> String {
+    let text = |name: &str| field_text(&revocation[name]);
+    let (id, at, by) = (text("id"), text("at"), text("by"));
+    match revocation["kind"].as_str() {
+        Some("key") => format!("key {id} ({}), revoked {at} by {by}", text("fingerprint")),
+        _ => format!("user {} (id {id}), blocked {at} by {by}", text("username")),
+    }
+}
+
+fn list_revocations(client: &AdminClient) -> CommandResult {
+    let response = client.get("/-/admin/revocations", REQUEST_TIMEOUT)?;
+    let revocations = response["revocations"].as_array().cloned().unwrap_or_default();
+    if revocations.is_empty() {
+        print_line("nothing is revoked that a file could bring back");
+    }
+    for revocation in &revocations {
+        print_line(&format_revocation(revocation));
+    }
+    Ok(Completion::Complete)
 }
 
 /// Returns the counts of an apply in one line.

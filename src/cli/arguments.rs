@@ -143,23 +143,28 @@ pub enum AdminCommand {
         /// Even if that removes a large share of a kind of record
         #[arg(long)]
         accept_loss: bool,
+        /// Bring back the keys and users of the file that `revoke-key` and `block-user` revoked
+        #[arg(long)]
+        undo_revocations: bool,
     },
     /// Print the directory as a file that can be applied
     Export,
-    /// Remove a key
+    /// Remove a key, also from files that are applied later
     RevokeKey {
         /// Its id
         id: u64,
         #[command(flatten)]
         wait: WaitArgs,
     },
-    /// Block a user
+    /// Block a user, also in files that are applied later
     BlockUser {
         /// Their username
         username: String,
         #[command(flatten)]
         wait: WaitArgs,
     },
+    /// List the revoked keys and blocked users that no file brings back
+    Revocations,
     /// List the hosts that follow, and how far each has followed
     Hosts,
     /// Stop waiting for a host that is gone for good

@@ -36,6 +36,7 @@ struct Gauges {
     store_bytes: Gauge,
     usage_dropped: Gauge,
     shared_repositories: Gauge,
+    revocations: Gauge,
     connections: Gauge,
     connections_open: Gauge,
     connections_refused: Gauge,
@@ -64,6 +65,8 @@ pub struct GaugeValues {
     pub usage_dropped: u64,
     /// Repositories that two records lead to.
     pub shared_repositories: u64,
+    /// Keys and users that were revoked and that no file brings back, if that could be read.
+    pub revocations: Option<usize>,
 }
 
 /// Why there is an alarm, in a few words.
@@ -120,6 +123,7 @@ impl Gauges {
             store_bytes: gauge("store_bytes", "Bytes of the store on disk"),
             usage_dropped: gauge("usage_dropped", "Notes of use that were dropped"),
             shared_repositories: gauge("shared_repositories", "Places of repositories that two records lead to; neither is answered"),
+            revocations: gauge("revocations", "Revoked keys and blocked users that are held against directory files"),
             connections: gauge("connections", "Connections accepted since the start"),
             connections_open: gauge("connections_open", "Connections that are open"),
             connections_refused: gauge("connections_refused", "Connections refused because too many were open"),
@@ -139,6 +143,9 @@ impl Gauges {
         set(&self.store_bytes, values.store_bytes);
         set(&self.usage_dropped, values.usage_dropped);
         set(&self.shared_repositories, values.shared_repositories);
+        if let Some(revocations) = values.revocations {
+            set(&self.revocations, revocations as u64);
+        }
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         set(&self.connections, count(&counters.connections));
         set(&self.connections_open, count(&counters.open_connections));

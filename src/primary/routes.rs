@@ -8,8 +8,8 @@ use crate::net::message::{Request, Response};
 use crate::net::server::handler::Handler;
 use crate::primary::requests::{
     ack, admin_accept_loss, admin_apply, admin_audit, admin_block_user, admin_explain, admin_export, admin_hosts, admin_kubernetes,
-    admin_new_epoch, admin_revoke_key, admin_status, allowed, authorized_certs, authorized_keys, changes, check, discover,
-    error_tracking_allowed, git_audit_event, gitlab_subscription, health, kubernetes_agent_configuration, kubernetes_agent_info,
+    admin_new_epoch, admin_revocations, admin_revoke_key, admin_status, allowed, authorized_certs, authorized_keys, changes, check,
+    discover, error_tracking_allowed, git_audit_event, gitlab_subscription, health, kubernetes_agent_configuration, kubernetes_agent_info,
     kubernetes_policies, kubernetes_project_info, kubernetes_usage_metrics, kubernetes_vulnerability, lfs_authenticate, lfs_verify,
     metrics, minutes, personal_access_token, personal_access_tokens_self, post_receive, pre_receive, snapshot, two_factor_config,
     two_factor_otp_check, two_factor_recovery_codes, upcoming_reconciliations, usage,
@@ -76,6 +76,7 @@ static ROUTES: &[Route<PrimaryState>] = routes! { PrimaryState;
     GET    "-/admin/status"                                                                         Operator   Parameters admin_status::handle;
     GET    "-/admin/kubernetes"                                                                     Operator   Parameters admin_kubernetes::handle;
     GET    "-/admin/hosts"                                                                          Operator   Parameters admin_hosts::hosts;
+    GET    "-/admin/revocations"                                                                    Operator   Parameters admin_revocations::handle;
     GET    "-/admin/explain"                                                                        Operator   Parameters admin_explain::handle;
     GET    "-/admin/export"                                                                         Operator   Parameters admin_export::handle;
     POST   "-/admin/apply"                                                                          Operator   Stream     admin_apply::handle;

@@ -14,11 +14,12 @@ use crate::api::request::RequestTime;
 use crate::api::request_metrics::{MetricLabels, MetricSchema, RequestMetrics};
 use crate::model::clock;
 use crate::model::loss_guard::LossGuard;
+use crate::primary::apply::execute::ApplyTarget;
 use crate::primary::config::PrimaryOptions;
 use crate::primary::credentials::last_used::LastUsed;
 use crate::primary::credentials::reloadable_secret::ReloadableSecret;
-use crate::primary::directory::unpublished;
 use crate::primary::directory::writer::DirectoryWriter;
+use crate::primary::directory::{revocations, unpublished};
 use crate::primary::maintenance::Maintenance;
 use crate::primary::metrics::PrimaryMetrics;
 use crate::primary::replication::answers_under_way::AnswersUnderWay;
@@ -37,6 +38,7 @@ use crate::store::error::StoreError;
 use crate::store::files::folder;
 use crate::store::primary::init::PrimaryOpenError;
 use crate::store::primary::primary_store::PrimaryStore;
+use crate::store::primary::private_store::PrivateStore;
 use crate::wire::auth::credentials::CredentialVerifier;
 use crate::wire::auth::secret::Secret;
 
@@ -88,6 +90,15 @@ pub enum PrimaryStartError {
     Threads(#[from] std::io::Error),
 }
 
+/// Makes the revocations that a crash kept from being made.
+fn complete_revocations(writer: &DirectoryWriter, private_store: &PrivateStore) -> Result<(), StoreError> {
+    let count = revocations::resolve_interrupted(writer, private_store).map_err(|error| StoreError(error.message))?;
+    if count > 0 {
+        tracing::warn!(count, "made {count} revocations whose commands were interrupted when the primary last ended");
+    }
+    Ok(())
+}
+
 impl PrimaryState {
     /// Opens the store and starts the threads beside requests. Blocks.
     pub fn open(options: PrimaryOptions) -> Result<Arc<Self>, PrimaryStartError> {
@@ -113,6 +124,8 @@ impl PrimaryState {
             metrics.record_alarm("shared_repositories");
             tracing::error!("{alarm}");
         }
+        let writer = Arc::new(DirectoryWriter::new(store.clone(), Arc::clone(&metrics)));
+        complete_revocations(&writer, store.private_store())?;
         if let Some(period) = missing_hosts.current(now) {
             metrics.record_alarm("hosts_missing");
             tracing::warn!("hosts may be missing from those that are known until {}: {}", period.until, period.reason);
@@ -123,7 +136,7 @@ impl PrimaryState {
             registry,
             snapshots: SnapshotCache::default(),
             temp_dir,
-            writer: Arc::new(DirectoryWriter::new(store.clone(), Arc::clone(&metrics))),
+            writer,
             store,
             follower_auth: Arc::new(FollowerAuth::new(options.sync_secret, now.wall)),
             kas_secret: ReloadableSecret::new(options.kas_secret),
@@ -146,6 +159,11 @@ impl PrimaryState {
     /// Ends what would go on for as long as somebody listens: the followers' streams, and waiting for hosts.
     pub fn shut_down(&self) {
         self.shutdown.shut_down();
+    }
+
+    /// Returns what an apply works on.
+    pub(super) fn apply_target(&self) -> ApplyTarget<'_> {
+        ApplyTarget { store: &self.store, writer: &self.writer, temp_dir: &self.temp_dir, loss_guard: self.loss_guard }
     }
 
     /// Returns what a follower's stream reads from.

@@ -279,10 +279,38 @@ fn the_operator_of_the_primary_reads_what_happened() {
     assert!(admin(&["hosts"]).1.contains("no host has followed yet"));
     let (code, text, _) = admin(&["revoke-key", "3", "--wait"]);
     assert!(code == Some(0) && text.contains("key 3 (SHA256:"), "nobody follows, so it is in force everywhere: {text}");
-    let (code, _, complaint) = admin(&["revoke-key", "3"]);
+    assert_eq!(admin(&["revoke-key", "3", "--wait"]).0, Some(0), "revoked already");
+    let (code, _, complaint) = admin(&["revoke-key", "99"]);
     assert_eq!((code, &*complaint), (Some(1), "sidegate: 404 Key Not Found\n"));
     let (code, _, complaint) = admin(&["block-user", "nobody"]);
     assert_eq!((code, &*complaint), (Some(1), "sidegate: 404 User Not Found\n"));
+}
+
+#[test]
+fn a_nightly_file_is_told_what_stays_revoked_and_how_to_undo_it() {
+    let env = TestEnv::running(&directory_of_keys(8));
+    let admin = |words: &[&str]| {
+        let output = env.run_admin(words);
+        assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    assert!(admin(&["revocations"]).contains("nothing is revoked"));
+    admin(&["revoke-key", "3"]);
+    admin(&["block-user", "person-1"]);
+    for words in [&[][..], &["--prune"]] {
+        let said = env.apply_with_args(&directory_of_keys(8), words);
+        assert!(said.contains(": left out: key 3 (SHA256:") && said.contains(": kept blocked: user person-1 (id 1), blocked 20"), "{said}");
+        assert!(said.contains("2 revocations hold against this file; to undo them say --undo-revocations"), "{said}");
+        assert!(!admin(&["export"]).contains(&key_blob(3)));
+    }
+    let listed = admin(&["revocations"]);
+    assert!(listed.starts_with("key 3 (SHA256:") && listed.contains(" by uid ") && listed.lines().count() == 2, "{listed}");
+    assert_eq!(env.primary_status()["revocations"], json!({"keys": 1, "users": 1}));
+    let metrics = env.request_primary(Request::get("/-/metrics")).text();
+    assert!(metrics.contains("\nsidegate_primary_revocations 2\n"), "{metrics}");
+    let said = env.apply_with_args(&directory_of_keys(8), &["--undo-revocations"]);
+    assert!(said.contains(": undone: key 3 (SHA256:") && said.contains(": undone: user person-1"), "{said}");
+    assert!(admin(&["export"]).contains(&key_blob(3)) && admin(&["revocations"]).contains("nothing is revoked"));
 }
 
 #[test]

@@ -161,6 +161,18 @@ impl Constraints {
         }
     }
 
+    /// Takes back what a key of the file claims, because it is left out.
+    pub fn remove_key(&mut self, id: Id) {
+        self.keys.remove(&id);
+        self.deploy_keys.remove(&id);
+    }
+
+    /// Returns whether a key with this id was added.
+    #[must_use]
+    pub fn has_key(&self, id: Id) -> bool {
+        self.keys.contains_key(&id)
+    }
+
     /// Refuses a record of which a repository is another's: the members of each would be let into the other's.
     pub fn check_repositories(&self, origin: RecordOrigin, record: &Record) -> Result<(), IntegrityError> {
         let Some(place) = RepositoryPlace::of_record(record) else { return Ok(()) };

@@ -10,16 +10,18 @@ use crate::model::loss_guard::LossGuard;
 use crate::model::time::Time;
 use crate::primary::apply::constraints::Constraints;
 use crate::primary::apply::diff::{DiffError, RecordDiff, Unlisted, diff};
+use crate::primary::apply::held_revocations::{HeldRevocations, OnRevoked, hold_revocations};
 use crate::primary::apply::plan::{ApplyPlan, ApplyStrategy, ApplySummary};
 use crate::primary::apply::plan_by_diff::plan_by_diff;
 use crate::primary::apply::plan_by_lookup::plan_by_lookup;
 use crate::primary::apply::plan_unpublished::plan_unpublished;
-use crate::primary::apply::renames::stage_redirects;
+use crate::primary::apply::renames::{Renames, stage_redirects};
 use crate::primary::apply::staged_file::StagedFile;
 use crate::primary::directory::project_ids;
 use crate::primary::directory::unpublished::{self, UnpublishedChanges};
 use crate::primary::directory::writer::{DirectoryWriter, WriteGuard};
 use crate::primary::replication::accepted_loss;
+use crate::store::error::StoreError;
 use crate::store::generations::generation::Generation;
 use crate::store::primary::primary_store::{MAX_COMMIT_CHANGES, PrimaryStore};
 
@@ -42,6 +44,8 @@ pub struct ApplyOptions {
     pub unlisted: Unlisted,
     /// Whether a loss beyond the guard is confirmed.
     pub accept_loss: bool,
+    /// What becomes of revocations that the file would undo.
+    pub on_revoked: OnRevoked,
     /// The wall clock.
     pub now: Time,
 }
@@ -56,16 +60,29 @@ pub struct Applied {
     pub summary: ApplySummary,
     /// How many projects got another path, and left a redirect at the old one.
     pub redirects: usize,
+    /// What it did about revocations.
+    pub revocations: HeldRevocations,
 }
 
 /// Applies a directory file whole or not at all. Blocks.
 pub fn apply_file(target: &ApplyTarget<'_>, file: File, options: ApplyOptions) -> Result<Applied, ApiError> {
-    let private_store = target.store.private_store();
     let mut constraints = Constraints::default();
-    let mut staged = StagedFile::read(file, target.temp_dir, &mut constraints)?;
+    let staged = StagedFile::read(file, target.temp_dir, &mut constraints)?;
+    apply_staged(target, staged, constraints, options)
+}
+
+/// Applies a file that was staged, with what it claims: what was committed or revoked meanwhile counts. Blocks.
+pub fn apply_staged(
+    target: &ApplyTarget<'_>,
+    mut staged: StagedFile,
+    mut constraints: Constraints,
+    options: ApplyOptions,
+) -> Result<Applied, ApiError> {
+    let private_store = target.store.private_store();
     let guard = target.writer.lock();
     let unpublished = unpublished::load_all(private_store)?;
     let directory = target.store.directory();
+    let revocations = hold_revocations(&directory, private_store, &mut staged, &mut constraints, options.unlisted, options.on_revoked)?;
     let renames = stage_redirects(&directory, private_store, &mut staged, &constraints, options.unlisted)?;
     let mut plan = plan_published(&directory, &staged, &mut constraints, options.unlisted, target.loss_guard)?;
     let unpublished_changes = plan_unpublished(&unpublished, &staged, &constraints, options.unlisted, target.loss_guard, &mut plan)?;
@@ -83,11 +100,18 @@ pub fn apply_file(target: &ApplyTarget<'_>, file: File, options: ApplyOptions) -
     // A replaced directory is removed once nobody holds it.
     drop(directory);
     let (head, how) = write(target, &guard, &staged, options.unlisted, strategy, unpublished_changes)?;
-    if let Err(error) = renames.remove_stale_marks(&target.store.directory(), private_store) {
-        // The file is applied; a mark without its redirect means nothing, and the next apply removes it.
-        tracing::warn!(%error, "apply could not remove the marks of redirects that are gone: {error}");
+    if let Err(error) = clean_up(target, &renames, &revocations) {
+        // The file is applied. What is left means nothing, and the next start or apply removes it.
+        tracing::warn!(%error, "apply could not remove from the private store what belongs to records that are gone: {error}");
     }
-    Ok(Applied { head, how, summary, redirects: renames.count() })
+    Ok(Applied { head, how, summary, redirects: renames.count(), revocations })
+}
+
+/// Removes from the private store the marks that the commit has made meaningless.
+fn clean_up(target: &ApplyTarget<'_>, renames: &Renames, revocations: &HeldRevocations) -> Result<(), StoreError> {
+    let private_store = target.store.private_store();
+    revocations.remove_marks(private_store)?;
+    renames.remove_stale_marks(&target.store.directory(), private_store)
 }
 
 /// Plans the published records: a small file from which nothing is removed by looking up what it names, so that it costs the same in a

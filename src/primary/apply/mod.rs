@@ -4,6 +4,7 @@
 //! | file | what it does |
 //! | --- | --- |
 //! | [`execute`] | all of it in order: stage, plan, check the loss guard, commit |
+//! | [`held_revocations`] | leaves out what the operator has revoked since the file was written |
 //! | [`receive`] | writes the request's body into a temporary file |
 //! | [`plan_by_lookup`] | plans a small file by looking up the records it names |
 //! | [`plan_by_diff`] | plans any file by comparing it with the whole directory |
@@ -18,6 +19,7 @@
 pub mod constraints;
 pub mod diff;
 pub mod execute;
+pub mod held_revocations;
 pub mod nesting;
 pub mod plan;
 pub mod plan_by_diff;

@@ -122,10 +122,36 @@ impl StagedFile {
         Ok(())
     }
 
+    /// Takes out the records with these sort keys.
+    pub fn remove(&mut self, sort_keys: &BTreeSet<SortKey>) {
+        if !sort_keys.is_empty() {
+            self.records.retain(|record| !sort_keys.contains(&record.sort_key));
+        }
+    }
+
+    /// Replaces the record with the same sort key, at its line.
+    pub fn replace(&mut self, record: &Record) -> Result<(), StagingError> {
+        let sort_key = record.sort_key();
+        let Ok(index) = self.records.binary_search_by(|other| other.sort_key.cmp(&sort_key)) else { return Ok(()) };
+        let Some(place) = self.records.get_mut(index) else { return Ok(()) };
+        let line = place.line;
+        let text = record.canonical().map_err(|error| record_lines::DirectoryFileError::InvalidRecord { line, reason: error.into() })?;
+        self.file.write_all_at(text.as_bytes(), self.end)?;
+        *place = StagedRecord { sort_key, line, offset: self.end, length: text.len() };
+        self.end += text.len() as u64;
+        Ok(())
+    }
+
+    /// Returns the record with this sort key.
+    #[must_use]
+    pub fn find(&self, sort_key: &SortKey) -> Option<&StagedRecord> {
+        self.records.binary_search_by(|record| record.sort_key.cmp(sort_key)).ok().and_then(|index| self.records.get(index))
+    }
+
     /// Returns whether there is a record with this sort key.
     #[must_use]
     pub fn contains(&self, sort_key: &SortKey) -> bool {
-        self.records.binary_search_by(|record| record.sort_key.cmp(sort_key)).is_ok()
+        self.find(sort_key).is_some()
     }
 
     /// Iterates over the records whose sort keys begin with `prefix`.

@@ -1,4 +1,5 @@
-//! `POST /-/admin/block-user`: an account is blocked; the response says on which hosts that is in force. (`username`, `wait` in seconds)
+//! `POST /-/admin/block-user`: an account is blocked, also against later directory files; the response says on which hosts that is in
+//! force. (`username`, `wait` in seconds)
 
 use std::sync::Arc;
 
@@ -7,26 +8,26 @@ use serde_json::json;
 
 use crate::api::error::{ApiError, HandlerResult};
 use crate::api::request::ApiRequest;
-use crate::model::change::Change;
-use crate::model::directory::Directory as _;
-use crate::model::entry::Entry;
-use crate::model::enums::UserState;
-use crate::model::record::{Record, User};
+use crate::model::record::Record;
 use crate::net::message::Response;
+use crate::primary::directory::revocations::{self, Order};
 use crate::primary::replication::propagation::{self, Propagation};
 use crate::primary::state::PrimaryState;
+use crate::store::pages::index::IndexKey;
 
 /// Blocks the account, then waits for the fleet if asked to. One that is blocked already is waited for all the same.
 pub async fn handle(state: &Arc<PrimaryState>, request: ApiRequest) -> HandlerResult {
     let username = request.required_text("username")?;
     let wait = propagation::parse_wait(request.number("wait")?)?;
+    let (private_store, order) = (state.store.private_store().clone(), Order::of(&request.peer, request.time.wall));
     let (head, user) = state
         .writer
         .commit("block-user", move |directory| {
-            let user = directory.user_by_username(&username)?.ok_or_else(|| ApiError::not_found("User"))?;
-            let blocked = User { state: UserState::Blocked, ..(*user).clone() };
-            let changes = if *user == blocked { Vec::new() } else { vec![Change::Put(Entry::from_record(Record::User(blocked))?)] };
-            Ok((changes, user))
+            let entry = directory.load_entry_by_index(&IndexKey::by_username(&username))?;
+            match entry.as_ref().and_then(|entry| entry.record()).map(AsRef::as_ref) {
+                Some(Record::User(user)) => Ok((revocations::block_user(directory, &private_store, user, order)?, user.clone())),
+                _ => Err(ApiError::not_found("User")),
+            }
         })
         .await?;
     tracing::warn!(username = %user.username, seq = head.seq, "the operator blocked user {}", user.username);

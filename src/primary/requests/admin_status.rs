@@ -11,7 +11,7 @@ use crate::api::request::ApiRequest;
 use crate::model::time::Time;
 use crate::net::message::Response;
 use crate::primary::credentials::{access_tokens, recovery_codes};
-use crate::primary::directory::unpublished;
+use crate::primary::directory::{revocations, unpublished};
 use crate::primary::extras::audit_log::{self, EventRange};
 use crate::primary::extras::billing::{minute_packs, reconciliation, subscription};
 use crate::primary::pushes::reference_counter;
@@ -24,7 +24,7 @@ use crate::store::primary::private_store::PrivateStore;
 pub async fn handle(state: &Arc<PrimaryState>, request: ApiRequest) -> HandlerResult {
     let store = state.store.clone();
     let now = request.time.wall;
-    let (counts, foreign, shared, size, accept_loss, kept) = run_blocking(move || {
+    let (counts, foreign, shared, size, accept_loss, (keys, users), kept) = run_blocking(move || {
         let (directory, private_store) = (store.directory(), store.private_store());
         let until = accepted_loss::accepted_until(private_store, now)?;
         Ok::<_, StoreError>((
@@ -33,6 +33,7 @@ pub async fn handle(state: &Arc<PrimaryState>, request: ApiRequest) -> HandlerRe
             directory.shared_repositories().count(),
             directory.size_on_disk(),
             until,
+            revocations::count(private_store)?,
             private_store_counts(private_store, now)?,
         ))
     })
@@ -44,6 +45,7 @@ pub async fn handle(state: &Arc<PrimaryState>, request: ApiRequest) -> HandlerRe
         "records": counts,
         "not_understood": foreign,
         "shared_repositories": shared,
+        "revocations": {"keys": keys, "users": users},
         "kept": kept,
         "store_bytes": size,
         "followers": state.hosts.open_streams(),

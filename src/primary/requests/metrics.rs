@@ -2,14 +2,19 @@
 
 use std::sync::Arc;
 
+use crate::api::blocking::run_blocking;
 use crate::api::error::HandlerResult;
 use crate::api::request::ApiRequest;
 use crate::api::request_metrics::metrics_response;
+use crate::primary::directory::revocations;
 use crate::primary::metrics::GaugeValues;
 use crate::primary::state::PrimaryState;
 
 /// Answers with all that is counted.
 pub async fn handle(state: &Arc<PrimaryState>, request: ApiRequest) -> HandlerResult {
+    let private_store = state.store.private_store().clone();
+    // A private store that cannot be read leaves the gauge as it was; the other figures are still wanted.
+    let revocations = run_blocking(move || revocations::count(&private_store)).await.ok().map(|(keys, users)| keys + users);
     let head = state.store.head();
     let hosts = state.hosts.list(request.time.boot);
     let missing_until = state.missing_hosts.current(request.time).map(|period| period.until);
@@ -23,6 +28,7 @@ pub async fn handle(state: &Arc<PrimaryState>, request: ApiRequest) -> HandlerRe
         store_bytes: state.store.directory().size_on_disk(),
         usage_dropped: state.last_used.dropped(),
         shared_repositories: state.store.directory().shared_repositories().count(),
+        revocations,
     });
     metrics_response(&state.registry)
 }

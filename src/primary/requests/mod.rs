@@ -10,6 +10,7 @@ pub mod admin_export;
 pub mod admin_hosts;
 pub mod admin_kubernetes;
 pub mod admin_new_epoch;
+pub mod admin_revocations;
 pub mod admin_revoke_key;
 pub mod admin_status;
 pub mod allowed;

@@ -9,6 +9,7 @@ mod crash_private_store;
 mod ownerless_key;
 mod renames;
 mod repository_paths;
+mod revocations;
 mod token_limit;
 mod unpublished_intent;
 

@@ -57,10 +57,13 @@ fn waiting_ends_when_the_time_is_over_or_the_host_disconnects() {
 #[test]
 fn a_revoked_key_is_not_found_and_a_blocked_user_is_told_so() {
     let primary = TestPrimary::with(&small_directory());
-    assert_eq!(primary.admin(Method::POST, "revoke-key", json!({"id": 12})).0, StatusCode::OK);
+    let (status, revoked) = primary.admin(Method::POST, "revoke-key", json!({"id": 12}));
+    assert_eq!(status, StatusCode::OK);
     let (_, body) = primary.shell(Method::GET, "internal/discover?key_id=12", Value::Null);
     assert_eq!(body, Value::Null);
     let (status, body) = primary.admin(Method::POST, "revoke-key", json!({"id": 12}));
+    assert_eq!((status, &body["message"], &body["head"]), (StatusCode::OK, &revoked["message"], &revoked["head"]), "revoked already");
+    let (status, body) = primary.admin(Method::POST, "revoke-key", json!({"id": 13}));
     assert_eq!((status, &body["message"]), (StatusCode::NOT_FOUND, &json!("404 Key Not Found")));
     let (_, body) = primary.admin(Method::POST, "block-user", json!({"username": "Zoe"}));
     assert_eq!((&body["blocked"]["username"], &body["blocked"]["before"]), (&json!("zoe"), &json!("active")));

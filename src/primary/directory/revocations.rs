@@ -1,0 +1,284 @@
+//! What the operator revoked: it holds against later directory files that still have the key, or have the user not blocked.
+//!
+//! ```text
+//! revoked/key/<fingerprint>   {"id", "after", "at", "by"}: a key that `revoke-key` removed
+//! revoked/user/<id>           {"username", "after", "at", "by"}: a user whom `block-user` blocked
+//! ```
+//! A mark is written under the lock of the directory's writer, before the commit that revokes, and says the number of the commit before. A
+//! crash in between leaves a mark that no commit follows: the next start makes the revocation. A mark goes after the commit of an apply
+//! that undoes it on purpose, or whose file revokes as well. A crash in between leaves the mark of something that came back with a later
+//! commit: the next start removes the mark.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::{Deserialize, Serialize, Serializer};
+
+use crate::api::error::ApiError;
+use crate::model::change::Change;
+use crate::model::entry::Entry;
+use crate::model::enums::UserState;
+use crate::model::id::Id;
+use crate::model::key::Fingerprint;
+use crate::model::record::{Key, Record, User};
+use crate::model::record_identity::RecordIdentity;
+use crate::model::sort_key::SortKey;
+use crate::model::text::Text;
+use crate::model::time::Time;
+use crate::net::peer::Peer;
+use crate::primary::directory::writer::DirectoryWriter;
+use crate::store::error::StoreError;
+use crate::store::generations::generation::Generation;
+use crate::store::primary::private_store::{PrivateStore, PrivateWrites};
+
+const KEY_PREFIX: &[u8] = b"revoked/key/";
+const USER_PREFIX: &[u8] = b"revoked/user/";
+
+/// When something was revoked, and by whom.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Order {
+    /// When the command came.
+    pub at: Time,
+    /// Who gave it, as the kernel says: `uid 0`.
+    pub by: String,
+}
+
+/// A mark as it is stored.
+#[derive(Serialize, Deserialize)]
+struct StoredMark<T> {
+    /// The last commit before the one that revokes.
+    after: u64,
+    #[serde(flatten)]
+    mark: T,
+}
+
+/// A key that was revoked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RevokedKey {
+    /// The id that it had.
+    pub id: Id,
+    /// When and by whom.
+    #[serde(flatten)]
+    pub order: Order,
+}
+
+/// A user who was blocked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BlockedUser {
+    /// The name that the user had.
+    pub username: Text,
+    /// When and by whom.
+    #[serde(flatten)]
+    pub order: Order,
+}
+
+/// All that is revoked.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Revocations {
+    /// Keys, by their fingerprints: the same key under another id is revoked too.
+    pub keys: BTreeMap<Fingerprint, RevokedKey>,
+    /// Users, by their ids.
+    pub users: BTreeMap<Id, BlockedUser>,
+    /// The last commit before each, by the key of its mark.
+    after: BTreeMap<Vec<u8>, u64>,
+}
+
+/// One revocation, as the operator sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Revocation {
+    /// Of a key.
+    Key {
+        /// The id that it has in the file, or had in the directory.
+        id: Id,
+        /// Its fingerprint.
+        #[serde(serialize_with = "as_text")]
+        fingerprint: Fingerprint,
+        /// When and by whom.
+        #[serde(flatten)]
+        order: Order,
+    },
+    /// Of a user.
+    User {
+        /// Its id.
+        id: Id,
+        /// The name that the user has in the file, or had in the directory.
+        username: Text,
+        /// When and by whom.
+        #[serde(flatten)]
+        order: Order,
+    },
+}
+
+impl Order {
+    /// Returns the order that this peer gives now.
+    #[must_use]
+    pub fn of(peer: &Peer, at: Time) -> Self {
+        let by = match peer {
+            Peer::Unix { uid, .. } => format!("uid {uid}"),
+            Peer::Tcp(address) => address.to_string(),
+        };
+        Self { at, by }
+    }
+}
+
+impl fmt::Display for Revocation {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Key { id, fingerprint, .. } => write!(out, "key {id} ({fingerprint})"),
+            Self::User { id, username, .. } => write!(out, "user {username} (id {id})"),
+        }
+    }
+}
+
+impl Revocations {
+    /// Reads all marks. Blocks.
+    pub fn load(private_store: &PrivateStore) -> Result<Self, StoreError> {
+        let unreadable = || StoreError("a mark of a revocation cannot be read".to_owned());
+        let mut all = Self::default();
+        for (key, value) in private_store.scan_prefix(KEY_PREFIX)? {
+            let fingerprint = parse_key_mark(&key).ok_or_else(unreadable)?;
+            let StoredMark { after, mark } = serde_json::from_slice(&value).map_err(|_| unreadable())?;
+            all.after.insert(key.clone(), after);
+            all.keys.insert(fingerprint, mark);
+        }
+        for (key, value) in private_store.scan_prefix(USER_PREFIX)? {
+            let id = parse_user_mark(&key).ok_or_else(unreadable)?;
+            let StoredMark { after, mark } = serde_json::from_slice(&value).map_err(|_| unreadable())?;
+            all.after.insert(key.clone(), after);
+            all.users.insert(id, mark);
+        }
+        Ok(all)
+    }
+
+    /// Returns all of them: keys by fingerprint, then users by id.
+    pub fn list(&self) -> impl Iterator<Item = Revocation> {
+        let keys = self.keys.iter();
+        let keys = keys.map(|(fingerprint, key)| Revocation::Key { id: key.id, fingerprint: *fingerprint, order: key.order.clone() });
+        let users = self.users.iter();
+        keys.chain(users.map(|(id, user)| Revocation::User { id: *id, username: user.username.clone(), order: user.order.clone() }))
+    }
+}
+
+/// Returns how many keys and how many users are revoked. Blocks.
+pub fn count(private_store: &PrivateStore) -> Result<(usize, usize), StoreError> {
+    Ok((private_store.scan_prefix(KEY_PREFIX)?.len(), private_store.scan_prefix(USER_PREFIX)?.len()))
+}
+
+/// Finds the revoked key that had this id. Blocks.
+pub fn find_key(private_store: &PrivateStore, id: Id) -> Result<Option<Fingerprint>, StoreError> {
+    let keys = Revocations::load(private_store)?.keys;
+    Ok(keys.into_iter().find(|(_, key)| key.id == id).map(|(fingerprint, _)| fingerprint))
+}
+
+/// Marks a key as revoked and returns the changes that revoke it. Call it under the writer's lock; the mark is on disk when it returns.
+/// Blocks.
+pub fn revoke_key(directory: &Generation, private_store: &PrivateStore, key: &Key, order: Order) -> Result<Vec<Change>, ApiError> {
+    let changes = key_changes(directory, key.id)?;
+    write_mark(directory, private_store, key_mark(&key.key.fingerprint()), RevokedKey { id: key.id, order })?;
+    Ok(changes)
+}
+
+/// Marks a user as blocked and returns the changes that block it; none if it is blocked already. Call it under the writer's lock; the
+/// mark is on disk when it returns. Blocks.
+pub fn block_user(directory: &Generation, private_store: &PrivateStore, user: &User, order: Order) -> Result<Vec<Change>, ApiError> {
+    let changes = user_changes(user)?;
+    write_mark(directory, private_store, user_mark(user.id), BlockedUser { username: user.username.clone(), order })?;
+    Ok(changes)
+}
+
+/// Makes the revocations whose marks were written before a crash and whose commits were not, and removes the marks of what came back with
+/// a commit whose apply was cut off by a crash. Returns how many revocations were made. Blocks.
+pub fn resolve_interrupted(writer: &DirectoryWriter, private_store: &PrivateStore) -> Result<usize, ApiError> {
+    let revoked = Revocations::load(private_store)?;
+    let (_, (count, stale)) = writer.lock().commit("complete-revocations", |directory| {
+        let head = directory.head().map_or(0, |head| head.seq);
+        let (mut changes, mut count, mut stale) = (Vec::new(), 0, Vec::new());
+        for (mark, after) in &revoked.after {
+            let undone = changes_of_mark(directory, mark)?;
+            if undone.is_empty() {
+                continue;
+            }
+            if *after < head {
+                stale.push((mark.clone(), None));
+            } else {
+                count += 1;
+                changes.extend(undone);
+            }
+        }
+        Ok((changes, (count, stale)))
+    })?;
+    if !stale.is_empty() {
+        private_store.write(PrivateWrites { entries: stale })?;
+    }
+    Ok(count)
+}
+
+/// Returns the changes that revoke what a mark stands for; none if the directory does not have it, or has it revoked.
+fn changes_of_mark(directory: &Generation, mark: &[u8]) -> Result<Vec<Change>, ApiError> {
+    let sort_key = match (parse_key_mark(mark), parse_user_mark(mark)) {
+        (Some(fingerprint), _) => SortKey::key(&fingerprint),
+        (None, Some(id)) => SortKey::user(id),
+        (None, None) => return Ok(Vec::new()),
+    };
+    match directory.load_entry(&sort_key)?.as_ref().and_then(Entry::record).map(AsRef::as_ref) {
+        Some(Record::Key(key)) => key_changes(directory, key.id),
+        Some(Record::User(user)) if !is_shut_out(user.state) => user_changes(user),
+        _ => Ok(Vec::new()),
+    }
+}
+
+/// Returns whether a file that has a user in this state revokes as `block-user` does.
+#[must_use]
+pub const fn is_shut_out(state: UserState) -> bool {
+    matches!(state, UserState::Blocked | UserState::Banned)
+}
+
+/// Returns the key of a revoked key's mark in the private store.
+#[must_use]
+pub fn key_mark(fingerprint: &Fingerprint) -> Vec<u8> {
+    [KEY_PREFIX, &fingerprint.0].concat()
+}
+
+/// Returns the key of a blocked user's mark in the private store.
+#[must_use]
+pub fn user_mark(id: Id) -> Vec<u8> {
+    [USER_PREFIX, &id.bytes()].concat()
+}
+
+fn key_changes(directory: &Generation, id: Id) -> Result<Vec<Change>, ApiError> {
+    let mut changes = Vec::new();
+    for grant in directory.deploy_grants(id)? {
+        let grant = Entry::from_record(Record::DeployGrant((*grant).clone()))?;
+        changes.push(Change::Delete(RecordIdentity::from_entry(&grant)));
+    }
+    changes.push(Change::Delete(RecordIdentity::Key(id)));
+    Ok(changes)
+}
+
+fn user_changes(user: &User) -> Result<Vec<Change>, ApiError> {
+    if user.state == UserState::Blocked {
+        return Ok(Vec::new());
+    }
+    let blocked = User { state: UserState::Blocked, ..user.clone() };
+    Ok(vec![Change::Put(Entry::from_record(Record::User(blocked))?)])
+}
+
+fn parse_key_mark(mark: &[u8]) -> Option<Fingerprint> {
+    mark.strip_prefix(KEY_PREFIX).and_then(|bytes| <[u8; 32]>::try_from(bytes).ok()).map(Fingerprint)
+}
+
+fn parse_user_mark(mark: &[u8]) -> Option<Id> {
+    let bytes = mark.strip_prefix(USER_PREFIX).and_then(|bytes| <[u8; 8]>::try_from(bytes).ok())?;
+    Id::try_from(u64::from_be_bytes(bytes)).ok()
+}
+
+fn write_mark(directory: &Generation, private_store: &PrivateStore, key: Vec<u8>, mark: impl Serialize) -> Result<(), ApiError> {
+    let after = directory.head().map_or(0, |head| head.seq);
+    let value = serde_json::to_vec(&StoredMark { after, mark })?;
+    Ok(private_store.write(PrivateWrites { entries: vec![(key, Some(value))] })?)
+}
+
+fn as_text<S: Serializer>(fingerprint: &Fingerprint, out: S) -> Result<S::Ok, S::Error> {
+    out.collect_str(fingerprint)
+}

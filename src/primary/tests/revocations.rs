@@ -1,0 +1,298 @@
+//! What the operator revoked stays revoked: against later files of any size, files that were staged before, crashes between two writes.
+
+use std::collections::BTreeSet;
+use std::io::Write as _;
+use std::path::Path;
+use std::sync::Arc;
+
+use http::StatusCode;
+use serde_json::{Value, json};
+
+use super::child::{child_folder, kill_after, report_done};
+use super::{admin, apply, call, open, own_uid, small_directory, try_apply, user};
+use crate::model::change::Change;
+use crate::model::clock;
+use crate::model::entry::Entry;
+use crate::model::memory_directory::ed25519_public_key;
+use crate::model::record::Record;
+use crate::primary::apply::constraints::Constraints;
+use crate::primary::apply::diff::Unlisted;
+use crate::primary::apply::execute::{ApplyOptions, apply_staged};
+use crate::primary::apply::held_revocations::OnRevoked;
+use crate::primary::apply::staged_file::StagedFile;
+use crate::primary::directory::revocations::{self, Order};
+use crate::primary::state::PrimaryState;
+use crate::store::error::StoreError;
+
+/// How many users make a file too large for one commit, so that it replaces the directory.
+const MANY_USERS: u32 = 1_100;
+
+fn key_line(id: u32, blob: u32, more: &str) -> String {
+    let key = ed25519_public_key(blob.into());
+    format!(r#"{{"kind":"key","id":{id},"title":"t","key":"{key}","created_at":"2026-01-31T12:00:00.000Z"{more}}}"#)
+}
+
+fn many_users() -> Vec<String> {
+    (1_000..1_000 + MANY_USERS).map(|id| user(id, &format!("u{id}"))).collect()
+}
+
+fn with(mut lines: Vec<String>, more: &[String]) -> Vec<String> {
+    lines.extend_from_slice(more);
+    lines
+}
+
+async fn opened(lines: &[String]) -> (tempfile::TempDir, Arc<PrimaryState>) {
+    let folder = tempfile::tempdir().unwrap();
+    let state = open(folder.path());
+    apply(&state, "", lines).await;
+    (folder, state)
+}
+
+async fn revoke_key(state: &Arc<PrimaryState>, id: u32) -> Value {
+    let (status, body) = admin(state, "revoke-key", json!({"id": id}).to_string()).await;
+    assert_eq!(status, StatusCode::OK, "{body}");
+    body
+}
+
+async fn block_user(state: &Arc<PrimaryState>, name: &str) {
+    let (status, body) = admin(state, "block-user", json!({"username": name}).to_string()).await;
+    assert_eq!(status, StatusCode::OK, "{body}");
+}
+
+/// Applies a file and returns what it says about revocations.
+async fn revocations_of(state: &Arc<PrimaryState>, query: &str, lines: &[String]) -> Value {
+    let (status, body) = try_apply(state, query, lines).await;
+    assert_eq!(status, StatusCode::OK, "{body}");
+    body["revocations"].clone()
+}
+
+/// The lines of the file that were held or undone, each as its kind, its id and its line.
+fn lines_of(list: &Value) -> Vec<(String, u64, u64)> {
+    let list = list.as_array().unwrap().iter();
+    list.map(|one| (one["kind"].as_str().unwrap().to_owned(), one["id"].as_u64().unwrap(), one["line"].as_u64().unwrap())).collect()
+}
+
+fn key_ids(state: &PrimaryState) -> BTreeSet<u64> {
+    let records = state.store.directory().entries().filter_map(|entry| entry.unwrap().record().cloned());
+    records.filter_map(|record| if let Record::Key(key) = &*record { Some(key.id.number()) } else { None }).collect()
+}
+
+fn grants(state: &PrimaryState) -> usize {
+    let records = state.store.directory().entries().filter_map(|entry| entry.unwrap().record().cloned());
+    records.filter(|record| matches!(**record, Record::DeployGrant(_))).count()
+}
+
+fn revoked(state: &PrimaryState) -> (usize, usize) {
+    revocations::count(state.store.private_store()).unwrap()
+}
+
+async fn is_refused(state: &Arc<PrimaryState>, key_id: u32) -> bool {
+    let body = json!({"key_id": key_id, "project": "zoe/p", "action": "git-upload-pack", "protocol": "ssh", "changes": "_any"});
+    let (status, body) = call(state, "internal/allowed", &body).await;
+    assert!(status == StatusCode::OK || body["status"] == false, "{body}");
+    status != StatusCode::OK
+}
+
+#[tokio::test]
+async fn a_nightly_file_brings_back_neither_a_revoked_key_nor_a_blocked_user_and_the_rest_of_it_is_applied() {
+    for (query, more) in [("", vec![]), ("?prune", vec![]), ("", many_users()), ("?prune", many_users())] {
+        let nightly = with(small_directory(), &more);
+        let (folder, mut state) = opened(&small_directory()).await;
+        revoke_key(&state, 12).await;
+        block_user(&state, "zoe").await;
+        for round in 0..3 {
+            let lines = with(nightly.clone(), &[user(50 + round, &format!("new{round}"))]);
+            let said = revocations_of(&state, &format!("{query}{}", if query.is_empty() { "" } else { "&accept_loss" }), &lines).await;
+            assert_eq!(lines_of(&said["held"]), [("key".to_owned(), 12, 7), ("user".to_owned(), 1, 2)], "{query} {round}");
+            assert_eq!((&said["undone"], &said["ended"]), (&json!([]), &json!(0)));
+            assert_eq!(said["held"][0]["by"], json!(format!("uid {}", own_uid())));
+            assert_eq!(key_ids(&state), [11].into(), "{query} {round}");
+            assert!(is_refused(&state, 11).await, "{query} {round}: the owner is blocked");
+            assert!(state.store.directory().record_lines().any(|line| line.unwrap().contains(&format!("new{round}"))));
+            drop(state);
+            state = open(folder.path());
+        }
+        assert_eq!(revoked(&state), (1, 1));
+    }
+}
+
+#[tokio::test]
+async fn a_revoked_key_under_another_id_is_held_and_another_key_under_its_id_is_not() {
+    let (_folder, state) = opened(&small_directory()).await;
+    revoke_key(&state, 12).await;
+    let said = revocations_of(&state, "", &[key_line(99, 12, r#","user_id":2"#), key_line(12, 77, r#","user_id":2"#)]).await;
+    assert_eq!(lines_of(&said["held"]), [("key".to_owned(), 99, 1)]);
+    assert_eq!(key_ids(&state), [11, 12].into(), "the id is free for another key");
+}
+
+#[tokio::test]
+async fn the_grants_of_a_revoked_deploy_key_are_held_with_it() {
+    let grant = r#"{"kind":"deploy_grant","key_id":13,"project_id":1}"#.to_owned();
+    let nightly = with(small_directory(), &[key_line(13, 13, r#","deploy":true"#), grant.clone()]);
+    for query in ["", "?prune"] {
+        let (_folder, state) = opened(&nightly).await;
+        assert_eq!(grants(&state), 1);
+        revoke_key(&state, 13).await;
+        let said = revocations_of(&state, query, &nightly).await;
+        assert_eq!(lines_of(&said["held"]), [("key".to_owned(), 13, 8)]);
+        assert_eq!((grants(&state), key_ids(&state)), (0, [11, 12].into()));
+        apply(&state, "", std::slice::from_ref(&grant)).await;
+        assert_eq!(grants(&state), 0, "a file of the grants alone");
+        // Another deploy key has the id now: the grants of the older file are not for it.
+        apply(&state, "", &[key_line(13, 14, r#","deploy":true"#)]).await;
+        apply(&state, "", &nightly[6..]).await;
+        assert_eq!(grants(&state), 0);
+        apply(&state, "", std::slice::from_ref(&grant)).await;
+        assert_eq!(grants(&state), 1, "one that is meant for it is");
+    }
+}
+
+#[tokio::test]
+async fn revocations_are_undone_only_on_purpose_and_only_those_that_the_file_has() {
+    let (_folder, state) = opened(&small_directory()).await;
+    revoke_key(&state, 11).await;
+    revoke_key(&state, 12).await;
+    block_user(&state, "zoe").await;
+    let said = revocations_of(&state, "?undo_revocations", &[key_line(12, 12, r#","user_id":2"#)]).await;
+    assert_eq!((lines_of(&said["undone"]), &said["held"]), (vec![("key".to_owned(), 12, 1)], &json!([])));
+    assert_eq!((key_ids(&state), revoked(&state)), ([12].into(), (1, 1)));
+    let said = revocations_of(&state, "?undo_revocations&prune", &small_directory()).await;
+    assert_eq!(lines_of(&said["undone"]), [("key".to_owned(), 11, 6), ("user".to_owned(), 1, 2)]);
+    assert_eq!((key_ids(&state), revoked(&state)), ([11, 12].into(), (0, 0)));
+    assert!(!is_refused(&state, 11).await);
+    assert_eq!(revocations_of(&state, "?prune", &small_directory()).await, json!({"held": [], "undone": [], "ended": 0}));
+}
+
+#[tokio::test]
+async fn a_revocation_ends_when_the_file_revokes_as_well() {
+    let without = |ended: &[usize]| -> Vec<String> {
+        small_directory().into_iter().enumerate().filter(|(index, _)| !ended.contains(index)).map(|(_, line)| line).collect()
+    };
+    let blocked = user(1, "zoe").replace(r#""name""#, r#""state":"blocked","name""#);
+    let banned = user(1, "zoe").replace(r#""name""#, r#""state":"banned","name""#);
+    for state_of_zoe in [blocked, banned] {
+        let (_folder, state) = opened(&small_directory()).await;
+        revoke_key(&state, 12).await;
+        block_user(&state, "zoe").await;
+        apply(&state, "", &without(&[1, 6])).await;
+        assert_eq!(revoked(&state), (1, 1), "a file that is not the whole directory says nothing of what it does not name");
+        let said = revocations_of(&state, "?prune", &with(without(&[1, 6]), &[state_of_zoe])).await;
+        assert_eq!((&said["ended"], revoked(&state)), (&json!(2), (0, 0)));
+        assert!(is_refused(&state, 11).await);
+    }
+}
+
+#[tokio::test]
+async fn a_user_who_is_removed_takes_the_mark_along_so_that_the_number_is_a_new_person() {
+    let (_folder, state) = opened(&small_directory()).await;
+    block_user(&state, "bob").await;
+    let without_bob: Vec<String> = small_directory().into_iter().filter(|line| !line.contains("bob") && !line.contains(":12,")).collect();
+    apply(&state, "?prune", &without_bob).await;
+    assert_eq!(revoked(&state), (0, 0));
+    let said = revocations_of(&state, "?prune", &small_directory()).await;
+    assert_eq!(said["held"], json!([]));
+}
+
+fn stage(state: &PrimaryState, lines: &[String]) -> (StagedFile, Constraints) {
+    let mut file = tempfile::tempfile().unwrap();
+    file.write_all(lines.join("\n").as_bytes()).unwrap();
+    let mut constraints = Constraints::default();
+    let staged = StagedFile::read(file, &state.temp_dir, &mut constraints).unwrap();
+    (staged, constraints)
+}
+
+#[tokio::test]
+async fn a_revocation_between_staging_and_commit_holds_for_a_small_file_and_for_one_that_is_built_beside() {
+    for (unlisted, more) in [(Unlisted::Keep, vec![]), (Unlisted::Remove, vec![]), (Unlisted::Keep, many_users())] {
+        let (_folder, state) = opened(&small_directory()).await;
+        let lines = with(small_directory(), &with(more, &[user(3, "eve")]));
+        let (staged, constraints) = stage(&state, &lines);
+        revoke_key(&state, 12).await;
+        block_user(&state, "zoe").await;
+        let options = ApplyOptions { unlisted, accept_loss: false, on_revoked: OnRevoked::Hold, now: clock::wall_time() };
+        let applied = apply_staged(&state.apply_target(), staged, constraints, options).unwrap();
+        assert_eq!(applied.revocations.held.len(), 2);
+        assert_eq!(key_ids(&state), [11].into(), "{unlisted:?}");
+        assert!(is_refused(&state, 11).await);
+        assert!(state.store.directory().record_lines().any(|line| line.unwrap().contains("eve")));
+    }
+}
+
+#[tokio::test]
+async fn a_crash_after_the_mark_and_before_the_commit_is_made_good_at_the_next_start() {
+    let (folder, state) = opened(&small_directory()).await;
+    let (directory, private_store) = (state.store.directory(), state.store.private_store());
+    let order = || Order { at: clock::wall_time(), by: "uid 0".to_owned() };
+    let (mut key, mut zoe) = (None, None);
+    for entry in directory.entries() {
+        match entry.unwrap().record().map(AsRef::as_ref) {
+            Some(Record::Key(found)) if found.id.number() == 12 => key = Some(found.clone()),
+            Some(Record::User(found)) if found.id.number() == 1 => zoe = Some(found.clone()),
+            _ => {}
+        }
+    }
+    // The changes are never committed.
+    revocations::revoke_key(&directory, private_store, &key.unwrap(), order()).unwrap();
+    revocations::block_user(&directory, private_store, &zoe.unwrap(), order()).unwrap();
+    assert_eq!(key_ids(&state), [11, 12].into());
+    drop(directory);
+    drop(state);
+    let state = open(folder.path());
+    assert_eq!(key_ids(&state), [11].into());
+    assert!(is_refused(&state, 11).await);
+    let seq = state.store.head().seq;
+    drop(state);
+    assert_eq!(open(folder.path()).store.head().seq, seq, "once");
+}
+
+#[tokio::test]
+async fn a_crash_after_the_commit_of_an_undoing_does_not_revoke_again() {
+    let (folder, state) = opened(&small_directory()).await;
+    revoke_key(&state, 12).await;
+    block_user(&state, "zoe").await;
+    // As an undoing does whose process is killed right after its commit.
+    let lines = small_directory();
+    let changes: Vec<Change> = [&lines[1], &lines[6]].map(|line| Change::Put(Entry::parse(line).unwrap())).into();
+    state.store.commit(|_| Ok::<_, StoreError>((changes, ()))).unwrap();
+    drop(state);
+    let state = open(folder.path());
+    assert_eq!((key_ids(&state), revoked(&state)), ([11, 12].into(), (0, 0)));
+    apply(&state, "", &small_directory()).await;
+    assert!(!is_refused(&state, 11).await);
+}
+
+#[tokio::test]
+async fn a_revocation_that_is_repeated_answers_as_the_first_one_did() {
+    let (_folder, state) = opened(&small_directory()).await;
+    let first = revoke_key(&state, 12).await;
+    let again = revoke_key(&state, 12).await;
+    assert_eq!((&again["message"], &again["head"]), (&first["message"], &first["head"]));
+    let (status, _) = admin(&state, "revoke-key", json!({"id": 999}).to_string()).await;
+    assert_eq!(status, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn child_revokes_and_undoes_until_it_is_killed() {
+    let Some(folder) = child_folder() else { return };
+    let state = open(Path::new(&folder));
+    for round in 0.. {
+        let more = if round % 3 == 0 { many_users() } else { Vec::new() };
+        apply(&state, "?undo_revocations", &with(small_directory(), &more)).await;
+        report_done("undone");
+        revoke_key(&state, 12).await;
+        report_done("revoked");
+    }
+}
+
+#[tokio::test]
+async fn a_kill_at_any_moment_leaves_a_revocation_that_was_answered_and_no_file_undoes_it() {
+    let folder = tempfile::tempdir().unwrap();
+    for steps in 1..=8 {
+        let done = kill_after(steps, "revocations::child_revokes_and_undoes_until_it_is_killed", folder.path());
+        let state = open(folder.path());
+        let (present, marked) = (key_ids(&state).contains(&12), revoked(&state).0 == 1);
+        assert_ne!(present, marked, "after {done:?}: the key is in the directory, or it is revoked");
+        apply(&state, "", &small_directory()).await;
+        assert_eq!(key_ids(&state).contains(&12), present, "after {done:?}");
+    }
+}
