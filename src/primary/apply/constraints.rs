@@ -79,6 +79,20 @@ pub enum IntegrityError {
         /// The field that names it.
         field: &'static str,
     },
+    /// A namespace gets another path, and something in it that the file does not name would stay below the old one.
+    #[error("line {line}: `path` is `{path}`, but {kind} {id} stays at `{below}`; name it in the file too, with its new `path`")]
+    LeftBehind {
+        /// The line of the file, from 1.
+        line: usize,
+        /// The path that the line gives its namespace.
+        path: String,
+        /// The kind of the record that stays.
+        kind: &'static str,
+        /// Its id.
+        id: Id,
+        /// Its path.
+        below: String,
+    },
     /// A record that stays refers to another which would be removed.
     #[error("this file takes away {target}, which a {kind} that stays names in {field}: {record}")]
     Orphaned {

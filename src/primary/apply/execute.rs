@@ -11,6 +11,7 @@ use crate::model::time::Time;
 use crate::primary::apply::constraints::Constraints;
 use crate::primary::apply::diff::{DiffError, RecordDiff, Unlisted, diff};
 use crate::primary::apply::held_revocations::{HeldRevocations, OnRevoked, hold_revocations};
+use crate::primary::apply::nesting::check_left_behind;
 use crate::primary::apply::plan::{ApplyPlan, ApplyStrategy, ApplySummary};
 use crate::primary::apply::plan_by_diff::plan_by_diff;
 use crate::primary::apply::plan_by_lookup::plan_by_lookup;
@@ -123,6 +124,9 @@ fn plan_published(
     unlisted: Unlisted,
     guard: LossGuard,
 ) -> Result<ApplyPlan, ApiError> {
+    if unlisted == Unlisted::Keep {
+        check_left_behind(directory, staged)?;
+    }
     let is_small = staged.records.len() <= MAX_COMMIT_CHANGES && staged.unpublished.is_empty() && unlisted == Unlisted::Keep;
     if is_small && let Some(plan) = plan_by_lookup(directory, staged, constraints)? {
         return Ok(plan);

@@ -177,6 +177,36 @@ async fn a_file_with_a_redirect_from_the_path_of_a_project_is_refused_by_its_lin
 }
 
 #[tokio::test]
+async fn a_group_that_is_renamed_without_what_is_in_it_is_refused_by_its_line() {
+    let start = with(groups("team"), &[project(10, 3, "team/p"), project(11, 4, "team/sub/q")]);
+    let team = |path: &str| format!(r#"{{"kind":"namespace","id":3,"type":"group","path":"{path}","name":"t"}}"#);
+    let sub = |path: &str| format!(r#"{{"kind":"namespace","id":4,"type":"group","path":"{path}","name":"s","parent_id":3}}"#);
+    let large: Vec<String> = (1_000..2_100).map(|id| super::user(id, &format!("u{id}"))).collect();
+    for more in [vec![], large] {
+        for (file, named) in [
+            (
+                vec![team("crew"), sub("crew/sub"), project(11, 4, "crew/sub/q")],
+                "line 1: `path` is `crew`, but project 10 stays at `team/p`",
+            ),
+            (vec![team("crew"), project(10, 3, "crew/p")], "line 1: `path` is `crew`, but namespace 4 stays at `team/sub`"),
+            (
+                vec![team("crew"), sub("crew/sub"), project(10, 3, "crew/p")],
+                "line 2: `path` is `crew/sub`, but project 11 stays at `team/sub/q`",
+            ),
+        ] {
+            let (_folder, state) = opened(&start).await;
+            let (status, body) = try_apply(&state, "", &with(file, &more)).await;
+            let expected = format!("{named}; name it in the file too, with its new `path`");
+            assert_eq!((status, body["message"].as_str().unwrap_or_default()), (StatusCode::UNPROCESSABLE_ENTITY, &*expected));
+        }
+    }
+    let (_folder, state) = opened(&start).await;
+    apply(&state, "", &[team("Team")]).await;
+    apply(&state, "", &[team("crew"), sub("crew/sub"), project(10, 3, "crew/p"), project(11, 4, "crew/sub/q")]).await;
+    assert_reaches(&state, "team/sub/q", "project-11", "crew/sub/q").await;
+}
+
+#[tokio::test]
 async fn the_wiki_of_a_project_goes_before_the_old_path_of_another() {
     let (_folder, state) = opened(&with(groups("team"), &[project(10, 3, "team/x.wiki")])).await;
     apply(&state, "", &[project(10, 3, "team/y")]).await;
