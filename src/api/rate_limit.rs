@@ -62,6 +62,13 @@ impl RateLimiter {
         self.check_key(self.hasher.hash_one(scope), limit, now)
     }
 
+    /// Forgets all counts: those who are named next are not those who were named before.
+    pub fn clear(&self) {
+        for shard in &self.shards {
+            lock_shard(shard).fill(CounterSet::default());
+        }
+    }
+
     fn check_key(&self, key: u64, limit: u32, now: Time) -> RateDecision {
         if limit == 0 {
             return RateDecision::Allowed;

@@ -15,7 +15,6 @@ use crate::primary::replication::feed_buffer::FeedBuffer;
 use crate::primary::replication::hosts::HostRegistry;
 use crate::primary::replication::missing_hosts::MissingHosts;
 use crate::store::primary::primary_store::PrimaryStore;
-use crate::store::primary::private_store::PrivateStore;
 
 /// How often usage and hosts are persisted.
 pub const PERSIST_INTERVAL: Duration = Duration::from_secs(5);
@@ -40,7 +39,7 @@ impl Maintenance {
         let encoding = run_feed_encoder(store.clone(), Arc::clone(feed), stopped);
         let encoder = std::thread::Builder::new().name("feed".to_owned()).spawn(move || runtime.block_on(encoding))?;
         let (stop_writer, stopped) = mpsc::channel();
-        let persister = Persister { private_store: store.private_store().clone(), hosts, missing_hosts, usage };
+        let persister = Persister { store: store.clone(), hosts, missing_hosts, usage };
         let writer = std::thread::Builder::new().name("persister".to_owned()).spawn(move || persister.run(&stopped))?;
         Ok(Self { feed_encoder: Some((stop_encoder, encoder)), persister: Some((stop_writer, writer)) })
     }
@@ -85,7 +84,7 @@ async fn run_feed_encoder(store: PrimaryStore, feed: Arc<FeedBuffer>, mut stoppe
 
 /// What is persisted now and then.
 struct Persister {
-    private_store: PrivateStore,
+    store: PrimaryStore,
     hosts: Arc<HostRegistry>,
     missing_hosts: Arc<MissingHosts>,
     usage: Arc<LastUsed>,
@@ -94,14 +93,15 @@ struct Persister {
 impl Persister {
     /// Persists usage and hosts every [`PERSIST_INTERVAL`], and once more at the end; and removes messages that have expired.
     fn run(&self, stopped: &mpsc::Receiver<()>) {
+        let private_store = self.store.private_store();
         loop {
             let at_end = !matches!(stopped.recv_timeout(PERSIST_INTERVAL), Err(RecvTimeoutError::Timeout));
             let now = RequestTime::now();
             for outcome in [
-                self.hosts.persist(&self.private_store, now.boot, at_end),
-                self.missing_hosts.persist(&self.private_store, now),
-                self.usage.persist(&self.private_store),
-                messages::remove_expired(&self.private_store, now.wall),
+                self.hosts.persist(private_store, now.boot, at_end),
+                self.missing_hosts.persist(private_store, now),
+                self.usage.persist(&self.store),
+                messages::remove_expired(private_store, now.wall),
             ] {
                 if let Err(error) = outcome {
                     tracing::warn!(%error, "failed to persist host and usage state: {error}");

@@ -14,6 +14,7 @@
 //! | `pushes/` | the projects that a push creates, the messages its author sees, the count of running pushes |
 //! | `replication/` | the feed, the snapshot, and the hosts that follow |
 //! | `credentials/` | recovery codes, access tokens, secrets that may be replaced, when keys were last used |
+//! | `user_data` | what the private store has of a user, and how it goes with the user |
 //! | `directory/` | the directory's writer, and the records that are never published |
 //!
 //! To add an endpoint: one file in `requests/`, one line in the table of routes.
@@ -34,3 +35,4 @@ mod routes;
 pub mod state;
 #[cfg(test)]
 mod tests;
+mod user_data;

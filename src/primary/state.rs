@@ -15,6 +15,7 @@ use crate::api::request_metrics::{MetricLabels, MetricSchema, RequestMetrics};
 use crate::model::clock;
 use crate::model::loss_guard::LossGuard;
 use crate::primary::apply::execute::ApplyTarget;
+use crate::primary::apply::removed_users::OwnersInMemory;
 use crate::primary::config::PrimaryOptions;
 use crate::primary::credentials::last_used::LastUsed;
 use crate::primary::credentials::reloadable_secret::ReloadableSecret;
@@ -34,6 +35,7 @@ use crate::primary::replication::missing_hosts::{MissingHosts, MissingReason};
 use crate::primary::replication::propagation::PropagationMonitor;
 use crate::primary::replication::shutdown::ShutdownSender;
 use crate::primary::replication::snapshot_cache::SnapshotCache;
+use crate::primary::user_data;
 use crate::store::error::StoreError;
 use crate::store::files::folder;
 use crate::store::primary::init::PrimaryOpenError;
@@ -90,6 +92,20 @@ pub enum PrimaryStartError {
     Threads(#[from] std::io::Error),
 }
 
+/// Removes what belongs to users who are not in the directory any more; a crash may have kept that from being done. Of a directory without
+/// any user nothing is removed: it may have been begun anew after damage, and the next file brings the same people.
+fn remove_orphaned(store: &PrimaryStore) -> Result<(), StoreError> {
+    let directory = store.directory();
+    if !directory.counts_by_kind().contains_key("user") {
+        return Ok(());
+    }
+    let count = user_data::remove_orphaned(store.private_store(), &directory)?;
+    if count > 0 {
+        tracing::warn!(count, "removed {count} entries of users and keys that are not in the directory any more");
+    }
+    Ok(())
+}
+
 /// Makes the revocations that a crash kept from being made.
 fn complete_revocations(writer: &DirectoryWriter, private_store: &PrivateStore) -> Result<(), StoreError> {
     let count = revocations::resolve_interrupted(writer, private_store).map_err(|error| StoreError(error.message))?;
@@ -126,6 +142,7 @@ impl PrimaryState {
         }
         let writer = Arc::new(DirectoryWriter::new(store.clone(), Arc::clone(&metrics)));
         complete_revocations(&writer, store.private_store())?;
+        remove_orphaned(&store)?;
         if let Some(period) = missing_hosts.current(now) {
             metrics.record_alarm("hosts_missing");
             tracing::warn!("hosts may be missing from those that are known until {}: {}", period.until, period.reason);
@@ -163,7 +180,8 @@ impl PrimaryState {
 
     /// Returns what an apply works on.
     pub(super) fn apply_target(&self) -> ApplyTarget<'_> {
-        ApplyTarget { store: &self.store, writer: &self.writer, temp_dir: &self.temp_dir, loss_guard: self.loss_guard }
+        let memory = OwnersInMemory { last_used: &self.last_used, rate_limiter: &self.api.rate_limiter };
+        ApplyTarget { store: &self.store, writer: &self.writer, temp_dir: &self.temp_dir, loss_guard: self.loss_guard, memory }
     }
 
     /// Returns what a follower's stream reads from.

@@ -214,7 +214,8 @@ fn find_lfs_repository(
     }))
 }
 
-fn find_holder(directory: &dyn Directory, login: &str) -> Result<Option<LfsTokenHolder>, DirectoryError> {
+/// Finds who presents a token with this login.
+pub fn find_holder(directory: &dyn Directory, login: &str) -> Result<Option<LfsTokenHolder>, DirectoryError> {
     let Some(id) = login.strip_prefix(DEPLOY_KEY_LOGIN_PREFIX) else {
         return Ok(directory.user_by_username(login)?.map(LfsTokenHolder::User));
     };

@@ -12,10 +12,11 @@ use crate::primary::apply::constraints::Constraints;
 use crate::primary::apply::diff::{DiffError, RecordDiff, Unlisted, diff};
 use crate::primary::apply::held_revocations::{HeldRevocations, OnRevoked, hold_revocations};
 use crate::primary::apply::nesting::check_left_behind;
-use crate::primary::apply::plan::{ApplyPlan, ApplyStrategy, ApplySummary};
+use crate::primary::apply::plan::{ApplyPlan, ApplyStrategy, ApplySummary, OwnerChanges};
 use crate::primary::apply::plan_by_diff::plan_by_diff;
 use crate::primary::apply::plan_by_lookup::plan_by_lookup;
 use crate::primary::apply::plan_unpublished::plan_unpublished;
+use crate::primary::apply::removed_users::{self, OwnersInMemory};
 use crate::primary::apply::renames::{Renames, stage_redirects};
 use crate::primary::apply::staged_file::StagedFile;
 use crate::primary::directory::project_ids;
@@ -36,6 +37,8 @@ pub struct ApplyTarget<'a> {
     pub temp_dir: &'a Path,
     /// From which loss on `accept_loss` is required.
     pub loss_guard: LossGuard,
+    /// What is held in memory of users and keys.
+    pub memory: OwnersInMemory<'a>,
 }
 
 /// What the operator chose besides the file.
@@ -87,7 +90,7 @@ pub fn apply_staged(
     let renames = stage_redirects(&directory, private_store, &mut staged, &constraints, options.unlisted)?;
     let mut plan = plan_published(&directory, &staged, &mut constraints, options.unlisted, target.loss_guard)?;
     let unpublished_changes = plan_unpublished(&unpublished, &staged, &constraints, options.unlisted, target.loss_guard, &mut plan)?;
-    let ApplyPlan { summary, strategy, excessive_loss } = plan;
+    let ApplyPlan { owners, summary, strategy, excessive_loss } = plan;
     if let Some(loss) = excessive_loss {
         if !options.accept_loss {
             return Err(loss.to_error());
@@ -98,21 +101,23 @@ pub fn apply_staged(
     // Before the commit: a crash in between leaves an id that is not given and a mark without a redirect.
     project_ids::remember(&directory, private_store, constraints.highest_project_id())?;
     renames.write_marks(private_store)?;
+    removed_users::prepare(target.memory, private_store, &target.store.head(), &owners)?;
     // A replaced directory is removed once nobody holds it.
     drop(directory);
     let (head, how) = write(target, &guard, &staged, options.unlisted, strategy, unpublished_changes)?;
-    if let Err(error) = clean_up(target, &renames, &revocations) {
+    if let Err(error) = clean_up(target, &renames, &revocations, &owners) {
         // The file is applied. What is left means nothing, and the next start or apply removes it.
         tracing::warn!(%error, "apply could not remove from the private store what belongs to records that are gone: {error}");
     }
     Ok(Applied { head, how, summary, redirects: renames.count(), revocations })
 }
 
-/// Removes from the private store the marks that the commit has made meaningless.
-fn clean_up(target: &ApplyTarget<'_>, renames: &Renames, revocations: &HeldRevocations) -> Result<(), StoreError> {
-    let private_store = target.store.private_store();
+/// Removes from the private store what the commit has made meaningless: marks, and what belonged to users who are gone.
+fn clean_up(target: &ApplyTarget<'_>, renames: &Renames, revocations: &HeldRevocations, owners: &OwnerChanges) -> Result<(), StoreError> {
+    let (private_store, directory) = (target.store.private_store(), target.store.directory());
     revocations.remove_marks(private_store)?;
-    renames.remove_stale_marks(&target.store.directory(), private_store)
+    renames.remove_stale_marks(&directory, private_store)?;
+    removed_users::finish_removed(target.memory, private_store, &directory, owners)
 }
 
 /// Plans the published records: a small file from which nothing is removed by looking up what it names, so that it costs the same in a

@@ -11,6 +11,7 @@
 //! | [`plan_unpublished`] | plans the records that are never published |
 //! | [`plan`] | what a plan is: the counts, the changes, the loss to be confirmed |
 //! | [`diff`] | the file beside the directory, record by record: added, changed, unchanged, removed |
+//! | [`removed_users`] | what else there is of users and keys goes with them |
 //! | [`renames`] | the redirects that renamed projects leave at their old paths |
 //! | [`nesting`] | that a path is below the one of its namespace |
 //! | [`staged_file`] | the file's records in the order of a snapshot, each once |
@@ -26,5 +27,6 @@ pub mod plan_by_diff;
 pub mod plan_by_lookup;
 pub mod plan_unpublished;
 pub mod receive;
+pub mod removed_users;
 pub mod renames;
 pub mod staged_file;

@@ -1,13 +1,17 @@
 //! What an apply would do, decided before anything is written: the counts, the changes, and the loss that has to be confirmed.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use http::StatusCode;
 use serde::Serialize;
 
 use crate::api::error::ApiError;
 use crate::model::change::Change;
+use crate::model::entry::Entry;
+use crate::model::id::Id;
 use crate::model::loss_guard::{Loss, LossGuard};
+use crate::model::record::Record;
 use crate::model::record_identity::RecordIdentity;
 use crate::primary::apply::constraints::RecordOrigin;
 use crate::primary::apply::diff::{DiffError, RecordDiff};
@@ -87,9 +91,52 @@ pub enum ApplyStrategy {
     Replace,
 }
 
+/// The users and keys that an apply adds and removes, whose other data comes and goes with them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OwnerChanges {
+    /// Ids of users that there will be and were not before.
+    pub added_users: Vec<Id>,
+    /// Ids of keys that there will be, and of which another key or none was before.
+    pub added_keys: Vec<Id>,
+    /// Ids of users that there will not be any more.
+    pub removed_users: Vec<Id>,
+    /// Whether a key is removed.
+    pub removes_keys: bool,
+}
+
+impl OwnerChanges {
+    /// Adds one step.
+    pub fn record(&mut self, step: &RecordDiff) {
+        let record = |entry: &Entry| entry.record().map(Arc::clone);
+        match step {
+            RecordDiff::Added(new, _) => match record(new).as_deref() {
+                Some(Record::User(user)) => self.added_users.push(user.id),
+                Some(Record::Key(key)) => self.added_keys.push(key.id),
+                _ => {}
+            },
+            RecordDiff::Changed { old, new, .. } => {
+                if let (Some(Record::Key(old)), Some(Record::Key(new))) = (record(old).as_deref(), record(new).as_deref())
+                    && old.id != new.id
+                {
+                    self.added_keys.push(new.id);
+                    self.removes_keys = true;
+                }
+            }
+            RecordDiff::Removed(old) => match record(old).as_deref() {
+                Some(Record::User(user)) => self.removed_users.push(user.id),
+                Some(Record::Key(_)) => self.removes_keys = true,
+                _ => {}
+            },
+            RecordDiff::Unchanged(..) => {}
+        }
+    }
+}
+
 /// What an apply would do.
 #[derive(Debug)]
 pub struct ApplyPlan {
+    /// The users and keys that come and go.
+    pub owners: OwnerChanges,
     /// The counts.
     pub summary: ApplySummary,
     /// How the directory is written.

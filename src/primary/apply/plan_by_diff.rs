@@ -7,7 +7,7 @@ use crate::model::record_identity::RecordIdentity;
 use crate::primary::apply::constraints::{Constraints, IntegrityError, RecordOrigin};
 use crate::primary::apply::diff::{RecordDiff, Unlisted, diff};
 use crate::primary::apply::nesting::check_nesting;
-use crate::primary::apply::plan::{ApplyPlan, ApplySummary, CommitBuilder};
+use crate::primary::apply::plan::{ApplyPlan, ApplySummary, CommitBuilder, OwnerChanges};
 use crate::primary::apply::staged_file::{StagedFile, StagingError};
 use crate::store::generations::generation::Generation;
 
@@ -20,10 +20,12 @@ pub fn plan_by_diff(
     guard: LossGuard,
 ) -> Result<ApplyPlan, ApiError> {
     let mut summary = ApplySummary::default();
+    let mut owners = OwnerChanges::default();
     let mut changes = CommitBuilder::default();
     for step in diff(directory, staged, unlisted) {
         let step = step?;
         summary.record(&step);
+        owners.record(&step);
         if let RecordDiff::Unchanged(entry, RecordOrigin::Directory) = &step
             && let Some(record) = entry.record()
         {
@@ -38,7 +40,7 @@ pub fn plan_by_diff(
     }
     check_references(directory, staged, constraints, unlisted, changes.may_orphan)?;
     let excessive_loss = if unlisted == Unlisted::Remove { summary.excessive_loss(guard) } else { None };
-    Ok(ApplyPlan { summary, strategy: changes.into_strategy(), excessive_loss })
+    Ok(ApplyPlan { owners, summary, strategy: changes.into_strategy(), excessive_loss })
 }
 
 /// Refuses a key that the directory has under another id, unless the file gives that id another key: a key changes its owner only on purpose.

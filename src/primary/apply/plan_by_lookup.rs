@@ -14,7 +14,7 @@ use crate::model::sort_key::SortKey;
 use crate::primary::apply::constraints::{Constraints, IntegrityError, RecordOrigin, sibling_paths};
 use crate::primary::apply::diff::{DiffError, RecordDiff};
 use crate::primary::apply::nesting::check_nesting;
-use crate::primary::apply::plan::{ApplyPlan, ApplySummary, CommitBuilder};
+use crate::primary::apply::plan::{ApplyPlan, ApplySummary, CommitBuilder, OwnerChanges};
 use crate::primary::apply::staged_file::{StagedFile, StagedRecord, StagingError};
 use crate::store::error::StoreError;
 use crate::store::generations::generation::Generation;
@@ -43,12 +43,14 @@ pub fn plan_by_lookup(directory: &Generation, staged: &StagedFile, constraints: 
         check_nesting(directory, staged, step)?;
     }
     let mut summary = ApplySummary::default();
+    let mut owners = OwnerChanges::default();
     let mut changes = CommitBuilder::default();
     for step in steps {
         summary.record(&step);
+        owners.record(&step);
         changes.push(step);
     }
-    Ok(Some(ApplyPlan { summary, strategy: changes.into_strategy(), excessive_loss: None }))
+    Ok(Some(ApplyPlan { owners, summary, strategy: changes.into_strategy(), excessive_loss: None }))
 }
 
 /// Returns the record of a line that adds or changes one.

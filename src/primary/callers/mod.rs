@@ -2,3 +2,4 @@
 
 pub mod requester;
 pub mod token_owner;
+pub mod token_seed;

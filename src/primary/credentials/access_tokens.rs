@@ -20,7 +20,10 @@ use crate::model::text::Text;
 use crate::model::time::Time;
 use crate::primary::credentials::random;
 use crate::primary::credentials::token_scope::TokenScope;
+use crate::primary::user_data::{TOKEN_HASH_PREFIX, TOKEN_OWNER_PREFIX};
 use crate::store::error::StoreError;
+use crate::store::generations::generation::Generation;
+use crate::store::primary::primary_store::PrimaryStore;
 use crate::store::primary::private_store::{PrivateStore, PrivateWrites};
 
 /// What every token starts with.
@@ -34,8 +37,6 @@ const LAST_USED_INTERVAL: Duration = Duration::from_secs(600);
 
 /// 15 bytes are 20 characters.
 const RANDOM_BYTES: usize = 15;
-const HASH_KEY_PREFIX: &[u8] = b"token/sha256/";
-const USER_KEY_PREFIX: &[u8] = b"token/of/";
 const LAST_TOKEN_ID_KEY: &[u8] = b"last/token";
 
 /// A token as it is stored.
@@ -80,14 +81,35 @@ impl AccessToken {
     }
 }
 
-/// Creates a token and returns its secret, which is shown once; on disk when it returns. `None` if the user has too many. Blocks.
-pub fn create_token(private_store: &PrivateStore, new_token: NewToken, now: Time) -> Result<Option<String>, ApiError> {
+/// What became of a token that was asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum TokenCreation {
+    /// It is created; its secret, which is shown once.
+    Created(String),
+    /// The user has too many.
+    TooMany,
+    /// Who asked for it may not have it any more: revoked, blocked or removed meanwhile.
+    NotEntitled,
+}
+
+/// Creates a token; on disk when it returns. `is_entitled` says whether the directory still has who asked, at the moment of the write.
+/// Blocks.
+pub fn create_token(
+    store: &PrimaryStore,
+    new_token: NewToken,
+    now: Time,
+    is_entitled: impl FnOnce(&Generation) -> Result<bool, ApiError>,
+) -> Result<TokenCreation, ApiError> {
     let secret = format!("{TOKEN_PREFIX}{}", URL_SAFE_NO_PAD.encode(random::random_bytes::<RANDOM_BYTES>()?));
     let hash = Digest::of(secret.as_bytes());
-    let created = private_store.update::<_, ApiError>(|private_store| {
+    store.private_store().update::<_, ApiError>(|private_store| {
+        if !is_entitled(&store.directory())? {
+            return Ok((PrivateWrites::default(), TokenCreation::NotEntitled));
+        }
         let (remaining, mut writes) = prepare_cleanup(private_store, new_token.user_id, now)?;
         if remaining >= MAX_TOKENS_PER_USER {
-            return Ok((writes, false));
+            return Ok((writes, TokenCreation::TooMany));
         }
         let id = next_token_id(private_store)?;
         let NewToken { user_id, name, scopes, expires_at } = new_token;
@@ -95,9 +117,8 @@ pub fn create_token(private_store: &PrivateStore, new_token: NewToken, now: Time
         writes.entries.push((LAST_TOKEN_ID_KEY.to_vec(), Some(id.bytes().to_vec())));
         writes.entries.push((hash_key(hash), Some(serde_json::to_vec(&token)?)));
         writes.entries.push((user_key(user_id, id), Some(hash.bytes().to_vec())));
-        Ok((writes, true))
-    })?;
-    Ok(created.then_some(secret))
+        Ok((writes, TokenCreation::Created(secret)))
+    })
 }
 
 /// Returns the token with this secret, expired or not. Blocks.
@@ -125,14 +146,14 @@ pub fn record_use(private_store: &PrivateStore, secret: &str, now: Time) -> Resu
 
 /// Returns how many tokens are stored.
 pub fn count_tokens(private_store: &PrivateStore) -> Result<usize, StoreError> {
-    Ok(private_store.scan_prefix(HASH_KEY_PREFIX)?.len())
+    Ok(private_store.scan_prefix(TOKEN_HASH_PREFIX)?.len())
 }
 
 /// Returns how many of a user's tokens stay, and the writes that remove those which expired long ago.
 fn prepare_cleanup(private_store: &PrivateStore, user: Id, now: Time) -> Result<(usize, PrivateWrites), StoreError> {
     let mut remaining = 0;
     let mut removals = PrivateWrites::default();
-    for (key, hash) in private_store.scan_prefix(&[USER_KEY_PREFIX, &user.bytes()].concat())? {
+    for (key, hash) in private_store.scan_prefix(&[TOKEN_OWNER_PREFIX, &user.bytes()].concat())? {
         let hash = <[u8; 32]>::try_from(hash)
             .map(|hash| Digest::from_bytes(&hash))
             .map_err(|_| StoreError("a token's hash is not one".to_owned()))?;
@@ -158,16 +179,16 @@ fn load(private_store: &PrivateStore, hash: Digest) -> Result<Option<AccessToken
 }
 
 fn hash_key(hash: Digest) -> Vec<u8> {
-    [HASH_KEY_PREFIX, &hash.bytes()].concat()
+    [TOKEN_HASH_PREFIX, &hash.bytes()].concat()
 }
 
 fn user_key(user: Id, id: Id) -> Vec<u8> {
-    [USER_KEY_PREFIX, &user.bytes(), &id.bytes()].concat()
+    [TOKEN_OWNER_PREFIX, &user.bytes(), &id.bytes()].concat()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{NewToken, TOKEN_PREFIX, create_token};
+    use super::{NewToken, TOKEN_PREFIX, TokenCreation, create_token};
     use crate::model::time::Time;
     use crate::primary::credentials::token_scope::TokenScope;
     use crate::store::generations::generation::StoreOptions;
@@ -179,7 +200,7 @@ mod tests {
         let store = PrimaryStore::open(folder.path(), StoreOptions { page_cache_bytes: 1 << 20, record_cache_entries: 16 }).unwrap();
         let user_id = 1.try_into().unwrap();
         let new_token = NewToken { user_id, name: "t".try_into().unwrap(), scopes: vec![TokenScope::Api], expires_at: None };
-        let secret = create_token(store.private_store(), new_token, Time::EPOCH).unwrap().unwrap();
+        let TokenCreation::Created(secret) = create_token(&store, new_token, Time::EPOCH, |_| Ok(true)).unwrap() else { panic!() };
         let random = secret.strip_prefix(TOKEN_PREFIX).unwrap().as_bytes();
         let entries = store.private_store().scan_prefix(b"").unwrap();
         assert!(entries.iter().any(|(key, _)| key.starts_with(b"token/sha256/")));

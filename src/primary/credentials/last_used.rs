@@ -1,16 +1,23 @@
 //! On which day keys, users and agents were last seen. Held in memory and persisted now and then: losing some is allowed, so no request
-//! waits for it. (server.md 1.5)
+//! waits for it. What the directory does not have any more is not persisted. (server.md 1.5)
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, PoisonError};
 
 use crate::model::id::Id;
+use crate::model::sort_key::SortKey;
 use crate::model::time::Time;
+use crate::primary::user_data::{self, KEY_USED_PREFIX, USER_USED_PREFIX};
 use crate::store::error::StoreError;
+use crate::store::generations::generation::Generation;
+use crate::store::primary::primary_store::PrimaryStore;
 use crate::store::primary::private_store::{PrivateStore, PrivateWrites};
 
 /// Most uses that wait to be persisted; more are dropped and counted.
 const MAX_PENDING: usize = 200_000;
+/// Up to how many stored uses are looked up one by one.
+const MAX_SINGLE_READS: usize = 10_000;
+const KEY_PREFIX: &[u8] = b"used/";
 
 /// What was used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -27,6 +34,8 @@ pub enum LastUsedSubject {
 #[derive(Default)]
 pub struct LastUsed {
     days: Mutex<LastUsedDays>,
+    /// Held while uses are persisted or forgotten: none that is on its way to the disk gets there after it was forgotten.
+    persisting: Mutex<()>,
 }
 
 #[derive(Default)]
@@ -60,12 +69,13 @@ impl LastUsed {
     }
 
     /// Persists the uses that wait. Blocks. What could not be written is tried again next time.
-    pub fn persist(&self, private_store: &PrivateStore) -> Result<(), StoreError> {
+    pub fn persist(&self, store: &PrimaryStore) -> Result<(), StoreError> {
+        let _no_other = self.persisting.lock().unwrap_or_else(PoisonError::into_inner);
         let waiting = std::mem::take(&mut self.days.lock().unwrap_or_else(PoisonError::into_inner).pending);
         if waiting.is_empty() {
             return Ok(());
         }
-        let outcome = write_days(private_store, &waiting);
+        let outcome = write_days(store, &waiting);
         let mut days = self.days.lock().unwrap_or_else(PoisonError::into_inner);
         match outcome {
             Ok(()) => {
@@ -80,6 +90,36 @@ impl LastUsed {
         }
         outcome
     }
+
+    /// Forgets the uses of these, in memory and on disk: whoever has these ids from now on is somebody else. Blocks.
+    pub fn forget(&self, private_store: &PrivateStore, subjects: &[LastUsedSubject]) -> Result<(), StoreError> {
+        if subjects.is_empty() {
+            return Ok(());
+        }
+        let _no_other = self.persisting.lock().unwrap_or_else(PoisonError::into_inner);
+        {
+            let mut days = self.days.lock().unwrap_or_else(PoisonError::into_inner);
+            for subject in subjects {
+                days.pending.remove(subject);
+                days.persisted.remove(subject);
+            }
+        }
+        let keys: HashSet<Vec<u8>> = subjects.iter().map(|subject| store_key(*subject)).collect();
+        private_store.update(|private_store| {
+            let mut writes = PrivateWrites::default();
+            if keys.len() <= MAX_SINGLE_READS {
+                for key in keys {
+                    if private_store.read(&key)?.is_some() {
+                        writes.entries.push((key, None));
+                    }
+                }
+            } else {
+                let stored = private_store.scan_prefix(KEY_PREFIX)?.into_iter();
+                writes.entries.extend(stored.filter(|(key, _)| keys.contains(key)).map(|(key, _)| (key, None)));
+            }
+            Ok((writes, ()))
+        })
+    }
 }
 
 /// Returns the last day of use, as `YYYY-MM-DD`; `None` if it is not known.
@@ -87,11 +127,15 @@ pub fn last_used_on(private_store: &PrivateStore, subject: LastUsedSubject) -> R
     Ok(private_store.read(&store_key(subject))?.and_then(|bytes| String::from_utf8(bytes).ok()))
 }
 
-fn write_days(private_store: &PrivateStore, waiting: &HashMap<LastUsedSubject, Time>) -> Result<(), StoreError> {
-    private_store.update(|private_store| {
+fn write_days(store: &PrimaryStore, waiting: &HashMap<LastUsedSubject, Time>) -> Result<(), StoreError> {
+    store.private_store().update(|private_store| {
+        let directory = store.directory();
         let mut writes = PrivateWrites::default();
         for (used, day) in waiting {
             let day = day.day();
+            if !exists(&directory, *used)? {
+                continue;
+            }
             if last_used_on(private_store, *used)?.is_none_or(|known| known < day) {
                 writes.entries.push((store_key(*used), Some(day.into_bytes())));
             }
@@ -100,10 +144,18 @@ fn write_days(private_store: &PrivateStore, waiting: &HashMap<LastUsedSubject, T
     })
 }
 
+fn exists(directory: &Generation, subject: LastUsedSubject) -> Result<bool, StoreError> {
+    match subject {
+        LastUsedSubject::Key(id) => user_data::key_exists(directory, id),
+        LastUsedSubject::User(id) => user_data::user_exists(directory, id),
+        LastUsedSubject::Agent(id) => directory.has_entry(&SortKey::agent(id)),
+    }
+}
+
 fn store_key(subject: LastUsedSubject) -> Vec<u8> {
     let (prefix, id) = match subject {
-        LastUsedSubject::Key(id) => (&b"used/key/"[..], id),
-        LastUsedSubject::User(id) => (&b"used/user/"[..], id),
+        LastUsedSubject::Key(id) => (KEY_USED_PREFIX, id),
+        LastUsedSubject::User(id) => (USER_USED_PREFIX, id),
         LastUsedSubject::Agent(id) => (&b"used/agent/"[..], id),
     };
     [prefix, &id.bytes()].concat()

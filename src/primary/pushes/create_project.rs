@@ -23,7 +23,7 @@ use crate::primary::directory::writer::DirectoryWriter;
 use crate::primary::pushes::messages::{self, MessageKind};
 use crate::rules::allowed::decide;
 use crate::store::generations::generation::Generation;
-use crate::store::primary::private_store::PrivateStore;
+use crate::store::primary::primary_store::PrimaryStore;
 
 /// The storage of new projects.
 const DEFAULT_STORAGE: &str = "default";
@@ -33,18 +33,18 @@ const DEFAULT_BRANCH: &str = "main";
 /// Creates the project that this request would create, if it still would once no other writer is at work.
 pub async fn create_project(
     writer: &Arc<DirectoryWriter>,
-    private_store: &PrivateStore,
+    store: &PrimaryStore,
     request: &AllowedRequest,
     now: Time,
 ) -> Result<(), ApiError> {
-    let (private_store, request) = (private_store.clone(), request.clone());
+    let (store, request) = (store.clone(), request.clone());
     let commit = writer.commit("create-project", move |directory| {
         let AccessDecision::CreatesProject(creation) = decide(directory, &request, now)?.decision else {
             return Ok((Vec::new(), None));
         };
-        let project = new_project(directory, project_ids::next(directory, &private_store)?, &creation)?;
+        let project = new_project(directory, project_ids::next(directory, store.private_store())?, &creation)?;
         let text = created_message(&*directory.settings()?, &project, &request.protocol);
-        messages::queue(&private_store, creation.user.id, &format!("project-{}", project.id), MessageKind::Created, text, now)?;
+        messages::queue(&store, creation.user.id, &format!("project-{}", project.id), MessageKind::Created, text, now)?;
         let created = (project.id, project.path.clone());
         Ok((vec![Change::Put(Entry::from_record(Record::Project(project))?)], Some(created)))
     });

@@ -51,7 +51,7 @@ async fn decide_or_create(state: &Arc<PrimaryState>, question: &AllowedRequest, 
     if !matches!(evaluation.decision, AccessDecision::CreatesProject(_)) {
         return Ok(evaluation);
     }
-    create_project(&state.writer, state.store.private_store(), question, now).await?;
+    create_project(&state.writer, &state.store, question, now).await?;
     Ok(decide(&state.store.directory(), question, now)?)
 }
 
@@ -86,8 +86,8 @@ async fn queue_moved_message(
     let remote = remote_url(&grant.settings, &path, &question.protocol);
     let text =
         format!("Project '{former}' was moved to '{path}'.\n\nPlease update your Git remote:\n\n  git remote set-url origin {remote}");
-    let (private_store, user, gl_repository) = (state.store.private_store().clone(), user.id, grant.repository.gl_repository());
-    run_blocking(move || messages::queue(&private_store, user, &gl_repository, MessageKind::Moved, text, now)).await
+    let (store, user, gl_repository) = (state.store.clone(), user.id, grant.repository.gl_repository());
+    run_blocking(move || messages::queue(&store, user, &gl_repository, MessageKind::Moved, text, now)).await
 }
 
 /// Counts the request per action, project as it was sent and actor. 429 if that is more than the settings allow.

@@ -19,6 +19,6 @@ pub async fn handle(state: &Arc<PrimaryState>, request: ApiRequest) -> HandlerRe
         UsageMetricsError::NegativeCount(_) => ApiError::bad_request(bad),
     })?;
     let store = state.store.clone();
-    run_blocking(move || add_usage(store.private_store(), &store.directory(), &usage)).await?;
+    run_blocking(move || add_usage(&store, &usage)).await?;
     Ok(Response::empty(StatusCode::NO_CONTENT))
 }

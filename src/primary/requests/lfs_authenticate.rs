@@ -5,11 +5,13 @@ use std::sync::Arc;
 
 use http::StatusCode;
 
+use crate::api::blocking::run_blocking;
 use crate::api::error::{ApiError, HandlerResult};
 use crate::api::request::ApiRequest;
 use crate::model::access_request::ClaimedActor;
 use crate::model::directory::Directory as _;
 use crate::net::message::Response;
+use crate::primary::callers::token_seed::holder_seed;
 use crate::primary::credentials::last_used::LastUsedSubject;
 use crate::primary::state::PrimaryState;
 use crate::rules::lfs::{TOKEN_LIFETIME, TokenEligibility, check_eligibility, issue_token, repository_http_url};
@@ -30,7 +32,9 @@ pub async fn handle(state: &Arc<PrimaryState>, request: ApiRequest) -> HandlerRe
         state.last_used.record(LastUsedSubject::Key(key), request.time.wall);
     }
     let jti = uuid::Uuid::new_v4().to_string();
-    let token = issue_token(&state.store.token_seed(), &holder, &repository, &jti, request.time.wall).map_err(ApiError::internal)?;
+    let (store, of_holder) = (state.store.clone(), holder.clone());
+    let seed = run_blocking(move || holder_seed(&store, &of_holder)).await?;
+    let token = issue_token(&seed, &holder, &repository, &jti, request.time.wall).map_err(ApiError::internal)?;
     let path = repository_http_url(&directory.settings()?.web_url, &repository);
     Ok(Response::json(StatusCode::OK, lfs_authenticate::encode_response(&holder.login(), &token, &path, TOKEN_LIFETIME.as_secs())))
 }

@@ -15,8 +15,8 @@ use crate::model::record::{Settings, User};
 use crate::model::text::Text;
 use crate::model::time::Time;
 use crate::net::message::Response;
-use crate::primary::callers::requester::{Requester, failure_response, find_requester};
-use crate::primary::credentials::access_tokens::{MAX_TOKENS_PER_USER, NewToken, create_token};
+use crate::primary::callers::requester::{self, Requester, failure_response, find_requester};
+use crate::primary::credentials::access_tokens::{MAX_TOKENS_PER_USER, NewToken, TokenCreation, create_token};
 use crate::primary::credentials::token_scope::TokenScope;
 use crate::primary::state::PrimaryState;
 use crate::rules::{account, key_rules};
@@ -36,7 +36,7 @@ pub async fn handle(state: &Arc<PrimaryState>, request: ApiRequest) -> HandlerRe
         Requester::NotFound(text) => return failure_response(text),
     };
     let settings = state.store.directory().settings()?;
-    if let Some(reason) = key.and_then(|key| key_rules::key_refusal(&key, &settings, request.time.wall)) {
+    if let Some(reason) = key.as_ref().and_then(|key| key_rules::key_refusal(key, &settings, request.time.wall)) {
         return failure_response(&reason.message());
     }
     let wanted = match parse_request(&request.params, &user, &settings, request.time.wall) {
@@ -44,11 +44,14 @@ pub async fn handle(state: &Arc<PrimaryState>, request: ApiRequest) -> HandlerRe
         Err(TokenRequestError(text)) => return failure_response(&text),
     };
     let (scopes, expires_at) = (wanted.scopes.clone(), wanted.expires_at);
-    let (private_store, now) = (state.store.private_store().clone(), request.time.wall);
-    let Some(token) = run_blocking(move || create_token(&private_store, wanted, now)).await? else {
-        return failure_response(&format!("Failed to create token: There are {MAX_TOKENS_PER_USER} already"));
+    let (store, now, id) = (state.store.clone(), request.time.wall, user.id);
+    let create = move || create_token(&store, wanted, now, |directory| requester::is_still_entitled(directory, &user, key.as_deref(), now));
+    let token = match run_blocking(create).await? {
+        TokenCreation::Created(token) => token,
+        TokenCreation::TooMany => return failure_response(&format!("Failed to create token: There are {MAX_TOKENS_PER_USER} already")),
+        TokenCreation::NotEntitled => return failure_response("Failed to create token: Not permitted to create"),
     };
-    tracing::info!(user = %user.id, "created a personal access token for user {}", user.id);
+    tracing::info!(user = %id, "created a personal access token for user {id}");
     let body = json!({"success": true, "token": token, "scopes": scopes, "expires_at": expires_at});
     Ok(Response::json(StatusCode::OK, body.to_string()))
 }

@@ -11,7 +11,7 @@ use crate::api::error::HandlerResult;
 use crate::api::request::ApiRequest;
 use crate::model::directory::Directory as _;
 use crate::net::message::Response;
-use crate::primary::callers::requester::{KEY_NOT_FOUND, Requester, failure_response, find_requester};
+use crate::primary::callers::requester::{self, KEY_NOT_FOUND, Requester, failure_response, find_requester};
 use crate::primary::credentials::recovery_codes;
 use crate::primary::state::PrimaryState;
 use crate::rules::{account, key_rules};
@@ -34,8 +34,11 @@ pub async fn handle(state: &Arc<PrimaryState>, request: ApiRequest) -> HandlerRe
     if !user.two_factor {
         return failure_response("Two-factor authentication is not enabled for this user");
     }
-    let (private_store, id, now) = (state.store.private_store().clone(), user.id, request.time.wall);
-    let codes = run_blocking(move || recovery_codes::replace_codes(&private_store, id, now)).await?;
+    let (store, id, now) = (state.store.clone(), user.id, request.time.wall);
+    let replace = move || {
+        recovery_codes::replace_codes(&store, id, now, |directory| requester::is_still_entitled(directory, &user, Some(&*key), now))
+    };
+    let Some(codes) = run_blocking(replace).await? else { return failure_response(KEY_NOT_FOUND) };
     tracing::info!(user = %id, "created new recovery codes for user {id}");
     Ok(Response::json(StatusCode::OK, json!({"success": true, "recovery_codes": codes}).to_string()))
 }

@@ -6,8 +6,10 @@ use serde_json::Map;
 
 use super::child::{child_folder, kill_after, report_done};
 use super::{apply, broadcast, open, user};
+use crate::model::change::Change;
 use crate::model::clock;
 use crate::model::directory::Directory as _;
+use crate::model::entry::Entry;
 use crate::model::finding::{ClusterLocation, VulnerabilityFinding};
 use crate::model::record::{Agent, Record};
 use crate::primary::directory::unpublished::broadcasts;
@@ -48,7 +50,7 @@ fn child_stores_findings_counts_and_messages_until_it_is_killed() {
         let (user, repository) = ("1".parse().unwrap(), format!("project-{number}"));
         findings::store_finding(private_store, &agent(), finding(number), now).unwrap();
         increment(private_store, &repository, now).unwrap();
-        messages::queue(private_store, user, &repository, MessageKind::Moved, "moved".to_owned(), now).unwrap();
+        messages::queue(&state.store, user, &repository, MessageKind::Moved, "moved".to_owned(), now).unwrap();
         report_done(&number.to_string());
     }
 }
@@ -56,6 +58,8 @@ fn child_stores_findings_counts_and_messages_until_it_is_killed() {
 #[test]
 fn a_kill_loses_no_count_no_finding_and_no_message_that_was_stored() {
     let folder = tempfile::tempdir().unwrap();
+    let put = Change::Put(Entry::parse(&user(1, "zoe")).unwrap());
+    open(folder.path()).store.commit(|_| Ok::<_, StoreError>((vec![put], ()))).unwrap();
     let mut taken = 0;
     for round in 1..=4 {
         let last = last_step_before_kill(round * 3, "child_stores_findings_counts_and_messages_until_it_is_killed", folder.path());

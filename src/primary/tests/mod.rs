@@ -7,6 +7,7 @@ mod child;
 mod crash_credentials;
 mod crash_private_store;
 mod ownerless_key;
+mod removed_users;
 mod renames;
 mod repository_paths;
 mod revocations;

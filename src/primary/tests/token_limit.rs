@@ -7,7 +7,7 @@ use super::{OTHER_USER, apply, call, handle, json_request, open, small_directory
 use crate::model::clock;
 use crate::model::day::Day;
 use crate::model::digest::Digest;
-use crate::primary::credentials::access_tokens::{MAX_TOKENS_PER_USER, NewToken, create_token};
+use crate::primary::credentials::access_tokens::{MAX_TOKENS_PER_USER, NewToken, TokenCreation, create_token};
 use crate::primary::credentials::token_scope::TokenScope;
 use crate::store::primary::private_store::PrivateWrites;
 
@@ -23,7 +23,8 @@ async fn a_user_has_at_most_a_thousand_tokens_and_those_that_expired_long_ago_ma
         scopes: vec![TokenScope::Api],
         expires_at: Some(expires_at),
     };
-    create_token(private_store, new_token("2020-07-24".parse().unwrap()), now).unwrap().unwrap();
+    let created = create_token(&state.store, new_token("2020-07-24".parse().unwrap()), now, |_| Ok(true)).unwrap();
+    assert!(matches!(created, TokenCreation::Created(_)));
     // The rest is written as it would be stored: creating a thousand would only take time.
     let first = String::from_utf8(private_store.scan_prefix(b"token/sha256/").unwrap().remove(0).1).unwrap();
     let mut entries = vec![(b"last/token".to_vec(), Some((MAX_TOKENS_PER_USER as u64).to_be_bytes().to_vec()))];
@@ -35,7 +36,8 @@ async fn a_user_has_at_most_a_thousand_tokens_and_those_that_expired_long_ago_ma
     }
     private_store.write(PrivateWrites { entries }).unwrap();
     let another = new_token("2999-01-01".parse().unwrap());
-    assert!(create_token(private_store, another, now).unwrap().is_some(), "one of a thousand expired long ago");
+    let created = create_token(&state.store, another, now, |_| Ok(true)).unwrap();
+    assert!(matches!(created, TokenCreation::Created(_)), "one of a thousand expired long ago");
     let token_for = async |key: &str| {
         let params = json!({"key_id": key, "name": "t", "scopes": "api"});
         call(&state, "internal/personal_access_token", &params).await.1
@@ -56,7 +58,8 @@ async fn an_expired_token_is_401_without_a_reason() {
             scopes: vec![TokenScope::Api],
             expires_at: Some(end.parse().unwrap()),
         };
-        let secret = create_token(state.store.private_store(), token, clock::wall_time()).unwrap().unwrap();
+        let created = create_token(&state.store, token, clock::wall_time(), |_| Ok(true)).unwrap();
+        let TokenCreation::Created(secret) = created else { panic!("{created:?}") };
         let request = json_request(Method::GET, "/api/v4/personal_access_tokens/self").header("private-token", secret);
         let (status, body) = handle(&state, OTHER_USER, request.body("").unwrap()).await;
         assert_eq!(status, expected, "{end}: {body}");

@@ -7,17 +7,20 @@ use std::collections::BTreeMap;
 
 use crate::model::directory::{Directory as _, DirectoryError};
 use crate::model::id::Id;
+use crate::primary::user_data::{SET_MEMBER_PREFIX, is_set_of_users, user_exists};
 use crate::store::error::StoreError;
 use crate::store::generations::generation::Generation;
+use crate::store::primary::primary_store::PrimaryStore;
 use crate::store::primary::private_store::{PrivateStore, PrivateWrites};
 use crate::wire::kubernetes::UsageMetrics;
 
 const COUNT_KEY_PREFIX: &[u8] = b"kubernetes/count/";
-const MEMBER_KEY_PREFIX: &[u8] = b"kubernetes/member/";
 
 /// Adds what KAS reports, on disk when it returns. Blocks.
-pub fn add_usage(private_store: &PrivateStore, directory: &Generation, usage: &UsageMetrics) -> Result<(), StoreError> {
-    private_store.update(|private_store| {
+pub fn add_usage(store: &PrimaryStore, usage: &UsageMetrics) -> Result<(), StoreError> {
+    store.private_store().update(|private_store| {
+        // Read here, so that nobody who is removed meanwhile is counted afterwards.
+        let directory = store.directory();
         let mut writes = PrivateWrites::default();
         for (name, count) in &usage.counts {
             let key = [COUNT_KEY_PREFIX, name.as_bytes()].concat();
@@ -26,8 +29,8 @@ pub fn add_usage(private_store: &PrivateStore, directory: &Generation, usage: &U
         }
         for (name, members) in &usage.unique {
             for id in members {
-                let key = [MEMBER_KEY_PREFIX, name.as_bytes(), b"/", &id.bytes()].concat();
-                if member_exists(directory, name, *id)? && private_store.read(&key)?.is_none() {
+                let key = [SET_MEMBER_PREFIX, name.as_bytes(), b"/", &id.bytes()].concat();
+                if member_exists(&directory, name, *id)? && private_store.read(&key)?.is_none() {
                     writes.entries.push((key, Some(Vec::new())));
                 }
             }
@@ -42,9 +45,9 @@ pub fn load_totals(private_store: &PrivateStore) -> Result<BTreeMap<String, u64>
     for (key, value) in private_store.scan_prefix(COUNT_KEY_PREFIX)? {
         totals.insert(decode_name(&key[COUNT_KEY_PREFIX.len()..]), decode_count(Some(&value)));
     }
-    for (key, _) in private_store.scan_prefix(MEMBER_KEY_PREFIX)? {
+    for (key, _) in private_store.scan_prefix(SET_MEMBER_PREFIX)? {
         // The name is followed by a slash and the eight bytes of an id.
-        let name = key.get(MEMBER_KEY_PREFIX.len()..key.len().saturating_sub(9)).unwrap_or_default();
+        let name = key.get(SET_MEMBER_PREFIX.len()..key.len().saturating_sub(9)).unwrap_or_default();
         *totals.entry(decode_name(name)).or_default() += 1;
     }
     Ok(totals)
@@ -52,8 +55,8 @@ pub fn load_totals(private_store: &PrivateStore) -> Result<BTreeMap<String, u64>
 
 fn member_exists(directory: &Generation, name: &str, id: Id) -> Result<bool, StoreError> {
     let store_error = |error: DirectoryError| StoreError(error.to_string());
-    if name.contains("users") {
-        return Ok(directory.user(id).map_err(store_error)?.is_some());
+    if is_set_of_users(name) {
+        return user_exists(directory, id);
     }
     if name.contains("agents") {
         return Ok(directory.agent(id)?.is_some());
