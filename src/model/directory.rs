@@ -26,7 +26,8 @@ pub enum Container {
     Project(Id),
 }
 
-/// Reads a directory. Usernames and paths are matched without regard to ASCII case.
+/// Reads a directory. Usernames and paths are matched without regard to ASCII case. A record with a field that breaks its grammar is not
+/// found, whatever it is looked up by ([`crate::model::record_grammar::is_answerable`]).
 pub trait Directory {
     /// Returns the settings; the defaults if the directory has none.
     fn settings(&self) -> Result<Arc<Settings>, DirectoryError>;
@@ -54,6 +55,9 @@ pub trait Directory {
     fn snippet(&self, id: Id) -> LookupResult<Snippet>;
     /// Returns whether another record leads to a repository of this place: then neither may be answered.
     fn is_shared_repository(&self, place: &RepositoryPlace<'_>) -> Result<bool, DirectoryError>;
+    /// Returns whether a namespace or project with this path is stored and not found, because a field of it breaks its grammar: then nothing
+    /// is created there. Called only where a push would create a project.
+    fn is_path_unanswered(&self, path: &str) -> Result<bool, DirectoryError>;
     /// Finds a user's direct membership in a container, whatever its state.
     fn member(&self, container: Container, user: Id) -> LookupResult<Member>;
     /// Returns the shares of a container with groups.

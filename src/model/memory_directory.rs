@@ -9,6 +9,7 @@ use crate::model::key::Fingerprint;
 use crate::model::record::{
     DeployGrant, Key, Member, Namespace, Project, ProtectedBranch, ProtectedTag, Record, Settings, Share, Snippet, Storage, User,
 };
+use crate::model::record_grammar::is_answerable;
 use crate::model::repository_place::RepositoryPlace;
 use crate::model::sort_key::SortKey;
 
@@ -70,6 +71,10 @@ impl MemoryDirectory {
 
     /// Puts one record.
     pub fn put(&mut self, record: Record) {
+        if !is_answerable(&record) {
+            self.records.insert(record.sort_key(), record);
+            return;
+        }
         match &record {
             Record::Settings(settings) => self.settings = Some(Arc::new(settings.clone())),
             Record::Storage(storage) => {
@@ -134,6 +139,15 @@ const fn key_of_container(container: Container) -> (u8, Id) {
 }
 
 impl Directory for MemoryDirectory {
+    fn is_path_unanswered(&self, path: &str) -> Result<bool, DirectoryError> {
+        let has_path = |record: &Record| match record {
+            Record::Namespace(namespace) => namespace.path.eq_ignore_ascii_case(path),
+            Record::Project(project) => project.path.eq_ignore_ascii_case(path),
+            _ => false,
+        };
+        Ok(self.records.values().any(|record| has_path(record) && !is_answerable(record)))
+    }
+
     fn is_shared_repository(&self, place: &RepositoryPlace<'_>) -> Result<bool, DirectoryError> {
         let stems = place.overlapping_stems();
         let overlaps = |other: RepositoryPlace<'_>| {

@@ -1,7 +1,7 @@
 //! The grammar of the fields of a record: what a record must look like to match anything.
 //!
 //! It binds where a record enters: a line of a directory file that breaks it is refused. It is no part of [`Record::parse`], which feed
-//! and store use: what a store holds or a feed brings is never refused for it.
+//! and store use: what a store holds or a feed brings is never refused for it. It is kept and counted, and answers nothing.
 
 use std::fmt::Display;
 
@@ -36,6 +36,13 @@ pub fn check(record: &Record) -> Result<(), GrammarError> {
         Record::Key(key) => check_key(key),
         Record::Member(_) | Record::Share(_) | Record::DeployGrant(_) | Record::Agent(_) => Ok(()),
     }
+}
+
+/// Returns whether a record that is stored may be answered from. Settings always may, because their restrictions bind whatever their URL
+/// looks like; without them the defaults would let people in.
+#[must_use]
+pub fn is_answerable(record: &Record) -> bool {
+    matches!(record, Record::Settings(_)) || check(record).is_ok()
 }
 
 fn check_settings(settings: &Settings) -> Result<(), GrammarError> {

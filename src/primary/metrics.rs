@@ -36,6 +36,7 @@ struct Gauges {
     store_bytes: Gauge,
     usage_dropped: Gauge,
     shared_repositories: Gauge,
+    invalid_records: Gauge,
     revocations: Gauge,
     connections: Gauge,
     connections_open: Gauge,
@@ -65,6 +66,8 @@ pub struct GaugeValues {
     pub usage_dropped: u64,
     /// Repositories that two records lead to.
     pub shared_repositories: u64,
+    /// Records with a field that breaks its grammar, once they were counted.
+    pub invalid_records: Option<u64>,
     /// Keys and users that were revoked and that no file brings back, if that could be read.
     pub revocations: Option<usize>,
 }
@@ -123,6 +126,7 @@ impl Gauges {
             store_bytes: gauge("store_bytes", "Bytes of the store on disk"),
             usage_dropped: gauge("usage_dropped", "Notes of use that were dropped"),
             shared_repositories: gauge("shared_repositories", "Places of repositories that two records lead to; neither is answered"),
+            invalid_records: gauge("invalid_records", "Records with a field that breaks its grammar; they answer nothing"),
             revocations: gauge("revocations", "Revoked keys and blocked users that are held against directory files"),
             connections: gauge("connections", "Connections accepted since the start"),
             connections_open: gauge("connections_open", "Connections that are open"),
@@ -143,6 +147,9 @@ impl Gauges {
         set(&self.store_bytes, values.store_bytes);
         set(&self.usage_dropped, values.usage_dropped);
         set(&self.shared_repositories, values.shared_repositories);
+        if let Some(invalid) = values.invalid_records {
+            set(&self.invalid_records, invalid);
+        }
         if let Some(revocations) = values.revocations {
             set(&self.revocations, revocations as u64);
         }

@@ -136,6 +136,10 @@ impl PrimaryState {
             options.bounds,
             RequestMetrics::register(METRICS, &mut registry),
         );
+        if let Some(alarm) = store.directory().invalid_records().and_then(|invalid| invalid.alarm()) {
+            metrics.record_alarm("invalid_records");
+            tracing::error!("{alarm}");
+        }
         if let Some(alarm) = store.directory().shared_repositories().alarm() {
             metrics.record_alarm("shared_repositories");
             tracing::error!("{alarm}");

@@ -50,6 +50,10 @@ fn encode_gauges(status: &ReplicaStatus, encoder: &mut DescriptorEncoder<'_>) ->
         "What of it the primary has confirmed: nothing older is answered",
         u64_to_f64(status.confirmed_max_stale_seconds),
     )?;
+    if let Some(invalid) = status.invalid_records {
+        let help = "Records with a field that breaks its grammar; they answer nothing";
+        gauge("sidegate_store_invalid_records", help, u64_to_f64(invalid))?;
+    }
     if let Some(age) = status.age_seconds {
         gauge("sidegate_feed_age_seconds", "Seconds since the directory was last proven current", age)?;
     }

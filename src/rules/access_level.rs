@@ -46,7 +46,14 @@ pub fn highest_access_level_within(
     Ok(highest)
 }
 
-/// Returns the namespace itself and all above it, nearest first.
+/// Returns whether these namespaces, nearest first, reach up to a root. If not, one is missing or a field of it breaks its grammar: what it
+/// restricts is not known, so nothing below it is answered.
+#[must_use]
+pub fn is_complete(above: &[Arc<Namespace>]) -> bool {
+    above.last().is_some_and(|root| root.parent_id.is_none())
+}
+
+/// Returns the namespace itself and all above it, nearest first, as far as they are found.
 pub fn self_and_ancestors(directory: &dyn Directory, namespace: Id) -> Result<Vec<Arc<Namespace>>, DirectoryError> {
     let mut chain: Vec<Arc<Namespace>> = Vec::new();
     let mut next = Some(namespace);

@@ -133,5 +133,5 @@ fn grant(context: &DecisionContext, access: Option<&ProjectAccess>) -> CheckResu
 /// Returns whether anybody may download a project's code: then agents of other projects see it too. (server.md 2.13)
 pub fn can_anonymous_download(directory: &dyn Directory, project: &Arc<Project>, now: Time) -> Result<bool, DirectoryError> {
     let access = ProjectAccess::load(directory, &Actor::Unknown, project, now)?;
-    Ok(access.role.can_see(project.visibility) && download::check(&access).is_ok())
+    Ok(access.is_visible() && download::check(&access).is_ok())
 }

@@ -8,7 +8,7 @@ use crate::model::enums::{AccessLevel, Visibility};
 use crate::model::id::Id;
 use crate::model::record::{Namespace, Project};
 use crate::model::time::Time;
-use crate::rules::access_level::{highest_access_level_within, self_and_ancestors};
+use crate::rules::access_level::{highest_access_level_within, is_complete, self_and_ancestors};
 use crate::rules::context::DecisionContext;
 use crate::rules::ip_allowlist;
 
@@ -104,12 +104,17 @@ impl ProjectAccess {
         self.root_namespace().map(|root| root.id)
     }
 
+    /// 9e: returns whether the actor sees the project, which nobody does if a namespace above it is missing.
+    #[must_use]
+    pub fn is_visible(&self) -> bool {
+        self.role.can_see(self.project.visibility) && is_complete(&self.namespaces)
+    }
+
     /// 9e and 9f: returns whether the actor sees the project from the request's address. An admin does from every address.
     #[must_use]
     pub fn is_readable(&self, context: &DecisionContext) -> bool {
         let admin = matches!(&context.actor, Actor::User(user, _) if user.admin);
-        self.role.can_see(self.project.visibility)
-            && (admin || ip_allowlist::is_ip_allowed(self.root_namespace(), context.request.check_ip.as_deref()))
+        self.is_visible() && (admin || ip_allowlist::is_ip_allowed(self.root_namespace(), context.request.check_ip.as_deref()))
     }
 
     /// Returns whether the project or anything above it is archived.

@@ -7,7 +7,7 @@ use crate::model::access_request::RefChanges;
 use crate::model::enums::{AccessLevel, NamespaceType, ProjectCreation};
 use crate::model::path_grammar::check_name;
 use crate::model::record::{Namespace, User};
-use crate::rules::access_level::{highest_access_level_within, self_and_ancestors};
+use crate::rules::access_level::{highest_access_level_within, is_complete, self_and_ancestors};
 use crate::rules::context::DecisionContext;
 use crate::rules::ip_allowlist;
 use crate::rules::namespace::split_namespace;
@@ -38,7 +38,8 @@ pub fn check(context: &DecisionContext) -> CheckResult<Option<NewProject>> {
     if let Err(reason) = check_name(name) {
         return Err(RefusalReason::ProjectNotMade { detail: format!("Path {reason}") }.into());
     }
-    if context.directory.namespace_by_path(&path)?.is_some() || is_wiki_path_taken(context, &path)? {
+    let is_taken = context.directory.namespace_by_path(&path)?.is_some() || context.directory.is_path_unanswered(&path)?;
+    if is_taken || is_wiki_path_taken(context, &path)? {
         return Err(RefusalReason::ProjectNotMade { detail: "Path has already been taken".to_owned() }.into());
     }
     Ok(Some(NewProject { user: Arc::clone(user), namespace_id: namespace.id, path }))
@@ -48,7 +49,9 @@ pub fn check(context: &DecisionContext) -> CheckResult<Option<NewProject>> {
 fn is_wiki_path_taken(context: &DecisionContext, path: &str) -> CheckResult<bool> {
     for suffix in WIKI_AND_DESIGN_SUFFIXES {
         let beside = format!("{path}{suffix}");
-        if context.directory.project_by_path(&beside)?.is_some() || context.directory.project_by_former_path(&beside)?.is_some() {
+        let directory = context.directory;
+        let is_taken = directory.project_by_path(&beside)?.is_some() || directory.is_path_unanswered(&beside)?;
+        if is_taken || directory.project_by_former_path(&beside)?.is_some() {
             return Ok(true);
         }
     }
@@ -66,7 +69,7 @@ fn is_wiki_design_or_snippet_path(path: &str) -> bool {
 fn can_create_project(context: &DecisionContext, user: &User, namespace: &Namespace) -> CheckResult<bool> {
     let ancestors = self_and_ancestors(context.directory, namespace.id)?;
     let from_here = user.admin || ip_allowlist::is_ip_allowed(ancestors.last().map(AsRef::as_ref), context.request.check_ip.as_deref());
-    if !from_here || ancestors.iter().any(|namespace| namespace.archived) {
+    if !from_here || !is_complete(&ancestors) || ancestors.iter().any(|namespace| namespace.archived) {
         return Ok(false);
     }
     if namespace.namespace_type == NamespaceType::User {

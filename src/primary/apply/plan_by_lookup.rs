@@ -4,7 +4,6 @@
 //! [`plan_by_diff`](crate::primary::apply::plan_by_diff::plan_by_diff), which decides the same.
 
 use crate::api::error::ApiError;
-use crate::model::directory::{Directory as _, DirectoryError};
 use crate::model::entry::Entry;
 use crate::model::id::Id;
 use crate::model::record::Record;
@@ -18,6 +17,7 @@ use crate::primary::apply::plan::{ApplyPlan, ApplySummary, CommitBuilder, OwnerC
 use crate::primary::apply::staged_file::{StagedFile, StagedRecord, StagingError};
 use crate::store::error::StoreError;
 use crate::store::generations::generation::Generation;
+use crate::store::pages::index::IndexKey;
 use crate::wire::directory::record_references::{ReferencedRecord, record_references};
 
 /// Plans a file of which the records that it does not name stay; `None` if a record that others may refer to would be removed. The
@@ -67,16 +67,14 @@ fn diff_record(directory: &Generation, staged: &StagedFile, record: &StagedRecor
     let new = Entry::parse(&text).map_err(DiffError::from)?;
     let old = match new.record().map(AsRef::as_ref) {
         Some(Record::Key(key)) => {
-            let existing = directory.key_by_fingerprint(&key.key.fingerprint()).map_err(store_error)?;
-            let holder = directory.key(key.id).map_err(store_error)?;
-            let moves = holder.as_ref().is_some_and(|holder| holder.key != key.key);
-            if moves || existing.as_ref().is_some_and(|existing| existing.id != key.id || existing.deploy != key.deploy) {
+            let existing = directory.load_entry(new.sort_key()).map_err(DiffError::from)?;
+            let holders = directory.find_keys_by_id(key.id).map_err(DiffError::from)?;
+            let moves = holders.iter().any(|holder| holder != new.sort_key());
+            let differs = |existing: &Record| matches!(existing, Record::Key(other) if other.id != key.id || other.deploy != key.deploy);
+            if moves || existing.as_ref().and_then(Entry::record).is_some_and(|existing| differs(existing)) {
                 return Ok(None);
             }
             existing
-                .map(|existing| Entry::from_record(Record::Key((*existing).clone())))
-                .transpose()
-                .map_err(|error| store_error(DirectoryError(error.to_string())))?
         }
         Some(Record::Agent(_)) | None => return Ok(None),
         Some(_) => directory.entry(&RecordIdentity::from_entry(&new)).map_err(DiffError::from)?,
@@ -90,27 +88,27 @@ fn diff_record(directory: &Generation, staged: &StagedFile, record: &StagedRecor
 
 /// Checks that no record which stays has the same username or path. A holder that the file names too was checked with the file.
 fn check_unique(directory: &Generation, constraints: &Constraints, line: usize, record: &Record) -> Result<(), ApiError> {
+    let stored = StoredNames { directory, constraints };
     let conflict = match record {
-        Record::User(user) => username_conflict(directory, constraints, &user.username, user.id),
-        Record::Namespace(namespace) => path_conflict(directory, constraints, &namespace.path, ReferencedRecord::Namespace(namespace.id)),
-        Record::Project(project) => path_conflict(directory, constraints, &project.path, ReferencedRecord::Project(project.id)),
+        Record::User(user) => stored.username_holder(&user.username, user.id),
+        Record::Namespace(namespace) => stored.path_holder(&namespace.path, ReferencedRecord::Namespace(namespace.id)),
+        Record::Project(project) => stored.path_holder(&project.path, ReferencedRecord::Project(project.id)),
         _ => Ok(None),
     };
-    if let Some(what) = conflict.map_err(store_error)? {
+    if let Some(what) = conflict.map_err(DiffError::from)? {
         return Err(StagingError::from(IntegrityError::Duplicate { line, what, first: RecordOrigin::Directory }).into());
     }
     match record {
-        Record::Project(project) => check_siblings(directory, constraints, line, &project.path),
+        Record::Project(project) => check_siblings(&stored, line, &project.path),
         _ => Ok(()),
     }
 }
 
 /// Checks that no project which stays has the path of this one's wiki or designs, or the other way round.
-fn check_siblings(directory: &Generation, constraints: &Constraints, line: usize, path: &str) -> Result<(), ApiError> {
+fn check_siblings(stored: &StoredNames<'_>, line: usize, path: &str) -> Result<(), ApiError> {
     let path = path.to_ascii_lowercase();
     for other in sibling_paths(&path) {
-        let holder = directory.project_by_path(&other).map_err(store_error)?;
-        if holder.is_some_and(|holder| !constraints.contains(ReferencedRecord::Project(holder.id))) {
+        if stored.project_holder(&other, None).map_err(DiffError::from)?.is_some() {
             let first = RecordOrigin::Directory;
             return Err(StagingError::from(IntegrityError::SameRepository { line, path, other, first }).into());
         }
@@ -144,51 +142,65 @@ fn check_repositories(directory: &Generation, staged: &StagedFile, constraints: 
     Ok(())
 }
 
-fn username_conflict(directory: &Generation, constraints: &Constraints, username: &str, id: Id) -> Result<Option<String>, DirectoryError> {
-    let holder =
-        directory.user_by_username(username)?.filter(|holder| holder.id != id && !constraints.contains(ReferencedRecord::User(holder.id)));
-    Ok(holder.map(|holder| format!("the username `{}`", holder.username)))
+/// The names of records that stay, read past the cache, which does not show a record with a field that breaks its grammar.
+struct StoredNames<'a> {
+    directory: &'a Generation,
+    constraints: &'a Constraints,
 }
 
-/// Namespaces and projects share one space of paths.
-fn path_conflict(
-    directory: &Generation,
-    constraints: &Constraints,
-    path: &str,
-    own: ReferencedRecord<'_>,
-) -> Result<Option<String>, DirectoryError> {
-    let is_other = |target: ReferencedRecord<'_>| target != own && !constraints.contains(target);
-    let namespace = directory
-        .namespace_by_path(path)?
-        .filter(|holder| is_other(ReferencedRecord::Namespace(holder.id)))
-        .map(|holder| holder.path.clone());
-    let project =
-        directory.project_by_path(path)?.filter(|holder| is_other(ReferencedRecord::Project(holder.id))).map(|holder| holder.path.clone());
-    Ok(namespace.or(project).map(|path| format!("the path `{path}`")))
+impl StoredNames<'_> {
+    fn username_holder(&self, username: &str, id: Id) -> Result<Option<String>, StoreError> {
+        let holder = self.holder(&IndexKey::by_username(username), Some(ReferencedRecord::User(id)))?;
+        Ok(holder.map(|name| format!("the username `{name}`")))
+    }
+
+    /// Namespaces and projects share one space of paths.
+    fn path_holder(&self, path: &str, own: ReferencedRecord<'_>) -> Result<Option<String>, StoreError> {
+        let holder = match self.holder(&IndexKey::by_namespace_path(path), Some(own))? {
+            None => self.project_holder(path, Some(own))?,
+            found => found,
+        };
+        Ok(holder.map(|path| format!("the path `{path}`")))
+    }
+
+    fn project_holder(&self, path: &str, own: Option<ReferencedRecord<'_>>) -> Result<Option<String>, StoreError> {
+        self.holder(&IndexKey::by_project_path(path), own)
+    }
+
+    /// Returns the name of the record with this index key, unless it is the record itself or one that the file names too.
+    fn holder(&self, index_key: &IndexKey, own: Option<ReferencedRecord<'_>>) -> Result<Option<String>, StoreError> {
+        let entry = self.directory.load_entry_by_index(index_key)?;
+        let (target, name) = match entry.as_ref().and_then(Entry::record).map(AsRef::as_ref) {
+            Some(Record::User(user)) => (ReferencedRecord::User(user.id), &user.username),
+            Some(Record::Namespace(namespace)) => (ReferencedRecord::Namespace(namespace.id), &namespace.path),
+            Some(Record::Project(project)) => (ReferencedRecord::Project(project.id), &project.path),
+            _ => return Ok(None),
+        };
+        Ok((Some(target) != own && !self.constraints.contains(target)).then(|| name.to_string()))
+    }
 }
 
 /// Checks that whatever the record refers to is in the file or in the directory.
 fn check_references(directory: &Generation, constraints: &Constraints, line: usize, record: &Record) -> Result<(), ApiError> {
     for (field, target) in record_references(record) {
-        if !constraints.contains(target) && !exists(directory, target).map_err(store_error)? {
+        if !constraints.contains(target) && !exists(directory, target).map_err(DiffError::from)? {
             return Err(StagingError::from(IntegrityError::Dangling { line, field, target: target.to_string() }).into());
         }
     }
     Ok(())
 }
 
-fn exists(directory: &Generation, target: ReferencedRecord<'_>) -> Result<bool, DirectoryError> {
-    Ok(match target {
-        ReferencedRecord::User(id) => directory.user(id)?.is_some(),
-        ReferencedRecord::Namespace(id) => directory.namespace(id)?.is_some(),
-        ReferencedRecord::Project(id) => directory.project(id)?.is_some(),
-        ReferencedRecord::DeployKey(id) => directory.key(id)?.is_some_and(|key| key.deploy),
-        ReferencedRecord::Storage(name) => directory.storage(name)?.is_some(),
-    })
-}
-
-fn store_error(error: DirectoryError) -> ApiError {
-    DiffError::Damage(StoreError(error.to_string())).into()
+fn exists(directory: &Generation, target: ReferencedRecord<'_>) -> Result<bool, StoreError> {
+    match target {
+        ReferencedRecord::User(id) => directory.has_entry(&SortKey::user(id)),
+        ReferencedRecord::Namespace(id) => directory.has_entry(&SortKey::namespace(id)),
+        ReferencedRecord::Project(id) => directory.has_entry(&SortKey::project(id)),
+        ReferencedRecord::Storage(name) => directory.has_entry(&SortKey::storage(name)),
+        ReferencedRecord::DeployKey(id) => {
+            let entry = directory.load_entry_by_index(&IndexKey::by_key_id(id))?;
+            Ok(matches!(entry.as_ref().and_then(Entry::record).map(AsRef::as_ref), Some(Record::Key(key)) if key.deploy))
+        }
+    }
 }
 
 #[cfg(test)]

@@ -8,7 +8,6 @@
 use std::collections::{BTreeMap, HashMap};
 
 use crate::api::error::ApiError;
-use crate::model::directory::Directory as _;
 use crate::model::id::Id;
 use crate::model::record::{Project, Record, Redirect};
 use crate::model::sort_key::SortKey;
@@ -18,6 +17,7 @@ use crate::primary::apply::diff::{DiffError, Unlisted};
 use crate::primary::apply::staged_file::{StagedFile, StagingError};
 use crate::store::error::StoreError;
 use crate::store::generations::generation::Generation;
+use crate::store::pages::index::IndexKey;
 use crate::store::primary::private_store::{PrivateStore, PrivateWrites};
 use crate::wire::directory::record_references::ReferencedRecord;
 
@@ -106,8 +106,11 @@ fn refuse_shadowed(directory: &Generation, staged: &StagedFile, constraints: &Co
         let Record::Redirect(redirect) = staged.record(record)? else { continue };
         let mut first = constraints.path_origin(&redirect.from);
         if first.is_none() && unlisted == Unlisted::Keep {
-            let holder = directory.project_by_path(&redirect.from)?;
-            let stays = holder.is_some_and(|holder| !constraints.contains(ReferencedRecord::Project(holder.id)));
+            let holder = directory.load_entry_by_index(&IndexKey::by_project_path(&redirect.from)).map_err(DiffError::from)?;
+            let stays = match holder.as_ref().and_then(|holder| holder.record()).map(AsRef::as_ref) {
+                Some(Record::Project(holder)) => !constraints.contains(ReferencedRecord::Project(holder.id)),
+                _ => false,
+            };
             first = stays.then_some(RecordOrigin::Directory);
         }
         if let Some(first) = first {

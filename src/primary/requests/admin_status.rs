@@ -24,13 +24,14 @@ use crate::store::primary::private_store::PrivateStore;
 pub async fn handle(state: &Arc<PrimaryState>, request: ApiRequest) -> HandlerResult {
     let store = state.store.clone();
     let now = request.time.wall;
-    let (counts, foreign, shared, size, accept_loss, (keys, users), kept) = run_blocking(move || {
+    let (counts, foreign, shared, invalid, size, accept_loss, (keys, users), kept) = run_blocking(move || {
         let (directory, private_store) = (store.directory(), store.private_store());
         let until = accepted_loss::accepted_until(private_store, now)?;
         Ok::<_, StoreError>((
             directory.counts_by_kind(),
             directory.foreign_count(),
             directory.shared_repositories().count(),
+            directory.invalid_records().map(|invalid| invalid.count()),
             directory.size_on_disk(),
             until,
             revocations::count(private_store)?,
@@ -45,6 +46,7 @@ pub async fn handle(state: &Arc<PrimaryState>, request: ApiRequest) -> HandlerRe
         "records": counts,
         "not_understood": foreign,
         "shared_repositories": shared,
+        "invalid_records": invalid,
         "revocations": {"keys": keys, "users": users},
         "kept": kept,
         "store_bytes": size,

@@ -28,6 +28,7 @@ pub async fn handle(state: &Arc<PrimaryState>, request: ApiRequest) -> HandlerRe
         store_bytes: state.store.directory().size_on_disk(),
         usage_dropped: state.last_used.dropped(),
         shared_repositories: state.store.directory().shared_repositories().count(),
+        invalid_records: state.store.directory().invalid_records().map(|invalid| invalid.count()),
         revocations,
     });
     metrics_response(&state.registry)

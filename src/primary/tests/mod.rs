@@ -6,6 +6,7 @@ mod caller_authentication;
 mod child;
 mod crash_credentials;
 mod crash_private_store;
+mod invalid_records;
 mod ownerless_key;
 mod removed_users;
 mod renames;
@@ -82,6 +83,19 @@ async fn call(state: &Arc<PrimaryState>, target: &str, body: &Value) -> (StatusC
     let request = json_request(Method::POST, &format!("/api/v4/{target}"));
     let request = request.header("gitlab-shell-api-request", token).header("private-token", ADMIN_TOKEN);
     handle(state, OTHER_USER, request.body(body.to_string()).unwrap()).await
+}
+
+/// Sends a GET request with gitlab-shell's token.
+async fn get(state: &Arc<PrimaryState>, target: &str) -> (StatusCode, Value) {
+    let token = issue_token(Issuer::GitlabShell, None, &secret(SHELL_SECRET), clock::wall_time());
+    let request = json_request(Method::GET, &format!("/api/v4/{target}")).header("gitlab-shell-api-request", token);
+    handle(state, OTHER_USER, request.body("").unwrap()).await
+}
+
+/// Sends a request of the operator that reads.
+async fn admin_get(state: &Arc<PrimaryState>, target: &str) -> (StatusCode, Value) {
+    let request = json_request(Method::GET, &format!("/-/admin/{target}")).body("").unwrap();
+    handle(state, Peer::Unix { uid: own_uid(), gid: 0 }, request).await
 }
 
 /// Applies these lines of a directory file, as the operator.

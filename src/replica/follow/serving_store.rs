@@ -129,6 +129,9 @@ impl ServingStore {
                 self.scan = StoreScan::Intact;
                 self.publish(|_| {});
                 tracing::info!("store scan finished: all records are as they were stored");
+                if let Some(alarm) = generation.invalid_records().and_then(|invalid| invalid.alarm()) {
+                    tracing::warn!("{alarm}");
+                }
             }
             Ok(false) => self.quarantine(generation, "a scan has found other records than were stored").await,
             Err(error) => self.quarantine(generation, &error.to_string()).await,

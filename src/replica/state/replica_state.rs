@@ -163,6 +163,7 @@ impl ReplicaState {
             whole: serving.reading.view.as_ref().is_some_and(|view| view.verified),
             counts: serving.generation.as_ref().map(Generation::counts_by_kind).unwrap_or_default(),
             shared_repositories: serving.generation.as_ref().map_or(0, |generation| generation.shared_repositories().count()),
+            invalid_records: serving.generation.as_ref().and_then(|generation| Some(generation.invalid_records()?.count())),
             foreign: serving.generation.as_ref().map_or(0, Generation::foreign_count),
             generation: details.generation.clone(),
             store_bytes: details.store_bytes,

@@ -44,6 +44,8 @@ pub struct ReplicaStatus {
     pub foreign: u64,
     /// How many places of repositories two records lead to: neither of these records is answered.
     pub shared_repositories: u64,
+    /// How many records have a field that breaks its grammar, and answer nothing; absent until the store was read through.
+    pub invalid_records: Option<u64>,
     /// The folder of the serving generation, if it was loaded since the start.
     pub generation: Option<String>,
     /// The size of the serving generation on disk, in bytes.

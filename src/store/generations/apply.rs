@@ -15,6 +15,7 @@ use crate::model::record_identity::RecordIdentity;
 use crate::model::sort_key::SortKey;
 use crate::store::database::{Database, KeyWrite};
 use crate::store::error::StoreError;
+use crate::store::generations::invalid_records::InvalidRecords;
 use crate::store::generations::record_cache::RecordCacheKey;
 use crate::store::pages::header::StoreHeader;
 use crate::store::pages::index::{IndexKey, index_keys};
@@ -30,6 +31,8 @@ pub struct AppliedChanges {
     pub header: StoreHeader,
     /// The cached lookups whose results have changed.
     pub invalidated: Vec<RecordCacheKey>,
+    /// The records that break their grammar, afterwards.
+    pub invalid: InvalidRecords,
 }
 
 /// Computes the effect of a batch; each change sees those before it.
@@ -37,9 +40,10 @@ pub fn apply_changes(
     database: &Database,
     limits: &MapPageLimits,
     header: StoreHeader,
+    invalid: InvalidRecords,
     changes: &[Change],
 ) -> Result<AppliedChanges, StoreError> {
-    let mut applier = ChangeApplier { pages: PageTransaction::new(database, limits), header, invalidated: Vec::new() };
+    let mut applier = ChangeApplier { pages: PageTransaction::new(database, limits), header, invalidated: Vec::new(), invalid };
     for change in changes {
         match change {
             Change::Put(entry) => applier.put(entry)?,
@@ -47,13 +51,15 @@ pub fn apply_changes(
             Change::Delete(RecordIdentity::Other(sort_key, _)) => applier.delete(sort_key)?,
         }
     }
-    Ok(AppliedChanges { writes: applier.pages.into_writes(), header: applier.header, invalidated: applier.invalidated })
+    let ChangeApplier { pages, header, invalidated, invalid } = applier;
+    Ok(AppliedChanges { writes: pages.into_writes(), header, invalidated, invalid })
 }
 
 struct ChangeApplier<'a> {
     pages: PageTransaction<'a>,
     header: StoreHeader,
     invalidated: Vec<RecordCacheKey>,
+    invalid: InvalidRecords,
 }
 
 impl ChangeApplier<'_> {
@@ -72,6 +78,7 @@ impl ChangeApplier<'_> {
             self.unindex(sort_key, old)?;
         }
         self.header.add_record(stored);
+        self.invalid.add(entry);
         let record = entry.record().map(Arc::as_ref);
         for index_key in record.map(index_keys).unwrap_or_default() {
             if self.pages.put(PageMap::Index, &index_key.encode_entry(sort_key), Vec::new())?.is_none() {
@@ -104,6 +111,7 @@ impl ChangeApplier<'_> {
     fn unindex(&mut self, sort_key: &SortKey, old: StoredRecord<'_>) -> Result<(), StoreError> {
         self.header.remove_record(old);
         let entry = parse_entry(old.text)?;
+        self.invalid.remove(&entry);
         let record = entry.record().map(Arc::as_ref);
         for index_key in record.map(index_keys).unwrap_or_default() {
             if self.pages.remove(PageMap::Index, &index_key.encode_entry(sort_key))?.is_some() {

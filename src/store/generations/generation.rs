@@ -20,7 +20,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 
 use crate::model::change::{Change, Epoch, Head};
 use crate::model::digest::DirectoryDigest;
@@ -30,6 +30,7 @@ use crate::model::sort_key::SortKey;
 use crate::store::database::{Database, KeyWrite};
 use crate::store::error::StoreError;
 use crate::store::generations::apply::{AppliedChanges, apply_changes};
+use crate::store::generations::invalid_records::InvalidRecords;
 use crate::store::generations::record_cache::RecordCache;
 use crate::store::generations::shared_repositories::{MAX_RECORDS_READ_AGAIN, SharedRepositories, has_repository};
 use crate::store::pages::bulk_load::bulk_load;
@@ -62,6 +63,8 @@ struct GenerationInner {
     record_cache: RecordCache,
     header: ArcSwap<StoreHeader>,
     shared_repositories: ArcSwap<SharedRepositories>,
+    /// Known once the whole generation was read.
+    invalid_records: ArcSwapOption<InvalidRecords>,
     writer: Mutex<()>,
 }
 
@@ -104,9 +107,13 @@ impl Generation {
         entries: impl Iterator<Item = Result<Entry, E>>,
     ) -> Result<Self, E> {
         let database = Database::open(folder, options.page_cache_bytes)?;
-        let header = bulk_load(&database, &limits, entries)?;
+        let mut invalid = InvalidRecords::default();
+        let counted = entries.inspect(|entry| entry.iter().for_each(|entry| invalid.add(entry)));
+        let header = bulk_load(&database, &limits, counted)?;
         database.flush_and_sync_folder()?;
-        Ok(Self::from_parts(database, options, limits, header))
+        let generation = Self::from_parts(database, options, limits, header);
+        generation.set_invalid_records(Arc::new(invalid));
+        Ok(generation)
     }
 
     fn from_parts(database: Database, options: &StoreOptions, limits: MapPageLimits, header: StoreHeader) -> Self {
@@ -118,6 +125,7 @@ impl Generation {
                 record_cache,
                 header: ArcSwap::from_pointee(header),
                 shared_repositories: ArcSwap::default(),
+                invalid_records: ArcSwapOption::empty(),
                 writer: Mutex::new(()),
             }),
         }
@@ -143,8 +151,10 @@ impl Generation {
         let inner = &*self.inner;
         let _one_writer = inner.writer.lock().unwrap_or_else(PoisonError::into_inner);
         let before = inner.header.load_full();
-        let AppliedChanges { mut writes, mut header, invalidated } =
-            apply_changes(&inner.database, &inner.page_limits, StoreHeader::clone(&before), changes)?;
+        let known = inner.invalid_records.load_full();
+        let invalid = known.as_deref().cloned().unwrap_or_default();
+        let AppliedChanges { mut writes, mut header, invalidated, invalid } =
+            apply_changes(&inner.database, &inner.page_limits, StoreHeader::clone(&before), invalid, changes)?;
         let state = header.state;
         let Some(extra) = extra(state)? else { return Ok(state) };
         if let Some((epoch, seq)) = extra.cursor {
@@ -160,6 +170,9 @@ impl Generation {
         inner.database.write_batch(writes)?;
         inner.record_cache.invalidate(invalidated);
         inner.header.store(Arc::new(header));
+        if known.is_some() {
+            inner.invalid_records.store(Some(Arc::new(invalid)));
+        }
         if changes.iter().any(has_repository) {
             self.find_shared_repositories();
         }
@@ -183,6 +196,17 @@ impl Generation {
     #[must_use]
     pub fn shared_repositories(&self) -> Arc<SharedRepositories> {
         self.inner.shared_repositories.load_full()
+    }
+
+    /// Returns the records that break the grammar of a field; `None` until the whole generation was read once.
+    #[must_use]
+    pub fn invalid_records(&self) -> Option<Arc<InvalidRecords>> {
+        self.inner.invalid_records.load_full()
+    }
+
+    /// Sets what was counted when this generation was created, before it was closed and opened again.
+    pub fn set_invalid_records(&self, invalid: Arc<InvalidRecords>) {
+        self.inner.invalid_records.store(Some(invalid));
     }
 
     /// Writes everything that was applied to disk.
@@ -240,7 +264,7 @@ impl Generation {
     /// Reads all records and adds them up. Equal to [`Generation::state`] unless the database lost something, or changes were
     /// applied meanwhile (see [`Generation::is_intact`]).
     pub fn recompute_state(&self) -> Result<DirectoryDigest, StoreError> {
-        self.recompute_header().map(|header| header.state)
+        self.recompute_header().map(|(header, _)| header.state)
     }
 
     /// Returns whether a scan of everything finds what the header says. Writers wait only if changes came during two scans already.
@@ -248,26 +272,32 @@ impl Generation {
         let header = &self.inner.header;
         for _ in 0..2 {
             let before = header.load_full();
-            let found = self.recompute_header()?;
+            let (found, invalid) = self.recompute_header()?;
+            let _no_writer = self.inner.writer.lock().unwrap_or_else(PoisonError::into_inner);
             if Arc::ptr_eq(&before, &header.load_full()) {
+                self.inner.invalid_records.store(Some(Arc::new(invalid)));
                 return Ok(before.same_contents(&found));
             }
         }
         let _no_writer = self.inner.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(header.load().same_contents(&self.recompute_header()?))
+        let (found, invalid) = self.recompute_header()?;
+        self.inner.invalid_records.store(Some(Arc::new(invalid)));
+        Ok(header.load().same_contents(&found))
     }
 
-    fn recompute_header(&self) -> Result<StoreHeader, StoreError> {
-        let mut found = StoreHeader::default();
+    fn recompute_header(&self) -> Result<(StoreHeader, InvalidRecords), StoreError> {
+        let (mut found, mut invalid) = (StoreHeader::default(), InvalidRecords::default());
         for_each_item(&self.inner.database, PageMap::Records, &[], |_, value| {
-            found.add_record(StoredRecord::decode(value)?);
+            let record = StoredRecord::decode(value)?;
+            found.add_record(record);
+            invalid.add_stored(record)?;
             Ok(true)
         })?;
         for_each_item(&self.inner.database, PageMap::Index, &[], |_, _| {
             found.index += 1;
             Ok(true)
         })?;
-        Ok(found)
+        Ok((found, invalid))
     }
 
     /// Returns the size on disk, in bytes.

@@ -2,6 +2,9 @@
 //!
 //! That a record does not exist is not cached, so that lookups of what is not there cannot push out what is looked up often;
 //! except for memberships, grants and lists of shares, where most lookups on the way up from a project find nothing.
+//!
+//! A record with a field that breaks its grammar is not found, except by [`Generation::entry`] and the other reads past the cache, which
+//! are for changing the directory.
 
 use std::sync::Arc;
 
@@ -13,6 +16,7 @@ use crate::model::record::{
     Agent, DeployGrant, ErrorTrackingKey, Key, Member, Namespace, Project, ProtectedBranch, ProtectedTag, Record, Redirect, Settings,
     Share, Snippet, Storage, User,
 };
+use crate::model::record_grammar::is_answerable;
 use crate::model::record_identity::RecordIdentity;
 use crate::model::repository_place::RepositoryPlace;
 use crate::model::sort_key::SortKey;
@@ -132,8 +136,9 @@ impl Generation {
     }
 }
 
+/// Returns what is answered from a record; nothing, if a field of it breaks its grammar.
 fn to_cached(entry: &Entry) -> Option<CachedRecord> {
-    entry.record().map(|record| CachedRecord::from_record(record))
+    entry.record().filter(|record| is_answerable(record)).map(|record| CachedRecord::from_record(record))
 }
 
 /// The settings of a directory without a settings record.
@@ -145,6 +150,16 @@ fn default_settings() -> Result<Arc<Settings>, StoreError> {
 }
 
 impl Directory for Generation {
+    fn is_path_unanswered(&self, path: &str) -> Result<bool, DirectoryError> {
+        for index_key in [IndexKey::by_namespace_path(path), IndexKey::by_project_path(path)] {
+            let entry = self.load_entry_by_index(&index_key)?;
+            if entry.as_ref().and_then(Entry::record).is_some_and(|record| !is_answerable(record)) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     fn is_shared_repository(&self, place: &RepositoryPlace<'_>) -> Result<bool, DirectoryError> {
         Ok(self.shared_repositories().contains(place))
     }

@@ -4,6 +4,7 @@ pub mod apply;
 pub mod generation;
 pub mod generations_folder;
 pub mod guarded_open;
+pub mod invalid_records;
 pub mod lookup;
 pub mod merge;
 pub mod record_cache;

@@ -26,6 +26,7 @@ use crate::store::database::Database;
 use crate::store::error::StoreError;
 use crate::store::generations::generation::{ExtraWrites, Generation, StoreOptions};
 use crate::store::generations::generations_folder::GenerationsFolder;
+use crate::store::generations::invalid_records::InvalidRecords;
 use crate::store::generations::merge::merge_changes;
 use crate::store::primary::init::{PrimaryOpenError, create_empty, load_or_create_seed, open_verified, random_epoch, start_journal};
 use crate::store::primary::journal::{self, Journal, JournalLimits};
@@ -64,6 +65,12 @@ struct PublishedState {
     generation: Generation,
     journal: Journal,
     head: Head,
+}
+
+/// A generation that was built and closed.
+struct BuiltGeneration {
+    folder: PathBuf,
+    invalid_records: Option<Arc<InvalidRecords>>,
 }
 
 #[derive(Default)]
@@ -285,20 +292,21 @@ impl PrimaryStore {
         &self,
         published: &PublishedState,
         entries: impl Iterator<Item = Result<Entry, E>>,
-    ) -> Result<Option<PathBuf>, E> {
+    ) -> Result<Option<BuiltGeneration>, E> {
         let folder = self.inner.generations.create_next().map_err(StoreError::from)?;
         let generation = Generation::create(&folder, &self.inner.options, entries)?;
         if generation.state() == published.head.state {
             return Ok(None);
         }
         start_journal(&generation, published.head.epoch, published.head.seq + 1)?;
-        Ok(Some(folder))
+        Ok(Some(BuiltGeneration { folder, invalid_records: generation.invalid_records() }))
     }
 
     /// Opens a new generation, makes it the current one and publishes it.
-    fn install_generation(&self, published: &PublishedState, built: Option<PathBuf>) -> Result<Head, StoreError> {
-        let Some(folder) = built else { return Ok(published.head) };
+    fn install_generation(&self, published: &PublishedState, built: Option<BuiltGeneration>) -> Result<Head, StoreError> {
+        let Some(BuiltGeneration { folder, invalid_records }) = built else { return Ok(published.head) };
         let generation = Generation::open(&folder, &self.inner.options)?;
+        invalid_records.into_iter().for_each(|invalid| generation.set_invalid_records(invalid));
         let head = generation.head().ok_or_else(|| StoreError("the directory has no epoch".to_owned()))?;
         let journal = Journal::load(generation.database())?;
         self.inner.generations.install(&folder)?;

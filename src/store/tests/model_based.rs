@@ -14,6 +14,7 @@ use crate::model::entry::Entry;
 use crate::model::id::Id;
 use crate::model::key::PublicKey;
 use crate::model::memory_directory::ed25519_public_key;
+use crate::model::record_grammar::{self, is_answerable};
 use crate::model::record_identity::RecordIdentity;
 use crate::model::sort_key::SortKey;
 use crate::store::error::StoreError;
@@ -33,8 +34,11 @@ fn id(number: u64) -> Id {
 
 macro_rules! matching_records {
     ($model:expr, $kind:ident, $test:expr) => {
+        matching_records!($model, $kind, $test, is_answerable)
+    };
+    ($model:expr, $kind:ident, $test:expr, $counts:expr) => {
         $model.records(|record| match record {
-            Record::$kind(found) if $test(found) => Some(found),
+            Record::$kind(found) if $test(found) && $counts(record) => Some(found),
             _ => None,
         })
     };
@@ -59,7 +63,11 @@ macro_rules! assert_same_records {
 fn assert_matches_model(generation: &Generation, model: &ReferenceModel) -> Result<(), TestCaseError> {
     use crate::model::record::*;
     prop_assert_eq!(generation.state(), model.state());
+    let invalid = model.0.values().filter(|entry| entry.record().is_some_and(|record| record_grammar::check(record).is_err())).count();
+    let counted = generation.invalid_records().map(|counted| counted.count());
+    prop_assert!(counted.is_none_or(|counted| counted == invalid as u64), "counted with each change");
     prop_assert!(generation.is_intact().unwrap());
+    prop_assert_eq!(generation.invalid_records().unwrap().count(), invalid as u64);
     let entries: Vec<Entry> = generation.entries().map(Result::unwrap).collect();
     prop_assert!(entries.iter().eq(model.0.values()));
     prop_assert_eq!(generation.counts_by_kind().values().sum::<u64>(), model.0.len() as u64);
@@ -71,7 +79,7 @@ fn assert_matches_model(generation: &Generation, model: &ReferenceModel) -> Resu
         assert_same_record!(generation.key_by_fingerprint(&print), model, Key, |key: &Key| key.key.fingerprint() == print);
         assert_same_record!(generation.namespace(id), model, Namespace, |namespace: &Namespace| namespace.id == id);
         assert_same_record!(generation.project(id), model, Project, |project: &Project| project.id == id);
-        let inside = matching_records!(model, Project, |project: &Project| project.namespace_id == id).len() as u64;
+        let inside = matching_records!(model, Project, |project: &Project| project.namespace_id == id, |_| true).len() as u64;
         prop_assert_eq!(generation.count_projects_in(id), Ok(inside));
         assert_same_records!(generation.deploy_grants(id), model, DeployGrant, |grant: &DeployGrant| grant.key_id == id);
         assert_same_records!(generation.protected_branches(id), model, ProtectedBranch, |branch: &ProtectedBranch| branch.project_id == id);
