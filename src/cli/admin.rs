@@ -236,8 +236,9 @@ fn list_hosts(client: &AdminClient) -> CommandResult {
     print_missing_hosts(&response);
     for host in hosts {
         let alarm = host["alarm"].as_str().map(|alarm| format!("\tALARM: {alarm}")).unwrap_or_default();
+        let note = host["note"].as_str().map(|note| format!("\t{note}")).unwrap_or_default();
         print_line(&format!(
-            "{}\t{}\tseq {}\tbehind {}\tlast seen {}\tmay answer without the primary until {} (at most {} s)\tinstance {}{alarm}",
+            "{}\t{}\tseq {}\tbehind {}\tlast seen {}\tmay answer without the primary until {} (at most {} s)\tinstance {}{alarm}{note}",
             field_text(&host["host"]),
             match (&host["connected"], &host["lapsed"]) {
                 (Value::Bool(true), _) => "connected",

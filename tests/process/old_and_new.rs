@@ -184,7 +184,7 @@ fn check_pair(pair: &Pair, checks: &mut Checks, unproven: bool) {
     checks.check("the host follows", pair.follows(), &env.status());
     check_answers(pair, checks, unproven);
     check_revocations(pair, checks);
-    check_cut_off(pair, checks);
+    check_cut_off(pair, checks, unproven);
     pair.link.deliver_all(Delivery::Prompt);
     checks.check("once the link is back the host follows again", pair.follows(), &env.status());
     let response = look_up_key(env, 3);
@@ -204,6 +204,8 @@ fn check_answers(pair: &Pair, checks: &mut Checks, unproven: bool) {
         let hosts = Request::get("/-/admin/hosts").send(&env.primary_socket()).json();
         let longest = hosts["hosts"][0]["max_stale"] == LONGEST_MAX_STALE.as_secs();
         checks.check("the primary counts it with the longest bound that it allows: it does not name its own", longest, &hosts);
+        let noted = hosts["hosts"][0]["note"].as_str().is_some_and(|note| note.contains("older version"));
+        checks.check("and says that it cannot prove how old its data is", noted, &hosts);
     }
     let response = look_up_key(env, 1);
     checks.check("a key that is there is found", response.status == 200, &shown(&response));
@@ -229,7 +231,7 @@ fn check_revocations(pair: &Pair, checks: &mut Checks) {
 }
 
 /// Cuts the host off, revokes, and lets the bound pass.
-fn check_cut_off(pair: &Pair, checks: &mut Checks) {
+fn check_cut_off(pair: &Pair, checks: &mut Checks, unproven: bool) {
     let env = &pair.env;
     pair.link.cut();
     let response = look_up_key(env, 3);
@@ -248,6 +250,9 @@ fn check_cut_off(pair: &Pair, checks: &mut Checks) {
     // The primary adds what it took to notice that the host is gone, and rounds up.
     let stated = bound.is_some_and(|bound| (1..=i64::try_from(LONGEST_MAX_STALE.as_millis()).unwrap() + 3_000).contains(&bound));
     checks.check("it names the host with the time until which it may accept the key", stated, &said);
+    if !unproven {
+        checks.check("and what the host cannot prove", said.contains("older version"), &said);
+    }
     let expired = eventually(MAX_STALE + Duration::from_secs(10), || look_up_key(env, 3).status == 424);
     checks.check("then the host says that it cannot know", expired, &shown(&look_up_key(env, 3)));
     let lapsed = eventually(Duration::from_secs(30), || until.is_some_and(|until| clock::wall_time().milliseconds() > until + 1_000));
@@ -279,6 +284,12 @@ fn check_upgrade(mut pair: Pair, checks: &mut Checks) {
     checks.check("the new host follows on the old one's folder", pair.follows(), &pair.env.status());
     let proven = eventually(Duration::from_secs(10), || pair.env.status()["follower"]["proof"] == "exchange");
     checks.check("and proves its age", proven, &pair.env.status()["follower"]["proof"]);
+    let proves = || Request::get("/-/admin/hosts").send(&pair.env.primary_socket()).json()["hosts"].clone();
+    checks.check(
+        "the primary knows that it does",
+        proves().as_array().is_some_and(|hosts| hosts.iter().any(|host| host["proves_age"] == true)),
+        &proves(),
+    );
     let output = pair.admin(&["revoke-key", "2", "--wait"]);
     checks.check("revoke-key --wait ends with 0 again", output.status.code() == Some(0), &text(&output));
     for key in [1, 2] {

@@ -22,6 +22,11 @@ pub const SHARED_NAME: &str = "two hosts use this name, or its store was made an
                                and each is waited for until it may not answer any more; give each host its own name, and say \
                                `sidegate admin forget-host` of one that is no more";
 
+/// What an operator is told of a host that does not say its bounds, and cannot prove how old its data is.
+pub const OLDER_VERSION: &str = "this host is of an older version, which says the bound of its keys only: it is taken to answer for at least \
+                                 sync.longest_max_stale; and it dates what it reads by its arrival, so on a link that delays it may answer \
+                                 for longer";
+
 /// What a host says of itself when it asks for changes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HostClaim {
@@ -67,7 +72,7 @@ pub struct HostView {
     pub max_stale: u64,
     /// For how much longer it may do so, if it is not written to again.
     pub may_serve_for: Duration,
-    /// Whether it says its bounds itself; a host of an older version does not.
+    /// Whether it says its bounds itself, and dates what it reads by the primary's clock; a host of an older version does neither.
     pub says_bounds: bool,
     /// Whether another host that may still answer has the same name.
     pub shares_name: bool,
@@ -382,6 +387,7 @@ mod tests {
         table.close_stream(&unnamed, at(2000));
         let host = table.views(at(2000).boot).remove(0);
         assert_eq!((host.is_connected(), host.max_stale, host.may_serve_for), (false, DAY, serving_time(DAY)));
+        assert_eq!(table.views(at(2000).boot).iter().map(|host| host.says_bounds).collect::<Vec<_>>(), [false, true]);
         assert_eq!(table.superseded(at(2000).boot).into_iter().collect::<Vec<_>>(), [unnamed]);
     }
 

@@ -15,7 +15,7 @@ use crate::api::request::RequestTime;
 use crate::model::change::{Epoch, Head};
 use crate::model::time::{BootTime, Time};
 use crate::primary::replication::answers_under_way::AnswersUnderWay;
-use crate::primary::replication::host_table::{HostView, SHARED_NAME};
+use crate::primary::replication::host_table::{HostView, OLDER_VERSION, SHARED_NAME};
 use crate::primary::replication::hosts::HostRegistry;
 use crate::primary::replication::missing_hosts::{MissingHosts, MissingPeriod};
 use crate::primary::replication::shutdown::ShutdownSignal;
@@ -28,9 +28,6 @@ const MAX_WAIT: Duration = Duration::from_secs(600);
 /// What an operator is told of streams whose host has not named its store.
 const UNNAMED_INSTANCE: &str = "this host is of an older version and has not acknowledged anything since it connected: which store it has \
                                 is not known yet";
-/// What an operator is told of a host that does not say its bounds.
-const OLDER_VERSION: &str = "this host is of an older version, which says the bound of its keys only: it is taken to answer for at least \
-                             sync.longest_max_stale";
 
 /// Where a commit is in force, and where it may not be yet.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -184,12 +181,12 @@ impl PropagationMonitor<'_> {
 mod tests {
     use std::time::Duration;
 
-    use super::{OLDER_VERSION, Propagation, UNNAMED_INSTANCE, evaluate};
+    use super::{Propagation, UNNAMED_INSTANCE, evaluate};
     use crate::model::change::{Epoch, Head};
     use crate::model::digest::{Digest, DirectoryDigest};
     use crate::model::time::Time;
     use crate::primary::replication::host_record::LastAck;
-    use crate::primary::replication::host_table::HostView;
+    use crate::primary::replication::host_table::{HostView, OLDER_VERSION};
 
     fn host(seq: u64, streams: usize, may_serve_for: u64) -> HostView {
         let acked = LastAck { epoch: Epoch(1), seq, digest: Digest::default(), max_stale: 3600, instance: "a".to_owned(), at: Time::EPOCH };

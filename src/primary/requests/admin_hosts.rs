@@ -11,7 +11,7 @@ use crate::api::request::ApiRequest;
 use crate::model::change::Head;
 use crate::model::time::Time;
 use crate::net::message::Response;
-use crate::primary::replication::host_table::{HostView, SHARED_NAME};
+use crate::primary::replication::host_table::{HostView, OLDER_VERSION, SHARED_NAME};
 use crate::primary::replication::hosts::ForgetOutcome;
 use crate::primary::state::PrimaryState;
 
@@ -57,5 +57,7 @@ fn host_json(host: &HostView, head: &Head, now: Time) -> Value {
         "until": now.plus(host.may_serve_for),
         "lapsed": host.has_lapsed(),
         "alarm": host.shares_name.then_some(SHARED_NAME),
+        "proves_age": host.says_bounds,
+        "note": (!host.says_bounds).then_some(OLDER_VERSION),
     })
 }
