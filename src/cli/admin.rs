@@ -103,7 +103,9 @@ fn print_revocations(revocations: &Value) {
         print_line(&format!("line {}: undone: {}", line["line"], format_revocation(&line)));
     }
     if let Some(ended @ 1..) = revocations["ended"].as_u64() {
-        print_line(&format!("{ended} revocations are in the file too and are not held any longer"));
+        print_line(&format!(
+            "{ended} revocations are not held any longer: the files have revoked as well for a year, or the number is another person's"
+        ));
     }
 }
 

@@ -10,7 +10,7 @@ use crate::model::loss_guard::LossGuard;
 use crate::model::time::Time;
 use crate::primary::apply::constraints::Constraints;
 use crate::primary::apply::diff::{DiffError, RecordDiff, Unlisted, diff};
-use crate::primary::apply::held_revocations::{HeldRevocations, OnRevoked, hold_revocations};
+use crate::primary::apply::held_revocations::{HeldRevocations, OnRevoked, RevocationPolicy, hold_revocations};
 use crate::primary::apply::nesting::check_left_behind;
 use crate::primary::apply::plan::{ApplyPlan, ApplyStrategy, ApplySummary, OwnerChanges};
 use crate::primary::apply::plan_by_diff::plan_by_diff;
@@ -86,7 +86,9 @@ pub fn apply_staged(
     let guard = target.writer.lock();
     let unpublished = unpublished::load_all(private_store)?;
     let directory = target.store.directory();
-    let revocations = hold_revocations(&directory, private_store, &mut staged, &mut constraints, options.unlisted, options.on_revoked)?;
+    let ApplyOptions { unlisted, on_revoked, now, .. } = options;
+    let policy = RevocationPolicy { unlisted, on_revoked, now };
+    let revocations = hold_revocations(&directory, private_store, &mut staged, &mut constraints, policy)?;
     let renames = stage_redirects(&directory, private_store, &mut staged, &constraints, options.unlisted)?;
     let mut plan = plan_published(&directory, &staged, &mut constraints, options.unlisted, target.loss_guard)?;
     let unpublished_changes = plan_unpublished(&unpublished, &staged, &constraints, options.unlisted, target.loss_guard, &mut plan)?;
@@ -115,7 +117,7 @@ pub fn apply_staged(
 /// Removes from the private store what the commit has made meaningless: marks, and what belonged to users who are gone.
 fn clean_up(target: &ApplyTarget<'_>, renames: &Renames, revocations: &HeldRevocations, owners: &OwnerChanges) -> Result<(), StoreError> {
     let (private_store, directory) = (target.store.private_store(), target.store.directory());
-    revocations.remove_marks(private_store)?;
+    revocations.write_marks(private_store)?;
     renames.remove_stale_marks(&directory, private_store)?;
     removed_users::finish_removed(target.memory, private_store, &directory, owners)
 }

@@ -1,9 +1,10 @@
-//! Leaves out of a file what the operator has revoked since it was written: a revoked key with its grants; a blocked user stays blocked.
+//! Leaves out of a file what the operator has revoked: a revoked key with its grants; a blocked user stays blocked.
 //!
 //! Called under the writer's lock, so that what was revoked while the file was received and staged counts too. What a file undoes on
-//! purpose, and what it revokes itself, is not held any longer: that mark goes after the commit.
+//! purpose is not held any longer: that mark goes after the commit.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use serde::Serialize;
 
@@ -13,13 +14,17 @@ use crate::model::id::Id;
 use crate::model::key::Fingerprint;
 use crate::model::record::{Record, User};
 use crate::model::sort_key::SortKey;
+use crate::model::time::Time;
 use crate::primary::apply::constraints::Constraints;
 use crate::primary::apply::diff::{DiffError, Unlisted};
-use crate::primary::apply::staged_file::{StagedFile, StagingError};
-use crate::primary::directory::revocations::{self, BlockedUser, Revocation, Revocations, RevokedKey};
+use crate::primary::apply::staged_file::{StagedFile, StagedRecord, StagingError};
+use crate::primary::directory::revocations::{self, BlockedUser, MarkWrite, Order, Revocation, Revocations, RevokedKey};
 use crate::store::error::StoreError;
 use crate::store::generations::generation::Generation;
 use crate::store::primary::private_store::{PrivateStore, PrivateWrites};
+
+/// For how long the files must have revoked as well until a revocation is not held any longer: nobody applies a file that old.
+const RETENTION: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// What becomes of revocations that a file would undo.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +35,17 @@ pub enum OnRevoked {
     Undo,
 }
 
+/// How a file is applied.
+#[derive(Clone, Copy, Debug)]
+pub struct RevocationPolicy {
+    /// What becomes of the records that the file does not name.
+    pub unlisted: Unlisted,
+    /// What becomes of revocations that the file would undo.
+    pub on_revoked: OnRevoked,
+    /// The wall clock.
+    pub now: Time,
+}
+
 /// What an apply does about revocations.
 #[derive(Debug, Default)]
 pub struct HeldRevocations {
@@ -37,9 +53,9 @@ pub struct HeldRevocations {
     pub held: Vec<RevokedLine>,
     /// Those that the file undoes.
     pub undone: Vec<RevokedLine>,
-    /// How many end because the file revokes as well.
+    /// How many are not held any longer, because files have revoked as well for long, or because the number is another person's.
     pub ended: usize,
-    removed_marks: Vec<Vec<u8>>,
+    mark_writes: Vec<MarkWrite>,
 }
 
 /// A line of the file that would undo a revocation.
@@ -58,110 +74,146 @@ pub fn hold_revocations(
     private_store: &PrivateStore,
     staged: &mut StagedFile,
     constraints: &mut Constraints,
-    unlisted: Unlisted,
-    on_revoked: OnRevoked,
+    policy: RevocationPolicy,
 ) -> Result<HeldRevocations, ApiError> {
-    let Revocations { keys, users, .. } = Revocations::load(private_store)?;
-    let mut file =
-        RevokedFile { staged, constraints, unlisted, on_revoked, outcome: HeldRevocations::default(), left_out: BTreeSet::new() };
-    for (fingerprint, mark) in &keys {
+    let marks = Revocations::load(private_store)?;
+    let (outcome, left_out) = (HeldRevocations::default(), BTreeSet::new());
+    let mut file = RevokedFile { directory, marks: &marks, staged, constraints, policy, outcome, left_out };
+    for (fingerprint, mark) in &marks.keys {
         file.check_key(fingerprint, mark)?;
     }
-    for (id, mark) in &users {
+    for (id, mark) in &marks.users {
         file.check_user(*id, mark)?;
     }
-    let RevokedFile { staged, constraints, mut left_out, outcome, .. } = file;
-    let mut ids: BTreeSet<Id> = outcome.held.iter().filter_map(RevokedLine::key_id).collect();
-    for id in keys.values().map(|mark| mark.id).filter(|id| !constraints.has_key(*id)) {
-        // A file may have the grants of a revoked key alone. Another key may have its id now.
-        if directory.find_keys_by_id(id).map_err(DiffError::from)?.is_empty() {
-            ids.insert(id);
-        }
-    }
-    for id in ids {
-        left_out.extend(staged.with_prefix(&SortKey::deploy_grants_prefix(id)).map(|grant| grant.sort_key.clone()));
-    }
+    file.leave_out_grants()?;
+    let RevokedFile { staged, left_out, outcome, .. } = file;
     staged.remove(&left_out);
     Ok(outcome)
 }
 
 struct RevokedFile<'a> {
+    directory: &'a Generation,
+    marks: &'a Revocations,
     staged: &'a mut StagedFile,
     constraints: &'a mut Constraints,
-    unlisted: Unlisted,
-    on_revoked: OnRevoked,
+    policy: RevocationPolicy,
     outcome: HeldRevocations,
     left_out: BTreeSet<SortKey>,
 }
 
 impl RevokedFile<'_> {
-    fn check_key(&mut self, fingerprint: &Fingerprint, mark: &RevokedKey) -> Result<(), StagingError> {
+    fn check_key(&mut self, fingerprint: &Fingerprint, mark: &RevokedKey) -> Result<(), ApiError> {
         let sort_key = SortKey::key(fingerprint);
-        let found = match self.staged.find(&sort_key) {
-            Some(found) => Some((found.line, self.staged.record(found)?)),
-            None => None,
-        };
-        let Some((line, Record::Key(key))) = found else {
-            if self.unlisted == Unlisted::Remove {
-                self.end(revocations::key_mark(fingerprint));
+        let Some((line, Record::Key(key))) = self.find(&sort_key)? else {
+            if self.policy.unlisted == Unlisted::Remove {
+                let order = self.note_in_file(&mark.order, revocations::key_mark(fingerprint));
+                if let Some(order) = order {
+                    let write = revocations::write_of_key(self.marks, fingerprint, &RevokedKey { order, ..mark.clone() })?;
+                    self.outcome.mark_writes.push(write);
+                }
             }
             return Ok(());
         };
-        let revocation = Revocation::Key { id: key.id, fingerprint: *fingerprint, order: mark.order.clone() };
-        if self.on_revoked == OnRevoked::Undo {
-            self.undo(RevokedLine { line, revocation }, revocations::key_mark(fingerprint));
+        let line = RevokedLine { line, revocation: Revocation::Key { id: key.id, fingerprint: *fingerprint, order: mark.order.clone() } };
+        if self.policy.on_revoked == OnRevoked::Undo {
+            self.undo(line, revocations::key_mark(fingerprint));
             return Ok(());
         }
         self.staged.key_ids.remove(&key.id);
         self.constraints.remove_key(key.id);
         self.left_out.insert(sort_key);
-        self.outcome.held.push(RevokedLine { line, revocation });
+        self.outcome.held.push(line);
+        if mark.order.in_file_since.is_some() {
+            let order = Order { in_file_since: None, ..mark.order.clone() };
+            self.outcome.mark_writes.push(revocations::write_of_key(self.marks, fingerprint, &RevokedKey { order, ..mark.clone() })?);
+        }
         Ok(())
     }
 
-    fn check_user(&mut self, id: Id, mark: &BlockedUser) -> Result<(), StagingError> {
-        let found = match self.staged.find(&SortKey::user(id)) {
-            Some(found) => Some((found.line, self.staged.record(found)?)),
-            None => None,
-        };
-        let Some((line, Record::User(user))) = found else {
-            if self.unlisted == Unlisted::Remove {
-                self.end(revocations::user_mark(id));
+    fn check_user(&mut self, id: Id, mark: &BlockedUser) -> Result<(), ApiError> {
+        let sort_key = SortKey::user(id);
+        let (line, user) = match self.find(&sort_key)? {
+            Some((line, Record::User(user))) if !revocations::is_shut_out(user.state) => (line, user),
+            found => {
+                if found.is_some() || self.policy.unlisted == Unlisted::Remove {
+                    let order = self.note_in_file(&mark.order, revocations::user_mark(id));
+                    if let Some(order) = order {
+                        let write = revocations::write_of_user(self.marks, id, &BlockedUser { order, ..mark.clone() })?;
+                        self.outcome.mark_writes.push(write);
+                    }
+                }
+                return Ok(());
             }
-            return Ok(());
         };
-        if revocations::is_shut_out(user.state) {
+        if !user.username.eq_ignore_ascii_case(&mark.username) && !self.directory.has_entry(&sort_key)? {
+            // The user was removed, and the number is given to another person.
             self.end(revocations::user_mark(id));
             return Ok(());
         }
-        let revocation = Revocation::User { id, username: user.username.clone(), order: mark.order.clone() };
-        if self.on_revoked == OnRevoked::Undo {
-            self.undo(RevokedLine { line, revocation }, revocations::user_mark(id));
+        let line = RevokedLine { line, revocation: Revocation::User { id, username: user.username.clone(), order: mark.order.clone() } };
+        if self.policy.on_revoked == OnRevoked::Undo {
+            self.undo(line, revocations::user_mark(id));
             return Ok(());
         }
         self.staged.replace(&Record::User(User { state: UserState::Blocked, ..user }))?;
-        self.outcome.held.push(RevokedLine { line, revocation });
+        self.outcome.held.push(line);
+        if mark.order.in_file_since.is_some() {
+            let order = Order { in_file_since: None, ..mark.order.clone() };
+            self.outcome.mark_writes.push(revocations::write_of_user(self.marks, id, &BlockedUser { order, ..mark.clone() })?);
+        }
         Ok(())
+    }
+
+    /// Leaves out the grants of the keys that are left out, and those of revoked keys that a file has alone; another key may have their id.
+    fn leave_out_grants(&mut self) -> Result<(), ApiError> {
+        let mut ids: BTreeSet<Id> = self.outcome.held.iter().filter_map(RevokedLine::key_id).collect();
+        for id in self.marks.keys.values().map(|mark| mark.id).filter(|id| !self.constraints.has_key(*id)) {
+            if self.directory.find_keys_by_id(id).map_err(DiffError::from)?.is_empty() {
+                ids.insert(id);
+            }
+        }
+        for id in ids {
+            self.left_out.extend(self.staged.with_prefix(&SortKey::deploy_grants_prefix(id)).map(|grant| grant.sort_key.clone()));
+        }
+        Ok(())
+    }
+
+    fn find(&self, sort_key: &SortKey) -> Result<Option<(usize, Record)>, StagingError> {
+        let read = |found: &StagedRecord| Ok((found.line, self.staged.record(found)?));
+        self.staged.find(sort_key).map(read).transpose()
+    }
+
+    /// Returns what to note of a revocation that is in the file too, if that is not noted yet. After long it ends.
+    fn note_in_file(&mut self, order: &Order, mark: Vec<u8>) -> Option<Order> {
+        let now = self.policy.now;
+        match order.in_file_since {
+            None => Some(Order { in_file_since: Some(now), ..order.clone() }),
+            Some(since) if now.since(since) >= RETENTION => {
+                self.end(mark);
+                None
+            }
+            Some(_) => None,
+        }
     }
 
     fn end(&mut self, mark: Vec<u8>) {
         self.outcome.ended += 1;
-        self.outcome.removed_marks.push(mark);
+        self.outcome.mark_writes.push((mark, None));
     }
 
     fn undo(&mut self, line: RevokedLine, mark: Vec<u8>) {
         self.outcome.undone.push(line);
-        self.outcome.removed_marks.push(mark);
+        self.outcome.mark_writes.push((mark, None));
     }
 }
 
 impl HeldRevocations {
-    /// Removes the marks of what does not hold any longer. Call it after the commit. Blocks.
-    pub fn remove_marks(&self, private_store: &PrivateStore) -> Result<(), StoreError> {
-        if self.removed_marks.is_empty() {
+    /// Writes what has changed of the marks. Call it after the commit. Blocks.
+    pub fn write_marks(&self, private_store: &PrivateStore) -> Result<(), StoreError> {
+        if self.mark_writes.is_empty() {
             return Ok(());
         }
-        private_store.write(PrivateWrites { entries: self.removed_marks.iter().map(|mark| (mark.clone(), None)).collect() })
+        private_store.write(PrivateWrites { entries: self.mark_writes.clone() })
     }
 }
 

@@ -1,13 +1,16 @@
 //! What the operator revoked: it holds against later directory files that still have the key, or have the user not blocked.
 //!
 //! ```text
-//! revoked/key/<fingerprint>   {"id", "after", "at", "by"}: a key that `revoke-key` removed
-//! revoked/user/<id>           {"username", "after", "at", "by"}: a user whom `block-user` blocked
+//! revoked/key/<fingerprint>   {"id", "after", "at", "by", "in_file_since"}: a key that `revoke-key` removed
+//! revoked/user/<id>           {"username", …}: a user whom `block-user` blocked
 //! ```
 //! A mark is written under the lock of the directory's writer, before the commit that revokes, and says the number of the commit before. A
 //! crash in between leaves a mark that no commit follows: the next start makes the revocation. A mark goes after the commit of an apply
-//! that undoes it on purpose, or whose file revokes as well. A crash in between leaves the mark of something that came back with a later
-//! commit: the next start removes the mark.
+//! that undoes it on purpose; a crash in between leaves the mark of something that came back with a later commit, and the next start removes
+//! it.
+//!
+//! Files that revoke as well do not end a revocation: a still older one may come after them. Only once they have done so for a year is the
+//! mark removed, so that marks do not grow without a bound.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -41,6 +44,9 @@ pub struct Order {
     pub at: Time,
     /// Who gave it, as the kernel says: `uid 0`.
     pub by: String,
+    /// Since when each file that says something of it revokes as well; `None` if the last one did not, or none did.
+    #[serde(default)]
+    pub in_file_since: Option<Time>,
 }
 
 /// A mark as it is stored.
@@ -83,6 +89,9 @@ pub struct Revocations {
     after: BTreeMap<Vec<u8>, u64>,
 }
 
+/// A write to a mark: its key, and its new value or `None`.
+pub type MarkWrite = (Vec<u8>, Option<Vec<u8>>);
+
 /// One revocation, as the operator sees it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
@@ -118,7 +127,7 @@ impl Order {
             Peer::Unix { uid, .. } => format!("uid {uid}"),
             Peer::Tcp(address) => address.to_string(),
         };
-        Self { at, by }
+        Self { at, by, in_file_since: None }
     }
 }
 
@@ -149,6 +158,12 @@ impl Revocations {
             all.users.insert(id, mark);
         }
         Ok(all)
+    }
+
+    fn write_of(&self, key: Vec<u8>, mark: impl Serialize) -> Result<MarkWrite, ApiError> {
+        let after = self.after.get(&key).copied().unwrap_or_default();
+        let value = serde_json::to_vec(&StoredMark { after, mark })?;
+        Ok((key, Some(value)))
     }
 
     /// Returns all of them: keys by fingerprint, then users by id.
@@ -226,6 +241,16 @@ fn changes_of_mark(directory: &Generation, mark: &[u8]) -> Result<Vec<Change>, A
         Some(Record::User(user)) if !is_shut_out(user.state) => user_changes(user),
         _ => Ok(Vec::new()),
     }
+}
+
+/// Returns the write that notes since when files revoke as well.
+pub fn write_of_key(revocations: &Revocations, fingerprint: &Fingerprint, mark: &RevokedKey) -> Result<MarkWrite, ApiError> {
+    revocations.write_of(key_mark(fingerprint), mark)
+}
+
+/// As [`write_of_key`], for a user.
+pub fn write_of_user(revocations: &Revocations, id: Id, mark: &BlockedUser) -> Result<MarkWrite, ApiError> {
+    revocations.write_of(user_mark(id), mark)
 }
 
 /// Returns whether a file that has a user in this state revokes as `block-user` does.

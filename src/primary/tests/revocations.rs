@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::StatusCode;
 use serde_json::{Value, json};
@@ -12,7 +13,9 @@ use super::child::{child_folder, kill_after, report_done};
 use super::{admin, apply, call, open, own_uid, small_directory, try_apply, user};
 use crate::model::change::Change;
 use crate::model::clock;
+use crate::model::directory::Directory as _;
 use crate::model::entry::Entry;
+use crate::model::enums::UserState;
 use crate::model::memory_directory::ed25519_public_key;
 use crate::model::record::Record;
 use crate::primary::apply::constraints::Constraints;
@@ -163,34 +166,77 @@ async fn revocations_are_undone_only_on_purpose_and_only_those_that_the_file_has
     assert_eq!(revocations_of(&state, "?prune", &small_directory()).await, json!({"held": [], "undone": [], "ended": 0}));
 }
 
-#[tokio::test]
-async fn a_revocation_ends_when_the_file_revokes_as_well() {
-    let without = |ended: &[usize]| -> Vec<String> {
-        small_directory().into_iter().enumerate().filter(|(index, _)| !ended.contains(index)).map(|(_, line)| line).collect()
+/// A whole directory in which all is revoked that [`revoke_both`] revokes.
+fn newer() -> Vec<Vec<String>> {
+    let with_zoe_as = |state: &str| {
+        let zoe = user(1, "zoe").replace(r#""name""#, &format!(r#""state":"{state}","name""#));
+        let rest = small_directory().into_iter().enumerate().filter(|(index, _)| ![1, 6].contains(index)).map(|(_, line)| line);
+        rest.chain([zoe]).collect()
     };
-    let blocked = user(1, "zoe").replace(r#""name""#, r#""state":"blocked","name""#);
-    let banned = user(1, "zoe").replace(r#""name""#, r#""state":"banned","name""#);
-    for state_of_zoe in [blocked, banned] {
-        let (_folder, state) = opened(&small_directory()).await;
-        revoke_key(&state, 12).await;
-        block_user(&state, "zoe").await;
-        apply(&state, "", &without(&[1, 6])).await;
-        assert_eq!(revoked(&state), (1, 1), "a file that is not the whole directory says nothing of what it does not name");
-        let said = revocations_of(&state, "?prune", &with(without(&[1, 6]), &[state_of_zoe])).await;
-        assert_eq!((&said["ended"], revoked(&state)), (&json!(2), (0, 0)));
-        assert!(is_refused(&state, 11).await);
+    let of_zoe = [r#""id":1,"#, r#""user_id":1,"#, r#""id":12,"#];
+    let without_zoe = small_directory().into_iter().filter(|line| !of_zoe.iter().any(|mark| line.contains(mark))).collect();
+    vec![with_zoe_as("blocked"), with_zoe_as("banned"), without_zoe]
+}
+
+async fn revoke_both(state: &Arc<PrimaryState>) {
+    revoke_key(state, 12).await;
+    block_user(state, "zoe").await;
+}
+
+#[tokio::test]
+async fn an_older_file_undoes_nothing_also_after_a_newer_one_that_revokes_as_well() {
+    for newer in newer() {
+        let (folder, state) = opened(&small_directory()).await;
+        revoke_both(&state).await;
+        apply(&state, "?prune&accept_loss", &newer).await;
+        assert_eq!(revoked(&state), (1, 1));
+        let said = revocations_of(&state, "?prune", &small_directory()).await;
+        assert_eq!(lines_of(&said["held"]), [("key".to_owned(), 12, 7), ("user".to_owned(), 1, 2)]);
+        drop(state);
+        let state = open(folder.path());
+        assert_eq!((key_ids(&state), is_refused(&state, 11).await), ([11].into(), true));
     }
 }
 
 #[tokio::test]
-async fn a_user_who_is_removed_takes_the_mark_along_so_that_the_number_is_a_new_person() {
+async fn a_revocation_ends_once_the_files_have_revoked_as_well_for_a_year() {
+    let year = Duration::from_secs(365 * 24 * 3600);
+    for newer in newer() {
+        let (_folder, state) = opened(&small_directory()).await;
+        revoke_both(&state).await;
+        let apply_at = |lines: &[String], unlisted, at: Duration| {
+            let (staged, constraints) = stage(&state, lines);
+            let now = clock::wall_time().plus(at);
+            let options = ApplyOptions { unlisted, accept_loss: true, on_revoked: OnRevoked::Hold, now };
+            let applied = apply_staged(&state.apply_target(), staged, constraints, options).unwrap();
+            (applied.revocations.held.len(), applied.revocations.ended)
+        };
+        let day = Duration::from_secs(24 * 3600);
+        assert_eq!(apply_at(&newer, Unlisted::Remove, day), (0, 0));
+        // The time begins anew with each older file.
+        assert_eq!(apply_at(&small_directory(), Unlisted::Remove, 2 * day), (2, 0));
+        assert_eq!(apply_at(&newer, Unlisted::Remove, 3 * day), (0, 0));
+        assert_eq!(apply_at(&small_directory()[..1], Unlisted::Keep, 4 * day), (0, 0), "a file that says nothing of them");
+        assert_eq!(apply_at(&newer, Unlisted::Remove, 2 * day + year), (0, 0));
+        assert_eq!(apply_at(&newer, Unlisted::Remove, 3 * day + year), (0, 2));
+        assert_eq!(revoked(&state), (0, 0));
+    }
+}
+
+#[tokio::test]
+async fn a_number_that_comes_back_under_another_name_is_another_person_who_is_not_blocked() {
     let (_folder, state) = opened(&small_directory()).await;
     block_user(&state, "bob").await;
+    apply(&state, "", &[user(2, "robert")]).await;
+    assert_eq!(state.store.directory().user_by_username("robert").unwrap().unwrap().state, UserState::Blocked, "the same person");
     let without_bob: Vec<String> = small_directory().into_iter().filter(|line| !line.contains("bob") && !line.contains(":12,")).collect();
     apply(&state, "?prune", &without_bob).await;
-    assert_eq!(revoked(&state), (0, 0));
-    let said = revocations_of(&state, "?prune", &small_directory()).await;
-    assert_eq!(said["held"], json!([]));
+    let said = revocations_of(&state, "", &[user(2, "BOB")]).await;
+    assert_eq!(lines_of(&said["held"]), [("user".to_owned(), 2, 1)], "and the one who was blocked comes back blocked");
+    apply(&state, "?prune", &without_bob).await;
+    let said = revocations_of(&state, "", &[user(2, "eve")]).await;
+    assert_eq!((&said["held"], &said["ended"], revoked(&state)), (&json!([]), &json!(1), (0, 0)));
+    assert_eq!(state.store.directory().user_by_username("eve").unwrap().unwrap().state, UserState::Active);
 }
 
 fn stage(state: &PrimaryState, lines: &[String]) -> (StagedFile, Constraints) {
@@ -222,7 +268,7 @@ async fn a_revocation_between_staging_and_commit_holds_for_a_small_file_and_for_
 async fn a_crash_after_the_mark_and_before_the_commit_is_made_good_at_the_next_start() {
     let (folder, state) = opened(&small_directory()).await;
     let (directory, private_store) = (state.store.directory(), state.store.private_store());
-    let order = || Order { at: clock::wall_time(), by: "uid 0".to_owned() };
+    let order = || Order { at: clock::wall_time(), by: "uid 0".to_owned(), in_file_since: None };
     let (mut key, mut zoe) = (None, None);
     for entry in directory.entries() {
         match entry.unwrap().record().map(AsRef::as_ref) {
