@@ -26,9 +26,35 @@ pub enum Container {
     Project(Id),
 }
 
+/// So often several records are read again when changes come in between.
+const MAX_READS: usize = 100;
+
+/// Reads several records as they were at one moment: again, if a change came in between. Without that a decision could rest on a membership
+/// from before a commit and a project from after it, and be right in neither.
+pub fn read_at_one_moment<T>(directory: &dyn Directory, read: impl FnMut() -> Result<T, DirectoryError>) -> Result<T, DirectoryError> {
+    read_between_changes(|| directory.version(), read)
+}
+
+fn read_between_changes<T>(
+    version: impl Fn() -> Option<u64>,
+    mut read: impl FnMut() -> Result<T, DirectoryError>,
+) -> Result<T, DirectoryError> {
+    for _ in 0..MAX_READS {
+        let before = version();
+        let found = read()?;
+        if before.is_some() && version() == before {
+            return Ok(found);
+        }
+        std::thread::yield_now();
+    }
+    Err(DirectoryError("it changed each time while it was read".to_owned()))
+}
+
 /// Reads a directory. Usernames and paths are matched without regard to ASCII case. A record with a field that breaks its grammar is not
 /// found, whatever it is looked up by ([`crate::model::record_grammar::is_answerable`]).
 pub trait Directory {
+    /// Returns a number that is another after each change that can be read; `None` while one is being written.
+    fn version(&self) -> Option<u64>;
     /// Returns the settings; the defaults if the directory has none.
     fn settings(&self) -> Result<Arc<Settings>, DirectoryError>;
     /// Finds a storage by its name.
@@ -70,4 +96,46 @@ pub trait Directory {
     fn protected_tags(&self, project: Id) -> Result<Vec<Arc<ProtectedTag>>, DirectoryError>;
     /// Returns the number of projects directly in a namespace. Called only when its owner's push would create another.
     fn count_projects_in(&self, namespace: Id) -> Result<u64, DirectoryError>;
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::{MAX_READS, read_between_changes};
+
+    #[test]
+    fn what_is_read_while_a_change_comes_is_read_again() {
+        // The version at each look: read between the first two, and so on.
+        for (versions, reads) in [
+            (vec![Some(1), Some(1)], 1),
+            (vec![Some(1), Some(2), Some(2), Some(2)], 2),
+            (vec![None, None, Some(1), Some(1)], 3),
+            (vec![Some(1), None, Some(2), Some(2)], 2),
+        ] {
+            let (looks, done) = (Cell::new(versions.iter()), Cell::new(0));
+            let version = || {
+                let mut rest = looks.take();
+                let next = rest.next().copied().flatten();
+                looks.set(rest);
+                next
+            };
+            let read = || {
+                done.set(done.get() + 1);
+                Ok(done.get())
+            };
+            assert_eq!(read_between_changes(version, read), Ok(reads), "{versions:?}");
+        }
+    }
+
+    #[test]
+    fn what_changes_each_time_cannot_be_read() {
+        let reads = Cell::new(0_u64);
+        let read = || {
+            reads.set(reads.get() + 1);
+            Ok(())
+        };
+        assert!(read_between_changes(|| Some(reads.get()), read).is_err());
+        assert_eq!(reads.get(), MAX_READS as u64);
+    }
 }

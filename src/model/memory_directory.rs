@@ -139,6 +139,10 @@ const fn key_of_container(container: Container) -> (u8, Id) {
 }
 
 impl Directory for MemoryDirectory {
+    fn version(&self) -> Option<u64> {
+        Some(0)
+    }
+
     fn is_path_unanswered(&self, path: &str) -> Result<bool, DirectoryError> {
         let has_path = |record: &Record| match record {
             Record::Namespace(namespace) => namespace.path.eq_ignore_ascii_case(path),

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::model::access_decision::{AccessDecision, AccessEvaluation, AccessGrant, Actor, Repository};
 use crate::model::access_request::AllowedRequest;
-use crate::model::directory::{Directory, DirectoryError};
+use crate::model::directory::{Directory, DirectoryError, read_at_one_moment};
 use crate::model::record::Project;
 use crate::model::time::Time;
 use crate::rules::account;
@@ -26,9 +26,14 @@ use crate::rules::repository::{RepositoryKind, RepositorySelector};
 use crate::rules::snippet;
 use crate::rules::wiki;
 
-/// Decides a request. Pure: the same directory, request and time give the same decision. Changes that are listed are checked line by
-/// line, as far as that can be done without the repository; absent ones are decided as `_any`, and such a push creates no project.
+/// Decides a request, by the directory as it is at one moment. Pure: the same directory, request and time give the same decision. Changes
+/// that are listed are checked line by line, as far as that can be done without the repository; absent ones are decided as `_any`, and such
+/// a push creates no project.
 pub fn decide(directory: &dyn Directory, request: &AllowedRequest, now: Time) -> Result<AccessEvaluation, DirectoryError> {
+    read_at_one_moment(directory, || evaluate(directory, request, now))
+}
+
+fn evaluate(directory: &dyn Directory, request: &AllowedRequest, now: Time) -> Result<AccessEvaluation, DirectoryError> {
     let context = DecisionContext::load(directory, request, now)?;
     let decision = match run_checks(&context) {
         Ok(decision) => decision,

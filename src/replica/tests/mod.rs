@@ -5,6 +5,7 @@ mod fake_primary;
 mod fake_primary_state;
 mod following;
 mod model_based;
+mod one_moment;
 mod resync;
 mod store;
 mod test_replica;

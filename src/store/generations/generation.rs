@@ -31,7 +31,7 @@ use crate::store::database::{Database, KeyWrite};
 use crate::store::error::StoreError;
 use crate::store::generations::apply::{AppliedChanges, apply_changes};
 use crate::store::generations::invalid_records::InvalidRecords;
-use crate::store::generations::record_cache::RecordCache;
+use crate::store::generations::record_cache::{RecordCache, RecordCacheKey};
 use crate::store::generations::shared_repositories::{MAX_RECORDS_READ_AGAIN, SharedRepositories, has_repository};
 use crate::store::pages::bulk_load::bulk_load;
 use crate::store::pages::header::StoreHeader;
@@ -167,8 +167,7 @@ impl Generation {
         if writes.is_empty() {
             return Ok(state);
         }
-        inner.database.write_batch(writes)?;
-        inner.record_cache.invalidate(invalidated);
+        self.write_batch(writes, invalidated, || ())?;
         inner.header.store(Arc::new(header));
         if known.is_some() {
             inner.invalid_records.store(Some(Arc::new(invalid)));
@@ -177,6 +176,14 @@ impl Generation {
             self.find_shared_repositories();
         }
         Ok(state)
+    }
+
+    /// Writes a batch, and removes what it affects from the cache. Calls `written` when the batch can be read and that is not done yet.
+    pub fn write_batch(&self, writes: Vec<KeyWrite>, affected: Vec<RecordCacheKey>, written: impl FnOnce()) -> Result<(), StoreError> {
+        let _change = self.inner.record_cache.begin_change(affected);
+        self.inner.database.write_batch(writes)?;
+        written();
+        Ok(())
     }
 
     /// Finds again which repositories two records lead to, while there are some or where that is cheap. What cannot be read keeps what was

@@ -110,7 +110,8 @@ impl Generation {
         Err(StoreError("the index leads to a record that is not there".to_owned()))
     }
 
-    fn cached_record<T: CachedKind>(
+    /// Returns the cached result of a lookup, or what `read` reads and then is cached.
+    pub(in crate::store) fn cached_record<T: CachedKind>(
         &self,
         cache_key: RecordCacheKey,
         read: impl FnOnce() -> Result<Option<CachedRecord>, StoreError>,
@@ -150,6 +151,10 @@ fn default_settings() -> Result<Arc<Settings>, StoreError> {
 }
 
 impl Directory for Generation {
+    fn version(&self) -> Option<u64> {
+        self.record_cache().current_version().between_changes()
+    }
+
     fn is_path_unanswered(&self, path: &str) -> Result<bool, DirectoryError> {
         for index_key in [IndexKey::by_namespace_path(path), IndexKey::by_project_path(path)] {
             let entry = self.load_entry_by_index(&index_key)?;

@@ -1,5 +1,6 @@
 //! Tests that need the inside of the store: against a reference model, and after `kill -9`.
 
+mod cache_coherence;
 mod crash;
 mod model_based;
 mod primary_store;
