@@ -12,6 +12,7 @@ use crate::cli::admin_client::{AdminClient, REQUEST_TIMEOUT};
 use crate::cli::arguments::{AdminCommand, WaitArgs};
 use crate::cli::exit_status::{CommandError, CommandResult, Completion};
 use crate::cli::output::{field_text, print_line};
+use crate::cli::private_file::PrivateFile;
 use crate::net::body::{OutgoingBody, StreamAborted};
 
 /// How long applying a large file may take.
@@ -27,7 +28,7 @@ pub fn run(socket: &Path, action: AdminCommand) -> CommandResult {
             let target = format!("/-/admin/apply?prune={prune}&accept_loss={accept_loss}&undo_revocations={undo_revocations}");
             apply(&client, &file, &target)
         }
-        AdminCommand::Export => client.copy_to_stdout("/-/admin/export", APPLY_TIMEOUT).map(|()| Completion::Complete),
+        AdminCommand::Export { output } => export(&client, output.as_deref()),
         AdminCommand::RevokeKey { id, wait } => revoke_key(&client, id, &wait),
         AdminCommand::BlockUser { username, wait } => block_user(&client, &username, &wait),
         AdminCommand::Revocations => list_revocations(&client),
@@ -51,6 +52,22 @@ fn apply(client: &AdminClient, file: &Path, target: &str) -> CommandResult {
     };
     let summary = client.post(target, stream_file(source), APPLY_TIMEOUT);
     print_summary(&summary.map_err(|error| CommandError::with_context(&file.display().to_string(), error))?);
+    Ok(Completion::Complete)
+}
+
+/// Prints the directory, or writes it to a file: it holds the tokens of storages, so the file is for its owner only.
+fn export(client: &AdminClient, output: Option<&Path>) -> CommandResult {
+    match output.filter(|path| *path != Path::new("-")) {
+        None => client.copy_to("/-/admin/export", APPLY_TIMEOUT, &mut io::stdout().lock())?,
+        Some(path) => {
+            let mut file = PrivateFile::create(path).map_err(CommandError::new)?;
+            client
+                .copy_to("/-/admin/export", APPLY_TIMEOUT, &mut file)
+                .map_err(|error| CommandError::with_context("nothing was written", error))?;
+            file.replace_target().map_err(CommandError::new)?;
+            print_line(&format!("exported the directory to {}, which only its owner may read", path.display()));
+        }
+    }
     Ok(Completion::Complete)
 }
 

@@ -1,6 +1,6 @@
 //! The client of a command: one request to a daemon over its Unix socket, and its response.
 
-use std::io::Write as _;
+use std::io::Write;
 use std::path::Path;
 use std::time::Duration;
 
@@ -47,15 +47,14 @@ impl AdminClient {
         self.request_json(Method::POST, target, body, timeout)
     }
 
-    /// Sends a GET request and copies the body of the response to standard output as it arrives.
-    pub fn copy_to_stdout(&self, target: &str, timeout: Duration) -> Result<(), CommandError> {
+    /// Sends a GET request and copies the body of the response to `out` as it arrives. An error means that `out` may lack its end.
+    pub fn copy_to(&self, target: &str, timeout: Duration, out: &mut dyn Write) -> Result<(), CommandError> {
         self.runtime.block_on(async {
             let (status, mut body) = self.send(Method::GET, target, OutgoingBody::from_bytes(Bytes::new()), timeout).await?;
             if !status.is_success() {
                 let bytes = body.read(MAX_JSON_RESPONSE_BYTES, timeout).await.map_err(|error| self.socket_error(error))?;
                 return Err(status_error(status, &serde_json::from_slice(&bytes).unwrap_or(Value::Null)));
             }
-            let mut out = std::io::stdout().lock();
             while let Some(chunk) = body.next_chunk().await {
                 let chunk = chunk.map_err(|error| self.socket_error(error))?;
                 out.write_all(&chunk).map_err(CommandError::new)?;

@@ -147,8 +147,12 @@ pub enum AdminCommand {
         #[arg(long)]
         undo_revocations: bool,
     },
-    /// Print the directory as a file that can be applied
-    Export,
+    /// Print the directory as a file that can be applied, or write it to a file that only its owner may read
+    Export {
+        /// Write to this file, mode 0600, and replace it once all is written; `-` for standard output
+        #[arg(long, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
     /// Remove a key, also from files that are applied later
     RevokeKey {
         /// Its id

@@ -16,6 +16,7 @@ mod logging;
 mod man_page;
 mod output;
 mod primary;
+mod private_file;
 mod secret_file;
 mod secrets;
 mod serve;

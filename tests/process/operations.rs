@@ -276,6 +276,7 @@ fn the_operator_of_the_primary_reads_what_happened() {
     let (code, exported, _) = admin(&["export"]);
     assert_eq!((code, exported.lines().count()), (Some(0), 11));
     assert!(env.apply(&exported).starts_with("0 added, 0 changed, 11 unchanged"), "an export can be applied");
+    assert_eq!(admin(&["export", "--output", "-"]).1, exported);
     assert!(admin(&["hosts"]).1.contains("no host has followed yet"));
     let (code, text, _) = admin(&["revoke-key", "3", "--wait"]);
     assert!(code == Some(0) && text.contains("key 3 (SHA256:"), "nobody follows, so it is in force everywhere: {text}");
@@ -311,6 +312,33 @@ fn a_nightly_file_is_told_what_stays_revoked_and_how_to_undo_it() {
     let said = env.apply_with_args(&directory_of_keys(8), &["--undo-revocations"]);
     assert!(said.contains(": undone: key 3 (SHA256:") && said.contains(": undone: user person-1"), "{said}");
     assert!(admin(&["export"]).contains(&key_blob(3)) && admin(&["revocations"]).contains("nothing is revoked"));
+}
+
+#[test]
+fn an_export_to_a_file_is_for_its_owner_only_whole_or_not_there_and_never_through_a_link() {
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+    let mut env = TestEnv::new();
+    env.start_primary();
+    env.apply(&directory_of_keys(8));
+    let folder = tempfile::tempdir().unwrap();
+    let [file, link] = ["export.jsonl", "link.jsonl"].map(|name| folder.path().join(name));
+    fs::write(&file, "what was there before").unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o666)).unwrap();
+    symlink(&file, &link).unwrap();
+    let export = |env: &TestEnv, path: &std::path::Path| env.run_admin(&["export", "--output", path.to_str().unwrap()]);
+    let refused = export(&env, &link);
+    let complaint = String::from_utf8(refused.stderr).unwrap();
+    assert!(refused.status.code() == Some(1) && complaint.contains("symlink"), "{complaint}");
+    assert_eq!(fs::read_to_string(&file).unwrap(), "what was there before");
+    let output = export(&env, &file);
+    assert!(output.status.success() && output.stdout.starts_with(b"exported the directory to "), "{output:?}");
+    assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o7777, 0o600);
+    let exported = fs::read_to_string(&file).unwrap();
+    assert_eq!(exported, String::from_utf8(env.run_admin(&["export"]).stdout).unwrap());
+    env.primary.as_mut().unwrap().kill();
+    assert_eq!(export(&env, &file).status.code(), Some(1));
+    assert_eq!(fs::read_to_string(&file).unwrap(), exported, "a failed export leaves what was there");
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2, "and nothing beside it");
 }
 
 #[test]
