@@ -174,8 +174,19 @@ enum OutboundSource {
     Channel(Receiver<Result<Bytes, StreamAborted>>),
 }
 
+/// What a relayed body goes through. It may hold bytes back until more has arrived, and changes no length.
+pub trait BodyFilter: Send {
+    /// Takes the next bytes, and returns those that may be sent.
+    fn push(&mut self, chunk: Bytes) -> Bytes;
+    /// Returns what is left at the end of the body.
+    fn finish(&mut self) -> Bytes;
+    /// Returns how many bytes are held back.
+    fn held_bytes(&self) -> usize;
+}
+
 struct RelayedBody {
     body: IncomingBody,
+    filter: Box<dyn BodyFilter>,
     max_bytes: usize,
     remaining: usize,
     time_limit: Duration,
@@ -225,11 +236,21 @@ impl OutgoingBody {
     /// (not ended) where the source is cut off, too slow or too long. A declared length is declared again.
     #[must_use]
     pub fn relay(body: IncomingBody, max_bytes: usize, time_limit: Duration) -> Self {
+        Self::relay_filtered(body, max_bytes, time_limit, Box::new(Unchanged))
+    }
+
+    /// As [`Self::relay`], through a filter.
+    #[must_use]
+    pub fn relay_filtered(body: IncomingBody, max_bytes: usize, time_limit: Duration, mut filter: Box<dyn BodyFilter>) -> Self {
         match body.source {
-            InboundSource::Buffered(whole) if whole.len() <= max_bytes => Self::from_bytes(whole),
+            InboundSource::Buffered(whole) if whole.len() <= max_bytes => {
+                let (first, last) = (filter.push(whole), filter.finish());
+                Self::from_bytes(if last.is_empty() { first } else { [first, last].concat().into() })
+            }
             _ => Self {
                 source: OutboundSource::Relayed(Box::new(RelayedBody {
                     body,
+                    filter,
                     max_bytes,
                     remaining: max_bytes,
                     time_limit,
@@ -298,7 +319,7 @@ impl Body for OutgoingBody {
     fn is_end_stream(&self) -> bool {
         match &self.source {
             OutboundSource::Buffered(bytes) => bytes.is_empty(),
-            OutboundSource::Relayed(relayed) => relayed.body.is_complete(),
+            OutboundSource::Relayed(relayed) => relayed.body.is_complete() && relayed.filter.held_bytes() == 0,
             OutboundSource::Channel(_) => false,
         }
     }
@@ -306,15 +327,52 @@ impl Body for OutgoingBody {
     fn size_hint(&self) -> SizeHint {
         let length = match &self.source {
             OutboundSource::Buffered(bytes) => Some(bytes.len() as u64),
-            OutboundSource::Relayed(relayed) => relayed.body.remaining_length(),
+            OutboundSource::Relayed(relayed) => relayed.remaining_length(),
             OutboundSource::Channel(_) => None,
         };
         length.map_or_else(SizeHint::default, SizeHint::with_exact)
     }
 }
 
+struct Unchanged;
+
+impl BodyFilter for Unchanged {
+    fn push(&mut self, chunk: Bytes) -> Bytes {
+        chunk
+    }
+
+    fn finish(&mut self) -> Bytes {
+        Bytes::new()
+    }
+
+    fn held_bytes(&self) -> usize {
+        0
+    }
+}
+
 impl RelayedBody {
+    fn remaining_length(&self) -> Option<u64> {
+        self.body.remaining_length().map(|length| length + self.filter.held_bytes() as u64)
+    }
+
+    /// Returns the next bytes that the filter lets through; `None` at the proper end.
     fn poll_chunk(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, StreamAborted>>> {
+        loop {
+            let passed = match ready!(self.poll_source(context)) {
+                Some(Ok(piece)) => self.filter.push(piece),
+                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+                None => match self.filter.finish() {
+                    rest if rest.is_empty() => return Poll::Ready(None),
+                    rest => rest,
+                },
+            };
+            if !passed.is_empty() {
+                return Poll::Ready(Some(Ok(passed)));
+            }
+        }
+    }
+
+    fn poll_source(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, StreamAborted>>> {
         let piece = self.body.poll_chunk(context);
         self.status.0.waiting_for_source.store(piece.is_pending(), Ordering::Relaxed);
         match piece {

@@ -31,3 +31,5 @@ pub mod lfs_verify;
 pub mod post_receive;
 #[cfg(feature = "daemon")]
 pub mod pre_receive;
+#[cfg(feature = "daemon")]
+pub mod secret_mask;

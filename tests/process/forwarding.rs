@@ -292,19 +292,29 @@ fn hop_by_hop_headers_and_secrets_are_not_forwarded() {
     let request = format!(
         "POST /api/v4/internal/post_receive?secret_token={secret}&a=1&secret%5Ftoken=x HTTP/1.1\r\nHost: evil.example\r\nConnection: close, X-Mine\r\n\
          X-Mine: 1\r\nKeep-Alive: timeout=5\r\nProxy-Authorization: Basic eDp5\r\nTE: trailers\r\nUpgrade: h2c\r\n\
-         Gitlab-Shell-Api-Request: {token}\r\nX-Sidegate-Forwarded: 0\r\nX-Sidegate-Host: ssh-9\r\nX-Request-Id: 01ABC\r\nX-Forwarded-For: 10.0.0.1\r\n\
+         Gitlab-Shell-Api-Request: {token}\r\nX-Sidegate-Forwarded: 0\r\nX-Sidegate-Host: ssh-9\r\nX-Request-Id: 01ABC\r\nX-Forwarded-For: 10.0.0.1\r\nForwarded: for=10.0.0.1\r\n\
          User-Agent: gitlab-shell\r\nContent-Type: application/json\r\nContent-Length: 20\r\n\r\n{{\"identifier\":\"k-1\"}}"
     );
     assert_eq!(send_raw(&env.sidecar_socket(), request.as_bytes()).status, 200);
     let arrived = fake.take_requests().pop().unwrap();
     assert_eq!(arrived.request_line, "POST /api/v4/internal/post_receive?a=1 HTTP/1.1");
     assert_eq!(arrived.body, "{\"identifier\":\"k-1\"}");
-    for gone in ["x-mine", "keep-alive", "proxy-authorization", "te", "upgrade", "x-sidegate-host", "gitlab-shared-secret"] {
+    for gone in [
+        "x-mine",
+        "keep-alive",
+        "proxy-authorization",
+        "te",
+        "upgrade",
+        "x-sidegate-host",
+        "gitlab-shared-secret",
+        "x-forwarded-for",
+        "forwarded",
+    ] {
         assert_eq!(arrived.header(gone), None, "{gone}");
     }
     assert_ne!(arrived.header("host"), Some("evil.example"));
     assert_eq!(arrived.header("x-sidegate-forwarded"), Some("1"));
-    for (name, value) in [("x-request-id", "01ABC"), ("x-forwarded-for", "10.0.0.1"), ("user-agent", "gitlab-shell")] {
+    for (name, value) in [("x-request-id", "01ABC"), ("user-agent", "gitlab-shell")] {
         assert_eq!(arrived.header(name), Some(value));
     }
     let signatures = arrived.headers.iter().filter(|(name, _)| name == "gitlab-shell-api-request").count();
@@ -334,6 +344,52 @@ fn the_shared_secret_is_accepted_wherever_it_is_sent_and_never_forwarded() {
             serde_json::from_str(&arrived.body).unwrap_or_else(|_| json!({"identifier": arrived.body.replace("identifier=", "")}));
         assert_eq!(body, json!({"identifier": "key-1"}));
     }
+}
+
+#[test]
+fn the_shared_secret_beside_a_token_is_not_forwarded_in_any_form() {
+    let (env, fake) = sidecar_with_fake_primary(ok_response);
+    let secret = env.shared_secret();
+    let multipart = format!(
+        "--xx\r\nContent-Disposition: form-data; name=\"secret_token\"\r\n\r\n{secret}\r\n--xx\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\n1\r\n--xx--\r\n"
+    );
+    let padding = "x".repeat(20_000);
+    let target = "/api/v4/internal/post_receive";
+    let raw = |content_type: &str, body: &str| Request::new("POST", target).header("Content-Type", content_type).body(body);
+    for (what, request, kept) in [
+        ("JSON", Request::post(target, &json!({"a": 1, "secret_token": secret})), "\"a\":1"),
+        (
+            "JSON, larger than what is read at once",
+            Request::post(target, &json!({"a": padding, "secret_token": secret, "b": 2})),
+            "\"b\":2",
+        ),
+        ("an escaped name", raw("application/json", &format!("{{\"secret\\u005ftoken\":\"{secret}\",\"a\":1}}")), "\"a\":1"),
+        ("a form", Request::post_form(target, &format!("a=1&secret_token={secret}")), "a=1"),
+        ("a list in a form", Request::post_form(target, &format!("secret_token[]={secret}&a=1")), "a=1"),
+        ("no type", Request::new("POST", target).body(format!("secret_token={secret}&a=1")), "a=1"),
+        ("multipart", raw("multipart/form-data; boundary=xx", &multipart), "name=\"a\"\r\n\r\n1\r\n"),
+        ("a query", Request::post(&format!("{target}?secret_token[]={secret}&c=3"), &json!({"a": 1})), "\"a\":1"),
+    ] {
+        for (with_token, request) in [(true, request.clone().header("Gitlab-Shell-Api-Request", &env.shell_token())), (false, request)] {
+            let answer = request.send(&env.sidecar_socket());
+            let Some(arrived) = fake.take_requests().pop() else {
+                assert!(!with_token && matches!(answer.status, 400 | 401), "{what}: {}", answer.text());
+                continue;
+            };
+            let everything = format!("{arrived:?}");
+            assert!(
+                !everything.contains(secret) && !everything.contains("secret_token") && !everything.contains("u005f"),
+                "{what}: {everything}"
+            );
+            // Where the secret is what the caller shows, the body is written anew.
+            assert!(!with_token || arrived.body.contains(kept), "{what}: {everything}");
+        }
+    }
+    // Also of a caller whom only the primary can judge.
+    let answer = Request::post("/api/v4/internal/error_tracking/allowed", &json!({"a": padding, "secret_token": secret}))
+        .send(&env.sidecar_socket());
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    assert!(!fake.take_requests().pop().unwrap().body.contains(secret));
 }
 
 #[test]

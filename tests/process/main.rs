@@ -26,6 +26,7 @@ mod random_revocations;
 mod revocation;
 mod slow_requests;
 mod smoke;
+mod socket_activation;
 mod ssh_login;
 mod support;
 mod unauthenticated_bodies;

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderValue};
 use http::{Method, Request, Uri};
 use serde_json::Value;
@@ -14,22 +15,23 @@ use crate::api::body::content_type;
 use crate::api::error::{ApiError, HandlerResult};
 use crate::api::request::{ApiRequest, Caller, RequestBody};
 use crate::api::response_headers::{FORWARDED_HEADER, mark_forwarded};
-use crate::net::body::{BodyError, IncomingBody, OutgoingBody, RelayStatus};
+use crate::net::body::{BodyError, BodyFilter, IncomingBody, OutgoingBody, RelayStatus};
 use crate::net::message::Response;
 use crate::sidecar::state::SidecarState;
 use crate::sidecar::upstream::channel::UpstreamChannel;
 use crate::sidecar::upstream::concurrency_limit::RequestClass;
 use crate::sidecar::upstream::error::{FailureCause, UpstreamError};
-use crate::sidecar::upstream::headers::{end_to_end_headers, relayable_response_headers};
+use crate::sidecar::upstream::headers::{forwardable_request_headers, relayable_response_headers};
 use crate::wire::auth::credentials::{SHARED_SECRET_PARAMETER, SHELL_TOKEN_HEADER};
 use crate::wire::http::params::Params;
 use crate::wire::http::request_target::RequestTarget;
+use crate::wire::secret_mask::mask::SecretMask;
+use crate::wire::secret_mask::name::is_secret_name;
 
 /// A declared body of at most so many bytes is read before a permit to ask the primary is taken.
 const SMALL_BODY_BYTES: u64 = 8 << 10;
 /// The largest error of the primary that is read to add a `message` to it.
 const MAX_ERROR_BODY_BYTES: usize = 256 << 10;
-
 /// Passes a request on and its answer back.
 pub async fn handle(state: &Arc<SidecarState>, mut request: ApiRequest) -> HandlerResult {
     buffer_small_body(state, &mut request).await?;
@@ -70,7 +72,7 @@ fn failure_response(method: &Method, outage: &UpstreamError) -> Response {
 }
 
 fn build_request(state: &SidecarState, channel: &UpstreamChannel, mut request: ApiRequest) -> Result<Request<OutgoingBody>, ApiError> {
-    let mut headers = end_to_end_headers(&request.headers);
+    let mut headers = forwardable_request_headers(&request.headers);
     headers.insert(FORWARDED_HEADER, HeaderValue::from_static("1"));
     if request.caller == Caller::Shell {
         let token = HeaderValue::from_str(&channel.token_signer.issue_shell_token(request.time.wall));
@@ -96,7 +98,8 @@ fn build_body(state: &SidecarState, request: &mut ApiRequest) -> Result<(Outgoin
             if body.remaining_length().is_some_and(|length| length > limits.passed_body_bytes as u64) {
                 return Err(BodyError::TooLarge(limits.passed_body_bytes).into());
             }
-            Ok((OutgoingBody::relay(body, limits.passed_body_bytes, limits.body_time), false))
+            let filter = Box::new(SecretFilter(SecretMask::new(&request.headers)));
+            Ok((OutgoingBody::relay_filtered(body, limits.passed_body_bytes, limits.body_time, filter), false))
         }
         RequestBody::Buffered(bytes) if bytes.is_empty() => Ok((OutgoingBody::from_bytes(bytes), false)),
         RequestBody::Buffered(bytes) => {
@@ -109,16 +112,39 @@ fn build_body(state: &SidecarState, request: &mut ApiRequest) -> Result<(Outgoin
     }
 }
 
+/// Lets everything of a body through but the shared secret.
+struct SecretFilter(SecretMask);
+
+impl BodyFilter for SecretFilter {
+    fn push(&mut self, chunk: Bytes) -> Bytes {
+        self.0.push(chunk)
+    }
+
+    fn finish(&mut self) -> Bytes {
+        self.0.finish()
+    }
+
+    fn held_bytes(&self) -> usize {
+        self.0.held_bytes()
+    }
+}
+
 /// Returns the checked path, and the query without a shared secret in it.
 fn build_target(target: &RequestTarget) -> String {
     let path = target.path();
     let Some(query) = target.query() else { return path.to_owned() };
-    let kept: Vec<&str> = query.split('&').filter(|pair| !is_shared_secret_pair(pair)).collect();
-    if kept.is_empty() { path.to_owned() } else { format!("{path}?{}", kept.join("&")) }
+    let kept = query.split('&').filter_map(without_shared_secret).collect::<Vec<_>>().join("&");
+    if kept.is_empty() { path.to_owned() } else { format!("{path}?{kept}") }
+}
+
+/// Returns what is left of a pair; older frameworks also take `;` between pairs.
+fn without_shared_secret(pair: &str) -> Option<String> {
+    let kept: Vec<&str> = pair.split(';').filter(|pair| !is_shared_secret_pair(pair)).collect();
+    (!kept.is_empty()).then(|| kept.join(";"))
 }
 
 fn is_shared_secret_pair(pair: &str) -> bool {
-    form_urlencoded::parse(pair.as_bytes()).next().is_some_and(|(name, _)| name == SHARED_SECRET_PARAMETER)
+    form_urlencoded::parse(pair.as_bytes()).next().is_some_and(|(name, _)| is_secret_name(&name))
 }
 
 /// A request that was sent on, by which its response is judged.
@@ -189,7 +215,7 @@ fn ensure_message(bytes: &[u8]) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{ensure_message, is_shared_secret_pair};
+    use super::{ensure_message, is_shared_secret_pair, without_shared_secret};
 
     #[test]
     fn a_refusal_always_has_a_message() {
@@ -201,9 +227,11 @@ mod tests {
 
     #[test]
     fn the_shared_secret_is_recognised_however_its_name_is_encoded() {
-        for pair in ["secret_token=x", "secret%5Ftoken=x", "%73ecret_token"] {
+        for pair in ["secret_token=x", "secret%5Ftoken=x", "%73ecret_token", "secret_token[]=x", "secret_token%5Ba%5D=x"] {
             assert!(is_shared_secret_pair(pair), "{pair}");
         }
         assert!(!is_shared_secret_pair("secret_tokens=x"));
+        assert_eq!(without_shared_secret("a=1;secret_token=x;b").as_deref(), Some("a=1;b"));
+        assert_eq!(without_shared_secret("secret_token=x"), None);
     }
 }

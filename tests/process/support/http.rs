@@ -56,8 +56,19 @@ impl Request {
     }
 
     pub fn try_send(&self, socket: &Path) -> std::io::Result<Response> {
-        let mut stream = UnixStream::connect(socket)?;
+        let stream = UnixStream::connect(socket)?;
         stream.set_read_timeout(Some(crate::support::TIMEOUT))?;
+        self.exchange_on(stream)
+    }
+
+    /// The same over TCP.
+    pub fn send_tcp(&self, address: std::net::SocketAddr) -> Response {
+        let stream = std::net::TcpStream::connect(address).unwrap();
+        stream.set_read_timeout(Some(crate::support::TIMEOUT)).unwrap();
+        self.exchange_on(stream).unwrap_or_else(|error| panic!("{} {} to {address}: {error}", self.method, self.target))
+    }
+
+    fn exchange_on(&self, mut stream: impl std::io::Read + std::io::Write) -> std::io::Result<Response> {
         // A refusal may come, and the connection be closed, before a large body is written to its end.
         let _ = stream.write_all(&self.to_bytes());
         let mut bytes = Vec::new();
