@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::model::change::{Epoch, Head};
 use crate::model::directory::Directory;
 use crate::model::time::BootTime;
 
@@ -122,6 +123,30 @@ impl ProofSource {
     }
 }
 
+/// How far a replica has come. While `reductions` stays the same, nothing that it applies takes access from anybody.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct DirectoryRevision {
+    /// The epoch that is followed; `None` before the first.
+    pub epoch: Option<Epoch>,
+    /// The number of the last commit at which the directory equalled the primary's.
+    pub seq: u64,
+    /// How often the epoch has changed since the start.
+    pub epoch_changes: u64,
+    /// How often something was applied since the start that may take access away. Raised before it is acknowledged to the primary.
+    pub reductions: u64,
+}
+
+impl DirectoryRevision {
+    /// Moves to a head, and counts if its epoch is another than before.
+    pub fn move_to(&mut self, head: Head) {
+        if self.epoch != Some(head.epoch) {
+            self.epoch = Some(head.epoch);
+            self.epoch_changes += 1;
+        }
+        self.seq = head.seq;
+    }
+}
+
 /// What a replica holds at one moment, and how current it is: all of it belongs together.
 #[derive(Clone, Default)]
 pub struct ReplicaReading {
@@ -137,6 +162,8 @@ pub struct ReplicaReading {
     pub caught_up: bool,
     /// For how long the primary knows that this host may answer: nothing older is answered, whatever the configuration says.
     pub confirmed_max_stale: Duration,
+    /// How far it has come.
+    pub revision: DirectoryRevision,
 }
 
 impl ReplicaReading {

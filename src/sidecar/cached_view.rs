@@ -17,6 +17,8 @@ pub struct CachedView {
     pub freshness: Freshness,
     /// Whether the feed was caught up when contact was last lost, or is now.
     pub caught_up: bool,
+    /// How often the primary's epoch has changed since the start.
+    pub epoch_changes: u64,
 }
 
 impl CachedView {

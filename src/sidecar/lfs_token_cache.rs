@@ -1,4 +1,6 @@
 //! Tokens for LFS that the primary gave, by who asked for what, until half of their life is over. (server.md 2.2, 4)
+//!
+//! They go with the primary's epoch: none is given in another, nor in the same one again after another.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -38,6 +40,8 @@ pub struct TokenHolder {
     pub repository: String,
     /// The project that the repository is of.
     pub project: Option<Id>,
+    /// How often the primary's epoch had changed: in another epoch the same ids may be other people and other projects.
+    pub epoch_changes: u64,
 }
 
 /// Which tokens are removed.
@@ -167,7 +171,7 @@ mod tests {
         let lines = [user(7), user(8), key_line(11, 7), key_line(12, 8)];
         let directory = MemoryDirectory::from_lines(lines.iter().map(String::as_str));
         let actor = resolve_actor(&directory, &ClaimedActor::Key(Some(id(key)))).unwrap();
-        TokenHolder { actor, repository: format!("project-{project}"), project: Some(id(project)) }
+        TokenHolder { actor, repository: format!("project-{project}"), project: Some(id(project)), epoch_changes: 1 }
     }
 
     fn cache() -> LfsTokenCache {
@@ -191,6 +195,14 @@ mod tests {
         assert!(!is_cached(&cache, 11, 1, 50));
         assert!(cache.find(&request(12, 1), Some(&holder(11, 1)), at(1)).is_none(), "a token is nobody else's");
         assert!(!is_cached(&cache, 12, 1, 1), "a token that may not be given is removed");
+    }
+
+    #[test]
+    fn a_token_ends_with_the_epoch_in_which_it_was_given() {
+        let cache = cache();
+        let later = TokenHolder { epoch_changes: 2, ..holder(11, 1) };
+        assert!(cache.find(&request(11, 1), Some(&later), at(1)).is_none());
+        assert!(!is_cached(&cache, 11, 1, 1), "it is removed");
     }
 
     #[test]

@@ -61,9 +61,11 @@ impl SidecarState {
         let metrics = RequestMetrics::register(METRICS, &mut registry);
         (config.replica_control.register_metrics)(&mut registry);
         let verifier = Arc::clone(&config.credential_verifier);
+        let upstream = UpstreamClient::new(&config);
+        upstream.register_metrics(&mut registry);
         Arc::new(Self {
             api: ApiContext::new(config.scopes.clone(), verifier, config.accept_shared_secret, config.bounds, metrics),
-            upstream: UpstreamClient::new(&config),
+            upstream,
             registry,
             version_cache: VersionCache::default(),
             lfs_tokens: LfsTokenCache::default(),
@@ -76,15 +78,20 @@ impl SidecarState {
     /// Returns what may be answered from the local directory now. Waits for a store that is still being opened.
     pub async fn cached_view(&self, class: FreshnessClass, time: RequestTime) -> CachedView {
         let replica = &self.config.replica;
-        let mut reading = replica.read();
-        if reading.view.is_none() {
+        if replica.read().view.is_none() {
             replica.wait_until_open(STORE_OPEN_TIMEOUT).await;
-            reading = replica.read();
         }
+        self.current_view(class, time)
+    }
+
+    /// As [`Self::cached_view`], at this moment, without waiting for a store that is being opened: for whoever has an answer of the primary,
+    /// or none, and must not let anything come in between.
+    pub fn current_view(&self, class: FreshnessClass, time: RequestTime) -> CachedView {
+        let reading = self.config.replica.read();
         let age = reading.age(time.boot);
         let freshness = reading.freshness(self.config.freshness_policy.limits_for(class), time.boot);
         let view = reading.view.filter(|_| freshness != Freshness::Expired);
-        CachedView { view, age, freshness, caught_up: reading.caught_up }
+        CachedView { view, age, freshness, caught_up: reading.caught_up, epoch_changes: reading.revision.epoch_changes }
     }
 }
 

@@ -344,6 +344,7 @@ fn an_export_to_a_file_is_for_its_owner_only_whole_or_not_there_and_never_throug
 #[test]
 fn a_revocation_names_the_hosts_where_it_is_not_in_force_and_until_when() {
     let mut env = TestEnv::running(&directory_of_keys(8));
+    env.wait_for("the host to acknowledge what it has", || env.status()["follower"]["acknowledged"]["seq"] == 1);
     env.sidecar.as_mut().unwrap().kill();
     let output = env.run_admin(&["revoke-key", "3", "--wait=1"]);
     let text = String::from_utf8(output.stdout).unwrap();

@@ -170,6 +170,10 @@ impl ServingStore {
         }
         let is_ahead = matches!((&received.line, position), (FeedLine::Heartbeat { seq, .. }, Some(head)) if *seq > head.seq);
         let effect = tracked.apply_line(received.line).await;
+        if tracked.take_reduction() {
+            // Before the flush that is acknowledged: whoever waits for an answer of the primary sees it.
+            self.state.publish(|serving| serving.reading.revision.reductions += 1);
+        }
         match effect {
             Ok(LineEffect::Proven) => self.on_proven(received.date),
             Ok(LineEffect::Drifted) => self.on_drifted(),
@@ -245,7 +249,9 @@ impl ServingStore {
         let verified = matches!(self.scan, StoreScan::Intact) && head.is_some_and(|head| head.state == tracked.generation().state());
         self.state.publish(|serving| {
             serving.set_verified(verified);
-            serving.head = head.or(serving.head);
+            if let Some(head) = head {
+                serving.set_head(head);
+            }
             change(serving);
         });
         self.state.details().relation = relation(tracked.cursor_state());
@@ -294,7 +300,7 @@ impl ServingStore {
     async fn quarantine(&mut self, generation: Generation, damage: &str) {
         self.tracked = None;
         self.scan = StoreScan::Idle;
-        self.state.publish(|serving| *serving = Serving::default());
+        self.state.publish(Serving::clear);
         self.flush_requests.send_replace(None);
         self.state.details().relation = FeedRelation::Nothing;
         let generations = Arc::clone(&self.generations);

@@ -5,4 +5,5 @@ pub mod apply;
 pub mod candidate;
 pub mod key_set;
 pub mod load_snapshot;
+pub mod possible_reduction;
 pub mod tracked;

@@ -4,6 +4,7 @@ use crate::model::change::{Commit, Head};
 use crate::model::digest::DirectoryDigest;
 use crate::replica::blocking::{ThreadFailed, run_blocking};
 use crate::replica::generation::apply::{MAX_BATCH_CHANGES, apply_access_reductions, apply_changes};
+use crate::replica::generation::possible_reduction::may_reduce_access;
 use crate::store::error::StoreError;
 use crate::store::generations::generation::Generation;
 use crate::wire::directory::feed_lines::FeedLine;
@@ -69,13 +70,15 @@ pub struct TrackedGeneration {
     cursor_state: CursorState,
     heartbeat_seen: bool,
     heartbeats_ahead: u32,
+    /// Whether something was applied that may take access away, since this was asked last.
+    reduction_applied: bool,
 }
 
 impl TrackedGeneration {
     /// Follows the feed with `generation`.
     #[must_use]
     pub const fn new(generation: Generation, cursor_state: CursorState) -> Self {
-        Self { generation, cursor_state, heartbeat_seen: false, heartbeats_ahead: 0 }
+        Self { generation, cursor_state, heartbeat_seen: false, heartbeats_ahead: 0, reduction_applied: false }
     }
 
     /// Returns the generation.
@@ -119,6 +122,12 @@ impl TrackedGeneration {
         self.cursor_state = CursorState::CursorLost(head);
     }
 
+    /// Returns whether something was applied that may take access away, since this was called last; also if it was applied in part and
+    /// then failed.
+    pub const fn take_reduction(&mut self) -> bool {
+        std::mem::replace(&mut self.reduction_applied, false)
+    }
+
     /// Returns whether a line takes more than one batch: while it is applied, the store equals no state of the primary.
     #[must_use]
     pub fn needs_several_batches(line: &FeedLine) -> bool {
@@ -142,14 +151,18 @@ impl TrackedGeneration {
         self.heartbeats_ahead = 0;
         let generation = self.generation.clone();
         let cursor_state = self.cursor_state;
-        let state = run_blocking(move || {
-            Ok::<_, ApplyLineError>(match cursor_state {
+        let already_reduced = std::mem::replace(&mut self.reduction_applied, true);
+        let (state, reduces) = run_blocking(move || {
+            let reduces = may_reduce_access(&generation, &commit.changes)?;
+            let state = match cursor_state {
                 CursorState::Synced(_) => apply_changes(&generation, commit.changes, Some((claimed.epoch, claimed.seq)))?,
                 CursorState::Drifted(_) => apply_changes(&generation, commit.changes, None)?,
                 CursorState::CursorLost(_) => apply_access_reductions(&generation, commit.changes)?,
-            })
+            };
+            Ok::<_, ApplyLineError>((state, reduces))
         })
         .await?;
+        self.reduction_applied = already_reduced || reduces;
         self.update_cursor_state(claimed, state, self.heartbeat_seen).await
     }
 

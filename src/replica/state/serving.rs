@@ -20,12 +20,27 @@ pub struct Serving {
 }
 
 impl Serving {
-    /// Serves another generation from now on. Its age and whether it is caught up are the caller's to say.
+    /// Serves nothing from now on. What was counted stays, so that nothing from before is taken for something of later.
+    pub fn clear(&mut self) {
+        let mut revision = self.reading.revision;
+        revision.reductions += 1;
+        *self = Self { reading: ReplicaReading { revision, ..ReplicaReading::default() }, ..Self::default() };
+    }
+
+    /// Serves another generation from now on, which may lack anything of the one before. Its age and whether it is caught up are the
+    /// caller's to say.
     pub fn set_generation(&mut self, generation: &Generation, head: Head, verified: bool) {
         self.reading.view =
             Some(DirectoryView { directory: Arc::new(generation.clone()), verified, has_unknown_records: generation.foreign_count() > 0 });
         self.generation = Some(generation.clone());
+        self.set_head(head);
+        self.reading.revision.reductions += 1;
+    }
+
+    /// Sets the head at which the store equals the primary.
+    pub fn set_head(&mut self, head: Head) {
         self.head = Some(head);
+        self.reading.revision.move_to(head);
     }
 
     /// Sets whether a denial may be answered from the generation, and whether access may be decided from it.

@@ -7,5 +7,6 @@ mod following;
 mod model_based;
 mod one_moment;
 mod resync;
+mod revision;
 mod store;
 mod test_replica;

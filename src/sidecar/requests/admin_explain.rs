@@ -55,7 +55,7 @@ pub async fn handle(state: &Arc<SidecarState>, request: ApiRequest) -> HandlerRe
     let body = json!({
         "here": local,
         "facts": freshness_json(&cached),
-        "primary": query_primary(state, &subject, request.time).await,
+        "primary": query_primary(state, &subject).await,
     });
     Ok(Response::json(StatusCode::OK, body.to_string()))
 }
@@ -180,9 +180,9 @@ fn freshness_json(cached: &CachedView) -> Value {
 }
 
 /// Asks the primary the same, as gitlab-shell or sshd would.
-async fn query_primary(state: &Arc<SidecarState>, subject: &ExplainQuery, time: RequestTime) -> Value {
+async fn query_primary(state: &Arc<SidecarState>, subject: &ExplainQuery) -> Value {
     let Some(question) = build_query(subject) else { return Value::Null };
-    match state.upstream.query(question, RequestClass::Other, time).await {
+    match state.upstream.query(question, RequestClass::Other).await {
         QueryOutcome::Decided(decision) => {
             let mut body: Value = serde_json::from_slice(&decision.body).unwrap_or(Value::Null);
             if let Some(object) = body.as_object_mut() {

@@ -30,6 +30,7 @@ pub async fn handle(state: &Arc<SidecarState>, request: ApiRequest) -> HandlerRe
             "breaker": if channel.is_breaker_open() { "open" } else { "closed" },
             "questions_under_way": in_flight,
             "questions_waiting": waiting,
+            "answers_overtaken": state.upstream.overtaken_answers(),
         },
         "follower": (state.config.replica_control.status)(),
         "usage": {"reported": reported, "dropped": dropped},

@@ -32,7 +32,7 @@ pub async fn handle(state: &Arc<SidecarState>, request: ApiRequest) -> HandlerRe
     let question = wire::allowed::parse_forwardable_request(&request.params)?;
     let counts_failures = question.protocol == Protocol::Ssh && request.headers.contains_key(SHELL_TOKEN_HEADER);
     let response = if requires_primary(&question) {
-        passthrough::handle(state, request).await?
+        passthrough::handle_question(state, request).await?
     } else {
         decide_or_query(state, &question, request.time).await
     };
@@ -49,31 +49,56 @@ fn requires_primary(question: &AllowedRequest) -> bool {
 }
 
 async fn decide_or_query(state: &Arc<SidecarState>, question: &AllowedRequest, time: RequestTime) -> Response {
-    let class = if question.action == Action::ReceivePack { FreshnessClass::PushPrecheck } else { FreshnessClass::Reads };
-    let view = state.cached_view(class, time).await;
-    let evaluation = decide_locally(&view, question, time);
-    if let Some(AccessEvaluation { decision: AccessDecision::Granted(grant), found_by: FoundBy::CurrentPath, actor }) = &evaluation
-        && view.is_fresh()
-        && is_actor_resolved(actor, &question.claimed_actor)
-    {
-        return grant_response(state, question, grant, &view, time);
+    let view = state.cached_view(freshness_class(question), time).await;
+    if let Some(response) = answer_from_fresh_view(state, question, &view, time) {
+        return response;
     }
+    drop(view);
     let query = client::UpstreamQuery {
         kind: QueryKind::Allowed,
         target: "/api/v4/internal/allowed".to_owned(),
         body: Some(wire::allowed::encode_request(question)),
     };
-    match state.upstream.query(query, RequestClass::Other, time).await {
+    match state.upstream.query(query, RequestClass::Other).await {
         QueryOutcome::Decided(decision) => mark_forwarded(Response::json(decision.status, decision.body)),
-        QueryOutcome::Failed(error) => match evaluation {
-            Some(AccessEvaluation {
-                decision: AccessDecision::Granted(grant), found_by: FoundBy::CurrentPath | FoundBy::Redirect, ..
-            }) => mark_degraded(grant_response(state, question, &grant, &view, time)),
-            Some(AccessEvaluation { decision: AccessDecision::Denied(refusal), .. }) if refusal.status == 401 && view.may_deny() => {
-                mark_degraded(mark_local(denial_response(&refusal), view.age))
-            }
-            _ => error.query_response(),
-        },
+        QueryOutcome::Failed(error) => answer_without_primary(state, question).unwrap_or_else(|| error.query_response()),
+    }
+}
+
+fn freshness_class(question: &AllowedRequest) -> FreshnessClass {
+    if question.action == Action::ReceivePack { FreshnessClass::PushPrecheck } else { FreshnessClass::Reads }
+}
+
+/// Answers yes, if that is certain enough for the primary not to be asked.
+fn answer_from_fresh_view(state: &SidecarState, question: &AllowedRequest, view: &CachedView, time: RequestTime) -> Option<Response> {
+    if !view.is_fresh() {
+        return None;
+    }
+    match decide_locally(view, question, time)? {
+        AccessEvaluation { decision: AccessDecision::Granted(grant), found_by: FoundBy::CurrentPath, actor }
+            if is_actor_resolved(&actor, &question.claimed_actor) =>
+        {
+            Some(grant_response(state, question, &grant, view, time))
+        }
+        _ => None,
+    }
+}
+
+/// Decides anew, by what is known now that the primary has failed: what was known before it was asked may have been revoked meanwhile.
+fn answer_without_primary(state: &SidecarState, question: &AllowedRequest) -> Option<Response> {
+    let time = RequestTime::now();
+    let view = state.current_view(freshness_class(question), time);
+    if let Some(response) = answer_from_fresh_view(state, question, &view, time) {
+        return Some(response);
+    }
+    match decide_locally(&view, question, time)? {
+        AccessEvaluation { decision: AccessDecision::Granted(grant), found_by: FoundBy::CurrentPath | FoundBy::Redirect, .. } => {
+            Some(mark_degraded(grant_response(state, question, &grant, &view, time)))
+        }
+        AccessEvaluation { decision: AccessDecision::Denied(refusal), .. } if refusal.status == 401 && view.may_deny() => {
+            Some(mark_degraded(mark_local(denial_response(&refusal), view.age)))
+        }
+        _ => None,
     }
 }
 

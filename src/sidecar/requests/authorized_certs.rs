@@ -21,5 +21,5 @@ pub async fn handle(state: &Arc<SidecarState>, request: ApiRequest) -> HandlerRe
     let given = [("key", request.params.text("key")?), ("user_identifier", request.params.text("user_identifier")?)];
     let form = encode_form(given.iter().filter_map(|(name, value)| Some((*name, value.as_deref()?))));
     let query = UpstreamQuery { kind: QueryKind::AuthorizedCerts, target: format!("/api/v4/internal/authorized_certs?{form}"), body: None };
-    Ok(query_primary(state, query, RequestClass::KeyMiss, request.time, None).await)
+    Ok(query_primary(state, query, RequestClass::KeyMiss).await)
 }

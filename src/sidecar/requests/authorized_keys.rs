@@ -15,7 +15,7 @@ use crate::model::key::decode_blob;
 use crate::net::message::Response;
 use crate::rules;
 use crate::sidecar::cached_view::CachedView;
-use crate::sidecar::local_answer::{LocalAnswer, answer_or_query};
+use crate::sidecar::local_answer::{LocalAnswer, LocalQuestion, answer_or_query};
 use crate::sidecar::requests::passthrough;
 use crate::sidecar::state::SidecarState;
 use crate::sidecar::upstream::client::UpstreamQuery;
@@ -29,16 +29,17 @@ pub async fn handle(state: &Arc<SidecarState>, request: ApiRequest) -> HandlerRe
     if let Some(name) = request.params.first_unknown(&["key"]) {
         // A parameter that we do not read is the primary's to judge, if the caller may have the request signed.
         let error = ApiError::unknown_parameter(name);
-        return if request.caller == Caller::Shell { passthrough::handle(state, request).await } else { Err(error) };
+        return if request.caller == Caller::Shell { passthrough::handle_question(state, request).await } else { Err(error) };
     }
     let key = request.params.text("key")?.ok_or_else(|| ApiError::missing_parameter("key"))?;
-    let view = state.cached_view(FreshnessClass::Keys, request.time).await;
-    let Some(blob) = decode_blob(&key) else { return Ok(mark_local(miss_response(), view.age)) };
-    let local = look_up(&view, &blob);
-    let class = if matches!(local, LocalAnswer::Yes(_)) { RequestClass::Other } else { RequestClass::KeyMiss };
+    let Some(blob) = decode_blob(&key) else {
+        let view = state.cached_view(FreshnessClass::Keys, request.time).await;
+        return Ok(mark_local(miss_response(), view.age));
+    };
     let target = format!("/api/v4/internal/authorized_keys?{}", encode_form([("key", key.as_str())]));
-    let query = UpstreamQuery { kind: QueryKind::AuthorizedKeys(blob), target, body: None };
-    Ok(answer_or_query(state, &view, local, query, class, request.time).await)
+    let query = UpstreamQuery { kind: QueryKind::AuthorizedKeys(blob.clone()), target, body: None };
+    let question = LocalQuestion { look_up: |view: &CachedView| look_up(view, &blob), query, miss_class: RequestClass::KeyMiss };
+    Ok(answer_or_query(state, question, request.time).await)
 }
 
 fn look_up(view: &CachedView, blob: &[u8]) -> LocalAnswer {

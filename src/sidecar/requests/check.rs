@@ -17,7 +17,7 @@ pub async fn handle(state: &Arc<SidecarState>, request: ApiRequest) -> HandlerRe
         return Err(ApiError::unknown_parameter(name));
     }
     let query = UpstreamQuery { kind: QueryKind::Check, target: "/api/v4/internal/check".to_owned(), body: None };
-    Ok(match state.upstream.query(query, RequestClass::Other, request.time).await {
+    Ok(match state.upstream.query(query, RequestClass::Other).await {
         QueryOutcome::Decided(decision) => {
             state.version_cache.store(&decision.body, request.time);
             mark_forwarded(Response::json(decision.status, decision.body))

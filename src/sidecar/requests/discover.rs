@@ -7,11 +7,10 @@ use http::StatusCode;
 use crate::api::error::HandlerResult;
 use crate::api::request::ApiRequest;
 use crate::model::access_request::ClaimedActor;
-use crate::model::freshness::FreshnessClass;
 use crate::net::message::Response;
 use crate::rules;
 use crate::sidecar::cached_view::CachedView;
-use crate::sidecar::local_answer::{LocalAnswer, answer_or_query};
+use crate::sidecar::local_answer::{LocalAnswer, LocalQuestion, answer_or_query};
 use crate::sidecar::requests::passthrough;
 use crate::sidecar::state::SidecarState;
 use crate::sidecar::upstream::client::UpstreamQuery;
@@ -28,13 +27,12 @@ const USER_PARAMETERS: [&str; 4] = ["key_id", "user_id", "username", "identifier
 /// Answers with the user, or `null`.
 pub async fn handle(state: &Arc<SidecarState>, request: ApiRequest) -> HandlerResult {
     if request.params.first_unknown(&USER_PARAMETERS).is_some() {
-        return passthrough::handle(state, request).await;
+        return passthrough::handle_question(state, request).await;
     }
     let claimed_actor = claimant::parse_claimant(&request.params)?;
     let query = UpstreamQuery { kind: QueryKind::Discover, target: build_target(&request.params)?, body: None };
-    let view = state.cached_view(FreshnessClass::Keys, request.time).await;
-    let local = look_up(&view, &claimed_actor);
-    Ok(answer_or_query(state, &view, local, query, RequestClass::Other, request.time).await)
+    let question = LocalQuestion { look_up: |view: &CachedView| look_up(view, &claimed_actor), query, miss_class: RequestClass::Other };
+    Ok(answer_or_query(state, question, request.time).await)
 }
 
 fn look_up(view: &CachedView, claimed_actor: &ClaimedActor) -> LocalAnswer {

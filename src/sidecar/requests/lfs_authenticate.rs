@@ -14,6 +14,7 @@ use crate::model::access_request::LfsAuthenticateRequest;
 use crate::model::freshness::FreshnessClass;
 use crate::net::message::Response;
 use crate::rules;
+use crate::sidecar::cached_view::CachedView;
 use crate::sidecar::lfs_token_cache::TokenHolder;
 use crate::sidecar::requests::passthrough;
 use crate::sidecar::state::SidecarState;
@@ -26,10 +27,10 @@ use crate::wire;
 pub async fn handle(state: &Arc<SidecarState>, request: ApiRequest) -> HandlerResult {
     let question = wire::lfs_authenticate::parse_request(&request.params)?;
     if question.unsupported_param.is_some() {
-        return passthrough::handle(state, request).await;
+        return passthrough::handle_question(state, request).await;
     }
     let time = request.time;
-    let holder = resolve_holder(state, &question, time).await;
+    let holder = resolve_holder(&state.cached_view(FreshnessClass::Reads, time).await, &question, time);
     if let Some(token) = state.lfs_tokens.find(&question, holder.as_ref(), time) {
         return Ok(mark_cached(Response::json(StatusCode::OK, token.body), Some(token.age)));
     }
@@ -39,10 +40,10 @@ pub async fn handle(state: &Arc<SidecarState>, request: ApiRequest) -> HandlerRe
         body: Some(Value::Object(request.params.values).to_string()),
     };
     let removals = state.lfs_tokens.removals();
-    match state.upstream.query(query, RequestClass::Other, time).await {
+    match state.upstream.query(query, RequestClass::Other).await {
         QueryOutcome::Decided(decision) => {
             if decision.kind == DecisionKind::Yes
-                && let Some(holder) = recheck_holder(state, &question, holder, time).await
+                && let Some(holder) = holder.filter(|holder| is_still_holder(state, &question, holder))
             {
                 state.lfs_tokens.insert(question, holder, &decision.body, time, removals);
             }
@@ -53,8 +54,7 @@ pub async fn handle(state: &Arc<SidecarState>, request: ApiRequest) -> HandlerRe
 }
 
 /// Returns who would hold a token, if the rules say yes now to a person or a deploy key. Nobody in particular holds none.
-async fn resolve_holder(state: &SidecarState, question: &LfsAuthenticateRequest, time: RequestTime) -> Option<TokenHolder> {
-    let cached = state.cached_view(FreshnessClass::Reads, time).await;
+fn resolve_holder(cached: &CachedView, question: &LfsAuthenticateRequest, time: RequestTime) -> Option<TokenHolder> {
     let view = cached.view_for_authorization().filter(|_| cached.is_fresh())?;
     let evaluation = rules::allowed::decide(&*view.directory, &question.to_allowed_request(), time.wall).ok()?;
     let AccessDecision::Granted(grant) = evaluation.decision else { return None };
@@ -63,16 +63,12 @@ async fn resolve_holder(state: &SidecarState, question: &LfsAuthenticateRequest,
         repository: grant.repository.gl_repository(),
         project: grant.repository.project().map(|project| project.id),
         actor: grant.actor,
+        epoch_changes: cached.epoch_changes,
     })
 }
 
-/// Returns the holder from before the primary was asked, if nothing that it rests on has changed meanwhile.
-async fn recheck_holder(
-    state: &SidecarState,
-    question: &LfsAuthenticateRequest,
-    before: Option<TokenHolder>,
-    time: RequestTime,
-) -> Option<TokenHolder> {
-    let before = before?;
-    (resolve_holder(state, question, time).await? == before).then_some(before)
+/// Returns whether nothing has changed that the holder from before the primary was asked rests on.
+fn is_still_holder(state: &SidecarState, question: &LfsAuthenticateRequest, before: &TokenHolder) -> bool {
+    let time = RequestTime::now();
+    resolve_holder(&state.current_view(FreshnessClass::Reads, time), question, time).as_ref() == Some(before)
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderValue};
-use http::{Method, Request, Uri};
+use http::{HeaderMap, Method, Request, StatusCode, Uri};
 use serde_json::Value;
 use tokio::time::Instant;
 
@@ -15,12 +15,13 @@ use crate::api::body::content_type;
 use crate::api::error::{ApiError, HandlerResult};
 use crate::api::request::{ApiRequest, Caller, RequestBody};
 use crate::api::response_headers::{FORWARDED_HEADER, mark_forwarded};
+use crate::model::freshness::DirectoryRevision;
 use crate::net::body::{BodyError, BodyFilter, IncomingBody, OutgoingBody, RelayStatus};
 use crate::net::message::Response;
 use crate::sidecar::state::SidecarState;
 use crate::sidecar::upstream::channel::UpstreamChannel;
 use crate::sidecar::upstream::concurrency_limit::RequestClass;
-use crate::sidecar::upstream::error::{FailureCause, UpstreamError};
+use crate::sidecar::upstream::error::{FailureCause, UpstreamError, access_changed_response};
 use crate::sidecar::upstream::headers::{forwardable_request_headers, relayable_response_headers};
 use crate::wire::auth::credentials::{SHARED_SECRET_PARAMETER, SHELL_TOKEN_HEADER};
 use crate::wire::http::params::Params;
@@ -32,8 +33,30 @@ use crate::wire::secret_mask::name::is_secret_name;
 const SMALL_BODY_BYTES: u64 = 8 << 10;
 /// The largest error of the primary that is read to add a `message` to it.
 const MAX_ERROR_BODY_BYTES: usize = 256 << 10;
+/// The largest answer to a question that is passed on.
+const MAX_ANSWER_BODY_BYTES: usize = 1 << 20;
+
+/// What is passed on.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum RequestKind {
+    /// A question about access: its answer must not be older than what binds here.
+    Question,
+    /// Anything else. What it did at the primary is done, whatever is answered.
+    Other,
+}
+
 /// Passes a request on and its answer back.
-pub async fn handle(state: &Arc<SidecarState>, mut request: ApiRequest) -> HandlerResult {
+pub async fn handle(state: &Arc<SidecarState>, request: ApiRequest) -> HandlerResult {
+    forward(state, request, RequestKind::Other).await
+}
+
+/// Passes a question about access on, which cannot be answered here. Its success is given only if nothing was applied here meanwhile that may
+/// take access away; it is not asked again, because it may have changed something.
+pub async fn handle_question(state: &Arc<SidecarState>, request: ApiRequest) -> HandlerResult {
+    forward(state, request, RequestKind::Question).await
+}
+
+async fn forward(state: &Arc<SidecarState>, mut request: ApiRequest, kind: RequestKind) -> HandlerResult {
     buffer_small_body(state, &mut request).await?;
     let channel = state.upstream.channel();
     let (method, signed) = (request.method.clone(), request.caller == Caller::Shell);
@@ -45,7 +68,8 @@ pub async fn handle(state: &Arc<SidecarState>, mut request: ApiRequest) -> Handl
         Err(busy) => return Ok(failure_response(&method, &busy)),
     };
     let outgoing = build_request(state, channel, request)?;
-    let pending = PendingRequest { channel, method, signed, body_status: outgoing.body().relay_status() };
+    let asked_at = state.upstream.revision();
+    let pending = PendingRequest { channel, method, signed, kind, asked_at, body_status: outgoing.body().relay_status() };
     match channel.primary_client.send(outgoing, state.config.forward_timeout).await {
         Ok(response) => Ok(pending.relay_response(state, response).await),
         // Both have a minute, and whose is up first is chance.
@@ -154,6 +178,9 @@ struct PendingRequest<'a> {
     /// Only then does its outcome count for the breaker: that of an unsigned request may be the caller's choice, and must not decide what
     /// others are answered.
     signed: bool,
+    kind: RequestKind,
+    /// What bound here when it was sent.
+    asked_at: DirectoryRevision,
     body_status: RelayStatus,
 }
 
@@ -164,6 +191,9 @@ impl PendingRequest<'_> {
         let (head, body) = response.into_parts();
         let headers = relayable_response_headers(&head.headers);
         let reason = format!("status {} is no answer to this request", head.status.as_u16());
+        if head.status.is_success() && self.kind == RequestKind::Question {
+            return self.relay_answer(state, head.status, headers, body).await;
+        }
         if head.status.is_success() || (head.status.is_client_error() && self.method == Method::HEAD) {
             let body = OutgoingBody::relay(body, state.config.bounds.passed_body_bytes, state.config.forward_timeout);
             return self.finish_answered(Response { status: head.status, headers, body });
@@ -175,6 +205,17 @@ impl PendingRequest<'_> {
             Ok(Some(text)) => self.finish_answered(Response::json(head.status, text)),
             Ok(None) => self.failure_or_body_error(&reason, true),
             Err(error) => self.finish_failed(&format!("status {}, and {error}", head.status.as_u16()), true),
+        }
+    }
+
+    /// Relays the answer to a question, once all of it is here and if it is not older than what binds here then.
+    async fn relay_answer(&self, state: &SidecarState, status: StatusCode, headers: HeaderMap, body: IncomingBody) -> Response {
+        match body.read(MAX_ANSWER_BODY_BYTES, state.config.forward_timeout).await {
+            Ok(bytes) => {
+                let response = self.finish_answered(Response { status, headers, body: OutgoingBody::from_bytes(bytes) });
+                if state.upstream.is_overtaken(self.asked_at, "forward") { access_changed_response() } else { response }
+            }
+            Err(error) => self.finish_failed(&error.to_string(), true),
         }
     }
 

@@ -1,5 +1,9 @@
 //! Asks the primary a question that may be asked again: equal questions once, within the concurrency limit, unless the breaker is
 //! open, and under one time limit for all of it.
+//!
+//! A yes is never older than what binds on this host. Whoever asks notes how far the directory has come; who comes after a revocation
+//! joins no question from before it, and if something was applied meanwhile that may take access away, a yes is not given but asked
+//! for again.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,16 +11,19 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
 use http::{Method, Request, StatusCode};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::registry::Registry;
 use tokio::time::{Instant, timeout_at};
 
 use crate::api::request::RequestTime;
 use crate::api::response_headers::FORWARDED_HEADER;
+use crate::model::freshness::{DirectoryReplica, DirectoryRevision};
 use crate::net::body::OutgoingBody;
 use crate::sidecar::config::SidecarConfig;
 use crate::sidecar::upstream::breaker::Admission;
 use crate::sidecar::upstream::channel::UpstreamChannel;
 use crate::sidecar::upstream::concurrency_limit::RequestClass;
-use crate::sidecar::upstream::decision::{Decision, QueryKind, parse_decision};
+use crate::sidecar::upstream::decision::{Decision, DecisionKind, QueryKind, parse_decision};
 use crate::sidecar::upstream::error::{FailureCause, UpstreamError};
 use crate::sidecar::upstream::single_flight::SingleFlight;
 use crate::wire::auth::credentials::SHELL_TOKEN_HEADER;
@@ -27,6 +34,8 @@ const MAX_RESPONSE_BYTES: usize = 1 << 20;
 const MAX_TARGET_BYTES: usize = 16 << 10;
 /// The reason given for a question whose target is longer.
 const REASON_TOO_LARGE: &str = "this question is larger than the Git server takes";
+/// The reason given for a question whose answer may be from before access was taken away.
+const REASON_ACCESS_CHANGED: &str = "access was taken away while it was asked";
 /// The reason given for a question that the primary refuses for its form or size.
 const REASON_REFUSED: &str = "the Git server does not take this question";
 const CONTENT_TYPE_JSON: HeaderValue = HeaderValue::from_static("application/json");
@@ -53,7 +62,10 @@ pub enum QueryOutcome {
 /// The client for questions to the primary.
 pub struct UpstreamClient {
     runner: Arc<QueryRunner>,
-    single_flight: SingleFlight<UpstreamQuery, QueryOutcome>,
+    /// By the question and by what bound here when it was asked.
+    single_flight: SingleFlight<(UpstreamQuery, DirectoryRevision), QueryOutcome>,
+    replica: Arc<dyn DirectoryReplica>,
+    overtaken: Counter,
 }
 
 /// What the task of a question needs; it outlives whoever asked first.
@@ -66,19 +78,71 @@ impl UpstreamClient {
     /// Creates the client of a sidecar; nothing is sent yet.
     pub fn new(config: &SidecarConfig) -> Self {
         let runner = QueryRunner { channel: UpstreamChannel::new(config), timeout: config.timeout };
-        Self { runner: Arc::new(runner), single_flight: SingleFlight::default() }
+        Self {
+            runner: Arc::new(runner),
+            single_flight: SingleFlight::default(),
+            replica: Arc::clone(&config.replica),
+            overtaken: Counter::default(),
+        }
     }
 
-    /// Asks the primary, or waits for the answer to an equal question that is under way.
-    pub async fn query(&self, query: UpstreamQuery, class: RequestClass, time: RequestTime) -> QueryOutcome {
+    /// Asks the primary, or waits for the answer to an equal question that is under way. If something was applied here meanwhile that may
+    /// take access away, a yes counts as no answer: the question is asked again, as often as the time limit lets it.
+    pub async fn query(&self, query: UpstreamQuery, class: RequestClass) -> QueryOutcome {
         if query.target.len() > MAX_TARGET_BYTES {
-            return QueryOutcome::Failed(self.channel().upstream_error(REASON_TOO_LARGE, false, FailureCause::Request));
+            return self.failed(REASON_TOO_LARGE, false, FailureCause::Request);
         }
-        let runner = Arc::clone(&self.runner);
-        let outcome = self.single_flight.run(query.clone(), move || async move { runner.query(&query, class, time).await }).await;
-        outcome.unwrap_or_else(|| {
-            QueryOutcome::Failed(self.channel().upstream_error("asking it failed within sidegate", true, FailureCause::Host))
-        })
+        let deadline = Instant::now() + self.runner.timeout;
+        let mut revision = self.revision();
+        let mut outcome = self.query_at(&query, class, revision).await;
+        while is_yes(&outcome) && self.is_overtaken(revision, query.kind.name()) {
+            if Instant::now() >= deadline {
+                return self.failed(REASON_ACCESS_CHANGED, true, FailureCause::AccessChanged);
+            }
+            revision = self.revision();
+            let again = timeout_at(deadline, self.query_at(&query, class, revision)).await;
+            outcome = again.unwrap_or_else(|_late| self.failed(REASON_ACCESS_CHANGED, true, FailureCause::AccessChanged));
+        }
+        outcome
+    }
+
+    /// Asks once, or joins who asked when the same bound here.
+    async fn query_at(&self, query: &UpstreamQuery, class: RequestClass, revision: DirectoryRevision) -> QueryOutcome {
+        let (runner, key) = (Arc::clone(&self.runner), (query.clone(), revision));
+        let query = query.clone();
+        let outcome = self.single_flight.run(key, move || async move { runner.query(&query, class).await }).await;
+        outcome.unwrap_or_else(|| self.failed("asking it failed within sidegate", true, FailureCause::Host))
+    }
+
+    fn failed(&self, reason: &str, may_have_reached: bool, cause: FailureCause) -> QueryOutcome {
+        QueryOutcome::Failed(self.channel().upstream_error(reason, may_have_reached, cause))
+    }
+
+    /// Returns how far the directory has come: to be noted before something is asked, and compared before a yes to it is given.
+    pub fn revision(&self) -> DirectoryRevision {
+        self.replica.read().revision
+    }
+
+    /// Returns whether something was applied here since `asked_at` that may take access away: then a yes to what was asked there is not
+    /// given. Counted, so it is to be asked once for each yes.
+    pub fn is_overtaken(&self, asked_at: DirectoryRevision, endpoint: &'static str) -> bool {
+        let overtaken = self.revision().reductions != asked_at.reductions;
+        if overtaken {
+            self.overtaken.inc();
+            tracing::debug!(endpoint, "access was taken away while {endpoint} was asked; its yes is not given");
+        }
+        overtaken
+    }
+
+    /// Returns how many answers of the primary were not given because access was taken away while it was asked.
+    pub fn overtaken_answers(&self) -> u64 {
+        self.overtaken.get()
+    }
+
+    /// Registers what is counted here.
+    pub fn register_metrics(&self, registry: &mut Registry) {
+        let help = "Yeses of the primary that were not given because access was taken away while it was asked";
+        registry.register("sidegate_overtaken_answers", help, self.overtaken.clone());
     }
 
     /// Returns the channel to the primary, for requests that are passed through.
@@ -87,8 +151,13 @@ impl UpstreamClient {
     }
 }
 
+fn is_yes(outcome: &QueryOutcome) -> bool {
+    matches!(outcome, QueryOutcome::Decided(decision) if decision.kind == DecisionKind::Yes)
+}
+
 impl QueryRunner {
-    async fn query(&self, query: &UpstreamQuery, class: RequestClass, time: RequestTime) -> QueryOutcome {
+    async fn query(&self, query: &UpstreamQuery, class: RequestClass) -> QueryOutcome {
+        let time = RequestTime::now();
         if let Admission::Wait(_) = self.channel.admit(time.boot) {
             return QueryOutcome::Failed(self.channel.upstream_error("it failed a moment ago", false, FailureCause::Primary));
         }
@@ -146,7 +215,7 @@ impl QueryRunner {
         let (reason, endpoint) = (&error.reason, query.kind.name());
         match error.cause {
             FailureCause::Primary => self.channel.record_failure(reason, endpoint),
-            FailureCause::Host | FailureCause::Request => {
+            FailureCause::Host | FailureCause::Request | FailureCause::AccessChanged => {
                 self.channel.release_probe();
                 tracing::debug!(reason, endpoint, "no answer to {endpoint}, and not by the primary's fault: {reason}");
             }

@@ -34,13 +34,17 @@ pub enum FailureCause {
     Host,
     /// The request: the primary does not accept its size or form.
     Request,
+    /// Nobody: access was taken away while the primary was asked, and its answer may be from before that.
+    AccessChanged,
 }
 
 impl UpstreamError {
     /// Returns the response to a question, which changes nothing: 424; or 400 if the primary does not accept it at all.
     pub fn query_response(&self) -> Response {
-        if self.cause == FailureCause::Request {
-            return ApiError::bad_request(&self.reason).into_response();
+        match self.cause {
+            FailureCause::Request => return ApiError::bad_request(&self.reason).into_response(),
+            FailureCause::AccessChanged => return access_changed_response(),
+            FailureCause::Primary | FailureCause::Host => {}
         }
         self.build_response(StatusCode::FAILED_DEPENDENCY, self.availability.message())
     }
@@ -60,7 +64,7 @@ impl UpstreamError {
     fn build_response(&self, status: StatusCode, consequence: &str) -> Response {
         let what = match (self.cause, self.failing_since) {
             (FailureCause::Host, _) => "This SSH host has too many requests for the Git server under way.".to_owned(),
-            (FailureCause::Request, _) => "The Git server does not take this request.".to_owned(),
+            (FailureCause::Request | FailureCause::AccessChanged, _) => "The Git server does not take this request.".to_owned(),
             (FailureCause::Primary, Some(since)) => {
                 format!("The Git server's application has not answered since {}.", format_seconds(since))
             }
@@ -68,6 +72,12 @@ impl UpstreamError {
         };
         mark_degraded(Response::json(status, encode_message(&format!("{what} {consequence}"))))
     }
+}
+
+/// Refuses to give an answer of the primary's that may be from before access was taken away: 424.
+pub fn access_changed_response() -> Response {
+    let text = "Somebody's access was taken away while the Git server was asked, and its answer may be from before that; please try again.";
+    ApiError::new(StatusCode::FAILED_DEPENDENCY, text).into_response()
 }
 
 fn format_seconds(time: Time) -> String {

@@ -2,7 +2,8 @@
 //!
 //! Bytes of each connection and direction keep their order. What the primary sends is delivered as the test says, for the feed (`changes`,
 //! `snapshot`, `ack`) and for questions apart: at once, ever later without a pause between two lines, not until later, or not at all, the
-//! connections ended. What the host sends passes at once, so a question may be decided long before its answer arrives.
+//! connections ended. What the host sends passes at once, so a question may be decided long before its answer arrives. Single answers to
+//! requests for one path can be held as well.
 
 use std::io::{Read as _, Write as _};
 use std::net::Shutdown;
@@ -12,6 +13,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
+
+use crate::support::TIMEOUT;
 
 /// How often a thread that waits looks whether the link has ended.
 const TICK: Duration = Duration::from_millis(50);
@@ -46,12 +49,31 @@ struct State {
     changed: Condvar,
     connections: Mutex<Vec<Connection>>,
     ended: AtomicBool,
+    hold: Mutex<Hold>,
+    hold_changed: Condvar,
+    /// The targets of all requests, in the order in which they came.
+    targets: Mutex<Vec<String>>,
+}
+
+/// Which single answers are held, and how many are.
+#[derive(Default)]
+struct Hold {
+    path: String,
+    /// So many more.
+    remaining: usize,
+    held: usize,
+    /// Raised when the held ones are let go.
+    round: u64,
+    /// Whether those that were let go last do not arrive, and their connections end.
+    failing: bool,
 }
 
 /// One connection through the link. A host keeps connections, so what it carries may change from one request to the next.
 #[derive(Clone)]
 struct Connection {
     carries_feed: Arc<AtomicBool>,
+    /// The target of the request that is not answered yet.
+    last_target: Arc<Mutex<String>>,
     ends: Arc<[UnixStream; 2]>,
 }
 
@@ -71,6 +93,9 @@ impl Link {
             changed: Condvar::new(),
             connections: Mutex::new(Vec::new()),
             ended: AtomicBool::new(false),
+            hold: Mutex::default(),
+            hold_changed: Condvar::new(),
+            targets: Mutex::default(),
         });
         let (shared, primary) = (Arc::clone(&state), primary.to_owned());
         let accepting = std::thread::spawn(move || accept(&listener, &primary, &shared));
@@ -102,6 +127,40 @@ impl Link {
         }
     }
 
+    /// Holds the next `count` answers to requests whose target has this in it.
+    pub fn hold_answers(&self, path: &str, count: usize) {
+        let mut hold = self.state.hold.lock().unwrap();
+        (hold.path, hold.remaining) = (path.to_owned(), count);
+    }
+
+    /// Waits until so many answers are held: the primary has decided, and the host does not know it.
+    pub fn wait_held(&self, count: usize) {
+        let hold = self.state.hold.lock().unwrap();
+        let (hold, waited) = self.state.hold_changed.wait_timeout_while(hold, TIMEOUT, |hold| hold.held < count).unwrap();
+        assert!(!waited.timed_out(), "{} answers are held, and not {count}", hold.held);
+    }
+
+    /// Delivers what is held.
+    pub fn release_held(&self) {
+        self.end_hold(false);
+    }
+
+    /// Ends the connections of the answers that are held, which never arrive.
+    pub fn fail_held(&self) {
+        self.end_hold(true);
+    }
+
+    fn end_hold(&self, failing: bool) {
+        let mut hold = self.state.hold.lock().unwrap();
+        *hold = Hold { round: hold.round + 1, failing, ..Hold::default() };
+        self.state.hold_changed.notify_all();
+    }
+
+    /// Returns how many requests came whose target has this in it.
+    pub fn count_requests(&self, path: &str) -> usize {
+        self.state.targets.lock().unwrap().iter().filter(|target| target.contains(path)).count()
+    }
+
     /// Ends the connections of one kind; new ones may come.
     pub fn end_connections(&self, traffic: Traffic) {
         self.state.end_connections(|connection| connection.traffic() == traffic);
@@ -112,6 +171,7 @@ impl Drop for Link {
     fn drop(&mut self) {
         self.state.ended.store(true, Ordering::SeqCst);
         self.state.changed.notify_all();
+        self.state.hold_changed.notify_all();
         self.state.end_connections(|_| true);
         let _wake = UnixStream::connect(&self.path);
         if let Some(accepting) = self.accepting.take() {
@@ -125,13 +185,16 @@ impl Connection {
         if self.carries_feed.load(Ordering::SeqCst) { Traffic::Feed } else { Traffic::Questions }
     }
 
-    /// Notes what the connection carries, if a request begins with these bytes of the host's.
-    fn note_request(&self, bytes: &[u8]) {
+    /// Notes what the connection carries, if a request begins with these bytes of the host's; returns its target.
+    fn note_request(&self, bytes: &[u8]) -> Option<String> {
         let begins_request = bytes.starts_with(b"GET ") || bytes.starts_with(b"POST ");
-        if begins_request {
+        begins_request.then(|| {
             let is_feed = bytes.iter().position(|byte| *byte == b' ').is_some_and(|at| bytes[at..].starts_with(FEED_PATH));
             self.carries_feed.store(is_feed, Ordering::SeqCst);
-        }
+            let target = String::from_utf8_lossy(bytes).split(' ').nth(1).unwrap_or_default().to_owned();
+            self.last_target.lock().unwrap().clone_from(&target);
+            target
+        })
     }
 
     fn end(&self) {
@@ -184,6 +247,26 @@ impl State {
     }
 }
 
+impl State {
+    /// Waits while the answer to the last request on a connection is held; false if it is not to arrive.
+    fn wait_while_held(&self, connection: &Connection) -> bool {
+        let mut hold = self.hold.lock().unwrap();
+        // Only the first part of an answer is that.
+        let target = std::mem::take(&mut *connection.last_target.lock().unwrap());
+        if hold.remaining == 0 || !target.contains(&hold.path) {
+            return true;
+        }
+        hold.remaining -= 1;
+        hold.held += 1;
+        self.hold_changed.notify_all();
+        let round = hold.round;
+        while hold.round == round && !self.has_ended() {
+            hold = self.hold_changed.wait_timeout(hold, TICK).unwrap().0;
+        }
+        !hold.failing
+    }
+}
+
 fn accept(listener: &UnixListener, primary: &Path, state: &Arc<State>) {
     while let Ok((host, _)) = listener.accept() {
         if state.has_ended() {
@@ -194,7 +277,7 @@ fn accept(listener: &UnixListener, primary: &Path, state: &Arc<State>) {
         }
         let Ok(upstream) = UnixStream::connect(primary) else { continue };
         let ends = [host.try_clone().unwrap(), upstream.try_clone().unwrap()];
-        let connection = Connection { carries_feed: Arc::default(), ends: Arc::new(ends) };
+        let connection = Connection { carries_feed: Arc::default(), last_target: Arc::default(), ends: Arc::new(ends) };
         state.connections.lock().unwrap().push(connection.clone());
         pump_requests(host.try_clone().unwrap(), upstream.try_clone().unwrap(), Arc::clone(state), connection.clone());
         pump_responses(upstream, host, Arc::clone(state), connection);
@@ -206,7 +289,7 @@ fn pump_requests(mut from: UnixStream, mut to: UnixStream, state: Arc<State>, co
     std::thread::spawn(move || {
         let mut buffer = vec![0; 64 << 10];
         while let Ok(count @ 1..) = from.read(&mut buffer) {
-            connection.note_request(&buffer[..count]);
+            state.targets.lock().unwrap().extend(connection.note_request(&buffer[..count]));
             if state.is_cut(connection.traffic()) || to.write_all(&buffer[..count]).is_err() {
                 break;
             }
@@ -245,7 +328,8 @@ fn deliver(receiver: &Receiver<(Instant, Vec<u8>)>, to: &mut UnixStream, state: 
                 return;
             }
         };
-        if !state.wait_for_delivery(connection, sent) || to.write_all(&bytes).is_err() {
+        let arrives = state.wait_for_delivery(connection, sent) && state.wait_while_held(connection);
+        if !arrives || to.write_all(&bytes).is_err() {
             return;
         }
     }
