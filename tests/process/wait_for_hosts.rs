@@ -187,6 +187,31 @@ fn a_second_host_that_takes_the_name_of_one_cut_off_says_nothing_for_it() {
 }
 
 #[test]
+fn a_host_whose_store_is_a_copy_answers_nothing_from_it_before_the_primary_knows_it() {
+    let (mut env, _link) = prepared("", "");
+    follow(&mut env);
+    env.wait_for("the bound to be stored", || env.path().join("sidecar/confirmed-bound").exists());
+    let first = hosts(&env)[0]["instance"].clone();
+    let (store, backup) = (env.path().join("sidecar"), env.path().join("backup"));
+    assert!(env.sidecar.as_mut().unwrap().stop().success());
+    copy(&store, &backup);
+    env.start_sidecar();
+    env.wait_until_fresh();
+    assert_eq!(admin(&env, &["revoke-key", "3", "--wait"]).0, Some(0));
+    kill_primary(&mut env);
+    assert!(env.sidecar.as_mut().unwrap().stop().success());
+    copy(&backup, &store);
+    env.start_sidecar();
+    env.wait_for("the copy to be opened", || env.status()["follower"]["counts"]["key"] == 9);
+    assert_eq!(look_up_key(&env, 3).status, 424, "the store that was copied has confirmed that this key is revoked");
+    env.start_primary();
+    env.wait_until_fresh();
+    assert_eq!((look_up_key(&env, 3).status, look_up_key(&env, 4).status), (404, 200));
+    let listed = hosts(&env);
+    assert!(listed.len() == 2 && listed.iter().any(|host| host["instance"] == first), "{listed:?}");
+}
+
+#[test]
 fn a_primary_restored_from_before_a_host_came_does_not_say_everywhere() {
     let (mut env, link) = prepared("", "");
     let (store, backup) = (env.path().join("primary"), env.path().join("backup"));

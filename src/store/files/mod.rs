@@ -4,4 +4,6 @@ pub mod age_file;
 pub mod atomic_file;
 pub mod bound_file;
 pub mod folder;
+pub mod instance_file;
+pub mod origin;
 pub mod reserved_space;

@@ -5,6 +5,7 @@
 //! CURRENT          the number of the generation in use, replaced whole
 //! opening          the number of the generation being opened, one line for each process that died while it opened it
 //! instance         the random id of this store
+//! instance-origin  which file that was made as: in a copy it is another, and the copy gets another id
 //! confirmed-bound  for how long a sidecar's store may be answered from without the primary, as the primary has it on disk
 //! generations/3/   a database; numbers only grow
 //! quarantine/2/    the last one that could not be trusted, kept for diagnosis
@@ -23,7 +24,7 @@ use std::time::Duration;
 
 use crate::store::error::StoreError;
 use crate::store::files::folder::{self, FileError, is_storage_full};
-use crate::store::files::{atomic_file, reserved_space};
+use crate::store::files::{atomic_file, instance_file, reserved_space};
 use crate::store::generations::generation::{Generation, StoreOptions};
 use crate::store::generations::guarded_open::open_guarded;
 
@@ -162,27 +163,10 @@ impl GenerationsFolder {
         self.remove_all_except(*building)
     }
 
-    /// Returns the random id of this store; makes it if there is none.
+    /// Returns the random id of this store; makes it if there is none, or if the store is a copy.
     pub fn instance_id(&self) -> Result<String, FileError> {
         let _guard = self.lock_building();
-        let path = self.folder.join("instance");
-        let kept = match atomic_file::read(&path) {
-            Err(FileError::Io { source, .. }) if source.kind() == ErrorKind::InvalidData => None,
-            other => other?,
-        };
-        if let Some(id) = kept.as_deref().and_then(|text| uuid::Uuid::try_parse(text.trim_end()).ok()) {
-            return Ok(id.to_string());
-        }
-        // A damaged id is replaced: the primary then counts one store too many, never one too few.
-        let id = uuid::Uuid::new_v4().to_string();
-        match atomic_file::replace(&path, format!("{id}\n").as_bytes()) {
-            // Without room for a store this process serves by asking the primary, under an id that lasts until it ends.
-            Err(FileError::Io { source, .. }) if is_storage_full(&source) => {
-                tracing::warn!("{}: {source}; another id is made at the next start, make room on this disk", path.display());
-            }
-            written => written?,
-        }
-        Ok(id)
+        instance_file::load_or_create(&self.folder)
     }
 
     fn move_to_quarantine(&self, number: u64) -> Result<(), FileError> {
@@ -445,18 +429,5 @@ mod tests {
         fs::write(folder.path().join("CURRENT"), "5\n").unwrap();
         assert!(quarantined(&generations).contains("not in generations/"));
         assert!(matches!(generations.open_current(LONG).unwrap(), OpenedGeneration::Empty));
-    }
-
-    #[test]
-    fn the_instance_is_made_once_and_made_again_only_when_it_is_damaged() {
-        let folder = tempfile::tempdir().unwrap();
-        let first = at(folder.path()).instance_id().unwrap();
-        assert_eq!(at(folder.path()).instance_id().unwrap(), first);
-        for damaged in [&b"half"[..], &[0xff; 5000]] {
-            fs::write(folder.path().join("instance"), damaged).unwrap();
-            let other = at(folder.path()).instance_id().unwrap();
-            assert_ne!(other, first);
-            assert_eq!(at(folder.path()).instance_id().unwrap(), other);
-        }
     }
 }

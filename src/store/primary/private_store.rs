@@ -12,15 +12,14 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
-use std::time::UNIX_EPOCH;
 
 use crate::model::digest::{Digest, DirectoryDigest};
 use crate::store::database::{Database, KeyWrite};
 use crate::store::error::StoreError;
-use crate::store::files::{folder, reserved_space};
+use crate::store::files::{folder, origin, reserved_space};
 
 const FORMAT_MARKER: &[u8] = b"sidegate ledger 1";
 const FORMAT_KEY: &[u8] = b"m/format";
@@ -132,13 +131,10 @@ impl PrivateStore {
         Ok(outcome)
     }
 
-    /// Returns which file this store was made as: the number and the birth of a file that is written in place from then on. A copy of the
-    /// store, as a backup and what is restored from it, is another file.
+    /// Returns which file this store was made as: the origin of a file that is written in place from then on.
     pub fn origin(&self) -> Result<String, StoreError> {
         let metadata = self.inner.write_counter.metadata().map_err(|error| self.store_error(&error.to_string()))?;
-        // A file system that does not know when a file was made has its number alone.
-        let born = metadata.created().ok().and_then(|born| born.duration_since(UNIX_EPOCH).ok()).unwrap_or_default();
-        Ok(format!("{} {}", metadata.ino(), born.as_nanos()))
+        Ok(origin::of(&metadata))
     }
 
     fn write_entries(&self, writes: PrivateWrites) -> Result<(), StoreError> {
