@@ -188,7 +188,7 @@ async fn read_changes(
     silence_timeout: Duration,
     lines: Sender<Result<ReceivedLine, FeedError>>,
 ) {
-    let mut reader = ChangesReader { body, lines: LineSplitter::default(), clock_offsets };
+    let mut reader = ChangesReader { body, lines: LineSplitter::default(), clock_offsets, last_reading: None };
     loop {
         let line = tokio::select! {
             () = lines.closed() => return,
@@ -205,6 +205,8 @@ struct ChangesReader {
     body: IncomingBody,
     lines: LineSplitter,
     clock_offsets: Arc<Mutex<ClockOffsets>>,
+    /// The primary's clock in the last line of this stream that carried one.
+    last_reading: Option<ClockReading>,
 }
 
 impl ChangesReader {
@@ -213,7 +215,10 @@ impl ChangesReader {
             if let Some(text) = self.lines.next_line()? {
                 let (received_at, wall_time) = (clock::boot_time(), clock::wall_time());
                 let (line, reading) = parse_dated_line(&text)?;
-                let date = date_line(reading.as_ref(), &lock(&self.clock_offsets), received_at, wall_time);
+                // A commit that was no longer the newest when it was sent carries no clock. What was sent after another line holds all
+                // that was current when that one was written.
+                self.last_reading = reading.or(self.last_reading.take());
+                let date = date_line(self.last_reading.as_ref(), &lock(&self.clock_offsets), received_at, wall_time);
                 return Ok(ReceivedLine { line, received_at, date });
             }
             let piece = next_piece(&mut self.body, silence_timeout).await?;
@@ -222,8 +227,8 @@ impl ChangesReader {
     }
 }
 
-/// Returns when a line was written at the earliest. Without a clock in it, when it arrived; without an exchange with that boot of the
-/// primary, by the wall clocks of both.
+/// Returns when a line was written at the earliest, by the last clock of its stream. If the primary sends none, that is when the line
+/// arrived; without an exchange with that boot of the primary it is found by the wall clocks of both.
 fn date_line(reading: Option<&ClockReading>, offsets: &ClockOffsets, received_at: BootTime, wall_time: Time) -> LineDate {
     let Some(reading) = reading else { return LineDate { at: received_at, source: ProofSource::Arrival } };
     match offsets.place(reading, received_at) {
@@ -256,10 +261,53 @@ async fn next_piece(body: &mut IncomingBody, silence_timeout: Duration) -> Resul
 
 #[cfg(test)]
 mod tests {
-    use super::status_error;
+    use std::sync::{Arc, Mutex};
+    use std::time::Duration;
+
+    use super::{ChangesReader, status_error};
     use crate::model::change::{Epoch, Head};
+    use crate::model::clock;
+    use crate::model::clock_reading::{BootId, ClockReading};
     use crate::model::digest::DirectoryDigest;
+    use crate::model::freshness::ProofSource;
+    use crate::model::time::{BootTime, Time};
+    use crate::net::body::IncomingBody;
+    use crate::replica::feed::clock_offset::ClockOffsets;
+    use crate::replica::feed::line_splitter::LineSplitter;
     use crate::replica::feed::source::FeedError;
+    use crate::wire::directory::feed_lines::{encode_heartbeat, with_clock};
+
+    /// Reads two lines: one with the primary's clock of a minute ago, if `dated`, and one without. Returns how old each is, and by which
+    /// proof.
+    async fn read_dated_and_undated(dated: bool) -> [(Duration, ProofSource); 2] {
+        let reading = |seconds| ClockReading {
+            boot_id: BootId::parse("b").unwrap(),
+            boot_time: BootTime(Duration::from_secs(seconds)),
+            wall_time: Time::EPOCH,
+        };
+        let (now, mut offsets) = (clock::boot_time(), ClockOffsets::default());
+        offsets.record_exchange(now, now, &reading(1_000));
+        let line = encode_heartbeat(7, DirectoryDigest::default());
+        let first = if dated { with_clock(&line, &reading(940)) } else { line.clone() };
+        let body = IncomingBody::from_bytes(format!("{first}\n{line}\n").into());
+        let clock_offsets = Arc::new(Mutex::new(offsets));
+        let mut reader = ChangesReader { body, lines: LineSplitter::default(), clock_offsets, last_reading: None };
+        let mut ages = Vec::new();
+        for _ in 0..2 {
+            let line = reader.next_line(Duration::from_secs(1)).await.unwrap();
+            ages.push((line.received_at.since(line.date.at), line.date.source));
+        }
+        ages.try_into().unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_line_without_a_clock_is_no_younger_than_the_last_one_with_it() {
+        let minute = Duration::from_secs(60);
+        let dated = read_dated_and_undated(true).await;
+        assert!(dated.iter().all(|(age, source)| *age >= minute && *source == ProofSource::Exchange), "{dated:?}");
+        let undated = read_dated_and_undated(false).await;
+        assert!(undated.iter().all(|line| *line == (Duration::ZERO, ProofSource::Arrival)), "an older primary: {undated:?}");
+    }
 
     #[test]
     fn each_error_status_maps_to_its_feed_error() {
