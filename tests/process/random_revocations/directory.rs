@@ -33,11 +33,6 @@ impl Removal {
             Self::Block | Self::MembershipByApply => question != Question::Key,
         }
     }
-
-    /// Returns whether a command of the operator's says it, which a later file does not undo.
-    pub fn is_command(self) -> bool {
-        matches!(self, Self::Key | Self::Block)
-    }
 }
 
 /// Everybody, and what is to be taken from whom.

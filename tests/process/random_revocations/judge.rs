@@ -7,11 +7,14 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::random_revocations::answer::{Answer, Question, Source, Verdict};
+use crate::random_revocations::fault::Fault;
 use crate::random_revocations::fleet::Bounds;
 use crate::random_revocations::operator::Revocation;
 
 /// How long the primary may take to answer a question (`primary.timeout`): who joins an equal question gets an answer as old as that.
 const QUESTION_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long a revocation takes to a host that the primary reaches.
+const REACHED: Duration = Duration::from_secs(1);
 /// Ages and log lines are in whole milliseconds.
 const ROUNDING: Duration = Duration::from_millis(10);
 /// How long after `--wait` a yes may arrive that was asked for before it: from the host to us, and no longer.
@@ -92,9 +95,9 @@ impl<'a> Judge<'a> {
     }
 
     fn judge_yes(&self, answer: &Answer, source: Source, context: &Context) -> Option<Finding> {
-        let bound = bound(answer, source, context);
         let found = |index, violation| Some(Finding { revocation: Some(index), violation });
         for (index, revocation) in self.in_force(answer) {
+            let bound = bound(answer, source, revocation, context);
             let age = answer.asked.saturating_sub(revocation.committed);
             let binds_from = revocation.binds_from().unwrap_or(Duration::MAX);
             if answer.asked >= binds_from {
@@ -104,7 +107,7 @@ impl<'a> Judge<'a> {
                 return found(index, Violation::YesBeyondBound { age, bound });
             }
             let late = answer.answered.saturating_sub(binds_from);
-            if late > IN_FLIGHT + stood_still(answer, context) {
+            if late > IN_FLIGHT + stood_still(answer.host, [answer.asked, answer.answered], context) {
                 return found(index, Violation::YesInFlightAfterWait);
             }
         }
@@ -114,9 +117,9 @@ impl<'a> Judge<'a> {
     /// The revocation that a yes came after, and how old the yes was; `None` if it came after none.
     pub fn oldest_yes(&self, answer: &Answer, context: &Context) -> Option<(usize, Source, OldestYes)> {
         let Verdict::Yes(source) = answer.verdict else { return None };
-        let bound = bound(answer, source, context);
         let aged = self.in_force(answer).filter(|(_, revocation)| answer.asked >= revocation.committed);
         let (index, revocation) = aged.max_by_key(|(_, revocation)| answer.asked - revocation.committed)?;
+        let bound = bound(answer, source, revocation, context);
         Some((index, source, OldestYes { age: answer.asked - revocation.committed, bound }))
     }
 
@@ -135,24 +138,29 @@ impl<'a> Judge<'a> {
     }
 }
 
-fn bound(answer: &Answer, source: Source, context: &Context) -> Duration {
+/// The bound that is stated for a yes of this source after this revocation.
+fn bound(answer: &Answer, source: Source, revocation: &Revocation, context: &Context) -> Duration {
     let bounds = &context.bounds[answer.host];
     let limits = match answer.question {
         Question::Key => bounds.keys,
         Question::Pull => bounds.reads,
         Question::Push => bounds.push,
     };
-    match source {
+    let of_source = match source {
         Source::Fresh => Duration::from_millis(limits.ttl),
         Source::Stale => Duration::from_millis(limits.max_stale),
         Source::Primary => QUESTION_TIMEOUT,
+    };
+    if revocation.fault == Fault::None.name() {
+        return of_source.min(REACHED + stood_still(answer.host, [revocation.committed, answer.asked], context));
     }
+    of_source
 }
 
-/// How much of the time between question and answer the host, or this program, stood still.
-fn stood_still(answer: &Answer, context: &Context) -> Duration {
-    let within = |(from, to): &(Duration, Duration)| to.min(&answer.answered).saturating_sub(*from.max(&answer.asked));
-    let pauses = context.pauses.get(answer.host).into_iter().flatten().map(within);
+/// How much of a time a host, or this program, stood still.
+fn stood_still(host: usize, [from, to]: [Duration; 2], context: &Context) -> Duration {
+    let within = |(began, ended): &(Duration, Duration)| (*ended).min(to).saturating_sub((*began).max(from));
+    let pauses = context.pauses.get(host).into_iter().flatten().map(within);
     pauses.chain(context.stalls.iter().map(within)).sum()
 }
 
@@ -178,7 +186,7 @@ mod tests {
         Revocation {
             person: 7,
             removal,
-            fault: "none",
+            fault: "link cut",
             began: seconds(10),
             committed: seconds(11),
             ended: seconds(20),
@@ -214,6 +222,14 @@ mod tests {
         }
         let unconfirmed = Revocation { wait_exit: Some(3), ..revoked };
         assert_eq!(violation(&unconfirmed, answer(21, Verdict::Yes(Source::Stale)), false), beyond(10, 6));
+    }
+
+    #[test]
+    fn without_a_fault_no_yes_comes_after_a_second() {
+        let reached = Revocation { fault: "none", wait_exit: None, ..revocation(Removal::Key) };
+        assert_eq!(violation(&reached, answer(12, Verdict::Yes(Source::Fresh)), true), None);
+        let late = Some(Violation::YesBeyondBound { age: seconds(2), bound: seconds(1) });
+        assert_eq!(violation(&reached, answer(13, Verdict::Yes(Source::Fresh)), true), late);
     }
 
     #[test]

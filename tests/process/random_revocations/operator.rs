@@ -45,21 +45,30 @@ impl Revocation {
 pub struct Operator<'a> {
     pub fleet: &'a Fleet,
     pub people: &'a People,
-    /// Who has lost something, as the next directory file says it. Held while a file is applied: no revocation begins meanwhile.
-    gone: Mutex<BTreeSet<u64>>,
+    /// Held while a file is applied: no revocation begins meanwhile.
+    files: Mutex<Files>,
     done: Mutex<Vec<Revocation>>,
+}
+
+/// What directory files say.
+#[derive(Default)]
+struct Files {
+    /// Who has lost something, as the next file says it.
+    gone: BTreeSet<u64>,
+    /// Who has lost it by a command, which holds against an older file.
+    held: BTreeSet<u64>,
 }
 
 impl<'a> Operator<'a> {
     pub fn new(fleet: &'a Fleet, people: &'a People) -> Self {
-        Self { fleet, people, gone: Mutex::default(), done: Mutex::default() }
+        Self { fleet, people, files: Mutex::default(), done: Mutex::default() }
     }
 
     /// Takes from somebody what is to be taken; `wait` in seconds.
     pub fn revoke(&self, person: u64, wait: Option<u64>, fault: &'static str) {
         let removal = self.people.removal(person).unwrap();
         let began = now();
-        self.gone.lock().unwrap().insert(person);
+        self.files.lock().unwrap().gone.insert(person);
         let id = person.to_string();
         let name = username(person);
         let wait = wait.map(|seconds| format!("--wait={seconds}"));
@@ -74,6 +83,9 @@ impl<'a> Operator<'a> {
         } else {
             let words: Vec<&str> = command.into_iter().chain(wait.as_deref()).collect();
             let (exit, ended) = self.run_until_done(&words);
+            if exit.is_some() {
+                self.files.lock().unwrap().held.insert(person);
+            }
             (ended, ended, exit.filter(|_| wait.is_some()))
         };
         let revocation = Revocation { person, removal, fault, began, committed, ended, wait_exit, undone: None };
@@ -85,8 +97,8 @@ impl<'a> Operator<'a> {
         let begun = now();
         loop {
             {
-                let gone = self.gone.lock().unwrap();
-                let output = self.apply_file(&self.people.file(&gone));
+                let files = self.files.lock().unwrap();
+                let output = self.apply_file(&files, "");
                 if output.status.success() {
                     return now();
                 }
@@ -96,23 +108,27 @@ impl<'a> Operator<'a> {
         }
     }
 
-    /// Applies a file of before all revocations by a command, which undoes none of them.
+    /// Applies a file of before all revocations by a command. It undoes none of them.
     pub fn apply_older_file(&self) {
-        let gone = self.gone.lock().unwrap();
-        let known = gone.iter().copied().filter(|person| !self.people.removal(*person).unwrap().is_command()).collect();
-        let output = self.apply_file(&self.people.file(&known));
+        let files = self.files.lock().unwrap();
+        let known = files.gone.difference(&files.held).copied().collect();
+        let output = self.apply_text(&self.people.file(&known));
         assert!(output.status.success(), "apply: {}", stderr(&output));
     }
 
     /// Applies the file of now with so many more keys, which the next file takes away again.
     pub fn apply_ballast(&self, keys: u64) {
-        let gone = self.gone.lock().unwrap();
         let more: String = (0..keys).map(|id| id + FIRST_BALLAST_KEY).map(|id| generated_key_line(id, 1)).collect();
-        let output = self.apply_file(&(self.people.file(&gone) + &more));
+        let output = self.apply_file(&self.files.lock().unwrap(), &more);
         assert!(output.status.success(), "apply: {}", stderr(&output));
     }
 
-    fn apply_file(&self, text: &str) -> Output {
+    /// Applies the file of now once, with more lines.
+    fn apply_file(&self, files: &Files, more: &str) -> Output {
+        self.apply_text(&(self.people.file(&files.gone) + more))
+    }
+
+    fn apply_text(&self, text: &str) -> Output {
         let path = self.fleet.env.write("directory.jsonl", text);
         self.fleet.admin(&["apply", path.to_str().unwrap(), "--prune", "--accept-loss"])
     }
@@ -141,9 +157,10 @@ impl<'a> Operator<'a> {
             revocation.undone = Some(at);
             back.push(revocation.person);
         }
-        let mut gone = self.gone.lock().unwrap();
+        let mut files = self.files.lock().unwrap();
         for person in &back {
-            gone.remove(person);
+            files.gone.remove(person);
+            files.held.remove(person);
         }
         back
     }
