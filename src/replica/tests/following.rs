@@ -119,6 +119,28 @@ fn unknown_records_are_stored_and_flagged() {
 }
 
 #[test]
+fn records_that_break_their_grammar_are_followed_and_counted_and_answer_nothing() {
+    let env = TestReplica::start_synced(user_and_keys(1..=5));
+    assert_eq!(env.replica().status().invalid_records, Some(0));
+    let put = |line: &str| put_entry(Entry::parse(line).unwrap());
+    let of_nobody = key_entry(3, "desk").text().replace(r#","user_id":1"#, "");
+    let changes = vec![put(r#"{"kind":"user","id":9,"username":"a/b","name":"N"}"#), put(&of_nobody)];
+    env.commit(changes);
+    env.wait_synced();
+    let status = env.replica().status();
+    assert_eq!((status.digest_equal, status.invalid_records), (Some(true), Some(2)));
+    assert!(!env.has_key(3) && env.has_key(4), "a key of nobody lets nobody in");
+    env.replica().resync();
+    env.wait_until("the new one serves", |status| status.counted.resyncs == 2);
+    assert_eq!(env.replica().status().invalid_records, Some(2), "counted in a new generation too");
+    assert!(!env.has_key(3));
+    env.commit(vec![put_entry(key_entry(3, "desk"))]);
+    env.wait_synced();
+    assert_eq!(env.replica().status().invalid_records, Some(1));
+    assert!(env.has_key(3));
+}
+
+#[test]
 fn another_sync_secret_is_an_alarm_until_it_is_renewed() {
     let env = TestReplica::start_synced(user_and_keys(1..=5));
     env.primary.set_secret(b"another");
