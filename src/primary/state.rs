@@ -101,7 +101,7 @@ fn remove_orphaned(store: &PrimaryStore) -> Result<(), StoreError> {
     }
     let count = user_data::remove_orphaned(store.private_store(), &directory)?;
     if count > 0 {
-        tracing::warn!(count, "removed {count} entries of users and keys that are not in the directory any more");
+        tracing::warn!(count, "removed {count} entries of users who are not in the directory any more");
     }
     Ok(())
 }

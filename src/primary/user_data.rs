@@ -12,6 +12,8 @@
 //! crash in between leaves it to the next start. Whoever writes such an entry checks, inside the private store's update, that the user is
 //! still there.
 
+use std::collections::BTreeSet;
+
 use sha2::{Digest as _, Sha256};
 
 use crate::model::change::Head;
@@ -44,15 +46,23 @@ pub fn is_set_of_users(name: &str) -> bool {
     name.contains("users")
 }
 
-/// Removes what belongs to users and keys that the directory does not have; returns how many entries. Call it under the writer's lock, or
-/// before anybody writes. Blocks.
+/// Removes what belongs to users whom the directory does not have; returns how many entries. Call it before anybody writes. Blocks.
 pub fn remove_orphaned(private_store: &PrivateStore, directory: &Generation) -> Result<usize, StoreError> {
+    remove_where(private_store, |id| user_exists(directory, id).map(|exists| !exists))
+}
+
+/// Removes what belongs to these users; returns how many entries. Call it under the writer's lock. Blocks.
+pub fn remove_of(private_store: &PrivateStore, users: &BTreeSet<Id>) -> Result<usize, StoreError> {
+    remove_where(private_store, |id| Ok(users.contains(&id)))
+}
+
+/// Last uses are not looked at: they are forgotten when a user or a key is removed, and when an id is given to another.
+fn remove_where(private_store: &PrivateStore, is_gone: impl Fn(Id) -> Result<bool, StoreError>) -> Result<usize, StoreError> {
     private_store.update(|private_store| {
         let mut writes = PrivateWrites::default();
-        let is_gone = |id: Id| user_exists(directory, id).map(|exists| !exists);
-        for prefix in [TOKEN_OWNER_PREFIX, RECOVERY_CODES_PREFIX, MESSAGE_PREFIX, USER_USED_PREFIX] {
+        for prefix in [TOKEN_OWNER_PREFIX, RECOVERY_CODES_PREFIX, MESSAGE_PREFIX] {
             for (key, value) in private_store.scan_prefix(prefix)? {
-                if leading_id(&key, prefix.len()).map_or(Ok(false), is_gone)? {
+                if leading_id(&key, prefix.len()).map_or(Ok(false), &is_gone)? {
                     if prefix == TOKEN_OWNER_PREFIX {
                         writes.entries.push(([TOKEN_HASH_PREFIX, &value].concat(), None));
                     }
@@ -60,18 +70,11 @@ pub fn remove_orphaned(private_store: &PrivateStore, directory: &Generation) -> 
                 }
             }
         }
-        for (key, _) in private_store.scan_prefix(KEY_USED_PREFIX)? {
-            if let Some(id) = leading_id(&key, KEY_USED_PREFIX.len())
-                && !key_exists(directory, id)?
-            {
-                writes.entries.push((key, None));
-            }
-        }
         for (key, _) in private_store.scan_prefix(SET_MEMBER_PREFIX)? {
             // The name of the set is followed by a slash and the eight bytes of an id.
             let end = key.len().saturating_sub(8);
             let of_users = key.get(..end).is_some_and(|name| is_set_of_users(&String::from_utf8_lossy(name)));
-            if of_users && leading_id(&key, end).map_or(Ok(false), is_gone)? {
+            if of_users && leading_id(&key, end).map_or(Ok(false), &is_gone)? {
                 writes.entries.push((key, None));
             }
         }

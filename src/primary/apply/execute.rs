@@ -119,7 +119,7 @@ fn clean_up(target: &ApplyTarget<'_>, renames: &Renames, revocations: &HeldRevoc
     let (private_store, directory) = (target.store.private_store(), target.store.directory());
     revocations.write_marks(private_store)?;
     renames.remove_stale_marks(&directory, private_store)?;
-    removed_users::finish_removed(target.memory, private_store, &directory, owners)
+    removed_users::finish_removed(target.memory, private_store, owners)
 }
 
 /// Plans the published records: a small file from which nothing is removed by looking up what it names, so that it costs the same in a

@@ -100,8 +100,8 @@ pub struct OwnerChanges {
     pub added_keys: Vec<Id>,
     /// Ids of users that there will not be any more.
     pub removed_users: Vec<Id>,
-    /// Whether a key is removed.
-    pub removes_keys: bool,
+    /// Ids of keys that there will not be any more, or that another key will have.
+    pub removed_keys: Vec<Id>,
 }
 
 impl OwnerChanges {
@@ -119,12 +119,12 @@ impl OwnerChanges {
                     && old.id != new.id
                 {
                     self.added_keys.push(new.id);
-                    self.removes_keys = true;
+                    self.removed_keys.push(old.id);
                 }
             }
             RecordDiff::Removed(old) => match record(old).as_deref() {
                 Some(Record::User(user)) => self.removed_users.push(user.id),
-                Some(Record::Key(_)) => self.removes_keys = true,
+                Some(Record::Key(key)) => self.removed_keys.push(key.id),
                 _ => {}
             },
             RecordDiff::Unchanged(..) => {}

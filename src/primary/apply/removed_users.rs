@@ -7,7 +7,6 @@ use crate::primary::apply::plan::OwnerChanges;
 use crate::primary::credentials::last_used::{LastUsed, LastUsedSubject};
 use crate::primary::user_data;
 use crate::store::error::StoreError;
-use crate::store::generations::generation::Generation;
 use crate::store::primary::private_store::PrivateStore;
 
 /// What is held of users and keys in memory.
@@ -23,27 +22,24 @@ pub struct OwnersInMemory<'a> {
 /// lock, before the commit. Blocks.
 pub fn prepare(memory: OwnersInMemory<'_>, private_store: &PrivateStore, head: &Head, owners: &OwnerChanges) -> Result<(), StoreError> {
     user_data::mark_gone(private_store, head, &owners.removed_users)?;
-    let users = owners.added_users.iter().map(|id: &Id| LastUsedSubject::User(*id));
-    let added: Vec<LastUsedSubject> = users.chain(owners.added_keys.iter().map(|id| LastUsedSubject::Key(*id))).collect();
-    memory.last_used.forget(private_store, &added)
+    memory.last_used.forget(private_store, subjects(&owners.added_users, &owners.added_keys))
 }
 
 /// Removes what belongs to the users and keys that were removed. Call it under the writer's lock, after the commit. Blocks.
-pub fn finish_removed(
-    memory: OwnersInMemory<'_>,
-    private_store: &PrivateStore,
-    directory: &Generation,
-    owners: &OwnerChanges,
-) -> Result<(), StoreError> {
-    if owners.removed_users.is_empty() && !owners.removes_keys {
+pub fn finish_removed(memory: OwnersInMemory<'_>, private_store: &PrivateStore, owners: &OwnerChanges) -> Result<(), StoreError> {
+    memory.last_used.forget(private_store, subjects(&owners.removed_users, &owners.removed_keys))?;
+    if owners.removed_users.is_empty() {
         return Ok(());
     }
     memory.rate_limiter.clear();
-    let users: Vec<LastUsedSubject> = owners.removed_users.iter().map(|id| LastUsedSubject::User(*id)).collect();
-    memory.last_used.forget(private_store, &users)?;
-    let count = user_data::remove_orphaned(private_store, directory)?;
+    let count = user_data::remove_of(private_store, &owners.removed_users.iter().copied().collect())?;
     if count > 0 {
-        tracing::info!(count, "removed {count} entries of users and keys that are not in the directory any more");
+        tracing::info!(count, "removed {count} entries of users who are not in the directory any more");
     }
     Ok(())
+}
+
+fn subjects(users: &[Id], keys: &[Id]) -> Vec<LastUsedSubject> {
+    let users = users.iter().map(|id| LastUsedSubject::User(*id));
+    users.chain(keys.iter().map(|id| LastUsedSubject::Key(*id))).collect()
 }

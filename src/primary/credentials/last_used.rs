@@ -1,7 +1,7 @@
 //! On which day keys, users and agents were last seen. Held in memory and persisted now and then: losing some is allowed, so no request
 //! waits for it. What the directory does not have any more is not persisted. (server.md 1.5)
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
 use crate::model::id::Id;
@@ -15,12 +15,13 @@ use crate::store::primary::private_store::{PrivateStore, PrivateWrites};
 
 /// Most uses that wait to be persisted; more are dropped and counted.
 const MAX_PENDING: usize = 200_000;
-/// Up to how many stored uses are looked up one by one.
+/// Up to how many uses are looked up one by one.
 const MAX_SINGLE_READS: usize = 10_000;
 const KEY_PREFIX: &[u8] = b"used/";
+const AGENT_USED_PREFIX: &[u8] = b"used/agent/";
 
 /// What was used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum LastUsedSubject {
     /// A key, by a login or a request.
     Key(Id),
@@ -92,30 +93,37 @@ impl LastUsed {
     }
 
     /// Forgets the uses of these, in memory and on disk: whoever has these ids from now on is somebody else. Blocks.
-    pub fn forget(&self, private_store: &PrivateStore, subjects: &[LastUsedSubject]) -> Result<(), StoreError> {
+    pub fn forget(&self, private_store: &PrivateStore, mut subjects: Vec<LastUsedSubject>) -> Result<(), StoreError> {
         if subjects.is_empty() {
             return Ok(());
         }
+        subjects.sort_unstable();
+        let is_meant = |subject: &LastUsedSubject| subjects.binary_search(subject).is_ok();
         let _no_other = self.persisting.lock().unwrap_or_else(PoisonError::into_inner);
         {
             let mut days = self.days.lock().unwrap_or_else(PoisonError::into_inner);
-            for subject in subjects {
-                days.pending.remove(subject);
-                days.persisted.remove(subject);
+            if subjects.len() > MAX_SINGLE_READS {
+                days.pending.retain(|subject, _| !is_meant(subject));
+                days.persisted.retain(|subject, _| !is_meant(subject));
+            } else {
+                for subject in &subjects {
+                    days.pending.remove(subject);
+                    days.persisted.remove(subject);
+                }
             }
         }
-        let keys: HashSet<Vec<u8>> = subjects.iter().map(|subject| store_key(*subject)).collect();
         private_store.update(|private_store| {
             let mut writes = PrivateWrites::default();
-            if keys.len() <= MAX_SINGLE_READS {
-                for key in keys {
-                    if private_store.read(&key)?.is_some() {
-                        writes.entries.push((key, None));
-                    }
+            if subjects.len() > MAX_SINGLE_READS {
+                let stored = private_store.scan_prefix(KEY_PREFIX)?.into_iter().map(|(key, _)| key);
+                let meant = stored.filter(|key| parse_store_key(key).is_some_and(|subject| is_meant(&subject)));
+                writes.entries.extend(meant.map(|key| (key, None)));
+                return Ok((writes, ()));
+            }
+            for key in subjects.iter().map(|subject| store_key(*subject)) {
+                if private_store.read(&key)?.is_some() {
+                    writes.entries.push((key, None));
                 }
-            } else {
-                let stored = private_store.scan_prefix(KEY_PREFIX)?.into_iter();
-                writes.entries.extend(stored.filter(|(key, _)| keys.contains(key)).map(|(key, _)| (key, None)));
             }
             Ok((writes, ()))
         })
@@ -156,9 +164,15 @@ fn store_key(subject: LastUsedSubject) -> Vec<u8> {
     let (prefix, id) = match subject {
         LastUsedSubject::Key(id) => (KEY_USED_PREFIX, id),
         LastUsedSubject::User(id) => (USER_USED_PREFIX, id),
-        LastUsedSubject::Agent(id) => (&b"used/agent/"[..], id),
+        LastUsedSubject::Agent(id) => (AGENT_USED_PREFIX, id),
     };
     [prefix, &id.bytes()].concat()
+}
+
+fn parse_store_key(key: &[u8]) -> Option<LastUsedSubject> {
+    let id = |prefix: &[u8]| Id::try_from(u64::from_be_bytes(key.strip_prefix(prefix)?.try_into().ok()?)).ok();
+    let key_or_user = || id(KEY_USED_PREFIX).map(LastUsedSubject::Key).or_else(|| id(USER_USED_PREFIX).map(LastUsedSubject::User));
+    key_or_user().or_else(|| id(AGENT_USED_PREFIX).map(LastUsedSubject::Agent))
 }
 
 fn start_of_day(at: Time) -> Time {

@@ -225,6 +225,19 @@ async fn operations_of_this_minute_are_not_counted_against_who_gets_the_number()
 }
 
 #[tokio::test]
+async fn the_uses_of_many_are_forgotten_as_those_of_few_are() {
+    let (_folder, state) = opened().await;
+    record_uses(&state);
+    state.last_used.persist(&state.store).unwrap();
+    record_uses(&state);
+    let others = (100..12_100_u64).map(|id| LastUsedSubject::User(id.try_into().unwrap()));
+    state.last_used.forget(state.store.private_store(), others.chain([LastUsedSubject::User(zoe())]).collect()).unwrap();
+    assert_eq!(uses(&state), [false, true]);
+    state.last_used.persist(&state.store).unwrap();
+    assert_eq!(uses(&state), [false, true], "nor does it wait in memory");
+}
+
+#[tokio::test]
 async fn child_removes_and_adds_a_user_until_it_is_killed() {
     let Some(folder) = child_folder() else { return };
     let state = open(Path::new(&folder));
