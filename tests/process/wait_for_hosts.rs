@@ -1,7 +1,10 @@
 //! `--wait` that exits with 0 means that no host can still say yes: also after the primary was killed or restored, a host changed its
 //! bounds, or a second host took its name. Where a host is cut off here, it goes on answering, and the test asks it.
 
+use std::collections::BTreeSet;
 use std::fs;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -10,11 +13,13 @@ use serde_json::{Value, json};
 use sidegate::model::clock;
 use sidegate::model::time::Time;
 
+use crate::support::TIMEOUT;
 use crate::support::env::{Daemon, TestEnv};
 use crate::support::generated_directory::{directory_of_keys, key_blob};
 use crate::support::http::Request;
 use crate::support::link::Link;
 use crate::support::lookup::{look_up_key, lookup_request};
+use crate::support::small_disk::SmallDisk;
 
 const NOT_EVERYWHERE: Option<i32> = Some(3);
 
@@ -271,4 +276,50 @@ fn a_host_that_is_cut_off_counts_until_its_bound_has_passed_also_after_a_restart
     assert_eq!(look_up_key(&env, 3).status, 424, "no earlier than the host itself refuses");
     let (code, text) = admin(&env, &["revoke-key", "4", "--wait=1"]);
     assert!(code == Some(0) && text.contains("in force on ssh-1"), "{text}");
+}
+
+/// Asks for changes in the name of a host that has not followed yet. Returns the status of the answer; the stream ends at once.
+fn changes_status(env: &TestEnv, head: &Value, number: u32) -> u16 {
+    let text = |name: &str| head[name].to_string().trim_matches('"').to_owned();
+    let (epoch, seq, digest) = (text("epoch"), text("seq"), text("digest"));
+    let target = format!("/api/v4/internal/sidegate/changes?epoch={epoch}&after={seq}&digest={digest}&instance=i{number}&max_stale=60");
+    let token = env.sync_token(&format!("host-{number}"));
+    let mut stream = UnixStream::connect(env.primary_socket()).unwrap();
+    stream.set_read_timeout(Some(TIMEOUT)).unwrap();
+    write!(stream, "GET {target} HTTP/1.1\r\nHost: unix\r\nSidegate-Sync-Request: {token}\r\n\r\n").unwrap();
+    let mut line = String::new();
+    BufReader::new(stream).read_line(&mut line).unwrap();
+    line.split(' ').nth(1).unwrap().parse().unwrap()
+}
+
+#[test]
+fn on_a_full_disk_no_host_gets_a_line_that_the_primary_would_forget() {
+    let mut env = TestEnv::new();
+    let Some(disk) = SmallDisk::mount(&env.path().join("primary"), 16 << 10) else { return };
+    env.start_primary();
+    env.apply(&directory_of_keys(9));
+    follow(&mut env);
+    let head = env.primary_status()["head"].clone();
+    disk.fill();
+    let mut followed = vec!["ssh-1".to_owned()];
+    let refused = (0..4000).find(|number| match changes_status(&env, &head, *number) {
+        200 => {
+            followed.push(format!("host-{number}"));
+            false
+        }
+        other => {
+            assert_eq!(other, 503, "host {number}\n{}", env.logs());
+            true
+        }
+    });
+    let refused = refused.expect("the disk is full, so at some time no host can be stored any more");
+    assert_eq!(changes_status(&env, &head, refused), 503, "and not later either");
+    kill_primary(&mut env);
+    disk.free_space();
+    env.start_primary();
+    let known: BTreeSet<String> = hosts(&env).iter().map(|host| host["host"].as_str().unwrap().to_owned()).collect();
+    let forgotten: Vec<&String> = followed.iter().filter(|host| !known.contains(*host)).collect();
+    assert!(forgotten.is_empty(), "{} of {} are forgotten: {forgotten:?}", forgotten.len(), followed.len());
+    eprintln!("{} hosts followed before the disk was full", followed.len());
+    env.wait_until_fresh();
 }
