@@ -26,6 +26,7 @@ pub mod memory_directory;
 pub mod path_grammar;
 pub mod push;
 pub mod record;
+pub mod record_access;
 pub(crate) mod record_defaults;
 pub mod record_grammar;
 pub mod record_identity;

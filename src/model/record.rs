@@ -22,7 +22,7 @@ use crate::model::text::{ControlByte, Text};
 use crate::model::time::Time;
 
 macro_rules! declare_record {
-    ($($kind:ident $name:literal $number:literal $key_fields:tt => $sort_key:tt)* ; $key:ident $key_name:literal $($key_line:tt)*) => {
+    ($($kind:ident $name:literal $number:literal $key_fields:tt => $sort_key:tt gives $gives:tt)* ; $key:ident $key_name:literal $($key_line:tt)*) => {
         /// A record of any kind.
         #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
         #[serde(tag = "kind")]

@@ -68,8 +68,8 @@ impl fmt::Display for RecordIdentity {
 }
 
 macro_rules! generate_key_fields {
-    ($($kind:ident $name:literal $number:literal { $($field:ident: $field_type:ty),* } => { $($method:ident($($argument:expr),*))* })*
-     ; $key:ident $key_name:literal $key_number:literal { $key_field:ident: $key_type:ty }) => {
+    ($($kind:ident $name:literal $number:literal { $($field:ident: $field_type:ty),* } => { $($method:ident($($argument:expr),*))* } gives $gives:tt)*
+     ; $key:ident $key_name:literal $key_number:literal { $key_field:ident: $key_type:ty } gives $key_gives:tt) => {
         /// The key fields of a record of each kind, as a delete names them.
         #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
         #[serde(tag = "kind", deny_unknown_fields)]

@@ -74,7 +74,7 @@ impl<'de> Visitor<'de> for KindFirstVisitor<'_> {
 }
 
 macro_rules! generate_parsing {
-    ($($kind:ident $name:literal $number:literal $key_fields:tt => $sort_key:tt)* ; $key:ident $key_name:literal $($key_line:tt)*) => {
+    ($($kind:ident $name:literal $number:literal $key_fields:tt => $sort_key:tt gives $gives:tt)* ; $key:ident $key_name:literal $($key_line:tt)*) => {
         /// Deserializes the fields of a record of the kind `kind`.
         fn deserialize_kind<'de, A: MapAccess<'de>>(kind: &str, map: A) -> Result<Record, A::Error> {
             Ok(match kind {

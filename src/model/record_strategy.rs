@@ -50,7 +50,7 @@ generate_by! {
 }
 
 macro_rules! any_record {
-    ($($kind:ident $name:literal $number:literal $key_fields:tt => $sort_key:tt)* ; $key:ident $($key_line:tt)*) => {
+    ($($kind:ident $name:literal $number:literal $key_fields:tt => $sort_key:tt gives $gives:tt)* ; $key:ident $($key_line:tt)*) => {
         /// Generates a record of any kind.
         pub fn record() -> impl Strategy<Value = Record> {
             prop_oneof![$($kind::strategy().prop_map(Record::$kind),)* $key::strategy().prop_map(Record::$key)]

@@ -193,8 +193,8 @@ impl SortKey {
 }
 
 macro_rules! generate_sort_keys {
-    ($($kind:ident $name:literal $number:literal { $($field:ident: $field_type:ty),* } => { $($method:ident($($argument:expr),*))* })*
-     ; $key:ident $key_name:literal $key_number:literal $key_fields:tt) => {
+    ($($kind:ident $name:literal $number:literal { $($field:ident: $field_type:ty),* } => { $($method:ident($($argument:expr),*))* } gives $gives:tt)*
+     ; $key:ident $key_name:literal $key_number:literal $key_fields:tt gives $key_gives:tt) => {
         /// The number of each kind in sort keys.
         #[derive(Clone, Copy)]
         #[repr(u8)]

@@ -1,6 +1,7 @@
 //! The contract's cases of `allowed`, groups H to O, as far as they are decided here. Each test names its rows. This file has the
 //! directory that they share, and helpers to build requests and to check decisions.
 
+pub mod access_directions;
 mod actors;
 mod changes;
 mod code;

@@ -15,10 +15,10 @@ use crate::rules::allowed::decide;
 use crate::rules::project_access::ProjectAccess;
 
 /// A source of choices that is the same for the same seed.
-struct SeededRng(u64);
+pub struct SeededRng(pub u64);
 
 impl SeededRng {
-    fn below(&mut self, bound: u64) -> u64 {
+    pub fn below(&mut self, bound: u64) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -26,11 +26,11 @@ impl SeededRng {
         (mixed ^ (mixed >> 31)) % bound
     }
 
-    fn one_in(&mut self, many: u64) -> bool {
+    pub fn one_in(&mut self, many: u64) -> bool {
         self.below(many) == 0
     }
 
-    fn choose<'a, T: ?Sized>(&mut self, all: &[&'a T]) -> &'a T {
+    pub fn choose<'a, T: ?Sized>(&mut self, all: &[&'a T]) -> &'a T {
         let index = self.below(all.len() as u64);
         all[usize::try_from(index).unwrap_or(0)]
     }
@@ -48,15 +48,15 @@ const DEPLOY_KEYS: u64 = 20;
 const LEVELS: [u64; 6] = [10, 15, 20, 30, 40, 50];
 
 /// A generated directory, and what its questions are made of.
-struct GeneratedDirectory {
-    directory: MemoryDirectory,
+pub struct GeneratedDirectory {
+    pub directory: MemoryDirectory,
     user_count: u64,
     /// Users with a role in a project of their own, as (user, project): most pairs at random would have nothing to do with each other.
     member_pairs: Vec<(u64, u64)>,
 }
 
 impl GeneratedDirectory {
-    fn generate(seed: u64, people: u64) -> Self {
+    pub fn generate(seed: u64, people: u64) -> Self {
         let directory = generate_table(seed, people);
         let pair = |record: &Record| match record {
             Record::Member(member) => member.project_id.map(|project| (member.user_id.number(), project.number())),
@@ -216,12 +216,12 @@ fn generate_repositories(rng: &mut SeededRng, people: u64, lines: &mut Vec<Strin
     }
 }
 
-fn now() -> Time {
+pub fn now() -> Time {
     "2026-06-01T00:00:00Z".parse().unwrap()
 }
 
 /// Some question that this world may be asked.
-fn random_request(rng: &mut SeededRng, generated: &GeneratedDirectory) -> AllowedRequest {
+pub fn random_request(rng: &mut SeededRng, generated: &GeneratedDirectory) -> AllowedRequest {
     let (someone, something) = generated.random_pair(rng);
     let deploy_key = 100_001 + rng.below(DEPLOY_KEYS + 2);
     let claimed_actor = match rng.below(8) {

@@ -36,7 +36,7 @@ impl RecordCacheKey {
 }
 
 macro_rules! cached_kinds {
-    ($($kind:ident $name:literal $number:literal $key_fields:tt => $sort_key:tt)* ; $key:ident $($key_line:tt)*) => {
+    ($($kind:ident $name:literal $number:literal $key_fields:tt => $sort_key:tt gives $gives:tt)* ; $key:ident $($key_line:tt)*) => {
         cached_kinds!(@ $($kind)* $key);
     };
     (@ $($kind:ident)*) => {
