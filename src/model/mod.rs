@@ -8,6 +8,7 @@ pub mod access_decision;
 pub mod access_request;
 pub(crate) mod address_grammar;
 pub mod change;
+pub mod changed_directory;
 pub mod clock;
 pub mod clock_reading;
 pub mod day;

@@ -3,6 +3,7 @@
 
 pub mod access_directions;
 mod actors;
+mod changed_directory;
 mod changes;
 mod code;
 mod instance;

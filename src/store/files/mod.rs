@@ -3,6 +3,7 @@
 pub mod age_file;
 pub mod atomic_file;
 pub mod bound_file;
+pub mod change_log;
 pub mod folder;
 pub mod instance_file;
 pub mod origin;
