@@ -72,6 +72,9 @@ fn print_status(status: &Value) {
     if let Some(warning) = bound_warning(&status["follower"]) {
         print_line(&warning);
     }
+    if let Some(warning) = unstored_warning(&status["follower"]["unstored"]) {
+        print_line(&warning);
+    }
     print_line("follower:");
     print_fields(&status["follower"], "  ");
     let bytes = status["memory_bytes"].as_u64().unwrap_or(0);
@@ -98,6 +101,17 @@ fn bound_warning(follower: &Value) -> Option<String> {
             "the primary has not confirmed the largest max_stale of {configured} s yet: until it does, nothing older than {confirmed} s is answered"
         )
     })
+}
+
+/// Returns what to know of changes that the store could not take.
+fn unstored_warning(unstored: &Value) -> Option<String> {
+    let (since, changes) = (unstored["since"].as_str()?, unstored["changes"].as_u64()?);
+    let then = match (unstored["complete"].as_bool(), unstored["survives_restart"].as_bool()) {
+        (Some(true), Some(true)) => "they bind here, also after a restart",
+        (Some(true), _) => "they bind here; after a restart nothing is answered without the primary",
+        _ => "some are not known: nothing is answered without the primary",
+    };
+    Some(format!("store: since {since} {changes} changes that take access away are not in the store: {then}; make room on its disk"))
 }
 
 fn print_freshness_class(name: &str, class: &Value) {
@@ -139,7 +153,7 @@ mod tests {
     use clap::Parser as _;
     use serde_json::{Value, json};
 
-    use super::{bound_warning, invalidation, proof_warning};
+    use super::{bound_warning, invalidation, proof_warning, unstored_warning};
     use crate::cli::arguments::{Arguments, Command};
 
     fn body(words: &[&str]) -> Result<Value, String> {
@@ -160,6 +174,22 @@ mod tests {
         let follower = |confirmed: u64| json!({"max_stale_seconds": 60, "confirmed_max_stale_seconds": confirmed});
         assert!(bound_warning(&follower(5)).unwrap().contains("nothing older than 5 s"));
         assert_eq!((bound_warning(&follower(60)), bound_warning(&json!({}))), (None, None));
+    }
+
+    #[test]
+    fn changes_that_are_not_in_the_store_are_reported_with_what_to_do() {
+        let unstored = |complete: bool, survives: bool| {
+            unstored_warning(
+                &json!({"since": "2026-01-31T12:00:00.000Z", "changes": 3, "complete": complete, "survives_restart": survives}),
+            )
+        };
+        assert_eq!(unstored_warning(&Value::Null), None);
+        for (complete, survives, said) in
+            [(true, true, "also after a restart"), (true, false, "after a restart nothing"), (false, true, "some are not known")]
+        {
+            let warning = unstored(complete, survives).unwrap();
+            assert!(warning.contains(said) && warning.contains("since 2026") && warning.contains("make room"), "{warning}");
+        }
     }
 
     #[test]

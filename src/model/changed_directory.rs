@@ -13,6 +13,7 @@ use crate::model::key::Fingerprint;
 use crate::model::record::{
     DeployGrant, Key, Member, Namespace, Project, ProtectedBranch, ProtectedTag, Record, Settings, Share, Snippet, Storage, User,
 };
+use crate::model::record_grammar::is_answerable;
 use crate::model::record_identity::RecordIdentity;
 use crate::model::repository_place::RepositoryPlace;
 use crate::model::sort_key::SortKey;
@@ -20,9 +21,9 @@ use crate::model::sort_key::SortKey;
 /// Changes by the record that they are of: the last one of each.
 #[derive(Clone, Debug, Default)]
 pub struct ChangeSet {
-    /// Records other than keys; `None` for one that was deleted, or that is not understood.
+    /// Records other than keys; `None` for one that was deleted, is not understood, or may not be answered.
     records: BTreeMap<SortKey, Option<Arc<Record>>>,
-    /// Keys by their id; `None` for one that was deleted.
+    /// Keys by their id; `None` for one that was deleted, or may not be answered.
     keys: BTreeMap<Id, Option<Arc<Key>>>,
     has_unknown_parts: bool,
 }
@@ -39,12 +40,13 @@ impl ChangeSet {
             }
             Change::Put(entry) => {
                 self.has_unknown_parts |= entry.has_unknown_parts();
+                let answerable = entry.record().filter(|record| is_answerable(record));
                 match entry.record().map(Arc::as_ref) {
                     Some(Record::Key(key)) => {
-                        self.keys.insert(key.id, Some(Arc::new(key.clone())));
+                        self.keys.insert(key.id, answerable.map(|_| Arc::new(key.clone())));
                     }
                     _ => {
-                        self.records.insert(entry.sort_key().clone(), entry.record().cloned());
+                        self.records.insert(entry.sort_key().clone(), answerable.cloned());
                     }
                 }
             }
@@ -100,6 +102,10 @@ impl ChangedDirectory {
 }
 
 impl Directory for ChangedDirectory {
+    fn version(&self) -> Option<u64> {
+        self.base.version()
+    }
+
     fn settings(&self) -> Result<Arc<Settings>, DirectoryError> {
         match self.changes.records.get(&SortKey::settings()) {
             Some(Some(record)) => Ok(Arc::new(Settings::of_record(record).cloned().ok_or_else(no_settings)?)),
@@ -177,6 +183,11 @@ impl Directory for ChangedDirectory {
     /// As below: a primary gives each repository to one record, and what its store cannot take is not searched for a mistake.
     fn is_shared_repository(&self, place: &RepositoryPlace<'_>) -> Result<bool, DirectoryError> {
         self.base.is_shared_repository(place)
+    }
+
+    /// As below: only the primary creates projects, and decides again.
+    fn is_path_unanswered(&self, path: &str) -> Result<bool, DirectoryError> {
+        self.base.is_path_unanswered(path)
     }
 
     fn member(&self, container: Container, user: Id) -> LookupResult<Member> {

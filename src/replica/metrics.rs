@@ -43,6 +43,8 @@ fn encode_gauges(status: &ReplicaStatus, encoder: &mut DescriptorEncoder<'_>) ->
     gauge("sidegate_store_bytes", "Bytes of the serving generation on disk", u64_to_f64(status.store_bytes))?;
     gauge("sidegate_store_foreign_records", "Records that are not wholly understood", u64_to_f64(status.foreign))?;
     gauge("sidegate_store_shared_repositories", "Places of repositories that two records lead to", u64_to_f64(status.shared_repositories))?;
+    let unstored = status.unstored.map_or(0, |unstored| unstored.changes.max(1));
+    gauge("sidegate_store_unstored_changes", "Changes that bind and that the store could not take", u64_to_f64(unstored))?;
     gauge("sidegate_alarms", "Active alarms", u64_to_f64(u64::try_from(status.alarms.len()).unwrap_or(u64::MAX)))?;
     gauge("sidegate_max_stale_seconds", "The largest max_stale of the configuration", u64_to_f64(status.max_stale_seconds))?;
     gauge(

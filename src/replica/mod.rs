@@ -9,7 +9,7 @@
 //! * [`resync`] builds a whole new generation when there is none, when the cursor is lost (410), when the sums differ (drift), or
 //!   when an operator asks. It fetches a snapshot, checks it, holds it back if too many keys are missing, closes and opens it, and
 //!   then reads `changes` *for the new generation* from where the snapshot ends, until that has caught up. Only then is it offered
-//!   to [`follow`], which switches as soon as the new one has every commit that the old one has.
+//!   to [`follow`], which follows both and switches as soon as the new one has every commit that the old one has.
 //!
 //! **What is applied while a snapshot is loaded.** The old generation is still followed, so nothing has to be buffered for the new
 //! one: that reads the same commits from the primary's journal itself, and the switch waits for it. How the old one is followed
@@ -20,9 +20,14 @@
 //!   the cursor stays. A small file ([`follow::drift_marker`]) tells the next start, which otherwise would take its own drift for a
 //!   primary restored from a backup (409);
 //! * its cursor is lost (410): the primary's answer names its present head, and `changes` is read from there. Records between the
-//!   cursor and that head are missing here, so only what takes access away is applied ([`generation::access_reduction`]): all
-//!   deletes, and puts that block a user, end or lower a membership, shorten a key, and the like. If the answer names no head,
-//!   nothing is applied before the switch. The cursor is not moved, so a restart begins in the same place: 410.
+//!   cursor and that head are missing here, so only what restricts is applied ([`generation::restrictions`]): all deletes, and every put
+//!   that is not known only to give access. If the answer names no head, that of the snapshot takes its place once it is loaded. The
+//!   cursor is not moved, so a restart begins in the same place: 410;
+//! * its store takes no more changes (a full disk): the stream goes on from the numbers that the primary gave, and what restricts binds on
+//!   top of the store ([`follow::unstored_changes`]).
+//!
+//! A generation that has caught up ([`follow::adoption`]) serves at once, and is then made the one that the next start opens
+//! ([`follow::installation`]); what it has is acknowledged after that.
 //!
 //! In every case the sums decide: should the store equal a line after all, its cursor is good again.
 //!

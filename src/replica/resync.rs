@@ -96,6 +96,7 @@ impl<F: FeedSource> Resyncer<F> {
     async fn resync_into(&self, folder: PathBuf) -> Result<Option<Generation>, ResyncError> {
         let loaded = self.load_snapshot(folder.clone()).await?;
         let LoadedSnapshot { generation, head, accept_loss, keys } = loaded;
+        self.state.loaded_snapshot.send_replace(Some(head));
         let mut tracked = TrackedGeneration::new(generation, CursorState::Synced(head));
         let (lines, proven_at) = self.catch_up(&mut tracked).await?;
         self.check_loss_guard(keys, accept_loss, tracked.generation().clone()).await?;
@@ -141,7 +142,7 @@ impl<F: FeedSource> Resyncer<F> {
                     return Ok((lines, received.date));
                 }
                 Ok(LineEffect::Drifted) => return Err(ResyncError::CatchUp("it does not equal what the primary says".to_owned())),
-                Ok(LineEffect::Applied | LineEffect::Unchanged) => connection.reset_backoff(),
+                Ok(LineEffect::Applied | LineEffect::Unchanged | LineEffect::NotStored) => connection.reset_backoff(),
                 Err(ApplyLineError::Store(error)) => return Err(error.into()),
                 Err(ApplyLineError::Thread(error)) => return Err(error.into()),
                 Err(error @ (ApplyLineError::Gap { .. } | ApplyLineError::WentBack { .. })) => {

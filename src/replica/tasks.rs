@@ -2,7 +2,7 @@
 //! its own. The panic of a task is an alarm; answers go on.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -20,6 +20,7 @@ use crate::replica::feed::source::FeedSource;
 use crate::replica::follow::flusher::{run_acknowledger, run_flusher};
 use crate::replica::follow::follower::{FeedFollower, FollowerCommand};
 use crate::replica::follow::serving_store::ServingStore;
+use crate::replica::follow::unstored_changes::UnstoredChanges;
 use crate::replica::resync::Resyncer;
 use crate::replica::state::alarm::Alarm;
 use crate::replica::state::replica_state::ReplicaState;
@@ -88,7 +89,9 @@ impl<F: FeedSource> ReplicaTasks<F> {
         let (flush_requests, received_flush_requests) = watch::channel(None);
         let (flushed_sender, flushed) = watch::channel(None);
         let (candidates, received_candidates) = mpsc::channel(1);
-        spawn_supervised(&state, run_flusher(Arc::clone(&state), received_flush_requests, flushed_sender, timing.ack_interval));
+        let unstored = open_unstored(&store_path).await;
+        let flusher = run_flusher(Arc::clone(&state), Arc::clone(&unstored), received_flush_requests, flushed_sender, timing.ack_interval);
+        spawn_supervised(&state, flusher);
         spawn_supervised(&state, run_acknowledger(Arc::clone(&feed), Arc::clone(&state), flushed, identity, backoff));
         let resyncer = Resyncer {
             feed: Arc::clone(&feed),
@@ -100,9 +103,16 @@ impl<F: FeedSource> ReplicaTasks<F> {
             candidates,
         };
         spawn_supervised(&state, resyncer.run());
-        let store = ServingStore::new(Arc::clone(&state), generations, &store_path, flush_requests);
+        let store = ServingStore::new(Arc::clone(&state), generations, &store_path, unstored, flush_requests);
         FeedFollower::new(feed, state, timing, store, FeedConnection::new(backoff)).run(commands, received_candidates).await;
     }
+}
+
+/// Reads what the store had not taken when this host was last stopped.
+async fn open_unstored(store_path: &Path) -> Arc<UnstoredChanges> {
+    let path = store_path.to_path_buf();
+    let opened = tokio::task::spawn_blocking(move || UnstoredChanges::open(&path, clock::wall_time())).await;
+    Arc::new(opened.unwrap_or_else(|_panicked| UnstoredChanges::unreadable(store_path, clock::wall_time())))
 }
 
 /// Runs a task beside the follower; its panic is an alarm.

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::env::TestEnv;
 use crate::support::generated_directory::{directory_of_keys, generated_key_line};
@@ -43,6 +43,101 @@ fn with_a_full_disk_serving_goes_on_and_nothing_is_acknowledged_that_is_not_on_d
     env.wait_until_fresh();
     assert_eq!(key_present(&look_up_key(&env, 17), 17), Some(false));
     assert_eq!(key_present(&look_up_key(&env, 2_899), 2_899), Some(true));
+}
+
+/// The number of changes that the sidecar's store could not take and that bind all the same.
+fn unstored_changes(env: &TestEnv) -> u64 {
+    env.status()["follower"]["unstored"]["changes"].as_u64().unwrap_or(0)
+}
+
+/// Applies keys, few at a time so that the sidecar follows them, until its store has no room left in the files that it has.
+fn fill_store(env: &TestEnv) {
+    let is_failing = |status: &Value| status["follower"]["alarms"].as_array().is_some_and(|alarms| !alarms.is_empty());
+    for batch in 0..100 {
+        env.apply(&(0..200).map(|id| generated_key_line(1_000 + 200 * batch + id, 1)).collect::<String>());
+        let head = env.primary_status()["head"]["seq"].clone();
+        env.wait_for("the batch to be stored or not", || {
+            let status = env.status();
+            is_failing(&status) || status["follower"]["flushed"]["seq"] == head
+        });
+        if is_failing(&env.status()) {
+            return;
+        }
+    }
+    panic!("the store takes all\n{}", env.logs());
+}
+
+/// Looks up every key that the sidecar knows, without a primary: the revoked ones must not be let in, all others must.
+fn assert_only_revoked_are_refused(env: &TestEnv, revoked: &[u64], when: &str) {
+    for id in 1..=400 {
+        let found = key_present(&look_up_key(env, id), id);
+        if revoked.contains(&id) {
+            assert_ne!(found, Some(true), "{when}: key {id} was revoked\n{}", env.logs());
+        } else {
+            assert_eq!(found, Some(true), "{when}: key {id}\n{}", env.logs());
+        }
+    }
+}
+
+#[test]
+fn a_revocation_on_a_full_disk_binds_at_once_survives_a_kill_and_is_stored_once_there_is_room() {
+    let Some((mut env, disk)) = env_on_small_disk() else { return };
+    disk.fill();
+    fill_store(&env);
+    let revoked = [17, 18, 19];
+    for id in revoked {
+        assert!(env.run_admin(&["revoke-key", &id.to_string()]).status.success());
+    }
+    env.wait_for("the revocations to bind though they are not stored", || unstored_changes(&env) >= 3);
+    let output = env.run_admin(&["revoke-key", "20", "--wait=2"]);
+    assert_eq!(output.status.code(), Some(3), "it is not on disk: {}", String::from_utf8_lossy(&output.stdout));
+    env.primary.as_mut().unwrap().kill();
+    let revoked = [17, 18, 19, 20];
+    assert_only_revoked_are_refused(&env, &revoked, "at once");
+    let status = env.status();
+    assert_eq!(status["freshness"]["keys"]["state"], "stale", "{status}");
+    assert!(status["follower"]["unstored"]["since"].is_string(), "{status}");
+    assert!(status["follower"]["alarms"].to_string().contains("make room"), "{status}");
+    let output = env.run_sidegate(&["status", "--socket", env.sidecar_socket().to_str().unwrap()]);
+    assert!(String::from_utf8_lossy(&output.stdout).contains("are not in the store"), "{output:?}");
+    let age = |env: &TestEnv| env.status()["freshness"]["keys"]["age_seconds"].as_f64().unwrap();
+    let age_before = age(&env);
+    for round in 0..2 {
+        env.sidecar.as_mut().unwrap().kill();
+        env.start_sidecar();
+        assert_only_revoked_are_refused(&env, &revoked, &format!("after kill {round}"));
+        assert!(age(&env) >= age_before, "never younger\n{}", env.logs());
+        assert!(unstored_changes(&env) >= 4, "{}", env.status());
+    }
+    disk.free_space();
+    env.start_primary();
+    env.wait_until_fresh();
+    env.wait_for("all to be stored", || env.status()["follower"]["unstored"].is_null());
+    let output = env.run_admin(&["revoke-key", "21", "--wait"]);
+    assert!(output.status.success(), "{}\n{}", String::from_utf8_lossy(&output.stdout), env.logs());
+    env.primary.as_mut().unwrap().kill();
+    env.sidecar.as_mut().unwrap().kill();
+    env.start_sidecar();
+    assert_only_revoked_are_refused(&env, &[17, 18, 19, 20, 21], "from the store");
+}
+
+#[test]
+fn a_file_of_unstored_changes_that_is_damaged_leaves_nothing_to_be_answered_without_the_primary() {
+    let mut env = TestEnv::running(&directory_of_keys(20));
+    assert!(env.sidecar.as_mut().unwrap().stop().success());
+    env.primary.as_mut().unwrap().kill();
+    let path = env.path().join("sidecar/unstored_changes");
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[20] ^= 1;
+    fs::write(&path, &bytes).unwrap();
+    env.start_sidecar();
+    assert_eq!(key_present(&look_up_key(&env, 7), 7), None, "{}", env.logs());
+    assert_eq!(env.status()["follower"]["unstored"]["complete"], false, "{}", env.status());
+    env.start_primary();
+    env.wait_until_fresh();
+    env.wait_for("the file to be whole again", || env.status()["follower"]["unstored"].is_null());
+    env.primary.as_mut().unwrap().kill();
+    assert_eq!(key_present(&look_up_key(&env, 7), 7), Some(true), "{}", env.logs());
 }
 
 #[test]

@@ -9,6 +9,8 @@ use crate::model::freshness::ReplicaReading;
 use crate::replica::blocking::run_blocking;
 use crate::replica::follow::store_task::StoreTaskError;
 use crate::store::files::age_file::{SavedAge, read_boot_id};
+use crate::store::files::atomic_file;
+use crate::store::files::folder::FileError;
 use crate::store::generations::generation::Generation;
 
 /// The age file of one store.
@@ -47,6 +49,11 @@ impl AgeKeeper {
             exchange_age: saved.exchange_age.map(|age| age.saturating_add(since)),
             caught_up: saved.caught_up,
         }
+    }
+
+    /// Removes what was saved: after a restart the age is unknown, and nothing is answered without the primary.
+    pub fn forget(&self) -> Result<(), FileError> {
+        atomic_file::remove(&self.path)
     }
 
     /// Flushes the generation and then saves its age as it is now: never that of data that is not on disk. Returns the

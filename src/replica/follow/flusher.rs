@@ -4,14 +4,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio::task::JoinError;
 
 use crate::model::change::Head;
 use crate::model::clock;
 use crate::net::client::backoff::Backoff;
 use crate::replica::feed::http_feed::HostIdentity;
 use crate::replica::feed::source::FeedSource;
+use crate::replica::follow::unstored_changes::{StorePosition, UnstoredChanges};
 use crate::replica::state::alarm::Alarm;
 use crate::replica::state::replica_state::ReplicaState;
+use crate::store::error::StoreError;
 use crate::store::generations::generation::Generation;
 use crate::wire::directory::feed_lines::Ack;
 
@@ -28,23 +31,31 @@ pub struct FlushRequest {
     pub generation: Generation,
     /// The head to acknowledge; `None` while the store does not equal the primary.
     pub head: Option<Head>,
+    /// What was applied when this was requested.
+    pub applied: StorePosition,
+    /// Whether the store was found equal to what the primary has at present, so that nothing from before is missing in it.
+    pub is_proven: bool,
 }
 
-/// Flushes what is requested, the newest only, until the sender of requests is gone.
+/// Flushes what is requested, the newest only, until the sender of requests is gone. What restricts and cannot be flushed is held.
 pub async fn run_flusher(
     state: Arc<ReplicaState>,
+    unstored: Arc<UnstoredChanges>,
     mut requests: watch::Receiver<Option<FlushRequest>>,
     flushed_sender: watch::Sender<Option<Head>>,
     flush_interval: Duration,
 ) {
     let mut failures = 0_u32;
     while requests.changed().await.is_ok() {
-        let Some(FlushRequest { generation, head }) = requests.borrow_and_update().clone() else { continue };
-        let result = tokio::task::spawn_blocking(move || generation.flush()).await;
-        match result {
-            Ok(Ok(())) => {
+        let Some(request) = requests.borrow_and_update().clone() else { continue };
+        let head = request.head;
+        match flush(request, Arc::clone(&unstored)).await {
+            Ok(Ok(is_released)) => {
                 failures = 0;
                 state.alarms.clear(Alarm::Store);
+                if is_released {
+                    state.publish_held(unstored.held());
+                }
                 if let Some(head) = head {
                     state.details().flushed = Some(head);
                     flushed_sender.send_replace(Some(head));
@@ -55,15 +66,38 @@ pub async fn run_flusher(
                 let message = format!("{error}; answers go on, what changes now may be lost at a restart and is not acknowledged");
                 state.alarms.raise(Alarm::Store, &*message, clock::wall_time());
                 state.record_error(message);
-                if failures > 1 {
-                    state.resync_requests.request("the store cannot be written");
+                hold_unstored(&state, &unstored).await;
+                // Unless another generation has taken over meanwhile.
+                if requests.has_changed().is_ok_and(|has_changed| !has_changed) {
+                    if failures > 1 {
+                        state.resync_requests.request("the store cannot be written");
+                    }
+                    requests.mark_changed();
                 }
-                requests.mark_changed();
                 tokio::time::sleep(FAILED_FLUSH_DELAY).await;
             }
             Err(_ended) => return,
         }
         tokio::time::sleep(flush_interval).await;
+    }
+}
+
+/// Flushes one request. Returns whether what was held is held no more.
+async fn flush(request: FlushRequest, unstored: Arc<UnstoredChanges>) -> Result<Result<bool, StoreError>, JoinError> {
+    let FlushRequest { generation, applied, is_proven, .. } = request;
+    let flushing = move || {
+        generation.flush()?;
+        Ok(unstored.on_stored(applied, is_proven.then_some(applied)))
+    };
+    tokio::task::spawn_blocking(flushing).await
+}
+
+/// Holds what restricts and is not on disk, and makes it bind.
+pub async fn hold_unstored(state: &ReplicaState, unstored: &Arc<UnstoredChanges>) {
+    let holding = Arc::clone(unstored);
+    let is_held = tokio::task::spawn_blocking(move || holding.hold(clock::wall_time())).await;
+    if is_held.unwrap_or(true) {
+        state.publish_held(unstored.held());
     }
 }
 

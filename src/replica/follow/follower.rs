@@ -10,12 +10,13 @@ use tokio::time::{MissedTickBehavior, interval};
 use crate::model::change::Head;
 use crate::model::clock;
 use crate::model::time::Time;
+use crate::net::client::backoff::Backoff;
 use crate::replica::config::Timing;
 use crate::replica::feed::connection::{ConnectionEvent, FeedConnection};
 use crate::replica::feed::source::{FeedError, FeedSource, ReceivedLine};
-use crate::replica::follow::serving_store::ServingStore;
-use crate::replica::follow::store_task::StoreTaskError;
-use crate::replica::generation::candidate::Candidate;
+use crate::replica::follow::adoption::Adoption;
+use crate::replica::follow::serving_store::{ServingStore, StoreEvent};
+use crate::replica::generation::candidate::{AdoptError, Candidate};
 use crate::replica::generation::tracked::{ApplyLineError, LineEffect};
 use crate::replica::state::alarm::Alarm;
 use crate::replica::state::replica_state::ReplicaState;
@@ -40,7 +41,9 @@ enum FollowerEvent {
     Command(FollowerCommand),
     Candidate(Box<Candidate>),
     SaveAge,
-    ScanFinished(Result<bool, StoreTaskError>),
+    SnapshotLoaded,
+    Adoption(ConnectionEvent),
+    Store(StoreEvent),
     Connection(ConnectionEvent),
 }
 
@@ -51,6 +54,8 @@ pub struct FeedFollower<F> {
     timing: Timing,
     store: ServingStore,
     connection: FeedConnection,
+    /// A candidate that is about to take over.
+    adoption: Option<Adoption>,
     consecutive_gaps: u32,
     store_failures: u32,
     /// The reason for a lost feed that was logged last, and when.
@@ -60,7 +65,7 @@ pub struct FeedFollower<F> {
 impl<F: FeedSource> FeedFollower<F> {
     /// Creates a follower of `store`.
     pub fn new(feed: Arc<F>, state: Arc<ReplicaState>, timing: Timing, store: ServingStore, connection: FeedConnection) -> Self {
-        Self { feed, state, timing, store, connection, consecutive_gaps: 0, store_failures: 0, last_logged_error: None }
+        Self { feed, state, timing, store, connection, adoption: None, consecutive_gaps: 0, store_failures: 0, last_logged_error: None }
     }
 
     /// Opens the store, serves it, and follows until it is told to stop.
@@ -69,26 +74,37 @@ impl<F: FeedSource> FeedFollower<F> {
         let mut ticks = interval(self.timing.age_save_interval);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         ticks.reset();
+        let mut loaded_snapshot = self.state.loaded_snapshot.subscribe();
         loop {
+            self.switch_if_caught_up();
             let position = self.store.feed_position();
             let event = tokio::select! {
                 biased;
                 command = commands.recv() => FollowerEvent::Command(command.unwrap_or(FollowerCommand::Stop)),
                 Some(candidate) = candidates.recv() => FollowerEvent::Candidate(Box::new(candidate)),
                 _ = ticks.tick() => FollowerEvent::SaveAge,
-                is_intact = self.store.wait_scanned() => FollowerEvent::ScanFinished(is_intact),
+                Ok(()) = loaded_snapshot.changed() => FollowerEvent::SnapshotLoaded,
+                event = next_adoption_event(&mut self.adoption, &self.feed) => FollowerEvent::Adoption(event),
+                event = self.store.next_event() => FollowerEvent::Store(event),
                 event = self.connection.next_event(&self.feed, position) => FollowerEvent::Connection(event),
             };
             match event {
-                FollowerEvent::Command(FollowerCommand::Stop) => return self.store.save_age().await,
+                FollowerEvent::Command(FollowerCommand::Stop) => return self.store.close().await,
                 FollowerEvent::Command(FollowerCommand::Verify(report_sender)) => {
                     let _receiver_gone = report_sender.send(self.store.verify().await);
                     self.disconnect_without_store();
                 }
-                FollowerEvent::Candidate(candidate) => self.adopt_candidate(*candidate).await,
+                FollowerEvent::Candidate(candidate) => self.begin_adoption(*candidate),
                 FollowerEvent::SaveAge => self.store.save_age().await,
-                FollowerEvent::ScanFinished(is_intact) => {
-                    self.store.on_scan_finished(is_intact).await;
+                FollowerEvent::SnapshotLoaded => {
+                    let head = *loaded_snapshot.borrow_and_update();
+                    if let Some(head) = head {
+                        self.store.on_snapshot_loaded(head);
+                    }
+                }
+                FollowerEvent::Adoption(event) => self.advance_adoption(event).await,
+                FollowerEvent::Store(event) => {
+                    self.store.on_event(event).await;
                     self.disconnect_without_store();
                 }
                 FollowerEvent::Connection(ConnectionEvent::Connected) => self.on_connected(),
@@ -105,21 +121,38 @@ impl<F: FeedSource> FeedFollower<F> {
         }
     }
 
-    /// Switches to a candidate, once it has every commit of the generation that serves.
-    async fn adopt_candidate(&mut self, mut candidate: Candidate) {
-        let prepared = self.store.prepare(&mut candidate, &*self.feed, self.timing.silence_timeout).await;
-        let Candidate { tracked, lines, proven_at, folder, result_sender } = candidate;
-        let result = match prepared {
-            Ok(head) => {
-                let replaced = self.store.switch(tracked, head, proven_at, &folder);
-                self.connection.adopt_lines(lines);
+    /// Lets a candidate catch up with what serves, which is followed meanwhile.
+    fn begin_adoption(&mut self, candidate: Candidate) {
+        let backoff = Backoff::new(self.timing.initial_backoff, self.timing.max_backoff);
+        self.adoption = Some(Adoption::new(candidate, backoff, self.timing.silence_timeout));
+    }
+
+    async fn advance_adoption(&mut self, event: ConnectionEvent) {
+        let Some(adoption) = &mut self.adoption else { return };
+        if let Err(error) = adoption.advance(event, self.store.adoption_target()).await {
+            self.give_up_adoption(error);
+        }
+    }
+
+    /// Switches to a candidate that has every commit of the generation that serves.
+    fn switch_if_caught_up(&mut self) {
+        let Some(adoption) = &self.adoption else { return };
+        match adoption.head_if_caught_up(self.store.adoption_target()) {
+            Ok(None) => {}
+            Ok(Some(head)) => {
+                let Some(adoption) = self.adoption.take() else { return };
+                self.connection.disconnect();
+                self.connection = self.store.switch(adoption, head);
                 self.on_switched(head);
-                self.store.save_age().await;
-                Ok(replaced)
             }
-            Err(error) => Err(error),
-        };
-        let _receiver_gone = result_sender.send(result);
+            Err(error) => self.give_up_adoption(error),
+        }
+    }
+
+    fn give_up_adoption(&mut self, error: AdoptError) {
+        if let Some(adoption) = self.adoption.take() {
+            let _receiver_gone = adoption.result_sender.send(Err(error));
+        }
     }
 
     fn on_switched(&mut self, head: Head) {
@@ -151,7 +184,7 @@ impl<F: FeedSource> FeedFollower<F> {
         match self.store.apply_line(received).await {
             Ok(LineEffect::Proven) => self.on_proven(),
             Ok(LineEffect::Applied) => self.reset_failures(),
-            Ok(LineEffect::Drifted | LineEffect::Unchanged) => {}
+            Ok(LineEffect::Drifted | LineEffect::Unchanged | LineEffect::NotStored) => {}
             Err(error) => self.on_line_error(&error),
         }
     }
@@ -235,5 +268,13 @@ impl<F: FeedSource> FeedFollower<F> {
             tracing::warn!("no feed: {reason}");
             self.last_logged_error = Some((reason.to_owned(), now));
         }
+    }
+}
+
+/// Waits for the next event of a candidate's connection; for ever if there is no candidate.
+async fn next_adoption_event<F: FeedSource>(adoption: &mut Option<Adoption>, feed: &Arc<F>) -> ConnectionEvent {
+    match adoption {
+        Some(adoption) => adoption.next_event(feed).await,
+        None => std::future::pending().await,
     }
 }

@@ -11,32 +11,55 @@ use crate::model::change::Head;
 use crate::model::clock;
 use crate::model::freshness::ProofTime;
 use crate::replica::blocking::run_blocking;
-use crate::replica::feed::source::{FeedSource, LineDate, ReceivedLine};
+use crate::replica::feed::source::{LineDate, ReceivedLine};
 use crate::replica::follow::age_keeper::AgeKeeper;
 use crate::replica::follow::drift_marker::DriftMarker;
-use crate::replica::follow::flusher::FlushRequest;
-use crate::replica::follow::store_scan::{StoreScan, verify_generation};
+use crate::replica::follow::flusher::{FlushRequest, hold_unstored};
+use crate::replica::follow::installation::{PendingInstallation, wait_installed};
+use crate::replica::follow::store_scan::StoreScan;
 use crate::replica::follow::store_task::StoreTaskError;
-use crate::replica::generation::candidate::{AdoptError, Candidate};
+use crate::replica::follow::unstored_changes::{StorePosition, UnstoredChanges};
+use crate::replica::generation::restrictions::restrictions;
 use crate::replica::generation::tracked::{ApplyLineError, CursorState, LineEffect, TrackedGeneration};
 use crate::replica::state::alarm::Alarm;
 use crate::replica::state::replica_state::ReplicaState;
 use crate::replica::state::serving::Serving;
-use crate::replica::state::status::{FeedRelation, VerifyError, VerifyReport, VerifyResult};
+use crate::replica::state::status::FeedRelation;
 use crate::store::generations::generation::Generation;
 use crate::store::generations::generations_folder::{GenerationsFolder, OpenedGeneration};
 use crate::wire::directory::feed_lines::FeedLine;
 
 /// The serving generation and what belongs to it on disk.
 pub struct ServingStore {
-    state: Arc<ReplicaState>,
-    generations: Arc<GenerationsFolder>,
-    drift_marker: DriftMarker,
-    age_keeper: AgeKeeper,
-    flush_requests: watch::Sender<Option<FlushRequest>>,
-    last_flush_request: Option<Head>,
-    tracked: Option<TrackedGeneration>,
-    scan: StoreScan,
+    pub(super) state: Arc<ReplicaState>,
+    pub(super) generations: Arc<GenerationsFolder>,
+    pub(super) drift_marker: DriftMarker,
+    pub(super) age_keeper: AgeKeeper,
+    pub(super) unstored: Arc<UnstoredChanges>,
+    pub(super) flush_requests: watch::Sender<Option<FlushRequest>>,
+    /// The head of the last request, and whether it was proven.
+    pub(super) last_flush_request: Option<(Head, bool)>,
+    pub(super) tracked: Option<TrackedGeneration>,
+    pub(super) scan: StoreScan,
+    /// While the next start would still open the generation before.
+    pub(super) pending: Option<PendingInstallation>,
+}
+
+/// A commit that is about to be applied.
+#[derive(Clone, Copy)]
+struct RecordedCommit {
+    /// The head that it leads to.
+    head: Head,
+    /// Whether it may take access away.
+    restricts: bool,
+}
+
+/// What happens to the store beside the lines of the feed.
+pub enum StoreEvent {
+    /// The opened generation was read through; whether it is intact.
+    Scanned(Result<bool, StoreTaskError>),
+    /// The serving generation is the one that the next start opens, or an attempt at that failed.
+    Installed(Result<StorePosition, StoreTaskError>),
 }
 
 impl ServingStore {
@@ -45,6 +68,7 @@ impl ServingStore {
         state: Arc<ReplicaState>,
         generations: Arc<GenerationsFolder>,
         store_path: &Path,
+        unstored: Arc<UnstoredChanges>,
         flush_requests: watch::Sender<Option<FlushRequest>>,
     ) -> Self {
         Self {
@@ -52,10 +76,12 @@ impl ServingStore {
             generations,
             drift_marker: DriftMarker::in_store(store_path),
             age_keeper: AgeKeeper::in_store(store_path),
+            unstored,
             flush_requests,
             last_flush_request: None,
             tracked: None,
             scan: StoreScan::Idle,
+            pending: None,
         }
     }
 
@@ -92,12 +118,16 @@ impl ServingStore {
         let now = clock::boot_time();
         let cursor = self.drift_marker.read().map_or(CursorState::Synced(head), CursorState::Drifted);
         let drifted = matches!(cursor, CursorState::Drifted(_));
+        let held = self.unstored.held();
         self.state.publish(|serving| {
             serving.set_generation(&generation, head, false);
             serving.reading.proven_at = restored.age.map(|age| ProofTime::before(now, age));
             serving.reading.exchange_proven_at = restored.exchange_age.map(|age| ProofTime::before(now, age));
             serving.reading.caught_up = restored.caught_up && !drifted;
+            // In the same swap: nobody may ask without it.
+            serving.set_held(held.clone());
         });
+        self.state.publish_held(held);
         self.report_shared_repositories(&generation);
         self.state.details().relation = relation(cursor);
         self.scan = StoreScan::start(&generation);
@@ -107,20 +137,31 @@ impl ServingStore {
         }
     }
 
-    fn report_shared_repositories(&self, generation: &Generation) {
+    pub(super) fn report_shared_repositories(&self, generation: &Generation) {
         match generation.shared_repositories().alarm() {
             Some(message) => self.state.alarms.raise(Alarm::SharedRepositories, message, clock::wall_time()),
             None => self.state.alarms.clear(Alarm::SharedRepositories),
         }
     }
 
-    /// Waits for the scan of the opened generation; for ever if none runs.
-    pub async fn wait_scanned(&mut self) -> Result<bool, StoreTaskError> {
-        self.scan.wait_finished().await
+    /// Waits for the scan of the opened generation, and for the installation of a new one; for ever if there is neither.
+    pub async fn next_event(&mut self) -> StoreEvent {
+        tokio::select! {
+            is_intact = self.scan.wait_finished() => StoreEvent::Scanned(is_intact),
+            outcome = wait_installed(&mut self.pending) => StoreEvent::Installed(outcome),
+        }
+    }
+
+    /// Takes in what was waited for.
+    pub async fn on_event(&mut self, event: StoreEvent) {
+        match event {
+            StoreEvent::Scanned(is_intact) => self.on_scan_finished(is_intact).await,
+            StoreEvent::Installed(outcome) => self.on_installed(outcome).await,
+        }
     }
 
     /// Trusts the opened generation from now on, or gives it up.
-    pub async fn on_scan_finished(&mut self, is_intact: Result<bool, StoreTaskError>) {
+    async fn on_scan_finished(&mut self, is_intact: Result<bool, StoreTaskError>) {
         self.scan = StoreScan::Idle;
         let Some(tracked) = &self.tracked else { return };
         let generation = tracked.generation().clone();
@@ -160,17 +201,32 @@ impl ServingStore {
         self.last_flush_request = None;
     }
 
-    /// Applies one line of the feed, publishes what it did, and requests a flush.
+    /// Applies one line of the feed, publishes what it did, and requests a flush. What restricts and the store does not take binds all the
+    /// same.
     pub async fn apply_line(&mut self, received: ReceivedLine) -> Result<LineEffect, ApplyLineError> {
-        let Some(tracked) = &mut self.tracked else { return Ok(LineEffect::Unchanged) };
+        let Some(tracked) = &self.tracked else { return Ok(LineEffect::Unchanged) };
         let position = tracked.feed_position();
         self.state.record_line(&received.line, position);
         if TrackedGeneration::needs_several_batches(&received.line) {
             self.state.publish(|serving| serving.set_verified(false));
         }
         let is_ahead = matches!((&received.line, position), (FeedLine::Heartbeat { seq, .. }, Some(head)) if *seq > head.seq);
-        let effect = tracked.apply_line(received.line).await;
-        if tracked.take_reduction() {
+        let commit = self.record_restrictions(&received.line).await;
+        let Some(tracked) = &mut self.tracked else { return Ok(LineEffect::Unchanged) };
+        let effect = match (tracked.apply_line(received.line).await, commit) {
+            (Err(error @ (ApplyLineError::Store(_) | ApplyLineError::Thread(_))), Some(commit)) => {
+                tracked.mark_store_failed(commit.head);
+                self.on_store_failed(&error);
+                Ok(LineEffect::NotStored)
+            }
+            (effect, _) => effect,
+        };
+        match (&effect, commit) {
+            (Ok(LineEffect::NotStored), Some(_)) => hold_unstored(&self.state, &self.unstored).await,
+            (Ok(_), Some(commit)) => self.unstored.mark_applied(commit.head.seq),
+            _ => {}
+        }
+        if commit.is_some_and(|commit| commit.restricts) {
             // Before the flush that is acknowledged: whoever waits for an answer of the primary sees it.
             self.state.publish(|serving| serving.reading.revision.reductions += 1);
         }
@@ -179,25 +235,44 @@ impl ServingStore {
             Ok(LineEffect::Drifted) => self.on_drifted(),
             Ok(LineEffect::Applied) => self.on_applied(),
             Ok(LineEffect::Unchanged) if is_ahead => self.publish(|serving| serving.reading.caught_up = false),
-            Ok(LineEffect::Unchanged) | Err(_) => self.publish(|_| {}),
+            Ok(LineEffect::Unchanged | LineEffect::NotStored) | Err(_) => self.publish(|_| {}),
         }
         effect
     }
 
-    fn on_proven(&mut self, date: LineDate) {
-        self.publish(|serving| serving.record_proof(date));
-        self.after_proof();
+    /// Remembers what restricts in a commit that is about to be applied, until it is on disk.
+    async fn record_restrictions(&self, line: &FeedLine) -> Option<RecordedCommit> {
+        let (FeedLine::Commit(commit), Some(tracked)) = (line, &self.tracked) else { return None };
+        let head = tracked.next_head(commit)?;
+        let (generation, changes) = (tracked.generation().clone(), commit.changes.clone());
+        let found = tokio::task::spawn_blocking(move || restrictions(&generation, &changes)).await;
+        let found = found.unwrap_or_else(|_panicked| commit.changes.clone());
+        let restricts = !found.is_empty();
+        self.unstored.record(head, found);
+        Some(RecordedCommit { head, restricts })
     }
 
-    fn after_proof(&mut self) {
+    /// Requests a new store. The feed is followed on meanwhile, for what restricts.
+    fn on_store_failed(&self, error: &ApplyLineError) {
+        let message = format!("{error}; the store takes no more changes, answers go on from what is here, and a new one is built");
+        self.state.alarms.raise(Alarm::Store, &*message, clock::wall_time());
+        self.state.record_error(message);
+        self.publish(|serving| serving.reading.caught_up = false);
+        self.state.resync_requests.request("the store cannot be written");
+    }
+
+    fn on_proven(&mut self, date: LineDate) {
+        self.publish(|serving| serving.record_proof(date));
         self.state.details().digest_equal = Some(true);
-        self.clear_drift_marker();
-        self.request_flush();
+        if self.pending.is_none() {
+            self.clear_drift_marker();
+        }
+        self.request_flush(true);
     }
 
     fn on_applied(&mut self) {
         self.publish(|serving| serving.reading.caught_up = false);
-        self.request_flush();
+        self.request_flush(false);
     }
 
     fn on_drifted(&mut self) {
@@ -218,7 +293,7 @@ impl ServingStore {
         self.state.alarms.raise(Alarm::Drift, &*message, clock::wall_time());
         self.state.record_error(message);
         self.state.resync_requests.request("the records drifted from the primary's");
-        self.request_flush();
+        self.request_flush(false);
     }
 
     /// Goes on from the primary's head, if it named one, and requests a new generation. Returns whether the cursor was not lost before.
@@ -231,19 +306,29 @@ impl ServingStore {
         is_first
     }
 
-    /// Requests that what is applied is flushed and, if it equals the primary, acknowledged.
-    fn request_flush(&mut self) {
-        let Some(tracked) = &self.tracked else { return };
+    /// Goes on from the head of a snapshot, where the cursor is lost and no head was named: from there on what restricts binds at once.
+    pub fn on_snapshot_loaded(&mut self, head: Head) {
+        let Some(tracked) = &mut self.tracked else { return };
+        if tracked.cursor_state() == CursorState::CursorLost(None) {
+            tracked.mark_cursor_lost(Some(head));
+        }
+    }
+
+    /// Requests that what is applied is flushed and, if it equals the primary, acknowledged. Not before the next start would open it.
+    pub(super) fn request_flush(&mut self, is_proven: bool) {
+        let Some(tracked) = self.tracked.as_ref().filter(|_| self.pending.is_none()) else { return };
         let head = tracked.synced_head();
-        if head.is_some() && head == self.last_flush_request {
+        let is_repeated = head.is_some() && head.map(|head| (head, is_proven)) == self.last_flush_request;
+        if is_repeated {
             return;
         }
-        self.last_flush_request = head;
-        self.flush_requests.send_replace(Some(FlushRequest { generation: tracked.generation().clone(), head }));
+        self.last_flush_request = head.map(|head| (head, is_proven));
+        let (generation, applied) = (tracked.generation().clone(), self.unstored.position());
+        self.flush_requests.send_replace(Some(FlushRequest { generation, head, applied, is_proven }));
     }
 
     /// Publishes what is known of the generation now, with `change` in the same swap.
-    fn publish(&self, change: impl Fn(&mut Serving)) {
+    pub(super) fn publish(&self, change: impl Fn(&mut Serving)) {
         let Some(tracked) = &self.tracked else { return };
         let head = tracked.synced_head();
         let verified = matches!(self.scan, StoreScan::Intact) && head.is_some_and(|head| head.state == tracked.generation().state());
@@ -257,102 +342,26 @@ impl ServingStore {
         self.state.details().relation = relation(tracked.cursor_state());
     }
 
-    fn clear_drift_marker(&self) {
+    pub(super) fn clear_drift_marker(&self) {
         if let Err(error) = self.drift_marker.clear() {
             tracing::warn!("failed to remove the drift marker: {error}");
         }
     }
 
-    // Replacing
+    // For the next start
 
-    /// Makes a candidate ready to serve: lets it catch up with what serves now, and makes its folder the one that is opened at the
-    /// next start. Returns its head.
-    pub async fn prepare<F: FeedSource>(&self, candidate: &mut Candidate, feed: &F, silence_timeout: Duration) -> Result<Head, AdoptError> {
-        let head = candidate.catch_up_with(self.tracked.as_ref(), feed, silence_timeout).await?;
-        let (generations, folder) = (Arc::clone(&self.generations), candidate.folder.clone());
-        let installed = run_blocking(move || Ok::<_, StoreTaskError>(generations.install(&folder)?)).await;
-        installed.map(|()| head).map_err(|error| AdoptError::Failed(error.to_string()))
-    }
-
-    /// Serves another generation from now on, which is at `head` and was proven equal to the primary. Returns the one that served
-    /// before.
-    pub fn switch(&mut self, tracked: TrackedGeneration, head: Head, proven_at: LineDate, folder: &Path) -> Option<Generation> {
-        self.state.publish(|serving| {
-            serving.set_generation(tracked.generation(), head, true);
-            serving.record_proof(proven_at);
-        });
-        self.report_shared_repositories(tracked.generation());
-        let replaced = self.tracked.replace(tracked).map(|before| before.generation().clone());
-        self.scan = StoreScan::Intact;
-        self.last_flush_request = None;
-        {
-            let mut details = self.state.details();
-            details.relation = FeedRelation::True;
-            details.primary = Some(head);
-            details.generation = folder.file_name().map(|name| name.to_string_lossy().into_owned());
-            details.counters.resyncs += 1;
+    /// Leaves all on disk, and how old it is.
+    pub async fn close(&mut self) {
+        if self.pending.as_ref().is_some_and(|pending| pending.result_sender.is_some()) {
+            let outcome = wait_installed(&mut self.pending).await;
+            self.on_installed(outcome).await;
         }
-        self.state.resync_requests.clear();
-        self.after_proof();
-        replaced
+        self.save_age().await;
     }
 
-    async fn quarantine(&mut self, generation: Generation, damage: &str) {
-        self.tracked = None;
-        self.scan = StoreScan::Idle;
-        self.state.publish(Serving::clear);
-        self.flush_requests.send_replace(None);
-        self.state.details().relation = FeedRelation::Nothing;
-        let generations = Arc::clone(&self.generations);
-        let moved = run_blocking(move || {
-            drop(generation);
-            Ok::<_, StoreTaskError>(generations.quarantine_current()?)
-        });
-        if let Err(error) = moved.await {
-            tracing::warn!("failed to move the damaged store to quarantine: {error}");
-        }
-        self.clear_drift_marker();
-        self.request_rebuild(damage);
-    }
-
-    fn request_rebuild(&self, damage: &str) {
-        self.state.details().counters.quarantines += 1;
-        let message = format!("the store on disk was damaged ({damage}); it is in quarantine, the primary is asked, a new one is built");
-        self.state.alarms.raise(Alarm::Damage, &*message, clock::wall_time());
-        self.state.record_error(message);
-        self.state.resync_requests.request("the store was damaged");
-    }
-
-    // For the operator, and for the next start
-
-    /// Reads everything and compares it. The feed waits meanwhile, so that what is read does not change.
-    pub async fn verify(&mut self) -> Result<VerifyReport, VerifyError> {
-        let Some(tracked) = &self.tracked else {
-            let reason = self.state.details().last_error.as_ref().map(|error| error.message.clone());
-            return Err(VerifyError::NoStore(reason.unwrap_or_else(|| "none has been fetched yet".to_owned())));
-        };
-        let generation = tracked.generation().clone();
-        let head = tracked.synced_head().or_else(|| tracked.feed_position());
-        let primary =
-            self.state.details().primary.filter(|heard| head.is_some_and(|head| (head.epoch, head.seq) == (heard.epoch, heard.seq)));
-        let report = match verify_generation(generation.clone(), primary).await {
-            Ok(report) => report,
-            Err(error) => {
-                self.quarantine(generation, &error.to_string()).await;
-                return Err(VerifyError::NoStore(error.to_string()));
-            }
-        };
-        match report.finding {
-            VerifyResult::Damaged => self.quarantine(generation, "a scan has found other records than were stored").await,
-            VerifyResult::Unlike => self.state.resync_requests.request("a scan has found other records than the primary has"),
-            VerifyResult::Equal | VerifyResult::PrimaryNotHeard => {}
-        }
-        Ok(report)
-    }
-
-    /// Flushes the generation and saves its age.
+    /// Flushes the generation and saves its age; not that of one which the next start would not open, or which lacks changes.
     pub async fn save_age(&self) {
-        let Some(tracked) = &self.tracked else { return };
+        let Some(tracked) = self.tracked.as_ref().filter(|_| self.pending.is_none() && !self.unstored.is_held()) else { return };
         let serving = self.state.serving();
         match self.age_keeper.save(tracked.generation().clone(), &serving.reading).await {
             Ok(bytes) => self.state.details().store_bytes = bytes,
@@ -371,5 +380,6 @@ const fn relation(cursor: CursorState) -> FeedRelation {
         CursorState::Synced(_) => FeedRelation::True,
         CursorState::Drifted(_) => FeedRelation::Drifted,
         CursorState::CursorLost(_) => FeedRelation::Lost,
+        CursorState::StoreFailed(_) => FeedRelation::StoreFailed,
     }
 }

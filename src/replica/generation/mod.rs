@@ -1,9 +1,8 @@
 //! One generation of the directory: loaded from a snapshot, following the feed's lines, and taking over from the one that serves.
 
-pub mod access_reduction;
 pub mod apply;
 pub mod candidate;
 pub mod key_set;
 pub mod load_snapshot;
-pub mod possible_reduction;
+pub mod restrictions;
 pub mod tracked;

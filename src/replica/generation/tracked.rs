@@ -3,8 +3,8 @@
 use crate::model::change::{Commit, Head};
 use crate::model::digest::DirectoryDigest;
 use crate::replica::blocking::{ThreadFailed, run_blocking};
-use crate::replica::generation::apply::{MAX_BATCH_CHANGES, apply_access_reductions, apply_changes};
-use crate::replica::generation::possible_reduction::may_reduce_access;
+use crate::replica::generation::apply::{MAX_BATCH_CHANGES, apply_changes};
+use crate::replica::generation::restrictions::restrictions;
 use crate::store::error::StoreError;
 use crate::store::generations::generation::Generation;
 use crate::wire::directory::feed_lines::FeedLine;
@@ -19,8 +19,10 @@ pub enum CursorState {
     Synced(Head),
     /// It does not; the feed is followed from this head of the primary, and proves nothing.
     Drifted(Head),
-    /// The primary no longer has what follows the cursor; from this head of its on, only what takes access away is applied.
+    /// The primary no longer has what follows the cursor; from this head of its on, only what restricts is applied.
     CursorLost(Option<Head>),
+    /// The store takes no more changes. The feed is followed from this head of the primary; nothing is applied, and nothing is proven.
+    StoreFailed(Head),
 }
 
 /// What applying a line did.
@@ -35,6 +37,8 @@ pub enum LineEffect {
     Proven,
     /// Count or digest differ, for the first time.
     Drifted,
+    /// The store takes no more changes; its head is behind this line.
+    NotStored,
 }
 
 /// Why a line cannot be applied: the connection is of no more use.
@@ -70,15 +74,13 @@ pub struct TrackedGeneration {
     cursor_state: CursorState,
     heartbeat_seen: bool,
     heartbeats_ahead: u32,
-    /// Whether something was applied that may take access away, since this was asked last.
-    reduction_applied: bool,
 }
 
 impl TrackedGeneration {
     /// Follows the feed with `generation`.
     #[must_use]
     pub const fn new(generation: Generation, cursor_state: CursorState) -> Self {
-        Self { generation, cursor_state, heartbeat_seen: false, heartbeats_ahead: 0, reduction_applied: false }
+        Self { generation, cursor_state, heartbeat_seen: false, heartbeats_ahead: 0 }
     }
 
     /// Returns the generation.
@@ -97,7 +99,7 @@ impl TrackedGeneration {
     #[must_use]
     pub const fn feed_position(&self) -> Option<Head> {
         match self.cursor_state {
-            CursorState::Synced(head) | CursorState::Drifted(head) => Some(head),
+            CursorState::Synced(head) | CursorState::Drifted(head) | CursorState::StoreFailed(head) => Some(head),
             CursorState::CursorLost(head) => head,
         }
     }
@@ -107,7 +109,7 @@ impl TrackedGeneration {
     pub const fn synced_head(&self) -> Option<Head> {
         match self.cursor_state {
             CursorState::Synced(head) => Some(head),
-            CursorState::Drifted(_) | CursorState::CursorLost(_) => None,
+            CursorState::Drifted(_) | CursorState::CursorLost(_) | CursorState::StoreFailed(_) => None,
         }
     }
 
@@ -122,10 +124,15 @@ impl TrackedGeneration {
         self.cursor_state = CursorState::CursorLost(head);
     }
 
-    /// Returns whether something was applied that may take access away, since this was called last; also if it was applied in part and
-    /// then failed.
-    pub const fn take_reduction(&mut self) -> bool {
-        std::mem::replace(&mut self.reduction_applied, false)
+    /// Records that the store takes no more changes; the primary was at `claimed`.
+    pub const fn mark_store_failed(&mut self, claimed: Head) {
+        self.cursor_state = CursorState::StoreFailed(claimed);
+    }
+
+    /// Returns the head that a commit leads to, if it is the next one.
+    #[must_use]
+    pub fn next_head(&self, commit: &Commit) -> Option<Head> {
+        next_head(self.feed_position()?, commit).ok()
     }
 
     /// Returns whether a line takes more than one batch: while it is applied, the store equals no state of the primary.
@@ -149,20 +156,22 @@ impl TrackedGeneration {
         }
         let claimed = next_head(after, &commit)?;
         self.heartbeats_ahead = 0;
+        if matches!(self.cursor_state, CursorState::StoreFailed(_)) {
+            self.cursor_state = CursorState::StoreFailed(claimed);
+            return Ok(LineEffect::NotStored);
+        }
         let generation = self.generation.clone();
         let cursor_state = self.cursor_state;
-        let already_reduced = std::mem::replace(&mut self.reduction_applied, true);
-        let (state, reduces) = run_blocking(move || {
-            let reduces = may_reduce_access(&generation, &commit.changes)?;
-            let state = match cursor_state {
+        let state = run_blocking(move || {
+            Ok::<_, ApplyLineError>(match cursor_state {
                 CursorState::Synced(_) => apply_changes(&generation, commit.changes, Some((claimed.epoch, claimed.seq)))?,
                 CursorState::Drifted(_) => apply_changes(&generation, commit.changes, None)?,
-                CursorState::CursorLost(_) => apply_access_reductions(&generation, commit.changes)?,
-            };
-            Ok::<_, ApplyLineError>((state, reduces))
+                CursorState::CursorLost(_) | CursorState::StoreFailed(_) => {
+                    apply_changes(&generation, restrictions(&generation, &commit.changes), None)?
+                }
+            })
         })
         .await?;
-        self.reduction_applied = already_reduced || reduces;
         self.update_cursor_state(claimed, state, self.heartbeat_seen).await
     }
 
@@ -179,6 +188,9 @@ impl TrackedGeneration {
             };
         }
         self.heartbeats_ahead = 0;
+        if matches!(self.cursor_state, CursorState::StoreFailed(_)) {
+            return Ok(LineEffect::NotStored);
+        }
         self.heartbeat_seen = true;
         let ours = self.generation.state();
         self.update_cursor_state(Head { state, ..after }, ours, true).await
@@ -191,6 +203,7 @@ impl TrackedGeneration {
             self.cursor_state = match previous {
                 CursorState::Synced(_) | CursorState::Drifted(_) => CursorState::Drifted(claimed),
                 CursorState::CursorLost(_) => CursorState::CursorLost(Some(claimed)),
+                CursorState::StoreFailed(_) => CursorState::StoreFailed(claimed),
             };
             return Ok(if matches!(previous, CursorState::Synced(_)) { LineEffect::Drifted } else { LineEffect::Applied });
         }

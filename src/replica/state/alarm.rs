@@ -25,6 +25,8 @@ pub enum Alarm {
     Damage,
     /// The store cannot be written.
     Store,
+    /// Changes that restrict bind here, and the store could not take them.
+    Unstored,
     /// The primary refuses this host: its token, or the bound that it may answer for.
     Forbidden,
     /// The feed cannot be understood.

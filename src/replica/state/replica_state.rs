@@ -11,10 +11,10 @@ use crate::model::clock;
 use crate::model::freshness::ProofSource;
 use crate::model::time::{BootTime, Time};
 use crate::replica::feed::confirmed_bound::ConfirmedBound;
-use crate::replica::state::alarm::Alarms;
+use crate::replica::state::alarm::{Alarm, Alarms};
 use crate::replica::state::resync_requests::ResyncRequests;
-use crate::replica::state::serving::Serving;
-use crate::replica::state::status::{FeedRelation, LastError, ReplicaCounters, ReplicaStatus};
+use crate::replica::state::serving::{HeldChanges, Serving};
+use crate::replica::state::status::{FeedRelation, LastError, ReplicaCounters, ReplicaStatus, UnstoredStatus};
 use crate::store::generations::generation::Generation;
 use crate::wire::directory::feed_lines::FeedLine;
 
@@ -29,6 +29,8 @@ pub struct ReplicaState {
     pub alarms: Alarms,
     /// Requests for a new generation.
     pub resync_requests: ResyncRequests,
+    /// The head of the snapshot that was loaded last.
+    pub loaded_snapshot: watch::Sender<Option<Head>>,
 }
 
 /// The part of the status that no answer depends on.
@@ -77,6 +79,7 @@ impl ReplicaState {
             bound,
             alarms: Alarms::default(),
             resync_requests: ResyncRequests::default(),
+            loaded_snapshot: watch::Sender::new(None),
         }
     }
 
@@ -93,6 +96,15 @@ impl ReplicaState {
             change(&mut next);
             next
         });
+    }
+
+    /// Puts changes that the store could not take on top of what is served, or nothing any more.
+    pub fn publish_held(&self, held: Option<HeldChanges>) {
+        match &held {
+            Some(held) => self.alarms.raise(Alarm::Unstored, unstored_message(held), clock::wall_time()),
+            None => self.alarms.clear(Alarm::Unstored),
+        }
+        self.publish(|serving| serving.set_held(held.clone()));
     }
 
     /// Records that the store was opened, or that there is none to open.
@@ -165,6 +177,7 @@ impl ReplicaState {
             shared_repositories: serving.generation.as_ref().map_or(0, |generation| generation.shared_repositories().count()),
             invalid_records: serving.generation.as_ref().and_then(|generation| Some(generation.invalid_records()?.count())),
             foreign: serving.generation.as_ref().map_or(0, Generation::foreign_count),
+            unstored: serving.held.as_ref().map(unstored_status),
             generation: details.generation.clone(),
             store_bytes: details.store_bytes,
             flushed: details.flushed,
@@ -180,4 +193,25 @@ impl ReplicaState {
 fn lag(cursor: Option<Head>, primary: Option<Head>) -> Option<u64> {
     let (cursor, primary) = (cursor?, primary?);
     (cursor.epoch == primary.epoch).then(|| primary.seq.saturating_sub(cursor.seq))
+}
+
+const fn unstored_status(held: &HeldChanges) -> UnstoredStatus {
+    UnstoredStatus { since: held.since, changes: held.count, complete: held.is_complete, survives_restart: held.survives_restart }
+}
+
+/// Returns the alarm's text: what binds, what does not work until the store can be written, and what to do.
+fn unstored_message(held: &HeldChanges) -> String {
+    let (count, since) = (held.count, held.since);
+    let bind = format!(
+        "since {since} the store cannot take what the primary sends: {count} changes that take access away bind here all the same, the primary is not told, and this host is not fresh"
+    );
+    match (held.is_complete, held.survives_restart) {
+        (true, true) => format!("{bind}: make room on the store's disk"),
+        (true, false) => {
+            format!("{bind}. They could not be written to disk: make room on it; after a restart nothing is answered without the primary")
+        }
+        (false, _) => format!(
+            "{bind}. There are more, or some cannot be read: nothing is answered without the primary until the store has them. Make room on its disk"
+        ),
+    }
 }

@@ -46,6 +46,8 @@ pub struct ReplicaStatus {
     pub shared_repositories: u64,
     /// How many records have a field that breaks its grammar, and answer nothing; absent until the store was read through.
     pub invalid_records: Option<u64>,
+    /// Changes that bind here and that the store could not take; absent if there are none.
+    pub unstored: Option<UnstoredStatus>,
     /// The folder of the serving generation, if it was loaded since the start.
     pub generation: Option<String>,
     /// The size of the serving generation on disk, in bytes.
@@ -77,6 +79,21 @@ pub enum FeedRelation {
     Drifted,
     /// The primary no longer has what follows the cursor; a snapshot is fetched.
     Lost,
+    /// The store takes no more changes; a snapshot is fetched once there is room for it.
+    StoreFailed,
+}
+
+/// Changes that restrict and that the store could not take. They bind in answers; the host is not fresh and acknowledges nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct UnstoredStatus {
+    /// Since when there are some.
+    pub since: Time,
+    /// How many are known.
+    pub changes: u64,
+    /// Whether these are all. If not, nothing is answered from here without the primary.
+    pub complete: bool,
+    /// Whether they bind again after a restart. If not, nothing is answered from here without the primary then.
+    pub survives_restart: bool,
 }
 
 /// An error, and how often it came in a row.

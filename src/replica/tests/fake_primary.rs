@@ -266,6 +266,14 @@ async fn send_changes(
         let mut state = shared.state();
         std::mem::take(&mut state.faults.next_stream_late).then(|| state.head())
     };
+    let is_silent = late_from.is_none() && std::mem::take(&mut shared.state().faults.next_stream_silent);
+    if is_silent {
+        shared.notify();
+        while shared.state().disconnects == disconnects {
+            let _changed = moved.changed().await;
+        }
+        return Ok(());
+    }
     if let Some(head) = late_from {
         shared.notify();
         send_late_heartbeats(stream, shared, head).await?;

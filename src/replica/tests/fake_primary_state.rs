@@ -30,6 +30,8 @@ pub struct Faults {
     pub bad_snapshot: Option<BadSnapshot>,
     /// The snapshot as it was then, rather than a new one.
     pub old_snapshot: Option<Vec<u8>>,
+    /// The next stream that is opened says nothing, ever.
+    pub next_stream_silent: bool,
     /// The next stream that is opened says nothing until `late_stream_released`, then a few heartbeats of when it was opened.
     pub next_stream_late: bool,
     /// Lets a late stream go on.

@@ -9,4 +9,4 @@ mod one_moment;
 mod resync;
 mod revision;
 mod store;
-mod test_replica;
+pub mod test_replica;

@@ -36,6 +36,10 @@ pub const TIMING: Timing = Timing {
 };
 
 pub fn start_replica(store: &Path, socket: &Path) -> Arc<Replica> {
+    start_replica_with(store, socket, TIMING)
+}
+
+pub fn start_replica_with(store: &Path, socket: &Path, timing: Timing) -> Arc<Replica> {
     Replica::start(ReplicaConfig {
         store_path: store.to_path_buf(),
         store_options: STORE_OPTIONS,
@@ -45,7 +49,7 @@ pub fn start_replica(store: &Path, socket: &Path) -> Arc<Replica> {
         longest_max_stale: Duration::from_secs(86_400),
         loss_guard: LossGuard { share: 0.2, more_than: 10 },
         feed_mode: FeedMode::Follow,
-        timing: TIMING,
+        timing,
     })
     .unwrap()
 }

@@ -7,6 +7,7 @@
 //! instance         the random id of this store
 //! instance-origin  which file that was made as: in a copy it is another, and the copy gets another id
 //! confirmed-bound  for how long a sidecar's store may be answered from without the primary, as the primary has it on disk
+//! unstored_changes what a full disk kept out of the store; space that is reserved for it (files/change_log.rs)
 //! generations/3/   a database; numbers only grow
 //! quarantine/2/    the last one that could not be trusted, kept for diagnosis
 //! ```

@@ -41,7 +41,8 @@ pub struct SnapshotHeader {
     pub from_seq: u64,
 }
 
-/// The last line of a snapshot.
+/// The last line of a snapshot. It carries no clock: a snapshot may be minutes old when it is sent, and nothing is dated by it. What was
+/// loaded serves once a line of `changes`, which has a clock, has found it equal to the primary.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "each field is the feed's own term")]
 pub struct SnapshotEnd {

@@ -211,7 +211,7 @@ impl TestEnv {
         Request::get("/-/admin/status").send(&self.primary_socket()).json()
     }
 
-    /// Waits until the sidecar's keys are fresh and it stands where the primary stands.
+    /// Waits until the sidecar's keys are fresh, and it stands where the primary stands, on its disk too.
     pub fn wait_until_fresh(&self) {
         self.wait_for("the sidecar to be where the primary is", || {
             let (here, there) = (self.status(), self.primary_status());
@@ -219,6 +219,7 @@ impl TestEnv {
                 && here["follower"]["cursor"]["digest"].is_string()
                 && here["follower"]["cursor"]["digest"] == there["head"]["digest"]
                 && here["follower"]["cursor"]["seq"] == there["head"]["seq"]
+                && here["follower"]["acknowledged"]["seq"] == there["head"]["seq"]
                 && here["follower"]["whole"] == true
         });
     }
