@@ -180,6 +180,7 @@ fn a_second_host_that_takes_the_name_of_one_cut_off_says_nothing_for_it() {
     assert_eq!((look_up_key(&env, 3).status, ask_second().status), (200, 404));
     assert_eq!(code, NOT_EVERYWHERE, "{text}");
     assert!(text.contains(&format!("instance {first}")) && !text.contains("in force on ssh-1"), "{text}");
+    assert_eq!(env.status()["follower"]["instance"], first, "the host says itself which it is");
     let listed = hosts(&env);
     assert_eq!(listed.len(), 2, "{listed:?}");
     assert!(listed.iter().all(|host| host["alarm"].as_str().unwrap().starts_with("two hosts use this name")), "{listed:?}");

@@ -66,6 +66,12 @@ impl ConfirmedBound {
         }
     }
 
+    /// Returns the random id of the store, as the primary lists it; `None` for a host that follows no feed.
+    #[must_use]
+    pub fn instance(&self) -> Option<&str> {
+        Some(self.instance.as_str()).filter(|instance| !instance.is_empty())
+    }
+
     /// Returns the bound that the primary is told, in seconds.
     #[must_use]
     pub const fn claimed(&self) -> u64 {

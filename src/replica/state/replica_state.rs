@@ -169,6 +169,7 @@ impl ReplicaState {
             digest_equal: details.digest_equal,
             age_seconds: serving.reading.age(now).map(|age| age.as_secs_f64()),
             proof: serving.reading.proof_source.map(ProofSource::as_str),
+            instance: self.bound.instance().map(str::to_owned),
             max_stale_seconds: self.bound.claimed(),
             confirmed_max_stale_seconds: self.bound.confirmed(),
             caught_up: serving.reading.caught_up,

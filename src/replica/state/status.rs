@@ -30,6 +30,8 @@ pub struct ReplicaStatus {
     pub age_seconds: Option<f64>,
     /// How the last proof was dated: `exchange`, or `wall_clocks` or `arrival`, which make nothing fresh; absent before the first.
     pub proof: Option<&'static str>,
+    /// The random id of the store, by which the primary lists it; absent without a feed.
+    pub instance: Option<String>,
     /// The largest bound of this host's configuration, in seconds, as the primary is told.
     pub max_stale_seconds: u64,
     /// The bound that the primary has on disk: what is older is not answered, whatever the configuration says.
