@@ -32,6 +32,10 @@ pub enum Fault {
     RaisedBounds,
     /// A second host takes the name of one that is cut off.
     Namesake,
+    /// The same, and the second has a copy of the first one's store.
+    CopiedHost,
+    /// A host's store is replaced by a copy of before, and the host is cut off.
+    RestoredHost,
     /// A directory file of before the revocations is applied.
     OlderFile,
     /// Something else at each host, and at the primary.
@@ -39,7 +43,7 @@ pub enum Fault {
 }
 
 impl Fault {
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 26] = [
         Self::None,
         Self::LateLink,
         Self::LateFeed,
@@ -62,6 +66,8 @@ impl Fault {
         Self::Newcomer,
         Self::RaisedBounds,
         Self::Namesake,
+        Self::CopiedHost,
+        Self::RestoredHost,
         Self::OlderFile,
         Self::Mixed,
     ];
@@ -91,6 +97,8 @@ impl Fault {
             Self::Newcomer => "new host, then cut",
             Self::RaisedBounds => "bounds raised, then cut",
             Self::Namesake => "two hosts of one name",
+            Self::CopiedHost => "copy of a host",
+            Self::RestoredHost => "host restored, then cut",
             Self::OlderFile => "older file applied",
             Self::Mixed => "mixed",
         }

@@ -116,11 +116,7 @@ impl Fleet {
     /// Copies the primary's folder while it stands still.
     pub fn copy_primary(&self, name: &str) -> Copy {
         let copy = Copy { folder: self.env.path().join(name), taken: now() };
-        self.signal_primary(Signal::SIGSTOP);
-        let stat = format!("/proc/{}/stat", self.primary().as_ref().unwrap().id());
-        while !fs::read_to_string(&stat).unwrap().contains(") T ") {
-            std::thread::yield_now();
-        }
+        stop(self.primary().as_ref().unwrap());
         copy_folder(&self.env.path().join("primary"), &copy.folder);
         self.signal_primary(Signal::SIGCONT);
         copy
@@ -130,9 +126,7 @@ impl Fleet {
     pub fn restore_primary(&self, copy: &Copy) {
         self.kill_primary();
         let folder = self.env.path().join("primary");
-        for entry in fs::read_dir(&folder).unwrap().flatten() {
-            let _file = fs::remove_file(entry.path()).or_else(|_| fs::remove_dir_all(entry.path()));
-        }
+        empty_folder(&folder);
         copy_folder(&copy.folder, &folder);
     }
 
@@ -262,20 +256,29 @@ impl Host {
     /// Kills it, and removes all that it has.
     pub fn remove(&self) {
         self.kill();
-        let _gone = fs::remove_dir_all(&self.store);
+        empty_folder(&self.store);
+    }
+
+    /// Copies its store, while it stands still, as a backup would.
+    pub fn copy_store(&self, env: &TestEnv) -> PathBuf {
+        let copy = env.path().join(format!("copy-of-a-host-{}", now().as_millis()));
+        copy_folder(&self.store, &copy);
+        copy
+    }
+
+    /// Gives it a copy of a store in the place of its own; it must not run.
+    pub fn take_store(&self, copy: &Path) {
+        empty_folder(&self.store);
+        copy_folder(copy, &self.store);
     }
 
     /// Stops it for a time, as a paused virtual machine.
     pub fn pause(&self, then: impl FnOnce()) {
         let began = now();
-        self.signal(Signal::SIGSTOP);
+        stop(self.daemon.lock().unwrap().as_ref().unwrap());
         then();
-        self.signal(Signal::SIGCONT);
+        self.daemon.lock().unwrap().as_ref().unwrap().signal(Signal::SIGCONT);
         self.pauses.lock().unwrap().push((began, now()));
-    }
-
-    fn signal(&self, signal: Signal) {
-        self.daemon.lock().unwrap().as_ref().unwrap().signal(signal);
     }
 
     /// Waits until it has followed the primary once.
@@ -289,6 +292,15 @@ impl Host {
     /// Delivers everything at once again.
     pub fn heal(&self) {
         self.link.deliver_all(Delivery::Prompt);
+    }
+}
+
+/// Stops a daemon, and waits until it stands still.
+fn stop(daemon: &Daemon) {
+    daemon.signal(Signal::SIGSTOP);
+    let stat = format!("/proc/{}/stat", daemon.id());
+    while !fs::read_to_string(&stat).unwrap().contains(") T ") {
+        std::thread::yield_now();
     }
 }
 
@@ -308,6 +320,12 @@ pub fn wait(time: Duration) {
 fn status(socket: &Path) -> Option<Value> {
     let response = Request::get("/-/admin/status").try_send(socket).ok()?;
     serde_json::from_slice(&response.body).ok()
+}
+
+fn empty_folder(folder: &Path) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let _file = fs::remove_file(entry.path()).or_else(|_| fs::remove_dir_all(entry.path()));
+    }
 }
 
 fn copy_folder(from: &Path, to: &Path) {

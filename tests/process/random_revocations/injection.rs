@@ -37,6 +37,8 @@ pub fn inject(fault: Fault, operator: &Operator, random: &mut Random, time: Dura
         Fault::Newcomer => newcomer(fleet, random, time),
         Fault::RaisedBounds => raise_bounds(fleet, random, time),
         Fault::Namesake => namesake(fleet, time),
+        Fault::CopiedHost => copied_host(fleet, time),
+        Fault::RestoredHost => restored_host(fleet, time),
         Fault::OlderFile => {
             wait(time / 2);
             operator.apply_older_file();
@@ -67,7 +69,7 @@ pub fn clean_up(fault: Fault, fleet: &Fleet) {
         Fault::Newcomer => {
             let _forgotten = fleet.admin(&["forget-host", "ssh-3"]);
         }
-        Fault::Namesake => {
+        Fault::Namesake | Fault::CopiedHost => {
             newcomer.rename(&fleet.env, "ssh-3");
             fleet.hosts[1].heal();
         }
@@ -192,6 +194,7 @@ fn newcomer(fleet: &Fleet, random: &mut Random, time: Duration) {
     wait(time);
 }
 
+/// The second host's place is taken by another with its name; who stands there now is ended by [`clean_up`].
 fn namesake(fleet: &Fleet, time: Duration) {
     let host = &fleet.hosts[NEWCOMER];
     host.rename(&fleet.env, "ssh-2");
@@ -200,6 +203,32 @@ fn namesake(fleet: &Fleet, time: Duration) {
     host.wait_until_it_follows();
     wait(time);
     host.remove();
+}
+
+fn copied_host(fleet: &Fleet, time: Duration) {
+    let (original, host) = (&fleet.hosts[1], &fleet.hosts[NEWCOMER]);
+    host.rename(&fleet.env, "ssh-2");
+    wait(time / 3);
+    original.pause(|| host.take_store(&original.copy_store(&fleet.env)));
+    original.link.cut();
+    host.start(&fleet.env);
+    wait(time / 3);
+    host.link.cut();
+    wait(time / 3);
+    host.remove();
+}
+
+fn restored_host(fleet: &Fleet, time: Duration) {
+    let host = &fleet.hosts[1];
+    let mut copy = None;
+    host.pause(|| copy = Some(host.copy_store(&fleet.env)));
+    wait(time / 2);
+    host.kill();
+    host.link.cut();
+    host.take_store(&copy.unwrap());
+    host.start(&fleet.env);
+    wait(time / 2);
+    host.heal();
 }
 
 fn raise_bounds(fleet: &Fleet, random: &mut Random, time: Duration) {

@@ -171,7 +171,9 @@ impl Run<'_> {
     fn episode(&mut self, fault: Fault, group: &[u64]) {
         let [shortest, longest] = self.plan.fault_time;
         let lead = part(shortest / 2, &mut self.random);
-        let time = shortest + part(longest - shortest, &mut self.random);
+        // Once in a while longer than a connection may be silent.
+        let times = if self.random.chance(6) { 2 } else { 1 };
+        let time = (shortest + part(longest - shortest, &mut self.random)) * times;
         if fault.restores() {
             return self.restore_episode(fault, group, time);
         }

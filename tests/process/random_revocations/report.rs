@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use crate::random_revocations::answer::{Answer, Source, Verdict};
-use crate::random_revocations::judge::{Context, Finding, Judge, OldestYes};
+use crate::random_revocations::judge::{Context, Finding, Judge, OldestYes, Violation};
 use crate::random_revocations::operator::Revocation;
 
 /// How many findings of an episode are described.
@@ -31,6 +31,8 @@ pub struct Report {
     other_findings: BTreeMap<String, usize>,
     /// Answers: yes, no, outage, and any other.
     answers: [usize; 4],
+    /// Yes answers to what was asked after `--wait` had exited with 0.
+    yes_after_wait: usize,
 }
 
 impl Report {
@@ -86,6 +88,7 @@ impl Report {
     }
 
     fn add_finding(&mut self, fault: &'static str, finding: &Finding, revocations: &[Revocation]) {
+        self.yes_after_wait += usize::from(finding.violation == Violation::YesAfterWait);
         match finding.revocation {
             Some(index) => {
                 self.wrong_revocations.insert(index);
@@ -123,6 +126,8 @@ impl Report {
         for (finding, count) in &self.other_findings {
             let _ = writeln!(text, "WRONG: {finding}: {count} times");
         }
+        let confirmed = revocations.iter().filter(|revocation| revocation.binds_from().is_some()).count();
+        let _ = writeln!(text, "{confirmed} times --wait exited with 0; yes to what was asked afterwards: {}", self.yes_after_wait);
         let failed = self.wrong_revocations.len();
         let _ = writeln!(text, "{} passed, {} failed", revocations.len() - failed, failed + self.other_findings.len());
         text
