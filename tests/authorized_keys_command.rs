@@ -66,6 +66,21 @@ fn expect_clean_output(output: Output) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
+/// Standard output of a run without a verdict: exit code 1, so that sshd says in its own log that its command failed.
+fn expect_failed_output(output: Output) -> String {
+    assert_eq!((output.status.code(), String::from_utf8_lossy(&output.stderr).as_ref()), (Some(1), ""));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// As [`helper_output_for`], of a run that must have had no verdict.
+fn failed_output_for(answer: impl Into<Vec<u8>>) -> String {
+    let (_folder, path) = temp_socket();
+    let served = serve_once(UnixListener::bind(&path).unwrap(), answer.into());
+    let output = run_helper(&path, KEY_BLOB);
+    served.join().unwrap();
+    expect_failed_output(output)
+}
+
 fn http_response(status: &str, body: &str) -> String {
     format!("HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len())
 }
@@ -131,13 +146,13 @@ fn a_200_that_is_no_yes_is_an_outage() {
     let bodies = ["{}", "null", "", "[]", "<html>", r#"{"id":11}"#, &format!(r#"{{"key":"{key}"}}"#)];
     let form = "the answer is not an object with a positive `id` and a `key` of one line";
     for body in bodies {
-        assert_outage(&helper_output_for(http_response("200 OK", body)), form);
+        assert_outage(&failed_output_for(http_response("200 OK", body)), form);
     }
     for id in ["0", "-1", "1.0", "1e3", "\"11\"", "true", "null", "[11]", "18446744073709551615"] {
-        assert_outage(&helper_output_for(hit_response(id, &key)), form);
+        assert_outage(&failed_output_for(hit_response(id, &key)), form);
     }
     for wrong in [format!("{key} a\\nssh-rsa AAAA"), format!("{key} \\u0007"), format!("{key}\\u0000")] {
-        assert_outage(&helper_output_for(hit_response("11", &wrong)), form);
+        assert_outage(&failed_output_for(hit_response("11", &wrong)), form);
     }
     for wrong in [
         "garbage".to_owned(),
@@ -145,55 +160,68 @@ fn a_200_that_is_no_yes_is_an_outage() {
         format!("ssh-rsa {KEY_BLOB}"),
         format!("pty ssh-ed25519 {KEY_BLOB}"),
     ] {
-        assert_outage(&helper_output_for(hit_response("11", &wrong)), "the answer speaks of another key");
+        assert_outage(&failed_output_for(hit_response("11", &wrong)), "the answer speaks of another key");
     }
 }
 
 #[test]
 fn an_answer_that_is_not_whole_or_too_long_or_not_http_is_an_outage() {
     let whole = hit_response("11", &format!("ssh-ed25519 {KEY_BLOB}"));
-    assert_outage(&helper_output_for(&whole[..whole.len() - 1]), "the answer was cut short");
-    assert_outage(&helper_output_for(&whole[..40]), "the answer was cut short");
-    assert_outage(&helper_output_for(""), "the answer was cut short");
-    assert_outage(&helper_output_for(http_response("200 OK", &" ".repeat(70_000))), "the answer is too long");
-    assert_outage(&helper_output_for(format!("HTTP/1.1 200 OK\r\n\r\n{}", " ".repeat(200_000))), "the answer is too long");
-    assert_outage(&helper_output_for(format!("HTTP/1.1 200 OK\r\nX: {}", "x".repeat(200_000))), "the answer is too long");
-    assert_outage(&helper_output_for("SSH-2.0-OpenSSH_9.2\r\n"), "the answer is not HTTP as we read it");
+    assert_outage(&failed_output_for(&whole[..whole.len() - 1]), "the answer was cut short");
+    assert_outage(&failed_output_for(&whole[..40]), "the answer was cut short");
+    assert_outage(&failed_output_for(http_response("200 OK", &" ".repeat(70_000))), "the answer is too long");
+    assert_outage(&failed_output_for(format!("HTTP/1.1 200 OK\r\n\r\n{}", " ".repeat(200_000))), "the answer is too long");
+    assert_outage(&failed_output_for(format!("HTTP/1.1 200 OK\r\nX: {}", "x".repeat(200_000))), "the answer is too long");
+    assert_outage(&failed_output_for("SSH-2.0-OpenSSH_9.2\r\n"), "the answer is not HTTP as we read it");
+}
+
+#[test]
+fn a_connection_that_ends_without_an_answer_is_made_once_more() {
+    let (_folder, path) = temp_socket();
+    let listener = UnixListener::bind(&path).unwrap();
+    let second = listener.try_clone().unwrap();
+    let cut_off = serve_once(listener, Vec::new());
+    let served = std::thread::spawn(move || {
+        cut_off.join().unwrap();
+        serve_once(second, hit_response("11", &format!("ssh-ed25519 {KEY_BLOB}")).into()).join().unwrap()
+    });
+    assert!(expect_clean_output(run_helper(&path, KEY_BLOB)).contains(" key-11\","));
+    served.join().unwrap();
 }
 
 #[test]
 fn every_other_status_is_an_outage_with_its_message_on_the_same_line() {
     assert_outage(
-        &helper_output_for(http_response("424 Failed Dependency", r#"{"message":"no contact\nsince 10:00"}"#)),
+        &failed_output_for(http_response("424 Failed Dependency", r#"{"message":"no contact\nsince 10:00"}"#)),
         "sidegate answered 424: no contactsince 10:00",
     );
     for status in ["500", "503", "502", "429", "401", "400", "404", "204", "301", "300", "201"] {
         assert_outage(
-            &helper_output_for(format!("HTTP/1.1 {status} X\r\nContent-Length: 0\r\n\r\n")),
+            &failed_output_for(format!("HTTP/1.1 {status} X\r\nContent-Length: 0\r\n\r\n")),
             &format!("sidegate answered {status}"),
         );
     }
     assert_outage(
-        &helper_output_for(http_response("404 Not Found", r#"{"message":"404 Not Found"}"#)),
+        &failed_output_for(http_response("404 Not Found", r#"{"message":"404 Not Found"}"#)),
         "sidegate answered 404: 404 Not Found",
     );
 }
 
 #[test]
 fn a_403_says_that_this_user_may_not_ask() {
-    let line = helper_output_for(http_response("403 Forbidden", r#"{"message":"x"}"#));
+    let line = failed_output_for(http_response("403 Forbidden", r#"{"message":"x"}"#));
     assert_eq!(
         line,
-        "# sidegate: the key could not be looked up (not permitted): sidegate does not let this user ask; see [[peer]] in its configuration\n"
+        "# sidegate: the key could not be looked up (not permitted): sidegate does not let this user ask; see default_scopes and [[peer]] in its configuration\n"
     );
 }
 
 #[test]
 fn no_daemon_is_an_outage() {
     let (_folder, path) = temp_socket();
-    assert_outage(&expect_clean_output(run_helper(&path, KEY_BLOB)), "there is no socket at this path; is sidegate running?");
+    assert_outage(&expect_failed_output(run_helper(&path, KEY_BLOB)), "there is no socket at this path; is sidegate running?");
     drop(UnixListener::bind(&path).unwrap());
-    assert_outage(&expect_clean_output(run_helper(&path, KEY_BLOB)), "nobody listens on the socket; is sidegate running?");
+    assert_outage(&expect_failed_output(run_helper(&path, KEY_BLOB)), "nobody listens on the socket; is sidegate running?");
 }
 
 #[test]
@@ -204,7 +232,7 @@ fn a_socket_that_this_user_may_not_open_is_said_to_be_so() {
     if UnixStream::connect(&path).is_ok() {
         return; // Root may open everything.
     }
-    assert!(expect_clean_output(run_helper(&path, KEY_BLOB)).contains("(not permitted): this user may not open the socket"));
+    assert!(expect_failed_output(run_helper(&path, KEY_BLOB)).contains("(not permitted): this user may not open the socket"));
 }
 
 #[test]
@@ -245,9 +273,11 @@ fn the_version_is_one_line() {
 #[test]
 fn a_closed_output_is_no_error() {
     let (_folder, path) = temp_socket();
+    let served = serve_once(UnixListener::bind(&path).unwrap(), hit_response("11", &format!("ssh-ed25519 {KEY_BLOB}")).into());
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
     let mut command = helper();
     let child = command.arg("--socket").arg(&path).args(["git", "git", KEY_BLOB]).stdout(writer).stderr(Stdio::piped()).spawn().unwrap();
     assert_eq!(expect_clean_output(child.wait_with_output().unwrap()), "");
+    served.join().unwrap();
 }

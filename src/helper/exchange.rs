@@ -3,11 +3,15 @@
 //! The kernel keeps the time: `SO_SNDTIMEO` bounds `connect` too, which waits while the listener's queue is full, and `SO_RCVTIMEO`
 //! bounds a read. They are set again only when the deadline is nearer by more than [`TIMEOUT_SLACK`], so that the usual lookup
 //! sets each once.
+//!
+//! A restart of the daemon refuses nobody: a socket that is not there, or a connection that ended before an answer began, is tried again
+//! until that has lasted for [`RESTART_TIME`].
 
 use std::io::{self, Read, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::thread;
 use std::time::Duration;
 
 use nix::errno::Errno;
@@ -21,10 +25,30 @@ use crate::model::time::BootTime;
 
 /// How much longer than to the deadline a call may wait.
 const TIMEOUT_SLACK: Duration = Duration::from_millis(20);
+/// For how long a daemon that is not there is taken for one that is being restarted.
+const RESTART_TIME: Duration = Duration::from_secs(1);
+const RETRY_INTERVAL: Duration = Duration::from_millis(20);
 
-/// Sends `request` to the socket at `path` and returns the whole response.
+/// Sends `request` to the socket at `path` and returns the whole response. The request may be sent twice, so it must only ask.
 pub fn exchange(path: &Path, request: &[u8], timeout: Duration) -> Result<HttpResponse, LookupError> {
     let deadline = Deadline { started_at: clock::boot_time(), timeout };
+    let mut unreachable_since = None;
+    loop {
+        match try_exchange(path, request, deadline) {
+            Err(error) if error.is_unreachable() => {
+                let now = clock::boot_time();
+                let lasted = now.since(*unreachable_since.get_or_insert(now));
+                if lasted >= RESTART_TIME || deadline.remaining().is_err() {
+                    return Err(error);
+                }
+                thread::sleep(RETRY_INTERVAL);
+            }
+            result => return result,
+        }
+    }
+}
+
+fn try_exchange(path: &Path, request: &[u8], deadline: Deadline) -> Result<HttpResponse, LookupError> {
     let mut stream = connect_stream(path, deadline)?;
     send_request(&mut stream, request, deadline)?;
     receive_response(&mut stream, deadline)
@@ -96,8 +120,12 @@ fn receive_response(stream: &mut UnixStream, deadline: Deadline) -> Result<HttpR
                 length == 0
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset && received.is_empty() => true,
             Err(error) => return Err(LookupError::from_io_error(&error, deadline.timeout)),
         };
+        if ended && received.is_empty() {
+            return Err(LookupError::NoAnswer);
+        }
         if let Some(response) = parse_response(&received, ended)? {
             return Ok(response);
         }
@@ -168,6 +196,40 @@ mod tests {
             waiting.push(one);
         }
         assert_eq!(exchange(&path, b"GET / HTTP/1.1\r\n\r\n", SHORT_TIMEOUT), Err(LookupError::Busy));
+    }
+
+    #[test]
+    fn a_daemon_that_is_restarted_meanwhile_answers() {
+        let (_folder, path) = temp_socket();
+        let listener = UnixListener::bind(&path).unwrap();
+        let (socket, daemon_path) = (path.clone(), path.clone());
+        let daemon = std::thread::spawn(move || {
+            // One connection is cut off; then there is no socket at all, and then there is one again.
+            drop(listener.accept().unwrap());
+            drop(listener);
+            std::fs::remove_file(&daemon_path).unwrap();
+            let (mut stream, _) = UnixListener::bind(&daemon_path).unwrap().accept().unwrap();
+            let mut request = [0; 18];
+            std::io::Read::read_exact(&mut stream, &mut request).unwrap();
+            stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}").unwrap();
+        });
+        let response = exchange(&socket, b"GET / HTTP/1.1\r\n\r\n", Duration::from_secs(5)).unwrap();
+        assert_eq!((response.status, response.body.as_slice()), (200, &b"{}"[..]));
+        daemon.join().unwrap();
+    }
+
+    #[test]
+    fn a_daemon_that_goes_on_cutting_connections_off_is_an_outage() {
+        let (_folder, path) = temp_socket();
+        let listener = UnixListener::bind(&path).unwrap();
+        let daemon = std::thread::spawn(move || {
+            while listener.accept().is_ok_and(|(mut stream, _)| std::io::Read::read(&mut stream, &mut [0]).is_ok_and(|length| length > 0)) {
+            }
+        });
+        let result = exchange(&path, b"GET / HTTP/1.1\r\n\r\n", Duration::from_secs(5));
+        assert_eq!(result, Err(LookupError::NoAnswer));
+        drop(std::os::unix::net::UnixStream::connect(&path).unwrap());
+        daemon.join().unwrap();
     }
 
     #[test]

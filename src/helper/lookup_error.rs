@@ -31,6 +31,9 @@ pub enum LookupError {
     /// The socket failed.
     #[error("the socket failed: {0}")]
     SocketFailed(Errno),
+    /// The connection ended before a response began.
+    #[error("the connection ended before an answer began")]
+    NoAnswer,
     /// The connection ended before the response did.
     #[error("the answer was cut short")]
     Truncated,
@@ -43,8 +46,8 @@ pub enum LookupError {
     /// A response with status 200 that does not confirm the key.
     #[error("{0}")]
     InvalidHit(AuthorizedKeyError),
-    /// The daemon has rules about who may ask, and none for this user.
-    #[error("sidegate does not let this user ask; see [[peer]] in its configuration")]
+    /// Neither the default scopes nor a rule of the daemon let this user ask.
+    #[error("sidegate does not let this user ask; see default_scopes and [[peer]] in its configuration")]
     Forbidden,
     /// A response with another status.
     #[error("sidegate answered {status}{}", .message.as_deref().map(|text| format!(": {text}")).unwrap_or_default())]
@@ -64,6 +67,13 @@ impl LookupError {
             Self::Forbidden | Self::PermissionDenied => "not permitted",
             _ => "outage",
         }
+    }
+
+    /// Returns whether the daemon was not there, as it is for a moment while it or its socket is restarted. systemd makes a socket as
+    /// root's and gives it to its owner and group a moment later.
+    #[must_use]
+    pub const fn is_unreachable(&self) -> bool {
+        matches!(self, Self::NoSocket | Self::ConnectionRefused | Self::PermissionDenied | Self::NoAnswer)
     }
 
     /// Returns the error for a response whose status is no verdict.

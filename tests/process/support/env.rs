@@ -197,8 +197,10 @@ impl TestEnv {
     pub fn run_helper(&self, blob: &str) -> String {
         let socket = self.sidecar_socket();
         let output = Command::new(self.helper_path()).arg("--socket").arg(socket).args(["git", "git", blob]).output().unwrap();
-        assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
-        String::from_utf8(output.stdout).unwrap()
+        let text = String::from_utf8(output.stdout).unwrap();
+        let expected_code = i32::from(text.starts_with("# sidegate: "));
+        assert!(output.status.code() == Some(expected_code) && output.stderr.is_empty(), "{}: {text}", output.status);
+        text
     }
 
     /// The sidecar's own status.
