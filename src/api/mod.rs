@@ -17,3 +17,4 @@ pub mod request;
 pub mod request_metrics;
 pub mod response_headers;
 pub mod route;
+pub mod socket_health;

@@ -44,9 +44,9 @@ pub fn run(path: &Path) -> CommandResult {
     let context = SharedContext::from_config(&config)?;
     let sockets = open_sockets(inherited, &config)?;
     let replica = Replica::start(context.replica_setup(&config)?).map_err(CommandError::new)?;
-    let sidecar = SidecarState::new(context.sidecar_setup(&config, &replica)?);
-    let server = HttpServer::start(sockets, Arc::clone(&sidecar), config.limits.server_limits(), 0, Arc::new(ServerCounters::default()))
-        .map_err(CommandError::new)?;
+    let counters = Arc::new(ServerCounters::default());
+    let sidecar = SidecarState::new(context.sidecar_setup(&config, &replica, &counters)?);
+    let server = HttpServer::start(sockets, Arc::clone(&sidecar), config.limits.server_limits(), 0, counters).map_err(CommandError::new)?;
     tracing::info!(host = context.host, version = VERSION, "sidecar started on host {}, version {VERSION}", context.host);
     let result = run_until_stopped(&config, &context, &replica, sidecar);
     server.stop();
@@ -99,7 +99,12 @@ impl SharedContext {
         })
     }
 
-    fn sidecar_setup(&self, config: &ServeConfig, replica: &Arc<Replica>) -> Result<SidecarConfig, CommandError> {
+    fn sidecar_setup(
+        &self,
+        config: &ServeConfig,
+        replica: &Arc<Replica>,
+        counters: &Arc<ServerCounters>,
+    ) -> Result<SidecarConfig, CommandError> {
         Ok(SidecarConfig {
             host: self.host.clone(),
             accept_shared_secret: config.auth.accept_shared_secret,
@@ -111,7 +116,8 @@ impl SharedContext {
             timeout: config.primary.timeout,
             forward_timeout: config.primary.forward_timeout,
             bounds: config.limits.server_limits(),
-            scopes: ids::resolve_peer_scopes(&config.peer)?,
+            server_counters: Arc::clone(counters),
+            scopes: ids::resolve_peer_policy(Uid::effective().as_raw(), &config.socket.default_scopes, &config.peer)?,
             credential_verifier: Arc::clone(&self.caller_auth),
             token_signer: Arc::clone(&self.signer),
             follower_token: self.follower_token_source(),

@@ -65,6 +65,9 @@ fn print_status(status: &Value) {
     for class in ["keys", "reads", "push_precheck"] {
         print_freshness_class(class, &status["freshness"][class]);
     }
+    for lost in status["sockets"]["lost"].as_array().into_iter().flatten() {
+        print_line(&format!("ALARM since {}: {}", field_text(&lost["since"]), field_text(&lost["message"])));
+    }
     print_primary(&status["primary"]);
     if let Some(warning) = proof_warning(&status["follower"]["proof"]) {
         print_line(warning);

@@ -9,7 +9,9 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
+use crate::api::socket_health::SocketMetrics;
 use crate::net::server::counters::ServerCounters;
+use crate::net::server::socket_alarms::SocketAlarms;
 
 /// The counters.
 pub struct PrimaryMetrics {
@@ -23,6 +25,7 @@ pub struct PrimaryMetrics {
     /// never had, repositories that two records lead to.
     pub alarms: Family<AlarmLabel, Counter>,
     gauges: Gauges,
+    sockets: SocketMetrics,
     server_counters: Arc<ServerCounters>,
 }
 
@@ -89,6 +92,7 @@ impl PrimaryMetrics {
             stalled_followers: Counter::default(),
             alarms: Family::default(),
             gauges: Gauges::register(registry),
+            sockets: SocketMetrics::register("", registry),
             server_counters,
         };
         registry.register("commits", "Commits of the directory", metrics.commits.clone());
@@ -106,6 +110,12 @@ impl PrimaryMetrics {
     /// Sets the gauges to what they are now.
     pub fn update_gauges(&self, values: GaugeValues) {
         self.gauges.update(values, &self.server_counters);
+        self.sockets.update(&self.server_counters.sockets);
+    }
+
+    /// Returns the alarms about the sockets of this daemon.
+    pub fn socket_alarms(&self) -> &SocketAlarms {
+        &self.server_counters.sockets
     }
 }
 

@@ -12,6 +12,7 @@ use crate::api::peer_policy::PeerPolicy;
 use crate::model::freshness::{DirectoryReplica, FreshnessClass, FreshnessLimits};
 use crate::model::time::Time;
 use crate::net::client::http_client::HttpClient;
+use crate::net::server::counters::ServerCounters;
 use crate::net::server::limits::ServerLimits;
 use crate::wire::auth::credentials::CredentialVerifier;
 
@@ -29,6 +30,8 @@ pub struct SidecarConfig {
     pub forward_timeout: Duration,
     /// The bounds of the socket.
     pub bounds: ServerLimits,
+    /// What the server counts, and whether clients find its sockets.
+    pub server_counters: Arc<ServerCounters>,
     /// What a process at the other end of the socket may ask.
     pub scopes: PeerPolicy,
     /// Judges the credentials of callers. Shared with the task that rotates its secret.

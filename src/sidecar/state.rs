@@ -12,6 +12,7 @@ use crate::api::peer_policy::PeerScope;
 use crate::api::request::{Caller, RequestTime};
 use crate::api::request_metrics::{MetricLabels, MetricSchema, RequestMetrics};
 use crate::api::route::RequiredAuth;
+use crate::api::socket_health::SocketMetrics;
 use crate::model::clock;
 use crate::model::freshness::{Freshness, FreshnessClass};
 use crate::model::time::Time;
@@ -43,6 +44,8 @@ pub struct SidecarState {
     pub upstream: UpstreamClient,
     /// Everything that is counted, as Prometheus reads it.
     pub registry: Registry,
+    /// Gauges about the files of the sockets.
+    pub socket_metrics: SocketMetrics,
     /// The primary's last versions.
     pub version_cache: VersionCache,
     /// The primary's tokens for LFS.
@@ -60,6 +63,7 @@ impl SidecarState {
         let mut registry = Registry::default();
         let metrics = RequestMetrics::register(METRICS, &mut registry);
         (config.replica_control.register_metrics)(&mut registry);
+        let socket_metrics = SocketMetrics::register("sidegate_", &mut registry);
         let verifier = Arc::clone(&config.credential_verifier);
         let upstream = UpstreamClient::new(&config);
         upstream.register_metrics(&mut registry);
@@ -67,6 +71,7 @@ impl SidecarState {
             api: ApiContext::new(config.scopes.clone(), verifier, config.accept_shared_secret, config.bounds, metrics),
             upstream,
             registry,
+            socket_metrics,
             version_cache: VersionCache::default(),
             lfs_tokens: LfsTokenCache::default(),
             usage: UsageBuffer::default(),

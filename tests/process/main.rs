@@ -17,6 +17,7 @@ mod hostile_bodies;
 mod in_flight;
 mod key_lookups;
 mod lost_response;
+mod lost_socket;
 mod old_and_new;
 mod operations;
 mod primary;

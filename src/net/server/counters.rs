@@ -2,7 +2,10 @@
 
 use std::sync::atomic::AtomicU64;
 
-/// Counters of the server: connections accepted, open now, refused for lack of room, failed accepts, and requests answered with 400.
+use crate::net::server::socket_alarms::SocketAlarms;
+
+/// Counters of the server: connections accepted, open now, refused for lack of room, failed accepts, and requests answered with 400;
+/// and the sockets that no client finds.
 #[derive(Debug, Default)]
 #[expect(missing_docs, reason = "each is described at the struct")]
 pub struct ServerCounters {
@@ -11,4 +14,5 @@ pub struct ServerCounters {
     pub refused_connections: AtomicU64,
     pub accept_errors: AtomicU64,
     pub bad_requests: AtomicU64,
+    pub sockets: SocketAlarms,
 }

@@ -13,14 +13,15 @@ use tokio::sync::watch;
 use crate::net::server::counters::ServerCounters;
 use crate::net::server::handler::Handler;
 use crate::net::server::limits::ServerLimits;
-use crate::net::server::listen::{BoundSocket, SocketFile};
+use crate::net::server::listen::BoundSocket;
+use crate::net::server::socket_watch::{Replacements, SocketWatch};
 use crate::net::server::worker::{WorkerCommand, WorkerConfig, run_worker};
 
 /// A running server. Dropping it does not stop it.
 pub struct HttpServer {
     commands: watch::Sender<WorkerCommand>,
     workers: Vec<JoinHandle<()>>,
-    socket_files: Vec<SocketFile>,
+    socket_watch: Option<SocketWatch>,
 }
 
 impl HttpServer {
@@ -36,7 +37,8 @@ impl HttpServer {
     ) -> io::Result<Self> {
         let threads = if threads == 0 { std::thread::available_parallelism()?.get() } else { threads };
         let (commands, received) = watch::channel(WorkerCommand::Serve);
-        let mut server = Self { commands, workers: Vec::with_capacity(threads), socket_files: Vec::new() };
+        let (replacements, replaced) = watch::channel(Replacements::new());
+        let mut server = Self { commands, workers: Vec::with_capacity(threads), socket_watch: None };
         let (report_start, starts) = mpsc::channel();
         for number in 0..threads {
             let config = WorkerConfig {
@@ -45,6 +47,7 @@ impl HttpServer {
                 counters: Arc::clone(&counters),
                 limits,
                 commands: received.clone(),
+                replacements: replaced.clone(),
             };
             let report_start = report_start.clone();
             let thread = std::thread::Builder::new().name(format!("gate-{number}"));
@@ -57,14 +60,16 @@ impl HttpServer {
                 return Err(error);
             }
         }
-        server.socket_files = sockets.into_iter().filter_map(BoundSocket::into_socket_file).collect();
+        server.socket_watch = Some(SocketWatch::start(sockets, counters, replacements)?);
         Ok(server)
     }
 
     /// Stops accepting, lets requests in flight end within `limits.shutdown_time`, and removes the sockets that we made. Blocks.
     pub fn stop(self) {
         // The name goes first: new clients find that nobody listens, and those that wait in the backlog are still served.
-        drop(self.socket_files);
+        if let Some(watch) = self.socket_watch {
+            watch.stop();
+        }
         self.commands.send_replace(WorkerCommand::Stop);
         for thread in self.workers {
             if thread.join().is_err() {

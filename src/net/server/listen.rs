@@ -4,7 +4,7 @@ use std::fs::{self, Permissions};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
-use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,9 +16,13 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-/// A listening socket. Its Unix path, if we made it, is removed when the daemon stops.
+use crate::net::server::socket_alarms::{FileIdentity, PathState};
+
+/// A listening socket. Its Unix path, if we made it, is removed when this is dropped.
 pub struct BoundSocket {
     socket: ListenSocket,
+    /// What was at its path when it was made or handed over, if it is a Unix socket with a path.
+    identity: Option<FileIdentity>,
     socket_file: Option<SocketFile>,
 }
 
@@ -31,10 +35,11 @@ pub enum ListenSocket {
 }
 
 /// The file of a Unix socket that we made. Removed when dropped, unless another socket has taken its name.
-pub struct SocketFile {
+struct SocketFile {
     path: PathBuf,
-    device: u64,
-    inode: u64,
+    mode: u32,
+    group: Option<u32>,
+    identity: Option<FileIdentity>,
 }
 
 /// Why a socket could not be bound. It names the socket and the remedy.
@@ -80,10 +85,10 @@ pub fn bind_unix(path: &Path, mode: u32, group: Option<u32>) -> Result<BoundSock
             .map_err(failed("cannot give it its group (this user must be root or a member of the group)"))?;
     }
     fs::set_permissions(&hidden, Permissions::from_mode(mode)).map_err(failed("cannot set its mode"))?;
-    let metadata = fs::symlink_metadata(&hidden).map_err(failed("it vanished while it was being made"))?;
+    let identity = FileIdentity::at(&hidden);
     fs::rename(&hidden, path).map_err(failed("cannot move it into place"))?;
-    let file = SocketFile { path: path.to_owned(), device: metadata.dev(), inode: metadata.ino() };
-    Ok(BoundSocket { socket: ListenSocket::Unix(listener), socket_file: Some(file) })
+    let file = SocketFile { path: path.to_owned(), mode, group, identity };
+    Ok(BoundSocket { socket: ListenSocket::Unix(listener), identity, socket_file: Some(file) })
 }
 
 /// Refuses a path at which there is something that a new socket must not replace.
@@ -164,7 +169,9 @@ fn adopt_inherited(descriptor: i32) -> Result<BoundSocket, BindError> {
         _ => return Err(refused("it is neither a Unix nor a TCP socket; use a path or an address in ListenStream=".into())),
     };
     nonblocking.map_err(|error| refused(format!("cannot make it non-blocking: {error}")))?;
-    Ok(BoundSocket { socket, socket_file: None })
+    let mut inherited = BoundSocket { socket, identity: None, socket_file: None };
+    inherited.identity = inherited.path().as_deref().and_then(FileIdentity::at);
+    Ok(inherited)
 }
 
 fn require_loopback(address: SocketAddr) -> Result<(), BindError> {
@@ -182,7 +189,7 @@ pub fn bind_tcp(address: SocketAddr, tls: Option<Arc<rustls::ServerConfig>>) -> 
     }
     let listener = bind_tcp_at(address)
         .map_err(|error| BindError { socket: address.to_string(), reason: format!("cannot bind it (is the port taken?): {error}") })?;
-    Ok(BoundSocket { socket: ListenSocket::Tcp(listener, tls), socket_file: None })
+    Ok(BoundSocket { socket: ListenSocket::Tcp(listener, tls), identity: None, socket_file: None })
 }
 
 fn bind_tcp_at(address: SocketAddr) -> io::Result<TcpListener> {
@@ -262,16 +269,26 @@ impl BoundSocket {
         })
     }
 
-    /// Returns the socket file that is to be removed when the server stops.
-    pub fn into_socket_file(self) -> Option<SocketFile> {
-        self.socket_file
+    /// Returns what is at the path of the socket now; `None` for one without a path.
+    #[must_use]
+    pub fn path_state(&self) -> Option<(PathBuf, PathState)> {
+        let path = self.path()?;
+        let state = PathState::of(&path, self.identity);
+        Some((path, state))
+    }
+
+    /// Binds a socket at the path of this one again, with the same mode and group, as [`bind_unix`] does; `None` if we did not make it.
+    #[must_use]
+    pub fn bind_again(&self) -> Option<Result<Self, BindError>> {
+        self.socket_file.as_ref().map(|file| bind_unix(&file.path, file.mode, file.group))
     }
 }
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        let still_ours = fs::symlink_metadata(&self.path).is_ok_and(|found| (found.dev(), found.ino()) == (self.device, self.inode));
-        if still_ours && let Err(error) = fs::remove_file(&self.path) {
+        if PathState::of(&self.path, self.identity) == PathState::Ours
+            && let Err(error) = fs::remove_file(&self.path)
+        {
             let path = self.path.display();
             tracing::warn!(%path, %error, "failed to remove the socket {path}: {error}");
         }

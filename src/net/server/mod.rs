@@ -10,6 +10,8 @@ pub mod http_server;
 mod inspected_stream;
 pub mod limits;
 pub mod listen;
+pub mod socket_alarms;
+mod socket_watch;
 #[cfg(test)]
 mod tests;
 mod worker;

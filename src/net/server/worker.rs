@@ -1,7 +1,7 @@
 //! One worker thread: accepts at every socket, serves or refuses each connection, and stops on command. Its accept loop outlives every
 //! error.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::rc::Rc;
@@ -16,6 +16,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 
 use crate::model::clock;
@@ -28,6 +29,7 @@ use crate::net::server::deferred_stream::{self, DeferredStream};
 use crate::net::server::handler::Handler;
 use crate::net::server::limits::ServerLimits;
 use crate::net::server::listen::{ListenSocket, register_listener};
+use crate::net::server::socket_watch::Replacements;
 
 /// What the worker threads are commanded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,11 +52,13 @@ pub struct WorkerConfig<H> {
     pub limits: ServerLimits,
     /// The current command.
     pub commands: watch::Receiver<WorkerCommand>,
+    /// The sockets that were made again since.
+    pub replacements: watch::Receiver<Replacements>,
 }
 
 /// Runs one worker until it is commanded to stop. Reports once whether it started.
 pub fn run_worker<H: Handler>(config: WorkerConfig<H>, report_start: mpsc::Sender<io::Result<()>>) {
-    let commands = config.commands.clone();
+    let (commands, replacements) = (config.commands.clone(), config.replacements.clone());
     let shutdown_time = config.limits.shutdown_time;
     let (runtime, worker) = match Builder::new_current_thread().enable_all().build_local(LocalOptions::default()).and_then(|runtime| {
         let worker = Worker::new(config, &runtime)?;
@@ -69,7 +73,7 @@ pub fn run_worker<H: Handler>(config: WorkerConfig<H>, report_start: mpsc::Sende
     let _ = report_start.send(Ok(()));
     // `HttpServer::start` waits until every sender is gone.
     drop(report_start);
-    runtime.block_on(worker.serve(commands, shutdown_time));
+    runtime.block_on(worker.serve(commands, replacements, shutdown_time));
 }
 
 struct Worker<H> {
@@ -77,7 +81,7 @@ struct Worker<H> {
     connections: Rc<ConnectionTable>,
     limits: ServerLimits,
     counters: Arc<ServerCounters>,
-    listeners: Vec<Listener>,
+    listeners: RefCell<Vec<Rc<Listener>>>,
     pending_refusals: Rc<()>,
     last_accept_warning: Cell<Option<BootTime>>,
 }
@@ -108,13 +112,13 @@ impl<H: Handler> Worker<H> {
     fn new(config: WorkerConfig<H>, runtime: &LocalRuntime) -> io::Result<Rc<Self>> {
         let _context = runtime.enter();
         let listeners = config.sockets.into_iter().map(|socket| match socket {
-            ListenSocket::Unix(listener) => register_listener(listener).map(Listener::Unix),
+            ListenSocket::Unix(listener) => register_listener(listener).map(|listener| Rc::new(Listener::Unix(listener))),
             ListenSocket::Tcp(listener, tls) => {
-                TcpListener::from_std(listener).map(|listener| Listener::Tcp(listener, tls.map(TlsAcceptor::from)))
+                TcpListener::from_std(listener).map(|listener| Rc::new(Listener::Tcp(listener, tls.map(TlsAcceptor::from))))
             }
         });
         Ok(Rc::new(Self {
-            listeners: listeners.collect::<io::Result<_>>()?,
+            listeners: RefCell::new(listeners.collect::<io::Result<_>>()?),
             service: Rc::new(HttpService::new(config.handler, Arc::clone(&config.counters), &config.limits)),
             connections: ConnectionTable::new(&config.limits),
             limits: config.limits,
@@ -124,13 +128,29 @@ impl<H: Handler> Worker<H> {
         }))
     }
 
-    async fn serve(self: Rc<Self>, mut commands: watch::Receiver<WorkerCommand>, shutdown_time: Duration) {
-        let accept_loops: Vec<_> =
-            (0..self.listeners.len()).map(|index| tokio::task::spawn_local(Rc::clone(&self).accept_loop(index))).collect();
+    async fn serve(
+        self: Rc<Self>,
+        mut commands: watch::Receiver<WorkerCommand>,
+        mut replacements: watch::Receiver<Replacements>,
+        shutdown_time: Duration,
+    ) {
+        let listeners = self.listeners.borrow().clone();
+        let mut accept_loops: Vec<_> = listeners.into_iter().map(|listener| self.start_accepting(listener)).collect();
         let ticks = tokio::task::spawn_local(run_ticks(Rc::clone(&self.connections)));
-        if commands.wait_for(|command| *command == WorkerCommand::Stop).await.is_err() {
-            // The server was dropped without a stop: it goes on serving.
-            std::future::pending::<()>().await;
+        loop {
+            tokio::select! {
+                stop = commands.wait_for(|command| *command == WorkerCommand::Stop) => {
+                    if stop.is_ok() {
+                        break;
+                    }
+                    // The server was dropped without a stop: it goes on serving.
+                    std::future::pending::<()>().await;
+                }
+                Ok(()) = replacements.changed() => {
+                    let replaced = replacements.borrow_and_update().clone();
+                    self.replace_listeners(&replaced, &mut accept_loops);
+                }
+            }
         }
         for task in accept_loops {
             task.abort();
@@ -144,8 +164,29 @@ impl<H: Handler> Worker<H> {
         ticks.abort();
     }
 
-    async fn accept_loop(self: Rc<Self>, index: usize) {
-        let Some(listener) = self.listeners.get(index) else { return };
+    fn start_accepting(self: &Rc<Self>, listener: Rc<Listener>) -> JoinHandle<()> {
+        tokio::task::spawn_local(Rc::clone(self).accept_loop(listener))
+    }
+
+    /// Accepts from sockets that were made again, in place of those at whose paths they are. What waits at the former is served.
+    fn replace_listeners(self: &Rc<Self>, replaced: &Replacements, accept_loops: &mut [JoinHandle<()>]) {
+        for (index, listener) in replaced {
+            let registered = listener.try_clone().and_then(register_listener);
+            let mut listeners = self.listeners.borrow_mut();
+            let (Some(former), Some(accept_loop)) = (listeners.get_mut(*index), accept_loops.get_mut(*index)) else { continue };
+            match registered {
+                Ok(listener) => {
+                    accept_loop.abort();
+                    self.accept_pending_at(former);
+                    *former = Rc::new(Listener::Unix(listener));
+                    *accept_loop = self.start_accepting(Rc::clone(former));
+                }
+                Err(error) => tracing::error!(%error, "a worker thread cannot accept from the socket that was made again: {error}"),
+            }
+        }
+    }
+
+    async fn accept_loop(self: Rc<Self>, listener: Rc<Listener>) {
         loop {
             match listener.accept().await {
                 Ok(accepted) => self.handle_accepted(accepted),
@@ -156,10 +197,14 @@ impl<H: Handler> Worker<H> {
 
     /// Accepts the connections that waited in the backlog when the stop was commanded.
     fn accept_pending(self: &Rc<Self>) {
-        for listener in &self.listeners {
-            while let Some(Ok(accepted)) = futures_util::FutureExt::now_or_never(listener.accept()) {
-                self.handle_accepted(accepted);
-            }
+        for listener in self.listeners.borrow().iter() {
+            self.accept_pending_at(listener);
+        }
+    }
+
+    fn accept_pending_at(self: &Rc<Self>, listener: &Listener) {
+        while let Some(Ok(accepted)) = futures_util::FutureExt::now_or_never(listener.accept()) {
+            self.handle_accepted(accepted);
         }
     }
 

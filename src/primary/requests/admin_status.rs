@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 use crate::api::blocking::run_blocking;
 use crate::api::error::HandlerResult;
 use crate::api::request::ApiRequest;
+use crate::api::socket_health::socket_status;
 use crate::model::time::Time;
 use crate::net::message::Response;
 use crate::primary::credentials::{access_tokens, recovery_codes};
@@ -55,6 +56,7 @@ pub async fn handle(state: &Arc<PrimaryState>, request: ApiRequest) -> HandlerRe
         "missing_hosts": state.missing_hosts.current(request.time),
         "accept_loss_until": accept_loss,
         "shared_secret": state.api.accept_shared_secret,
+        "sockets": socket_status(state.metrics.socket_alarms()),
         "usage_dropped": state.last_used.dropped(),
     });
     Ok(Response::json(StatusCode::OK, body.to_string()))

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::api::error::HandlerResult;
 use crate::api::request::{ApiRequest, RequestTime};
+use crate::api::socket_health::socket_status;
 use crate::model::freshness::{Freshness, FreshnessClass};
 use crate::net::message::Response;
 use crate::sidecar::state::SidecarState;
@@ -33,6 +34,7 @@ pub async fn handle(state: &Arc<SidecarState>, request: ApiRequest) -> HandlerRe
             "answers_overtaken": state.upstream.overtaken_answers(),
         },
         "follower": (state.config.replica_control.status)(),
+        "sockets": socket_status(&state.config.server_counters.sockets),
         "usage": {"reported": reported, "dropped": dropped},
         "memory_bytes": resident_bytes(),
     });
