@@ -78,7 +78,7 @@ impl Rejection {
     pub fn peer(peer: &Peer) -> Self {
         let error = match peer {
             Peer::Unix { uid, .. } => {
-                ApiError::forbidden(format_args!("user {uid} may not ask this here; see [[peer]] in the configuration"))
+                ApiError::forbidden(format_args!("user {uid} may not ask this here; see default_scopes and [[peer]] in the configuration"))
             }
             Peer::Tcp(_) => ApiError::forbidden("this is not answered over TCP"),
         };

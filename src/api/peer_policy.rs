@@ -25,7 +25,14 @@ pub enum PeerScope {
     Admin,
 }
 
-/// One rule: who has which scopes.
+impl PeerScope {
+    /// Every scope.
+    pub const ALL: [Self; 4] = [Self::Keys, Self::Shell, Self::Metrics, Self::Admin];
+    /// What whoever can open the socket may ask, where nothing else is configured.
+    pub const DEFAULT: [Self; 2] = [Self::Keys, Self::Shell];
+}
+
+/// One rule: who has which scopes, beside the default ones.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PeerRule {
     /// Whom it is for.
@@ -52,20 +59,27 @@ pub const GROUP_CACHE_USERS: usize = 1024;
 #[derive(Clone)]
 pub struct PeerPolicy {
     own_uid: u32,
+    default_scopes: Vec<PeerScope>,
     rules: Vec<PeerRule>,
     group_cache: Arc<GroupCache>,
 }
 
 impl PeerPolicy {
-    /// Returns a policy. Root and `own_uid` have every scope, always. Without rules everybody who can open the socket has `keys` and `shell`; with rules
-    /// everybody else has none.
+    /// Returns a policy. Root and `own_uid` have every scope, always. Everybody who can open the socket has `default_scopes`; a rule adds
+    /// scopes to one user or group and takes none from anybody.
     #[must_use]
-    pub fn new(own_uid: u32, rules: Vec<PeerRule>) -> Self {
-        Self::with_lookup(own_uid, rules, lookup_groups)
+    pub fn new(own_uid: u32, default_scopes: Vec<PeerScope>, rules: Vec<PeerRule>) -> Self {
+        Self::with_lookup(own_uid, default_scopes, rules, lookup_groups)
     }
 
-    fn with_lookup(own_uid: u32, rules: Vec<PeerRule>, lookup: impl Fn(u32) -> Vec<u32> + Send + Sync + 'static) -> Self {
-        Self { own_uid, rules, group_cache: Arc::new(GroupCache { lookup: Box::new(lookup), entries: Mutex::default() }) }
+    fn with_lookup(
+        own_uid: u32,
+        default_scopes: Vec<PeerScope>,
+        rules: Vec<PeerRule>,
+        lookup: impl Fn(u32) -> Vec<u32> + Send + Sync + 'static,
+    ) -> Self {
+        let group_cache = Arc::new(GroupCache { lookup: Box::new(lookup), entries: Mutex::default() });
+        Self { own_uid, default_scopes, rules, group_cache }
     }
 
     /// Returns whether this peer has this scope. A peer over TCP has `shell` only.
@@ -81,11 +95,8 @@ impl PeerPolicy {
         let Peer::Unix { uid, gid } = *peer else {
             return scope == PeerScope::Shell;
         };
-        if uid == 0 || uid == self.own_uid {
+        if uid == 0 || uid == self.own_uid || self.default_scopes.contains(&scope) {
             return true;
-        }
-        if self.rules.is_empty() {
-            return matches!(scope, PeerScope::Keys | PeerScope::Shell);
         }
         let matchers: Vec<PeerMatcher> = self.rules.iter().filter(|rule| rule.scopes.contains(&scope)).map(|rule| rule.matcher).collect();
         matchers.iter().any(|matcher| *matcher == PeerMatcher::User(uid) || *matcher == PeerMatcher::Group(gid))
@@ -170,7 +181,8 @@ mod tests {
     use crate::model::time::BootTime;
     use crate::net::peer::Peer;
 
-    const ALL: [PeerScope; 4] = [PeerScope::Keys, PeerScope::Shell, PeerScope::Metrics, PeerScope::Admin];
+    const ALL: [PeerScope; 4] = PeerScope::ALL;
+    const DEFAULT: [PeerScope; 2] = PeerScope::DEFAULT;
     const NONE: [PeerScope; 0] = [];
     const OWN: u32 = 500;
     const NOW: BootTime = BootTime(Duration::from_secs(1000));
@@ -187,8 +199,8 @@ mod tests {
     }
 
     /// Whoever has the uid n is in the group n + 1 too.
-    fn policy(rules: Vec<PeerRule>) -> PeerPolicy {
-        PeerPolicy::with_lookup(OWN, rules, |uid| vec![uid + 1])
+    fn policy(default_scopes: &[PeerScope], rules: Vec<PeerRule>) -> PeerPolicy {
+        PeerPolicy::with_lookup(OWN, default_scopes.to_vec(), rules, |uid| vec![uid + 1])
     }
 
     fn allowed_scopes(scopes: &PeerPolicy, peer: &Peer) -> Vec<PeerScope> {
@@ -197,7 +209,7 @@ mod tests {
 
     #[test]
     fn root_and_we_ourselves_have_everything_always() {
-        for scopes in [policy(Vec::new()), policy(rules())] {
+        for scopes in [policy(&DEFAULT, Vec::new()), policy(&NONE, Vec::new()), policy(&NONE, rules())] {
             for uid in [0, OWN] {
                 assert_eq!(allowed_scopes(&scopes, &unix_peer(uid, 9)), ALL);
             }
@@ -205,24 +217,37 @@ mod tests {
     }
 
     #[test]
-    fn without_rules_everybody_has_keys_and_shell_and_with_rules_nobody_else_has_anything() {
-        assert_eq!(allowed_scopes(&policy(Vec::new()), &unix_peer(1000, 1000)), [PeerScope::Keys, PeerScope::Shell]);
-        assert_eq!(allowed_scopes(&policy(rules()), &unix_peer(1000, 1000)), NONE);
-        assert_eq!(allowed_scopes(&policy(rules()), &unix_peer(998, 1000)), [PeerScope::Keys, PeerScope::Shell]);
+    fn a_rule_adds_to_the_default_and_takes_nothing_from_anybody() {
+        let metrics = || vec![PeerRule { matcher: PeerMatcher::User(998), scopes: vec![PeerScope::Metrics] }];
+        assert_eq!(allowed_scopes(&policy(&DEFAULT, Vec::new()), &unix_peer(1000, 1000)), DEFAULT);
+        assert_eq!(allowed_scopes(&policy(&DEFAULT, metrics()), &unix_peer(1000, 1000)), DEFAULT);
+        assert_eq!(
+            allowed_scopes(&policy(&DEFAULT, metrics()), &unix_peer(998, 1000)),
+            [PeerScope::Keys, PeerScope::Shell, PeerScope::Metrics]
+        );
+    }
+
+    #[test]
+    fn without_a_default_only_those_who_are_named_have_anything() {
+        assert_eq!(allowed_scopes(&policy(&NONE, Vec::new()), &unix_peer(1000, 1000)), NONE);
+        assert_eq!(allowed_scopes(&policy(&NONE, rules()), &unix_peer(1000, 1000)), NONE);
+        assert_eq!(allowed_scopes(&policy(&NONE, rules()), &unix_peer(998, 1000)), [PeerScope::Keys, PeerScope::Shell]);
+        assert_eq!(allowed_scopes(&policy(&[PeerScope::Shell], rules()), &unix_peer(1000, 1000)), [PeerScope::Shell]);
     }
 
     #[test]
     fn a_group_counts_as_primary_and_as_supplementary_and_scopes_add_up() {
-        assert_eq!(allowed_scopes(&policy(rules()), &unix_peer(1000, 70)), [PeerScope::Metrics]);
-        assert_eq!(allowed_scopes(&policy(rules()), &unix_peer(69, 1000)), [PeerScope::Metrics]);
-        assert_eq!(allowed_scopes(&policy(rules()), &unix_peer(998, 70)), [PeerScope::Keys, PeerScope::Shell, PeerScope::Metrics]);
-        assert_eq!(allowed_scopes(&policy(rules()), &unix_peer(70, 1000)), NONE, "a uid is not a gid");
+        let scopes = policy(&NONE, rules());
+        assert_eq!(allowed_scopes(&scopes, &unix_peer(1000, 70)), [PeerScope::Metrics]);
+        assert_eq!(allowed_scopes(&scopes, &unix_peer(69, 1000)), [PeerScope::Metrics]);
+        assert_eq!(allowed_scopes(&scopes, &unix_peer(998, 70)), [PeerScope::Keys, PeerScope::Shell, PeerScope::Metrics]);
+        assert_eq!(allowed_scopes(&scopes, &unix_peer(70, 1000)), NONE, "a uid is not a gid");
     }
 
     #[test]
     fn over_tcp_there_is_only_the_shell() {
         let peer = Peer::Tcp(([127, 0, 0, 1], 9).into());
-        for scopes in [policy(Vec::new()), policy(rules())] {
+        for scopes in [policy(&DEFAULT, Vec::new()), policy(&NONE, rules())] {
             assert_eq!(allowed_scopes(&scopes, &peer), [PeerScope::Shell]);
         }
     }
@@ -236,7 +261,7 @@ mod tests {
             entered.send(uid).unwrap();
             wait.lock().unwrap().recv().unwrap()
         };
-        let scopes = PeerPolicy::with_lookup(OWN, rules(), look_up);
+        let scopes = PeerPolicy::with_lookup(OWN, Vec::new(), rules(), look_up);
         let asks = |now| scopes.allows_at(&unix_peer(1000, 1000), PeerScope::Metrics, now);
         release.send(vec![70]).unwrap();
         assert!(asks(NOW) && asks(NOW));
@@ -259,7 +284,7 @@ mod tests {
             counted.fetch_add(1, Ordering::Relaxed);
             vec![uid]
         };
-        let scopes = PeerPolicy::with_lookup(OWN, rules(), look_up);
+        let scopes = PeerPolicy::with_lookup(OWN, Vec::new(), rules(), look_up);
         assert!(!scopes.allows_at(&unix_peer(1000, 1000), PeerScope::Keys, NOW));
         assert_eq!(looked_up.load(Ordering::Relaxed), 0);
         for uid in 0..u32::try_from(3 * GROUP_CACHE_USERS).unwrap() {

@@ -69,16 +69,36 @@ pub enum Command {
         /// A primary's configuration instead
         #[arg(long, value_name = "FILE")]
         primary: Option<PathBuf>,
+        /// Do not ask the primary whether it answers, so that a start never waits for it
+        #[arg(long)]
+        offline: bool,
     },
-    /// Print the manual page
+    /// Print a manual page in roff
     #[command(hide = true)]
-    Man,
+    Man {
+        /// Which page
+        #[arg(default_value = "sidegate")]
+        page: ManualPage,
+    },
     /// Print completions for a shell
     #[command(hide = true)]
     Completions {
         /// Which shell
         shell: clap_complete::Shell,
     },
+}
+
+/// A manual page.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+pub enum ManualPage {
+    /// sidegate(1)
+    Sidegate,
+    /// sidegate.toml(5)
+    #[value(name = "sidegate.toml")]
+    SidecarConfig,
+    /// sidegate-primary.toml(5)
+    #[value(name = "sidegate-primary.toml")]
+    PrimaryConfig,
 }
 
 /// The sidecar that is asked.

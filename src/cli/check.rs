@@ -11,6 +11,7 @@ use bytes::Bytes;
 use http::Request;
 use nix::unistd::Uid;
 
+use crate::cli::access_report;
 use crate::cli::config::file;
 use crate::cli::config::primary::PrimaryConfig;
 use crate::cli::config::serve::ServeConfig;
@@ -26,17 +27,17 @@ use crate::wire::auth::credentials::{CredentialVerifier, SHELL_TOKEN_HEADER};
 
 /// 2026-01-01 in seconds since 1970: this program is younger, so an earlier clock is wrong.
 const EARLIEST_PLAUSIBLE_TIME: i64 = 1_767_225_600;
-const SSHD_CONFIG: &str = "/etc/ssh/sshd_config";
 
-/// Checks the configuration of a sidecar, or that of a primary if one is named.
-pub fn run(sidecar: &Path, primary: Option<&Path>) -> CommandResult {
+/// Checks the configuration of a sidecar, or that of a primary if one is named. Asks the primary of a sidecar whether it answers, unless
+/// `offline`.
+pub fn run(sidecar: &Path, primary: Option<&Path>, offline: bool) -> CommandResult {
     match primary {
         Some(file) => check_primary(file),
-        None => check_sidecar(sidecar),
+        None => check_sidecar(sidecar, offline),
     }
 }
 
-fn check_sidecar(path: &Path) -> CommandResult {
+fn check_sidecar(path: &Path, offline: bool) -> CommandResult {
     let config: ServeConfig = file::load(path).map_err(CommandError::new)?;
     print_line(&format!("{}: understood", path.display()));
     let shell = secrets::load_secret("auth.shell_secret_file", &config.auth.shell_secret_file)?;
@@ -49,14 +50,15 @@ fn check_sidecar(path: &Path) -> CommandResult {
     };
     print_line("secrets: readable by us alone");
     config.socket.group.as_deref().map(ids::group_id).transpose()?;
-    ids::resolve_peer_scopes(&config.peer)?;
     check_socket_dir("socket.path", &config.socket.path)?;
     check_clock()?;
+    access_report::report_access(&config)?;
     warn_insecure_http(&config);
-    warn_sshd_config();
     let upstream = &config.primary;
     let client = HttpClient::new(&upstream.url, upstream.ca_file.as_deref(), upstream.insecure_http).map_err(CommandError::new)?;
-    warn_primary(&client, &CredentialVerifier::new(signing, 1), upstream.timeout);
+    if !offline {
+        warn_primary(&client, &CredentialVerifier::new(signing, 1), upstream.timeout);
+    }
     print_revocation_bounds(&config);
     Ok(Completion::Complete)
 }
@@ -84,7 +86,10 @@ fn check_socket_dir(key: &str, socket: &Path) -> Result<(), CommandError> {
     let metadata = match fs::symlink_metadata(folder) {
         Ok(metadata) => metadata,
         Err(error) => {
-            print_warning(&format!("{key}: {}: {error}; systemd makes it with RuntimeDirectory=", folder.display()));
+            print_warning(&format!(
+                "{key}: {}: {error}; systemd makes it for the socket's unit, or with RuntimeDirectory=",
+                folder.display()
+            ));
             return Ok(());
         }
     };
@@ -108,24 +113,6 @@ fn check_clock() -> Result<(), CommandError> {
 fn warn_insecure_http(config: &ServeConfig) {
     if config.primary.insecure_http {
         print_warning("primary.insecure_http: keys, tokens and answers travel readable and changeable for everybody on the way");
-    }
-}
-
-/// Warns if the AuthorizedKeysCommand of sshd is not sidegate.
-fn warn_sshd_config() {
-    let mut commands = Vec::new();
-    let files = fs::read_dir("/etc/ssh/sshd_config.d").map(|entries| entries.flatten().map(|entry| entry.path()).collect::<Vec<_>>());
-    for file in files.unwrap_or_default().into_iter().chain([SSHD_CONFIG.into()]) {
-        let Ok(text) = fs::read_to_string(&file) else { continue };
-        let lines = text.lines().map(str::trim).filter(|line| line.to_ascii_lowercase().starts_with("authorizedkeyscommand "));
-        commands.extend(lines.map(|line| (file.clone(), line.to_owned())));
-    }
-    match commands.first() {
-        None => print_warning("sshd: no AuthorizedKeysCommand is set; install the drop-in of sidegate to /etc/ssh/sshd_config.d"),
-        Some((file, line)) if !line.contains("sidegate") => {
-            print_warning(&format!("sshd: {} sets `{line}`, which is not sidegate", file.display()))
-        }
-        Some((file, _)) => print_line(&format!("sshd: asks sidegate ({})", file.display())),
     }
 }
 

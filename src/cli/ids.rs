@@ -1,9 +1,9 @@
 //! Looks names up in the system: the numbers of users and groups of the configuration, and the name of this host.
 
-use nix::unistd::{Group, Uid, User, gethostname};
+use nix::unistd::{Group, User, gethostname};
 
-use crate::api::peer_policy::{PeerMatcher, PeerPolicy, PeerRule};
-use crate::cli::config::peer::{PeerConfig, PeerIdentity};
+use crate::api::peer_policy::{PeerMatcher, PeerPolicy, PeerRule, PeerScope};
+use crate::cli::config::peer::{PeerConfig, PeerIdentity, ScopeName};
 use crate::cli::exit_status::CommandError;
 
 /// Returns the name of this host.
@@ -22,10 +22,10 @@ pub fn group_id(name: &str) -> Result<u32, CommandError> {
     }
 }
 
-/// Returns the rules about who may ask what, with the numbers of the users and groups that they name.
-pub fn resolve_peer_scopes(peers: &[PeerConfig]) -> Result<PeerPolicy, CommandError> {
+/// Returns who may ask what on the socket of a daemon that runs as `own_uid`, with the numbers of the users and groups that are named.
+pub fn resolve_peer_policy(own_uid: u32, default_scopes: &[ScopeName], peers: &[PeerConfig]) -> Result<PeerPolicy, CommandError> {
     let rules = peers.iter().map(resolve_peer_rule).collect::<Result<Vec<_>, _>>()?;
-    Ok(PeerPolicy::new(Uid::effective().as_raw(), rules))
+    Ok(PeerPolicy::new(own_uid, default_scopes.iter().copied().map(PeerScope::from).collect(), rules))
 }
 
 fn resolve_peer_rule(peer: &PeerConfig) -> Result<PeerRule, CommandError> {

@@ -1,5 +1,6 @@
 //! The command line: arguments, configuration, and the start of the daemons. Each command is one file.
 
+mod access_report;
 mod admin;
 mod admin_client;
 mod allocator;
@@ -17,6 +18,7 @@ mod man_page;
 mod output;
 mod primary;
 mod private_file;
+mod roff;
 mod secret_file;
 mod secrets;
 mod serve;
@@ -53,8 +55,8 @@ fn run_command(command: Command) -> CommandResult {
         Command::Verify(sidecar) => status::verify(&sidecar),
         Command::Invalidate(arguments) => status::invalidate(&arguments),
         Command::Resync(sidecar) => status::resync(&sidecar),
-        Command::Check { config, primary } => check::run(&config, primary.as_deref()),
-        Command::Man => man_page::print_man_page(),
+        Command::Check { config, primary, offline } => check::run(&config, primary.as_deref(), offline),
+        Command::Man { page } => man_page::print_man_page(page),
         Command::Completions { shell } => man_page::print_completions(shell),
     }
 }

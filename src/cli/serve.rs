@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
+use nix::unistd::Uid;
 
 use crate::cli::allocator;
 use crate::cli::config::file;

@@ -9,7 +9,7 @@ use prometheus_client::registry::Registry;
 use crate::api::blocking::run_blocking;
 use crate::api::context::ApiContext;
 use crate::api::error::ApiError;
-use crate::api::peer_policy::PeerPolicy;
+use crate::api::peer_policy::{PeerPolicy, PeerScope};
 use crate::api::request::RequestTime;
 use crate::api::request_metrics::{MetricLabels, MetricSchema, RequestMetrics};
 use crate::model::clock;
@@ -130,7 +130,7 @@ impl PrimaryState {
         let mut registry = Registry::with_prefix("sidegate_primary");
         let metrics = Arc::new(PrimaryMetrics::register(&mut registry, options.server_counters));
         let api = ApiContext::new(
-            PeerPolicy::new(options.own_uid, Vec::new()),
+            PeerPolicy::new(options.own_uid, PeerScope::DEFAULT.to_vec(), Vec::new()),
             Arc::new(CredentialVerifier::new(options.shell_secret, TOKEN_CACHE_ENTRIES)),
             options.accept_shared_secret,
             options.bounds,

@@ -209,7 +209,7 @@ fn requests_with_ambiguous_framing_are_refused() {
 }
 
 #[test]
-fn a_user_outside_every_peer_rule_gets_nothing_and_one_inside_gets_what_the_rule_says() {
+fn without_default_scopes_a_user_outside_every_peer_rule_gets_nothing_and_one_inside_what_the_rule_says() {
     if !nix::unistd::Uid::effective().is_root() || !std::path::Path::new("/usr/bin/curl").exists() {
         return eprintln!("SKIPPED: requests of other users (they need root and curl)");
     }
@@ -220,7 +220,7 @@ fn a_user_outside_every_peer_rule_gets_nothing_and_one_inside_gets_what_the_rule
     let rules = "[[peer]]\nuid = 65533\nscopes = [\"keys\"]\n[[peer]]\nuid = 65532\nscopes = [\"shell\", \"metrics\"]\n";
     let (mut env, fake) = sidecar_with_fake_primary_and_config(rules, behaviour);
     env.sidecar.as_mut().unwrap().stop();
-    env.replace_in_file("sidegate.toml", "api.sock\"\n", "api.sock\"\nmode = \"0666\"\n");
+    env.replace_in_file("sidegate.toml", "api.sock\"\n", "api.sock\"\nmode = \"0666\"\ndefault_scopes = []\n");
     env.start_sidecar();
     let key = format!("{KEYS}?key={}", query_encode(&key_blob(1)));
     let other_uid = 65534;
@@ -254,6 +254,24 @@ fn a_user_outside_every_peer_rule_gets_nothing_and_one_inside_gets_what_the_rule
         "the question that we write ourselves, and one with a token: {arrived:?}"
     );
     assert!(env.logs().contains("\"reason\":\"peer\""), "{}", env.logs());
+}
+
+#[test]
+fn a_peer_that_is_given_the_metrics_takes_nothing_from_all_others() {
+    if !nix::unistd::Uid::effective().is_root() || !std::path::Path::new("/usr/bin/curl").exists() {
+        return eprintln!("SKIPPED: requests of other users (they need root and curl)");
+    }
+    let behaviour = |_: &RecordedRequest| FakeReply::Respond(json_response(404, "{\"message\":\"404 Key Not Found\"}"));
+    let (mut env, _fake) = sidecar_with_fake_primary_and_config("[[peer]]\nuid = 65532\nscopes = [\"metrics\"]\n", behaviour);
+    env.sidecar.as_mut().unwrap().stop();
+    env.replace_in_file("sidegate.toml", "api.sock\"\n", "api.sock\"\nmode = \"0666\"\n");
+    env.start_sidecar();
+    let key = format!("{KEYS}?key={}", query_encode(&key_blob(1)));
+    for (uid, metrics) in [(65534, 403), (65532, 200)] {
+        assert_eq!(status_as_uid(uid, &env, "GET", &key), 404, "{uid} may look up keys");
+        assert_eq!(status_as_uid(uid, &env, "GET", "/-/metrics"), metrics, "{uid}");
+        assert_eq!(status_as_uid(uid, &env, "GET", "/-/admin/status"), 403, "{uid}");
+    }
 }
 
 /// Asks as another user, with a good token.

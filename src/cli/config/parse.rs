@@ -95,9 +95,9 @@ impl ParseValue for FileMode {
     }
 }
 
-/// Deserializes the mode of a file.
-pub fn mode<'de, D: Deserializer<'de>>(from: D) -> Result<u32, D::Error> {
-    deserialize_value(from).map(|FileMode(mode)| mode)
+/// Deserializes the mode of a file into a field that is `None` if its key is absent.
+pub fn optional_mode<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u32>, D::Error> {
+    deserialize_value(from).map(|FileMode(mode)| Some(mode))
 }
 
 struct OptionalText(Option<String>);

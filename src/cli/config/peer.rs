@@ -1,4 +1,4 @@
-//! `[[peer]]`: who may ask what on the sidecar's socket. Users and groups stay names here; the daemon looks their numbers up at its
+//! `[[peer]]`: who may ask more on the sidecar's socket than everybody who can open it. Users and groups stay names here; the daemon looks their numbers up at its
 //! start.
 
 use serde::Deserialize;

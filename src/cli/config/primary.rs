@@ -162,7 +162,7 @@ mod tests {
 
     #[test]
     fn what_only_a_sidecar_has_is_refused() {
-        for text in ["host = \"x\"", "[primary]\nurl = \"\"", "[freshness]"] {
+        for text in ["host = \"x\"", "[primary]\nurl = \"\"", "[freshness]", "[socket]\ndefault_scopes = []", "[[peer]]\nuid = 1"] {
             assert!(read(text).unwrap_err().contains("unknown field"), "{text}");
         }
         for key in ["passed_body_bytes", "forwards", "forwards_waiting"] {

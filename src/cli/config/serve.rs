@@ -21,12 +21,12 @@ pub struct ServeConfig {
     /// The name of this host at its primary; `None` for its host name.
     #[serde(deserialize_with = "parse::optional_text")]
     pub host: Option<String>,
-    /// The socket; not used when systemd hands a socket over.
+    /// The socket; of it only the scopes are used when systemd hands a socket over.
     #[serde(deserialize_with = "socket::sidecar")]
     pub socket: SocketConfig,
     /// The secret of callers.
     pub auth: AuthConfig,
-    /// Who may ask what; empty if whoever can open the socket may.
+    /// Who may ask more than whoever can open the socket.
     pub peer: Vec<PeerConfig>,
     /// The primary that this host asks and follows.
     pub primary: UpstreamConfig,
@@ -74,6 +74,7 @@ mod tests {
 
     use super::ServeConfig;
     use crate::cli::config::file;
+    use crate::cli::config::peer::ScopeName;
 
     fn config_error(text: &str) -> String {
         file::parse::<ServeConfig>(Path::new("sidegate.toml"), text).unwrap_err().to_string()
@@ -85,11 +86,21 @@ mod tests {
     }
 
     #[test]
+    fn scopes_of_everybody_are_keys_and_shell_unless_the_file_says_otherwise() {
+        let scopes = |text: &str| file::parse::<ServeConfig>(Path::new("x"), text).unwrap().socket.default_scopes;
+        assert_eq!(scopes(""), [ScopeName::Keys, ScopeName::Shell]);
+        assert_eq!(scopes("[[peer]]\nuid = 1\nscopes = [\"metrics\"]"), [ScopeName::Keys, ScopeName::Shell]);
+        assert_eq!(scopes("[socket]\ndefault_scopes = []"), []);
+        assert_eq!(scopes("[socket]\ndefault_scopes = [\"keys\"]"), [ScopeName::Keys]);
+    }
+
+    #[test]
     fn every_error_names_file_line_and_key() {
         for (text, begins) in [
             ("hots = \"x\"", "sidegate.toml:1: `hots`: unknown field `hots`, expected one of"),
             ("\n[socket]\nmode = 660", "sidegate.toml:3: `socket.mode`: invalid type: integer `660`, expected a mode of four octal digits"),
             ("[socket]\npath = \"api.sock\"", "sidegate.toml:2: `socket.path`: \"api.sock\" is not an absolute path"),
+            ("[socket]\ndefault_scopes = [\"key\"]", "sidegate.toml:2: `socket.default_scopes`: unknown variant `key`"),
             ("[auth]\nshell_secret_file = \"\"", "sidegate.toml:2: `auth.shell_secret_file`: \"\" is not the path of a file"),
             ("[primary]\ntimeout = \"2\"", "sidegate.toml:2: `primary.timeout`: \"2\" is not a duration"),
             ("[primary]\nfeed = \"gitlab\"", "sidegate.toml:2: `primary.feed`: unknown variant `gitlab`, expected `sidegate` or `none`"),

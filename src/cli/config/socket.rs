@@ -1,4 +1,5 @@
-//! `[socket]`: the Unix socket of a daemon, the same section in both configurations but for the default of its path.
+//! `[socket]`: the Unix socket of a daemon, the same section in both configurations but for the default of its path, and for
+//! `default_scopes`, which only a sidecar has.
 
 use std::path::PathBuf;
 
@@ -6,12 +7,15 @@ use serde::de::{Deserialize, Deserializer};
 
 use crate::cli::config::document::InvalidSetting;
 use crate::cli::config::parse;
+use crate::cli::config::peer::ScopeName;
 use crate::helper::arguments::SIDECAR_SOCKET;
 
 /// The path of the primary's socket if the configuration names none.
 pub const PRIMARY_SOCKET: &str = "/run/sidegate-primary/api.sock";
 /// `sockaddr_un` has room for 108 bytes; the last one is a zero.
 const MAX_PATH_BYTES: usize = 107;
+const DEFAULT_MODE: u32 = 0o660;
+const DEFAULT_SCOPES: [ScopeName; 2] = [ScopeName::Keys, ScopeName::Shell];
 
 /// The section, with every default filled in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,41 +26,66 @@ pub struct SocketConfig {
     pub mode: u32,
     /// The name of the group of the socket's file; `None` is the daemon's own group.
     pub group: Option<String>,
+    /// What whoever can open the socket may ask, without being named in a `[[peer]]`. A primary's are always the default.
+    pub default_scopes: Vec<ScopeName>,
 }
 
-/// The section as it is written.
-#[derive(serde::Deserialize)]
+/// The section of a sidecar as it is written.
+#[derive(Default, serde::Deserialize)]
 #[serde(default, deny_unknown_fields)]
-struct RawSocket {
+struct RawSidecarSocket {
     #[serde(deserialize_with = "parse::optional_absolute_path")]
     path: Option<PathBuf>,
-    #[serde(deserialize_with = "parse::mode")]
-    mode: u32,
+    #[serde(deserialize_with = "parse::optional_mode")]
+    mode: Option<u32>,
+    #[serde(deserialize_with = "parse::optional_text")]
+    group: Option<String>,
+    default_scopes: Option<Vec<ScopeName>>,
+}
+
+/// The section of a primary as it is written.
+#[derive(Default, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct RawPrimarySocket {
+    #[serde(deserialize_with = "parse::optional_absolute_path")]
+    path: Option<PathBuf>,
+    #[serde(deserialize_with = "parse::optional_mode")]
+    mode: Option<u32>,
     #[serde(deserialize_with = "parse::optional_text")]
     group: Option<String>,
 }
 
-impl Default for RawSocket {
-    fn default() -> Self {
-        Self { path: None, mode: 0o660, group: None }
+impl From<RawSidecarSocket> for SocketConfig {
+    fn from(raw: RawSidecarSocket) -> Self {
+        Self {
+            path: raw.path.unwrap_or_else(|| SIDECAR_SOCKET.into()),
+            mode: raw.mode.unwrap_or(DEFAULT_MODE),
+            group: raw.group,
+            default_scopes: raw.default_scopes.unwrap_or_else(|| DEFAULT_SCOPES.to_vec()),
+        }
     }
 }
 
-impl RawSocket {
-    fn or_path(self, default: &str) -> SocketConfig {
-        SocketConfig { path: self.path.unwrap_or_else(|| default.into()), mode: self.mode, group: self.group }
+impl From<RawPrimarySocket> for SocketConfig {
+    fn from(raw: RawPrimarySocket) -> Self {
+        Self {
+            path: raw.path.unwrap_or_else(|| PRIMARY_SOCKET.into()),
+            mode: raw.mode.unwrap_or(DEFAULT_MODE),
+            group: raw.group,
+            default_scopes: DEFAULT_SCOPES.to_vec(),
+        }
     }
 }
 
 impl SocketConfig {
     /// Returns the sidecar's section if none is written.
     pub fn sidecar_default() -> Self {
-        RawSocket::default().or_path(SIDECAR_SOCKET)
+        RawSidecarSocket::default().into()
     }
 
     /// Returns the primary's section if none is written.
     pub fn primary_default() -> Self {
-        RawSocket::default().or_path(PRIMARY_SOCKET)
+        RawPrimarySocket::default().into()
     }
 
     pub fn validate(&self) -> Result<(), InvalidSetting> {
@@ -70,10 +99,10 @@ impl SocketConfig {
 
 /// Deserializes the section of a sidecar's configuration.
 pub fn sidecar<'de, D: Deserializer<'de>>(from: D) -> Result<SocketConfig, D::Error> {
-    RawSocket::deserialize(from).map(|section| section.or_path(SIDECAR_SOCKET))
+    RawSidecarSocket::deserialize(from).map(SocketConfig::from)
 }
 
 /// Deserializes the section of a primary's configuration.
 pub fn primary<'de, D: Deserializer<'de>>(from: D) -> Result<SocketConfig, D::Error> {
-    RawSocket::deserialize(from).map(|section| section.or_path(PRIMARY_SOCKET))
+    RawPrimarySocket::deserialize(from).map(SocketConfig::from)
 }
