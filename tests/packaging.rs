@@ -159,11 +159,56 @@ fn systemd_tmpfiles_makes_the_folders() {
     );
     let Some(output) = made else { return };
     expect_clean_output(&output);
-    let mode = |path: &str| fs::metadata(root.path().join(path)).unwrap().permissions().mode() & 0o7777;
-    let uid = |path: &str| fs::metadata(root.path().join(path)).unwrap().uid();
-    assert_eq!((mode("etc/sidegate"), mode("run/sidegate"), mode("run/sidegate-primary")), (0o755, 0o755, 0o755));
-    assert_eq!((mode("var/lib/sidegate"), mode("var/lib/sidegate-primary")), (0o700, 0o700));
-    assert!(uid("run/sidegate") != 0 && uid("run/sidegate-primary") != 0 && uid("run/sidegate") != uid("run/sidegate-primary"));
+    let made = fs::metadata(root.path().join("etc/sidegate")).unwrap();
+    assert_eq!((made.permissions().mode() & 0o7777, made.uid()), (0o755, 0));
+}
+
+/// Returns the values of a setting of a unit.
+fn settings<'a>(unit: &'a str, key: &str) -> Vec<&'a str> {
+    unit.lines().filter_map(|line| line.strip_prefix(key)?.strip_prefix('=')).collect()
+}
+
+#[test]
+fn the_folder_of_the_socket_belongs_to_the_socket_s_unit_alone() {
+    let (socket, service) = (read_shipped("systemd/sidegate.socket"), read_shipped("systemd/sidegate.service"));
+    assert_eq!((settings(&socket, "ListenStream"), settings(&socket, "DirectoryMode")), (vec!["/run/sidegate/api.sock"], vec!["0755"]));
+    // A folder of the service is given to its user and group at every start, with the socket in it, which sshd's user then may not open.
+    assert!(settings(&service, "RuntimeDirectory").is_empty(), "{service}");
+    let tmpfiles = read_shipped("packaging/sidegate.tmpfiles");
+    let folders = tmpfiles.lines().filter(|line| line.starts_with('d')).filter_map(|line| line.split_whitespace().nth(1));
+    assert_eq!(folders.collect::<Vec<_>>(), ["/etc/sidegate"]);
+}
+
+#[test]
+fn a_restart_of_the_socket_restarts_the_service() {
+    // With Wants= alone a running service stays as it is, without a socket that anybody finds.
+    let service = read_shipped("systemd/sidegate.service");
+    assert_eq!((settings(&service, "Requires"), settings(&service, "After")[0]), (vec!["sidegate.socket"], "sidegate.socket"));
+    assert_eq!(settings(&read_shipped("systemd/sidegate.socket"), "RemoveOnStop"), ["yes"]);
+}
+
+#[test]
+fn every_manual_page_that_a_unit_names_is_in_the_archive() {
+    let archive = read_shipped("packaging/archive");
+    let pages = archive.lines().find_map(|line| line.strip_prefix("for page in ")?.strip_suffix("; do")).unwrap();
+    let shipped: Vec<(&str, &str)> = pages.split(' ').map(|page| page.rsplit_once('.').unwrap()).collect();
+    for unit in UNITS {
+        let unit = read_shipped(&format!("systemd/{unit}"));
+        for page in settings(&unit, "Documentation")[0].split(' ') {
+            let (name, section) = page.strip_prefix("man:").unwrap().strip_suffix(')').unwrap().split_once('(').unwrap();
+            assert!(shipped.contains(&(name, section)), "{page}");
+        }
+    }
+    for (name, section) in shipped {
+        let printed = Command::new(env!("CARGO_BIN_EXE_sidegate")).args(["man", name]).output().unwrap();
+        let roff = expect_clean_output(&printed);
+        assert!(roff.contains(".TH") && roff.contains(".SH NAME") && roff.contains(section), "{name}");
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(file.path(), roff).unwrap();
+        if let Some(output) = run_if_installed(Command::new("groff").args(["-man", "-Tutf8", "-ww", "-z"]).arg(file.path())) {
+            expect_clean_output(&output);
+        }
+    }
 }
 
 #[test]
