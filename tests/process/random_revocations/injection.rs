@@ -21,7 +21,7 @@ pub fn inject(fault: Fault, operator: &Operator, random: &mut Random, time: Dura
     let fleet = operator.fleet;
     match fault {
         Fault::None | Fault::Restored | Fault::RestoredFromOldCopy => wait(time),
-        Fault::PausedPrimary | Fault::KilledPrimary => inject_at_primary(fault, fleet, random, time),
+        Fault::PausedPrimary | Fault::KilledPrimary | Fault::NewEpoch => inject_at_primary(fault, fleet, random, time),
         Fault::KilledBoth => kill_both(fleet, random, time),
         Fault::FullHostDisk => {
             // A commit, or too many changes for one: then the host has to fetch a snapshot for which there is no room.
@@ -29,11 +29,6 @@ pub fn inject(fault: Fault, operator: &Operator, random: &mut Random, time: Dura
             fill_host_disk(operator, fleet.host_disk.as_ref().unwrap(), keys, time);
         }
         Fault::FullPrimaryDisk => fill_primary_disk(fleet, fleet.primary_disk.as_ref().unwrap(), time),
-        Fault::NewEpoch => {
-            wait(time / 3);
-            new_epoch(fleet);
-            wait(time / 3);
-        }
         Fault::Newcomer => newcomer(fleet, random, time),
         Fault::RaisedBounds => raise_bounds(fleet, random, time),
         Fault::Namesake => namesake(fleet, time),
@@ -109,6 +104,11 @@ fn inject_at_primary(fault: Fault, fleet: &Fleet, random: &mut Random, time: Dur
         fleet.signal_primary(Signal::SIGSTOP);
         wait(time);
         return fleet.signal_primary(Signal::SIGCONT);
+    }
+    if fault == Fault::NewEpoch {
+        wait(time / 3);
+        new_epoch(fleet);
+        return wait(time / 3);
     }
     for _ in 0..2 {
         fleet.kill_primary();
@@ -258,7 +258,8 @@ fn mixed(fleet: &Fleet, random: &mut Random, time: Duration) {
         Fault::PausedThenCutHost,
         Fault::KilledHost,
     ];
-    let at_primary = [Fault::None, Fault::PausedPrimary, Fault::KilledPrimary][usize::try_from(random.below(3)).unwrap()];
+    const AT_THE_PRIMARY: [Fault; 4] = [Fault::None, Fault::PausedPrimary, Fault::KilledPrimary, Fault::NewEpoch];
+    let at_primary = AT_THE_PRIMARY[usize::try_from(random.below(AT_THE_PRIMARY.len() as u64)).unwrap()];
     std::thread::scope(|scope| {
         for host in &fleet.hosts[..NEWCOMER] {
             let fault = AT_A_HOST[usize::try_from(random.below(AT_A_HOST.len() as u64)).unwrap()];
