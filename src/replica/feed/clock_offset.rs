@@ -10,8 +10,8 @@
 //! A clock that stood still while the other went on (a virtual machine that was paused, or brought back from an image) shows as well: the
 //! answer arrived after the reading, so *answered − reading* is an upper bound. A lower bound above it is of before the jump, and is dropped.
 //!
-//! Two clocks of two machines do not run equally fast. Each bound loses 0.1 % of the time since its exchange, far more than a crystal
-//! drifts.
+//! Two clocks of two machines do not run equally fast. Each bound loses 0.1 % of the time between its exchange and now, or the line if that
+//! was written earlier: far more than a crystal drifts.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -56,8 +56,11 @@ impl ClockOffsets {
     /// `now`; `None` if there was no exchange with that boot of the primary.
     #[must_use]
     pub fn place(&self, reading: &ClockReading, now: BootTime) -> Option<BootTime> {
-        let offset = self.0.get(&reading.boot_id)?.at(now);
-        let placed = milliseconds(reading.boot_time.0).saturating_add(offset).max(0);
+        let (read, offset) = (milliseconds(reading.boot_time.0), self.0.get(&reading.boot_id)?);
+        // A line that was written before the exchange and held back: the clocks may have drifted from then until the exchange.
+        let before_exchange = milliseconds(offset.exchanged_at.0).saturating_sub(read.saturating_add(offset.milliseconds));
+        let offset = offset.at(now).min(offset.milliseconds.saturating_sub(before_exchange / DRIFT_DIVISOR + 1));
+        let placed = read.saturating_add(offset).max(0);
         Some(BootTime(Duration::from_millis(u64::try_from(placed).unwrap_or(0))).min(now))
     }
 
