@@ -5,7 +5,7 @@ from pathlib import Path
 
 
 def blocks(page: Path, language: str) -> dict[str, list[str]]:
-    """Gives the blocks of one language below each heading of second level."""
+    """Gives the blocks of one language below each heading of second or third level."""
     found: dict[str, list[str]] = {}
     heading, block = "", None
     for line in page.read_text().splitlines():
@@ -15,8 +15,8 @@ def blocks(page: Path, language: str) -> dict[str, list[str]]:
                 block = None
             else:
                 block.append(line)
-        elif line.startswith("## "):
-            heading = line.removeprefix("## ")
+        elif line.startswith(("## ", "### ")):
+            heading = line.lstrip("#").strip()
         elif line == f"```{language}":
             block = []
     return found

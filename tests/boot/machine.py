@@ -24,7 +24,8 @@ def missing() -> str | None:
     """Says in a few words why no machine can be booted here; None if one can."""
     if os.geteuid() != 0:
         return "we are not root"
-    for program, package in (("systemd-nspawn", "systemd-container"), ("mmdebstrap", "mmdebstrap"), ("nsenter", "util-linux")):
+    needed = {"systemd-nspawn": "systemd-container", "mmdebstrap": "mmdebstrap", "nsenter": "util-linux", "openssl": "openssl"}
+    for program, package in needed.items():
         if shutil.which(program) is None:
             return f"{program} is not installed (package {package})"
     if subprocess.run(["unshare", "--mount", "--pid", "--fork", "true"], capture_output=True).returncode != 0:
@@ -56,21 +57,24 @@ def bare_root(cache: Path) -> Path:
 
 
 class Machine:
-    """A copy of the bare root, in a folder of its own."""
+    """A copy of the bare root, in a folder of its own. `beside` is a running machine whose network it shares."""
 
-    def __init__(self, bare: Path, folder: Path) -> None:
-        self.root = folder / "root"
-        self.console = folder / "console"
+    def __init__(self, bare: Path, folder: Path, name: str = "ssh-1", beside: "Machine | None" = None) -> None:
+        self.name, self.beside = name, beside
+        self.root = folder / f"{name}-root"
+        self.console = folder / f"{name}-console"
         self.nspawn: subprocess.Popen[bytes] | None = None
         self.leader = 0
         subprocess.run(["cp", "--archive", "--reflink=auto", str(bare), str(self.root)], check=True)
-        (self.root / "etc/hostname").write_text("ssh-1\n")
+        (self.root / "etc/hostname").write_text(f"{name}\n")
+        (self.root / "etc/hosts").write_text(f"127.0.0.1 localhost primary.example {name}\n")
         (self.root / "etc/machine-id").write_text("")
 
     def boot(self) -> None:
         """Boots it, and waits until systemd has started everything."""
-        command = ["systemd-nspawn", "--quiet", "--directory", str(self.root), "--private-network", "--register=no", "--keep-unit"]
-        command += ["--machine=sidegate-boot", "--boot"]
+        network = "--private-network" if self.beside is None else f"--network-namespace-path=/proc/{self.beside.leader}/ns/net"
+        command = ["systemd-nspawn", "--quiet", "--directory", str(self.root), network, "--register=no", "--keep-unit"]
+        command += [f"--machine=sidegate-{self.name}", "--boot"]
         with self.console.open("ab") as console:
             self.nspawn = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=console, stderr=console)
         self.wait_for("the container to start", self._find_leader)

@@ -34,9 +34,11 @@ echo "hits: $hits"
 
 
 class Scenario:
-    def __init__(self, machine: Machine, tree: Path, archive: Path, folder: Path) -> None:
-        self.machine, self.tree, self.archive, self.folder = machine, tree, archive, folder
+    def __init__(self, machine: Machine, bare: Path, tree: Path, archive: Path, folder: Path) -> None:
+        self.machine, self.bare, self.tree, self.archive, self.folder = machine, bare, tree, archive, folder
+        self.second: Machine | None = None
         self.guide = guide.blocks(tree / "docs/install.md", "sh")
+        self.port = 22
         self.hammers: list[subprocess.Popen[bytes]] = []
 
     def steps(self) -> list[Callable[[], None]]:
@@ -57,6 +59,8 @@ class Scenario:
             self.a_stopped_socket_stops_the_service_and_an_outage_is_in_the_log,
             self.a_login_after_the_socket_was_started_again,
             self.a_lost_socket_is_reported_and_what_the_report_says_helps,
+            self.a_login_at_a_second_host_that_follows_over_tls,
+            self.a_revoked_key_is_refused_at_both_hosts,
         ]
 
     def is_needed(self, step: Callable[[], None]) -> bool:
@@ -77,13 +81,8 @@ class Scenario:
         self.follow("The programs, on every host")
         machine.install_file("/root/directory.jsonl", self.directory(), 0o600)
         self.follow("The primary, on one host")
-        self.follow("The sidecar, on each SSH host")
-        self.follow("sshd")
-        machine.run("install -d -o git -g git /home/git/gitlab-shell /home/git/gitlab-shell/bin")
-        machine.install_file(GITLAB_SHELL, STAND_IN, 0o755)
-        self.follow("gitlab-shell")
-        self.wait_until_fresh()
-        self.follow("Does it work?")
+        self.follow("On the primary's own host")
+        self.set_up_logins()
 
     def every_manual_page_that_a_unit_names_is_there(self) -> None:
         names = set()
@@ -179,7 +178,44 @@ class Scenario:
         self.machine.run("systemctl restart sidegate.socket")
         self.log_in()
 
+    def a_login_at_a_second_host_that_follows_over_tls(self) -> None:
+        first = self.machine
+        make_certificates(first.root / "root")
+        self.follow("Hosts that follow over the network")
+        self.second = Machine(self.bare, self.folder, "ssh-2", beside=first)
+        for name in ("ca.pem", "zoe", "zoe.pub", "stranger", "stranger.pub", "sidegate.tar.gz"):
+            shutil.copy2(first.root / "root" / name, self.second.root / "root" / name)
+        for secret in ("shell_secret", "sync_secret"):
+            shutil.copy(first.root / "etc/sidegate/primary" / secret, self.second.root / "root" / secret)
+        # Both share one network.
+        self.second.install_file("/etc/ssh/sshd_config.d/10-port.conf", "Port 2222\n", 0o644)
+        self.second.boot()
+        self.machine, self.port = self.second, 2222
+        self.follow("The programs, on every host")
+        self.follow("On any other host")
+        self.set_up_logins()
+        self.log_in()
+        self.machine, self.port = first, 22
+
+    def a_revoked_key_is_refused_at_both_hosts(self) -> None:
+        first, second = self.machine, self.second
+        assert second is not None
+        report = self.machine.run("sidegate admin revoke-key 11 --wait").stdout
+        assert "ssh-1" in report and "ssh-2" in report, report
+        assert self.ssh("zoe").returncode == 255
+        self.machine, self.port = second, 2222
+        assert self.ssh("zoe").returncode == 255
+        self.machine, self.port = first, 22
+
     # -- what the steps are made of ----------------------------------------------------------------------------------------------------
+
+    def set_up_logins(self) -> None:
+        self.follow("sshd")
+        self.machine.run("install -d -o git -g git /home/git/gitlab-shell /home/git/gitlab-shell/bin")
+        self.machine.install_file(GITLAB_SHELL, STAND_IN, 0o755)
+        self.follow("gitlab-shell")
+        self.wait_until_fresh()
+        self.follow("Does it work?")
 
     def follow(self, heading: str) -> None:
         """Runs the commands of a section of the guide, block by block."""
@@ -211,7 +247,7 @@ class Scenario:
 
     def ssh(self, key: str) -> subprocess.CompletedProcess[str]:
         options = "-F none -o BatchMode=yes -o IdentitiesOnly=yes -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR"
-        return self.machine.run(f"ssh {options} -i /root/{key} git@127.0.0.1 git-upload-pack tools/gate", check=False)
+        return self.machine.run(f"ssh {options} -p {self.port} -i /root/{key} git@127.0.0.1 git-upload-pack tools/gate", check=False)
 
     def log_in(self) -> None:
         """A real login with a key of the directory, and one with a key that nobody has; and who each is by what sshd's user is told."""
@@ -226,3 +262,15 @@ class Scenario:
         assert stranger.returncode == 255 and "Permission denied (publickey" in stranger.stderr, stranger.stdout + stranger.stderr
         look_up = self.machine.run(f"{HELPER} git git {self.blob('stranger')}", user="sidegate-keys")
         assert look_up.stdout.startswith("# No key was found for "), look_up.stdout
+
+
+def make_certificates(folder: Path) -> None:
+    """Makes an authority, and a certificate of it for the name that the guide uses."""
+    new_key = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes"
+    script = f"""
+        openssl req -x509 {new_key} -keyout ca.key -out ca.pem -subj /CN=authority -days 30
+        openssl req {new_key} -keyout key.pem -out request.pem -subj /CN=primary.example
+        printf 'subjectAltName=DNS:primary.example\\nbasicConstraints=CA:FALSE\\n' >extensions
+        openssl x509 -req -in request.pem -CA ca.pem -CAkey ca.key -CAcreateserial -out cert.pem -days 30 -extfile extensions
+    """
+    subprocess.run(["bash", "-ec", script], cwd=folder, check=True, capture_output=True)
