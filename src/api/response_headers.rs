@@ -10,6 +10,8 @@ pub const ANSWER_HEADER: &str = "x-sidegate-answer";
 pub const AGE_HEADER: &str = "x-sidegate-age";
 /// Present where the primary could not be asked.
 pub const DEGRADED_HEADER: &str = "x-sidegate-degraded";
+/// The last commit that the primary knew of when it began to answer a request that a sidecar sent on.
+pub const POSITION_HEADER: &str = "x-sidegate-position";
 /// Marks a request that a sidecar sends on.
 pub const FORWARDED_HEADER: &str = "x-sidegate-forwarded";
 

@@ -63,6 +63,52 @@ pub struct Head {
     pub state: DirectoryDigest,
 }
 
+/// A commit by its epoch and number. As text, which an answer of the primary carries, `<epoch>/<seq>`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct CommitPosition {
+    /// The epoch that `seq` counts in.
+    pub epoch: Epoch,
+    /// The number of the commit.
+    pub seq: u64,
+}
+
+/// The text is no position of a commit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a position is an epoch and a number, as 0123…/7")]
+pub struct InvalidPosition;
+
+impl Head {
+    /// Returns its last commit.
+    #[must_use]
+    pub const fn position(self) -> CommitPosition {
+        CommitPosition { epoch: self.epoch, seq: self.seq }
+    }
+}
+
+impl CommitPosition {
+    /// Returns whether what is decided here knows of the other commit.
+    #[must_use]
+    pub fn includes(self, other: Self) -> bool {
+        self.epoch == other.epoch && self.seq >= other.seq
+    }
+}
+
+impl fmt::Display for CommitPosition {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}/{}", self.epoch, self.seq)
+    }
+}
+
+impl FromStr for CommitPosition {
+    type Err = InvalidPosition;
+
+    fn from_str(text: &str) -> Result<Self, InvalidPosition> {
+        let (epoch, seq) = text.split_once('/').ok_or(InvalidPosition)?;
+        let epoch = epoch.parse().map_err(|_| InvalidPosition)?;
+        Ok(Self { epoch, seq: seq.parse().map_err(|_| InvalidPosition)? })
+    }
+}
+
 /// One change of a commit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
@@ -85,7 +131,18 @@ pub struct Commit {
 
 #[cfg(test)]
 mod tests {
-    use super::{Epoch, InvalidEpoch};
+    use super::{CommitPosition, Epoch, InvalidEpoch, InvalidPosition};
+
+    #[test]
+    fn a_position_is_read_back_and_includes_what_came_before_it_in_its_epoch() {
+        let at = |epoch: u128, seq: u64| CommitPosition { epoch: Epoch(epoch), seq };
+        assert_eq!(at(7, 11).to_string().parse(), Ok(at(7, 11)));
+        for wrong in ["", "/", "7/11", &format!("{}/", Epoch(7)), &format!("{}/-1", Epoch(7)), &Epoch(7).to_string()] {
+            assert_eq!(wrong.parse::<CommitPosition>(), Err(InvalidPosition), "{wrong}");
+        }
+        assert!(at(7, 11).includes(at(7, 11)) && at(7, 11).includes(at(7, 3)));
+        assert!(!at(7, 11).includes(at(7, 12)) && !at(7, 11).includes(at(8, 3)));
+    }
 
     #[test]
     fn an_epoch_has_one_form() {

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::model::change::{Epoch, Head};
+use crate::model::change::{CommitPosition, Epoch, Head};
 use crate::model::directory::Directory;
 use crate::model::time::BootTime;
 
@@ -134,6 +134,8 @@ pub struct DirectoryRevision {
     pub epoch_changes: u64,
     /// How often something was applied since the start that may take access away. Raised before it is acknowledged to the primary.
     pub reductions: u64,
+    /// The commit that the last of these belongs to; `None` if that is not certain.
+    pub reduced_at: Option<CommitPosition>,
 }
 
 impl DirectoryRevision {
@@ -144,6 +146,20 @@ impl DirectoryRevision {
             self.epoch_changes += 1;
         }
         self.seq = head.seq;
+    }
+
+    /// Counts what may take access away, and belongs to this commit.
+    pub const fn count_reduction(&mut self, at: Option<CommitPosition>) {
+        self.reductions += 1;
+        self.reduced_at = at;
+    }
+
+    /// Returns whether an answer to what was asked at `asked_at` may be from before something that takes access away and binds here now. It is
+    /// not if the primary says that it decided at that commit or after it.
+    #[must_use]
+    pub fn overtakes(self, asked_at: Self, decided_at: Option<CommitPosition>) -> bool {
+        let knows_of = |reduction| decided_at.is_some_and(|decided_at| decided_at.includes(reduction));
+        self.reductions != asked_at.reductions && !self.reduced_at.is_some_and(knows_of)
     }
 }
 
@@ -192,4 +208,27 @@ pub trait DirectoryReplica: Send + Sync {
     fn read(&self) -> ReplicaReading;
     /// Waits for the store to be opened, at most `limit`.
     fn wait_until_open(&self, limit: Duration) -> std::pin::Pin<Box<dyn Future<Output = ()> + Send + '_>>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::DirectoryRevision;
+    use crate::model::change::{CommitPosition, Epoch};
+
+    #[test]
+    fn an_answer_is_overtaken_by_what_takes_access_away_unless_the_primary_knew_of_it() {
+        let at = |epoch: u128, seq: u64| Some(CommitPosition { epoch: Epoch(epoch), seq });
+        let asked_at = DirectoryRevision::default();
+        for decided_at in [None, at(1, 1)] {
+            assert!(!DirectoryRevision { seq: 9, ..asked_at }.overtakes(asked_at, decided_at), "nothing took access away");
+        }
+        let mut now = asked_at;
+        now.count_reduction(at(1, 4));
+        now.count_reduction(at(1, 7));
+        for (decided_at, overtaken) in [(at(1, 7), false), (at(1, 8), false), (at(1, 6), true), (at(2, 8), true), (None, true)] {
+            assert_eq!(now.overtakes(asked_at, decided_at), overtaken, "{decided_at:?}");
+        }
+        now.count_reduction(None);
+        assert!(now.overtakes(asked_at, at(1, 100)), "what was applied in part may be of any commit");
+    }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::api::pipeline;
+use crate::api::response_headers::{FORWARDED_HEADER, POSITION_HEADER};
 use crate::api::route::{Route, routes};
 use crate::net::message::{Request, Response};
 use crate::net::server::handler::Handler;
@@ -89,7 +90,13 @@ static ROUTES: &[Route<PrimaryState>] = routes! { PrimaryState;
 
 impl Handler for PrimaryState {
     async fn handle(self: &Arc<Self>, request: Request) -> Response {
-        pipeline::handle(self, ROUTES, request).await
+        // Read before anything is decided: a host gives no yes that is older than what binds there.
+        let position = request.parts.headers.contains_key(FORWARDED_HEADER).then(|| self.store.head().position());
+        let response = pipeline::handle(self, ROUTES, request).await;
+        match position {
+            Some(position) => response.with_header(POSITION_HEADER, &position.to_string()),
+            None => response,
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use crate::support::contract_case::ApiCall;
 use crate::support::contract_directory::{contract_directory, contract_key_blob, discover, lfs, pull, push};
 use crate::support::env::TestEnv;
 use crate::support::http::{Request, Response};
-use crate::support::link::Link;
+use crate::support::link::{Delivery, Link, Traffic};
 
 const ALWAYS_STALE: &str = "[freshness]\nkeys = { ttl = \"1ms\", max_stale = \"1h\" }\nreads = { ttl = \"1ms\", max_stale = \"1h\" }\n\
                             push_precheck = { ttl = \"1ms\", max_stale = \"1h\" }\n";
@@ -172,11 +172,20 @@ fn a_revocation_of_somebody_else_costs_a_question_more_and_a_new_grant_none() {
         link.count_requests(KEYS) - before
     };
     assert_eq!(asked(&|| Revocation::User("outsider").make(&env)), 2);
-    let add_user = || {
-        env.apply("{\"kind\":\"user\",\"id\":900,\"username\":\"newcomer\",\"name\":\"New\"}\n");
+    let add_grant = || {
+        env.apply("{\"kind\":\"share\",\"project_id\":28,\"with_namespace_id\":6,\"access_level\":20}\n");
         wait_until_followed(&env);
     };
-    assert_eq!(asked(&add_user), 1, "whoever gets access takes none from anybody");
+    assert_eq!(asked(&add_grant), 1, "whoever gets access takes none from anybody");
+    // Decided after a revocation that the host has not heard of yet, as all are while a host catches up.
+    link.deliver(Traffic::Feed, Delivery::Held);
+    let response = Request::post("/-/admin/revoke-key", &json!({"id": 108})).send(&env.primary_socket());
+    assert_eq!(response.status, 200, "{}", response.text());
+    let hear_of_it = || {
+        link.deliver(Traffic::Feed, Delivery::Prompt);
+        wait_until_followed(&env);
+    };
+    assert_eq!(asked(&hear_of_it), 1, "the primary says that it knew of the revocation");
 }
 
 #[test]

@@ -228,7 +228,8 @@ impl ServingStore {
         }
         if commit.is_some_and(|commit| commit.restricts) {
             // Before the flush that is acknowledged: whoever waits for an answer of the primary sees it.
-            self.state.publish(|serving| serving.reading.revision.reductions += 1);
+            let at = self.feed_position().filter(|_| effect.is_ok()).map(Head::position);
+            self.state.publish(|serving| serving.reading.revision.count_reduction(at));
         }
         match effect {
             Ok(LineEffect::Proven) => self.on_proven(received.date),

@@ -43,7 +43,7 @@ impl Serving {
     /// Serves nothing from now on. What was counted stays, so that nothing from before is taken for something of later.
     pub fn clear(&mut self) {
         let mut revision = self.reading.revision;
-        revision.reductions += 1;
+        revision.count_reduction(None);
         *self = Self { reading: ReplicaReading { revision, ..ReplicaReading::default() }, ..Self::default() };
     }
 
@@ -54,7 +54,7 @@ impl Serving {
         self.held = None;
         self.set_head(head);
         self.set_view(verified);
-        self.reading.revision.reductions += 1;
+        self.reading.revision.count_reduction(Some(head.position()));
     }
 
     /// Sets the head at which the store equals the primary.
@@ -67,7 +67,7 @@ impl Serving {
     /// fresh; if they are not all, it has expired.
     pub fn set_held(&mut self, held: Option<HeldChanges>) {
         if let Some(held) = &held {
-            self.reading.revision.reductions += 1;
+            self.reading.revision.count_reduction(None);
             self.reading.exchange_proven_at = None;
             if !held.is_complete {
                 self.reading.proven_at = None;

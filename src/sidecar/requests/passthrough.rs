@@ -15,6 +15,7 @@ use crate::api::body::content_type;
 use crate::api::error::{ApiError, HandlerResult};
 use crate::api::request::{ApiRequest, Caller, RequestBody};
 use crate::api::response_headers::{FORWARDED_HEADER, mark_forwarded};
+use crate::model::change::CommitPosition;
 use crate::model::freshness::DirectoryRevision;
 use crate::net::body::{BodyError, BodyFilter, IncomingBody, OutgoingBody, RelayStatus};
 use crate::net::message::Response;
@@ -22,7 +23,7 @@ use crate::sidecar::state::SidecarState;
 use crate::sidecar::upstream::channel::UpstreamChannel;
 use crate::sidecar::upstream::concurrency_limit::RequestClass;
 use crate::sidecar::upstream::error::{FailureCause, UpstreamError, access_changed_response};
-use crate::sidecar::upstream::headers::{forwardable_request_headers, relayable_response_headers};
+use crate::sidecar::upstream::headers::{decided_at, forwardable_request_headers, relayable_response_headers};
 use crate::wire::auth::credentials::{SHARED_SECRET_PARAMETER, SHELL_TOKEN_HEADER};
 use crate::wire::http::params::Params;
 use crate::wire::http::request_target::RequestTarget;
@@ -192,7 +193,7 @@ impl PendingRequest<'_> {
         let headers = relayable_response_headers(&head.headers);
         let reason = format!("status {} is no answer to this request", head.status.as_u16());
         if head.status.is_success() && self.kind == RequestKind::Question {
-            return self.relay_answer(state, head.status, headers, body).await;
+            return self.relay_answer(state, head.status, decided_at(&head.headers), headers, body).await;
         }
         if head.status.is_success() || (head.status.is_client_error() && self.method == Method::HEAD) {
             let body = OutgoingBody::relay(body, state.config.bounds.passed_body_bytes, state.config.forward_timeout);
@@ -209,11 +210,18 @@ impl PendingRequest<'_> {
     }
 
     /// Relays the answer to a question, once all of it is here and if it is not older than what binds here then.
-    async fn relay_answer(&self, state: &SidecarState, status: StatusCode, headers: HeaderMap, body: IncomingBody) -> Response {
+    async fn relay_answer(
+        &self,
+        state: &SidecarState,
+        status: StatusCode,
+        decided_at: Option<CommitPosition>,
+        headers: HeaderMap,
+        body: IncomingBody,
+    ) -> Response {
         match body.read(MAX_ANSWER_BODY_BYTES, state.config.forward_timeout).await {
             Ok(bytes) => {
                 let response = self.finish_answered(Response { status, headers, body: OutgoingBody::from_bytes(bytes) });
-                if state.upstream.is_overtaken(self.asked_at, "forward") { access_changed_response() } else { response }
+                if state.upstream.is_overtaken(self.asked_at, decided_at, "forward") { access_changed_response() } else { response }
             }
             Err(error) => self.finish_failed(&error.to_string(), true),
         }

@@ -17,6 +17,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::api::request::RequestTime;
 use crate::api::response_headers::FORWARDED_HEADER;
+use crate::model::change::CommitPosition;
 use crate::model::freshness::{DirectoryReplica, DirectoryRevision};
 use crate::net::body::OutgoingBody;
 use crate::sidecar::config::SidecarConfig;
@@ -25,6 +26,7 @@ use crate::sidecar::upstream::channel::UpstreamChannel;
 use crate::sidecar::upstream::concurrency_limit::RequestClass;
 use crate::sidecar::upstream::decision::{Decision, DecisionKind, QueryKind, parse_decision};
 use crate::sidecar::upstream::error::{FailureCause, UpstreamError};
+use crate::sidecar::upstream::headers::decided_at;
 use crate::sidecar::upstream::single_flight::SingleFlight;
 use crate::wire::auth::credentials::SHELL_TOKEN_HEADER;
 
@@ -95,7 +97,9 @@ impl UpstreamClient {
         let deadline = Instant::now() + self.runner.timeout;
         let mut revision = self.revision();
         let mut outcome = self.query_at(&query, class, revision).await;
-        while is_yes(&outcome) && self.is_overtaken(revision, query.kind.name()) {
+        while let QueryOutcome::Decided(Decision { kind: DecisionKind::Yes, decided_at, .. }) = outcome
+            && self.is_overtaken(revision, decided_at, query.kind.name())
+        {
             if Instant::now() >= deadline {
                 return self.failed(REASON_ACCESS_CHANGED, true, FailureCause::AccessChanged);
             }
@@ -123,10 +127,10 @@ impl UpstreamClient {
         self.replica.read().revision
     }
 
-    /// Returns whether something was applied here since `asked_at` that may take access away: then a yes to what was asked there is not
-    /// given. Counted, so it is to be asked once for each yes.
-    pub fn is_overtaken(&self, asked_at: DirectoryRevision, endpoint: &'static str) -> bool {
-        let overtaken = self.revision().reductions != asked_at.reductions;
+    /// Returns whether something was applied here since `asked_at` that may take access away and that the primary may not have known of:
+    /// then its yes is not given. Counted, so it is to be asked once for each yes.
+    pub fn is_overtaken(&self, asked_at: DirectoryRevision, decided_at: Option<CommitPosition>, endpoint: &'static str) -> bool {
+        let overtaken = self.revision().overtakes(asked_at, decided_at);
         if overtaken {
             self.overtaken.inc();
             tracing::debug!(endpoint, "access was taken away while {endpoint} was asked; its yes is not given");
@@ -149,10 +153,6 @@ impl UpstreamClient {
     pub fn channel(&self) -> &UpstreamChannel {
         &self.runner.channel
     }
-}
-
-fn is_yes(outcome: &QueryOutcome) -> bool {
-    matches!(outcome, QueryOutcome::Decided(decision) if decision.kind == DecisionKind::Yes)
 }
 
 impl QueryRunner {
@@ -191,7 +191,8 @@ impl QueryRunner {
         let response = channel.primary_client.send(request, self.timeout).await;
         let (head, body) = response.map_err(|error| primary_failed(&error.reason, error.may_have_reached))?.into_parts();
         let body = body.read(MAX_RESPONSE_BYTES, self.timeout).await.map_err(|error| primary_failed(&error.to_string(), true))?;
-        parse_decision(&query.kind, head.status, body).map_err(|reason| match head.status {
+        let decision = parse_decision(&query.kind, head.status, body);
+        decision.map(|decision| Decision { decided_at: decided_at(&head.headers), ..decision }).map_err(|reason| match head.status {
             status if is_client_error(status) => channel.upstream_error(REASON_REFUSED, true, FailureCause::Request),
             _ => primary_failed(&reason, true),
         })

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use http::StatusCode;
 use serde_json::Value;
 
+use crate::model::change::CommitPosition;
 use crate::model::key::PublicKey;
 
 /// The kinds of question, with what the response is checked against.
@@ -54,13 +55,15 @@ pub struct Decision {
     pub kind: DecisionKind,
     pub status: StatusCode,
     pub body: Bytes,
+    /// The last commit that the primary knew of when it began to answer; `None` if it does not say.
+    pub decided_at: Option<CommitPosition>,
 }
 
 /// Returns the decision in a response; the error says in a few words why there is none.
 pub fn parse_decision(kind: &QueryKind, status: StatusCode, body: Bytes) -> Result<Decision, String> {
     let value: Value = serde_json::from_slice(&body).map_err(|_| format!("status {} without a JSON body", status.as_u16()))?;
     let decision = classify(kind, status.as_u16(), &value).ok_or_else(|| describe_unexpected(status, &value))?;
-    Ok(Decision { kind: decision, status, body })
+    Ok(Decision { kind: decision, status, body, decided_at: None })
 }
 
 fn classify(kind: &QueryKind, status: u16, value: &Value) -> Option<DecisionKind> {

@@ -2,6 +2,9 @@
 
 use http::header::{self, HeaderMap, HeaderName};
 
+use crate::api::response_headers::POSITION_HEADER;
+use crate::model::change::CommitPosition;
+
 /// Headers of one connection, and those that we write ourselves or must not show to the other side.
 const HOP_OR_SECRET_HEADERS: [&str; 14] = [
     "connection",
@@ -57,6 +60,11 @@ pub fn forwardable_request_headers(headers: &HeaderMap) -> HeaderMap {
         forwarded.remove(name);
     }
     forwarded
+}
+
+/// Returns the last commit that the primary knew of when it began to answer; `None` if it does not say.
+pub fn decided_at(headers: &HeaderMap) -> Option<CommitPosition> {
+    headers.get(POSITION_HEADER)?.to_str().ok()?.parse().ok()
 }
 
 /// Returns the headers of the primary's response that are relayed.
