@@ -17,8 +17,12 @@ pub fn print_man_page(page: ManualPage) -> CommandResult {
     let mut out = io::stdout().lock();
     let printed = match page {
         ManualPage::Sidegate => clap_mangen::Man::new(Arguments::command()).render(&mut out),
-        ManualPage::SidecarConfig => out.write_all(roff::from_markdown(SIDECAR_CONFIG_PAGE).as_bytes()),
-        ManualPage::PrimaryConfig => out.write_all(roff::from_markdown(PRIMARY_CONFIG_PAGE).as_bytes()),
+        ManualPage::SidecarConfig => {
+            out.write_all(roff::from_markdown(SIDECAR_CONFIG_PAGE, "configuration of the sidegate sidecar").as_bytes())
+        }
+        ManualPage::PrimaryConfig => {
+            out.write_all(roff::from_markdown(PRIMARY_CONFIG_PAGE, "configuration of the sidegate primary").as_bytes())
+        }
     };
     printed.map_err(CommandError::new)?;
     Ok(Completion::Complete)

@@ -11,12 +11,15 @@ enum Block {
     ListItem,
 }
 
-/// Returns the page in roff. Its first line is `# name(section)`.
-pub fn from_markdown(page: &str) -> String {
+/// Returns the page in roff. Its first line is `# name(section)`; `summary` is what `whatis` shows of it.
+pub fn from_markdown(page: &str, summary: &str) -> String {
     let (title, rest) = page.split_once('\n').unwrap_or((page, ""));
     let (name, section) = title.trim_start_matches("# ").trim_end_matches(')').split_once('(').unwrap_or((title, "5"));
-    let mut out =
-        format!(".TH \"{}\" \"{section}\" \"\" \"sidegate {}\"\n.SH NAME\n{name}\n", name.to_uppercase(), env!("CARGO_PKG_VERSION"));
+    let mut out = format!(
+        ".TH \"{}\" \"{section}\" \"\" \"sidegate {}\"\n.SH NAME\n{name} \\- {summary}\n",
+        name.to_uppercase(),
+        env!("CARGO_PKG_VERSION")
+    );
     out.push_str(".SH DESCRIPTION\n");
     let mut block = Block::None;
     for line in rest.lines() {
@@ -27,7 +30,7 @@ pub fn from_markdown(page: &str) -> String {
 
 fn write_line(out: &mut String, line: &str, block: Block) -> Block {
     if let Some(heading) = line.strip_prefix("## ") {
-        let _ = writeln!(out, ".SH {}", inline(&heading.to_uppercase()));
+        let _ = writeln!(out, ".SH {}", inline(heading));
         Block::None
     } else if let Some(setting) = line.strip_prefix("### ") {
         let _ = writeln!(out, ".SS {}", inline(setting));
@@ -85,13 +88,13 @@ mod tests {
     #[test]
     fn headings_paragraphs_lists_and_code_become_roff() {
         let page = "# x.toml(5)\n\nWhat it is,\n`--config` and **more**.\n\n## Form\n\n* one\n  goes on\n* two\n\n### `a.b = \"1\"`\n.hidden \\ text\n";
-        let roff = from_markdown(page);
+        let roff = from_markdown(page, "configuration of x");
         let (_, body) = roff.split_once(".SH DESCRIPTION\n").unwrap();
         assert_eq!(
             body,
-            ".PP\nWhat it is,\n\\fB\\-\\-config\\fR and \\fBmore\\fR.\n.SH FORM\n.IP \\(bu 2\none\ngoes on\n.IP \\(bu 2\ntwo\n\
+            ".PP\nWhat it is,\n\\fB\\-\\-config\\fR and \\fBmore\\fR.\n.SH Form\n.IP \\(bu 2\none\ngoes on\n.IP \\(bu 2\ntwo\n\
              .SS \\fBa.b = \\(dq1\\(dq\\fR\n.PP\n\\&.hidden \\e text\n"
         );
-        assert!(roff.starts_with(".TH \"X.TOML\" \"5\" "), "{roff}");
+        assert!(roff.starts_with(".TH \"X.TOML\" \"5\" ") && roff.contains("\n.SH NAME\nx.toml \\- configuration of x\n"), "{roff}");
     }
 }
