@@ -12,6 +12,7 @@ use crate::model::directory::DirectoryError;
 #[expect(missing_docs, reason = "each reason has its message in the table below")]
 pub enum RefusalReason {
     RepositoryWord,
+    KerberosPrincipal,
     Maintenance,
     OneTimePassword { host: String },
     ProtocolDisabled { protocol: String },
@@ -107,6 +108,7 @@ impl RefusalReason {
             R::ChangeLine { line } => return formatted_row(400, "change_line", format!("Line {line} of the changes is not `<old revision> <new revision> <ref>`.")),
 
             R::RepositoryWord => (400, "repository_word", "`gl_repository` is none of `project-<id>`, `wiki-<id>`, `snippet-<id>` and `design-<id>`."),
+            R::KerberosPrincipal => (400, "kerberos_principal", "This Git server does not know Kerberos logins. Please log in with an SSH key."),
             R::Maintenance => (401, "maintenance", "Git push is not allowed because this GitLab instance is currently in (read-only) maintenance mode."),
             R::KeyExpired => (401, "key_expired", "Your SSH key has expired."),
             R::UserInternal => (401, "user_internal", "This action cannot be performed by internal users"),
@@ -159,6 +161,30 @@ fn formatted_row(status: u16, word: &'static str, text: String) -> (u16, &'stati
     (status, word, Cow::Owned(text))
 }
 
+/// Whom a refusal is about, where it is not the repository.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RefusedParty {
+    /// The key that was used.
+    Key,
+    /// The account.
+    Account,
+}
+
+/// How the messages that refuse a key, and an account, begin: ours and those of a GitLab.
+const KEY_MESSAGES: [&str; 1] = ["Your SSH key "];
+const ACCOUNT_MESSAGES: [&str; 5] =
+    ["Your account ", "Your password ", "Your primary email address ", "You (@", "This action cannot be performed by internal users"];
+
+/// Returns whom a refusal with status 401 and this message is about; `None` where it is about the repository or the action.
+#[must_use]
+pub fn refused_party(message: &str) -> Option<RefusedParty> {
+    let begins = |messages: &[&str]| messages.iter().any(|begin| message.starts_with(begin));
+    if begins(&KEY_MESSAGES) {
+        return Some(RefusedParty::Key);
+    }
+    begins(&ACCOUNT_MESSAGES).then_some(RefusedParty::Account)
+}
+
 /// Why the checks end before the last one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CheckError {
@@ -182,3 +208,32 @@ impl From<DirectoryError> for CheckError {
 
 /// The outcome of one rule.
 pub type CheckResult<T = ()> = Result<T, CheckError>;
+
+#[cfg(test)]
+mod tests {
+    use super::{RefusalReason, RefusedParty, refused_party};
+
+    #[test]
+    fn a_refusal_names_the_key_or_the_account_or_neither() {
+        let text = String::new;
+        for (reason, party) in [
+            (RefusalReason::KeyTooShort { bits: 2048 }, Some(RefusedParty::Key)),
+            (RefusalReason::KeyTypeForbidden { allowed: text() }, Some(RefusedParty::Key)),
+            (RefusalReason::KeyExpired, Some(RefusedParty::Key)),
+            (RefusalReason::UserInternal, Some(RefusedParty::Account)),
+            (RefusalReason::UserPendingApproval, Some(RefusedParty::Account)),
+            (RefusalReason::TermsNotAccepted { username: text(), url: text() }, Some(RefusedParty::Account)),
+            (RefusalReason::UserDeactivated { url: text() }, Some(RefusedParty::Account)),
+            (RefusalReason::UserUnconfirmed { url: text() }, Some(RefusedParty::Account)),
+            (RefusalReason::UserBlocked, Some(RefusedParty::Account)),
+            (RefusalReason::UserBanned, Some(RefusedParty::Account)),
+            (RefusalReason::PasswordExpired, Some(RefusedParty::Account)),
+            (RefusalReason::Download, None),
+            (RefusalReason::Push, None),
+            (RefusalReason::DeployKeyReadOnly, None),
+            (RefusalReason::Maintenance, None),
+        ] {
+            assert_eq!(refused_party(&reason.message()), party, "{reason:?}");
+        }
+    }
+}

@@ -34,10 +34,16 @@ const UNSUPPORTED_PARAM: &str = "krb5principal";
 
 const BYTES_PER_MIB: u64 = 1024 * 1024;
 
+/// Returns whether the actor is named by a Kerberos principal, which no directory knows.
+#[must_use]
+pub fn names_kerberos_principal(params: &Params) -> bool {
+    params.values.get(UNSUPPORTED_PARAM).is_some_and(|value| !value.is_null())
+}
+
 /// Reads a request that is decided here. Refuses `krb5principal`. `gitaly_client_context_bin` is read by
 /// [`gitaly_client_context`](crate::wire::gitaly_client_context).
 pub fn parse_request(params: &Params) -> Result<AllowedRequest, ParamsError> {
-    if params.values.get(UNSUPPORTED_PARAM).is_some_and(|value| !value.is_null()) {
+    if names_kerberos_principal(params) {
         return Err(ParamsError::invalid_value(UNSUPPORTED_PARAM, "not decided by this primary; leave it out"));
     }
     parse_forwardable_request(params)

@@ -9,7 +9,7 @@ use crate::api::error::{ApiError, HandlerResult};
 use crate::api::rate_limit::RateDecision;
 use crate::api::request::ApiRequest;
 use crate::api::response_headers::enable_circuit_breaker;
-use crate::model::access_decision::{AccessDecision, AccessEvaluation, Actor, FoundBy};
+use crate::model::access_decision::{AccessDecision, AccessDenied, AccessEvaluation, Actor, FoundBy};
 use crate::model::access_request::{Action, AllowedRequest, Protocol};
 use crate::model::directory::Directory as _;
 use crate::model::time::Time;
@@ -19,6 +19,7 @@ use crate::primary::pushes::create_project::{create_project, remote_url};
 use crate::primary::pushes::messages::{self, MessageKind};
 use crate::primary::state::PrimaryState;
 use crate::rules::allowed::decide;
+use crate::rules::refusal_reason::RefusalReason;
 use crate::rules::repository::normalize_path;
 use crate::wire::allowed;
 use crate::wire::auth::credentials::SHELL_TOKEN_HEADER;
@@ -26,6 +27,9 @@ use crate::wire::gitaly_client_context::{ScopedUser, parse_scoped_user};
 
 /// Answers with the grant or the refusal, and does what GitLab does beside it.
 pub async fn handle(state: &Arc<PrimaryState>, request: ApiRequest) -> HandlerResult {
+    if allowed::names_kerberos_principal(&request.params) {
+        return refusal_response(&RefusalReason::KerberosPrincipal.to_refusal());
+    }
     let question = allowed::parse_request(&request.params)?;
     refuse_scoped_user(state, &request)?;
     check_rate_limit(state, &question, request.time.wall)?;
@@ -57,16 +61,18 @@ async fn decide_or_create(state: &Arc<PrimaryState>, question: &AllowedRequest, 
 
 fn build_response(state: &PrimaryState, question: &AllowedRequest, evaluation: AccessEvaluation, now: Time) -> HandlerResult {
     match evaluation.decision {
-        AccessDecision::Denied(refusal) => {
-            let status = StatusCode::from_u16(refusal.status).map_err(ApiError::internal)?;
-            Ok(Response::json(status, allowed::encode_refused(&refusal)))
-        }
+        AccessDecision::Denied(refusal) => refusal_response(&refusal),
         AccessDecision::Granted(grant) => {
             record_activity(state, question, &grant.actor, now);
             Ok(Response::json(StatusCode::OK, allowed::encode_granted(&grant)))
         }
         AccessDecision::CreatesProject(_) => Err(ApiError::internal("a project was created and is not there")),
     }
+}
+
+fn refusal_response(refusal: &AccessDenied) -> HandlerResult {
+    let status = StatusCode::from_u16(refusal.status).map_err(ApiError::internal)?;
+    Ok(Response::json(status, allowed::encode_refused(refusal)))
 }
 
 /// Queues a message with the present path for a user who was let in by a former one.
