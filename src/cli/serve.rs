@@ -26,6 +26,7 @@ use crate::replica::config::{FeedMode, ReplicaConfig, Timing};
 use crate::replica::service::Replica;
 use crate::sidecar::config::{FollowerTokenFn, FreshnessPolicy, ReplicaControl, SidecarConfig};
 use crate::sidecar::state::SidecarState;
+use crate::sidecar::version_cache::VERSIONS_FILE;
 use crate::wire::auth::credentials::CredentialVerifier;
 use crate::wire::auth::jwt::{self, Issuer};
 use crate::wire::auth::secret::Secret;
@@ -113,7 +114,10 @@ impl SharedContext {
                 keys: config.freshness.keys,
                 reads: config.freshness.reads,
                 push_precheck: config.freshness.push_precheck,
+                hedge: config.freshness.hedge,
             },
+            follows_feed: config.primary.feed == FeedKind::Sidegate,
+            versions_file: config.store.path.join(VERSIONS_FILE),
             timeout: config.primary.timeout,
             forward_timeout: config.primary.forward_timeout,
             bounds: config.limits.server_limits(),
@@ -194,6 +198,7 @@ fn run_until_stopped(
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(CommandError::new)?;
     runtime.block_on(async {
         let mut events = LifecycleEvents::subscribe(secret_files(config))?;
+        tokio::spawn(sidecar.upstream.run_probe());
         tokio::spawn(sidecar.report_usage());
         events.reload_until_terminated(|| reload_secrets(config, context, replica)).await;
         Ok(())

@@ -63,7 +63,7 @@ fn print_status(status: &Value) {
         field_text(&status["since"])
     ));
     for class in ["keys", "reads", "push_precheck"] {
-        print_freshness_class(class, &status["freshness"][class]);
+        print_freshness_class(class, &status["freshness"][class], &status["primary"]["hedge_milliseconds"]);
     }
     for lost in status["sockets"]["lost"].as_array().into_iter().flatten() {
         print_line(&format!("ALARM since {}: {}", field_text(&lost["since"]), field_text(&lost["message"])));
@@ -117,25 +117,30 @@ fn unstored_warning(unstored: &Value) -> Option<String> {
     Some(format!("store: since {since} {changes} changes that take access away are not in the store: {then}; make room on its disk"))
 }
 
-fn print_freshness_class(name: &str, class: &Value) {
+fn print_freshness_class(name: &str, class: &Value, hedge: &Value) {
     let age = class["age_seconds"].as_f64().map_or_else(|| "never proven current".to_owned(), |age| format!("{age:.1} s old"));
     print_line(&format!(
-        "{name}: {}, {age}; answered without asking up to {} s, while the primary fails up to {} s ({} s left)",
+        "{name}: {}, {age}; answered without asking up to {} s, while the primary is slower than {hedge} ms up to {} s, while the primary fails up to {} s ({} s left)",
         field_text(&class["state"]),
         class["ttl_seconds"],
+        class["hedged_seconds"],
         class["max_stale_seconds"],
         field_text(&class["expires_in_seconds"]),
     ));
 }
 
 fn print_primary(primary: &Value) {
-    match primary["failing_since"].as_str() {
-        Some(since) => print_line(&format!("primary: failing since {since}, breaker {}", field_text(&primary["breaker"]))),
-        None => print_line(&format!(
-            "primary: answers; {} questions under way, {} waiting",
-            primary["questions_under_way"], primary["questions_waiting"]
-        )),
-    }
+    let line = match primary["failing_since"].as_str() {
+        Some(since) => format!("primary: has not answered since {since} ({}); asked again every second", field_text(&primary["failure"])),
+        None => {
+            format!("primary: answers; {} questions under way, {} waiting", primary["questions_under_way"], primary["questions_waiting"])
+        }
+    };
+    print_line(&line);
+    print_line(&format!(
+        "primary: {} answers given while it was slow, {} denials that came after; {} denials kept until the feed has caught up",
+        primary["answers_hedged"], primary["late_denials"], primary["denials_kept"]
+    ));
 }
 
 fn print_fields(value: &Value, indent: &str) {

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use crate::model::freshness::{DirectoryView, Freshness};
+use crate::model::freshness::{DirectoryView, Freshness, ProofTime};
 
 /// A view of the directory, and what its age allows. Without a view nothing may be answered.
 pub struct CachedView {
@@ -13,6 +13,10 @@ pub struct CachedView {
     pub view: Option<DirectoryView>,
     /// The time since the directory was last proven current; `None` if it never was.
     pub age: Option<Duration>,
+    /// When it was last proven current by an exchange; `None` if it never was.
+    pub exchange_proven_at: Option<ProofTime>,
+    /// The time since then.
+    pub exchange_age: Option<Duration>,
     /// What that age means for the class of answers.
     pub freshness: Freshness,
     /// Whether the feed was caught up when contact was last lost, or is now.

@@ -1,6 +1,7 @@
 //! The configuration of a sidecar, as values: whoever starts it reads files and resolves names.
 
 use std::future::Future;
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,6 +25,10 @@ pub struct SidecarConfig {
     pub accept_shared_secret: bool,
     /// The bounds of each class of answers.
     pub freshness_policy: FreshnessPolicy,
+    /// Whether the primary has a feed that this host follows.
+    pub follows_feed: bool,
+    /// Where the primary's last versions are kept over a restart.
+    pub versions_file: PathBuf,
     /// The time limit of a query, all tries together.
     pub timeout: Duration,
     /// The time limit of a write or a request that is passed on.
@@ -54,6 +59,8 @@ pub struct FreshnessPolicy {
     pub keys: FreshnessLimits,
     pub reads: FreshnessLimits,
     pub push_precheck: FreshnessLimits,
+    /// How long a held yes waits for a primary that is slow.
+    pub hedge: Duration,
 }
 
 impl FreshnessPolicy {

@@ -1,4 +1,5 @@
-//! Tokens for LFS that the primary gave, by who asked for what, until half of their life is over. (server.md 2.2, 4)
+//! Tokens for LFS that the primary gave, by who asked for what: given again until half of their life is over, and while the primary fails
+//! until its end. (server.md 2.2, 4)
 //!
 //! They go with the primary's epoch: none is given in another, nor in the same one again after another.
 
@@ -57,6 +58,26 @@ pub enum TokenSelector {
     Project(Id),
 }
 
+/// Until when a token is given again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TokenUse {
+    /// Until half of its life is over: the primary can be asked for another.
+    Normal,
+    /// Until its end: the primary does not answer.
+    Outage,
+}
+
+/// Whether the rules, as they are known at this moment, say yes to somebody.
+#[derive(Clone, PartialEq, Eq)]
+pub enum HolderCheck {
+    /// They do.
+    Granted(TokenHolder),
+    /// They say no.
+    Denied,
+    /// Nothing can be said: what is held is too old, or may not decide.
+    Unknown,
+}
+
 /// A token's body with what is left of its life, and its age.
 pub struct FoundToken {
     /// The JSON to answer with.
@@ -72,17 +93,32 @@ impl Default for LfsTokenCache {
 }
 
 impl LfsTokenCache {
-    /// Returns a kept token, if it is this holder's and not half over. One that may not be given again is removed.
-    pub fn find(&self, request: &LfsAuthenticateRequest, holder: Option<&TokenHolder>, now: RequestTime) -> Option<FoundToken> {
+    /// Returns a kept token, if it is this holder's and not too old for this use. One that is over, or that may not be given again, is
+    /// removed.
+    pub fn find(&self, request: &LfsAuthenticateRequest, holder: &HolderCheck, now: RequestTime, usage: TokenUse) -> Option<FoundToken> {
         let token = self.entries.get(request)?;
         let age = now.boot.since(token.received_at.boot);
-        if age >= token.lifetime / 2 || holder != Some(&token.holder) {
-            self.entries.remove(request);
+        let left = (token.lifetime.saturating_sub(age)).as_secs();
+        match holder {
+            HolderCheck::Unknown => return None,
+            HolderCheck::Granted(holder) if *holder == token.holder && left > 0 => {}
+            HolderCheck::Granted(_) | HolderCheck::Denied => {
+                self.entries.remove(request);
+                return None;
+            }
+        }
+        if usage == TokenUse::Normal && age >= token.lifetime / 2 {
             return None;
         }
         let mut body = token.body.clone();
-        body.insert("expires_in".to_owned(), (token.lifetime - age).as_secs().into());
+        body.insert("expires_in".to_owned(), left.into());
         Some(FoundToken { body: Value::Object(body).to_string(), age })
+    }
+
+    /// Removes the token of a request that the primary has refused.
+    pub fn remove_refused(&self, request: &LfsAuthenticateRequest) {
+        self.removals.fetch_add(1, Ordering::SeqCst);
+        self.entries.remove(request);
     }
 
     /// Keeps the token of a response, unless tokens were removed since `removals` was read.
@@ -133,7 +169,7 @@ impl TokenSelector {
 mod tests {
     use std::time::Duration;
 
-    use super::{LfsTokenCache, TokenHolder, TokenSelector};
+    use super::{FoundToken, HolderCheck, LfsTokenCache, TokenHolder, TokenSelector, TokenUse};
     use crate::api::request::RequestTime;
     use crate::model::access_request::{ClaimedActor, LfsAuthenticateRequest};
     use crate::model::id::Id;
@@ -182,26 +218,48 @@ mod tests {
         cache
     }
 
+    fn find(cache: &LfsTokenCache, key: u64, holder: TokenHolder, seconds: u64, usage: TokenUse) -> Option<FoundToken> {
+        cache.find(&request(key, 1), &HolderCheck::Granted(holder), at(seconds), usage)
+    }
+
     fn is_cached(cache: &LfsTokenCache, key: u64, project: u64, seconds: u64) -> bool {
-        cache.find(&request(key, project), Some(&holder(key, project)), at(seconds)).is_some()
+        cache.find(&request(key, project), &HolderCheck::Granted(holder(key, project)), at(seconds), TokenUse::Normal).is_some()
     }
 
     #[test]
     fn a_token_is_given_to_its_holder_until_half_of_its_life_is_over() {
         let cache = cache();
-        let token = cache.find(&request(11, 1), Some(&holder(11, 1)), at(40)).unwrap();
+        let token = find(&cache, 11, holder(11, 1), 40, TokenUse::Normal).unwrap();
         assert!(token.body.contains(r#""expires_in":60"#), "{}", token.body);
         assert_eq!(token.age, Duration::from_secs(40));
         assert!(!is_cached(&cache, 11, 1, 50));
-        assert!(cache.find(&request(12, 1), Some(&holder(11, 1)), at(1)).is_none(), "a token is nobody else's");
+        assert!(find(&cache, 12, holder(11, 1), 1, TokenUse::Outage).is_none(), "a token is nobody else's");
         assert!(!is_cached(&cache, 12, 1, 1), "a token that may not be given is removed");
+    }
+
+    #[test]
+    fn while_the_primary_fails_a_token_is_given_until_its_end() {
+        let cache = cache();
+        assert!(!is_cached(&cache, 11, 1, 60));
+        let token = find(&cache, 11, holder(11, 1), 99, TokenUse::Outage).unwrap();
+        assert!(token.body.contains(r#""expires_in":1"#), "{}", token.body);
+        assert!(find(&cache, 11, holder(11, 1), 100, TokenUse::Outage).is_none());
+    }
+
+    #[test]
+    fn a_token_waits_for_the_rules_to_be_known_and_goes_when_they_say_no() {
+        let cache = cache();
+        for (check, is_kept) in [(HolderCheck::Unknown, true), (HolderCheck::Denied, false)] {
+            assert!(cache.find(&request(11, 1), &check, at(1), TokenUse::Outage).is_none());
+            assert_eq!(is_cached(&cache, 11, 1, 1), is_kept);
+        }
     }
 
     #[test]
     fn a_token_ends_with_the_epoch_in_which_it_was_given() {
         let cache = cache();
         let later = TokenHolder { epoch_changes: 2, ..holder(11, 1) };
-        assert!(cache.find(&request(11, 1), Some(&later), at(1)).is_none());
+        assert!(find(&cache, 11, later, 1, TokenUse::Normal).is_none());
         assert!(!is_cached(&cache, 11, 1, 1), "it is removed");
     }
 

@@ -1,36 +1,33 @@
 //! Gives an answer from the local directory where that is allowed, and the primary's otherwise.
 //!
-//! A yes is given while it is fresh. A no needs more: a scan must have found the store whole, and the feed must have been caught up.
-//! While the primary fails, both are given until their class expires; looked up anew, since a revocation may have come while it was asked.
+//! A yes is given while it is fresh; while the primary fails, until its class expires; while it is slow, after a little
+//! ([`hedge`](crate::sidecar::hedge)). It is looked up anew then, since a revocation may have come while the primary was asked. A no is
+//! given only while it is fresh, from a store that a scan has found whole and a feed that is caught up: above that age a key may have been
+//! added that nobody here has heard of, and an outage must not look like a wrong key.
+
+use std::sync::Arc;
 
 use crate::api::request::RequestTime;
 use crate::api::response_headers::{mark_degraded, mark_forwarded, mark_local};
 use crate::model::freshness::FreshnessClass;
 use crate::net::message::Response;
 use crate::sidecar::cached_view::CachedView;
+use crate::sidecar::denials::Holder;
+use crate::sidecar::hedge::{HedgedOutcome, KnownQuestion, ask_beside_held_yes, wait_limit};
 use crate::sidecar::state::SidecarState;
-use crate::sidecar::upstream::client::{QueryOutcome, UpstreamQuery};
+use crate::sidecar::upstream::availability::RequestSubject;
+use crate::sidecar::upstream::client::QueryOutcome;
 use crate::sidecar::upstream::concurrency_limit::RequestClass;
+use crate::sidecar::upstream::query::UpstreamQuery;
 
 /// What the local directory says.
 pub enum LocalAnswer {
-    /// A yes, as the response that says it.
-    Yes(Response),
+    /// A yes, as the response that says it, and whom it is about.
+    Yes(Response, Holder),
     /// A no.
     No(Response),
     /// There is no directory to look in, or it could not be read.
     Unavailable,
-}
-
-impl LocalAnswer {
-    /// Returns the response, if it may be given from this view at all.
-    fn usable(self, view: &CachedView) -> Option<Response> {
-        match self {
-            Self::Yes(response) => Some(response),
-            Self::No(response) if view.may_deny() => Some(response),
-            Self::No(_) | Self::Unavailable => None,
-        }
-    }
 }
 
 /// A question about keys and users that the local directory may answer.
@@ -44,37 +41,71 @@ pub struct LocalQuestion<L> {
 }
 
 /// Answers locally if that is allowed now, else as the primary does, and locally after all if it cannot be asked.
-pub async fn answer_or_query<L>(state: &SidecarState, question: LocalQuestion<L>, time: RequestTime) -> Response
+pub async fn answer_or_query<L>(state: &Arc<SidecarState>, question: LocalQuestion<L>, time: RequestTime) -> Response
 where
     L: Fn(&CachedView) -> LocalAnswer,
 {
-    let LocalQuestion { look_up, query, miss_class } = question;
     let view = state.cached_view(FreshnessClass::Keys, time).await;
-    let local = look_up(&view);
-    let class = if matches!(local, LocalAnswer::Yes(_)) { RequestClass::Other } else { miss_class };
-    if view.is_fresh()
-        && let Some(response) = local.usable(&view)
-    {
-        return mark_local(response, view.age);
-    }
+    let (holder, wait) = match (question.look_up)(&view) {
+        LocalAnswer::Yes(response, holder) => match question.is_denied(state, &view, holder) {
+            false if view.is_fresh() => return mark_local(response, view.age),
+            false => (Some(holder), Some(wait_limit(state, &view, FreshnessClass::Keys))),
+            true => (Some(holder), None),
+        },
+        LocalAnswer::No(response) if view.may_deny() && view.is_fresh() => return mark_local(response, view.age),
+        LocalAnswer::No(_) | LocalAnswer::Unavailable => (None, None),
+    };
     drop(view);
-    match state.upstream.query(query, class).await {
+    let query = question.query.clone();
+    let outcome = match holder {
+        Some(holder) => match ask_beside_held_yes(state, KnownQuestion { query, holder, wait }, || question.held_yes(state)).await {
+            HedgedOutcome::Held(response) => return response,
+            HedgedOutcome::Asked(outcome) => outcome,
+        },
+        None => state.upstream.query(query, question.miss_class).await,
+    };
+    match outcome {
         QueryOutcome::Decided(decision) => mark_forwarded(Response::json(decision.status, decision.body)),
-        QueryOutcome::Failed(error) => look_up_again(state, &look_up).unwrap_or_else(|| error.query_response()),
+        QueryOutcome::Failed(error) => {
+            question.answer_without_primary(state).unwrap_or_else(|| error.query_response(RequestSubject::Login))
+        }
     }
 }
 
-/// Answers from what is known at this moment, if that may be given while the primary fails.
-fn look_up_again(state: &SidecarState, look_up: impl Fn(&CachedView) -> LocalAnswer) -> Option<Response> {
-    let view = state.current_view(FreshnessClass::Keys, RequestTime::now());
-    let response = mark_local(look_up(&view).usable(&view)?, view.age);
-    Some(if view.is_fresh() { response } else { mark_degraded(response) })
+impl<L: Fn(&CachedView) -> LocalAnswer> LocalQuestion<L> {
+    /// Returns whether the primary has denied what the local directory grants.
+    fn is_denied(&self, state: &SidecarState, view: &CachedView, holder: Holder) -> bool {
+        state.denials.denies(|| self.query.digest(), holder, view.exchange_proven_at)
+    }
+
+    /// Answers yes from what is known at this moment, if that is what it says.
+    fn held_yes(&self, state: &SidecarState) -> Option<Response> {
+        let view = state.current_view(FreshnessClass::Keys, RequestTime::now());
+        let LocalAnswer::Yes(response, holder) = (self.look_up)(&view) else { return None };
+        (!self.is_denied(state, &view, holder)).then(|| mark_by_age(response, &view))
+    }
+
+    /// Answers from what is known at this moment, if that may be given while the primary fails.
+    fn answer_without_primary(&self, state: &SidecarState) -> Option<Response> {
+        let view = state.current_view(FreshnessClass::Keys, RequestTime::now());
+        match (self.look_up)(&view) {
+            LocalAnswer::Yes(response, holder) if !self.is_denied(state, &view, holder) => Some(mark_by_age(response, &view)),
+            LocalAnswer::No(response) if view.may_deny() && view.is_fresh() => Some(mark_local(response, view.age)),
+            LocalAnswer::Yes(..) | LocalAnswer::No(_) | LocalAnswer::Unavailable => None,
+        }
+    }
+}
+
+/// Marks a local answer, as degraded unless it has become fresh.
+fn mark_by_age(response: Response, view: &CachedView) -> Response {
+    let response = mark_local(response, view.age);
+    if view.is_fresh() { response } else { mark_degraded(response) }
 }
 
 /// Answers as the primary does; if it cannot be asked, with why not.
-pub async fn query_primary(state: &SidecarState, query: UpstreamQuery, class: RequestClass) -> Response {
+pub async fn query_primary(state: &SidecarState, query: UpstreamQuery, class: RequestClass, subject: RequestSubject) -> Response {
     match state.upstream.query(query, class).await {
         QueryOutcome::Decided(decision) => mark_forwarded(Response::json(decision.status, decision.body)),
-        QueryOutcome::Failed(error) => error.query_response(),
+        QueryOutcome::Failed(error) => error.query_response(subject),
     }
 }

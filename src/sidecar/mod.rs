@@ -2,10 +2,14 @@
 //!
 //! A request passes [`crate::api::pipeline`] by the table in [`routes`], then one file of [`requests`]. What may be answered from the
 //! local directory is judged in [`cached_view`] and [`local_answer`]; who is asked else, and what counts as an answer, in [`upstream`].
+//! [`hedge`] keeps a slow primary from delaying whom this host knows, and [`denials`] what it says no to meanwhile.
 //! Nothing here writes to a store: the replica does.
 
 pub mod cached_view;
 pub mod config;
+mod denials;
+mod hedge;
+mod hedge_metrics;
 mod lfs_token_cache;
 mod local_answer;
 mod requests;
@@ -14,4 +18,4 @@ pub mod state;
 pub mod upstream;
 mod usage_buffer;
 mod usage_report;
-mod version_cache;
+pub mod version_cache;

@@ -19,6 +19,8 @@ use crate::model::time::Time;
 use crate::net::peer::Peer;
 use crate::sidecar::cached_view::CachedView;
 use crate::sidecar::config::SidecarConfig;
+use crate::sidecar::denials::Denials;
+use crate::sidecar::hedge_metrics::HedgeMetrics;
 use crate::sidecar::lfs_token_cache::LfsTokenCache;
 use crate::sidecar::upstream::client::UpstreamClient;
 use crate::sidecar::usage_buffer::UsageBuffer;
@@ -48,6 +50,10 @@ pub struct SidecarState {
     pub socket_metrics: SocketMetrics,
     /// The primary's last versions.
     pub version_cache: VersionCache,
+    /// What the primary has denied although the local directory grants it.
+    pub denials: Denials,
+    /// What is counted of questions that a held yes did not wait for.
+    pub hedge_metrics: HedgeMetrics,
     /// The primary's tokens for LFS.
     pub lfs_tokens: LfsTokenCache,
     /// What is to be reported of uses.
@@ -67,12 +73,15 @@ impl SidecarState {
         let verifier = Arc::clone(&config.credential_verifier);
         let upstream = UpstreamClient::new(&config);
         upstream.register_metrics(&mut registry);
+        let hedge_metrics = HedgeMetrics::register(&mut registry);
         Arc::new(Self {
             api: ApiContext::new(config.scopes.clone(), verifier, config.accept_shared_secret, config.bounds, metrics),
             upstream,
             registry,
             socket_metrics,
-            version_cache: VersionCache::default(),
+            version_cache: VersionCache::load(config.versions_file.clone()),
+            denials: Denials::default(),
+            hedge_metrics,
             lfs_tokens: LfsTokenCache::default(),
             usage: UsageBuffer::default(),
             started_at: clock::wall_time(),
@@ -96,7 +105,15 @@ impl SidecarState {
         let age = reading.age(time.boot);
         let freshness = reading.freshness(self.config.freshness_policy.limits_for(class), time.boot);
         let view = reading.view.filter(|_| freshness != Freshness::Expired);
-        CachedView { view, age, freshness, caught_up: reading.caught_up, epoch_changes: reading.revision.epoch_changes }
+        CachedView {
+            view,
+            age,
+            exchange_proven_at: reading.exchange_proven_at,
+            exchange_age: reading.exchange_proven_at.map(|proven_at| proven_at.age(time.boot)),
+            freshness,
+            caught_up: reading.caught_up,
+            epoch_changes: reading.revision.epoch_changes,
+        }
     }
 }
 

@@ -80,6 +80,15 @@ fn sidecar_with_fake_primary_and_config(
     (env, fake)
 }
 
+/// The same in front of one that answers the sidecar's probe as it answers everything.
+fn sidecar_with_failing_primary(behaviour: impl Fn(&RecordedRequest) -> FakeReply + Send + Sync + 'static) -> (TestEnv, FakePrimary) {
+    let mut env = TestEnv::new();
+    env.replace_in_file("sidegate.toml", "feed = \"sidegate\"", "feed = \"none\"");
+    let fake = FakePrimary::listen_with_probe(&env.primary_socket(), behaviour);
+    env.start_sidecar();
+    (env, fake)
+}
+
 fn ok_response(_: &RecordedRequest) -> FakeReply {
     FakeReply::Respond(json_response(200, "{\"fine\":true}"))
 }
@@ -460,15 +469,12 @@ fn an_invalid_response_of_the_primary_is_never_relayed() {
     lies.push(("nothing".to_owned(), Vec::new()));
     let next = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
     let says = std::sync::Arc::clone(&next);
-    let (mut env, _fake) = sidecar_with_fake_primary(move |_| FakeReply::RespondAndClose(says.lock().unwrap().clone()));
+    let (env, _fake) = sidecar_with_fake_primary(move |_| FakeReply::RespondAndClose(says.lock().unwrap().clone()));
     for (what, bytes) in lies {
         next.lock().unwrap().clone_from(&bytes);
         let answer = lookup_request(&request).send(&env.sidecar_socket());
         assert_eq!(answer.status, 424, "{what}: {}", answer.text());
         assert!(env.run_helper(&request).starts_with("# sidegate: the key could not be looked up (outage)"), "{what}");
-        // The breaker would hide the next lie.
-        env.sidecar.as_mut().unwrap().kill();
-        env.start_sidecar();
     }
     *next.lock().unwrap() = json_response(200, &hit("7", &request));
     assert_eq!(lookup_request(&request).send(&env.sidecar_socket()).json()["id"], 7, "and the truth is one");
@@ -483,17 +489,22 @@ fn a_primary_that_hangs_costs_an_answer_its_time_limit_at_most_and_known_keys_no
     env.start_sidecar();
     env.wait_until_fresh();
     env.primary.as_mut().unwrap().kill();
-    let fake = FakePrimary::listen(&env.primary_socket(), |_| FakeReply::Hang);
+    let fake = FakePrimary::listen_with_probe(&env.primary_socket(), |_| FakeReply::Hang);
     env.wait_for("the keys to be stale", || env.status()["freshness"]["keys"]["state"] == "stale");
     let send_request = |request: Request| request.send(&env.sidecar_socket());
     for round in 0..6 {
         assert_eq!(send_request(lookup_request(&key_blob(3))).json()["id"], 3, "round {round}");
         let miss = send_request(lookup_request(&key_blob(1_000_003)));
-        assert_eq!((miss.status, miss.header("x-sidegate-degraded")), (404, Some("primary-unreachable")), "round {round}");
+        assert_eq!((miss.status, miss.header("x-sidegate-degraded")), (424, Some("primary-unreachable")), "round {round}");
+    }
+    env.wait_for("the probe to fail", || env.status()["primary"]["breaker"] == "open");
+    fake.take_requests();
+    for round in 0..6 {
+        assert_eq!(send_request(lookup_request(&key_blob(3))).json()["id"], 3, "round {round}");
+        assert_eq!(send_request(lookup_request(&key_blob(1_000_003))).status, 424, "round {round}");
     }
     let questions = fake.take_requests().iter().filter(|arrived| arrived.request_line.contains("authorized_keys")).count();
-    assert!(questions < 12, "the breaker keeps questions back: {questions}");
-    assert_eq!(env.status()["primary"]["breaker"], "open");
+    assert_eq!(questions, 0, "nobody's login is sent to a primary that does not answer");
 }
 
 type FailureHandler = fn(&RecordedRequest) -> FakeReply;
@@ -543,7 +554,7 @@ fn a_write_that_the_primary_never_answers_is_given_up_and_its_fate_is_unknown() 
 
 #[test]
 fn questions_fail_with_424_and_say_since_when_and_what_still_works() {
-    let (env, fake) = sidecar_with_fake_primary(|_| FakeReply::Respond(json_response(500, "{}")));
+    let (env, fake) = sidecar_with_failing_primary(|_| FakeReply::Respond(json_response(500, "{}")));
     for (request, what) in [
         (Request::get("/api/v4/internal/discover?username=zoe"), "discover"),
         (Request::get("/api/v4/internal/check"), "check"),
@@ -561,6 +572,10 @@ fn questions_fail_with_424_and_say_since_when_and_what_still_works() {
         assert!(answer.message().contains("The Git server's application"), "{what}: {}", answer.text());
         assert_eq!(answer.header("x-sidegate-degraded"), Some("primary-unreachable"), "{what}");
     }
+    env.wait_for("the outage to be found", || {
+        let answer = env.request_sidecar(Request::get("/api/v4/internal/check"));
+        answer.message().starts_with("The Git server's application has not answered since 2")
+    });
     drop(fake);
 }
 
@@ -570,7 +585,7 @@ const ERROR_TRACKING: &str = "/api/v4/internal/error_tracking/allowed";
 fn assert_primary_healthy(env: &TestEnv) {
     let primary = &env.status()["primary"];
     assert_eq!((&primary["breaker"], &primary["failing_since"]), (&json!("closed"), &Value::Null), "{}", env.logs());
-    assert!(!env.logs().contains("primary failed "), "{}", env.logs());
+    assert!(!env.logs().contains("primary stopped answering"), "{}", env.logs());
 }
 
 /// So many requests whose body never comes to its end.
@@ -601,29 +616,59 @@ fn unauthenticated_requests_take_at_most_a_quarter_of_upstream_capacity() {
 }
 
 #[test]
-fn waiting_for_a_concurrency_slot_is_not_a_primary_failure() {
-    let mut env = TestEnv::with_config("", "[limits]\nforwards = 4\n");
-    env.replace_in_file("sidegate.toml", "feed = \"sidegate\"", "feed = \"none\"\ntimeout = \"200ms\"");
+fn hanging_writes_take_nothing_from_questions() {
+    let mut env = TestEnv::with_config("", "[limits]\nforwards = 8\nforwards_waiting = 8\n");
+    env.replace_in_file("sidegate.toml", "feed = \"sidegate\"", "feed = \"none\"");
     let _fake = FakePrimary::listen(&env.primary_socket(), |arrived| {
         if arrived.request_line.contains("/check") { check_response() } else { FakeReply::Hang }
     });
     env.start_sidecar();
     let token = env.shell_token();
     let head = format!("POST /api/v4/internal/post_receive HTTP/1.1\r\nHost: unix\r\nGitlab-Shell-Api-Request: {token}\r\n");
-    let _held = open_unfinished_requests(&env, 4, &format!("{head}Content-Length: 2\r\n\r\n{{}}"));
-    env.wait_for("all turns to be taken", || env.status()["primary"]["questions_under_way"] == 4);
+    let _held = open_unfinished_requests(&env, 12, &format!("{head}Content-Length: 2\r\n\r\n{{}}"));
+    env.wait_for("half of all turns to be taken", || {
+        let primary = &env.status()["primary"];
+        (&primary["questions_under_way"], &primary["questions_waiting"]) == (&json!(4), &json!(4))
+    });
     for _ in 0..5 {
         let answer = env.request_sidecar(Request::get("/api/v4/internal/check"));
-        assert_eq!((answer.status, answer.message().starts_with("This SSH host")), (424, true), "{}", answer.text());
+        assert_eq!((answer.status, answer.header("x-sidegate-answer")), (200, Some("forwarded")), "{}", answer.text());
     }
+    let beyond = env.request_sidecar(Request::post("/api/v4/internal/post_receive", &json!({})));
+    assert_eq!((beyond.status, beyond.message().starts_with("This SSH host")), (424, true), "{}", beyond.text());
     assert_primary_healthy(&env);
+}
+
+/// A minute to wait for a turn and another one to be sent are two.
+#[test]
+fn a_write_waits_for_its_turn_and_is_sent_within_one_time_limit() {
+    let mut env = TestEnv::with_config("", "[limits]\nforwards = 4\n");
+    env.replace_in_file("sidegate.toml", "feed = \"sidegate\"", "feed = \"none\"\nforward_timeout = \"4s\"");
+    let fake = FakePrimary::listen(&env.primary_socket(), |_| FakeReply::Hang);
+    env.start_sidecar();
+    let write = &|number: u8| env.request_sidecar(Request::post("/api/v4/internal/post_receive", &json!({"number": number}))).status;
+    std::thread::scope(|scope| {
+        let first = [1, 2].map(|number| scope.spawn(move || write(number)));
+        env.wait_for("both turns to be taken", || env.status()["primary"]["questions_under_way"] == 2);
+        let waiting = scope.spawn(move || write(3));
+        env.wait_for("the third to wait", || env.status()["primary"]["questions_waiting"] == 1);
+        for write in first {
+            assert_eq!(write.join().unwrap(), 501);
+        }
+        // It has its turn now, or its time was up before. This one is sent when it is, and has all of its time.
+        let last = scope.spawn(move || write(4));
+        env.wait_for("the last to arrive", || fake.take_requests().iter().any(|arrived| arrived.body.contains('4')));
+        assert!(matches!(waiting.join().unwrap(), 424 | 501));
+        assert!(!last.is_finished(), "the third had another whole time limit");
+        last.join().unwrap();
+    });
 }
 
 #[test]
 fn a_body_that_does_not_come_to_its_end_is_the_callers_failure_also_where_the_forward_ends_first() {
     let mut env = TestEnv::new();
     env.replace_in_file("sidegate.toml", "feed = \"sidegate\"", "feed = \"none\"\ntimeout = \"100ms\"\nforward_timeout = \"200ms\"");
-    let _fake = FakePrimary::listen(&env.primary_socket(), |_| FakeReply::Hang);
+    let _fake = FakePrimary::listen_with_probe(&env.primary_socket(), |_| FakeReply::Hang);
     env.start_sidecar();
     let token = env.shell_token();
     let head = format!("POST /api/v4/internal/post_receive HTTP/1.1\r\nHost: unix\r\nGitlab-Shell-Api-Request: {token}\r\n");
@@ -636,7 +681,7 @@ fn a_body_that_does_not_come_to_its_end_is_the_callers_failure_also_where_the_fo
     assert_primary_healthy(&env);
     // Who has said all is not blamed for a primary that hangs.
     assert_eq!(env.request_sidecar(Request::post("/api/v4/internal/post_receive", &json!({"changes": "x".repeat(20_000)}))).status, 501);
-    assert!(env.status()["primary"]["failing_since"].is_string());
+    env.wait_for("the probe to fail", || env.status()["primary"]["failing_since"].is_string());
 }
 
 #[test]
@@ -662,7 +707,7 @@ fn unauthenticated_requests_never_open_the_breaker() {
 #[test]
 fn a_complete_error_response_means_the_primary_is_alive() {
     let html = |status| FakeReply::Respond(response_with_headers(status, "Content-Type: text/html\r\n", "<html>"));
-    let (env, _fake) = sidecar_with_fake_primary(move |arrived| match arrived.request_line.as_str() {
+    let (env, _fake) = sidecar_with_failing_primary(move |arrived| match arrived.request_line.as_str() {
         line if line.contains("large") => html(413),
         line if line.contains("none") => FakeReply::Respond(response_with_headers(404, "", "")),
         line if line.starts_with("HEAD") => html(404),
@@ -680,18 +725,20 @@ fn a_complete_error_response_means_the_primary_is_alive() {
     }
     (0..3).for_each(|_| assert_eq!(send_request("HEAD", "/api/v4/large"), 413));
     (0..3).for_each(|_| assert_eq!(send_request("GET", "/api/v4/dead"), 424));
-    assert_eq!(env.status()["primary"]["breaker"], "open", "but one that fails does not look alive");
+    env.wait_for("one that fails not to look alive", || env.status()["primary"]["breaker"] == "open");
 }
 
 #[test]
 fn unauthenticated_responses_never_close_the_breaker() {
     let (env, _fake) =
-        sidecar_with_fake_primary(|arrived| FakeReply::Respond(json_response(if arrived.is_signed() { 500 } else { 200 }, "{}")));
+        sidecar_with_failing_primary(|arrived| FakeReply::Respond(json_response(if arrived.is_signed() { 500 } else { 200 }, "{}")));
+    assert_eq!(env.request_sidecar(Request::get("/api/v4/internal/check")).status, 424);
+    env.wait_for("the probe to fail", || env.status()["primary"]["breaker"] == "open");
     for _ in 0..3 {
         assert_eq!(env.request_sidecar(Request::get("/api/v4/internal/check")).status, 424);
-        assert_eq!(Request::get("/api/v4/namespaces/1").send(&env.sidecar_socket()).status, 200);
+        assert_eq!(Request::get("/api/v4/namespaces/1").send(&env.sidecar_socket()).status, 200, "their own credentials are good");
+        assert_eq!(env.status()["primary"]["breaker"], "open");
     }
-    assert_eq!(env.status()["primary"]["breaker"], "open");
 }
 
 /// What no directory can have for a key, each as it stands in a target.
@@ -722,7 +769,7 @@ fn an_invalid_key_is_a_local_miss_without_asking_the_primary() {
 
 #[test]
 fn a_request_the_primary_rejects_as_malformed_is_not_a_primary_failure() {
-    let (env, fake) = sidecar_with_fake_primary(|arrived| {
+    let (env, fake) = sidecar_with_failing_primary(|arrived| {
         let status =
             ["400", "413", "414", "431"].into_iter().find(|status| arrived.request_line.contains(status) || arrived.body.contains(status));
         FakeReply::Respond(response_with_headers(
@@ -754,5 +801,5 @@ fn a_request_the_primary_rejects_as_malformed_is_not_a_primary_failure() {
     let metrics = Request::get("/-/metrics").send(&env.sidecar_socket()).text();
     assert!(metrics.contains("{endpoint=\"authorized_certs\",source=\"none\",outcome=\"refused\"} 16"), "{metrics}");
     (0..3).for_each(|_| assert_eq!(certs("zoe").send(&env.sidecar_socket()).status, 424));
-    assert_eq!(env.status()["primary"]["breaker"], "open", "but a primary that fails is one");
+    env.wait_for("a primary that fails to be found one", || env.status()["primary"]["breaker"] == "open");
 }

@@ -105,7 +105,10 @@ fn a_write_whose_answer_dies_with_the_primary_has_an_unknown_fate_and_was_made_o
         for (counter, write) in writes() {
             let before = write_count(&env, counter);
             // Over a connection that was used: a closed one of those is where a sidecar might send again.
-            assert_eq!(env.request_sidecar(Request::get(CHECK)).status, 200);
+            env.wait_for("the primary to answer", || {
+                let answer = env.request_sidecar(Request::get(CHECK));
+                (answer.status, answer.header("x-sidegate-answer")) == (200, Some("forwarded"))
+            });
             between.take_requests();
             *relay.loss.lock().unwrap() = lost;
             let answer = env.request_sidecar(write);

@@ -14,6 +14,7 @@ mod documented_examples;
 mod forwarding;
 mod full_disk;
 mod hostile_bodies;
+mod hung_primary;
 mod in_flight;
 mod key_lookups;
 mod lost_response;

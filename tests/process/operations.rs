@@ -222,7 +222,7 @@ fn invalidate_removes_the_kept_answers_about_one_key_user_or_project_and_says_ho
         assert_eq!(answer().as_deref(), Some(if removed == 1 { "forwarded" } else { "cached" }), "{words:?}");
     }
     assert_eq!(env.request_sidecar(Request::get("/api/v4/internal/check")).status, 200);
-    assert!(run_ok(&env, &["invalidate", "all"]).contains("and 1 kept versions"));
+    assert!(run_ok(&env, &["invalidate", "all"]).contains("1 kept versions and 0 kept denials"));
     let output = env.run_sidegate(&["invalidate", "user", "nobody", "--socket", env.sidecar_socket().to_str().unwrap()]);
     let complaint = String::from_utf8(output.stderr).unwrap();
     assert!(!output.status.success() && complaint.contains("404 User Not Found"), "{complaint}");
@@ -252,7 +252,7 @@ fn check_explain_verify_invalidate_and_resync_say_what_they_found() {
     assert!(text.contains("person-2") && !text.contains("was not asked"), "the primary says what it says of access by this key:\n{text}");
     let verified = run_ok(&env, &["verify"]);
     assert!(verified.contains("equal"), "{verified}");
-    assert!(run_ok(&env, &["invalidate", "all"]).contains("removed 0 kept LFS tokens and 0 kept versions"));
+    assert!(run_ok(&env, &["invalidate", "all"]).contains("removed 0 kept LFS tokens, 0 kept versions and 0 kept denials"));
     let resyncs = || env.status()["follower"]["counted"]["resyncs"].as_u64().unwrap();
     let before = resyncs();
     assert!(run_ok(&env, &["resync"]).contains("a whole snapshot is taken"));

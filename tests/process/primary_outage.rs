@@ -11,6 +11,7 @@ use serde_json::Value;
 use crate::support::contract_case::ApiCall;
 use crate::support::contract_directory::{self, contract_key_blob, discover, lfs, pull, push};
 use crate::support::env::TestEnv;
+use crate::support::fake_primary::{PROBE_MARK, json_response};
 use crate::support::http::{Request, Response};
 
 /// What a question gets.
@@ -43,14 +44,15 @@ fn outage_cases() -> Vec<OutageCase> {
     use Expected::{Degraded, Outage, Answered};
     let lookup = |key: u64| ApiCall::get("/api/v4/internal/authorized_keys").with("key", contract_key_blob(key));
     let state = |status| [Answered("local", status), Answered("local", status), Degraded("local", status), Outage];
+    let miss = |status| [Answered("local", status), Answered("local", status), Outage, Outage];
     let refused = |status| [Answered("forwarded", status), Degraded("local", status), Degraded("local", status), Outage];
     let send_request = |status| [Answered("forwarded", status), Outage, Outage, Outage];
     let change = "1111111111111111111111111111111111111111 2222222222222222222222222222222222222222 refs/heads/x\n";
     vec![
         OutageCase("a known key", lookup(104), state(200)),
-        OutageCase("an unknown key", lookup(9999), state(404)),
+        OutageCase("an unknown key", lookup(9999), miss(404)),
         OutageCase("a known person", discover("developer"), state(200)),
-        OutageCase("nobody", discover("key:9999"), state(200)),
+        OutageCase("nobody", discover("key:9999"), miss(200)),
         OutageCase("a pull that is allowed", pull("developer", "team/private"), state(200)),
         OutageCase("a push that is allowed", push("developer", "team/private"), state(200)),
         OutageCase("an anonymous pull that is allowed", pull("nobody", "team/public"), state(200)),
@@ -89,7 +91,7 @@ fn each_request_is_answered_as_documented_while_the_primary_is_dead_and_after() 
 
     env.primary.as_mut().unwrap().kill();
     assert_all(&env, &lines, FRESH);
-    assert_outage_message(&env, "Logins with known keys and reads still work");
+    assert_outage_message(&env, "Logins with known keys still work, and so does what it can decide");
     assert_answer("a kept token", &env.request_sidecar(kept.clone()), Expected::Answered("cached", 200));
     assert_answer("the versions", &env.request_sidecar(check.clone()), Expected::Degraded("cached", 200));
     assert_projects_indistinguishable(&env);
@@ -100,13 +102,18 @@ fn each_request_is_answered_as_documented_while_the_primary_is_dead_and_after() 
     assert!(keys_age(&env) >= before, "a restart made it younger: {before} and {}", keys_age(&env));
     assert_eq!(freshness_state(&env, "reads"), "stale");
     assert_all(&env, &lines, STALE);
-    assert_outage_message(&env, "Logins with known keys and reads still work");
+    assert_outage_message(&env, "Logins with known keys still work, and so does what it can decide");
     assert_answer("a token that was kept in memory", &env.request_sidecar(kept), Expected::Outage);
-    assert_answer("versions that were kept in memory", &env.request_sidecar(check), Expected::Outage);
+    let versions = env.request_sidecar(check.clone());
+    assert_answer("versions that were kept on disk", &versions, Expected::Degraded("cached", 200));
+    assert_eq!(versions.json()["redis"], true, "{}", versions.text());
     assert_projects_indistinguishable(&env);
 
     restart_with_freshness(&mut env, "1s", "2s");
     assert_eq!(freshness_state(&env, "keys"), "expired");
+    let versions = env.request_sidecar(check);
+    assert_answer("versions, where reads have expired", &versions, Expected::Degraded("cached", 200));
+    assert_eq!(versions.json()["redis"], false, "{}", versions.text());
     assert_all(&env, &lines, EXPIRED);
     assert_outage_message(&env, "neither logins nor reads work on this host");
     assert_projects_indistinguishable(&env);
@@ -173,6 +180,28 @@ fn cached_answers_age_by_the_limits_of_their_class() {
     env.wait_for("reads to be fresh again", || freshness_state(&env, "reads") == "fresh");
 }
 
+/// A token for large files lives as long as reads do: after them git-lfs says "unexpected end of JSON input".
+#[test]
+fn a_kept_token_for_large_files_is_given_beside_reads_while_the_primary_is_dead() {
+    let mut env = TestEnv::with_config("", "[freshness]\nreads = { ttl = \"3s\", max_stale = \"9s\" }\n");
+    env.start_primary();
+    env.apply(&contract_directory::contract_directory(&serde_json::json!({})));
+    env.start_sidecar();
+    env.wait_for("reads to be fresh", || env.status()["follower"]["whole"] == true && freshness_state(&env, "reads") == "fresh");
+    let token = || env.request_sidecar(lfs("owner", "team/private").to_json_request());
+    env.wait_for("a token to be kept", || token().header("x-sidegate-answer") == Some("cached"));
+    env.primary.as_ref().unwrap().signal(nix::sys::signal::Signal::SIGKILL);
+    env.wait_for("reads to be stale", || freshness_state(&env, "reads") == "stale");
+    let given = token();
+    // Reads may have expired since.
+    if freshness_state(&env, "reads") == "stale" {
+        assert_answer("a token while reads are stale", &given, Expected::Degraded("cached", 200));
+        assert!(given.json()["lfs_token"].is_string(), "{}", given.text());
+    }
+    env.wait_for("reads to expire", || freshness_state(&env, "reads") == "expired");
+    assert_answer("a token after reads", &token(), Expected::Outage);
+}
+
 /// In front of a GitLab nothing is kept, and nothing else is said.
 #[test]
 fn in_front_of_a_gitlab_an_outage_promises_nothing() {
@@ -209,6 +238,9 @@ impl ScriptedPrimary {
                     _ => break,
                 }
             }
+            if String::from_utf8_lossy(&bytes).contains(PROBE_MARK) {
+                let _ = stream.write_all(&json_response(404, "{\"message\":\"404 Key Not Found\"}"));
+            }
             if String::from_utf8_lossy(&bytes).starts_with(&format!("POST {path} ")) {
                 self.request_count.fetch_add(1, Ordering::SeqCst);
                 let _ = stream.write_all(self.response.as_bytes());
@@ -242,6 +274,7 @@ fn a_write_whose_fate_is_unknown_says_so_and_is_sent_once() {
         let mute = ScriptedPrimary { response: message, request_count: AtomicUsize::new(0), stopped: AtomicBool::new(false) };
         std::thread::scope(|scope| {
             scope.spawn(|| mute.serve(&listener, PATH));
+            env.wait_for("the primary to be found again", || env.status()["primary"]["breaker"] == "closed");
             let sent = write.clone().header("Gitlab-Shell-Api-Request", &env.shell_token()).try_send(&env.sidecar_socket());
             mute.stopped.store(true, Ordering::SeqCst);
             drop(std::os::unix::net::UnixStream::connect(env.primary_socket()));

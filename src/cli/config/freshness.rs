@@ -7,8 +7,12 @@ use serde::Deserialize;
 use crate::cli::config::document::InvalidSetting;
 use crate::cli::config::loss_guard;
 use crate::cli::config::parse;
+use crate::helper::LOOKUP_TIMEOUT;
 use crate::model::freshness::FreshnessLimits;
 use crate::model::loss_guard::LossGuard;
+
+/// How long somebody whom this host knows waits for a primary that is slow, where nothing else is said.
+const HEDGE: Duration = Duration::from_millis(150);
 
 /// The section, with every default filled in.
 #[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
@@ -20,6 +24,8 @@ pub struct FreshnessConfig {
     pub reads: FreshnessLimits,
     /// For access to push, before the changes are known.
     pub push_precheck: FreshnessLimits,
+    /// How long somebody whom this host knows waits for a primary that is slow.
+    pub hedge: Duration,
     /// How many keys a snapshot may lack before it is held for an operator.
     pub loss_guard: LossGuard,
 }
@@ -31,6 +37,8 @@ struct RawFreshness {
     keys: RawClass,
     reads: RawClass,
     push_precheck: RawClass,
+    #[serde(deserialize_with = "parse::optional_duration")]
+    hedge: Option<Duration>,
     loss_guard: LossGuard,
 }
 
@@ -66,6 +74,7 @@ impl From<RawFreshness> for FreshnessConfig {
             keys: section.keys.or_defaults(60, 24 * 3600),
             reads: section.reads.or_defaults(10, 4 * 3600),
             push_precheck: section.push_precheck.or_defaults(10, 5 * 60),
+            hedge: section.hedge.unwrap_or(HEDGE),
             loss_guard: section.loss_guard,
         }
     }
@@ -83,6 +92,11 @@ impl FreshnessConfig {
             let reason = "must be at most `max_stale`";
             InvalidSetting::ensure(limits.ttl <= limits.max_stale, &format!("freshness.{class}.ttl"), reason)?;
         }
+        InvalidSetting::ensure(
+            self.hedge < LOOKUP_TIMEOUT,
+            "freshness.hedge",
+            "must be less than 5s, which is how long sshd's helper waits",
+        )?;
         loss_guard::validate(self.loss_guard, "freshness.loss_guard")
     }
 }
@@ -105,6 +119,7 @@ mod tests {
         let invalid_key = |text: &str| toml::from_str::<FreshnessConfig>(text).unwrap().validate().unwrap_err().key;
         assert_eq!(invalid_key("keys = { ttl = \"25h\" }"), "freshness.keys.ttl");
         assert_eq!(invalid_key("push_precheck = { max_stale = \"9s\" }"), "freshness.push_precheck.ttl");
+        assert_eq!(invalid_key("hedge = \"5s\""), "freshness.hedge");
         assert_eq!(invalid_key("loss_guard = { share = 1.1 }"), "freshness.loss_guard.share");
         assert_eq!(invalid_key("loss_guard = { share = nan }"), "freshness.loss_guard.share");
     }

@@ -19,9 +19,10 @@ use crate::net::message::Response;
 use crate::rules;
 use crate::sidecar::cached_view::CachedView;
 use crate::sidecar::state::SidecarState;
-use crate::sidecar::upstream::client::{self, QueryOutcome};
+use crate::sidecar::upstream::client::QueryOutcome;
 use crate::sidecar::upstream::concurrency_limit::RequestClass;
 use crate::sidecar::upstream::decision::QueryKind;
+use crate::sidecar::upstream::query::UpstreamQuery;
 use crate::wire;
 use crate::wire::http::params::{Params, encode_form};
 use crate::wire::http::params_error::ParamsError;
@@ -194,10 +195,10 @@ async fn query_primary(state: &Arc<SidecarState>, subject: &ExplainQuery) -> Val
     }
 }
 
-fn build_query(subject: &ExplainQuery) -> Option<client::UpstreamQuery> {
+fn build_query(subject: &ExplainQuery) -> Option<UpstreamQuery> {
     if let (Some(key), Some(blob), None) = (&subject.key, &subject.blob, &subject.project) {
         let target = format!("/api/v4/internal/authorized_keys?{}", encode_form([("key", key.as_str())]));
-        return Some(client::UpstreamQuery { kind: QueryKind::AuthorizedKeys(blob.clone()), target, body: None });
+        return Some(UpstreamQuery { kind: QueryKind::AuthorizedKeys(blob.clone()), target, body: None });
     }
     let (name, value) = match &subject.claimed_actor {
         ClaimedActor::Key(Some(id)) => ("key_id", id.to_string()),
@@ -207,7 +208,7 @@ fn build_query(subject: &ExplainQuery) -> Option<client::UpstreamQuery> {
     };
     let Some(project) = &subject.project else {
         let target = format!("/api/v4/internal/discover?{}", encode_form([(name, value.as_str())]));
-        return Some(client::UpstreamQuery { kind: QueryKind::Discover, target, body: None });
+        return Some(UpstreamQuery { kind: QueryKind::Discover, target, body: None });
     };
     let action = match subject.action {
         Action::ReceivePack => "git-receive-pack",
@@ -220,5 +221,5 @@ fn build_query(subject: &ExplainQuery) -> Option<client::UpstreamQuery> {
     }
     let body =
         json!({name: value, "project": project, "action": action, "protocol": "ssh", "changes": "_any", "check_ip": subject.check_ip});
-    Some(client::UpstreamQuery { kind: QueryKind::Allowed, target: "/api/v4/internal/allowed".to_owned(), body: Some(body.to_string()) })
+    Some(UpstreamQuery { kind: QueryKind::Allowed, target: "/api/v4/internal/allowed".to_owned(), body: Some(body.to_string()) })
 }

@@ -1,4 +1,4 @@
-//! `POST /-/admin/invalidate`: the primary's answers that are kept in memory are removed.
+//! `POST /-/admin/invalidate`: the primary's answers that are kept are removed, with `all` also its denials.
 //! (`what`: `key`, `user`, `project` or `all`; `which`: the key's id or the Base64 of its blob, the user's id or name, the project's id
 //! or full path)
 //!
@@ -19,14 +19,17 @@ use crate::sidecar::lfs_token_cache::TokenSelector;
 use crate::sidecar::state::SidecarState;
 use crate::wire::http::params::Params;
 
-/// Removes kept LFS tokens; with `all` also the kept versions. Answers with how many.
+/// Removes kept LFS tokens; with `all` also the kept versions and denials. Answers with how many.
 pub async fn handle(state: &Arc<SidecarState>, request: ApiRequest) -> HandlerResult {
     let selector = parse_selector(&request.params, state.config.replica.read().view.as_ref())?;
     let lfs_tokens = state.lfs_tokens.remove(selector);
-    let versions = if selector == TokenSelector::All { state.version_cache.clear() } else { 0 };
-    tracing::info!(?selector, lfs_tokens, versions, "the operator removed {lfs_tokens} kept LFS tokens and {versions} kept versions");
-    let message = format!("removed {lfs_tokens} kept LFS tokens and {versions} kept versions; the directory itself follows the primary");
-    Ok(Response::json(StatusCode::OK, json!({"message": message, "lfs_tokens": lfs_tokens, "versions": versions}).to_string()))
+    let removes_all = selector == TokenSelector::All;
+    let (versions, denials) = if removes_all { (state.version_cache.clear(), state.denials.clear()) } else { (0, 0) };
+    let removed = format!("{lfs_tokens} kept LFS tokens, {versions} kept versions and {denials} kept denials");
+    tracing::info!(?selector, lfs_tokens, versions, denials, "the operator removed {removed}");
+    let message = format!("removed {removed}; the directory itself follows the primary");
+    let body = json!({"message": message, "lfs_tokens": lfs_tokens, "versions": versions, "denials": denials});
+    Ok(Response::json(StatusCode::OK, body.to_string()))
 }
 
 fn parse_selector(params: &Params, view: Option<&DirectoryView>) -> Result<TokenSelector, ApiError> {

@@ -10,11 +10,13 @@ use crate::api::request::{ApiRequest, RequestTime};
 use crate::api::socket_health::socket_status;
 use crate::model::freshness::{Freshness, FreshnessClass};
 use crate::net::message::Response;
+use crate::sidecar::hedge::HEDGED_TTLS;
 use crate::sidecar::state::SidecarState;
 
 /// Answers with one object.
 pub async fn handle(state: &Arc<SidecarState>, request: ApiRequest) -> HandlerResult {
     let channel = state.upstream.channel();
+    let outage = channel.health.outage();
     let (in_flight, waiting) = channel.concurrency_limit.load();
     let (reported, dropped) = state.usage.totals();
     let body = json!({
@@ -27,11 +29,16 @@ pub async fn handle(state: &Arc<SidecarState>, request: ApiRequest) -> HandlerRe
             "push_precheck": class_status(state, FreshnessClass::PushPrecheck, request.time),
         },
         "primary": {
-            "failing_since": channel.failing_since().map(|since| since.to_string()),
-            "breaker": if channel.is_breaker_open() { "open" } else { "closed" },
+            "failing_since": outage.as_ref().map(|outage| outage.since.to_string()),
+            "failure": outage.as_ref().map(|outage| outage.reason.to_string()),
+            "breaker": if outage.is_some() { "open" } else { "closed" },
             "questions_under_way": in_flight,
             "questions_waiting": waiting,
             "answers_overtaken": state.upstream.overtaken_answers(),
+            "answers_hedged": state.hedge_metrics.hedged.get(),
+            "late_denials": state.hedge_metrics.late_denials.get(),
+            "denials_kept": state.denials.len(),
+            "hedge_milliseconds": state.config.freshness_policy.hedge.as_millis(),
         },
         "follower": (state.config.replica_control.status)(),
         "sockets": socket_status(&state.config.server_counters.sockets),
@@ -54,6 +61,7 @@ fn class_status(state: &SidecarState, class: FreshnessClass, time: RequestTime) 
         "state": freshness,
         "age_seconds": age.map(|age| age.as_secs_f64()),
         "ttl_seconds": limits.ttl.as_secs(),
+        "hedged_seconds": limits.ttl.saturating_mul(HEDGED_TTLS).min(limits.max_stale).as_secs(),
         "max_stale_seconds": limits.max_stale.as_secs(),
         "expires_in_seconds": age.map(|age| limits.max_stale.saturating_sub(age).as_secs()),
     })

@@ -19,11 +19,15 @@ use crate::model::freshness::FreshnessClass;
 use crate::net::message::Response;
 use crate::rules;
 use crate::sidecar::cached_view::CachedView;
+use crate::sidecar::denials::Holder;
+use crate::sidecar::hedge::{HedgedOutcome, KnownQuestion, ask_beside_held_yes, wait_limit};
 use crate::sidecar::requests::passthrough;
 use crate::sidecar::state::SidecarState;
-use crate::sidecar::upstream::client::{self, QueryOutcome};
+use crate::sidecar::upstream::availability::RequestSubject;
+use crate::sidecar::upstream::client::QueryOutcome;
 use crate::sidecar::upstream::concurrency_limit::RequestClass;
 use crate::sidecar::upstream::decision::QueryKind;
+use crate::sidecar::upstream::query::UpstreamQuery;
 use crate::wire;
 use crate::wire::auth::credentials::SHELL_TOKEN_HEADER;
 
@@ -49,19 +53,28 @@ fn requires_primary(question: &AllowedRequest) -> bool {
 }
 
 async fn decide_or_query(state: &Arc<SidecarState>, question: &AllowedRequest, time: RequestTime) -> Response {
-    let view = state.cached_view(freshness_class(question), time).await;
-    if let Some(response) = answer_from_fresh_view(state, question, &view, time) {
-        return response;
-    }
-    drop(view);
-    let query = client::UpstreamQuery {
+    let query = UpstreamQuery {
         kind: QueryKind::Allowed,
         target: "/api/v4/internal/allowed".to_owned(),
         body: Some(wire::allowed::encode_request(question)),
     };
-    match state.upstream.query(query, RequestClass::Other).await {
+    let local = LocalDecisions { state, question, query: &query, class: freshness_class(question) };
+    let view = state.cached_view(local.class, time).await;
+    if let Some(response) = local.fresh_grant(&view, time) {
+        return response;
+    }
+    let known = local.known_question(&view, time);
+    drop(view);
+    let outcome = match known {
+        Some(known) => match ask_beside_held_yes(state, known, || local.held_grant()).await {
+            HedgedOutcome::Held(response) => return response,
+            HedgedOutcome::Asked(outcome) => outcome,
+        },
+        None => state.upstream.query(query.clone(), RequestClass::Other).await,
+    };
+    match outcome {
         QueryOutcome::Decided(decision) => mark_forwarded(Response::json(decision.status, decision.body)),
-        QueryOutcome::Failed(error) => answer_without_primary(state, question).unwrap_or_else(|| error.query_response()),
+        QueryOutcome::Failed(error) => local.answer_without_primary().unwrap_or_else(|| error.query_response(subject(question))),
     }
 }
 
@@ -69,36 +82,90 @@ fn freshness_class(question: &AllowedRequest) -> FreshnessClass {
     if question.action == Action::ReceivePack { FreshnessClass::PushPrecheck } else { FreshnessClass::Reads }
 }
 
-/// Answers yes, if that is certain enough for the primary not to be asked.
-fn answer_from_fresh_view(state: &SidecarState, question: &AllowedRequest, view: &CachedView, time: RequestTime) -> Option<Response> {
-    if !view.is_fresh() {
-        return None;
-    }
-    match decide_locally(view, question, time)? {
-        AccessEvaluation { decision: AccessDecision::Granted(grant), found_by: FoundBy::CurrentPath, actor }
-            if is_actor_resolved(&actor, &question.claimed_actor) =>
-        {
-            Some(grant_response(state, question, &grant, view, time))
-        }
-        _ => None,
+const fn subject(question: &AllowedRequest) -> RequestSubject {
+    match question.action {
+        Action::ReceivePack => RequestSubject::Push,
+        Action::UploadPack | Action::UploadArchive | Action::Unknown => RequestSubject::Read,
     }
 }
 
-/// Decides anew, by what is known now that the primary has failed: what was known before it was asked may have been revoked meanwhile.
-fn answer_without_primary(state: &SidecarState, question: &AllowedRequest) -> Option<Response> {
-    let time = RequestTime::now();
-    let view = state.current_view(freshness_class(question), time);
-    if let Some(response) = answer_from_fresh_view(state, question, &view, time) {
-        return Some(response);
+/// What the local directory says to one question, at different moments.
+struct LocalDecisions<'a> {
+    state: &'a SidecarState,
+    question: &'a AllowedRequest,
+    /// The question as the primary is asked it.
+    query: &'a UpstreamQuery,
+    class: FreshnessClass,
+}
+
+impl LocalDecisions<'_> {
+    /// Answers yes, if that is certain enough for the primary not to be asked.
+    fn fresh_grant(&self, view: &CachedView, time: RequestTime) -> Option<Response> {
+        if !view.is_fresh() {
+            return None;
+        }
+        let evaluation = decide_locally(view, self.question, time)?;
+        let grant = self.certain_grant(&evaluation).filter(|grant| !self.is_denied(view, grant))?;
+        Some(grant_response(self.state, self.question, grant, view, time))
     }
-    match decide_locally(&view, question, time)? {
-        AccessEvaluation { decision: AccessDecision::Granted(grant), found_by: FoundBy::CurrentPath | FoundBy::Redirect, .. } => {
-            Some(mark_degraded(grant_response(state, question, &grant, &view, time)))
+
+    /// Returns the question as one to which this host has a yes, if it does.
+    fn known_question(&self, view: &CachedView, time: RequestTime) -> Option<KnownQuestion> {
+        let evaluation = decide_locally(view, self.question, time)?;
+        let AccessDecision::Granted(grant) = &evaluation.decision else { return None };
+        let may_be_given = self.certain_grant(&evaluation).is_some() && !self.is_denied(view, grant);
+        let wait = may_be_given.then(|| wait_limit(self.state, view, self.class));
+        Some(KnownQuestion { query: self.query.clone(), holder: Holder::of(&grant.actor), wait })
+    }
+
+    /// Answers yes by what is known at this moment, without the primary's answer.
+    fn held_grant(&self) -> Option<Response> {
+        let time = RequestTime::now();
+        let view = self.state.current_view(self.class, time);
+        let evaluation = decide_locally(&view, self.question, time)?;
+        let grant = self.certain_grant(&evaluation).filter(|grant| !self.is_denied(&view, grant))?;
+        Some(self.grant_by_age(grant, &view, time))
+    }
+
+    /// Decides anew, by what is known now that the primary has failed: what was known before it was asked may have been revoked meanwhile.
+    fn answer_without_primary(&self) -> Option<Response> {
+        let time = RequestTime::now();
+        let view = self.state.current_view(self.class, time);
+        let evaluation = decide_locally(&view, self.question, time)?;
+        match &evaluation.decision {
+            AccessDecision::Granted(grant) if self.is_denied(&view, grant) => None,
+            AccessDecision::Granted(grant) if self.certain_grant(&evaluation).is_some() => Some(self.grant_by_age(grant, &view, time)),
+            AccessDecision::Granted(grant) if matches!(evaluation.found_by, FoundBy::CurrentPath | FoundBy::Redirect) => {
+                Some(mark_degraded(grant_response(self.state, self.question, grant, &view, time)))
+            }
+            AccessDecision::Denied(refusal) if refusal.status == 401 && view.may_deny() => {
+                Some(mark_degraded(mark_local(denial_response(refusal), view.age)))
+            }
+            _ => None,
         }
-        AccessEvaluation { decision: AccessDecision::Denied(refusal), .. } if refusal.status == 401 && view.may_deny() => {
-            Some(mark_degraded(mark_local(denial_response(&refusal), view.age)))
+    }
+
+    /// Returns the grant of a repository that was found by its present path, to an actor who is known.
+    fn certain_grant<'b>(&self, evaluation: &'b AccessEvaluation) -> Option<&'b AccessGrant> {
+        match &evaluation.decision {
+            AccessDecision::Granted(grant)
+                if evaluation.found_by == FoundBy::CurrentPath && is_actor_resolved(&evaluation.actor, &self.question.claimed_actor) =>
+            {
+                Some(grant)
+            }
+            _ => None,
         }
-        _ => None,
+    }
+
+    /// Returns whether the primary has denied what the local directory grants.
+    fn is_denied(&self, view: &CachedView, grant: &AccessGrant) -> bool {
+        self.state.denials.denies(|| self.query.digest(), Holder::of(&grant.actor), view.exchange_proven_at)
+    }
+
+    /// Answers yes, marked as degraded unless the view has become fresh.
+    fn grant_by_age(&self, grant: &AccessGrant, view: &CachedView, time: RequestTime) -> Response {
+        let response = grant_response(self.state, self.question, grant, view, time);
+        if view.is_fresh() { response } else { mark_degraded(response) }
     }
 }
 

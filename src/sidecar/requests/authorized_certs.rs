@@ -7,9 +7,10 @@ use crate::api::error::{ApiError, HandlerResult};
 use crate::api::request::ApiRequest;
 use crate::sidecar::local_answer::query_primary;
 use crate::sidecar::state::SidecarState;
-use crate::sidecar::upstream::client::UpstreamQuery;
+use crate::sidecar::upstream::availability::RequestSubject;
 use crate::sidecar::upstream::concurrency_limit::RequestClass;
 use crate::sidecar::upstream::decision::QueryKind;
+use crate::sidecar::upstream::query::UpstreamQuery;
 use crate::wire::http::params::encode_form;
 
 /// Asks the primary.
@@ -21,5 +22,5 @@ pub async fn handle(state: &Arc<SidecarState>, request: ApiRequest) -> HandlerRe
     let given = [("key", request.params.text("key")?), ("user_identifier", request.params.text("user_identifier")?)];
     let form = encode_form(given.iter().filter_map(|(name, value)| Some((*name, value.as_deref()?))));
     let query = UpstreamQuery { kind: QueryKind::AuthorizedCerts, target: format!("/api/v4/internal/authorized_certs?{form}"), body: None };
-    Ok(query_primary(state, query, RequestClass::KeyMiss).await)
+    Ok(query_primary(state, query, RequestClass::KeyMiss, RequestSubject::Login).await)
 }

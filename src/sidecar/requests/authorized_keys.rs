@@ -15,12 +15,13 @@ use crate::model::key::decode_blob;
 use crate::net::message::Response;
 use crate::rules;
 use crate::sidecar::cached_view::CachedView;
+use crate::sidecar::denials::Holder;
 use crate::sidecar::local_answer::{LocalAnswer, LocalQuestion, answer_or_query};
 use crate::sidecar::requests::passthrough;
 use crate::sidecar::state::SidecarState;
-use crate::sidecar::upstream::client::UpstreamQuery;
 use crate::sidecar::upstream::concurrency_limit::RequestClass;
 use crate::sidecar::upstream::decision::QueryKind;
+use crate::sidecar::upstream::query::UpstreamQuery;
 use crate::wire::authorized_keys::encode_authorized_key;
 use crate::wire::http::params::encode_form;
 
@@ -47,7 +48,8 @@ fn look_up(view: &CachedView, blob: &[u8]) -> LocalAnswer {
     match rules::authorized_keys::decide(&*view.directory, blob) {
         Ok(Some(found)) => {
             let body = encode_authorized_key(&found.key, found.owner.as_deref(), &found.settings.host);
-            LocalAnswer::Yes(Response::json(StatusCode::OK, body))
+            let holder = Holder { key: Some(found.key.id), user: found.key.user_id };
+            LocalAnswer::Yes(Response::json(StatusCode::OK, body), holder)
         }
         Ok(None) => LocalAnswer::No(miss_response()),
         Err(error) => {

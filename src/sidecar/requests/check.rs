@@ -1,15 +1,23 @@
 //! `GET internal/check`: does the application work, and which versions? The last ones are given while it does not. (server.md 2.5)
+//!
+//! `redis` means then that this host answers reads by itself: health checks run `gitlab-shell-check`, and a `false` would take every SSH host
+//! out of service in the outage that it is here for.
 
 use std::sync::Arc;
 
+use tokio::task::spawn_blocking;
+
 use crate::api::error::{ApiError, HandlerResult};
-use crate::api::request::ApiRequest;
+use crate::api::request::{ApiRequest, RequestTime};
 use crate::api::response_headers::mark_forwarded;
+use crate::model::freshness::FreshnessClass;
 use crate::net::message::Response;
 use crate::sidecar::state::SidecarState;
-use crate::sidecar::upstream::client::{QueryOutcome, UpstreamQuery};
+use crate::sidecar::upstream::availability::RequestSubject;
+use crate::sidecar::upstream::client::QueryOutcome;
 use crate::sidecar::upstream::concurrency_limit::RequestClass;
 use crate::sidecar::upstream::decision::QueryKind;
+use crate::sidecar::upstream::query::UpstreamQuery;
 
 /// Asks the primary, and keeps its versions.
 pub async fn handle(state: &Arc<SidecarState>, request: ApiRequest) -> HandlerResult {
@@ -19,9 +27,16 @@ pub async fn handle(state: &Arc<SidecarState>, request: ApiRequest) -> HandlerRe
     let query = UpstreamQuery { kind: QueryKind::Check, target: "/api/v4/internal/check".to_owned(), body: None };
     Ok(match state.upstream.query(query, RequestClass::Other).await {
         QueryOutcome::Decided(decision) => {
-            state.version_cache.store(&decision.body, request.time);
+            if state.version_cache.store(&decision.body, request.time) {
+                let state = Arc::clone(state);
+                spawn_blocking(move || state.version_cache.save());
+            }
             mark_forwarded(Response::json(decision.status, decision.body))
         }
-        QueryOutcome::Failed(error) => state.version_cache.degraded_response(request.time).unwrap_or_else(|| error.query_response()),
+        QueryOutcome::Failed(error) => {
+            let now = RequestTime::now();
+            let serves = state.current_view(FreshnessClass::Reads, now).view_for_authorization().is_some();
+            state.version_cache.degraded_response(now, serves).unwrap_or_else(|| error.query_response(RequestSubject::Other))
+        }
     })
 }

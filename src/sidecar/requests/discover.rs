@@ -10,12 +10,13 @@ use crate::model::access_request::ClaimedActor;
 use crate::net::message::Response;
 use crate::rules;
 use crate::sidecar::cached_view::CachedView;
+use crate::sidecar::denials::Holder;
 use crate::sidecar::local_answer::{LocalAnswer, LocalQuestion, answer_or_query};
 use crate::sidecar::requests::passthrough;
 use crate::sidecar::state::SidecarState;
-use crate::sidecar::upstream::client::UpstreamQuery;
 use crate::sidecar::upstream::concurrency_limit::RequestClass;
 use crate::sidecar::upstream::decision::QueryKind;
+use crate::sidecar::upstream::query::UpstreamQuery;
 use crate::wire::claimant;
 use crate::wire::discover::encode_response;
 use crate::wire::http::params::{Params, encode_form};
@@ -39,7 +40,10 @@ fn look_up(view: &CachedView, claimed_actor: &ClaimedActor) -> LocalAnswer {
     let Some(view) = &view.view else { return LocalAnswer::Unavailable };
     let response = |body| Response::json(StatusCode::OK, body);
     match rules::discover::decide(&*view.directory, claimed_actor) {
-        Ok(Some(user)) => LocalAnswer::Yes(response(encode_response(Some(&user)))),
+        Ok(Some(user)) => {
+            let key = if let ClaimedActor::Key(key) | ClaimedActor::KeyOwner(key) = claimed_actor { *key } else { None };
+            LocalAnswer::Yes(response(encode_response(Some(&user))), Holder { key, user: Some(user.id) })
+        }
         Ok(None) => LocalAnswer::No(response(encode_response(None))),
         Err(error) => {
             tracing::error!(%error, "failed to look up a user in the local directory, asking the primary: {error}");

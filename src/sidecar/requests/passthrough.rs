@@ -1,9 +1,11 @@
 //! Passing a request on: written anew from parsed parts, streamed both ways, sent once.
 //!
-//! Signed with a fresh token only if the caller showed one; else it goes with its own credentials. A failed write says whether its fate
-//! is known, so that nobody repeats it blindly. (client.md 0.5)
+//! Signed with a fresh token only if the caller showed one; else it goes with its own credentials. One time limit binds waiting for a
+//! permit, sending and the response. While the probe fails nothing is sent. A failed write says whether its fate is known, so that nobody
+//! repeats it blindly. (client.md 0.5)
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderValue};
@@ -20,9 +22,10 @@ use crate::model::freshness::DirectoryRevision;
 use crate::net::body::{BodyError, BodyFilter, IncomingBody, OutgoingBody, RelayStatus};
 use crate::net::message::Response;
 use crate::sidecar::state::SidecarState;
+use crate::sidecar::upstream::availability::RequestSubject;
 use crate::sidecar::upstream::channel::UpstreamChannel;
 use crate::sidecar::upstream::concurrency_limit::RequestClass;
-use crate::sidecar::upstream::error::{FailureCause, UpstreamError, access_changed_response};
+use crate::sidecar::upstream::error::{FailureCause, UpstreamError, WriteKind, access_changed_response};
 use crate::sidecar::upstream::headers::{decided_at, forwardable_request_headers, relayable_response_headers};
 use crate::wire::auth::credentials::{SHARED_SECRET_PARAMETER, SHELL_TOKEN_HEADER};
 use crate::wire::http::params::Params;
@@ -60,18 +63,21 @@ pub async fn handle_question(state: &Arc<SidecarState>, request: ApiRequest) -> 
 async fn forward(state: &Arc<SidecarState>, mut request: ApiRequest, kind: RequestKind) -> HandlerResult {
     buffer_small_body(state, &mut request).await?;
     let channel = state.upstream.channel();
-    let (method, signed) = (request.method.clone(), request.caller == Caller::Shell);
+    let (failure, signed) = (FailureKind::of(&request), request.caller == Caller::Shell);
     let deadline = Instant::now() + state.config.forward_timeout;
     // Whoever can open the socket can have something passed on unsigned.
-    let class = if signed { RequestClass::Other } else { RequestClass::Unsigned };
+    let class = if signed { RequestClass::PassedThrough } else { RequestClass::Unsigned };
     let _permit = match channel.acquire_permit(class, deadline).await {
         Ok(permit) => permit,
-        Err(busy) => return Ok(failure_response(&method, &busy)),
+        Err(error) => return Ok(failure.respond(&error)),
     };
+    let _under_way = signed.then(|| channel.health.begin_request());
+    let method = request.method.clone();
     let outgoing = build_request(state, channel, request)?;
     let asked_at = state.upstream.revision();
-    let pending = PendingRequest { channel, method, signed, kind, asked_at, body_status: outgoing.body().relay_status() };
-    match channel.primary_client.send(outgoing, state.config.forward_timeout).await {
+    let pending =
+        PendingRequest { channel, method, signed, kind, failure, asked_at, deadline, body_status: outgoing.body().relay_status() };
+    match channel.primary_client.send(outgoing, pending.time_left()).await {
         Ok(response) => Ok(pending.relay_response(state, response).await),
         // Both have a minute, and whose is up first is chance.
         Err(error) if error.timed_out && pending.body_status.is_waiting_for_source() => Err(BodyError::TimedOut.into()),
@@ -92,8 +98,32 @@ async fn buffer_small_body(state: &SidecarState, request: &mut ApiRequest) -> Re
     Ok(())
 }
 
-fn failure_response(method: &Method, outage: &UpstreamError) -> Response {
-    if matches!(*method, Method::GET | Method::HEAD) { outage.query_response() } else { outage.write_response() }
+/// What is said where the primary does not answer.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum FailureKind {
+    Question(RequestSubject),
+    Write(WriteKind),
+}
+
+impl FailureKind {
+    fn of(request: &ApiRequest) -> Self {
+        let path: Vec<&str> = request.segments().iter().map(String::as_str).collect();
+        match (&request.method, path.as_slice()) {
+            (&Method::GET | &Method::HEAD, ["internal", "authorized_keys" | "authorized_certs" | "discover"]) => {
+                Self::Question(RequestSubject::Login)
+            }
+            (&Method::GET | &Method::HEAD, _) => Self::Question(RequestSubject::Other),
+            (_, ["internal", "post_receive"]) => Self::Write(WriteKind::AfterPush),
+            _ => Self::Write(WriteKind::Other),
+        }
+    }
+
+    fn respond(self, error: &UpstreamError) -> Response {
+        match self {
+            Self::Question(subject) => error.query_response(subject),
+            Self::Write(write) => error.write_response(write),
+        }
+    }
 }
 
 fn build_request(state: &SidecarState, channel: &UpstreamChannel, mut request: ApiRequest) -> Result<Request<OutgoingBody>, ApiError> {
@@ -176,16 +206,22 @@ fn is_shared_secret_pair(pair: &str) -> bool {
 struct PendingRequest<'a> {
     channel: &'a UpstreamChannel,
     method: Method,
-    /// Only then does its outcome count for the breaker: that of an unsigned request may be the caller's choice, and must not decide what
-    /// others are answered.
+    /// Only then does its outcome say anything of the primary: that of an unsigned request may be the caller's choice.
     signed: bool,
     kind: RequestKind,
+    failure: FailureKind,
     /// What bound here when it was sent.
     asked_at: DirectoryRevision,
+    /// When all of it has to be over.
+    deadline: Instant,
     body_status: RelayStatus,
 }
 
 impl PendingRequest<'_> {
+    fn time_left(&self) -> Duration {
+        self.deadline.saturating_duration_since(Instant::now())
+    }
+
     /// Relays successes, and refusals in JSON, with a `message` where there is none, or without a body if they answer a HEAD.
     /// Everything else is answered as a failure of the primary.
     async fn relay_response(&self, state: &SidecarState, response: http::Response<IncomingBody>) -> Response {
@@ -196,13 +232,13 @@ impl PendingRequest<'_> {
             return self.relay_answer(state, head.status, decided_at(&head.headers), headers, body).await;
         }
         if head.status.is_success() || (head.status.is_client_error() && self.method == Method::HEAD) {
-            let body = OutgoingBody::relay(body, state.config.bounds.passed_body_bytes, state.config.forward_timeout);
+            let body = OutgoingBody::relay(body, state.config.bounds.passed_body_bytes, self.time_left());
             return self.finish_answered(Response { status: head.status, headers, body });
         }
         if !head.status.is_client_error() {
             return self.finish_failed(&reason, true);
         }
-        match body.read(MAX_ERROR_BODY_BYTES, state.config.timeout).await.map(|bytes| ensure_message(&bytes)) {
+        match body.read(MAX_ERROR_BODY_BYTES, self.time_left().min(state.config.timeout)).await.map(|bytes| ensure_message(&bytes)) {
             Ok(Some(text)) => self.finish_answered(Response::json(head.status, text)),
             Ok(None) => self.failure_or_body_error(&reason, true),
             Err(error) => self.finish_failed(&format!("status {}, and {error}", head.status.as_u16()), true),
@@ -218,7 +254,7 @@ impl PendingRequest<'_> {
         headers: HeaderMap,
         body: IncomingBody,
     ) -> Response {
-        match body.read(MAX_ANSWER_BODY_BYTES, state.config.forward_timeout).await {
+        match body.read(MAX_ANSWER_BODY_BYTES, self.time_left()).await {
             Ok(bytes) => {
                 let response = self.finish_answered(Response { status, headers, body: OutgoingBody::from_bytes(bytes) });
                 if state.upstream.is_overtaken(self.asked_at, decided_at, "forward") { access_changed_response() } else { response }
@@ -229,7 +265,7 @@ impl PendingRequest<'_> {
 
     fn finish_answered(&self, response: Response) -> Response {
         if self.signed {
-            self.channel.record_success();
+            self.channel.health.record_answer();
         }
         mark_forwarded(response)
     }
@@ -237,7 +273,7 @@ impl PendingRequest<'_> {
     /// Records that the primary failed, and answers so.
     fn finish_failed(&self, reason: &str, may_have_reached: bool) -> Response {
         if self.signed && self.body_status.error().is_none() {
-            self.channel.record_failure(reason, "forward");
+            self.channel.health.record_failure(reason, "forward");
         }
         self.failure_or_body_error(reason, may_have_reached)
     }
@@ -246,7 +282,7 @@ impl PendingRequest<'_> {
     fn failure_or_body_error(&self, reason: &str, may_have_reached: bool) -> Response {
         match self.body_status.error() {
             Some(error) => ApiError::from(error).into_response(),
-            None => failure_response(&self.method, &self.channel.upstream_error(reason, may_have_reached, FailureCause::Primary)),
+            None => self.failure.respond(&self.channel.upstream_error(reason, may_have_reached, FailureCause::Primary)),
         }
     }
 }

@@ -15,6 +15,19 @@ pub enum Availability {
     Nothing,
 }
 
+/// What a request was about, as the sentence about an outage has to fit it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RequestSubject {
+    /// Who somebody is: a key, a certificate, a name.
+    Login,
+    /// A pull, or a token for large files.
+    Read,
+    /// A push, before its changes are known.
+    Push,
+    /// Anything else.
+    Other,
+}
+
 impl Availability {
     /// Returns what is possible with what the replica holds, as old as it is at `now`.
     pub fn assess(reading: &ReplicaReading, policy: FreshnessPolicy, now: BootTime) -> Self {
@@ -32,12 +45,25 @@ impl Availability {
         }
     }
 
-    /// Returns it as a sentence for the person.
-    pub const fn message(self) -> &'static str {
-        match self {
-            Self::LoginsAndReads => "Logins with known keys and reads still work; please try again later.",
-            Self::Logins => "Logins with known keys still work, but neither reads nor writes do; please try again later.",
-            Self::Nothing => "Without it neither logins nor reads work on this host; please try again later.",
+    /// Returns it as a sentence for the person whose request of this kind was not answered. Nobody is told that what they were just refused
+    /// still works.
+    pub const fn message(self, refused: RequestSubject) -> &'static str {
+        match (self, refused) {
+            (Self::LoginsAndReads, RequestSubject::Login) => {
+                "This key or user is not known on this host. Logins with known keys and reads still work; please try again later."
+            }
+            (Self::LoginsAndReads, RequestSubject::Read) => {
+                "This host cannot decide your request alone. Logins with known keys still work, and so does what it can decide; please try again later."
+            }
+            (Self::LoginsAndReads, RequestSubject::Push) => {
+                "Writes need it. Logins with known keys and reads still work; please try again later."
+            }
+            (Self::LoginsAndReads, RequestSubject::Other) => "Logins with known keys and reads still work; please try again later.",
+            (Self::Logins, RequestSubject::Login) => {
+                "This key or user is not known on this host. Logins with known keys still work, but neither reads nor writes do; please try again later."
+            }
+            (Self::Logins, _) => "Logins with known keys still work, but neither reads nor writes do; please try again later.",
+            (Self::Nothing, _) => "Without it neither logins nor reads work on this host; please try again later.",
         }
     }
 }
@@ -46,7 +72,7 @@ impl Availability {
 mod tests {
     use std::time::Duration;
 
-    use super::Availability;
+    use super::{Availability, RequestSubject};
     use crate::model::freshness::{FreshnessLimits, ProofTime, ReplicaReading};
     use crate::model::time::BootTime;
     use crate::sidecar::config::FreshnessPolicy;
@@ -54,7 +80,7 @@ mod tests {
     #[test]
     fn without_a_directory_nothing_is_available_whatever_its_age() {
         let limits = FreshnessLimits { ttl: Duration::from_secs(60), max_stale: Duration::from_secs(3600) };
-        let policy = FreshnessPolicy { keys: limits, reads: limits, push_precheck: limits };
+        let policy = FreshnessPolicy { keys: limits, reads: limits, push_precheck: limits, hedge: Duration::ZERO };
         let now = BootTime(Duration::ZERO);
         for proven_at in [None, Some(ProofTime::at(now))] {
             // As in front of a GitLab, where nothing is followed.
@@ -66,11 +92,21 @@ mod tests {
     #[test]
     fn the_message_matches_what_is_available() {
         let messages = [(true, true), (true, false), (false, true), (false, false)]
-            .map(|(logins, reads)| Availability::from_flags(logins, reads).message());
+            .map(|(logins, reads)| Availability::from_flags(logins, reads).message(RequestSubject::Other));
         let [all, logins, reads, none] = messages;
         assert!(all.starts_with("Logins with known keys and reads still work"), "{all}");
         assert!(logins.starts_with("Logins with known keys still work, but neither reads"), "{logins}");
         assert_eq!(reads, none, "nobody reads who cannot log in");
         assert!(none.contains("neither logins nor reads work"), "{none}");
+    }
+
+    #[test]
+    fn nobody_is_told_that_what_they_were_refused_still_works() {
+        let read = Availability::LoginsAndReads.message(RequestSubject::Read);
+        assert!(!read.contains("reads") && read.contains("Logins with known keys still work"), "{read}");
+        let login = Availability::LoginsAndReads.message(RequestSubject::Login);
+        assert!(login.starts_with("This key or user is not known"), "{login}");
+        let push = Availability::LoginsAndReads.message(RequestSubject::Push);
+        assert!(push.starts_with("Writes need it") && push.contains("reads still work"), "{push}");
     }
 }

@@ -1,111 +1,102 @@
-//! A circuit breaker: when to stop asking a primary that fails, and when to try again. Pure: time is an argument.
+//! A circuit breaker that only the probe opens, and that any answer of the primary closes. Pure: time is an argument.
 //!
-//! Closed, it admits everything. After [`FAILURE_THRESHOLD`] failures in a row it opens: it admits nothing for a delay, then one
-//! probe. A probe that fails doubles the delay; one without an outcome for [`PROBE_TIMEOUT`] is given up, and the next caller is the
-//! probe. Any answer of the primary closes it, whoever asked.
+//! What fails for a caller says little: its question may be what the primary fails at. The probe's question is always the same one. A
+//! probe that fails after somebody else was answered says nothing either, so answers are dated.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::model::time::BootTime;
-use crate::net::client::backoff::Backoff;
+use crate::model::time::{BootTime, Time};
 
-/// So many failures in a row open the breaker.
-pub const FAILURE_THRESHOLD: u32 = 3;
-/// The first delay before a probe; with jitter it is between half of this and this.
-pub const INITIAL_BACKOFF: Duration = Duration::from_millis(500);
-/// The longest delay before a probe.
-pub const MAX_BACKOFF: Duration = Duration::from_secs(15);
-/// How long a probe may be without an outcome before another takes its place.
-pub const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
+/// The time for which the primary has not answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outage {
+    /// When the first probe that failed was sent.
+    pub since: Time,
+    /// The same moment on the boot clock.
+    pub started_at: BootTime,
+    /// Whether the last probe got no response at all. Otherwise it got one that is no answer, as when the secrets differ.
+    pub is_silent: bool,
+    /// Why the last probe failed, in a few words.
+    pub reason: Arc<str>,
+}
 
-/// Whether a request may be sent to the primary.
+/// A probe that failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FailedProbe {
+    /// When it was sent, on the boot clock.
+    pub sent_at: BootTime,
+    /// The same moment on the wall clock.
+    pub sent_at_wall: Time,
+    /// Whether it got no response at all.
+    pub is_silent: bool,
+    /// Why it failed, in a few words.
+    pub reason: Arc<str>,
+}
+
+/// What a failed probe meant for the breaker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[must_use]
-pub enum Admission {
-    /// It may.
-    Allow,
-    /// It may, as the one probe.
-    Probe,
-    /// It may not before this much time has passed.
-    Wait(Duration),
+pub enum ProbeVerdict {
+    /// The breaker is open now, and was not before.
+    Opened,
+    /// It was open before.
+    StillOpen,
+    /// Nothing: somebody was answered since the probe was sent.
+    Overtaken,
 }
 
 /// The breaker of one upstream. Starts closed.
+#[derive(Default)]
 pub struct CircuitBreaker {
     state: Mutex<BreakerState>,
 }
 
-#[derive(Clone, Copy, Debug)]
-enum BreakerState {
-    Closed { failures: u32 },
-    Open { since: BootTime, retry_at: BootTime, backoff: Backoff, probe_sent_at: Option<BootTime> },
-}
-
-impl Default for CircuitBreaker {
-    fn default() -> Self {
-        Self { state: Mutex::new(BreakerState::Closed { failures: 0 }) }
-    }
+#[derive(Default)]
+struct BreakerState {
+    outage: Option<Outage>,
+    last_answer: Option<BootTime>,
 }
 
 impl CircuitBreaker {
-    /// Decides whether a request may be sent at `now`.
-    pub fn admit(&self, now: BootTime) -> Admission {
-        match &mut *self.state() {
-            BreakerState::Closed { .. } => Admission::Allow,
-            BreakerState::Open { probe_sent_at: Some(sent_at), .. } if now.since(*sent_at) < PROBE_TIMEOUT => {
-                Admission::Wait(PROBE_TIMEOUT.saturating_sub(now.since(*sent_at)))
-            }
-            BreakerState::Open { retry_at, .. } if now < *retry_at => Admission::Wait(retry_at.since(now)),
-            BreakerState::Open { probe_sent_at, .. } => {
-                *probe_sent_at = Some(now);
-                Admission::Probe
-            }
-        }
-    }
-
-    /// Records that the primary answered.
-    pub fn record_success(&self) {
-        *self.state() = BreakerState::Closed { failures: 0 };
-    }
-
-    /// Records that a request was not sent after all, or that its outcome says nothing of the primary: the next may be the probe.
-    pub fn release_probe(&self) {
-        if let BreakerState::Open { probe_sent_at, .. } = &mut *self.state() {
-            *probe_sent_at = None;
-        }
-    }
-
-    /// Records that the primary failed: it could not be reached, took too long, or gave no answer. `jitter` is from 0 to 1.
-    pub fn record_failure(&self, now: BootTime, jitter: f64) {
+    /// Records that the primary answered, and closes the breaker. Returns the outage that ended, if there was one.
+    pub fn record_answer(&self, now: BootTime) -> Option<Outage> {
         let mut state = self.state();
-        *state = match *state {
-            BreakerState::Closed { failures } if failures + 1 < FAILURE_THRESHOLD => BreakerState::Closed { failures: failures + 1 },
-            BreakerState::Closed { .. } => BreakerState::open(now, now, Backoff::new(INITIAL_BACKOFF, MAX_BACKOFF), jitter),
-            BreakerState::Open { since, backoff, probe_sent_at: Some(_), .. } => BreakerState::open(since, now, backoff, jitter),
-            // Sent before the breaker opened: it says nothing new, and a crowd of such failures must not lengthen the delay.
-            open @ BreakerState::Open { probe_sent_at: None, .. } => open,
-        };
+        state.last_answer = state.last_answer.max(Some(now));
+        state.outage.take()
     }
 
-    /// Returns since when it is open; `None` while it is closed.
-    #[must_use]
-    pub fn open_since(&self) -> Option<BootTime> {
-        match *self.state() {
-            BreakerState::Closed { .. } => None,
-            BreakerState::Open { since, .. } => Some(since),
+    /// Records that a probe failed, and opens the breaker unless somebody was answered after the probe was sent.
+    pub fn record_failed_probe(&self, probe: FailedProbe) -> ProbeVerdict {
+        let mut state = self.state();
+        if state.last_answer >= Some(probe.sent_at) {
+            return ProbeVerdict::Overtaken;
         }
+        let FailedProbe { sent_at, sent_at_wall, is_silent, reason } = probe;
+        match &mut state.outage {
+            Some(outage) => {
+                (outage.is_silent, outage.reason) = (is_silent, reason);
+                ProbeVerdict::StillOpen
+            }
+            closed @ None => {
+                *closed = Some(Outage { since: sent_at_wall, started_at: sent_at, is_silent, reason });
+                ProbeVerdict::Opened
+            }
+        }
+    }
+
+    /// Returns the present outage; `None` while the breaker is closed.
+    #[must_use]
+    pub fn outage(&self) -> Option<Outage> {
+        self.state().outage.clone()
+    }
+
+    /// Returns when the primary answered last; `None` if it has not yet.
+    #[must_use]
+    pub fn last_answer(&self) -> Option<BootTime> {
+        self.state().last_answer
     }
 
     fn state(&self) -> MutexGuard<'_, BreakerState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl BreakerState {
-    fn open(since: BootTime, now: BootTime, mut backoff: Backoff, jitter: f64) -> Self {
-        let retry_at = BootTime(now.0.saturating_add(backoff.next_delay(jitter)));
-        Self::Open { since, retry_at, backoff, probe_sent_at: None }
     }
 }
 
@@ -115,102 +106,74 @@ mod tests {
 
     use proptest::prelude::*;
 
-    use super::{Admission, CircuitBreaker, FAILURE_THRESHOLD, INITIAL_BACKOFF, MAX_BACKOFF, PROBE_TIMEOUT};
-    use crate::model::time::BootTime;
+    use super::{CircuitBreaker, FailedProbe, ProbeVerdict};
+    use crate::model::time::{BootTime, Time};
 
-    const START: BootTime = BootTime(Duration::from_secs(1000));
-
-    fn later(time: BootTime, delay: Duration) -> BootTime {
-        BootTime(time.0.saturating_add(delay))
+    const fn second(seconds: u64) -> BootTime {
+        BootTime(Duration::from_secs(seconds))
     }
 
-    fn open_breaker() -> CircuitBreaker {
+    fn failed_probe(sent_at: BootTime) -> FailedProbe {
+        let sent_at_wall = Time::EPOCH.plus(sent_at.0);
+        FailedProbe { sent_at, sent_at_wall, is_silent: true, reason: "it did not answer in time".into() }
+    }
+
+    #[test]
+    fn one_failed_probe_opens_it_and_one_answer_closes_it() {
         let breaker = CircuitBreaker::default();
-        (0..FAILURE_THRESHOLD).for_each(|_| breaker.record_failure(START, 1.0));
-        breaker
+        assert_eq!(breaker.record_failed_probe(failed_probe(second(10))), ProbeVerdict::Opened);
+        assert_eq!(breaker.record_failed_probe(failed_probe(second(11))), ProbeVerdict::StillOpen);
+        assert_eq!(breaker.outage().unwrap().started_at, second(10), "since the first that failed");
+        assert_eq!(breaker.record_answer(second(12)).unwrap().started_at, second(10));
+        assert_eq!((breaker.outage(), breaker.record_answer(second(13))), (None, None));
     }
 
     #[test]
-    fn failures_open_it_only_in_a_row() {
+    fn an_outage_begins_anew_after_each_answer() {
         let breaker = CircuitBreaker::default();
-        for _ in 0..3 {
-            (1..FAILURE_THRESHOLD).for_each(|_| breaker.record_failure(START, 1.0));
-            assert_eq!(breaker.admit(START), Admission::Allow);
-            breaker.record_success();
+        for start in [10, 500] {
+            breaker.record_failed_probe(failed_probe(second(start)));
+            assert_eq!(breaker.outage().unwrap().since, Time::EPOCH.plus(Duration::from_secs(start)));
+            breaker.record_answer(second(start + 5));
         }
-        (0..FAILURE_THRESHOLD).for_each(|_| breaker.record_failure(START, 1.0));
-        assert_eq!(breaker.admit(START), Admission::Wait(INITIAL_BACKOFF));
-        assert_eq!(breaker.open_since(), Some(START));
     }
 
     #[test]
-    fn after_the_delay_there_is_one_probe_and_an_answer_closes_it() {
-        let breaker = open_breaker();
-        let now = later(START, INITIAL_BACKOFF);
-        assert_eq!(breaker.admit(now), Admission::Probe);
-        assert_eq!(breaker.admit(now), Admission::Wait(PROBE_TIMEOUT));
-        breaker.record_success();
-        assert_eq!((breaker.admit(now), breaker.open_since()), (Admission::Allow, None));
+    fn a_probe_that_fails_after_somebody_else_was_answered_says_nothing() {
+        let breaker = CircuitBreaker::default();
+        breaker.record_answer(second(11));
+        assert_eq!(breaker.record_failed_probe(failed_probe(second(10))), ProbeVerdict::Overtaken);
+        assert_eq!(breaker.outage(), None);
+        assert_eq!(breaker.record_failed_probe(failed_probe(second(12))), ProbeVerdict::Opened);
     }
 
     #[test]
-    fn each_probe_that_fails_doubles_the_delay_up_to_the_maximum() {
-        let breaker = open_breaker();
-        let mut now = START;
-        let mut delays = Vec::new();
-        for _ in 0..8 {
-            let Admission::Wait(delay) = breaker.admit(now) else { panic!("it does not wait") };
-            delays.push(delay.as_millis());
-            now = later(now, delay);
-            assert_eq!(breaker.admit(now), Admission::Probe);
-            breaker.record_failure(now, 1.0);
-        }
-        assert_eq!(delays, [500, 1000, 2000, 4000, 8000, 15_000, 15_000, 15_000]);
-        assert_eq!(breaker.open_since(), Some(START));
-    }
-
-    #[test]
-    fn failures_of_requests_sent_before_it_opened_do_not_lengthen_the_delay() {
-        let breaker = open_breaker();
-        (0..100).for_each(|_| breaker.record_failure(later(START, INITIAL_BACKOFF / 2), 1.0));
-        assert_eq!(breaker.admit(later(START, INITIAL_BACKOFF)), Admission::Probe);
-    }
-
-    #[test]
-    fn a_probe_that_decides_nothing_makes_room_for_another() {
-        let breaker = open_breaker();
-        let now = later(START, INITIAL_BACKOFF);
-        assert_eq!(breaker.admit(now), Admission::Probe);
-        breaker.release_probe();
-        assert_eq!((breaker.admit(now), breaker.open_since()), (Admission::Probe, Some(START)));
-    }
-
-    #[test]
-    fn a_probe_without_an_outcome_gives_way_to_another() {
-        let breaker = open_breaker();
-        let sent = later(START, INITIAL_BACKOFF);
-        assert_eq!(breaker.admit(sent), Admission::Probe);
-        assert!(matches!(breaker.admit(later(sent, PROBE_TIMEOUT - Duration::from_millis(1))), Admission::Wait(_)));
-        assert_eq!(breaker.admit(later(sent, PROBE_TIMEOUT)), Admission::Probe);
-        assert!(matches!(breaker.admit(later(sent, PROBE_TIMEOUT)), Admission::Wait(_)));
+    fn the_reason_is_that_of_the_last_probe() {
+        let breaker = CircuitBreaker::default();
+        breaker.record_failed_probe(failed_probe(second(10)));
+        breaker.record_failed_probe(FailedProbe { is_silent: false, reason: "it refused our token".into(), ..failed_probe(second(11)) });
+        let outage = breaker.outage().unwrap();
+        assert_eq!((outage.is_silent, &*outage.reason), (false, "it refused our token"));
     }
 
     proptest! {
         #[test]
-        fn whatever_happens_no_wait_is_longer_than_the_maximum(steps in prop::collection::vec((0..3_u8, 0..20_000_u64), 0..60)) {
+        fn it_is_open_exactly_if_a_probe_failed_that_was_sent_after_the_last_answer(
+            steps in prop::collection::vec((any::<bool>(), 0..50_u64, 0..100_u64), 0..60),
+        ) {
             let breaker = CircuitBreaker::default();
-            let mut now = START;
-            for (step, passed) in steps {
-                now = later(now, Duration::from_millis(passed));
-                match step {
-                    0 => breaker.record_failure(now, 0.5),
-                    1 => breaker.record_success(),
-                    _ => {
-                        if let Admission::Wait(delay) = breaker.admit(now) {
-                            prop_assert!(delay > Duration::ZERO && delay <= MAX_BACKOFF);
-                        }
-                    }
+            let (mut now, mut last_answer, mut open) = (100, None, false);
+            for (answered, passed, under_way) in steps {
+                now += passed;
+                if answered {
+                    breaker.record_answer(second(now));
+                    (last_answer, open) = (Some(now), false);
+                } else {
+                    let sent_at = now - under_way.min(now);
+                    breaker.record_failed_probe(failed_probe(second(sent_at)));
+                    open |= last_answer.is_none_or(|answer| sent_at > answer);
                 }
+                prop_assert_eq!(breaker.outage().is_some(), open);
             }
         }
     }

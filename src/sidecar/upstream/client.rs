@@ -1,5 +1,5 @@
-//! Asks the primary a question that may be asked again: equal questions once, within the concurrency limit, unless the breaker is
-//! open, and under one time limit for all of it.
+//! Asks the primary a question that may be asked again: equal questions once, within the concurrency limit, unless the probe fails, and
+//! under one time limit for all of it.
 //!
 //! A yes is never older than what binds on this host. Whoever asks notes how far the directory has come; who comes after a revocation
 //! joins no question from before it, and if something was applied meanwhile that may take access away, a yes is not given but asked
@@ -8,30 +8,24 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
-use http::{Method, Request, StatusCode};
+use http::StatusCode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::registry::Registry;
 use tokio::time::{Instant, timeout_at};
 
 use crate::api::request::RequestTime;
-use crate::api::response_headers::FORWARDED_HEADER;
 use crate::model::change::CommitPosition;
 use crate::model::freshness::{DirectoryReplica, DirectoryRevision};
-use crate::net::body::OutgoingBody;
 use crate::sidecar::config::SidecarConfig;
-use crate::sidecar::upstream::breaker::Admission;
 use crate::sidecar::upstream::channel::UpstreamChannel;
 use crate::sidecar::upstream::concurrency_limit::RequestClass;
-use crate::sidecar::upstream::decision::{Decision, DecisionKind, QueryKind, parse_decision};
+use crate::sidecar::upstream::decision::{Decision, DecisionKind};
 use crate::sidecar::upstream::error::{FailureCause, UpstreamError};
-use crate::sidecar::upstream::headers::decided_at;
+use crate::sidecar::upstream::health::PrimaryHealth;
+use crate::sidecar::upstream::probe::PrimaryProbe;
+use crate::sidecar::upstream::query::{ExchangeError, QueryConnection, UpstreamQuery};
 use crate::sidecar::upstream::single_flight::SingleFlight;
-use crate::wire::auth::credentials::SHELL_TOKEN_HEADER;
 
-/// The largest response to a question that is read, in bytes.
-const MAX_RESPONSE_BYTES: usize = 1 << 20;
 /// The longest target that is sent: half of what a primary accepts as a head by default. No key and no name comes near it.
 const MAX_TARGET_BYTES: usize = 16 << 10;
 /// The reason given for a question whose target is longer.
@@ -40,17 +34,6 @@ const REASON_TOO_LARGE: &str = "this question is larger than the Git server take
 const REASON_ACCESS_CHANGED: &str = "access was taken away while it was asked";
 /// The reason given for a question that the primary refuses for its form or size.
 const REASON_REFUSED: &str = "the Git server does not take this question";
-const CONTENT_TYPE_JSON: HeaderValue = HeaderValue::from_static("application/json");
-
-/// A question as it is sent: two that are equal are asked once.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct UpstreamQuery {
-    pub kind: QueryKind,
-    /// The path with its query, from `/api/v4` on.
-    pub target: String,
-    /// A JSON body, with which the request is a POST.
-    pub body: Option<String>,
-}
 
 /// The outcome of a question.
 #[derive(Clone, Debug)]
@@ -68,6 +51,7 @@ pub struct UpstreamClient {
     single_flight: SingleFlight<(UpstreamQuery, DirectoryRevision), QueryOutcome>,
     replica: Arc<dyn DirectoryReplica>,
     overtaken: Counter,
+    probe: Arc<PrimaryProbe>,
 }
 
 /// What the task of a question needs; it outlives whoever asked first.
@@ -79,13 +63,26 @@ struct QueryRunner {
 impl UpstreamClient {
     /// Creates the client of a sidecar; nothing is sent yet.
     pub fn new(config: &SidecarConfig) -> Self {
-        let runner = QueryRunner { channel: UpstreamChannel::new(config), timeout: config.timeout };
+        let health = Arc::new(PrimaryHealth::default());
+        let probe = PrimaryProbe::new(config, Arc::clone(&health));
+        let runner = QueryRunner { channel: UpstreamChannel::new(config, health), timeout: config.timeout };
         Self {
             runner: Arc::new(runner),
             single_flight: SingleFlight::default(),
             replica: Arc::clone(&config.replica),
             overtaken: Counter::default(),
+            probe,
         }
+    }
+
+    /// Finds out whether the primary answers, until the task is dropped.
+    pub fn run_probe(&self) -> impl Future<Output = ()> + Send + 'static {
+        Arc::clone(&self.probe).run()
+    }
+
+    /// Returns whether the primary was found not to answer: then nothing is asked.
+    pub fn is_failing(&self) -> bool {
+        self.channel().health.outage().is_some()
     }
 
     /// Asks the primary, or waits for the answer to an equal question that is under way. If something was applied here meanwhile that may
@@ -147,6 +144,7 @@ impl UpstreamClient {
     pub fn register_metrics(&self, registry: &mut Registry) {
         let help = "Yeses of the primary that were not given because access was taken away while it was asked";
         registry.register("sidegate_overtaken_answers", help, self.overtaken.clone());
+        self.channel().health.register_metrics(registry);
     }
 
     /// Returns the channel to the primary, for requests that are passed through.
@@ -157,13 +155,9 @@ impl UpstreamClient {
 
 impl QueryRunner {
     async fn query(&self, query: &UpstreamQuery, class: RequestClass) -> QueryOutcome {
-        let time = RequestTime::now();
-        if let Admission::Wait(_) = self.channel.admit(time.boot) {
-            return QueryOutcome::Failed(self.channel.upstream_error("it failed a moment ago", false, FailureCause::Primary));
-        }
-        match self.query_with_timeout(query, class, time).await {
+        match self.query_with_timeout(query, class).await {
             Ok(decision) => {
-                self.channel.record_success();
+                self.channel.health.record_answer();
                 QueryOutcome::Decided(decision)
             }
             Err(error) => {
@@ -173,51 +167,39 @@ impl QueryRunner {
         }
     }
 
-    /// Waits for a permit and asks, under one time limit. A timeout is the primary's only if it had all of that time: a question that
-    /// waited for a permit was kept waiting by this host.
-    async fn query_with_timeout(&self, query: &UpstreamQuery, class: RequestClass, time: RequestTime) -> Result<Decision, UpstreamError> {
+    /// Waits for a permit and asks, under one time limit. A timeout is the primary's if it had all of that time, or if it owes others an
+    /// answer as well: a question that waited for a permit was otherwise kept waiting by this host.
+    async fn query_with_timeout(&self, query: &UpstreamQuery, class: RequestClass) -> Result<Decision, UpstreamError> {
         let deadline = Instant::now() + self.timeout;
         let permit = self.channel.acquire_permit(class, deadline).await?;
-        let timeout_cause = if permit.waited() { FailureCause::Host } else { FailureCause::Primary };
-        let result = timeout_at(deadline, self.send_query(query, time)).await;
-        result.unwrap_or_else(|_late| Err(self.channel.upstream_error("it did not answer in time", true, timeout_cause)))
-    }
-
-    async fn send_query(&self, query: &UpstreamQuery, time: RequestTime) -> Result<Decision, UpstreamError> {
-        let channel = &self.channel;
-        let primary_failed = |reason: &str, may_have_reached| channel.upstream_error(reason, may_have_reached, FailureCause::Primary);
-        let unwritten = || channel.upstream_error("the question cannot be written", false, FailureCause::Host);
-        let request = self.build_request(query, time).ok_or_else(unwritten)?;
-        let response = channel.primary_client.send(request, self.timeout).await;
-        let (head, body) = response.map_err(|error| primary_failed(&error.reason, error.may_have_reached))?.into_parts();
-        let body = body.read(MAX_RESPONSE_BYTES, self.timeout).await.map_err(|error| primary_failed(&error.to_string(), true))?;
-        let decision = parse_decision(&query.kind, head.status, body);
-        decision.map(|decision| Decision { decided_at: decided_at(&head.headers), ..decision }).map_err(|reason| match head.status {
-            status if is_client_error(status) => channel.upstream_error(REASON_REFUSED, true, FailureCause::Request),
-            _ => primary_failed(&reason, true),
+        let _under_way = self.channel.health.begin_request();
+        let result = timeout_at(deadline, self.send_query(query)).await;
+        result.unwrap_or_else(|_late| {
+            let cause = if permit.waited() { self.channel.cause_of_delay() } else { FailureCause::Primary };
+            Err(self.channel.upstream_error("it did not answer in time", true, cause))
         })
     }
 
-    /// Builds the request from parsed parts, and signs it.
-    fn build_request(&self, query: &UpstreamQuery, time: RequestTime) -> Option<Request<OutgoingBody>> {
-        let method = if query.body.is_some() { Method::POST } else { Method::GET };
-        let body = query.body.clone().map_or_else(|| OutgoingBody::from_bytes(Bytes::new()), OutgoingBody::from_bytes);
-        let request = Request::builder()
-            .method(method)
-            .uri(&query.target)
-            .header(CONTENT_TYPE, CONTENT_TYPE_JSON)
-            .header(ACCEPT, CONTENT_TYPE_JSON)
-            .header(SHELL_TOKEN_HEADER, self.channel.token_signer.issue_shell_token(time.wall))
-            .header(FORWARDED_HEADER, "1");
-        request.body(body).ok()
+    async fn send_query(&self, query: &UpstreamQuery) -> Result<Decision, UpstreamError> {
+        let channel = &self.channel;
+        let (client, signer, now) = (&channel.primary_client, &channel.token_signer, RequestTime::now().wall);
+        query.send(client, signer, QueryConnection::Pooled, self.timeout, now).await.map_err(|error| match error {
+            ExchangeError::Unwritable => channel.upstream_error("the question cannot be written", false, FailureCause::Host),
+            ExchangeError::NoResponse { reason, may_have_reached } => {
+                channel.upstream_error(&reason, may_have_reached, FailureCause::Primary)
+            }
+            ExchangeError::NoDecision { status, .. } if is_client_error(status) => {
+                channel.upstream_error(REASON_REFUSED, true, FailureCause::Request)
+            }
+            ExchangeError::NoDecision { reason, .. } => channel.upstream_error(&reason, true, FailureCause::Primary),
+        })
     }
 
     fn record_error(&self, error: &UpstreamError, query: &UpstreamQuery) {
         let (reason, endpoint) = (&error.reason, query.kind.name());
         match error.cause {
-            FailureCause::Primary => self.channel.record_failure(reason, endpoint),
+            FailureCause::Primary => self.channel.health.record_failure(reason, endpoint),
             FailureCause::Host | FailureCause::Request | FailureCause::AccessChanged => {
-                self.channel.release_probe();
                 tracing::debug!(reason, endpoint, "no answer to {endpoint}, and not by the primary's fault: {reason}");
             }
         }

@@ -1,8 +1,9 @@
-//! Limits how many requests to the primary run at once, and how many wait: key misses at most a quarter of each, and likewise requests
-//! that are passed through unsigned.
+//! Limits how many requests to the primary run at once, and how many wait: key misses at most a quarter of each, requests that are passed
+//! through at most half, and of these the unsigned ones at most half.
 //!
 //! Anybody who can reach sshd can cause key misses, and anybody who can open the socket can have a request passed through unsigned, so
-//! neither may take the slots of authenticated callers, nor the other's.
+//! neither may take the slots of authenticated callers, nor the other's. What is passed through may take a minute, a question takes
+//! seconds: however many writes hang, questions have slots of their own.
 
 use std::sync::Arc;
 
@@ -15,12 +16,14 @@ pub struct ConcurrencyLimit {
     waiting: SlotPool,
 }
 
-/// Slots to run or to wait: all of them, and of these the ones for key misses, and the ones for unsigned requests.
+/// Slots to run or to wait: all of them, of these the ones for key misses and for what is passed through, and of the latter the ones for
+/// unsigned requests.
 #[derive(Clone)]
 struct SlotPool {
     capacity: usize,
     all: Arc<Semaphore>,
     key_misses: Arc<Semaphore>,
+    passed_through: Arc<Semaphore>,
     unsigned: Arc<Semaphore>,
 }
 
@@ -31,7 +34,9 @@ pub enum RequestClass {
     KeyMiss,
     /// Whoever may open the socket can cause it: a request that only the primary can authenticate.
     Unsigned,
-    /// Any other.
+    /// Who holds gitlab-shell's secret can cause it: a write, or anything else that is passed through, which may take long.
+    PassedThrough,
+    /// Any other question.
     Other,
 }
 
@@ -42,7 +47,7 @@ pub struct LimitReached;
 
 /// The permit for one request, which holds its slots until it is dropped.
 pub struct Permit {
-    _slots: (Option<OwnedSemaphorePermit>, OwnedSemaphorePermit),
+    _slots: ([Option<OwnedSemaphorePermit>; 2], OwnedSemaphorePermit),
     waited: bool,
 }
 
@@ -59,7 +64,7 @@ impl ConcurrencyLimit {
     #[must_use]
     pub fn new(at_once: usize, waiting: usize) -> Self {
         let at_once = at_once.max(1);
-        Self { running: SlotPool::new(at_once, (at_once / 4).max(1)), waiting: SlotPool::new(waiting, waiting / 4) }
+        Self { running: SlotPool::new(at_once, 1), waiting: SlotPool::new(waiting, 0) }
     }
 
     /// Waits for a permit, in the order of asking within a class. A caller that stops waiting gives its slot back.
@@ -79,33 +84,39 @@ impl ConcurrencyLimit {
 }
 
 impl SlotPool {
-    fn new(capacity: usize, class_capacity: usize) -> Self {
+    /// Creates the slots, at least `least` for each class.
+    fn new(capacity: usize, least: usize) -> Self {
         let capacity = capacity.min(Semaphore::MAX_PERMITS);
-        let slots = |count: usize| Arc::new(Semaphore::new(count.min(capacity)));
-        Self { capacity, all: slots(capacity), key_misses: slots(class_capacity), unsigned: slots(class_capacity) }
+        let slots = |count: usize| Arc::new(Semaphore::new(count.max(least).min(capacity)));
+        let quarter = capacity / 4;
+        Self { capacity, all: slots(capacity), key_misses: slots(quarter), passed_through: slots(capacity / 2), unsigned: slots(quarter) }
     }
 
     fn try_acquire(&self, class: RequestClass) -> Result<Permit, LimitReached> {
         let slot = |slots: &Arc<Semaphore>| Arc::clone(slots).try_acquire_owned().map_err(|_none_free| LimitReached);
-        let acquired = (self.class_slots(class).map(slot).transpose()?, slot(&self.all)?);
+        let [first, second] = self.class_slots(class);
+        let acquired = ([first.map(slot).transpose()?, second.map(slot).transpose()?], slot(&self.all)?);
         Ok(Permit { _slots: acquired, waited: false })
     }
 
     async fn acquire(&self, class: RequestClass) -> Result<Permit, LimitReached> {
-        let slot = async |slots: &Arc<Semaphore>| Arc::clone(slots).acquire_owned().await.map_err(|_closed| LimitReached);
-        let class_slot = match self.class_slots(class) {
-            Some(slots) => Some(slot(slots).await?),
-            None => None,
+        let slot = async |slots: Option<&Arc<Semaphore>>| match slots {
+            Some(slots) => Arc::clone(slots).acquire_owned().await.map(Some).map_err(|_closed| LimitReached),
+            None => Ok(None),
         };
-        Ok(Permit { _slots: (class_slot, slot(&self.all).await?), waited: true })
+        let [first, second] = self.class_slots(class);
+        let class_slots = [slot(first).await?, slot(second).await?];
+        let of_all = Arc::clone(&self.all).acquire_owned().await.map_err(|_closed| LimitReached)?;
+        Ok(Permit { _slots: (class_slots, of_all), waited: true })
     }
 
-    /// Returns the slots of a class, if it has fewer than all.
-    const fn class_slots(&self, class: RequestClass) -> Option<&Arc<Semaphore>> {
+    /// Returns the slots of a class, where it has fewer than all: the fewest first, so that who waits for those holds no others.
+    const fn class_slots(&self, class: RequestClass) -> [Option<&Arc<Semaphore>>; 2] {
         match class {
-            RequestClass::KeyMiss => Some(&self.key_misses),
-            RequestClass::Unsigned => Some(&self.unsigned),
-            RequestClass::Other => None,
+            RequestClass::KeyMiss => [Some(&self.key_misses), None],
+            RequestClass::Unsigned => [Some(&self.unsigned), Some(&self.passed_through)],
+            RequestClass::PassedThrough => [Some(&self.passed_through), None],
+            RequestClass::Other => [None, None],
         }
     }
 
@@ -182,6 +193,19 @@ mod tests {
     }
 
     #[test]
+    fn what_is_passed_through_takes_half_of_each_and_leaves_the_rest_to_questions() {
+        let limit = ConcurrencyLimit::new(8, 8);
+        let _unsigned = [acquire_now(&limit, RequestClass::Unsigned), acquire_now(&limit, RequestClass::Unsigned)];
+        let _signed = [acquire_now(&limit, RequestClass::PassedThrough), acquire_now(&limit, RequestClass::PassedThrough)];
+        let mut waiting: Vec<_> = (0..4).map(|_| Box::pin(limit.acquire(RequestClass::PassedThrough))).collect();
+        assert!(waiting.iter_mut().all(|request| poll_once(request.as_mut()).is_pending()));
+        assert!(is_limit_reached(&limit, RequestClass::PassedThrough) && is_limit_reached(&limit, RequestClass::Unsigned));
+        assert_eq!(limit.load(), (4, 4));
+        let _misses = [acquire_now(&limit, RequestClass::KeyMiss), acquire_now(&limit, RequestClass::KeyMiss)];
+        drop([acquire_now(&limit, RequestClass::Other), acquire_now(&limit, RequestClass::Other)]);
+    }
+
+    #[test]
     fn a_permit_says_whether_it_had_to_be_waited_for() {
         let limit = ConcurrencyLimit::new(1, 1);
         let first = acquire_now(&limit, RequestClass::Other);
@@ -198,6 +222,8 @@ mod tests {
         let miss = acquire_now(&limit, RequestClass::KeyMiss);
         assert!(is_limit_reached(&limit, RequestClass::KeyMiss) && is_limit_reached(&limit, RequestClass::Other));
         drop(miss);
-        acquire_now(&limit, RequestClass::Other);
+        for class in [RequestClass::Other, RequestClass::PassedThrough, RequestClass::Unsigned] {
+            acquire_now(&limit, class);
+        }
     }
 }

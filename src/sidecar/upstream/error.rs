@@ -7,7 +7,7 @@ use crate::api::error::ApiError;
 use crate::api::response_headers::mark_degraded;
 use crate::model::time::Time;
 use crate::net::message::Response;
-use crate::sidecar::upstream::availability::Availability;
+use crate::sidecar::upstream::availability::{Availability, RequestSubject};
 use crate::wire::http::message::encode_message;
 
 /// Why a request has no answer from the primary.
@@ -38,27 +38,39 @@ pub enum FailureCause {
     AccessChanged,
 }
 
+/// What a write is, as the sentence about its failure has to fit it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WriteKind {
+    /// `post_receive`: what follows a push that is stored already. It does not undo the push.
+    AfterPush,
+    /// Any other.
+    Other,
+}
+
 impl UpstreamError {
-    /// Returns the response to a question, which changes nothing: 424; or 400 if the primary does not accept it at all.
-    pub fn query_response(&self) -> Response {
+    /// Returns the response to a question about `subject`, which changes nothing: 424; or 400 if the primary does not accept it at all.
+    pub fn query_response(&self, subject: RequestSubject) -> Response {
         match self.cause {
             FailureCause::Request => return ApiError::bad_request(&self.reason).into_response(),
             FailureCause::AccessChanged => return access_changed_response(),
             FailureCause::Primary | FailureCause::Host => {}
         }
-        self.build_response(StatusCode::FAILED_DEPENDENCY, self.availability.message())
+        self.build_response(StatusCode::FAILED_DEPENDENCY, self.availability.message(subject))
     }
 
     /// Returns the response to a write: 501 if it is unknown whether it took effect, else 424.
-    pub fn write_response(&self) -> Response {
-        if self.may_have_reached {
-            self.build_response(
-                StatusCode::NOT_IMPLEMENTED,
-                "Whether this request took effect is unknown: it may have reached the server. Please check before you repeat it.",
-            )
-        } else {
-            self.build_response(StatusCode::FAILED_DEPENDENCY, "This request did not take effect; please try again later.")
-        }
+    pub fn write_response(&self, write: WriteKind) -> Response {
+        let status = if self.may_have_reached { StatusCode::NOT_IMPLEMENTED } else { StatusCode::FAILED_DEPENDENCY };
+        let consequence = match (write, self.may_have_reached) {
+            (WriteKind::AfterPush, _) => {
+                "Your push itself is done and stored. What follows a push may be missing: links, pipelines, notifications."
+            }
+            (WriteKind::Other, true) => {
+                "Whether this request took effect is unknown: it may have reached the server. Please check before you repeat it."
+            }
+            (WriteKind::Other, false) => "This request did not take effect; please try again later.",
+        };
+        self.build_response(status, consequence)
     }
 
     fn build_response(&self, status: StatusCode, consequence: &str) -> Response {
@@ -68,7 +80,7 @@ impl UpstreamError {
             (FailureCause::Primary, Some(since)) => {
                 format!("The Git server's application has not answered since {}.", format_seconds(since))
             }
-            (FailureCause::Primary, None) => "The Git server's application did not answer.".to_owned(),
+            (FailureCause::Primary, None) => "The Git server's application did not answer this request.".to_owned(),
         };
         mark_degraded(Response::json(status, encode_message(&format!("{what} {consequence}"))))
     }

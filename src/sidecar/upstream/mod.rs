@@ -1,9 +1,10 @@
 //! Asking the primary, with all that keeps a slow or failing one from hurting whoever answers here.
 //!
-//! [`client`] asks questions that may be asked again: equal ones once ([`single_flight`]), unless the [`breaker`] is open, under one
-//! time limit, and checks what counts as a [`decision`]. [`channel`] is what it shares with requests that are passed through: the
-//! HTTP client, the [`concurrency_limit`], and the record of how the primary is. [`error`] says what a failure means for a person,
-//! [`availability`] what still works, [`headers`] which headers are passed on.
+//! [`client`] asks questions that may be asked again: equal ones once ([`single_flight`]), under one time limit. [`query`] is a question
+//! as it is sent, [`decision`] what counts as its answer. [`probe`] finds out whether the primary answers, [`breaker`] and [`health`] say
+//! so: while it does not, nothing is sent. [`channel`] is what questions share with requests that are passed through: the HTTP client,
+//! the [`concurrency_limit`], and how the primary is. [`error`] says what a failure means for a person, [`availability`] what still
+//! works, [`headers`] which headers are passed on.
 
 pub mod availability;
 pub mod breaker;
@@ -13,4 +14,7 @@ pub mod concurrency_limit;
 pub mod decision;
 pub mod error;
 pub mod headers;
+pub mod health;
+pub mod probe;
+pub mod query;
 pub mod single_flight;

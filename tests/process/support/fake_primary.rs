@@ -1,4 +1,7 @@
 //! A primary that is not ours: it keeps every request as it came, and answers as a test wants it to, rightly or not.
+//!
+//! The sidecar's own question, which it asks to find out whether the primary answers, is answered here unless a test wants it, and is not
+//! kept.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -46,8 +49,16 @@ pub fn response_with_headers(status: u16, headers: &str, body: &str) -> Vec<u8> 
 }
 
 impl FakePrimary {
-    /// Listens at a path, in place of whatever stood there.
+    /// Listens at a path, in place of whatever stood there. It answers, as far as the sidecar's probe finds.
     pub fn listen(path: &Path, behaviour: impl Fn(&RecordedRequest) -> FakeReply + Send + Sync + 'static) -> Self {
+        Self::listen_with_probe(path, move |arrived| match arrived.is_probe() {
+            true => FakeReply::Respond(json_response(404, "{\"message\":\"404 Key Not Found\"}")),
+            false => behaviour(arrived),
+        })
+    }
+
+    /// The same, but the sidecar's probe gets what the test says as well.
+    pub fn listen_with_probe(path: &Path, behaviour: impl Fn(&RecordedRequest) -> FakeReply + Send + Sync + 'static) -> Self {
         let _ = std::fs::remove_file(path);
         let listener = UnixListener::bind(path).unwrap();
         let arrived = Arc::new(Mutex::new(Vec::new()));
@@ -75,7 +86,15 @@ impl Drop for FakePrimary {
     }
 }
 
+/// What only the target of the sidecar's own question has in it: a part of the key that it asks for.
+pub const PROBE_MARK: &str = "IJ3v4pPzl";
+
 impl RecordedRequest {
+    /// Whether this is the sidecar's own question.
+    pub fn is_probe(&self) -> bool {
+        self.request_line.contains(PROBE_MARK)
+    }
+
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
@@ -128,7 +147,9 @@ fn read_chunked_body(stream: &mut BufReader<UnixStream>) -> Option<Vec<u8>> {
 fn serve_connection(stream: UnixStream, kept: &Mutex<Vec<RecordedRequest>>, behaviour: &ReplyHandler) {
     let mut stream = BufReader::new(stream);
     while let Some(arrived) = RecordedRequest::read_from(&mut stream) {
-        kept.lock().unwrap().push(arrived.clone());
+        if !arrived.is_probe() {
+            kept.lock().unwrap().push(arrived.clone());
+        }
         let closes = match behaviour(&arrived) {
             FakeReply::Respond(bytes) => stream.get_mut().write_all(&bytes).is_err(),
             FakeReply::RespondAndClose(bytes) => {

@@ -1,0 +1,159 @@
+//! The probe: a question of our own that finds out whether the primary answers, so that nobody's login has to.
+//!
+//! It is asked in the background, on a connection of its own and outside the concurrency limit, so no caller can take its place. While
+//! all is well it is hardly asked: it is woken by a request that failed, by one that is without an answer for a second, and by a feed
+//! that is silent. While it fails it is asked about every second, and the next does not wait for the one before: so it notices that the
+//! primary is back also where what was sent before is lost.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{sleep, timeout};
+
+use crate::model::clock;
+use crate::model::freshness::DirectoryReplica;
+use crate::model::key::decode_blob;
+use crate::model::time::BootTime;
+use crate::net::client::http_client::HttpClient;
+use crate::sidecar::config::SidecarConfig;
+use crate::sidecar::upstream::breaker::FailedProbe;
+use crate::sidecar::upstream::decision::QueryKind;
+use crate::sidecar::upstream::health::PrimaryHealth;
+use crate::sidecar::upstream::query::{ExchangeError, QueryConnection, UpstreamQuery};
+use crate::wire::auth::credentials::CredentialVerifier;
+use crate::wire::http::params::encode_form;
+
+/// The key that is asked for, as sshd would: Ed25519, its point a hash, so that nobody holds its private half.
+const PROBE_KEY: &str = "AAAAC3NzaC1lZDI1NTE5AAAAIJ3v4pPzl/RH2u+y+zqItjOIbc/jXK3woxeuQWri1GnW";
+/// The shortest time between two probes. While the primary fails it is twice that at most, jittered, so that the hosts of a fleet do not
+/// ask at one moment.
+const INTERVAL: Duration = Duration::from_millis(750);
+/// Above this age the feed is silent: its heartbeats come every 5 s.
+const SILENT_FEED: Duration = Duration::from_secs(6);
+/// How often it is asked because the feed is silent, while it is answered.
+const SILENT_FEED_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Asks the probe's question.
+pub struct PrimaryProbe {
+    health: Arc<PrimaryHealth>,
+    client: HttpClient,
+    signer: Arc<CredentialVerifier>,
+    replica: Arc<dyn DirectoryReplica>,
+    follows_feed: bool,
+    time_limit: Duration,
+    query: UpstreamQuery,
+}
+
+/// What the probe is woken by, at one moment.
+#[derive(Clone, Copy, Debug, Default)]
+struct Signals {
+    is_failing: bool,
+    failure_seen: bool,
+    is_answer_overdue: bool,
+    /// The age of the feed's last proof; nothing where no feed is followed.
+    feed_age: Option<Duration>,
+    /// The time since the primary answered last, whoever asked.
+    since_answer: Option<Duration>,
+}
+
+impl PrimaryProbe {
+    /// Creates the probe of a sidecar; nothing is sent yet.
+    pub fn new(config: &SidecarConfig, health: Arc<PrimaryHealth>) -> Arc<Self> {
+        let target = format!("/api/v4/internal/authorized_keys?{}", encode_form([("key", PROBE_KEY)]));
+        let kind = QueryKind::AuthorizedKeys(decode_blob(PROBE_KEY).unwrap_or_default());
+        Arc::new(Self {
+            health,
+            client: config.primary_client.clone(),
+            signer: Arc::clone(&config.token_signer),
+            replica: Arc::clone(&config.replica),
+            follows_feed: config.follows_feed,
+            time_limit: config.timeout,
+            query: UpstreamQuery { kind, target, body: None },
+        })
+    }
+
+    /// Asks whenever there is reason to, until the task is dropped.
+    pub async fn run(self: Arc<Self>) {
+        let mut rest = Duration::ZERO;
+        loop {
+            sleep(rest).await;
+            let longest = INTERVAL.mul_f64(1.0 + fastrand::f64()).saturating_sub(rest);
+            tokio::select! {
+                () = self.health.wait_for_failure() => {}
+                () = sleep(longest) => {}
+            }
+            let is_due = self.signals(clock::boot_time()).is_due();
+            if is_due {
+                tokio::spawn(Arc::clone(&self).ask());
+            }
+            rest = if is_due { INTERVAL } else { Duration::ZERO };
+        }
+    }
+
+    fn signals(&self, now: BootTime) -> Signals {
+        let feed_age = || self.replica.read().age(now).unwrap_or(Duration::MAX);
+        Signals {
+            is_failing: self.health.outage().is_some(),
+            failure_seen: self.health.take_failure(),
+            is_answer_overdue: self.health.is_answer_overdue(now),
+            feed_age: self.follows_feed.then(feed_age),
+            since_answer: self.health.last_answer().map(|answer| now.since(answer)),
+        }
+    }
+
+    async fn ask(self: Arc<Self>) {
+        let (sent_at, sent_at_wall) = (clock::boot_time(), clock::wall_time());
+        let exchange = self.query.send(&self.client, &self.signer, QueryConnection::Dedicated, self.time_limit, sent_at_wall);
+        let failed = match timeout(self.time_limit, exchange).await {
+            Ok(Ok(_decision)) => return self.health.record_answered_probe(),
+            // It is asked too often: by somebody who is there.
+            Ok(Err(ExchangeError::NoDecision { status, .. })) if status.as_u16() == 429 => return self.health.record_answered_probe(),
+            Ok(Err(ExchangeError::NoDecision { reason, .. })) => (false, reason),
+            Ok(Err(ExchangeError::NoResponse { reason, .. })) => (true, reason),
+            Ok(Err(ExchangeError::Unwritable)) => return tracing::error!("the probe cannot be written as a request"),
+            Err(_late) => (true, format!("no answer within {:?}", self.time_limit)),
+        };
+        let (is_silent, reason) = failed;
+        self.health.record_failed_probe(FailedProbe { sent_at, sent_at_wall, is_silent, reason: reason.into() });
+    }
+}
+
+impl Signals {
+    /// Returns whether there is reason to ask.
+    fn is_due(self) -> bool {
+        let is_feed_silent = self.feed_age.is_some_and(|age| age > SILENT_FEED);
+        let was_answered = self.since_answer.is_some_and(|passed| passed < SILENT_FEED_INTERVAL);
+        self.is_failing || self.failure_seen || self.is_answer_overdue || (is_feed_silent && !was_answered)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::{PROBE_KEY, SILENT_FEED, SILENT_FEED_INTERVAL, Signals};
+    use crate::model::key::{PublicKey, decode_blob};
+
+    #[test]
+    fn the_key_that_is_asked_for_is_one_that_any_primary_can_read() {
+        let key: PublicKey = format!("ssh-ed25519 {PROBE_KEY}").parse().unwrap();
+        assert_eq!(decode_blob(PROBE_KEY).as_deref(), Some(key.blob()));
+    }
+
+    #[test]
+    fn it_is_asked_for_a_reason_and_about_a_silent_feed_not_more_often_than_the_feed_speaks() {
+        let due = |change: fn(&mut Signals)| {
+            let mut signals = Signals { feed_age: Some(Duration::from_secs(5)), since_answer: Some(Duration::ZERO), ..Signals::default() };
+            change(&mut signals);
+            signals.is_due()
+        };
+        assert!(!due(|_| {}));
+        assert!(due(|signals| signals.is_failing = true));
+        assert!(due(|signals| signals.failure_seen = true));
+        assert!(due(|signals| signals.is_answer_overdue = true));
+        assert!(!due(|signals| signals.feed_age = Some(SILENT_FEED * 2)), "it answered a moment ago");
+        assert!(due(|signals| (signals.feed_age, signals.since_answer) = (Some(SILENT_FEED * 2), Some(SILENT_FEED_INTERVAL))));
+        assert!(due(|signals| (signals.feed_age, signals.since_answer) = (Some(Duration::MAX), None)), "never heard of");
+        assert!(!due(|signals| (signals.feed_age, signals.since_answer) = (None, None)), "in front of a GitLab");
+    }
+}
