@@ -31,19 +31,20 @@ pub enum LocalAnswer {
 }
 
 /// A question about keys and users that the local directory may answer.
-pub struct LocalQuestion<L> {
+pub struct LocalQuestion<L, Q> {
     /// Looks it up.
     pub look_up: L,
-    /// The same question to the primary.
-    pub query: UpstreamQuery,
+    /// Builds the same question to the primary, which a fresh answer does not need.
+    pub query: Q,
     /// As what the primary is asked if the local directory says no.
     pub miss_class: RequestClass,
 }
 
 /// Answers locally if that is allowed now, else as the primary does, and locally after all if it cannot be asked.
-pub async fn answer_or_query<L>(state: &Arc<SidecarState>, question: LocalQuestion<L>, time: RequestTime) -> Response
+pub async fn answer_or_query<L, Q>(state: &Arc<SidecarState>, question: LocalQuestion<L, Q>, time: RequestTime) -> Response
 where
     L: Fn(&CachedView) -> LocalAnswer,
+    Q: Fn() -> UpstreamQuery,
 {
     let view = state.cached_view(FreshnessClass::Keys, time).await;
     let (holder, wait) = match (question.look_up)(&view) {
@@ -56,7 +57,7 @@ where
         LocalAnswer::No(_) | LocalAnswer::Unavailable => (None, None),
     };
     drop(view);
-    let query = question.query.clone();
+    let query = (question.query)();
     let outcome = match holder {
         Some(holder) => match ask_beside_held_yes(state, KnownQuestion { query, holder, wait }, || question.held_yes(state)).await {
             HedgedOutcome::Held(response) => return response,
@@ -72,10 +73,10 @@ where
     }
 }
 
-impl<L: Fn(&CachedView) -> LocalAnswer> LocalQuestion<L> {
+impl<L: Fn(&CachedView) -> LocalAnswer, Q: Fn() -> UpstreamQuery> LocalQuestion<L, Q> {
     /// Returns whether the primary has denied what the local directory grants.
     fn is_denied(&self, state: &SidecarState, view: &CachedView, holder: Holder) -> bool {
-        state.denials.denies(|| self.query.digest(), holder, view.exchange_proven_at)
+        state.denials.denies(|| (self.query)().digest(), holder, view.exchange_proven_at)
     }
 
     /// Answers yes from what is known at this moment, if that is what it says.

@@ -31,7 +31,8 @@ pub async fn handle(state: &Arc<SidecarState>, request: ApiRequest) -> HandlerRe
         return passthrough::handle_question(state, request).await;
     }
     let claimed_actor = claimant::parse_claimant(&request.params)?;
-    let query = UpstreamQuery { kind: QueryKind::Discover, target: build_target(&request.params)?, body: None };
+    let user = find_user_parameter(&request.params)?;
+    let query = || UpstreamQuery { kind: QueryKind::Discover, target: build_target(user.as_ref()), body: None };
     let question = LocalQuestion { look_up: |view: &CachedView| look_up(view, &claimed_actor), query, miss_class: RequestClass::Other };
     Ok(answer_or_query(state, question, request.time).await)
 }
@@ -52,12 +53,20 @@ fn look_up(view: &CachedView, claimed_actor: &ClaimedActor) -> LocalAnswer {
     }
 }
 
-/// Returns the target that the primary is asked with: the one parameter that counts.
-fn build_target(params: &Params) -> Result<String, ParamsError> {
+/// Returns the one parameter that counts.
+fn find_user_parameter(params: &Params) -> Result<Option<(&'static str, String)>, ParamsError> {
     for name in USER_PARAMETERS {
         if let Some(value) = params.text(name)? {
-            return Ok(format!("/api/v4/internal/discover?{}", encode_form([(name, value.as_str())])));
+            return Ok(Some((name, value)));
         }
     }
-    Ok("/api/v4/internal/discover".to_owned())
+    Ok(None)
+}
+
+/// Returns the target that the primary is asked with.
+fn build_target(user: Option<&(&'static str, String)>) -> String {
+    user.map_or_else(
+        || "/api/v4/internal/discover".to_owned(),
+        |(name, value)| format!("/api/v4/internal/discover?{}", encode_form([(*name, value.as_str())])),
+    )
 }
