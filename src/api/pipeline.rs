@@ -39,7 +39,7 @@ async fn route<S: ApiState>(state: &Arc<S>, routes: &'static [Route<S>], request
     match find_route(routes, &parts.method, target.segments()) {
         Ok((index, route)) => {
             let result = answer(state, route, target, peer, parts, body, time).await;
-            (Endpoint::new(index, route.name), result.unwrap_or_else(ApiError::into_response))
+            (Endpoint::new(index, route.name), result.unwrap_or_else(|error| route.refuse(error)))
         }
         Err(error) => (Endpoint::UNKNOWN, RouteError::into_response(error)),
     }

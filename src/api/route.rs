@@ -7,6 +7,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use http::{Method, StatusCode};
+use serde_json::{Value, json};
 
 use crate::api::error::{ApiError, HandlerResult};
 use crate::api::request::ApiRequest;
@@ -29,6 +30,24 @@ pub struct Route<S: 'static> {
     pub body: BodyKind,
     /// Answers it.
     pub handler: for<'a> fn(&'a Arc<S>, ApiRequest) -> HandlerFuture<'a>,
+}
+
+/// The question about access, at both daemons.
+const ACCESS_PATH: &str = "internal/allowed";
+
+impl<S> Route<S> {
+    /// Answers with an error. A question about access that is refused gets `status: false` beside its `message`, also where it could not be
+    /// read: without it a host takes the refusal for a failure of the primary. Errors about the caller (401, 403) and 5xx stay as they are,
+    /// because they decide nothing. (server.md 2.1)
+    #[must_use]
+    pub fn refuse(&self, mut error: ApiError) -> Response {
+        let is_decision = matches!(error.status.as_u16(), 400 | 404 | 409 | 413 | 422 | 429);
+        if self.path == ACCESS_PATH && is_decision {
+            let body = error.body.get_or_insert_with(|| Box::new(json!({"message": error.message})));
+            body["status"] = Value::Bool(false);
+        }
+        error.into_response()
+    }
 }
 
 /// What a caller must show, checked before anything is read of the body.

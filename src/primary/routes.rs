@@ -17,7 +17,8 @@ use crate::primary::requests::{
 };
 use crate::primary::state::PrimaryState;
 
-static ROUTES: &[Route<PrimaryState>] = routes! { PrimaryState;
+/// Every route of the primary.
+pub(in crate::primary) static ROUTES: &[Route<PrimaryState>] = routes! { PrimaryState;
     GET    "internal/authorized_keys"                                                               ShellToken Parameters authorized_keys::handle;
     POST   "internal/allowed"                                                                       ShellToken Parameters allowed::handle;
     GET    "internal/discover"                                                                      ShellToken Parameters discover::handle;

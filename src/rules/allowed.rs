@@ -122,9 +122,11 @@ fn require_exists(exists: bool, otherwise: RefusalReason) -> CheckResult {
     if exists { Ok(()) } else { Err(otherwise.into()) }
 }
 
+/// Grants what has passed all checks; not a repository on a storage that the directory lacks, because no client could reach it.
 fn grant(context: &DecisionContext, access: Option<&ProjectAccess>) -> CheckResult<AccessDecision> {
     let Some(repository) = context.lookup.repository.clone() else { return Err(RefusalReason::ProjectNotFound.into()) };
     let storage = context.directory.storage(repository.storage())?;
+    require_exists(storage.is_some(), RefusalReason::StorageMissing)?;
     Ok(AccessDecision::Granted(Box::new(AccessGrant {
         actor: context.actor.clone(),
         repository,

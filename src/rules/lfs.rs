@@ -285,6 +285,7 @@ mod tests {
             format!(r#"{{"kind":"key","id":{id},"title":"d","key":"{key}","deploy":true,"created_at":"2026-01-01T00:00:00Z"}}"#)
         };
         let mut directory = MemoryDirectory::from_lines([
+            r#"{"kind":"storage","name":"default","address":"unix:/g"}"#,
             r#"{"kind":"namespace","id":1,"type":"group","path":"g","name":"g"}"#,
             r#"{"kind":"project","id":2,"namespace_id":1,"path":"g/p","name":"p","relative_path":"p.git"}"#,
             r#"{"kind":"project","id":3,"namespace_id":1,"path":"g/q","name":"q","relative_path":"q.git"}"#,

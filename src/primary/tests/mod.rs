@@ -2,6 +2,7 @@
 //! What can be asked over a socket is tested in `tests/process/primary/`.
 
 mod answers_under_way;
+mod arbitrary_requests;
 mod caller_authentication;
 mod child;
 mod crash_credentials;
@@ -37,6 +38,7 @@ use crate::wire::auth::jwt::{Issuer, issue_token};
 use crate::wire::auth::secret::Secret;
 
 const SHELL_SECRET: &str = "a secret of the shell";
+const SYNC_SECRET: &str = "a secret of the followers";
 const ADMIN_TOKEN: &str = "a token of the operator";
 /// A peer that is neither root nor the primary's own user.
 const OTHER_USER: Peer = Peer::Unix { uid: 4321, gid: 4321 };
@@ -51,11 +53,15 @@ fn own_uid() -> u32 {
 
 /// Opens the primary of a folder, without a socket.
 fn open(folder: &Path) -> Arc<PrimaryState> {
-    PrimaryState::open(PrimaryOptions {
+    PrimaryState::open(options(folder)).unwrap()
+}
+
+fn options(folder: &Path) -> PrimaryOptions {
+    PrimaryOptions {
         store_path: folder.join("store"),
         store_options: StoreOptions { page_cache_bytes: 8 << 20, record_cache_entries: 1024 },
         shell_secret: secret(SHELL_SECRET),
-        sync_secret: secret("a secret of the followers"),
+        sync_secret: secret(SYNC_SECRET),
         kas_secret: None,
         admin_token: Some(secret(ADMIN_TOKEN)),
         error_tracking_token: None,
@@ -65,8 +71,7 @@ fn open(folder: &Path) -> Arc<PrimaryState> {
         own_uid: own_uid(),
         bounds: ServerLimits { shutdown_time: Duration::from_millis(100), ..ServerLimits::default() },
         server_counters: Arc::default(),
-    })
-    .unwrap()
+    }
 }
 
 /// Hands a request from any peer to the primary.

@@ -364,6 +364,9 @@ impl Generation {
 
     /// Returns the sort key of the first record with this index key.
     pub fn find_in_index(&self, index_key: &IndexKey) -> Result<Option<SortKey>, StoreError> {
+        if !index_key.is_of_records() {
+            return Ok(None);
+        }
         let mut found = None;
         for_each_item(&self.inner.database, PageMap::Index, index_key.prefix(), |entry, _| {
             found = index_key.decode_entry(entry);

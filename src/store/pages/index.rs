@@ -11,6 +11,9 @@ use crate::model::id::Id;
 use crate::model::record::Record;
 use crate::model::sort_key::SortKey;
 
+/// The letters of index keys with a text.
+const TEXT_LETTERS: &[u8] = b"unpa";
+
 /// A key that a record is looked up by, besides its sort key.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct IndexKey(Vec<u8>);
@@ -49,6 +52,15 @@ impl IndexKey {
     /// Returns what the entries of this index key begin with.
     pub fn prefix(&self) -> &[u8] {
         &self.0
+    }
+
+    /// Returns whether a record may have this index key. Text from a request may contain a zero byte; the entries of other index keys begin
+    /// with such text, and lead to no record.
+    pub fn is_of_records(&self) -> bool {
+        match self.0.split_last() {
+            Some((0, [letter, text @ ..])) if TEXT_LETTERS.contains(letter) => !text.contains(&0),
+            _ => true,
+        }
     }
 
     /// Returns the entry that leads from this index key to a sort key.
