@@ -15,6 +15,8 @@ use crate::model::record::{Key, User};
 use crate::model::text::Text;
 use crate::model::time::Time;
 use crate::wire::http::message::parse_message;
+use crate::wire::http::params::Params;
+use crate::wire::http::params_error::ParamsError;
 
 const AUTHORIZED_KEY_OPTIONS: &str = "no-port-forwarding,no-X11-forwarding,no-agent-forwarding,no-pty";
 const NOT_FOUND_MESSAGE: &str = "404 Key Not Found";
@@ -99,6 +101,12 @@ impl AuthorizedKey {
 fn blob_key_type(blob: &[u8]) -> Option<&[u8]> {
     let (length, rest) = blob.split_first_chunk::<4>()?;
     rest.get(..usize::try_from(u32::from_be_bytes(*length)).ok()?)
+}
+
+/// Reads the Base64 of a blob from `key`. Whoever sends it as it is, as the base document's example does, sends its `+` unencoded, which a
+/// query says is a space; Base64 has none, so a space is a `+`. (server.md 2.3)
+pub fn parse_key(params: &Params) -> Result<Option<String>, ParamsError> {
+    Ok(params.text("key")?.map(|key| key.replace(' ', "+")))
 }
 
 /// Returns the body of a hit of `authorized_keys`: the comment of the key is the owner's name and the instance's host. (server.md 2.3)

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use serde_json::{Value, json};
 
 use crate::support::env::TestEnv;
-use crate::support::generated_directory::{generated_key_line, key_blob, query_encode, security_key_blob};
+use crate::support::generated_directory::{directory_of_keys, generated_key_line, key_blob, query_encode, security_key_blob};
 use crate::support::http::{Connection, Request};
 use crate::support::random::pseudo_random;
 use crate::support::scaled;
@@ -212,4 +212,21 @@ fn every_answer_is_the_one_that_the_directory_file_gives_also_while_commits_stre
     });
     env.wait_until_fresh();
     assert_eq!(run_lookups(&env, &expected, keys, 0, lookups / 8), (0, lookups / 8));
+}
+
+/// The base document's own example sends the Base64 as it is, and a query says that a `+` is a space.
+#[test]
+fn a_plus_that_is_sent_as_it_is_is_a_plus_of_the_key() {
+    let env = TestEnv::running(&directory_of_keys(100));
+    let id = (1..=100).find(|id| key_blob(*id).contains('+')).unwrap();
+    for sent in [key_blob(id), key_blob(id).replace('+', "%20"), query_encode(&key_blob(id))] {
+        let request = || Request::get(&format!("/api/v4/internal/authorized_keys?key={sent}"));
+        for (place, answer) in [
+            ("the primary", env.request_primary(request())),
+            ("the sidecar", env.request_sidecar(request())),
+            ("the sidecar, without a token", request().send(&env.sidecar_socket())),
+        ] {
+            assert_eq!((answer.status, answer.json()["id"].as_u64()), (200, Some(id)), "{place}, {sent}: {}", answer.text());
+        }
+    }
 }

@@ -10,11 +10,12 @@ use crate::model::key::decode_blob;
 use crate::net::message::Response;
 use crate::primary::state::PrimaryState;
 use crate::rules;
-use crate::wire::authorized_keys::encode_authorized_key;
+use crate::wire::authorized_keys::{encode_authorized_key, parse_key};
 
 /// Answers with the key, or 404.
 pub async fn handle(state: &Arc<PrimaryState>, request: ApiRequest) -> HandlerResult {
-    let blob = decode_blob(&request.required_text("key")?).ok_or_else(|| ApiError::not_found("Key"))?;
+    let key = parse_key(&request.params)?.filter(|key| !key.is_empty()).ok_or_else(|| ApiError::missing_parameter("key"))?;
+    let blob = decode_blob(&key).ok_or_else(|| ApiError::not_found("Key"))?;
     let found = rules::authorized_keys::decide(&state.store.directory(), &blob)?.ok_or_else(|| ApiError::not_found("Key"))?;
     let body = encode_authorized_key(&found.key, found.owner.as_deref(), &found.settings.host);
     Ok(Response::json(StatusCode::OK, body))

@@ -22,17 +22,20 @@ use crate::sidecar::state::SidecarState;
 use crate::sidecar::upstream::concurrency_limit::RequestClass;
 use crate::sidecar::upstream::decision::QueryKind;
 use crate::sidecar::upstream::query::UpstreamQuery;
-use crate::wire::authorized_keys::encode_authorized_key;
+use crate::wire::authorized_keys::{encode_authorized_key, parse_key};
 use crate::wire::http::params::encode_form;
 
 /// Answers with the key, or 404.
-pub async fn handle(state: &Arc<SidecarState>, request: ApiRequest) -> HandlerResult {
+pub async fn handle(state: &Arc<SidecarState>, mut request: ApiRequest) -> HandlerResult {
     if let Some(name) = request.params.first_unknown(&["key"]) {
         // A parameter that we do not read is the primary's to judge, if the caller may have the request signed.
-        let error = ApiError::unknown_parameter(name);
-        return if request.caller == Caller::Shell { passthrough::handle_question(state, request).await } else { Err(error) };
+        if request.caller != Caller::Shell {
+            return Err(ApiError::unknown_parameter(name));
+        }
+        request.target.encode_plus_in("key");
+        return passthrough::handle_question(state, request).await;
     }
-    let key = request.params.text("key")?.ok_or_else(|| ApiError::missing_parameter("key"))?;
+    let key = parse_key(&request.params)?.ok_or_else(|| ApiError::missing_parameter("key"))?;
     let Some(blob) = decode_blob(&key) else {
         let view = state.cached_view(FreshnessClass::Keys, request.time).await;
         return Ok(mark_local(miss_response(), view.age));

@@ -60,6 +60,18 @@ impl RequestTarget {
         self.query.as_deref()
     }
 
+    /// Encodes each `+` in the values of a parameter of the query that were meant literally, so that whoever reads the query next does not
+    /// read a space.
+    pub fn encode_plus_in(&mut self, name: &str) {
+        let encode = |pair: &str| match pair.split_once('=') {
+            Some((own, value)) if percent_decode(own, PlusSign::Space).is_ok_and(|own| own == name) => {
+                format!("{own}={}", value.replace('+', "%2B"))
+            }
+            _ => pair.to_owned(),
+        };
+        self.query = self.query.take().map(|query| query.split('&').map(encode).collect::<Vec<_>>().join("&"));
+    }
+
     /// Returns the decoded segments after `/api/v4`: `["internal", "authorized_keys"]`; those of `/-/liveness` are `["-", "liveness"]`. A path
     /// that leads to neither has none.
     #[must_use]
@@ -204,6 +216,13 @@ mod tests {
         ] {
             assert!(parse_error(wrong).contains(why), "{wrong}: {}", parse_error(wrong));
         }
+    }
+
+    #[test]
+    fn a_plus_of_one_parameter_is_encoded_and_nothing_else() {
+        let mut target = RequestTarget::parse("/api/v4/a+b?key=A+B+&k%65y=+&other=a+b&+&key").unwrap();
+        target.encode_plus_in("key");
+        assert_eq!((target.path(), target.query()), ("/api/v4/a+b", Some("key=A%2BB%2B&k%65y=%2B&other=a+b&+&key")));
     }
 
     proptest! {
