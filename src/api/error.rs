@@ -15,6 +15,9 @@ use crate::wire::http::params_error::ParamsError;
 use crate::wire::http::request_target::RequestTargetError;
 use crate::wire::http::validation::ValidationError;
 
+/// What a person reads who asked too often: GitLab's own sentence. (server.md 1.2)
+pub const TOO_MANY_REQUESTS_MESSAGE: &str = "This endpoint has been requested too many times. Try again later.";
+
 /// An error as it is answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ApiError {
@@ -172,8 +175,8 @@ impl ApiError {
     /// 429: this was asked too often. Without `Retry-After`, which clients obey without a bound. (client.md 0)
     #[must_use]
     pub fn too_many_requests() -> Self {
-        let text = "This endpoint has been requested too many times. Try again later.";
-        Self::with_body(StatusCode::TOO_MANY_REQUESTS, text, json!({"message": {"error": text}}))
+        let body = json!({"message": {"error": TOO_MANY_REQUESTS_MESSAGE}});
+        Self::with_body(StatusCode::TOO_MANY_REQUESTS, TOO_MANY_REQUESTS_MESSAGE, body)
     }
 
     /// 409 with its reason.

@@ -803,3 +803,29 @@ fn a_request_the_primary_rejects_as_malformed_is_not_a_primary_failure() {
     (0..3).for_each(|_| assert_eq!(certs("zoe").send(&env.sidecar_socket()).status, 424));
     env.wait_for("a primary that fails to be found one", || env.status()["primary"]["breaker"] == "open");
 }
+
+#[test]
+fn a_plus_of_a_key_is_sent_on_so_that_every_primary_reads_a_plus() {
+    let (env, fake) = sidecar_with_fake_primary(|_| FakeReply::Respond(json_response(404, "{\"message\":\"404 Key Not Found\"}")));
+    for more in ["", "&unknown=a+b"] {
+        let answer = env.request_sidecar(Request::get(&format!("{KEYS}?key=AAA+AAA+{more}")));
+        assert_eq!(answer.status, 404, "{more}: {}", answer.text());
+        let arrived = fake.take_requests().pop().unwrap();
+        assert_eq!(arrived.request_line, format!("GET {KEYS}?key=AAA%2BAAA%2B{more} HTTP/1.1"));
+    }
+}
+
+/// gitlab-shell would ask three times and then show another sentence.
+#[test]
+fn access_beyond_the_rate_limit_of_the_primary_is_refused_with_its_sentence() {
+    let sentence = "This endpoint has been requested too many times. Try again later.";
+    let limited = json!({"message": {"error": sentence}}).to_string();
+    let (env, _fake) = sidecar_with_fake_primary(move |_| FakeReply::Respond(json_response(429, &limited)));
+    let lines = format!("{} {} refs/heads/main\n", "0".repeat(40), "1".repeat(40));
+    for (action, changes) in [("git-upload-pack", "_any"), ("git-receive-pack", "_any"), ("git-receive-pack", lines.as_str())] {
+        let question = json!({"key_id": 1, "project": "a/b", "action": action, "protocol": "ssh", "changes": changes});
+        let answer = env.request_sidecar(Request::post("/api/v4/internal/allowed", &question));
+        assert_eq!((answer.status, answer.json()), (401, json!({"status": false, "message": sentence})), "{action} {changes}");
+        assert_eq!((answer.header("x-sidegate-answer"), answer.header("retry-after")), (Some("forwarded"), None));
+    }
+}

@@ -8,8 +8,9 @@
 use std::sync::Arc;
 
 use http::StatusCode;
+use serde_json::json;
 
-use crate::api::error::{ApiError, HandlerResult};
+use crate::api::error::{ApiError, HandlerResult, TOO_MANY_REQUESTS_MESSAGE};
 use crate::api::rate_limit::RateDecision;
 use crate::api::request::{ApiRequest, RequestTime};
 use crate::api::response_headers::{enable_circuit_breaker, mark_degraded, mark_forwarded, mark_local};
@@ -40,7 +41,18 @@ pub async fn handle(state: &Arc<SidecarState>, request: ApiRequest) -> HandlerRe
     } else {
         decide_or_query(state, &question, request.time).await
     };
+    let response = refuse_beyond_limit(response);
     Ok(if counts_failures { enable_circuit_breaker(response) } else { response })
+}
+
+/// Turns a 429, ours or the primary's, into a refusal with GitLab's sentence: gitlab-shell asks three times on a 429, waits 3 s, and then
+/// shows another sentence. (client.md 1.9)
+fn refuse_beyond_limit(response: Response) -> Response {
+    if response.status != StatusCode::TOO_MANY_REQUESTS {
+        return response;
+    }
+    let body = json!({"status": false, "message": TOO_MANY_REQUESTS_MESSAGE}).to_string();
+    Response { headers: response.headers, ..Response::json(StatusCode::UNAUTHORIZED, body) }
 }
 
 /// Returns whether only the primary may answer: real changes, a quarantine, fields that the rules do not read.
@@ -186,7 +198,7 @@ fn decide_locally(view: &CachedView, question: &AllowedRequest, time: RequestTim
     }
 }
 
-/// Answers yes from the local directory, or 429 if that was asked too often.
+/// Answers yes from the local directory, or 429 if that was asked too often, which [`refuse_beyond_limit`] turns into a refusal.
 fn grant_response(state: &SidecarState, question: &AllowedRequest, grant: &AccessGrant, view: &CachedView, time: RequestTime) -> Response {
     if is_rate_limited(state, question, grant, time) {
         return mark_local(ApiError::too_many_requests().into_response(), view.age);
