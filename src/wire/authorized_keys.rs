@@ -15,7 +15,9 @@ use crate::model::record::{Key, User};
 use crate::model::text::Text;
 use crate::model::time::Time;
 use crate::wire::http::message::parse_message;
+#[cfg(feature = "daemon")]
 use crate::wire::http::params::Params;
+#[cfg(feature = "daemon")]
 use crate::wire::http::params_error::ParamsError;
 
 const AUTHORIZED_KEY_OPTIONS: &str = "no-port-forwarding,no-X11-forwarding,no-agent-forwarding,no-pty";
@@ -105,6 +107,7 @@ fn blob_key_type(blob: &[u8]) -> Option<&[u8]> {
 
 /// Reads the Base64 of a blob from `key`. Whoever sends it as it is, as the base document's example does, sends its `+` unencoded, which a
 /// query says is a space; Base64 has none, so a space is a `+`. (server.md 2.3)
+#[cfg(feature = "daemon")]
 pub fn parse_key(params: &Params) -> Result<Option<String>, ParamsError> {
     Ok(params.text("key")?.map(|key| key.replace(' ', "+")))
 }
