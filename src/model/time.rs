@@ -16,12 +16,12 @@ pub struct Time(i64);
 #[error("a time is RFC 3339 in UTC, as 2026-01-31T12:00:00Z, from 1970 to 9999")]
 pub struct InvalidTime;
 
-const LAST_MILLISECOND: i64 = 253_402_300_799_999;
+const LAST_MILLISECOND: i64 = 253_402_207_199_999;
 
 impl Time {
     /// The first instant of 1970.
     pub const EPOCH: Self = Self(0);
-    /// The last instant of 9999.
+    /// The last instant that every zone can write with a year of four digits, about a day before 9999 ends.
     pub const LAST: Self = Self(LAST_MILLISECOND);
 
     /// Returns the instant so many milliseconds after 1970 began; `None` outside the years 1970 to 9999.
@@ -42,7 +42,7 @@ impl Time {
         self.0.div_euclid(1000)
     }
 
-    /// Returns the instant a duration later, at most the last one of 9999.
+    /// Returns the instant a duration later, at most [`Self::LAST`].
     #[must_use]
     pub fn plus(self, duration: Duration) -> Self {
         let milliseconds = i64::try_from(duration.as_millis()).unwrap_or(LAST_MILLISECOND);
@@ -113,6 +113,13 @@ impl BootTime {
 #[cfg(test)]
 mod tests {
     use super::{InvalidTime, Time};
+
+    #[test]
+    fn the_last_instant_can_be_written_and_read() {
+        let last = Time::LAST.plus(std::time::Duration::from_secs(u64::MAX));
+        assert_eq!((last, last.to_string().as_str()), (Time::LAST, "9999-12-30T21:59:59.999Z"));
+        assert_eq!(last.to_string().parse::<Time>().ok(), Some(last));
+    }
 
     #[test]
     fn a_time_is_printed_in_one_form() {
