@@ -65,12 +65,7 @@ fn requires_primary(question: &AllowedRequest) -> bool {
 }
 
 async fn decide_or_query(state: &Arc<SidecarState>, question: &AllowedRequest, time: RequestTime) -> Response {
-    let query = UpstreamQuery {
-        kind: QueryKind::Allowed,
-        target: "/api/v4/internal/allowed".to_owned(),
-        body: Some(wire::allowed::encode_request(question)),
-    };
-    let local = LocalDecisions { state, question, query: &query, class: freshness_class(question) };
+    let local = LocalDecisions { state, question, class: freshness_class(question) };
     let view = state.cached_view(local.class, time).await;
     if let Some(response) = local.fresh_grant(&view, time) {
         return response;
@@ -82,7 +77,7 @@ async fn decide_or_query(state: &Arc<SidecarState>, question: &AllowedRequest, t
             HedgedOutcome::Held(response) => return response,
             HedgedOutcome::Asked(outcome) => outcome,
         },
-        None => state.upstream.query(query.clone(), RequestClass::Other).await,
+        None => state.upstream.query(local.query(), RequestClass::Other).await,
     };
     match outcome {
         QueryOutcome::Decided(decision) => mark_forwarded(Response::json(decision.status, decision.body)),
@@ -105,12 +100,19 @@ const fn subject(question: &AllowedRequest) -> RequestSubject {
 struct LocalDecisions<'a> {
     state: &'a SidecarState,
     question: &'a AllowedRequest,
-    /// The question as the primary is asked it.
-    query: &'a UpstreamQuery,
     class: FreshnessClass,
 }
 
 impl LocalDecisions<'_> {
+    /// Returns the question as the primary is asked it, which a fresh answer does not need.
+    fn query(&self) -> UpstreamQuery {
+        UpstreamQuery {
+            kind: QueryKind::Allowed,
+            target: "/api/v4/internal/allowed".to_owned(),
+            body: Some(wire::allowed::encode_request(self.question)),
+        }
+    }
+
     /// Answers yes, if that is certain enough for the primary not to be asked.
     fn fresh_grant(&self, view: &CachedView, time: RequestTime) -> Option<Response> {
         if !view.is_fresh() {
@@ -127,7 +129,7 @@ impl LocalDecisions<'_> {
         let AccessDecision::Granted(grant) = &evaluation.decision else { return None };
         let may_be_given = self.certain_grant(&evaluation).is_some() && !self.is_denied(view, grant);
         let wait = may_be_given.then(|| wait_limit(self.state, view, self.class));
-        Some(KnownQuestion { query: self.query.clone(), holder: Holder::of(&grant.actor), wait })
+        Some(KnownQuestion { query: self.query(), holder: Holder::of(&grant.actor), wait })
     }
 
     /// Answers yes by what is known at this moment, without the primary's answer.
@@ -171,7 +173,7 @@ impl LocalDecisions<'_> {
 
     /// Returns whether the primary has denied what the local directory grants.
     fn is_denied(&self, view: &CachedView, grant: &AccessGrant) -> bool {
-        self.state.denials.denies(|| self.query.digest(), Holder::of(&grant.actor), view.exchange_proven_at)
+        self.state.denials.denies(|| self.query().digest(), Holder::of(&grant.actor), view.exchange_proven_at)
     }
 
     /// Answers yes, marked as degraded unless the view has become fresh.
