@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::cli::exit_status::CommandError;
@@ -22,6 +23,11 @@ pub enum LifecycleEvent {
     SecretFileChanged,
 }
 
+/// Returns the runtime of a daemon's own tasks; those that answer have their own.
+pub fn start_runtime() -> Result<Runtime, CommandError> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(CommandError::new)
+}
+
 /// A subscription to signals, and to changes of files.
 pub struct LifecycleEvents {
     terminate: Signal,
@@ -31,8 +37,10 @@ pub struct LifecycleEvents {
 }
 
 impl LifecycleEvents {
-    /// Subscribes to signals and to changes of `files`. Must be called within a runtime.
-    pub fn subscribe(files: impl IntoIterator<Item = PathBuf>) -> Result<Self, CommandError> {
+    /// Subscribes to signals and to changes of `files`. To be called before anybody is accepted: a signal that ends the process before that
+    /// would turn them away.
+    pub fn subscribe(runtime: &Runtime, files: impl IntoIterator<Item = PathBuf>) -> Result<Self, CommandError> {
+        let _context = runtime.enter();
         let on = |kind| signal(kind).map_err(|error| CommandError::with_context("signals cannot be listened to", error));
         Ok(Self {
             terminate: on(SignalKind::terminate())?,

@@ -11,7 +11,7 @@ use crate::cli::config::primary::PrimaryConfig;
 use crate::cli::exit_status::{CommandError, CommandResult, Completion};
 use crate::cli::hardening;
 use crate::cli::ids;
-use crate::cli::lifecycle::LifecycleEvents;
+use crate::cli::lifecycle::{self, LifecycleEvents};
 use crate::cli::logging;
 use crate::cli::secrets;
 use crate::net::server::counters::ServerCounters;
@@ -32,15 +32,17 @@ pub fn run(path: &Path) -> CommandResult {
     let log = logging::start(config.log)?;
     let counters = Arc::new(ServerCounters::default());
     let state = PrimaryState::open(build_options(&config, Arc::clone(&counters))?).map_err(CommandError::new)?;
+    let runtime = lifecycle::start_runtime()?;
+    let mut events = LifecycleEvents::subscribe(&runtime, secret_files(&config))?;
     let sockets = open_sockets(inherited, &config)?;
     let server = HttpServer::start(sockets, Arc::clone(&state), config.limits.server_limits(), 0, counters).map_err(CommandError::new)?;
     tracing::info!(version = VERSION, "primary started, version {VERSION}");
-    let result = run_until_stopped(&config, &state);
+    runtime.block_on(events.reload_until_terminated(|| reload_secrets(&config, &state)));
     state.shut_down();
     server.stop();
     tracing::info!("primary stopped");
     log.shutdown();
-    result.map(|()| Completion::Complete)
+    Ok(Completion::Complete)
 }
 
 fn build_options(config: &PrimaryConfig, counters: Arc<ServerCounters>) -> Result<PrimaryOptions, CommandError> {
@@ -74,16 +76,6 @@ fn open_sockets(inherited: Vec<BoundSocket>, config: &PrimaryConfig) -> Result<V
         sockets.push(listen::bind_tcp(listen_config.address, tls).map_err(CommandError::new)?);
     }
     Ok(sockets)
-}
-
-/// Runs until the daemon is told to end. Reloads the secrets on SIGHUP, and when a file has changed.
-fn run_until_stopped(config: &PrimaryConfig, state: &PrimaryState) -> Result<(), CommandError> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(CommandError::new)?;
-    runtime.block_on(async {
-        let mut events = LifecycleEvents::subscribe(secret_files(config))?;
-        events.reload_until_terminated(|| reload_secrets(config, state)).await;
-        Ok(())
-    })
 }
 
 fn secret_files(config: &PrimaryConfig) -> Vec<PathBuf> {

@@ -13,7 +13,7 @@ use crate::cli::config::upstream::FeedKind;
 use crate::cli::exit_status::{CommandError, CommandResult, Completion};
 use crate::cli::hardening;
 use crate::cli::ids;
-use crate::cli::lifecycle::LifecycleEvents;
+use crate::cli::lifecycle::{self, LifecycleEvents};
 use crate::cli::logging;
 use crate::cli::secrets;
 use crate::model::clock;
@@ -44,18 +44,20 @@ pub fn run(path: &Path) -> CommandResult {
     allocator::use_single_arena();
     let log = logging::start(config.log)?;
     let context = SharedContext::from_config(&config)?;
+    let runtime = lifecycle::start_runtime()?;
+    let events = LifecycleEvents::subscribe(&runtime, secret_files(&config))?;
     let sockets = open_sockets(inherited, &config)?;
     let replica = Replica::start(context.replica_setup(&config)?).map_err(CommandError::new)?;
     let counters = Arc::new(ServerCounters::default());
     let sidecar = SidecarState::new(context.sidecar_setup(&config, &replica, &counters)?);
     let server = HttpServer::start(sockets, Arc::clone(&sidecar), config.limits.server_limits(), 0, counters).map_err(CommandError::new)?;
     tracing::info!(host = context.host, version = VERSION, "sidecar started on host {}, version {VERSION}", context.host);
-    let result = run_until_stopped(&config, &context, &replica, sidecar);
+    runtime.block_on(run_until_stopped(events, sidecar, || reload_secrets(&config, &context, &replica)));
     server.stop();
     replica.stop();
     tracing::info!("sidecar stopped");
     log.shutdown();
-    result.map(|()| Completion::Complete)
+    Ok(Completion::Complete)
 }
 
 /// Values that the replica and the sidecar share.
@@ -188,21 +190,11 @@ fn load_sync_secret(config: &ServeConfig) -> Result<Option<Secret>, CommandError
     }
 }
 
-/// Runs until the daemon is told to end. Reloads the secrets on SIGHUP, and when a file has changed.
-fn run_until_stopped(
-    config: &ServeConfig,
-    context: &SharedContext,
-    replica: &Replica,
-    sidecar: Arc<SidecarState>,
-) -> Result<(), CommandError> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(CommandError::new)?;
-    runtime.block_on(async {
-        let mut events = LifecycleEvents::subscribe(secret_files(config))?;
-        tokio::spawn(sidecar.upstream.run_probe());
-        tokio::spawn(sidecar.report_usage());
-        events.reload_until_terminated(|| reload_secrets(config, context, replica)).await;
-        Ok(())
-    })
+/// Runs until the daemon is told to end. Calls `reload` on SIGHUP, and when a file has changed.
+async fn run_until_stopped(mut events: LifecycleEvents, sidecar: Arc<SidecarState>, reload: impl FnMut()) {
+    tokio::spawn(sidecar.upstream.run_probe());
+    tokio::spawn(sidecar.report_usage());
+    events.reload_until_terminated(reload).await;
 }
 
 fn secret_files(config: &ServeConfig) -> Vec<PathBuf> {

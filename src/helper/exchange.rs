@@ -97,8 +97,8 @@ fn send_request(stream: &mut UnixStream, mut request: &[u8], deadline: Deadline)
         match stream.write(request) {
             Ok(written) => request = request.get(written..).unwrap_or_default(),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            // The daemon closed before it read the request: its response may already be here.
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
+            // The daemon closed before it read the request: its response may already be here, or the next daemon's to give.
+            Err(error) if matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset) => return Ok(()),
             Err(error) => return Err(LookupError::from_io_error(&error, deadline.timeout)),
         }
     }

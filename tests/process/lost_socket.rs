@@ -1,9 +1,7 @@
 //! A socket whose file vanishes: made again where the daemon made it, an alarm where systemd did.
 
 use std::fs;
-use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener;
-use std::process::{Command, Stdio};
 
 use crate::support::env::TestEnv;
 use crate::support::generated_directory::{directory_of_keys, key_blob};
@@ -32,10 +30,7 @@ fn a_socket_of_systemd_whose_file_vanishes_is_alarmed_with_what_to_do() {
     let mut env = TestEnv::new();
     env.start_primary();
     let listener = UnixListener::bind(env.sidecar_socket()).unwrap();
-    let mut shell = Command::new("sh");
-    shell.args(["-c", "exec 3<&0 </dev/null; LISTEN_PID=$$ LISTEN_FDS=1 exec \"$0\" serve --config \"$1\""]);
-    shell.arg(env!("CARGO_BIN_EXE_sidegate")).arg(env.path().join("sidegate.toml")).stdin(Stdio::from(OwnedFd::from(listener)));
-    env.sidecar = Some(env.spawn_daemon(shell, "sidegate.toml"));
+    env.sidecar = Some(env.start_daemon_with_socket("serve", "sidegate.toml", listener.into()));
     assert_eq!(env.status()["sockets"]["lost"].as_array().unwrap().len(), 0);
     // Another name of the same socket, so that it can still be asked.
     let kept = env.path().join("kept.sock");

@@ -26,6 +26,7 @@ mod primary_outage;
 mod primary_sidecar_equivalence;
 mod proof_of_age;
 mod random_revocations;
+mod restarts;
 mod revocation;
 mod slow_requests;
 mod smoke;

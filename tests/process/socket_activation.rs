@@ -2,8 +2,6 @@
 //! more than a token shows.
 
 use std::net::{SocketAddr, TcpListener};
-use std::os::fd::OwnedFd;
-use std::process::{Command, Stdio};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -18,10 +16,7 @@ use crate::support::lookup::lookup_request;
 fn start_with_tcp_socket(env: &TestEnv, command: &str, config: &str) -> (Daemon, SocketAddr) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
-    let mut shell = Command::new("sh");
-    shell.args(["-c", "exec 3<&0 </dev/null; LISTEN_PID=$$ LISTEN_FDS=1 exec \"$0\" \"$1\" --config \"$2\""]);
-    shell.arg(env!("CARGO_BIN_EXE_sidegate")).arg(command).arg(env.path().join(config)).stdin(Stdio::from(OwnedFd::from(listener)));
-    (env.spawn_daemon(shell, config), address)
+    (env.start_daemon_with_socket(command, config, listener.into()), address)
 }
 
 fn assert_only_a_token_counts(env: &TestEnv, address: SocketAddr) {

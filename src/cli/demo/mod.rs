@@ -18,7 +18,7 @@ use crate::cli::demo::folder::DemoFolder;
 use crate::cli::demo::sample::SampleUsers;
 use crate::cli::demo::sshd::{DemoSshd, DemoUser};
 use crate::cli::exit_status::{CommandError, CommandResult, Completion};
-use crate::cli::lifecycle::{LifecycleEvent, LifecycleEvents};
+use crate::cli::lifecycle::{self, LifecycleEvent, LifecycleEvents};
 use crate::cli::output::print_line;
 use crate::model::clock;
 use crate::model::time::BootTime;
@@ -177,12 +177,10 @@ fn wait_for_ctrl_c(folder: &DemoFolder) -> Result<(), CommandError> {
         folder.sidecar_socket().display()
     ));
     print_line(&format!("   {} admin --socket {} export", program.display(), folder.primary_socket().display()));
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(CommandError::new)?;
-    runtime.block_on(async {
-        let mut events = LifecycleEvents::subscribe([])?;
-        while events.next().await != LifecycleEvent::Terminate {}
-        Ok(())
-    })
+    let runtime = lifecycle::start_runtime()?;
+    let mut events = LifecycleEvents::subscribe(&runtime, [])?;
+    runtime.block_on(async { while events.next().await != LifecycleEvent::Terminate {} });
+    Ok(())
 }
 
 fn format_elapsed(start: BootTime) -> String {

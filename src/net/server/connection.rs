@@ -26,6 +26,7 @@ use crate::net::server::counters::ServerCounters;
 use crate::net::server::handler::Handler;
 use crate::net::server::inspected_stream::InspectedStream;
 use crate::net::server::limits::ServerLimits;
+use crate::net::server::reading_end::EndReading;
 
 /// What all connections of one worker thread share.
 pub struct HttpService<H> {
@@ -53,33 +54,26 @@ impl<H: Handler> HttpService<H> {
     }
 
     /// Serves one connection until it ends.
-    pub async fn serve_connection<IO: AsyncRead + AsyncWrite + Unpin>(
+    pub async fn serve_connection<IO: AsyncRead + AsyncWrite + EndReading + Unpin>(
         self: Rc<Self>,
         io: IO,
         peer: Peer,
         state: Rc<ConnectionState>,
         close_mode: CloseMode,
     ) {
+        state.await_first_request();
         let stream = InspectedStream::new(io, Rc::clone(&state));
         let service = service_fn(|request| {
             let (service, state) = (Rc::clone(&self), Rc::clone(&state));
             async move { Ok::<_, Infallible>(service.respond(request, peer, state).await) }
         });
         let mut connection = self.http.serve_connection(TokioIo::new(stream), service);
-        let mut draining = false;
         let end = std::future::poll_fn(|context| {
-            match state.mode() {
-                ServeMode::Serve => {}
-                ServeMode::Drain if draining => {}
-                ServeMode::Drain => {
-                    draining = true;
-                    Pin::new(&mut connection).graceful_shutdown();
-                }
-                ServeMode::Close => return Poll::Ready(ConnectionEnd::Closed),
+            // hyper's own graceful shutdown would close a connection whose request has arrived and has not been read.
+            if state.mode() == ServeMode::Close {
+                return Poll::Ready(ConnectionEnd::Closed);
             }
-            if !draining {
-                state.set_waker(context.waker());
-            }
+            state.set_waker(context.waker());
             let mut polled = Pin::new(&mut connection).poll(context);
             if polled.is_pending() && state.require_registration() {
                 polled = Pin::new(&mut connection).poll(context);
@@ -116,7 +110,7 @@ impl<H: Handler> HttpService<H> {
             None => self.handle(request, peer).await,
         };
         // Without `Connection: close` the client might send its next request on a connection that is about to close.
-        let is_last = is_last || state.awaiting_body(index);
+        let is_last = is_last || state.awaiting_body(index) || state.mode() != ServeMode::Serve;
         let response = if version < Version::HTTP_11 { reject_unknown_length(response) } else { response };
         let streaming = response.body.is_streaming();
         state.response_started(streaming);
@@ -170,7 +164,11 @@ enum ConnectionEnd {
 }
 
 /// Closes so that the last response arrives: the kernel drops what was written if a socket is closed while bytes are unread.
-async fn close_gracefully<IO: AsyncRead + AsyncWrite + Unpin>(stream: InspectedStream<IO>, state: &ConnectionState, close_mode: CloseMode) {
+async fn close_gracefully<IO: AsyncRead + AsyncWrite + EndReading + Unpin>(
+    stream: InspectedStream<IO>,
+    state: &ConnectionState,
+    close_mode: CloseMode,
+) {
     let mid_request = stream.is_mid_request();
     if !mid_request && close_mode == CloseMode::Socket {
         return;
@@ -185,11 +183,11 @@ async fn close_gracefully<IO: AsyncRead + AsyncWrite + Unpin>(stream: InspectedS
         while io.read(&mut unread).await.is_ok_and(|length| length > 0) {}
     };
     state.set_waiting(WaitState::RequestHead);
-    run_while_serving(state, linger).await;
+    run_until(ServeMode::Close, state, linger).await;
 }
 
-/// Runs a future to its end, or returns `None` as soon as the connection is to be drained or closed.
-pub async fn run_while_serving<T>(state: &ConnectionState, future: impl Future<Output = T>) -> Option<T> {
+/// Runs a future to its end, or returns `None` as soon as the connection has come as far as `last`.
+pub async fn run_until<T>(last: ServeMode, state: &ConnectionState, future: impl Future<Output = T>) -> Option<T> {
     let mut future = pin!(future);
     std::future::poll_fn(|context| {
         state.set_waker(context.waker());
@@ -199,7 +197,7 @@ pub async fn run_while_serving<T>(state: &ConnectionState, future: impl Future<O
         }
         match polled {
             Poll::Ready(done) => Poll::Ready(Some(done)),
-            Poll::Pending if state.mode() == ServeMode::Serve => Poll::Pending,
+            Poll::Pending if state.mode() < last => Poll::Pending,
             Poll::Pending => Poll::Ready(None),
         }
     })

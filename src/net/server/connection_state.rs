@@ -1,7 +1,8 @@
 //! The connections of one worker thread: what each waits for, since when, and whether it is still served.
 //!
 //! Time here is a count of ticks that one timer of the thread advances, so a request costs no clock reading and no timer of its own. A
-//! connection that has waited too long is closed; when the daemon stops, all are drained. Everything here stays on its thread.
+//! connection that has waited too long is closed; when the daemon stops, all are drained: each closes as soon as it is idle. One on which
+//! nothing has been sent is not idle, since its first request is on its way. Everything here stays on its thread.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -16,6 +17,8 @@ use crate::net::server::limits::ServerLimits;
 /// What a connection waits for. Only the response is without a bound here: the handler has its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WaitState {
+    /// The first byte of the first request.
+    FirstRequest,
     /// The next request.
     Idle,
     /// The head of a request (or the end of a TLS handshake, or of a body that nobody reads).
@@ -27,11 +30,11 @@ pub enum WaitState {
 }
 
 /// Whether a connection is still served.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ServeMode {
     /// Requests are served.
     Serve,
-    /// The connection closes after the request in flight.
+    /// The connection closes after the request in flight, or at once if it is idle.
     Drain,
     /// The connection closes now.
     Close,
@@ -70,6 +73,11 @@ impl ConnectionState {
         self.waiting_since.set(self.ticks.get());
     }
 
+    /// Records that the connection waits for its first request. The time counts from when it was accepted.
+    pub fn await_first_request(&self) {
+        self.waiting.set(WaitState::FirstRequest);
+    }
+
     /// Returns what the connection waits for.
     pub fn waiting(&self) -> WaitState {
         self.waiting.get()
@@ -78,6 +86,11 @@ impl ConnectionState {
     /// Returns whether the connection is still served.
     pub fn mode(&self) -> ServeMode {
         self.mode.get()
+    }
+
+    /// Returns whether the connection is idle and closes because it is.
+    pub fn closes_when_idle(&self) -> bool {
+        self.mode() == ServeMode::Drain && self.waiting() == WaitState::Idle
     }
 
     /// Sets the task that is woken when the mode changes.
@@ -115,9 +128,14 @@ impl ConnectionState {
 
     /// Records that bytes came in: which request so far has an ambiguous framing, and the body of which request has yet to arrive.
     pub fn bytes_received(&self, ambiguity: Option<(u64, AmbiguousFraming)>, awaiting_body: Option<u64>) {
-        if self.waiting() == WaitState::Idle {
-            self.set_waiting(WaitState::RequestHead);
-            self.response_started.set(false);
+        match self.waiting() {
+            WaitState::Idle => {
+                self.set_waiting(WaitState::RequestHead);
+                self.response_started.set(false);
+            }
+            // As before, the time counts from when the connection was accepted.
+            WaitState::FirstRequest => self.waiting.set(WaitState::RequestHead),
+            WaitState::RequestHead | WaitState::Response | WaitState::PeerRead => {}
         }
         self.ambiguity.set(ambiguity);
         self.awaiting_body.set(awaiting_body);
@@ -136,7 +154,8 @@ impl ConnectionState {
     /// Records that the client does not read, or reads again.
     pub fn set_peer_reading(&self, reads: bool) {
         match (reads, self.waiting()) {
-            (false, WaitState::PeerRead) | (true, WaitState::Idle | WaitState::RequestHead | WaitState::Response) => {}
+            (false, WaitState::PeerRead)
+            | (true, WaitState::FirstRequest | WaitState::Idle | WaitState::RequestHead | WaitState::Response) => {}
             (false, _) | (true, WaitState::PeerRead) => self.set_waiting(WaitState::PeerRead),
         }
     }
@@ -168,6 +187,10 @@ impl ConnectionState {
 
     fn set_mode(&self, mode: ServeMode) {
         self.mode.set(mode);
+        self.wake();
+    }
+
+    fn wake(&self) {
         if let Some(waker) = &*self.waker.borrow() {
             waker.wake_by_ref();
         }
@@ -260,13 +283,23 @@ impl ConnectionTable {
         self.ticks.set(now);
         for connection in self.slots.borrow().iter().flatten() {
             let max_ticks = match connection.waiting() {
-                WaitState::Idle | WaitState::RequestHead => self.head_ticks,
+                WaitState::FirstRequest | WaitState::Idle | WaitState::RequestHead => self.head_ticks,
                 WaitState::PeerRead => self.peer_read_ticks,
                 WaitState::Response => continue,
             };
             // The tick in which the waiting began was not a whole one.
             if now - connection.waiting_since.get() > max_ticks {
                 connection.set_mode(ServeMode::Close);
+            }
+        }
+    }
+
+    /// Takes connections on which nothing has been sent so far for idle.
+    pub fn give_up_unused(&self) {
+        for connection in self.slots.borrow().iter().flatten() {
+            if connection.waiting() == WaitState::FirstRequest {
+                connection.set_waiting(WaitState::Idle);
+                connection.wake();
             }
         }
     }

@@ -18,6 +18,7 @@ use tokio::net::UnixStream;
 
 use crate::net::peer::Peer;
 use crate::net::server::connection_state::ConnectionState;
+use crate::net::server::reading_end::{EndReading, Unread, end_reading_of_unix};
 
 /// A connection, registered with the reactor or not yet.
 pub struct DeferredStream {
@@ -91,6 +92,16 @@ impl AsyncWrite for DeferredStream {
         match &self.unregistered {
             Some(stream) => Poll::Ready(stream.shutdown(Shutdown::Write)),
             None => self.register()?.poll_shutdown(context),
+        }
+    }
+}
+
+impl EndReading for DeferredStream {
+    fn end_reading(&mut self) -> Unread {
+        match (&self.unregistered, &self.registered) {
+            (Some(stream), _) => end_reading_of_unix(stream.as_raw_fd()),
+            (None, Some(stream)) => end_reading_of_unix(stream.as_raw_fd()),
+            (None, None) => Unread::Nothing,
         }
     }
 }

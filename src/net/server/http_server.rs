@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::mpsc;
 use std::thread::JoinHandle;
 
-use tokio::sync::watch;
+use tokio::sync::{Barrier, watch};
 
 use crate::net::server::counters::ServerCounters;
 use crate::net::server::handler::Handler;
@@ -19,7 +19,7 @@ use crate::net::server::worker::{WorkerCommand, WorkerConfig, run_worker};
 
 /// A running server. Dropping it does not stop it.
 pub struct HttpServer {
-    commands: watch::Sender<WorkerCommand>,
+    pub(super) commands: watch::Sender<WorkerCommand>,
     workers: Vec<JoinHandle<()>>,
     socket_watch: Option<SocketWatch>,
 }
@@ -40,14 +40,16 @@ impl HttpServer {
         let (replacements, replaced) = watch::channel(Replacements::new());
         let mut server = Self { commands, workers: Vec::with_capacity(threads), socket_watch: None };
         let (report_start, starts) = mpsc::channel();
+        let all_workers = Arc::new(Barrier::new(threads));
         for number in 0..threads {
             let config = WorkerConfig {
-                sockets: sockets.iter().map(BoundSocket::try_clone).collect::<io::Result<_>>()?,
+                sockets: sockets.iter().map(|socket| Ok((socket.try_clone()?, socket.origin()))).collect::<io::Result<_>>()?,
                 handler: Arc::clone(&handler),
                 counters: Arc::clone(&counters),
                 limits,
                 commands: received.clone(),
                 replacements: replaced.clone(),
+                all_workers: Arc::clone(&all_workers),
             };
             let report_start = report_start.clone();
             let thread = std::thread::Builder::new().name(format!("gate-{number}"));
@@ -64,17 +66,19 @@ impl HttpServer {
         Ok(server)
     }
 
-    /// Stops accepting, lets requests in flight end within `limits.shutdown_time`, and removes the sockets that we made. Blocks.
+    /// Answers everybody who was accepted, within `limits.shutdown_time`, and ends. The queue of a socket that was handed over is left to the
+    /// next process; that of one that we made is answered too, and the socket removed. Blocks.
     pub fn stop(self) {
-        // The name goes first: new clients find that nobody listens, and those that wait in the backlog are still served.
-        if let Some(watch) = self.socket_watch {
-            watch.stop();
-        }
+        // First, so that no socket is made again whose queue nobody would answer.
+        let mut sockets = self.socket_watch.map(SocketWatch::stop).unwrap_or_default();
+        // A handle of ours would keep the queue of a TCP socket open after the workers have answered it.
+        sockets.retain(|socket| socket.address().is_none());
         self.commands.send_replace(WorkerCommand::Stop);
         for thread in self.workers {
             if thread.join().is_err() {
                 tracing::error!("worker thread panicked; its connections were dropped");
             }
         }
+        drop(sockets);
     }
 }

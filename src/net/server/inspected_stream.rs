@@ -10,6 +10,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::net::server::connection_state::ConnectionState;
 use crate::net::server::framing::RequestFraming;
+use crate::net::server::reading_end::{EndReading, Unread};
 
 /// A socket whose bytes are inspected.
 pub struct InspectedStream<IO> {
@@ -17,6 +18,8 @@ pub struct InspectedStream<IO> {
     connection: Rc<ConnectionState>,
     framing: RequestFraming,
     read_closed: bool,
+    /// We have ended reading: that nothing more comes does not mean that the client has hung up.
+    reading_ended: bool,
     /// The response that is written in place of hyper's own, and how many bytes of it have been written.
     replacement: Option<(Vec<u8>, usize)>,
 }
@@ -24,12 +27,17 @@ pub struct InspectedStream<IO> {
 impl<IO> InspectedStream<IO> {
     /// Wraps the socket of a connection.
     pub fn new(io: IO, connection: Rc<ConnectionState>) -> Self {
-        Self { io, connection, framing: RequestFraming::new(), read_closed: false, replacement: None }
+        Self { io, connection, framing: RequestFraming::new(), read_closed: false, reading_ended: false, replacement: None }
     }
 
     /// Returns whether the client may still be sending a request that nobody will read.
     pub fn is_mid_request(&self) -> bool {
         !self.read_closed && (self.framing.is_mid_request() || self.replacement.is_some())
+    }
+
+    /// Returns whether the connection closes now unless a request has arrived.
+    fn closes_now(&self) -> bool {
+        self.connection.closes_when_idle() && !self.framing.is_mid_request()
     }
 
     /// Returns the socket.
@@ -38,12 +46,29 @@ impl<IO> InspectedStream<IO> {
     }
 }
 
-impl<IO: AsyncRead + Unpin> AsyncRead for InspectedStream<IO> {
+impl<IO: AsyncRead + EndReading + Unpin> AsyncRead for InspectedStream<IO> {
+    /// Reads. Where the connection closes once it is idle, its end is found as soon as it is and nothing has arrived.
     fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
-        ready!(Pin::new(&mut self.io).poll_read(context, buffer))?;
+        let polled = Pin::new(&mut self.io).poll_read(context, buffer);
+        if polled.is_pending() && self.closes_now() {
+            match self.io.end_reading() {
+                Unread::Nothing => {
+                    self.read_closed = true;
+                    return Poll::Ready(Ok(()));
+                }
+                Unread::LastBytes => self.reading_ended = true,
+                Unread::Bytes => {}
+            }
+        }
+        ready!(polled)?;
         let received = buffer.filled().get(before..).unwrap_or_default();
         if received.is_empty() {
+            if self.reading_ended && !self.framing.is_mid_request() && !self.closes_now() {
+                // hyper would take it for a hang-up and give up the request that it has. The response ends the connection, so nobody needs to
+                // be woken.
+                return Poll::Pending;
+            }
             self.read_closed = true;
         } else {
             self.framing.observe(received);

@@ -21,9 +21,19 @@ use crate::net::server::socket_alarms::{FileIdentity, PathState};
 /// A listening socket. Its Unix path, if we made it, is removed when this is dropped.
 pub struct BoundSocket {
     socket: ListenSocket,
+    origin: SocketOrigin,
     /// What was at its path when it was made or handed over, if it is a Unix socket with a path.
     identity: Option<FileIdentity>,
     socket_file: Option<SocketFile>,
+}
+
+/// Who made a socket. That says who answers those who are still in its queue when this process ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SocketOrigin {
+    /// This process: nobody else has it, so the queue ends with this process.
+    Created,
+    /// systemd, which keeps it and hands it to the next process.
+    Inherited,
 }
 
 /// A handle of the socket; every worker thread has one.
@@ -88,7 +98,7 @@ pub fn bind_unix(path: &Path, mode: u32, group: Option<u32>) -> Result<BoundSock
     let identity = FileIdentity::at(&hidden);
     fs::rename(&hidden, path).map_err(failed("cannot move it into place"))?;
     let file = SocketFile { path: path.to_owned(), mode, group, identity };
-    Ok(BoundSocket { socket: ListenSocket::Unix(listener), identity, socket_file: Some(file) })
+    Ok(BoundSocket { socket: ListenSocket::Unix(listener), origin: SocketOrigin::Created, identity, socket_file: Some(file) })
 }
 
 /// Refuses a path at which there is something that a new socket must not replace.
@@ -150,7 +160,12 @@ fn adopt_inherited(descriptor: i32) -> Result<BoundSocket, BindError> {
     // called once, before anything else can have opened a descriptor of such a number.
     #[expect(unsafe_code, reason = "an inherited descriptor has no owner yet, only its number")]
     let socket = unsafe { OwnedFd::from_raw_fd(descriptor) };
-    let refused = |reason: String| BindError { socket: format!("socket {descriptor} of LISTEN_FDS"), reason };
+    adopt(socket, &format!("socket {descriptor} of LISTEN_FDS"))
+}
+
+/// Takes over a socket that another process made and keeps.
+pub(super) fn adopt(socket: OwnedFd, name: &str) -> Result<BoundSocket, BindError> {
+    let refused = |reason: String| BindError { socket: name.to_owned(), reason };
     let is_stream = getsockopt(&socket, sockopt::SockType).is_ok_and(|kind| kind == SockType::Stream);
     if !is_stream || !getsockopt(&socket, sockopt::AcceptConn).unwrap_or(false) {
         return Err(refused("it is not a listening stream socket; use ListenStream= and Accept=no in the .socket unit".into()));
@@ -169,7 +184,7 @@ fn adopt_inherited(descriptor: i32) -> Result<BoundSocket, BindError> {
         _ => return Err(refused("it is neither a Unix nor a TCP socket; use a path or an address in ListenStream=".into())),
     };
     nonblocking.map_err(|error| refused(format!("cannot make it non-blocking: {error}")))?;
-    let mut inherited = BoundSocket { socket, identity: None, socket_file: None };
+    let mut inherited = BoundSocket { socket, origin: SocketOrigin::Inherited, identity: None, socket_file: None };
     inherited.identity = inherited.path().as_deref().and_then(FileIdentity::at);
     Ok(inherited)
 }
@@ -189,7 +204,7 @@ pub fn bind_tcp(address: SocketAddr, tls: Option<Arc<rustls::ServerConfig>>) -> 
     }
     let listener = bind_tcp_at(address)
         .map_err(|error| BindError { socket: address.to_string(), reason: format!("cannot bind it (is the port taken?): {error}") })?;
-    Ok(BoundSocket { socket: ListenSocket::Tcp(listener, tls), identity: None, socket_file: None })
+    Ok(BoundSocket { socket: ListenSocket::Tcp(listener, tls), origin: SocketOrigin::Created, identity: None, socket_file: None })
 }
 
 fn bind_tcp_at(address: SocketAddr) -> io::Result<TcpListener> {
@@ -259,6 +274,12 @@ impl BoundSocket {
             ListenSocket::Unix(_) => None,
             ListenSocket::Tcp(listener, _) => listener.local_addr().ok(),
         }
+    }
+
+    /// Returns who made the socket.
+    #[must_use]
+    pub fn origin(&self) -> SocketOrigin {
+        self.origin
     }
 
     /// Returns another handle of the same socket.

@@ -10,6 +10,8 @@ pub mod http_server;
 mod inspected_stream;
 pub mod limits;
 pub mod listen;
+mod listener;
+mod reading_end;
 pub mod socket_alarms;
 mod socket_watch;
 #[cfg(test)]

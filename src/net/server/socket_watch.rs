@@ -23,14 +23,14 @@ const RESTART_SOCKET_UNIT: &str = "make it anew with `systemctl restart sidegate
 /// The sockets that were made again, by their place among the sockets of the server; the last of each.
 pub type Replacements = BTreeMap<usize, Arc<UnixListener>>;
 
-/// A thread that watches. Dropping it ends the thread, which removes the files that this process made.
+/// A thread that watches. Dropping it ends the thread.
 pub struct SocketWatch {
     stop: mpsc::Sender<()>,
-    thread: JoinHandle<()>,
+    thread: JoinHandle<Vec<BoundSocket>>,
 }
 
 impl SocketWatch {
-    /// Starts to watch `sockets`, which live until the watch ends. `replacements` reaches the workers.
+    /// Starts to watch `sockets`. `replacements` reaches the workers.
     pub fn start(sockets: Vec<BoundSocket>, counters: Arc<ServerCounters>, replacements: watch::Sender<Replacements>) -> io::Result<Self> {
         let (stop, stopped) = mpsc::channel();
         let thread = std::thread::Builder::new().name("socket-watch".to_owned());
@@ -41,16 +41,18 @@ impl SocketWatch {
                     check_socket(index, socket, &counters, &replacements);
                 }
             }
+            sockets
         })?;
         Ok(Self { stop, thread })
     }
 
-    /// Ends the watch, and removes the files that this process made. Blocks.
-    pub fn stop(self) {
+    /// Ends the watch, and returns the sockets as they are then. The files that this process made go with them. Blocks.
+    pub fn stop(self) -> Vec<BoundSocket> {
         drop(self.stop);
-        if self.thread.join().is_err() {
+        self.thread.join().unwrap_or_else(|_| {
             tracing::error!("the thread that watches the sockets panicked; their files may have been left behind");
-        }
+            Vec::new()
+        })
     }
 }
 

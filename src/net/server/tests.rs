@@ -4,9 +4,9 @@ use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc;
+use std::sync::{Arc, Barrier};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -21,12 +21,16 @@ use crate::net::server::http_server::HttpServer;
 use crate::net::server::limits::ServerLimits;
 use crate::net::server::listen::{self, BoundSocket};
 
+mod stopping;
+
 /// Answers by the path of the request.
 struct TestHandler {
     /// What became of bodies, and when a request is there.
     events: mpsc::Sender<String>,
     /// `/hold` answers with a permit of it.
     releases: Semaphore,
+    /// `/block` stops its thread until the test comes here too.
+    blocked: Barrier,
 }
 
 impl Handler for TestHandler {
@@ -47,6 +51,11 @@ impl Handler for TestHandler {
                 self.events.send("held".into()).unwrap();
                 self.releases.acquire().await.unwrap().forget();
                 Response::json(StatusCode::OK, "released")
+            }
+            "/block" => {
+                self.events.send("blocked".into()).unwrap();
+                self.blocked.wait();
+                Response::json(StatusCode::OK, "unblocked")
             }
             "/stream" | "/broken" => {
                 let (pieces, stream) = tokio::sync::mpsc::channel(4);
@@ -78,12 +87,18 @@ struct TestServer {
 fn start_server(limits: ServerLimits) -> TestServer {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("api.sock");
-    let sockets = vec![listen::bind_unix(&path, 0o660, None).unwrap(), listen::bind_tcp("127.0.0.1:0".parse().unwrap(), None).unwrap()];
+    let socket = listen::bind_unix(&path, 0o660, None).unwrap();
+    start_server_at(socket, path, folder, limits, 2)
+}
+
+/// Starts a server with so many threads at this socket, and at one of TCP.
+fn start_server_at(socket: BoundSocket, path: PathBuf, folder: tempfile::TempDir, limits: ServerLimits, threads: usize) -> TestServer {
+    let sockets = vec![socket, listen::bind_tcp("127.0.0.1:0".parse().unwrap(), None).unwrap()];
     let address = sockets.iter().find_map(BoundSocket::address).unwrap();
     let (event_sender, events) = mpsc::channel();
-    let handler = Arc::new(TestHandler { events: event_sender, releases: Semaphore::new(0) });
+    let handler = Arc::new(TestHandler { events: event_sender, releases: Semaphore::new(0), blocked: Barrier::new(2) });
     let counters = Arc::<ServerCounters>::default();
-    let running = HttpServer::start(sockets, Arc::clone(&handler), limits, 2, Arc::clone(&counters)).unwrap();
+    let running = HttpServer::start(sockets, Arc::clone(&handler), limits, threads, Arc::clone(&counters)).unwrap();
     TestServer { running: Some(running), handler, events, counters, path, address, _folder: folder }
 }
 
@@ -415,40 +430,6 @@ fn what_is_passed_on_ends_where_its_source_ends() {
     assert!(pass("Transfer-Encoding: chunked", "4\r\n0123\r\n0\r\n\r\n").ends_with("4\r\n0123\r\n0\r\n\r\n"));
     assert!(!pass("Transfer-Encoding: chunked", "9\r\n012345678\r\n0\r\n\r\n").ends_with("0\r\n\r\n"), "more than the bound");
     assert!(!pass("Transfer-Encoding: chunked", "4\r\n0123\r\nnonsense").ends_with("0\r\n\r\n"), "broken framing");
-}
-
-#[test]
-fn a_stop_lets_what_is_in_flight_end_and_removes_the_socket() {
-    let mut server = start_server(ServerLimits::default());
-    let mut idle = server.connect();
-    request_once(&mut idle, KEEP_ALIVE_REQUEST);
-    let mut held = server.connect();
-    held.write_all(b"GET /hold HTTP/1.1\r\n\r\n").unwrap();
-    server.events.recv().unwrap();
-    let running = server.running.take().unwrap();
-    let stopping = std::thread::spawn(move || running.stop());
-    assert_eq!(idle.read(&mut [0]).unwrap(), 0, "what is idle is closed");
-    assert!(!server.path.exists());
-    server.handler.releases.add_permits(1);
-    assert!(exchange(held, "").ends_with("released"));
-    stopping.join().unwrap();
-    assert!(TcpStream::connect(server.address).is_err());
-}
-
-#[test]
-fn a_stop_waits_only_so_long() {
-    let mut server = start_server(ServerLimits { shutdown_time: Duration::from_millis(50), ..ServerLimits::default() });
-    let mut held = server.connect();
-    held.write_all(b"GET /hold HTTP/1.1\r\n\r\n").unwrap();
-    server.events.recv().unwrap();
-    server.running.take().unwrap().stop();
-    assert_eq!(read_until_closed(held), "");
-}
-
-fn read_until_closed(mut stream: impl Read) -> String {
-    let mut received = String::new();
-    let _ = stream.read_to_string(&mut received);
-    received
 }
 
 /// Runs in a process of its own, started by the test after it: descriptors are the whole process's.

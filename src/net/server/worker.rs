@@ -1,34 +1,36 @@
 //! One worker thread: accepts at every socket, serves or refuses each connection, and stops on command. Its accept loop outlives every
 //! error.
+//!
+//! A stop turns nobody away. Whoever was accepted is answered, also one whose first byte has yet to come; idle connections are closed. The
+//! queue of a socket is left alone meanwhile: the next process gets it with the socket, or, if the socket is this process's own, it is
+//! answered last. It never waits long: if a request takes time to end, the queue is served until then.
 
 use std::cell::{Cell, RefCell};
 use std::io;
-use std::os::unix::net::{UnixListener, UnixStream};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc;
 use std::time::Duration;
 
-use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::TcpListener;
 use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
-use tokio::sync::watch;
+use tokio::sync::{Barrier, watch};
 use tokio::task::JoinHandle;
-use tokio_rustls::TlsAcceptor;
+use tokio::time::{Instant, timeout_at};
 
 use crate::model::clock;
 use crate::model::time::BootTime;
 use crate::net::peer::Peer;
-use crate::net::server::connection::{CloseMode, HttpService, run_while_serving};
-use crate::net::server::connection_state::{ConnectionSlot, ConnectionState, ConnectionTable};
+use crate::net::server::connection::{CloseMode, HttpService, run_until};
+use crate::net::server::connection_state::{ConnectionSlot, ConnectionState, ConnectionTable, ServeMode};
 use crate::net::server::counters::ServerCounters;
 use crate::net::server::deferred_stream::{self, DeferredStream};
 use crate::net::server::handler::Handler;
 use crate::net::server::limits::ServerLimits;
-use crate::net::server::listen::{ListenSocket, register_listener};
+use crate::net::server::listen::{ListenSocket, SocketOrigin};
+use crate::net::server::listener::{Accepted, Listener};
+use crate::net::server::reading_end::EndReading;
 use crate::net::server::socket_watch::Replacements;
 
 /// What the worker threads are commanded.
@@ -36,14 +38,14 @@ use crate::net::server::socket_watch::Replacements;
 pub enum WorkerCommand {
     /// Accept and serve.
     Serve,
-    /// Accept what already waits, then no more; end when all requests are answered or the time is up.
+    /// Answer who was accepted, then end; at the latest when the time is up.
     Stop,
 }
 
 /// What one worker thread works with.
 pub struct WorkerConfig<H> {
-    /// The thread's own handles of the sockets.
-    pub sockets: Vec<ListenSocket>,
+    /// The thread's own handles of the sockets, and who made each.
+    pub sockets: Vec<(ListenSocket, SocketOrigin)>,
     /// What answers requests.
     pub handler: Arc<H>,
     /// Shared by all threads; the bound of connections is measured by `open_connections`.
@@ -54,12 +56,13 @@ pub struct WorkerConfig<H> {
     pub commands: watch::Receiver<WorkerCommand>,
     /// The sockets that were made again since.
     pub replacements: watch::Receiver<Replacements>,
+    /// Where the threads wait for each other when they stop.
+    pub all_workers: Arc<Barrier>,
 }
 
 /// Runs one worker until it is commanded to stop. Reports once whether it started.
 pub fn run_worker<H: Handler>(config: WorkerConfig<H>, report_start: mpsc::Sender<io::Result<()>>) {
     let (commands, replacements) = (config.commands.clone(), config.replacements.clone());
-    let shutdown_time = config.limits.shutdown_time;
     let (runtime, worker) = match Builder::new_current_thread().enable_all().build_local(LocalOptions::default()).and_then(|runtime| {
         let worker = Worker::new(config, &runtime)?;
         Ok((runtime, worker))
@@ -73,7 +76,7 @@ pub fn run_worker<H: Handler>(config: WorkerConfig<H>, report_start: mpsc::Sende
     let _ = report_start.send(Ok(()));
     // `HttpServer::start` waits until every sender is gone.
     drop(report_start);
-    runtime.block_on(worker.serve(commands, replacements, shutdown_time));
+    runtime.block_on(worker.serve(commands, replacements));
 }
 
 struct Worker<H> {
@@ -83,40 +86,14 @@ struct Worker<H> {
     counters: Arc<ServerCounters>,
     listeners: RefCell<Vec<Rc<Listener>>>,
     pending_refusals: Rc<()>,
+    all_workers: Arc<Barrier>,
     last_accept_warning: Cell<Option<BootTime>>,
-}
-
-enum Listener {
-    Unix(AsyncFd<UnixListener>),
-    Tcp(TcpListener, Option<TlsAcceptor>),
-}
-
-enum Accepted {
-    Unix(UnixStream),
-    Tcp(tokio::net::TcpStream, std::net::SocketAddr, Option<TlsAcceptor>),
-}
-
-impl Listener {
-    async fn accept(&self) -> io::Result<Accepted> {
-        match self {
-            Self::Unix(listener) => {
-                let accepted = listener.async_io(Interest::READABLE, UnixListener::accept).await;
-                accepted.map(|(stream, _)| Accepted::Unix(stream))
-            }
-            Self::Tcp(listener, tls) => listener.accept().await.map(|(stream, from)| Accepted::Tcp(stream, from, tls.clone())),
-        }
-    }
 }
 
 impl<H: Handler> Worker<H> {
     fn new(config: WorkerConfig<H>, runtime: &LocalRuntime) -> io::Result<Rc<Self>> {
         let _context = runtime.enter();
-        let listeners = config.sockets.into_iter().map(|socket| match socket {
-            ListenSocket::Unix(listener) => register_listener(listener).map(|listener| Rc::new(Listener::Unix(listener))),
-            ListenSocket::Tcp(listener, tls) => {
-                TcpListener::from_std(listener).map(|listener| Rc::new(Listener::Tcp(listener, tls.map(TlsAcceptor::from))))
-            }
-        });
+        let listeners = config.sockets.into_iter().map(|(socket, origin)| Listener::register(socket, origin).map(Rc::new));
         Ok(Rc::new(Self {
             listeners: RefCell::new(listeners.collect::<io::Result<_>>()?),
             service: Rc::new(HttpService::new(config.handler, Arc::clone(&config.counters), &config.limits)),
@@ -124,18 +101,13 @@ impl<H: Handler> Worker<H> {
             limits: config.limits,
             counters: config.counters,
             pending_refusals: Rc::new(()),
+            all_workers: config.all_workers,
             last_accept_warning: Cell::new(None),
         }))
     }
 
-    async fn serve(
-        self: Rc<Self>,
-        mut commands: watch::Receiver<WorkerCommand>,
-        mut replacements: watch::Receiver<Replacements>,
-        shutdown_time: Duration,
-    ) {
-        let listeners = self.listeners.borrow().clone();
-        let mut accept_loops: Vec<_> = listeners.into_iter().map(|listener| self.start_accepting(listener)).collect();
+    async fn serve(self: Rc<Self>, mut commands: watch::Receiver<WorkerCommand>, mut replacements: watch::Receiver<Replacements>) {
+        let mut accept_loops = self.start_accept_loops();
         let ticks = tokio::task::spawn_local(run_ticks(Rc::clone(&self.connections)));
         loop {
             tokio::select! {
@@ -152,16 +124,66 @@ impl<H: Handler> Worker<H> {
                 }
             }
         }
-        for task in accept_loops {
-            task.abort();
+        if replacements.has_changed().unwrap_or(true) {
+            self.replace_listeners(&replacements.borrow_and_update(), &mut accept_loops);
         }
-        self.accept_pending();
-        self.connections.drain_all();
-        if tokio::time::timeout(shutdown_time, self.connections.all_closed()).await.is_err() {
-            let connections = self.connections.count();
-            tracing::warn!(connections, "closed {connections} connections that did not end within the shutdown time");
-        }
+        self.stop(accept_loops).await;
         ticks.abort();
+    }
+
+    /// Answers who was accepted, and who is in a queue that ends with this process.
+    async fn stop(self: &Rc<Self>, accept_loops: Vec<JoinHandle<()>>) {
+        let time = StopTime::starting_now(self.limits.shutdown_time);
+        end_accept_loops(accept_loops).await;
+        self.connections.drain_all();
+        if !self.close_by(time.queue_waits_until()).await {
+            self.serve_queue_until(time.last_accept()).await;
+        }
+        // Another thread may still serve the queue, and its requests may be answered by a task of this one.
+        time.bound(self.all_workers.wait()).await;
+        self.answer_ending_queues();
+        if !self.close_by(time.queue_waits_until()).await {
+            time.bound(self.connections.all_closed()).await;
+        }
+        let open = self.connections.count();
+        if open > 0 {
+            tracing::warn!(open, "closed {open} connections that did not end within the shutdown time");
+        }
+        time.bound(self.all_workers.wait()).await;
+    }
+
+    /// Waits until all connections are closed, or gives up those on which nothing was sent until then. Returns whether all are closed.
+    async fn close_by(&self, limit: Instant) -> bool {
+        if timeout_at(limit, self.connections.all_closed()).await.is_ok() {
+            return true;
+        }
+        self.connections.give_up_unused();
+        // They close once they have been polled.
+        tokio::task::yield_now().await;
+        self.connections.count() == 0
+    }
+
+    /// Goes on accepting while requests take long to end, so that nobody in the queue waits for them.
+    async fn serve_queue_until(self: &Rc<Self>, limit: Instant) {
+        let open = self.connections.count();
+        tracing::info!(open, "{open} connections have yet to end; serving new ones until then");
+        let accept_loops = self.start_accept_loops();
+        let _late = timeout_at(limit, self.connections.all_closed()).await;
+        end_accept_loops(accept_loops).await;
+    }
+
+    /// Accepts all who are in the queue of a socket that only this process has, and nobody after them.
+    fn answer_ending_queues(self: &Rc<Self>) {
+        let listeners = self.listeners.take();
+        for listener in listeners.iter().filter(|listener| listener.origin == SocketOrigin::Created) {
+            listener.refuse_newcomers();
+            self.accept_queued(listener);
+        }
+    }
+
+    fn start_accept_loops(self: &Rc<Self>) -> Vec<JoinHandle<()>> {
+        let listeners = self.listeners.borrow().clone();
+        listeners.into_iter().map(|listener| self.start_accepting(listener)).collect()
     }
 
     fn start_accepting(self: &Rc<Self>, listener: Rc<Listener>) -> JoinHandle<()> {
@@ -171,14 +193,15 @@ impl<H: Handler> Worker<H> {
     /// Accepts from sockets that were made again, in place of those at whose paths they are. What waits at the former is served.
     fn replace_listeners(self: &Rc<Self>, replaced: &Replacements, accept_loops: &mut [JoinHandle<()>]) {
         for (index, listener) in replaced {
-            let registered = listener.try_clone().and_then(register_listener);
+            let socket = listener.try_clone().map(ListenSocket::Unix);
+            let registered = socket.and_then(|socket| Listener::register(socket, SocketOrigin::Created));
             let mut listeners = self.listeners.borrow_mut();
             let (Some(former), Some(accept_loop)) = (listeners.get_mut(*index), accept_loops.get_mut(*index)) else { continue };
             match registered {
                 Ok(listener) => {
                     accept_loop.abort();
-                    self.accept_pending_at(former);
-                    *former = Rc::new(Listener::Unix(listener));
+                    self.accept_queued(former);
+                    *former = Rc::new(listener);
                     *accept_loop = self.start_accepting(Rc::clone(former));
                 }
                 Err(error) => tracing::error!(%error, "a worker thread cannot accept from the socket that was made again: {error}"),
@@ -195,16 +218,16 @@ impl<H: Handler> Worker<H> {
         }
     }
 
-    /// Accepts the connections that waited in the backlog when the stop was commanded.
-    fn accept_pending(self: &Rc<Self>) {
-        for listener in self.listeners.borrow().iter() {
-            self.accept_pending_at(listener);
-        }
-    }
-
-    fn accept_pending_at(self: &Rc<Self>, listener: &Listener) {
-        while let Some(Ok(accepted)) = futures_util::FutureExt::now_or_never(listener.accept()) {
-            self.handle_accepted(accepted);
+    /// Accepts all who are in the queue at this moment.
+    fn accept_queued(self: &Rc<Self>, listener: &Listener) {
+        loop {
+            match listener.accept_queued() {
+                Ok(Some(accepted)) => self.handle_accepted(accepted),
+                Ok(None) => return,
+                // The client was gone before it was accepted.
+                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+                Err(error) => return tracing::error!(%error, "failed to accept who was in the queue of a socket that ends: {error}"),
+            }
         }
     }
 
@@ -225,7 +248,7 @@ impl<H: Handler> Worker<H> {
                 let service = Rc::clone(&self.service);
                 tokio::task::spawn_local(async move {
                     let connection = Rc::clone(&permit.slot.connection);
-                    if let Some(Ok(stream)) = run_while_serving(&connection, tls.accept(stream)).await {
+                    if let Some(Ok(stream)) = run_until(ServeMode::Close, &connection, tls.accept(stream)).await {
                         service.serve_connection(stream, Peer::Tcp(from), connection, CloseMode::TlsCloseNotify).await;
                     }
                     drop(permit);
@@ -234,7 +257,7 @@ impl<H: Handler> Worker<H> {
         }
     }
 
-    fn serve_or_refuse<IO: AsyncRead + AsyncWrite + Unpin + 'static>(
+    fn serve_or_refuse<IO: AsyncRead + AsyncWrite + EndReading + Unpin + 'static>(
         self: &Rc<Self>,
         peer: Peer,
         stream: impl FnOnce(&Rc<ConnectionState>) -> IO,
@@ -284,6 +307,9 @@ const ACCEPT_WARNING_INTERVAL: Duration = Duration::from_secs(10);
 /// Beyond so many connections that have not read their refusal, a thread closes further ones without a response.
 const MAX_PENDING_REFUSALS: usize = 64;
 const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(50);
+/// The longest time that the queue of a socket is not served while connections end, and so the time that a client has to send its first byte
+/// then. The helper that sshd starts gives up after 5 s, the start of the next process included.
+const MAX_QUEUE_WAIT: Duration = Duration::from_secs(2);
 
 /// Counts as one open connection until it is dropped.
 struct ConnectionPermit {
@@ -294,6 +320,42 @@ struct ConnectionPermit {
 impl Drop for ConnectionPermit {
     fn drop(&mut self) {
         self.counters.open_connections.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Ends the loops, and returns once they are gone: until then they hold their sockets.
+async fn end_accept_loops(accept_loops: Vec<JoinHandle<()>>) {
+    for accept_loop in accept_loops {
+        accept_loop.abort();
+        let _cancelled = accept_loop.await;
+    }
+}
+
+/// How long a stop may take.
+#[derive(Clone, Copy)]
+struct StopTime {
+    deadline: Instant,
+    queue_wait: Duration,
+}
+
+impl StopTime {
+    fn starting_now(shutdown_time: Duration) -> Self {
+        Self { deadline: Instant::now() + shutdown_time, queue_wait: MAX_QUEUE_WAIT.min(shutdown_time / 5) }
+    }
+
+    /// Returns until when the queue may wait from now on.
+    fn queue_waits_until(self) -> Instant {
+        self.deadline.min(Instant::now() + self.queue_wait)
+    }
+
+    /// Returns until when connections are accepted while others end.
+    fn last_accept(self) -> Instant {
+        self.deadline - self.queue_wait
+    }
+
+    /// Waits until the time is up at most.
+    async fn bound(self, future: impl Future) {
+        let _late = timeout_at(self.deadline, future).await;
     }
 }
 
@@ -316,7 +378,7 @@ async fn refuse_connection<IO: AsyncRead + AsyncWrite + Unpin>(mut stream: IO, s
         while stream.read(&mut unread).await? > 0 {}
         io::Result::Ok(())
     };
-    run_while_serving(&slot.connection, refusal).await;
+    run_until(ServeMode::Drain, &slot.connection, refusal).await;
 }
 
 const TOO_MANY_CONNECTIONS_RESPONSE: &[u8] =

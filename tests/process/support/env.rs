@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::Write as _;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
@@ -126,6 +127,14 @@ impl TestEnv {
         let mut sidegate = Command::new(env!("CARGO_BIN_EXE_sidegate"));
         sidegate.args([command, "--config"]).arg(self.path().join(config)).stdin(Stdio::null());
         self.spawn_daemon(sidegate, config)
+    }
+
+    /// Starts `sidegate COMMAND` with this socket as the one that systemd hands over.
+    pub fn start_daemon_with_socket(&self, command: &str, config: &str, socket: OwnedFd) -> Daemon {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", "exec 3<&0 </dev/null; LISTEN_PID=$$ LISTEN_FDS=1 exec \"$0\" \"$1\" --config \"$2\""]);
+        shell.arg(env!("CARGO_BIN_EXE_sidegate")).arg(command).arg(self.path().join(config)).stdin(Stdio::from(socket));
+        self.spawn_daemon(shell, config)
     }
 
     /// Starts a command that becomes a daemon, and waits until it says that it serves. Its log is named by its configuration.

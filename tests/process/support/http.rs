@@ -81,7 +81,8 @@ impl Request {
         connection.exchange(&String::from_utf8(self.to_bytes()).unwrap().replacen("Connection: close\r\n", "", 1).into_bytes())
     }
 
-    fn to_bytes(&self) -> Vec<u8> {
+    /// The bytes of the request, as they are sent.
+    pub fn to_bytes(&self) -> Vec<u8> {
         let mut text = format!("{} {} HTTP/1.1\r\nHost: unix\r\nConnection: close\r\n", self.method, self.target);
         for (name, value) in &self.headers {
             text.push_str(&format!("{name}: {value}\r\n"));
@@ -106,7 +107,7 @@ pub fn send_raw(socket: &Path, bytes: &[u8]) -> Response {
     Response::parse(&answer).unwrap()
 }
 
-/// A connection that is kept between requests, made anew when the server says that it closes.
+/// A connection that is kept between requests, made anew when the server says that it closes, or takes no byte of a request.
 pub struct Connection {
     socket: std::path::PathBuf,
     stream: Option<BufReader<UnixStream>>,
@@ -118,12 +119,16 @@ impl Connection {
     }
 
     fn exchange(&mut self, request: &[u8]) -> Response {
-        let mut stream = self.stream.take().unwrap_or_else(|| {
+        let kept = self.stream.take().filter(|stream| {
+            let mut stream = stream.get_ref();
+            stream.write_all(request).is_ok()
+        });
+        let mut stream = kept.unwrap_or_else(|| {
             let stream = UnixStream::connect(&self.socket).unwrap();
             stream.set_read_timeout(Some(crate::support::TIMEOUT)).unwrap();
+            (&stream).write_all(request).unwrap();
             BufReader::new(stream)
         });
-        stream.get_mut().write_all(request).unwrap();
         let mut bytes = Vec::new();
         while !bytes.ends_with(b"\r\n\r\n") {
             assert!(stream.read_until(b'\n', &mut bytes).unwrap() > 0, "the connection ended: {}", String::from_utf8_lossy(&bytes));
