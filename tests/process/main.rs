@@ -28,6 +28,7 @@ mod proof_of_age;
 mod random_revocations;
 mod restarts;
 mod revocation;
+mod slow_creation;
 mod slow_requests;
 mod smoke;
 mod socket_activation;

@@ -198,7 +198,7 @@ async fn query_primary(state: &Arc<SidecarState>, subject: &ExplainQuery) -> Val
 fn build_query(subject: &ExplainQuery) -> Option<UpstreamQuery> {
     if let (Some(key), Some(blob), None) = (&subject.key, &subject.blob, &subject.project) {
         let target = format!("/api/v4/internal/authorized_keys?{}", encode_form([("key", key.as_str())]));
-        return Some(UpstreamQuery { kind: QueryKind::AuthorizedKeys(blob.clone()), target, body: None });
+        return Some(UpstreamQuery::get(QueryKind::AuthorizedKeys(blob.clone()), target));
     }
     let (name, value) = match &subject.claimed_actor {
         ClaimedActor::Key(Some(id)) => ("key_id", id.to_string()),
@@ -208,7 +208,7 @@ fn build_query(subject: &ExplainQuery) -> Option<UpstreamQuery> {
     };
     let Some(project) = &subject.project else {
         let target = format!("/api/v4/internal/discover?{}", encode_form([(name, value.as_str())]));
-        return Some(UpstreamQuery { kind: QueryKind::Discover, target, body: None });
+        return Some(UpstreamQuery::get(QueryKind::Discover, target));
     };
     let action = match subject.action {
         Action::ReceivePack => "git-receive-pack",
@@ -221,5 +221,5 @@ fn build_query(subject: &ExplainQuery) -> Option<UpstreamQuery> {
     }
     let body =
         json!({name: value, "project": project, "action": action, "protocol": "ssh", "changes": "_any", "check_ip": subject.check_ip});
-    Some(UpstreamQuery { kind: QueryKind::Allowed, target: "/api/v4/internal/allowed".to_owned(), body: Some(body.to_string()) })
+    Some(UpstreamQuery::post(QueryKind::Allowed, "/api/v4/internal/allowed", body.to_string()))
 }

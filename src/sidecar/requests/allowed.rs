@@ -28,7 +28,7 @@ use crate::sidecar::upstream::availability::RequestSubject;
 use crate::sidecar::upstream::client::QueryOutcome;
 use crate::sidecar::upstream::concurrency_limit::RequestClass;
 use crate::sidecar::upstream::decision::QueryKind;
-use crate::sidecar::upstream::query::UpstreamQuery;
+use crate::sidecar::upstream::query::{TimeLimit, UpstreamQuery};
 use crate::wire;
 use crate::wire::auth::credentials::SHELL_TOKEN_HEADER;
 
@@ -77,7 +77,7 @@ async fn decide_or_query(state: &Arc<SidecarState>, question: &AllowedRequest, t
             HedgedOutcome::Held(response) => return response,
             HedgedOutcome::Asked(outcome) => outcome,
         },
-        None => state.upstream.query(local.query(), RequestClass::Other).await,
+        None => state.upstream.query(local.query_without_yes(), RequestClass::Other).await,
     };
     match outcome {
         QueryOutcome::Decided(decision) => mark_forwarded(Response::json(decision.status, decision.body)),
@@ -106,11 +106,14 @@ struct LocalDecisions<'a> {
 impl LocalDecisions<'_> {
     /// Returns the question as the primary is asked it, which a fresh answer does not need.
     fn query(&self) -> UpstreamQuery {
-        UpstreamQuery {
-            kind: QueryKind::Allowed,
-            target: "/api/v4/internal/allowed".to_owned(),
-            body: Some(wire::allowed::encode_request(self.question)),
-        }
+        UpstreamQuery::post(QueryKind::Allowed, "/api/v4/internal/allowed", wire::allowed::encode_request(self.question))
+    }
+
+    /// Returns the question where no yes may be given here, so that the primary is waited for: a push may create its project, which takes a
+    /// while.
+    fn query_without_yes(&self) -> UpstreamQuery {
+        let is_push = self.question.action == Action::ReceivePack;
+        UpstreamQuery { time_limit: if is_push { TimeLimit::ForwardTimeout } else { TimeLimit::Timeout }, ..self.query() }
     }
 
     /// Answers yes, if that is certain enough for the primary not to be asked.
@@ -129,7 +132,8 @@ impl LocalDecisions<'_> {
         let AccessDecision::Granted(grant) = &evaluation.decision else { return None };
         let may_be_given = self.certain_grant(&evaluation).is_some() && !self.is_denied(view, grant);
         let wait = may_be_given.then(|| wait_limit(self.state, view, self.class));
-        Some(KnownQuestion { query: self.query(), holder: Holder::of(&grant.actor), wait })
+        let query = if may_be_given { self.query() } else { self.query_without_yes() };
+        Some(KnownQuestion { query, holder: Holder::of(&grant.actor), wait })
     }
 
     /// Answers yes by what is known at this moment, without the primary's answer.

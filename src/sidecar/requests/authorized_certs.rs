@@ -21,6 +21,6 @@ pub async fn handle(state: &Arc<SidecarState>, request: ApiRequest) -> HandlerRe
     // What is missing is the primary's to refuse, or not to ask for.
     let given = [("key", request.params.text("key")?), ("user_identifier", request.params.text("user_identifier")?)];
     let form = encode_form(given.iter().filter_map(|(name, value)| Some((*name, value.as_deref()?))));
-    let query = UpstreamQuery { kind: QueryKind::AuthorizedCerts, target: format!("/api/v4/internal/authorized_certs?{form}"), body: None };
+    let query = UpstreamQuery::get(QueryKind::AuthorizedCerts, format!("/api/v4/internal/authorized_certs?{form}"));
     Ok(query_primary(state, query, RequestClass::KeyMiss, RequestSubject::Login).await)
 }

@@ -40,10 +40,9 @@ pub async fn handle(state: &Arc<SidecarState>, mut request: ApiRequest) -> Handl
         let view = state.cached_view(FreshnessClass::Keys, request.time).await;
         return Ok(mark_local(miss_response(), view.age));
     };
-    let query = || UpstreamQuery {
-        kind: QueryKind::AuthorizedKeys(blob.clone()),
-        target: format!("/api/v4/internal/authorized_keys?{}", encode_form([("key", key.as_str())])),
-        body: None,
+    let query = || {
+        let target = format!("/api/v4/internal/authorized_keys?{}", encode_form([("key", key.as_str())]));
+        UpstreamQuery::get(QueryKind::AuthorizedKeys(blob.clone()), target)
     };
     let question = LocalQuestion { look_up: |view: &CachedView| look_up(view, &blob), query, miss_class: RequestClass::KeyMiss };
     Ok(answer_or_query(state, question, request.time).await)

@@ -32,7 +32,7 @@ pub async fn handle(state: &Arc<SidecarState>, request: ApiRequest) -> HandlerRe
     }
     let claimed_actor = claimant::parse_claimant(&request.params)?;
     let user = find_user_parameter(&request.params)?;
-    let query = || UpstreamQuery { kind: QueryKind::Discover, target: build_target(user.as_ref()), body: None };
+    let query = || UpstreamQuery::get(QueryKind::Discover, build_target(user.as_ref()));
     let question = LocalQuestion { look_up: |view: &CachedView| look_up(view, &claimed_actor), query, miss_class: RequestClass::Other };
     Ok(answer_or_query(state, question, request.time).await)
 }

@@ -35,11 +35,8 @@ pub async fn handle(state: &Arc<SidecarState>, request: ApiRequest) -> HandlerRe
         return passthrough::handle_question(state, request).await;
     }
     let time = request.time;
-    let query = UpstreamQuery {
-        kind: QueryKind::LfsAuthenticate,
-        target: "/api/v4/internal/lfs_authenticate".to_owned(),
-        body: Some(Value::Object(request.params.values).to_string()),
-    };
+    let body = Value::Object(request.params.values).to_string();
+    let query = UpstreamQuery::post(QueryKind::LfsAuthenticate, "/api/v4/internal/lfs_authenticate", body);
     let kept = KeptToken { state, question: &question, query: &query };
     let view = state.cached_view(FreshnessClass::Reads, time).await;
     let check = kept.check_holder(&view, time);

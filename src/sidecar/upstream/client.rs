@@ -1,5 +1,5 @@
 //! Asks the primary a question that may be asked again: equal questions once, within the concurrency limit, unless the probe fails, and
-//! under one time limit for all of it.
+//! under one time limit for all of it. A question that may take long is given up as soon as the probe fails.
 //!
 //! A yes is never older than what binds on this host. Whoever asks notes how far the directory has come; who comes after a revocation
 //! joins no question from before it, and if something was applied meanwhile that may take access away, a yes is not given but asked
@@ -11,7 +11,7 @@ use std::time::Duration;
 use http::StatusCode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::registry::Registry;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
 use crate::api::request::RequestTime;
 use crate::model::change::CommitPosition;
@@ -23,11 +23,13 @@ use crate::sidecar::upstream::decision::{Decision, DecisionKind};
 use crate::sidecar::upstream::error::{FailureCause, UpstreamError};
 use crate::sidecar::upstream::health::PrimaryHealth;
 use crate::sidecar::upstream::probe::PrimaryProbe;
-use crate::sidecar::upstream::query::{ExchangeError, QueryConnection, UpstreamQuery};
+use crate::sidecar::upstream::query::{ExchangeError, QueryConnection, TimeLimit, UpstreamQuery};
 use crate::sidecar::upstream::single_flight::SingleFlight;
 
 /// The longest target that is sent: half of what a primary accepts as a head by default. No key and no name comes near it.
 const MAX_TARGET_BYTES: usize = 16 << 10;
+/// By how much the limits of the exchange itself are longer than that of the question, which says who is to blame.
+const EXCHANGE_SLACK: Duration = Duration::from_secs(1);
 /// The reason given for a question whose target is longer.
 const REASON_TOO_LARGE: &str = "this question is larger than the Git server takes";
 /// The reason given for a question whose answer may be from before access was taken away.
@@ -58,6 +60,7 @@ pub struct UpstreamClient {
 struct QueryRunner {
     channel: UpstreamChannel,
     timeout: Duration,
+    forward_timeout: Duration,
 }
 
 impl UpstreamClient {
@@ -65,7 +68,8 @@ impl UpstreamClient {
     pub fn new(config: &SidecarConfig) -> Self {
         let health = Arc::new(PrimaryHealth::default());
         let probe = PrimaryProbe::new(config, Arc::clone(&health));
-        let runner = QueryRunner { channel: UpstreamChannel::new(config, health), timeout: config.timeout };
+        let channel = UpstreamChannel::new(config, health);
+        let runner = QueryRunner { channel, timeout: config.timeout, forward_timeout: config.forward_timeout };
         Self {
             runner: Arc::new(runner),
             single_flight: SingleFlight::default(),
@@ -91,7 +95,7 @@ impl UpstreamClient {
         if query.target.len() > MAX_TARGET_BYTES {
             return self.failed(REASON_TOO_LARGE, false, FailureCause::Request);
         }
-        let deadline = Instant::now() + self.runner.timeout;
+        let deadline = Instant::now() + self.runner.time_limit(&query);
         let mut revision = self.revision();
         let mut outcome = self.query_at(&query, class, revision).await;
         while let QueryOutcome::Decided(Decision { kind: DecisionKind::Yes, decided_at, .. }) = outcome
@@ -167,23 +171,37 @@ impl QueryRunner {
         }
     }
 
+    fn time_limit(&self, query: &UpstreamQuery) -> Duration {
+        match query.time_limit {
+            TimeLimit::Timeout => self.timeout,
+            TimeLimit::ForwardTimeout => self.forward_timeout,
+        }
+    }
+
     /// Waits for a permit and asks, under one time limit. A timeout is the primary's if it had all of that time, or if it owes others an
     /// answer as well: a question that waited for a permit was otherwise kept waiting by this host.
     async fn query_with_timeout(&self, query: &UpstreamQuery, class: RequestClass) -> Result<Decision, UpstreamError> {
-        let deadline = Instant::now() + self.timeout;
+        let deadline = Instant::now() + self.time_limit(query);
         let permit = self.channel.acquire_permit(class, deadline).await?;
         let _under_way = self.channel.health.begin_request();
-        let result = timeout_at(deadline, self.send_query(query)).await;
-        result.unwrap_or_else(|_late| {
-            let cause = if permit.waited() { self.channel.cause_of_delay() } else { FailureCause::Primary };
-            Err(self.channel.upstream_error("it did not answer in time", true, cause))
-        })
+        let late = |cause| Err(self.channel.upstream_error("it did not answer in time", true, cause));
+        let may_take_long = query.time_limit == TimeLimit::ForwardTimeout;
+        tokio::select! {
+            decision = self.send_query(query) => decision,
+            () = sleep_until(deadline) => late(match query.time_limit {
+                _ if permit.waited() => self.channel.cause_of_delay(),
+                TimeLimit::Timeout => FailureCause::Primary,
+                TimeLimit::ForwardTimeout => FailureCause::LongRequest,
+            }),
+            () = self.channel.health.wait_until_failing(), if may_take_long => late(FailureCause::LongRequest),
+        }
     }
 
     async fn send_query(&self, query: &UpstreamQuery) -> Result<Decision, UpstreamError> {
         let channel = &self.channel;
+        let exchange_limit = self.time_limit(query) + EXCHANGE_SLACK;
         let (client, signer, now) = (&channel.primary_client, &channel.token_signer, RequestTime::now().wall);
-        query.send(client, signer, QueryConnection::Pooled, self.timeout, now).await.map_err(|error| match error {
+        query.send(client, signer, QueryConnection::Pooled, exchange_limit, now).await.map_err(|error| match error {
             ExchangeError::Unwritable => channel.upstream_error("the question cannot be written", false, FailureCause::Host),
             ExchangeError::NoResponse { reason, may_have_reached } => {
                 channel.upstream_error(&reason, may_have_reached, FailureCause::Primary)
@@ -199,6 +217,9 @@ impl QueryRunner {
         let (reason, endpoint) = (&error.reason, query.kind.name());
         match error.cause {
             FailureCause::Primary => self.channel.health.record_failure(reason, endpoint),
+            FailureCause::LongRequest => {
+                tracing::info!(reason, endpoint, "no answer of the primary to {endpoint}, which may take long: {reason}")
+            }
             FailureCause::Host | FailureCause::Request | FailureCause::AccessChanged => {
                 tracing::debug!(reason, endpoint, "no answer to {endpoint}, and not by the primary's fault: {reason}");
             }

@@ -32,6 +32,8 @@ pub enum FailureCause {
     Primary,
     /// This host was too busy to ask it, or had no time left.
     Host,
+    /// The primary took long for what may take long. That says nothing about other requests.
+    LongRequest,
     /// The request: the primary does not accept its size or form.
     Request,
     /// Nobody: access was taken away while the primary was asked, and its answer may be from before that.
@@ -53,7 +55,7 @@ impl UpstreamError {
         match self.cause {
             FailureCause::Request => return ApiError::bad_request(&self.reason).into_response(),
             FailureCause::AccessChanged => return access_changed_response(),
-            FailureCause::Primary | FailureCause::Host => {}
+            FailureCause::Primary | FailureCause::LongRequest | FailureCause::Host => {}
         }
         self.build_response(StatusCode::FAILED_DEPENDENCY, self.availability.message(subject))
     }
@@ -77,10 +79,12 @@ impl UpstreamError {
         let what = match (self.cause, self.failing_since) {
             (FailureCause::Host, _) => "This SSH host has too many requests for the Git server under way.".to_owned(),
             (FailureCause::Request | FailureCause::AccessChanged, _) => "The Git server does not take this request.".to_owned(),
-            (FailureCause::Primary, Some(since)) => {
+            (FailureCause::Primary | FailureCause::LongRequest, Some(since)) => {
                 format!("The Git server's application has not answered since {}.", format_seconds(since))
             }
-            (FailureCause::Primary, None) => "The Git server's application did not answer this request.".to_owned(),
+            (FailureCause::Primary | FailureCause::LongRequest, None) => {
+                "The Git server's application did not answer this request.".to_owned()
+            }
         };
         mark_degraded(Response::json(status, encode_message(&format!("{what} {consequence}"))))
     }

@@ -68,7 +68,7 @@ impl PrimaryProbe {
             replica: Arc::clone(&config.replica),
             follows_feed: config.follows_feed,
             time_limit: config.timeout,
-            query: UpstreamQuery { kind, target, body: None },
+            query: UpstreamQuery::get(kind, target),
         })
     }
 

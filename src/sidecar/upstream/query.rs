@@ -27,6 +27,18 @@ pub struct UpstreamQuery {
     pub target: String,
     /// A JSON body, with which the request is a POST.
     pub body: Option<String>,
+    /// How long it may take.
+    pub time_limit: TimeLimit,
+}
+
+/// How long a question may take, and what it says of the primary if it takes longer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum TimeLimit {
+    /// `primary.timeout`. Above it the primary failed.
+    Timeout,
+    /// `primary.forward_timeout`: the primary may first have to create the project that is pushed to. Above it the primary was slow with this
+    /// question, which says nothing about others.
+    ForwardTimeout,
 }
 
 /// Which connection a question is sent on.
@@ -60,6 +72,16 @@ pub enum ExchangeError {
 }
 
 impl UpstreamQuery {
+    /// Returns a question that is a GET of `target`.
+    pub fn get(kind: QueryKind, target: String) -> Self {
+        Self { kind, target, body: None, time_limit: TimeLimit::Timeout }
+    }
+
+    /// Returns a question that is a POST of a JSON body to `target`.
+    pub fn post(kind: QueryKind, target: &str, body: String) -> Self {
+        Self { kind, target: target.to_owned(), body: Some(body), time_limit: TimeLimit::Timeout }
+    }
+
     /// Returns what tells this question from all others.
     pub fn digest(&self) -> Digest {
         let body = self.body.as_deref().unwrap_or_default();
