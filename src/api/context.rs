@@ -4,6 +4,7 @@ use std::any::Any;
 use std::sync::Arc;
 
 use http::HeaderMap;
+use tokio::sync::Semaphore;
 
 use crate::api::error::Rejection;
 use crate::api::log_limiter::LogLimiter;
@@ -13,10 +14,13 @@ use crate::api::request::Caller;
 use crate::api::request_metrics::RequestMetrics;
 use crate::api::route::RequiredAuth;
 use crate::model::time::Time;
-use crate::net::memory_budget::MemoryBudget;
+use crate::net::memory_budget::{BudgetHolder, MemoryBudget};
 use crate::net::peer::Peer;
 use crate::net::server::limits::ServerLimits;
 use crate::wire::auth::credentials::CredentialVerifier;
+
+/// How many large bodies are decoded at a time.
+const LARGE_BODIES_AT_ONCE: usize = 1;
 
 /// The state of a daemon, as the front door sees it.
 pub trait ApiState: Send + Sync + 'static {
@@ -48,8 +52,12 @@ pub struct ApiContext {
     pub metrics: RequestMetrics,
     /// Keeps refusals from filling the log.
     pub log_limiter: LogLimiter,
-    /// For the bodies of callers who have not shown who they are.
+    /// For the bodies of callers who have not shown who they are, and for what they are decoded to.
     pub unauthenticated_bodies: MemoryBudget,
+    /// The same for callers who have.
+    pub authenticated_bodies: MemoryBudget,
+    /// The permits to decode a large body: more at a time would take the processors from the threads that answer.
+    pub large_bodies: Arc<Semaphore>,
 }
 
 impl ApiContext {
@@ -70,7 +78,13 @@ impl ApiContext {
             metrics,
             rate_limiter: RateLimiter::default(),
             log_limiter: LogLimiter::default(),
-            unauthenticated_bodies: MemoryBudget::new(limits.unproven_body_bytes),
+            unauthenticated_bodies: MemoryBudget::new(
+                limits.unproven_body_bytes,
+                limits.unproven_body_bytes,
+                BudgetHolder::Unauthenticated,
+            ),
+            authenticated_bodies: MemoryBudget::new(limits.proven_body_bytes, limits.proven_body_bytes / 2, BudgetHolder::Authenticated),
+            large_bodies: Arc::new(Semaphore::new(LARGE_BODIES_AT_ONCE)),
         }
     }
 }

@@ -18,6 +18,9 @@ use crate::wire::http::validation::ValidationError;
 /// What a person reads who asked too often: GitLab's own sentence. (server.md 1.2)
 pub const TOO_MANY_REQUESTS_MESSAGE: &str = "This endpoint has been requested too many times. Try again later.";
 
+/// The most of a reason that is answered: it may repeat what a caller sent, which may be megabytes.
+const MAX_REASON_BYTES: usize = 2048;
+
 /// An error as it is answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ApiError {
@@ -52,7 +55,7 @@ pub enum RejectionKind {
     Peer,
     /// What it shows.
     Token,
-    /// Memory for the body of a caller who has not shown who they are.
+    /// The memory that its body would take.
     NoMemory,
 }
 
@@ -100,10 +103,12 @@ impl Rejection {
         Self { kind: RejectionKind::Token, reason, error: ApiError::unauthorized() }
     }
 
-    /// Refuses a body for which there is no memory: 503.
+    /// Refuses a body for which there is no memory: 503 to a caller who is not authenticated yet, else 413. A 5xx would tell a host that the
+    /// primary fails, which is not one caller's to say.
     #[must_use]
-    pub fn no_memory() -> Self {
-        Self { kind: RejectionKind::NoMemory, reason: "no room", error: BodyError::BudgetExhausted.into() }
+    pub fn no_memory(error: BodyError) -> Self {
+        let reason = if matches!(error, BodyError::DecodedTooLarge(_)) { "too large decoded" } else { "no room" };
+        Self { kind: RejectionKind::NoMemory, reason, error: error.into() }
     }
 }
 
@@ -135,10 +140,15 @@ impl ApiError {
         Self::with_body(StatusCode::BAD_REQUEST, "400 Bad request", body)
     }
 
-    /// 400 with its reason.
+    /// 400 with its reason, cut where it repeats more of the request than a person reads.
     #[must_use]
     pub fn bad_request(reason: impl std::fmt::Display) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, format!("400 Bad request - {reason}"))
+        let mut message = format!("400 Bad request - {reason}");
+        if message.len() > MAX_REASON_BYTES {
+            message.truncate(message.floor_char_boundary(MAX_REASON_BYTES));
+            message.push('…');
+        }
+        Self::new(StatusCode::BAD_REQUEST, message)
     }
 
     /// 400 for a parameter that is missing.
@@ -235,7 +245,7 @@ impl From<ParamsError> for ApiError {
 impl From<BodyError> for ApiError {
     fn from(error: BodyError) -> Self {
         let status = match error {
-            BodyError::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            BodyError::TooLarge(_) | BodyError::DecodedTooLarge(_) | BodyError::MemoryInUse => StatusCode::PAYLOAD_TOO_LARGE,
             BodyError::TimedOut => StatusCode::REQUEST_TIMEOUT,
             BodyError::Truncated => StatusCode::BAD_REQUEST,
             BodyError::BudgetExhausted => StatusCode::SERVICE_UNAVAILABLE,

@@ -7,7 +7,7 @@ use http::{HeaderMap, Uri};
 
 use crate::api::authentication::{HeaderAuth, authenticate_headers, authenticate_parameter};
 use crate::api::body::{ParsedBody, ReadError, read_body};
-use crate::api::context::ApiState;
+use crate::api::context::{ApiContext, ApiState};
 use crate::api::error::{ApiError, HandlerResult, Rejection};
 use crate::api::request::{ApiRequest, Caller, RequestTime};
 use crate::api::request_metrics::Endpoint;
@@ -58,26 +58,24 @@ async fn answer<S: ApiState>(
     let api = state.api();
     let reject = |rejection| reject(state, route.name, &peer, &parts.headers, rejection, time);
     let shown = authenticate_headers(&**state, route.auth, &peer, &parts.headers, time.wall).map_err(reject)?;
-    let mut reservation = match &shown {
-        HeaderAuth::Caller(Caller::Unauthenticated | Caller::KeysScope) | HeaderAuth::NoCredentials => {
-            api.unauthenticated_bodies.reservation()
-        }
-        HeaderAuth::Caller(_) => Reservation::unlimited(),
-    };
+    let mut reservation = reservation_for(api, &shown);
     // The secret may stand in a body that the route itself does not read.
     let kind = if shown == HeaderAuth::NoCredentials && route.body == BodyKind::Unread { BodyKind::Parameters } else { route.body };
-    let read = read_body(kind, &api.limits, &target, &parts.headers, body, &mut reservation).await;
+    let read = read_body(kind, api, &target, &parts.headers, body, &mut reservation).await;
     // A body may take its time: what expires meanwhile has expired when the request is judged.
     let time = RequestTime::now();
-    if matches!(read, Err(ReadError::Body(BodyError::BudgetExhausted))) {
-        return Err(reject(Rejection::no_memory()));
+    if let Err(ReadError::Body(error)) = &read
+        && error.is_lack_of_memory()
+    {
+        return Err(reject(Rejection::no_memory(*error)));
     }
     let caller = match shown {
         HeaderAuth::Caller(caller) => caller,
         HeaderAuth::NoCredentials => {
             let params = read.as_ref().ok().map(|read| &read.params);
             let caller = authenticate_parameter(api, params, time.wall).map_err(reject)?;
-            reservation = Reservation::unlimited();
+            let taken = api.authenticated_bodies.take_over(reservation);
+            reservation = taken.map_err(|error| reject(Rejection::no_memory(BodyError::from(error))))?;
             caller
         }
     };
@@ -87,17 +85,26 @@ async fn answer<S: ApiState>(
         Err(error) if route.auth == RequiredAuth::InHandler => (ParsedBody::empty(), Some(ApiError::from(error))),
         Err(error) => return Err(error.into()),
     };
-    if matches!(caller, Caller::Shell | Caller::KeysScope) {
-        params.values.remove(SHARED_SECRET_PARAMETER);
-    }
+    let may_hold_secret = !matches!(caller, Caller::Shell | Caller::KeysScope) || params.values.remove(SHARED_SECRET_PARAMETER).is_some();
     let Parts { method, headers, .. } = parts;
     let held = state.begin_answer(&caller);
-    let request = ApiRequest { method, headers, target, caller, peer, params, body, read_error, reservation, time };
+    let request = ApiRequest { method, headers, target, caller, peer, params, body, may_hold_secret, read_error, reservation, time };
     let response = (route.handler)(state, request).await?;
     Ok(match held {
         Some(held) => Response { body: response.body.holding(held), ..response },
         None => response,
     })
+}
+
+/// Returns where the memory for a request's body is counted. An operator's is not: `status` is answered while others hold all of it.
+fn reservation_for(api: &ApiContext, shown: &HeaderAuth) -> Reservation {
+    match shown {
+        HeaderAuth::Caller(Caller::Operator) => Reservation::unlimited(),
+        HeaderAuth::Caller(Caller::Shell | Caller::Follower(_) | Caller::Kas) => api.authenticated_bodies.reservation(),
+        HeaderAuth::Caller(Caller::Unauthenticated | Caller::KeysScope) | HeaderAuth::NoCredentials => {
+            api.unauthenticated_bodies.reservation()
+        }
+    }
 }
 
 /// Checks the target as it stood in the request line.

@@ -83,9 +83,11 @@ pub struct ApiRequest {
     pub params: Params,
     /// The body.
     pub body: RequestBody,
+    /// Whether the shared secret may stand in query or body. Both are as they came.
+    pub may_hold_secret: bool,
     /// Why body and parameters could not be read; only where the route says that the handler judges its caller.
     pub read_error: Option<ApiError>,
-    /// The memory that its body may take; of what all have who have not shown who they are, until the caller has.
+    /// The memory that its body takes, of what all callers like this one have together.
     pub reservation: Reservation,
     /// When it came.
     pub time: RequestTime,

@@ -15,7 +15,7 @@ use http_body::{Body, Frame, SizeHint};
 use tokio::sync::mpsc::Receiver;
 use tokio::time::{Sleep, sleep, timeout};
 
-use crate::net::memory_budget::{BudgetExhausted, Reservation};
+use crate::net::memory_budget::{BudgetExhausted, BudgetHolder, Reservation};
 
 /// A body that has not been read yet: of a request, or of the primary's response.
 pub struct IncomingBody {
@@ -46,11 +46,29 @@ pub enum BodyError {
     /// The caller is not authenticated, and the memory for the bodies of such callers is used up.
     #[error("there is no room for more bodies of callers who show no token in a header; try again in a moment")]
     BudgetExhausted,
+    /// The memory for the bodies of authenticated callers is used up.
+    #[error("the bodies of other requests take the memory that this one would need; try again in a moment")]
+    MemoryInUse,
+    /// The body alone, with what decoding it takes, is more than one may be.
+    #[error("decoded, the body would take more than the {0} bytes of memory that one request may")]
+    DecodedTooLarge(usize),
+}
+
+impl BodyError {
+    /// Returns whether the body was refused for the memory that it would take.
+    #[must_use]
+    pub const fn is_lack_of_memory(self) -> bool {
+        matches!(self, Self::BudgetExhausted | Self::MemoryInUse | Self::DecodedTooLarge(_))
+    }
 }
 
 impl From<BudgetExhausted> for BodyError {
-    fn from(_: BudgetExhausted) -> Self {
-        Self::BudgetExhausted
+    fn from(error: BudgetExhausted) -> Self {
+        match error {
+            BudgetExhausted::InUse(BudgetHolder::Unauthenticated) => Self::BudgetExhausted,
+            BudgetExhausted::InUse(BudgetHolder::Authenticated) => Self::MemoryInUse,
+            BudgetExhausted::OverShare(bytes) => Self::DecodedTooLarge(bytes),
+        }
     }
 }
 
@@ -81,8 +99,7 @@ impl IncomingBody {
         self.read_reserving(max_bytes, time_limit, &mut Reservation::unlimited()).await
     }
 
-    /// Reads the whole body as [`Self::read`] does, and reserves what arrives. The reservation must live as long as the bytes are held, or
-    /// until the caller is authenticated.
+    /// Reads the whole body as [`Self::read`] does, and reserves what arrives. The reservation must live as long as the bytes are held.
     pub async fn read_reserving(
         mut self,
         max_bytes: usize,
@@ -404,7 +421,7 @@ mod tests {
     use http_body_util::BodyExt as _;
 
     use super::{BodyError, IncomingBody, OutgoingBody};
-    use crate::net::memory_budget::MemoryBudget;
+    use crate::net::memory_budget::{BudgetHolder, MemoryBudget, Reservation};
 
     #[tokio::test]
     async fn a_relayed_body_records_whether_and_why_it_was_cut_off() {
@@ -417,15 +434,20 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_body_beyond_the_memory_budget_is_refused_unless_the_caller_is_authenticated() {
-        let (budget, time) = (MemoryBudget::new(10), Duration::from_secs(60));
-        let mut held = budget.reservation();
-        let read = IncomingBody::from_bytes("1234567".into()).read_reserving(100, time, &mut held).await;
-        assert_eq!(read.as_deref(), Ok(&b"1234567"[..]));
-        let again = IncomingBody::from_bytes("1234567".into()).read_reserving(100, time, &mut budget.reservation()).await;
-        assert_eq!(again, Err(BodyError::BudgetExhausted));
-        assert!(IncomingBody::from_bytes("1234567".into()).read(100, time).await.is_ok());
-        drop(held);
-        assert!(IncomingBody::from_bytes("1234567".into()).read_reserving(100, time, &mut budget.reservation()).await.is_ok());
+    async fn a_body_beyond_the_memory_budget_is_refused_unless_it_is_an_operator_s() {
+        let time = Duration::from_secs(60);
+        let body = || IncomingBody::from_bytes("1234567".into());
+        for (holder, refusal) in
+            [(BudgetHolder::Unauthenticated, BodyError::BudgetExhausted), (BudgetHolder::Authenticated, BodyError::MemoryInUse)]
+        {
+            let budget = MemoryBudget::new(10, 8, holder);
+            let mut held = budget.reservation();
+            assert_eq!(body().read_reserving(100, time, &mut held).await.as_deref(), Ok(&b"1234567"[..]));
+            assert_eq!(body().read_reserving(100, time, &mut budget.reservation()).await, Err(refusal));
+            assert!(body().read_reserving(100, time, &mut Reservation::unlimited()).await.is_ok());
+            assert_eq!(body().read_reserving(100, time, &mut held).await, Err(BodyError::DecodedTooLarge(8)));
+            drop(held);
+            assert!(body().read_reserving(100, time, &mut budget.reservation()).await.is_ok());
+        }
     }
 }

@@ -7,6 +7,7 @@
 #![expect(clippy::disallowed_methods, reason = "a test may look at the clock to give up")]
 #![expect(clippy::print_stderr, reason = "what a test cannot do on this machine, and what it counted, is said")]
 
+mod authenticated_bodies;
 mod bad_input;
 mod contract;
 mod crash_recovery;

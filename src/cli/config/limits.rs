@@ -70,6 +70,7 @@ limits_sections! {
         decoded_body_bytes: usize = "parse::size",
         pushed_body_bytes: usize = "parse::size",
         unproven_body_bytes: usize = "parse::size",
+        proven_body_bytes: usize = "parse::size",
         header_time: Duration = "parse::duration",
         body_time: Duration = "parse::duration",
         requests_per_connection: u64 = "parse::count",
@@ -103,6 +104,12 @@ fn validate(limits: &ServerLimits) -> Result<(), InvalidSetting> {
         is_roomy,
         "unproven_body_bytes",
         "must be at least `limits.decoded_body_bytes` and `limits.pushed_body_bytes`, and at most 64GiB",
+    )?;
+    // A text with escapes takes four times its length while it is decoded, and one request may hold half.
+    ensure(
+        (largest.saturating_mul(8)..=64 << 30).contains(&limits.proven_body_bytes),
+        "proven_body_bytes",
+        "must be at least eight times `limits.decoded_body_bytes` and `limits.pushed_body_bytes`, and at most 64GiB",
     )?;
     ensure(is_time(limits.header_time), "header_time", "must be more than 0 and at most 1h")?;
     ensure(is_time(limits.body_time), "body_time", "must be more than 0 and at most 1h")?;
@@ -141,6 +148,7 @@ mod tests {
         assert_eq!(invalid_key(|limits| limits.header_bytes = 4096), "limits.header_bytes");
         assert_eq!(invalid_key(|limits| limits.decoded_body_bytes = 0), "limits.decoded_body_bytes");
         assert_eq!(invalid_key(|limits| limits.unproven_body_bytes = limits.pushed_body_bytes - 1), "limits.unproven_body_bytes");
+        assert_eq!(invalid_key(|limits| limits.proven_body_bytes = 8 * limits.pushed_body_bytes - 1), "limits.proven_body_bytes");
         assert_eq!(invalid_key(|limits| limits.header_time = Duration::ZERO), "limits.header_time");
         assert_eq!(invalid_key(|limits| limits.requests_per_connection = 0), "limits.requests_per_connection");
         assert_eq!(invalid_key(|limits| limits.forwards = 3), "limits.forwards");

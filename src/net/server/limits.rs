@@ -16,6 +16,8 @@ pub struct ServerLimits {
     pub passed_body_bytes: usize,
     /// For all unauthenticated callers together.
     pub unproven_body_bytes: usize,
+    /// For all authenticated callers together, as the bodies arrive and as they are decoded; one request may hold half.
+    pub proven_body_bytes: usize,
     pub header_time: Duration,
     pub body_time: Duration,
     pub requests_per_connection: u64,
@@ -35,6 +37,7 @@ impl Default for ServerLimits {
             pushed_body_bytes: 16 << 20,
             passed_body_bytes: 64 << 20,
             unproven_body_bytes: 64 << 20,
+            proven_body_bytes: 256 << 20,
             header_time: Duration::from_secs(10),
             body_time: Duration::from_secs(60),
             requests_per_connection: 100_000,

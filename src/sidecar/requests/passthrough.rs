@@ -13,13 +13,14 @@ use http::{HeaderMap, Method, Request, StatusCode, Uri};
 use serde_json::Value;
 use tokio::time::Instant;
 
-use crate::api::body::content_type;
+use crate::api::body::{content_type, decode};
 use crate::api::error::{ApiError, HandlerResult};
 use crate::api::request::{ApiRequest, Caller, RequestBody};
 use crate::api::response_headers::{FORWARDED_HEADER, mark_forwarded};
 use crate::model::change::CommitPosition;
 use crate::model::freshness::DirectoryRevision;
 use crate::net::body::{BodyError, BodyFilter, IncomingBody, OutgoingBody, RelayStatus};
+use crate::net::memory_budget::Reservation;
 use crate::net::message::Response;
 use crate::sidecar::state::SidecarState;
 use crate::sidecar::upstream::availability::RequestSubject;
@@ -28,7 +29,6 @@ use crate::sidecar::upstream::concurrency_limit::RequestClass;
 use crate::sidecar::upstream::error::{FailureCause, UpstreamError, WriteKind, access_changed_response};
 use crate::sidecar::upstream::headers::{decided_at, forwardable_request_headers, relayable_response_headers};
 use crate::wire::auth::credentials::{SHARED_SECRET_PARAMETER, SHELL_TOKEN_HEADER};
-use crate::wire::http::params::Params;
 use crate::wire::http::request_target::RequestTarget;
 use crate::wire::secret_mask::mask::SecretMask;
 use crate::wire::secret_mask::name::is_secret_name;
@@ -62,6 +62,8 @@ pub async fn handle_question(state: &Arc<SidecarState>, request: ApiRequest) -> 
 
 async fn forward(state: &Arc<SidecarState>, mut request: ApiRequest, kind: RequestKind) -> HandlerResult {
     buffer_small_body(state, &mut request).await?;
+    // Counted until the answer is there: until then the body may not have been sent to its end.
+    let _memory = std::mem::replace(&mut request.reservation, Reservation::unlimited());
     let channel = state.upstream.channel();
     let (failure, signed) = (FailureKind::of(&request), request.caller == Caller::Shell);
     let deadline = Instant::now() + state.config.forward_timeout;
@@ -73,7 +75,7 @@ async fn forward(state: &Arc<SidecarState>, mut request: ApiRequest, kind: Reque
     };
     let _under_way = signed.then(|| channel.health.begin_request());
     let method = request.method.clone();
-    let outgoing = build_request(state, channel, request)?;
+    let outgoing = build_request(state, channel, request).await?;
     let asked_at = state.upstream.revision();
     let pending =
         PendingRequest { channel, method, signed, kind, failure, asked_at, deadline, body_status: outgoing.body().relay_status() };
@@ -126,14 +128,18 @@ impl FailureKind {
     }
 }
 
-fn build_request(state: &SidecarState, channel: &UpstreamChannel, mut request: ApiRequest) -> Result<Request<OutgoingBody>, ApiError> {
+async fn build_request(
+    state: &SidecarState,
+    channel: &UpstreamChannel,
+    mut request: ApiRequest,
+) -> Result<Request<OutgoingBody>, ApiError> {
     let mut headers = forwardable_request_headers(&request.headers);
     headers.insert(FORWARDED_HEADER, HeaderValue::from_static("1"));
     if request.caller == Caller::Shell {
         let token = HeaderValue::from_str(&channel.token_signer.issue_shell_token(request.time.wall));
         headers.insert(SHELL_TOKEN_HEADER, token.map_err(|_| ApiError::bad_request("the token cannot be written"))?);
     }
-    let (body, replaced) = build_body(state, &mut request)?;
+    let (body, replaced) = build_body(state, &mut request).await?;
     if replaced {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     }
@@ -146,7 +152,7 @@ fn build_request(state: &SidecarState, channel: &UpstreamChannel, mut request: A
 }
 
 /// Returns the body as it arrives; or, where it has been read and has a secret in it, the same parameters without that secret, as JSON.
-fn build_body(state: &SidecarState, request: &mut ApiRequest) -> Result<(OutgoingBody, bool), ApiError> {
+async fn build_body(state: &SidecarState, request: &mut ApiRequest) -> Result<(OutgoingBody, bool), ApiError> {
     let limits = &state.config.bounds;
     match request.take_body() {
         RequestBody::Unread(body) => {
@@ -156,9 +162,12 @@ fn build_body(state: &SidecarState, request: &mut ApiRequest) -> Result<(Outgoin
             let filter = Box::new(SecretFilter(SecretMask::new(&request.headers)));
             Ok((OutgoingBody::relay_filtered(body, limits.passed_body_bytes, limits.body_time, filter), false))
         }
-        RequestBody::Buffered(bytes) if bytes.is_empty() => Ok((OutgoingBody::from_bytes(bytes), false)),
+        RequestBody::Buffered(bytes) if bytes.is_empty() || !request.may_hold_secret => Ok((OutgoingBody::from_bytes(bytes), false)),
         RequestBody::Buffered(bytes) => {
-            let mut values = Params::parse(None, content_type(&request.headers), &bytes)?.values;
+            // What was decoded before goes first, and what is decoded now takes its place: it has been reserved already.
+            drop(std::mem::take(&mut request.params));
+            let mut reserved = Reservation::unlimited();
+            let mut values = decode(&state.api, None, content_type(&request.headers), &bytes, &mut reserved).await?.values;
             if values.remove(SHARED_SECRET_PARAMETER).is_none() {
                 return Ok((OutgoingBody::from_bytes(bytes), false));
             }

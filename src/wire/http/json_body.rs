@@ -8,9 +8,9 @@ use std::fmt;
 use serde::de::{DeserializeSeed, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
-use crate::wire::http::params_error::{MAX_PARAM_COUNT, MAX_PARAM_DEPTH, ParamsError};
+use crate::wire::http::params_error::{MAX_LIST_ITEMS, MAX_NAME_BYTES, MAX_PARAM_COUNT, MAX_PARAM_DEPTH, ParamsError};
 
-/// Parses a body. The bound on the count applies to the names of each object.
+/// Parses a body. The bounds on the counts apply to the names of each object and to the items of each list.
 pub fn parse_json_object(body: &[u8]) -> Result<Map<String, Value>, ParamsError> {
     let malformed = |reason: String| ParamsError::Malformed { part: "body", reason };
     let error = Cell::new(None);
@@ -92,6 +92,9 @@ impl<'de> Visitor<'de> for StrictJsonVisitor<'_> {
         let inner = self.descend()?;
         let mut list = Vec::new();
         while let Some(item) = items.next_element_seed(inner)? {
+            if list.len() == MAX_LIST_ITEMS {
+                return Err(self.fail(ParamsError::LimitExceeded));
+            }
             list.push(item);
         }
         Ok(Value::Array(list))
@@ -101,11 +104,11 @@ impl<'de> Visitor<'de> for StrictJsonVisitor<'_> {
         let inner = self.descend()?;
         let mut object = Map::new();
         while let Some(name) = entries.next_key::<String>()? {
+            if object.len() == MAX_PARAM_COUNT || name.len() > MAX_NAME_BYTES {
+                return Err(self.fail(ParamsError::LimitExceeded));
+            }
             if object.contains_key(&name) {
                 return Err(self.fail(ParamsError::Duplicate(name)));
-            }
-            if object.len() == MAX_PARAM_COUNT {
-                return Err(self.fail(ParamsError::LimitExceeded));
             }
             let value = entries.next_value_seed(inner)?;
             object.insert(name, value);
@@ -119,7 +122,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::parse_json_object;
-    use crate::wire::http::params_error::{MAX_PARAM_COUNT, MAX_PARAM_DEPTH, ParamsError};
+    use crate::wire::http::params_error::{MAX_LIST_ITEMS, MAX_NAME_BYTES, MAX_PARAM_COUNT, MAX_PARAM_DEPTH, ParamsError};
 
     #[test]
     fn an_object_is_read_completely_and_in_its_order() {
@@ -141,6 +144,16 @@ mod tests {
             assert!(message.starts_with("the body could not be read") && !message.contains("secret"), "{wrong}: {message}");
         }
         assert!(parse_json_object(b"{\"a\":\"\xff\"}").is_err());
+    }
+
+    #[test]
+    fn the_items_of_a_list_and_the_length_of_a_name_are_bounded() {
+        let list = |items: usize| format!(r#"{{"a":[{}1]}}"#, "1,".repeat(items - 1));
+        assert!(parse_json_object(list(MAX_LIST_ITEMS).as_bytes()).is_ok());
+        assert_eq!(parse_json_object(list(MAX_LIST_ITEMS + 1).as_bytes()), Err(ParamsError::LimitExceeded));
+        let named = |bytes: usize| format!(r#"{{"{}":1}}"#, "n".repeat(bytes));
+        assert!(parse_json_object(named(MAX_NAME_BYTES).as_bytes()).is_ok());
+        assert_eq!(parse_json_object(named(MAX_NAME_BYTES + 1).as_bytes()), Err(ParamsError::LimitExceeded));
     }
 
     #[test]

@@ -5,6 +5,8 @@ pub mod base64;
 #[cfg(feature = "daemon")]
 pub mod date_param;
 #[cfg(feature = "daemon")]
+pub mod decoded_size;
+#[cfg(feature = "daemon")]
 pub mod json_body;
 pub mod message;
 #[cfg(feature = "daemon")]

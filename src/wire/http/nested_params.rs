@@ -7,7 +7,7 @@
 use serde_json::map::Entry;
 use serde_json::{Map, Value};
 
-use crate::wire::http::params_error::{MAX_PARAM_DEPTH, ParamsError};
+use crate::wire::http::params_error::{MAX_NAME_BYTES, MAX_PARAM_DEPTH, ParamsError};
 
 /// One step into a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +18,9 @@ enum KeySegment<'a> {
 
 /// Inserts a value under its decoded name.
 pub fn insert_nested(values: &mut Map<String, Value>, part: &'static str, name: &str, value: Value) -> Result<(), ParamsError> {
+    if name.len() > MAX_NAME_BYTES {
+        return Err(ParamsError::LimitExceeded);
+    }
     let (first, segments) =
         parse_key(name).ok_or_else(|| ParamsError::Malformed { part, reason: "a name whose brackets do not match".to_owned() })?;
     if first.is_empty() {
@@ -109,7 +112,7 @@ mod tests {
     use serde_json::{Map, Value, json};
 
     use super::insert_nested;
-    use crate::wire::http::params_error::{MAX_PARAM_DEPTH, ParamsError};
+    use crate::wire::http::params_error::{MAX_NAME_BYTES, MAX_PARAM_DEPTH, ParamsError};
 
     fn nested(pairs: &[(&str, &str)]) -> Result<Value, ParamsError> {
         let mut values = Map::new();
@@ -159,9 +162,12 @@ mod tests {
     }
 
     #[test]
-    fn the_depth_is_bounded() {
+    fn the_depth_and_the_length_of_a_name_are_bounded() {
         let deep = |names: usize| format!("a{}", "[b]".repeat(names - 1));
         assert!(nested(&[(&deep(MAX_PARAM_DEPTH), "1")]).is_ok());
         assert_eq!(nested(&[(&deep(MAX_PARAM_DEPTH + 1), "1")]), Err(ParamsError::LimitExceeded));
+        let long = |bytes: usize| "n".repeat(bytes);
+        assert!(nested(&[(&long(MAX_NAME_BYTES), "1")]).is_ok());
+        assert_eq!(nested(&[(&long(MAX_NAME_BYTES + 1), "1")]), Err(ParamsError::LimitExceeded));
     }
 }

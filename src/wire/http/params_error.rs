@@ -2,8 +2,12 @@
 
 /// How deep parameters may nest: `a` is 1, `a[b]` is 2.
 pub const MAX_PARAM_DEPTH: usize = 32;
-/// How many parameters a query and a form may have together, and how many names an object in JSON.
+/// How many parameters a query and a form may have together, each name in brackets counted, and how many names an object in JSON.
 pub const MAX_PARAM_COUNT: usize = 1_000;
+/// How many items a list in JSON may have.
+pub const MAX_LIST_ITEMS: usize = 100_000;
+/// How long the name of a parameter may be, in bytes.
+pub const MAX_NAME_BYTES: usize = 1_024;
 
 /// Why parameters could not be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -19,8 +23,8 @@ pub enum ParamsError {
     /// The same name twice, or in query and body.
     #[error("the parameter `{0}` is given twice")]
     Duplicate(String),
-    /// Deeper or more than the bounds.
-    #[error("too many parameters, or nested too deep")]
+    /// Deeper, more or with longer names than the bounds.
+    #[error("too many parameters or items, a name that is too long, or nested too deep")]
     LimitExceeded,
     /// One parameter has a value of the wrong form.
     #[error("`{name}` is {expected}")]
