@@ -89,6 +89,18 @@ impl ProofTime {
         Self { boot_milliseconds: milliseconds(now.0).saturating_sub(milliseconds(age)) }
     }
 
+    /// The same as milliseconds on the boot clock.
+    #[must_use]
+    pub const fn boot_milliseconds(self) -> i64 {
+        self.boot_milliseconds
+    }
+
+    /// The time of so many milliseconds on the boot clock.
+    #[must_use]
+    pub const fn from_boot_milliseconds(boot_milliseconds: i64) -> Self {
+        Self { boot_milliseconds }
+    }
+
     /// Returns the time that has passed since, zero for a `now` that is earlier.
     #[must_use]
     pub fn age(self, now: BootTime) -> Duration {

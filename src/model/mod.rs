@@ -20,6 +20,8 @@ pub mod finding;
 pub mod freshness;
 pub mod id;
 pub mod ip_range;
+#[cfg(feature = "daemon")]
+pub mod kept_answer;
 pub mod key;
 pub mod loss_guard;
 #[cfg(test)]

@@ -1,11 +1,13 @@
-//! The store: directories in sled, one database for each generation; the primary's journal and private store; small files.
+//! The store: directories in sled, one database for each generation; the primary's journal and private store; the answers of a
+//! primary that a host keeps; small files.
 //!
-//! The floors, lowest first: `error`, `files`, `database`, `pages`, `generations`, `primary`; `tests` on top.
+//! The floors, lowest first: `error`, `files`, `database`, `pages`, `generations`, `kept` and `primary`; `tests` on top.
 
 mod database;
 pub mod error;
 pub mod files;
 pub mod generations;
+pub mod kept;
 pub mod pages;
 pub mod primary;
 #[cfg(test)]

@@ -100,6 +100,14 @@ pub fn parent_of(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
+/// Removes a folder with all that is in it, if it exists.
+pub fn remove_tree(path: &Path) -> Result<(), FileError> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(FileError::io(path)(error)),
+        _ => Ok(()),
+    }
+}
+
 /// Syncs a folder: the names in it are on disk when this returns.
 pub fn sync_folder(path: &Path) -> Result<(), FileError> {
     File::open(path).and_then(|folder| folder.sync_all()).map_err(FileError::io(path))

@@ -6,5 +6,6 @@ pub mod bound_file;
 pub mod change_log;
 pub mod folder;
 pub mod instance_file;
+pub mod lock_file;
 pub mod origin;
 pub mod reserved_space;

@@ -16,15 +16,15 @@
 //! moved to quarantine and a new one is built. The primary, which has the only copy, calls [`GenerationsFolder::current_path`]
 //! instead and opens it itself.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{ErrorKind, Read as _, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::fs::{self, File};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::store::error::StoreError;
-use crate::store::files::folder::{self, FileError, is_storage_full};
+use crate::store::files::folder::{self, FileError, remove_tree};
+use crate::store::files::lock_file::acquire_lock;
 use crate::store::files::{atomic_file, instance_file, reserved_space};
 use crate::store::generations::generation::{Generation, StoreOptions};
 use crate::store::generations::guarded_open::open_guarded;
@@ -241,26 +241,6 @@ impl GenerationsFolder {
     }
 }
 
-fn acquire_lock(path: &Path) -> Result<File, FileError> {
-    let io = || FileError::io(path);
-    let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path).map_err(io())?;
-    match file.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => {
-            let mut holder = String::new();
-            let _unreadable = (&file).take(20).read_to_string(&mut holder);
-            let reason = format!("process {} uses this store; stop it, or give each daemon a [store] path of its own", holder.trim_end());
-            return Err(FileError::invalid(path, reason));
-        }
-        Err(TryLockError::Error(error)) => return Err(io()(error)),
-    }
-    // The lock is what counts; the process id is for people, and left out on a full disk.
-    match file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id())) {
-        Err(error) if !is_storage_full(&error) => Err(io()(error)),
-        Ok(()) | Err(_) => Ok(file),
-    }
-}
-
 fn list_numbers(folder: &Path) -> Result<Vec<u64>, FileError> {
     let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,
@@ -274,13 +254,6 @@ fn list_numbers(folder: &Path) -> Result<Vec<u64>, FileError> {
 /// Parses the name of a generation, only in the form that we write.
 fn parse_number(name: &str) -> Option<u64> {
     name.parse().ok().filter(|number: &u64| number.to_string() == name)
-}
-
-fn remove_tree(path: &Path) -> Result<(), FileError> {
-    match fs::remove_dir_all(path) {
-        Err(error) if error.kind() != ErrorKind::NotFound => Err(FileError::io(path)(error)),
-        _ => Ok(()),
-    }
 }
 
 #[cfg(test)]

@@ -7,14 +7,22 @@ use std::fs;
 use std::io::{BufRead as _, BufReader, Lines, Write as _};
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::model::change::Change;
+use crate::model::clock;
+use crate::model::clock_reading::{BootId, ClockReading};
+use crate::model::digest::Digest;
 use crate::model::entry::Entry;
+use crate::model::freshness::ProofTime;
+use crate::model::kept_answer::{KeptAnswer, KeptKind, KeptSubject, QuestionKey};
 use crate::model::record_identity::RecordIdentity;
 use crate::store::error::StoreError;
+use crate::store::files::age_file::read_boot_id;
 use crate::store::generations::generation::{Generation, StoreOptions};
 use crate::store::generations::generations_folder::{GenerationsFolder, OpenedGeneration};
+use crate::store::kept::kept_database::KeptDatabase;
 use crate::store::primary::primary_store::{CommitsAfter, PrimaryStore};
 use crate::store::primary::private_store::{PrivateStore, PrivateWrites};
 use crate::store::tests::sample_records::{entry, key_line};
@@ -209,5 +217,56 @@ fn a_kill_while_committing_loses_no_acknowledged_commit_and_tears_none() {
         verified = head.seq;
         assert!(store.directory().entries().map(Result::unwrap).eq(expected.values().cloned()));
         assert_eq!(store.commits_after(head.epoch, head.seq, head.state.digest, 10), Ok(CommitsAfter::Commits(Vec::new())));
+    }
+}
+
+const QUESTIONS: u64 = 40;
+
+fn question(number: u64) -> QuestionKey {
+    QuestionKey(Digest::of(&number.to_be_bytes()))
+}
+
+fn clock_reading() -> ClockReading {
+    let boot_id = BootId::parse(&read_boot_id().unwrap()).unwrap();
+    ClockReading { boot_id, boot_time: clock::boot_time(), wall_time: clock::wall_time() }
+}
+
+/// An answer whose body says in which round it was kept, and when it was proven.
+fn kept_answer(round: u64) -> KeptAnswer {
+    let proven_at = ProofTime::at(clock::boot_time());
+    let body = format!("{round} {}", proven_at.boot_milliseconds()).into();
+    KeptAnswer { kind: KeptKind::Pull, body, proven_at, expires_at: None, subjects: [KeptSubject::Path("g/p".into())].into() }
+}
+
+#[test]
+fn keeps_answers_until_killed() {
+    let Some(folder) = std::env::var_os(FOLDER_VARIABLE) else { return };
+    let opened = KeptDatabase::open(Path::new(&folder), OPTIONS.page_cache_bytes, clock_reading()).unwrap();
+    for round in 1.. {
+        let write = |number| (question(number), (number != round % QUESTIONS).then(|| Arc::new(kept_answer(round))));
+        opened.database.write(&(0..QUESTIONS).map(write).collect::<Vec<_>>(), &clock_reading()).unwrap();
+        print_done(round);
+    }
+}
+
+#[test]
+fn a_kill_while_answers_are_kept_leaves_each_write_whole_or_absent_and_no_answer_younger() {
+    let folder = tempfile::tempdir().unwrap();
+    for round in 1..=6 {
+        let confirmed = CrashWorker::start("keeps_answers_until_killed", folder.path()).kill_after(3 * round);
+        let opened = KeptDatabase::open(folder.path(), OPTIONS.page_cache_bytes, clock_reading()).unwrap();
+        assert_eq!(opened.quarantined, None);
+        assert_eq!(opened.answers.len() as u64, QUESTIONS - 1);
+        let mut rounds = Vec::new();
+        for (key, answer) in &opened.answers {
+            let body = String::from_utf8(answer.body.to_vec()).unwrap();
+            let (kept_in, proven_at) =
+                body.split_once(' ').map(|(round, time)| (round.parse::<u64>().unwrap(), time.parse().unwrap())).unwrap();
+            assert!(answer.proven_at <= ProofTime::from_boot_milliseconds(proven_at), "it became younger");
+            assert_ne!(*key, question(kept_in % QUESTIONS), "it was removed in that write");
+            rounds.push(kept_in);
+        }
+        rounds.dedup();
+        assert!(rounds.len() == 1 && rounds[0] >= confirmed, "{rounds:?} after {confirmed}");
     }
 }
