@@ -39,7 +39,7 @@ pub fn report_access(config: &ServeConfig) -> Result<(), CommandError> {
 /// Returns the user that the daemon runs as: this one, or for root, who runs the command by hand, the owner of the store.
 fn daemon_uid(config: &ServeConfig) -> Result<u32, CommandError> {
     let own = Uid::effective();
-    let owner = fs::metadata(&config.store.path).map(|metadata| metadata.uid());
+    let owner = fs::metadata(&config.store.common.path).map(|metadata| metadata.uid());
     Ok(if own.is_root() { owner.unwrap_or(0) } else { own.as_raw() })
 }
 

@@ -35,10 +35,11 @@ pub fn run(question: &ExplainArgs) -> CommandResult {
 }
 
 fn print_explanation(explanation: &Value) {
-    for (title, name) in [("Here", "here"), ("From", "facts"), ("The primary", "primary")] {
+    for (title, name) in [("Here", "here"), ("From", "facts"), ("Kept", "kept"), ("The primary", "primary")] {
         print_line(&format!("{title}:"));
         match &explanation[name] {
             Value::Object(fields) => fields.iter().for_each(|(field, value)| print_line(&format!("  {field}: {}", field_text(value)))),
+            Value::Null if name == "kept" => print_line("  nothing"),
             Value::Null => print_line(
                 "  was not asked: a push could create the project there, or the key is not known here; ask with --key-id, and with --action pull",
             ),

@@ -9,6 +9,7 @@ use nix::unistd::Uid;
 use crate::cli::allocator;
 use crate::cli::config::file;
 use crate::cli::config::serve::ServeConfig;
+use crate::cli::config::store::StoreConfig;
 use crate::cli::config::upstream::FeedKind;
 use crate::cli::exit_status::{CommandError, CommandResult, Completion};
 use crate::cli::hardening;
@@ -18,15 +19,17 @@ use crate::cli::logging;
 use crate::cli::secrets;
 use crate::model::clock;
 use crate::model::freshness::DirectoryReplica;
+use crate::model::kept_answer::KeptAnswerStore;
 use crate::net::client::http_client::HttpClient;
 use crate::net::server::counters::ServerCounters;
 use crate::net::server::http_server::HttpServer;
 use crate::net::server::listen::{self, BoundSocket};
 use crate::replica::config::{FeedMode, ReplicaConfig, Timing};
 use crate::replica::service::Replica;
-use crate::sidecar::config::{FollowerTokenFn, FreshnessPolicy, ReplicaControl, SidecarConfig};
+use crate::sidecar::config::{CheckIp, FollowerTokenFn, FreshnessPolicy, KeptBounds, KeptConfig, ReplicaControl, SidecarConfig};
 use crate::sidecar::state::SidecarState;
 use crate::sidecar::version_cache::VERSIONS_FILE;
+use crate::store::kept::kept_store::KeptStore;
 use crate::wire::auth::credentials::CredentialVerifier;
 use crate::wire::auth::jwt::{self, Issuer};
 use crate::wire::auth::secret::Secret;
@@ -49,12 +52,17 @@ pub fn run(path: &Path) -> CommandResult {
     let sockets = open_sockets(inherited, &config)?;
     let replica = Replica::start(context.replica_setup(&config)?).map_err(CommandError::new)?;
     let counters = Arc::new(ServerCounters::default());
-    let sidecar = SidecarState::new(context.sidecar_setup(&config, &replica, &counters)?);
+    let kept_store = prepare_kept_store(&config)?;
+    let sidecar = SidecarState::new(context.sidecar_setup(&config, &replica, &counters, kept_store.as_ref())?);
+    start_kept_store(kept_store.as_deref(), &sidecar)?;
     let server = HttpServer::start(sockets, Arc::clone(&sidecar), config.limits.server_limits(), 0, counters).map_err(CommandError::new)?;
     tracing::info!(host = context.host, version = VERSION, "sidecar started on host {}, version {VERSION}", context.host);
     runtime.block_on(run_until_stopped(events, sidecar, || reload_secrets(&config, &context, &replica)));
     server.stop();
     replica.stop();
+    if let Some(kept_store) = kept_store {
+        kept_store.stop();
+    }
     tracing::info!("sidecar stopped");
     log.shutdown();
     Ok(Completion::Complete)
@@ -91,8 +99,8 @@ impl SharedContext {
             FeedKind::None => FeedMode::Disabled,
         };
         Ok(ReplicaConfig {
-            store_path: config.store.path.clone(),
-            store_options: config.store.options(),
+            store_path: config.store.common.path.clone(),
+            store_options: config.store.common.options(),
             feed_client: self.client.clone(),
             sync_secret: load_sync_secret(config)?.map_or_else(|| load_signing_secret(config), Ok)?,
             host: self.host.clone(),
@@ -108,6 +116,7 @@ impl SharedContext {
         config: &ServeConfig,
         replica: &Arc<Replica>,
         counters: &Arc<ServerCounters>,
+        kept_store: Option<&Arc<KeptStore>>,
     ) -> Result<SidecarConfig, CommandError> {
         Ok(SidecarConfig {
             host: self.host.clone(),
@@ -119,7 +128,7 @@ impl SharedContext {
                 hedge: config.freshness.hedge,
             },
             follows_feed: config.primary.feed == FeedKind::Sidegate,
-            versions_file: config.store.path.join(VERSIONS_FILE),
+            versions_file: config.store.common.path.join(VERSIONS_FILE),
             timeout: config.primary.timeout,
             forward_timeout: config.primary.forward_timeout,
             bounds: config.limits.server_limits(),
@@ -131,6 +140,7 @@ impl SharedContext {
             primary_client: self.client.clone(),
             replica: Arc::clone(replica) as Arc<dyn DirectoryReplica>,
             replica_control: replica_admin(replica),
+            kept: kept_store.map(|store| kept_setup(config, store)),
         })
     }
 
@@ -167,6 +177,31 @@ fn replica_admin(replica: &Arc<Replica>) -> ReplicaControl {
     }
 }
 
+/// Returns the store of kept answers, in front of a GitLab. Fails for a folder that is not ours, or in use.
+fn prepare_kept_store(config: &ServeConfig) -> Result<Option<Arc<KeptStore>>, CommandError> {
+    if config.primary.feed == FeedKind::Sidegate {
+        return Ok(None);
+    }
+    let StoreConfig { path, page_cache, .. } = &config.store.common;
+    KeptStore::prepare(path, *page_cache as u64).map(Some).map_err(CommandError::new)
+}
+
+/// Reads what was kept before, while requests are served.
+fn start_kept_store(store: Option<&KeptStore>, sidecar: &Arc<SidecarState>) -> Result<(), CommandError> {
+    let (Some(store), Some(kept)) = (store, &sidecar.kept) else { return Ok(()) };
+    let answers = Arc::clone(&kept.answers);
+    store.start(Box::new(move |loaded| answers.restore(loaded))).map_err(CommandError::new)
+}
+
+fn kept_setup(config: &ServeConfig, store: &Arc<KeptStore>) -> KeptConfig {
+    KeptConfig {
+        bounds: KeptBounds { answers: config.store.kept_answers, bytes: config.store.kept_bytes },
+        negative_ttl: config.freshness.negative_ttl,
+        check_ip: if config.freshness.check_ip { CheckIp::Matters } else { CheckIp::Ignored },
+        store: Arc::clone(store) as Arc<dyn KeptAnswerStore>,
+    }
+}
+
 /// Returns the sockets that systemd handed over, or a Unix socket of our own.
 fn open_sockets(inherited: Vec<BoundSocket>, config: &ServeConfig) -> Result<Vec<BoundSocket>, CommandError> {
     if !inherited.is_empty() {
@@ -193,6 +228,7 @@ fn load_sync_secret(config: &ServeConfig) -> Result<Option<Secret>, CommandError
 /// Runs until the daemon is told to end. Calls `reload` on SIGHUP, and when a file has changed.
 async fn run_until_stopped(mut events: LifecycleEvents, sidecar: Arc<SidecarState>, reload: impl FnMut()) {
     tokio::spawn(sidecar.upstream.run_probe());
+    tokio::spawn(Arc::clone(&sidecar).refresh_kept_answers());
     tokio::spawn(sidecar.report_usage());
     events.reload_until_terminated(reload).await;
 }

@@ -69,6 +69,9 @@ fn print_status(status: &Value) {
         print_line(&format!("ALARM since {}: {}", field_text(&lost["since"]), field_text(&lost["message"])));
     }
     print_primary(&status["primary"]);
+    if status["kept"].is_object() {
+        print_kept(&status["kept"]);
+    }
     if let Some(warning) = proof_warning(&status["follower"]["proof"]) {
         print_line(warning);
     }
@@ -118,7 +121,8 @@ fn unstored_warning(unstored: &Value) -> Option<String> {
 }
 
 fn print_freshness_class(name: &str, class: &Value, hedge: &Value) {
-    let age = class["age_seconds"].as_f64().map_or_else(|| "never proven current".to_owned(), |age| format!("{age:.1} s old"));
+    let never = if class["state"] == "kept" { "each answer by its own age" } else { "never proven current" };
+    let age = class["age_seconds"].as_f64().map_or_else(|| never.to_owned(), |age| format!("{age:.1} s old"));
     print_line(&format!(
         "{name}: {}, {age}; answered without asking up to {} s, while the primary is slower than {hedge} ms up to {} s, while the primary fails up to {} s ({} s left)",
         field_text(&class["state"]),
@@ -141,6 +145,48 @@ fn print_primary(primary: &Value) {
         "primary: {} answers given while it was slow, {} denials that came after; {} denials kept until the feed has caught up",
         primary["answers_hedged"], primary["late_denials"], primary["denials_kept"]
     ));
+}
+
+/// Prints what is kept of a GitLab's answers.
+fn print_kept(kept: &Value) {
+    let mebibytes = |name: &str| kept[name].as_u64().unwrap_or(0) >> 20;
+    let oldest = kept["oldest_seconds"].as_f64().map_or_else(String::new, |age| format!("; the oldest is {age:.0} s old"));
+    print_line(&format!(
+        "kept: {} of {} answers, {} of {} MiB{oldest}; {} unknown keys",
+        kept["answers"],
+        kept["most_answers"],
+        mebibytes("bytes"),
+        mebibytes("most_bytes"),
+        kept["unknown_keys"]
+    ));
+    for (question, counts) in kept["questions"].as_object().into_iter().flatten() {
+        print_line(&format!("  {question}: {}", question_text(counts)));
+    }
+    let evictions = kept["evictions"].as_object().into_iter().flatten();
+    let evictions: Vec<String> = evictions.map(|(reason, count)| format!("{reason} {count}")).collect();
+    print_line(&format!(
+        "  removed by reason: {}; {} asked for again in time, {} overtaken",
+        evictions.join(", "),
+        kept["refreshes"],
+        kept["overtaken"]
+    ));
+    let store = &kept["store"];
+    print_line(&format!(
+        "  on disk: {}, {} writes wait for {} ms, put aside {} times",
+        field_text(&store["state"]),
+        store["pending"],
+        store["lag_milliseconds"],
+        store["quarantined"]
+    ));
+}
+
+/// Returns how many answers to a question are kept, and how many look-ups they served.
+fn question_text(counts: &Value) -> String {
+    let lookups: u64 = ["fresh", "stale", "unknown", "asked"].iter().filter_map(|name| counts[*name].as_u64()).sum();
+    let served = counts["hit_rate"]
+        .as_f64()
+        .map_or_else(|| "not asked yet".to_owned(), |rate| format!("{:.1} % of {lookups} look-ups", rate * 100.0));
+    format!("{} kept, {served}, {} of them stale", counts["answers"], counts["stale"])
 }
 
 fn print_fields(value: &Value, indent: &str) {

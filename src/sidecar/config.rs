@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use crate::api::peer_policy::PeerPolicy;
 use crate::model::freshness::{DirectoryReplica, FreshnessClass, FreshnessLimits};
+use crate::model::kept_answer::KeptAnswerStore;
 use crate::model::time::Time;
 use crate::net::client::http_client::HttpClient;
 use crate::net::server::counters::ServerCounters;
@@ -51,6 +52,39 @@ pub struct SidecarConfig {
     pub replica: Arc<dyn DirectoryReplica>,
     /// What the operator can do with the replica.
     pub replica_control: ReplicaControl,
+    /// The answers of the primary that are kept; `None` where its directory is followed.
+    pub kept: Option<KeptConfig>,
+}
+
+/// What is kept of a primary's answers, and for how long.
+#[derive(Clone)]
+pub struct KeptConfig {
+    /// How much.
+    pub bounds: KeptBounds,
+    /// How long a key is taken to be unknown that the primary did not know.
+    pub negative_ttl: Duration,
+    /// Whether the address that somebody asks from enters the decision.
+    pub check_ip: CheckIp,
+    /// Puts them on disk.
+    pub store: Arc<dyn KeptAnswerStore>,
+}
+
+/// How much is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeptBounds {
+    /// How many answers.
+    pub answers: usize,
+    /// How many bytes, bodies and tables together.
+    pub bytes: usize,
+}
+
+/// What is kept of the address that somebody asks from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CheckIp {
+    /// It enters the decision.
+    Matters,
+    /// The site has no lists of addresses: an answer to one address is an answer to all.
+    Ignored,
 }
 
 /// The bounds of each class of answers.

@@ -20,7 +20,6 @@ use crate::sidecar::state::SidecarState;
 use crate::sidecar::upstream::client::QueryOutcome;
 use crate::sidecar::upstream::concurrency_limit::RequestClass;
 use crate::sidecar::upstream::decision::{Decision, DecisionKind, QueryKind};
-use crate::sidecar::upstream::error::FailureCause;
 use crate::sidecar::upstream::query::UpstreamQuery;
 
 /// Where the proof is younger than so many `ttl`s, a held yes waits for `hedge` only.
@@ -53,25 +52,37 @@ pub fn wait_limit(state: &SidecarState, view: &CachedView, class: FreshnessClass
     if may_hedge { policy.hedge.min(state.config.timeout) } else { state.config.timeout }
 }
 
-/// Asks the primary a question to which this host has a yes; while the primary is found not to answer, only `held_yes`. Once it has been waited for, `held_yes` is asked what is known at that moment;
-/// if that is no yes any more, the primary is waited for on.
+/// Asks the primary a question to which this host has a yes, and keeps a no. What is waited for is as in [`give_held_yes_meanwhile`].
 pub async fn ask_beside_held_yes(
     state: &Arc<SidecarState>,
     known: KnownQuestion,
     held_yes: impl Fn() -> Option<Response>,
 ) -> HedgedOutcome {
     let KnownQuestion { query, holder, wait } = known;
+    let given = Arc::new(AtomicBool::new(false));
+    let asking = ask_and_note_denial(Arc::clone(state), query, holder, Arc::clone(&given));
+    give_held_yes_meanwhile(state, asking, wait, &given, held_yes).await
+}
+
+/// Runs a question in a task of its own; while the primary is found not to answer, only `held_yes`. Once it has been waited for, `held_yes`
+/// is asked what is known at that moment, and `given` says that it was given; if that is no yes any more, the primary is waited for on.
+pub async fn give_held_yes_meanwhile(
+    state: &Arc<SidecarState>,
+    asking: impl Future<Output = QueryOutcome> + Send + 'static,
+    wait: Option<Duration>,
+    given: &AtomicBool,
+    held_yes: impl Fn() -> Option<Response>,
+) -> HedgedOutcome {
     if wait.is_some()
         && state.upstream.is_failing()
         && let Some(response) = held_yes()
     {
         return HedgedOutcome::Held(response);
     }
-    let given = Arc::new(AtomicBool::new(false));
-    let mut asking = tokio::spawn(ask_and_note_denial(Arc::clone(state), query, holder, Arc::clone(&given)));
+    let mut asking = tokio::spawn(asking);
     if let Some(limit) = wait {
         match timeout(limit, &mut asking).await {
-            Ok(outcome) => return HedgedOutcome::Asked(outcome.unwrap_or_else(|_| task_failed(state))),
+            Ok(outcome) => return HedgedOutcome::Asked(outcome.unwrap_or_else(|_| state.upstream.task_failed())),
             Err(_late) => {
                 if let Some(response) = held_yes() {
                     given.store(true, Ordering::SeqCst);
@@ -81,11 +92,7 @@ pub async fn ask_beside_held_yes(
             }
         }
     }
-    HedgedOutcome::Asked(asking.await.unwrap_or_else(|_| task_failed(state)))
-}
-
-fn task_failed(state: &SidecarState) -> QueryOutcome {
-    QueryOutcome::Failed(state.upstream.channel().upstream_error("asking it failed within sidegate", true, FailureCause::Host))
+    HedgedOutcome::Asked(asking.await.unwrap_or_else(|_| state.upstream.task_failed()))
 }
 
 /// Asks, and keeps a no, which is of another opinion than the local directory.

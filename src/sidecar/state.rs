@@ -21,6 +21,7 @@ use crate::sidecar::cached_view::CachedView;
 use crate::sidecar::config::SidecarConfig;
 use crate::sidecar::denials::Denials;
 use crate::sidecar::hedge_metrics::HedgeMetrics;
+use crate::sidecar::kept::service::KeptService;
 use crate::sidecar::lfs_token_cache::LfsTokenCache;
 use crate::sidecar::upstream::client::UpstreamClient;
 use crate::sidecar::usage_buffer::UsageBuffer;
@@ -56,6 +57,8 @@ pub struct SidecarState {
     pub hedge_metrics: HedgeMetrics,
     /// The primary's tokens for LFS.
     pub lfs_tokens: LfsTokenCache,
+    /// The answers that are kept; `None` where the primary's directory is followed.
+    pub kept: Option<KeptService>,
     /// What is to be reported of uses.
     pub usage: UsageBuffer,
     /// When it was started.
@@ -74,6 +77,7 @@ impl SidecarState {
         let upstream = UpstreamClient::new(&config);
         upstream.register_metrics(&mut registry);
         let hedge_metrics = HedgeMetrics::register(&mut registry);
+        let kept = config.kept.as_ref().map(|kept| KeptService::register(kept, config.freshness_policy, &mut registry));
         Arc::new(Self {
             api: ApiContext::new(config.scopes.clone(), verifier, config.accept_shared_secret, config.bounds, metrics),
             upstream,
@@ -83,6 +87,7 @@ impl SidecarState {
             denials: Denials::default(),
             hedge_metrics,
             lfs_tokens: LfsTokenCache::default(),
+            kept,
             usage: UsageBuffer::default(),
             started_at: clock::wall_time(),
             config,

@@ -17,6 +17,7 @@ mod full_disk;
 mod hostile_bodies;
 mod hung_primary;
 mod in_flight;
+mod kept_answers;
 mod key_lookups;
 mod lost_response;
 mod lost_socket;

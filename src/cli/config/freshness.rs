@@ -13,6 +13,10 @@ use crate::model::loss_guard::LossGuard;
 
 /// How long somebody whom this host knows waits for a primary that is slow, where nothing else is said.
 const HEDGE: Duration = Duration::from_millis(150);
+/// How long an unknown key is taken to be unknown, where nothing else is said.
+const NEGATIVE_TTL: Duration = Duration::from_secs(5);
+/// A key that was just added has to work soon.
+const LONGEST_NEGATIVE_TTL: Duration = Duration::from_secs(60);
 
 /// The section, with every default filled in.
 #[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
@@ -26,6 +30,10 @@ pub struct FreshnessConfig {
     pub push_precheck: FreshnessLimits,
     /// How long somebody whom this host knows waits for a primary that is slow.
     pub hedge: Duration,
+    /// In front of a GitLab: how long a key is taken to be unknown that it did not know.
+    pub negative_ttl: Duration,
+    /// In front of a GitLab: whether the address that somebody asks from enters the decision.
+    pub check_ip: bool,
     /// How many keys a snapshot may lack before it is held for an operator.
     pub loss_guard: LossGuard,
 }
@@ -39,6 +47,9 @@ struct RawFreshness {
     push_precheck: RawClass,
     #[serde(deserialize_with = "parse::optional_duration")]
     hedge: Option<Duration>,
+    #[serde(deserialize_with = "parse::optional_duration")]
+    negative_ttl: Option<Duration>,
+    check_ip: Option<bool>,
     loss_guard: LossGuard,
 }
 
@@ -75,6 +86,8 @@ impl From<RawFreshness> for FreshnessConfig {
             reads: section.reads.or_defaults(10, 4 * 3600),
             push_precheck: section.push_precheck.or_defaults(10, 5 * 60),
             hedge: section.hedge.unwrap_or(HEDGE),
+            negative_ttl: section.negative_ttl.unwrap_or(NEGATIVE_TTL),
+            check_ip: section.check_ip.unwrap_or(true),
             loss_guard: section.loss_guard,
         }
     }
@@ -96,6 +109,11 @@ impl FreshnessConfig {
             self.hedge < LOOKUP_TIMEOUT,
             "freshness.hedge",
             "must be less than 5s, which is how long sshd's helper waits",
+        )?;
+        InvalidSetting::ensure(
+            self.negative_ttl <= LONGEST_NEGATIVE_TTL,
+            "freshness.negative_ttl",
+            "must be at most 1m: for so long a key that was just added does not work",
         )?;
         loss_guard::validate(self.loss_guard, "freshness.loss_guard")
     }

@@ -11,7 +11,7 @@ use crate::cli::config::log::LogConfig;
 use crate::cli::config::parse;
 use crate::cli::config::peer::{self, PeerConfig};
 use crate::cli::config::socket::{self, SocketConfig};
-use crate::cli::config::store::{self, StoreConfig};
+use crate::cli::config::store::{self, SidecarStoreConfig};
 use crate::cli::config::upstream::UpstreamConfig;
 
 /// The whole file.
@@ -32,7 +32,7 @@ pub struct ServeConfig {
     pub primary: UpstreamConfig,
     /// The folder of the copy of the directory, and its caches.
     #[serde(deserialize_with = "store::sidecar")]
-    pub store: StoreConfig,
+    pub store: SidecarStoreConfig,
     /// How old an answer may be.
     pub freshness: FreshnessConfig,
     /// The bounds of the socket.
@@ -49,7 +49,7 @@ impl Default for ServeConfig {
             auth: AuthConfig::default(),
             peer: Vec::new(),
             primary: UpstreamConfig::default(),
-            store: StoreConfig::sidecar_default(),
+            store: SidecarStoreConfig::sidecar_default(),
             freshness: FreshnessConfig::default(),
             limits: SidecarLimits::default(),
             log: LogConfig::default(),
@@ -108,6 +108,9 @@ mod tests {
             ("[freshness.keys]\n\nttl = \"48h\"", "sidegate.toml:3: `freshness.keys.ttl`: must be at most"),
             ("[store]\npage_cache = \"64MB\"", "sidegate.toml:2: `store.page_cache`: \"64MB\" is not a size"),
             ("[store]\nrecord_cache = 0", "sidegate.toml:2: `store.record_cache`: must be from 1"),
+            ("[store]\nkept_answers = 0", "sidegate.toml:2: `store.kept_answers`: must be from 1"),
+            ("[store]\nkept_bytes = \"1KiB\"", "sidegate.toml:2: `store.kept_bytes`: must be at least 1MiB"),
+            ("[freshness]\nnegative_ttl = \"61s\"", "sidegate.toml:2: `freshness.negative_ttl`: must be at most 1m"),
             ("[limits]\nconnections = -1", "sidegate.toml:2: `limits.connections`: invalid value"),
             ("[[peer]]\nuid = 1\nscopes = [\"keys\"]\n[[peer]]\nscopes = [\"keys\"]", "sidegate.toml:4: `peer.1`: must name exactly one"),
             ("[[peer]]\nuid = 1\nscopes = [\"key\"]", "sidegate.toml:3: `peer.0.scopes`: unknown variant `key`"),

@@ -18,6 +18,8 @@ use crate::model::record::Key;
 use crate::net::message::Response;
 use crate::rules;
 use crate::sidecar::cached_view::CachedView;
+use crate::sidecar::kept::answers::KeptAnswers;
+use crate::sidecar::kept::question::KeptQuestion;
 use crate::sidecar::state::SidecarState;
 use crate::sidecar::upstream::client::QueryOutcome;
 use crate::sidecar::upstream::concurrency_limit::RequestClass;
@@ -56,6 +58,7 @@ pub async fn handle(state: &Arc<SidecarState>, request: ApiRequest) -> HandlerRe
     let body = json!({
         "here": local,
         "facts": freshness_json(&cached),
+        "kept": state.kept.as_ref().and_then(|kept| kept_json(&kept.answers, &subject, request.time)),
         "primary": query_primary(state, &subject).await,
     });
     Ok(Response::json(StatusCode::OK, body.to_string()))
@@ -178,6 +181,34 @@ fn freshness_json(cached: &CachedView) -> Value {
         "caught_up": cached.caught_up,
         "has_unknown_records": cached.view.as_ref().is_some_and(|view| view.has_unknown_records),
     })
+}
+
+/// Describes what is kept for the question; `None` if nothing is, or it is never kept.
+fn kept_json(kept: &KeptAnswers, subject: &ExplainQuery, time: RequestTime) -> Option<Value> {
+    let question = kept_question(kept, subject)?;
+    let (age, freshness, is_key_expired) = kept.inspect(&question, time)?;
+    let state = match freshness {
+        _ if is_key_expired => "the key has expired",
+        Freshness::Fresh => "fresh",
+        Freshness::Stale => "stale",
+        Freshness::Expired => "expired",
+    };
+    Some(json!({"question": question.kind.as_str(), "state": state, "age_seconds": age.as_secs_f64()}))
+}
+
+/// Returns the question under which an answer is kept, as sshd or gitlab-shell would ask it.
+fn kept_question(kept: &KeptAnswers, subject: &ExplainQuery) -> Option<KeptQuestion> {
+    let query = |kind| UpstreamQuery::get(kind, String::new());
+    let offered = subject.blob.clone().map(|blob| KeptQuestion::authorized_keys(query(QueryKind::AuthorizedKeys(blob))));
+    let claimant = match &offered {
+        Some(_) if subject.project.is_none() => return offered,
+        Some(offered) => ClaimedActor::Key(kept.key_id(offered)),
+        None => subject.claimed_actor.clone(),
+    };
+    match subject.project {
+        Some(_) => KeptQuestion::allowed(&subject.access_question(claimant), kept.check_ip, query(QueryKind::Allowed)),
+        None => KeptQuestion::discover(&claimant, query(QueryKind::Discover)),
+    }
 }
 
 /// Asks the primary the same, as gitlab-shell or sshd would.

@@ -2,7 +2,8 @@
 //! (`what`: `key`, `user`, `project` or `all`; `which`: the key's id or the Base64 of its blob, the user's id or name, the project's id
 //! or full path)
 //!
-//! The directory itself follows the primary, and nothing of it is removed.
+//! The directory itself follows the primary, and nothing of it is removed. In front of a primary without a feed, what is named needs no
+//! directory: the kept answers about it go, from disk too before this is answered.
 
 use std::sync::Arc;
 
@@ -13,14 +14,23 @@ use crate::api::error::{ApiError, HandlerResult};
 use crate::api::request::ApiRequest;
 use crate::model::freshness::DirectoryView;
 use crate::model::id::Id;
+use crate::model::kept_answer::KeptSubject;
 use crate::model::key::{Fingerprint, decode_blob};
 use crate::net::message::Response;
+use crate::sidecar::kept::answers::{Invalidated, KeptSelector};
+use crate::sidecar::kept::question::{KeptQuestion, normalize_path};
+use crate::sidecar::kept::service::KeptService;
 use crate::sidecar::lfs_token_cache::TokenSelector;
 use crate::sidecar::state::SidecarState;
+use crate::sidecar::upstream::decision::QueryKind;
+use crate::sidecar::upstream::query::UpstreamQuery;
 use crate::wire::http::params::Params;
 
 /// Removes kept LFS tokens; with `all` also the kept versions and denials. Answers with how many.
 pub async fn handle(state: &Arc<SidecarState>, request: ApiRequest) -> HandlerResult {
+    if let Some(kept) = &state.kept {
+        return invalidate_kept(state, kept, parse_kept_selector(&request.params)?).await;
+    }
     let selector = parse_selector(&request.params, state.config.replica.read().view.as_ref())?;
     let lfs_tokens = state.lfs_tokens.remove(selector);
     let removes_all = selector == TokenSelector::All;
@@ -32,16 +42,70 @@ pub async fn handle(state: &Arc<SidecarState>, request: ApiRequest) -> HandlerRe
     Ok(Response::json(StatusCode::OK, body.to_string()))
 }
 
-fn parse_selector(params: &Params, view: Option<&DirectoryView>) -> Result<TokenSelector, ApiError> {
+async fn invalidate_kept(state: &SidecarState, kept: &KeptService, selector: KeptSelector) -> HandlerResult {
+    let Invalidated { answers, negatives } = kept.answers.invalidate(&selector).await;
+    let versions = if selector == KeptSelector::All { state.version_cache.clear() } else { 0 };
+    let removed = format!("{answers} kept answers, {negatives} keys that were not known and {versions} kept versions");
+    tracing::info!(answers, negatives, versions, "the operator removed {removed}");
+    let body = json!({"message": format!("removed {removed}"), "answers": answers, "unknown_keys": negatives, "versions": versions});
+    Ok(Response::json(StatusCode::OK, body.to_string()))
+}
+
+fn parse_kept_selector(params: &Params) -> Result<KeptSelector, ApiError> {
+    let (what, which) = parse_target(params)?;
+    let Some(which) = which else { return Ok(KeptSelector::All) };
+    let id: Option<Id> = which.parse().ok();
+    Ok(match what {
+        Target::All => KeptSelector::All,
+        Target::Key => match id {
+            Some(id) => KeptSelector::Subject(KeptSubject::Key(id)),
+            None => KeptSelector::Question(offered_key(&which)?.key),
+        },
+        Target::User => KeptSelector::Subject(id.map_or_else(|| KeptSubject::Username(which.to_lowercase().into()), KeptSubject::User)),
+        Target::Project => KeptSelector::Subject(id.map_or_else(|| KeptSubject::Path(normalize_path(&which).into()), KeptSubject::Project)),
+    })
+}
+
+/// Returns the question about a key by the Base64 of its blob.
+fn offered_key(key: &str) -> Result<KeptQuestion, ApiError> {
+    let blob = decode_blob(key).ok_or_else(|| ApiError::bad_request("`which` is a key's id, or the Base64 of its blob"))?;
+    Ok(KeptQuestion::authorized_keys(UpstreamQuery::get(QueryKind::AuthorizedKeys(blob), String::new())))
+}
+
+/// What is named.
+#[derive(Clone, Copy)]
+enum Target {
+    All,
+    Key,
+    User,
+    Project,
+}
+
+/// Reads what is named and which of them; all of them have no name.
+fn parse_target(params: &Params) -> Result<(Target, Option<String>), ApiError> {
     let which = params.text("which")?.filter(|which| !which.is_empty());
-    match (params.text("what")?.as_deref(), which) {
-        (None | Some("all"), None) => Ok(TokenSelector::All),
-        (Some("key"), Some(key)) => find_key(&key, view).map(TokenSelector::Key),
-        (Some("user"), Some(user)) => find_user(&user, view).map(TokenSelector::User),
-        (Some("project"), Some(project)) => find_project(&project, view).map(TokenSelector::Project),
-        (Some("key" | "user" | "project"), None) => Err(ApiError::missing_parameter("which")),
-        (None | Some("all"), Some(_)) => Err(ApiError::bad_request("`all` takes no `which`")),
-        (Some(_), _) => Err(ApiError::bad_request("`what` is `key`, `user`, `project` or `all`")),
+    let target = match params.text("what")?.as_deref() {
+        None | Some("all") => Target::All,
+        Some("key") => Target::Key,
+        Some("user") => Target::User,
+        Some("project") => Target::Project,
+        Some(_) => return Err(ApiError::bad_request("`what` is `key`, `user`, `project` or `all`")),
+    };
+    match (target, &which) {
+        (Target::All, Some(_)) => Err(ApiError::bad_request("`all` takes no `which`")),
+        (Target::Key | Target::User | Target::Project, None) => Err(ApiError::missing_parameter("which")),
+        _ => Ok((target, which)),
+    }
+}
+
+fn parse_selector(params: &Params, view: Option<&DirectoryView>) -> Result<TokenSelector, ApiError> {
+    let (target, which) = parse_target(params)?;
+    let Some(which) = which else { return Ok(TokenSelector::All) };
+    match target {
+        Target::All => Ok(TokenSelector::All),
+        Target::Key => find_key(&which, view).map(TokenSelector::Key),
+        Target::User => find_user(&which, view).map(TokenSelector::User),
+        Target::Project => find_project(&which, view).map(TokenSelector::Project),
     }
 }
 

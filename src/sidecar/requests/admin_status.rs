@@ -11,6 +11,8 @@ use crate::api::socket_health::socket_status;
 use crate::model::freshness::{Freshness, FreshnessClass};
 use crate::net::message::Response;
 use crate::sidecar::hedge::HEDGED_TTLS;
+use crate::sidecar::kept::service::KeptService;
+use crate::sidecar::kept::status::kept_status;
 use crate::sidecar::state::SidecarState;
 
 /// Answers with one object.
@@ -40,12 +42,19 @@ pub async fn handle(state: &Arc<SidecarState>, request: ApiRequest) -> HandlerRe
             "denials_kept": state.denials.len(),
             "hedge_milliseconds": state.config.freshness_policy.hedge.as_millis(),
         },
+        "kept": state.kept.as_ref().map(|kept| kept_json(kept, request.time)),
         "follower": (state.config.replica_control.status)(),
         "sockets": socket_status(&state.config.server_counters.sockets),
         "usage": {"reported": reported, "dropped": dropped},
         "memory_bytes": resident_bytes(),
     });
     Ok(Response::json(StatusCode::OK, body.to_string()))
+}
+
+fn kept_json(kept: &KeptService, time: RequestTime) -> Value {
+    let mut status = kept_status(&kept.answers, time.boot);
+    status["refreshes_waiting"] = json!(kept.refreshes.len());
+    status
 }
 
 fn class_status(state: &SidecarState, class: FreshnessClass, time: RequestTime) -> Value {
@@ -58,7 +67,7 @@ fn class_status(state: &SidecarState, class: FreshnessClass, time: RequestTime) 
         Freshness::Expired => "expired",
     };
     json!({
-        "state": freshness,
+        "state": if state.kept.is_some() { "kept" } else { freshness },
         "age_seconds": age.map(|age| age.as_secs_f64()),
         "ttl_seconds": limits.ttl.as_secs(),
         "hedged_seconds": limits.ttl.saturating_mul(HEDGED_TTLS).min(limits.max_stale).as_secs(),

@@ -4,6 +4,8 @@
 //! is the answer to an unknown actor: a grant or a key may be a moment old, the project may have moved, or the push may create it. While the
 //! primary fails, a yes is given until its class expires, and a no where it may show that the project exists. Elsewhere missing and hidden
 //! projects get the same 424, so that an outage shows nobody which private projects exist.
+//!
+//! In front of a primary without a feed, its own yes is kept and given again ([`kept_answer`]).
 
 use std::sync::Arc;
 
@@ -22,6 +24,9 @@ use crate::rules;
 use crate::sidecar::cached_view::CachedView;
 use crate::sidecar::denials::Holder;
 use crate::sidecar::hedge::{HedgedOutcome, KnownQuestion, ask_beside_held_yes, wait_limit};
+use crate::sidecar::kept::question::KeptQuestion;
+use crate::sidecar::kept_answer;
+use crate::sidecar::local_answer::query_primary;
 use crate::sidecar::requests::passthrough;
 use crate::sidecar::state::SidecarState;
 use crate::sidecar::upstream::availability::RequestSubject;
@@ -66,6 +71,12 @@ fn requires_primary(question: &AllowedRequest) -> bool {
 
 async fn decide_or_query(state: &Arc<SidecarState>, question: &AllowedRequest, time: RequestTime) -> Response {
     let local = LocalDecisions { state, question, class: freshness_class(question) };
+    if let Some(kept) = &state.kept {
+        return match KeptQuestion::allowed(question, kept.answers.check_ip, local.query()) {
+            Some(question) => kept_answer::answer(state, kept, question, time).await,
+            None => query_primary(state, local.query_without_yes(), RequestClass::Other, subject(question)).await,
+        };
+    }
     let view = state.cached_view(local.class, time).await;
     if let Some(response) = local.fresh_grant(&view, time) {
         return response;

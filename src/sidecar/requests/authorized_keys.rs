@@ -16,6 +16,8 @@ use crate::net::message::Response;
 use crate::rules;
 use crate::sidecar::cached_view::CachedView;
 use crate::sidecar::denials::Holder;
+use crate::sidecar::kept::question::KeptQuestion;
+use crate::sidecar::kept_answer;
 use crate::sidecar::local_answer::{LocalAnswer, LocalQuestion, answer_or_query};
 use crate::sidecar::requests::passthrough;
 use crate::sidecar::state::SidecarState;
@@ -44,6 +46,9 @@ pub async fn handle(state: &Arc<SidecarState>, mut request: ApiRequest) -> Handl
         let target = format!("/api/v4/internal/authorized_keys?{}", encode_form([("key", key.as_str())]));
         UpstreamQuery::get(QueryKind::AuthorizedKeys(blob.clone()), target)
     };
+    if let Some(kept) = &state.kept {
+        return Ok(kept_answer::answer(state, kept, KeptQuestion::authorized_keys(query()), request.time).await);
+    }
     let question = LocalQuestion { look_up: |view: &CachedView| look_up(view, &blob), query, miss_class: RequestClass::KeyMiss };
     Ok(answer_or_query(state, question, request.time).await)
 }

@@ -11,6 +11,7 @@ use crate::api::error::{ApiError, HandlerResult};
 use crate::api::request::{ApiRequest, RequestTime};
 use crate::api::response_headers::mark_forwarded;
 use crate::model::freshness::FreshnessClass;
+use crate::model::kept_answer::KeptKind;
 use crate::net::message::Response;
 use crate::sidecar::state::SidecarState;
 use crate::sidecar::upstream::availability::RequestSubject;
@@ -35,7 +36,10 @@ pub async fn handle(state: &Arc<SidecarState>, request: ApiRequest) -> HandlerRe
         }
         QueryOutcome::Failed(error) => {
             let now = RequestTime::now();
-            let serves = state.current_view(FreshnessClass::Reads, now).view_for_authorization().is_some();
+            let serves = match &state.kept {
+                Some(kept) => kept.answers.serves(KeptKind::Pull, now.boot),
+                None => state.current_view(FreshnessClass::Reads, now).view_for_authorization().is_some(),
+            };
             state.version_cache.degraded_response(now, serves).unwrap_or_else(|| error.query_response(RequestSubject::Other))
         }
     })

@@ -11,9 +11,12 @@ use crate::net::message::Response;
 use crate::rules;
 use crate::sidecar::cached_view::CachedView;
 use crate::sidecar::denials::Holder;
-use crate::sidecar::local_answer::{LocalAnswer, LocalQuestion, answer_or_query};
+use crate::sidecar::kept::question::KeptQuestion;
+use crate::sidecar::kept_answer;
+use crate::sidecar::local_answer::{LocalAnswer, LocalQuestion, answer_or_query, query_primary};
 use crate::sidecar::requests::passthrough;
 use crate::sidecar::state::SidecarState;
+use crate::sidecar::upstream::availability::RequestSubject;
 use crate::sidecar::upstream::concurrency_limit::RequestClass;
 use crate::sidecar::upstream::decision::QueryKind;
 use crate::sidecar::upstream::query::UpstreamQuery;
@@ -33,6 +36,12 @@ pub async fn handle(state: &Arc<SidecarState>, request: ApiRequest) -> HandlerRe
     let claimed_actor = claimant::parse_claimant(&request.params)?;
     let user = find_user_parameter(&request.params)?;
     let query = || UpstreamQuery::get(QueryKind::Discover, build_target(user.as_ref()));
+    if let Some(kept) = &state.kept {
+        return Ok(match KeptQuestion::discover(&claimed_actor, query()) {
+            Some(question) => kept_answer::answer(state, kept, question, request.time).await,
+            None => query_primary(state, query(), RequestClass::Other, RequestSubject::Login).await,
+        });
+    }
     let question = LocalQuestion { look_up: |view: &CachedView| look_up(view, &claimed_actor), query, miss_class: RequestClass::Other };
     Ok(answer_or_query(state, question, request.time).await)
 }

@@ -11,6 +11,8 @@ pub enum Availability {
     LoginsAndReads,
     /// Log in with a known key.
     Logins,
+    /// What was done here lately: its answers are kept.
+    KeptAnswers,
     /// Nothing: there is no local directory, or it is too old to let anybody in.
     Nothing,
 }
@@ -63,6 +65,15 @@ impl Availability {
                 "This key or user is not known on this host. Logins with known keys still work, but neither reads nor writes do; please try again later."
             }
             (Self::Logins, _) => "Logins with known keys still work, but neither reads nor writes do; please try again later.",
+            (Self::KeptAnswers, RequestSubject::Login) => {
+                "This host was not asked for this key or user lately. Logins and reads that were made here lately still work; please try again later."
+            }
+            (Self::KeptAnswers, RequestSubject::Push) => {
+                "Writes need it. Logins and reads that were made here lately still work; please try again later."
+            }
+            (Self::KeptAnswers, RequestSubject::Read | RequestSubject::Other) => {
+                "Logins that were made here lately still work, and so do the same reads; please try again later."
+            }
             (Self::Nothing, _) => "Without it neither logins nor reads work on this host; please try again later.",
         }
     }

@@ -28,6 +28,8 @@ pub struct UpstreamChannel {
     /// Says what still works without the primary, together with the limits of its age.
     replica: Arc<dyn DirectoryReplica>,
     freshness_policy: FreshnessPolicy,
+    /// Whether answers are kept instead of a directory.
+    keeps_answers: bool,
 }
 
 impl UpstreamChannel {
@@ -40,6 +42,7 @@ impl UpstreamChannel {
             health,
             replica: Arc::clone(&config.replica),
             freshness_policy: config.freshness_policy,
+            keeps_answers: config.kept.is_some(),
         }
     }
 
@@ -85,7 +88,15 @@ impl UpstreamChannel {
             reason: reason.to_owned(),
             may_have_reached,
             cause,
-            availability: Availability::assess(&self.replica.read(), self.freshness_policy, clock::boot_time()),
+            availability: self.availability(),
         }
+    }
+
+    /// Returns what this host can answer by itself at this moment.
+    fn availability(&self) -> Availability {
+        if self.keeps_answers {
+            return Availability::KeptAnswers;
+        }
+        Availability::assess(&self.replica.read(), self.freshness_policy, clock::boot_time())
     }
 }

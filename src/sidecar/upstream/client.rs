@@ -102,11 +102,11 @@ impl UpstreamClient {
             && self.is_overtaken(revision, decided_at, query.kind.name())
         {
             if Instant::now() >= deadline {
-                return self.failed(REASON_ACCESS_CHANGED, true, FailureCause::AccessChanged);
+                return self.access_changed();
             }
             revision = self.revision();
             let again = timeout_at(deadline, self.query_at(&query, class, revision)).await;
-            outcome = again.unwrap_or_else(|_late| self.failed(REASON_ACCESS_CHANGED, true, FailureCause::AccessChanged));
+            outcome = again.unwrap_or_else(|_late| self.access_changed());
         }
         outcome
     }
@@ -116,7 +116,30 @@ impl UpstreamClient {
         let (runner, key) = (Arc::clone(&self.runner), (query.clone(), revision));
         let query = query.clone();
         let outcome = self.single_flight.run(key, move || async move { runner.query(&query, class).await }).await;
-        outcome.unwrap_or_else(|| self.failed("asking it failed within sidegate", true, FailureCause::Host))
+        outcome.unwrap_or_else(|| self.task_failed())
+    }
+
+    /// Asks once, and joins nobody: for whoever joins equal questions themselves. One that is too large is not sent.
+    pub async fn ask_once(&self, query: &UpstreamQuery, class: RequestClass) -> QueryOutcome {
+        if query.target.len() > MAX_TARGET_BYTES {
+            return self.failed(REASON_TOO_LARGE, false, FailureCause::Request);
+        }
+        self.runner.query(query, class).await
+    }
+
+    /// Returns how long a question may take, all tries together.
+    pub fn time_limit(&self, query: &UpstreamQuery) -> Duration {
+        self.runner.time_limit(query)
+    }
+
+    /// The outcome of a question whose task panicked.
+    pub fn task_failed(&self) -> QueryOutcome {
+        self.failed("asking it failed within sidegate", true, FailureCause::Host)
+    }
+
+    /// The outcome of a question whose yes may be from before a revocation.
+    pub fn access_changed(&self) -> QueryOutcome {
+        self.failed(REASON_ACCESS_CHANGED, true, FailureCause::AccessChanged)
     }
 
     fn failed(&self, reason: &str, may_have_reached: bool, cause: FailureCause) -> QueryOutcome {

@@ -74,6 +74,11 @@ impl FakePrimary {
         Self { requests: arrived, path: path.to_owned() }
     }
 
+    /// How many requests have arrived since they were taken last.
+    pub fn count(&self) -> usize {
+        self.requests.lock().unwrap().len()
+    }
+
     /// What has arrived, and is forgotten here.
     pub fn take_requests(&self) -> Vec<RecordedRequest> {
         std::mem::take(&mut *self.requests.lock().unwrap())

@@ -1,0 +1,407 @@
+//! The answers of the primary that this host keeps: looked up, kept, taken back.
+//!
+//! One lock holds the index and the count of revocations, so that nothing comes between comparing and keeping. What is taken back is gone
+//! from memory at once, and from disk before the no that took it back is answered.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use prometheus_client::registry::Registry;
+use tokio::sync::watch;
+use tokio::time::timeout;
+
+use crate::api::request::RequestTime;
+use crate::model::clock;
+use crate::model::freshness::{Freshness, ProofTime};
+use crate::model::id::Id;
+use crate::model::kept_answer::{KeptAnswer, KeptAnswerStore, KeptKind, KeptSubject, QuestionKey};
+use crate::model::time::BootTime;
+use crate::sidecar::config::{CheckIp, FreshnessPolicy, KeptConfig};
+use crate::sidecar::kept::acceptance::accept;
+use crate::sidecar::kept::index::KeptIndex;
+use crate::sidecar::kept::invalidations::{Invalidations, RevocationCount};
+use crate::sidecar::kept::metrics::{EvictionReason, KeptMetrics};
+use crate::sidecar::kept::negatives::Negatives;
+use crate::sidecar::kept::question::KeptQuestion;
+use crate::sidecar::kept::refusal::refused_subjects;
+use crate::sidecar::upstream::decision::Decision;
+
+/// How long a no waits for what it takes back to be gone from disk. A disk that hangs is reported, and holds nobody up for longer.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long a look-up waits for the answers to be read at the start.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(2);
+/// How many answers are taken over at once at the start, while look-ups wait.
+const RESTORE_CHUNK: usize = 500;
+/// The most answers that are removed at once because they are too old to be given.
+const MAX_PURGED_AT_ONCE: usize = 500;
+
+/// The kept answers.
+pub struct KeptAnswers {
+    policy: FreshnessPolicy,
+    /// Whether the address that somebody asks from enters the decision.
+    pub check_ip: CheckIp,
+    state: Mutex<KeptState>,
+    store: Arc<dyn KeptAnswerStore>,
+    /// Whether what was kept before the start has been read.
+    opened: watch::Sender<bool>,
+    /// What is counted.
+    pub metrics: KeptMetrics,
+}
+
+struct KeptState {
+    index: KeptIndex,
+    invalidations: Invalidations,
+    negatives: Negatives,
+}
+
+/// What is kept for a question.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// A yes that may be given without asking.
+    Fresh(HeldAnswer),
+    /// A yes that may be given only if the primary fails or is slow.
+    Stale(HeldAnswer),
+    /// The primary did not know the key so long ago.
+    Unknown(Duration),
+    /// Nothing that may be given.
+    Nothing,
+}
+
+/// A kept yes at one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeldAnswer {
+    /// The body of the response.
+    pub body: Bytes,
+    /// The time since it was proven.
+    pub age: Duration,
+    /// When it was proven.
+    pub proven_at: ProofTime,
+    /// Whether it is given for the first time since.
+    pub is_first_use: bool,
+}
+
+/// What became of a yes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum YesOutcome {
+    /// It may be given, and is kept if that is allowed.
+    Valid,
+    /// Something that it is about was taken back since it was asked for: it may not be given.
+    Overtaken,
+}
+
+/// What an operator takes back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeptSelector {
+    /// Everything.
+    All,
+    /// Everything about one subject.
+    Subject(KeptSubject),
+    /// The answer to one question, and everything about the key that it names.
+    Question(QuestionKey),
+}
+
+/// How much an operator took back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Invalidated {
+    /// Answers.
+    pub answers: usize,
+    /// Keys that the primary did not know.
+    pub negatives: usize,
+}
+
+impl KeptAnswers {
+    /// Creates them, without what the disk holds: that comes with [`KeptAnswers::restore`].
+    pub fn new(config: &KeptConfig, policy: FreshnessPolicy, registry: &mut Registry) -> Arc<Self> {
+        let state = KeptState {
+            index: KeptIndex::new(config.bounds),
+            invalidations: Invalidations::default(),
+            negatives: Negatives::new(config.negative_ttl),
+        };
+        Arc::new(Self {
+            policy,
+            check_ip: config.check_ip,
+            state: Mutex::new(state),
+            store: Arc::clone(&config.store),
+            opened: watch::Sender::new(false),
+            metrics: KeptMetrics::register(registry),
+        })
+    }
+
+    /// Takes over what was kept before the start: not what was taken back since, nor what is too old. The order in which it was used is
+    /// not known; the oldest counts as used longest ago. Blocks.
+    pub fn restore(&self, mut loaded: Vec<(QuestionKey, KeptAnswer)>) {
+        loaded.sort_by_key(|(_, answer)| answer.proven_at);
+        let count = loaded.len();
+        let mut loaded = loaded.into_iter().peekable();
+        while loaded.peek().is_some() {
+            let mut state = self.lock();
+            let chunk: Vec<_> = loaded.by_ref().take(RESTORE_CHUNK).collect();
+            chunk.into_iter().for_each(|(key, answer)| self.restore_one(&mut state, key, answer));
+        }
+        self.opened.send_replace(true);
+        tracing::info!(count, "read {count} kept answers");
+    }
+
+    fn restore_one(&self, state: &mut KeptState, key: QuestionKey, answer: KeptAnswer) {
+        if state.index.find(key).is_some() {
+            return;
+        }
+        let start = RevocationCount::default();
+        let age = answer.proven_at.age(clock::boot_time());
+        let is_expired = age > self.policy.limits_for(answer.kind.freshness_class()).max_stale;
+        if is_expired || state.is_revoked_since(key, &answer.subjects, start) {
+            return self.store.remove(&[key]);
+        }
+        let pushed_out = state.index.insert(key, Arc::new(answer), BootTime::default());
+        self.store.remove(&[pushed_out.for_room, pushed_out.for_share].concat());
+    }
+
+    /// Waits until what was kept before the start has been read, but not long.
+    pub async fn wait_until_open(&self) {
+        if !*self.opened.borrow() {
+            let mut opened = self.opened.subscribe();
+            let _late = timeout(OPEN_TIMEOUT, opened.wait_for(|opened| *opened)).await;
+        }
+    }
+
+    /// Returns what is kept for a question, and notes that it is used.
+    #[must_use]
+    pub fn find(&self, question: &KeptQuestion, now: RequestTime) -> Found {
+        let mut state = self.lock();
+        let Some(mut held) = state.peek(question, now) else {
+            return state.negatives.find(question.key, now.boot).map_or(Found::Nothing, Found::Unknown);
+        };
+        let freshness = self.freshness(question.kind, held.age);
+        if freshness != Freshness::Expired {
+            held.is_first_use = state.index.mark_used(question.key, now.boot);
+        }
+        match freshness {
+            Freshness::Fresh if question.kind.is_always_asked() => Found::Stale(held),
+            Freshness::Fresh => Found::Fresh(held),
+            Freshness::Stale => Found::Stale(held),
+            Freshness::Expired => Found::Nothing,
+        }
+    }
+
+    /// Returns the age of what is kept for a question and what that age means, whether or not its key has expired; for the operator.
+    #[must_use]
+    pub fn inspect(&self, question: &KeptQuestion, now: RequestTime) -> Option<(Duration, Freshness, bool)> {
+        let state = self.lock();
+        let age = state.index.find(question.key)?.answer.proven_at.age(now.boot);
+        Some((age, self.freshness(question.kind, age), state.peek(question, now).is_none()))
+    }
+
+    /// Returns the id of the key with the offered blob, if its answer is kept.
+    #[must_use]
+    pub fn key_id(&self, question: &KeptQuestion) -> Option<Id> {
+        self.lock().index.find(question.key).and_then(|place| place.answer.key_id())
+    }
+
+    fn freshness(&self, kind: KeptKind, age: Duration) -> Freshness {
+        self.policy.limits_for(kind.freshness_class()).evaluate(Some(age))
+    }
+
+    /// Returns how many revocations there have been: to be noted before the primary is asked.
+    #[must_use]
+    pub fn revocations(&self) -> RevocationCount {
+        self.lock().invalidations.count()
+    }
+
+    /// Returns the last revocation of a question or of who asks it: who asks after it joins no equal question from before it.
+    #[must_use]
+    pub fn last_revocation(&self, question: &KeptQuestion) -> RevocationCount {
+        let invalidations = &self.lock().invalidations;
+        let of_asker = question.asker.as_ref().map_or_else(RevocationCount::default, |asker| invalidations.last(asker));
+        invalidations.last(&question.key).max(of_asker)
+    }
+
+    /// Judges a yes that was asked for at `proven_at`, when there had been `since` revocations, and keeps it if it may be kept.
+    pub fn record_yes(&self, question: &KeptQuestion, decision: &Decision, proven_at: ProofTime, since: RevocationCount) -> YesOutcome {
+        let answer = accept(question, decision, proven_at);
+        let subjects = answer.as_ref().map_or(&[][..], |answer| &answer.subjects);
+        let mut state = self.lock();
+        let asker_is_revoked = question.asker.as_ref().is_some_and(|asker| state.invalidations.is_revoked_since(asker, since));
+        if asker_is_revoked || state.is_revoked_since(question.key, subjects, since) {
+            self.metrics.overtaken.inc();
+            return YesOutcome::Overtaken;
+        }
+        state.negatives.remove(question.key);
+        match answer {
+            Some(answer) => self.keep(&mut state, question, answer),
+            // It is a yes, but another one than what is kept.
+            None => self.evict(&mut state, &[question.key], EvictionReason::Answer),
+        }
+        YesOutcome::Valid
+    }
+
+    fn keep(&self, state: &mut KeptState, question: &KeptQuestion, mut answer: KeptAnswer) {
+        let before = state.index.find(question.key).map(|place| Arc::clone(&place.answer));
+        if before.as_ref().is_some_and(|before| before.proven_at > answer.proven_at) {
+            return;
+        }
+        if let Some(former) = before.as_ref().and_then(|before| before.key_id()).filter(|former| Some(*former) != answer.key_id())
+            && question.kind == KeptKind::AuthorizedKeys
+        {
+            // The key was removed and added again: nothing that its former id was allowed counts any more.
+            self.revoke(state, &KeptSubject::Key(former), EvictionReason::Key);
+        }
+        let key_end = question.asking_key().and_then(|key| state.index.key_end(key));
+        answer.expires_at = [answer.expires_at, key_end].into_iter().flatten().min();
+        let answer = Arc::new(answer);
+        let pushed_out = state.index.insert(question.key, Arc::clone(&answer), clock::boot_time());
+        if state.index.find(question.key).is_some() {
+            self.store.put(question.key, answer);
+        }
+        self.metrics.count_evictions(EvictionReason::Room, pushed_out.for_room.len());
+        self.metrics.count_evictions(EvictionReason::Share, pushed_out.for_share.len());
+        self.store.remove(&[pushed_out.for_room, pushed_out.for_share].concat());
+    }
+
+    /// Takes back what a no of the primary takes back. Returns once none of it is on disk any more.
+    pub async fn record_no(&self, question: &KeptQuestion, decision: &Decision, asked_at: ProofTime) {
+        let was_kept = {
+            let mut state = self.lock();
+            let before = state.index.len();
+            let (subjects, reason) = refused_subjects(question, decision, &state.index);
+            state.invalidations.revoke(&question.key);
+            self.evict(&mut state, &[question.key], EvictionReason::Answer);
+            subjects.iter().for_each(|subject| self.revoke(&mut state, subject, reason));
+            if question.kind == KeptKind::AuthorizedKeys {
+                state.negatives.insert(question.key, asked_at, clock::boot_time());
+            }
+            before != state.index.len()
+        };
+        if was_kept || !*self.opened.borrow() || self.store.has_unflushed_removals() {
+            self.flush().await;
+        }
+    }
+
+    /// Takes back what an operator names. Returns once none of it is on disk any more.
+    pub async fn invalidate(&self, selector: &KeptSelector) -> Invalidated {
+        let invalidated = {
+            let mut state = self.lock();
+            let before = (state.index.len(), state.negatives.len());
+            match selector {
+                KeptSelector::All => {
+                    state.invalidations.revoke_all();
+                    let keys = state.index.clear();
+                    self.metrics.count_evictions(EvictionReason::Operator, keys.len());
+                    self.store.remove(&keys);
+                    state.negatives.clear();
+                }
+                KeptSelector::Subject(subject) => {
+                    let subjects = state.actors_of(subject);
+                    self.revoke(&mut state, subject, EvictionReason::Operator);
+                    subjects.iter().for_each(|subject| self.revoke(&mut state, subject, EvictionReason::Operator));
+                }
+                KeptSelector::Question(key) => {
+                    let subjects = state.index.find(*key).map_or_else(Vec::new, |place| place.answer.subjects.to_vec());
+                    state.invalidations.revoke(key);
+                    state.negatives.remove(*key);
+                    self.evict(&mut state, &[*key], EvictionReason::Operator);
+                    subjects.iter().for_each(|subject| self.revoke(&mut state, subject, EvictionReason::Operator));
+                }
+            }
+            Invalidated { answers: before.0 - state.index.len(), negatives: before.1 - state.negatives.len() }
+        };
+        self.flush().await;
+        invalidated
+    }
+
+    /// Removes some of what is too old to be given.
+    pub fn purge(&self, now: BootTime) {
+        let mut state = self.lock();
+        let longest = KeptKind::ALL.map(|kind| self.policy.limits_for(kind.freshness_class()).max_stale).into_iter().max();
+        for _ in 0..MAX_PURGED_AT_ONCE {
+            let Some(place) = state.index.oldest() else { return };
+            if Some(place.answer.proven_at.age(now)) <= longest {
+                return;
+            }
+            let key = place.key;
+            self.evict(&mut state, &[key], EvictionReason::Age);
+        }
+    }
+
+    /// Returns whether an answer is kept that was proven at this moment.
+    #[must_use]
+    pub fn is_kept_since(&self, key: QuestionKey, proven_at: ProofTime) -> bool {
+        self.lock().index.find(key).is_some_and(|place| place.answer.proven_at == proven_at)
+    }
+
+    /// Returns whether an answer of a kind may still be given by this host alone.
+    #[must_use]
+    pub fn serves(&self, kind: KeptKind, now: BootTime) -> bool {
+        let state = self.lock();
+        let newest = state.index.newest_proof().map(|proven_at| proven_at.age(now));
+        state.index.count(kind) > 0 && newest.is_some_and(|age| self.freshness(kind, age) != Freshness::Expired)
+    }
+
+    /// Reads the index and the number of negatives, for the operator.
+    pub fn with_index<T>(&self, read: impl FnOnce(&KeptIndex, usize) -> T) -> T {
+        let state = self.lock();
+        read(&state.index, state.negatives.len())
+    }
+
+    /// Returns the store.
+    #[must_use]
+    pub fn store(&self) -> &dyn KeptAnswerStore {
+        &*self.store
+    }
+
+    fn revoke(&self, state: &mut KeptState, subject: &KeptSubject, reason: EvictionReason) {
+        state.invalidations.revoke(subject);
+        let keys: Vec<QuestionKey> = state.index.about(subject).map(|place| place.key).collect();
+        self.evict(state, &keys, reason);
+    }
+
+    fn evict(&self, state: &mut KeptState, keys: &[QuestionKey], reason: EvictionReason) {
+        let removed: Vec<QuestionKey> = keys.iter().filter(|key| state.index.remove(**key).is_some()).copied().collect();
+        self.metrics.count_evictions(reason, removed.len());
+        self.store.remove(&removed);
+    }
+
+    async fn flush(&self) {
+        self.wait_until_open().await;
+        if timeout(FLUSH_TIMEOUT, self.store.flush()).await.is_err() {
+            tracing::error!(
+                "what the primary took back is not gone from disk after {FLUSH_TIMEOUT:?}: after a crash now it would be kept again; look at the store's disk"
+            );
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, KeptState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl KeptState {
+    /// Returns what is kept for a question, unless the key that it is about has expired.
+    fn peek(&self, question: &KeptQuestion, now: RequestTime) -> Option<HeldAnswer> {
+        let answer = &self.index.find(question.key)?.answer;
+        let key_end = question.asking_key().and_then(|key| self.index.key_end(key));
+        if answer.is_key_expired(now.wall) || key_end.is_some_and(|end| end <= now.wall) {
+            return None;
+        }
+        let (body, proven_at) = (answer.body.clone(), answer.proven_at);
+        Some(HeldAnswer { body, age: proven_at.age(now.boot), proven_at, is_first_use: false })
+    }
+
+    /// Returns who is known to be one actor with a user: their name, their id, the keys that they used.
+    fn actors_of(&self, subject: &KeptSubject) -> Vec<KeptSubject> {
+        if !matches!(subject, KeptSubject::User(_) | KeptSubject::Username(_)) {
+            return Vec::new();
+        }
+        let subjects = self.index.about(subject).flat_map(|place| place.answer.subjects.iter());
+        let mut actors: Vec<KeptSubject> = subjects.filter(|subject| subject.is_actor()).cloned().collect();
+        actors.sort();
+        actors.dedup();
+        actors
+    }
+
+    fn is_revoked_since(&self, key: QuestionKey, subjects: &[KeptSubject], since: RevocationCount) -> bool {
+        self.invalidations.is_revoked_since(&key, since)
+            || subjects.iter().any(|subject| self.invalidations.is_revoked_since(subject, since))
+    }
+}

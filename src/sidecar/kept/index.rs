@@ -1,0 +1,357 @@
+//! The kept answers in memory: found by question, removed by subject, bounded in number and bytes.
+//!
+//! What goes first where there is no room: the answer that was used longest ago, to the second; and of an actor who holds more than their
+//! share of the places, their own. Pure: time is an argument.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use crate::model::freshness::ProofTime;
+use crate::model::id::Id;
+use crate::model::kept_answer::{KeptAnswer, KeptKind, KeptSubject, QuestionKey};
+use crate::model::time::{BootTime, Time};
+use crate::sidecar::config::KeptBounds;
+
+/// What an answer takes in memory besides its body, in bytes, as it is counted: its entries in the tables.
+pub const ENTRY_OVERHEAD_BYTES: usize = 768;
+/// One actor holds at most this part of the places: one in so many.
+const ACTOR_SHARE: usize = 100;
+
+/// What an insertion pushed out.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct PushedOut {
+    /// Because all places or bytes were taken.
+    pub for_room: Vec<QuestionKey>,
+    /// Because their actor had more than their share.
+    pub for_share: Vec<QuestionKey>,
+}
+
+/// A kept answer in its place.
+pub struct Place {
+    /// What it is kept under.
+    pub key: QuestionKey,
+    /// The answer.
+    pub answer: Arc<KeptAnswer>,
+    /// Whether it was given since it was proven.
+    pub used_since_proof: bool,
+    /// The second in which it was used last.
+    used: u32,
+}
+
+/// A place by when it was used last, and its number.
+type ByUse = BTreeSet<(u32, u32)>;
+
+/// The kept answers.
+pub struct KeptIndex {
+    bounds: KeptBounds,
+    places: Vec<Option<Place>>,
+    free: Vec<u32>,
+    numbers: HashMap<QuestionKey, u32>,
+    by_use: ByUse,
+    by_subject: HashMap<KeptSubject, ByUse>,
+    by_proof: BTreeSet<(i64, u32)>,
+    /// When the keys expire whose `authorized_keys` is kept, of those that do.
+    key_ends: HashMap<Id, Time>,
+    counts: [usize; KeptKind::ALL.len()],
+    bytes: usize,
+}
+
+impl KeptIndex {
+    /// Creates an empty index.
+    #[must_use]
+    pub fn new(bounds: KeptBounds) -> Self {
+        Self {
+            bounds,
+            places: Vec::new(),
+            free: Vec::new(),
+            numbers: HashMap::new(),
+            by_use: ByUse::new(),
+            by_subject: HashMap::new(),
+            by_proof: BTreeSet::new(),
+            key_ends: HashMap::new(),
+            counts: [0; KeptKind::ALL.len()],
+            bytes: 0,
+        }
+    }
+
+    /// Returns what is kept under a question.
+    #[must_use]
+    pub fn find(&self, key: QuestionKey) -> Option<&Place> {
+        self.places.get(*self.numbers.get(&key)? as usize)?.as_ref()
+    }
+
+    /// Notes that an answer is given. Returns whether that is the first time since it was proven.
+    pub fn mark_used(&mut self, key: QuestionKey, now: BootTime) -> bool {
+        let Some(&number) = self.numbers.get(&key) else { return false };
+        let Some(place) = self.places.get_mut(number as usize).and_then(Option::as_mut) else { return false };
+        let is_first = !std::mem::replace(&mut place.used_since_proof, true);
+        let (before, now) = (place.used, seconds(now));
+        if before < now {
+            place.used = now;
+            let subjects = place.answer.subjects.clone();
+            self.by_use.remove(&(before, number));
+            self.by_use.insert((now, number));
+            for subject in &subjects {
+                if let Some(places) = self.by_subject.get_mut(subject) {
+                    places.remove(&(before, number));
+                    places.insert((now, number));
+                }
+            }
+        }
+        is_first
+    }
+
+    /// Keeps an answer in place of the one before, and makes room for it. An answer that is larger than all bytes is pushed out at once.
+    pub fn insert(&mut self, key: QuestionKey, answer: Arc<KeptAnswer>, now: BootTime) -> PushedOut {
+        self.remove(key);
+        let mut pushed_out = PushedOut::default();
+        if let Some(holder) = answer.share_holder() {
+            let share = (self.bounds.answers / ACTOR_SHARE).max(1);
+            while let Some(places) = self.by_subject.get(holder)
+                && places.len() >= share
+                && let Some(&(_, number)) = places.first()
+            {
+                pushed_out.for_share.extend(self.remove_place(number));
+            }
+        }
+        self.add(key, answer, now);
+        while (self.numbers.len() > self.bounds.answers || self.bytes > self.bounds.bytes)
+            && let Some(&(_, number)) = self.by_use.first()
+        {
+            pushed_out.for_room.extend(self.remove_place(number));
+        }
+        pushed_out
+    }
+
+    fn add(&mut self, key: QuestionKey, answer: Arc<KeptAnswer>, now: BootTime) {
+        let used = seconds(now);
+        let number = self.free.pop().unwrap_or_else(|| {
+            self.places.push(None);
+            u32::try_from(self.places.len() - 1).unwrap_or(u32::MAX)
+        });
+        self.numbers.insert(key, number);
+        self.by_use.insert((used, number));
+        self.by_proof.insert((answer.proven_at.boot_milliseconds(), number));
+        for subject in &answer.subjects {
+            self.by_subject.entry(subject.clone()).or_default().insert((used, number));
+        }
+        if let Some((key, end)) = key_end_of(&answer) {
+            self.key_ends.insert(key, end);
+        }
+        self.counts[answer.kind as usize] += 1;
+        self.bytes += counted_bytes(&answer);
+        self.places[number as usize] = Some(Place { key, answer, used_since_proof: false, used });
+    }
+
+    /// Removes what is kept under a question.
+    pub fn remove(&mut self, key: QuestionKey) -> Option<Arc<KeptAnswer>> {
+        let number = *self.numbers.get(&key)?;
+        let answer = self.places.get(number as usize)?.as_ref().map(|place| Arc::clone(&place.answer));
+        self.remove_place(number);
+        answer
+    }
+
+    fn remove_place(&mut self, number: u32) -> Option<QuestionKey> {
+        let Place { key, answer, used, .. } = self.places.get_mut(number as usize)?.take()?;
+        self.free.push(number);
+        self.numbers.remove(&key);
+        self.by_use.remove(&(used, number));
+        self.by_proof.remove(&(answer.proven_at.boot_milliseconds(), number));
+        for subject in &answer.subjects {
+            if let Some(places) = self.by_subject.get_mut(subject) {
+                places.remove(&(used, number));
+                if places.is_empty() {
+                    self.by_subject.remove(subject);
+                }
+            }
+        }
+        if let Some((key, _)) = key_end_of(&answer) {
+            self.key_ends.remove(&key);
+        }
+        self.counts[answer.kind as usize] -= 1;
+        self.bytes -= counted_bytes(&answer);
+        Some(key)
+    }
+
+    /// Returns all that is kept about a subject.
+    pub fn about<'a>(&'a self, subject: &KeptSubject) -> impl Iterator<Item = &'a Place> + use<'a> {
+        let places = self.by_subject.get(subject);
+        places.into_iter().flatten().filter_map(|(_, number)| self.places.get(*number as usize)?.as_ref())
+    }
+
+    /// Returns when a key expires, if its `authorized_keys` is kept and says so.
+    #[must_use]
+    pub fn key_end(&self, key: Id) -> Option<Time> {
+        self.key_ends.get(&key).copied()
+    }
+
+    /// Returns the answer that was proven longest ago.
+    #[must_use]
+    pub fn oldest(&self) -> Option<&Place> {
+        self.by_proof.first().and_then(|(_, number)| self.places.get(*number as usize)?.as_ref())
+    }
+
+    /// Returns when the youngest proof is from.
+    #[must_use]
+    pub fn newest_proof(&self) -> Option<ProofTime> {
+        self.by_proof.last().map(|(time, _)| ProofTime::from_boot_milliseconds(*time))
+    }
+
+    /// Removes everything; returns what was kept.
+    pub fn clear(&mut self) -> Vec<QuestionKey> {
+        let keys = self.numbers.keys().copied().collect();
+        *self = Self::new(self.bounds);
+        keys
+    }
+
+    /// Returns how many answers of a kind are kept.
+    #[must_use]
+    pub const fn count(&self, kind: KeptKind) -> usize {
+        self.counts[kind as usize]
+    }
+
+    /// Returns how many answers are kept.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.numbers.len()
+    }
+
+    /// Returns how many bytes they take, as they are counted.
+    #[must_use]
+    pub const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Returns the bounds.
+    #[must_use]
+    pub const fn bounds(&self) -> KeptBounds {
+        self.bounds
+    }
+}
+
+fn key_end_of(answer: &KeptAnswer) -> Option<(Id, Time)> {
+    if answer.kind == KeptKind::AuthorizedKeys { Some((answer.key_id()?, answer.expires_at?)) } else { None }
+}
+
+fn counted_bytes(answer: &KeptAnswer) -> usize {
+    answer.body.len() + ENTRY_OVERHEAD_BYTES
+}
+
+fn seconds(time: BootTime) -> u32 {
+    u32::try_from(time.0.as_secs()).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use proptest::prelude::*;
+
+    use super::{ENTRY_OVERHEAD_BYTES, KeptIndex};
+    use crate::model::digest::Digest;
+    use crate::model::freshness::ProofTime;
+    use crate::model::id::Id;
+    use crate::model::kept_answer::{KeptAnswer, KeptKind, KeptSubject, QuestionKey};
+    use crate::model::time::BootTime;
+    use crate::sidecar::config::KeptBounds;
+
+    const ROOMY: usize = usize::MAX;
+
+    fn key(number: u64) -> QuestionKey {
+        QuestionKey(Digest::of(&number.to_be_bytes()))
+    }
+
+    fn at(seconds: u64) -> BootTime {
+        BootTime(Duration::from_secs(seconds))
+    }
+
+    fn user(number: u64) -> KeptSubject {
+        KeptSubject::User(Id::try_from(number).unwrap())
+    }
+
+    fn answer(subjects: &[KeptSubject], bytes: usize) -> Arc<KeptAnswer> {
+        let proven_at = ProofTime::at(at(1));
+        let (body, subjects) = (vec![b'x'; bytes].into(), subjects.into());
+        Arc::new(KeptAnswer { kind: KeptKind::Pull, body, proven_at, expires_at: None, subjects })
+    }
+
+    fn index(answers: usize, bytes: usize) -> KeptIndex {
+        KeptIndex::new(KeptBounds { answers, bytes })
+    }
+
+    #[test]
+    fn one_answer_more_than_there_are_places_costs_the_one_that_was_used_longest_ago() {
+        let mut index = index(3, ROOMY);
+        for number in 1..=3 {
+            index.insert(key(number), answer(&[user(number)], 1), at(number));
+        }
+        assert!(index.mark_used(key(1), at(4)));
+        assert!(!index.mark_used(key(1), at(5)), "only the first use since it was proven");
+        let pushed_out = index.insert(key(4), answer(&[user(4)], 1), at(6));
+        assert_eq!((pushed_out.for_room, pushed_out.for_share), (vec![key(2)], vec![]));
+        assert_eq!(index.len(), 3);
+    }
+
+    #[test]
+    fn one_byte_more_than_there_is_room_for_costs_an_answer_and_one_that_can_never_fit_is_not_kept() {
+        let mut index = index(1000, 2 * (ENTRY_OVERHEAD_BYTES + 10));
+        index.insert(key(1), answer(&[user(1)], 10), at(1));
+        index.insert(key(2), answer(&[user(2)], 10), at(2));
+        assert_eq!(index.len(), 2);
+        assert_eq!(index.insert(key(2), answer(&[user(2)], 11), at(3)).for_room, [key(1)]);
+        index.insert(key(3), answer(&[user(3)], 10_000), at(4));
+        assert_eq!((index.len(), index.bytes()), (0, 0));
+    }
+
+    #[test]
+    fn one_actor_holds_a_hundredth_of_the_places_and_costs_nobody_else_one() {
+        let mut index = index(500, ROOMY);
+        for number in 1..=400 {
+            index.insert(key(number), answer(&[user(number)], 1), at(number));
+        }
+        for number in 1000..2000 {
+            let pushed_out = index.insert(key(number), answer(&[user(7000)], 1), at(number));
+            assert_eq!(pushed_out.for_room, []);
+            let expected = if number < 1005 { vec![] } else { vec![key(number - 5)] };
+            assert_eq!(pushed_out.for_share, expected);
+        }
+        assert_eq!((index.len(), index.about(&user(7000)).count()), (405, 5));
+    }
+
+    proptest! {
+        #[test]
+        fn it_is_a_map_whose_tables_agree(
+            steps in prop::collection::vec((0..3_u8, 0..12_u64, 1..4_u64, 0..40_usize, 0..5_u64), 0..120),
+        ) {
+            let mut index = index(200, 6 * (ENTRY_OVERHEAD_BYTES + 40));
+            let mut model: HashMap<u64, (u64, usize)> = HashMap::new();
+            let mut now = 1;
+            for (what, number, subject, bytes, passed) in steps {
+                now += passed;
+                match what {
+                    0 => {
+                        let pushed_out = index.insert(key(number), answer(&[user(subject)], bytes), at(now));
+                        model.insert(number, (subject, bytes));
+                        let gone: Vec<_> = pushed_out.for_room.into_iter().chain(pushed_out.for_share).collect();
+                        model.retain(|number, _| !gone.contains(&key(*number)));
+                    }
+                    1 => prop_assert_eq!(index.remove(key(number)).is_some(), model.remove(&number).is_some()),
+                    _ => drop(index.mark_used(key(number), at(now))),
+                }
+                prop_assert_eq!(index.len(), model.len());
+                prop_assert_eq!(index.bytes(), model.values().map(|(_, bytes)| bytes + ENTRY_OVERHEAD_BYTES).sum::<usize>());
+                prop_assert!(index.bytes() <= index.bounds().bytes);
+                prop_assert_eq!(index.count(KeptKind::Pull), model.len());
+                for subject in 1..4 {
+                    let held = model.values().filter(|(of, _)| *of == subject).count();
+                    prop_assert_eq!(index.about(&user(subject)).count(), held);
+                    prop_assert!(held <= 2, "more than a hundredth");
+                }
+            }
+            prop_assert_eq!(index.clear().len(), model.len());
+            prop_assert_eq!((index.len(), index.bytes(), index.oldest().is_some()), (0, 0, false));
+        }
+    }
+}

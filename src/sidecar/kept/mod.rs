@@ -1,0 +1,19 @@
+//! The answers of a primary without a feed that this host keeps (`feed = "none"`).
+//!
+//! [`question`] is what an answer is kept under, [`acceptance`] which may be kept, [`refusal`] what a no takes back; [`answers`] holds
+//! them, in the [`index`], the [`negatives`] and the count of [`invalidations`]; [`refresh_queue`] says which are asked for again before
+//! they are too old. How a request is answered from them is `sidecar/kept_answer.rs`.
+
+pub mod acceptance;
+pub mod answers;
+pub mod index;
+pub mod invalidations;
+pub mod metrics;
+pub mod negatives;
+pub mod question;
+pub mod refresh_queue;
+pub mod refusal;
+pub mod service;
+pub mod status;
+#[cfg(test)]
+mod tests;

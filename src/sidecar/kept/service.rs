@@ -1,0 +1,33 @@
+//! The kept answers of a sidecar with what is under way for them: what a request reaches through the state.
+
+use std::sync::Arc;
+
+use prometheus_client::registry::Registry;
+
+use crate::model::kept_answer::QuestionKey;
+use crate::sidecar::config::{FreshnessPolicy, KeptConfig};
+use crate::sidecar::kept::answers::KeptAnswers;
+use crate::sidecar::kept::invalidations::RevocationCount;
+use crate::sidecar::kept::refresh_queue::RefreshQueue;
+use crate::sidecar::kept::status::KeptGauges;
+use crate::sidecar::upstream::client::QueryOutcome;
+use crate::sidecar::upstream::single_flight::SingleFlight;
+
+/// The kept answers of a sidecar.
+pub struct KeptService {
+    /// The answers.
+    pub answers: Arc<KeptAnswers>,
+    /// The questions under way, by what they are kept under and by the last revocation that concerned them when they were asked.
+    pub flights: SingleFlight<(QuestionKey, RevocationCount), QueryOutcome>,
+    /// The answers that are to be asked for again.
+    pub refreshes: RefreshQueue,
+}
+
+impl KeptService {
+    /// Creates it, with nothing kept yet, and registers what is counted.
+    pub fn register(config: &KeptConfig, policy: FreshnessPolicy, registry: &mut Registry) -> Self {
+        let answers = KeptAnswers::new(config, policy, registry);
+        registry.register_collector(Box::new(KeptGauges(Arc::clone(&answers))));
+        Self { answers, flights: SingleFlight::default(), refreshes: RefreshQueue::default() }
+    }
+}

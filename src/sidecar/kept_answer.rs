@@ -1,0 +1,138 @@
+//! Answers a question from what is kept, or asks the primary, in front of a primary without a feed.
+//!
+//! A fresh yes is given. Above its `ttl` the primary is asked, and the yes is given if it fails, or after a little if it is slow
+//! ([`hedge`](crate::sidecar::hedge)). Equal questions are asked once, by a task of its own that keeps or takes back what the answer says
+//! before anybody sees it: whoever hangs up, the answer counts.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use http::StatusCode;
+use tokio::time::{Instant, timeout_at};
+
+use crate::api::error::ApiError;
+use crate::api::request::RequestTime;
+use crate::api::response_headers::{mark_cached, mark_degraded, mark_forwarded};
+use crate::model::clock;
+use crate::model::freshness::ProofTime;
+use crate::net::message::Response;
+use crate::sidecar::hedge::{HEDGED_TTLS, HedgedOutcome, give_held_yes_meanwhile};
+use crate::sidecar::kept::answers::{Found, HeldAnswer, KeptAnswers, YesOutcome};
+use crate::sidecar::kept::metrics::LookupOutcome;
+use crate::sidecar::kept::question::KeptQuestion;
+use crate::sidecar::kept::refresh_queue::Refresh;
+use crate::sidecar::kept::service::KeptService;
+use crate::sidecar::state::SidecarState;
+use crate::sidecar::upstream::client::QueryOutcome;
+use crate::sidecar::upstream::concurrency_limit::RequestClass;
+use crate::sidecar::upstream::decision::DecisionKind;
+
+/// Answers a question, from what is kept where that is allowed.
+pub async fn answer(state: &Arc<SidecarState>, kept: &KeptService, question: KeptQuestion, time: RequestTime) -> Response {
+    kept.answers.wait_until_open().await;
+    let question = Arc::new(question);
+    let outcome = match kept.answers.find(&question, time) {
+        Found::Fresh(held) => return give_fresh(state, kept, &question, held),
+        Found::Unknown(age) => return give_unknown(kept, &question, age),
+        Found::Nothing => ask(state, kept, Arc::new(question.without_yes()), question.miss_class()).await,
+        Found::Stale(held) => match ask_beside_kept_yes(state, kept, &question, held.age).await {
+            HedgedOutcome::Held(response) => return response,
+            HedgedOutcome::Asked(outcome) => outcome,
+        },
+    };
+    match outcome {
+        QueryOutcome::Decided(decision) => {
+            kept.answers.metrics.count_lookup(question.kind, LookupOutcome::Asked);
+            mark_forwarded(Response::json(decision.status, decision.body))
+        }
+        QueryOutcome::Failed(error) => give_held(kept, &question).unwrap_or_else(|| {
+            kept.answers.metrics.count_lookup(question.kind, LookupOutcome::Asked);
+            error.query_response(question.request_subject())
+        }),
+    }
+}
+
+fn give_fresh(state: &SidecarState, kept: &KeptService, question: &Arc<KeptQuestion>, held: HeldAnswer) -> Response {
+    if held.is_first_use {
+        let ttl = state.config.freshness_policy.limits_for(question.kind.freshness_class()).ttl;
+        let refresh = Refresh { question: Arc::clone(question), proven_at: held.proven_at };
+        kept.refreshes.schedule(refresh, ttl, fastrand::f64());
+    }
+    kept.answers.metrics.count_lookup(question.kind, LookupOutcome::Fresh);
+    mark_cached(Response::json(StatusCode::OK, held.body), Some(held.age))
+}
+
+fn give_unknown(kept: &KeptService, question: &KeptQuestion, age: Duration) -> Response {
+    kept.answers.metrics.count_lookup(question.kind, LookupOutcome::Negative);
+    mark_cached(ApiError::not_found("Key").into_response(), Some(age))
+}
+
+/// Gives what is kept at this moment, without the primary's answer.
+fn give_held(kept: &KeptService, question: &KeptQuestion) -> Option<Response> {
+    let (held, is_fresh) = match kept.answers.find(question, RequestTime::now()) {
+        Found::Fresh(held) => (held, true),
+        Found::Stale(held) => (held, false),
+        Found::Unknown(_) | Found::Nothing => return None,
+    };
+    kept.answers.metrics.count_lookup(question.kind, if is_fresh { LookupOutcome::Fresh } else { LookupOutcome::Stale });
+    let response = mark_cached(Response::json(StatusCode::OK, held.body), Some(held.age));
+    Some(if is_fresh { response } else { mark_degraded(response) })
+}
+
+/// Asks the primary a question to which a yes of this age is kept.
+async fn ask_beside_kept_yes(state: &Arc<SidecarState>, kept: &KeptService, question: &Arc<KeptQuestion>, age: Duration) -> HedgedOutcome {
+    let given = Arc::new(AtomicBool::new(false));
+    let asking = {
+        let (state, question, given) = (Arc::clone(state), Arc::clone(question), Arc::clone(&given));
+        async move {
+            let Some(kept) = &state.kept else { return state.upstream.task_failed() };
+            let outcome = ask(&state, kept, question, RequestClass::Other).await;
+            if matches!(&outcome, QueryOutcome::Decided(decision) if decision.kind == DecisionKind::No) && given.load(Ordering::SeqCst) {
+                state.hedge_metrics.late_denials.inc();
+            }
+            outcome
+        }
+    };
+    let policy = &state.config.freshness_policy;
+    let is_young = age < policy.limits_for(question.kind.freshness_class()).ttl.saturating_mul(HEDGED_TTLS);
+    let wait = if is_young { policy.hedge.min(state.config.timeout) } else { state.config.timeout };
+    give_held_yes_meanwhile(state, asking, Some(wait), &given, || give_held(kept, question)).await
+}
+
+/// Asks the primary, or waits for the answer to an equal question that is under way.
+pub async fn ask(state: &Arc<SidecarState>, kept: &KeptService, question: Arc<KeptQuestion>, class: RequestClass) -> QueryOutcome {
+    let flight = (question.key, kept.answers.last_revocation(&question));
+    let (asking_state, answers) = (Arc::clone(state), Arc::clone(&kept.answers));
+    let outcome = kept.flights.run(flight, move || ask_and_record(asking_state, answers, question, class)).await;
+    outcome.unwrap_or_else(|| state.upstream.task_failed())
+}
+
+/// Asks, and keeps or takes back what the answer says. A yes from before a revocation is asked for again, as often as the time limit lets
+/// it.
+async fn ask_and_record(
+    state: Arc<SidecarState>,
+    kept: Arc<KeptAnswers>,
+    question: Arc<KeptQuestion>,
+    class: RequestClass,
+) -> QueryOutcome {
+    let deadline = Instant::now() + state.upstream.time_limit(&question.query);
+    loop {
+        let (since, asked_at) = (kept.revocations(), ProofTime::at(clock::boot_time()));
+        let asking = state.upstream.ask_once(&question.query, class);
+        let Ok(outcome) = timeout_at(deadline, asking).await else { return state.upstream.access_changed() };
+        if let QueryOutcome::Decided(decision) = &outcome {
+            match decision.kind {
+                DecisionKind::Yes if kept.record_yes(&question, decision, asked_at, since) == YesOutcome::Overtaken => {
+                    if Instant::now() >= deadline {
+                        return state.upstream.access_changed();
+                    }
+                    continue;
+                }
+                DecisionKind::No => kept.record_no(&question, decision, asked_at).await,
+                DecisionKind::Yes | DecisionKind::Rejected => {}
+            }
+        }
+        return outcome;
+    }
+}

@@ -1,0 +1,7 @@
+//! A sidecar in front of a GitLab (`feed = "none"`): what is kept of its answers, for how long, and what takes it back.
+
+mod concurrency;
+mod gitlab;
+mod operation;
+mod revocation;
+mod states;

@@ -1,0 +1,134 @@
+//! What an operator sees of kept answers and does with them; bounds, refreshing, and a database that is damaged.
+
+use std::fs;
+
+use serde_json::{Value, json};
+
+use crate::kept_answers::gitlab::{Site, discover, look_up, pull, push};
+use crate::support::generated_directory::key_blob;
+
+const FRESH: &str = "[freshness]\nkeys = { ttl = \"1h\", max_stale = \"2h\" }\nreads = { ttl = \"1h\", max_stale = \"2h\" }\n\
+                     push_precheck = { ttl = \"1h\", max_stale = \"2h\" }\n";
+
+fn kept(site: &Site) -> Value {
+    site.env.status()["kept"].clone()
+}
+
+#[test]
+fn invalidate_removes_what_is_kept_of_a_key_a_user_a_project_or_all() {
+    let site = Site::start(FRESH);
+    let blob = key_blob(7);
+    for (words, removed) in [
+        (&["key", "7"][..], 4),
+        (&["key", &blob], 4),
+        (&["user", "7"], 4),
+        (&["user", "Person-7"], 4),
+        (&["project", "9"], 4),
+        (&["project", "/G/p.git"], 4),
+        (&["project", "g/other"], 0),
+        (&["all"], 8),
+    ] {
+        for key in [7, 8] {
+            for question in [look_up(key), discover(key), pull(key, "g/p"), push(key, "g/p")] {
+                assert_eq!(site.ask(&question).status, 200);
+            }
+        }
+        let printed = site.run(&[&["invalidate"], words].concat());
+        assert!(printed.starts_with(&format!("removed {removed} kept answers")), "{words:?}: {printed}");
+        assert_eq!(kept(&site)["answers"], 8 - removed, "{words:?}");
+    }
+    assert_eq!(kept(&site)["evictions"]["operator"], 32);
+}
+
+#[test]
+fn status_metrics_and_explain_show_what_is_kept() {
+    let site = Site::start(FRESH);
+    for question in [look_up(7), look_up(7), look_up(7), look_up(999), look_up(999), pull(7, "g/p")] {
+        site.ask(&question);
+    }
+    let status = kept(&site);
+    assert_eq!((&status["answers"], &status["unknown_keys"], &status["store"]["state"]), (&json!(2), &json!(1), &json!("open")));
+    let keys = json!({"answers": 1, "fresh": 2, "stale": 0, "unknown": 1, "asked": 2, "hit_rate": 0.6});
+    assert_eq!(status["questions"]["authorized_keys"], keys);
+    let printed = site.run(&["status"]);
+    assert!(
+        printed.contains("kept: 2 of 1000000 answers") && printed.contains("authorized_keys: 1 kept, 60.0 % of 5 look-ups"),
+        "{printed}"
+    );
+    let metrics = site.ask(&crate::support::http::Request::get("/-/metrics")).text();
+    for line in [
+        "sidegate_kept_answers 2.0",
+        "sidegate_kept_lookups_total{question=\"authorized_keys\",outcome=\"fresh\"} 2",
+        "sidegate_kept_lookups_total{question=\"authorized_keys\",outcome=\"negative\"} 1",
+        "sidegate_kept_evictions_total{reason=\"room\"} 0",
+    ] {
+        assert!(metrics.contains(line), "{line} is not in\n{metrics}");
+    }
+    let explained = site.run(&["explain", "--key-id", "7", "--project", "g/p", "--json"]);
+    let explained: Value = serde_json::from_str(&explained).unwrap();
+    assert_eq!((&explained["kept"]["question"], &explained["kept"]["state"]), (&json!("pull"), &json!("fresh")));
+    let explained = site.run(&["explain", "--key", &key_blob(8)]);
+    assert!(explained.contains("Kept:\n  nothing"), "{explained}");
+    assert!(!site.env.logs().contains("secret-of-gitaly"));
+}
+
+#[test]
+fn one_answer_more_than_there_are_places_costs_the_one_that_was_used_longest_ago_also_on_disk() {
+    let mut site = Site::start(FRESH);
+    site.env.replace_in_file("sidegate.toml", "[store]\n", "[store]\nkept_answers = 200\n");
+    site.restart();
+    (1..=50).for_each(|key| drop(site.ask(&look_up(key))));
+    for key in 1..=40 {
+        for project in 0..4 {
+            site.ask(&pull(key, &format!("g/p{project}")));
+        }
+    }
+    let status = kept(&site);
+    assert_eq!((&status["answers"], &status["evictions"]["room"]), (&json!(130), &json!(0)), "{status}");
+    assert_eq!(status["evictions"]["share"], 80, "one actor holds a hundredth: {status}");
+    site.restart();
+    assert_eq!(kept(&site)["answers"], 130);
+}
+
+#[test]
+fn what_was_used_is_asked_for_again_before_it_is_too_old_and_what_was_not_is_not() {
+    let site = Site::start("[freshness]\nkeys = { ttl = \"2s\", max_stale = \"2h\" }\n");
+    [look_up(7), look_up(8), look_up(7)].iter().for_each(|question| drop(site.ask(question)));
+    site.env.wait_for("the answer that was used to be asked for again", || kept(&site)["refreshes"] == 1);
+    site.env.wait_for("that question", || site.fake.as_ref().unwrap().count() == 3);
+    let asked = site.fake.as_ref().unwrap().take_requests();
+    let about = |key: u64| {
+        asked.iter().filter(|asked| asked.request_line.contains(&crate::support::generated_directory::query_encode(&key_blob(key)))).count()
+    };
+    assert_eq!((about(7), about(8)), (2, 1));
+}
+
+#[test]
+fn a_damaged_database_is_put_aside_and_nobody_is_refused() {
+    let mut site = Site::start(FRESH);
+    site.ask(&look_up(7));
+    site.wait_until_flushed();
+    site.env.sidecar.as_mut().unwrap().stop();
+    let database = site.env.path().join("sidecar/kept/database");
+    for file in fs::read_dir(&database).unwrap().map(|file| file.unwrap().path()).filter(|path| path.is_file()) {
+        let length = fs::metadata(&file).unwrap().len();
+        fs::write(&file, vec![0xa5; usize::try_from(length).unwrap()]).unwrap();
+    }
+    site.env.start_sidecar();
+    assert_eq!(site.source(&look_up(7)), "forwarded");
+    site.env.wait_for("the store", || kept(&site)["store"]["state"] == "open");
+    assert_eq!(kept(&site)["store"]["quarantined"], 1);
+    assert!(site.env.path().join("sidecar/kept/quarantine").exists());
+    site.wait_until_flushed();
+    site.restart();
+    assert_eq!(site.source(&look_up(7)), "cached", "keeping goes on");
+}
+
+#[test]
+fn a_second_daemon_is_refused_the_folder() {
+    let site = Site::start(FRESH);
+    let config = fs::read_to_string(site.env.path().join("sidegate.toml")).unwrap();
+    site.env.write("second.toml", &config.replace("api.sock", "second.sock"));
+    let said = site.env.start_expecting_failure("serve", "second.toml");
+    assert!(said.contains("uses this store") && said.contains("LOCK"), "{said}");
+}
