@@ -172,11 +172,12 @@ fn print_kept(kept: &Value) {
     ));
     let store = &kept["store"];
     print_line(&format!(
-        "  on disk: {}, {} writes wait for {} ms, put aside {} times",
+        "  on disk: {}, {} writes wait for {} ms; put aside as damaged {} times, removed as not writable {} times",
         field_text(&store["state"]),
         store["pending"],
         store["lag_milliseconds"],
-        store["quarantined"]
+        store["quarantined"],
+        store["discarded"]
     ));
 }
 

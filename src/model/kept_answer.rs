@@ -165,8 +165,10 @@ pub struct KeptStoreStatus {
     pub lag_milliseconds: u64,
     /// How many answers were not written because too many writes waited.
     pub dropped: u64,
-    /// How often the database was put aside as damaged or as it could not be written.
+    /// How often the database was put aside because it was damaged.
     pub quarantined: u64,
+    /// How often it was removed because it could not be written.
+    pub discarded: u64,
     /// Its size on disk, in bytes.
     pub disk_bytes: u64,
 }

@@ -1,8 +1,8 @@
 //! The database of kept answers: read as a whole when it is opened, then only written.
 //!
 //! It is disposable. What does not open within its time limit, or has one value that is damaged, is put aside as a whole, and a new
-//! database takes its place; so is one that cannot be written, because what could not be removed from it must not come back after a
-//! restart.
+//! database takes its place. One that cannot be written is removed, because what could not be removed from it must not come back after a
+//! restart, and because its disk is full, as a rule.
 
 use std::collections::HashMap;
 use std::fs;
@@ -124,10 +124,19 @@ impl KeptDatabase {
 /// Puts the database below `folder` aside, in place of what was put aside before. Where there is no room for that, it is removed.
 pub fn quarantine(folder: &Path) -> Result<(), StoreError> {
     let (from, aside) = (database_path(folder), folder.join("quarantine"));
-    let moved = folder::remove_tree(&aside)
-        .and_then(|()| fs::rename(&from, &aside).map_err(folder::FileError::io(&from)))
-        .or_else(|_| folder::remove_tree(&from));
-    moved.and_then(|()| atomic_file::remove(&folder.join("opening"))).and_then(|()| folder::sync_folder(folder)).map_err(Into::into)
+    let moved = folder::remove_tree(&aside).and_then(|()| fs::rename(&from, &aside).map_err(folder::FileError::io(&from)));
+    if moved.is_ok() { clear_marker(folder) } else { discard(folder) }
+}
+
+/// Removes the database below `folder`, which also gives its room back.
+pub fn discard(folder: &Path) -> Result<(), StoreError> {
+    folder::remove_tree(&database_path(folder))?;
+    clear_marker(folder)
+}
+
+fn clear_marker(folder: &Path) -> Result<(), StoreError> {
+    atomic_file::remove(&folder.join("opening"))?;
+    Ok(folder::sync_folder(folder)?)
 }
 
 fn database_path(folder: &Path) -> PathBuf {

@@ -1,7 +1,7 @@
 //! The store of kept answers as others hold it: what is noted is written by one thread, within a second.
 //!
 //! Nobody waits for the disk but who wants to ([`KeptAnswerStore::flush`]). Of several notes about one question only the last is written.
-//! A database that cannot be written is put aside at once, so that nothing that was removed comes back after a restart, and a new one is
+//! A database that cannot be written is removed at once, so that nothing that was removed comes back after a restart, and a new one is
 //! tried every ten seconds; meanwhile answers are kept in memory only.
 
 use std::collections::HashMap;
@@ -21,7 +21,7 @@ use crate::store::error::StoreError;
 use crate::store::files::age_file::read_boot_id;
 use crate::store::files::folder::{self, FileError};
 use crate::store::files::lock_file::acquire_lock;
-use crate::store::kept::kept_database::{KeptDatabase, KeptWrite, LoadedAnswers, quarantine};
+use crate::store::kept::kept_database::{KeptDatabase, KeptWrite, LoadedAnswers, discard};
 
 /// How long a note may wait for others, so that one flush serves them all.
 const WRITE_DELAY: Duration = Duration::from_millis(250);
@@ -71,7 +71,7 @@ struct Queue {
 struct Disk {
     database: Option<KeptDatabase>,
     /// Whether nothing of before is readable there where there is none.
-    is_aside: bool,
+    is_gone: bool,
     tried_at: BootTime,
 }
 
@@ -188,11 +188,11 @@ impl Queue {
 
 impl Shared {
     fn run(&self, loaded: LoadedFn) {
-        let mut disk = Disk { database: self.open(loaded), is_aside: false, tried_at: clock::boot_time() };
+        let mut disk = Disk { database: self.open(loaded), is_gone: false, tried_at: clock::boot_time() };
         loop {
             let batch = self.next_batch();
             if disk.database.is_none() && clock::boot_time().since(disk.tried_at) >= REOPEN_INTERVAL {
-                disk = Disk { database: self.open(Box::new(drop)), is_aside: false, tried_at: clock::boot_time() };
+                disk = Disk { database: self.open(Box::new(drop)), is_gone: false, tried_at: clock::boot_time() };
             }
             if self.write(&mut disk, &batch) {
                 self.flushed.send_replace(batch.noted);
@@ -225,7 +225,7 @@ impl Shared {
         }
     }
 
-    /// Writes a batch. Returns whether nothing is readable on disk that it removes: all of it was written, or the database was put aside.
+    /// Writes a batch. Returns whether nothing is readable on disk that it removes: all of it was written, or the database was removed.
     fn write(&self, disk: &mut Disk, batch: &Batch) -> bool {
         if let Some(database) = &disk.database {
             match database.write(&batch.writes, &self.clock_reading()) {
@@ -238,28 +238,28 @@ impl Shared {
             }
         }
         disk.database = None;
-        disk.is_aside = disk.is_aside || self.put_aside();
-        disk.is_aside
+        disk.is_gone = disk.is_gone || self.discard();
+        disk.is_gone
     }
 
     fn report_unwritable(&self, reason: &str) {
-        tracing::error!(reason, "the kept answers cannot be written and are put aside: {reason}; make room on this disk");
+        tracing::error!(reason, "the kept answers cannot be written and are removed from this disk: {reason}; make room on it");
         self.update_status(|status| {
             status.state = format!("in memory only: {reason}");
-            status.quarantined += 1;
+            status.discarded += 1;
         });
     }
 
-    fn put_aside(&self) -> bool {
-        let moved = quarantine(&self.folder);
-        if let Err(StoreError(reason)) = &moved {
+    fn discard(&self) -> bool {
+        let removed = discard(&self.folder);
+        if let Err(StoreError(reason)) = &removed {
             tracing::error!(
                 reason,
-                "the kept answers on disk can be neither written nor put aside: {reason}; remove {} before the next start",
+                "the kept answers on disk can be neither written nor removed: {reason}; remove {} before the next start",
                 self.folder.display()
             );
         }
-        moved.is_ok()
+        removed.is_ok()
     }
 
     /// Waits for notes, gives others a moment to come, and takes all that wait.

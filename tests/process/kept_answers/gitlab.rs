@@ -45,6 +45,11 @@ pub struct Site {
 impl Site {
     /// A sidecar with more lines of configuration, in front of a GitLab that knows keys 1 to 50.
     pub fn start(config: &str) -> Self {
+        Self::start_in(config, |_| Some(())).unwrap().0
+    }
+
+    /// The same in a folder that is prepared first; `None` if it cannot be.
+    pub fn start_in<T>(config: &str, prepare: impl FnOnce(&TestEnv) -> Option<T>) -> Option<(Self, T)> {
         let mut env = TestEnv::with_config("", config);
         env.replace_in_file("sidegate.toml", "feed = \"sidegate\"", "feed = \"none\"\ntimeout = \"1500ms\"");
         let facts = Facts {
@@ -56,9 +61,10 @@ impl Site {
             gate: Arc::default(),
         };
         let facts = Arc::new(Mutex::new(facts));
+        let prepared = prepare(&env)?;
         let fake = listen(&env, &facts);
         env.start_sidecar();
-        Self { env, fake: Some(fake), facts }
+        Some((Self { env, fake: Some(fake), facts }, prepared))
     }
 
     pub fn facts(&self) -> MutexGuard<'_, Facts> {

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use crate::kept_answers::gitlab::{Site, discover, look_up, pull, push};
 use crate::support::generated_directory::key_blob;
+use crate::support::small_disk::SmallDisk;
 
 const FRESH: &str = "[freshness]\nkeys = { ttl = \"1h\", max_stale = \"2h\" }\nreads = { ttl = \"1h\", max_stale = \"2h\" }\n\
                      push_precheck = { ttl = \"1h\", max_stale = \"2h\" }\n";
@@ -131,4 +132,36 @@ fn a_second_daemon_is_refused_the_folder() {
     site.env.write("second.toml", &config.replace("api.sock", "second.sock"));
     let said = site.env.start_expecting_failure("serve", "second.toml");
     assert!(said.contains("uses this store") && said.contains("LOCK"), "{said}");
+}
+
+#[test]
+fn on_a_full_disk_nothing_that_was_taken_back_returns_after_a_restart_and_keeping_goes_on_in_memory() {
+    let always_asked = format!("{}negative_ttl = \"0s\"\n", FRESH.replacen("1h", "1ms", 1));
+    let started = Site::start_in(&always_asked, |env| SmallDisk::mount(&env.path().join("sidecar"), 8 << 10));
+    let Some((mut site, disk)) = started else { return };
+    (1..=50).for_each(|key| drop(site.ask(&look_up(key))));
+    site.wait_until_flushed();
+    disk.fill();
+    let is_in_memory = |site: &Site| kept(site)["store"]["state"].as_str().unwrap().starts_with("in memory only");
+    let mut project = 0;
+    while !is_in_memory(&site) {
+        assert!(project < 20_000, "the disk never fills: {}", kept(&site));
+        (0..50).for_each(|key| drop(site.ask(&pull(1 + key, &format!("g/p{project}-{key}")))));
+        (project, _) = (project + 50, site.wait_until_flushed());
+    }
+    site.facts().keys.remove(&7);
+    site.env.wait_for("the no", || site.source(&look_up(7)) == "forwarded 404");
+    assert_eq!(site.source(&look_up(8)), "forwarded");
+    site.fail();
+    assert_eq!((site.source(&look_up(7)), site.source(&look_up(8))), ("424".to_owned(), "cached degraded".to_owned()));
+    site.env.sidecar.as_mut().unwrap().kill();
+    disk.free_space();
+    site.env.start_sidecar();
+    site.fail();
+    assert_eq!(site.source(&look_up(7)), "424");
+    site.recover();
+    site.ask(&look_up(8));
+    site.env.wait_for("it to be on disk", || kept(&site)["store"]["state"] == "open" && kept(&site)["store"]["pending"] == 0);
+    site.kill_and_restart();
+    assert_eq!(kept(&site)["answers"], 1);
 }
