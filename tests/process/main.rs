@@ -14,6 +14,7 @@ mod crash_recovery;
 mod documented_examples;
 mod forwarding;
 mod full_disk;
+mod gitlab;
 mod hostile_bodies;
 mod hung_primary;
 mod in_flight;

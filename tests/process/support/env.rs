@@ -17,7 +17,8 @@ use sidegate::wire::auth::secret::Secret;
 use crate::support::TIMEOUT;
 use crate::support::http::{Request, Response};
 
-const SHELL_SECRET: &str = "a-shell-secret-of-thirty-two-hex";
+/// The secret of gitlab-shell's tokens in every environment.
+pub const SHELL_SECRET: &str = "a-shell-secret-of-thirty-two-hex";
 const SYNC_SECRET: &str = "a-sync-secret-of-thirty-two-hexx";
 
 /// Sends a request to one of the two daemons.

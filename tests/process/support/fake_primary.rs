@@ -3,7 +3,7 @@
 //! The sidecar's own question, which it asks to find out whether the primary answers, is answered here unless a test wants it, and is not
 //! kept.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufRead, BufReader, Read as _, Write as _};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -113,7 +113,8 @@ impl RecordedRequest {
             || self.body.contains("secret_token")
     }
 
-    fn read_from(stream: &mut BufReader<UnixStream>) -> Option<Self> {
+    /// Reads the next request; `None` when the other side has had enough.
+    pub fn read_from(stream: &mut impl BufRead) -> Option<Self> {
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
             if stream.read_until(b'\n', &mut head).ok()? == 0 {
@@ -139,7 +140,7 @@ impl RecordedRequest {
     }
 }
 
-fn read_chunked_body(stream: &mut BufReader<UnixStream>) -> Option<Vec<u8>> {
+fn read_chunked_body(stream: &mut impl BufRead) -> Option<Vec<u8>> {
     let mut bytes = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n".to_vec();
     while !bytes.ends_with(b"\r\n0\r\n\r\n") {
         if stream.read_until(b'\n', &mut bytes).ok()? == 0 {

@@ -5,6 +5,7 @@ pub mod contract_directory;
 pub mod env;
 pub mod fake_primary;
 pub mod generated_directory;
+pub mod gitlab;
 pub mod http;
 pub mod link;
 pub mod lookup;
