@@ -83,10 +83,11 @@ fn classify(kind: &QueryKind, status: u16, value: &Value) -> Option<DecisionKind
             (is_nonempty_string(&value["username"]) && is_nonempty_string(&value["lfs_token"])).then_some(DecisionKind::Yes)
         }
         (QueryKind::LfsAuthenticate, 404) => value["message"].is_string().then_some(DecisionKind::No),
-        (QueryKind::Allowed | QueryKind::LfsAuthenticate | QueryKind::Discover, 400 | 429) => {
+        // A limit is about one person's operations; on the way to who that is it is a failure, of which a held yes is no part.
+        (QueryKind::Allowed | QueryKind::LfsAuthenticate, 400 | 429)
+        | (QueryKind::AuthorizedKeys(_) | QueryKind::AuthorizedCerts | QueryKind::Discover, 400) => {
             value.is_object().then_some(DecisionKind::Rejected)
         }
-        (QueryKind::AuthorizedKeys(_) | QueryKind::AuthorizedCerts, 400) => value.is_object().then_some(DecisionKind::Rejected),
         _ => None,
     }
 }
@@ -173,6 +174,7 @@ mod tests {
     fn an_unknown_user_is_null_and_not_an_empty_object() {
         assert_eq!(classified(&QueryKind::Discover, 200, "null"), Some(DecisionKind::No));
         assert_eq!(classified(&QueryKind::Discover, 200, "{}"), None);
+        assert_eq!(classified(&QueryKind::Discover, 429, r#"{"message":{"error":"x"}}"#), None, "a limit says nothing of who it is");
         assert_eq!(classified(&QueryKind::Discover, 200, r#"{"id":7}"#), Some(DecisionKind::Yes));
     }
 }

@@ -29,9 +29,9 @@ pub enum Reach {
 }
 
 impl GitlabEnv {
-    /// Starts both; `limits` are more lines of `[primary]`.
-    pub fn start(version: GitlabVersion, reach: Reach, limits: &str) -> Self {
-        let mut env = TestEnv::new();
+    /// Starts both; `limits` are more lines of `[primary]`, and `sections` more sections.
+    pub fn start(version: GitlabVersion, reach: Reach, limits: &str, sections: &str) -> Self {
+        let mut env = TestEnv::with_config("", sections);
         let ca_file: PathBuf = env.path().join("ca.pem");
         let gitlab = match reach {
             Reach::Unix => FakeGitlab::on_unix(&env.primary_socket(), version, SHELL_SECRET),

@@ -14,7 +14,7 @@ use crate::support::lookup::lookup_request;
 const SHORT: &str = "timeout = \"300ms\"\nforward_timeout = \"600ms\"";
 
 fn started(reach: Reach) -> GitlabEnv {
-    let it = GitlabEnv::start(GitlabVersion::V18, reach, SHORT);
+    let it = GitlabEnv::start(GitlabVersion::V18, reach, SHORT, "");
     *it.gitlab.directory() = GitlabDirectory::of_size(3);
     it.gitlab.other_instance().add_user(900);
     it

@@ -10,7 +10,7 @@ use crate::support::http::Request;
 use crate::support::lookup::lookup_request;
 
 fn answers(version: GitlabVersion, reach: Reach) -> Vec<(u16, String)> {
-    let it = GitlabEnv::start(version, reach, "");
+    let it = GitlabEnv::start(version, reach, "", "");
     *it.gitlab.directory() = GitlabDirectory::of_size(2);
     it.gitlab.directory().users.get_mut(&2).unwrap().blocked = true;
     let discover = it.shell(Request::get("/api/v4/internal/discover?key_id=1"));

@@ -60,8 +60,6 @@ pub enum GitlabActor {
 /// A project as it was found.
 pub struct FoundProject<'a> {
     pub project: &'a GitlabProject,
-    /// Whether by a former path.
-    pub moved: bool,
     pub wiki: bool,
 }
 
@@ -145,13 +143,13 @@ impl GitlabDirectory {
         let current = self.projects.values().find(|project| project.path.to_ascii_lowercase() == path);
         let former = || self.projects.values().find(|project| project.redirects.iter().any(|former| former == path));
         let project = current.or_else(former)?;
-        Some(FoundProject { project, moved: current.is_none(), wiki })
+        Some(FoundProject { project, wiki })
     }
 
     pub fn find_repository(&self, gl_repository: &str) -> Option<FoundProject<'_>> {
         let (kind, id) = gl_repository.split_once('-')?;
         let project = self.projects.get(&id.parse().ok()?)?;
-        Some(FoundProject { project, moved: false, wiki: kind == "wiki" })
+        Some(FoundProject { project, wiki: kind == "wiki" })
     }
 
     /// Decides whether an actor may read or write, in the order of the server's checks.
