@@ -1,7 +1,7 @@
 //! Whom a no of the primary takes everything back from, besides the answer to its own question.
 //!
-//! A 404 for a key that was known, and `null` for a user who was, are about all of them; a 401 that names the key or the account is about
-//! the actor. Any other no is about its question alone.
+//! A 404 for a key that was known is about all of that key; a 401 that names the key or the account is about the actor. Any other no is about
+//! its question alone, also `null` for a user who was known: a proxy that says `null` to everything would take all from everybody.
 
 use serde_json::Value;
 
@@ -21,7 +21,6 @@ pub fn refused_subjects(question: &KeptQuestion, decision: &Decision, index: &Ke
             let key = known.and_then(|answer| answer.key_id()).map(KeptSubject::Key);
             (key.into_iter().collect(), EvictionReason::Key)
         }
-        KeptKind::Discover if known.is_some() => (question.asker.iter().cloned().collect(), EvictionReason::Actor),
         KeptKind::Pull | KeptKind::Push if decision.status.as_u16() == 401 => {
             (refused_actor(question, decision, index), EvictionReason::Actor)
         }

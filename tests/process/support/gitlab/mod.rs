@@ -127,6 +127,9 @@ impl FakeGitlab {
         }
         if let (Outage::ExpiredCertificate, Endpoint::Tls { certificate, .. }) = (outage, &self.endpoint) {
             certificate.expire();
+            // Its web server starts anew with it: connections of before are cut.
+            self.listener = None;
+            self.listen();
         }
         self.set_outage(Some(outage));
     }
