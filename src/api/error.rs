@@ -212,8 +212,16 @@ impl ApiError {
     }
 }
 
+/// What is said of a write for which the primary's disk has no room. It changed nothing, so that it is not a 5xx, of which gitlab-shell
+/// would send it again and the sidecar would say that its fate is unknown.
+const DISK_FULL_MESSAGE: &str = "The primary's disk is full, so nothing can be changed now, and this was not; what is known is still                                  answered. Once there is room on the disk of its store, try again.";
+
 impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
+        if error.is_disk_full() {
+            tracing::debug!(%error, "refused a write: {error}");
+            return Self::new(StatusCode::FAILED_DEPENDENCY, DISK_FULL_MESSAGE);
+        }
         Self::internal(error)
     }
 }

@@ -22,6 +22,7 @@ mod roff;
 mod secret_file;
 mod secrets;
 mod serve;
+mod shutdown;
 mod status;
 
 use std::path::Path;

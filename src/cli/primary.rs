@@ -14,6 +14,7 @@ use crate::cli::ids;
 use crate::cli::lifecycle::{self, LifecycleEvents};
 use crate::cli::logging;
 use crate::cli::secrets;
+use crate::cli::shutdown;
 use crate::net::server::counters::ServerCounters;
 use crate::net::server::http_server::HttpServer;
 use crate::net::server::listen::{self, BoundSocket};
@@ -37,7 +38,16 @@ pub fn run(path: &Path) -> CommandResult {
     let sockets = open_sockets(inherited, &config)?;
     let server = HttpServer::start(sockets, Arc::clone(&state), config.limits.server_limits(), 0, counters).map_err(CommandError::new)?;
     tracing::info!(version = VERSION, "primary started, version {VERSION}");
-    runtime.block_on(events.reload_until_terminated(|| reload_secrets(&config, &state)));
+    let end = runtime.block_on(async {
+        tokio::select! {
+            () = events.reload_until_terminated(|| reload_secrets(&config, &state)) => None,
+            reason = state.store_failed() => Some(reason),
+        }
+    });
+    if let Some(reason) = end {
+        shutdown::end_with_failed_store(log, &reason);
+    }
+    shutdown::end_within(config.limits.server_limits().shutdown_time + shutdown::CLOSE_TIME);
     state.shut_down();
     server.stop();
     tracing::info!("primary stopped");

@@ -17,6 +17,7 @@ use crate::cli::ids;
 use crate::cli::lifecycle::{self, LifecycleEvents};
 use crate::cli::logging;
 use crate::cli::secrets;
+use crate::cli::shutdown;
 use crate::model::clock;
 use crate::model::freshness::DirectoryReplica;
 use crate::model::kept_answer::KeptAnswerStore;
@@ -58,6 +59,7 @@ pub fn run(path: &Path) -> CommandResult {
     let server = HttpServer::start(sockets, Arc::clone(&sidecar), config.limits.server_limits(), 0, counters).map_err(CommandError::new)?;
     tracing::info!(host = context.host, version = VERSION, "sidecar started on host {}, version {VERSION}", context.host);
     runtime.block_on(run_until_stopped(events, sidecar, || reload_secrets(&config, &context, &replica)));
+    shutdown::end_within(config.limits.server_limits().shutdown_time + shutdown::CLOSE_TIME);
     server.stop();
     replica.stop();
     if let Some(kept_store) = kept_store {

@@ -21,7 +21,7 @@ pub struct PrimaryMetrics {
     pub feed_lines: Counter,
     /// Followers cut off because they read too slowly.
     pub stalled_followers: Counter,
-    /// Alarms: hosts that share a name, a host that could not be stored, a cursor or an acknowledgement of a directory that this primary
+    /// Alarms: a store that cannot be written, hosts that share a name, a host that could not be stored, a cursor or an acknowledgement of a directory that this primary
     /// never had, repositories that two records lead to.
     pub alarms: Family<AlarmLabel, Counter>,
     gauges: Gauges,
@@ -37,6 +37,7 @@ struct Gauges {
     hosts_away: Gauge,
     hosts_missing_seconds: Gauge,
     store_bytes: Gauge,
+    store_writable: Gauge,
     usage_dropped: Gauge,
     shared_repositories: Gauge,
     invalid_records: Gauge,
@@ -63,6 +64,8 @@ pub struct GaugeValues {
     pub hosts_away: usize,
     /// For how many seconds hosts may still be missing from these.
     pub hosts_missing_seconds: u64,
+    /// Whether the store can be written.
+    pub store_writable: bool,
     /// The bytes of the store on disk.
     pub store_bytes: u64,
     /// Uses that were dropped before they were persisted.
@@ -134,6 +137,10 @@ impl Gauges {
             hosts_away: gauge("hosts_away", "Hosts that are not connected and may still answer without the primary"),
             hosts_missing_seconds: gauge("hosts_missing_seconds", "Seconds for which hosts may still be missing from the known ones"),
             store_bytes: gauge("store_bytes", "Bytes of the store on disk"),
+            store_writable: gauge(
+                "store_writable",
+                "1 while the store can be written, 0 while its disk is full or hangs, or a write failed",
+            ),
             usage_dropped: gauge("usage_dropped", "Notes of use that were dropped"),
             shared_repositories: gauge("shared_repositories", "Places of repositories that two records lead to; neither is answered"),
             invalid_records: gauge("invalid_records", "Records with a field that breaks its grammar; they answer nothing"),
@@ -155,6 +162,7 @@ impl Gauges {
         set(&self.hosts_away, values.hosts_away as u64);
         set(&self.hosts_missing_seconds, values.hosts_missing_seconds);
         set(&self.store_bytes, values.store_bytes);
+        set(&self.store_writable, u64::from(values.store_writable));
         set(&self.usage_dropped, values.usage_dropped);
         set(&self.shared_repositories, values.shared_repositories);
         if let Some(invalid) = values.invalid_records {

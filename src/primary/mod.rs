@@ -9,6 +9,7 @@
 //! | `extras/` | what billing, cluster agents and the audit log store |
 //! | `callers/` | who a request is for: the user of a key, the owner of an access token |
 //! | [`state`] | the parts of a primary that runs, and how it starts and shuts down |
+//! | `store_watch` | looks whether the store can be written; `store_health` judges it; `start_repairs` finishes what the last end cut off |
 //! | `maintenance` | what goes on beside requests: encoding commits for the hosts, persisting what may be late |
 //! | `apply/` | how a directory file becomes the directory |
 //! | `pushes/` | the projects that a push creates, the messages its author sees, the count of running pushes |
@@ -32,7 +33,10 @@ pub mod pushes;
 pub(crate) mod replication;
 mod requests;
 mod routes;
+mod start_repairs;
 pub mod state;
+mod store_health;
+mod store_watch;
 #[cfg(test)]
 mod tests;
 mod user_data;

@@ -2,6 +2,9 @@
 
 use std::sync::Arc;
 
+use http::StatusCode;
+
+use crate::api::error::ApiError;
 use crate::api::pipeline;
 use crate::api::response_headers::{FORWARDED_HEADER, POSITION_HEADER};
 use crate::api::route::{Route, routes};
@@ -16,6 +19,10 @@ use crate::primary::requests::{
     two_factor_otp_check, two_factor_recovery_codes, upcoming_reconciliations, usage,
 };
 use crate::primary::state::PrimaryState;
+use crate::store::error::StoreError;
+
+/// Where the requests of the operator, and of who watches the process, are.
+const OWN_PATHS: &str = "/-/";
 
 /// Every route of the primary.
 pub(in crate::primary) static ROUTES: &[Route<PrimaryState>] = routes! { PrimaryState;
@@ -93,13 +100,32 @@ impl Handler for PrimaryState {
     async fn handle(self: &Arc<Self>, request: Request) -> Response {
         // Read before anything is decided: a host gives no yes that is older than what binds there.
         let position = request.parts.headers.contains_key(FORWARDED_HEADER).then(|| self.store.head().position());
-        let response = pipeline::handle(self, ROUTES, request).await;
+        let is_own = request.parts.uri.path().starts_with(OWN_PATHS);
+        let response = self.check_answer(is_own, pipeline::handle(self, ROUTES, request).await).await;
         match position {
             Some(position) => response.with_header(POSITION_HEADER, &position.to_string()),
             None => response,
         }
     }
 }
+
+impl PrimaryState {
+    /// Lets an answer wait for the commit that it may have been read from, and takes it back if that has failed: what is in no store is not
+    /// answered. The operator is answered all the same, with the reason.
+    async fn check_answer(&self, is_own: bool, response: Response) -> Response {
+        let settled = if is_own { self.store.durable_head().map(drop) } else { self.store.settled().await };
+        match settled {
+            Err(StoreError(reason)) if !is_own || response.status == StatusCode::INTERNAL_SERVER_ERROR => {
+                let text = if is_own { format!("{STORE_FAILED_MESSAGE}: {reason}") } else { STORE_FAILED_MESSAGE.to_owned() };
+                ApiError::new(StatusCode::SERVICE_UNAVAILABLE, text).into_response()
+            }
+            Ok(()) | Err(_) => response,
+        }
+    }
+}
+
+/// What is said once a write to the store has failed.
+const STORE_FAILED_MESSAGE: &str = "A write to the primary's store failed; the primary starts again, and until then answers nothing";
 
 #[cfg(test)]
 mod tests {

@@ -20,7 +20,6 @@ use crate::primary::config::PrimaryOptions;
 use crate::primary::credentials::last_used::LastUsed;
 use crate::primary::credentials::reloadable_secret::ReloadableSecret;
 use crate::primary::directory::writer::DirectoryWriter;
-use crate::primary::directory::{revocations, unpublished};
 use crate::primary::maintenance::Maintenance;
 use crate::primary::metrics::PrimaryMetrics;
 use crate::primary::replication::answers_under_way::AnswersUnderWay;
@@ -35,12 +34,13 @@ use crate::primary::replication::missing_hosts::{MissingHosts, MissingReason};
 use crate::primary::replication::propagation::PropagationMonitor;
 use crate::primary::replication::shutdown::ShutdownSender;
 use crate::primary::replication::snapshot_cache::SnapshotCache;
-use crate::primary::user_data;
+use crate::primary::start_repairs::StartRepairs;
+use crate::primary::store_health::StoreHealth;
+use crate::primary::store_watch::StoreWatch;
 use crate::store::error::StoreError;
 use crate::store::files::folder;
 use crate::store::primary::init::PrimaryOpenError;
 use crate::store::primary::primary_store::PrimaryStore;
-use crate::store::primary::private_store::PrivateStore;
 use crate::wire::auth::credentials::CredentialVerifier;
 use crate::wire::auth::secret::Secret;
 
@@ -76,6 +76,7 @@ pub struct PrimaryState {
     pub(super) metrics: Arc<PrimaryMetrics>,
     pub(super) started_at: RequestTime,
     shutdown: ShutdownSender,
+    store_watch: StoreWatch,
     _maintenance: Maintenance,
 }
 
@@ -92,35 +93,11 @@ pub enum PrimaryStartError {
     Threads(#[from] std::io::Error),
 }
 
-/// Removes what belongs to users who are not in the directory any more; a crash may have kept that from being done. Of a directory without
-/// any user nothing is removed: it may have been begun anew after damage, and the next file brings the same people.
-fn remove_orphaned(store: &PrimaryStore) -> Result<(), StoreError> {
-    let directory = store.directory();
-    if !directory.counts_by_kind().contains_key("user") {
-        return Ok(());
-    }
-    let count = user_data::remove_orphaned(store.private_store(), &directory)?;
-    if count > 0 {
-        tracing::warn!(count, "removed {count} entries of users who are not in the directory any more");
-    }
-    Ok(())
-}
-
-/// Makes the revocations that a crash kept from being made.
-fn complete_revocations(writer: &DirectoryWriter, private_store: &PrivateStore) -> Result<(), StoreError> {
-    let count = revocations::resolve_interrupted(writer, private_store).map_err(|error| StoreError(error.message))?;
-    if count > 0 {
-        tracing::warn!(count, "made {count} revocations whose commands were interrupted when the primary last ended");
-    }
-    Ok(())
-}
-
 impl PrimaryState {
     /// Opens the store and starts the threads beside requests. Blocks.
     pub fn open(options: PrimaryOptions) -> Result<Arc<Self>, PrimaryStartError> {
         let now = RequestTime::now();
         let store = PrimaryStore::open(&options.store_path, options.store_options)?;
-        unpublished::recover_intent(store.private_store(), &store.head())?;
         let temp_dir = options.store_path.join("tmp");
         folder::ensure_private(&temp_dir)?;
         let feed = Arc::new(FeedBuffer::starting_at(store.head()));
@@ -145,12 +122,12 @@ impl PrimaryState {
             tracing::error!("{alarm}");
         }
         let writer = Arc::new(DirectoryWriter::new(store.clone(), Arc::clone(&metrics)));
-        complete_revocations(&writer, store.private_store())?;
-        remove_orphaned(&store)?;
+        let repairs = StartRepairs::begin(Arc::clone(&writer), &store)?;
         if let Some(period) = missing_hosts.current(now) {
             metrics.record_alarm("hosts_missing");
             tracing::warn!("hosts may be missing from those that are known until {}: {}", period.until, period.reason);
         }
+        let store_watch = StoreWatch::start(store.clone(), Arc::clone(&metrics), repairs)?;
         let maintenance = Maintenance::start(&store, &feed, Arc::clone(&hosts), Arc::clone(&missing_hosts), Arc::clone(&last_used))?;
         Ok(Arc::new(Self {
             api,
@@ -173,6 +150,7 @@ impl PrimaryState {
             metrics,
             started_at: now,
             shutdown: ShutdownSender::default(),
+            store_watch,
             _maintenance: maintenance,
         }))
     }
@@ -180,6 +158,16 @@ impl PrimaryState {
     /// Ends what would go on for as long as somebody listens: the followers' streams, and waiting for hosts.
     pub fn shut_down(&self) {
         self.shutdown.shut_down();
+    }
+
+    /// Returns whether the store can be written.
+    pub(super) fn store_health(&self) -> StoreHealth {
+        self.store_watch.health()
+    }
+
+    /// Waits until the store has failed, and returns why: then the process must end without closing the store, and start again.
+    pub async fn store_failed(&self) -> String {
+        self.store_watch.failed().await
     }
 
     /// Returns what an apply works on.

@@ -4,20 +4,32 @@
 //! sled 0.34 takes a half-written `snap.*.generating` for its newest snapshot and then never opens again, so these are removed
 //! first. Given damaged files it may also panic, while opening and while reading; that is returned as an error. Durability is
 //! by [`Database::flush`] alone: sled's own flusher only logs what fails.
+//!
+//! After its first failed write sled's memory and the disk may differ, all later writes fail, and a thread that waits for the disk, or
+//! drops the database, may wait for ever. So whoever has the only copy asks [`Database::check_room`] before each write, and gives the
+//! database up once [`Database::failure`] says something.
 
 use std::fs;
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use crate::store::error::StoreError;
+use crate::store::files::folder::is_storage_full;
 use crate::store::files::reserved_space;
+use crate::store::write_progress::WriteProgress;
 
 /// A key and its new value; `None` deletes it.
 pub type KeyWrite = (Vec<u8>, Option<Vec<u8>>);
 
+/// What must be free for any write, in bytes: a few of sled's segments of 512 KiB, which it fills one after the other.
+pub const WRITE_HEADROOM: u64 = 2 << 20;
+/// How many bytes must be free for each byte of a batch: sled writes a page again with its neighbours.
+const WRITE_AMPLIFICATION: u64 = 3;
 const LOCK_ATTEMPTS: usize = 200;
 const LOCK_RETRY_INTERVAL: Duration = Duration::from_millis(5);
 
@@ -26,6 +38,15 @@ const LOCK_RETRY_INTERVAL: Duration = Duration::from_millis(5);
 pub struct Database {
     sled: sled::Db,
     folder: PathBuf,
+    writes: Arc<WriteState>,
+}
+
+/// What became of the writes.
+#[derive(Default)]
+struct WriteState {
+    failure: OnceLock<StoreError>,
+    begun: AtomicU64,
+    ended: AtomicU64,
 }
 
 impl Database {
@@ -45,7 +66,7 @@ impl Database {
             tracing::warn!("{}: cannot reserve space for the next opening: {error}; make room on this disk", folder.display());
         }
         make_private(folder).map_err(at)?;
-        Ok(Self { sled, folder: folder.to_owned() })
+        Ok(Self { sled, folder: folder.to_owned(), writes: Arc::default() })
     }
 
     /// Returns whether the database existed before it was opened.
@@ -77,7 +98,39 @@ impl Database {
     /// Writes one key on its own: only for a database that nobody reads yet, where a batch would needlessly stop every reader of
     /// the process.
     pub fn insert(&self, key: &[u8], value: Vec<u8>) -> Result<(), StoreError> {
-        catch_panics(|| self.sled.insert(key, value)).map(drop)
+        self.record_write(|| self.sled.insert(key, value)).map(drop)
+    }
+
+    /// Refuses a write of so many bytes if the disk has no room for it. What else cannot be found out refuses nothing.
+    pub fn check_room(&self, bytes: u64) -> Result<(), StoreError> {
+        let needed = WRITE_HEADROOM.saturating_add(bytes.saturating_mul(WRITE_AMPLIFICATION));
+        match reserved_space::check_free(&self.folder, needed) {
+            Err(error) if is_storage_full(&error) => Err(StoreError::disk_full(&self.folder, needed)),
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+
+    /// Returns why a write failed, if one did: what this database says from then on may not be what is on disk.
+    #[must_use]
+    pub fn failure(&self) -> Option<StoreError> {
+        self.writes.failure.get().cloned()
+    }
+
+    /// Returns how far the writes are. One that makes no progress hangs: on the disk, or in sled after a failure.
+    #[must_use]
+    pub fn write_progress(&self) -> WriteProgress {
+        let ended = self.writes.ended.load(Ordering::Acquire);
+        WriteProgress { is_writing: self.writes.begun.load(Ordering::Acquire) > ended, ended }
+    }
+
+    fn record_write<T>(&self, write: impl FnOnce() -> sled::Result<T>) -> Result<T, StoreError> {
+        self.writes.begun.fetch_add(1, Ordering::AcqRel);
+        let outcome = catch_panics(write);
+        if let Err(StoreError(reason)) = &outcome {
+            self.writes.failure.get_or_init(|| StoreError(format!("{}: {reason}", self.folder.display())));
+        }
+        self.writes.ended.fetch_add(1, Ordering::AcqRel);
+        outcome
     }
 
     /// Writes all or none. Every reader of every database of the process waits meanwhile, so keep it small.
@@ -89,12 +142,12 @@ impl Database {
                 None => batch.remove(key),
             }
         }
-        catch_panics(|| self.sled.apply_batch(batch))
+        self.record_write(|| self.sled.apply_batch(batch))
     }
 
     /// Writes everything to disk; returns when it is there.
     pub fn flush(&self) -> Result<(), StoreError> {
-        catch_panics(|| self.sled.flush()).map(drop)
+        self.record_write(|| self.sled.flush()).map(drop)
     }
 
     /// As [`Database::flush`], and syncs the names of the files as well: for a new database.
@@ -113,6 +166,11 @@ impl Database {
     pub fn folder(&self) -> &Path {
         &self.folder
     }
+}
+
+/// Returns the bytes of the keys and values that a batch writes.
+pub fn encoded_bytes(writes: &[KeyWrite]) -> u64 {
+    writes.iter().map(|(key, value)| (key.len() + value.as_ref().map_or(0, Vec::len)) as u64).sum()
 }
 
 /// Opens, and waits a little for sled's lock: between fork and exec a child process has our descriptors, and with them the lock

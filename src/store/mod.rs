@@ -1,7 +1,7 @@
 //! The store: directories in sled, one database for each generation; the primary's journal and private store; the answers of a
 //! primary that a host keeps; small files.
 //!
-//! The floors, lowest first: `error`, `files`, `database`, `pages`, `generations`, `kept` and `primary`; `tests` on top.
+//! The floors, lowest first: `error` and `write_progress`, `files`, `database`, `pages`, `generations`, `kept` and `primary`; `tests` on top.
 
 mod database;
 pub mod error;
@@ -12,3 +12,4 @@ pub mod pages;
 pub mod primary;
 #[cfg(test)]
 mod tests;
+pub mod write_progress;

@@ -198,7 +198,7 @@ fn a_damaged_store_on_a_full_disk_serves_by_asking_and_is_built_anew_once_there_
 }
 
 #[test]
-fn a_primary_on_a_full_disk_answers_what_it_holds_and_says_that_it_can_take_nothing() {
+fn a_primary_on_a_full_disk_answers_what_it_holds_also_from_its_start_on_and_goes_on_by_itself() {
     let mut env = TestEnv::new();
     let Some(disk) = SmallDisk::mount(&env.path().join("primary"), 16 << 10) else { return };
     env.start_primary();
@@ -224,8 +224,7 @@ fn a_primary_on_a_full_disk_answers_what_it_holds_and_says_that_it_can_take_noth
             assert_eq!((found.status, found.json()["id"].is_u64()), (200, true), "{ends}: {}\n{}", found.text(), env.logs());
         }
         disk.free_space();
-        env.primary.as_mut().unwrap().stop();
-        env.start_primary();
+        env.wait_for("the primary to take changes again", || Request::get("/-/readiness").send(&env.primary_socket()).status == 200);
         assert_eq!(env.primary_status()["head"], head, "{ends}");
         env.wait_until_fresh();
         let pushed = env.request_sidecar(Request::post("/api/v4/internal/pre_receive", &json!({"gl_repository": "project-1"})));

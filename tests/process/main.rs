@@ -15,6 +15,7 @@ mod documented_examples;
 mod forwarding;
 mod full_disk;
 mod gitlab;
+mod full_disk_at_primary;
 mod hostile_bodies;
 mod hung_primary;
 mod in_flight;

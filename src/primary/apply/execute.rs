@@ -84,6 +84,7 @@ pub fn apply_staged(
 ) -> Result<Applied, ApiError> {
     let private_store = target.store.private_store();
     let guard = target.writer.lock();
+    guard.resolve_intent()?;
     let unpublished = unpublished::load_all(private_store)?;
     let directory = target.store.directory();
     let ApplyOptions { unlisted, on_revoked, now, .. } = options;
@@ -179,14 +180,18 @@ fn commit_with_unpublished(
     }
     unpublished::write_intent(private_store, &store.head(), changes)?;
     match commit() {
-        Ok(head) => unpublished::apply_intent(private_store).map(|()| head).map_err(ApiError::from),
+        Ok(head) => {
+            if let Err(error) = unpublished::apply_intent(private_store) {
+                // The file is on disk, as the commit and the intent.
+                guard.leave_intent();
+                tracing::error!(%error, "the unpublished records of an apply follow before the next commit: {error}");
+            }
+            Ok(head)
+        }
         Err(error) => {
-            // Inside an empty commit, which a store refuses that does not know what is on its disk: then the next start resolves the intent.
-            let resolved = guard
-                .commit("resolve-intent", |_| Ok::<_, ApiError>((Vec::new(), unpublished::recover_intent(private_store, &store.head())?)));
-            if let Err(unresolved) = resolved {
-                let reason = unresolved.message;
-                tracing::error!(reason, "apply failed; its changes to unpublished records are resolved at the next start: {reason}");
+            guard.leave_intent();
+            if let Err(unresolved) = guard.resolve_intent() {
+                tracing::error!(%unresolved, "an apply failed; its intent is resolved before the next commit: {unresolved}");
             }
             Err(error)
         }

@@ -15,6 +15,7 @@ use crate::model::record::Record;
 use crate::model::record_identity::RecordIdentity;
 use crate::primary::apply::constraints::RecordOrigin;
 use crate::primary::apply::diff::{DiffError, RecordDiff};
+use crate::primary::apply::receive::describe_storage_error;
 use crate::primary::apply::staged_file::StagingError;
 use crate::store::primary::primary_store::{MAX_COMMIT_BYTES, MAX_COMMIT_CHANGES};
 
@@ -221,7 +222,7 @@ impl ExcessiveLoss {
 impl From<StagingError> for ApiError {
     fn from(error: StagingError) -> Self {
         match error {
-            StagingError::Io(_) => Self::new(StatusCode::INSUFFICIENT_STORAGE, format!("{error}. Nothing was applied.")),
+            StagingError::Io(error) => Self::new(StatusCode::INSUFFICIENT_STORAGE, describe_storage_error(&error)),
             StagingError::Line(_) | StagingError::Grammar { .. } | StagingError::Integrity(_) => {
                 Self::new(StatusCode::UNPROCESSABLE_ENTITY, error.to_string())
             }
@@ -231,6 +232,9 @@ impl From<StagingError> for ApiError {
 
 impl From<DiffError> for ApiError {
     fn from(error: DiffError) -> Self {
-        Self::internal(error)
+        match error {
+            DiffError::Damage(error) => error.into(),
+            other => Self::internal(other),
+        }
     }
 }

@@ -9,6 +9,7 @@ use tokio::io::{AsyncWriteExt as _, BufWriter};
 
 use crate::api::error::ApiError;
 use crate::net::body::{BodyError, IncomingBody};
+use crate::store::files::folder::is_storage_full;
 
 /// Most bytes of a directory file.
 const MAX_FILE_BYTES: u64 = 16 << 30;
@@ -42,10 +43,12 @@ fn too_large_error() -> ApiError {
     ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, format!("A directory file is at most {MAX_FILE_BYTES} bytes."))
 }
 
-/// The disk is full, most likely.
 fn storage_error(error: std::io::Error) -> ApiError {
-    ApiError::new(
-        StatusCode::INSUFFICIENT_STORAGE,
-        format!("The directory file could not be kept in the store's folder: {error}. Nothing was applied."),
-    )
+    ApiError::new(StatusCode::INSUFFICIENT_STORAGE, describe_storage_error(&error))
+}
+
+/// Returns what an operator is told of a file that the store's folder did not take.
+pub fn describe_storage_error(error: &std::io::Error) -> String {
+    let remedy = if is_storage_full(error) { " The primary's disk is full: make room on it and try again." } else { "" };
+    format!("The directory file could not be kept in the store's folder: {error}. Nothing was applied.{remedy}")
 }

@@ -3,12 +3,14 @@
 //! The store has a lock of its own for each commit. The lock here is held longer: an apply checks a whole file against the directory and
 //! then writes, and nothing may be written in between.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::api::blocking::run_blocking;
 use crate::api::error::ApiError;
 use crate::model::change::{Change, Head};
 use crate::model::entry::Entry;
+use crate::primary::directory::unpublished;
 use crate::primary::metrics::PrimaryMetrics;
 use crate::store::error::StoreError;
 use crate::store::generations::generation::Generation;
@@ -19,6 +21,8 @@ pub struct DirectoryWriter {
     store: PrimaryStore,
     metrics: Arc<PrimaryMetrics>,
     lock: Mutex<()>,
+    /// Whether the private store may have an apply's intent that is to be resolved before the next commit.
+    has_intent: AtomicBool,
 }
 
 /// The right to write, for as long as it is held.
@@ -31,7 +35,13 @@ impl DirectoryWriter {
     /// Returns the writer of this store, which counts its commits in `metrics`.
     #[must_use]
     pub const fn new(store: PrimaryStore, metrics: Arc<PrimaryMetrics>) -> Self {
-        Self { store, metrics, lock: Mutex::new(()) }
+        Self { store, metrics, lock: Mutex::new(()), has_intent: AtomicBool::new(false) }
+    }
+
+    /// Notes that an apply's intent may be left, which says by the number of the head whether its commit was made: no commit is made before
+    /// it is resolved.
+    pub fn leave_intent(&self) {
+        self.has_intent.store(true, Ordering::Release);
     }
 
     /// Waits until no other writer is at work. Blocks.
@@ -52,12 +62,28 @@ impl DirectoryWriter {
 }
 
 impl WriteGuard<'_> {
+    /// Makes the changes of an intent that was left, if its commit was made, else drops them. Blocks.
+    pub fn resolve_intent(&self) -> Result<(), StoreError> {
+        if self.writer.has_intent.load(Ordering::Acquire) {
+            let store = &self.writer.store;
+            unpublished::recover_intent(store.private_store(), &store.durable_head()?)?;
+            self.writer.has_intent.store(false, Ordering::Release);
+        }
+        Ok(())
+    }
+
+    /// As [`DirectoryWriter::leave_intent`].
+    pub fn leave_intent(&self) {
+        self.writer.leave_intent();
+    }
+
     /// Commits as [`DirectoryWriter::commit`] does. Blocks.
     pub fn commit<T>(
         &self,
         action: &'static str,
         decide: impl FnOnce(&Generation) -> Result<(Vec<Change>, T), ApiError>,
     ) -> Result<(Head, T), ApiError> {
+        self.resolve_intent()?;
         let (head, (count, outcome)) = self.writer.store.commit(|directory| {
             let (changes, outcome) = decide(directory)?;
             let count = changes.len();
@@ -71,6 +97,7 @@ impl WriteGuard<'_> {
 
     /// Replaces the whole directory by these entries, which come in the order of a snapshot. Blocks.
     pub fn replace<E: From<StoreError>>(&self, action: &'static str, entries: impl Iterator<Item = Result<Entry, E>>) -> Result<Head, E> {
+        self.resolve_intent()?;
         let head = self.writer.store.replace_directory(entries)?;
         self.record_commit(action, &head, head.state.count);
         Ok(head)

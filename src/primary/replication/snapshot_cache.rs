@@ -147,7 +147,7 @@ fn build_snapshot(store: &PrimaryStore, temp_dir: &Path, accept_loss: bool, now:
 
 /// Writes the commits of the journal after `from` up to the present head, and returns that head.
 fn write_journal(out: &mut impl io::Write, store: &PrimaryStore, from: Head) -> Result<Head, SnapshotBuildError> {
-    let to = store.head_after_pending_commit();
+    let to = store.head_after_pending_commit()?;
     let mut at = from;
     while at.seq < to.seq || at.epoch != to.epoch {
         let CommitsAfter::Commits(commits) = store.commits_after(at.epoch, at.seq, at.state.digest, JOURNAL_BATCH)? else {

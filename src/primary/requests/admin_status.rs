@@ -51,6 +51,7 @@ pub async fn handle(state: &Arc<PrimaryState>, request: ApiRequest) -> HandlerRe
         "revocations": {"keys": keys, "users": users},
         "kept": kept,
         "store_bytes": size,
+        "store": state.store_health(),
         "followers": state.hosts.open_streams(),
         "hosts": state.hosts.list(request.time.boot).len(),
         "missing_hosts": state.missing_hosts.current(request.time),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use http::StatusCode;
 
 use crate::api::blocking::run_blocking;
-use crate::api::error::HandlerResult;
+use crate::api::error::{ApiError, HandlerResult};
 use crate::api::request::ApiRequest;
 use crate::model::directory::Directory as _;
 use crate::net::message::Response;
@@ -18,8 +18,11 @@ pub async fn liveness(_state: &Arc<PrimaryState>, _request: ApiRequest) -> Handl
     Ok(Response::json(StatusCode::OK, OK_BODY))
 }
 
-/// The store can be read.
+/// The store can be read and written; 503 with the reason otherwise.
 pub async fn readiness(state: &Arc<PrimaryState>, _request: ApiRequest) -> HandlerResult {
+    if let Some(message) = state.store_health().message() {
+        return Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, message));
+    }
     let directory = state.store.directory();
     run_blocking(move || directory.settings()).await?;
     Ok(Response::json(StatusCode::OK, OK_BODY))

@@ -9,6 +9,7 @@ use crate::api::request_metrics::metrics_response;
 use crate::primary::directory::revocations;
 use crate::primary::metrics::GaugeValues;
 use crate::primary::state::PrimaryState;
+use crate::primary::store_health::StoreHealth;
 
 /// Answers with all that is counted.
 pub async fn handle(state: &Arc<PrimaryState>, request: ApiRequest) -> HandlerResult {
@@ -25,6 +26,7 @@ pub async fn handle(state: &Arc<PrimaryState>, request: ApiRequest) -> HandlerRe
         hosts: hosts.len(),
         hosts_away: hosts.iter().filter(|host| !host.is_connected() && !host.has_lapsed()).count(),
         hosts_missing_seconds: missing_until.map_or(0, |until| until.since(request.time.wall).as_secs()),
+        store_writable: state.store_health() == StoreHealth::Writable,
         store_bytes: state.store.directory().size_on_disk(),
         usage_dropped: state.last_used.dropped(),
         shared_repositories: state.store.directory().shared_repositories().count(),

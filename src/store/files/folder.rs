@@ -52,7 +52,10 @@ impl FileError {
 
 impl From<FileError> for StoreError {
     fn from(error: FileError) -> Self {
-        Self(error.to_string())
+        match &error {
+            FileError::Io { path, source } if is_storage_full(source) => Self::file_on_full_disk(path, source),
+            _ => Self(error.to_string()),
+        }
     }
 }
 

@@ -27,7 +27,7 @@ use crate::model::digest::DirectoryDigest;
 use crate::model::entry::Entry;
 use crate::model::id::Id;
 use crate::model::sort_key::SortKey;
-use crate::store::database::{Database, KeyWrite};
+use crate::store::database::{Database, KeyWrite, encoded_bytes};
 use crate::store::error::StoreError;
 use crate::store::generations::apply::{AppliedChanges, apply_changes};
 use crate::store::generations::invalid_records::InvalidRecords;
@@ -74,6 +74,17 @@ pub struct ExtraWrites {
     pub cursor: Option<(Epoch, u64)>,
     /// Writes to other keys of the database.
     pub writes: Vec<KeyWrite>,
+    /// Whether the write is refused where the disk has no room for it.
+    pub room: RoomCheck,
+}
+
+/// Whether a write is begun although the disk may have no room for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RoomCheck {
+    /// It is refused without room, and then nothing has changed: for a store that cannot be built anew.
+    Required,
+    /// It is begun.
+    Skipped,
 }
 
 impl Generation {
@@ -138,7 +149,7 @@ impl Generation {
     /// A put of a key takes away other keys of the same id. A put of what is there already, and a delete of what is not,
     /// change nothing.
     pub fn apply(&self, changes: &[Change], cursor: Option<(Epoch, u64)>) -> Result<DirectoryDigest, StoreError> {
-        self.apply_with_extra(changes, |_| Ok(Some(ExtraWrites { cursor, writes: Vec::new() })))
+        self.apply_with_extra(changes, |_| Ok(Some(ExtraWrites { cursor, writes: Vec::new(), room: RoomCheck::Skipped })))
     }
 
     /// As [`Generation::apply`], with other writes in the same batch, which `extra` decides once the state after the changes is
@@ -166,6 +177,9 @@ impl Generation {
         }
         if writes.is_empty() {
             return Ok(state);
+        }
+        if extra.room == RoomCheck::Required {
+            inner.database.check_room(encoded_bytes(&writes))?;
         }
         self.write_batch(writes, invalidated, || ())?;
         inner.header.store(Arc::new(header));

@@ -124,6 +124,13 @@ impl GenerationsFolder {
         Ok(path)
     }
 
+    /// Removes a generation that was begun and will not be finished, so that it takes no room.
+    pub fn abandon(&self, folder: &Path) -> Result<(), FileError> {
+        let mut building = self.lock_building();
+        *building = None;
+        remove_tree(folder)
+    }
+
     /// Makes the generation in `folder` the current one. The one before is removed by [`GenerationsFolder::remove_unused`], once
     /// nobody reads it.
     pub fn install(&self, folder: &Path) -> Result<(), FileError> {

@@ -7,7 +7,7 @@ use crate::model::entry::Entry;
 use crate::store::error::StoreError;
 use crate::store::files::folder::FileError;
 use crate::store::files::reserved_space;
-use crate::store::generations::generation::{ExtraWrites, Generation, StoreOptions};
+use crate::store::generations::generation::{ExtraWrites, Generation, RoomCheck, StoreOptions};
 use crate::store::generations::generations_folder::GenerationsFolder;
 use crate::store::primary::journal::Journal;
 use crate::store::primary::private_store::{PrivateStore, PrivateWrites};
@@ -56,7 +56,7 @@ pub fn start_journal(generation: &Generation, epoch: Epoch, seq: u64) -> Result<
         let journal = Journal::starting_at(Head { epoch, seq, state });
         let mut writes = journal.trim_writes(generation.database())?;
         writes.push(journal.encode_header()?);
-        Ok(Some(ExtraWrites { cursor: Some((epoch, seq)), writes }))
+        Ok(Some(ExtraWrites { cursor: Some((epoch, seq)), writes, room: RoomCheck::Required }))
     })?;
     generation.flush()
 }

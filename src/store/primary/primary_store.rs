@@ -9,12 +9,13 @@
 //! journal begins at its head.
 //!
 //! The directory cannot be built anew here. If it does not open, or is damaged, it is left as it is and the primary does not
-//! start; nothing is moved to quarantine. After a failed write no further one is tried, because memory and disk may differ
-//! until the store is opened again.
+//! start; nothing is moved to quarantine. A write for which the disk has no room is refused before it begins, and may be tried again.
+//! After one that fails all the same no further one is tried, and nothing more may be answered, because memory and disk may differ until
+//! the store is opened again: [`PrimaryStore::failure`] says so.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use arc_swap::ArcSwap;
 use tokio::sync::watch;
@@ -24,13 +25,16 @@ use crate::model::digest::Digest;
 use crate::model::entry::Entry;
 use crate::store::database::Database;
 use crate::store::error::StoreError;
-use crate::store::generations::generation::{ExtraWrites, Generation, StoreOptions};
+use crate::store::generations::generation::{ExtraWrites, Generation, RoomCheck, StoreOptions};
 use crate::store::generations::generations_folder::GenerationsFolder;
 use crate::store::generations::invalid_records::InvalidRecords;
 use crate::store::generations::merge::merge_changes;
+use crate::store::primary::build_room::BuildRoom;
 use crate::store::primary::init::{PrimaryOpenError, create_empty, load_or_create_seed, open_verified, random_epoch, start_journal};
 use crate::store::primary::journal::{self, Journal, JournalLimits};
 use crate::store::primary::private_store::PrivateStore;
+use crate::store::primary::unflushed::UnflushedCommits;
+use crate::store::write_progress::WriteProgress;
 
 /// Most changes of one commit.
 pub const MAX_COMMIT_CHANGES: usize = 1_000;
@@ -56,6 +60,9 @@ struct PrimaryStoreInner {
     /// Whether replaced generations wait to be removed.
     has_retired: AtomicBool,
     head_sender: watch::Sender<Head>,
+    unflushed: UnflushedCommits,
+    /// Why it is not known which generation the next start opens.
+    failed_install: OnceLock<StoreError>,
     private_store: PrivateStore,
     token_seed: [u8; 32],
 }
@@ -75,7 +82,6 @@ struct BuiltGeneration {
 
 #[derive(Default)]
 struct WriterState {
-    failure: Option<StoreError>,
     /// Generations that were replaced, and perhaps are still read.
     retired: Vec<Generation>,
 }
@@ -136,6 +142,8 @@ impl PrimaryStore {
             writer: Mutex::default(),
             has_retired: AtomicBool::new(false),
             head_sender: watch::Sender::new(head),
+            unflushed: UnflushedCommits::default(),
+            failed_install: OnceLock::new(),
             private_store,
             token_seed: seed,
         };
@@ -149,11 +157,47 @@ impl PrimaryStore {
     }
 
     /// Waits for the commit that is being made, if any, and returns the head. A snapshot that was read while commits are made ends at
-    /// this head, because it may contain records of a commit that [`PrimaryStore::head`] does not count yet. Blocks.
+    /// this head, because it may contain records of a commit that [`PrimaryStore::head`] does not count yet. Fails if that commit failed.
+    /// Blocks.
+    pub fn head_after_pending_commit(&self) -> Result<Head, StoreError> {
+        let _no_commit = self.lock_writer()?;
+        Ok(self.head())
+    }
+
+    /// Returns the head, if it is sure to be the last commit on disk.
+    pub fn durable_head(&self) -> Result<Head, StoreError> {
+        self.failure().map_or_else(|| Ok(self.head()), Err)
+    }
+
+    /// Waits for the commit that is being made, if any. Fails if one has failed: then what was read before may be in no store.
+    pub async fn settled(&self) -> Result<(), StoreError> {
+        self.inner.unflushed.ended().await;
+        self.failure().map_or(Ok(()), Err)
+    }
+
+    /// Returns why a write failed, if one did. Then what is read may not be what is on disk, and only opening the store again helps.
     #[must_use]
-    pub fn head_after_pending_commit(&self) -> Head {
-        let _no_commit = self.inner.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        self.head()
+    pub fn failure(&self) -> Option<StoreError> {
+        let directory = self.inner.published.load().generation.database().failure();
+        directory.or_else(|| self.inner.private_store.write_failure()).or_else(|| self.inner.failed_install.get().cloned())
+    }
+
+    /// Refuses if the disk has no room for any write. With `probe` a little is allocated, which finds a quota too.
+    pub fn check_room(&self, probe: bool) -> Result<(), StoreError> {
+        self.inner.private_store.check_room(probe)
+    }
+
+    /// Returns how far the writes of the directory and of the private store are.
+    #[must_use]
+    pub fn write_progress(&self) -> [WriteProgress; 2] {
+        [self.inner.published.load().generation.database().write_progress(), self.inner.private_store.write_progress()]
+    }
+
+    /// Wakes writes that sled lets wait for ever after a failure, which [`PrimaryStore::failure`] then knows of. Waits with them for a disk
+    /// that hangs. Blocks.
+    pub fn wake_hanging_writes(&self) {
+        let _recorded = self.directory().flush();
+        self.inner.private_store.wake_hanging_write();
     }
 
     /// Returns the present records. Do not keep the handle longer than one request: a large apply replaces the generation. During a
@@ -176,10 +220,10 @@ impl PrimaryStore {
         let head = if changes.is_empty() {
             published.head
         } else if small {
-            writer.record_failure(self.append_commit(&published, changes))?
+            self.append_commit(&published, changes)?
         } else {
             let built = self.build_generation(&published, merge_changes(&published.generation, &changes)?)?;
-            writer.record_failure(self.install_generation(&published, built))?
+            self.install_generation(&published, built)?
         };
         self.retire_replaced(&mut writer, published);
         Ok((head, outcome))
@@ -190,7 +234,7 @@ impl PrimaryStore {
         let mut writer = self.lock_writer()?;
         let published = self.inner.published.load_full();
         let built = self.build_generation(&published, entries)?;
-        let head = writer.record_failure(self.install_generation(&published, built))?;
+        let head = self.install_generation(&published, built)?;
         self.retire_replaced(&mut writer, published);
         Ok(head)
     }
@@ -238,9 +282,9 @@ impl PrimaryStore {
 
     /// Starts a new epoch: the journal begins anew at the same `seq`. Blocks.
     pub fn start_new_epoch(&self) -> Result<Head, StoreError> {
-        let mut writer = self.lock_writer()?;
+        let _writer = self.lock_writer()?;
         let published = self.inner.published.load_full();
-        writer.record_failure(self.publish_new_epoch(&published))
+        self.publish_new_epoch(&published)
     }
 
     /// Returns the store of what is never published.
@@ -257,8 +301,8 @@ impl PrimaryStore {
 
     fn lock_writer(&self) -> Result<std::sync::MutexGuard<'_, WriterState>, StoreError> {
         let writer = self.inner.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        match &writer.failure {
-            Some(StoreError(reason)) => Err(StoreError(format!("an earlier write failed, restart the primary: {reason}"))),
+        match self.failure() {
+            Some(StoreError(reason)) => Err(StoreError(format!("an earlier write failed, and the primary starts again: {reason}"))),
             None => Ok(writer),
         }
     }
@@ -268,6 +312,7 @@ impl PrimaryStore {
         let (before, generation) = (published.head, &published.generation);
         let mut commit = Commit { seq: before.seq + 1, state: before.state, changes: Vec::new() };
         let mut journal = published.journal;
+        let _unflushed = self.inner.unflushed.begin();
         let state = generation.apply_with_extra(&changes, |state| {
             if state == before.state {
                 return Ok(None);
@@ -276,7 +321,7 @@ impl PrimaryStore {
             commit.changes.clone_from(&changes);
             let (next, writes) = journal.append(generation.database(), &commit, self.inner.limits.journal)?;
             journal = next;
-            Ok(Some(ExtraWrites { cursor: Some((before.epoch, commit.seq)), writes }))
+            Ok(Some(ExtraWrites { cursor: Some((before.epoch, commit.seq)), writes, room: RoomCheck::Required }))
         })?;
         if state == before.state {
             return Ok(before);
@@ -287,13 +332,28 @@ impl PrimaryStore {
         Ok(head)
     }
 
-    /// Builds and closes a new generation with the next `seq` and an empty journal; `None` if the records are the same.
+    /// Builds and closes a new generation with the next `seq` and an empty journal; `None` if the records are the same. Nothing is left of
+    /// one that could not be built.
     fn build_generation<E: From<StoreError>>(
         &self,
         published: &PublishedState,
         entries: impl Iterator<Item = Result<Entry, E>>,
     ) -> Result<Option<BuiltGeneration>, E> {
         let folder = self.inner.generations.create_next().map_err(StoreError::from)?;
+        self.fill_generation(published, folder.clone(), entries).inspect_err(|_| {
+            // What cannot be removed now is removed at the next start.
+            let _ = self.inner.generations.abandon(&folder);
+        })
+    }
+
+    fn fill_generation<E: From<StoreError>>(
+        &self,
+        published: &PublishedState,
+        folder: PathBuf,
+        entries: impl Iterator<Item = Result<Entry, E>>,
+    ) -> Result<Option<BuiltGeneration>, E> {
+        let mut room = BuildRoom::begin(&folder)?;
+        let entries = entries.map(|entry| entry.and_then(|entry| Ok(room.add(entry.text().len()).map(|()| entry)?)));
         let generation = Generation::create(&folder, &self.inner.options, entries)?;
         if generation.state() == published.head.state {
             return Ok(None);
@@ -309,9 +369,20 @@ impl PrimaryStore {
         invalid_records.into_iter().for_each(|invalid| generation.set_invalid_records(invalid));
         let head = generation.head().ok_or_else(|| StoreError("the directory has no epoch".to_owned()))?;
         let journal = Journal::load(generation.database())?;
-        self.inner.generations.install(&folder)?;
+        self.install_folder(published, &folder)?;
         self.publish(PublishedState { generation, journal, head });
         Ok(head)
+    }
+
+    /// Makes a generation the current one. After an error the one before still is, or the store has failed.
+    fn install_folder(&self, published: &PublishedState, folder: &Path) -> Result<(), StoreError> {
+        let Err(error) = self.inner.generations.install(folder) else { return Ok(()) };
+        let error = StoreError::from(error);
+        let current = self.inner.generations.current_path().ok().flatten();
+        if current.as_deref() != Some(published.generation.database().folder()) {
+            self.inner.failed_install.get_or_init(|| error.clone());
+        }
+        Err(error)
     }
 
     fn publish_new_epoch(&self, published: &PublishedState) -> Result<Head, StoreError> {
@@ -370,15 +441,5 @@ impl PrimaryStore {
         self.inner.has_retired.store(false, Ordering::Relaxed);
         // A folder that cannot be removed now is removed at the next start.
         let _ = self.inner.generations.remove_unused();
-    }
-}
-
-impl WriterState {
-    /// Remembers a failure, after which nothing more is written.
-    fn record_failure(&mut self, outcome: Result<Head, StoreError>) -> Result<Head, StoreError> {
-        if let Err(error) = &outcome {
-            self.failure = Some(error.clone());
-        }
-        outcome
     }
 }

@@ -6,8 +6,9 @@
 //! was, so the writes are numbered, and the file `write_counter` has the last number: 8 bytes, not synced, so after a power failure it may be
 //! behind the database, and must never be ahead of it.
 //!
-//! A write is one batch and one `flush()`. Readers wait for both, so that nobody acts on what a crash could undo. After the first
-//! failure nothing more is read or written, because sled's memory and the disk may differ.
+//! A write is one batch and one `flush()`. Readers wait for both, so that nobody acts on what a crash could undo. A write for which the
+//! disk has no room is refused before it begins: then nothing has changed, everything is read as before, and it may be tried again. After
+//! any other failure nothing more is read or written, because sled's memory and the disk may differ.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
@@ -17,9 +18,11 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 
 use crate::model::digest::{Digest, DirectoryDigest};
-use crate::store::database::{Database, KeyWrite};
+use crate::store::database::{Database, KeyWrite, WRITE_HEADROOM, encoded_bytes};
 use crate::store::error::StoreError;
+use crate::store::files::folder::is_storage_full;
 use crate::store::files::{folder, origin, reserved_space};
+use crate::store::write_progress::WriteProgress;
 
 const FORMAT_MARKER: &[u8] = b"sidegate ledger 1";
 const FORMAT_KEY: &[u8] = b"m/format";
@@ -137,6 +140,35 @@ impl PrivateStore {
         Ok(origin::of(&metadata))
     }
 
+    /// Returns why a write failed, if one did.
+    #[must_use]
+    pub fn write_failure(&self) -> Option<StoreError> {
+        self.inner.database.failure()
+    }
+
+    /// Refuses if the disk has no room for any write. With `probe` a little is allocated, which finds a quota too.
+    pub fn check_room(&self, probe: bool) -> Result<(), StoreError> {
+        if probe {
+            return self.inner.database.check_room(0);
+        }
+        let folder = self.inner.database.folder();
+        match reserved_space::check_reported_free(folder, WRITE_HEADROOM) {
+            Err(error) if is_storage_full(&error) => Err(StoreError::disk_full(folder, WRITE_HEADROOM)),
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+
+    /// Returns how far the writes are.
+    #[must_use]
+    pub fn write_progress(&self) -> WriteProgress {
+        self.inner.database.write_progress()
+    }
+
+    /// Wakes a write that sled lets wait for ever after a failure. Waits with it for a disk that hangs. Blocks.
+    pub fn wake_hanging_write(&self) {
+        let _recorded = self.inner.database.flush();
+    }
+
     fn write_entries(&self, writes: PrivateWrites) -> Result<(), StoreError> {
         let _unflushed = self.inner.flush_lock.write().unwrap_or_else(PoisonError::into_inner);
         let PrivateStoreHeader { mut state, write_count: before } = self.load_header()?;
@@ -155,11 +187,16 @@ impl PrivateStore {
 
     fn commit_batch(&self, mut writes: Vec<KeyWrite>, header: PrivateStoreHeader) -> Result<(), StoreError> {
         writes.push((STATE_KEY.to_vec(), Some(header.encode())));
+        self.inner.database.check_room(encoded_bytes(&writes))?;
         self.with_database(|database| {
             database.write_batch(writes)?;
-            database.flush()?;
-            self.inner.write_counter.write_all_at(&header.write_count.to_be_bytes(), 0).map_err(|error| StoreError(error.to_string()))
-        })
+            database.flush()
+        })?;
+        // The write is on disk, and the number may be behind it.
+        if let Err(error) = self.inner.write_counter.write_all_at(&header.write_count.to_be_bytes(), 0) {
+            tracing::warn!(%error, "{}: the number of the last write could not be stored: {error}", self.inner.path);
+        }
+        Ok(())
     }
 
     fn write_format(&self) -> Result<(), StoreError> {
