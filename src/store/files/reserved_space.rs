@@ -49,7 +49,7 @@ pub fn is_disk_full(folder: &Path) -> bool {
 /// Fails with an error of [`is_storage_full`] if the disk has less than `bytes` free. Costs one call of the system, and writes nothing.
 pub fn check_reported_free(folder: &Path, bytes: u64) -> io::Result<()> {
     let disk = statvfs(folder)?;
-    let free = u64::from(disk.blocks_available()).saturating_mul(u64::from(disk.fragment_size()));
+    let free = disk.blocks_available().saturating_mul(disk.fragment_size());
     if free < bytes { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
 }
 
