@@ -3,6 +3,7 @@
 //! A daemon brings its state ([`context`]), its table of routes ([`route`]) and one small file per endpoint; [`pipeline`] is the order of the
 //! steps: the path, the route, the peer and what it shows ([`peer_policy`], [`authentication`]), the body ([`body`]), the handler, which
 //! gets an [`request::ApiRequest`] and returns a response or an [`error::ApiError`], and the count ([`request_metrics`]).
+//! [`blocking`] and [`single_flight`] run work beside the threads that answer.
 
 pub mod authentication;
 pub mod blocking;
@@ -17,4 +18,5 @@ pub mod request;
 pub mod request_metrics;
 pub mod response_headers;
 pub mod route;
+pub mod single_flight;
 pub mod socket_health;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use prometheus_client::registry::Registry;
 
+use crate::api::single_flight::SingleFlight;
 use crate::model::kept_answer::QuestionKey;
 use crate::sidecar::config::{FreshnessPolicy, KeptConfig};
 use crate::sidecar::kept::answers::KeptAnswers;
@@ -11,7 +12,6 @@ use crate::sidecar::kept::invalidations::RevocationCount;
 use crate::sidecar::kept::refresh_queue::RefreshQueue;
 use crate::sidecar::kept::status::KeptGauges;
 use crate::sidecar::upstream::client::QueryOutcome;
-use crate::sidecar::upstream::single_flight::SingleFlight;
 
 /// The kept answers of a sidecar.
 pub struct KeptService {

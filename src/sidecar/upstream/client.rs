@@ -14,6 +14,7 @@ use prometheus_client::registry::Registry;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use crate::api::request::RequestTime;
+use crate::api::single_flight::SingleFlight;
 use crate::model::change::CommitPosition;
 use crate::model::freshness::{DirectoryReplica, DirectoryRevision};
 use crate::sidecar::config::SidecarConfig;
@@ -24,7 +25,6 @@ use crate::sidecar::upstream::error::{FailureCause, UpstreamError};
 use crate::sidecar::upstream::health::PrimaryHealth;
 use crate::sidecar::upstream::probe::PrimaryProbe;
 use crate::sidecar::upstream::query::{ExchangeError, QueryConnection, TimeLimit, UpstreamQuery};
-use crate::sidecar::upstream::single_flight::SingleFlight;
 
 /// The longest target that is sent: half of what a primary accepts as a head by default. No key and no name comes near it.
 const MAX_TARGET_BYTES: usize = 16 << 10;

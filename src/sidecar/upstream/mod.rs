@@ -1,6 +1,6 @@
 //! Asking the primary, with all that keeps a slow or failing one from hurting whoever answers here.
 //!
-//! [`client`] asks questions that may be asked again: equal ones once ([`single_flight`]), under one time limit. [`query`] is a question
+//! [`client`] asks questions that may be asked again: equal ones once ([`SingleFlight`](crate::api::single_flight::SingleFlight)), under one time limit. [`query`] is a question
 //! as it is sent, [`decision`] what counts as its answer. [`probe`] finds out whether the primary answers, [`breaker`] and [`health`] say
 //! so: while it does not, nothing is sent. [`channel`] is what questions share with requests that are passed through: the HTTP client,
 //! the [`concurrency_limit`], and how the primary is. [`error`] says what a failure means for a person, [`availability`] what still
@@ -17,4 +17,3 @@ pub mod headers;
 pub mod health;
 pub mod probe;
 pub mod query;
-pub mod single_flight;
