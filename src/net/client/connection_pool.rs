@@ -19,6 +19,7 @@ use crate::model::clock;
 use crate::model::time::BootTime;
 use crate::net::body::OutgoingBody;
 use crate::net::client::connector::Connector;
+use crate::net::client::error_chain::error_chain;
 use crate::net::client::request_error::RequestError;
 
 /// A connection that was idle for longer is not used again: the other side may be about to close it.
@@ -185,18 +186,4 @@ fn clone_request(request: &Request<OutgoingBody>) -> Option<Request<OutgoingBody
     request.uri().clone_into(copy.uri_mut());
     request.headers().clone_into(copy.headers_mut());
     Some(copy)
-}
-
-/// Returns the text of an error with its causes: hyper's own text says least.
-fn error_chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        let inner_text = inner.to_string();
-        if !text.contains(&inner_text) {
-            text = format!("{text}: {inner_text}");
-        }
-        cause = inner.source();
-    }
-    text
 }

@@ -13,12 +13,11 @@ use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyperlocal::UnixConnector;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
 use tower_service::Service;
 
 use crate::net::client::primary_url::PrimaryUrl;
+use crate::net::client::root_certificates;
 
 /// Opens connections to one primary.
 pub enum Connector {
@@ -46,8 +45,8 @@ impl Connector {
             PrimaryUrl::Http { origin, .. } => origin,
         };
         let roots = match (origin.scheme_str(), ca_file) {
-            (Some("https"), Some(file)) => load_ca_file(file)?,
-            (Some("https"), None) => load_system_roots()?,
+            (Some("https"), Some(file)) => root_certificates::load_ca_file(file)?,
+            (Some("https"), None) => root_certificates::load_system_roots()?,
             _ => RootCertStore::empty(),
         };
         let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
@@ -82,28 +81,6 @@ impl Connector {
         };
         Ok(CountingStream { io, bytes_written })
     }
-}
-
-fn load_ca_file(file: &Path) -> Result<RootCertStore, String> {
-    let unreadable = |error: &dyn Error| format!("cannot read certificates in PEM from ca_file {}: {error}", file.display());
-    let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_file_iter(file).map_err(|error| unreadable(&error))? {
-        roots.add(certificate.map_err(|error| unreadable(&error))?).map_err(|error| unreadable(&error))?;
-    }
-    if roots.is_empty() {
-        return Err(format!("ca_file {} has no certificate in PEM", file.display()));
-    }
-    Ok(roots)
-}
-
-fn load_system_roots() -> Result<RootCertStore, String> {
-    let found = rustls_native_certs::load_native_certs();
-    let mut roots = RootCertStore::empty();
-    let (added, _) = roots.add_parsable_certificates(found.certs);
-    if added == 0 {
-        return Err("the system has no root certificates; install ca-certificates, or set ca_file".into());
-    }
-    Ok(roots)
 }
 
 impl Read for CountingStream {
