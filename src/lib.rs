@@ -17,7 +17,7 @@
 //! | [`rules`] | who may do what: pure functions of a directory, a request and a time | [`rules::allowed`] |
 //! | [`wire`] | bytes to values and back: parameters, tokens, records, lines of the feed, responses | one file per endpoint or format |
 //! | [`store`] | a directory in sled, one database per generation; the primary's journal | [`store::generations::generation`], [`store::primary::primary_store`] |
-//! | [`net`] | sockets, the HTTP server, the HTTP client | [`net::server`], [`net::client`] |
+//! | [`net`] | sockets, the HTTP server, the HTTP client, the gRPC client of Gitaly | [`net::server`], [`net::client`], [`net::gitaly`] |
 //! | [`api`] | what every request passes, at both daemons | [`api::pipeline`], [`api::route`] |
 //! | [`helper`] | `sidegate-authorized-keys`, which sshd starts for each offered key | `helper/mod.rs` |
 //! | [`sidecar`] | answers the socket on an SSH host | `sidecar/routes.rs`, one file per endpoint in `sidecar/requests/` |

@@ -12,6 +12,7 @@ use http::Request;
 use nix::unistd::Uid;
 
 use crate::cli::access_report;
+use crate::cli::config::creation::RepositoryMaker;
 use crate::cli::config::file;
 use crate::cli::config::primary::PrimaryConfig;
 use crate::cli::config::serve::ServeConfig;
@@ -19,6 +20,7 @@ use crate::cli::config::upstream::FeedKind;
 use crate::cli::exit_status::{CommandError, CommandResult, Completion};
 use crate::cli::ids;
 use crate::cli::output::{print_line, print_warning};
+use crate::cli::primary::repository_creation;
 use crate::cli::secrets;
 use crate::model::clock;
 use crate::net::body::OutgoingBody;
@@ -77,6 +79,11 @@ fn check_primary(path: &Path) -> CommandResult {
     config.socket.group.as_deref().map(ids::group_id).transpose()?;
     check_socket_dir("socket.path", &config.socket.path)?;
     check_clock()?;
+    repository_creation(&config)?;
+    print_line(match config.creation.repositories {
+        RepositoryMaker::Gitaly => "creation: for a project that a push creates, Gitaly is asked for its repositories",
+        RepositoryMaker::None => "creation: for a project that a push creates, something else must make the repositories",
+    });
     Ok(Completion::Complete)
 }
 

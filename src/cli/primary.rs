@@ -6,6 +6,7 @@ use std::sync::Arc;
 use nix::unistd::Uid;
 
 use crate::cli::allocator;
+use crate::cli::config::creation::{CreationConfig, REPOSITORY_TIME_LIMIT, RepositoryMaker};
 use crate::cli::config::file;
 use crate::cli::config::primary::PrimaryConfig;
 use crate::cli::exit_status::{CommandError, CommandResult, Completion};
@@ -15,10 +16,11 @@ use crate::cli::lifecycle::{self, LifecycleEvents};
 use crate::cli::logging;
 use crate::cli::secrets;
 use crate::cli::shutdown;
+use crate::net::gitaly::client::GitalyClient;
 use crate::net::server::counters::ServerCounters;
 use crate::net::server::http_server::HttpServer;
 use crate::net::server::listen::{self, BoundSocket};
-use crate::primary::config::PrimaryOptions;
+use crate::primary::config::{PrimaryOptions, RepositoryCreation};
 use crate::primary::state::PrimaryState;
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -32,7 +34,8 @@ pub fn run(path: &Path) -> CommandResult {
     allocator::use_single_arena();
     let log = logging::start(config.log)?;
     let counters = Arc::new(ServerCounters::default());
-    let state = PrimaryState::open(build_options(&config, Arc::clone(&counters))?).map_err(CommandError::new)?;
+    let options = PrimaryOptions { repositories: repository_creation(&config)?, ..build_options(&config, Arc::clone(&counters))? };
+    let state = PrimaryState::open(options).map_err(CommandError::new)?;
     let runtime = lifecycle::start_runtime()?;
     let mut events = LifecycleEvents::subscribe(&runtime, secret_files(&config))?;
     let sockets = open_sockets(inherited, &config)?;
@@ -55,6 +58,19 @@ pub fn run(path: &Path) -> CommandResult {
     Ok(Completion::Complete)
 }
 
+/// Returns what creates the repositories of new projects. Reads the file of certificates, if one is configured.
+pub fn repository_creation(config: &PrimaryConfig) -> Result<RepositoryCreation, CommandError> {
+    let CreationConfig { repositories, ca_file } = &config.creation;
+    match repositories {
+        RepositoryMaker::None => Ok(RepositoryCreation::ByOthers),
+        RepositoryMaker::Gitaly => {
+            let client = GitalyClient::new(ca_file.as_deref()).map_err(|reason| CommandError(format!("creation.ca_file: {reason}")))?;
+            Ok(RepositoryCreation::Gitaly { client, time_limit: REPOSITORY_TIME_LIMIT })
+        }
+    }
+}
+
+/// Returns the options with the secrets as their files are now, and without what creates repositories.
 fn build_options(config: &PrimaryConfig, counters: Arc<ServerCounters>) -> Result<PrimaryOptions, CommandError> {
     let auth = &config.auth;
     Ok(PrimaryOptions {
@@ -68,6 +84,7 @@ fn build_options(config: &PrimaryConfig, counters: Arc<ServerCounters>) -> Resul
         accept_shared_secret: auth.accept_shared_secret,
         loss_guard: config.sync.loss_guard,
         longest_max_stale: config.sync.longest_max_stale,
+        repositories: RepositoryCreation::ByOthers,
         own_uid: Uid::effective().as_raw(),
         bounds: config.limits.server_limits(),
         server_counters: counters,

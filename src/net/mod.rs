@@ -1,7 +1,9 @@
-//! Transport: sockets, the HTTP server, the HTTP client to the primary, and systemd. The only module that names hyper.
+//! Transport: sockets, the HTTP server, the HTTP client to the primary, the gRPC client to Gitaly, and
+//! systemd. The only module that names hyper and tonic.
 
 pub mod body;
 pub mod client;
+pub mod gitaly;
 pub mod memory_budget;
 pub mod message;
 pub mod notify;

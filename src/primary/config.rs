@@ -6,10 +6,25 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::model::loss_guard::LossGuard;
+use crate::net::gitaly::client::GitalyClient;
 use crate::net::server::counters::ServerCounters;
 use crate::net::server::limits::ServerLimits;
 use crate::store::generations::generation::StoreOptions;
 use crate::wire::auth::secret::Secret;
+
+/// What creates the repositories of a project that a push creates.
+#[derive(Clone)]
+pub enum RepositoryCreation {
+    /// This primary does, at the Gitaly of the project's storage.
+    Gitaly {
+        /// What asks Gitaly.
+        client: GitalyClient,
+        /// How long code and wiki may take together.
+        time_limit: Duration,
+    },
+    /// Something else does; a project is committed at once.
+    ByOthers,
+}
 
 /// The options of [`crate::primary::state::PrimaryState::open`].
 pub struct PrimaryOptions {
@@ -33,6 +48,8 @@ pub struct PrimaryOptions {
     pub loss_guard: LossGuard,
     /// The longest that a host may answer without the primary. One whose bound is longer does not get the feed.
     pub longest_max_stale: Duration,
+    /// What creates the repositories of the projects that pushes create.
+    pub repositories: RepositoryCreation,
     /// The user that the daemon runs as: beside root the only operator.
     pub own_uid: u32,
     /// The bounds of the sockets.

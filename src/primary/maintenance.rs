@@ -10,6 +10,7 @@ use tokio::sync::oneshot;
 
 use crate::api::request::RequestTime;
 use crate::primary::credentials::last_used::LastUsed;
+use crate::primary::directory::reserved_projects;
 use crate::primary::pushes::messages;
 use crate::primary::replication::feed_buffer::FeedBuffer;
 use crate::primary::replication::hosts::HostRegistry;
@@ -91,7 +92,8 @@ struct Persister {
 }
 
 impl Persister {
-    /// Persists usage and hosts every [`PERSIST_INTERVAL`], and once more at the end; and removes messages that have expired.
+    /// Persists usage and hosts every [`PERSIST_INTERVAL`], and once more at the end; and removes messages and reservations that
+    /// have expired.
     fn run(&self, stopped: &mpsc::Receiver<()>) {
         let private_store = self.store.private_store();
         loop {
@@ -102,6 +104,7 @@ impl Persister {
                 self.missing_hosts.persist(private_store, now),
                 self.usage.persist(&self.store),
                 messages::remove_expired(private_store, now.wall),
+                reserved_projects::remove_expired(private_store, now.wall),
             ] {
                 if let Err(error) = outcome {
                     tracing::warn!(%error, "failed to persist host and usage state: {error}");

@@ -24,6 +24,8 @@ pub struct PrimaryMetrics {
     /// Alarms: a store that cannot be written, hosts that share a name, a host that could not be stored, a cursor or an acknowledgement of a directory that this primary
     /// never had, repositories that two records lead to.
     pub alarms: Family<AlarmLabel, Counter>,
+    /// Pushes that were to create a project, by outcome.
+    pub creations: Family<CreationLabel, Counter>,
     gauges: Gauges,
     sockets: SocketMetrics,
     server_counters: Arc<ServerCounters>,
@@ -85,6 +87,13 @@ pub struct AlarmLabel {
     pub reason: &'static str,
 }
 
+/// What became of a push that was to create a project.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct CreationLabel {
+    /// `created`, `not_needed`, or why it was refused.
+    pub outcome: &'static str,
+}
+
 impl PrimaryMetrics {
     /// Registers the counters, all at zero.
     #[must_use]
@@ -94,6 +103,7 @@ impl PrimaryMetrics {
             feed_lines: Counter::default(),
             stalled_followers: Counter::default(),
             alarms: Family::default(),
+            creations: Family::default(),
             gauges: Gauges::register(registry),
             sockets: SocketMetrics::register("", registry),
             server_counters,
@@ -102,12 +112,22 @@ impl PrimaryMetrics {
         registry.register("feed_lines", "Lines written to followers", metrics.feed_lines.clone());
         registry.register("feed_cut_off", "Followers cut off for reading too slowly", metrics.stalled_followers.clone());
         registry.register("alarms", "What an operator should look at, by reason", metrics.alarms.clone());
+        registry.register(
+            "creations",
+            "Pushes to a path without a project whose user may create it, by outcome",
+            metrics.creations.clone(),
+        );
         metrics
     }
 
     /// Counts one alarm.
     pub fn record_alarm(&self, reason: &'static str) {
         self.alarms.get_or_create(&AlarmLabel { reason }).inc();
+    }
+
+    /// Counts one push that was to create a project.
+    pub fn record_creation(&self, outcome: &'static str) {
+        self.creations.get_or_create(&CreationLabel { outcome }).inc();
     }
 
     /// Sets the gauges to what they are now.

@@ -12,11 +12,11 @@
 //! | `store_watch` | looks whether the store can be written; `store_health` judges it; `start_repairs` finishes what the last end cut off |
 //! | `maintenance` | what goes on beside requests: encoding commits for the hosts, persisting what may be late |
 //! | `apply/` | how a directory file becomes the directory |
-//! | `pushes/` | the projects that a push creates, the messages its author sees, the count of running pushes |
+//! | `pushes/` | the projects that a push creates and their repositories, the messages its author sees, the count of running pushes |
 //! | `replication/` | the feed, the snapshot, and the hosts that follow |
 //! | `credentials/` | recovery codes, access tokens, secrets that may be replaced, when keys were last used |
 //! | `user_data` | what the private store has of a user, and how it goes with the user |
-//! | `directory/` | the directory's writer, and the records that are never published |
+//! | `directory/` | the directory's writer, the records that are never published, the ids and paths of new projects |
 //!
 //! To add an endpoint: one file in `requests/`, one line in the table of routes.
 

@@ -22,6 +22,8 @@ use crate::primary::credentials::reloadable_secret::ReloadableSecret;
 use crate::primary::directory::writer::DirectoryWriter;
 use crate::primary::maintenance::Maintenance;
 use crate::primary::metrics::PrimaryMetrics;
+use crate::primary::pushes::create_project::ProjectCreator;
+use crate::primary::pushes::repositories::RepositoryCreator;
 use crate::primary::replication::answers_under_way::AnswersUnderWay;
 use crate::primary::replication::feed_buffer::FeedBuffer;
 use crate::primary::replication::feed_clock::own_boot_id;
@@ -67,6 +69,8 @@ pub struct PrimaryState {
     pub(super) error_tracking_token: ReloadableSecret,
     pub(super) loss_guard: LossGuard,
     pub(super) own_uid: u32,
+    /// What creates the repositories of new projects.
+    pub(super) repositories: RepositoryCreator,
     pub(super) feed: Arc<FeedBuffer>,
     pub(super) hosts: Arc<HostRegistry>,
     pub(super) missing_hosts: Arc<MissingHosts>,
@@ -142,6 +146,7 @@ impl PrimaryState {
             error_tracking_token: ReloadableSecret::new(options.error_tracking_token),
             loss_guard: options.loss_guard,
             own_uid: options.own_uid,
+            repositories: RepositoryCreator::new(options.repositories),
             feed,
             hosts,
             missing_hosts,
@@ -174,6 +179,11 @@ impl PrimaryState {
     pub(super) fn apply_target(&self) -> ApplyTarget<'_> {
         let memory = OwnersInMemory { last_used: &self.last_used, rate_limiter: &self.api.rate_limiter };
         ApplyTarget { store: &self.store, writer: &self.writer, temp_dir: &self.temp_dir, loss_guard: self.loss_guard, memory }
+    }
+
+    /// Returns what creates the projects of pushes.
+    pub(super) fn project_creator(&self) -> ProjectCreator<'_> {
+        ProjectCreator { writer: &self.writer, store: &self.store, repositories: &self.repositories, metrics: &self.metrics }
     }
 
     /// Returns what a follower's stream reads from.

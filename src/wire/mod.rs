@@ -17,6 +17,8 @@ pub mod error_tracking_allowed;
 #[cfg(feature = "daemon")]
 pub mod gitaly;
 #[cfg(feature = "daemon")]
+pub mod gitaly_authorization;
+#[cfg(feature = "daemon")]
 pub mod gitaly_client_context;
 pub mod http;
 #[cfg(feature = "daemon")]

@@ -19,8 +19,11 @@ const LAYERS: [&[&str]; 6] =
     [&["model"], &["rules", "wire", "store", "net"], &["api"], &["helper", "sidecar", "replica", "primary"], &["cli"], &["bin"]];
 
 /// Crates that one module alone may name.
-const OWNED_CRATES: [(&str, &[&str]); 3] =
-    [("store", &["sled"]), ("net", &["hyper", "hyper_util", "hyper_rustls", "hyperlocal"]), ("replica", &["async_nats", "nats"])];
+const OWNED_CRATES: [(&str, &[&str]); 3] = [
+    ("store", &["sled"]),
+    ("net", &["hyper", "hyper_util", "hyper_rustls", "hyperlocal", "h2", "tonic", "tonic_prost", "prost"]),
+    ("replica", &["async_nats", "nats"]),
+];
 
 fn files() -> Vec<SourceFile> {
     let files = source::read_tree(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"));

@@ -120,6 +120,8 @@ def configured(folder):
     config = folder / "primary.toml"
     # So that a target may be longer than 64 KiB, which is another refusal.
     limits = '[limits]\nheader_bytes = "256KiB"\n'
+    # Projects that pushes create get no repository: there is no Gitaly here.
+    limits += '[creation]\nrepositories = "none"\n'
     store = f'[store]\npath = "{folder}/store"\n[log]\nlevel = "warn"\ntarget = "stderr"\n'
     config.write_text("[auth]\n" + "\n".join(secrets) + "\n" + limits + store)
     return config

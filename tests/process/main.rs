@@ -11,6 +11,7 @@ mod authenticated_bodies;
 mod bad_input;
 mod contract;
 mod crash_recovery;
+mod created_repositories;
 mod documented_examples;
 mod forwarding;
 mod full_disk;

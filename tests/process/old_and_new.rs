@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use sidegate::model::clock;
 
-use crate::support::env::{Daemon, TestEnv};
+use crate::support::env::{Daemon, NO_REPOSITORIES, TestEnv};
 use crate::support::generated_directory::{generated_key_line, key_blob, user_line};
 use crate::support::http::{Request, Response};
 use crate::support::link::{Delivery, Link};
@@ -72,6 +72,10 @@ impl Pair {
         env.replace_in_file("sidegate.toml", &env.primary_socket().display().to_string(), &path.display().to_string());
         if primary == Version::New {
             limit_bounds(&env);
+        }
+        if primary == Version::Old {
+            // It does not know this section.
+            env.replace_in_file("primary.toml", NO_REPOSITORIES, "");
         }
         env.primary = Some(daemon(&env, primary, "primary", "primary.toml"));
         let link = Link::start(&path, &env.primary_socket());

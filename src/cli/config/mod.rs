@@ -5,6 +5,7 @@
 //! [`mod@file`] loads and validates. The tests in `tests` hold the shipped samples, the manual pages and this parser together.
 
 pub mod auth;
+pub mod creation;
 pub mod document;
 pub mod file;
 pub mod freshness;

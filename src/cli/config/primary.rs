@@ -1,4 +1,4 @@
-//! `primary.toml`: the configuration of a primary, with `[listen]` and `[sync]`, which only a primary has.
+//! `primary.toml`: the configuration of a primary, with `[listen]`, `[sync]` and `[creation]`, which only a primary has.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use crate::cli::config::auth::PrimaryAuthConfig;
+use crate::cli::config::creation::CreationConfig;
 use crate::cli::config::document::InvalidSetting;
 use crate::cli::config::file::ConfigFile;
 use crate::cli::config::limits::PrimaryLimits;
@@ -33,6 +34,8 @@ pub struct PrimaryConfig {
     pub store: StoreConfig,
     /// What an apply may remove.
     pub sync: SyncConfig,
+    /// The repositories of projects that pushes create.
+    pub creation: CreationConfig,
     /// The bounds of the sockets.
     pub limits: PrimaryLimits,
     /// The log.
@@ -47,6 +50,7 @@ impl Default for PrimaryConfig {
             auth: PrimaryAuthConfig::default(),
             store: StoreConfig::primary_default(),
             sync: SyncConfig::default(),
+            creation: CreationConfig::default(),
             limits: PrimaryLimits::default(),
             log: LogConfig::default(),
         }

@@ -121,7 +121,7 @@ fn the_sidecar_s_sample_manual_and_parser_hold_together() {
 
 #[test]
 fn the_primary_s_sample_manual_and_parser_hold_together() {
-    let sections = ["socket", "listen", "auth", "store", "sync", "sync.loss_guard", "limits", "log"];
+    let sections = ["socket", "listen", "auth", "store", "sync", "sync.loss_guard", "creation", "limits", "log"];
     assert_sample_manual_parser_agree::<PrimaryConfig>(PRIMARY_FILES, &sections, &[]);
     assert_sample_states_defaults::<PrimaryConfig>(PRIMARY_FILES.0, &["listen"]);
 }

@@ -66,7 +66,8 @@ impl DemoFolder {
         let folder = self.path().display();
         format!(
             "[socket]\npath = \"{folder}/primary.sock\"\n[auth]\nshell_secret_file = \"{folder}/shell_secret\"\n\
-             sync_secret_file = \"{folder}/sync_secret\"\n[store]\npath = \"{folder}/primary\"\n[log]\nlevel = \"error\"\n"
+             sync_secret_file = \"{folder}/sync_secret\"\n[store]\npath = \"{folder}/primary\"\n[log]\nlevel = \"error\"\n\
+             [creation]\nrepositories = \"none\"\n"
         )
     }
 

@@ -20,6 +20,7 @@ use crate::primary::apply::removed_users::{self, OwnersInMemory};
 use crate::primary::apply::renames::{Renames, stage_redirects};
 use crate::primary::apply::staged_file::StagedFile;
 use crate::primary::directory::project_ids;
+use crate::primary::directory::reserved_projects;
 use crate::primary::directory::unpublished::{self, UnpublishedChanges};
 use crate::primary::directory::writer::{DirectoryWriter, WriteGuard};
 use crate::primary::replication::accepted_loss;
@@ -103,6 +104,7 @@ pub fn apply_staged(
     }
     // Before the commit: a crash in between leaves an id that is not given and a mark without a redirect.
     project_ids::remember(&directory, private_store, constraints.highest_project_id())?;
+    reserved_projects::release_up_to(private_store, constraints.highest_project_id())?;
     renames.write_marks(private_store)?;
     removed_users::prepare(target.memory, private_store, &target.store.head(), &owners)?;
     // A replaced directory is removed once nobody holds it.

@@ -2,6 +2,7 @@
 //! published.
 
 pub mod project_ids;
+pub mod reserved_projects;
 pub mod revocations;
 pub mod unpublished;
 pub mod writer;

@@ -19,13 +19,15 @@ const LAST_CREATED_KEY: &[u8] = b"last/project";
 /// How many ids at least a new epoch leaves out.
 pub const EPOCH_GAP: u64 = 1_000_000;
 
-/// Returns an id that no project ever had here, and remembers that it was given. Blocks.
-pub fn next(directory: &Generation, private_store: &PrivateStore) -> Result<Id, ApiError> {
+/// A write to the private store: a key and its new value.
+type Write = (Vec<u8>, Option<Vec<u8>>);
+
+/// Returns an id that no project ever had here, and the write that remembers that it was given.
+pub fn prepare_next(directory: &Generation, private_store: &PrivateStore) -> Result<(Id, Write), ApiError> {
     let highest = highest_seen(directory, private_store)?;
     let none_left = |_| ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, format!("Could not create project: no id is left after {highest}"));
     let id = Id::try_from(highest.saturating_add(1)).map_err(none_left)?;
-    write(private_store, id.number())?;
-    Ok(id)
+    Ok((id, highest_seen_write(id.number())))
 }
 
 /// Remembers the ids of the directory, which a commit may remove, and the highest of a file that is about to be applied. Blocks.
@@ -61,5 +63,9 @@ fn read(private_store: &PrivateStore, key: &[u8]) -> Result<u64, ApiError> {
 }
 
 fn write(private_store: &PrivateStore, id: u64) -> Result<(), ApiError> {
-    Ok(private_store.write(PrivateWrites { entries: vec![(HIGHEST_SEEN_KEY.to_vec(), Some(id.to_be_bytes().to_vec()))] })?)
+    Ok(private_store.write(PrivateWrites { entries: vec![highest_seen_write(id)] })?)
+}
+
+fn highest_seen_write(id: u64) -> Write {
+    (HIGHEST_SEEN_KEY.to_vec(), Some(id.to_be_bytes().to_vec()))
 }

@@ -1,7 +1,10 @@
-//! Creates a project on its first push: private, in the namespace that the path names, with a place of its own on the storage.
-//! (server.md 3.6)
+//! Creates a project on its first push: private, in the namespace that the path names, with a place of its own on the storage, and with
+//! the repositories of its code and its wiki. (server.md 3.6)
+//!
+//! Under the directory's writer an id and a path on the storage are reserved; without it the repositories are created, which may take
+//! seconds; under it again the project is committed, if the rules still say so. Whatever fails or is killed in between, nothing of the
+//! project is recorded, and the next push to the path goes on with what was reserved.
 
-use std::fmt::Write as _;
 use std::sync::Arc;
 
 use http::StatusCode;
@@ -10,19 +13,19 @@ use crate::api::error::ApiError;
 use crate::model::access_decision::{AccessDecision, NewProject};
 use crate::model::access_request::{AllowedRequest, Protocol};
 use crate::model::change::Change;
+use crate::model::clock;
 use crate::model::directory::Directory as _;
 use crate::model::entry::Entry;
 use crate::model::enums::{FeatureAccess, Visibility};
-use crate::model::id::Id;
-use crate::model::record::{Project, Record, Settings};
+use crate::model::record::{Project, Record, Settings, Storage};
 use crate::model::text::Text;
-use crate::model::time::Time;
-use crate::primary::credentials::random::random_bytes;
-use crate::primary::directory::project_ids;
+use crate::primary::directory::reserved_projects::{self, ReservedProject};
 use crate::primary::directory::writer::DirectoryWriter;
+use crate::primary::metrics::PrimaryMetrics;
+use crate::primary::pushes::creation_refusal::CreationRefusal;
 use crate::primary::pushes::messages::{self, MessageKind};
+use crate::primary::pushes::repositories::RepositoryCreator;
 use crate::rules::allowed::decide;
-use crate::store::generations::generation::Generation;
 use crate::store::primary::primary_store::PrimaryStore;
 
 /// The storage of new projects.
@@ -30,39 +33,107 @@ const DEFAULT_STORAGE: &str = "default";
 /// The default branch of new projects.
 const DEFAULT_BRANCH: &str = "main";
 
-/// Creates the project that this request would create, if it still would once no other writer is at work.
-pub async fn create_project(
-    writer: &Arc<DirectoryWriter>,
-    store: &PrimaryStore,
-    request: &AllowedRequest,
-    now: Time,
-) -> Result<(), ApiError> {
-    let (store, request) = (store.clone(), request.clone());
-    let commit = writer.commit("create-project", move |directory| {
-        let AccessDecision::CreatesProject(creation) = decide(directory, &request, now)?.decision else {
-            return Ok((Vec::new(), None));
-        };
-        let project = new_project(directory, project_ids::next(directory, store.private_store())?, &creation)?;
-        let text = created_message(&*directory.settings()?, &project, &request.protocol);
-        messages::queue(&store, creation.user.id, &format!("project-{}", project.id), MessageKind::Created, text, now)?;
-        let created = (project.id, project.path.clone());
-        Ok((vec![Change::Put(Entry::from_record(Record::Project(project))?)], Some(created)))
-    });
-    let (head, created) = commit.await?;
-    if let Some((id, path)) = created {
-        tracing::info!(%id, %path, seq = head.seq, "a push created project {path} (id {id})");
-    }
-    Ok(())
+/// What creates projects.
+#[derive(Clone, Copy)]
+pub struct ProjectCreator<'a> {
+    /// The directory's writer.
+    pub writer: &'a Arc<DirectoryWriter>,
+    /// The directory and the private store.
+    pub store: &'a PrimaryStore,
+    /// What creates the repositories.
+    pub repositories: &'a RepositoryCreator,
+    /// Where outcomes are counted.
+    pub metrics: &'a PrimaryMetrics,
 }
 
-fn new_project(directory: &Generation, id: Id, creation: &NewProject) -> Result<Project, ApiError> {
-    if directory.storage(DEFAULT_STORAGE)?.is_none() {
-        let text = format!("Could not create project: there is no storage `{DEFAULT_STORAGE}` in the directory");
-        return Err(ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, text));
+/// A project for which everything but the commit may be done.
+struct Reservation {
+    reserved: ReservedProject,
+    project: Project,
+    storage: Arc<Storage>,
+}
+
+/// What a step comes to: a value, nothing to do, or a refusal. Errors of the store are beside it.
+type Step<T> = Result<Result<Option<T>, CreationRefusal>, ApiError>;
+
+/// Creates the project that this request would create, if it still would once no other writer is at work. 422 if it cannot be created.
+pub async fn create_project(creator: ProjectCreator<'_>, request: &AllowedRequest) -> Result<(), ApiError> {
+    let outcome = reserve_create_commit(creator, request).await?;
+    creator.metrics.record_creation(match &outcome {
+        Ok(Some(_)) => "created",
+        Ok(None) => "not_needed",
+        Err(refusal) => refusal.label(),
+    });
+    match outcome {
+        Ok(Some(project)) => {
+            let (id, path) = (project.id, &project.path);
+            tracing::info!(%id, %path, "a push created project {path} (id {id})");
+            Ok(())
+        }
+        Ok(None) => Ok(()),
+        Err(refusal) => {
+            let (path, reason) = (request.project.as_deref().unwrap_or_default(), refusal.detail());
+            tracing::warn!(path, reason, "a push could not create project {path}: {reason}");
+            Err(refusal.to_error())
+        }
     }
+}
+
+async fn reserve_create_commit(creator: ProjectCreator<'_>, request: &AllowedRequest) -> Step<Project> {
+    let reservation = match reserve(creator, request).await? {
+        Ok(Some(reservation)) => reservation,
+        Ok(None) => return Ok(Ok(None)),
+        Err(refusal) => return Ok(Err(refusal)),
+    };
+    if let Err(refusal) = creator.repositories.create(&reservation.project, &reservation.storage).await {
+        return Ok(Err(refusal));
+    }
+    commit(creator, request, reservation).await
+}
+
+/// Reserves an id and a path on the storage, or returns what an earlier push to this path has reserved.
+async fn reserve(creator: ProjectCreator<'_>, request: &AllowedRequest) -> Step<Reservation> {
+    let (store, request) = (creator.store.clone(), request.clone());
+    let reserving = creator.writer.commit("reserve-project", move |directory| {
+        let now = clock::wall_time();
+        let AccessDecision::CreatesProject(creation) = decide(directory, &request, now)?.decision else {
+            return Ok((Vec::new(), Ok(None)));
+        };
+        let Some(storage) = directory.storage(DEFAULT_STORAGE)? else {
+            return Ok((Vec::new(), Err(CreationRefusal::NoStorage(DEFAULT_STORAGE))));
+        };
+        let reserved = reserved_projects::reserve(directory, store.private_store(), &creation.path, now)?;
+        let project = new_project(&reserved, &creation)?;
+        Ok((Vec::new(), Ok(Some(Reservation { reserved, project, storage }))))
+    });
+    Ok(reserving.await?.1)
+}
+
+/// Commits the project, if the rules still say so, with the reservation and the storage for which its repositories were created.
+async fn commit(creator: ProjectCreator<'_>, request: &AllowedRequest, reservation: Reservation) -> Step<Project> {
+    let (store, request) = (creator.store.clone(), request.clone());
+    let committing = creator.writer.commit("create-project", move |directory| {
+        let now = clock::wall_time();
+        let AccessDecision::CreatesProject(creation) = decide(directory, &request, now)?.decision else {
+            return Ok((Vec::new(), Ok(None)));
+        };
+        let same_storage = directory.storage(DEFAULT_STORAGE)?.is_some_and(|storage| storage.address == reservation.storage.address);
+        // Consumed before the commit: a crash in between leaves an empty repository, and never a reservation of one that is in use.
+        if !same_storage || !reserved_projects::consume(store.private_store(), &creation.path, &reservation.reserved)? {
+            return Ok((Vec::new(), Err(CreationRefusal::Changed)));
+        }
+        let project = new_project(&reservation.reserved, &creation)?;
+        let text = created_message(&*directory.settings()?, &project, &request.protocol);
+        messages::queue(&store, creation.user.id, &format!("project-{}", project.id), MessageKind::Created, text, now)?;
+        Ok((vec![Change::Put(Entry::from_record(Record::Project(project.clone()))?)], Ok(Some(project))))
+    });
+    Ok(committing.await?.1)
+}
+
+fn new_project(reserved: &ReservedProject, creation: &NewProject) -> Result<Project, ApiError> {
     let name = creation.path.rsplit('/').next().unwrap_or(&creation.path);
     Ok(Project {
-        id,
+        id: reserved.id,
         namespace_id: creation.namespace_id,
         path: parse_text(&creation.path)?,
         name: parse_text(name)?,
@@ -77,18 +148,8 @@ fn new_project(directory: &Generation, id: Id, creation: &NewProject) -> Result<
         print_merge_request_link: true,
         default_branch: parse_text(DEFAULT_BRANCH)?,
         storage: parse_text(DEFAULT_STORAGE)?,
-        relative_path: parse_text(&random_storage_path()?)?,
+        relative_path: parse_text(&reserved.relative_path)?,
     })
-}
-
-/// Returns a new path on a storage, in the form of GitLab's hashed storage. It is random and not computed from the id, so that no store
-/// that gives an id again, because it was restored, gives away the repository of the project that had it.
-fn random_storage_path() -> Result<String, ApiError> {
-    let mut hex = String::with_capacity(64);
-    for byte in random_bytes::<32>()? {
-        let _infallible = write!(hex, "{byte:02x}");
-    }
-    Ok(format!("@hashed/{}/{}/{hex}.git", &hex[..2], &hex[2..4]))
 }
 
 fn parse_text(text: &str) -> Result<Text, ApiError> {
@@ -112,17 +173,4 @@ fn created_message(settings: &Settings, project: &Project, protocol: &Protocol) 
         "The private project {path} was successfully created.\n\n\
          To configure the remote, run:\n  git remote add origin {remote}\n\nTo view the project, visit:\n  {web}/{path}"
     )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::random_storage_path;
-
-    #[test]
-    fn a_repository_path_has_the_form_of_hashed_storage_and_no_two_are_equal() {
-        let (one, other) = (random_storage_path().unwrap(), random_storage_path().unwrap());
-        let hex = one.rsplit('/').next().and_then(|name| name.strip_suffix(".git")).unwrap();
-        assert_eq!(one, format!("@hashed/{}/{}/{hex}.git", &hex[..2], &hex[2..4]));
-        assert!(hex.len() == 64 && one != other, "{one} {other}");
-    }
 }

@@ -1,5 +1,7 @@
-//! What a push leaves behind besides its commits: the projects it creates, the messages its author sees, the count of running pushes.
+//! What a push leaves behind besides its commits: the projects and repositories it creates, the messages its author sees, the count of running pushes.
 
 pub mod create_project;
+mod creation_refusal;
 pub mod messages;
 pub mod reference_counter;
+pub mod repositories;

@@ -11,7 +11,7 @@ use crate::api::blocking::run_blocking;
 use crate::api::error::{ApiError, HandlerResult};
 use crate::api::request::{ApiRequest, RequestTime};
 use crate::net::message::Response;
-use crate::primary::directory::project_ids;
+use crate::primary::directory::{project_ids, reserved_projects};
 use crate::primary::replication::missing_hosts::MissingReason;
 use crate::primary::state::PrimaryState;
 
@@ -27,6 +27,8 @@ pub async fn handle(state: &Arc<PrimaryState>, request: ApiRequest) -> HandlerRe
             shared.store.private_store(),
             RequestTime::now(),
         )?;
+        // What a backup holds as reserved may have been a project since.
+        reserved_projects::release_all(shared.store.private_store())?;
         let after = project_ids::leave_gap(&shared.store.directory(), shared.store.private_store())?;
         Ok::<_, ApiError>((shared.store.start_new_epoch()?, after))
     })

@@ -12,7 +12,7 @@ use crate::api::socket_health::socket_status;
 use crate::model::time::Time;
 use crate::net::message::Response;
 use crate::primary::credentials::{access_tokens, recovery_codes};
-use crate::primary::directory::{revocations, unpublished};
+use crate::primary::directory::{reserved_projects, revocations, unpublished};
 use crate::primary::extras::audit_log::{self, EventRange};
 use crate::primary::extras::billing::{minute_packs, reconciliation, subscription};
 use crate::primary::pushes::reference_counter;
@@ -58,6 +58,7 @@ pub async fn handle(state: &Arc<PrimaryState>, request: ApiRequest) -> HandlerRe
         "accept_loss_until": accept_loss,
         "shared_secret": state.api.accept_shared_secret,
         "sockets": socket_status(state.metrics.socket_alarms()),
+        "creation": state.repositories.status(),
         "usage_dropped": state.last_used.dropped(),
     });
     Ok(Response::json(StatusCode::OK, body.to_string()))
@@ -73,6 +74,7 @@ fn private_store_counts(private_store: &PrivateStore, now: Time) -> Result<Value
     Ok(json!({
         "recovery_codes": recovery_codes::count_users(private_store)?,
         "personal_access_tokens": access_tokens::count_tokens(private_store)?,
+        "reserved_projects": reserved_projects::count(private_store)?,
         "withheld_records": unpublished::load_all(private_store)?.len(),
         "pushes_under_way": pushes,
         "subscriptions": subscription::count_subscriptions(private_store)?,

@@ -55,8 +55,17 @@ async fn decide_or_create(state: &Arc<PrimaryState>, question: &AllowedRequest, 
     if !matches!(evaluation.decision, AccessDecision::CreatesProject(_)) {
         return Ok(evaluation);
     }
-    create_project(&state.writer, &state.store, question, now).await?;
-    Ok(decide(&state.store.directory(), question, now)?)
+    create_project(state.project_creator(), question).await?;
+    let evaluation = decide(&state.store.directory(), question, now)?;
+    match evaluation.decision {
+        AccessDecision::CreatesProject(_) => Err(gone_again()),
+        AccessDecision::Granted(_) | AccessDecision::Denied(_) => Ok(evaluation),
+    }
+}
+
+/// 422: the project was created, and an operator's file has removed it before this answer.
+fn gone_again() -> ApiError {
+    ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, "Could not create project: it was removed again meanwhile. Please push again.")
 }
 
 fn build_response(state: &PrimaryState, question: &AllowedRequest, evaluation: AccessEvaluation, now: Time) -> HandlerResult {
@@ -66,7 +75,7 @@ fn build_response(state: &PrimaryState, question: &AllowedRequest, evaluation: A
             record_activity(state, question, &grant.actor, now);
             Ok(Response::json(StatusCode::OK, allowed::encode_granted(&grant)))
         }
-        AccessDecision::CreatesProject(_) => Err(ApiError::internal("a project was created and is not there")),
+        AccessDecision::CreatesProject(_) => Err(gone_again()),
     }
 }
 

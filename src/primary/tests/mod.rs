@@ -7,6 +7,7 @@ mod caller_authentication;
 mod child;
 mod crash_credentials;
 mod crash_private_store;
+mod created_repositories;
 mod invalid_records;
 mod ownerless_key;
 mod removed_users;
@@ -15,6 +16,9 @@ mod repository_paths;
 mod revocations;
 mod token_limit;
 mod unpublished_intent;
+
+#[path = "../../../tests/process/support/fake_gitaly.rs"]
+mod fake_gitaly;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -31,7 +35,7 @@ use crate::net::message::Request;
 use crate::net::peer::Peer;
 use crate::net::server::handler::Handler as _;
 use crate::net::server::limits::ServerLimits;
-use crate::primary::config::PrimaryOptions;
+use crate::primary::config::{PrimaryOptions, RepositoryCreation};
 use crate::primary::state::PrimaryState;
 use crate::store::generations::generation::StoreOptions;
 use crate::wire::auth::jwt::{Issuer, issue_token};
@@ -68,6 +72,8 @@ fn options(folder: &Path) -> PrimaryOptions {
         accept_shared_secret: true,
         loss_guard: LossGuard::default(),
         longest_max_stale: Duration::from_secs(86_400),
+        // Where a test does not bring a Gitaly of its own.
+        repositories: RepositoryCreation::ByOthers,
         own_uid: own_uid(),
         bounds: ServerLimits { shutdown_time: Duration::from_millis(100), ..ServerLimits::default() },
         server_counters: Arc::default(),

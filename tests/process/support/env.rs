@@ -21,6 +21,9 @@ use crate::support::http::{Request, Response};
 pub const SHELL_SECRET: &str = "a-shell-secret-of-thirty-two-hex";
 const SYNC_SECRET: &str = "a-sync-secret-of-thirty-two-hexx";
 
+/// Projects that pushes create get no repository, unless a test brings a Gitaly of its own.
+pub const NO_REPOSITORIES: &str = "[creation]\nrepositories = \"none\"\n";
+
 /// Sends a request to one of the two daemons.
 pub type SendTo = fn(&TestEnv, Request) -> Response;
 
@@ -58,7 +61,7 @@ impl TestEnv {
             "primary.toml",
             &format!(
                 "[socket]\npath = \"{at}/primary.sock\"\n[auth]\nshell_secret_file = \"{at}/shell_secret\"\n\
-                 sync_secret_file = \"{at}/sync_secret\"\n[store]\npath = \"{at}/primary\"\n[log]\nlevel = \"info\"\n{primary_more}"
+                 sync_secret_file = \"{at}/sync_secret\"\n[store]\npath = \"{at}/primary\"\n{NO_REPOSITORIES}[log]\nlevel = \"info\"\n{primary_more}"
             ),
         );
         env.write(

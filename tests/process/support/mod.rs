@@ -3,6 +3,8 @@
 pub mod contract_case;
 pub mod contract_directory;
 pub mod env;
+#[allow(dead_code, reason = "the tests inside the primary use it too, and each of both a part of it")]
+pub mod fake_gitaly;
 pub mod fake_primary;
 pub mod generated_directory;
 pub mod gitlab;
