@@ -18,6 +18,7 @@ pub mod ip_allowlist;
 pub mod key_rules;
 pub mod kubernetes_vulnerability;
 pub mod lfs;
+pub mod lfs_token;
 pub mod namespace;
 pub mod post_receive;
 pub mod project_access;

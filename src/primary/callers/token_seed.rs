@@ -1,7 +1,7 @@
 //! From which secret the LFS tokens of somebody are signed.
 
 use crate::primary::user_data;
-use crate::rules::lfs::{LfsTokenHolder, TokenSeed};
+use crate::rules::lfs_token::{LfsTokenHolder, TokenSeed};
 use crate::store::error::StoreError;
 use crate::store::primary::primary_store::PrimaryStore;
 

@@ -14,7 +14,8 @@ use crate::net::message::Response;
 use crate::primary::callers::token_seed::holder_seed;
 use crate::primary::credentials::last_used::LastUsedSubject;
 use crate::primary::state::PrimaryState;
-use crate::rules::lfs::{TOKEN_LIFETIME, TokenEligibility, check_eligibility, issue_token, repository_http_url};
+use crate::rules::lfs::{TokenEligibility, check_eligibility, repository_http_url};
+use crate::rules::lfs_token::{TOKEN_LIFETIME, issue_token};
 use crate::wire::lfs_authenticate;
 
 /// Answers with the token, and notes that the key was used.

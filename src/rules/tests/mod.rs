@@ -7,6 +7,7 @@ mod changed_directory;
 mod changes;
 mod code;
 mod instance;
+mod lfs;
 pub mod project_creation;
 #[cfg(test)]
 pub mod properties;
