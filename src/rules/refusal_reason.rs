@@ -68,6 +68,8 @@ pub enum RefusalReason {
     ProtectedTagCreate,
 }
 
+use self::RefusalReason as R;
+
 impl RefusalReason {
     /// Returns the HTTP status: 400, 401, 404 or 422.
     #[must_use]
@@ -96,7 +98,6 @@ impl RefusalReason {
 
     #[rustfmt::skip]
     fn table_row(&self) -> (u16, &'static str, Cow<'static, str>) {
-        use RefusalReason as R;
         let (status, word, text): (u16, &'static str, &'static str) = match self {
             R::OneTimePassword { host } => return formatted_row(401, "one_time_password", format!("OTP verification is required to access the repository.\n\n   Use: ssh git@{host} 2fa_verify")),
             R::ProtocolDisabled { protocol } => return formatted_row(401, "protocol_disabled", format!("Git access over {protocol} is not allowed")),
@@ -107,7 +108,6 @@ impl RefusalReason {
             R::UserUnconfirmed { url } => return formatted_row(401, "user_unconfirmed", format!("Your primary email address is not confirmed. Please check your inbox for the confirmation instructions. In case the link is expired, you can request a new confirmation email at {url}")),
             R::ProjectNotMade { detail: why } => return formatted_row(422, "project_not_made", format!("Could not create project: {why}")),
             R::ChangeLine { line } => return formatted_row(400, "change_line", format!("Line {line} of the changes is not `<old revision> <new revision> <ref>`.")),
-
             R::RepositoryWord => (400, "repository_word", "`gl_repository` is none of `project-<id>`, `wiki-<id>`, `snippet-<id>` and `design-<id>`."),
             R::KerberosPrincipal => (400, "kerberos_principal", "This Git server does not know Kerberos logins. Please log in with an SSH key."),
             R::Maintenance => (401, "maintenance", "Git push is not allowed because this GitLab instance is currently in (read-only) maintenance mode."),

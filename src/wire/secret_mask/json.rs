@@ -11,7 +11,7 @@ const MAX_HELD_SPACE_BYTES: usize = 1 << 10;
 /// Follows the text of one body.
 #[derive(Default)]
 pub struct JsonMask {
-    place: Place,
+    position: JsonPosition,
     /// How many objects and lists are open.
     depth: usize,
     in_string: bool,
@@ -22,7 +22,7 @@ pub struct JsonMask {
 
 /// Where in the text the next byte is. Names count only in the outermost object.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
-enum Place {
+enum JsonPosition {
     /// Before the outermost value.
     #[default]
     Start,
@@ -40,16 +40,16 @@ impl JsonMask {
     /// Masks as far as it is decided, and returns how far that is. What is not decided must be given again, before what follows it.
     pub fn advance(&mut self, bytes: &mut [u8]) -> usize {
         let (mut member_start, mut name_start) = (0, None);
-        if self.place == Place::Name {
+        if self.position == JsonPosition::Name {
             (self.in_string, self.escaped) = (false, false);
         }
         for at in 0..bytes.len() {
             let byte = bytes[at];
             let ends_string = self.step(byte);
-            match self.place {
-                Place::Start if byte == b'{' => (self.place, member_start, name_start) = (Place::Name, at + 1, None),
-                Place::Start if !byte.is_ascii_whitespace() => self.place = Place::Other,
-                Place::Name => match name_start {
+            match self.position {
+                JsonPosition::Start if byte == b'{' => (self.position, member_start, name_start) = (JsonPosition::Name, at + 1, None),
+                JsonPosition::Start if !byte.is_ascii_whitespace() => self.position = JsonPosition::Other,
+                JsonPosition::Name => match name_start {
                     None if self.in_string => name_start = Some(at),
                     None if byte.is_ascii_whitespace() => {
                         if bytes.get(member_start) != Some(&b',') {
@@ -64,18 +64,18 @@ impl JsonMask {
                     Some(start) if at - start < MAX_NAME_BYTES => {}
                     None | Some(_) => self.keep_member(),
                 },
-                Place::Member | Place::Secret if byte == b',' && self.depth == 1 && !self.in_string => {
-                    let goes_too = self.place == Place::Secret && !self.has_member;
+                JsonPosition::Member | JsonPosition::Secret if byte == b',' && self.depth == 1 && !self.in_string => {
+                    let goes_too = self.position == JsonPosition::Secret && !self.has_member;
                     if goes_too {
                         bytes[at] = b' ';
                     }
-                    (self.place, member_start, name_start) = (Place::Name, at + usize::from(goes_too), None);
+                    (self.position, member_start, name_start) = (JsonPosition::Name, at + usize::from(goes_too), None);
                 }
-                Place::Secret if self.depth > 0 => bytes[at] = b' ',
-                Place::Start | Place::Other | Place::Member | Place::Secret => {}
+                JsonPosition::Secret if self.depth > 0 => bytes[at] = b' ',
+                JsonPosition::Start | JsonPosition::Other | JsonPosition::Member | JsonPosition::Secret => {}
             }
         }
-        if self.place == Place::Name { member_start } else { bytes.len() }
+        if self.position == JsonPosition::Name { member_start } else { bytes.len() }
     }
 
     /// Follows strings and depth by one byte; returns whether it ends a string.
@@ -99,7 +99,7 @@ impl JsonMask {
     fn end_name(&mut self, bytes: &mut [u8], start: usize) {
         let name: Option<String> = bytes.get(start..).and_then(|name| serde_json::from_slice(name).ok());
         if name.is_some_and(|name| is_secret_name(&name)) {
-            self.place = Place::Secret;
+            self.position = JsonPosition::Secret;
             bytes.fill(b' ');
         } else {
             self.keep_member();
@@ -107,7 +107,7 @@ impl JsonMask {
     }
 
     const fn keep_member(&mut self) {
-        self.place = Place::Member;
+        self.position = JsonPosition::Member;
         self.has_member = true;
     }
 }
