@@ -11,7 +11,7 @@ use crate::wire::http::params::Params;
 use crate::wire::http::params_error::ParamsError;
 
 /// The parameters that the rules read, and the shared secret, which is checked before them.
-const KNOWN_PARAMS: [&str; 15] = [
+pub const KNOWN_PARAMS: [&str; 15] = [
     "key_id",
     "user_id",
     "username",

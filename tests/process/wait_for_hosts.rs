@@ -39,6 +39,15 @@ fn follow(env: &mut TestEnv) {
     env.wait_until_fresh();
 }
 
+/// The same with a host that follows with these limits of keys, reads and push pre-checks, of which it has acknowledged the largest.
+fn following_with_bound(keys: &str, reads: &str, push_precheck: &str, seconds: u64) -> (TestEnv, Link) {
+    let limits = format!("[freshness]\nkeys = {{ {keys} }}\nreads = {{ {reads} }}\npush_precheck = {{ {push_precheck} }}\n");
+    let (mut env, link) = prepared("", &limits);
+    follow(&mut env);
+    env.wait_for("the acknowledgement", || hosts(&env)[0]["acked"]["max_stale"] == seconds);
+    (env, link)
+}
+
 /// Runs a command of the operator's; its exit status and what it printed.
 fn admin(env: &TestEnv, words: &[&str]) -> (Option<i32>, String) {
     let output = env.run_admin(words);
@@ -57,6 +66,13 @@ fn kill_primary(env: &mut TestEnv) {
 fn restart_sidecar(env: &mut TestEnv) {
     assert!(env.sidecar.as_mut().unwrap().stop().success());
     env.start_sidecar();
+}
+
+/// Lets the host answer for keys for 20 h, and starts it anew.
+fn raise_bound_of_keys(env: &mut TestEnv, ttl: &str, before: &str) {
+    let limits = |max_stale: &str| format!("keys = {{ ttl = \"{ttl}\", max_stale = \"{max_stale}\" }}");
+    env.replace_in_file("sidegate.toml", &limits(before), &limits("20h"));
+    restart_sidecar(env);
 }
 
 fn copy(from: &Path, to: &Path) {
@@ -83,15 +99,8 @@ fn a_primary_that_is_killed_after_a_host_s_first_line_waits_for_that_host() {
 
 #[test]
 fn a_bound_that_a_host_has_raised_is_known_after_the_primary_was_killed() {
-    let (mut env, _link) = prepared(
-        "",
-        "[freshness]\nkeys = { ttl = \"5s\", max_stale = \"10s\" }\nreads = { max_stale = \"10s\" }\n\
-                                        push_precheck = { max_stale = \"10s\" }\n",
-    );
-    follow(&mut env);
-    env.wait_for("the acknowledgement", || hosts(&env)[0]["acked"]["max_stale"] == 10);
-    env.replace_in_file("sidegate.toml", "keys = { ttl = \"5s\", max_stale = \"10s\" }", "keys = { ttl = \"5s\", max_stale = \"20h\" }");
-    restart_sidecar(&mut env);
+    let (mut env, _link) = following_with_bound("ttl = \"5s\", max_stale = \"10s\"", "max_stale = \"10s\"", "max_stale = \"10s\"", 10);
+    raise_bound_of_keys(&mut env, "5s", "10s");
     env.wait_for("the larger bound to be used", || env.status()["freshness"]["keys"]["max_stale_seconds"] == 72_000);
     kill_primary(&mut env);
     env.sidecar.as_mut().unwrap().kill();
@@ -110,8 +119,7 @@ fn a_larger_bound_is_not_used_before_the_primary_has_it() {
     follow(&mut env);
     env.wait_for("the bound to be stored", || env.path().join("sidecar/confirmed-bound").exists());
     kill_primary(&mut env);
-    env.replace_in_file("sidegate.toml", "keys = { ttl = \"1s\", max_stale = \"2s\" }", "keys = { ttl = \"1s\", max_stale = \"20h\" }");
-    restart_sidecar(&mut env);
+    raise_bound_of_keys(&mut env, "1s", "2s");
     assert_eq!((confirmed_bound(&env), &env.status()["follower"]["max_stale_seconds"]), (Some(2), &json!(72_000)));
     env.wait_for("the old bound to pass", || look_up_key(&env, 3).status == 424);
     let socket = env.sidecar_socket();
@@ -126,13 +134,8 @@ fn a_larger_bound_is_not_used_before_the_primary_has_it() {
 
 #[test]
 fn the_largest_bound_of_all_classes_counts_rounded_up() {
-    let (mut env, link) = prepared(
-        "",
-        "[freshness]\nkeys = { ttl = \"1s\", max_stale = \"2s\" }\nreads = { max_stale = \"90500ms\" }\n\
-                                       push_precheck = { ttl = \"1s\", max_stale = \"2s\" }\n",
-    );
-    follow(&mut env);
-    env.wait_for("the acknowledgement", || hosts(&env)[0]["acked"]["max_stale"] == 91);
+    let short = "ttl = \"1s\", max_stale = \"2s\"";
+    let (env, link) = following_with_bound(short, "max_stale = \"90500ms\"", short, 91);
     link.cut();
     env.wait_for("the keys' bound to pass", || look_up_key(&env, 3).status == 424);
     let (code, text) = admin(&env, &["block-user", "person-1", "--wait=1"]);

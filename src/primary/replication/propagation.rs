@@ -8,12 +8,15 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::StatusCode;
 use serde::Serialize;
+use serde_json::{Value, json};
 
 use crate::api::error::ApiError;
 use crate::api::request::RequestTime;
 use crate::model::change::{Epoch, Head};
 use crate::model::time::{BootTime, Time};
+use crate::net::message::Response;
 use crate::primary::replication::answers_under_way::AnswersUnderWay;
 use crate::primary::replication::host_table::{HostView, OLDER_VERSION, SHARED_NAME};
 use crate::primary::replication::hosts::HostRegistry;
@@ -40,6 +43,22 @@ pub struct Propagation {
     pub missing_hosts: Option<MissingPeriod>,
     /// Whether the primary itself is still sending answers that it decided before the commit. Only known to who waits.
     pub answers_under_way: bool,
+}
+
+impl Propagation {
+    /// Returns the response to a revocation: what was done, to what (under the name `done`), in which commit, and where that is in force.
+    pub fn revocation_response(self, message: String, done: &str, subject: Value, head: Head) -> Response {
+        let body = json!({
+            "message": message,
+            done: subject,
+            "head": head,
+            "in_force": self.in_force,
+            "pending": self.pending,
+            "missing_hosts": self.missing_hosts,
+            "answers_under_way": self.answers_under_way,
+        });
+        Response::json(StatusCode::OK, body.to_string())
+    }
 }
 
 /// A host that has not confirmed a commit.

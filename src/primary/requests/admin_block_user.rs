@@ -3,15 +3,13 @@
 
 use std::sync::Arc;
 
-use http::StatusCode;
 use serde_json::json;
 
 use crate::api::error::{ApiError, HandlerResult};
 use crate::api::request::ApiRequest;
 use crate::model::record::Record;
-use crate::net::message::Response;
 use crate::primary::directory::revocations::{self, Order};
-use crate::primary::replication::propagation::{self, Propagation};
+use crate::primary::replication::propagation;
 use crate::primary::state::PrimaryState;
 use crate::store::pages::index::IndexKey;
 
@@ -32,15 +30,6 @@ pub async fn handle(state: &Arc<PrimaryState>, request: ApiRequest) -> HandlerRe
         .await?;
     tracing::warn!(username = %user.username, seq = head.seq, "the operator blocked user {}", user.username);
     let blocked = json!({"id": user.id, "username": user.username, "before": user.state});
-    let Propagation { in_force, pending, missing_hosts, answers_under_way } = state.propagation_monitor().propagation(&head, wait).await;
-    let body = json!({
-        "message": format!("user {} is blocked", user.username),
-        "blocked": blocked,
-        "head": head,
-        "in_force": in_force,
-        "pending": pending,
-        "missing_hosts": missing_hosts,
-        "answers_under_way": answers_under_way,
-    });
-    Ok(Response::json(StatusCode::OK, body.to_string()))
+    let propagation = state.propagation_monitor().propagation(&head, wait).await;
+    Ok(propagation.revocation_response(format!("user {} is blocked", user.username), "blocked", blocked, head))
 }

@@ -3,7 +3,6 @@
 
 use std::sync::Arc;
 
-use http::StatusCode;
 use serde_json::json;
 
 use crate::api::error::{ApiError, HandlerResult};
@@ -13,9 +12,8 @@ use crate::model::id::Id;
 use crate::model::key::Fingerprint;
 use crate::model::record::Record;
 use crate::model::record_identity::RecordIdentity;
-use crate::net::message::Response;
 use crate::primary::directory::revocations::{self, Order};
-use crate::primary::replication::propagation::{self, Propagation};
+use crate::primary::replication::propagation;
 use crate::primary::state::PrimaryState;
 use crate::store::generations::generation::Generation;
 use crate::store::primary::private_store::PrivateStore;
@@ -28,17 +26,9 @@ pub async fn handle(state: &Arc<PrimaryState>, request: ApiRequest) -> HandlerRe
     let (head, key) = state.writer.commit("revoke-key", move |directory| revoke(directory, &private_store, id, order)).await?;
     let RevokedNow { fingerprint, user_id } = key;
     tracing::warn!(key = %fingerprint, %id, seq = head.seq, "the operator revoked key {id} ({fingerprint})");
-    let Propagation { in_force, pending, missing_hosts, answers_under_way } = state.propagation_monitor().propagation(&head, wait).await;
-    let body = json!({
-        "message": format!("key {id} ({fingerprint}) is revoked"),
-        "revoked": {"id": id, "fingerprint": fingerprint.to_string(), "user_id": user_id},
-        "head": head,
-        "in_force": in_force,
-        "pending": pending,
-        "missing_hosts": missing_hosts,
-        "answers_under_way": answers_under_way,
-    });
-    Ok(Response::json(StatusCode::OK, body.to_string()))
+    let revoked = json!({"id": id, "fingerprint": fingerprint.to_string(), "user_id": user_id});
+    let propagation = state.propagation_monitor().propagation(&head, wait).await;
+    Ok(propagation.revocation_response(format!("key {id} ({fingerprint}) is revoked"), "revoked", revoked, head))
 }
 
 struct RevokedNow {

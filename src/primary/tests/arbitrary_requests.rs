@@ -24,6 +24,8 @@ use crate::net::server::handler::Handler as _;
 use crate::primary::config::PrimaryOptions;
 use crate::primary::routes::ROUTES;
 use crate::primary::state::PrimaryState;
+use crate::wire::allowed::KNOWN_PARAMS;
+use crate::wire::auth::credentials::SHARED_SECRET_PARAMETER;
 use crate::wire::auth::jwt::{Issuer, issue_token};
 
 const KAS_SECRET: &str = "a secret of the agents' server";
@@ -32,22 +34,8 @@ const ERROR_TRACKING_TOKEN: &str = "a token of error tracking";
 const AGENT_TOKEN: &str = "a token of an agent";
 const HOST: &str = "ssh-1";
 
-/// The names of parameters that some handler reads.
-const NAMES: [&str; 46] = [
-    "key_id",
-    "user_id",
-    "username",
-    "identifier",
-    "gl_repository",
-    "project",
-    "action",
-    "protocol",
-    "changes",
-    "env",
-    "check_ip",
-    "namespace_path",
-    "relative_path",
-    "push_options",
+/// The names of parameters that some handler reads, beside those of `allowed`.
+const OTHER_NAMES: [&str; 32] = [
     "krb5principal",
     "gitaly_client_context_bin",
     "key",
@@ -82,7 +70,7 @@ const NAMES: [&str; 46] = [
     "kind",
 ];
 
-/// So many of them say who asks for what.
+/// So many of those of `allowed` say who asks for what.
 const ACCESS_NAMES: usize = 6;
 
 /// Texts that mean something to some handler, or nearly do.
@@ -188,7 +176,8 @@ fn value() -> BoxedStrategy<Value> {
 
 fn name() -> BoxedStrategy<String> {
     // Who asks for what comes as often as all the rest.
-    let names = prop_oneof![prop::sample::select(NAMES[..ACCESS_NAMES].to_vec()), prop::sample::select(NAMES.to_vec())];
+    let all_names: Vec<_> = KNOWN_PARAMS.into_iter().filter(|name| *name != SHARED_SECRET_PARAMETER).chain(OTHER_NAMES).collect();
+    let names = prop_oneof![prop::sample::select(KNOWN_PARAMS[..ACCESS_NAMES].to_vec()), prop::sample::select(all_names)];
     prop_oneof![30 => names.prop_map(str::to_owned), 1 => text()].boxed()
 }
 
