@@ -14,8 +14,8 @@ use crate::model::clock;
 use crate::model::freshness::FreshnessClass;
 use crate::net::message::Response;
 use crate::rules::refusal_reason::{RefusedParty, refused_party};
-use crate::sidecar::cached_view::CachedView;
 use crate::sidecar::denials::{DeniedSubject, Holder};
+use crate::sidecar::local_view::LocalView;
 use crate::sidecar::state::SidecarState;
 use crate::sidecar::upstream::client::QueryOutcome;
 use crate::sidecar::upstream::concurrency_limit::RequestClass;
@@ -45,7 +45,7 @@ pub struct KnownQuestion {
 
 /// Returns how long the primary is waited for before a held yes is given: `hedge` while the proof is younger than ten `ttl`s, else as long
 /// as a question may take.
-pub fn wait_limit(state: &SidecarState, view: &CachedView, class: FreshnessClass) -> Duration {
+pub fn wait_limit(state: &SidecarState, view: &LocalView, class: FreshnessClass) -> Duration {
     let policy = &state.config.freshness_policy;
     let is_young = view.exchange_age.is_some_and(|age| age < policy.limits_for(class).ttl.saturating_mul(HEDGED_TTLS));
     let may_hedge = is_young && !state.denials.is_full(view.exchange_proven_at);

@@ -11,9 +11,9 @@ use crate::api::request::RequestTime;
 use crate::api::response_headers::{mark_degraded, mark_forwarded, mark_local};
 use crate::model::freshness::FreshnessClass;
 use crate::net::message::Response;
-use crate::sidecar::cached_view::CachedView;
 use crate::sidecar::denials::Holder;
 use crate::sidecar::hedge::{HedgedOutcome, KnownQuestion, ask_beside_held_yes, wait_limit};
+use crate::sidecar::local_view::LocalView;
 use crate::sidecar::state::SidecarState;
 use crate::sidecar::upstream::availability::RequestSubject;
 use crate::sidecar::upstream::client::QueryOutcome;
@@ -43,10 +43,10 @@ pub struct LocalQuestion<L, Q> {
 /// Answers locally if that is allowed now, else as the primary does, and locally after all if it cannot be asked.
 pub async fn answer_or_query<L, Q>(state: &Arc<SidecarState>, question: LocalQuestion<L, Q>, time: RequestTime) -> Response
 where
-    L: Fn(&CachedView) -> LocalAnswer,
+    L: Fn(&LocalView) -> LocalAnswer,
     Q: Fn() -> UpstreamQuery,
 {
-    let view = state.cached_view(FreshnessClass::Keys, time).await;
+    let view = state.local_view(FreshnessClass::Keys, time).await;
     let (holder, wait) = match (question.look_up)(&view) {
         LocalAnswer::Yes(response, holder) => match question.is_denied(state, &view, holder) {
             false if view.is_fresh() => return mark_local(response, view.age),
@@ -73,9 +73,9 @@ where
     }
 }
 
-impl<L: Fn(&CachedView) -> LocalAnswer, Q: Fn() -> UpstreamQuery> LocalQuestion<L, Q> {
+impl<L: Fn(&LocalView) -> LocalAnswer, Q: Fn() -> UpstreamQuery> LocalQuestion<L, Q> {
     /// Returns whether the primary has denied what the local directory grants.
-    fn is_denied(&self, state: &SidecarState, view: &CachedView, holder: Holder) -> bool {
+    fn is_denied(&self, state: &SidecarState, view: &LocalView, holder: Holder) -> bool {
         state.denials.denies(|| (self.query)().digest(), holder, view.exchange_proven_at)
     }
 
@@ -98,7 +98,7 @@ impl<L: Fn(&CachedView) -> LocalAnswer, Q: Fn() -> UpstreamQuery> LocalQuestion<
 }
 
 /// Marks a local answer, as degraded unless it has become fresh.
-fn mark_by_age(response: Response, view: &CachedView) -> Response {
+fn mark_by_age(response: Response, view: &LocalView) -> Response {
     let response = mark_local(response, view.age);
     if view.is_fresh() { response } else { mark_degraded(response) }
 }

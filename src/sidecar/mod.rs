@@ -1,12 +1,11 @@
 //! The sidecar: answers the socket beside sshd out of the directory that a replica keeps, and asks the primary for the rest.
 //!
 //! A request passes [`crate::api::pipeline`] by the table in [`routes`], then one file of [`requests`]. What may be answered from the
-//! local directory is judged in [`cached_view`] and [`local_answer`]; who is asked else, and what counts as an answer, in [`upstream`].
+//! local directory is judged in [`local_view`] and [`local_answer`]; who is asked else, and what counts as an answer, in [`upstream`].
 //! [`hedge`] keeps a slow primary from delaying whom this host knows, and [`denials`] what it says no to meanwhile.
 //! In front of a primary without a feed, [`kept`] has its answers and [`kept_answer`] gives them; otherwise nothing here writes to a
 //! store: the replica does.
 
-pub mod cached_view;
 pub mod config;
 mod denials;
 mod hedge;
@@ -16,6 +15,7 @@ mod kept_answer;
 mod kept_refresh;
 mod lfs_token_cache;
 mod local_answer;
+pub mod local_view;
 mod requests;
 mod routes;
 pub mod state;

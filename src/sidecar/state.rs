@@ -17,12 +17,12 @@ use crate::model::clock;
 use crate::model::freshness::{Freshness, FreshnessClass};
 use crate::model::time::Time;
 use crate::net::peer::Peer;
-use crate::sidecar::cached_view::CachedView;
 use crate::sidecar::config::SidecarConfig;
 use crate::sidecar::denials::Denials;
 use crate::sidecar::hedge_metrics::HedgeMetrics;
 use crate::sidecar::kept::service::KeptService;
 use crate::sidecar::lfs_token_cache::LfsTokenCache;
+use crate::sidecar::local_view::LocalView;
 use crate::sidecar::upstream::client::UpstreamClient;
 use crate::sidecar::usage_buffer::UsageBuffer;
 use crate::sidecar::version_cache::VersionCache;
@@ -95,7 +95,7 @@ impl SidecarState {
     }
 
     /// Returns what may be answered from the local directory now. Waits for a store that is still being opened.
-    pub async fn cached_view(&self, class: FreshnessClass, time: RequestTime) -> CachedView {
+    pub async fn local_view(&self, class: FreshnessClass, time: RequestTime) -> LocalView {
         let replica = &self.config.replica;
         if replica.read().view.is_none() {
             replica.wait_until_open(STORE_OPEN_TIMEOUT).await;
@@ -103,14 +103,14 @@ impl SidecarState {
         self.current_view(class, time)
     }
 
-    /// As [`Self::cached_view`], at this moment, without waiting for a store that is being opened: for whoever has an answer of the primary,
+    /// As [`Self::local_view`], at this moment, without waiting for a store that is being opened: for whoever has an answer of the primary,
     /// or none, and must not let anything come in between.
-    pub fn current_view(&self, class: FreshnessClass, time: RequestTime) -> CachedView {
+    pub fn current_view(&self, class: FreshnessClass, time: RequestTime) -> LocalView {
         let reading = self.config.replica.read();
         let age = reading.age(time.boot);
         let freshness = reading.freshness(self.config.freshness_policy.limits_for(class), time.boot);
         let view = reading.view.filter(|_| freshness != Freshness::Expired);
-        CachedView {
+        LocalView {
             view,
             age,
             exchange_proven_at: reading.exchange_proven_at,

@@ -17,9 +17,9 @@ use crate::model::key::{Fingerprint, decode_blob};
 use crate::model::record::Key;
 use crate::net::message::Response;
 use crate::rules;
-use crate::sidecar::cached_view::CachedView;
 use crate::sidecar::kept::answers::KeptAnswers;
 use crate::sidecar::kept::question::KeptQuestion;
+use crate::sidecar::local_view::LocalView;
 use crate::sidecar::state::SidecarState;
 use crate::sidecar::upstream::client::QueryOutcome;
 use crate::sidecar::upstream::concurrency_limit::RequestClass;
@@ -47,7 +47,7 @@ pub async fn handle(state: &Arc<SidecarState>, request: ApiRequest) -> HandlerRe
         return Err(ApiError::bad_request("`key` is the Base64 of a public key's blob, as sshd passes it"));
     }
     let class = subject.freshness_class();
-    let cached = state.cached_view(class, request.time).await;
+    let cached = state.local_view(class, request.time).await;
     let local = cached.view.as_ref().map_or_else(
         || json!({"verdict": "unknown", "why": "nothing is held, or it has expired"}),
         |view| {
@@ -169,7 +169,7 @@ fn judgement_json(evaluation: &AccessEvaluation) -> Value {
     }
 }
 
-fn freshness_json(cached: &CachedView) -> Value {
+fn freshness_json(cached: &LocalView) -> Value {
     json!({
         "age_seconds": cached.age.map(|age| age.as_secs_f64()),
         "freshness": match cached.freshness {

@@ -21,12 +21,12 @@ use crate::model::access_request::{Action, AllowedRequest, ClaimedActor, Protoco
 use crate::model::freshness::FreshnessClass;
 use crate::net::message::Response;
 use crate::rules;
-use crate::sidecar::cached_view::CachedView;
 use crate::sidecar::denials::Holder;
 use crate::sidecar::hedge::{HedgedOutcome, KnownQuestion, ask_beside_held_yes, wait_limit};
 use crate::sidecar::kept::question::KeptQuestion;
 use crate::sidecar::kept_answer;
 use crate::sidecar::local_answer::query_primary;
+use crate::sidecar::local_view::LocalView;
 use crate::sidecar::requests::passthrough;
 use crate::sidecar::state::SidecarState;
 use crate::sidecar::upstream::availability::RequestSubject;
@@ -77,7 +77,7 @@ async fn decide_or_query(state: &Arc<SidecarState>, question: &AllowedRequest, t
             None => query_primary(state, local.query_without_yes(), RequestClass::Other, subject(question)).await,
         };
     }
-    let view = state.cached_view(local.class, time).await;
+    let view = state.local_view(local.class, time).await;
     if let Some(response) = local.fresh_grant(&view, time) {
         return response;
     }
@@ -128,7 +128,7 @@ impl LocalDecisions<'_> {
     }
 
     /// Answers yes, if that is certain enough for the primary not to be asked.
-    fn fresh_grant(&self, view: &CachedView, time: RequestTime) -> Option<Response> {
+    fn fresh_grant(&self, view: &LocalView, time: RequestTime) -> Option<Response> {
         if !view.is_fresh() {
             return None;
         }
@@ -138,7 +138,7 @@ impl LocalDecisions<'_> {
     }
 
     /// Returns the question as one to which this host has a yes, if it does.
-    fn known_question(&self, view: &CachedView, time: RequestTime) -> Option<KnownQuestion> {
+    fn known_question(&self, view: &LocalView, time: RequestTime) -> Option<KnownQuestion> {
         let evaluation = decide_locally(view, self.question, time)?;
         let AccessDecision::Granted(grant) = &evaluation.decision else { return None };
         let may_be_given = self.certain_grant(&evaluation).is_some() && !self.is_denied(view, grant);
@@ -187,12 +187,12 @@ impl LocalDecisions<'_> {
     }
 
     /// Returns whether the primary has denied what the local directory grants.
-    fn is_denied(&self, view: &CachedView, grant: &AccessGrant) -> bool {
+    fn is_denied(&self, view: &LocalView, grant: &AccessGrant) -> bool {
         self.state.denials.denies(|| self.query().digest(), Holder::of(&grant.actor), view.exchange_proven_at)
     }
 
     /// Answers yes, marked as degraded unless the view has become fresh.
-    fn grant_by_age(&self, grant: &AccessGrant, view: &CachedView, time: RequestTime) -> Response {
+    fn grant_by_age(&self, grant: &AccessGrant, view: &LocalView, time: RequestTime) -> Response {
         let response = grant_response(self.state, self.question, grant, view, time);
         if view.is_fresh() { response } else { mark_degraded(response) }
     }
@@ -204,7 +204,7 @@ fn is_actor_resolved(actor: &Actor, claimed_actor: &ClaimedActor) -> bool {
 }
 
 /// Decides by the local directory; `None` if access may not be decided from it.
-fn decide_locally(view: &CachedView, question: &AllowedRequest, time: RequestTime) -> Option<AccessEvaluation> {
+fn decide_locally(view: &LocalView, question: &AllowedRequest, time: RequestTime) -> Option<AccessEvaluation> {
     let view = view.view_for_authorization()?;
     match rules::allowed::decide(&*view.directory, question, time.wall) {
         Ok(evaluation) => Some(evaluation),
@@ -216,7 +216,7 @@ fn decide_locally(view: &CachedView, question: &AllowedRequest, time: RequestTim
 }
 
 /// Answers yes from the local directory, or 429 if that was asked too often, which [`refuse_beyond_limit`] turns into a refusal.
-fn grant_response(state: &SidecarState, question: &AllowedRequest, grant: &AccessGrant, view: &CachedView, time: RequestTime) -> Response {
+fn grant_response(state: &SidecarState, question: &AllowedRequest, grant: &AccessGrant, view: &LocalView, time: RequestTime) -> Response {
     if is_rate_limited(state, question, grant, time) {
         return mark_local(ApiError::too_many_requests().into_response(), view.age);
     }

@@ -14,11 +14,11 @@ use crate::model::freshness::FreshnessClass;
 use crate::model::key::decode_blob;
 use crate::net::message::Response;
 use crate::rules;
-use crate::sidecar::cached_view::CachedView;
 use crate::sidecar::denials::Holder;
 use crate::sidecar::kept::question::KeptQuestion;
 use crate::sidecar::kept_answer;
 use crate::sidecar::local_answer::{LocalAnswer, LocalQuestion, answer_or_query};
+use crate::sidecar::local_view::LocalView;
 use crate::sidecar::requests::passthrough;
 use crate::sidecar::state::SidecarState;
 use crate::sidecar::upstream::concurrency_limit::RequestClass;
@@ -39,7 +39,7 @@ pub async fn handle(state: &Arc<SidecarState>, mut request: ApiRequest) -> Handl
     }
     let key = parse_key(&request.params)?.ok_or_else(|| ApiError::missing_parameter("key"))?;
     let Some(blob) = decode_blob(&key) else {
-        let view = state.cached_view(FreshnessClass::Keys, request.time).await;
+        let view = state.local_view(FreshnessClass::Keys, request.time).await;
         return Ok(mark_local(miss_response(), view.age));
     };
     let query = || {
@@ -49,11 +49,11 @@ pub async fn handle(state: &Arc<SidecarState>, mut request: ApiRequest) -> Handl
     if let Some(kept) = &state.kept {
         return Ok(kept_answer::answer(state, kept, KeptQuestion::authorized_keys(query()), request.time).await);
     }
-    let question = LocalQuestion { look_up: |view: &CachedView| look_up(view, &blob), query, miss_class: RequestClass::KeyMiss };
+    let question = LocalQuestion { look_up: |view: &LocalView| look_up(view, &blob), query, miss_class: RequestClass::KeyMiss };
     Ok(answer_or_query(state, question, request.time).await)
 }
 
-fn look_up(view: &CachedView, blob: &[u8]) -> LocalAnswer {
+fn look_up(view: &LocalView, blob: &[u8]) -> LocalAnswer {
     let Some(view) = &view.view else { return LocalAnswer::Unavailable };
     match rules::authorized_keys::decide(&*view.directory, blob) {
         Ok(Some(found)) => {

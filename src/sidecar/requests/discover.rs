@@ -9,11 +9,11 @@ use crate::api::request::ApiRequest;
 use crate::model::access_request::ClaimedActor;
 use crate::net::message::Response;
 use crate::rules;
-use crate::sidecar::cached_view::CachedView;
 use crate::sidecar::denials::Holder;
 use crate::sidecar::kept::question::KeptQuestion;
 use crate::sidecar::kept_answer;
 use crate::sidecar::local_answer::{LocalAnswer, LocalQuestion, answer_or_query, query_primary};
+use crate::sidecar::local_view::LocalView;
 use crate::sidecar::requests::passthrough;
 use crate::sidecar::state::SidecarState;
 use crate::sidecar::upstream::availability::RequestSubject;
@@ -42,11 +42,11 @@ pub async fn handle(state: &Arc<SidecarState>, request: ApiRequest) -> HandlerRe
             None => query_primary(state, query(), RequestClass::Other, RequestSubject::Login).await,
         });
     }
-    let question = LocalQuestion { look_up: |view: &CachedView| look_up(view, &claimed_actor), query, miss_class: RequestClass::Other };
+    let question = LocalQuestion { look_up: |view: &LocalView| look_up(view, &claimed_actor), query, miss_class: RequestClass::Other };
     Ok(answer_or_query(state, question, request.time).await)
 }
 
-fn look_up(view: &CachedView, claimed_actor: &ClaimedActor) -> LocalAnswer {
+fn look_up(view: &LocalView, claimed_actor: &ClaimedActor) -> LocalAnswer {
     let Some(view) = &view.view else { return LocalAnswer::Unavailable };
     let response = |body| Response::json(StatusCode::OK, body);
     match rules::discover::decide(&*view.directory, claimed_actor) {

@@ -15,10 +15,10 @@ use crate::model::access_request::LfsAuthenticateRequest;
 use crate::model::freshness::FreshnessClass;
 use crate::net::message::Response;
 use crate::rules;
-use crate::sidecar::cached_view::CachedView;
 use crate::sidecar::denials::Holder;
 use crate::sidecar::hedge::{HedgedOutcome, KnownQuestion, ask_beside_held_yes, wait_limit};
 use crate::sidecar::lfs_token_cache::{HolderCheck, TokenHolder, TokenUse};
+use crate::sidecar::local_view::LocalView;
 use crate::sidecar::requests::passthrough;
 use crate::sidecar::state::SidecarState;
 use crate::sidecar::upstream::availability::RequestSubject;
@@ -38,7 +38,7 @@ pub async fn handle(state: &Arc<SidecarState>, request: ApiRequest) -> HandlerRe
     let body = Value::Object(request.params.values).to_string();
     let query = UpstreamQuery::post(QueryKind::LfsAuthenticate, "/api/v4/internal/lfs_authenticate", body);
     let kept = KeptToken { state, question: &question, query: &query };
-    let view = state.cached_view(FreshnessClass::Reads, time).await;
+    let view = state.local_view(FreshnessClass::Reads, time).await;
     let check = kept.check_holder(&view, time);
     if view.is_fresh()
         && let Some(token) = state.lfs_tokens.find(&question, &check, time, TokenUse::Normal)
@@ -94,7 +94,7 @@ impl KeptToken<'_> {
     }
 
     /// Returns who would hold a token, if the rules say yes now to a person or a deploy key. Nobody in particular holds none.
-    fn check_holder(&self, cached: &CachedView, time: RequestTime) -> HolderCheck {
+    fn check_holder(&self, cached: &LocalView, time: RequestTime) -> HolderCheck {
         let Some(view) = cached.view_for_authorization() else { return HolderCheck::Unknown };
         let Ok(evaluation) = rules::allowed::decide(&*view.directory, &self.question.to_allowed_request(), time.wall) else {
             return HolderCheck::Unknown;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::model::freshness::{DirectoryView, Freshness, ProofTime};
 
 /// A view of the directory, and what its age allows. Without a view nothing may be answered.
-pub struct CachedView {
+pub struct LocalView {
     /// The serving generation, unless its class has expired.
     pub view: Option<DirectoryView>,
     /// The time since the directory was last proven current; `None` if it never was.
@@ -25,7 +25,7 @@ pub struct CachedView {
     pub epoch_changes: u64,
 }
 
-impl CachedView {
+impl LocalView {
     /// Returns whether an answer may be given without asking the primary.
     pub fn is_fresh(&self) -> bool {
         self.freshness == Freshness::Fresh
