@@ -3,10 +3,11 @@
 //! It works beside the following of the old generation and never touches it. Whatever fails is tried again after a delay that
 //! grows; an operator's request ends the delay. It alone removes old generations, so that none is removed while it is loaded.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use nix::sys::statvfs::statvfs;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::model::clock;
@@ -31,6 +32,11 @@ use crate::store::generations::generations_folder::GenerationsFolder;
 const INITIAL_BACKOFF: Duration = Duration::from_secs(1);
 /// After so many broken connections while catching up the snapshot is given up.
 const MAX_BROKEN_CONNECTIONS: u32 = 5;
+
+/// What a record of an older primary may take in a snapshot, on average.
+const MAX_RECORD_BYTES: u64 = 8 << 10;
+/// What such a snapshot may have beside its records: the commits that were made meanwhile.
+const UNSIZED_SLACK_BYTES: u64 = 1 << 30;
 
 /// The task that builds generations.
 pub struct Resyncer<F> {
@@ -108,8 +114,18 @@ impl<F: FeedSource> Resyncer<F> {
         run_blocking(move || Ok(generations.create_next()?)).await
     }
 
+    /// Returns how large a snapshot may be that does not say its size: what the records take that the primary last said it has, or that this
+    /// host has, and never more than the disk has free.
+    fn unsized_snapshot_limit(&self, folder: &Path) -> u64 {
+        let said = self.state.details().primary.map(|head| head.state.count);
+        let held = self.state.serving().generation.as_ref().map(|serving| serving.state().count);
+        let by_count = said.max(held).map(|count| count.saturating_mul(MAX_RECORD_BYTES).saturating_add(UNSIZED_SLACK_BYTES));
+        let free = statvfs(folder).map_or(u64::MAX, |disk| disk.blocks_available().saturating_mul(disk.fragment_size()));
+        by_count.unwrap_or(u64::MAX).min(free)
+    }
+
     async fn load_snapshot(&self, folder: PathBuf) -> Result<LoadedSnapshot, ResyncError> {
-        let lines = self.feed.snapshot().await?;
+        let lines = self.feed.snapshot(self.unsized_snapshot_limit(&folder)).await?;
         let options = self.store_options;
         spawn_low_priority("load", move || load_snapshot(&folder, &options, lines)).await?.map_err(ResyncError::from)
     }

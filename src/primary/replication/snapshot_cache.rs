@@ -57,6 +57,9 @@ impl Default for SnapshotCache {
 
 /// A snapshot in a file.
 pub struct SnapshotFile {
+    /// The first line, compressed.
+    header: Bytes,
+    /// All others.
     file: File,
     head: Head,
     accept_loss: bool,
@@ -127,22 +130,23 @@ fn reuse_or_build(
 
 fn build_snapshot(store: &PrimaryStore, temp_dir: &Path, accept_loss: bool, now: BootTime) -> Result<SnapshotFile, SnapshotBuildError> {
     let file = tempfile::tempfile_in(temp_dir)?;
-    let mut out = zstd::stream::write::Encoder::new(io::BufWriter::with_capacity(CHUNK_BYTES, file), COMPRESSION_LEVEL)?;
-    out.include_checksum(true)?;
+    let mut encoder = zstd::stream::write::Encoder::new(io::BufWriter::with_capacity(CHUNK_BYTES, file), COMPRESSION_LEVEL)?;
+    encoder.include_checksum(true)?;
+    let mut out = CountingWriter { inner: encoder, bytes: 0 };
     let from = store.head();
-    write_line(
-        &mut out,
-        &feed_lines::encode_snapshot_header(&SnapshotHeader { format: SNAPSHOT_FORMAT, epoch: from.epoch, from_seq: from.seq }),
-    )?;
     for line in store.directory().record_lines() {
         write_line(&mut out, &line?)?;
     }
     let head = write_journal(&mut out, store, from)?;
     write_line(&mut out, &feed_lines::encode_snapshot_end(&SnapshotEnd { seq: head.seq, state: head.state, accept_loss }))?;
-    let file = out.finish()?.into_inner().map_err(io::IntoInnerError::into_error)?;
+    let bytes = Some(out.bytes);
+    let header = SnapshotHeader { format: SNAPSHOT_FORMAT, epoch: from.epoch, from_seq: from.seq, bytes };
+    // A frame of its own, which any decoder reads on from: only now is it known how much follows.
+    let header = zstd::encode_all(format!("{}\n", feed_lines::encode_snapshot_header(&header)).as_bytes(), COMPRESSION_LEVEL)?.into();
+    let file = out.inner.finish()?.into_inner().map_err(io::IntoInnerError::into_error)?;
     let (seq, records) = (head.seq, head.state.count);
     tracing::info!(from = from.seq, seq, records, "built a snapshot of {records} records at seq {seq}");
-    Ok(SnapshotFile { file, head, accept_loss, built_at: now })
+    Ok(SnapshotFile { header, file, head, accept_loss, built_at: now })
 }
 
 /// Writes the commits of the journal after `from` up to the present head, and returns that head.
@@ -163,6 +167,24 @@ fn write_journal(out: &mut impl io::Write, store: &PrimaryStore, from: Head) -> 
         }
     }
     Ok(at)
+}
+
+/// Counts what is written.
+struct CountingWriter<W> {
+    inner: W,
+    bytes: u64,
+}
+
+impl<W: io::Write> io::Write for CountingWriter<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.inner.write(bytes)?;
+        self.bytes += written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
+    }
 }
 
 fn write_line(out: &mut impl io::Write, line: &str) -> io::Result<()> {
@@ -194,6 +216,7 @@ pub async fn send_snapshot(snapshot: Arc<SnapshotFile>, permit: OwnedSemaphorePe
 
 async fn send_chunks(snapshot: &Arc<SnapshotFile>, chunks: &ChunkSender) -> Result<(), &'static str> {
     let mut offset = 0;
+    send_chunk(chunks, snapshot.header.clone()).await?;
     loop {
         let shared = Arc::clone(snapshot);
         let chunk = tokio::task::spawn_blocking(move || read_chunk(&shared.file, offset)).await;
@@ -202,11 +225,15 @@ async fn send_chunks(snapshot: &Arc<SnapshotFile>, chunks: &ChunkSender) -> Resu
             return Ok(());
         }
         offset += chunk.len() as u64;
-        match tokio::time::timeout(STALL_TIMEOUT, chunks.send(Ok(chunk))).await {
-            Ok(Ok(())) => {}
-            Ok(Err(_)) => return Err("the host disconnected"),
-            Err(_) => return Err("the host read nothing for too long"),
-        }
+        send_chunk(chunks, chunk).await?;
+    }
+}
+
+async fn send_chunk(chunks: &ChunkSender, chunk: Bytes) -> Result<(), &'static str> {
+    match tokio::time::timeout(STALL_TIMEOUT, chunks.send(Ok(chunk))).await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(_)) => Err("the host disconnected"),
+        Err(_) => Err("the host read nothing for too long"),
     }
 }
 

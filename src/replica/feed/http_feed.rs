@@ -140,11 +140,11 @@ impl FeedSource for HttpFeed {
         Ok(lines)
     }
 
-    async fn snapshot(&self) -> Result<SnapshotLines, FeedError> {
+    async fn snapshot(&self, unsized_limit: u64) -> Result<SnapshotLines, FeedError> {
         let body = self.open_stream("/snapshot", self.timing.snapshot_timeout).await?.into_body();
         let (piece_sender, pieces) = channel(PIECE_CHANNEL_CAPACITY);
         tokio::spawn(read_pieces(body, self.timing.snapshot_timeout, piece_sender));
-        Ok(spawn_decoder(pieces))
+        Ok(spawn_decoder(pieces, unsized_limit))
     }
 
     async fn ack(&self, ack: Ack) -> Result<(), FeedError> {

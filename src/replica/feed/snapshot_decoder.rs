@@ -1,5 +1,6 @@
 //! Decodes a snapshot while it arrives: unpacked and read on a thread of low priority, a few chunks of lines ahead of whoever
-//! loads them. Memory stays bounded: by the window of the compression, the longest line, and the chunks ahead.
+//! loads them. Memory stays bounded: by the window of the compression, the longest line, and the chunks ahead. So does the disk: a snapshot
+//! that goes on beyond the size in its first line is refused there, and an older primary's, which says none, beyond a limit.
 
 use std::io::{self, Read};
 use std::sync::mpsc::{Receiver as ChunkReceiver, SyncSender, sync_channel};
@@ -23,11 +24,11 @@ const BUFFER_BYTES: usize = 128 << 10;
 
 type Chunk = Vec<Result<SnapshotLine, FeedError>>;
 
-/// Starts to decode the snapshot that arrives in `pieces`; returns its lines.
-pub fn spawn_decoder(pieces: Receiver<Result<Bytes, FeedError>>) -> SnapshotLines {
+/// Starts to decode the snapshot that arrives in `pieces`; returns its lines. One that does not say its size may have `unsized_limit` bytes.
+pub fn spawn_decoder(pieces: Receiver<Result<Bytes, FeedError>>, unsized_limit: u64) -> SnapshotLines {
     let (chunk_sender, chunks) = sync_channel(CHUNK_CHANNEL_CAPACITY);
     let reader = PieceReader { pieces, current_piece: Bytes::new() };
-    drop(spawn_low_priority("decode", move || decode_snapshot(reader, &chunk_sender)));
+    drop(spawn_low_priority("decode", move || decode_snapshot(reader, unsized_limit, &chunk_sender)));
     Box::new(DecodedLines { chunks, current_chunk: Vec::new().into_iter() })
 }
 
@@ -53,15 +54,15 @@ impl Read for PieceReader {
 }
 
 /// Decodes until the snapshot ends, after its first error, or when nobody takes its lines any more.
-fn decode_snapshot(compressed: impl Read, chunks: &SyncSender<Chunk>) {
+fn decode_snapshot(compressed: impl Read, unsized_limit: u64, chunks: &SyncSender<Chunk>) {
     let mut chunk = Chunk::new();
-    if let Err(error) = decode_chunks(compressed, &mut chunk, chunks) {
+    if let Err(error) = decode_chunks(compressed, SizeLimit::new(unsized_limit), &mut chunk, chunks) {
         chunk.push(Err(error));
     }
     let _receiver_gone = chunks.send(chunk);
 }
 
-fn decode_chunks(compressed: impl Read, chunk: &mut Chunk, chunks: &SyncSender<Chunk>) -> Result<(), FeedError> {
+fn decode_chunks(compressed: impl Read, mut size: SizeLimit, chunk: &mut Chunk, chunks: &SyncSender<Chunk>) -> Result<(), FeedError> {
     let mut decoder = zstd::stream::read::Decoder::new(compressed).map_err(decode_error)?;
     decoder.window_log_max(MAX_ZSTD_WINDOW_LOG).map_err(decode_error)?;
     let mut lines = LineSplitter::default();
@@ -75,7 +76,9 @@ fn decode_chunks(compressed: impl Read, chunk: &mut Chunk, chunks: &SyncSender<C
         lines.push(buffer.get(..length).unwrap_or_default());
         while let Some(text) = lines.next_line()? {
             bytes += text.len();
-            chunk.push(Ok(parse_snapshot_line(&text)?));
+            let line = parse_snapshot_line(&text)?;
+            size.add_line(text.len(), &line)?;
+            chunk.push(Ok(line));
             if chunk.len() >= MAX_CHUNK_LINES || bytes >= MAX_CHUNK_BYTES {
                 bytes = 0;
                 if chunks.send(std::mem::take(chunk)).is_err() {
@@ -85,6 +88,43 @@ fn decode_chunks(compressed: impl Read, chunk: &mut Chunk, chunks: &SyncSender<C
         }
     }
     if lines.is_empty() { Ok(()) } else { Err(FeedError::Malformed("it ends within a line".to_owned())) }
+}
+
+/// How much a snapshot may still contain.
+struct SizeLimit {
+    /// What its first line says, or what it may have as long as that says nothing.
+    bytes: u64,
+    promised: bool,
+    remaining: u64,
+}
+
+impl SizeLimit {
+    const fn new(unsized_limit: u64) -> Self {
+        Self { bytes: unsized_limit, promised: false, remaining: unsized_limit }
+    }
+
+    /// Takes a line with its line feed into account. Refuses the one that goes beyond the limit.
+    fn add_line(&mut self, length: usize, line: &SnapshotLine) -> Result<(), FeedError> {
+        if let SnapshotLine::Header(header) = line {
+            if let Some(bytes) = header.bytes {
+                *self = Self { bytes, promised: true, remaining: bytes };
+            }
+            return Ok(());
+        }
+        let remaining = self.remaining.checked_sub(length as u64 + 1);
+        self.remaining = remaining.ok_or_else(|| {
+            let bytes = self.bytes;
+            FeedError::Malformed(if self.promised {
+                format!("the snapshot goes on beyond the {bytes} bytes that its first line promises")
+            } else {
+                format!(
+                    "the snapshot goes on beyond {bytes} bytes, and its first line does not say its size: that is more than the records of \
+                     this primary should take, or than this disk has free; free some, or install this version at the primary"
+                )
+            })
+        })?;
+        Ok(())
+    }
 }
 
 fn decode_error(error: io::Error) -> FeedError {
@@ -118,12 +158,45 @@ mod tests {
     use super::{Chunk, decode_snapshot};
     use crate::model::change::Epoch;
     use crate::replica::feed::source::FeedError;
+    use crate::wire::directory::feed_lines::{SNAPSHOT_FORMAT, SnapshotHeader, encode_snapshot_header};
 
     fn decode_all(compressed: &[u8]) -> Chunk {
+        decode_within(compressed, u64::MAX)
+    }
+
+    fn decode_within(compressed: &[u8], unsized_limit: u64) -> Chunk {
         let (chunks, received) = std::sync::mpsc::sync_channel(64);
-        decode_snapshot(compressed, &chunks);
+        decode_snapshot(compressed, unsized_limit, &chunks);
         drop(chunks);
         received.iter().flatten().collect()
+    }
+
+    const RECORD: &str = r#"{"kind":"user","id":7,"username":"zoe","name":"Zoe"}"#;
+
+    /// A snapshot of `records` users, whose first line says this size; each part in a frame of its own.
+    fn snapshot(bytes: Option<u64>, records: usize) -> Vec<u8> {
+        let header = SnapshotHeader { format: SNAPSHOT_FORMAT, epoch: Epoch(1), from_seq: 0, bytes };
+        let frame = |text: String| zstd::encode_all(text.as_bytes(), 1).unwrap();
+        [frame(encode_snapshot_header(&header) + "\n"), frame(format!("{RECORD}\n").repeat(records))].concat()
+    }
+
+    #[test]
+    fn a_snapshot_may_have_the_size_that_its_first_line_says_and_not_a_byte_more() {
+        let size = (RECORD.len() as u64 + 1) * 2000;
+        for (promised, limit, named) in [(Some(size), 0, "promises"), (None, size, "does not say its size")] {
+            let decoded = decode_within(&snapshot(promised, 2000), limit);
+            assert!(decoded.len() == 2001 && decoded.iter().all(Result::is_ok), "{promised:?}");
+            let (promised, limit) = (promised.map(|bytes| bytes - 1), limit.saturating_sub(1));
+            let decoded = decode_within(&snapshot(promised, 2000), limit);
+            assert!(matches!(decoded.last(), Some(Err(FeedError::Malformed(reason))) if reason.contains(named)), "{promised:?}");
+            assert_eq!(decoded.len(), 2001, "the header, all but the last record, and the error");
+        }
+    }
+
+    #[test]
+    fn a_snapshot_that_never_ends_is_refused_long_before_it_was_unpacked() {
+        let decoded = decode_within(&snapshot(Some(100_000), 1_000_000), u64::MAX);
+        assert!(decoded.len() < 2_000 && matches!(decoded.last(), Some(Err(FeedError::Malformed(_)))), "{}", decoded.len());
     }
 
     #[test]

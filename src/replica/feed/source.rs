@@ -41,8 +41,8 @@ pub type ChangeLines = Receiver<Result<ReceivedLine, FeedError>>;
 pub trait FeedSource: Send + Sync + 'static {
     /// Opens the stream of commits after a cursor, and heartbeats.
     fn changes(&self, after: Head) -> impl Future<Output = Result<ChangeLines, FeedError>> + Send;
-    /// Opens a snapshot of the whole directory.
-    fn snapshot(&self) -> impl Future<Output = Result<SnapshotLines, FeedError>> + Send;
+    /// Opens a snapshot of the whole directory. One whose first line does not say its size may have `unsized_limit` bytes.
+    fn snapshot(&self, unsized_limit: u64) -> impl Future<Output = Result<SnapshotLines, FeedError>> + Send;
     /// Acknowledges a state that answers here come from and that is on disk.
     fn ack(&self, ack: Ack) -> impl Future<Output = Result<(), FeedError>> + Send;
 }

@@ -49,6 +49,8 @@ pub enum BadSnapshot {
     HttpTruncated,
     /// Not zstd.
     NotZstd,
+    /// It has one byte more than its first line says.
+    LargerThanPromised,
     /// The end line is missing.
     MissingEnd,
     /// The end's digest is of something else.
@@ -64,10 +66,11 @@ pub enum BadSnapshot {
 }
 
 impl BadSnapshot {
-    pub const NEVER_INSTALLED: [Self; 8] = [
+    pub const NEVER_INSTALLED: [Self; 9] = [
         Self::Truncated,
         Self::HttpTruncated,
         Self::NotZstd,
+        Self::LargerThanPromised,
         Self::MissingEnd,
         Self::WrongDigest,
         Self::MissingRecord,
@@ -169,7 +172,7 @@ impl FakePrimaryState {
         let tail = self.journal.last();
         let from_seq = if tail.is_some() { self.seq - 1 } else { self.seq };
         let format = if bad == Some(BadSnapshot::WrongFormat) { SNAPSHOT_FORMAT + 1 } else { SNAPSHOT_FORMAT };
-        let mut lines = vec![feed_lines::encode_snapshot_header(&SnapshotHeader { format, epoch: self.epoch, from_seq })];
+        let mut lines = vec![feed_lines::encode_snapshot_header(&SnapshotHeader { format, epoch: self.epoch, from_seq, bytes: None })];
         let mut state = self.digest_state();
         for (index, entry) in self.records.values().enumerate() {
             let is_key = entry.sort_key().fingerprint().is_some();
@@ -192,7 +195,16 @@ impl FakePrimaryState {
         if bad != Some(BadSnapshot::MissingEnd) {
             lines.push(feed_lines::encode_snapshot_end(&SnapshotEnd { seq, state, accept_loss: self.accept_loss }));
         }
-        let packed = zstd::encode_all((lines.join("\n") + "\n").as_bytes(), 1).unwrap();
+        let header = lines.remove(0);
+        let rest = lines.join("\n") + "\n";
+        let promised = if bad == Some(BadSnapshot::LargerThanPromised) { rest.len() - 1 } else { rest.len() };
+        // At first it is an older primary, which does not say the size.
+        let size = if bad == Some(BadSnapshot::LargerThanPromised) || self.snapshots_sent > 1 {
+            format!(",\"bytes\":{promised}}}\n")
+        } else {
+            "}\n".to_owned()
+        };
+        let packed = zstd::encode_all((header.trim_end_matches('}').to_owned() + &size + &rest).as_bytes(), 1).unwrap();
         match bad {
             Some(BadSnapshot::Truncated) => packed[..packed.len() * 2 / 3].to_vec(),
             Some(BadSnapshot::NotZstd) => vec![0x5a; 5000],
