@@ -7,13 +7,13 @@ use http::HeaderMap;
 use tokio::sync::Semaphore;
 
 use crate::api::error::Rejection;
-use crate::api::log_limiter::LogLimiter;
 use crate::api::peer_policy::PeerPolicy;
 use crate::api::rate_limit::RateLimiter;
 use crate::api::request::Caller;
 use crate::api::request_metrics::RequestMetrics;
 use crate::api::route::RequiredAuth;
 use crate::model::time::Time;
+use crate::net::log_limiter::LogLimiter;
 use crate::net::memory_budget::{BudgetHolder, MemoryBudget};
 use crate::net::peer::Peer;
 use crate::net::server::limits::ServerLimits;

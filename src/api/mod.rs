@@ -10,7 +10,6 @@ pub mod blocking;
 pub mod body;
 pub mod context;
 pub mod error;
-pub mod log_limiter;
 pub mod peer_policy;
 pub mod pipeline;
 pub mod rate_limit;

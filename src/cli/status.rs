@@ -68,6 +68,9 @@ fn print_status(status: &Value) {
     for lost in status["sockets"]["lost"].as_array().into_iter().flatten() {
         print_line(&format!("ALARM since {}: {}", field_text(&lost["since"]), field_text(&lost["message"])));
     }
+    if let Some(refused) = refused_text(&status["sockets"]) {
+        print_line(&refused);
+    }
     print_primary(&status["primary"]);
     if status["kept"].is_object() {
         print_kept(&status["kept"]);
@@ -85,6 +88,15 @@ fn print_status(status: &Value) {
     print_fields(&status["follower"], "  ");
     let bytes = status["memory_bytes"].as_u64().unwrap_or(0);
     print_line(&format!("memory: {} MiB", bytes >> 20));
+}
+
+/// Returns what was refused before it was routed, and the last of it with its peer; `None` if nothing was.
+fn refused_text(sockets: &Value) -> Option<String> {
+    let refused = sockets["refused"].as_object().filter(|refused| !refused.is_empty())?;
+    let counts: Vec<String> = refused.iter().map(|(reason, count)| format!("{count} {}", reason.replace('_', " "))).collect();
+    let last = &sockets["last_refused"];
+    let (peer, at) = (field_text(&last["peer"]), field_text(&last["at"]));
+    Some(format!("refused before they were routed: {}; the last from {peer} at {at}", counts.join(", ")))
 }
 
 /// Returns what to know of a proof that was not dated by an exchange: it makes nothing fresh.

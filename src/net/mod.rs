@@ -4,6 +4,7 @@
 pub mod body;
 pub mod client;
 pub mod gitaly;
+pub mod log_limiter;
 pub mod memory_budget;
 pub mod message;
 pub mod notify;

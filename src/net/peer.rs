@@ -1,5 +1,6 @@
 //! The peer of a connection, as the kernel reports it.
 
+use std::fmt;
 use std::net::SocketAddr;
 
 /// The other end of a connection.
@@ -14,4 +15,14 @@ pub enum Peer {
     },
     /// A client over TCP, by its address and port.
     Tcp(SocketAddr),
+}
+
+/// As in logs: `uid 998`, or the address with its port.
+impl fmt::Display for Peer {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unix { uid, .. } => write!(out, "uid {uid}"),
+            Self::Tcp(address) => write!(out, "{address}"),
+        }
+    }
 }

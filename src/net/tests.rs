@@ -11,6 +11,8 @@ use crate::net::body::{IncomingBody, OutgoingBody};
 use crate::net::client::http_client::HttpClient;
 use crate::net::client::request_error::RequestError;
 use crate::net::message::{Request, Response};
+use crate::net::server::counters::ServerCounters;
+use crate::net::server::early_refusals::EarlyRefusal;
 use crate::net::server::handler::Handler;
 use crate::net::server::http_server::HttpServer;
 use crate::net::server::limits::ServerLimits;
@@ -52,6 +54,7 @@ struct TlsServer {
     server: HttpServer,
     ca: PathBuf,
     _folder: tempfile::TempDir,
+    counters: Arc<ServerCounters>,
 }
 
 fn start_tls_server() -> TlsServer {
@@ -64,8 +67,9 @@ fn start_tls_server() -> TlsServer {
     std::fs::set_permissions(&key, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
     let socket = listen::bind_tcp("127.0.0.1:0".parse().unwrap(), Some(listen::load_tls_config(&ca, &key).unwrap())).unwrap();
     let address = BoundSocket::address(&socket).unwrap();
-    let server = HttpServer::start(vec![socket], Arc::new(EchoHandler), ServerLimits::default(), 1, Arc::default()).unwrap();
-    TlsServer { address, server, ca, _folder: folder }
+    let counters = Arc::new(ServerCounters::default());
+    let server = HttpServer::start(vec![socket], Arc::new(EchoHandler), ServerLimits::default(), 1, Arc::clone(&counters)).unwrap();
+    TlsServer { address, server, counters, ca, _folder: folder }
 }
 
 #[tokio::test]
@@ -80,6 +84,9 @@ async fn https_connects_only_to_the_host_that_the_certificate_names() {
     request_error(&plain, get("/"), LONG).await;
     drop((client, other_name, plain));
     tokio::task::spawn_blocking(|| tls.server.stop()).await.unwrap();
+    let refusals = &tls.counters.early_refusals;
+    assert_eq!(refusals.count(EarlyRefusal::TlsHandshake), 2, "a client that wants another name, and one without TLS");
+    assert!(refusals.last().unwrap().peer.starts_with("127.0.0.1:"));
 }
 
 #[test]

@@ -11,7 +11,6 @@ use prometheus_client::registry::Registry;
 
 use crate::api::socket_health::SocketMetrics;
 use crate::net::server::counters::ServerCounters;
-use crate::net::server::socket_alarms::SocketAlarms;
 
 /// The counters.
 pub struct PrimaryMetrics {
@@ -133,12 +132,12 @@ impl PrimaryMetrics {
     /// Sets the gauges to what they are now.
     pub fn update_gauges(&self, values: GaugeValues) {
         self.gauges.update(values, &self.server_counters);
-        self.sockets.update(&self.server_counters.sockets);
+        self.sockets.update(&self.server_counters);
     }
 
-    /// Returns the alarms about the sockets of this daemon.
-    pub fn socket_alarms(&self) -> &SocketAlarms {
-        &self.server_counters.sockets
+    /// Returns what is counted about the sockets of this daemon.
+    pub fn server_counters(&self) -> &ServerCounters {
+        &self.server_counters
     }
 }
 

@@ -31,6 +31,7 @@ mod primary_outage;
 mod primary_sidecar_equivalence;
 mod proof_of_age;
 mod random_revocations;
+mod reserved_places;
 mod restarts;
 mod revocation;
 mod slow_creation;

@@ -1,6 +1,7 @@
 //! One connection, from accept to close: its requests go to the handler, and its responses back.
 
 use std::convert::Infallible;
+use std::io;
 use std::panic::AssertUnwindSafe;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
@@ -23,6 +24,7 @@ use crate::net::message::{Request, Response};
 use crate::net::peer::Peer;
 use crate::net::server::connection_state::{ConnectionState, ServeMode, WaitState};
 use crate::net::server::counters::ServerCounters;
+use crate::net::server::early_refusals::EarlyRefusal;
 use crate::net::server::handler::Handler;
 use crate::net::server::inspected_stream::InspectedStream;
 use crate::net::server::limits::ServerLimits;
@@ -85,11 +87,31 @@ impl<H: Handler> HttpService<H> {
             })
         })
         .await;
-        if end == ConnectionEnd::InvalidRequest {
-            self.counters.bad_requests.fetch_add(1, Ordering::Relaxed);
+        let stream = connection.into_parts().io.into_inner();
+        match end {
+            ConnectionEnd::InvalidRequest => {
+                self.counters.bad_requests.fetch_add(1, Ordering::Relaxed);
+                let reason = stream.refusal();
+                self.counters.early_refusals.record(reason, &peer);
+            }
+            ConnectionEnd::Closed if matches!(state.waiting(), WaitState::FirstRequest | WaitState::RequestHead) => {
+                self.counters.early_refusals.record(EarlyRefusal::TooSlow, &peer);
+            }
+            ConnectionEnd::Clean | ConnectionEnd::Failed | ConnectionEnd::Closed => {}
         }
         if matches!(end, ConnectionEnd::Clean | ConnectionEnd::InvalidRequest) {
-            close_gracefully(connection.into_parts().io.into_inner(), &state, close_mode).await;
+            close_gracefully(stream, &state, close_mode).await;
+        }
+    }
+
+    /// Counts and logs a TLS handshake that failed, or did not end in time. One that the daemon's own end cut off is neither.
+    pub fn record_failed_handshake(&self, peer: &Peer, state: &ConnectionState, error: Option<io::Error>) {
+        match error {
+            Some(error) => {
+                self.counters.early_refusals.record_with_detail(EarlyRefusal::TlsHandshake, peer, &error.to_string());
+            }
+            None if state.mode() == ServeMode::Close => self.counters.early_refusals.record(EarlyRefusal::TooSlow, peer),
+            None => {}
         }
     }
 
@@ -105,6 +127,7 @@ impl<H: Handler> HttpService<H> {
         let response = match ambiguity {
             Some(ambiguity) => {
                 self.counters.bad_requests.fetch_add(1, Ordering::Relaxed);
+                self.counters.early_refusals.record(EarlyRefusal::AmbiguousFraming, &peer);
                 Response::message(StatusCode::BAD_REQUEST, &format!("400 Bad Request: {}", ambiguity.message()))
             }
             None => self.handle(request, peer).await,

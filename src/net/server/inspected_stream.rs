@@ -9,6 +9,7 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::net::server::connection_state::ConnectionState;
+use crate::net::server::early_refusals::EarlyRefusal;
 use crate::net::server::framing::RequestFraming;
 use crate::net::server::reading_end::{EndReading, Unread};
 
@@ -38,6 +39,16 @@ impl<IO> InspectedStream<IO> {
     /// Returns whether the connection closes now unless a request has arrived.
     fn closes_now(&self) -> bool {
         self.connection.closes_when_idle() && !self.framing.is_mid_request()
+    }
+
+    /// Returns why hyper refused a request on its own: by the status that it has written, unless the framing was ambiguous.
+    pub fn refusal(&self) -> EarlyRefusal {
+        let status = self.replacement.as_ref().and_then(|(response, _)| std::str::from_utf8(response.get(9..12)?).ok()?.parse().ok());
+        match status {
+            Some(400) if self.framing.ambiguity().is_some() => EarlyRefusal::AmbiguousFraming,
+            Some(status) => EarlyRefusal::of_status(status),
+            None => EarlyRefusal::Malformed,
+        }
     }
 
     /// Returns the socket.

@@ -4,6 +4,7 @@ mod connection;
 mod connection_state;
 pub mod counters;
 mod deferred_stream;
+pub mod early_refusals;
 mod framing;
 pub mod handler;
 pub mod http_server;

@@ -26,6 +26,7 @@ use crate::net::server::connection::{CloseMode, HttpService, run_until};
 use crate::net::server::connection_state::{ConnectionSlot, ConnectionState, ConnectionTable, ServeMode};
 use crate::net::server::counters::ServerCounters;
 use crate::net::server::deferred_stream::{self, DeferredStream};
+use crate::net::server::early_refusals::EarlyRefusal;
 use crate::net::server::handler::Handler;
 use crate::net::server::limits::ServerLimits;
 use crate::net::server::listen::{ListenSocket, SocketOrigin};
@@ -248,8 +249,11 @@ impl<H: Handler> Worker<H> {
                 let service = Rc::clone(&self.service);
                 tokio::task::spawn_local(async move {
                     let connection = Rc::clone(&permit.slot.connection);
-                    if let Some(Ok(stream)) = run_until(ServeMode::Close, &connection, tls.accept(stream)).await {
-                        service.serve_connection(stream, Peer::Tcp(from), connection, CloseMode::TlsCloseNotify).await;
+                    match run_until(ServeMode::Close, &connection, tls.accept(stream)).await {
+                        Some(Ok(stream)) => {
+                            service.serve_connection(stream, Peer::Tcp(from), connection, CloseMode::TlsCloseNotify).await;
+                        }
+                        failed => service.record_failed_handshake(&Peer::Tcp(from), &connection, failed.and_then(Result::err)),
                     }
                     drop(permit);
                 });
@@ -285,6 +289,7 @@ impl<H: Handler> Worker<H> {
             return Some(permit);
         }
         self.counters.refused_connections.fetch_add(1, Ordering::Relaxed);
+        self.counters.early_refusals.record(EarlyRefusal::TooManyConnections, &peer);
         None
     }
 

@@ -57,7 +57,7 @@ pub async fn handle(state: &Arc<PrimaryState>, request: ApiRequest) -> HandlerRe
         "missing_hosts": state.missing_hosts.current(request.time),
         "accept_loss_until": accept_loss,
         "shared_secret": state.api.accept_shared_secret,
-        "sockets": socket_status(state.metrics.socket_alarms()),
+        "sockets": socket_status(state.metrics.server_counters()),
         "creation": state.repositories.status(),
         "usage_dropped": state.last_used.dropped(),
     });

@@ -44,7 +44,7 @@ pub async fn handle(state: &Arc<SidecarState>, request: ApiRequest) -> HandlerRe
         },
         "kept": state.kept.as_ref().map(|kept| kept_json(kept, request.time)),
         "follower": (state.config.replica_control.status)(),
-        "sockets": socket_status(&state.config.server_counters.sockets),
+        "sockets": socket_status(&state.config.server_counters),
         "usage": {"reported": reported, "dropped": dropped},
         "memory_bytes": resident_bytes(),
     });

@@ -9,6 +9,6 @@ use crate::sidecar::state::SidecarState;
 
 /// Answers with all that is counted, of requests and of the replica.
 pub async fn handle(state: &Arc<SidecarState>, _request: ApiRequest) -> HandlerResult {
-    state.socket_metrics.update(&state.config.server_counters.sockets);
+    state.socket_metrics.update(&state.config.server_counters);
     metrics_response(&state.registry)
 }

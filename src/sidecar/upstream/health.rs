@@ -14,9 +14,9 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 use tokio::sync::{Notify, watch};
 
-use crate::api::log_limiter::LogLimiter;
 use crate::model::clock;
 use crate::model::time::BootTime;
+use crate::net::log_limiter::LogLimiter;
 use crate::sidecar::upstream::breaker::{CircuitBreaker, FailedProbe, Outage, ProbeVerdict};
 
 /// A request that is without an answer for so long counts as overdue.

@@ -5,6 +5,7 @@ use std::net::TcpStream;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use crate::net::server::early_refusals::EarlyRefusal;
 use crate::net::server::limits::ServerLimits;
 use crate::net::server::tests::{CLOSE_REQUEST, KEEP_ALIVE_REQUEST, exchange, is_error_response, request_once, start_server};
 
@@ -57,6 +58,7 @@ fn a_connection_with_a_slow_head_or_a_long_pause_is_closed() {
     assert_eq!(server.exchange("GET /ok HTTP/1.1\r\nHost:"), "");
     assert_eq!(server.exchange(""), "");
     assert!(server.exchange(KEEP_ALIVE_REQUEST).ends_with("{}"), "after an answer the connection is not kept for ever");
+    assert_eq!(server.counters.early_refusals.count(EarlyRefusal::TooSlow), 2, "a pause after an answer is not refused");
 }
 
 #[test]

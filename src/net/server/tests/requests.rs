@@ -2,6 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
+use crate::net::server::early_refusals::EarlyRefusal;
 use crate::net::server::limits::ServerLimits;
 use crate::net::server::tests::{CLOSE_REQUEST, KEEP_ALIVE_REQUEST, is_error_response, request_once, start_server};
 
@@ -28,6 +29,7 @@ fn requests_that_could_be_read_in_two_ways_are_refused() {
         assert_eq!(answer.matches("content-length").count(), 1, "{head}: {answer}");
     }
     assert_eq!(server.counters.bad_requests.load(Ordering::Relaxed), 7);
+    assert_eq!(server.counters.early_refusals.count(EarlyRefusal::AmbiguousFraming), 7);
     assert!(server.events.try_recv().is_err(), "the handler was called");
 }
 
