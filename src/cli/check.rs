@@ -56,6 +56,7 @@ fn check_sidecar(path: &Path, offline: bool) -> CommandResult {
     check_clock()?;
     access_report::report_access(&config)?;
     warn_insecure_http(&config);
+    warn_shadow_mode(&config);
     let upstream = &config.primary;
     let client = HttpClient::new(&upstream.url, upstream.ca_file.as_deref(), upstream.insecure_http).map_err(CommandError::new)?;
     if !offline {
@@ -115,6 +116,12 @@ fn check_clock() -> Result<(), CommandError> {
         return Err(CommandError(format!("the clock says {}: tokens and expiry dates cannot be judged; set the time", clock::wall_time())));
     }
     Ok(())
+}
+
+fn warn_shadow_mode(config: &ServeConfig) {
+    if config.primary.shadow {
+        print_warning("primary.shadow: the primary is asked for everything and nothing that is kept is given, also in an outage");
+    }
 }
 
 fn warn_insecure_http(config: &ServeConfig) {

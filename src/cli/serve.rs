@@ -27,7 +27,7 @@ use crate::net::server::http_server::HttpServer;
 use crate::net::server::listen::{self, BoundSocket};
 use crate::replica::config::{FeedMode, ReplicaConfig, Timing};
 use crate::replica::service::Replica;
-use crate::sidecar::config::{CheckIp, FollowerTokenFn, FreshnessPolicy, KeptBounds, KeptConfig, ReplicaControl, SidecarConfig};
+use crate::sidecar::config::{CheckIp, FollowerTokenFn, FreshnessPolicy, KeptBounds, KeptConfig, KeptMode, ReplicaControl, SidecarConfig};
 use crate::sidecar::state::SidecarState;
 use crate::sidecar::version_cache::VERSIONS_FILE;
 use crate::store::kept::kept_store::KeptStore;
@@ -191,6 +191,9 @@ fn prepare_kept_store(config: &ServeConfig) -> Result<Option<Arc<KeptStore>>, Co
 /// Reads what was kept before, while requests are served.
 fn start_kept_store(store: Option<&KeptStore>, sidecar: &Arc<SidecarState>) -> Result<(), CommandError> {
     let (Some(store), Some(kept)) = (store, &sidecar.kept) else { return Ok(()) };
+    if kept.shadow.is_some() {
+        tracing::info!("shadow mode: the primary is asked for everything, and what is kept is only compared with its answers");
+    }
     let answers = Arc::clone(&kept.answers);
     store.start(Box::new(move |loaded| answers.restore(loaded))).map_err(CommandError::new)
 }
@@ -200,6 +203,7 @@ fn kept_setup(config: &ServeConfig, store: &Arc<KeptStore>) -> KeptConfig {
         bounds: KeptBounds { answers: config.store.kept_answers, bytes: config.store.kept_bytes },
         negative_ttl: config.freshness.negative_ttl,
         check_ip: if config.freshness.check_ip { CheckIp::Matters } else { CheckIp::Ignored },
+        mode: if config.primary.shadow { KeptMode::Shadow } else { KeptMode::Answer },
         store: Arc::clone(store) as Arc<dyn KeptAnswerStore>,
     }
 }

@@ -73,6 +73,7 @@ fn print_status(status: &Value) {
     }
     print_primary(&status["primary"]);
     if status["kept"].is_object() {
+        print_shadow(&status["kept"]["shadow"]);
         print_kept(&status["kept"]);
     }
     if let Some(warning) = proof_warning(&status["follower"]["proof"]) {
@@ -133,7 +134,8 @@ fn unstored_warning(unstored: &Value) -> Option<String> {
 }
 
 fn print_freshness_class(name: &str, class: &Value, hedge: &Value) {
-    let never = if class["state"] == "kept" { "each answer by its own age" } else { "never proven current" };
+    let never =
+        if matches!(class["state"].as_str(), Some("kept" | "shadow")) { "each answer by its own age" } else { "never proven current" };
     let age = class["age_seconds"].as_f64().map_or_else(|| never.to_owned(), |age| format!("{age:.1} s old"));
     print_line(&format!(
         "{name}: {}, {age}; answered without asking up to {} s, while the primary is slower than {hedge} ms up to {} s, while the primary fails up to {} s ({} s left)",
@@ -191,6 +193,38 @@ fn print_kept(kept: &Value) {
         store["quarantined"],
         store["discarded"]
     ));
+}
+
+/// Prints what shadow mode has compared.
+fn print_shadow(shadow: &Value) {
+    let Some(questions) = shadow.as_object() else { return };
+    print_line(
+        "shadow mode: the primary is asked for everything, and nothing that is kept is given; the bounds above are those after a switch",
+    );
+    for (question, counts) in questions {
+        print_line(&format!("  {question}: {}", shadow_text(counts)));
+    }
+}
+
+/// Returns what a switch would change for one kind of question, and whether its answers would have been the primary's.
+fn shadow_text(counts: &Value) -> String {
+    let percent = |name: &str| counts[name].as_f64().map_or_else(|| "none".to_owned(), |rate| format!("{:.2} %", rate * 100.0));
+    let count = |name: &str| counts[name].as_u64().unwrap_or(0);
+    let ages = counts["ages"].as_object().into_iter().flatten();
+    let ages = ages.filter_map(|(age, counts)| {
+        let [agrees, differs] = ["agrees", "differs"].map(|name| counts[name].as_u64().unwrap_or(0));
+        (agrees + differs > 0).then(|| format!("{age} {agrees} of {}", agrees + differs))
+    });
+    let ages: Vec<String> = ages.collect();
+    let ages = if ages.is_empty() { String::new() } else { format!(" ({})", ages.join(", ")) };
+    format!(
+        "{} of {} questions would have been answered without asking; {} agree with the primary{ages}; in outages {} would have been answered, {} not",
+        percent("hit_rate"),
+        count("answered") + count("asked"),
+        percent("agreement"),
+        count("outage_answered"),
+        count("outage_refused")
+    )
 }
 
 /// Returns how many answers to a question are kept, and how many look-ups they served.

@@ -18,6 +18,9 @@ use crate::net::server::counters::ServerCounters;
 use crate::net::server::limits::ServerLimits;
 use crate::wire::auth::credentials::CredentialVerifier;
 
+/// Where the proof is younger than so many `ttl`s, a held yes waits for `hedge` only.
+pub const HEDGED_TTLS: u32 = 10;
+
 /// The configuration of a sidecar.
 pub struct SidecarConfig {
     /// This host's name at the primary.
@@ -65,8 +68,19 @@ pub struct KeptConfig {
     pub negative_ttl: Duration,
     /// Whether the address that somebody asks from enters the decision.
     pub check_ip: CheckIp,
+    /// What they are for.
+    pub mode: KeptMode,
     /// Puts them on disk.
     pub store: Arc<dyn KeptAnswerStore>,
+}
+
+/// What kept answers are for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeptMode {
+    /// They are given.
+    Answer,
+    /// They are compared with the primary's, which alone is given.
+    Shadow,
 }
 
 /// How much is kept.
@@ -98,6 +112,12 @@ pub struct FreshnessPolicy {
 }
 
 impl FreshnessPolicy {
+    /// Returns whether a held yes of this age waits for `hedge` only.
+    #[must_use]
+    pub fn is_hedged(&self, class: FreshnessClass, age: Duration) -> bool {
+        age < self.limits_for(class).ttl.saturating_mul(HEDGED_TTLS)
+    }
+
     /// Returns the limits of one class.
     #[must_use]
     pub const fn limits_for(&self, class: FreshnessClass) -> FreshnessLimits {

@@ -22,9 +22,6 @@ use crate::sidecar::upstream::concurrency_limit::RequestClass;
 use crate::sidecar::upstream::decision::{Decision, DecisionKind, QueryKind};
 use crate::sidecar::upstream::query::UpstreamQuery;
 
-/// Where the proof is younger than so many `ttl`s, a held yes waits for `hedge` only.
-pub const HEDGED_TTLS: u32 = 10;
-
 /// The outcome of a question that was asked while a yes is held.
 pub enum HedgedOutcome {
     /// The primary does not answer, or not in time: the held yes.
@@ -47,7 +44,7 @@ pub struct KnownQuestion {
 /// as a question may take.
 pub fn wait_limit(state: &SidecarState, view: &LocalView, class: FreshnessClass) -> Duration {
     let policy = &state.config.freshness_policy;
-    let is_young = view.exchange_age.is_some_and(|age| age < policy.limits_for(class).ttl.saturating_mul(HEDGED_TTLS));
+    let is_young = view.exchange_age.is_some_and(|age| policy.is_hedged(class, age));
     let may_hedge = is_young && !state.denials.is_full(view.exchange_proven_at);
     if may_hedge { policy.hedge.min(state.config.timeout) } else { state.config.timeout }
 }

@@ -3,6 +3,8 @@
 //! A fresh yes is given. Above its `ttl` the primary is asked, and the yes is given if it fails, or after a little if it is slow
 //! ([`hedge`](crate::sidecar::hedge)). Equal questions are asked once, by a task of its own that keeps or takes back what the answer says
 //! before anybody sees it: whoever hangs up, the answer counts.
+//!
+//! In shadow mode the primary is always asked, and what is kept is given in no case.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,12 +19,13 @@ use crate::api::response_headers::{mark_cached, mark_degraded, mark_forwarded};
 use crate::model::clock;
 use crate::model::freshness::ProofTime;
 use crate::net::message::Response;
-use crate::sidecar::hedge::{HEDGED_TTLS, HedgedOutcome, give_held_yes_meanwhile};
+use crate::sidecar::hedge::{HedgedOutcome, give_held_yes_meanwhile};
 use crate::sidecar::kept::answers::{Found, HeldAnswer, KeptAnswers, YesOutcome};
 use crate::sidecar::kept::metrics::LookupOutcome;
 use crate::sidecar::kept::question::KeptQuestion;
 use crate::sidecar::kept::refresh_queue::Refresh;
 use crate::sidecar::kept::service::KeptService;
+use crate::sidecar::kept::shadow::Shadow;
 use crate::sidecar::state::SidecarState;
 use crate::sidecar::upstream::client::QueryOutcome;
 use crate::sidecar::upstream::concurrency_limit::RequestClass;
@@ -32,7 +35,11 @@ use crate::sidecar::upstream::decision::DecisionKind;
 pub async fn answer(state: &Arc<SidecarState>, kept: &KeptService, question: KeptQuestion, time: RequestTime) -> Response {
     kept.answers.wait_until_open().await;
     let question = Arc::new(question);
-    let outcome = match kept.answers.find(&question, time) {
+    let found = kept.answers.find(&question, time);
+    if let Some(shadow) = &kept.shadow {
+        return ask_and_compare(state, kept, shadow, &question, &found, time).await;
+    }
+    let outcome = match found {
         Found::Fresh(held) => return give_fresh(state, kept, &question, held),
         Found::Unknown(age) => return give_unknown(kept, &question, age),
         Found::Nothing => ask(state, kept, Arc::new(question.without_yes()), question.miss_class()).await,
@@ -41,16 +48,37 @@ pub async fn answer(state: &Arc<SidecarState>, kept: &KeptService, question: Kep
             HedgedOutcome::Asked(outcome) => outcome,
         },
     };
-    match outcome {
-        QueryOutcome::Decided(decision) => {
-            kept.answers.metrics.count_lookup(question.kind, LookupOutcome::Asked);
-            mark_forwarded(Response::json(decision.status, decision.body))
-        }
-        QueryOutcome::Failed(error) => give_held(kept, &question).unwrap_or_else(|| {
-            kept.answers.metrics.count_lookup(question.kind, LookupOutcome::Asked);
-            error.query_response(question.request_subject())
-        }),
+    if matches!(outcome, QueryOutcome::Failed(_))
+        && let Some(response) = give_held(kept, &question)
+    {
+        return response;
     }
+    give_asked(kept, &question, outcome)
+}
+
+/// Gives what the primary said, or why it said nothing.
+fn give_asked(kept: &KeptService, question: &KeptQuestion, outcome: QueryOutcome) -> Response {
+    kept.answers.metrics.count_lookup(question.kind, LookupOutcome::Asked);
+    match outcome {
+        QueryOutcome::Decided(decision) => mark_forwarded(Response::json(decision.status, decision.body)),
+        QueryOutcome::Failed(error) => error.query_response(question.request_subject()),
+    }
+}
+
+/// Asks as if nothing was kept, and compares the answer with what was found.
+async fn ask_and_compare(
+    state: &Arc<SidecarState>,
+    kept: &KeptService,
+    shadow: &Shadow,
+    question: &KeptQuestion,
+    found: &Found,
+    time: RequestTime,
+) -> Response {
+    let is_known = matches!(found, Found::Fresh(_) | Found::Stale(_));
+    let class = if is_known { RequestClass::Other } else { question.miss_class() };
+    let outcome = ask(state, kept, Arc::new(question.without_yes()), class).await;
+    shadow.compare(question, found, &outcome, time);
+    give_asked(kept, question, outcome)
 }
 
 fn give_fresh(state: &SidecarState, kept: &KeptService, question: &Arc<KeptQuestion>, held: HeldAnswer) -> Response {
@@ -95,7 +123,7 @@ async fn ask_beside_kept_yes(state: &Arc<SidecarState>, kept: &KeptService, ques
         }
     };
     let policy = &state.config.freshness_policy;
-    let is_young = age < policy.limits_for(question.kind.freshness_class()).ttl.saturating_mul(HEDGED_TTLS);
+    let is_young = policy.is_hedged(question.kind.freshness_class(), age);
     let wait = if is_young { policy.hedge.min(state.config.timeout) } else { state.config.timeout };
     give_held_yes_meanwhile(state, asking, Some(wait), &given, || give_held(kept, question)).await
 }

@@ -37,6 +37,8 @@ pub struct UpstreamConfig {
     /// How long a write, or a request that is passed through, may take.
     #[serde(deserialize_with = "parse::duration")]
     pub forward_timeout: Duration,
+    /// Whether what is kept is only compared with the primary's answers, and never given.
+    pub shadow: bool,
 }
 
 /// What a primary publishes for followers.
@@ -61,6 +63,7 @@ impl Default for UpstreamConfig {
             insecure_http: false,
             timeout: Duration::from_secs(2),
             forward_timeout: Duration::from_secs(60),
+            shadow: false,
         }
     }
 }
@@ -73,6 +76,8 @@ impl UpstreamConfig {
         ensure(url.is_https() || self.ca_file.is_none(), "ca_file", "is read only for an https:// `url`")?;
         let secret = "following a sidegate primary needs the followers' secret; in front of a GitLab set `feed = \"none\"`";
         ensure(self.feed == FeedKind::None || self.sync_secret_file.is_some(), "sync_secret_file", secret)?;
+        let shadow = "compares a GitLab's answers with what is kept of them; with `feed = \"sidegate\"` none are kept";
+        ensure(self.feed == FeedKind::None || !self.shadow, "shadow", shadow)?;
         ensure(
             !self.timeout.is_zero() && self.timeout < LOOKUP_TIMEOUT,
             "timeout",
@@ -131,6 +136,7 @@ mod tests {
         assert_eq!(invalid_key(|upstream| upstream.url = "http://git.example".to_owned()), "primary.url");
         assert_eq!(invalid_key(|upstream| upstream.ca_file = Some("/ca".into())), "primary.ca_file");
         assert_eq!(invalid_key(|upstream| upstream.sync_secret_file = None), "primary.sync_secret_file");
+        assert_eq!(invalid_key(|upstream| upstream.shadow = true), "primary.shadow");
         assert_eq!(invalid_key(|upstream| upstream.timeout = Duration::ZERO), "primary.timeout");
         assert_eq!(invalid_key(|upstream| upstream.timeout = Duration::from_secs(5)), "primary.timeout");
         assert_eq!(invalid_key(|upstream| upstream.forward_timeout = Duration::from_secs(1)), "primary.forward_timeout");

@@ -17,13 +17,15 @@ use crate::model::freshness::{Freshness, ProofTime};
 use crate::model::id::Id;
 use crate::model::kept_answer::{KeptAnswer, KeptAnswerStore, KeptKind, KeptSubject, QuestionKey};
 use crate::model::time::BootTime;
-use crate::sidecar::config::{CheckIp, FreshnessPolicy, KeptConfig};
+use crate::sidecar::config::{CheckIp, FreshnessPolicy, KeptConfig, KeptMode};
 use crate::sidecar::kept::acceptance::accept;
+use crate::sidecar::kept::agreement::differing_field;
 use crate::sidecar::kept::index::KeptIndex;
 use crate::sidecar::kept::invalidations::{Invalidations, RevocationCount};
 use crate::sidecar::kept::metrics::{EvictionReason, KeptMetrics};
 use crate::sidecar::kept::negatives::Negatives;
 use crate::sidecar::kept::question::KeptQuestion;
+use crate::sidecar::kept::refresh_queue::TO_SHARE;
 use crate::sidecar::kept::refusal::refused_subjects;
 use crate::sidecar::upstream::decision::Decision;
 
@@ -39,6 +41,7 @@ const MAX_PURGED_AT_ONCE: usize = 500;
 /// The kept answers.
 pub struct KeptAnswers {
     policy: FreshnessPolicy,
+    mode: KeptMode,
     /// Whether the address that somebody asks from enters the decision.
     pub check_ip: CheckIp,
     state: Mutex<KeptState>,
@@ -121,6 +124,7 @@ impl KeptAnswers {
         };
         Arc::new(Self {
             policy,
+            mode: config.mode,
             check_ip: config.check_ip,
             state: Mutex::new(state),
             store: Arc::clone(&config.store),
@@ -238,7 +242,7 @@ impl KeptAnswers {
 
     fn keep(&self, state: &mut KeptState, question: &KeptQuestion, mut answer: KeptAnswer) {
         let before = state.index.find(question.key).map(|place| Arc::clone(&place.answer));
-        if before.as_ref().is_some_and(|before| before.proven_at > answer.proven_at) {
+        if before.as_ref().is_some_and(|before| before.proven_at > answer.proven_at || self.stays_in_shadow_mode(before, &answer)) {
             return;
         }
         if let Some(former) = before.as_ref().and_then(|before| before.key_id()).filter(|former| Some(*former) != answer.key_id())
@@ -259,6 +263,15 @@ impl KeptAnswers {
         self.store.remove(&[pushed_out.for_room, pushed_out.for_share].concat());
     }
 
+    /// Returns whether an answer is not renewed by an equal one because it would not have been asked for again yet.
+    fn stays_in_shadow_mode(&self, before: &KeptAnswer, answer: &KeptAnswer) -> bool {
+        let asked_again_at = self.policy.limits_for(before.kind.freshness_class()).ttl.mul_f64(TO_SHARE);
+        self.mode == KeptMode::Shadow
+            && !before.kind.is_always_asked()
+            && before.proven_at.age(clock::boot_time()) < asked_again_at
+            && differing_field(before.kind, &before.body, &answer.body).is_none()
+    }
+
     /// Takes back what a no of the primary takes back. Returns once none of it is on disk any more.
     pub async fn record_no(&self, question: &KeptQuestion, decision: &Decision, asked_at: ProofTime) {
         let was_kept = {
@@ -269,7 +282,11 @@ impl KeptAnswers {
             self.evict(&mut state, &[question.key], EvictionReason::Answer);
             subjects.iter().for_each(|subject| self.revoke(&mut state, subject, reason));
             if question.kind == KeptKind::AuthorizedKeys {
-                state.negatives.insert(question.key, asked_at, clock::boot_time());
+                let now = clock::boot_time();
+                let would_be_asked = self.mode == KeptMode::Answer || state.negatives.find(question.key, now).is_none();
+                if would_be_asked {
+                    state.negatives.insert(question.key, asked_at, now);
+                }
             }
             before != state.index.len()
         };
@@ -330,12 +347,14 @@ impl KeptAnswers {
         self.lock().index.find(key).is_some_and(|place| place.answer.proven_at == proven_at)
     }
 
-    /// Returns whether an answer of a kind may still be given by this host alone.
+    /// Returns whether an answer of a kind may still be given by this host alone; in shadow mode none is.
     #[must_use]
     pub fn serves(&self, kind: KeptKind, now: BootTime) -> bool {
         let state = self.lock();
         let newest = state.index.newest_proof().map(|proven_at| proven_at.age(now));
-        state.index.count(kind) > 0 && newest.is_some_and(|age| self.freshness(kind, age) != Freshness::Expired)
+        self.mode == KeptMode::Answer
+            && state.index.count(kind) > 0
+            && newest.is_some_and(|age| self.freshness(kind, age) != Freshness::Expired)
     }
 
     /// Reads the index and the number of negatives, for the operator.

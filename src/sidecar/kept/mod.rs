@@ -2,9 +2,10 @@
 //!
 //! [`question`] is what an answer is kept under, [`acceptance`] which may be kept, [`refusal`] what a no takes back; [`answers`] holds
 //! them, in the [`index`], the [`negatives`] and the count of [`invalidations`]; [`refresh_queue`] says which are asked for again before
-//! they are too old. How a request is answered from them is `sidecar/kept_answer.rs`.
+//! they are too old. In [`shadow`] mode they are only compared with the primary's, by their [`agreement`]. How a request is answered from them is `sidecar/kept_answer.rs`.
 
 pub mod acceptance;
+pub mod agreement;
 pub mod answers;
 pub mod index;
 pub mod invalidations;
@@ -14,6 +15,7 @@ pub mod question;
 pub mod refresh_queue;
 pub mod refusal;
 pub mod service;
+pub mod shadow;
 pub mod status;
 #[cfg(test)]
 mod tests;

@@ -11,9 +11,10 @@ use crate::sidecar::kept::question::KeptQuestion;
 
 /// How many questions wait for their moment; what was used beyond that is asked when it is too old.
 const MAX_WAITING: usize = 16_384;
-/// The part of `ttl` from which on an answer is asked for again, and until which all are.
+/// The part of `ttl` from which on an answer is asked for again.
 const FROM_SHARE: f64 = 0.5;
-const TO_SHARE: f64 = 0.9;
+/// The part of `ttl` at which all that was used has been asked for again.
+pub const TO_SHARE: f64 = 0.9;
 
 /// An answer to be asked for again.
 #[derive(Clone)]

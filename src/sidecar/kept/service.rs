@@ -10,6 +10,7 @@ use crate::sidecar::config::{FreshnessPolicy, KeptConfig};
 use crate::sidecar::kept::answers::KeptAnswers;
 use crate::sidecar::kept::invalidations::RevocationCount;
 use crate::sidecar::kept::refresh_queue::RefreshQueue;
+use crate::sidecar::kept::shadow::Shadow;
 use crate::sidecar::kept::status::KeptGauges;
 use crate::sidecar::upstream::client::QueryOutcome;
 
@@ -21,6 +22,8 @@ pub struct KeptService {
     pub flights: SingleFlight<(QuestionKey, RevocationCount), QueryOutcome>,
     /// The answers that are to be asked for again.
     pub refreshes: RefreshQueue,
+    /// Compares them with the primary's; `None` unless in shadow mode.
+    pub shadow: Option<Shadow>,
 }
 
 impl KeptService {
@@ -28,6 +31,7 @@ impl KeptService {
     pub fn register(config: &KeptConfig, policy: FreshnessPolicy, registry: &mut Registry) -> Self {
         let answers = KeptAnswers::new(config, policy, registry);
         registry.register_collector(Box::new(KeptGauges(Arc::clone(&answers))));
-        Self { answers, flights: SingleFlight::default(), refreshes: RefreshQueue::default() }
+        let shadow = Shadow::register(config.mode, policy, registry);
+        Self { answers, flights: SingleFlight::default(), refreshes: RefreshQueue::default(), shadow }
     }
 }

@@ -20,7 +20,7 @@ use crate::model::kept_answer::{FlushFuture, KeptAnswer, KeptAnswerStore, KeptKi
 use crate::model::key::PublicKey;
 use crate::model::memory_directory::ed25519_public_key;
 use crate::model::time::{BootTime, Time};
-use crate::sidecar::config::{CheckIp, FreshnessPolicy, KeptBounds, KeptConfig};
+use crate::sidecar::config::{CheckIp, FreshnessPolicy, KeptBounds, KeptConfig, KeptMode};
 use crate::sidecar::kept::answers::{Found, Invalidated, KeptAnswers, KeptSelector, YesOutcome};
 use crate::sidecar::kept::invalidations::RevocationCount;
 use crate::sidecar::kept::metrics::EvictionReason;
@@ -90,7 +90,7 @@ impl KeptAnswerStore for TestStore {
 fn kept_in(store: &Arc<TestStore>, bounds: KeptBounds) -> Arc<KeptAnswers> {
     let store = Arc::clone(store);
     let loaded = store.after_crash();
-    let config = KeptConfig { bounds, negative_ttl: HOUR, check_ip: CheckIp::Matters, store };
+    let config = KeptConfig { bounds, negative_ttl: HOUR, check_ip: CheckIp::Matters, mode: KeptMode::Answer, store };
     let answers = KeptAnswers::new(&config, POLICY, &mut Registry::default());
     answers.restore(loaded);
     answers
@@ -286,6 +286,28 @@ fn what_is_too_old_to_be_given_is_removed() {
     assert_eq!((held(&kept), kept.metrics.evictions(EvictionReason::Age)), ([NONE, NONE, NONE], 9));
 }
 
+#[test]
+fn in_shadow_mode_an_equal_yes_renews_only_what_would_be_asked_for_again() {
+    let config = KeptConfig {
+        bounds: ROOMY,
+        negative_ttl: HOUR,
+        check_ip: CheckIp::Matters,
+        mode: KeptMode::Shadow,
+        store: Arc::<TestStore>::default(),
+    };
+    let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
+    for (age, key_id, is_renewed) in [(5, 11, false), (50, 11, false), (55, 11, true), (5, 12, true)] {
+        let kept = KeptAnswers::new(&config, POLICY, &mut Registry::default());
+        kept.restore(Vec::new());
+        let proven_at = ProofTime::before(clock::boot_time(), minutes(age));
+        let first = key_yes(11, 11, 0, Value::Null);
+        assert_eq!(kept.record_yes(&key_question(11), &first, proven_at, kept.revocations()), YesOutcome::Valid);
+        assert_eq!(put(&kept, &key_question(11), &key_yes(11, key_id, 1, Value::Null)), YesOutcome::Valid);
+        let Found::Fresh(held) = kept.find(&key_question(11), RequestTime::now()) else { panic!("{age}") };
+        assert_eq!(held.age < minutes(age), is_renewed, "{age} minutes old, another answer with id {key_id}");
+    }
+}
+
 /// A disk that never answers.
 struct HungStore;
 
@@ -305,7 +327,8 @@ impl KeptAnswerStore for HungStore {
 
 #[test]
 fn a_no_counts_at_once_and_waits_for_the_disk_before_it_is_answered() {
-    let config = KeptConfig { bounds: ROOMY, negative_ttl: HOUR, check_ip: CheckIp::Matters, store: Arc::new(HungStore) };
+    let config =
+        KeptConfig { bounds: ROOMY, negative_ttl: HOUR, check_ip: CheckIp::Matters, mode: KeptMode::Answer, store: Arc::new(HungStore) };
     let kept = KeptAnswers::new(&config, POLICY, &mut Registry::default());
     kept.restore(Vec::new());
     assert_eq!(put(&kept, &key_question(11), &key_yes(11, 11, 0, Value::Null)), YesOutcome::Valid);
@@ -321,7 +344,13 @@ fn what_is_taken_back_before_the_disk_is_read_does_not_come_back_from_it() {
     assert_eq!(put(&before, &key_question(11), &key_yes(11, 11, 0, Value::Null)), YesOutcome::Valid);
     run(store.flush());
     let loaded = store.after_crash();
-    let config = KeptConfig { bounds: ROOMY, negative_ttl: HOUR, check_ip: CheckIp::Matters, store: Arc::clone(&store) as Arc<_> };
+    let config = KeptConfig {
+        bounds: ROOMY,
+        negative_ttl: HOUR,
+        check_ip: CheckIp::Matters,
+        mode: KeptMode::Answer,
+        store: Arc::clone(&store) as Arc<_>,
+    };
     let kept = KeptAnswers::new(&config, POLICY, &mut Registry::default());
     let (question, no) = (key_question(11), key_no());
     assert!(is_pending_at_first(kept.record_no(&question, &no, ProofTime::at(clock::boot_time()))));
@@ -553,7 +582,13 @@ fn print_memory_and_disk_of_100_000_answers() {
     };
     let folder = tempfile::tempdir().unwrap();
     let store = crate::store::kept::kept_store::KeptStore::prepare(folder.path(), 32 << 20).unwrap();
-    let config = KeptConfig { bounds: ROOMY, negative_ttl: HOUR, check_ip: CheckIp::Matters, store: Arc::clone(&store) as Arc<_> };
+    let config = KeptConfig {
+        bounds: ROOMY,
+        negative_ttl: HOUR,
+        check_ip: CheckIp::Matters,
+        mode: KeptMode::Answer,
+        store: Arc::clone(&store) as Arc<_>,
+    };
     let kept = KeptAnswers::new(&config, POLICY, &mut Registry::default());
     let answers = Arc::clone(&kept);
     store.start(Box::new(move |loaded| answers.restore(loaded))).unwrap();

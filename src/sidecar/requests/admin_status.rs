@@ -10,8 +10,9 @@ use crate::api::request::{ApiRequest, RequestTime};
 use crate::api::socket_health::socket_status;
 use crate::model::freshness::{Freshness, FreshnessClass};
 use crate::net::message::Response;
-use crate::sidecar::hedge::HEDGED_TTLS;
+use crate::sidecar::config::HEDGED_TTLS;
 use crate::sidecar::kept::service::KeptService;
+use crate::sidecar::kept::shadow::Shadow;
 use crate::sidecar::kept::status::kept_status;
 use crate::sidecar::state::SidecarState;
 
@@ -54,6 +55,7 @@ pub async fn handle(state: &Arc<SidecarState>, request: ApiRequest) -> HandlerRe
 fn kept_json(kept: &KeptService, time: RequestTime) -> Value {
     let mut status = kept_status(&kept.answers, time.boot);
     status["refreshes_waiting"] = json!(kept.refreshes.len());
+    status["shadow"] = kept.shadow.as_ref().map_or(Value::Null, Shadow::status);
     status
 }
 
@@ -67,7 +69,11 @@ fn class_status(state: &SidecarState, class: FreshnessClass, time: RequestTime) 
         Freshness::Expired => "expired",
     };
     json!({
-        "state": if state.kept.is_some() { "kept" } else { freshness },
+        "state": match &state.kept {
+            Some(kept) if kept.shadow.is_some() => "shadow",
+            Some(_) => "kept",
+            None => freshness,
+        },
         "age_seconds": age.map(|age| age.as_secs_f64()),
         "ttl_seconds": limits.ttl.as_secs(),
         "hedged_seconds": limits.ttl.saturating_mul(HEDGED_TTLS).min(limits.max_stale).as_secs(),

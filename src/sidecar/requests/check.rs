@@ -35,6 +35,9 @@ pub async fn handle(state: &Arc<SidecarState>, request: ApiRequest) -> HandlerRe
             mark_forwarded(Response::json(decision.status, decision.body))
         }
         QueryOutcome::Failed(error) => {
+            if state.kept.as_ref().is_some_and(|kept| kept.shadow.is_some()) {
+                return Ok(error.query_response(RequestSubject::Other));
+            }
             let now = RequestTime::now();
             let serves = match &state.kept {
                 Some(kept) => kept.answers.serves(KeptKind::Pull, now.boot),

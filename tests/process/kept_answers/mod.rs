@@ -4,4 +4,5 @@ mod concurrency;
 mod gitlab;
 mod operation;
 mod revocation;
+mod shadow;
 mod states;
