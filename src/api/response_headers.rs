@@ -2,10 +2,14 @@
 
 use std::time::Duration;
 
+use http::HeaderValue;
+
 use crate::net::message::Response;
 
 /// Where a response comes from: `local`, `cached` or `forwarded`.
 pub const ANSWER_HEADER: &str = "x-sidegate-answer";
+/// The value of [`ANSWER_HEADER`] of an answer that the primary gave before.
+pub const CACHED_ANSWER: HeaderValue = HeaderValue::from_static("cached");
 /// How old it is, in seconds.
 pub const AGE_HEADER: &str = "x-sidegate-age";
 /// Present where the primary could not be asked.

@@ -57,10 +57,9 @@ fn check_sidecar(path: &Path, offline: bool) -> CommandResult {
     access_report::report_access(&config)?;
     warn_insecure_http(&config);
     warn_shadow_mode(&config);
-    let upstream = &config.primary;
-    let client = HttpClient::new(&upstream.url, upstream.ca_file.as_deref(), upstream.insecure_http).map_err(CommandError::new)?;
+    let clients = config.primary.open_clients().map_err(CommandError::new)?;
     if !offline {
-        warn_primary(&client, &CredentialVerifier::new(signing, 1), upstream.timeout);
+        warn_primary(&clients, &CredentialVerifier::new(signing, 1), config.primary.timeout);
     }
     print_revocation_bounds(&config);
     Ok(Completion::Complete)
@@ -130,7 +129,17 @@ fn warn_insecure_http(config: &ServeConfig) {
     }
 }
 
-fn warn_primary(client: &HttpClient, signer: &CredentialVerifier, timeout: Duration) {
+/// Asks the primary at each of its addresses whether it answers.
+fn warn_primary(clients: &[HttpClient], signer: &CredentialVerifier, timeout: Duration) {
+    match clients {
+        [only] => warn_address("primary", only, signer, timeout),
+        several => {
+            several.iter().for_each(|client| warn_address(&format!("primary at {}", client.display_name()), client, signer, timeout))
+        }
+    }
+}
+
+fn warn_address(name: &str, client: &HttpClient, signer: &CredentialVerifier, timeout: Duration) {
     let check = || -> Result<u16, String> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| error.to_string())?;
         let request = Request::get("/api/v4/internal/check").header(SHELL_TOKEN_HEADER, signer.issue_shell_token(clock::wall_time()));
@@ -139,10 +148,10 @@ fn warn_primary(client: &HttpClient, signer: &CredentialVerifier, timeout: Durat
         Ok(response.status().as_u16())
     };
     match check() {
-        Ok(200) => print_line("primary: answers, and takes our token"),
-        Ok(401) => print_warning("primary: refuses our token; are the shell secrets of both the same, and both clocks right?"),
-        Ok(status) => print_warning(&format!("primary: answers `check` with status {status}")),
-        Err(reason) => print_warning(&format!("primary: {reason}; the sidecar will answer from its copy of the directory")),
+        Ok(200) => print_line(&format!("{name}: answers, and takes our token")),
+        Ok(401) => print_warning(&format!("{name}: refuses our token; are the shell secrets of both the same, and both clocks right?")),
+        Ok(status) => print_warning(&format!("{name}: answers `check` with status {status}")),
+        Err(reason) => print_warning(&format!("{name}: {reason}; the sidecar will answer from its copy of the directory")),
     }
 }
 

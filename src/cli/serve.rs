@@ -73,7 +73,9 @@ pub fn run(path: &Path) -> CommandResult {
 /// Values that the replica and the sidecar share.
 struct SharedContext {
     host: String,
+    /// At each address of the primary, the preferred one first.
     client: HttpClient,
+    other_clients: Vec<HttpClient>,
     caller_auth: Arc<CredentialVerifier>,
     signer: Arc<CredentialVerifier>,
     /// The secret that followers sign with, if the primary has a feed; the sidecar signs its reports of usage with it.
@@ -82,10 +84,11 @@ struct SharedContext {
 
 impl SharedContext {
     fn from_config(config: &ServeConfig) -> Result<Self, CommandError> {
-        let upstream = &config.primary;
+        let mut clients = config.primary.open_clients().map_err(CommandError::new)?.into_iter();
         Ok(Self {
             host: config.host.clone().map_or_else(ids::hostname, Ok)?,
-            client: HttpClient::new(&upstream.url, upstream.ca_file.as_deref(), upstream.insecure_http).map_err(CommandError::new)?,
+            client: clients.next().ok_or_else(|| CommandError("primary.url names no URL".to_owned()))?,
+            other_clients: clients.collect(),
             caller_auth: Arc::new(CredentialVerifier::new(
                 secrets::load_secret("auth.shell_secret_file", &config.auth.shell_secret_file)?,
                 TOKEN_CACHE_ENTRIES,
@@ -133,6 +136,7 @@ impl SharedContext {
             versions_file: config.store.common.path.join(VERSIONS_FILE),
             timeout: config.primary.timeout,
             forward_timeout: config.primary.forward_timeout,
+            operations_per_minute: config.primary.operations_per_minute,
             bounds: config.limits.server_limits(),
             server_counters: Arc::clone(counters),
             scopes: ids::resolve_peer_policy(Uid::effective().as_raw(), &config.socket.default_scopes, &config.peer)?,
@@ -140,6 +144,7 @@ impl SharedContext {
             token_signer: Arc::clone(&self.signer),
             follower_token: self.follower_token_source(),
             primary_client: self.client.clone(),
+            other_clients: self.other_clients.clone(),
             replica: Arc::clone(replica) as Arc<dyn DirectoryReplica>,
             replica_control: replica_admin(replica),
             kept: kept_store.map(|store| kept_setup(config, store)),

@@ -155,10 +155,26 @@ fn print_primary(primary: &Value) {
         }
     };
     print_line(&line);
+    let addresses = primary["addresses"].as_array().map_or(&[][..], Vec::as_slice);
+    if addresses.len() > 1 {
+        addresses.iter().for_each(|address| print_line(&format!("  {}", address_text(address))));
+    }
     print_line(&format!(
         "primary: {} answers given while it was slow, {} denials that came after; {} denials kept until the feed has caught up",
         primary["answers_hedged"], primary["late_denials"], primary["denials_kept"]
     ));
+}
+
+/// Returns how one address of the primary is.
+fn address_text(address: &Value) -> String {
+    let (url, since) = (field_text(&address["url"]), field_text(&address["since"]));
+    match address["state"].as_str() {
+        Some("fails") => format!("{url}: has not answered since {since} ({})", field_text(&address["failure"])),
+        Some("answers") => {
+            format!("{url}: answers since {since}; {} answers, {} failures", address["answers"], address["failures"])
+        }
+        _ => format!("{url}: not asked yet"),
+    }
 }
 
 /// Prints what is kept of a GitLab's answers.

@@ -37,6 +37,8 @@ pub struct SidecarConfig {
     pub timeout: Duration,
     /// The time limit of a write or a request that is passed on.
     pub forward_timeout: Duration,
+    /// How often a minute a kept answer about access is given to one actor for one thing in one repository; 0 for no limit.
+    pub operations_per_minute: u32,
     /// The bounds of the socket.
     pub bounds: ServerLimits,
     /// What the server counts, and whether clients find its sockets.
@@ -49,8 +51,10 @@ pub struct SidecarConfig {
     pub token_signer: Arc<CredentialVerifier>,
     /// Issues a follower's token, for reports of use.
     pub follower_token: FollowerTokenFn,
-    /// The connection to the primary.
+    /// The connections to the primary, at the address that is tried first.
     pub primary_client: HttpClient,
+    /// The connections to its other addresses, in the order in which they are tried; none where a directory is followed.
+    pub other_clients: Vec<HttpClient>,
     /// The local copy of the directory.
     pub replica: Arc<dyn DirectoryReplica>,
     /// What the operator can do with the replica.

@@ -6,7 +6,7 @@ use std::marker::PhantomData;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use serde::de::{Deserialize, Deserializer, Error, Visitor};
+use serde::de::{Deserialize, Deserializer, Error, SeqAccess, Visitor};
 
 /// A value that is written as text in quotes.
 trait ParseValue: Sized {
@@ -148,6 +148,33 @@ impl ParseValue for AbsolutePath {
 /// Deserializes an absolute path into a field that is `None` if its key is absent.
 pub fn optional_absolute_path<'de, D: Deserializer<'de>>(from: D) -> Result<Option<PathBuf>, D::Error> {
     deserialize_value(from).map(|AbsolutePath(path)| Some(path))
+}
+
+struct TextOrListVisitor;
+
+impl<'de> Visitor<'de> for TextOrListVisitor {
+    type Value = Vec<String>;
+
+    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("text, or a list of texts")
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Vec<String>, E> {
+        Ok(vec![text.to_owned()])
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Vec<String>, A::Error> {
+        let mut texts = Vec::new();
+        while let Some(text) = elements.next_element()? {
+            texts.push(text);
+        }
+        Ok(texts)
+    }
+}
+
+/// Deserializes a text, or a list of texts in brackets.
+pub fn text_or_list<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<String>, D::Error> {
+    from.deserialize_any(TextOrListVisitor)
 }
 
 #[cfg(test)]

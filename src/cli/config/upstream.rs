@@ -10,14 +10,21 @@ use crate::cli::config::document::InvalidSetting;
 use crate::cli::config::parse;
 use crate::cli::config::socket::PRIMARY_SOCKET;
 use crate::helper::LOOKUP_TIMEOUT;
+use crate::net::client::http_client::{HttpClient, InvalidUrl};
 use crate::net::client::primary_url::PrimaryUrl;
+
+/// The most URLs of one primary. Each has a thread for its connections.
+const MAX_URLS: usize = 8;
+/// How often a minute one actor may do one thing to one repository, as a GitLab has it where nothing else is set.
+const OPERATIONS_PER_MINUTE: u32 = 600;
 
 /// The section.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct UpstreamConfig {
-    /// An `http+unix://`, `http://` or `https://` URL.
-    pub url: String,
+    /// An `http+unix://`, `http://` or `https://` URL; in front of a GitLab also several of them, in the order in which they are tried.
+    #[serde(deserialize_with = "parse::text_or_list")]
+    pub url: Vec<String>,
     /// What the primary publishes.
     pub feed: FeedKind,
     /// The file of the secret that followers sign with.
@@ -39,6 +46,9 @@ pub struct UpstreamConfig {
     pub forward_timeout: Duration,
     /// Whether what is kept is only compared with the primary's answers, and never given.
     pub shadow: bool,
+    /// In front of a GitLab: how often a minute a kept answer about access is given to one actor for one thing in one repository; 0 for no
+    /// limit.
+    pub operations_per_minute: u32,
 }
 
 /// What a primary publishes for followers.
@@ -55,7 +65,7 @@ pub enum FeedKind {
 impl Default for UpstreamConfig {
     fn default() -> Self {
         Self {
-            url: format!("http+unix://{PRIMARY_SOCKET}"),
+            url: vec![format!("http+unix://{PRIMARY_SOCKET}")],
             feed: FeedKind::Sidegate,
             sync_secret_file: Some(SYNC_SECRET_FILE.into()),
             shell_secret_file: None,
@@ -64,6 +74,7 @@ impl Default for UpstreamConfig {
             timeout: Duration::from_secs(2),
             forward_timeout: Duration::from_secs(60),
             shadow: false,
+            operations_per_minute: OPERATIONS_PER_MINUTE,
         }
     }
 }
@@ -71,9 +82,8 @@ impl Default for UpstreamConfig {
 impl UpstreamConfig {
     pub fn validate(&self) -> Result<(), InvalidSetting> {
         let ensure = |holds, key: &str, reason: &str| InvalidSetting::ensure(holds, &format!("primary.{key}"), reason);
-        let url =
-            PrimaryUrl::parse(&self.url, self.insecure_http).map_err(|reason| InvalidSetting { key: "primary.url".to_owned(), reason })?;
-        ensure(url.is_https() || self.ca_file.is_none(), "ca_file", "is read only for an https:// `url`")?;
+        let urls = self.parse_urls()?;
+        ensure(urls.iter().any(PrimaryUrl::is_https) || self.ca_file.is_none(), "ca_file", "is read only for an https:// `url`")?;
         let secret = "following a sidegate primary needs the followers' secret; in front of a GitLab set `feed = \"none\"`";
         ensure(self.feed == FeedKind::None || self.sync_secret_file.is_some(), "sync_secret_file", secret)?;
         let shadow = "compares a GitLab's answers with what is kept of them; with `feed = \"sidegate\"` none are kept";
@@ -86,6 +96,34 @@ impl UpstreamConfig {
         ensure(self.timeout <= self.forward_timeout, "forward_timeout", "must be at least `primary.timeout`")?;
         ensure(self.forward_timeout <= Duration::from_secs(3600), "forward_timeout", "must be at most 1h")
     }
+
+    fn parse_urls(&self) -> Result<Vec<PrimaryUrl>, InvalidSetting> {
+        let refuse = |reason: String| InvalidSetting { key: "primary.url".to_owned(), reason };
+        let mut urls = Vec::new();
+        for (index, url) in self.url.iter().enumerate() {
+            let which = if self.url.len() > 1 { format!("URL {} of the list: ", index + 1) } else { String::new() };
+            let url = PrimaryUrl::parse(url, self.insecure_http).map_err(|reason| refuse(format!("{which}{reason}")))?;
+            if urls.contains(&url) {
+                return Err(refuse(format!("{which}it is in the list twice; remove one")));
+            }
+            urls.push(url);
+        }
+        match urls.len() {
+            0 => Err(refuse("the list is empty; name one URL at least".to_owned())),
+            1 => Ok(urls),
+            _ if self.feed == FeedKind::Sidegate => Err(refuse(
+                "a list is for the addresses of one GitLab, with `feed = \"none\"`; a sidegate primary is one process, so name its URL"
+                    .to_owned(),
+            )),
+            2..=MAX_URLS => Ok(urls),
+            _ => Err(refuse(format!("the list has at most {MAX_URLS} URLs"))),
+        }
+    }
+
+    /// Starts a client for each URL, in the order of the list.
+    pub fn open_clients(&self) -> Result<Vec<HttpClient>, InvalidUrl> {
+        self.url.iter().map(|url| HttpClient::new(url, self.ca_file.as_deref(), self.insecure_http)).collect()
+    }
 }
 
 #[cfg(test)]
@@ -96,7 +134,7 @@ mod tests {
 
     #[test]
     fn a_url_has_one_of_three_forms() {
-        let validate = |url: &str| UpstreamConfig { url: url.to_owned(), ..UpstreamConfig::default() }.validate();
+        let validate = |url: &str| UpstreamConfig { url: vec![url.to_owned()], ..UpstreamConfig::default() }.validate();
         for url in [
             "http+unix:///run/x.sock",
             "http+unix://%2Frun%2fx.sock",
@@ -127,13 +165,39 @@ mod tests {
     }
 
     #[test]
+    fn a_list_names_up_to_eight_different_addresses_of_a_gitlab() {
+        let validate = |feed: FeedKind, urls: &[&str]| {
+            let upstream = UpstreamConfig { url: urls.iter().map(|url| (*url).to_owned()).collect(), feed, ..UpstreamConfig::default() };
+            upstream.validate().map_err(|invalid| (invalid.key, invalid.reason))
+        };
+        let nine: Vec<String> = (1..=9).map(|number| format!("https://git-{number}")).collect();
+        let nine: Vec<&str> = nine.iter().map(String::as_str).collect();
+        for urls in [&["https://a"][..], &["https://a", "http+unix:///run/b.sock"], &["https://a", "https://a/gitlab"], &nine[..8]] {
+            assert_eq!(validate(FeedKind::None, urls), Ok(()), "{urls:?}");
+        }
+        assert_eq!(validate(FeedKind::Sidegate, &["https://a"]), Ok(()));
+        for (feed, urls, says) in [
+            (FeedKind::None, &[][..], "the list is empty"),
+            (FeedKind::None, &["https://a", "https://a/"], "URL 2 of the list: it is in the list twice"),
+            (FeedKind::None, &["https://a", "ftp://b"], "URL 2 of the list: ftp:// is not known"),
+            (FeedKind::None, &nine, "at most 8 URLs"),
+            (FeedKind::Sidegate, &["https://a", "https://b"], "a list is for the addresses of one GitLab"),
+        ] {
+            let (key, reason) = validate(feed, urls).unwrap_err();
+            assert!(key == "primary.url" && reason.contains(says), "{urls:?}: {reason}");
+        }
+        let secret = validate(FeedKind::None, &["https://a", "https://me:word@b"]).unwrap_err();
+        assert!(!secret.1.contains("word@") && secret.1.contains("password"), "{secret:?}");
+    }
+
+    #[test]
     fn settings_that_contradict_each_other_are_refused() {
         let invalid_key = |change: fn(&mut UpstreamConfig)| {
             let mut upstream = UpstreamConfig::default();
             change(&mut upstream);
             upstream.validate().unwrap_err().key
         };
-        assert_eq!(invalid_key(|upstream| upstream.url = "http://git.example".to_owned()), "primary.url");
+        assert_eq!(invalid_key(|upstream| upstream.url = vec!["http://git.example".to_owned()]), "primary.url");
         assert_eq!(invalid_key(|upstream| upstream.ca_file = Some("/ca".into())), "primary.ca_file");
         assert_eq!(invalid_key(|upstream| upstream.sync_secret_file = None), "primary.sync_secret_file");
         assert_eq!(invalid_key(|upstream| upstream.shadow = true), "primary.shadow");
@@ -145,7 +209,7 @@ mod tests {
     #[test]
     fn a_gitlab_needs_no_sync_secret_and_plain_http_is_allowed_on_request() {
         let upstream = UpstreamConfig {
-            url: "http://git.example".to_owned(),
+            url: vec!["http://git.example".to_owned()],
             insecure_http: true,
             feed: FeedKind::None,
             sync_secret_file: None,

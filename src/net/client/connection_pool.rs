@@ -20,7 +20,7 @@ use crate::model::time::BootTime;
 use crate::net::body::OutgoingBody;
 use crate::net::client::connector::Connector;
 use crate::net::client::error_chain::error_chain;
-use crate::net::client::request_error::RequestError;
+use crate::net::client::request_error::{RequestError, SendLimits, Unanswered};
 
 /// A connection that was idle for longer is not used again: the other side may be about to close it.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(4);
@@ -68,6 +68,11 @@ impl ConnectionPool {
         Ok(Self { runtime: handle, _shutdown: shutdown, connector, host_header: host, path_prefix: prefix, idle: Mutex::default() })
     }
 
+    /// Returns the URL that this connects to, with its prefix, for messages.
+    pub fn display_name(&self) -> String {
+        format!("{}{}", self.connector.display_name(), self.path_prefix)
+    }
+
     /// Sets the path with the prefix, and the `Host` header.
     pub fn set_target(&self, request: &mut Request<OutgoingBody>) -> Result<(), RequestError> {
         let target = request.uri().path_and_query().map_or("/", PathAndQuery::as_str);
@@ -78,21 +83,25 @@ impl ConnectionPool {
         Ok(())
     }
 
-    /// Sends one request within `time_limit` and returns the head of its response. Sends it again only if an idle connection was found
-    /// closed and not a byte of the request had been written.
+    /// Sends one request within its limits and returns the head of its response. Sends it again only if an idle connection was found
+    /// closed and not a byte of the request had been written; gives it back if none of it was.
     pub async fn execute(
         self: Arc<Self>,
         mut request: Request<OutgoingBody>,
-        time_limit: Duration,
+        limits: SendLimits,
         pooling: Pooling,
-    ) -> Result<Response<hyper::body::Incoming>, RequestError> {
+    ) -> Result<Response<hyper::body::Incoming>, Unanswered> {
+        let time_limit = limits.total;
         let deadline = Instant::now() + time_limit;
         loop {
             let idle = if pooling == Pooling::Pooled { self.take_idle() } else { None };
             let reused = idle.is_some();
             let mut connection = match idle {
                 Some(idle) => idle,
-                None => self.connect(deadline, time_limit).await?,
+                None => match self.connect(deadline, limits.connect.min(time_limit)).await {
+                    Ok(connection) => connection,
+                    Err(error) => return Err(Unanswered { error, unsent: Some(Box::new(request)) }),
+                },
             };
             let copy = if reused { clone_request(&request) } else { None };
             let written_before = connection.bytes_written.load(Ordering::Relaxed);
@@ -108,20 +117,23 @@ impl ConnectionPool {
                 Ok(Err(error)) => error,
                 Err(_) => {
                     let reason = format!("no answer from {} within {time_limit:?}", self.connector.display_name());
-                    return Err(RequestError { may_have_reached: reached, timed_out: true, reason });
+                    return Err(RequestError { may_have_reached: reached, timed_out: true, reason }.into());
                 }
             };
             match error.take_message().or(copy) {
                 Some(unsent) if reused && !reached => request = unsent,
-                _ => {
+                unsent => {
                     let reason = format!("no answer from {}: {}", self.connector.display_name(), error_chain(error.error()));
-                    return Err(RequestError { may_have_reached: reached, timed_out: false, reason });
+                    let error = RequestError { may_have_reached: reached, timed_out: false, reason };
+                    return Err(Unanswered { error, unsent: unsent.filter(|_| !reached).map(Box::new) });
                 }
             }
         }
     }
 
+    /// Opens a connection within `time_limit`, at most until `deadline`.
     async fn connect(&self, deadline: Instant, time_limit: Duration) -> Result<PooledConnection, RequestError> {
+        let deadline = deadline.min(Instant::now() + time_limit);
         let name = self.connector.display_name();
         let bytes_written = Arc::<AtomicU64>::default();
         let connecting = timeout_at(deadline, self.connector.connect(Arc::clone(&bytes_written))).await;

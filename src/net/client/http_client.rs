@@ -15,7 +15,7 @@ use crate::net::body::{IncomingBody, OutgoingBody};
 use crate::net::client::connection_pool::{ConnectionPool, Pooling};
 use crate::net::client::connector::Connector;
 use crate::net::client::primary_url::PrimaryUrl;
-use crate::net::client::request_error::RequestError;
+use crate::net::client::request_error::{RequestError, SendLimits, Unanswered};
 
 /// Sends requests to one primary. `Clone` shares the connections.
 #[derive(Clone)]
@@ -53,7 +53,18 @@ impl HttpClient {
     /// waiting together. A request is sent twice only if an idle connection was found closed before a byte of it was written. Dropping
     /// the future cancels the request.
     pub async fn send(&self, request: Request<OutgoingBody>, time_limit: Duration) -> Result<Response<IncomingBody>, RequestError> {
-        self.dispatch(request, time_limit, Pooling::Pooled).await
+        self.dispatch(request, SendLimits::total(time_limit), Pooling::Pooled).await.map_err(|unanswered| unanswered.error)
+    }
+
+    /// Sends one request as [`Self::send`] does. Gives it back if it surely has not been sent, so that it can be sent to another address.
+    pub async fn send_or_return(&self, request: Request<OutgoingBody>, limits: SendLimits) -> Result<Response<IncomingBody>, Unanswered> {
+        self.dispatch(request, limits, Pooling::Pooled).await
+    }
+
+    /// Returns the URL of the primary for messages: without a trailing `/`, and a socket by its path.
+    #[must_use]
+    pub fn display_name(&self) -> String {
+        self.pool.display_name()
     }
 
     /// Sends one request as [`Self::send`] does, on a connection of its own: the feed must neither wait behind others nor be waited for.
@@ -62,20 +73,27 @@ impl HttpClient {
         request: Request<OutgoingBody>,
         time_limit: Duration,
     ) -> Result<Response<IncomingBody>, RequestError> {
-        self.dispatch(request, time_limit, Pooling::Dedicated).await
+        self.dispatch(request, SendLimits::total(time_limit), Pooling::Dedicated).await.map_err(|unanswered| unanswered.error)
     }
 
     async fn dispatch(
         &self,
         mut request: Request<OutgoingBody>,
-        time_limit: Duration,
+        limits: SendLimits,
         pooling: Pooling,
-    ) -> Result<Response<IncomingBody>, RequestError> {
+    ) -> Result<Response<IncomingBody>, Unanswered> {
+        let uri = request.uri().clone();
         self.pool.set_target(&mut request)?;
         let pool = Arc::clone(&self.pool);
-        let mut task = AbortOnDrop(self.pool.runtime.spawn(async move { pool.execute(request, time_limit, pooling).await }));
+        let mut task = AbortOnDrop(self.pool.runtime.spawn(async move { pool.execute(request, limits, pooling).await }));
         let response = (&mut task.0).await.unwrap_or_else(|_| {
-            Err(RequestError { may_have_reached: true, timed_out: false, reason: "the request was given up".into() })
+            Err(RequestError { may_have_reached: true, timed_out: false, reason: "the request was given up".into() }.into())
+        });
+        let response = response.map_err(|mut unanswered| {
+            if let Some(unsent) = &mut unanswered.unsent {
+                *unsent.uri_mut() = uri;
+            }
+            unanswered
         })?;
         let connection_owner: Arc<dyn Any + Send + Sync> = Arc::clone(&self.pool) as _;
         Ok(response.map(|body| IncomingBody::streaming(body, Some(connection_owner))))
@@ -83,7 +101,7 @@ impl HttpClient {
 }
 
 /// A request in flight, cancelled when dropped.
-struct AbortOnDrop(JoinHandle<Result<Response<hyper::body::Incoming>, RequestError>>);
+struct AbortOnDrop(JoinHandle<Result<Response<hyper::body::Incoming>, Unanswered>>);
 
 impl Drop for AbortOnDrop {
     fn drop(&mut self) {

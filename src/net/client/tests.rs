@@ -11,6 +11,7 @@ use bytes::Bytes;
 
 use crate::net::body::{BodyError, OutgoingBody, StreamAborted};
 use crate::net::client::http_client::HttpClient;
+use crate::net::client::request_error::SendLimits;
 use crate::net::tests::{LONG, get, post, request_error, response_text};
 
 const SHORT: Duration = Duration::from_millis(150);
@@ -181,6 +182,33 @@ async fn a_request_that_cannot_connect_has_not_reached_the_primary() {
     let refused = HttpClient::new(&format!("http://{address}"), None, false).unwrap();
     let failed = request_error(&refused, post("/", "x"), LONG).await;
     assert!(!failed.may_have_reached && failed.reason.contains("refused"), "{failed}");
+}
+
+#[tokio::test]
+async fn a_request_that_has_surely_not_been_sent_is_given_back_as_it_was_and_no_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let missing = client_for(&folder.path().join("none.sock"));
+    let tcp = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let prefixed = HttpClient::new(&format!("http://{}/gitlab", tcp.local_addr().unwrap()), None, false).unwrap();
+    drop(tcp);
+    for client in [missing, prefixed] {
+        let Err(unanswered) = client.send_or_return(post("/a?b=c", "whole"), SendLimits::total(LONG)).await else {
+            panic!("nobody is there")
+        };
+        let unsent = unanswered.unsent.unwrap();
+        assert_eq!(unsent.uri(), "/a?b=c", "without the prefix of that URL");
+        let primary = scripted_server(|listener| {
+            let mut stream = accept(listener);
+            assert!(read_request(&mut stream).ends_with("whole"));
+            stream.write_all(OK_RESPONSE).unwrap();
+        });
+        assert_eq!(response_text(&primary.client, *unsent).await, "fine");
+        primary.thread.join().unwrap();
+    }
+    let primary = scripted_server(|listener| drop(read_request(&mut accept(listener))));
+    let Err(unanswered) = primary.client.send_or_return(post("/", "x"), SendLimits::total(LONG)).await else { panic!("nobody answers") };
+    assert!(unanswered.error.may_have_reached && unanswered.unsent.is_none());
+    primary.thread.join().unwrap();
 }
 
 #[tokio::test]

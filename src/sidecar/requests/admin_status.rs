@@ -15,11 +15,12 @@ use crate::sidecar::kept::service::KeptService;
 use crate::sidecar::kept::shadow::Shadow;
 use crate::sidecar::kept::status::kept_status;
 use crate::sidecar::state::SidecarState;
+use crate::sidecar::upstream::addresses::PrimaryAddress;
 
 /// Answers with one object.
 pub async fn handle(state: &Arc<SidecarState>, request: ApiRequest) -> HandlerResult {
     let channel = state.upstream.channel();
-    let outage = channel.health.outage();
+    let outage = channel.addresses.outage();
     let (in_flight, waiting) = channel.concurrency_limit.load();
     let (reported, dropped) = state.usage.totals();
     let body = json!({
@@ -35,6 +36,7 @@ pub async fn handle(state: &Arc<SidecarState>, request: ApiRequest) -> HandlerRe
             "failing_since": outage.as_ref().map(|outage| outage.since.to_string()),
             "failure": outage.as_ref().map(|outage| outage.reason.to_string()),
             "breaker": if outage.is_some() { "open" } else { "closed" },
+            "addresses": channel.addresses.iter().map(|address| address_status(address, request.time)).collect::<Vec<_>>(),
             "questions_under_way": in_flight,
             "questions_waiting": waiting,
             "answers_overtaken": state.upstream.overtaken_answers(),
@@ -57,6 +59,26 @@ fn kept_json(kept: &KeptService, time: RequestTime) -> Value {
     status["refreshes_waiting"] = json!(kept.refreshes.len());
     status["shadow"] = kept.shadow.as_ref().map_or(Value::Null, Shadow::status);
     status
+}
+
+/// Returns whether one address of the primary answers, since when, and how long ago it did so last.
+fn address_status(address: &PrimaryAddress, time: RequestTime) -> Value {
+    let health = &address.health;
+    let (outage, last_answer) = (health.outage(), health.last_answer());
+    let state = match (&outage, last_answer) {
+        (Some(_), _) => "fails",
+        (None, Some(_)) => "answers",
+        (None, None) => "not asked yet",
+    };
+    json!({
+        "url": health.name(),
+        "state": state,
+        "since": outage.as_ref().map_or_else(|| health.answering_since(), |outage| outage.since).to_string(),
+        "failure": outage.as_ref().map(|outage| outage.reason.to_string()),
+        "last_answer_seconds": last_answer.map(|answer| time.boot.since(answer).as_secs_f64()),
+        "answers": health.answers(),
+        "failures": health.failures(),
+    })
 }
 
 fn class_status(state: &SidecarState, class: FreshnessClass, time: RequestTime) -> Value {

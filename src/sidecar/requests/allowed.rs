@@ -15,7 +15,7 @@ use serde_json::json;
 use crate::api::error::{ApiError, HandlerResult, TOO_MANY_REQUESTS_MESSAGE};
 use crate::api::rate_limit::RateDecision;
 use crate::api::request::{ApiRequest, RequestTime};
-use crate::api::response_headers::{enable_circuit_breaker, mark_degraded, mark_forwarded, mark_local};
+use crate::api::response_headers::{ANSWER_HEADER, CACHED_ANSWER, enable_circuit_breaker, mark_degraded, mark_forwarded, mark_local};
 use crate::model::access_decision::{AccessDecision, AccessDenied, AccessEvaluation, AccessGrant, Actor, FoundBy};
 use crate::model::access_request::{Action, AllowedRequest, ClaimedActor, Protocol, RefChanges};
 use crate::model::freshness::FreshnessClass;
@@ -73,7 +73,10 @@ async fn decide_or_query(state: &Arc<SidecarState>, question: &AllowedRequest, t
     let local = LocalDecisions { state, question, class: freshness_class(question) };
     if let Some(kept) = &state.kept {
         return match KeptQuestion::allowed(question, kept.answers.check_ip, local.query()) {
-            Some(question) => kept_answer::answer(state, kept, question, time).await,
+            Some(kept_question) => {
+                let response = kept_answer::answer(state, kept, kept_question, time).await;
+                limit_kept_answers(state, question, response, time)
+            }
             None => query_primary(state, local.query_without_yes(), RequestClass::Other, subject(question)).await,
         };
     }
@@ -234,6 +237,18 @@ fn is_rate_limited(state: &SidecarState, question: &AllowedRequest, grant: &Acce
     };
     let scope = (question.action, &question.project, &question.gl_repository, actor);
     state.api.rate_limiter.check_and_count(scope, limit, time.wall) == RateDecision::Exceeded
+}
+
+/// Counts an answer of a GitLab that was kept, by who asks as they say it: the GitLab has not counted it. What it answered just now it has.
+fn limit_kept_answers(state: &SidecarState, question: &AllowedRequest, response: Response, time: RequestTime) -> Response {
+    if response.headers.get(ANSWER_HEADER) != Some(&CACHED_ANSWER) {
+        return response;
+    }
+    let scope = (question.action, &question.project, &question.gl_repository, &question.claimed_actor);
+    match state.api.rate_limiter.check_and_count(scope, state.config.operations_per_minute, time.wall) {
+        RateDecision::Allowed => response,
+        RateDecision::Exceeded => Response { headers: response.headers, ..ApiError::too_many_requests().into_response() },
+    }
 }
 
 fn record_usage(state: &SidecarState, question: &AllowedRequest, actor: &Actor, time: RequestTime) {

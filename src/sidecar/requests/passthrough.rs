@@ -1,5 +1,7 @@
 //! Passing a request on: written anew from parsed parts, streamed both ways, sent once.
 //!
+//! Of several addresses of a primary the next is tried only if the request has surely not reached the one before: not a byte of it was
+//! written.
 //! Signed with a fresh token only if the caller showed one; else it goes with its own credentials. One time limit binds waiting for a
 //! permit, sending and the response. While the probe fails nothing is sent. A failed write says whether its fate is known, so that nobody
 //! repeats it blindly. (client.md 0.5)
@@ -9,7 +11,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderValue};
-use http::{HeaderMap, Method, Request, StatusCode, Uri};
+use http::{Method, Request, Uri};
 use serde_json::Value;
 use tokio::time::Instant;
 
@@ -20,9 +22,11 @@ use crate::api::response_headers::{FORWARDED_HEADER, mark_forwarded};
 use crate::model::change::CommitPosition;
 use crate::model::freshness::DirectoryRevision;
 use crate::net::body::{BodyError, BodyFilter, IncomingBody, OutgoingBody, RelayStatus};
+use crate::net::client::request_error::Unanswered;
 use crate::net::memory_budget::Reservation;
 use crate::net::message::Response;
 use crate::sidecar::state::SidecarState;
+use crate::sidecar::upstream::addresses::PrimaryAddress;
 use crate::sidecar::upstream::availability::RequestSubject;
 use crate::sidecar::upstream::channel::UpstreamChannel;
 use crate::sidecar::upstream::concurrency_limit::RequestClass;
@@ -73,18 +77,38 @@ async fn forward(state: &Arc<SidecarState>, mut request: ApiRequest, kind: Reque
         Ok(permit) => permit,
         Err(error) => return Ok(failure.respond(&error)),
     };
-    let _under_way = signed.then(|| channel.health.begin_request());
     let method = request.method.clone();
     let outgoing = build_request(state, channel, request).await?;
     let asked_at = state.upstream.revision();
-    let pending =
-        PendingRequest { channel, method, signed, kind, failure, asked_at, deadline, body_status: outgoing.body().relay_status() };
-    match channel.primary_client.send(outgoing, pending.time_left()).await {
-        Ok(response) => Ok(pending.relay_response(state, response).await),
+    let body_status = outgoing.body().relay_status();
+    let pending = PendingRequest { channel, method, class, kind, failure, asked_at, deadline, body_status };
+    send_on(state, &pending, outgoing).await
+}
+
+/// Sends the request to the first address that takes it, and passes its answer back.
+async fn send_on(state: &SidecarState, pending: &PendingRequest<'_>, mut outgoing: Request<OutgoingBody>) -> HandlerResult {
+    let addresses = &pending.channel.addresses;
+    let mut start = 0;
+    while let Some((index, address)) = addresses.available_from(start, pending.class) {
+        let _under_way = pending.is_signed().then(|| address.health.begin_request());
+        let limits = addresses.send_limits(index, pending.class, pending.time_left(), state.config.timeout);
+        let Unanswered { error, unsent } = match address.client.send_or_return(outgoing, limits).await {
+            Ok(response) => return Ok(pending.relay_response(state, address, response).await),
+            Err(unanswered) => unanswered,
+        };
         // Both have a minute, and whose is up first is chance.
-        Err(error) if error.timed_out && pending.body_status.is_waiting_for_source() => Err(BodyError::TimedOut.into()),
-        Err(error) => Ok(pending.finish_failed(&error.reason, error.may_have_reached)),
+        if error.timed_out && pending.body_status.is_waiting_for_source() {
+            return Err(BodyError::TimedOut.into());
+        }
+        match unsent {
+            Some(unsent) if addresses.available_from(index + 1, pending.class).is_some() => {
+                pending.record_failure(address, &error.reason);
+                (outgoing, start) = (*unsent, index + 1);
+            }
+            _ => return Ok(pending.finish_failed(address, &error.reason, error.may_have_reached)),
+        }
     }
+    Ok(pending.failure.respond(&pending.channel.probe_fails_error()))
 }
 
 /// Reads a small body first, so that who sends it slowly takes nobody's permit meanwhile.
@@ -215,8 +239,7 @@ fn is_shared_secret_pair(pair: &str) -> bool {
 struct PendingRequest<'a> {
     channel: &'a UpstreamChannel,
     method: Method,
-    /// Only then does its outcome say anything of the primary: that of an unsigned request may be the caller's choice.
-    signed: bool,
+    class: RequestClass,
     kind: RequestKind,
     failure: FailureKind,
     /// What bound here when it was sent.
@@ -231,26 +254,32 @@ impl PendingRequest<'_> {
         self.deadline.saturating_duration_since(Instant::now())
     }
 
+    /// Returns whether its outcome says anything of the primary: that of an unsigned request may be the caller's choice.
+    fn is_signed(&self) -> bool {
+        self.class != RequestClass::Unsigned
+    }
+
     /// Relays successes, and refusals in JSON, with a `message` where there is none, or without a body if they answer a HEAD.
     /// Everything else is answered as a failure of the primary.
-    async fn relay_response(&self, state: &SidecarState, response: http::Response<IncomingBody>) -> Response {
+    async fn relay_response(&self, state: &SidecarState, address: &PrimaryAddress, response: http::Response<IncomingBody>) -> Response {
         let (head, body) = response.into_parts();
         let headers = relayable_response_headers(&head.headers);
         let reason = format!("status {} is no answer to this request", head.status.as_u16());
         if head.status.is_success() && self.kind == RequestKind::Question {
-            return self.relay_answer(state, head.status, decided_at(&head.headers), headers, body).await;
+            let answered = Response { status: head.status, headers, body: OutgoingBody::from_bytes(Bytes::new()) };
+            return self.relay_answer(state, address, answered, decided_at(&head.headers), body).await;
         }
         if head.status.is_success() || (head.status.is_client_error() && self.method == Method::HEAD) {
             let body = OutgoingBody::relay(body, state.config.bounds.passed_body_bytes, self.time_left());
-            return self.finish_answered(Response { status: head.status, headers, body });
+            return self.finish_answered(address, Response { status: head.status, headers, body });
         }
         if !head.status.is_client_error() {
-            return self.finish_failed(&reason, true);
+            return self.finish_failed(address, &reason, true);
         }
         match body.read(MAX_ERROR_BODY_BYTES, self.time_left().min(state.config.timeout)).await.map(|bytes| ensure_message(&bytes)) {
-            Ok(Some(text)) => self.finish_answered(Response::json(head.status, text)),
+            Ok(Some(text)) => self.finish_answered(address, Response::json(head.status, text)),
             Ok(None) => self.failure_or_body_error(&reason, true),
-            Err(error) => self.finish_failed(&format!("status {}, and {error}", head.status.as_u16()), true),
+            Err(error) => self.finish_failed(address, &format!("status {}, and {error}", head.status.as_u16()), true),
         }
     }
 
@@ -258,32 +287,36 @@ impl PendingRequest<'_> {
     async fn relay_answer(
         &self,
         state: &SidecarState,
-        status: StatusCode,
+        address: &PrimaryAddress,
+        head: Response,
         decided_at: Option<CommitPosition>,
-        headers: HeaderMap,
         body: IncomingBody,
     ) -> Response {
         match body.read(MAX_ANSWER_BODY_BYTES, self.time_left()).await {
             Ok(bytes) => {
-                let response = self.finish_answered(Response { status, headers, body: OutgoingBody::from_bytes(bytes) });
+                let response = self.finish_answered(address, Response { body: OutgoingBody::from_bytes(bytes), ..head });
                 if state.upstream.is_overtaken(self.asked_at, decided_at, "forward") { access_changed_response() } else { response }
             }
-            Err(error) => self.finish_failed(&error.to_string(), true),
+            Err(error) => self.finish_failed(address, &error.to_string(), true),
         }
     }
 
-    fn finish_answered(&self, response: Response) -> Response {
-        if self.signed {
-            self.channel.health.record_answer();
+    fn finish_answered(&self, address: &PrimaryAddress, response: Response) -> Response {
+        if self.is_signed() {
+            address.health.record_answer();
         }
         mark_forwarded(response)
     }
 
-    /// Records that the primary failed, and answers so.
-    fn finish_failed(&self, reason: &str, may_have_reached: bool) -> Response {
-        if self.signed && self.body_status.error().is_none() {
-            self.channel.health.record_failure(reason, "forward");
+    fn record_failure(&self, address: &PrimaryAddress, reason: &str) {
+        if self.is_signed() && self.body_status.error().is_none() {
+            address.health.record_failure(reason, "forward");
         }
+    }
+
+    /// Records that the primary failed, and answers so.
+    fn finish_failed(&self, address: &PrimaryAddress, reason: &str, may_have_reached: bool) -> Response {
+        self.record_failure(address, reason);
         self.failure_or_body_error(reason, may_have_reached)
     }
 

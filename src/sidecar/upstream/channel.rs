@@ -1,5 +1,5 @@
-//! The channel to the primary, which questions and requests that are passed through share: the HTTP client, the token signer, the
-//! concurrency limit, and the record of whether the primary answers.
+//! The channel to the primary, which questions and requests that are passed through share: its addresses with the record of whether each
+//! answers, the token signer, and the concurrency limit.
 
 use std::sync::Arc;
 
@@ -8,12 +8,11 @@ use tokio::time::{Instant, sleep_until};
 use crate::model::clock;
 use crate::model::freshness::DirectoryReplica;
 use crate::model::time::Time;
-use crate::net::client::http_client::HttpClient;
 use crate::sidecar::config::{FreshnessPolicy, SidecarConfig};
+use crate::sidecar::upstream::addresses::PrimaryAddresses;
 use crate::sidecar::upstream::availability::Availability;
 use crate::sidecar::upstream::concurrency_limit::{ConcurrencyLimit, Permit, RequestClass};
 use crate::sidecar::upstream::error::{FailureCause, UpstreamError};
-use crate::sidecar::upstream::health::PrimaryHealth;
 use crate::wire::auth::credentials::CredentialVerifier;
 
 /// The reason given for a request that is not sent because the probe fails.
@@ -21,10 +20,9 @@ const REASON_PROBE_FAILS: &str = "it does not answer the probe";
 
 /// What every request to the primary needs.
 pub struct UpstreamChannel {
-    pub primary_client: HttpClient,
+    pub addresses: PrimaryAddresses,
     pub token_signer: Arc<CredentialVerifier>,
     pub concurrency_limit: ConcurrencyLimit,
-    pub health: Arc<PrimaryHealth>,
     /// Says what still works without the primary, together with the limits of its age.
     replica: Arc<dyn DirectoryReplica>,
     freshness_policy: FreshnessPolicy,
@@ -34,12 +32,11 @@ pub struct UpstreamChannel {
 
 impl UpstreamChannel {
     /// Creates the channel of a sidecar; nothing is sent yet.
-    pub fn new(config: &SidecarConfig, health: Arc<PrimaryHealth>) -> Self {
+    pub fn new(config: &SidecarConfig) -> Self {
         Self {
-            primary_client: config.primary_client.clone(),
+            addresses: PrimaryAddresses::new(config),
             token_signer: Arc::clone(&config.token_signer),
             concurrency_limit: ConcurrencyLimit::new(config.bounds.forwards, config.bounds.forwards_waiting),
-            health,
             replica: Arc::clone(&config.replica),
             freshness_policy: config.freshness_policy,
             keeps_answers: config.kept.is_some(),
@@ -51,18 +48,21 @@ impl UpstreamChannel {
     pub async fn acquire_permit(&self, class: RequestClass, deadline: Instant) -> Result<Permit, UpstreamError> {
         let is_unsigned = class == RequestClass::Unsigned;
         let stops = |silent: bool| silent || !is_unsigned;
-        if let Some(outage) = self.health.outage()
+        if let Some(outage) = self.addresses.outage()
             && stops(outage.is_silent)
         {
-            return Err(self.upstream_error(REASON_PROBE_FAILS, false, FailureCause::Primary));
+            return Err(self.probe_fails_error());
         }
         tokio::select! {
             permit = self.concurrency_limit.acquire(class) => permit.map_err(|error| self.busy_error(&error.to_string())),
             () = sleep_until(deadline) => Err(self.busy_error("no turn to ask it came in time")),
-            () = self.health.wait_until_failing(), if !is_unsigned => {
-                Err(self.upstream_error(REASON_PROBE_FAILS, false, FailureCause::Primary))
-            }
+            () = self.addresses.wait_until_failing(), if !is_unsigned => Err(self.probe_fails_error()),
         }
+    }
+
+    /// Builds the error of a request that is not sent because the probe fails.
+    pub fn probe_fails_error(&self) -> UpstreamError {
+        self.upstream_error(REASON_PROBE_FAILS, false, FailureCause::Primary)
     }
 
     /// Builds the error of a request that got no permit: this host is to blame, unless those who have them wait for the primary.
@@ -72,13 +72,14 @@ impl UpstreamChannel {
 
     /// Returns who is to blame where a request had to wait for others.
     pub fn cause_of_delay(&self) -> FailureCause {
-        let is_primary = self.health.outage().is_some() || self.health.is_answer_overdue(clock::boot_time());
+        let now = clock::boot_time();
+        let is_primary = self.addresses.outage().is_some() || self.addresses.iter().any(|address| address.health.is_answer_overdue(now));
         if is_primary { FailureCause::Primary } else { FailureCause::Host }
     }
 
     /// Returns since when the primary has not answered; `None` while it answers.
     pub fn failing_since(&self) -> Option<Time> {
-        self.health.outage().map(|outage| outage.since)
+        self.addresses.outage().map(|outage| outage.since)
     }
 
     /// Builds the error of a request, with what is known of the primary and of what still works at this moment.

@@ -1,4 +1,4 @@
-//! Whether the primary answers: what the breaker says, which requests are without an answer, and what is counted of both.
+//! Whether one address of the primary answers: what the breaker says, which requests are without an answer, and what is counted of both.
 //!
 //! Callers only report here. That the primary has stopped answering is the [probe](crate::sidecar::upstream::probe)'s to find, which
 //! is woken by what they report.
@@ -8,22 +8,21 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use prometheus_client::metrics::counter::Counter;
-use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::registry::Registry;
 use tokio::sync::{Notify, watch};
 
 use crate::model::clock;
-use crate::model::time::BootTime;
+use crate::model::time::{BootTime, Time};
 use crate::net::log_limiter::LogLimiter;
 use crate::sidecar::upstream::breaker::{CircuitBreaker, FailedProbe, Outage, ProbeVerdict};
+use crate::sidecar::upstream::health_metrics::{AddressMetrics, HealthMetrics};
 
 /// A request that is without an answer for so long counts as overdue.
 pub const ANSWER_OVERDUE: Duration = Duration::from_secs(1);
 
-/// What is known of whether the primary answers.
+/// What is known of whether an address of the primary answers.
 pub struct PrimaryHealth {
+    /// Its URL, for messages.
+    name: String,
     breaker: CircuitBreaker,
     /// Whether the breaker is open: for whoever waits.
     failing: watch::Sender<bool>,
@@ -31,8 +30,10 @@ pub struct PrimaryHealth {
     wake_probe: Notify,
     under_way: Mutex<RequestsUnderWay>,
     log_limiter: LogLimiter,
-    probes: Family<[(&'static str, &'static str); 1], Counter>,
-    probe_failing: Gauge,
+    /// Since when it has been answering, or has not been asked.
+    answering_since: Mutex<Time>,
+    metrics: AddressMetrics,
+    primary_metrics: Arc<HealthMetrics>,
 }
 
 /// The requests without an answer, in the order in which they were sent.
@@ -48,8 +49,10 @@ pub struct RequestUnderWay {
     number: u64,
 }
 
-impl Default for PrimaryHealth {
-    fn default() -> Self {
+impl PrimaryHealth {
+    /// Returns the health of an address of this name that has not been asked yet.
+    #[must_use]
+    pub fn new(name: String, primary_metrics: Arc<HealthMetrics>) -> Self {
         Self {
             breaker: CircuitBreaker::default(),
             failing: watch::Sender::new(false),
@@ -57,58 +60,93 @@ impl Default for PrimaryHealth {
             wake_probe: Notify::new(),
             under_way: Mutex::default(),
             log_limiter: LogLimiter::default(),
-            probes: Family::default(),
-            probe_failing: Gauge::default(),
+            answering_since: Mutex::new(clock::wall_time()),
+            metrics: primary_metrics.of_address(&name),
+            primary_metrics,
+            name,
         }
     }
-}
 
-impl PrimaryHealth {
+    /// Returns its URL, for messages.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Returns since when it has been answering, or has not been asked.
+    pub fn answering_since(&self) -> Time {
+        *self.answering_since.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns how many requests it has answered.
+    pub fn answers(&self) -> u64 {
+        self.metrics.answers.get()
+    }
+
+    /// Returns how many requests it has failed.
+    pub fn failures(&self) -> u64 {
+        self.metrics.failures.get()
+    }
+
+    /// Returns what tells it from other addresses in a log line; nothing where there are no others.
+    fn place(&self) -> String {
+        if self.primary_metrics.has_several_addresses() { format!(" at {}", self.name) } else { String::new() }
+    }
+
     /// Records that the primary answered, whoever asked.
     pub fn record_answer(&self) {
+        self.metrics.answers.inc();
         let now = clock::boot_time();
         if let Some(outage) = self.breaker.record_answer(now) {
             self.failing.send_replace(false);
-            self.probe_failing.set(0);
-            let seconds = now.since(outage.started_at).as_secs_f64();
-            tracing::warn!(seconds, "primary answers again after {seconds:.1} s");
+            self.metrics.failing.set(0);
+            self.primary_metrics.count_recovered_address();
+            *self.answering_since.lock().unwrap_or_else(PoisonError::into_inner) = clock::wall_time();
+            let (seconds, place) = (now.since(outage.started_at).as_secs_f64(), self.place());
+            tracing::warn!(address = self.name, seconds, "primary{place} answers again after {seconds:.1} s");
         }
     }
 
     /// Records that the primary failed a request to `endpoint`. That may be due to the request, so it only wakes the probe.
     pub fn record_failure(&self, reason: &str, endpoint: &'static str) {
+        self.metrics.failures.inc();
         self.failure_seen.store(true, Ordering::SeqCst);
         self.wake_probe.notify_one();
         if self.outage().is_none()
             && let Some(suppressed) = self.log_limiter.allow(clock::wall_time())
         {
+            let place = self.place();
             tracing::warn!(
+                address = self.name,
                 reason,
                 endpoint,
                 suppressed,
-                "no answer of the primary to {endpoint}: {reason}; asking it a question of our own"
+                "no answer of the primary{place} to {endpoint}: {reason}; asking it a question of our own"
             );
         }
     }
 
     /// Records that a probe was answered.
     pub fn record_answered_probe(&self) {
-        self.count_probe("answered");
+        self.primary_metrics.count_probe("answered");
         self.record_answer();
     }
 
     /// Records that a probe failed.
     pub fn record_failed_probe(&self, probe: FailedProbe) {
-        self.count_probe("failed");
+        self.primary_metrics.count_probe("failed");
+        self.metrics.failures.inc();
         let reason = Arc::clone(&probe.reason);
         match self.breaker.record_failed_probe(probe) {
             ProbeVerdict::Opened => {
                 self.failing.send_replace(true);
-                self.probe_failing.set(1);
-                tracing::warn!(reason = &*reason, "primary stopped answering: {reason}; answering from local data where that is allowed");
+                self.metrics.failing.set(1);
+                let all_fail = self.primary_metrics.count_failing_address();
+                let then = if all_fail { "answering from local data where that is allowed" } else { "asking its other addresses" };
+                let place = self.place();
+                tracing::warn!(address = self.name, reason = &*reason, "primary{place} stopped answering: {reason}; {then}");
             }
             ProbeVerdict::StillOpen | ProbeVerdict::Overtaken => {
-                tracing::debug!(reason = &*reason, "the primary does not answer the probe: {reason}");
+                tracing::debug!(address = self.name, reason = &*reason, "the primary does not answer the probe: {reason}");
             }
         }
     }
@@ -156,16 +194,6 @@ impl PrimaryHealth {
         oldest.is_some_and(is_long_ago) && self.last_answer().is_none_or(is_long_ago)
     }
 
-    /// Registers what is counted here.
-    pub fn register_metrics(&self, registry: &mut Registry) {
-        registry.register("sidegate_primary_probes", "Questions of our own that find out whether the primary answers", self.probes.clone());
-        registry.register("sidegate_primary_probe_failing", "Whether the last of them failed", self.probe_failing.clone());
-    }
-
-    fn count_probe(&self, outcome: &'static str) {
-        self.probes.get_or_create(&[("outcome", outcome)]).inc();
-    }
-
     fn under_way(&self) -> MutexGuard<'_, RequestsUnderWay> {
         self.under_way.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -185,6 +213,7 @@ mod tests {
     use super::{ANSWER_OVERDUE, PrimaryHealth};
     use crate::model::clock;
     use crate::model::time::BootTime;
+    use crate::sidecar::upstream::health_metrics::HealthMetrics;
 
     fn after(delay: Duration) -> BootTime {
         BootTime(clock::boot_time().0 + delay)
@@ -192,7 +221,7 @@ mod tests {
 
     #[test]
     fn an_answer_is_overdue_once_a_request_is_without_one_and_no_other_has_come() {
-        let health = Arc::new(PrimaryHealth::default());
+        let health = Arc::new(PrimaryHealth::new("https://a".to_owned(), Arc::new(HealthMetrics::new(1))));
         assert!(!health.is_answer_overdue(after(2 * ANSWER_OVERDUE)), "nobody waits");
         let request = health.begin_request();
         assert!(!health.is_answer_overdue(clock::boot_time()));

@@ -1,4 +1,4 @@
-//! The probe: a question of our own that finds out whether the primary answers, so that nobody's login has to.
+//! The probe: a question of our own that finds out whether an address of the primary answers, so that nobody's login has to.
 //!
 //! It is asked in the background, on a connection of its own and outside the concurrency limit, so no caller can take its place. While
 //! all is well it is hardly asked: it is woken by a request that failed, by one that is without an answer for a second, and by a feed
@@ -15,7 +15,9 @@ use crate::model::freshness::DirectoryReplica;
 use crate::model::key::decode_blob;
 use crate::model::time::BootTime;
 use crate::net::client::http_client::HttpClient;
+use crate::net::client::request_error::SendLimits;
 use crate::sidecar::config::SidecarConfig;
+use crate::sidecar::upstream::addresses::PrimaryAddress;
 use crate::sidecar::upstream::breaker::FailedProbe;
 use crate::sidecar::upstream::decision::QueryKind;
 use crate::sidecar::upstream::health::PrimaryHealth;
@@ -57,13 +59,13 @@ struct Signals {
 }
 
 impl PrimaryProbe {
-    /// Creates the probe of a sidecar; nothing is sent yet.
-    pub fn new(config: &SidecarConfig, health: Arc<PrimaryHealth>) -> Arc<Self> {
+    /// Creates a sidecar's probe of one address; nothing is sent yet.
+    pub fn new(config: &SidecarConfig, address: &PrimaryAddress) -> Arc<Self> {
         let target = format!("/api/v4/internal/authorized_keys?{}", encode_form([("key", PROBE_KEY)]));
         let kind = QueryKind::AuthorizedKeys(decode_blob(PROBE_KEY).unwrap_or_default());
         Arc::new(Self {
-            health,
-            client: config.primary_client.clone(),
+            health: Arc::clone(&address.health),
+            client: address.client.clone(),
             signer: Arc::clone(&config.token_signer),
             replica: Arc::clone(&config.replica),
             follows_feed: config.follows_feed,
@@ -103,7 +105,8 @@ impl PrimaryProbe {
 
     async fn ask(self: Arc<Self>) {
         let (sent_at, sent_at_wall) = (clock::boot_time(), clock::wall_time());
-        let exchange = self.query.send(&self.client, &self.signer, QueryConnection::Dedicated, self.time_limit, sent_at_wall);
+        let limits = SendLimits::total(self.time_limit);
+        let exchange = self.query.send(&self.client, &self.signer, QueryConnection::Dedicated, limits, sent_at_wall);
         let failed = match timeout(self.time_limit, exchange).await {
             Ok(Ok(_decision)) => return self.health.record_answered_probe(),
             // It is asked too often: by somebody who is there.

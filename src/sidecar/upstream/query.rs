@@ -1,7 +1,5 @@
 //! A question as it is sent to the primary, and the one exchange in which it is asked.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
 use http::{Method, Request, StatusCode};
@@ -11,6 +9,7 @@ use crate::model::digest::Digest;
 use crate::model::time::Time;
 use crate::net::body::OutgoingBody;
 use crate::net::client::http_client::HttpClient;
+use crate::net::client::request_error::SendLimits;
 use crate::sidecar::upstream::decision::{Decision, QueryKind, parse_decision};
 use crate::sidecar::upstream::headers::decided_at;
 use crate::wire::auth::credentials::{CredentialVerifier, SHELL_TOKEN_HEADER};
@@ -88,23 +87,23 @@ impl UpstreamQuery {
         Digest::of(format!("{}\n{}\n{body}", self.kind.name(), self.target).as_bytes())
     }
 
-    /// Asks once, signed at `now`. The time limit binds the head and the body apart; who needs one for both keeps it.
+    /// Asks once, signed at `now`. The limit of the whole binds the head and the body apart; who needs one for both keeps it.
     pub async fn send(
         &self,
         client: &HttpClient,
         signer: &CredentialVerifier,
         connection: QueryConnection,
-        time_limit: Duration,
+        limits: SendLimits,
         now: Time,
     ) -> Result<Decision, ExchangeError> {
         let request = self.build_request(signer, now).ok_or(ExchangeError::Unwritable)?;
         let response = match connection {
-            QueryConnection::Pooled => client.send(request, time_limit).await,
-            QueryConnection::Dedicated => client.send_unpooled(request, time_limit).await,
+            QueryConnection::Pooled => client.send_or_return(request, limits).await.map_err(|unanswered| unanswered.error),
+            QueryConnection::Dedicated => client.send_unpooled(request, limits.total).await,
         };
         let no_response = |reason: String, may_have_reached| ExchangeError::NoResponse { reason, may_have_reached };
         let (head, body) = response.map_err(|error| no_response(error.reason, error.may_have_reached))?.into_parts();
-        let body = body.read(MAX_RESPONSE_BYTES, time_limit).await.map_err(|error| no_response(error.to_string(), true))?;
+        let body = body.read(MAX_RESPONSE_BYTES, limits.total).await.map_err(|error| no_response(error.to_string(), true))?;
         let decision = parse_decision(&self.kind, head.status, body);
         decision
             .map(|decision| Decision { decided_at: decided_at(&head.headers), ..decision })

@@ -1,5 +1,6 @@
 //! A sidecar in front of a GitLab (`feed = "none"`): what is kept of its answers, for how long, and what takes it back.
 
+mod addresses;
 mod concurrency;
 mod gitlab;
 mod operation;

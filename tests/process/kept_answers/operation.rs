@@ -165,3 +165,24 @@ fn on_a_full_disk_nothing_that_was_taken_back_returns_after_a_restart_and_keepin
     site.kill_and_restart();
     assert_eq!(kept(&site)["answers"], 1);
 }
+
+#[test]
+fn kept_answers_about_access_are_counted_and_beyond_the_limit_of_a_minute_refused_with_gitlabs_sentence() {
+    let mut site = Site::start("[freshness]\nreads = { ttl = \"1h\", max_stale = \"2h\" }\n");
+    site.env.replace_in_file("sidegate.toml", "feed = \"none\"", "feed = \"none\"\noperations_per_minute = 3");
+    site.restart();
+    let asked = pull(7, "g/p");
+    assert_eq!(site.source(&asked), "forwarded");
+    let answers: Vec<_> = (0..9).map(|_| site.ask(&asked)).collect();
+    let refused: Vec<_> = answers.iter().filter(|answer| answer.status != 200).collect();
+    // A minute may end in between, and another begin.
+    assert!((3..=6).contains(&refused.len()), "{answers:?}");
+    for answer in refused {
+        assert_eq!(answer.status, 401);
+        assert_eq!(answer.json(), json!({"status": false, "message": "This endpoint has been requested too many times. Try again later."}));
+    }
+    for other in [pull(8, "g/p"), pull(7, "g/other"), look_up(7)] {
+        assert_eq!([site.source(&other), site.source(&other)], ["forwarded", "cached"], "others are not refused");
+    }
+    assert_eq!(site.take_questions(), 4, "beyond the limit the GitLab is not asked either");
+}
