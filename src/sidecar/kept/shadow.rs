@@ -10,7 +10,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::Registry;
 use serde_json::{Map, Value, json};
 
-use crate::api::log_limiter::LogLimiter;
+use crate::net::log_limiter::LogLimiter;
 use crate::api::request::RequestTime;
 use crate::model::kept_answer::{KeptKind, KeptSubject};
 use crate::model::key::Fingerprint;
