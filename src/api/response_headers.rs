@@ -12,7 +12,7 @@ pub const ANSWER_HEADER: &str = "x-sidegate-answer";
 pub const CACHED_ANSWER: HeaderValue = HeaderValue::from_static("cached");
 /// How old it is, in seconds.
 pub const AGE_HEADER: &str = "x-sidegate-age";
-/// Present where the primary could not be asked.
+/// Present where the primary could not be asked, or its no is not believed.
 pub const DEGRADED_HEADER: &str = "x-sidegate-degraded";
 /// The last commit that the primary knew of when it began to answer a request that a sidecar sent on.
 pub const POSITION_HEADER: &str = "x-sidegate-position";
@@ -37,6 +37,11 @@ pub fn mark_forwarded(response: Response) -> Response {
 /// Marks a response that was given because the primary cannot be asked.
 pub fn mark_degraded(response: Response) -> Response {
     response.with_header(DEGRADED_HEADER, "primary-unreachable")
+}
+
+/// Marks a yes that was given in place of a no, because the primary does not know most of the keys that it knew.
+pub fn mark_doubted(response: Response) -> Response {
+    response.with_header(DEGRADED_HEADER, "mass-negative")
 }
 
 fn set_age(response: Response, age: Option<Duration>) -> Response {

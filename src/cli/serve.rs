@@ -209,6 +209,7 @@ fn kept_setup(config: &ServeConfig, store: &Arc<KeptStore>) -> KeptConfig {
         negative_ttl: config.freshness.negative_ttl,
         check_ip: if config.freshness.check_ip { CheckIp::Matters } else { CheckIp::Ignored },
         mode: if config.primary.shadow { KeptMode::Shadow } else { KeptMode::Answer },
+        mass_negative: config.freshness.mass_negative,
         store: Arc::clone(store) as Arc<dyn KeptAnswerStore>,
     }
 }

@@ -71,6 +71,9 @@ fn print_status(status: &Value) {
     if let Some(refused) = refused_text(&status["sockets"]) {
         print_line(&refused);
     }
+    if let Some(alarm) = mass_negative_alarm(&status["kept"]["mass_negative"]) {
+        print_line(&alarm);
+    }
     print_primary(&status["primary"]);
     if status["kept"].is_object() {
         print_shadow(&status["kept"]["shadow"]);
@@ -133,17 +136,35 @@ fn unstored_warning(unstored: &Value) -> Option<String> {
     Some(format!("store: since {since} {changes} changes that take access away are not in the store: {then}; make room on its disk"))
 }
 
+/// Returns what to know and do while keys are let in that a GitLab does not know, because it does not know most.
+fn mass_negative_alarm(guard: &Value) -> Option<String> {
+    let (since, seconds) = (guard["since"].as_str()?, guard["ends_in_seconds"].as_u64()?);
+    Some(format!(
+        "ALARM since {since}: the GitLab did not know {} of the {} keys that it was asked about within a minute and knew before; {} such keys are let in for {seconds} s more. Look whether it is the right instance (DNS, `primary.url`), has its own database and not an older one, and its keys to decrypt it. A restart of sidegate ends this for them. If the keys are meant to be gone: `sidegate invalidate all`",
+        guard["unknown_at_start"], guard["asked_at_start"], guard["keys"],
+    ))
+}
+
+/// Returns by how much a GitLab that does not know most keys makes a bound longer.
+fn hold_text(class: &Value) -> String {
+    match class["hold_seconds"].as_u64() {
+        Some(seconds) if seconds > 0 => format!(", and for {seconds} s after its no while it does not know most keys"),
+        _ => String::new(),
+    }
+}
+
 fn print_freshness_class(name: &str, class: &Value, hedge: &Value) {
     let never =
         if matches!(class["state"].as_str(), Some("kept" | "shadow")) { "each answer by its own age" } else { "never proven current" };
     let age = class["age_seconds"].as_f64().map_or_else(|| never.to_owned(), |age| format!("{age:.1} s old"));
     print_line(&format!(
-        "{name}: {}, {age}; answered without asking up to {} s, while the primary is slower than {hedge} ms up to {} s, while the primary fails up to {} s ({} s left)",
+        "{name}: {}, {age}; answered without asking up to {} s, while the primary is slower than {hedge} ms up to {} s, while the primary fails up to {} s ({} s left){}",
         field_text(&class["state"]),
         class["ttl_seconds"],
         class["hedged_seconds"],
         class["max_stale_seconds"],
         field_text(&class["expires_in_seconds"]),
+        hold_text(class),
     ));
 }
 
@@ -199,6 +220,11 @@ fn print_kept(kept: &Value) {
         evictions.join(", "),
         kept["refreshes"],
         kept["overtaken"]
+    ));
+    let guard = &kept["mass_negative"];
+    print_line(&format!(
+        "  of known keys asked about within a minute: {} asked, {} unknown; {} times most were, {} answers given all the same",
+        guard["asked"], guard["unknown"], guard["holds"], guard["given"]
     ));
     let store = &kept["store"];
     print_line(&format!(
@@ -270,7 +296,7 @@ mod tests {
     use clap::Parser as _;
     use serde_json::{Value, json};
 
-    use super::{bound_warning, invalidation, proof_warning, unstored_warning};
+    use super::{bound_warning, hold_text, invalidation, mass_negative_alarm, proof_warning, unstored_warning};
     use crate::cli::arguments::{Arguments, Command};
 
     fn body(words: &[&str]) -> Result<Value, String> {
@@ -307,6 +333,25 @@ mod tests {
             let warning = unstored(complete, survives).unwrap();
             assert!(warning.contains(said) && warning.contains("since 2026") && warning.contains("make room"), "{warning}");
         }
+    }
+
+    #[test]
+    fn a_gitlab_that_does_not_know_most_keys_is_an_alarm_that_says_what_to_do() {
+        let mut guard = json!({"since": null, "ends_in_seconds": null, "keys": 0});
+        assert_eq!(mass_negative_alarm(&guard), None);
+        guard =
+            json!({"since": "2026-01-31T12:00:00.000Z", "ends_in_seconds": 590, "keys": 41, "asked_at_start": 30, "unknown_at_start": 20});
+        let alarm = mass_negative_alarm(&guard).unwrap();
+        for part in ["since 2026", "20 of the 30 keys", "41 such keys", "590 s", "right instance", "sidegate invalidate all"] {
+            assert!(alarm.contains(part), "{part} is not in {alarm}");
+        }
+        assert_eq!(mass_negative_alarm(&Value::Null), None);
+    }
+
+    #[test]
+    fn the_bound_says_the_hold_where_there_is_one() {
+        assert!(hold_text(&json!({"hold_seconds": 600})).contains("600 s after its no"));
+        assert_eq!((hold_text(&json!({"hold_seconds": 0})), hold_text(&json!({}))), (String::new(), String::new()));
     }
 
     #[test]

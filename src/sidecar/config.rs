@@ -74,6 +74,8 @@ pub struct KeptConfig {
     pub check_ip: CheckIp,
     /// What they are for.
     pub mode: KeptMode,
+    /// When so many keys are unknown at once that they are not taken to be removed.
+    pub mass_negative: MassNegative,
     /// Puts them on disk.
     pub store: Arc<dyn KeptAnswerStore>,
 }
@@ -85,6 +87,17 @@ pub enum KeptMode {
     Answer,
     /// They are compared with the primary's, which alone is given.
     Shadow,
+}
+
+/// When a primary does not know so many of the keys that it knew that they are not taken to be removed yet.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct MassNegative {
+    /// How many of the keys that this host knew must have been asked about within a minute.
+    pub at_least: usize,
+    /// The share of them, from 0 to 1, of which more must be unknown.
+    pub share: f64,
+    /// For how long they are let in after that; zero for never.
+    pub hold: Duration,
 }
 
 /// How much is kept.

@@ -15,7 +15,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::api::error::ApiError;
 use crate::api::request::RequestTime;
-use crate::api::response_headers::{mark_cached, mark_degraded, mark_forwarded};
+use crate::api::response_headers::{mark_cached, mark_degraded, mark_doubted, mark_forwarded};
 use crate::model::clock;
 use crate::model::freshness::ProofTime;
 use crate::net::message::Response;
@@ -41,6 +41,7 @@ pub async fn answer(state: &Arc<SidecarState>, kept: &KeptService, question: Kep
     }
     let outcome = match found {
         Found::Fresh(held) => return give_fresh(state, kept, &question, held),
+        Found::GivenBack(held) => return give_back(kept, &question, held),
         Found::Unknown(age) => return give_unknown(kept, &question, age),
         Found::Nothing => ask(state, kept, Arc::new(question.without_yes()), question.miss_class()).await,
         Found::Stale(held) => match ask_beside_kept_yes(state, kept, &question, held.age).await {
@@ -48,6 +49,11 @@ pub async fn answer(state: &Arc<SidecarState>, kept: &KeptService, question: Kep
             HedgedOutcome::Asked(outcome) => outcome,
         },
     };
+    if matches!(&outcome, QueryOutcome::Decided(decision) if decision.kind == DecisionKind::No)
+        && let Some(held) = kept.answers.given_back(&question, RequestTime::now())
+    {
+        return give_back(kept, &question, held);
+    }
     if matches!(outcome, QueryOutcome::Failed(_))
         && let Some(response) = give_held(kept, &question)
     {
@@ -96,11 +102,19 @@ fn give_unknown(kept: &KeptService, question: &KeptQuestion, age: Duration) -> R
     mark_cached(ApiError::not_found("Key").into_response(), Some(age))
 }
 
+/// Gives a yes in place of the no of a primary that does not know most keys.
+fn give_back(kept: &KeptService, question: &KeptQuestion, held: HeldAnswer) -> Response {
+    kept.answers.metrics.count_lookup(question.kind, LookupOutcome::Stale);
+    kept.answers.metrics.given_back.inc();
+    mark_doubted(mark_cached(Response::json(StatusCode::OK, held.body), Some(held.age)))
+}
+
 /// Gives what is kept at this moment, without the primary's answer.
 fn give_held(kept: &KeptService, question: &KeptQuestion) -> Option<Response> {
     let (held, is_fresh) = match kept.answers.find(question, RequestTime::now()) {
         Found::Fresh(held) => (held, true),
         Found::Stale(held) => (held, false),
+        Found::GivenBack(held) => return Some(give_back(kept, question, held)),
         Found::Unknown(_) | Found::Nothing => return None,
     };
     kept.answers.metrics.count_lookup(question.kind, if is_fresh { LookupOutcome::Fresh } else { LookupOutcome::Stale });

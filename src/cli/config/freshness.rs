@@ -10,6 +10,7 @@ use crate::cli::config::parse;
 use crate::helper::LOOKUP_TIMEOUT;
 use crate::model::freshness::FreshnessLimits;
 use crate::model::loss_guard::LossGuard;
+use crate::sidecar::config::MassNegative;
 
 /// How long somebody whom this host knows waits for a primary that is slow, where nothing else is said.
 const HEDGE: Duration = Duration::from_millis(150);
@@ -17,6 +18,11 @@ const HEDGE: Duration = Duration::from_millis(150);
 const NEGATIVE_TTL: Duration = Duration::from_secs(5);
 /// A key that was just added has to work soon.
 const LONGEST_NEGATIVE_TTL: Duration = Duration::from_secs(60);
+
+/// How long keys are let in that a GitLab does not know, where it does not know most and nothing else is said.
+const HOLD: Duration = Duration::from_secs(600);
+/// An alarm that nobody hears for a day lets nobody in any more.
+const LONGEST_HOLD: Duration = Duration::from_secs(24 * 3600);
 
 /// The section, with every default filled in.
 #[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
@@ -34,6 +40,8 @@ pub struct FreshnessConfig {
     pub negative_ttl: Duration,
     /// In front of a GitLab: whether the address that somebody asks from enters the decision.
     pub check_ip: bool,
+    /// In front of a GitLab: when it does not know so many keys at once that they are not taken to be removed.
+    pub mass_negative: MassNegative,
     /// How many keys a snapshot may lack before it is held for an operator.
     pub loss_guard: LossGuard,
 }
@@ -50,6 +58,7 @@ struct RawFreshness {
     #[serde(deserialize_with = "parse::optional_duration")]
     negative_ttl: Option<Duration>,
     check_ip: Option<bool>,
+    mass_negative: RawMassNegative,
     loss_guard: LossGuard,
 }
 
@@ -60,6 +69,21 @@ struct RawClass {
     ttl: Option<Duration>,
     #[serde(deserialize_with = "parse::optional_duration")]
     max_stale: Option<Duration>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct RawMassNegative {
+    at_least: Option<usize>,
+    share: Option<f64>,
+    #[serde(deserialize_with = "parse::optional_duration")]
+    hold: Option<Duration>,
+}
+
+impl From<RawMassNegative> for MassNegative {
+    fn from(guard: RawMassNegative) -> Self {
+        Self { at_least: guard.at_least.unwrap_or(20), share: guard.share.unwrap_or(0.5), hold: guard.hold.unwrap_or(HOLD) }
+    }
 }
 
 impl RawClass {
@@ -88,6 +112,7 @@ impl From<RawFreshness> for FreshnessConfig {
             hedge: section.hedge.unwrap_or(HEDGE),
             negative_ttl: section.negative_ttl.unwrap_or(NEGATIVE_TTL),
             check_ip: section.check_ip.unwrap_or(true),
+            mass_negative: section.mass_negative.into(),
             loss_guard: section.loss_guard,
         }
     }
@@ -115,8 +140,16 @@ impl FreshnessConfig {
             "freshness.negative_ttl",
             "must be at most 1m: for so long a key that was just added does not work",
         )?;
+        validate_mass_negative(self.mass_negative)?;
         loss_guard::validate(self.loss_guard, "freshness.loss_guard")
     }
+}
+
+fn validate_mass_negative(guard: MassNegative) -> Result<(), InvalidSetting> {
+    InvalidSetting::ensure(guard.at_least > 0, "freshness.mass_negative.at_least", "must be more than 0")?;
+    InvalidSetting::ensure((0.0..=1.0).contains(&guard.share), "freshness.mass_negative.share", "must be from 0.0 to 1.0")?;
+    let reason = "must be at most 24h: for so long a removed key may still log in";
+    InvalidSetting::ensure(guard.hold <= LONGEST_HOLD, "freshness.mass_negative.hold", reason)
 }
 
 #[cfg(test)]
@@ -138,6 +171,10 @@ mod tests {
         assert_eq!(invalid_key("keys = { ttl = \"25h\" }"), "freshness.keys.ttl");
         assert_eq!(invalid_key("push_precheck = { max_stale = \"9s\" }"), "freshness.push_precheck.ttl");
         assert_eq!(invalid_key("hedge = \"5s\""), "freshness.hedge");
+        assert_eq!(invalid_key("mass_negative = { at_least = 0 }"), "freshness.mass_negative.at_least");
+        assert_eq!(invalid_key("mass_negative = { share = 1.1 }"), "freshness.mass_negative.share");
+        assert_eq!(invalid_key("mass_negative = { share = nan }"), "freshness.mass_negative.share");
+        assert_eq!(invalid_key("mass_negative = { hold = \"86401s\" }"), "freshness.mass_negative.hold");
         assert_eq!(invalid_key("loss_guard = { share = 1.1 }"), "freshness.loss_guard.share");
         assert_eq!(invalid_key("loss_guard = { share = nan }"), "freshness.loss_guard.share");
     }

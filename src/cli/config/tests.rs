@@ -111,6 +111,7 @@ fn the_sidecar_s_sample_manual_and_parser_hold_together() {
         "freshness.keys",
         "freshness.reads",
         "freshness.push_precheck",
+        "freshness.mass_negative",
         "freshness.loss_guard",
         "limits",
         "log",

@@ -20,8 +20,10 @@ use crate::model::time::BootTime;
 use crate::sidecar::config::{CheckIp, FreshnessPolicy, KeptConfig, KeptMode};
 use crate::sidecar::kept::acceptance::accept;
 use crate::sidecar::kept::agreement::differing_field;
+use crate::sidecar::kept::asked_keys::AskedCounts;
 use crate::sidecar::kept::index::KeptIndex;
 use crate::sidecar::kept::invalidations::{Invalidations, RevocationCount};
+use crate::sidecar::kept::mass_negative::{Evicted, GuardChange, GuardStatus, HoldEnd, MassNegativeGuard};
 use crate::sidecar::kept::metrics::{EvictionReason, KeptMetrics};
 use crate::sidecar::kept::negatives::Negatives;
 use crate::sidecar::kept::question::KeptQuestion;
@@ -56,6 +58,7 @@ struct KeptState {
     index: KeptIndex,
     invalidations: Invalidations,
     negatives: Negatives,
+    guard: MassNegativeGuard,
 }
 
 /// What is kept for a question.
@@ -65,6 +68,8 @@ pub enum Found {
     Fresh(HeldAnswer),
     /// A yes that may be given only if the primary fails or is slow.
     Stale(HeldAnswer),
+    /// A yes that the primary took back, of a key that it did not know a moment ago as little as most others.
+    GivenBack(HeldAnswer),
     /// The primary did not know the key so long ago.
     Unknown(Duration),
     /// Nothing that may be given.
@@ -121,6 +126,7 @@ impl KeptAnswers {
             index: KeptIndex::new(config.bounds),
             invalidations: Invalidations::default(),
             negatives: Negatives::new(config.negative_ttl),
+            guard: MassNegativeGuard::new(config.mass_negative),
         };
         Arc::new(Self {
             policy,
@@ -175,7 +181,13 @@ impl KeptAnswers {
     pub fn find(&self, question: &KeptQuestion, now: RequestTime) -> Found {
         let mut state = self.lock();
         let Some(mut held) = state.peek(question, now) else {
-            return state.negatives.find(question.key, now.boot).map_or(Found::Nothing, Found::Unknown);
+            let unknown = state.negatives.find(question.key, now.boot);
+            return match (self.peek_given_back(&state, question, now), unknown) {
+                (Some(held), Some(_)) => Found::GivenBack(held),
+                (Some(held), None) => Found::Stale(held),
+                (None, Some(age)) => Found::Unknown(age),
+                (None, None) => Found::Nothing,
+            };
         };
         let freshness = self.freshness(question.kind, held.age);
         if freshness != Freshness::Expired {
@@ -187,6 +199,19 @@ impl KeptAnswers {
             Freshness::Stale => Found::Stale(held),
             Freshness::Expired => Found::Nothing,
         }
+    }
+
+    /// Returns a yes that was taken back and comes back, because the primary does not know most keys: what is given in place of its no.
+    #[must_use]
+    pub fn given_back(&self, question: &KeptQuestion, now: RequestTime) -> Option<HeldAnswer> {
+        self.peek_given_back(&self.lock(), question, now)
+    }
+
+    fn peek_given_back(&self, state: &KeptState, question: &KeptQuestion, now: RequestTime) -> Option<HeldAnswer> {
+        let answer = state.guard.given_back(question.key, now)?;
+        let (body, proven_at, age) = (answer.body.clone(), answer.proven_at, answer.proven_at.age(now.boot));
+        let is_expired = self.freshness(question.kind, age) == Freshness::Expired;
+        (!is_expired).then_some(HeldAnswer { body, age, proven_at, is_first_use: false })
     }
 
     /// Returns the age of what is kept for a question and what that age means, whether or not its key has expired; for the operator.
@@ -226,17 +251,27 @@ impl KeptAnswers {
         let answer = accept(question, decision, proven_at);
         let subjects = answer.as_ref().map_or(&[][..], |answer| &answer.subjects);
         let mut state = self.lock();
+        let is_known_key = question.kind == KeptKind::AuthorizedKeys && state.knows(question.key);
         let asker_is_revoked = question.asker.as_ref().is_some_and(|asker| state.invalidations.is_revoked_since(asker, since));
         if asker_is_revoked || state.is_revoked_since(question.key, subjects, since) {
             self.metrics.overtaken.inc();
             return YesOutcome::Overtaken;
         }
         state.negatives.remove(question.key);
+        if question.kind == KeptKind::AuthorizedKeys {
+            let before = state.index.find(question.key).and_then(|place| place.answer.key_id());
+            let keys = [before, answer.as_ref().and_then(KeptAnswer::key_id)];
+            keys.into_iter().flatten().for_each(|key| state.guard.forget_key(key));
+        }
+        if is_known_key {
+            self.report(state.guard.record_known(question.key, RequestTime::now()));
+        }
         match answer {
             Some(answer) => self.keep(&mut state, question, answer),
             // It is a yes, but another one than what is kept.
-            None => self.evict(&mut state, &[question.key], EvictionReason::Answer),
+            None => drop(self.evict(&mut state, &[question.key], EvictionReason::Answer)),
         }
+        state.guard.forget(question.key);
         YesOutcome::Valid
     }
 
@@ -249,7 +284,8 @@ impl KeptAnswers {
             && question.kind == KeptKind::AuthorizedKeys
         {
             // The key was removed and added again: nothing that its former id was allowed counts any more.
-            self.revoke(state, &KeptSubject::Key(former), EvictionReason::Key);
+            let _not_remembered = self.revoke(state, &KeptSubject::Key(former), EvictionReason::Key);
+            state.guard.forget_subject(&KeptSubject::Key(former));
         }
         let key_end = question.asking_key().and_then(|key| state.index.key_end(key));
         answer.expires_at = [answer.expires_at, key_end].into_iter().flatten().min();
@@ -278,14 +314,24 @@ impl KeptAnswers {
             let mut state = self.lock();
             let before = state.index.len();
             let (subjects, reason) = refused_subjects(question, decision, &state.index);
+            let is_known = state.knows(question.key);
             state.invalidations.revoke(&question.key);
-            self.evict(&mut state, &[question.key], EvictionReason::Answer);
-            subjects.iter().for_each(|subject| self.revoke(&mut state, subject, reason));
+            let mut evicted = self.evict(&mut state, &[question.key], EvictionReason::Answer);
+            subjects.iter().for_each(|subject| evicted.extend(self.revoke(&mut state, subject, reason)));
+            if names_actor(question, decision, &subjects) {
+                subjects.iter().for_each(|subject| state.forget_actor(subject));
+            } else {
+                let room = state.index.bounds().bytes.saturating_sub(state.index.bytes());
+                state.guard.remember(evicted, room, clock::boot_time());
+            }
             if question.kind == KeptKind::AuthorizedKeys {
                 let now = clock::boot_time();
                 let would_be_asked = self.mode == KeptMode::Answer || state.negatives.find(question.key, now).is_none();
                 if would_be_asked {
                     state.negatives.insert(question.key, asked_at, now);
+                }
+                if is_known {
+                    self.report(state.guard.record_unknown(question.key, RequestTime::now()));
                 }
             }
             before != state.index.len()
@@ -299,37 +345,50 @@ impl KeptAnswers {
     pub async fn invalidate(&self, selector: &KeptSelector) -> Invalidated {
         let invalidated = {
             let mut state = self.lock();
-            let before = (state.index.len(), state.negatives.len());
+            let before = (state.index.len() + state.guard.len(), state.negatives.len());
             match selector {
-                KeptSelector::All => {
-                    state.invalidations.revoke_all();
-                    let keys = state.index.clear();
-                    self.metrics.count_evictions(EvictionReason::Operator, keys.len());
-                    self.store.remove(&keys);
-                    state.negatives.clear();
-                }
+                KeptSelector::All => self.invalidate_all(&mut state),
                 KeptSelector::Subject(subject) => {
                     let subjects = state.actors_of(subject);
-                    self.revoke(&mut state, subject, EvictionReason::Operator);
-                    subjects.iter().for_each(|subject| self.revoke(&mut state, subject, EvictionReason::Operator));
+                    self.invalidate_subject(&mut state, subject);
+                    subjects.iter().for_each(|subject| self.invalidate_subject(&mut state, subject));
                 }
                 KeptSelector::Question(key) => {
                     let subjects = state.index.find(*key).map_or_else(Vec::new, |place| place.answer.subjects.to_vec());
                     state.invalidations.revoke(key);
                     state.negatives.remove(*key);
-                    self.evict(&mut state, &[*key], EvictionReason::Operator);
-                    subjects.iter().for_each(|subject| self.revoke(&mut state, subject, EvictionReason::Operator));
+                    state.guard.forget_key_of(*key);
+                    let _not_remembered = self.evict(&mut state, &[*key], EvictionReason::Operator);
+                    subjects.iter().for_each(|subject| self.invalidate_subject(&mut state, subject));
                 }
             }
-            Invalidated { answers: before.0 - state.index.len(), negatives: before.1 - state.negatives.len() }
+            Invalidated { answers: before.0 - state.index.len() - state.guard.len(), negatives: before.1 - state.negatives.len() }
         };
         self.flush().await;
         invalidated
     }
 
+    fn invalidate_all(&self, state: &mut KeptState) {
+        state.invalidations.revoke_all();
+        let keys = state.index.clear();
+        self.metrics.count_evictions(EvictionReason::Operator, keys.len());
+        self.store.remove(&keys);
+        state.negatives.clear();
+        let given_back = state.guard.clear();
+        if given_back > 0 {
+            tracing::info!(given_back, "the operator removed {given_back} answers that the primary had taken back lately");
+        }
+    }
+
+    fn invalidate_subject(&self, state: &mut KeptState, subject: &KeptSubject) {
+        let _not_remembered = self.revoke(state, subject, EvictionReason::Operator);
+        state.guard.forget_subject(subject);
+    }
+
     /// Removes some of what is too old to be given.
     pub fn purge(&self, now: BootTime) {
         let mut state = self.lock();
+        self.report(state.guard.advance(now));
         let longest = KeptKind::ALL.map(|kind| self.policy.limits_for(kind.freshness_class()).max_stale).into_iter().max();
         for _ in 0..MAX_PURGED_AT_ONCE {
             let Some(place) = state.index.oldest() else { return };
@@ -337,7 +396,7 @@ impl KeptAnswers {
                 return;
             }
             let key = place.key;
-            self.evict(&mut state, &[key], EvictionReason::Age);
+            let _not_remembered = self.evict(&mut state, &[key], EvictionReason::Age);
         }
     }
 
@@ -352,9 +411,8 @@ impl KeptAnswers {
     pub fn serves(&self, kind: KeptKind, now: BootTime) -> bool {
         let state = self.lock();
         let newest = state.index.newest_proof().map(|proven_at| proven_at.age(now));
-        self.mode == KeptMode::Answer
-            && state.index.count(kind) > 0
-            && newest.is_some_and(|age| self.freshness(kind, age) != Freshness::Expired)
+        let is_young = || newest.is_some_and(|age| self.freshness(kind, age) != Freshness::Expired);
+        self.mode == KeptMode::Answer && (state.guard.is_holding(now) || state.index.count(kind) > 0 && is_young())
     }
 
     /// Reads the index and the number of negatives, for the operator.
@@ -363,22 +421,49 @@ impl KeptAnswers {
         read(&state.index, state.negatives.len())
     }
 
+    /// Returns the state of the guard against a primary that does not know most keys.
+    #[must_use]
+    pub fn guard_status(&self, now: BootTime) -> GuardStatus {
+        self.lock().guard.status(now)
+    }
+
     /// Returns the store.
     #[must_use]
     pub fn store(&self) -> &dyn KeptAnswerStore {
         &*self.store
     }
 
-    fn revoke(&self, state: &mut KeptState, subject: &KeptSubject, reason: EvictionReason) {
+    fn revoke(&self, state: &mut KeptState, subject: &KeptSubject, reason: EvictionReason) -> Vec<Evicted> {
         state.invalidations.revoke(subject);
         let keys: Vec<QuestionKey> = state.index.about(subject).map(|place| place.key).collect();
-        self.evict(state, &keys, reason);
+        self.evict(state, &keys, reason)
     }
 
-    fn evict(&self, state: &mut KeptState, keys: &[QuestionKey], reason: EvictionReason) {
-        let removed: Vec<QuestionKey> = keys.iter().filter(|key| state.index.remove(**key).is_some()).copied().collect();
+    fn evict(&self, state: &mut KeptState, keys: &[QuestionKey], reason: EvictionReason) -> Vec<Evicted> {
+        let removed: Vec<Evicted> = keys.iter().filter_map(|key| state.index.remove(*key).map(|answer| (*key, answer))).collect();
         self.metrics.count_evictions(reason, removed.len());
-        self.store.remove(&removed);
+        self.store.remove(&removed.iter().map(|(key, _)| *key).collect::<Vec<_>>());
+        removed
+    }
+
+    /// Says what became of the guard, in the log and in what is counted.
+    fn report(&self, change: GuardChange) {
+        match change {
+            GuardChange::None => {}
+            GuardChange::Began(counts) => {
+                self.metrics.holds.inc();
+                let AskedCounts { asked, unknown } = counts;
+                tracing::error!(
+                    asked,
+                    unknown,
+                    "the primary does not know {unknown} of the {asked} keys asked about within a minute that it knew before: these keys are let in for now; look whether it is the right instance, has its database and its keys to decrypt it; if the keys are removed, run `sidegate invalidate all`"
+                );
+            }
+            GuardChange::Ended(HoldEnd::Over, keys) => {
+                tracing::error!(keys, "the primary still does not know {keys} keys: they are refused from now on");
+            }
+            GuardChange::Ended(HoldEnd::KnownAgain, _) => tracing::info!("the primary knows the keys again that it did not know"),
+        }
     }
 
     async fn flush(&self) {
@@ -395,7 +480,24 @@ impl KeptAnswers {
     }
 }
 
+/// Returns whether a no says of the actor themselves that they are refused, and not only that something is not known.
+fn names_actor(question: &KeptQuestion, decision: &Decision, subjects: &[KeptSubject]) -> bool {
+    matches!(question.kind, KeptKind::Pull | KeptKind::Push) && decision.status.as_u16() == 401 && !subjects.is_empty()
+}
+
 impl KeptState {
+    /// Returns whether the answer to a question is kept, or was until lately.
+    fn knows(&self, question: QuestionKey) -> bool {
+        self.index.find(question).is_some() || self.guard.remembers(question)
+    }
+
+    /// Forgets what was taken back about somebody and about who is known to be one with them.
+    fn forget_actor(&mut self, actor: &KeptSubject) {
+        let mut actors = self.guard.actors_of(actor);
+        actors.push(actor.clone());
+        actors.iter().for_each(|actor| self.guard.forget_subject(actor));
+    }
+
     /// Returns what is kept for a question, unless the key that it is about has expired.
     fn peek(&self, question: &KeptQuestion, now: RequestTime) -> Option<HeldAnswer> {
         let answer = &self.index.find(question.key)?.answer;
@@ -414,6 +516,7 @@ impl KeptState {
         }
         let subjects = self.index.about(subject).flat_map(|place| place.answer.subjects.iter());
         let mut actors: Vec<KeptSubject> = subjects.filter(|subject| subject.is_actor()).cloned().collect();
+        actors.extend(self.guard.actors_of(subject));
         actors.sort();
         actors.dedup();
         actors

@@ -80,6 +80,10 @@ pub struct KeptMetrics {
     pub refreshes: Counter,
     /// Answers that were asked for before a revocation, and arrived after it.
     pub overtaken: Counter<u64, AtomicU64>,
+    /// How often the primary did not know most of the keys that it knew.
+    pub holds: Counter,
+    /// Answers that were given although the primary had taken them back.
+    pub given_back: Counter,
 }
 
 impl KeptMetrics {
@@ -88,10 +92,13 @@ impl KeptMetrics {
         let lookups: Family<[(&'static str, &'static str); 2], Counter> = Family::default();
         let evictions: Family<[(&'static str, &'static str); 1], Counter> = Family::default();
         let (refreshes, overtaken) = (Counter::default(), Counter::default());
+        let (holds, given_back) = (Counter::default(), Counter::default());
         registry.register("sidegate_kept_lookups", "Look-ups in the kept answers", lookups.clone());
         registry.register("sidegate_kept_evictions", "Kept answers that are kept no more", evictions.clone());
         registry.register("sidegate_kept_refreshes", "Questions asked before a kept answer was too old", refreshes.clone());
         registry.register("sidegate_kept_overtaken", "Answers from before a revocation that came after it", overtaken.clone());
+        registry.register("sidegate_mass_negative_holds", "How often the primary did not know most of the keys it knew", holds.clone());
+        registry.register("sidegate_mass_negative_answers", "Answers given although it had taken them back", given_back.clone());
         let lookup = |kind: KeptKind, outcome: LookupOutcome| {
             lookups.get_or_create_owned(&[("question", kind.as_str()), ("outcome", outcome.as_str())])
         };
@@ -100,6 +107,8 @@ impl KeptMetrics {
             evictions: EvictionReason::ALL.map(|reason| evictions.get_or_create_owned(&[("reason", reason.as_str())])),
             refreshes,
             overtaken,
+            holds,
+            given_back,
         }
     }
 

@@ -10,10 +10,10 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::Registry;
 use serde_json::{Map, Value, json};
 
-use crate::net::log_limiter::LogLimiter;
 use crate::api::request::RequestTime;
 use crate::model::kept_answer::{KeptKind, KeptSubject};
 use crate::model::key::Fingerprint;
+use crate::net::log_limiter::LogLimiter;
 use crate::sidecar::config::{FreshnessPolicy, KeptMode};
 use crate::sidecar::kept::agreement::differing_field;
 use crate::sidecar::kept::answers::{Found, HeldAnswer};
@@ -154,7 +154,7 @@ impl Shadow {
                 Some(AgeBand::Fresh)
             }
             Found::Stale(held) if self.policy.is_hedged(kind.freshness_class(), held.age) => Some(AgeBand::Hedged),
-            Found::Stale(_) => Some(AgeBand::Stale),
+            Found::Stale(_) | Found::GivenBack(_) => Some(AgeBand::Stale),
         }
     }
 
@@ -163,7 +163,9 @@ impl Shadow {
         let (kind, asker, repository) = (question.kind.as_str(), describe_asker(question), describe_repository(&question.repository));
         let (kept, age) = match found {
             Found::Unknown(age) => ("no", *age),
-            Found::Fresh(HeldAnswer { age, .. }) | Found::Stale(HeldAnswer { age, .. }) => ("yes", *age),
+            Found::Fresh(HeldAnswer { age, .. }) | Found::Stale(HeldAnswer { age, .. }) | Found::GivenBack(HeldAnswer { age, .. }) => {
+                ("yes", *age)
+            }
             Found::Nothing => return,
         };
         let (status, age_seconds) = (decision.status.as_u16(), age.as_secs());
@@ -217,7 +219,7 @@ fn share(part: u64, rest: u64) -> Option<f64> {
 /// Compares what was found with a decision; `None` if the primary decided nothing about it, or nothing was found.
 fn difference(kind: KeptKind, found: &Found, decision: &Decision) -> Option<Difference> {
     let held = match found {
-        Found::Fresh(held) | Found::Stale(held) => Some(held),
+        Found::Fresh(held) | Found::Stale(held) | Found::GivenBack(held) => Some(held),
         Found::Unknown(_) => None,
         Found::Nothing => return None,
     };

@@ -35,8 +35,28 @@ pub fn kept_status(kept: &KeptAnswers, now: BootTime) -> Value {
     status["evictions"] = Value::Object(Map::from_iter(evictions));
     status["refreshes"] = json!(kept.metrics.refreshes.get());
     status["overtaken"] = json!(kept.metrics.overtaken.get());
+    status["mass_negative"] = guard_status(kept, now);
     status["store"] = serde_json::to_value(kept.store().status()).unwrap_or_default();
     status
+}
+
+fn guard_status(kept: &KeptAnswers, now: BootTime) -> Value {
+    let guard = kept.guard_status(now);
+    json!({
+        "at_least": guard.config.at_least,
+        "share": guard.config.share,
+        "hold_seconds": guard.config.hold.as_secs(),
+        "asked": guard.counts.asked,
+        "unknown": guard.counts.unknown,
+        "since": guard.hold.map(|(hold, _)| hold.since.wall.to_string()),
+        "ends_in_seconds": guard.hold.map(|(_, remaining)| remaining.as_secs()),
+        "asked_at_start": guard.hold.map(|(hold, _)| hold.counts.asked),
+        "unknown_at_start": guard.hold.map(|(hold, _)| hold.counts.unknown),
+        "keys": guard.hold.map_or(0, |_| guard.unknown_keys),
+        "remembered": guard.answers,
+        "holds": kept.metrics.holds.get(),
+        "given": kept.metrics.given_back.get(),
+    })
 }
 
 fn question_status(kept: &KeptAnswers, kind: KeptKind, answers: usize) -> Value {
@@ -66,6 +86,8 @@ impl Collector for KeptGauges {
             let oldest = index.oldest().map_or(0.0, |place| place.answer.proven_at.age(now).as_secs_f64());
             (index.len(), index.bytes(), oldest, negatives)
         });
+        let guard = self.0.guard_status(now);
+        let keys_let_in = guard.hold.map_or(0, |_| guard.unknown_keys);
         let mut gauge = |name: &str, help: &str, value: f64| {
             let metric = ConstGauge::new(value);
             metric.encode(encoder.encode_descriptor(name, help, None, metric.metric_type())?)
@@ -74,6 +96,12 @@ impl Collector for KeptGauges {
         gauge("sidegate_kept_bytes", "Bytes that they take, as they are counted", number(bytes))?;
         gauge("sidegate_kept_oldest_seconds", "The age of the oldest of them", oldest)?;
         gauge("sidegate_kept_unknown_keys", "Keys that the primary did not know a moment ago", number(unknown))?;
+        gauge(
+            "sidegate_mass_negative_holding",
+            "Whether keys are let in that the primary does not know, because it does not know most",
+            f64::from(u8::from(guard.hold.is_some())),
+        )?;
+        gauge("sidegate_mass_negative_keys", "How many such keys there are", number(keys_let_in))?;
         gauge("sidegate_kept_store_pending", "Writes of kept answers that wait", number(store.pending))?;
         let lag = std::time::Duration::from_millis(store.lag_milliseconds).as_secs_f64();
         gauge("sidegate_kept_store_lag_seconds", "For how long the oldest of them has waited", lag)?;

@@ -20,7 +20,7 @@ use crate::model::kept_answer::{FlushFuture, KeptAnswer, KeptAnswerStore, KeptKi
 use crate::model::key::PublicKey;
 use crate::model::memory_directory::ed25519_public_key;
 use crate::model::time::{BootTime, Time};
-use crate::sidecar::config::{CheckIp, FreshnessPolicy, KeptBounds, KeptConfig, KeptMode};
+use crate::sidecar::config::{CheckIp, FreshnessPolicy, KeptBounds, KeptConfig, KeptMode, MassNegative};
 use crate::sidecar::kept::answers::{Found, Invalidated, KeptAnswers, KeptSelector, YesOutcome};
 use crate::sidecar::kept::invalidations::RevocationCount;
 use crate::sidecar::kept::metrics::EvictionReason;
@@ -31,6 +31,7 @@ use crate::sidecar::upstream::decision::{Decision, DecisionKind, QueryKind};
 const HOUR: Duration = Duration::from_secs(3600);
 const LIMITS: FreshnessLimits = FreshnessLimits { ttl: HOUR, max_stale: HOUR };
 const POLICY: FreshnessPolicy = FreshnessPolicy { keys: LIMITS, reads: LIMITS, push_precheck: LIMITS, hedge: HOUR };
+const GUARD: MassNegative = MassNegative { at_least: 20, share: 0.5, hold: HOUR };
 const ROOMY: KeptBounds = KeptBounds { answers: 100_000, bytes: usize::MAX };
 
 type DiskMap = HashMap<QuestionKey, Arc<KeptAnswer>>;
@@ -90,7 +91,7 @@ impl KeptAnswerStore for TestStore {
 fn kept_in(store: &Arc<TestStore>, bounds: KeptBounds) -> Arc<KeptAnswers> {
     let store = Arc::clone(store);
     let loaded = store.after_crash();
-    let config = KeptConfig { bounds, negative_ttl: HOUR, check_ip: CheckIp::Matters, mode: KeptMode::Answer, store };
+    let config = KeptConfig { bounds, negative_ttl: HOUR, check_ip: CheckIp::Matters, mode: KeptMode::Answer, mass_negative: GUARD, store };
     let answers = KeptAnswers::new(&config, POLICY, &mut Registry::default());
     answers.restore(loaded);
     answers
@@ -293,6 +294,7 @@ fn in_shadow_mode_an_equal_yes_renews_only_what_would_be_asked_for_again() {
         negative_ttl: HOUR,
         check_ip: CheckIp::Matters,
         mode: KeptMode::Shadow,
+        mass_negative: GUARD,
         store: Arc::<TestStore>::default(),
     };
     let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
@@ -327,8 +329,14 @@ impl KeptAnswerStore for HungStore {
 
 #[test]
 fn a_no_counts_at_once_and_waits_for_the_disk_before_it_is_answered() {
-    let config =
-        KeptConfig { bounds: ROOMY, negative_ttl: HOUR, check_ip: CheckIp::Matters, mode: KeptMode::Answer, store: Arc::new(HungStore) };
+    let config = KeptConfig {
+        bounds: ROOMY,
+        negative_ttl: HOUR,
+        check_ip: CheckIp::Matters,
+        mode: KeptMode::Answer,
+        mass_negative: GUARD,
+        store: Arc::new(HungStore),
+    };
     let kept = KeptAnswers::new(&config, POLICY, &mut Registry::default());
     kept.restore(Vec::new());
     assert_eq!(put(&kept, &key_question(11), &key_yes(11, 11, 0, Value::Null)), YesOutcome::Valid);
@@ -349,6 +357,7 @@ fn what_is_taken_back_before_the_disk_is_read_does_not_come_back_from_it() {
         negative_ttl: HOUR,
         check_ip: CheckIp::Matters,
         mode: KeptMode::Answer,
+        mass_negative: GUARD,
         store: Arc::clone(&store) as Arc<_>,
     };
     let kept = KeptAnswers::new(&config, POLICY, &mut Registry::default());
@@ -587,6 +596,7 @@ fn print_memory_and_disk_of_100_000_answers() {
         negative_ttl: HOUR,
         check_ip: CheckIp::Matters,
         mode: KeptMode::Answer,
+        mass_negative: GUARD,
         store: Arc::clone(&store) as Arc<_>,
     };
     let kept = KeptAnswers::new(&config, POLICY, &mut Registry::default());

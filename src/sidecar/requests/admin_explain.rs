@@ -186,14 +186,19 @@ fn freshness_json(cached: &LocalView) -> Value {
 /// Describes what is kept for the question; `None` if nothing is, or it is never kept.
 fn kept_json(kept: &KeptAnswers, subject: &ExplainQuery, time: RequestTime) -> Option<Value> {
     let question = kept_question(kept, subject)?;
-    let (age, freshness, is_key_expired) = kept.inspect(&question, time)?;
+    let name = question.kind.as_str();
+    let Some((age, freshness, is_key_expired)) = kept.inspect(&question, time) else {
+        let age = kept.given_back(&question, time)?.age.as_secs_f64();
+        let state = "taken back, and given while the primary does not know most keys";
+        return Some(json!({"question": name, "state": state, "age_seconds": age}));
+    };
     let state = match freshness {
         _ if is_key_expired => "the key has expired",
         Freshness::Fresh => "fresh",
         Freshness::Stale => "stale",
         Freshness::Expired => "expired",
     };
-    Some(json!({"question": question.kind.as_str(), "state": state, "age_seconds": age.as_secs_f64()}))
+    Some(json!({"question": name, "state": state, "age_seconds": age.as_secs_f64()}))
 }
 
 /// Returns the question under which an answer is kept, as sshd or gitlab-shell would ask it.

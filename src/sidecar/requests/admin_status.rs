@@ -90,6 +90,7 @@ fn class_status(state: &SidecarState, class: FreshnessClass, time: RequestTime) 
         Freshness::Stale => "stale",
         Freshness::Expired => "expired",
     };
+    let hold = state.kept.as_ref().map(|kept| kept.answers.guard_status(time.boot).config.hold.as_secs());
     json!({
         "state": match &state.kept {
             Some(kept) if kept.shadow.is_some() => "shadow",
@@ -100,6 +101,7 @@ fn class_status(state: &SidecarState, class: FreshnessClass, time: RequestTime) 
         "ttl_seconds": limits.ttl.as_secs(),
         "hedged_seconds": limits.ttl.saturating_mul(HEDGED_TTLS).min(limits.max_stale).as_secs(),
         "max_stale_seconds": limits.max_stale.as_secs(),
+        "hold_seconds": hold,
         "expires_in_seconds": age.map(|age| limits.max_stale.saturating_sub(age).as_secs()),
     })
 }

@@ -3,6 +3,7 @@
 mod addresses;
 mod concurrency;
 mod gitlab;
+mod mass_negative;
 mod operation;
 mod revocation;
 mod shadow;
