@@ -72,7 +72,7 @@ fn export(client: &AdminClient, output: Option<&Path>) -> CommandResult {
 }
 
 /// Returns a file as the body of a request. One that cannot be read to its end aborts the request, so that nothing is applied.
-fn stream_file(mut source: Box<dyn Read + Send>) -> OutgoingBody {
+pub fn stream_file(mut source: Box<dyn Read + Send>) -> OutgoingBody {
     let (sender, chunks) = tokio::sync::mpsc::channel(4);
     std::thread::spawn(move || {
         let mut buffer = vec![0; CHUNK_BYTES];

@@ -1,9 +1,11 @@
 //! The arguments of `sidegate`. Help, manual page and completions come from the same definition.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::cli::config::parse;
 use crate::cli::config::socket::PRIMARY_SOCKET;
 use crate::helper::arguments::SIDECAR_SOCKET;
 
@@ -59,6 +61,8 @@ pub enum Command {
     Verify(SidecarArgs),
     /// Remove answers of the primary that are cached in memory
     Invalidate(InvalidateArgs),
+    /// Load the keys and users of a file as stale answers, in front of a GitLab: for outages before they were asked
+    Warm(WarmArgs),
     /// Load a whole snapshot again, while the present copy goes on answering
     Resync(SidecarArgs),
     /// Validate a configuration and the host it is for
@@ -110,6 +114,18 @@ pub struct SidecarArgs {
     /// Print the answer as JSON
     #[arg(long)]
     pub json: bool,
+}
+
+/// The file that answers are loaded from.
+#[derive(Debug, Args)]
+pub struct WarmArgs {
+    #[command(flatten)]
+    pub sidecar: SidecarArgs,
+    /// A directory file, or the `authorized_keys` that gitlab-shell manages; `-` for standard input
+    pub file: PathBuf,
+    /// How old what it says is, as 2h; default: since the file was modified
+    #[arg(long, value_name = "DURATION", value_parser = parse::parse_duration)]
+    pub age: Option<Duration>,
 }
 
 /// The cached answers that are removed.

@@ -24,6 +24,7 @@ mod secrets;
 mod serve;
 mod shutdown;
 mod status;
+mod warm;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -55,6 +56,7 @@ fn run_command(command: Command) -> CommandResult {
         Command::Explain(question) => explain::run(&question),
         Command::Verify(sidecar) => status::verify(&sidecar),
         Command::Invalidate(arguments) => status::invalidate(&arguments),
+        Command::Warm(arguments) => warm::run(&arguments),
         Command::Resync(sidecar) => status::resync(&sidecar),
         Command::Check { config, primary, offline } => check::run(&config, primary.as_deref(), offline),
         Command::Man { page } => man_page::print_man_page(page),

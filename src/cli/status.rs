@@ -202,8 +202,9 @@ fn address_text(address: &Value) -> String {
 fn print_kept(kept: &Value) {
     let mebibytes = |name: &str| kept[name].as_u64().unwrap_or(0) >> 20;
     let oldest = kept["oldest_seconds"].as_f64().map_or_else(String::new, |age| format!("; the oldest is {age:.0} s old"));
+    let warmed = kept["warmed"].as_u64().filter(|warmed| *warmed > 0).map_or_else(String::new, |warmed| format!("; {warmed} from a file"));
     print_line(&format!(
-        "kept: {} of {} answers, {} of {} MiB{oldest}; {} unknown keys",
+        "kept: {} of {} answers, {} of {} MiB{oldest}{warmed}; {} unknown keys",
         kept["answers"],
         kept["most_answers"],
         mebibytes("bytes"),

@@ -54,7 +54,18 @@ pub enum KeptSubject {
     Path(Box<str>),
 }
 
-/// A yes of the primary.
+/// Who said what an answer says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AnswerOrigin {
+    /// The primary.
+    #[default]
+    Primary,
+    /// A file that an operator gave: it is never fresh, however young.
+    File,
+}
+
+/// A yes of the primary, or what a file says it would be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeptAnswer {
     /// The kind of question that it answers.
@@ -63,6 +74,8 @@ pub struct KeptAnswer {
     pub body: Bytes,
     /// When the question was asked: the answer is not from before that.
     pub proven_at: ProofTime,
+    /// Who said it.
+    pub origin: AnswerOrigin,
     /// When the key that it is about expires.
     pub expires_at: Option<Time>,
     /// What it is about; never empty.
@@ -175,7 +188,7 @@ pub struct KeptStoreStatus {
 
 #[cfg(test)]
 mod tests {
-    use super::{KeptAnswer, KeptKind, KeptSubject};
+    use super::{AnswerOrigin, KeptAnswer, KeptKind, KeptSubject};
     use crate::model::freshness::ProofTime;
     use crate::model::time::BootTime;
 
@@ -187,7 +200,14 @@ mod tests {
         let holder = |subjects: &[&KeptSubject]| {
             let subjects = subjects.iter().map(|subject| (*subject).clone()).collect();
             let proven_at = ProofTime::at(BootTime::default());
-            let answer = KeptAnswer { kind: KeptKind::Pull, body: "{}".into(), proven_at, expires_at: None, subjects };
+            let answer = KeptAnswer {
+                kind: KeptKind::Pull,
+                body: "{}".into(),
+                proven_at,
+                origin: AnswerOrigin::Primary,
+                expires_at: None,
+                subjects,
+            };
             answer.share_holder().cloned()
         };
         assert_eq!(holder(&[&project, &name, &key, &user]), Some(user));

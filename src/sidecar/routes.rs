@@ -7,8 +7,8 @@ use crate::api::route::{Route, routes};
 use crate::net::message::{Request, Response};
 use crate::net::server::handler::Handler;
 use crate::sidecar::requests::{
-    admin_explain, admin_invalidate, admin_resync, admin_status, admin_verify, allowed, authorized_certs, authorized_keys, check, discover,
-    health, lfs_authenticate, metrics, not_found, passthrough,
+    admin_explain, admin_invalidate, admin_resync, admin_status, admin_verify, admin_warm, allowed, authorized_certs, authorized_keys,
+    check, discover, health, lfs_authenticate, metrics, not_found, passthrough,
 };
 use crate::sidecar::state::SidecarState;
 
@@ -28,6 +28,7 @@ static ROUTES: &[Route<SidecarState>] = routes! { SidecarState;
     GET  "-/admin/explain"                        = "explain"          Operator         Parameters admin_explain::handle;
     POST "-/admin/verify"                         = "verify"           Operator         Unread     admin_verify::handle;
     POST "-/admin/invalidate"                     = "invalidate"       Operator         Parameters admin_invalidate::handle;
+    POST "-/admin/warm"                           = "warm"             Operator         Stream     admin_warm::handle;
     POST "-/admin/resync"                         = "resync"           Operator         Unread     admin_resync::handle;
 
     // Never passed on: our own paths, and the primary's for its followers.

@@ -30,6 +30,8 @@ pub mod lfs_authenticate;
 #[cfg(feature = "daemon")]
 pub mod lfs_verify;
 #[cfg(feature = "daemon")]
+pub mod managed_keys;
+#[cfg(feature = "daemon")]
 pub mod post_receive;
 #[cfg(feature = "daemon")]
 pub mod pre_receive;

@@ -12,7 +12,7 @@ pub mod freshness;
 pub mod limits;
 pub mod log;
 pub mod loss_guard;
-mod parse;
+pub mod parse;
 pub mod peer;
 pub mod primary;
 pub mod serve;

@@ -30,6 +30,11 @@ impl<T: ParseValue> Visitor<'_> for ValueVisitor<T> {
     }
 }
 
+/// Parses a duration of the command line.
+pub fn parse_duration(text: &str) -> Result<Duration, String> {
+    Duration::parse(text).ok_or_else(|| format!("{text:?} is not {}", Duration::EXPECTED))
+}
+
 fn deserialize_value<'de, T: ParseValue, D: Deserializer<'de>>(from: D) -> Result<T, D::Error> {
     from.deserialize_str(ValueVisitor(PhantomData))
 }

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::model::freshness::ProofTime;
 use crate::model::id::Id;
-use crate::model::kept_answer::{KeptAnswer, KeptKind, KeptSubject, MAX_KEPT_BODY_BYTES};
+use crate::model::kept_answer::{AnswerOrigin, KeptAnswer, KeptKind, KeptSubject, MAX_KEPT_BODY_BYTES};
 use crate::model::time::Time;
 use crate::sidecar::kept::question::{AskedRepository, KeptQuestion, normalize_path};
 use crate::sidecar::upstream::decision::{Decision, QueryKind};
@@ -31,7 +31,14 @@ pub fn accept(question: &KeptQuestion, decision: &Decision, proven_at: ProofTime
         KeptKind::AuthorizedKeys => parse_expiry(&body["expires_at"])?,
         _ => None,
     };
-    let answer = KeptAnswer { kind: question.kind, body: decision.body.clone(), proven_at, expires_at, subjects: subjects.into() };
+    let answer = KeptAnswer {
+        kind: question.kind,
+        body: decision.body.clone(),
+        proven_at,
+        origin: AnswerOrigin::Primary,
+        expires_at,
+        subjects: subjects.into(),
+    };
     answer.share_holder().is_some().then_some(answer)
 }
 

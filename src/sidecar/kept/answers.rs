@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use prometheus_client::registry::Registry;
+use serde::Serialize;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
@@ -15,9 +16,9 @@ use crate::api::request::RequestTime;
 use crate::model::clock;
 use crate::model::freshness::{Freshness, ProofTime};
 use crate::model::id::Id;
-use crate::model::kept_answer::{KeptAnswer, KeptAnswerStore, KeptKind, KeptSubject, QuestionKey};
+use crate::model::kept_answer::{AnswerOrigin, KeptAnswer, KeptAnswerStore, KeptKind, KeptSubject, QuestionKey};
 use crate::model::time::BootTime;
-use crate::sidecar::config::{CheckIp, FreshnessPolicy, KeptConfig, KeptMode};
+use crate::sidecar::config::{CheckIp, FreshnessPolicy, KeptBounds, KeptConfig, KeptMode};
 use crate::sidecar::kept::acceptance::accept;
 use crate::sidecar::kept::agreement::differing_field;
 use crate::sidecar::kept::asked_keys::AskedCounts;
@@ -29,6 +30,7 @@ use crate::sidecar::kept::negatives::Negatives;
 use crate::sidecar::kept::question::KeptQuestion;
 use crate::sidecar::kept::refresh_queue::TO_SHARE;
 use crate::sidecar::kept::refusal::refused_subjects;
+use crate::sidecar::kept::warm_answers::WarmAnswer;
 use crate::sidecar::upstream::decision::Decision;
 
 /// How long a no waits for what it takes back to be gone from disk. A disk that hangs is reported, and holds nobody up for longer.
@@ -85,8 +87,36 @@ pub struct HeldAnswer {
     pub age: Duration,
     /// When it was proven.
     pub proven_at: ProofTime,
+    /// Who said it.
+    pub origin: AnswerOrigin,
     /// Whether it is given for the first time since.
     pub is_first_use: bool,
+}
+
+/// What is kept for a question, for the operator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InspectedAnswer {
+    /// The time since it was proven.
+    pub age: Duration,
+    /// What that age means.
+    pub freshness: Freshness,
+    /// Who said it.
+    pub origin: AnswerOrigin,
+    /// Whether its key has expired, so that it is not given.
+    pub is_key_expired: bool,
+}
+
+/// What became of the answers of a file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct WarmCounts {
+    /// Kept.
+    pub kept: usize,
+    /// Left out: what is here is as young.
+    pub younger: usize,
+    /// Left out: the primary has said no to it, or to what shares its place in the table, since the start.
+    pub denied: usize,
+    /// Left out: it would push out another.
+    pub no_room: usize,
 }
 
 /// What became of a yes.
@@ -168,12 +198,13 @@ impl KeptAnswers {
         self.store.remove(&[pushed_out.for_room, pushed_out.for_share].concat());
     }
 
-    /// Waits until what was kept before the start has been read, but not long.
-    pub async fn wait_until_open(&self) {
+    /// Waits until what was kept before the start has been read, but not long. Returns whether it has.
+    pub async fn wait_until_open(&self) -> bool {
         if !*self.opened.borrow() {
             let mut opened = self.opened.subscribe();
             let _late = timeout(OPEN_TIMEOUT, opened.wait_for(|opened| *opened)).await;
         }
+        *self.opened.borrow()
     }
 
     /// Returns what is kept for a question, and notes that it is used.
@@ -189,7 +220,7 @@ impl KeptAnswers {
                 (None, None) => Found::Nothing,
             };
         };
-        let freshness = self.freshness(question.kind, held.age);
+        let freshness = self.freshness(question.kind, held.origin, held.age);
         if freshness != Freshness::Expired {
             held.is_first_use = state.index.mark_used(question.key, now.boot);
         }
@@ -210,16 +241,18 @@ impl KeptAnswers {
     fn peek_given_back(&self, state: &KeptState, question: &KeptQuestion, now: RequestTime) -> Option<HeldAnswer> {
         let answer = state.guard.given_back(question.key, now)?;
         let (body, proven_at, age) = (answer.body.clone(), answer.proven_at, answer.proven_at.age(now.boot));
-        let is_expired = self.freshness(question.kind, age) == Freshness::Expired;
-        (!is_expired).then_some(HeldAnswer { body, age, proven_at, is_first_use: false })
+        let is_expired = self.freshness(question.kind, answer.origin, age) == Freshness::Expired;
+        (!is_expired).then_some(HeldAnswer { body, age, proven_at, origin: answer.origin, is_first_use: false })
     }
 
-    /// Returns the age of what is kept for a question and what that age means, whether or not its key has expired; for the operator.
+    /// Returns what is kept for a question, whether or not its key has expired.
     #[must_use]
-    pub fn inspect(&self, question: &KeptQuestion, now: RequestTime) -> Option<(Duration, Freshness, bool)> {
+    pub fn inspect(&self, question: &KeptQuestion, now: RequestTime) -> Option<InspectedAnswer> {
         let state = self.lock();
-        let age = state.index.find(question.key)?.answer.proven_at.age(now.boot);
-        Some((age, self.freshness(question.kind, age), state.peek(question, now).is_none()))
+        let answer = &state.index.find(question.key)?.answer;
+        let (age, origin) = (answer.proven_at.age(now.boot), answer.origin);
+        let freshness = self.freshness(question.kind, origin, age);
+        Some(InspectedAnswer { age, freshness, origin, is_key_expired: state.peek(question, now).is_none() })
     }
 
     /// Returns the id of the key with the offered blob, if its answer is kept.
@@ -228,8 +261,47 @@ impl KeptAnswers {
         self.lock().index.find(question.key).and_then(|place| place.answer.key_id())
     }
 
-    fn freshness(&self, kind: KeptKind, age: Duration) -> Freshness {
-        self.policy.limits_for(kind.freshness_class()).evaluate(Some(age))
+    /// Returns what an age means: what came from a file is stale at best.
+    fn freshness(&self, kind: KeptKind, origin: AnswerOrigin, age: Duration) -> Freshness {
+        match self.policy.limits_for(kind.freshness_class()).evaluate(Some(age)) {
+            Freshness::Fresh if origin == AnswerOrigin::File => Freshness::Stale,
+            freshness => freshness,
+        }
+    }
+
+    /// Returns how much is kept at most.
+    #[must_use]
+    pub fn bounds(&self) -> KeptBounds {
+        self.lock().index.bounds()
+    }
+
+    /// Keeps answers of a file, but for those that this host knows better, and those that would push out another; counts what became of
+    /// each.
+    pub fn warm(&self, answers: Vec<WarmAnswer>, counts: &mut WarmCounts) {
+        let mut state = self.lock();
+        for (key, answer) in answers {
+            *self.warm_one(&mut state, key, answer, counts) += 1;
+        }
+    }
+
+    fn warm_one<'a>(&self, state: &mut KeptState, key: QuestionKey, answer: KeptAnswer, counts: &'a mut WarmCounts) -> &'a mut usize {
+        let (now, start) = (clock::boot_time(), RevocationCount::default());
+        let before = state.index.find(key).map(|place| Arc::clone(&place.answer));
+        if before.as_ref().is_some_and(|before| before.proven_at >= answer.proven_at) {
+            return &mut counts.younger;
+        }
+        if state.is_revoked_since(key, &answer.subjects, start) || state.negatives.find(key, now).is_some() {
+            return &mut counts.denied;
+        }
+        if !state.index.has_room_for(key, &answer) {
+            return &mut counts.no_room;
+        }
+        self.revoke_former_id(state, before.as_deref(), &answer);
+        let answer = Arc::new(answer);
+        let pushed_out = state.index.insert(key, Arc::clone(&answer), BootTime::default());
+        self.store.put(key, answer);
+        self.store.remove(&[pushed_out.for_room, pushed_out.for_share].concat());
+        &mut counts.kept
     }
 
     /// Returns how many revocations there have been: to be noted before the primary is asked.
@@ -280,13 +352,7 @@ impl KeptAnswers {
         if before.as_ref().is_some_and(|before| before.proven_at > answer.proven_at || self.stays_in_shadow_mode(before, &answer)) {
             return;
         }
-        if let Some(former) = before.as_ref().and_then(|before| before.key_id()).filter(|former| Some(*former) != answer.key_id())
-            && question.kind == KeptKind::AuthorizedKeys
-        {
-            // The key was removed and added again: nothing that its former id was allowed counts any more.
-            let _not_remembered = self.revoke(state, &KeptSubject::Key(former), EvictionReason::Key);
-            state.guard.forget_subject(&KeptSubject::Key(former));
-        }
+        self.revoke_former_id(state, before.as_deref(), &answer);
         let key_end = question.asking_key().and_then(|key| state.index.key_end(key));
         answer.expires_at = [answer.expires_at, key_end].into_iter().flatten().min();
         let answer = Arc::new(answer);
@@ -299,10 +365,22 @@ impl KeptAnswers {
         self.store.remove(&[pushed_out.for_room, pushed_out.for_share].concat());
     }
 
+    /// Takes back what a key was allowed under another id: it was removed and added again.
+    fn revoke_former_id(&self, state: &mut KeptState, before: Option<&KeptAnswer>, answer: &KeptAnswer) {
+        let former = before.and_then(KeptAnswer::key_id).filter(|former| Some(*former) != answer.key_id());
+        if let Some(former) = former
+            && answer.kind == KeptKind::AuthorizedKeys
+        {
+            let _not_remembered = self.revoke(state, &KeptSubject::Key(former), EvictionReason::Key);
+            state.guard.forget_subject(&KeptSubject::Key(former));
+        }
+    }
+
     /// Returns whether an answer is not renewed by an equal one because it would not have been asked for again yet.
     fn stays_in_shadow_mode(&self, before: &KeptAnswer, answer: &KeptAnswer) -> bool {
         let asked_again_at = self.policy.limits_for(before.kind.freshness_class()).ttl.mul_f64(TO_SHARE);
         self.mode == KeptMode::Shadow
+            && before.origin == AnswerOrigin::Primary
             && !before.kind.is_always_asked()
             && before.proven_at.age(clock::boot_time()) < asked_again_at
             && differing_field(before.kind, &before.body, &answer.body).is_none()
@@ -411,7 +489,7 @@ impl KeptAnswers {
     pub fn serves(&self, kind: KeptKind, now: BootTime) -> bool {
         let state = self.lock();
         let newest = state.index.newest_proof().map(|proven_at| proven_at.age(now));
-        let is_young = || newest.is_some_and(|age| self.freshness(kind, age) != Freshness::Expired);
+        let is_young = || newest.is_some_and(|age| self.freshness(kind, AnswerOrigin::Primary, age) != Freshness::Expired);
         self.mode == KeptMode::Answer && (state.guard.is_holding(now) || state.index.count(kind) > 0 && is_young())
     }
 
@@ -466,7 +544,8 @@ impl KeptAnswers {
         }
     }
 
-    async fn flush(&self) {
+    /// Waits until all that was noted is on disk, but not long.
+    pub async fn flush(&self) {
         self.wait_until_open().await;
         if timeout(FLUSH_TIMEOUT, self.store.flush()).await.is_err() {
             tracing::error!(
@@ -505,8 +584,8 @@ impl KeptState {
         if answer.is_key_expired(now.wall) || key_end.is_some_and(|end| end <= now.wall) {
             return None;
         }
-        let (body, proven_at) = (answer.body.clone(), answer.proven_at);
-        Some(HeldAnswer { body, age: proven_at.age(now.boot), proven_at, is_first_use: false })
+        let KeptAnswer { body, proven_at, origin, .. } = &**answer;
+        Some(HeldAnswer { body: body.clone(), age: proven_at.age(now.boot), proven_at: *proven_at, origin: *origin, is_first_use: false })
     }
 
     /// Returns who is known to be one actor with a user: their name, their id, the keys that they used.

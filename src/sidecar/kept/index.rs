@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::model::freshness::ProofTime;
 use crate::model::id::Id;
-use crate::model::kept_answer::{KeptAnswer, KeptKind, KeptSubject, QuestionKey};
+use crate::model::kept_answer::{AnswerOrigin, KeptAnswer, KeptKind, KeptSubject, QuestionKey};
 use crate::model::time::{BootTime, Time};
 use crate::sidecar::config::KeptBounds;
 
@@ -54,6 +54,8 @@ pub struct KeptIndex {
     /// When the keys expire whose `authorized_keys` is kept, of those that do.
     key_ends: HashMap<Id, Time>,
     counts: [usize; KeptKind::ALL.len()],
+    /// How many came from a file.
+    warmed: usize,
     bytes: usize,
 }
 
@@ -71,6 +73,7 @@ impl KeptIndex {
             by_proof: BTreeSet::new(),
             key_ends: HashMap::new(),
             counts: [0; KeptKind::ALL.len()],
+            warmed: 0,
             bytes: 0,
         }
     }
@@ -140,6 +143,7 @@ impl KeptIndex {
             self.key_ends.insert(key, end);
         }
         self.counts[answer.kind as usize] += 1;
+        self.warmed += usize::from(answer.origin == AnswerOrigin::File);
         self.bytes += counted_bytes(&answer);
         self.places[number as usize] = Some(Place { key, answer, used_since_proof: false, used });
     }
@@ -170,6 +174,7 @@ impl KeptIndex {
             self.key_ends.remove(&key);
         }
         self.counts[answer.kind as usize] -= 1;
+        self.warmed -= usize::from(answer.origin == AnswerOrigin::File);
         self.bytes -= counted_bytes(&answer);
         Some(key)
     }
@@ -217,6 +222,22 @@ impl KeptIndex {
         self.numbers.len()
     }
 
+    /// Returns how many of them came from a file.
+    #[must_use]
+    pub const fn warmed(&self) -> usize {
+        self.warmed
+    }
+
+    /// Returns whether an answer has room without pushing out one of another question.
+    #[must_use]
+    pub fn has_room_for(&self, key: QuestionKey, answer: &KeptAnswer) -> bool {
+        let before = self.find(key).map_or(0, |place| counted_bytes(&place.answer));
+        let bytes = self.bytes - before + counted_bytes(answer);
+        let share = (self.bounds.answers / ACTOR_SHARE).max(1);
+        let has_share = answer.share_holder().is_none_or(|holder| self.by_subject.get(holder).map_or(0, ByUse::len) < share);
+        bytes <= self.bounds.bytes && (before > 0 || has_share && self.numbers.len() < self.bounds.answers)
+    }
+
     /// Returns how many bytes they take, as they are counted.
     #[must_use]
     pub const fn bytes(&self) -> usize {
@@ -254,7 +275,7 @@ mod tests {
     use crate::model::digest::Digest;
     use crate::model::freshness::ProofTime;
     use crate::model::id::Id;
-    use crate::model::kept_answer::{KeptAnswer, KeptKind, KeptSubject, QuestionKey};
+    use crate::model::kept_answer::{AnswerOrigin, KeptAnswer, KeptKind, KeptSubject, QuestionKey};
     use crate::model::time::BootTime;
     use crate::sidecar::config::KeptBounds;
 
@@ -275,7 +296,7 @@ mod tests {
     fn answer(subjects: &[KeptSubject], bytes: usize) -> Arc<KeptAnswer> {
         let proven_at = ProofTime::at(at(1));
         let (body, subjects) = (vec![b'x'; bytes].into(), subjects.into());
-        Arc::new(KeptAnswer { kind: KeptKind::Pull, body, proven_at, expires_at: None, subjects })
+        Arc::new(KeptAnswer { kind: KeptKind::Pull, body, proven_at, origin: AnswerOrigin::Primary, expires_at: None, subjects })
     }
 
     fn index(answers: usize, bytes: usize) -> KeptIndex {

@@ -245,7 +245,7 @@ mod tests {
     use crate::api::request::RequestTime;
     use crate::model::digest::Digest;
     use crate::model::freshness::ProofTime;
-    use crate::model::kept_answer::{KeptAnswer, KeptKind, KeptSubject, QuestionKey};
+    use crate::model::kept_answer::{AnswerOrigin, KeptAnswer, KeptKind, KeptSubject, QuestionKey};
     use crate::model::time::{BootTime, Time};
     use crate::sidecar::config::MassNegative;
     use crate::sidecar::kept::asked_keys::AskedCounts;
@@ -268,7 +268,7 @@ mod tests {
 
     fn answer((key, kind): Question) -> Arc<KeptAnswer> {
         let (proven_at, subjects) = (ProofTime::at(BootTime::default()), [subject(key)].into());
-        Arc::new(KeptAnswer { kind, body: "{}".into(), proven_at, expires_at: None, subjects })
+        Arc::new(KeptAnswer { kind, body: "{}".into(), proven_at, expires_at: None, subjects, origin: AnswerOrigin::Primary })
     }
 
     fn at(seconds: u64) -> RequestTime {

@@ -2,9 +2,10 @@
 //!
 //! [`question`] is what an answer is kept under, [`acceptance`] which may be kept, [`refusal`] what a no takes back; [`answers`] holds
 //! them, in the [`index`], the [`negatives`] and the count of [`invalidations`]; [`refresh_queue`] says which are asked for again before
-//! they are too old. In [`shadow`] mode they are only compared with the primary's, by their [`agreement`]. [`mass_negative`] remembers what
-//! was taken back for a while, in [`taken_back`], and gives it back where the primary does not know most of the [`asked_keys`]. How a
-//! request is answered from them is `sidecar/kept_answer.rs`.
+//! they are too old. In [`shadow`] mode they are only compared with the primary's, by their [`agreement`]. A [`warm_file`] becomes
+//! [`warm_answers`] before the primary has given any. [`mass_negative`] remembers what was taken back for a while, in [`taken_back`], and
+//! gives it back where the primary does not know most of the [`asked_keys`]. How a request is answered from them is
+//! `sidecar/kept_answer.rs`.
 
 pub mod acceptance;
 pub mod agreement;
@@ -12,6 +13,7 @@ pub mod answers;
 pub mod asked_keys;
 pub mod index;
 pub mod invalidations;
+pub mod line_splitter;
 pub mod mass_negative;
 pub mod metrics;
 pub mod negatives;
@@ -24,3 +26,5 @@ pub mod status;
 pub mod taken_back;
 #[cfg(test)]
 mod tests;
+pub mod warm_answers;
+pub mod warm_file;

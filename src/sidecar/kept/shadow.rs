@@ -11,7 +11,7 @@ use prometheus_client::registry::Registry;
 use serde_json::{Map, Value, json};
 
 use crate::api::request::RequestTime;
-use crate::model::kept_answer::{KeptKind, KeptSubject};
+use crate::model::kept_answer::{AnswerOrigin, KeptKind, KeptSubject};
 use crate::model::key::Fingerprint;
 use crate::net::log_limiter::LogLimiter;
 use crate::sidecar::config::{FreshnessPolicy, KeptMode};
@@ -150,9 +150,7 @@ impl Shadow {
             Found::Nothing => None,
             Found::Unknown(_) => Some(AgeBand::Unknown),
             Found::Fresh(_) => Some(AgeBand::Fresh),
-            Found::Stale(held) if !held.is_first_use && !kind.is_always_asked() && held.age <= ttl.mul_f64(1.0 + TO_SHARE) => {
-                Some(AgeBand::Fresh)
-            }
+            Found::Stale(held) if would_be_renewed(kind, held) && held.age <= ttl.mul_f64(1.0 + TO_SHARE) => Some(AgeBand::Fresh),
             Found::Stale(held) if self.policy.is_hedged(kind.freshness_class(), held.age) => Some(AgeBand::Hedged),
             Found::Stale(_) | Found::GivenBack(_) => Some(AgeBand::Stale),
         }
@@ -208,6 +206,11 @@ impl Shadow {
             "ages": Value::Object(Map::from_iter(ages)),
         })
     }
+}
+
+/// Returns whether an answer was used so that it would have been asked for again ahead of time.
+fn would_be_renewed(kind: KeptKind, held: &HeldAnswer) -> bool {
+    !held.is_first_use && held.origin == AnswerOrigin::Primary && !kind.is_always_asked()
 }
 
 /// Returns which part of both the first is; `None` of nothing.

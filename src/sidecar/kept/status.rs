@@ -26,6 +26,7 @@ pub fn kept_status(kept: &KeptAnswers, now: BootTime) -> Value {
             "most_bytes": index.bounds().bytes,
             "oldest_seconds": oldest,
             "unknown_keys": negatives,
+            "warmed": index.warmed(),
         });
         let count = |kind: KeptKind| (kind.as_str().to_owned(), question_status(kept, kind, index.count(kind)));
         (status, KeptKind::ALL.map(count))
@@ -82,9 +83,9 @@ impl Collector for KeptGauges {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
         let now = clock::boot_time();
         let store = self.0.store().status();
-        let (answers, bytes, oldest, unknown) = self.0.with_index(|index, negatives| {
+        let (answers, bytes, oldest, unknown, warmed) = self.0.with_index(|index, negatives| {
             let oldest = index.oldest().map_or(0.0, |place| place.answer.proven_at.age(now).as_secs_f64());
-            (index.len(), index.bytes(), oldest, negatives)
+            (index.len(), index.bytes(), oldest, negatives, index.warmed())
         });
         let guard = self.0.guard_status(now);
         let keys_let_in = guard.hold.map_or(0, |_| guard.unknown_keys);
@@ -102,6 +103,7 @@ impl Collector for KeptGauges {
             f64::from(u8::from(guard.hold.is_some())),
         )?;
         gauge("sidegate_mass_negative_keys", "How many such keys there are", number(keys_let_in))?;
+        gauge("sidegate_kept_warmed_answers", "Kept answers that came from a file and not from the primary", number(warmed))?;
         gauge("sidegate_kept_store_pending", "Writes of kept answers that wait", number(store.pending))?;
         let lag = std::time::Duration::from_millis(store.lag_milliseconds).as_secs_f64();
         gauge("sidegate_kept_store_lag_seconds", "For how long the oldest of them has waited", lag)?;

@@ -187,18 +187,18 @@ fn freshness_json(cached: &LocalView) -> Value {
 fn kept_json(kept: &KeptAnswers, subject: &ExplainQuery, time: RequestTime) -> Option<Value> {
     let question = kept_question(kept, subject)?;
     let name = question.kind.as_str();
-    let Some((age, freshness, is_key_expired)) = kept.inspect(&question, time) else {
+    let Some(found) = kept.inspect(&question, time) else {
         let age = kept.given_back(&question, time)?.age.as_secs_f64();
         let state = "taken back, and given while the primary does not know most keys";
         return Some(json!({"question": name, "state": state, "age_seconds": age}));
     };
-    let state = match freshness {
-        _ if is_key_expired => "the key has expired",
+    let state = match found.freshness {
+        _ if found.is_key_expired => "the key has expired",
         Freshness::Fresh => "fresh",
         Freshness::Stale => "stale",
         Freshness::Expired => "expired",
     };
-    Some(json!({"question": name, "state": state, "age_seconds": age.as_secs_f64()}))
+    Some(json!({"question": name, "state": state, "age_seconds": found.age.as_secs_f64(), "origin": found.origin}))
 }
 
 /// Returns the question under which an answer is kept, as sshd or gitlab-shell would ask it.

@@ -5,6 +5,7 @@ pub mod admin_invalidate;
 pub mod admin_resync;
 pub mod admin_status;
 pub mod admin_verify;
+pub mod admin_warm;
 pub mod allowed;
 pub mod authorized_certs;
 pub mod authorized_keys;

@@ -8,7 +8,8 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::model::freshness::ProofTime;
-use crate::model::kept_answer::{KeptAnswer, KeptKind, KeptSubject, MAX_KEPT_BODY_BYTES};
+use crate::model::kept_answer::{AnswerOrigin, KeptAnswer, KeptKind, KeptSubject, MAX_KEPT_BODY_BYTES};
+use crate::model::record_defaults::is_default;
 use crate::model::time::Time;
 
 const CHECKSUM_BYTES: usize = 4;
@@ -17,6 +18,8 @@ const CHECKSUM_BYTES: usize = 4;
 #[serde(deny_unknown_fields)]
 struct Header {
     kind: KeptKind,
+    #[serde(skip_serializing_if = "is_default", default)]
+    origin: AnswerOrigin,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     expires_at: Option<Time>,
     subjects: Box<[KeptSubject]>,
@@ -25,7 +28,7 @@ struct Header {
 /// Encodes what an answer says; `None` if it is too long to be written.
 #[must_use]
 pub fn encode_answer(answer: &KeptAnswer) -> Option<Vec<u8>> {
-    let header = Header { kind: answer.kind, expires_at: answer.expires_at, subjects: answer.subjects.clone() };
+    let header = Header { kind: answer.kind, origin: answer.origin, expires_at: answer.expires_at, subjects: answer.subjects.clone() };
     let header = serde_json::to_vec(&header).ok()?;
     let length = u16::try_from(header.len()).ok()?;
     if answer.body.len() > MAX_KEPT_BODY_BYTES {
@@ -39,8 +42,8 @@ pub fn encode_answer(answer: &KeptAnswer) -> Option<Vec<u8>> {
 pub fn decode_answer(bytes: &[u8], proven_at: ProofTime) -> Option<KeptAnswer> {
     let (length, rest) = checked(bytes)?.split_first_chunk::<2>()?;
     let (header, body) = rest.split_at_checked(usize::from(u16::from_be_bytes(*length)))?;
-    let Header { kind, expires_at, subjects } = serde_json::from_slice(header).ok()?;
-    Some(KeptAnswer { kind, body: Bytes::copy_from_slice(body), proven_at, expires_at, subjects })
+    let Header { kind, origin, expires_at, subjects } = serde_json::from_slice(header).ok()?;
+    Some(KeptAnswer { kind, body: Bytes::copy_from_slice(body), proven_at, origin, expires_at, subjects })
 }
 
 /// Encodes the time of a proof, in milliseconds on the database's clock.
@@ -74,7 +77,7 @@ mod tests {
 
     use super::{decode_answer, decode_proof, encode_answer, encode_proof};
     use crate::model::freshness::ProofTime;
-    use crate::model::kept_answer::{KeptAnswer, KeptKind, KeptSubject, MAX_KEPT_BODY_BYTES};
+    use crate::model::kept_answer::{AnswerOrigin, KeptAnswer, KeptKind, KeptSubject, MAX_KEPT_BODY_BYTES};
     use crate::model::time::{BootTime, Time};
 
     fn answer(body: Vec<u8>, expires: bool) -> KeptAnswer {
@@ -82,6 +85,7 @@ mod tests {
             kind: KeptKind::Pull,
             body: body.into(),
             proven_at: ProofTime::at(BootTime::default()),
+            origin: if expires { AnswerOrigin::File } else { AnswerOrigin::Primary },
             expires_at: expires.then_some(Time::LAST),
             subjects: [KeptSubject::Key("11".parse().unwrap()), KeptSubject::Path("g/p".into())].into(),
         }

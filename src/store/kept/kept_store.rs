@@ -297,7 +297,7 @@ mod tests {
     use crate::model::clock;
     use crate::model::digest::Digest;
     use crate::model::freshness::ProofTime;
-    use crate::model::kept_answer::{KeptAnswer, KeptAnswerStore as _, KeptKind, KeptSubject, QuestionKey};
+    use crate::model::kept_answer::{AnswerOrigin, KeptAnswer, KeptAnswerStore as _, KeptKind, KeptSubject, QuestionKey};
     use crate::store::kept::kept_database::LoadedAnswers;
 
     fn key(number: u8) -> QuestionKey {
@@ -307,7 +307,14 @@ mod tests {
     fn answer(body: &'static str) -> Arc<KeptAnswer> {
         let subjects = [KeptSubject::Username("zoe".into())].into();
         let proven_at = ProofTime::at(clock::boot_time());
-        Arc::new(KeptAnswer { kind: KeptKind::Discover, body: body.into(), proven_at, expires_at: None, subjects })
+        Arc::new(KeptAnswer {
+            kind: KeptKind::Discover,
+            body: body.into(),
+            proven_at,
+            origin: AnswerOrigin::Primary,
+            expires_at: None,
+            subjects,
+        })
     }
 
     /// Opens the store, and returns it with what was on disk.

@@ -16,7 +16,7 @@ use crate::model::clock_reading::{BootId, ClockReading};
 use crate::model::digest::Digest;
 use crate::model::entry::Entry;
 use crate::model::freshness::ProofTime;
-use crate::model::kept_answer::{KeptAnswer, KeptKind, KeptSubject, QuestionKey};
+use crate::model::kept_answer::{AnswerOrigin, KeptAnswer, KeptKind, KeptSubject, QuestionKey};
 use crate::model::record_identity::RecordIdentity;
 use crate::store::error::StoreError;
 use crate::store::files::age_file::read_boot_id;
@@ -235,7 +235,14 @@ fn clock_reading() -> ClockReading {
 fn kept_answer(round: u64) -> KeptAnswer {
     let proven_at = ProofTime::at(clock::boot_time());
     let body = format!("{round} {}", proven_at.boot_milliseconds()).into();
-    KeptAnswer { kind: KeptKind::Pull, body, proven_at, expires_at: None, subjects: [KeptSubject::Path("g/p".into())].into() }
+    KeptAnswer {
+        kind: KeptKind::Pull,
+        body,
+        proven_at,
+        origin: AnswerOrigin::Primary,
+        expires_at: None,
+        subjects: [KeptSubject::Path("g/p".into())].into(),
+    }
 }
 
 #[test]

@@ -8,3 +8,4 @@ mod operation;
 mod revocation;
 mod shadow;
 mod states;
+mod warm;
