@@ -11,7 +11,7 @@ use crate::support::http::{Request, Response};
 use crate::support::lookup::lookup_request;
 use crate::support::{StopOnDrop, TIMEOUT};
 
-const SHORT: &str = "timeout = \"300ms\"\nforward_timeout = \"600ms\"";
+const SHORT: &str = "timeout = \"300ms\"\nforward_timeout = \"600ms\"\noperations_per_minute = 0";
 /// Every question is asked; a kept yes is given where GitLab fails.
 const STALE: &str = "keys = { ttl = \"1ms\", max_stale = \"2h\" }\nreads = { ttl = \"1ms\", max_stale = \"2h\" }\n\
                      push_precheck = { ttl = \"1ms\", max_stale = \"2h\" }\nnegative_ttl = \"0s\"\n";
