@@ -186,9 +186,18 @@ fn on_a_full_disk_both_daemons_end_within_the_time_of_their_units() {
     }
 }
 
-/// Starts the primary again if a write to its store has failed, as systemd does. Nothing else may end it.
-fn start_again_if_it_ended(env: &mut TestEnv) {
-    if let Some(status) = env.primary.as_mut().unwrap().try_wait() {
+/// Waits until the primary says that its disk is full. If a write to its store fails, it ends and is started again, as systemd does; nothing
+/// else may end it.
+fn restart_until_disk_counts_as_full(env: &mut TestEnv) {
+    let socket = env.primary_socket();
+    let ready = || Request::get("/-/readiness").try_send(&socket);
+    let is_full = |ready: &Response| ready.status == 503 && ready.message().contains("disk is full");
+    loop {
+        env.wait_for("the primary to say that its disk is full, or to end", || ready().map_or(true, |ready| is_full(&ready)));
+        if ready().is_ok_and(|ready| is_full(&ready)) {
+            return;
+        }
+        let status = env.primary.as_mut().unwrap().wait();
         assert_eq!(status.code(), Some(STORE_FAILED), "{}", env.logs());
         env.start_primary();
     }
@@ -215,13 +224,7 @@ fn what_was_committed_while_the_disk_filled_is_there_afterwards_and_both_say_the
             disk.fill();
             applied.extend(writer.join().unwrap());
         });
-        let socket = env.primary_socket();
-        let is_full_or_gone = || {
-            Request::get("/-/readiness").try_send(&socket).map_or(true, |ready| ready.status == 503 && !ready.message().contains("failed"))
-        };
-        env.wait_for("the primary to say that its disk is full, or to end", is_full_or_gone);
-        start_again_if_it_ended(&mut env);
-        wait_until_disk_counts_as_full(&env);
+        restart_until_disk_counts_as_full(&mut env);
         env.wait_until_fresh();
         assert_same_answers(&env, round, KEYS);
         disk.free_space();
