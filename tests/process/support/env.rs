@@ -304,11 +304,6 @@ impl Daemon {
         self.child.wait().unwrap()
     }
 
-    /// How it ended, if it has.
-    pub fn try_wait(&mut self) -> Option<std::process::ExitStatus> {
-        self.child.try_wait().unwrap()
-    }
-
     /// `kill -9`, and waits for its end.
     pub fn kill(&mut self) {
         let _ = self.child.kill();
