@@ -56,6 +56,8 @@ struct Shared {
 #[derive(Default)]
 struct Queue {
     writes: HashMap<QuestionKey, Option<Arc<KeptAnswer>>>,
+    /// How many writes were taken and are not flushed yet.
+    being_written: usize,
     /// The number of the last note.
     noted: u64,
     /// The number of the last removal.
@@ -170,7 +172,7 @@ impl KeptAnswerStore for KeptStore {
         let queue = lock(&self.shared.queue);
         let lag = queue.oldest.map_or(Duration::ZERO, |oldest| clock::boot_time().since(oldest));
         let lag_milliseconds = u64::try_from(lag.as_millis()).unwrap_or(u64::MAX);
-        KeptStoreStatus { pending: queue.writes.len(), lag_milliseconds, ..queue.status.clone() }
+        KeptStoreStatus { pending: queue.writes.len() + queue.being_written, lag_milliseconds, ..queue.status.clone() }
     }
 }
 
@@ -197,6 +199,7 @@ impl Shared {
             if self.write(&mut disk, &batch) {
                 self.flushed.send_replace(batch.noted);
             }
+            lock(&self.queue).being_written = 0;
             if batch.is_last {
                 return;
             }
@@ -271,6 +274,7 @@ impl Shared {
         let (mut queue, _) = self.wake.wait_timeout_while(queue, WRITE_DELAY, may_wait).unwrap_or_else(PoisonError::into_inner);
         queue.oldest = None;
         queue.flush_requested = false;
+        queue.being_written = queue.writes.len();
         Batch { writes: std::mem::take(&mut queue.writes).into_iter().collect(), noted: queue.noted, is_last: queue.stopping }
     }
 
