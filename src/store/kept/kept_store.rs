@@ -58,6 +58,8 @@ struct Queue {
     writes: HashMap<QuestionKey, Option<Arc<KeptAnswer>>>,
     /// How many writes were taken and are not flushed yet.
     being_written: usize,
+    /// When the oldest of them was noted.
+    writing_since: Option<BootTime>,
     /// The number of the last note.
     noted: u64,
     /// The number of the last removal.
@@ -170,7 +172,7 @@ impl KeptAnswerStore for KeptStore {
 
     fn status(&self) -> KeptStoreStatus {
         let queue = lock(&self.shared.queue);
-        let lag = queue.oldest.map_or(Duration::ZERO, |oldest| clock::boot_time().since(oldest));
+        let lag = queue.writing_since.or(queue.oldest).map_or(Duration::ZERO, |oldest| clock::boot_time().since(oldest));
         let lag_milliseconds = u64::try_from(lag.as_millis()).unwrap_or(u64::MAX);
         KeptStoreStatus { pending: queue.writes.len() + queue.being_written, lag_milliseconds, ..queue.status.clone() }
     }
@@ -181,6 +183,19 @@ impl Queue {
         self.writes.insert(key, answer);
         self.noted += 1;
         self.oldest.get_or_insert_with(clock::boot_time);
+    }
+
+    /// Notes that all that waits is being written.
+    fn begin_batch(&mut self) {
+        self.writing_since = self.oldest.take();
+        self.being_written = self.writes.len();
+        self.flush_requested = false;
+    }
+
+    /// Notes that it is no longer.
+    fn end_batch(&mut self) {
+        self.writing_since = None;
+        self.being_written = 0;
     }
 
     fn is_urgent(&self) -> bool {
@@ -196,10 +211,12 @@ impl Shared {
             if disk.database.is_none() && clock::boot_time().since(disk.tried_at) >= REOPEN_INTERVAL {
                 disk = Disk { database: self.open(Box::new(drop)), is_gone: false, tried_at: clock::boot_time() };
             }
-            if self.write(&mut disk, &batch) {
+            let is_on_disk = self.write(&mut disk, &batch);
+            // Before anybody hears that it is on disk: nothing of it waits any more.
+            lock(&self.queue).end_batch();
+            if is_on_disk {
                 self.flushed.send_replace(batch.noted);
             }
-            lock(&self.queue).being_written = 0;
             if batch.is_last {
                 return;
             }
@@ -272,9 +289,7 @@ impl Shared {
         let (queue, _) = self.wake.wait_timeout_while(queue, CLOCK_INTERVAL, is_idle).unwrap_or_else(PoisonError::into_inner);
         let may_wait = |queue: &mut Queue| !queue.is_urgent();
         let (mut queue, _) = self.wake.wait_timeout_while(queue, WRITE_DELAY, may_wait).unwrap_or_else(PoisonError::into_inner);
-        queue.oldest = None;
-        queue.flush_requested = false;
-        queue.being_written = queue.writes.len();
+        queue.begin_batch();
         Batch { writes: std::mem::take(&mut queue.writes).into_iter().collect(), noted: queue.noted, is_last: queue.stopping }
     }
 
