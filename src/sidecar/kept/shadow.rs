@@ -16,7 +16,7 @@ use crate::model::key::Fingerprint;
 use crate::net::log_limiter::LogLimiter;
 use crate::sidecar::config::{FreshnessPolicy, KeptMode};
 use crate::sidecar::kept::agreement::differing_field;
-use crate::sidecar::kept::answers::{Found, HeldAnswer};
+use crate::sidecar::kept::found::{Found, HeldAnswer};
 use crate::sidecar::kept::question::{AskedRepository, KeptQuestion};
 use crate::sidecar::kept::refresh_queue::TO_SHARE;
 use crate::sidecar::upstream::client::QueryOutcome;

@@ -21,11 +21,14 @@ use crate::model::key::PublicKey;
 use crate::model::memory_directory::ed25519_public_key;
 use crate::model::time::{BootTime, Time};
 use crate::sidecar::config::{CheckIp, FreshnessPolicy, KeptBounds, KeptConfig, KeptMode, MassNegative};
-use crate::sidecar::kept::answers::{Found, Invalidated, KeptAnswers, KeptSelector, YesOutcome};
+use crate::sidecar::kept::answers::KeptAnswers;
+use crate::sidecar::kept::found::Found;
+use crate::sidecar::kept::invalidate::{Invalidated, KeptSelector};
 use crate::sidecar::kept::invalidations::RevocationCount;
 use crate::sidecar::kept::metrics::EvictionReason;
 use crate::sidecar::kept::question::KeptQuestion;
 use crate::sidecar::kept::question::tests::{allowed, query, request};
+use crate::sidecar::kept::record::YesOutcome;
 use crate::sidecar::upstream::decision::{Decision, DecisionKind, QueryKind};
 
 const HOUR: Duration = Duration::from_secs(3600);

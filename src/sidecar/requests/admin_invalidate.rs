@@ -17,7 +17,7 @@ use crate::model::id::Id;
 use crate::model::kept_answer::KeptSubject;
 use crate::model::key::{Fingerprint, decode_blob};
 use crate::net::message::Response;
-use crate::sidecar::kept::answers::{Invalidated, KeptSelector};
+use crate::sidecar::kept::invalidate::{Invalidated, KeptSelector};
 use crate::sidecar::kept::question::{KeptQuestion, normalize_path};
 use crate::sidecar::kept::service::KeptService;
 use crate::sidecar::lfs_token_cache::TokenSelector;

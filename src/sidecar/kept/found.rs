@@ -1,0 +1,51 @@
+//! What is found of a question at one moment.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::model::freshness::{Freshness, ProofTime};
+use crate::model::kept_answer::AnswerOrigin;
+
+/// What is kept for a question.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// A yes that may be given without asking.
+    Fresh(HeldAnswer),
+    /// A yes that may be given only if the primary fails or is slow.
+    Stale(HeldAnswer),
+    /// A yes that the primary took back, of a key that it did not know a moment ago as little as most others.
+    GivenBack(HeldAnswer),
+    /// The primary did not know the key so long ago.
+    Unknown(Duration),
+    /// Nothing that may be given.
+    Nothing,
+}
+
+/// A kept yes at one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeldAnswer {
+    /// The body of the response.
+    pub body: Bytes,
+    /// The time since it was proven.
+    pub age: Duration,
+    /// When it was proven.
+    pub proven_at: ProofTime,
+    /// Who said it.
+    pub origin: AnswerOrigin,
+    /// Whether it is given for the first time since.
+    pub is_first_use: bool,
+}
+
+/// What is kept for a question, for the operator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InspectedAnswer {
+    /// The time since it was proven.
+    pub age: Duration,
+    /// What that age means.
+    pub freshness: Freshness,
+    /// Who said it.
+    pub origin: AnswerOrigin,
+    /// Whether its key has expired, so that it is not given.
+    pub is_key_expired: bool,
+}

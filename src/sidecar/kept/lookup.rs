@@ -1,0 +1,93 @@
+//! Looking up what is kept.
+
+use std::time::Duration;
+
+use crate::api::request::RequestTime;
+use crate::model::freshness::{Freshness, ProofTime};
+use crate::model::id::Id;
+use crate::model::kept_answer::{AnswerOrigin, KeptKind, QuestionKey};
+use crate::model::time::BootTime;
+use crate::sidecar::config::KeptMode;
+use crate::sidecar::kept::answers::KeptAnswers;
+use crate::sidecar::kept::found::{Found, HeldAnswer, InspectedAnswer};
+use crate::sidecar::kept::question::KeptQuestion;
+use crate::sidecar::kept::state::KeptState;
+
+impl KeptAnswers {
+    /// Returns what is kept for a question, and notes that it is used.
+    #[must_use]
+    pub fn find(&self, question: &KeptQuestion, now: RequestTime) -> Found {
+        let mut state = self.lock();
+        let Some(mut held) = state.peek(question, now) else {
+            let unknown = state.negatives.find(question.key, now.boot);
+            return match (self.peek_given_back(&state, question, now), unknown) {
+                (Some(held), Some(_)) => Found::GivenBack(held),
+                (Some(held), None) => Found::Stale(held),
+                (None, Some(age)) => Found::Unknown(age),
+                (None, None) => Found::Nothing,
+            };
+        };
+        let freshness = self.freshness(question.kind, held.origin, held.age);
+        if freshness != Freshness::Expired {
+            held.is_first_use = state.index.mark_used(question.key, now.boot);
+        }
+        match freshness {
+            Freshness::Fresh if question.kind.is_always_asked() => Found::Stale(held),
+            Freshness::Fresh => Found::Fresh(held),
+            Freshness::Stale => Found::Stale(held),
+            Freshness::Expired => Found::Nothing,
+        }
+    }
+
+    /// Returns a yes that was taken back and comes back, because the primary does not know most keys: what is given in place of its no.
+    #[must_use]
+    pub fn given_back(&self, question: &KeptQuestion, now: RequestTime) -> Option<HeldAnswer> {
+        self.peek_given_back(&self.lock(), question, now)
+    }
+
+    fn peek_given_back(&self, state: &KeptState, question: &KeptQuestion, now: RequestTime) -> Option<HeldAnswer> {
+        let answer = state.guard.given_back(question.key, now)?;
+        let (body, proven_at, age) = (answer.body.clone(), answer.proven_at, answer.proven_at.age(now.boot));
+        let is_expired = self.freshness(question.kind, answer.origin, age) == Freshness::Expired;
+        (!is_expired).then_some(HeldAnswer { body, age, proven_at, origin: answer.origin, is_first_use: false })
+    }
+
+    /// Returns what is kept for a question, whether or not its key has expired.
+    #[must_use]
+    pub fn inspect(&self, question: &KeptQuestion, now: RequestTime) -> Option<InspectedAnswer> {
+        let state = self.lock();
+        let answer = &state.index.find(question.key)?.answer;
+        let (age, origin) = (answer.proven_at.age(now.boot), answer.origin);
+        let freshness = self.freshness(question.kind, origin, age);
+        Some(InspectedAnswer { age, freshness, origin, is_key_expired: state.peek(question, now).is_none() })
+    }
+
+    /// Returns the id of the key with the offered blob, if its answer is kept.
+    #[must_use]
+    pub fn key_id(&self, question: &KeptQuestion) -> Option<Id> {
+        self.lock().index.find(question.key).and_then(|place| place.answer.key_id())
+    }
+
+    /// Returns what an age means: what came from a file is stale at best.
+    fn freshness(&self, kind: KeptKind, origin: AnswerOrigin, age: Duration) -> Freshness {
+        match self.policy.limits_for(kind.freshness_class()).evaluate(Some(age)) {
+            Freshness::Fresh if origin == AnswerOrigin::File => Freshness::Stale,
+            freshness => freshness,
+        }
+    }
+
+    /// Returns whether an answer is kept that was proven at this moment.
+    #[must_use]
+    pub fn is_kept_since(&self, key: QuestionKey, proven_at: ProofTime) -> bool {
+        self.lock().index.find(key).is_some_and(|place| place.answer.proven_at == proven_at)
+    }
+
+    /// Returns whether an answer of a kind may still be given by this host alone; in shadow mode none is.
+    #[must_use]
+    pub fn serves(&self, kind: KeptKind, now: BootTime) -> bool {
+        let state = self.lock();
+        let newest = state.index.newest_proof().map(|proven_at| proven_at.age(now));
+        let is_young = || newest.is_some_and(|age| self.freshness(kind, AnswerOrigin::Primary, age) != Freshness::Expired);
+        self.mode == KeptMode::Answer && (state.guard.is_holding(now) || state.index.count(kind) > 0 && is_young())
+    }
+}

@@ -1,0 +1,126 @@
+//! Keeping what the primary says, and taking back what it takes back.
+
+use std::sync::Arc;
+
+use crate::api::request::RequestTime;
+use crate::model::clock;
+use crate::model::freshness::ProofTime;
+use crate::model::kept_answer::{AnswerOrigin, KeptAnswer, KeptKind, KeptSubject};
+use crate::sidecar::config::KeptMode;
+use crate::sidecar::kept::acceptance::accept;
+use crate::sidecar::kept::agreement::differing_field;
+use crate::sidecar::kept::answers::KeptAnswers;
+use crate::sidecar::kept::invalidations::RevocationCount;
+use crate::sidecar::kept::metrics::EvictionReason;
+use crate::sidecar::kept::question::KeptQuestion;
+use crate::sidecar::kept::refresh_queue::TO_SHARE;
+use crate::sidecar::kept::refusal::refused_subjects;
+use crate::sidecar::kept::state::KeptState;
+use crate::sidecar::upstream::decision::Decision;
+
+/// What became of a yes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum YesOutcome {
+    /// It may be given, and is kept if that is allowed.
+    Valid,
+    /// Something that it is about was taken back since it was asked for: it may not be given.
+    Overtaken,
+}
+
+impl KeptAnswers {
+    /// Judges a yes that was asked for at `proven_at`, when there had been `since` revocations, and keeps it if it may be kept.
+    pub fn record_yes(&self, question: &KeptQuestion, decision: &Decision, proven_at: ProofTime, since: RevocationCount) -> YesOutcome {
+        let answer = accept(question, decision, proven_at);
+        let subjects = answer.as_ref().map_or(&[][..], |answer| &answer.subjects);
+        let mut state = self.lock();
+        let is_known_key = question.kind == KeptKind::AuthorizedKeys && state.knows(question.key);
+        let asker_is_revoked = question.asker.as_ref().is_some_and(|asker| state.invalidations.is_revoked_since(asker, since));
+        if asker_is_revoked || state.is_revoked_since(question.key, subjects, since) {
+            self.metrics.overtaken.inc();
+            return YesOutcome::Overtaken;
+        }
+        state.negatives.remove(question.key);
+        if question.kind == KeptKind::AuthorizedKeys {
+            let before = state.index.find(question.key).and_then(|place| place.answer.key_id());
+            let keys = [before, answer.as_ref().and_then(KeptAnswer::key_id)];
+            keys.into_iter().flatten().for_each(|key| state.guard.forget_key(key));
+        }
+        if is_known_key {
+            self.report(state.guard.record_known(question.key, RequestTime::now()));
+        }
+        match answer {
+            Some(answer) => self.keep(&mut state, question, answer),
+            // It is a yes, but another one than what is kept.
+            None => drop(self.evict(&mut state, &[question.key], EvictionReason::Answer)),
+        }
+        state.guard.forget(question.key);
+        YesOutcome::Valid
+    }
+
+    fn keep(&self, state: &mut KeptState, question: &KeptQuestion, mut answer: KeptAnswer) {
+        let before = state.index.find(question.key).map(|place| Arc::clone(&place.answer));
+        if before.as_ref().is_some_and(|before| before.proven_at > answer.proven_at || self.stays_in_shadow_mode(before, &answer)) {
+            return;
+        }
+        self.revoke_former_id(state, before.as_deref(), &answer);
+        let key_end = question.asking_key().and_then(|key| state.index.key_end(key));
+        answer.expires_at = [answer.expires_at, key_end].into_iter().flatten().min();
+        let answer = Arc::new(answer);
+        let pushed_out = state.index.insert(question.key, Arc::clone(&answer), clock::boot_time());
+        if state.index.find(question.key).is_some() {
+            self.store.put(question.key, answer);
+        }
+        self.metrics.count_evictions(EvictionReason::Room, pushed_out.for_room.len());
+        self.metrics.count_evictions(EvictionReason::Share, pushed_out.for_share.len());
+        self.store.remove(&[pushed_out.for_room, pushed_out.for_share].concat());
+    }
+
+    /// Returns whether an answer is not renewed by an equal one because it would not have been asked for again yet.
+    fn stays_in_shadow_mode(&self, before: &KeptAnswer, answer: &KeptAnswer) -> bool {
+        let asked_again_at = self.policy.limits_for(before.kind.freshness_class()).ttl.mul_f64(TO_SHARE);
+        self.mode == KeptMode::Shadow
+            && before.origin == AnswerOrigin::Primary
+            && !before.kind.is_always_asked()
+            && before.proven_at.age(clock::boot_time()) < asked_again_at
+            && differing_field(before.kind, &before.body, &answer.body).is_none()
+    }
+
+    /// Takes back what a no of the primary takes back. Returns once none of it is on disk any more.
+    pub async fn record_no(&self, question: &KeptQuestion, decision: &Decision, asked_at: ProofTime) {
+        let was_kept = {
+            let mut state = self.lock();
+            let before = state.index.len();
+            let (subjects, reason) = refused_subjects(question, decision, &state.index);
+            let is_known = state.knows(question.key);
+            state.invalidations.revoke(&question.key);
+            let mut evicted = self.evict(&mut state, &[question.key], EvictionReason::Answer);
+            subjects.iter().for_each(|subject| evicted.extend(self.revoke(&mut state, subject, reason)));
+            if names_actor(question, decision, &subjects) {
+                subjects.iter().for_each(|subject| state.forget_actor(subject));
+            } else {
+                let room = state.index.bounds().bytes.saturating_sub(state.index.bytes());
+                state.guard.remember(evicted, room, clock::boot_time());
+            }
+            if question.kind == KeptKind::AuthorizedKeys {
+                let now = clock::boot_time();
+                let would_be_asked = self.mode == KeptMode::Answer || state.negatives.find(question.key, now).is_none();
+                if would_be_asked {
+                    state.negatives.insert(question.key, asked_at, now);
+                }
+                if is_known {
+                    self.report(state.guard.record_unknown(question.key, RequestTime::now()));
+                }
+            }
+            before != state.index.len()
+        };
+        if was_kept || !*self.opened.borrow() || self.store.has_unflushed_removals() {
+            self.flush().await;
+        }
+    }
+}
+
+/// Returns whether a no says of the actor themselves that they are refused, and not only that something is not known.
+fn names_actor(question: &KeptQuestion, decision: &Decision, subjects: &[KeptSubject]) -> bool {
+    matches!(question.kind, KeptKind::Pull | KeptKind::Push) && decision.status.as_u16() == 401 && !subjects.is_empty()
+}

@@ -1,0 +1,61 @@
+//! What the lock of the kept answers holds: the index, what was taken back, and what follows from both together.
+
+use crate::api::request::RequestTime;
+use crate::model::kept_answer::{KeptAnswer, KeptSubject, QuestionKey};
+use crate::sidecar::kept::found::HeldAnswer;
+use crate::sidecar::kept::index::KeptIndex;
+use crate::sidecar::kept::invalidations::{Invalidations, RevocationCount};
+use crate::sidecar::kept::mass_negative::MassNegativeGuard;
+use crate::sidecar::kept::negatives::Negatives;
+use crate::sidecar::kept::question::KeptQuestion;
+
+/// What the lock holds.
+pub(super) struct KeptState {
+    pub(super) index: KeptIndex,
+    pub(super) invalidations: Invalidations,
+    pub(super) negatives: Negatives,
+    pub(super) guard: MassNegativeGuard,
+}
+
+impl KeptState {
+    /// Returns whether the answer to a question is kept, or was until lately.
+    pub(super) fn knows(&self, question: QuestionKey) -> bool {
+        self.index.find(question).is_some() || self.guard.remembers(question)
+    }
+
+    /// Forgets what was taken back about somebody and about who is known to be one with them.
+    pub(super) fn forget_actor(&mut self, actor: &KeptSubject) {
+        let mut actors = self.guard.actors_of(actor);
+        actors.push(actor.clone());
+        actors.iter().for_each(|actor| self.guard.forget_subject(actor));
+    }
+
+    /// Returns what is kept for a question, unless the key that it is about has expired.
+    pub(super) fn peek(&self, question: &KeptQuestion, now: RequestTime) -> Option<HeldAnswer> {
+        let answer = &self.index.find(question.key)?.answer;
+        let key_end = question.asking_key().and_then(|key| self.index.key_end(key));
+        if answer.is_key_expired(now.wall) || key_end.is_some_and(|end| end <= now.wall) {
+            return None;
+        }
+        let KeptAnswer { body, proven_at, origin, .. } = &**answer;
+        Some(HeldAnswer { body: body.clone(), age: proven_at.age(now.boot), proven_at: *proven_at, origin: *origin, is_first_use: false })
+    }
+
+    /// Returns who is known to be one actor with a user: their name, their id, the keys that they used.
+    pub(super) fn actors_of(&self, subject: &KeptSubject) -> Vec<KeptSubject> {
+        if !matches!(subject, KeptSubject::User(_) | KeptSubject::Username(_)) {
+            return Vec::new();
+        }
+        let subjects = self.index.about(subject).flat_map(|place| place.answer.subjects.iter());
+        let mut actors: Vec<KeptSubject> = subjects.filter(|subject| subject.is_actor()).cloned().collect();
+        actors.extend(self.guard.actors_of(subject));
+        actors.sort();
+        actors.dedup();
+        actors
+    }
+
+    pub(super) fn is_revoked_since(&self, key: QuestionKey, subjects: &[KeptSubject], since: RevocationCount) -> bool {
+        self.invalidations.is_revoked_since(&key, since)
+            || subjects.iter().any(|subject| self.invalidations.is_revoked_since(subject, since))
+    }
+}
