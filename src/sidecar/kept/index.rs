@@ -1,7 +1,7 @@
 //! The kept answers in memory: found by question, removed by subject, bounded in number and bytes.
 //!
 //! What goes first where there is no room: the answer that was used longest ago, to the second; and of an actor who holds more than their
-//! share of the places, their own. Pure: time is an argument.
+//! share of the places or bytes, their own. Pure: time is an argument.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use crate::sidecar::config::KeptBounds;
 /// What an answer takes in memory besides its body, in bytes, as it is counted: its entries in the tables, measured with 100,000 answers
 /// of `allowed`.
 pub const ENTRY_OVERHEAD_BYTES: usize = 1280;
-/// One actor holds at most this part of the places: one in so many.
+/// One actor holds at most this part of the places, and of the bytes: one in so many.
 const ACTOR_SHARE: usize = 100;
 
 /// What an insertion pushed out.
@@ -42,6 +42,13 @@ pub struct Place {
 /// A place by when it was used last, and its number.
 type ByUse = BTreeSet<(u32, u32)>;
 
+/// What is kept about one subject.
+#[derive(Default)]
+struct SubjectPlaces {
+    by_use: ByUse,
+    bytes: usize,
+}
+
 /// The kept answers.
 pub struct KeptIndex {
     bounds: KeptBounds,
@@ -49,7 +56,7 @@ pub struct KeptIndex {
     free: Vec<u32>,
     numbers: HashMap<QuestionKey, u32>,
     by_use: ByUse,
-    by_subject: HashMap<KeptSubject, ByUse>,
+    by_subject: HashMap<KeptSubject, SubjectPlaces>,
     by_proof: BTreeSet<(i64, u32)>,
     /// When the keys expire whose `authorized_keys` is kept, of those that do.
     key_ends: HashMap<Id, Time>,
@@ -97,8 +104,8 @@ impl KeptIndex {
             self.by_use.insert((now, number));
             for subject in &subjects {
                 if let Some(places) = self.by_subject.get_mut(subject) {
-                    places.remove(&(before, number));
-                    places.insert((now, number));
+                    places.by_use.remove(&(before, number));
+                    places.by_use.insert((now, number));
                 }
             }
         }
@@ -110,10 +117,10 @@ impl KeptIndex {
         self.remove(key);
         let mut pushed_out = PushedOut::default();
         if let Some(holder) = answer.share_holder() {
-            let share = (self.bounds.answers / ACTOR_SHARE).max(1);
+            let bytes = counted_bytes(&answer);
             while let Some(places) = self.by_subject.get(holder)
-                && places.len() >= share
-                && let Some(&(_, number)) = places.first()
+                && !self.has_share_left(places, bytes)
+                && let Some(&(_, number)) = places.by_use.first()
             {
                 pushed_out.for_share.extend(self.remove_place(number));
             }
@@ -127,6 +134,11 @@ impl KeptIndex {
         pushed_out
     }
 
+    /// Returns whether an actor's share has room for one more answer.
+    fn has_share_left(&self, places: &SubjectPlaces, bytes: usize) -> bool {
+        places.by_use.len() < (self.bounds.answers / ACTOR_SHARE).max(1) && places.bytes + bytes <= self.bounds.bytes / ACTOR_SHARE
+    }
+
     fn add(&mut self, key: QuestionKey, answer: Arc<KeptAnswer>, now: BootTime) {
         let used = seconds(now);
         let number = self.free.pop().unwrap_or_else(|| {
@@ -137,7 +149,9 @@ impl KeptIndex {
         self.by_use.insert((used, number));
         self.by_proof.insert((answer.proven_at.boot_milliseconds(), number));
         for subject in &answer.subjects {
-            self.by_subject.entry(subject.clone()).or_default().insert((used, number));
+            let places = self.by_subject.entry(subject.clone()).or_default();
+            places.by_use.insert((used, number));
+            places.bytes += counted_bytes(&answer);
         }
         if let Some((key, end)) = key_end_of(&answer) {
             self.key_ends.insert(key, end);
@@ -164,8 +178,9 @@ impl KeptIndex {
         self.by_proof.remove(&(answer.proven_at.boot_milliseconds(), number));
         for subject in &answer.subjects {
             if let Some(places) = self.by_subject.get_mut(subject) {
-                places.remove(&(used, number));
-                if places.is_empty() {
+                places.by_use.remove(&(used, number));
+                places.bytes -= counted_bytes(&answer);
+                if places.by_use.is_empty() {
                     self.by_subject.remove(subject);
                 }
             }
@@ -182,7 +197,7 @@ impl KeptIndex {
     /// Returns all that is kept about a subject.
     pub fn about<'a>(&'a self, subject: &KeptSubject) -> impl Iterator<Item = &'a Place> + use<'a> {
         let places = self.by_subject.get(subject);
-        places.into_iter().flatten().filter_map(|(_, number)| self.places.get(*number as usize)?.as_ref())
+        places.into_iter().flat_map(|places| &places.by_use).filter_map(|(_, number)| self.places.get(*number as usize)?.as_ref())
     }
 
     /// Returns when a key expires, if its `authorized_keys` is kept and says so.
@@ -233,8 +248,8 @@ impl KeptIndex {
     pub fn has_room_for(&self, key: QuestionKey, answer: &KeptAnswer) -> bool {
         let before = self.find(key).map_or(0, |place| counted_bytes(&place.answer));
         let bytes = self.bytes - before + counted_bytes(answer);
-        let share = (self.bounds.answers / ACTOR_SHARE).max(1);
-        let has_share = answer.share_holder().is_none_or(|holder| self.by_subject.get(holder).map_or(0, ByUse::len) < share);
+        let places = answer.share_holder().and_then(|holder| self.by_subject.get(holder));
+        let has_share = places.is_none_or(|places| self.has_share_left(places, counted_bytes(answer)));
         bytes <= self.bounds.bytes && (before > 0 || has_share && self.numbers.len() < self.bounds.answers)
     }
 
@@ -325,6 +340,20 @@ mod tests {
         assert_eq!(index.insert(key(2), answer(&[user(2)], 11), at(3)).for_room, [key(1)]);
         index.insert(key(3), answer(&[user(3)], 10_000), at(4));
         assert_eq!((index.len(), index.bytes()), (0, 0));
+    }
+
+    #[test]
+    fn one_actor_holds_a_hundredth_of_the_bytes_and_costs_nobody_else_any() {
+        let answer_bytes = ENTRY_OVERHEAD_BYTES + 100;
+        let mut index = index(1_000_000, 500 * answer_bytes);
+        for number in 1..=495 {
+            index.insert(key(number), answer(&[user(number)], 100), at(number));
+        }
+        for number in 1001..=1100 {
+            let pushed_out = index.insert(key(number), answer(&[user(1000)], 100), at(number));
+            let expected: Vec<_> = (number > 1005).then(|| key(number - 5)).into_iter().collect();
+            assert_eq!((pushed_out.for_room, pushed_out.for_share), (vec![], expected), "{number}");
+        }
     }
 
     #[test]
