@@ -10,8 +10,10 @@ use prometheus_client::registry::Registry;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
+use crate::model::clock;
 use crate::model::kept_answer::{KeptAnswer, KeptAnswerStore, KeptKind, KeptSubject, QuestionKey};
 use crate::model::time::BootTime;
+use crate::net::log_limiter::LogLimiter;
 use crate::sidecar::config::{CheckIp, FreshnessPolicy, KeptBounds, KeptConfig, KeptMode};
 use crate::sidecar::kept::asked_keys::AskedCounts;
 use crate::sidecar::kept::index::KeptIndex;
@@ -41,6 +43,7 @@ pub struct KeptAnswers {
     pub(super) opened: watch::Sender<bool>,
     /// What is counted.
     pub metrics: KeptMetrics,
+    log: LogLimiter,
 }
 
 impl KeptAnswers {
@@ -60,6 +63,7 @@ impl KeptAnswers {
             store: Arc::clone(&config.store),
             opened: watch::Sender::new(false),
             metrics: KeptMetrics::register(registry),
+            log: LogLimiter::default(),
         })
     }
 
@@ -151,6 +155,13 @@ impl KeptAnswers {
 
     /// Says what became of the guard, in the log and in what is counted.
     pub(super) fn report(&self, change: GuardChange) {
+        let (meanwhile, afterwards) = match self.mode {
+            KeptMode::Answer => ("these keys are let in for now", "they are refused from now on"),
+            KeptMode::Shadow => (
+                "shadow mode: these keys are refused, and would be let in after a switch",
+                "after a switch they would be refused from now on",
+            ),
+        };
         match change {
             GuardChange::None => {}
             GuardChange::Began(counts) => {
@@ -159,24 +170,34 @@ impl KeptAnswers {
                 tracing::error!(
                     asked,
                     unknown,
-                    "the primary does not know {unknown} of the {asked} keys asked about within a minute that it knew before: these keys are let in for now; look whether it is the right instance, has its database and its keys to decrypt it; if the keys are removed, run `sidegate invalidate all`"
+                    "the primary does not know {unknown} of the {asked} keys asked about within a minute that it knew before: {meanwhile}; look whether it is the right instance, has its database and its keys to decrypt it; if the keys are removed, run `sidegate invalidate all`"
                 );
             }
             GuardChange::Ended(HoldEnd::Over, keys) => {
-                tracing::error!(keys, "the primary still does not know {keys} keys: they are refused from now on");
+                tracing::error!(keys, "the primary still does not know {keys} keys: {afterwards}");
             }
-            GuardChange::Ended(HoldEnd::KnownAgain, _) => tracing::info!("the primary knows the keys again that it did not know"),
+            GuardChange::Ended(HoldEnd::NoneUnknown, _) => {
+                tracing::info!("the hold is over: no key is left that the primary does not know");
+            }
         }
     }
 
-    /// Waits until all that was noted is on disk, but not long.
-    pub async fn flush(&self) {
-        self.wait_until_open().await;
-        if timeout(FLUSH_TIMEOUT, self.store.flush()).await.is_err() {
+    /// Waits until all that was noted is on disk, but not long. Returns whether it is; that it is not is logged.
+    pub async fn flush(&self) -> bool {
+        let on_disk = async {
+            self.wait_until_open().await && {
+                self.store.flush().await;
+                true
+            }
+        };
+        let is_on_disk = timeout(FLUSH_TIMEOUT, on_disk).await.unwrap_or(false);
+        if !is_on_disk && let Some(suppressed) = self.log.allow(clock::wall_time()) {
             tracing::error!(
-                "what the primary took back is not gone from disk after {FLUSH_TIMEOUT:?}: after a crash now it would be kept again; look at the store's disk"
+                suppressed,
+                "kept answers are not written after {FLUSH_TIMEOUT:?}: after a crash now, what was removed would be kept again, and what was added lost; look at the disk of `store.path`"
             );
         }
+        is_on_disk
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, KeptState> {

@@ -23,18 +23,20 @@ pub struct Invalidated {
     pub answers: usize,
     /// Keys that the primary did not know.
     pub negatives: usize,
+    /// Whether none of it is on disk any more.
+    pub is_off_disk: bool,
 }
 
 impl KeptAnswers {
-    /// Takes back what an operator names. Returns once none of it is on disk any more.
+    /// Takes back what an operator names. Returns once none of it is on disk any more, or after a second.
     pub async fn invalidate(&self, selector: &KeptSelector) -> Invalidated {
-        let invalidated = {
+        let (answers, negatives) = {
             let mut state = self.lock();
             let before = (state.index.len() + state.guard.len(), state.negatives.len());
             match selector {
                 KeptSelector::All => self.invalidate_all(&mut state),
                 KeptSelector::Subject(subject) => {
-                    let subjects = state.actors_of(subject);
+                    let subjects = state.one_with(subject);
                     self.invalidate_subject(&mut state, subject);
                     subjects.iter().for_each(|subject| self.invalidate_subject(&mut state, subject));
                 }
@@ -47,10 +49,9 @@ impl KeptAnswers {
                     subjects.iter().for_each(|subject| self.invalidate_subject(&mut state, subject));
                 }
             }
-            Invalidated { answers: before.0 - state.index.len() - state.guard.len(), negatives: before.1 - state.negatives.len() }
+            (before.0 - state.index.len() - state.guard.len(), before.1 - state.negatives.len())
         };
-        self.flush().await;
-        invalidated
+        Invalidated { answers, negatives, is_off_disk: self.flush().await }
     }
 
     fn invalidate_all(&self, state: &mut KeptState) {

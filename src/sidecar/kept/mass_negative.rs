@@ -57,8 +57,8 @@ pub enum GuardChange {
 pub enum HoldEnd {
     /// It lasted for as long as it may.
     Over,
-    /// The primary knows the keys again.
-    KnownAgain,
+    /// No key is left that the primary does not know: it knows them again, or they were removed otherwise.
+    NoneUnknown,
 }
 
 /// The state of the guard, for the operator.
@@ -121,7 +121,7 @@ impl MassNegativeGuard {
         self.asked.record(question, answer, now.boot);
         let counts = self.asked.counts(now.boot);
         if self.hold.is_some() {
-            return if self.taken_back.unknown_keys() == 0 { self.end(HoldEnd::KnownAgain) } else { GuardChange::None };
+            return if self.taken_back.unknown_keys() == 0 { self.end(HoldEnd::NoneUnknown) } else { GuardChange::None };
         }
         if self.taken_back.unknown_keys() > 0 && self.config.is_exceeded(counts) {
             self.hold = Some(Hold { since: now, counts });
@@ -346,7 +346,7 @@ mod tests {
         assert!((1..=4).any(|key| matches!(remove_key(&mut guard, key, at(1)), GuardChange::Began(_))));
         (1..=3).for_each(|key| assert_eq!(know_key(&mut guard, key, at(2)), GuardChange::None));
         assert_eq!(([3, 4].map(|key| is_given(&guard, key, at(2)))), [false, true]);
-        assert_eq!(know_key(&mut guard, 4, at(2)), GuardChange::Ended(HoldEnd::KnownAgain, 0));
+        assert_eq!(know_key(&mut guard, 4, at(2)), GuardChange::Ended(HoldEnd::NoneUnknown, 0));
     }
 
     #[test]

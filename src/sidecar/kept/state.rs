@@ -41,6 +41,24 @@ impl KeptState {
         Some(HeldAnswer { body: body.clone(), age: proven_at.age(now.boot), proven_at: *proven_at, origin: *origin, is_first_use: false })
     }
 
+    /// Returns all that somebody means who names a subject: the actors that are one with a user, the repositories of a project.
+    pub(super) fn one_with(&self, subject: &KeptSubject) -> Vec<KeptSubject> {
+        match subject {
+            KeptSubject::Path(path) => self.repositories_of(path),
+            _ => self.actors_of(subject),
+        }
+    }
+
+    /// Returns the paths of a project's wiki and designs, and the ids under which any of it is known.
+    fn repositories_of(&self, path: &str) -> Vec<KeptSubject> {
+        let suffixes = ["", ".wiki", ".design"];
+        let mut paths: Vec<KeptSubject> = suffixes.iter().map(|suffix| KeptSubject::Path(format!("{path}{suffix}").into())).collect();
+        let subjects = paths.iter().flat_map(|path| self.index.about(path)).flat_map(|place| place.answer.subjects.iter());
+        let ids: Vec<KeptSubject> = subjects.filter(|subject| matches!(subject, KeptSubject::Project(_))).cloned().collect();
+        paths.extend(ids);
+        paths
+    }
+
     /// Returns who is known to be one actor with a user: their name, their id, the keys that they used.
     pub(super) fn actors_of(&self, subject: &KeptSubject) -> Vec<KeptSubject> {
         if !matches!(subject, KeptSubject::User(_) | KeptSubject::Username(_)) {

@@ -43,9 +43,10 @@ pub async fn handle(state: &Arc<SidecarState>, request: ApiRequest) -> HandlerRe
 }
 
 async fn invalidate_kept(state: &SidecarState, kept: &KeptService, selector: KeptSelector) -> HandlerResult {
-    let Invalidated { answers, negatives } = kept.answers.invalidate(&selector).await;
+    let Invalidated { answers, negatives, is_off_disk } = kept.answers.invalidate(&selector).await;
     let versions = if selector == KeptSelector::All { state.version_cache.clear() } else { 0 };
-    let removed = format!("{answers} kept answers, {negatives} keys that were not known and {versions} kept versions");
+    let still_there = if is_off_disk { "" } else { "; not removed from disk yet: look at the disk of store.path" };
+    let removed = format!("{answers} kept answers, {negatives} keys that were not known and {versions} kept versions{still_there}");
     tracing::info!(answers, negatives, versions, "the operator removed {removed}");
     let body = json!({"message": format!("removed {removed}"), "answers": answers, "unknown_keys": negatives, "versions": versions});
     Ok(Response::json(StatusCode::OK, body.to_string()))
