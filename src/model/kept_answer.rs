@@ -108,6 +108,13 @@ impl KeptKind {
         }
     }
 
+    /// Returns whether an answer is asked for again ahead of time where it is used. A push's is not: the question may create its project,
+    /// which only somebody who pushes may make happen. (server.md 3.6)
+    #[must_use]
+    pub const fn is_refreshed(self) -> bool {
+        !matches!(self, Self::Push) && !self.is_always_asked()
+    }
+
     /// Returns whether the primary is asked also while the answer is fresh.
     #[must_use]
     pub const fn is_always_asked(self) -> bool {

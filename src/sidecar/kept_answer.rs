@@ -90,7 +90,7 @@ async fn ask_and_compare(
 }
 
 fn give_fresh(state: &SidecarState, kept: &KeptService, question: &Arc<KeptQuestion>, held: HeldAnswer) -> Response {
-    if held.is_first_use {
+    if held.is_first_use && question.kind.is_refreshed() {
         let ttl = state.config.freshness_policy.limits_for(question.kind.freshness_class()).ttl;
         let refresh = Refresh { question: Arc::clone(question), proven_at: held.proven_at };
         kept.refreshes.schedule(refresh, ttl, fastrand::f64());
@@ -146,7 +146,7 @@ async fn ask_beside_kept_yes(state: &Arc<SidecarState>, kept: &KeptService, ques
 
 /// Asks the primary, or waits for the answer to an equal question that is under way.
 pub async fn ask(state: &Arc<SidecarState>, kept: &KeptService, question: Arc<KeptQuestion>, class: RequestClass) -> QueryOutcome {
-    let flight = (question.key, kept.answers.last_revocation(&question));
+    let flight = (question.key, kept.answers.last_revocation(&question), question.query.time_limit);
     let (asking_state, answers) = (Arc::clone(state), Arc::clone(&kept.answers));
     let outcome = kept.flights.run(flight, move || ask_and_record(asking_state, answers, question, class)).await;
     outcome.unwrap_or_else(|| state.upstream.task_failed())
@@ -161,16 +161,25 @@ async fn ask_and_record(
     class: RequestClass,
 ) -> QueryOutcome {
     let deadline = Instant::now() + state.upstream.time_limit(&question.query);
+    let mut is_overtaken = false;
     loop {
         let (since, asked_at) = (kept.revocations(), ProofTime::at(clock::boot_time()));
         let asking = state.upstream.ask_once(&question.query, class);
-        let Ok(outcome) = timeout_at(deadline, asking).await else { return state.upstream.access_changed() };
+        // The first try has a time limit of its own, and says itself why there is no answer.
+        let outcome = match is_overtaken {
+            false => asking.await,
+            true => match timeout_at(deadline, asking).await {
+                Ok(outcome) => outcome,
+                Err(_late) => return state.upstream.access_changed(),
+            },
+        };
         if let QueryOutcome::Decided(decision) = &outcome {
             match decision.kind {
                 DecisionKind::Yes if kept.record_yes(&question, decision, asked_at, since) == YesOutcome::Overtaken => {
                     if Instant::now() >= deadline {
                         return state.upstream.access_changed();
                     }
+                    is_overtaken = true;
                     continue;
                 }
                 DecisionKind::No => kept.record_no(&question, decision, asked_at).await,

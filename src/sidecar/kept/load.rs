@@ -5,10 +5,11 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use crate::model::clock;
-use crate::model::kept_answer::{KeptAnswer, QuestionKey};
+use crate::model::kept_answer::{KeptAnswer, KeptKind, KeptSubject, QuestionKey};
 use crate::model::time::BootTime;
 use crate::sidecar::kept::answers::KeptAnswers;
 use crate::sidecar::kept::invalidations::RevocationCount;
+use crate::sidecar::kept::metrics::EvictionReason;
 use crate::sidecar::kept::state::KeptState;
 use crate::sidecar::kept::warm_answers::WarmAnswer;
 
@@ -34,6 +35,7 @@ impl KeptAnswers {
     pub fn restore(&self, mut loaded: Vec<(QuestionKey, KeptAnswer)>) {
         loaded.sort_by_key(|(_, answer)| answer.proven_at);
         let count = loaded.len();
+        loaded.iter().for_each(|(key, answer)| self.revoke_denied_key(&mut self.lock(), *key, answer));
         let mut loaded = loaded.into_iter().peekable();
         while loaded.peek().is_some() {
             let mut state = self.lock();
@@ -44,10 +46,21 @@ impl KeptAnswers {
         tracing::info!(count, "read {count} kept answers");
     }
 
+    /// Takes back everything of a key that the primary has said since the start not to know: whose it was is only known now.
+    fn revoke_denied_key(&self, state: &mut KeptState, key: QuestionKey, answer: &KeptAnswer) {
+        if let Some(denied) = answer.key_id()
+            && answer.kind == KeptKind::AuthorizedKeys
+            && state.invalidations.is_revoked_since(&key, RevocationCount::default())
+        {
+            drop(self.revoke(state, &KeptSubject::Key(denied), EvictionReason::Key));
+        }
+    }
+
     fn restore_one(&self, state: &mut KeptState, key: QuestionKey, answer: KeptAnswer) {
         if state.index.find(key).is_some() {
             return;
         }
+        self.revoke_denied_key(state, key, &answer);
         let start = RevocationCount::default();
         let age = answer.proven_at.age(clock::boot_time());
         let is_expired = age > self.policy.limits_for(answer.kind.freshness_class()).max_stale;
@@ -67,7 +80,7 @@ impl KeptAnswers {
         }
     }
 
-    fn warm_one<'a>(&self, state: &mut KeptState, key: QuestionKey, answer: KeptAnswer, counts: &'a mut WarmCounts) -> &'a mut usize {
+    fn warm_one<'a>(&self, state: &mut KeptState, key: QuestionKey, mut answer: KeptAnswer, counts: &'a mut WarmCounts) -> &'a mut usize {
         let (now, start) = (clock::boot_time(), RevocationCount::default());
         let before = state.index.find(key).map(|place| Arc::clone(&place.answer));
         if before.as_ref().is_some_and(|before| before.proven_at >= answer.proven_at) {
@@ -80,6 +93,9 @@ impl KeptAnswers {
             return &mut counts.no_room;
         }
         self.revoke_former_id(state, before.as_deref(), &answer);
+        // A file need not know of the end of a key that the primary has told.
+        let known_end = before.filter(|before| before.key_id() == answer.key_id()).and_then(|before| before.expires_at);
+        answer.expires_at = [answer.expires_at, known_end].into_iter().flatten().min();
         let answer = Arc::new(answer);
         let pushed_out = state.index.insert(key, Arc::clone(&answer), BootTime::default());
         self.store.put(key, answer);

@@ -108,7 +108,9 @@ impl KeptQuestion {
     pub const fn miss_class(&self) -> RequestClass {
         match self.kind {
             KeptKind::AuthorizedKeys | KeptKind::AuthorizedCerts => RequestClass::KeyMiss,
-            KeptKind::Discover | KeptKind::Pull | KeptKind::Push => RequestClass::Other,
+            KeptKind::Discover | KeptKind::Pull => RequestClass::Other,
+            // It may take as long as what is passed through.
+            KeptKind::Push => RequestClass::PassedThrough,
         }
     }
 

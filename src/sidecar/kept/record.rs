@@ -81,12 +81,12 @@ impl KeptAnswers {
         let asked_again_at = self.policy.limits_for(before.kind.freshness_class()).ttl.mul_f64(TO_SHARE);
         self.mode == KeptMode::Shadow
             && before.origin == AnswerOrigin::Primary
-            && !before.kind.is_always_asked()
+            && before.kind.is_refreshed()
             && before.proven_at.age(clock::boot_time()) < asked_again_at
             && differing_field(before.kind, &before.body, &answer.body).is_none()
     }
 
-    /// Takes back what a no of the primary takes back. Returns once none of it is on disk any more.
+    /// Takes back what a no of the primary takes back. Returns once none of it is on disk any more, or after a second.
     pub async fn record_no(&self, question: &KeptQuestion, decision: &Decision, asked_at: ProofTime) {
         let was_kept = {
             let mut state = self.lock();

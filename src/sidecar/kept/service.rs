@@ -13,13 +13,15 @@ use crate::sidecar::kept::refresh_queue::RefreshQueue;
 use crate::sidecar::kept::shadow::Shadow;
 use crate::sidecar::kept::status::KeptGauges;
 use crate::sidecar::upstream::client::QueryOutcome;
+use crate::sidecar::upstream::query::TimeLimit;
 
 /// The kept answers of a sidecar.
 pub struct KeptService {
     /// The answers.
     pub answers: Arc<KeptAnswers>,
-    /// The questions under way, by what they are kept under and by the last revocation that concerned them when they were asked.
-    pub flights: SingleFlight<(QuestionKey, RevocationCount), QueryOutcome>,
+    /// The questions under way, by what they are kept under, by the last revocation that concerned them when they were asked, and by how long
+    /// they may take.
+    pub flights: SingleFlight<(QuestionKey, RevocationCount, TimeLimit), QueryOutcome>,
     /// The answers that are to be asked for again.
     pub refreshes: RefreshQueue,
     /// Compares them with the primary's; `None` unless in shadow mode.

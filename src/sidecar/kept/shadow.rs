@@ -210,7 +210,7 @@ impl Shadow {
 
 /// Returns whether an answer was used so that it would have been asked for again ahead of time.
 fn would_be_renewed(kind: KeptKind, held: &HeldAnswer) -> bool {
-    !held.is_first_use && held.origin == AnswerOrigin::Primary && !kind.is_always_asked()
+    !held.is_first_use && held.origin == AnswerOrigin::Primary && kind.is_refreshed()
 }
 
 /// Returns which part of both the first is; `None` of nothing.

@@ -16,7 +16,9 @@ use crate::model::access_request::{AllowedRequest, ClaimedActor};
 use crate::model::clock;
 use crate::model::freshness::{FreshnessLimits, ProofTime};
 use crate::model::id::Id;
-use crate::model::kept_answer::{FlushFuture, KeptAnswer, KeptAnswerStore, KeptKind, KeptStoreStatus, KeptSubject, QuestionKey};
+use crate::model::kept_answer::{
+    AnswerOrigin, FlushFuture, KeptAnswer, KeptAnswerStore, KeptKind, KeptStoreStatus, KeptSubject, QuestionKey,
+};
 use crate::model::key::PublicKey;
 use crate::model::memory_directory::ed25519_public_key;
 use crate::model::time::{BootTime, Time};
@@ -25,6 +27,7 @@ use crate::sidecar::kept::answers::KeptAnswers;
 use crate::sidecar::kept::found::Found;
 use crate::sidecar::kept::invalidate::{Invalidated, KeptSelector};
 use crate::sidecar::kept::invalidations::RevocationCount;
+use crate::sidecar::kept::load::WarmCounts;
 use crate::sidecar::kept::metrics::EvictionReason;
 use crate::sidecar::kept::question::KeptQuestion;
 use crate::sidecar::kept::question::tests::{allowed, query, request};
@@ -227,7 +230,7 @@ fn an_operator_removes_what_they_name() {
     ] {
         let kept = filled();
         let removed = left.iter().flatten().filter(|held| !**held).count();
-        assert_eq!(run(kept.invalidate(&selector)), Invalidated { answers: removed, negatives: 0 }, "{selector:?}");
+        assert_eq!(run(kept.invalidate(&selector)), Invalidated { answers: removed, negatives: 0, is_off_disk: true }, "{selector:?}");
         assert_eq!(held(&kept), left, "{selector:?}");
     }
 }
@@ -349,10 +352,47 @@ fn a_no_counts_at_once_and_waits_for_the_disk_before_it_is_answered() {
 }
 
 #[test]
+fn a_file_does_not_make_a_key_outlive_the_end_that_the_primary_told() {
+    let kept = kept();
+    let yes = key_yes(11, 11, 0, json!("2050-01-01T00:00:00.000Z"));
+    assert_eq!(put(&kept, &key_question(11), &yes), YesOutcome::Valid);
+    let subjects = [KeptSubject::Key(id(11))].into();
+    let answer = KeptAnswer {
+        kind: KeptKind::AuthorizedKeys,
+        body: yes.body,
+        proven_at: ProofTime::at(BootTime(clock::boot_time().0 + HOUR)),
+        expires_at: None,
+        subjects,
+        origin: AnswerOrigin::File,
+    };
+    let mut counts = WarmCounts::default();
+    kept.warm(vec![(key_question(11).key, answer)], &mut counts);
+    assert_eq!(counts, WarmCounts { kept: 1, ..WarmCounts::default() });
+    let after_its_end = RequestTime { wall: "2051-01-01T00:00:00Z".parse::<Time>().unwrap(), ..RequestTime::now() };
+    assert_eq!(kept.find(&key_question(11), after_its_end), Found::Nothing);
+    assert!(matches!(kept.find(&key_question(11), RequestTime::now()), Found::Stale(_)));
+}
+
+#[test]
+fn a_project_s_path_stands_for_its_wiki_too() {
+    let kept = filled();
+    let claimed_actor = ClaimedActor::Key(Some(id(11)));
+    let wiki = allowed(&AllowedRequest { claimed_actor, project: Some("g/p1.wiki".to_owned()), ..request() }).unwrap();
+    let yes = json!({"status": true, "gl_project_path": "g/p1.wiki", "gl_repository": "wiki-1", "gl_id": "user-2", "gl_project_id": 1,
+        "gl_key_type": "key", "gl_key_id": 11});
+    assert_eq!(put(&kept, &wiki, &decision(DecisionKind::Yes, 200, &yes)), YesOutcome::Valid);
+    assert!(is_held(&kept, &wiki));
+    run(kept.invalidate(&KeptSelector::Subject(KeptSubject::Path("g/p1".into()))));
+    assert!(!is_held(&kept, &wiki));
+    assert_eq!(held(&kept), [[true, false, true]; 3]);
+}
+
+#[test]
 fn what_is_taken_back_before_the_disk_is_read_does_not_come_back_from_it() {
     let store = Arc::new(TestStore::default());
     let before = kept_in(&store, ROOMY);
     assert_eq!(put(&before, &key_question(11), &key_yes(11, 11, 0, Value::Null)), YesOutcome::Valid);
+    assert_eq!(put(&before, &access_question(11, 1), &access_yes(11, 1, 0)), YesOutcome::Valid);
     run(store.flush());
     let loaded = store.after_crash();
     let config = KeptConfig {
@@ -368,6 +408,7 @@ fn what_is_taken_back_before_the_disk_is_read_does_not_come_back_from_it() {
     assert!(is_pending_at_first(kept.record_no(&question, &no, ProofTime::at(clock::boot_time()))));
     kept.restore(loaded);
     assert!(!is_held(&kept, &key_question(11)));
+    assert!(!is_held(&kept, &access_question(11, 1)), "what the key was allowed goes with it, though whose it was was not read yet");
     run(store.flush());
     assert_eq!(store.after_crash().len(), 0);
 }

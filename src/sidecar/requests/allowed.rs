@@ -77,7 +77,7 @@ async fn decide_or_query(state: &Arc<SidecarState>, question: &AllowedRequest, t
                 let response = kept_answer::answer(state, kept, kept_question, time).await;
                 limit_kept_answers(state, question, response, time)
             }
-            None => query_primary(state, local.query_without_yes(), RequestClass::Other, subject(question)).await,
+            None => query_primary(state, local.query_without_yes(), local.class_without_yes(), subject(question)).await,
         };
     }
     let view = state.local_view(local.class, time).await;
@@ -91,7 +91,7 @@ async fn decide_or_query(state: &Arc<SidecarState>, question: &AllowedRequest, t
             HedgedOutcome::Held(response) => return response,
             HedgedOutcome::Asked(outcome) => outcome,
         },
-        None => state.upstream.query(local.query_without_yes(), RequestClass::Other).await,
+        None => state.upstream.query(local.query_without_yes(), local.class_without_yes()).await,
     };
     match outcome {
         QueryOutcome::Decided(decision) => mark_forwarded(Response::json(decision.status, decision.body)),
@@ -118,16 +118,25 @@ struct LocalDecisions<'a> {
 }
 
 impl LocalDecisions<'_> {
+    fn is_push(&self) -> bool {
+        self.question.action == Action::ReceivePack
+    }
+
+    /// Returns as what the question is asked where no yes may be given here: a push may take as long as what is passed through.
+    fn class_without_yes(&self) -> RequestClass {
+        if self.is_push() { RequestClass::PassedThrough } else { RequestClass::Other }
+    }
+
     /// Returns the question as the primary is asked it, which a fresh answer does not need.
     fn query(&self) -> UpstreamQuery {
-        UpstreamQuery::post(QueryKind::Allowed, "/api/v4/internal/allowed", wire::allowed::encode_request(self.question))
+        let query = UpstreamQuery::post(QueryKind::Allowed, "/api/v4/internal/allowed", wire::allowed::encode_request(self.question));
+        UpstreamQuery { may_have_effect: self.is_push(), ..query }
     }
 
     /// Returns the question where no yes may be given here, so that the primary is waited for: a push may create its project, which takes a
     /// while.
     fn query_without_yes(&self) -> UpstreamQuery {
-        let is_push = self.question.action == Action::ReceivePack;
-        UpstreamQuery { time_limit: if is_push { TimeLimit::ForwardTimeout } else { TimeLimit::Timeout }, ..self.query() }
+        UpstreamQuery { time_limit: if self.is_push() { TimeLimit::ForwardTimeout } else { TimeLimit::Timeout }, ..self.query() }
     }
 
     /// Answers yes, if that is certain enough for the primary not to be asked.

@@ -28,6 +28,8 @@ pub struct UpstreamQuery {
     pub body: Option<String>,
     /// How long it may take.
     pub time_limit: TimeLimit,
+    /// Whether it may do something at the primary, as creating the project that is pushed to: then it is never sent twice.
+    pub may_have_effect: bool,
 }
 
 /// How long a question may take, and what it says of the primary if it takes longer.
@@ -73,12 +75,12 @@ pub enum ExchangeError {
 impl UpstreamQuery {
     /// Returns a question that is a GET of `target`.
     pub fn get(kind: QueryKind, target: String) -> Self {
-        Self { kind, target, body: None, time_limit: TimeLimit::Timeout }
+        Self { kind, target, body: None, time_limit: TimeLimit::Timeout, may_have_effect: false }
     }
 
     /// Returns a question that is a POST of a JSON body to `target`.
     pub fn post(kind: QueryKind, target: &str, body: String) -> Self {
-        Self { kind, target: target.to_owned(), body: Some(body), time_limit: TimeLimit::Timeout }
+        Self { kind, target: target.to_owned(), body: Some(body), time_limit: TimeLimit::Timeout, may_have_effect: false }
     }
 
     /// Returns what tells this question from all others.

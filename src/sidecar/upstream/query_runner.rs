@@ -119,7 +119,7 @@ impl Asking<'_> {
 
     /// Returns whether the question may be asked at another address although this one may have received it.
     fn is_without_effect(&self) -> bool {
-        self.query.time_limit == TimeLimit::Timeout
+        !self.query.may_have_effect
     }
 
     fn may_ask_elsewhere(&self, error: &UpstreamError) -> bool {

@@ -127,6 +127,24 @@ fn a_write_that_may_have_reached_the_first_address_is_never_sent_to_the_second_a
 }
 
 #[test]
+fn a_push_beside_a_kept_yes_is_not_sent_to_the_second_address_either() {
+    let mut site = TwoAddresses::new("[freshness]\npush_precheck = { ttl = \"1ms\", max_stale = \"2h\" }\n");
+    let is_broken = Arc::new(AtomicBool::new(false));
+    let breaks = Arc::clone(&is_broken);
+    let first = FakePrimary::listen(&site.path("first"), move |arrived| match breaks.load(Ordering::SeqCst) {
+        true => FakeReply::RespondAndClose(b"HTTP/1.1 200 OK\r\nContent-Ty".to_vec()),
+        false => FakeReply::Respond(answer(arrived)),
+    });
+    let second = site.listen("second");
+    site.env.start_sidecar();
+    assert_eq!(source_of(&site.ask(push(7, "g/p"))), "forwarded");
+    assert_eq!(first.take_requests().len(), 1);
+    is_broken.store(true, Ordering::SeqCst);
+    assert_eq!(source_of(&site.ask(push(7, "g/p"))), "cached degraded");
+    assert_eq!((first.take_requests().len(), second.take_requests().len()), (1, 0));
+}
+
+#[test]
 fn a_first_address_that_hangs_costs_a_write_its_answer_and_a_question_only_its_share_of_the_time() {
     let mut site = TwoAddresses::new("");
     let first = FakePrimary::listen_with_probe(&site.path("first"), |_| FakeReply::Hang);

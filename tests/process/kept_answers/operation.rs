@@ -105,6 +105,20 @@ fn what_was_used_is_asked_for_again_before_it_is_too_old_and_what_was_not_is_not
 }
 
 #[test]
+fn a_push_is_not_asked_for_again_by_itself_since_the_question_may_create_its_project() {
+    let class = "{ ttl = \"2s\", max_stale = \"2h\" }";
+    let site = Site::start(&format!("[freshness]\nreads = {class}\npush_precheck = {class}\n"));
+    for question in [push(7, "g/p"), push(7, "g/p"), pull(7, "g/p"), pull(7, "g/p")] {
+        site.ask(&question);
+    }
+    site.env.wait_for("the pull to be asked for again", || kept(&site)["refreshes"] == 1);
+    site.env.wait_for("the push to be too old", || kept(&site)["oldest_seconds"].as_f64().is_some_and(|age| age > 2.0));
+    let asked = site.fake.as_ref().unwrap().take_requests();
+    let of = |action: &str| asked.iter().filter(|asked| asked.body.contains(action)).count();
+    assert_eq!((of("git-receive-pack"), of("git-upload-pack")), (1, 2));
+}
+
+#[test]
 fn a_damaged_database_is_put_aside_and_nobody_is_refused() {
     let mut site = Site::start(FRESH);
     site.ask(&look_up(7));
