@@ -40,7 +40,7 @@ pub fn mark_degraded(response: Response) -> Response {
 }
 
 /// Marks a yes that was given in place of a no, because the primary does not know most of the keys that it knew.
-pub fn mark_doubted(response: Response) -> Response {
+pub fn mark_mass_negative(response: Response) -> Response {
     response.with_header(DEGRADED_HEADER, "mass-negative")
 }
 

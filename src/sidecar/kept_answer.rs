@@ -15,7 +15,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::api::error::ApiError;
 use crate::api::request::RequestTime;
-use crate::api::response_headers::{mark_cached, mark_degraded, mark_doubted, mark_forwarded};
+use crate::api::response_headers::{mark_cached, mark_degraded, mark_forwarded, mark_mass_negative};
 use crate::model::clock;
 use crate::model::freshness::ProofTime;
 use crate::net::message::Response;
@@ -108,7 +108,7 @@ fn give_unknown(kept: &KeptService, question: &KeptQuestion, age: Duration) -> R
 fn give_back(kept: &KeptService, question: &KeptQuestion, held: HeldAnswer) -> Response {
     kept.answers.metrics.count_lookup(question.kind, LookupOutcome::Stale);
     kept.answers.metrics.given_back.inc();
-    mark_doubted(mark_cached(Response::json(StatusCode::OK, held.body), Some(held.age)))
+    mark_mass_negative(mark_cached(Response::json(StatusCode::OK, held.body), Some(held.age)))
 }
 
 /// Gives what is kept at this moment, without the primary's answer.

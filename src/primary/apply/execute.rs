@@ -59,7 +59,7 @@ pub struct ApplyOptions {
 pub struct Applied {
     /// The directory's head after it.
     pub head: Head,
-    /// How it was written: `nothing`, `withheld` (unpublished records only), `commit` or `replaced`.
+    /// How it was written: `nothing`, `withheld` (unpublished records only, by the name that answers have for it), `commit` or `replaced`.
     pub how: &'static str,
     /// The counts.
     pub summary: ApplySummary,

@@ -18,7 +18,9 @@ use crate::model::unpublished::{Broadcast, PolicyConfiguration, ScanExecutionPol
 use crate::store::error::StoreError;
 use crate::store::primary::private_store::{PrivateStore, PrivateWrites};
 
+/// The name on disk, which stays as it was first given.
 const KEY_PREFIX: &[u8] = b"withheld/";
+/// The same.
 const INTENT_KEY: &[u8] = b"withheld-intent";
 
 /// The changes, by sort key: the new text of a record, or `None` if it is removed.

@@ -38,9 +38,9 @@ fn stream_export(store: &PrimaryStore, pieces: &ChunkSender) {
 }
 
 fn send_records(store: &PrimaryStore, pieces: &ChunkSender) -> Result<(), StoreError> {
-    let withheld = unpublished::load_all(store.private_store())?;
+    let unpublished_records = unpublished::load_all(store.private_store())?;
     let published = store.directory().entries().map(|entry| entry.map(|entry| entry.text().to_owned()));
-    let beside = withheld.iter().map(|record| record.canonical().map_err(|error| StoreError(error.to_string())));
+    let beside = unpublished_records.iter().map(|record| record.canonical().map_err(|error| StoreError(error.to_string())));
     let mut piece = Vec::with_capacity(CHUNK_BYTES * 2);
     for text in published.chain(beside) {
         piece.extend_from_slice(text?.as_bytes());

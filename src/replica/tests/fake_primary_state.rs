@@ -20,7 +20,7 @@ pub struct Faults {
     pub mute_streams: bool,
     /// Every line twice.
     pub duplicate_lines: bool,
-    /// Leave this commit out, once.
+    /// Omit this commit, once.
     pub skip_commit: Option<u64>,
     /// Lie about the digest of this commit.
     pub wrong_digest_at: Option<u64>,

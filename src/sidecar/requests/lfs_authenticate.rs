@@ -94,13 +94,13 @@ impl KeptToken<'_> {
     }
 
     /// Returns who would hold a token, if the rules say yes now to a person or a deploy key. Nobody in particular holds none.
-    fn check_holder(&self, cached: &LocalView, time: RequestTime) -> HolderCheck {
-        let Some(view) = cached.view_for_authorization() else { return HolderCheck::Unknown };
+    fn check_holder(&self, local: &LocalView, time: RequestTime) -> HolderCheck {
+        let Some(view) = local.view_for_authorization() else { return HolderCheck::Unknown };
         let Ok(evaluation) = rules::allowed::decide(&*view.directory, &self.question.to_allowed_request(), time.wall) else {
             return HolderCheck::Unknown;
         };
         let AccessDecision::Granted(grant) = evaluation.decision else { return HolderCheck::Denied };
-        if self.state.denials.denies(|| self.query.digest(), Holder::of(&grant.actor), cached.exchange_proven_at) {
+        if self.state.denials.denies(|| self.query.digest(), Holder::of(&grant.actor), local.exchange_proven_at) {
             return HolderCheck::Denied;
         }
         let is_somebody = matches!(grant.actor, Actor::User(..) | Actor::DeployKey(..));
@@ -111,7 +111,7 @@ impl KeptToken<'_> {
             repository: grant.repository.gl_repository(),
             project: grant.repository.project().map(|project| project.id),
             actor: grant.actor,
-            epoch_changes: cached.epoch_changes,
+            epoch_changes: local.epoch_changes,
         })
     }
 

@@ -144,8 +144,8 @@ mod tests {
 
     #[test]
     fn a_text_ends_at_its_quote_and_nowhere_else() {
-        let quiet = "x".repeat(MAX_ESTIMATED_BYTES);
-        let weight = |end: &str| json(&format!("{{\"a\":\"{quiet}{end}"));
+        let padding = "x".repeat(MAX_ESTIMATED_BYTES);
+        let weight = |end: &str| json(&format!("{{\"a\":\"{padding}{end}"));
         assert!(weight(r#"\n",[,{"#) > weight(r#"n\",[,{"#), "an escaped quote does not end it");
         assert!(weight(r#"\\",[,{"#) > weight(r#"\\\",[,{"#), "an escaped backslash escapes no quote");
     }
