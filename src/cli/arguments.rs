@@ -59,7 +59,7 @@ pub enum Command {
     Explain(ExplainArgs),
     /// Compare the store with the primary
     Verify(SidecarArgs),
-    /// Remove answers of the primary that are cached in memory
+    /// Remove cached answers of the primary; in front of a GitLab from disk too
     Invalidate(InvalidateArgs),
     /// Load the keys and users of a file as stale answers, in front of a GitLab: for outages before they were asked
     Warm(WarmArgs),

@@ -25,6 +25,7 @@ use crate::cli::secrets;
 use crate::model::clock;
 use crate::net::body::OutgoingBody;
 use crate::net::client::http_client::HttpClient;
+use crate::sidecar::config::HEDGED_TTLS;
 use crate::wire::auth::credentials::{CredentialVerifier, SHELL_TOKEN_HEADER};
 
 /// 2026-01-01 in seconds since 1970: this program is younger, so an earlier clock is wrong.
@@ -59,9 +60,9 @@ fn check_sidecar(path: &Path, offline: bool) -> CommandResult {
     warn_shadow_mode(&config);
     let clients = config.primary.open_clients().map_err(CommandError::new)?;
     if !offline {
-        warn_primary(&clients, &CredentialVerifier::new(signing, 1), config.primary.timeout);
+        warn_primary(&clients, &CredentialVerifier::new(signing, 1), &config);
     }
-    print_revocation_bounds(&config);
+    print_line(&revocation_bounds(&config));
     Ok(Completion::Complete)
 }
 
@@ -130,34 +131,118 @@ fn warn_insecure_http(config: &ServeConfig) {
 }
 
 /// Asks the primary at each of its addresses whether it answers.
-fn warn_primary(clients: &[HttpClient], signer: &CredentialVerifier, timeout: Duration) {
+fn warn_primary(clients: &[HttpClient], signer: &CredentialVerifier, config: &ServeConfig) {
     match clients {
-        [only] => warn_address("primary", only, signer, timeout),
-        several => {
-            several.iter().for_each(|client| warn_address(&format!("primary at {}", client.display_name()), client, signer, timeout))
-        }
+        [only] => warn_address("primary", only, signer, config),
+        several => several.iter().for_each(|client| warn_address(&format!("primary at {}", client.display_name()), client, signer, config)),
     }
 }
 
-fn warn_address(name: &str, client: &HttpClient, signer: &CredentialVerifier, timeout: Duration) {
+fn warn_address(name: &str, client: &HttpClient, signer: &CredentialVerifier, config: &ServeConfig) {
     let check = || -> Result<u16, String> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| error.to_string())?;
         let request = Request::get("/api/v4/internal/check").header(SHELL_TOKEN_HEADER, signer.issue_shell_token(clock::wall_time()));
         let request = request.body(OutgoingBody::from_bytes(Bytes::new())).map_err(|error| error.to_string())?;
-        let response = runtime.block_on(client.send(request, timeout)).map_err(|error| error.to_string())?;
+        let response = runtime.block_on(client.send(request, config.primary.timeout)).map_err(|error| error.to_string())?;
         Ok(response.status().as_u16())
     };
     match check() {
         Ok(200) => print_line(&format!("{name}: answers, and takes our token")),
         Ok(401) => print_warning(&format!("{name}: refuses our token; are the shell secrets of both the same, and both clocks right?")),
         Ok(status) => print_warning(&format!("{name}: answers `check` with status {status}")),
-        Err(reason) => print_warning(&format!("{name}: {reason}; the sidecar will answer from its copy of the directory")),
+        Err(reason) => print_warning(&format!("{name}: {reason}; {}", outage_consequence(config))),
     }
 }
 
-fn print_revocation_bounds(config: &ServeConfig) {
-    print_line(&format!(
-        "a revoked key stops within a second on a host that follows (15 s with a half-open connection), and within {} s on one that is cut off",
-        config.freshness.keys.max_stale.as_secs()
-    ));
+/// Returns what callers get while the primary does not answer.
+const fn outage_consequence(config: &ServeConfig) -> &'static str {
+    match (config.primary.feed, config.primary.shadow) {
+        (FeedKind::Sidegate, _) => "the sidecar will answer from its copy of the directory",
+        (FeedKind::None, true) => "in shadow mode callers get 424",
+        (FeedKind::None, false) => "the sidecar will answer from what it keeps, and what was not asked here before gets 424",
+    }
+}
+
+/// Returns after how long a key is refused that was revoked, or removed at a GitLab.
+fn revocation_bounds(config: &ServeConfig) -> String {
+    match (config.primary.feed, config.primary.shadow) {
+        (FeedKind::Sidegate, _) => format!(
+            "a revoked key stops within a second on a host that follows (15 s with a half-open connection), and within {} s on one that is cut off",
+            config.freshness.keys.max_stale.as_secs()
+        ),
+        (FeedKind::None, true) => format!(
+            "shadow mode: nothing that is kept is given, so a removed key is refused at once; after a switch: {}",
+            kept_bounds(config)
+        ),
+        (FeedKind::None, false) => kept_bounds(config),
+    }
+}
+
+/// Returns the bounds of a kept yes to a key.
+fn kept_bounds(config: &ServeConfig) -> String {
+    let limits = config.freshness.keys;
+    let seconds = |duration: Duration| duration.as_secs_f64();
+    let hold = match config.freshness.mass_negative.hold {
+        Duration::ZERO => String::new(),
+        hold => format!("; if it does not know most keys, {} s later, and within {} s at most", seconds(hold), seconds(limits.max_stale)),
+    };
+    format!(
+        "a key that is removed at the GitLab is refused within {} s while it answers, within {} s while it is slower than {} ms, and within {} s while it fails{hold}",
+        seconds(limits.ttl),
+        seconds(limits.ttl.saturating_mul(HEDGED_TTLS).min(limits.max_stale)),
+        config.freshness.hedge.as_millis(),
+        seconds(limits.max_stale),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::{outage_consequence, revocation_bounds};
+    use crate::cli::config::file;
+    use crate::cli::config::serve::ServeConfig;
+
+    fn config(text: &str) -> ServeConfig {
+        file::parse(Path::new("sidegate.toml"), text).unwrap()
+    }
+
+    #[test]
+    fn a_host_that_follows_is_told_of_its_copy_and_the_bounds_of_following() {
+        let config = config("");
+        assert!(outage_consequence(&config).contains("its copy of the directory"));
+        let bounds = revocation_bounds(&config);
+        assert!(bounds.contains("within a second on a host that follows") && bounds.contains("within 86400 s"), "{bounds}");
+    }
+
+    #[test]
+    fn in_front_of_a_gitlab_the_bounds_are_those_of_what_is_kept() {
+        let told = config("[primary]\nfeed = \"none\"");
+        let consequence = outage_consequence(&told);
+        assert_eq!(consequence, "the sidecar will answer from what it keeps, and what was not asked here before gets 424");
+        assert_eq!(
+            revocation_bounds(&told),
+            "a key that is removed at the GitLab is refused within 60 s while it answers, within 600 s while it is slower than 150 ms, \
+             and within 86400 s while it fails; if it does not know most keys, 600 s later, and within 86400 s at most"
+        );
+        let short = config(
+            "[primary]\nfeed = \"none\"\n[freshness]\nkeys = { ttl = \"1ms\", max_stale = \"5ms\" }\nmass_negative = { hold = \"0s\" }",
+        );
+        assert_eq!(
+            revocation_bounds(&short),
+            "a key that is removed at the GitLab is refused within 0.001 s while it answers, within 0.005 s while it is slower than 150 ms, \
+             and within 0.005 s while it fails"
+        );
+    }
+
+    #[test]
+    fn in_shadow_mode_nothing_that_is_kept_is_promised_before_a_switch() {
+        let shadow = config("[primary]\nfeed = \"none\"\nshadow = true");
+        assert_eq!(outage_consequence(&shadow), "in shadow mode callers get 424");
+        let bounds = revocation_bounds(&shadow);
+        assert!(
+            bounds.starts_with("shadow mode: nothing that is kept is given, so a removed key is refused at once; after a switch: a key")
+        );
+        assert!(bounds.contains("within 60 s while it answers"), "{bounds}");
+    }
 }

@@ -36,6 +36,10 @@ pub fn run(question: &ExplainArgs) -> CommandResult {
 
 fn print_explanation(explanation: &Value) {
     for (title, name) in [("Here", "here"), ("From", "facts"), ("Kept", "kept"), ("The primary", "primary")] {
+        // In front of a GitLab there is no directory, and nothing to say of its age.
+        if name == "facts" && explanation[name].is_null() {
+            continue;
+        }
         print_line(&format!("{title}:"));
         match &explanation[name] {
             Value::Object(fields) => fields.iter().for_each(|(field, value)| print_line(&format!("  {field}: {}", field_text(value)))),

@@ -12,6 +12,7 @@ mod exit_status;
 mod explain;
 mod hardening;
 mod ids;
+mod kept_status;
 mod lifecycle;
 mod logging;
 mod man_page;

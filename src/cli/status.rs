@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use crate::cli::admin_client::{AdminClient, REQUEST_TIMEOUT};
 use crate::cli::arguments::{InvalidateArgs, SidecarArgs};
 use crate::cli::exit_status::{CommandError, CommandResult, Completion};
+use crate::cli::kept_status::{mass_negative_alarm, print_kept};
 use crate::cli::output::{field_text, print_line};
 
 /// How long computing the digest of a large store may take.
@@ -28,7 +29,7 @@ pub fn verify(sidecar: &SidecarArgs) -> CommandResult {
     post_and_print(sidecar, "/-/admin/verify", &json!({}), VERIFY_TIMEOUT)
 }
 
-/// Removes answers of the primary from the sidecar's memory.
+/// Removes cached answers of the primary; in front of a GitLab from disk too.
 pub fn invalidate(arguments: &InvalidateArgs) -> CommandResult {
     post_and_print(&arguments.sidecar, "/-/admin/invalidate", &invalidation(arguments)?, REQUEST_TIMEOUT)
 }
@@ -55,7 +56,17 @@ fn post_and_print(sidecar: &SidecarArgs, target: &str, body: &Value, timeout: Du
     Ok(Completion::Complete)
 }
 
+/// What this host answers from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum AnswerSource {
+    /// The directory of the primary that it follows.
+    Directory,
+    /// What it keeps of a GitLab's answers.
+    KeptAnswers,
+}
+
 fn print_status(status: &Value) {
+    let source = if status["kept"].is_object() { AnswerSource::KeptAnswers } else { AnswerSource::Directory };
     print_line(&format!(
         "sidegate {} on {}, up since {}",
         field_text(&status["version"]),
@@ -63,7 +74,7 @@ fn print_status(status: &Value) {
         field_text(&status["since"])
     ));
     for class in ["keys", "reads", "push_precheck"] {
-        print_freshness_class(class, &status["freshness"][class], &status["primary"]["hedge_milliseconds"]);
+        print_line(&freshness_text(class, &status["freshness"][class], &status["primary"]["hedge_milliseconds"]));
     }
     for lost in status["sockets"]["lost"].as_array().into_iter().flatten() {
         print_line(&format!("ALARM since {}: {}", field_text(&lost["since"]), field_text(&lost["message"])));
@@ -71,27 +82,30 @@ fn print_status(status: &Value) {
     if let Some(refused) = refused_text(&status["sockets"]) {
         print_line(&refused);
     }
-    if let Some(alarm) = mass_negative_alarm(&status["kept"]["mass_negative"]) {
+    if let Some(alarm) = mass_negative_alarm(&status["kept"]) {
         print_line(&alarm);
     }
-    print_primary(&status["primary"]);
-    if status["kept"].is_object() {
-        print_shadow(&status["kept"]["shadow"]);
-        print_kept(&status["kept"]);
+    print_primary(&status["primary"], source);
+    match source {
+        AnswerSource::KeptAnswers => print_kept(&status["kept"]),
+        AnswerSource::Directory => print_follower(&status["follower"]),
     }
-    if let Some(warning) = proof_warning(&status["follower"]["proof"]) {
+    let bytes = status["memory_bytes"].as_u64().unwrap_or(0);
+    print_line(&format!("memory: {} MiB", bytes >> 20));
+}
+
+fn print_follower(follower: &Value) {
+    if let Some(warning) = proof_warning(&follower["proof"]) {
         print_line(warning);
     }
-    if let Some(warning) = bound_warning(&status["follower"]) {
+    if let Some(warning) = bound_warning(follower) {
         print_line(&warning);
     }
-    if let Some(warning) = unstored_warning(&status["follower"]["unstored"]) {
+    if let Some(warning) = unstored_warning(&follower["unstored"]) {
         print_line(&warning);
     }
     print_line("follower:");
-    print_fields(&status["follower"], "  ");
-    let bytes = status["memory_bytes"].as_u64().unwrap_or(0);
-    print_line(&format!("memory: {} MiB", bytes >> 20));
+    print_fields(follower, "  ");
 }
 
 /// Returns what was refused before it was routed, and the last of it with its peer; `None` if nothing was.
@@ -136,54 +150,62 @@ fn unstored_warning(unstored: &Value) -> Option<String> {
     Some(format!("store: since {since} {changes} changes that take access away are not in the store: {then}; make room on its disk"))
 }
 
-/// Returns what to know and do while keys are let in that a GitLab does not know, because it does not know most.
-fn mass_negative_alarm(guard: &Value) -> Option<String> {
-    let (since, seconds) = (guard["since"].as_str()?, guard["ends_in_seconds"].as_u64()?);
-    Some(format!(
-        "ALARM since {since}: the GitLab did not know {} of the {} keys that it was asked about within a minute and knew before; {} such keys are let in for {seconds} s more. Look whether it is the right instance (DNS, `primary.url`), has its own database and not an older one, and its keys to decrypt it. A restart of sidegate ends this for them. If the keys are meant to be gone: `sidegate invalidate all`",
-        guard["unknown_at_start"], guard["asked_at_start"], guard["keys"],
-    ))
+fn freshness_text(name: &str, class: &Value, hedge: &Value) -> String {
+    let (never, given) = match class["state"].as_str() {
+        Some("kept") => ("each answer by its own age", "answered"),
+        Some("shadow") => ("each answer by its own age", "after a switch answered"),
+        _ => ("never proven current", "answered"),
+    };
+    let age = class["age_seconds"].as_f64().map_or_else(|| never.to_owned(), |age| format!("{age:.1} s old"));
+    let left = class["expires_in_seconds"].as_u64().map_or_else(String::new, |seconds| format!(" ({seconds} s left)"));
+    format!(
+        "{name}: {}, {age}; {given} without asking up to {} s, while the primary is slower than {hedge} ms up to {} s, while the primary fails up to {} s{left}{}",
+        field_text(&class["state"]),
+        class["ttl_seconds"],
+        class["hedged_seconds"],
+        class["max_stale_seconds"],
+        hold_text(class),
+    )
 }
 
 /// Returns by how much a GitLab that does not know most keys makes a bound longer.
 fn hold_text(class: &Value) -> String {
     match class["hold_seconds"].as_u64() {
-        Some(seconds) if seconds > 0 => format!(", and for {seconds} s after its no while it does not know most keys"),
+        Some(seconds) if seconds > 0 => format!(
+            ", and for {seconds} s after its no while it does not know most keys, but never above {} s old",
+            class["max_stale_seconds"]
+        ),
         _ => String::new(),
     }
 }
 
-fn print_freshness_class(name: &str, class: &Value, hedge: &Value) {
-    let never =
-        if matches!(class["state"].as_str(), Some("kept" | "shadow")) { "each answer by its own age" } else { "never proven current" };
-    let age = class["age_seconds"].as_f64().map_or_else(|| never.to_owned(), |age| format!("{age:.1} s old"));
-    print_line(&format!(
-        "{name}: {}, {age}; answered without asking up to {} s, while the primary is slower than {hedge} ms up to {} s, while the primary fails up to {} s ({} s left){}",
-        field_text(&class["state"]),
-        class["ttl_seconds"],
-        class["hedged_seconds"],
-        class["max_stale_seconds"],
-        field_text(&class["expires_in_seconds"]),
-        hold_text(class),
-    ));
-}
-
-fn print_primary(primary: &Value) {
-    let line = match primary["failing_since"].as_str() {
-        Some(since) => format!("primary: has not answered since {since} ({}); asked again every second", field_text(&primary["failure"])),
-        None => {
-            format!("primary: answers; {} questions under way, {} waiting", primary["questions_under_way"], primary["questions_waiting"])
-        }
-    };
-    print_line(&line);
+fn print_primary(primary: &Value, source: AnswerSource) {
+    print_line(&primary_text(primary, source));
     let addresses = primary["addresses"].as_array().map_or(&[][..], Vec::as_slice);
     if addresses.len() > 1 {
         addresses.iter().for_each(|address| print_line(&format!("  {}", address_text(address))));
     }
-    print_line(&format!(
-        "primary: {} answers given while it was slow, {} denials that came after; {} denials kept until the feed has caught up",
-        primary["answers_hedged"], primary["late_denials"], primary["denials_kept"]
-    ));
+    let late = format!(
+        "primary: {} answers given while it was slow, {} denials that came after",
+        primary["answers_hedged"], primary["late_denials"]
+    );
+    match source {
+        AnswerSource::Directory => {
+            print_line(&format!("{late}; {} denials kept until the feed has caught up", primary["denials_kept"]));
+        }
+        AnswerSource::KeptAnswers => print_line(&late),
+    }
+}
+
+/// Returns whether the primary answers. In front of a GitLab only what was asked shows that; a feed speaks by itself.
+fn primary_text(primary: &Value, source: AnswerSource) -> String {
+    if let Some(since) = primary["failing_since"].as_str() {
+        return format!("primary: has not answered since {since} ({}); asked again every second", field_text(&primary["failure"]));
+    }
+    let mut addresses = primary["addresses"].as_array().into_iter().flatten();
+    let was_asked = source == AnswerSource::Directory || addresses.any(|address| address["state"] != "not asked yet");
+    let state = if was_asked { "answers" } else { "not asked yet" };
+    format!("primary: {state}; {} questions under way, {} waiting", primary["questions_under_way"], primary["questions_waiting"])
 }
 
 /// Returns how one address of the primary is.
@@ -196,87 +218,6 @@ fn address_text(address: &Value) -> String {
         }
         _ => format!("{url}: not asked yet"),
     }
-}
-
-/// Prints what is kept of a GitLab's answers.
-fn print_kept(kept: &Value) {
-    let mebibytes = |name: &str| kept[name].as_u64().unwrap_or(0) >> 20;
-    let oldest = kept["oldest_seconds"].as_f64().map_or_else(String::new, |age| format!("; the oldest is {age:.0} s old"));
-    let warmed = kept["warmed"].as_u64().filter(|warmed| *warmed > 0).map_or_else(String::new, |warmed| format!("; {warmed} from a file"));
-    print_line(&format!(
-        "kept: {} of {} answers, {} of {} MiB{oldest}{warmed}; {} unknown keys",
-        kept["answers"],
-        kept["most_answers"],
-        mebibytes("bytes"),
-        mebibytes("most_bytes"),
-        kept["unknown_keys"]
-    ));
-    for (question, counts) in kept["questions"].as_object().into_iter().flatten() {
-        print_line(&format!("  {question}: {}", question_text(counts)));
-    }
-    let evictions = kept["evictions"].as_object().into_iter().flatten();
-    let evictions: Vec<String> = evictions.map(|(reason, count)| format!("{reason} {count}")).collect();
-    print_line(&format!(
-        "  removed by reason: {}; {} asked for again in time, {} overtaken",
-        evictions.join(", "),
-        kept["refreshes"],
-        kept["overtaken"]
-    ));
-    let guard = &kept["mass_negative"];
-    print_line(&format!(
-        "  of known keys asked about within a minute: {} asked, {} unknown; {} times most were, {} answers given all the same",
-        guard["asked"], guard["unknown"], guard["holds"], guard["given"]
-    ));
-    let store = &kept["store"];
-    print_line(&format!(
-        "  on disk: {}, {} writes wait for {} ms; put aside as damaged {} times, removed as not writable {} times",
-        field_text(&store["state"]),
-        store["pending"],
-        store["lag_milliseconds"],
-        store["quarantined"],
-        store["discarded"]
-    ));
-}
-
-/// Prints what shadow mode has compared.
-fn print_shadow(shadow: &Value) {
-    let Some(questions) = shadow.as_object() else { return };
-    print_line(
-        "shadow mode: the primary is asked for everything, and nothing that is kept is given; the bounds above are those after a switch",
-    );
-    for (question, counts) in questions {
-        print_line(&format!("  {question}: {}", shadow_text(counts)));
-    }
-}
-
-/// Returns what a switch would change for one kind of question, and whether its answers would have been the primary's.
-fn shadow_text(counts: &Value) -> String {
-    let percent = |name: &str| counts[name].as_f64().map_or_else(|| "none".to_owned(), |rate| format!("{:.2} %", rate * 100.0));
-    let count = |name: &str| counts[name].as_u64().unwrap_or(0);
-    let ages = counts["ages"].as_object().into_iter().flatten();
-    let ages = ages.filter_map(|(age, counts)| {
-        let [agrees, differs] = ["agrees", "differs"].map(|name| counts[name].as_u64().unwrap_or(0));
-        (agrees + differs > 0).then(|| format!("{age} {agrees} of {}", agrees + differs))
-    });
-    let ages: Vec<String> = ages.collect();
-    let ages = if ages.is_empty() { String::new() } else { format!(" ({})", ages.join(", ")) };
-    format!(
-        "{} of {} questions would have been answered without asking; {} agree with the primary{ages}; in outages {} would have been answered, {} not",
-        percent("hit_rate"),
-        count("answered") + count("asked"),
-        percent("agreement"),
-        count("outage_answered"),
-        count("outage_refused")
-    )
-}
-
-/// Returns how many answers to a question are kept, and how many look-ups they served.
-fn question_text(counts: &Value) -> String {
-    let lookups: u64 = ["fresh", "stale", "unknown", "asked"].iter().filter_map(|name| counts[*name].as_u64()).sum();
-    let served = counts["hit_rate"]
-        .as_f64()
-        .map_or_else(|| "not asked yet".to_owned(), |rate| format!("{:.1} % of {lookups} look-ups", rate * 100.0));
-    format!("{} kept, {served}, {} of them stale", counts["answers"], counts["stale"])
 }
 
 fn print_fields(value: &Value, indent: &str) {
@@ -297,7 +238,7 @@ mod tests {
     use clap::Parser as _;
     use serde_json::{Value, json};
 
-    use super::{bound_warning, hold_text, invalidation, mass_negative_alarm, proof_warning, unstored_warning};
+    use super::{AnswerSource, bound_warning, freshness_text, hold_text, invalidation, primary_text, proof_warning, unstored_warning};
     use crate::cli::arguments::{Arguments, Command};
 
     fn body(words: &[&str]) -> Result<Value, String> {
@@ -337,22 +278,36 @@ mod tests {
     }
 
     #[test]
-    fn a_gitlab_that_does_not_know_most_keys_is_an_alarm_that_says_what_to_do() {
-        let mut guard = json!({"since": null, "ends_in_seconds": null, "keys": 0});
-        assert_eq!(mass_negative_alarm(&guard), None);
-        guard =
-            json!({"since": "2026-01-31T12:00:00.000Z", "ends_in_seconds": 590, "keys": 41, "asked_at_start": 30, "unknown_at_start": 20});
-        let alarm = mass_negative_alarm(&guard).unwrap();
-        for part in ["since 2026", "20 of the 30 keys", "41 such keys", "590 s", "right instance", "sidegate invalidate all"] {
-            assert!(alarm.contains(part), "{part} is not in {alarm}");
-        }
-        assert_eq!(mass_negative_alarm(&Value::Null), None);
+    fn the_bound_says_the_hold_where_there_is_one_and_its_end() {
+        let text = hold_text(&json!({"hold_seconds": 600, "max_stale_seconds": 86400}));
+        assert!(text.contains("600 s after its no") && text.ends_with(", but never above 86400 s old"), "{text}");
+        assert_eq!((hold_text(&json!({"hold_seconds": 0})), hold_text(&json!({}))), (String::new(), String::new()));
     }
 
     #[test]
-    fn the_bound_says_the_hold_where_there_is_one() {
-        assert!(hold_text(&json!({"hold_seconds": 600})).contains("600 s after its no"));
-        assert_eq!((hold_text(&json!({"hold_seconds": 0})), hold_text(&json!({}))), (String::new(), String::new()));
+    fn what_is_left_is_said_only_where_one_age_is_that_of_all() {
+        let class = |state: &str, age: Value, left: Value| {
+            json!({"state": state, "age_seconds": age, "ttl_seconds": 60, "hedged_seconds": 600, "max_stale_seconds": 3600,
+                "expires_in_seconds": left, "hold_seconds": 0})
+        };
+        let text = |class: &Value| freshness_text("keys", class, &json!(150));
+        assert!(text(&class("fresh", json!(1.5), json!(3598))).ends_with("while the primary fails up to 3600 s (3598 s left)"));
+        let kept = text(&class("kept", Value::Null, Value::Null));
+        assert!(kept.starts_with("keys: kept, each answer by its own age; answered without asking up to 60 s"), "{kept}");
+        assert!(kept.ends_with("while the primary fails up to 3600 s"), "{kept}");
+        let shadow = text(&class("shadow", Value::Null, Value::Null));
+        assert!(shadow.contains("age; after a switch answered without asking up to 60 s"), "{shadow}");
+    }
+
+    #[test]
+    fn a_gitlab_answers_only_once_it_was_asked() {
+        let primary = |state: &str| json!({"addresses": [{"state": "not asked yet"}, {"state": state}], "questions_under_way": 0});
+        let text = |state: &str, source| primary_text(&primary(state), source);
+        assert!(text("not asked yet", AnswerSource::KeptAnswers).starts_with("primary: not asked yet; 0 questions"));
+        assert!(text("answers", AnswerSource::KeptAnswers).starts_with("primary: answers; "));
+        assert!(text("not asked yet", AnswerSource::Directory).starts_with("primary: answers; "), "its feed speaks");
+        let fails = json!({"failing_since": "2026-01-31T12:00:00.000Z", "failure": "it refused our token"});
+        assert!(primary_text(&fails, AnswerSource::KeptAnswers).contains("has not answered since 2026"));
     }
 
     #[test]

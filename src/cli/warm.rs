@@ -71,17 +71,27 @@ fn print_summary(summary: &Value) {
         print_line("more lines were not taken than are named here; the counts are of all");
     }
     print_line(&field_text(&summary["message"]));
-    print_line(&format!(
-        "the answers count as {} s old and stale: the primary is asked first, and they are given while it fails or is slow",
-        summary["age_seconds"]
-    ));
+    print_line(&use_text(summary));
+}
+
+/// Returns when the answers are given: in shadow mode not before a switch.
+fn use_text(summary: &Value) -> String {
+    let given = match summary["shadow"].as_bool() {
+        Some(true) => {
+            "in shadow mode they are not given; after a switch the primary is asked first, and they are given while it fails or is slow"
+        }
+        _ => "the primary is asked first, and they are given while it fails or is slow",
+    };
+    format!("the answers count as {} s old and stale: {given}", summary["age_seconds"])
 }
 
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
-    use super::{file_age, round_up};
+    use serde_json::json;
+
+    use super::{file_age, round_up, use_text};
     use crate::model::time::Time;
 
     #[test]
@@ -92,6 +102,16 @@ mod tests {
         assert_eq!(file_age(None, Some(at(90)), at(100)), Ok(Duration::from_secs(10)));
         assert!(file_age(None, Some(at(101)), at(100)).unwrap_err().contains("future"));
         assert!(file_age(None, None, at(100)).unwrap_err().contains("--age"));
+    }
+
+    #[test]
+    fn in_shadow_mode_no_answer_of_a_file_is_promised() {
+        let text = |shadow: bool| use_text(&json!({"age_seconds": 60, "shadow": shadow}));
+        assert_eq!(
+            text(false),
+            "the answers count as 60 s old and stale: the primary is asked first, and they are given while it fails or is slow"
+        );
+        assert!(text(true).starts_with("the answers count as 60 s old and stale: in shadow mode they are not given; after a switch"));
     }
 
     #[test]

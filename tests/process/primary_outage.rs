@@ -214,7 +214,10 @@ fn in_front_of_a_gitlab_what_was_asked_lately_works_in_an_outage_and_no_more_is_
     env.primary.as_mut().unwrap().kill();
     assert_answer("the same login", &env.request_sidecar(discover("developer").to_json_request()), Expected::Answered("cached", 200));
     assert_answer("another login", &env.request_sidecar(discover("maintainer").to_json_request()), Expected::Outage);
-    assert_outage_message(&env, "Logins that were made here lately still work, and so do the same reads");
+    assert_outage_message(&env, "Logins and reads that it allowed here lately may still work; please try again later.");
+    let login = env.request_sidecar(discover("maintainer").to_json_request()).message();
+    let says = "This host has no answer about this key or user that may still be given. Logins and reads that the Git server allowed here lately may";
+    assert!(login.contains(says), "{login}");
 }
 
 /// A primary that reads what it is sent, and then says this, or nothing.

@@ -99,10 +99,10 @@ impl Collector for KeptGauges {
         gauge("sidegate_kept_unknown_keys", "Keys that the primary did not know a moment ago", number(unknown))?;
         gauge(
             "sidegate_mass_negative_holding",
-            "Whether keys are let in that the primary does not know, because it does not know most",
+            "Whether keys that the primary does not know are let in because it does not know most; in shadow mode, whether they would be",
             f64::from(u8::from(guard.hold.is_some())),
         )?;
-        gauge("sidegate_mass_negative_keys", "How many such keys there are", number(keys_let_in))?;
+        gauge("sidegate_mass_negative_keys", "How many such keys there are, let in or, in shadow mode, refused", number(keys_let_in))?;
         gauge("sidegate_kept_warmed_answers", "Kept answers that came from a file and not from the primary", number(warmed))?;
         gauge("sidegate_kept_store_pending", "Writes of kept answers that wait", number(store.pending))?;
         let lag = std::time::Duration::from_millis(store.lag_milliseconds).as_secs_f64();

@@ -19,6 +19,7 @@ use crate::net::message::Response;
 use crate::rules;
 use crate::sidecar::kept::answers::KeptAnswers;
 use crate::sidecar::kept::question::KeptQuestion;
+use crate::sidecar::kept::service::KeptService;
 use crate::sidecar::local_view::LocalView;
 use crate::sidecar::state::SidecarState;
 use crate::sidecar::upstream::client::QueryOutcome;
@@ -46,22 +47,35 @@ pub async fn handle(state: &Arc<SidecarState>, request: ApiRequest) -> HandlerRe
     if subject.key.is_some() && subject.blob.is_none() {
         return Err(ApiError::bad_request("`key` is the Base64 of a public key's blob, as sshd passes it"));
     }
-    let class = subject.freshness_class();
-    let cached = state.local_view(class, request.time).await;
-    let local = cached.view.as_ref().map_or_else(
-        || json!({"verdict": "unknown", "why": "nothing is held, or it has expired"}),
-        |view| {
-            explain_locally(view, &subject, request.time).unwrap_or_else(|fault| json!({"verdict": "unknown", "why": fault.to_string()}))
-        },
-    );
-    let subject = subject.with_local_key_id(cached.view.as_ref());
-    let body = json!({
-        "here": local,
-        "facts": freshness_json(&cached),
-        "kept": state.kept.as_ref().and_then(|kept| kept_json(&kept.answers, &subject, request.time)),
-        "primary": query_primary(state, &subject).await,
-    });
+    let body = match &state.kept {
+        Some(kept) => explain_kept(state, kept, subject, request.time).await,
+        None => {
+            let local = state.local_view(subject.freshness_class(), request.time).await;
+            let subject = subject.with_local_key_id(local.view.as_ref());
+            json!({
+                "here": here_json(&local, &subject, request.time),
+                "facts": freshness_json(&local),
+                "kept": null,
+                "primary": query_primary(state, &subject).await,
+            })
+        }
+    };
     Ok(Response::json(StatusCode::OK, body.to_string()))
+}
+
+/// Explains a question in front of a primary without a feed. There is no directory, and so there are no facts.
+async fn explain_kept(state: &Arc<SidecarState>, kept: &KeptService, subject: ExplainQuery, time: RequestTime) -> Value {
+    let subject = subject.with_kept_key_id(&kept.answers);
+    let mut found = kept_json(&kept.answers, &subject, time);
+    if let (Some(found), Some(_)) = (&mut found, &kept.shadow) {
+        found["given"] = json!("no: in shadow mode only the primary's answer is given");
+    }
+    json!({
+        "here": "this host follows no directory; see what is kept",
+        "facts": null,
+        "kept": found,
+        "primary": query_primary(state, &subject).await,
+    })
 }
 
 impl ExplainQuery {
@@ -100,6 +114,16 @@ impl ExplainQuery {
         self
     }
 
+    /// The same by the id that the kept answer about the key has.
+    fn with_kept_key_id(mut self, kept: &KeptAnswers) -> Self {
+        if let (Some(blob), Some(_)) = (&self.blob, &self.project)
+            && let Some(id) = kept.key_id(&offered_key(blob))
+        {
+            self.claimed_actor = ClaimedActor::Key(Some(id));
+        }
+        self
+    }
+
     const fn freshness_class(&self) -> FreshnessClass {
         match (&self.project, self.action) {
             (None, _) => FreshnessClass::Keys,
@@ -115,6 +139,14 @@ impl ExplainQuery {
             ..AllowedRequest::new(claimed_actor, self.action, self.protocol.clone(), RefChanges::Any)
         }
     }
+}
+
+/// Returns what would be decided from the local directory.
+fn here_json(local: &LocalView, subject: &ExplainQuery, time: RequestTime) -> Value {
+    local.view.as_ref().map_or_else(
+        || json!({"verdict": "unknown", "why": "nothing is held, or it has expired"}),
+        |view| explain_locally(view, subject, time).unwrap_or_else(|fault| json!({"verdict": "unknown", "why": fault.to_string()})),
+    )
 }
 
 fn explain_locally(view: &DirectoryView, subject: &ExplainQuery, time: RequestTime) -> Result<Value, DirectoryError> {
@@ -169,17 +201,17 @@ fn judgement_json(evaluation: &AccessEvaluation) -> Value {
     }
 }
 
-fn freshness_json(cached: &LocalView) -> Value {
+fn freshness_json(local: &LocalView) -> Value {
     json!({
-        "age_seconds": cached.age.map(|age| age.as_secs_f64()),
-        "freshness": match cached.freshness {
+        "age_seconds": local.age.map(|age| age.as_secs_f64()),
+        "freshness": match local.freshness {
             Freshness::Fresh => "fresh",
             Freshness::Stale => "stale",
             Freshness::Expired => "expired",
         },
-        "verified": cached.view.as_ref().is_some_and(|view| view.verified),
-        "caught_up": cached.caught_up,
-        "has_unknown_records": cached.view.as_ref().is_some_and(|view| view.has_unknown_records),
+        "verified": local.view.as_ref().is_some_and(|view| view.verified),
+        "caught_up": local.caught_up,
+        "has_unknown_records": local.view.as_ref().is_some_and(|view| view.has_unknown_records),
     })
 }
 
@@ -204,7 +236,7 @@ fn kept_json(kept: &KeptAnswers, subject: &ExplainQuery, time: RequestTime) -> O
 /// Returns the question under which an answer is kept, as sshd or gitlab-shell would ask it.
 fn kept_question(kept: &KeptAnswers, subject: &ExplainQuery) -> Option<KeptQuestion> {
     let query = |kind| UpstreamQuery::get(kind, String::new());
-    let offered = subject.blob.clone().map(|blob| KeptQuestion::authorized_keys(query(QueryKind::AuthorizedKeys(blob))));
+    let offered = subject.blob.as_deref().map(offered_key);
     let claimant = match &offered {
         Some(_) if subject.project.is_none() => return offered,
         Some(offered) => ClaimedActor::Key(kept.key_id(offered)),
@@ -214,6 +246,11 @@ fn kept_question(kept: &KeptAnswers, subject: &ExplainQuery) -> Option<KeptQuest
         Some(_) => KeptQuestion::allowed(&subject.access_question(claimant), kept.check_ip, query(QueryKind::Allowed)),
         None => KeptQuestion::discover(&claimant, query(QueryKind::Discover)),
     }
+}
+
+/// Returns the question about a key by its blob.
+fn offered_key(blob: &[u8]) -> KeptQuestion {
+    KeptQuestion::authorized_keys(UpstreamQuery::get(QueryKind::AuthorizedKeys(blob.to_vec()), String::new()))
 }
 
 /// Asks the primary the same, as gitlab-shell or sshd would.

@@ -61,12 +61,21 @@ pub async fn handle(state: &Arc<SidecarState>, mut request: ApiRequest) -> Handl
         counts.younger,
         counts.denied,
         counts.no_room
-    );
+    ) + &disk_text(&kept.answers.store().status().state);
     tracing::info!(age_seconds = seconds, kept = counts.kept, refused = lines.refused, "warmed from a file of {seconds} s ago: {message}");
     let named_all = file.named.len() == lines.duplicates + lines.refused;
     let body = json!({"message": message, "format": file.format, "age_seconds": seconds, "lines": lines, "answers": counts,
-        "named": file.named, "named_all": named_all});
+        "named": file.named, "named_all": named_all, "shadow": kept.shadow.is_some()});
     Ok(Response::json(StatusCode::OK, body.to_string()))
+}
+
+/// Returns why the answers are not on disk; nothing where they are.
+fn disk_text(state: &str) -> String {
+    match state {
+        "open" => String::new(),
+        "opening" => "; not on disk yet: the database there is still being read".to_owned(),
+        reason => format!("; {reason}; they do not survive a restart until there is room on the disk of store.path"),
+    }
 }
 
 /// Reads lines as they arrive. Fails for a body of which nothing arrives for `idle_timeout`, and for one that is cut off.
@@ -100,4 +109,17 @@ async fn keep_all(kept: &KeptAnswers, file: &WarmFile, proven_at: ProofTime) -> 
     }
     kept.flush().await;
     counts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::disk_text;
+
+    #[test]
+    fn answers_that_are_not_on_disk_are_said_to_be_lost_by_a_restart() {
+        assert_eq!(disk_text("open"), "");
+        assert!(disk_text("opening").contains("not on disk yet"));
+        let full = disk_text("in memory only: No space left on device");
+        assert!(full.starts_with("; in memory only: No space left on device; they do not survive a restart"), "{full}");
+    }
 }

@@ -11,7 +11,7 @@ pub enum Availability {
     LoginsAndReads,
     /// Log in with a known key.
     Logins,
-    /// What was done here lately: its answers are kept.
+    /// Maybe what the primary allowed here lately: its answers are kept, for as long as there is room and they may be given.
     KeptAnswers,
     /// Nothing: there is no local directory, or it is too old to let anybody in.
     Nothing,
@@ -66,13 +66,13 @@ impl Availability {
             }
             (Self::Logins, _) => "Logins with known keys still work, but neither reads nor writes do; please try again later.",
             (Self::KeptAnswers, RequestSubject::Login) => {
-                "This host was not asked for this key or user lately. Logins and reads that were made here lately still work; please try again later."
+                "This host has no answer about this key or user that may still be given. Logins and reads that the Git server allowed here lately may still work; please try again later."
             }
             (Self::KeptAnswers, RequestSubject::Push) => {
-                "Writes need it. Logins and reads that were made here lately still work; please try again later."
+                "Writes need it. Logins and reads that it allowed here lately may still work; please try again later."
             }
             (Self::KeptAnswers, RequestSubject::Read | RequestSubject::Other) => {
-                "Logins that were made here lately still work, and so do the same reads; please try again later."
+                "Logins and reads that it allowed here lately may still work; please try again later."
             }
             (Self::Nothing, _) => "Without it neither logins nor reads work on this host; please try again later.",
         }
@@ -109,6 +109,16 @@ mod tests {
         assert!(logins.starts_with("Logins with known keys still work, but neither reads"), "{logins}");
         assert_eq!(reads, none, "nobody reads who cannot log in");
         assert!(none.contains("neither logins nor reads work"), "{none}");
+    }
+
+    #[test]
+    fn in_front_of_a_gitlab_no_message_promises_what_may_not_be_kept_any_more() {
+        for refused in [RequestSubject::Login, RequestSubject::Read, RequestSubject::Push, RequestSubject::Other] {
+            let message = Availability::KeptAnswers.message(refused);
+            assert!(message.contains("allowed here lately may still work"), "{message}");
+            assert!(!message.contains("not known") && !message.contains("was not asked"), "it may have been, and be too old: {message}");
+        }
+        assert!(Availability::KeptAnswers.message(RequestSubject::Push).starts_with("Writes need it. "));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep_until};
 use crate::model::clock;
 use crate::model::freshness::DirectoryReplica;
 use crate::model::time::Time;
-use crate::sidecar::config::{FreshnessPolicy, SidecarConfig};
+use crate::sidecar::config::{FreshnessPolicy, KeptMode, SidecarConfig};
 use crate::sidecar::upstream::addresses::PrimaryAddresses;
 use crate::sidecar::upstream::availability::Availability;
 use crate::sidecar::upstream::concurrency_limit::{ConcurrencyLimit, Permit, RequestClass};
@@ -26,8 +26,8 @@ pub struct UpstreamChannel {
     /// Says what still works without the primary, together with the limits of its age.
     replica: Arc<dyn DirectoryReplica>,
     freshness_policy: FreshnessPolicy,
-    /// Whether answers are kept instead of a directory.
-    keeps_answers: bool,
+    /// Whether kept answers are given, and not a directory's.
+    gives_kept_answers: bool,
 }
 
 impl UpstreamChannel {
@@ -39,7 +39,7 @@ impl UpstreamChannel {
             concurrency_limit: ConcurrencyLimit::new(config.bounds.forwards, config.bounds.forwards_waiting),
             replica: Arc::clone(&config.replica),
             freshness_policy: config.freshness_policy,
-            keeps_answers: config.kept.is_some(),
+            gives_kept_answers: config.kept.as_ref().is_some_and(|kept| kept.mode == KeptMode::Answer),
         }
     }
 
@@ -95,7 +95,7 @@ impl UpstreamChannel {
 
     /// Returns what this host can answer by itself at this moment.
     fn availability(&self) -> Availability {
-        if self.keeps_answers {
+        if self.gives_kept_answers {
             return Availability::KeptAnswers;
         }
         Availability::assess(&self.replica.read(), self.freshness_policy, clock::boot_time())

@@ -141,7 +141,11 @@ impl PrimaryHealth {
                 self.failing.send_replace(true);
                 self.metrics.failing.set(1);
                 let all_fail = self.primary_metrics.count_failing_address();
-                let then = if all_fail { "answering from local data where that is allowed" } else { "asking its other addresses" };
+                let then = if all_fail {
+                    "giving what this host has where that is allowed; see `sidegate status`"
+                } else {
+                    "asking its other addresses"
+                };
                 let place = self.place();
                 tracing::warn!(address = self.name, reason = &*reason, "primary{place} stopped answering: {reason}; {then}");
             }

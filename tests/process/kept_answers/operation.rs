@@ -56,6 +56,12 @@ fn status_metrics_and_explain_show_what_is_kept() {
         printed.contains("kept: 2 of 1000000 answers") && printed.contains("authorized_keys: 1 kept, 60.0 % of 5 look-ups"),
         "{printed}"
     );
+    for part in ["primary: answers; ", "  on disk: open; ", "; 0 answers were not written"] {
+        assert!(printed.contains(part), "{part} is not in\n{printed}");
+    }
+    for part in ["follower:", " s left)", "feed"] {
+        assert!(!printed.contains(part), "no directory is followed: {part} is in\n{printed}");
+    }
     let metrics = site.ask(&crate::support::http::Request::get("/-/metrics")).text();
     for line in [
         "sidegate_kept_answers 2.0",
@@ -70,6 +76,10 @@ fn status_metrics_and_explain_show_what_is_kept() {
     assert_eq!((&explained["kept"]["question"], &explained["kept"]["state"]), (&json!("pull"), &json!("fresh")));
     let explained = site.run(&["explain", "--key", &key_blob(8)]);
     assert!(explained.contains("Kept:\n  nothing"), "{explained}");
+    assert!(explained.starts_with("Here:\n  this host follows no directory; see what is kept\nKept:"), "{explained}");
+    let explained: Value = serde_json::from_str(&site.run(&["explain", "--key", &key_blob(7), "--project", "g/p", "--json"])).unwrap();
+    assert_eq!((&explained["kept"]["state"], &explained["kept"]["given"]), (&json!("fresh"), &Value::Null), "{explained}");
+    assert_eq!(explained["primary"]["status"], 200, "the GitLab is asked by the id that the kept key has: {explained}");
     assert!(!site.env.logs().contains("secret-of-gitaly"));
 }
 

@@ -53,10 +53,12 @@ fn gitlab_is_asked_each_time_and_the_status_says_what_a_switch_would_save() {
     for line in [
         "shadow mode: the primary is asked for everything",
         "pull: 75.00 % of 4 questions would have been answered without asking; 100.00 % agree with the primary (fresh 3 of 3)",
-        "keys: shadow, each answer by its own age",
+        "keys: shadow, each answer by its own age; after a switch answered without asking up to 3600 s",
     ] {
         assert!(printed.contains(line), "{line} is not in\n{printed}");
     }
+    let explained = site.run(&["explain", "--key-id", "7", "--project", "g/p"]);
+    assert!(explained.contains("given: no: in shadow mode only the primary's answer is given"), "{explained}");
     let metrics = site.ask(&Request::get("/-/metrics")).text();
     for line in [
         "sidegate_shadow_questions_total{question=\"pull\",choice=\"answered\"} 3",
@@ -110,6 +112,8 @@ fn in_an_outage_nothing_that_is_kept_is_given_and_it_is_counted_what_would_have_
     for (name, question) in questions() {
         assert_eq!((site.source(&question), site.take_questions()), ("424".to_owned(), 0), "{name}");
         assert_eq!(shadow(&site, name)["outage_answered"], 1, "{name}");
+        let message = site.ask(&question).message();
+        assert!(message.contains("neither logins nor reads work on this host"), "nothing that is kept is promised: {name}: {message}");
     }
     assert_eq!(site.source(&look_up(8)), "424");
     assert_eq!(shadow(&site, "authorized_keys")["outage_refused"], 1);
