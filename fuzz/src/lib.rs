@@ -4,13 +4,21 @@
 use std::time::Duration;
 
 use sidegate::model::entry::Entry;
-use sidegate::model::key::{PublicKey, decode_blob};
+use sidegate::model::id::Id;
+use sidegate::model::key::{Fingerprint, PublicKey, decode_blob};
+use sidegate::model::record::Record;
+use sidegate::model::record_grammar;
 use sidegate::model::record_identity::RecordIdentity;
 use sidegate::model::time::Time;
 use sidegate::wire::auth::jwt::{Issuer, verify_token};
 use sidegate::wire::auth::secret::{RotatingSecret, Secret};
 use sidegate::wire::directory::feed_lines::{self, FeedLine, SnapshotLine};
 use sidegate::wire::directory::record_lines::{DirectoryRecord, RecordLines};
+use sidegate::wire::gitlab::deploy_key::parse_deploy_keys;
+use sidegate::wire::gitlab::hook::HookEvent;
+use sidegate::wire::gitlab::key::{FoundKey, parse_key_by_fingerprint, parse_key_by_id, parse_user_keys};
+use sidegate::wire::gitlab::link::{is_target_of, next_target};
+use sidegate::wire::gitlab::user::parse_users;
 use sidegate::wire::http::params::{Params, encode_form};
 use sidegate::wire::http::percent_encoding::{PlusSign, percent_decode};
 use sidegate::wire::http::request_target::RequestTarget;
@@ -19,7 +27,7 @@ use sidegate::wire::http::request_target::RequestTarget;
 pub type FuzzTarget = fn(&[u8]);
 
 /// All targets, each with the name of its corpus.
-pub const TARGETS: [(&str, FuzzTarget); 7] = [
+pub const TARGETS: [(&str, FuzzTarget); 9] = [
     ("params", params),
     ("path", path),
     ("token", token),
@@ -27,6 +35,8 @@ pub const TARGETS: [(&str, FuzzTarget); 7] = [
     ("snapshot_line", snapshot_line),
     ("directory", directory),
     ("key_blob", key_blob),
+    ("gitlab_api", gitlab_api),
+    ("gitlab_hook", gitlab_hook),
 ];
 
 /// A first line of the query, the rest the body: as JSON and as a form. Whatever is read answers each question without falling over.
@@ -133,4 +143,35 @@ pub fn key_blob(bytes: &[u8]) {
     assert_eq!(decode_blob(&key.base64()).as_deref(), Some(key.blob()));
     assert_eq!(key.to_string().parse::<PublicKey>().as_ref(), Ok(&key));
     let _ = key.bits();
+}
+
+/// A first line that is a `Link` header, the rest a body of GitLab's API: what becomes a record can be published, and a link leads nowhere
+/// else.
+pub fn gitlab_api(bytes: &[u8]) {
+    let (link, body) =
+        bytes.iter().position(|byte| *byte == b'\n').map_or((bytes, [].as_slice()), |end| (&bytes[..end], &bytes[end + 1..]));
+    if let Ok(Ok(Some(target))) = std::str::from_utf8(link).map(|link| next_target(link, "/root", "/api/v4/users")) {
+        assert!(is_target_of(&target, "/api/v4/users"), "{target}");
+    }
+    let Ok(user) = Id::try_from(7) else { return };
+    let mut records: Vec<Record> = parse_users(body).unwrap_or_default().into_iter().flatten().map(Record::User).collect();
+    let keys = [parse_user_keys(body, user), parse_deploy_keys(body)].into_iter().flatten().flatten();
+    let asked = parse_key_by_id(body).ok().and_then(Result::ok).map_or(Fingerprint([0; 32]), |found| found.key.fingerprint());
+    for found in keys.chain(parse_key_by_fingerprint(body, asked)) {
+        if let FoundKey::Login(key) = found {
+            records.push(Record::Key(key));
+        }
+    }
+    for record in records {
+        assert_eq!(record_grammar::check(&record), Ok(()));
+        let line = record.canonical().unwrap_or_default();
+        assert_eq!(Record::parse(&line).as_ref().ok(), Some(&record), "{line}");
+    }
+}
+
+/// The body of a system hook: it is counted under a plain name.
+pub fn gitlab_hook(bytes: &[u8]) {
+    if let Ok(event) = HookEvent::parse(bytes) {
+        assert!(event.name().bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'));
+    }
 }

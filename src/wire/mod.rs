@@ -20,6 +20,8 @@ pub mod gitaly;
 pub mod gitaly_authorization;
 #[cfg(feature = "daemon")]
 pub mod gitaly_client_context;
+#[cfg(feature = "daemon")]
+pub mod gitlab;
 pub mod http;
 #[cfg(feature = "daemon")]
 pub mod kubernetes;
