@@ -1,8 +1,9 @@
 //! sidegate: the small gate beside sshd. This page is the map; `docs/architecture.md` follows three requests through it, file by file.
 //!
 //! ```text
-//!  6  bin/                                            three-line mains
-//!  5  cli/        arguments, config, composition      demo, admin, status … one file per command
+//!  7  bin/                                            three-line mains
+//!  6  cli/        arguments, config, composition      demo, admin, status … one file per command
+//!  5  mirror/                                         a primary whose directory is written by a GitLab
 //!  4  helper/     sidecar/     replica/     primary/  the programs
 //!  3  api/        one front door: pipeline, route table, request, authentication, errors, metrics, rate limits
 //!  2  rules/      wire/        store/       net/      decide, encode and decode, persist, transport
@@ -23,6 +24,7 @@
 //! | [`sidecar`] | answers the socket on an SSH host | `sidecar/routes.rs`, one file per endpoint in `sidecar/requests/` |
 //! | [`replica`] | follows a primary and keeps the sidecar's directory current | [`replica::service`] |
 //! | [`primary`] | owns the directory, answers the whole API, publishes changes | `primary/routes.rs`, one file per endpoint in `primary/requests/` |
+//! | [`mirror`] | asks a GitLab for its users and keys | [`mirror::gitlab`] |
 //! | [`cli`] | the command line, the configuration, starting and stopping | `cli/mod.rs` |
 //!
 //! A look-up: a key is offered to sshd, which starts [`helper`]; that asks the socket that [`net`] serves; [`api`] checks path, caller and
@@ -42,6 +44,8 @@ pub mod wire;
 pub(crate) mod api;
 #[cfg(feature = "daemon")]
 pub mod cli;
+#[cfg(feature = "daemon")]
+pub mod mirror;
 #[cfg(feature = "daemon")]
 pub mod net;
 #[cfg(feature = "daemon")]

@@ -15,8 +15,15 @@ use std::path::Path;
 use source::SourceFile;
 
 /// The layers of `src/lib.rs`, the lowest first.
-const LAYERS: [&[&str]; 6] =
-    [&["model"], &["rules", "wire", "store", "net"], &["api"], &["helper", "sidecar", "replica", "primary"], &["cli"], &["bin"]];
+const LAYERS: [&[&str]; 7] = [
+    &["model"],
+    &["rules", "wire", "store", "net"],
+    &["api"],
+    &["helper", "sidecar", "replica", "primary"],
+    &["mirror"],
+    &["cli"],
+    &["bin"],
+];
 
 /// Crates that one module alone may name.
 const OWNED_CRATES: [(&str, &[&str]); 3] = [
