@@ -20,7 +20,7 @@ use crate::net::gitaly::client::GitalyClient;
 use crate::net::server::counters::ServerCounters;
 use crate::net::server::http_server::HttpServer;
 use crate::net::server::listen::{self, BoundSocket};
-use crate::primary::config::{PrimaryOptions, RepositoryCreation};
+use crate::primary::config::{PrimaryOptions, Publication, RepositoryCreation};
 use crate::primary::state::PrimaryState;
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -85,6 +85,7 @@ fn build_options(config: &PrimaryConfig, counters: Arc<ServerCounters>) -> Resul
         loss_guard: config.sync.loss_guard,
         longest_max_stale: config.sync.longest_max_stale,
         repositories: RepositoryCreation::ByOthers,
+        publication: Publication::of_primary(),
         own_uid: Uid::effective().as_raw(),
         bounds: config.limits.server_limits(),
         server_counters: counters,

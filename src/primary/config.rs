@@ -9,6 +9,7 @@ use crate::model::loss_guard::LossGuard;
 use crate::net::gitaly::client::GitalyClient;
 use crate::net::server::counters::ServerCounters;
 use crate::net::server::limits::ServerLimits;
+use crate::primary::replication::feed_clock::FeedClock;
 use crate::store::generations::generation::StoreOptions;
 use crate::wire::auth::secret::Secret;
 
@@ -24,6 +25,25 @@ pub enum RepositoryCreation {
     },
     /// Something else does; a project is committed at once.
     ByOthers,
+}
+
+/// What is said of the directory that is published, beside its records.
+#[derive(Clone)]
+pub struct Publication {
+    /// What the names of its metrics begin with.
+    pub metrics_prefix: &'static str,
+    /// The kinds of records that it has, where these are not all.
+    pub covers: Option<&'static [&'static str]>,
+    /// What dates the lines of the feed.
+    pub clock: FeedClock,
+}
+
+impl Publication {
+    /// Returns that of a primary, which owns its directory.
+    #[must_use]
+    pub const fn of_primary() -> Self {
+        Self { metrics_prefix: "sidegate_primary", covers: None, clock: FeedClock::Own }
+    }
 }
 
 /// The options of [`crate::primary::state::PrimaryState::open`].
@@ -50,6 +70,8 @@ pub struct PrimaryOptions {
     pub longest_max_stale: Duration,
     /// What creates the repositories of the projects that pushes create.
     pub repositories: RepositoryCreation,
+    /// How the directory is published.
+    pub publication: Publication,
     /// The user that the daemon runs as: beside root the only operator.
     pub own_uid: u32,
     /// The bounds of the sockets.

@@ -26,7 +26,7 @@ use crate::primary::pushes::create_project::ProjectCreator;
 use crate::primary::pushes::repositories::RepositoryCreator;
 use crate::primary::replication::answers_under_way::AnswersUnderWay;
 use crate::primary::replication::feed_buffer::FeedBuffer;
-use crate::primary::replication::feed_clock::own_boot_id;
+use crate::primary::replication::feed_clock::{FeedClock, own_boot_id};
 use crate::primary::replication::follower_auth::FollowerAuth;
 use crate::primary::replication::follower_stream::StreamSource;
 use crate::primary::replication::host_record::HostKey;
@@ -76,6 +76,7 @@ pub struct PrimaryState {
     pub(super) missing_hosts: Arc<MissingHosts>,
     pub(super) answers: AnswersUnderWay,
     pub(super) snapshots: SnapshotCache,
+    feed_clock: FeedClock,
     pub(super) last_used: Arc<LastUsed>,
     pub(super) metrics: Arc<PrimaryMetrics>,
     pub(super) started_at: RequestTime,
@@ -100,6 +101,12 @@ pub enum PrimaryStartError {
 impl PrimaryState {
     /// Opens the store and starts the threads beside requests. Blocks.
     pub fn open(options: PrimaryOptions) -> Result<Arc<Self>, PrimaryStartError> {
+        let registry = Registry::with_prefix(options.publication.metrics_prefix);
+        Self::open_with_registry(options, registry)
+    }
+
+    /// As [`Self::open`], with metrics beside those that somebody else has registered. Blocks.
+    pub fn open_with_registry(options: PrimaryOptions, mut registry: Registry) -> Result<Arc<Self>, PrimaryStartError> {
         let now = RequestTime::now();
         let store = PrimaryStore::open(&options.store_path, options.store_options)?;
         let temp_dir = options.store_path.join("tmp");
@@ -108,7 +115,6 @@ impl PrimaryState {
         let hosts = Arc::new(HostRegistry::load(store.private_store(), options.longest_max_stale, now, own_boot_id())?);
         let missing_hosts = Arc::new(MissingHosts::load(store.private_store(), hosts.longest_bound(), now, own_boot_id())?);
         let last_used = Arc::new(LastUsed::default());
-        let mut registry = Registry::with_prefix("sidegate_primary");
         let metrics = Arc::new(PrimaryMetrics::register(&mut registry, options.server_counters));
         let api = ApiContext::new(
             PeerPolicy::new(options.own_uid, PeerScope::DEFAULT.to_vec(), Vec::new()),
@@ -136,7 +142,8 @@ impl PrimaryState {
         Ok(Arc::new(Self {
             api,
             registry,
-            snapshots: SnapshotCache::default(),
+            snapshots: SnapshotCache::new(options.publication.covers),
+            feed_clock: options.publication.clock,
             temp_dir,
             writer,
             store,
@@ -158,6 +165,18 @@ impl PrimaryState {
             store_watch,
             _maintenance: maintenance,
         }))
+    }
+
+    /// Returns the store.
+    #[must_use]
+    pub const fn store(&self) -> &PrimaryStore {
+        &self.store
+    }
+
+    /// Returns the only way to write to the directory.
+    #[must_use]
+    pub const fn writer(&self) -> &Arc<DirectoryWriter> {
+        &self.writer
     }
 
     /// Ends what would go on for as long as somebody listens: the followers' streams, and waiting for hosts.
@@ -191,6 +210,7 @@ impl PrimaryState {
         StreamSource {
             store: self.store.clone(),
             feed: Arc::clone(&self.feed),
+            clock: self.feed_clock.clone(),
             follower_auth: Arc::clone(&self.follower_auth),
             metrics: Arc::clone(&self.metrics),
             shutdown: self.shutdown.signal(),

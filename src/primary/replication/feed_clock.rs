@@ -1,12 +1,34 @@
 //! The clock that the primary sends along, so that hosts can tell how old a line of the feed is. A reading is taken before the head
 //! that it is sent with: at that moment the directory stood there, or not yet.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use crate::model::clock;
 use crate::model::clock_reading::{BootId, ClockReading};
 use crate::net::message::Response;
 use crate::store::files::age_file::read_boot_id;
+
+/// By which clock the lines of the feed are dated.
+#[derive(Clone, Default)]
+pub enum FeedClock {
+    /// Our own, read now: the directory is ours, so it stands at every moment where its head is.
+    #[default]
+    Own,
+    /// What this returns: the reading of our clock at which somebody else was asked, whose directory ours is a copy of. `None`: nothing is
+    /// proven yet.
+    Proof(Arc<dyn Fn() -> Option<ClockReading> + Send + Sync>),
+}
+
+impl FeedClock {
+    /// Reads the clock. Call it before reading the head that is sent with it.
+    #[must_use]
+    pub fn read(&self) -> Option<ClockReading> {
+        match self {
+            Self::Own => read_clock(),
+            Self::Proof(proof) => proof(),
+        }
+    }
+}
 
 const CLOCK_HEADER: &str = "x-sidegate-clock";
 

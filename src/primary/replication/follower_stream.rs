@@ -19,7 +19,7 @@ use crate::net::body::StreamAborted;
 use crate::primary::metrics::PrimaryMetrics;
 use crate::primary::replication::chunks::{ChunkSender, STALL_TIMEOUT};
 use crate::primary::replication::feed_buffer::{EncodedCommit, FeedBuffer};
-use crate::primary::replication::feed_clock::read_clock;
+use crate::primary::replication::feed_clock::FeedClock;
 use crate::primary::replication::follower_auth::FollowerAuth;
 use crate::primary::replication::hosts::StreamGuard;
 use crate::primary::replication::shutdown::ShutdownSignal;
@@ -41,6 +41,8 @@ pub struct StreamSource {
     pub store: PrimaryStore,
     /// The recent commits.
     pub feed: Arc<FeedBuffer>,
+    /// What dates the lines.
+    pub clock: FeedClock,
     /// Says when a rotated secret ends a stream.
     pub follower_auth: Arc<FollowerAuth>,
     /// Counts lines and stalled followers.
@@ -169,7 +171,7 @@ impl FollowerStream<'_> {
             return Ok(());
         };
         let cursor = Head { epoch: self.cursor.epoch, seq: last.seq, state: last.state };
-        let clock = read_clock().filter(|_| self.source.store.head() == cursor);
+        let clock = self.source.clock.read().filter(|_| self.source.store.head() == cursor);
         self.source.metrics.feed_lines.inc_by(commits.len() as u64);
         let chunk = encode_chunk(&commits, clock.as_ref());
         self.send_chunk(chunk).await?;
@@ -178,7 +180,7 @@ impl FollowerStream<'_> {
     }
 
     async fn send_heartbeat(&mut self) -> Result<(), StreamEnd> {
-        let clock = read_clock();
+        let clock = self.source.clock.read();
         let head = self.source.store.head();
         if head.epoch != self.cursor.epoch {
             return Err(StreamEnd::CursorLost);

@@ -45,14 +45,10 @@ const JOURNAL_BATCH: usize = 64;
 
 /// The latest snapshot, and the permits of those who send it.
 pub struct SnapshotCache {
+    /// The kinds of records that the directory has, where these are not all.
+    covers: Option<&'static [&'static str]>,
     cached: Arc<Mutex<Option<Arc<SnapshotFile>>>>,
     permits: Arc<Semaphore>,
-}
-
-impl Default for SnapshotCache {
-    fn default() -> Self {
-        Self { cached: Arc::default(), permits: Arc::new(Semaphore::new(MAX_CONCURRENT_SENDS)) }
-    }
 }
 
 /// A snapshot in a file.
@@ -84,6 +80,12 @@ impl From<SnapshotBuildError> for ApiError {
 }
 
 impl SnapshotCache {
+    /// Returns a cache that has no snapshot yet. The head of each names the kinds that it `covers`, where these are not all.
+    #[must_use]
+    pub fn new(covers: Option<&'static [&'static str]>) -> Self {
+        Self { covers, cached: Arc::default(), permits: Arc::new(Semaphore::new(MAX_CONCURRENT_SENDS)) }
+    }
+
     /// Waits for a permit to send; `None` if there is none in time.
     pub async fn acquire(&self) -> Option<OwnedSemaphorePermit> {
         tokio::time::timeout(PERMIT_TIMEOUT, Arc::clone(&self.permits).acquire_owned()).await.ok()?.ok()
@@ -92,12 +94,12 @@ impl SnapshotCache {
     /// Returns the latest snapshot if it is recent enough, else a new one in a file below `temp_dir`; however many ask, one is built. A
     /// build goes on when its requester disconnects.
     pub async fn recent(&self, store: &PrimaryStore, temp_dir: &Path) -> Result<Arc<SnapshotFile>, ApiError> {
-        let (cached, store, temp_dir) = (Arc::clone(&self.cached), store.clone(), temp_dir.to_owned());
+        let (cached, store, temp_dir, covers) = (Arc::clone(&self.cached), store.clone(), temp_dir.to_owned(), self.covers);
         let built = tokio::spawn(async move {
             let mut cached = cached.lock().await;
             let previous = cached.take();
             let (now, wall) = (clock::boot_time(), clock::wall_time());
-            let snapshot = run_blocking(move || reuse_or_build(&store, &temp_dir, previous, now, wall)).await?;
+            let snapshot = run_blocking(move || reuse_or_build(&store, &temp_dir, covers, previous, (now, wall))).await?;
             *cached = Some(Arc::clone(&snapshot));
             Ok(snapshot)
         });
@@ -108,9 +110,9 @@ impl SnapshotCache {
 fn reuse_or_build(
     store: &PrimaryStore,
     temp_dir: &Path,
+    covers: Option<&[&str]>,
     previous: Option<Arc<SnapshotFile>>,
-    now: BootTime,
-    wall: Time,
+    (now, wall): (BootTime, Time),
 ) -> Result<Arc<SnapshotFile>, SnapshotBuildError> {
     let accept_loss = accepted_loss::accepted_until(store.private_store(), wall)?.is_some();
     if let Some(previous) = previous
@@ -121,14 +123,20 @@ fn reuse_or_build(
     }
     let mut attempts = 1;
     loop {
-        match build_snapshot(store, temp_dir, accept_loss, now) {
+        match build_snapshot(store, temp_dir, covers, accept_loss, now) {
             Err(SnapshotBuildError::Replaced) if attempts < MAX_BUILD_ATTEMPTS => attempts += 1,
             built => return built.map(Arc::new),
         }
     }
 }
 
-fn build_snapshot(store: &PrimaryStore, temp_dir: &Path, accept_loss: bool, now: BootTime) -> Result<SnapshotFile, SnapshotBuildError> {
+fn build_snapshot(
+    store: &PrimaryStore,
+    temp_dir: &Path,
+    covers: Option<&[&str]>,
+    accept_loss: bool,
+    now: BootTime,
+) -> Result<SnapshotFile, SnapshotBuildError> {
     let file = tempfile::tempfile_in(temp_dir)?;
     let mut encoder = zstd::stream::write::Encoder::new(io::BufWriter::with_capacity(CHUNK_BYTES, file), COMPRESSION_LEVEL)?;
     encoder.include_checksum(true)?;
@@ -140,7 +148,8 @@ fn build_snapshot(store: &PrimaryStore, temp_dir: &Path, accept_loss: bool, now:
     let head = write_journal(&mut out, store, from)?;
     write_line(&mut out, &feed_lines::encode_snapshot_end(&SnapshotEnd { seq: head.seq, state: head.state, accept_loss }))?;
     let bytes = Some(out.bytes);
-    let header = SnapshotHeader { format: SNAPSHOT_FORMAT, epoch: from.epoch, from_seq: from.seq, bytes };
+    let covers = covers.map(|kinds| kinds.iter().map(|kind| (*kind).to_owned()).collect());
+    let header = SnapshotHeader { format: SNAPSHOT_FORMAT, epoch: from.epoch, from_seq: from.seq, bytes, covers };
     // A frame of its own, which any decoder reads on from: only now is it known how much follows.
     let header = zstd::encode_all(format!("{}\n", feed_lines::encode_snapshot_header(&header)).as_bytes(), COMPRESSION_LEVEL)?.into();
     let file = out.inner.finish()?.into_inner().map_err(io::IntoInnerError::into_error)?;

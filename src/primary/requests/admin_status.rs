@@ -6,8 +6,8 @@ use http::StatusCode;
 use serde_json::{Map, Value, json};
 
 use crate::api::blocking::run_blocking;
-use crate::api::error::HandlerResult;
-use crate::api::request::ApiRequest;
+use crate::api::error::{ApiError, HandlerResult};
+use crate::api::request::{ApiRequest, RequestTime};
 use crate::api::socket_health::socket_status;
 use crate::model::time::Time;
 use crate::net::message::Response;
@@ -23,8 +23,14 @@ use crate::store::primary::private_store::PrivateStore;
 
 /// Answers with one object.
 pub async fn handle(state: &Arc<PrimaryState>, request: ApiRequest) -> HandlerResult {
+    let status = read_status(state, request.time).await?;
+    Ok(Response::json(StatusCode::OK, status.to_string()))
+}
+
+/// Returns the object.
+pub async fn read_status(state: &PrimaryState, time: RequestTime) -> Result<Value, ApiError> {
     let store = state.store.clone();
-    let now = request.time.wall;
+    let now = time.wall;
     let (counts, foreign, shared, invalid, size, accept_loss, (keys, users), kept) = run_blocking(move || {
         let (directory, private_store) = (store.directory(), store.private_store());
         let until = accepted_loss::accepted_until(private_store, now)?;
@@ -40,7 +46,7 @@ pub async fn handle(state: &Arc<PrimaryState>, request: ApiRequest) -> HandlerRe
         ))
     })
     .await?;
-    let body = json!({
+    Ok(json!({
         "version": env!("CARGO_PKG_VERSION"),
         "since": state.started_at.wall,
         "head": state.store.head(),
@@ -53,15 +59,14 @@ pub async fn handle(state: &Arc<PrimaryState>, request: ApiRequest) -> HandlerRe
         "store_bytes": size,
         "store": state.store_health(),
         "followers": state.hosts.open_streams(),
-        "hosts": state.hosts.list(request.time.boot).len(),
-        "missing_hosts": state.missing_hosts.current(request.time),
+        "hosts": state.hosts.list(time.boot).len(),
+        "missing_hosts": state.missing_hosts.current(time),
         "accept_loss_until": accept_loss,
         "shared_secret": state.api.accept_shared_secret,
         "sockets": socket_status(state.metrics.server_counters()),
         "creation": state.repositories.status(),
         "usage_dropped": state.last_used.dropped(),
-    });
-    Ok(Response::json(StatusCode::OK, body.to_string()))
+    }))
 }
 
 /// Counts what is stored and not published.

@@ -35,7 +35,7 @@ use crate::net::message::Request;
 use crate::net::peer::Peer;
 use crate::net::server::handler::Handler as _;
 use crate::net::server::limits::ServerLimits;
-use crate::primary::config::{PrimaryOptions, RepositoryCreation};
+use crate::primary::config::{PrimaryOptions, Publication, RepositoryCreation};
 use crate::primary::state::PrimaryState;
 use crate::store::generations::generation::StoreOptions;
 use crate::wire::auth::jwt::{Issuer, issue_token};
@@ -74,6 +74,7 @@ fn options(folder: &Path) -> PrimaryOptions {
         longest_max_stale: Duration::from_secs(86_400),
         // Where a test does not bring a Gitaly of its own.
         repositories: RepositoryCreation::ByOthers,
+        publication: Publication::of_primary(),
         own_uid: own_uid(),
         bounds: ServerLimits { shutdown_time: Duration::from_millis(100), ..ServerLimits::default() },
         server_counters: Arc::default(),

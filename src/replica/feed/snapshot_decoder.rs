@@ -175,7 +175,7 @@ mod tests {
 
     /// A snapshot of `records` users, whose first line says this size; each part in a frame of its own.
     fn snapshot(bytes: Option<u64>, records: usize) -> Vec<u8> {
-        let header = SnapshotHeader { format: SNAPSHOT_FORMAT, epoch: Epoch(1), from_seq: 0, bytes };
+        let header = SnapshotHeader { format: SNAPSHOT_FORMAT, epoch: Epoch(1), from_seq: 0, bytes, covers: None };
         let frame = |text: String| zstd::encode_all(text.as_bytes(), 1).unwrap();
         [frame(encode_snapshot_header(&header) + "\n"), frame(format!("{RECORD}\n").repeat(records))].concat()
     }

@@ -172,7 +172,8 @@ impl FakePrimaryState {
         let tail = self.journal.last();
         let from_seq = if tail.is_some() { self.seq - 1 } else { self.seq };
         let format = if bad == Some(BadSnapshot::WrongFormat) { SNAPSHOT_FORMAT + 1 } else { SNAPSHOT_FORMAT };
-        let mut lines = vec![feed_lines::encode_snapshot_header(&SnapshotHeader { format, epoch: self.epoch, from_seq, bytes: None })];
+        let mut lines =
+            vec![feed_lines::encode_snapshot_header(&SnapshotHeader { format, epoch: self.epoch, from_seq, bytes: None, covers: None })];
         let mut state = self.digest_state();
         for (index, entry) in self.records.values().enumerate() {
             let is_key = entry.sort_key().fingerprint().is_some();

@@ -41,6 +41,9 @@ pub struct SnapshotHeader {
     pub from_seq: u64,
     /// How many bytes follow this line, line feeds included. Primaries of before 2026-11-28 do not say it.
     pub bytes: Option<u64>,
+    /// The kinds of records that are published here, where these are not all: a mirror of a GitLab has users and keys only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub covers: Option<Vec<String>>,
 }
 
 /// The last line of a snapshot. It carries no clock: a snapshot may be minutes old when it is sent, and nothing is dated by it. What was
@@ -127,7 +130,8 @@ fn encode_state_prefix(seq: u64, state: DirectoryDigest) -> String {
 #[must_use]
 pub fn encode_snapshot_header(head: &SnapshotHeader) -> String {
     let bytes = head.bytes.map(|bytes| format!(r#","bytes":{bytes}"#)).unwrap_or_default();
-    format!(r#"{{"format":{},"epoch":"{}","from_seq":{}{bytes}}}"#, head.format, head.epoch, head.from_seq)
+    let covers = head.covers.as_ref().map(|kinds| format!(r#","covers":{}"#, serde_json::json!(kinds))).unwrap_or_default();
+    format!(r#"{{"format":{},"epoch":"{}","from_seq":{}{bytes}{covers}}}"#, head.format, head.epoch, head.from_seq)
 }
 
 /// Encodes the last line of a snapshot.
@@ -174,11 +178,12 @@ pub fn parse_snapshot_line(line: &str) -> Result<SnapshotLine, FeedLineError> {
         RawFeedLine { format: Some(format), .. } if format != SNAPSHOT_FORMAT => Err(FeedLineError(format!(
             "the snapshot has format {format}; this program reads format {SNAPSHOT_FORMAT}: install the version that the primary has"
         ))),
-        RawFeedLine { format: Some(format), epoch, from_seq, bytes, .. } => Ok(SnapshotLine::Header(SnapshotHeader {
+        RawFeedLine { format: Some(format), epoch, from_seq, bytes, covers, .. } => Ok(SnapshotLine::Header(SnapshotHeader {
             format,
             epoch: required_field("epoch", epoch)?,
             from_seq: required_field("from_seq", from_seq)?,
             bytes,
+            covers,
         })),
         RawFeedLine { end: Some(true), seq, accept_loss, .. } => Ok(SnapshotLine::End(SnapshotEnd {
             seq: required_field("seq", seq)?,
@@ -201,6 +206,7 @@ struct RawFeedLine<'a> {
     epoch: Option<Epoch>,
     from_seq: Option<u64>,
     bytes: Option<u64>,
+    covers: Option<Vec<String>>,
     seq: Option<u64>,
     digest: Option<Digest>,
     count: Option<u64>,
@@ -300,10 +306,10 @@ mod tests {
         }
 
         #[test]
-        fn a_snapshot_is_parsed_as_it_was_encoded(record in record_strategy::record(), epoch: u128, from_seq: u64, bytes: Option<u64>, accept_loss: bool) {
+        fn a_snapshot_is_parsed_as_it_was_encoded(record in record_strategy::record(), epoch: u128, from_seq: u64, bytes: Option<u64>, covers in proptest::option::of(vec("[a-z_]{1,9}", 0..4)), accept_loss: bool) {
             let entry = Entry::from_record(record).unwrap();
             prop_assert_eq!(parse_snapshot_line(entry.text()), Ok(SnapshotLine::Record(entry.clone())));
-            let head = SnapshotHeader { format: SNAPSHOT_FORMAT, epoch: Epoch(epoch), from_seq, bytes };
+            let head = SnapshotHeader { format: SNAPSHOT_FORMAT, epoch: Epoch(epoch), from_seq, bytes, covers };
             prop_assert_eq!(parse_snapshot_line(&encode_snapshot_header(&head)), Ok(SnapshotLine::Header(head)));
             let end = SnapshotEnd { seq: from_seq, state: DirectoryDigest::default().with_record(entry.text().as_bytes()), accept_loss };
             prop_assert_eq!(parse_snapshot_line(&encode_snapshot_end(&end)), Ok(SnapshotLine::End(end)));
@@ -364,7 +370,7 @@ mod tests {
 
     #[test]
     fn a_snapshot_has_a_header_records_and_an_end() {
-        let head = SnapshotHeader { format: SNAPSHOT_FORMAT, epoch: Epoch(1), from_seq: 3, bytes: None };
+        let head = SnapshotHeader { format: SNAPSHOT_FORMAT, epoch: Epoch(1), from_seq: 3, bytes: None, covers: None };
         let end = SnapshotEnd { seq: 9, state: state(), accept_loss: true };
         let digest = state().digest;
         assert_eq!(encode_snapshot_header(&head), r#"{"format":1,"epoch":"00000000000000000000000000000001","from_seq":3}"#);
