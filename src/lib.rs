@@ -24,7 +24,7 @@
 //! | [`sidecar`] | answers the socket on an SSH host | `sidecar/routes.rs`, one file per endpoint in `sidecar/requests/` |
 //! | [`replica`] | follows a primary and keeps the sidecar's directory current | [`replica::service`] |
 //! | [`primary`] | owns the directory, answers the whole API, publishes changes | `primary/routes.rs`, one file per endpoint in `primary/requests/` |
-//! | [`mirror`] | asks a GitLab for its users and keys | [`mirror::gitlab`] |
+//! | [`mirror`] | walks a GitLab, takes its hooks, publishes its users and keys to the hosts that follow | [`mirror::state`], `mirror/walk/full.rs` |
 //! | [`cli`] | the command line, the configuration, starting and stopping | `cli/mod.rs` |
 //!
 //! A look-up: a key is offered to sshd, which starts [`helper`]; that asks the socket that [`net`] serves; [`api`] checks path, caller and

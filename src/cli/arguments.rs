@@ -13,6 +13,8 @@ use crate::helper::arguments::SIDECAR_SOCKET;
 const SIDECAR_CONFIG: &str = "/etc/sidegate/sidegate.toml";
 /// The file of the configuration of a primary.
 const PRIMARY_CONFIG: &str = "/etc/sidegate/primary.toml";
+/// The file of the configuration of a mirror.
+const MIRROR_CONFIG: &str = "/etc/sidegate/mirror.toml";
 
 /// A side gate beside sshd: GitLab's internal API on a Unix socket, answered from a local cache that follows a primary.
 #[derive(Debug, Parser)]
@@ -36,6 +38,12 @@ pub enum Command {
     Primary {
         /// The configuration
         #[arg(long, value_name = "FILE", default_value = PRIMARY_CONFIG)]
+        config: PathBuf,
+    },
+    /// Run the mirror: beside a GitLab, it publishes its users and keys to the hosts that follow (systemd does)
+    Mirror {
+        /// The configuration
+        #[arg(long, value_name = "FILE", default_value = MIRROR_CONFIG)]
         config: PathBuf,
     },
     /// Demonstrate a primary, a sidecar, real requests and a real login, in a temporary folder
@@ -103,6 +111,9 @@ pub enum ManualPage {
     /// sidegate-primary.toml(5)
     #[value(name = "sidegate-primary.toml")]
     PrimaryConfig,
+    /// sidegate-mirror.toml(5)
+    #[value(name = "sidegate-mirror.toml")]
+    MirrorConfig,
 }
 
 /// The sidecar that is asked.

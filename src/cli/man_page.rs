@@ -10,6 +10,7 @@ use crate::cli::exit_status::{CommandError, CommandResult, Completion};
 use crate::cli::roff;
 
 const SIDECAR_CONFIG_PAGE: &str = include_str!("../../docs/sidegate.toml.5.md");
+const MIRROR_CONFIG_PAGE: &str = include_str!("../../docs/sidegate-mirror.toml.5.md");
 const PRIMARY_CONFIG_PAGE: &str = include_str!("../../docs/sidegate-primary.toml.5.md");
 
 /// Prints a manual page in roff.
@@ -22,6 +23,9 @@ pub fn print_man_page(page: ManualPage) -> CommandResult {
         }
         ManualPage::PrimaryConfig => {
             out.write_all(roff::from_markdown(PRIMARY_CONFIG_PAGE, "configuration of the sidegate primary").as_bytes())
+        }
+        ManualPage::MirrorConfig => {
+            out.write_all(roff::from_markdown(MIRROR_CONFIG_PAGE, "configuration of the sidegate mirror").as_bytes())
         }
     };
     printed.map_err(CommandError::new)?;

@@ -16,6 +16,7 @@ mod kept_status;
 mod lifecycle;
 mod logging;
 mod man_page;
+mod mirror;
 mod output;
 mod primary;
 mod private_file;
@@ -51,6 +52,7 @@ fn run_command(command: Command) -> CommandResult {
     match command {
         Command::Serve { config } => serve::run(&config),
         Command::Primary { config } => primary::run(&config),
+        Command::Mirror { config } => mirror::run(&config),
         Command::Demo { once } => demo::run(once),
         Command::Admin { socket, action } => admin::run(&socket, action),
         Command::Status(sidecar) => status::run(&sidecar),

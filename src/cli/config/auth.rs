@@ -50,6 +50,24 @@ pub struct PrimaryAuthConfig {
     pub error_tracking_token_file: Option<PathBuf>,
 }
 
+/// The section of a mirror.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct MirrorAuthConfig {
+    /// The file of gitlab-shell's secret, which questions to GitLab's internal API are signed with unless `[gitlab]` names another.
+    #[serde(deserialize_with = "parse::path")]
+    pub shell_secret_file: PathBuf,
+    /// The file of the secret that followers sign with.
+    #[serde(deserialize_with = "parse::path")]
+    pub sync_secret_file: PathBuf,
+}
+
+impl Default for MirrorAuthConfig {
+    fn default() -> Self {
+        Self { shell_secret_file: SHELL_SECRET_FILE.into(), sync_secret_file: SYNC_SECRET_FILE.into() }
+    }
+}
+
 impl Default for PrimaryAuthConfig {
     fn default() -> Self {
         Self {

@@ -1,7 +1,7 @@
-//! Configuration: two TOML files, refused when they are not understood, with file, line and key. Loading reads the one file and
+//! Configuration: three TOML files, refused when they are not understood, with file, line and key. Loading reads the one file and
 //! nothing else: no secret, no name of a user, no socket.
 //!
-//! [`serve`] and [`primary`] are the shapes of the two files, with what must hold between keys; each section is a file of its own.
+//! [`serve`], [`primary`] and [`mirror`] are the shapes of the files, with what must hold between keys; each section is a file of its own.
 //! [`mod@file`] loads and validates. The tests in `tests` hold the shipped samples, the manual pages and this parser together.
 
 pub mod auth;
@@ -12,6 +12,7 @@ pub mod freshness;
 pub mod limits;
 pub mod log;
 pub mod loss_guard;
+pub mod mirror;
 pub mod parse;
 pub mod peer;
 pub mod primary;

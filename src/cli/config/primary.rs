@@ -78,7 +78,7 @@ impl ListenConfig {
         self.tls_cert_file.as_ref().zip(self.tls_key_file.as_ref())
     }
 
-    fn validate(&self) -> Result<(), InvalidSetting> {
+    pub fn validate(&self) -> Result<(), InvalidSetting> {
         let pair = "`tls_cert_file` and `tls_key_file` are given together, or neither";
         InvalidSetting::ensure(self.tls_cert_file.is_some() || self.tls_key_file.is_none(), "listen.tls_key_file", pair)?;
         InvalidSetting::ensure(self.tls_key_file.is_some() || self.tls_cert_file.is_none(), "listen.tls_cert_file", pair)?;
@@ -105,7 +105,7 @@ impl Default for SyncConfig {
 }
 
 impl SyncConfig {
-    fn validate(&self) -> Result<(), InvalidSetting> {
+    pub fn validate(&self) -> Result<(), InvalidSetting> {
         loss_guard::validate(self.loss_guard, "sync.loss_guard")?;
         InvalidSetting::ensure(!self.longest_max_stale.is_zero(), "sync.longest_max_stale", "must be more than 0")
     }

@@ -12,6 +12,8 @@ use crate::helper::arguments::SIDECAR_SOCKET;
 
 /// The path of the primary's socket if the configuration names none.
 pub const PRIMARY_SOCKET: &str = "/run/sidegate-primary/api.sock";
+/// The path of the mirror's socket if the configuration names none.
+pub const MIRROR_SOCKET: &str = "/run/sidegate-mirror/api.sock";
 /// `sockaddr_un` has room for 108 bytes; the last one is a zero.
 const MAX_PATH_BYTES: usize = 107;
 const DEFAULT_MODE: u32 = 0o660;
@@ -43,7 +45,7 @@ struct RawSidecarSocket {
     default_scopes: Option<Vec<ScopeName>>,
 }
 
-/// The section of a primary as it is written.
+/// The section of a primary, or of a mirror, as it is written.
 #[derive(Default, serde::Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct RawPrimarySocket {
@@ -66,12 +68,12 @@ impl From<RawSidecarSocket> for SocketConfig {
     }
 }
 
-impl From<RawPrimarySocket> for SocketConfig {
-    fn from(raw: RawPrimarySocket) -> Self {
-        Self {
-            path: raw.path.unwrap_or_else(|| PRIMARY_SOCKET.into()),
-            mode: raw.mode.unwrap_or(DEFAULT_MODE),
-            group: raw.group,
+impl RawPrimarySocket {
+    fn or_path(self, default: &str) -> SocketConfig {
+        SocketConfig {
+            path: self.path.unwrap_or_else(|| default.into()),
+            mode: self.mode.unwrap_or(DEFAULT_MODE),
+            group: self.group,
             default_scopes: DEFAULT_SCOPES.to_vec(),
         }
     }
@@ -85,7 +87,12 @@ impl SocketConfig {
 
     /// Returns the primary's section if none is written.
     pub fn primary_default() -> Self {
-        RawPrimarySocket::default().into()
+        RawPrimarySocket::default().or_path(PRIMARY_SOCKET)
+    }
+
+    /// Returns the mirror's section if none is written.
+    pub fn mirror_default() -> Self {
+        RawPrimarySocket::default().or_path(MIRROR_SOCKET)
     }
 
     pub fn validate(&self) -> Result<(), InvalidSetting> {
@@ -104,5 +111,10 @@ pub fn sidecar<'de, D: Deserializer<'de>>(from: D) -> Result<SocketConfig, D::Er
 
 /// Deserializes the section of a primary's configuration.
 pub fn primary<'de, D: Deserializer<'de>>(from: D) -> Result<SocketConfig, D::Error> {
-    RawPrimarySocket::deserialize(from).map(SocketConfig::from)
+    RawPrimarySocket::deserialize(from).map(|section| section.or_path(PRIMARY_SOCKET))
+}
+
+/// Deserializes the section of a mirror's configuration.
+pub fn mirror<'de, D: Deserializer<'de>>(from: D) -> Result<SocketConfig, D::Error> {
+    RawPrimarySocket::deserialize(from).map(|section| section.or_path(MIRROR_SOCKET))
 }

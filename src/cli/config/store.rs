@@ -10,6 +10,7 @@ use crate::store::generations::generation::StoreOptions;
 
 const SIDECAR_FOLDER: &str = "/var/lib/sidegate";
 const PRIMARY_FOLDER: &str = "/var/lib/sidegate-primary";
+const MIRROR_FOLDER: &str = "/var/lib/sidegate-mirror";
 /// A smaller cache costs more than it saves.
 const MIN_PAGE_CACHE_BYTES: usize = 1 << 20;
 /// Less would keep hardly anything.
@@ -107,6 +108,11 @@ impl StoreConfig {
         RawStore::default().or_path(PRIMARY_FOLDER)
     }
 
+    /// Returns the mirror's section if none is written.
+    pub fn mirror_default() -> Self {
+        RawStore::default().or_path(MIRROR_FOLDER)
+    }
+
     /// Returns the sizes of the store's caches.
     pub const fn options(&self) -> StoreOptions {
         StoreOptions { page_cache_bytes: self.page_cache as u64, record_cache_entries: self.record_cache }
@@ -126,4 +132,9 @@ pub fn sidecar<'de, D: Deserializer<'de>>(from: D) -> Result<SidecarStoreConfig,
 /// Deserializes the section of a primary's configuration.
 pub fn primary<'de, D: Deserializer<'de>>(from: D) -> Result<StoreConfig, D::Error> {
     RawStore::deserialize(from).map(|section| section.or_path(PRIMARY_FOLDER))
+}
+
+/// Deserializes the section of a mirror's configuration.
+pub fn mirror<'de, D: Deserializer<'de>>(from: D) -> Result<StoreConfig, D::Error> {
+    RawStore::deserialize(from).map(|section| section.or_path(MIRROR_FOLDER))
 }

@@ -6,12 +6,16 @@ use std::path::Path;
 use toml::{Table, Value};
 
 use crate::cli::config::file::{self, ConfigFile};
+use crate::cli::config::mirror::MirrorConfig;
 use crate::cli::config::primary::PrimaryConfig;
 use crate::cli::config::serve::ServeConfig;
 
 const SIDECAR_FILES: (&str, &str) = (include_str!("../../../packaging/sidegate.toml"), include_str!("../../../docs/sidegate.toml.5.md"));
 const PRIMARY_FILES: (&str, &str) =
     (include_str!("../../../packaging/primary.toml"), include_str!("../../../docs/sidegate-primary.toml.5.md"));
+
+const MIRROR_FILES: (&str, &str) =
+    (include_str!("../../../packaging/mirror.toml"), include_str!("../../../docs/sidegate-mirror.toml.5.md"));
 
 /// Returns the sample with every setting in force: `#key` and `#[section]` lose their `#`, `# prose` stays.
 fn uncomment_settings(sample: &str) -> String {
@@ -65,7 +69,8 @@ fn documented_keys(manual: &str) -> Vec<(String, Option<String>)> {
 }
 
 /// Keys that have no default that could be written down, and those of sections that are absent by default.
-const KEYS_WITHOUT_DEFAULT: [&str; 7] = ["host", "peer.user", "peer.group", "peer.uid", "peer.gid", "peer.scopes", "listen.address"];
+const KEYS_WITHOUT_DEFAULT: [&str; 8] =
+    ["host", "peer.user", "peer.group", "peer.uid", "peer.gid", "peer.scopes", "listen.address", "hooks.listen"];
 
 fn assert_sample_manual_parser_agree<C: ConfigFile + std::fmt::Debug + Default + PartialEq>(
     (sample, manual): (&str, &str),
@@ -128,8 +133,15 @@ fn the_primary_s_sample_manual_and_parser_hold_together() {
 }
 
 #[test]
+fn the_mirror_s_sample_manual_and_parser_hold_together() {
+    let sections = ["socket", "listen", "auth", "gitlab", "hooks", "walk", "store", "sync", "sync.loss_guard", "limits", "log"];
+    assert_sample_manual_parser_agree::<MirrorConfig>(MIRROR_FILES, &sections, &[]);
+    assert_sample_states_defaults::<MirrorConfig>(MIRROR_FILES.0, &["listen", "hooks"]);
+}
+
+#[test]
 fn every_setting_of_a_sample_is_explained_on_the_line_before_it() {
-    for (sample, _) in [SIDECAR_FILES, PRIMARY_FILES] {
+    for (sample, _) in [SIDECAR_FILES, PRIMARY_FILES, MIRROR_FILES] {
         let lines: Vec<&str> = sample.lines().collect();
         for pair in lines.windows(2).filter(|pair| pair[1].starts_with('#') && pair[1].contains(" = ") && !pair[1].starts_with("# ")) {
             assert!(pair[0].starts_with("# "), "{}", pair[1]);

@@ -72,7 +72,8 @@ impl RequestTarget {
         self.query = self.query.take().map(|query| query.split('&').map(encode).collect::<Vec<_>>().join("&"));
     }
 
-    /// Returns the decoded segments after `/api/v4`: `["internal", "authorized_keys"]`; those of `/-/liveness` are `["-", "liveness"]`. A path
+    /// Returns the decoded segments after `/api/v4`: `["internal", "authorized_keys"]`; those of `/-/liveness` are `["-", "liveness"]`, those
+    /// of `/hooks/gitlab` are `["hooks", "gitlab"]`. A path
     /// that leads to neither has none.
     #[must_use]
     pub fn segments(&self) -> &[String] {
@@ -90,7 +91,7 @@ struct RouteStart {
 
 impl RouteStart {
     fn locate(raw: &[&str]) -> Self {
-        if raw.first() == Some(&"-") {
+        if matches!(raw.first(), Some(&("-" | "hooks"))) {
             return Self { forwarded: 0, endpoint: 0 };
         }
         match raw.windows(2).position(|pair| pair == ["api", "v4"]) {

@@ -1,0 +1,125 @@
+//! What an operator should look at: each alarm stands until its cause is gone, with one line in the log when it begins and one when it ends.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+use serde::Serialize;
+
+use crate::model::time::Time;
+
+/// Why there is an alarm.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum AlarmReason {
+    /// GitLab's public API does not answer, or not as a GitLab's does.
+    PublicApiUnusable,
+    /// The same of its internal API.
+    InternalApiUnusable,
+    /// GitLab refuses the token of its public API.
+    TokenRefused,
+    /// GitLab refuses the shell secret.
+    SecretRefused,
+    /// More would be removed than the loss guard lets through.
+    LossGuard,
+    /// GitLab denies many keys that it knew.
+    KeysDenied,
+    /// The list of users is not one that can be true.
+    ImplausibleList,
+    /// GitLab changes without telling.
+    HooksSilent,
+    /// Hooks carry a wrong token.
+    HookToken,
+    /// More hooks than can be kept wait to be asked.
+    HooksOverflow,
+}
+
+impl AlarmReason {
+    /// Returns the reason's name, in metrics and in the status.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::PublicApiUnusable => "public_api_unusable",
+            Self::InternalApiUnusable => "internal_api_unusable",
+            Self::TokenRefused => "token_refused",
+            Self::SecretRefused => "secret_refused",
+            Self::LossGuard => "loss_guard",
+            Self::KeysDenied => "keys_denied",
+            Self::ImplausibleList => "implausible_list",
+            Self::HooksSilent => "hooks_silent",
+            Self::HookToken => "hook_token",
+            Self::HooksOverflow => "hooks_overflow",
+        }
+    }
+}
+
+/// One alarm, as the status shows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Alarm {
+    /// The reason's name.
+    pub reason: &'static str,
+    /// Since when it stands.
+    pub since: Time,
+    /// What it is, and what to do, for a person.
+    pub message: String,
+}
+
+/// The label of the counters.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReasonLabel {
+    reason: &'static str,
+}
+
+/// The alarms that stand.
+pub struct Alarms {
+    standing: Mutex<BTreeMap<AlarmReason, Alarm>>,
+    raised: Family<ReasonLabel, Counter>,
+    active: Family<ReasonLabel, Gauge>,
+}
+
+impl Alarms {
+    /// Returns no alarm, and registers what is counted of them.
+    #[must_use]
+    pub fn register(registry: &mut Registry) -> Self {
+        let alarms = Self { standing: Mutex::default(), raised: Family::default(), active: Family::default() };
+        registry.register("alarms_raised", "How often an operator should have looked at something, by reason", alarms.raised.clone());
+        registry.register("alarm_active", "1 while an operator should look at something, by reason", alarms.active.clone());
+        alarms
+    }
+
+    /// Raises an alarm, or says anew what one is that stands.
+    pub fn raise(&self, reason: AlarmReason, message: String, now: Time) {
+        let mut standing = self.standing();
+        if let Some(alarm) = standing.get_mut(&reason) {
+            alarm.message = message;
+            return;
+        }
+        tracing::error!(alarm = reason.as_str(), "{message}");
+        standing.insert(reason, Alarm { reason: reason.as_str(), since: now, message });
+        drop(standing);
+        let label = ReasonLabel { reason: reason.as_str() };
+        self.raised.get_or_create(&label).inc();
+        self.active.get_or_create(&label).set(1);
+    }
+
+    /// Ends an alarm, if it stands.
+    pub fn clear(&self, reason: AlarmReason) {
+        if let Some(alarm) = self.standing().remove(&reason) {
+            tracing::info!(alarm = alarm.reason, since = %alarm.since, "the alarm of {} is over: {}", alarm.since, alarm.message);
+            self.active.get_or_create(&ReasonLabel { reason: alarm.reason }).set(0);
+        }
+    }
+
+    /// Returns the alarms that stand.
+    #[must_use]
+    pub fn list(&self) -> Vec<Alarm> {
+        self.standing().values().cloned().collect()
+    }
+
+    fn standing(&self) -> MutexGuard<'_, BTreeMap<AlarmReason, Alarm>> {
+        self.standing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

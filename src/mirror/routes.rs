@@ -1,0 +1,72 @@
+//! The mirror's tables of routes: one for its sockets, one for the address that GitLab sends its hooks to.
+
+use std::any::Any;
+use std::sync::Arc;
+
+use http::HeaderMap;
+
+use crate::api::context::{ApiContext, ApiState};
+use crate::api::error::Rejection;
+use crate::api::pipeline;
+use crate::api::request::Caller;
+use crate::api::route::{RequiredAuth, Route, routes};
+use crate::mirror::requests::{accept_loss, feed, hook, metrics, operator, status, usage};
+use crate::mirror::state::MirrorState;
+use crate::model::time::Time;
+use crate::net::message::{Request, Response};
+use crate::net::peer::Peer;
+use crate::net::server::handler::Handler;
+
+/// Every route of the sockets that hosts and operators use.
+static ROUTES: &[Route<MirrorState>] = routes! { MirrorState;
+    GET  "internal/sidegate/changes"  Follower Parameters feed::changes;
+    GET  "internal/sidegate/snapshot" Follower Parameters feed::snapshot;
+    POST "internal/sidegate/ack"      Follower RawBytes   feed::ack;
+    POST "internal/sidegate/usage"    Follower RawBytes   usage::handle;
+
+    GET  "-/liveness"                 None     Parameters operator::liveness;
+    GET  "-/readiness"                None     Parameters operator::readiness;
+    GET  "-/metrics"                  Metrics  Parameters metrics::handle;
+
+    GET  "-/admin/status"             Operator Parameters status::handle;
+    GET  "-/admin/hosts"              Operator Parameters operator::hosts;
+    GET  "-/admin/export"             Operator Parameters operator::export;
+    POST "-/admin/forget-host"        Operator Parameters operator::forget_host;
+    POST "-/admin/accept-loss"        Operator Parameters accept_loss::handle;
+    POST "-/admin/new-epoch"          Operator Parameters operator::new_epoch;
+};
+
+/// Every route of the address of hooks.
+static HOOK_ROUTES: &[Route<MirrorState>] = routes! { MirrorState;
+    POST "hooks/gitlab"               InHandler RawBytes  hook::handle;
+    GET  "-/liveness"                 None      Parameters operator::liveness;
+};
+
+impl Handler for MirrorState {
+    async fn handle(self: &Arc<Self>, request: Request) -> Response {
+        pipeline::handle(self, ROUTES, request).await
+    }
+}
+
+/// Answers at the address that GitLab sends its hooks to.
+pub struct HookHandler(pub Arc<MirrorState>);
+
+impl Handler for HookHandler {
+    async fn handle(self: &Arc<Self>, request: Request) -> Response {
+        pipeline::handle(&self.0, HOOK_ROUTES, request).await
+    }
+}
+
+impl ApiState for MirrorState {
+    fn api(&self) -> &ApiContext {
+        self.publisher.api()
+    }
+
+    fn authenticate_own(&self, required: RequiredAuth, peer: &Peer, headers: &HeaderMap, now: Time) -> Result<Caller, Rejection> {
+        self.publisher.authenticate_own(required, peer, headers, now)
+    }
+
+    fn begin_answer(&self, caller: &Caller) -> Option<Box<dyn Any + Send + Sync>> {
+        self.publisher.begin_answer(caller)
+    }
+}

@@ -1,0 +1,182 @@
+//! Verification: the keys that hosts report as used are asked of GitLab now and then, so that a removal whose hook was lost is found where it
+//! matters.
+//!
+//! A database that was restored, or is the wrong one, denies many keys. So a key that is denied goes only if GitLab still knows the others: a
+//! sample of them is asked before.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+
+use crate::mirror::alarms::AlarmReason;
+use crate::mirror::directory::finding::Source;
+use crate::mirror::gitlab::turns::Priority;
+use crate::mirror::questions::Unanswered;
+use crate::mirror::settle::Settler;
+use crate::model::id::Id;
+use crate::model::record::Key;
+use crate::model::time::BootTime;
+
+/// The most keys that are remembered.
+const MAX_REMEMBERED: usize = 1_000_000;
+/// How many other keys are asked before one that is denied goes.
+const SAMPLE: usize = 20;
+/// For how long the outcome of a sample counts.
+const SAMPLE_COUNTS_FOR: Duration = Duration::from_secs(60);
+/// If so many of a sample are denied, none goes.
+const DENIED_IN_SAMPLE: usize = 3;
+
+/// The keys to verify.
+pub struct Verification {
+    settler: Arc<Settler>,
+    every: Duration,
+    keys: Mutex<UsedKeys>,
+    reported: Notify,
+    sampled: Mutex<Option<(BootTime, bool)>>,
+}
+
+#[derive(Default)]
+struct UsedKeys {
+    /// When each was verified last, or reported; those that wait are in the queue too.
+    verified: HashMap<Id, Option<BootTime>>,
+    queue: VecDeque<Id>,
+    asked: u64,
+    removed: u64,
+}
+
+/// What is known of verifications, for the status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct VerificationStatus {
+    /// How many keys wait.
+    pub waiting: usize,
+    /// How many were asked since the start.
+    pub asked: u64,
+    /// How many of these GitLab did not have any more.
+    pub removed: u64,
+}
+
+impl Verification {
+    /// Returns no keys to verify, each at most once in `every`.
+    #[must_use]
+    pub fn new(settler: Arc<Settler>, every: Duration) -> Self {
+        Self { settler, every, keys: Mutex::default(), reported: Notify::new(), sampled: Mutex::default() }
+    }
+
+    /// Returns how often a key is verified.
+    #[must_use]
+    pub const fn every(&self) -> Duration {
+        self.every
+    }
+
+    /// Notes that a host has used some keys.
+    pub fn report(&self, ids: impl IntoIterator<Item = Id>) {
+        let now = self.settler.questions.clock().boot_time();
+        let mut keys = self.keys();
+        for id in ids {
+            let is_due = match keys.verified.get(&id) {
+                Some(Some(verified)) => now.since(*verified) >= self.every,
+                Some(None) => false,
+                None => true,
+            };
+            if is_due && keys.make_room(now, self.every) {
+                keys.verified.insert(id, None);
+                keys.queue.push_back(id);
+            }
+        }
+        drop(keys);
+        self.reported.notify_one();
+    }
+
+    /// Returns what is known of verifications.
+    #[must_use]
+    pub fn status(&self) -> VerificationStatus {
+        let keys = self.keys();
+        VerificationStatus { waiting: keys.queue.len(), asked: keys.asked, removed: keys.removed }
+    }
+
+    /// Verifies the keys that were reported, one after the other, for ever.
+    pub async fn run(&self) {
+        loop {
+            let next = self.keys().queue.pop_front();
+            let Some(id) = next else {
+                self.reported.notified().await;
+                continue;
+            };
+            let outcome = self.verify(id).await;
+            let mut keys = self.keys();
+            match outcome {
+                Ok(was_removed) => {
+                    keys.asked += 1;
+                    keys.removed += u64::from(was_removed);
+                    let now = self.settler.questions.clock().boot_time();
+                    keys.verified.insert(id, Some(now));
+                }
+                Err(Unanswered(reason)) => {
+                    tracing::debug!(%reason, "key {id} could not be verified: {reason}");
+                    keys.queue.push_back(id);
+                }
+            }
+        }
+    }
+
+    /// Asks for one key. Returns whether it was removed.
+    async fn verify(&self, id: Id) -> Result<bool, Unanswered> {
+        let Settler { directory, questions, .. } = &*self.settler;
+        let Some(held) = directory.key(id).map_err(|error| Unanswered(error.to_string()))? else { return Ok(false) };
+        let (found, asked_at) = questions.login_key(Priority::Verification, &held.key).await?;
+        if found == Some(id) {
+            questions.prove(asked_at);
+            return Ok(false);
+        }
+        if !self.are_others_known(&held).await? {
+            return Ok(false);
+        }
+        self.settler.key(&held.key, Source::Verification, Priority::Verification).await?;
+        Ok(directory.key(id).map_err(|error| Unanswered(error.to_string()))?.is_none())
+    }
+
+    /// Asks for a sample of the other keys. If GitLab denies several, it is not believed, and that is an alarm.
+    async fn are_others_known(&self, denied: &Key) -> Result<bool, Unanswered> {
+        let Settler { directory, questions, alarms, .. } = &*self.settler;
+        let now = questions.clock().boot_time();
+        if let Some((at, known)) = *self.sampled.lock().unwrap_or_else(PoisonError::into_inner)
+            && now.since(at) < SAMPLE_COUNTS_FOR
+        {
+            return Ok(known);
+        }
+        let (mut asked, mut missing) = (0, 0);
+        for id in directory.sample_keys(SAMPLE).into_iter().filter(|id| *id != denied.id) {
+            let Some(other) = directory.key(id).map_err(|error| Unanswered(error.to_string()))? else { continue };
+            asked += 1;
+            missing += usize::from(questions.login_key(Priority::Verification, &other.key).await?.0 != Some(id));
+        }
+        let known = missing < DENIED_IN_SAMPLE;
+        *self.sampled.lock().unwrap_or_else(PoisonError::into_inner) = Some((questions.clock().boot_time(), known));
+        if known {
+            alarms.clear(AlarmReason::KeysDenied);
+        } else {
+            let message = format!(
+                "GitLab denies {missing} of {asked} keys that it had: no key that hosts use is removed. If GitLab was restored or has a wrong \
+                 database, mend that; the next full walk judges what is gone"
+            );
+            alarms.raise(AlarmReason::KeysDenied, message, questions.clock().wall_time());
+        }
+        Ok(known)
+    }
+
+    fn keys(&self) -> MutexGuard<'_, UsedKeys> {
+        self.keys.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl UsedKeys {
+    /// Forgets what may be verified again anyway, if too much is remembered. False: there is no room.
+    fn make_room(&mut self, now: BootTime, every: Duration) -> bool {
+        if self.verified.len() >= MAX_REMEMBERED {
+            self.verified.retain(|_, verified| verified.is_none_or(|at| now.since(at) < every));
+        }
+        self.verified.len() < MAX_REMEMBERED
+    }
+}

@@ -1,0 +1,291 @@
+//! The full walk: all users by id, the keys of each, the deploy keys. It is the truth, once it came to its end; half a walk removes nothing.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+
+use crate::api::blocking::run_blocking;
+use crate::mirror::alarms::AlarmReason;
+use crate::mirror::directory::finding::{Finding, Source};
+use crate::mirror::gitlab::page::{Page, PageCursor};
+use crate::mirror::gitlab::turns::Priority;
+use crate::mirror::questions::Unanswered;
+use crate::mirror::settle::{AskedFinding, Settler};
+use crate::mirror::walk::progress::{EndedWalk, WalkProgress};
+use crate::mirror::walk::removal::Removal;
+use crate::model::id::Id;
+use crate::model::record::User;
+use crate::model::time::BootTime;
+use crate::store::error::StoreError;
+use crate::store::primary::private_store::PrivateStore;
+use crate::wire::gitlab::key::FoundKey;
+use crate::wire::gitlab::object::Skipped;
+
+/// How many questions about the keys of users are under way at a time.
+const QUESTIONS_AT_ONCE: usize = 8;
+/// The most pages of deploy keys.
+const MAX_DEPLOY_KEY_PAGES: usize = 10_000;
+
+/// Walks all of GitLab.
+pub struct FullWalk {
+    settler: Arc<Settler>,
+    private_store: PrivateStore,
+    state: Mutex<WalkState>,
+}
+
+/// What is known of the walks, for the status.
+#[derive(Clone, Debug, Default)]
+pub struct WalkState {
+    /// The walk that is under way.
+    pub progress: Option<WalkProgress>,
+    /// The last one that ended.
+    pub ended: Option<EndedWalk>,
+    /// Since when this process walks it, and how many users it has met.
+    pub pace: Option<(BootTime, u64)>,
+    /// Why it could not go on, if it tries again.
+    pub failure: Option<String>,
+}
+
+/// What there is of keys of one user.
+struct UserKeys {
+    findings: Vec<AskedFinding>,
+    keys: u64,
+    missing: Vec<Id>,
+}
+
+impl FullWalk {
+    /// Reads how far the last process came. Blocks.
+    pub fn load(settler: Arc<Settler>, private_store: &PrivateStore) -> Result<Self, StoreError> {
+        let (progress, ended) = (WalkProgress::load(private_store)?, EndedWalk::load(private_store)?);
+        let state = Mutex::new(WalkState { progress, ended, ..WalkState::default() });
+        Ok(Self { settler, private_store: private_store.clone(), state })
+    }
+
+    /// Returns what is known of the walks.
+    #[must_use]
+    pub fn state(&self) -> WalkState {
+        self.locked().clone()
+    }
+
+    /// Returns whether a walk has ever come to its end: before that the directory is not whole.
+    #[must_use]
+    pub fn has_ended_once(&self) -> bool {
+        self.locked().ended.is_some()
+    }
+
+    /// Walks to the end, from where a walk was left. The caller tries again after a failure, and waits as long as it likes: nothing is
+    /// forgotten. Returns how long after `began` the walk ended.
+    pub async fn run(&self) -> Result<EndedWalk, Unanswered> {
+        let clock = Arc::clone(self.settler.questions.clock());
+        let mut progress = self.locked().progress.clone().unwrap_or_else(|| WalkProgress::begin(clock.wall_time()));
+        // What happens while the walk runs is remembered until its end.
+        let _whole_walk = self.settler.directory.clock.ask();
+        self.note(&progress, Some((clock.boot_time(), progress.users)), None);
+        let outcome = self.walk_on(&mut progress).await;
+        match &outcome {
+            Ok(ended) => {
+                let mut state = self.locked();
+                *state = WalkState { ended: Some(ended.clone()), ..WalkState::default() };
+            }
+            Err(Unanswered(reason)) => self.locked().failure = Some(reason.clone()),
+        }
+        outcome
+    }
+
+    async fn walk_on(&self, progress: &mut WalkProgress) -> Result<EndedWalk, Unanswered> {
+        while let Some(page) = progress.next_page() {
+            self.walk_page(&page, progress).await?;
+            self.store(progress).await?;
+        }
+        self.walk_deploy_keys(progress).await?;
+        let removed = Removal { settler: &self.settler }.remove_missing(&progress.missing_users, &progress.missing_keys).await?;
+        progress.changes += removed;
+        let ended = EndedWalk {
+            began: progress.began,
+            ended: self.settler.questions.clock().wall_time(),
+            users: progress.users,
+            keys: progress.keys,
+            changes: progress.changes,
+        };
+        let (private_store, stored) = (self.private_store.clone(), ended.clone());
+        run_blocking(move || stored.store(&private_store)).await.map_err(|error| Unanswered(error.message))?;
+        let EndedWalk { users, keys, changes, .. } = ended;
+        tracing::info!(users, keys, changes, "a full walk has ended: {users} users, {keys} keys, {changes} records changed");
+        Ok(ended)
+    }
+
+    /// Walks a page of users and the keys of each, and publishes them.
+    async fn walk_page(&self, page: &PageCursor, progress: &mut WalkProgress) -> Result<(), Unanswered> {
+        let question = Arc::new(self.settler.directory.clock.ask());
+        let (found, asked_at) = self.settler.questions.users(page).await?;
+        let Some(Page { items, next }) = found else { return Err(Unanswered("GitLab knows no list of users".to_owned())) };
+        let last = self.check_order(&items, progress)?;
+        let until = next.is_some().then_some(last).flatten();
+        let met: Vec<Id> = items.iter().filter_map(id_of).collect();
+        let mut users: Vec<AskedFinding> = Vec::with_capacity(items.len());
+        for user in items {
+            match user {
+                Ok(user) => users.push((Finding::User(Box::new(user)), Some(Arc::clone(&question)))),
+                Err(skipped) => self.settler.questions.note_skipped(&skipped),
+            }
+        }
+        let ids: Vec<Id> = users.iter().filter_map(|(finding, _)| user_id(finding)).collect();
+        progress.users += met.len() as u64;
+        progress.changes += self.publish_users(users).await?;
+        let missing = self.settler.directory.users_between(progress.last_user, until);
+        progress.add_missing(missing.into_iter().filter(|id| !met.contains(id)), []);
+        self.walk_keys(&ids, progress).await?;
+        progress.last_user = last.or(progress.last_user);
+        progress.set_next_page(next.as_ref());
+        self.settler.questions.prove(asked_at);
+        Ok(())
+    }
+
+    /// Publishes users; whoever has a name here that somebody else has there is asked for first.
+    async fn publish_users(&self, users: Vec<AskedFinding>) -> Result<u64, Unanswered> {
+        let published = self.settler.publish(Source::FullWalk, users.clone()).await?;
+        if published.name_holders.is_empty() {
+            return Ok(published.changes as u64);
+        }
+        for holder in published.name_holders {
+            self.settler.user(holder, Source::FullWalk, Priority::Walk).await?;
+        }
+        let again = self.settler.publish(Source::FullWalk, users).await?;
+        for holder in again.name_holders {
+            // They have each other's names: both are asked for and published together.
+            self.settler.user(holder, Source::FullWalk, Priority::Walk).await?;
+        }
+        Ok((published.changes + again.changes) as u64)
+    }
+
+    /// Returns the last id of a page; an error if the list is not in the order of ids, so that nothing can be said to be missing.
+    fn check_order(&self, items: &[Result<User, Skipped>], progress: &WalkProgress) -> Result<Option<Id>, Unanswered> {
+        let mut last = progress.last_user;
+        for id in items.iter().filter_map(id_of) {
+            if last.is_some_and(|last| id <= last) {
+                let message = format!("GitLab's list of users is not in the order of ids (user {id}): a walk cannot tell who is missing");
+                self.settler.alarms.raise(AlarmReason::ImplausibleList, message.clone(), self.settler.questions.clock().wall_time());
+                return Err(Unanswered(message));
+            }
+            last = Some(id);
+        }
+        self.settler.alarms.clear(AlarmReason::ImplausibleList);
+        Ok(last)
+    }
+
+    /// Asks for the keys of some users, a few at a time, and publishes them together.
+    async fn walk_keys(&self, users: &[Id], progress: &mut WalkProgress) -> Result<(), Unanswered> {
+        let mut under_way: JoinSet<Result<UserKeys, Unanswered>> = JoinSet::new();
+        let mut findings = Vec::new();
+        for user in users {
+            if under_way.len() >= QUESTIONS_AT_ONCE {
+                self.take_keys(&mut under_way, &mut findings, progress).await?;
+            }
+            under_way.spawn(keys_of_user(Arc::clone(&self.settler), *user));
+        }
+        while !under_way.is_empty() {
+            self.take_keys(&mut under_way, &mut findings, progress).await?;
+        }
+        progress.changes += self.settler.publish(Source::FullWalk, findings).await?.changes as u64;
+        Ok(())
+    }
+
+    async fn take_keys(
+        &self,
+        under_way: &mut JoinSet<Result<UserKeys, Unanswered>>,
+        findings: &mut Vec<AskedFinding>,
+        progress: &mut WalkProgress,
+    ) -> Result<(), Unanswered> {
+        let Some(joined) = under_way.join_next().await else { return Ok(()) };
+        let found = joined.map_err(|error| Unanswered(error.to_string()))??;
+        progress.keys += found.keys;
+        progress.add_missing([], found.missing);
+        findings.extend(found.findings);
+        Ok(())
+    }
+
+    async fn walk_deploy_keys(&self, progress: &mut WalkProgress) -> Result<(), Unanswered> {
+        let (mut page, mut found, mut findings) = (PageCursor::deploy_keys(), Vec::new(), Vec::new());
+        for _ in 0..MAX_DEPLOY_KEY_PAGES {
+            let question = Arc::new(self.settler.directory.clock.ask());
+            let (answer, _) = self.settler.questions.deploy_keys(&page).await?;
+            let Some(Page { items, next }) = answer else { return Err(Unanswered("GitLab knows no list of deploy keys".to_owned())) };
+            found.extend(items.iter().filter_map(FoundKey::id));
+            findings.extend(self.settler.key_findings(items, &question));
+            match next {
+                Some(next) => page = next,
+                None => break,
+            }
+        }
+        progress.keys += found.len() as u64;
+        progress.changes += self.settler.publish(Source::FullWalk, findings).await?.changes as u64;
+        let held = self.settler.directory.key_ids_of(None);
+        progress.add_missing([], held.into_iter().filter(|id| !found.contains(id)));
+        Ok(())
+    }
+
+    /// Stores how far the walk is.
+    async fn store(&self, progress: &WalkProgress) -> Result<(), Unanswered> {
+        let (private_store, stored) = (self.private_store.clone(), progress.clone());
+        let pace = self.locked().pace;
+        self.note(progress, pace, None);
+        run_blocking(move || stored.store(&private_store)).await.map_err(|error| Unanswered(error.message))
+    }
+
+    fn note(&self, progress: &WalkProgress, pace: Option<(BootTime, u64)>, failure: Option<String>) {
+        let mut state = self.locked();
+        state.progress = Some(progress.clone());
+        (state.pace, state.failure) = (pace, failure);
+    }
+
+    fn locked(&self) -> MutexGuard<'_, WalkState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl WalkState {
+    /// Returns how many users a second this process walks, once it has walked some.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "a rate need not be exact")]
+    pub fn users_per_second(&self, now: BootTime) -> Option<f64> {
+        let ((since, before), progress) = (self.pace?, self.progress.as_ref()?);
+        let (walked, took) = (progress.users.saturating_sub(before), now.since(since));
+        (walked > 0 && took > Duration::ZERO).then(|| walked as f64 / took.as_secs_f64())
+    }
+
+    /// Returns how long the walk under way still takes, if the last one tells how many users there are.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "a rate need not be exact")]
+    pub fn remaining(&self, now: BootTime, held_users: u64) -> Option<Duration> {
+        let (rate, progress) = (self.users_per_second(now)?, self.progress.as_ref()?);
+        let total = self.ended.as_ref().map(|ended| ended.users).or(Some(held_users).filter(|held| *held > progress.users))?;
+        Some(Duration::from_secs_f64(total.saturating_sub(progress.users) as f64 / rate))
+    }
+}
+
+async fn keys_of_user(settler: Arc<Settler>, user: Id) -> Result<UserKeys, Unanswered> {
+    let question = Arc::new(settler.directory.clock.ask());
+    let (found, _) = settler.questions.user_keys(Priority::Walk, user).await?;
+    // Whoever is gone by now is missed by the next walk, or told by a hook.
+    let Some(found) = found else { return Ok(UserKeys { findings: Vec::new(), keys: 0, missing: Vec::new() }) };
+    let keys = found.len() as u64;
+    let held = settler.directory.key_ids_of(Some(user));
+    let logins: Vec<Id> = found.iter().filter(|key| !matches!(key, FoundKey::SigningOnly(_))).filter_map(FoundKey::id).collect();
+    let missing = held.into_iter().filter(|id| !logins.contains(id)).collect();
+    Ok(UserKeys { findings: settler.key_findings(found, &question), keys, missing })
+}
+
+fn id_of(user: &Result<User, Skipped>) -> Option<Id> {
+    match user {
+        Ok(user) => Some(user.id),
+        Err(skipped) => skipped.id,
+    }
+}
+
+fn user_id(finding: &Finding) -> Option<Id> {
+    match finding {
+        Finding::User(user) => Some(user.id),
+        _ => None,
+    }
+}
