@@ -17,6 +17,7 @@ mod forwarding;
 mod full_disk;
 mod full_disk_at_primary;
 mod gitlab;
+mod gitlab_load;
 mod hostile_bodies;
 mod hung_primary;
 mod in_flight;

@@ -64,6 +64,9 @@ struct State {
     /// Every request but the sidecar's own question, while they are kept.
     requests: Vec<RecordedRequest>,
     keeps_requests: bool,
+    /// How many requests wait for their reply, without the sidecar's own, and how many did at most.
+    under_way: u64,
+    most_under_way: u64,
 }
 
 impl FakeGitlab {
@@ -84,7 +87,15 @@ impl FakeGitlab {
     }
 
     fn start(endpoint: Endpoint, relative_root: &str, version: GitlabVersion, secret: &str) -> Self {
-        let state = State { outage: None, delay: Duration::ZERO, questions: BTreeMap::new(), requests: Vec::new(), keeps_requests: true };
+        let state = State {
+            outage: None,
+            delay: Duration::ZERO,
+            questions: BTreeMap::new(),
+            requests: Vec::new(),
+            keeps_requests: true,
+            under_way: 0,
+            most_under_way: 0,
+        };
         let shared = Arc::new(Shared {
             version,
             relative_root: relative_root.trim_end_matches('/').to_owned(),
@@ -161,6 +172,13 @@ impl FakeGitlab {
         self.shared.state.lock().unwrap().questions.iter().filter(|(name, _)| *name != "probe").map(|(_, count)| count).sum()
     }
 
+    /// How many questions waited for their answers at once at most since this was called last, without the sidecar's own.
+    pub fn take_most_under_way(&self) -> u64 {
+        let mut state = self.shared.state.lock().unwrap();
+        let under_way = state.under_way;
+        std::mem::replace(&mut state.most_under_way, under_way)
+    }
+
     /// Waits until that many questions have come to an endpoint.
     pub fn wait_for_questions(&self, endpoint: &str, count: u64) {
         let state = self.shared.state.lock().unwrap();
@@ -206,7 +224,11 @@ impl Shared {
             && let Some(request) = stream.read_request()
         {
             self.record(&request);
-            let (bytes, closes) = match self.wait_for_reply(&request) {
+            let reply = self.wait_for_reply(&request);
+            if !request.is_probe() {
+                self.state.lock().unwrap().under_way -= 1;
+            }
+            let (bytes, closes) = match reply {
                 Reply::Whole(bytes) => (bytes, false),
                 Reply::ThenClose(bytes) => (bytes, true),
             };
@@ -220,6 +242,10 @@ impl Shared {
         let mut state = self.state.lock().unwrap();
         let name = if request.is_probe() { "probe".to_owned() } else { self.endpoint_of(request) };
         *state.questions.entry(name).or_default() += 1;
+        if !request.is_probe() {
+            state.under_way += 1;
+            state.most_under_way = state.most_under_way.max(state.under_way);
+        }
         if state.keeps_requests && !request.is_probe() {
             state.requests.push(request.clone());
         }
