@@ -17,7 +17,6 @@ use crate::api::error::ApiError;
 use crate::api::request::RequestTime;
 use crate::api::response_headers::{mark_cached, mark_degraded, mark_forwarded, mark_mass_negative};
 use crate::model::clock;
-use crate::model::freshness::ProofTime;
 use crate::net::message::Response;
 use crate::sidecar::hedge::{HedgedOutcome, give_held_yes_meanwhile};
 use crate::sidecar::kept::answers::KeptAnswers;
@@ -25,7 +24,6 @@ use crate::sidecar::kept::found::{Found, HeldAnswer};
 use crate::sidecar::kept::metrics::LookupOutcome;
 use crate::sidecar::kept::question::KeptQuestion;
 use crate::sidecar::kept::record::YesOutcome;
-use crate::sidecar::kept::refresh_queue::Refresh;
 use crate::sidecar::kept::service::KeptService;
 use crate::sidecar::kept::shadow::Shadow;
 use crate::sidecar::state::SidecarState;
@@ -42,7 +40,7 @@ pub async fn answer(state: &Arc<SidecarState>, kept: &KeptService, question: Kep
         return ask_and_compare(state, kept, shadow, &question, &found, time).await;
     }
     let outcome = match found {
-        Found::Fresh(held) => return give_fresh(state, kept, &question, held),
+        Found::Fresh(held) => return give_fresh(kept, &question, held),
         Found::GivenBack(held) => return give_back(kept, &question, held),
         Found::Unknown(age) => return give_unknown(kept, &question, age),
         Found::Nothing => ask(state, kept, Arc::new(question.without_yes()), question.miss_class()).await,
@@ -89,12 +87,8 @@ async fn ask_and_compare(
     give_asked(kept, question, outcome)
 }
 
-fn give_fresh(state: &SidecarState, kept: &KeptService, question: &Arc<KeptQuestion>, held: HeldAnswer) -> Response {
-    if held.is_first_use && question.kind.is_refreshed() {
-        let ttl = state.config.freshness_policy.limits_for(question.kind.freshness_class()).ttl;
-        let refresh = Refresh { question: Arc::clone(question), proven_at: held.proven_at };
-        kept.refreshes.schedule(refresh, ttl, fastrand::f64());
-    }
+fn give_fresh(kept: &KeptService, question: &Arc<KeptQuestion>, held: HeldAnswer) -> Response {
+    kept.schedule_refresh(question, &held, fastrand::f64());
     kept.answers.metrics.count_lookup(question.kind, LookupOutcome::Fresh);
     mark_cached(Response::json(StatusCode::OK, held.body), Some(held.age))
 }
@@ -163,7 +157,7 @@ async fn ask_and_record(
     let deadline = Instant::now() + state.upstream.time_limit(&question.query);
     let mut is_overtaken = false;
     loop {
-        let (since, asked_at) = (kept.revocations(), ProofTime::at(clock::boot_time()));
+        let asked = kept.begin_question(clock::boot_time());
         let asking = state.upstream.ask_once(&question.query, class);
         // The first try has a time limit of its own, and says itself why there is no answer.
         let outcome = match is_overtaken {
@@ -175,14 +169,14 @@ async fn ask_and_record(
         };
         if let QueryOutcome::Decided(decision) = &outcome {
             match decision.kind {
-                DecisionKind::Yes if kept.record_yes(&question, decision, asked_at, since) == YesOutcome::Overtaken => {
+                DecisionKind::Yes if kept.record_yes(&question, decision, asked, RequestTime::now()) == YesOutcome::Overtaken => {
                     if Instant::now() >= deadline {
                         return state.upstream.access_changed();
                     }
                     is_overtaken = true;
                     continue;
                 }
-                DecisionKind::No => kept.record_no(&question, decision, asked_at).await,
+                DecisionKind::No => kept.record_no(&question, decision, asked.proven_at, RequestTime::now()).await,
                 DecisionKind::Yes | DecisionKind::Rejected => {}
             }
         }

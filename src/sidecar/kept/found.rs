@@ -33,7 +33,7 @@ pub struct HeldAnswer {
     pub proven_at: ProofTime,
     /// Who said it.
     pub origin: AnswerOrigin,
-    /// Whether it is given for the first time since.
+    /// Whether it is given for the first time since, on another occasion than the one on which it was asked for.
     pub is_first_use: bool,
 }
 

@@ -27,13 +27,30 @@ pub struct PushedOut {
     pub for_share: Vec<QuestionKey>,
 }
 
+impl PushedOut {
+    /// Returns all of them.
+    #[must_use]
+    pub fn into_keys(self) -> Vec<QuestionKey> {
+        [self.for_room, self.for_share].concat()
+    }
+}
+
+/// On which occasion an answer is given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Occasion {
+    /// The one on which it was asked for: sshd looks a key up twice for one login.
+    Same,
+    /// A later one.
+    Another,
+}
+
 /// A kept answer in its place.
 pub struct Place {
     /// What it is kept under.
     pub key: QuestionKey,
     /// The answer.
     pub answer: Arc<KeptAnswer>,
-    /// Whether it was given since it was proven.
+    /// Whether it was given since it was proven, on another occasion.
     pub used_since_proof: bool,
     /// The second in which it was used last.
     used: u32,
@@ -91,11 +108,12 @@ impl KeptIndex {
         self.places.get(*self.numbers.get(&key)? as usize)?.as_ref()
     }
 
-    /// Notes that an answer is given. Returns whether that is the first time since it was proven.
-    pub fn mark_used(&mut self, key: QuestionKey, now: BootTime) -> bool {
+    /// Notes that an answer is given, and whether that is on another occasion than the one on which it was asked for. Returns whether it is
+    /// the first such time since it was proven.
+    pub fn mark_used(&mut self, key: QuestionKey, now: BootTime, occasion: Occasion) -> bool {
         let Some(&number) = self.numbers.get(&key) else { return false };
         let Some(place) = self.places.get_mut(number as usize).and_then(Option::as_mut) else { return false };
-        let is_first = !std::mem::replace(&mut place.used_since_proof, true);
+        let is_first = occasion == Occasion::Another && !std::mem::replace(&mut place.used_since_proof, true);
         let (before, now) = (place.used, seconds(now));
         if before < now {
             place.used = now;
@@ -286,7 +304,7 @@ mod tests {
 
     use proptest::prelude::*;
 
-    use super::{ENTRY_OVERHEAD_BYTES, KeptIndex};
+    use super::{ENTRY_OVERHEAD_BYTES, KeptIndex, Occasion};
     use crate::model::digest::Digest;
     use crate::model::freshness::ProofTime;
     use crate::model::id::Id;
@@ -324,8 +342,9 @@ mod tests {
         for number in 1..=3 {
             index.insert(key(number), answer(&[user(number)], 1), at(number));
         }
-        assert!(index.mark_used(key(1), at(4)));
-        assert!(!index.mark_used(key(1), at(5)), "only the first use since it was proven");
+        assert!(!index.mark_used(key(1), at(4), Occasion::Same), "not on the occasion on which it was asked for");
+        assert!(index.mark_used(key(1), at(4), Occasion::Another));
+        assert!(!index.mark_used(key(1), at(5), Occasion::Another), "only the first use since it was proven");
         let pushed_out = index.insert(key(4), answer(&[user(4)], 1), at(6));
         assert_eq!((pushed_out.for_room, pushed_out.for_share), (vec![key(2)], vec![]));
         assert_eq!(index.len(), 3);
@@ -389,7 +408,7 @@ mod tests {
                         model.retain(|number, _| !gone.contains(&key(*number)));
                     }
                     1 => prop_assert_eq!(index.remove(key(number)).is_some(), model.remove(&number).is_some()),
-                    _ => drop(index.mark_used(key(number), at(now))),
+                    _ => drop(index.mark_used(key(number), at(now), Occasion::Another)),
                 }
                 prop_assert_eq!(index.len(), model.len());
                 prop_assert_eq!(index.bytes(), model.values().map(|(_, bytes)| bytes + ENTRY_OVERHEAD_BYTES).sum::<usize>());

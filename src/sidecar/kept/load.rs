@@ -62,13 +62,14 @@ impl KeptAnswers {
         }
         self.revoke_denied_key(state, key, &answer);
         let start = RevocationCount::default();
-        let age = answer.proven_at.age(clock::boot_time());
+        let now = clock::boot_time();
+        let age = answer.proven_at.age(now);
         let is_expired = age > self.policy.limits_for(answer.kind.freshness_class()).max_stale;
         if is_expired || state.is_revoked_since(key, &answer.subjects, start) {
             return self.store.remove(&[key]);
         }
-        let pushed_out = state.index.insert(key, Arc::new(answer), BootTime::default());
-        self.store.remove(&[pushed_out.for_room, pushed_out.for_share].concat());
+        let pushed_out = state.index.insert(key, Arc::new(answer), now);
+        self.store.remove(&pushed_out.into_keys());
     }
 
     /// Keeps answers of a file, but for those that this host knows better, and those that would push out another; counts what became of
@@ -99,7 +100,7 @@ impl KeptAnswers {
         let answer = Arc::new(answer);
         let pushed_out = state.index.insert(key, Arc::clone(&answer), BootTime::default());
         self.store.put(key, answer);
-        self.store.remove(&[pushed_out.for_room, pushed_out.for_share].concat());
+        self.store.remove(&pushed_out.into_keys());
         &mut counts.kept
     }
 }

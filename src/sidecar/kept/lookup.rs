@@ -10,7 +10,9 @@ use crate::model::time::BootTime;
 use crate::sidecar::config::KeptMode;
 use crate::sidecar::kept::answers::KeptAnswers;
 use crate::sidecar::kept::found::{Found, HeldAnswer, InspectedAnswer};
+use crate::sidecar::kept::index::Occasion;
 use crate::sidecar::kept::question::KeptQuestion;
+use crate::sidecar::kept::refresh_queue::SAME_OCCASION_SHARE;
 use crate::sidecar::kept::state::KeptState;
 
 impl KeptAnswers {
@@ -29,7 +31,7 @@ impl KeptAnswers {
         };
         let freshness = self.freshness(question.kind, held.origin, held.age);
         if freshness != Freshness::Expired {
-            held.is_first_use = state.index.mark_used(question.key, now.boot);
+            held.is_first_use = state.index.mark_used(question.key, now.boot, self.occasion(question.kind, held.age));
         }
         match freshness {
             Freshness::Fresh if question.kind.is_always_asked() => Found::Stale(held),
@@ -74,6 +76,12 @@ impl KeptAnswers {
             Freshness::Fresh if origin == AnswerOrigin::File => Freshness::Stale,
             freshness => freshness,
         }
+    }
+
+    /// Returns on which occasion an answer of this age is given.
+    fn occasion(&self, kind: KeptKind, age: Duration) -> Occasion {
+        let ttl = self.policy.limits_for(kind.freshness_class()).ttl;
+        if age < ttl.mul_f64(SAME_OCCASION_SHARE) { Occasion::Same } else { Occasion::Another }
     }
 
     /// Returns whether an answer is kept that was proven at this moment.

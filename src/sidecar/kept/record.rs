@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use crate::api::request::RequestTime;
-use crate::model::clock;
 use crate::model::freshness::ProofTime;
 use crate::model::kept_answer::{AnswerOrigin, KeptAnswer, KeptKind, KeptSubject};
+use crate::model::time::BootTime;
 use crate::sidecar::config::KeptMode;
 use crate::sidecar::kept::acceptance::accept;
 use crate::sidecar::kept::agreement::differing_field;
@@ -28,9 +28,25 @@ pub enum YesOutcome {
     Overtaken,
 }
 
+/// When a question was asked.
+#[derive(Clone, Copy, Debug)]
+pub struct AskedAt {
+    /// By the clock: its yes is proven at that moment.
+    pub proven_at: ProofTime,
+    /// By how many revocations there had been.
+    pub since: RevocationCount,
+}
+
 impl KeptAnswers {
-    /// Judges a yes that was asked for at `proven_at`, when there had been `since` revocations, and keeps it if it may be kept.
-    pub fn record_yes(&self, question: &KeptQuestion, decision: &Decision, proven_at: ProofTime, since: RevocationCount) -> YesOutcome {
+    /// Notes that a question is asked at `now`.
+    #[must_use]
+    pub fn begin_question(&self, now: BootTime) -> AskedAt {
+        AskedAt { proven_at: ProofTime::at(now), since: self.revocations() }
+    }
+
+    /// Judges a yes that is here at `now`, and keeps it if it may be kept.
+    pub fn record_yes(&self, question: &KeptQuestion, decision: &Decision, asked: AskedAt, now: RequestTime) -> YesOutcome {
+        let AskedAt { proven_at, since } = asked;
         let answer = accept(question, decision, proven_at);
         let subjects = answer.as_ref().map_or(&[][..], |answer| &answer.subjects);
         let mut state = self.lock();
@@ -47,10 +63,10 @@ impl KeptAnswers {
             keys.into_iter().flatten().for_each(|key| state.guard.forget_key(key));
         }
         if is_known_key {
-            self.report(state.guard.record_known(question.key, RequestTime::now()));
+            self.report(state.guard.record_known(question.key, now));
         }
         match answer {
-            Some(answer) => self.keep(&mut state, question, answer),
+            Some(answer) => self.keep(&mut state, question, answer, now.boot),
             // It is a yes, but another one than what is kept.
             None => drop(self.evict(&mut state, &[question.key], EvictionReason::Answer)),
         }
@@ -58,36 +74,36 @@ impl KeptAnswers {
         YesOutcome::Valid
     }
 
-    fn keep(&self, state: &mut KeptState, question: &KeptQuestion, mut answer: KeptAnswer) {
+    fn keep(&self, state: &mut KeptState, question: &KeptQuestion, mut answer: KeptAnswer, now: BootTime) {
         let before = state.index.find(question.key).map(|place| Arc::clone(&place.answer));
-        if before.as_ref().is_some_and(|before| before.proven_at > answer.proven_at || self.stays_in_shadow_mode(before, &answer)) {
+        if before.as_ref().is_some_and(|before| before.proven_at > answer.proven_at || self.stays_in_shadow_mode(before, &answer, now)) {
             return;
         }
         self.revoke_former_id(state, before.as_deref(), &answer);
         let key_end = question.asking_key().and_then(|key| state.index.key_end(key));
         answer.expires_at = [answer.expires_at, key_end].into_iter().flatten().min();
         let answer = Arc::new(answer);
-        let pushed_out = state.index.insert(question.key, Arc::clone(&answer), clock::boot_time());
+        let pushed_out = state.index.insert(question.key, Arc::clone(&answer), now);
         if state.index.find(question.key).is_some() {
             self.store.put(question.key, answer);
         }
         self.metrics.count_evictions(EvictionReason::Room, pushed_out.for_room.len());
         self.metrics.count_evictions(EvictionReason::Share, pushed_out.for_share.len());
-        self.store.remove(&[pushed_out.for_room, pushed_out.for_share].concat());
+        self.store.remove(&pushed_out.into_keys());
     }
 
     /// Returns whether an answer is not renewed by an equal one because it would not have been asked for again yet.
-    fn stays_in_shadow_mode(&self, before: &KeptAnswer, answer: &KeptAnswer) -> bool {
+    fn stays_in_shadow_mode(&self, before: &KeptAnswer, answer: &KeptAnswer, now: BootTime) -> bool {
         let asked_again_at = self.policy.limits_for(before.kind.freshness_class()).ttl.mul_f64(TO_SHARE);
         self.mode == KeptMode::Shadow
             && before.origin == AnswerOrigin::Primary
             && before.kind.is_refreshed()
-            && before.proven_at.age(clock::boot_time()) < asked_again_at
+            && before.proven_at.age(now) < asked_again_at
             && differing_field(before.kind, &before.body, &answer.body).is_none()
     }
 
-    /// Takes back what a no of the primary takes back. Returns once none of it is on disk any more, or after a second.
-    pub async fn record_no(&self, question: &KeptQuestion, decision: &Decision, asked_at: ProofTime) {
+    /// Takes back what a no of the primary takes back that is here at `now`. Returns once none of it is on disk any more, or after a second.
+    pub async fn record_no(&self, question: &KeptQuestion, decision: &Decision, asked_at: ProofTime, now: RequestTime) {
         let was_kept = {
             let mut state = self.lock();
             let before = state.index.len();
@@ -100,16 +116,15 @@ impl KeptAnswers {
                 subjects.iter().for_each(|subject| state.forget_actor(subject));
             } else {
                 let room = state.index.bounds().bytes.saturating_sub(state.index.bytes());
-                state.guard.remember(evicted, room, clock::boot_time());
+                state.guard.remember(evicted, room, now.boot);
             }
             if question.kind == KeptKind::AuthorizedKeys {
-                let now = clock::boot_time();
-                let would_be_asked = self.mode == KeptMode::Answer || state.negatives.find(question.key, now).is_none();
+                let would_be_asked = self.mode == KeptMode::Answer || state.negatives.find(question.key, now.boot).is_none();
                 if would_be_asked {
-                    state.negatives.insert(question.key, asked_at, now);
+                    state.negatives.insert(question.key, asked_at, now.boot);
                 }
                 if is_known {
-                    self.report(state.guard.record_unknown(question.key, RequestTime::now()));
+                    self.report(state.guard.record_unknown(question.key, now));
                 }
             }
             before != state.index.len()

@@ -1,4 +1,4 @@
-//! Which kept answers are asked for again before they are too old: those that were given since they were proven, from half of their `ttl`
+//! Which kept answers are asked for again before they are too old: those that were given again since they were proven, from half of their `ttl`
 //! on, at moments that differ. Bounded. Pure: time and chance are arguments.
 
 use std::collections::BTreeMap;
@@ -11,6 +11,9 @@ use crate::sidecar::kept::question::KeptQuestion;
 
 /// How many questions wait for their moment; what was used beyond that is asked when it is too old.
 const MAX_WAITING: usize = 16_384;
+/// A use before this part of `ttl` has passed is taken to be of the occasion on which the answer was asked for: it says nothing of another
+/// one, for which to ask ahead of time.
+pub const SAME_OCCASION_SHARE: f64 = 0.1;
 /// The part of `ttl` from which on an answer is asked for again.
 const FROM_SHARE: f64 = 0.5;
 /// The part of `ttl` at which all that was used has been asked for again.
