@@ -4,6 +4,7 @@
 //! by a redirect; an answer whose key is not the one offered; one that names nobody; one that is longer than
 //! [`MAX_KEPT_BODY_BYTES`]. What is no decision at all never comes here.
 
+use bytes::Bytes;
 use serde_json::Value;
 
 use crate::model::freshness::ProofTime;
@@ -33,7 +34,8 @@ pub fn accept(question: &KeptQuestion, decision: &Decision, proven_at: ProofTime
     };
     let answer = KeptAnswer {
         kind: question.kind,
-        body: decision.body.clone(),
+        // In an allocation of its own: what arrived is a part of a larger buffer.
+        body: Bytes::copy_from_slice(&decision.body),
         proven_at,
         origin: AnswerOrigin::Primary,
         expires_at,

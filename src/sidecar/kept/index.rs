@@ -4,6 +4,7 @@
 //! share of the places or bytes, their own. Pure: time is an argument.
 
 use std::collections::{BTreeSet, HashMap};
+use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
 
 use crate::model::freshness::ProofTime;
@@ -11,6 +12,7 @@ use crate::model::id::Id;
 use crate::model::kept_answer::{AnswerOrigin, KeptAnswer, KeptKind, KeptSubject, QuestionKey};
 use crate::model::time::{BootTime, Time};
 use crate::sidecar::config::KeptBounds;
+use crate::sidecar::kept::recency::{Links, Node, SLOTS, UseOrder};
 
 /// What an answer takes in memory besides its body, in bytes, as it is counted: its entries in the tables, measured with 100,000 answers
 /// of `allowed`.
@@ -56,13 +58,16 @@ pub struct Place {
     used: u32,
 }
 
-/// A place by when it was used last, and its number.
-type ByUse = BTreeSet<(u32, u32)>;
+/// The slot of the order of all places; the others are of its subjects, in their order.
+const OF_ALL: usize = 0;
+/// The most subjects that an answer may have.
+const MAX_SUBJECTS: usize = SLOTS - 1;
 
 /// What is kept about one subject.
-#[derive(Default)]
+#[derive(Clone, Copy, Default)]
 struct SubjectPlaces {
-    by_use: ByUse,
+    by_use: UseOrder,
+    count: u32,
     bytes: usize,
 }
 
@@ -72,8 +77,11 @@ pub struct KeptIndex {
     places: Vec<Option<Place>>,
     free: Vec<u32>,
     numbers: HashMap<QuestionKey, u32>,
-    by_use: ByUse,
-    by_subject: HashMap<KeptSubject, SubjectPlaces>,
+    links: Links,
+    by_use: UseOrder,
+    /// By the subject's hash: its text is in the answers. Two with one hash have their places together, and each finds its own.
+    by_subject: HashMap<u64, SubjectPlaces>,
+    hasher: RandomState,
     by_proof: BTreeSet<(i64, u32)>,
     /// When the keys expire whose `authorized_keys` is kept, of those that do.
     key_ends: HashMap<Id, Time>,
@@ -92,8 +100,10 @@ impl KeptIndex {
             places: Vec::new(),
             free: Vec::new(),
             numbers: HashMap::new(),
-            by_use: ByUse::new(),
+            links: Links::default(),
+            by_use: UseOrder::default(),
             by_subject: HashMap::new(),
+            hasher: RandomState::new(),
             by_proof: BTreeSet::new(),
             key_ends: HashMap::new(),
             counts: [0; KeptKind::ALL.len()],
@@ -117,35 +127,61 @@ impl KeptIndex {
         let (before, now) = (place.used, seconds(now));
         if before < now {
             place.used = now;
-            let subjects = place.answer.subjects.clone();
-            self.by_use.remove(&(before, number));
-            self.by_use.insert((now, number));
-            for subject in &subjects {
-                if let Some(places) = self.by_subject.get_mut(subject) {
-                    places.by_use.remove(&(before, number));
-                    places.by_use.insert((now, number));
+            let answer = Arc::clone(&place.answer);
+            self.leave_orders(number, &answer);
+            self.join_orders(number, &answer, now);
+        }
+        is_first
+    }
+
+    /// Puts a place into the order of all and into those of its subjects; where it is not known when it was used, as the oldest.
+    fn join_orders(&mut self, number: u32, answer: &KeptAnswer, used: u32) {
+        let push = if used == 0 { Links::push_oldest } else { Links::push_newest };
+        push(&mut self.links, &mut self.by_use, Node::new(number, OF_ALL));
+        for (slot, subject) in (OF_ALL + 1..).zip(&answer.subjects) {
+            let places = self.by_subject.entry(self.hasher.hash_one(subject)).or_default();
+            push(&mut self.links, &mut places.by_use, Node::new(number, slot));
+            places.count += 1;
+            places.bytes += counted_bytes(answer);
+        }
+    }
+
+    /// Takes a place out of all of them.
+    fn leave_orders(&mut self, number: u32, answer: &KeptAnswer) {
+        self.links.remove(&mut self.by_use, Node::new(number, OF_ALL));
+        for (slot, subject) in (OF_ALL + 1..).zip(&answer.subjects) {
+            let hash = self.hasher.hash_one(subject);
+            if let Some(places) = self.by_subject.get_mut(&hash) {
+                self.links.remove(&mut places.by_use, Node::new(number, slot));
+                places.count -= 1;
+                places.bytes -= counted_bytes(answer);
+                if places.by_use.is_empty() {
+                    self.by_subject.remove(&hash);
                 }
             }
         }
-        is_first
     }
 
     /// Keeps an answer in place of the one before, and makes room for it. An answer that is larger than all bytes is pushed out at once.
     pub fn insert(&mut self, key: QuestionKey, answer: Arc<KeptAnswer>, now: BootTime) -> PushedOut {
         self.remove(key);
         let mut pushed_out = PushedOut::default();
-        if let Some(holder) = answer.share_holder() {
+        if answer.subjects.len() > MAX_SUBJECTS || self.places.len() >= Node::MAX_PLACES {
+            pushed_out.for_room.push(key);
+            return pushed_out;
+        }
+        if let Some(holder) = answer.share_holder().map(|holder| self.hasher.hash_one(holder)) {
             let bytes = counted_bytes(&answer);
-            while let Some(places) = self.by_subject.get(holder)
-                && !self.has_share_left(places, bytes)
-                && let Some(&(_, number)) = places.by_use.first()
+            while let Some(places) = self.by_subject.get(&holder)
+                && !self.has_share_left(*places, bytes)
+                && let Some(number) = places.by_use.oldest()
             {
                 pushed_out.for_share.extend(self.remove_place(number));
             }
         }
         self.add(key, answer, now);
         while (self.numbers.len() > self.bounds.answers || self.bytes > self.bounds.bytes)
-            && let Some(&(_, number)) = self.by_use.first()
+            && let Some(number) = self.by_use.oldest()
         {
             pushed_out.for_room.extend(self.remove_place(number));
         }
@@ -153,8 +189,8 @@ impl KeptIndex {
     }
 
     /// Returns whether an actor's share has room for one more answer.
-    fn has_share_left(&self, places: &SubjectPlaces, bytes: usize) -> bool {
-        places.by_use.len() < (self.bounds.answers / ACTOR_SHARE).max(1) && places.bytes + bytes <= self.bounds.bytes / ACTOR_SHARE
+    fn has_share_left(&self, places: SubjectPlaces, bytes: usize) -> bool {
+        (places.count as usize) < (self.bounds.answers / ACTOR_SHARE).max(1) && places.bytes + bytes <= self.bounds.bytes / ACTOR_SHARE
     }
 
     fn add(&mut self, key: QuestionKey, answer: Arc<KeptAnswer>, now: BootTime) {
@@ -164,13 +200,9 @@ impl KeptIndex {
             u32::try_from(self.places.len() - 1).unwrap_or(u32::MAX)
         });
         self.numbers.insert(key, number);
-        self.by_use.insert((used, number));
+        self.links.add_place(number);
+        self.join_orders(number, &answer, used);
         self.by_proof.insert((answer.proven_at.boot_milliseconds(), number));
-        for subject in &answer.subjects {
-            let places = self.by_subject.entry(subject.clone()).or_default();
-            places.by_use.insert((used, number));
-            places.bytes += counted_bytes(&answer);
-        }
         if let Some((key, end)) = key_end_of(&answer) {
             self.key_ends.insert(key, end);
         }
@@ -189,20 +221,11 @@ impl KeptIndex {
     }
 
     fn remove_place(&mut self, number: u32) -> Option<QuestionKey> {
-        let Place { key, answer, used, .. } = self.places.get_mut(number as usize)?.take()?;
+        let Place { key, answer, .. } = self.places.get_mut(number as usize)?.take()?;
         self.free.push(number);
         self.numbers.remove(&key);
-        self.by_use.remove(&(used, number));
+        self.leave_orders(number, &answer);
         self.by_proof.remove(&(answer.proven_at.boot_milliseconds(), number));
-        for subject in &answer.subjects {
-            if let Some(places) = self.by_subject.get_mut(subject) {
-                places.by_use.remove(&(used, number));
-                places.bytes -= counted_bytes(&answer);
-                if places.by_use.is_empty() {
-                    self.by_subject.remove(subject);
-                }
-            }
-        }
         if let Some((key, _)) = key_end_of(&answer) {
             self.key_ends.remove(&key);
         }
@@ -213,9 +236,11 @@ impl KeptIndex {
     }
 
     /// Returns all that is kept about a subject.
-    pub fn about<'a>(&'a self, subject: &KeptSubject) -> impl Iterator<Item = &'a Place> + use<'a> {
-        let places = self.by_subject.get(subject);
-        places.into_iter().flat_map(|places| &places.by_use).filter_map(|(_, number)| self.places.get(*number as usize)?.as_ref())
+    pub fn about<'a>(&'a self, subject: &'a KeptSubject) -> impl Iterator<Item = &'a Place> + use<'a> {
+        let order = self.by_subject.get(&self.hasher.hash_one(subject)).map(|places| places.by_use);
+        let numbers = order.into_iter().flat_map(|order| self.links.places(order));
+        let places = numbers.filter_map(|number| self.places.get(number as usize)?.as_ref());
+        places.filter(move |place| place.answer.subjects.contains(subject))
     }
 
     /// Returns when a key expires, if its `authorized_keys` is kept and says so.
@@ -266,8 +291,8 @@ impl KeptIndex {
     pub fn has_room_for(&self, key: QuestionKey, answer: &KeptAnswer) -> bool {
         let before = self.find(key).map_or(0, |place| counted_bytes(&place.answer));
         let bytes = self.bytes - before + counted_bytes(answer);
-        let places = answer.share_holder().and_then(|holder| self.by_subject.get(holder));
-        let has_share = places.is_none_or(|places| self.has_share_left(places, counted_bytes(answer)));
+        let places = answer.share_holder().and_then(|holder| self.by_subject.get(&self.hasher.hash_one(holder)));
+        let has_share = places.is_none_or(|places| self.has_share_left(*places, counted_bytes(answer)));
         bytes <= self.bounds.bytes && (before > 0 || has_share && self.numbers.len() < self.bounds.answers)
     }
 

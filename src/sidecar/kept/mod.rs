@@ -23,6 +23,7 @@ pub mod mass_negative;
 pub mod metrics;
 pub mod negatives;
 pub mod question;
+pub mod recency;
 pub mod record;
 pub mod refresh_queue;
 pub mod refusal;

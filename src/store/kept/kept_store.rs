@@ -29,6 +29,8 @@ const WRITE_DELAY: Duration = Duration::from_millis(250);
 const CLOCK_INTERVAL: Duration = Duration::from_secs(30);
 /// How often a new database is tried after one could not be written.
 const REOPEN_INTERVAL: Duration = Duration::from_secs(10);
+/// The most memory that the database takes for pages, in bytes: it is read once as a whole, and from then on only to see which bodies are there.
+const MAX_PAGE_CACHE: u64 = 8 << 20;
 /// How many notes may wait; further answers are kept in memory only. Removals are always noted.
 const MAX_WAITING_WRITES: usize = 200_000;
 
@@ -94,7 +96,7 @@ impl KeptStore {
         let status = KeptStoreStatus { state: "opening".to_owned(), ..KeptStoreStatus::default() };
         let shared = Shared {
             folder: folder.join("kept"),
-            page_cache,
+            page_cache: page_cache.min(MAX_PAGE_CACHE),
             boot_id,
             queue: Mutex::new(Queue { status, ..Queue::default() }),
             wake: Condvar::new(),
