@@ -8,6 +8,7 @@ pub mod fake_gitaly;
 pub mod fake_primary;
 pub mod generated_directory;
 pub mod gitlab;
+pub mod gitlab_api;
 pub mod http;
 pub mod link;
 pub mod lookup;
