@@ -35,3 +35,6 @@ mod task_thread;
 mod tasks;
 mod verification;
 mod walk;
+
+#[cfg(test)]
+mod tests;

@@ -1,4 +1,4 @@
-//! The mirror's tables of routes: one for its sockets, one for the address that GitLab sends its hooks to.
+//! The mirror's table of routes. The address that GitLab sends its hooks to answers these and nothing else; no other socket answers them.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use crate::api::context::{ApiContext, ApiState};
 use crate::api::error::Rejection;
 use crate::api::pipeline;
 use crate::api::request::Caller;
-use crate::api::route::{RequiredAuth, Route, routes};
+use crate::api::route::{RequiredAuth, Route, RouteError, routes};
 use crate::mirror::requests::{accept_loss, feed, hook, metrics, operator, status, usage};
 use crate::mirror::state::MirrorState;
 use crate::model::time::Time;
@@ -17,7 +17,10 @@ use crate::net::message::{Request, Response};
 use crate::net::peer::Peer;
 use crate::net::server::handler::Handler;
 
-/// Every route of the sockets that hosts and operators use.
+/// Where hooks are sent.
+const HOOK_PATHS: &str = "/hooks/";
+
+/// Every route of the mirror.
 static ROUTES: &[Route<MirrorState>] = routes! { MirrorState;
     GET  "internal/sidegate/changes"  Follower Parameters feed::changes;
     GET  "internal/sidegate/snapshot" Follower Parameters feed::snapshot;
@@ -34,17 +37,16 @@ static ROUTES: &[Route<MirrorState>] = routes! { MirrorState;
     POST "-/admin/forget-host"        Operator Parameters operator::forget_host;
     POST "-/admin/accept-loss"        Operator Parameters accept_loss::handle;
     POST "-/admin/new-epoch"          Operator Parameters operator::new_epoch;
-};
 
-/// Every route of the address of hooks.
-static HOOK_ROUTES: &[Route<MirrorState>] = routes! { MirrorState;
     POST "hooks/gitlab"               InHandler RawBytes  hook::handle;
-    GET  "-/liveness"                 None      Parameters operator::liveness;
 };
 
 impl Handler for MirrorState {
     async fn handle(self: &Arc<Self>, request: Request) -> Response {
-        pipeline::handle(self, ROUTES, request).await
+        match request.parts.uri.path().starts_with(HOOK_PATHS) {
+            true => RouteError::NotFound.into_response(),
+            false => pipeline::handle(self, ROUTES, request).await,
+        }
     }
 }
 
@@ -53,7 +55,10 @@ pub struct HookHandler(pub Arc<MirrorState>);
 
 impl Handler for HookHandler {
     async fn handle(self: &Arc<Self>, request: Request) -> Response {
-        pipeline::handle(&self.0, HOOK_ROUTES, request).await
+        match request.parts.uri.path().starts_with(HOOK_PATHS) {
+            true => pipeline::handle(&self.0, ROUTES, request).await,
+            false => RouteError::NotFound.into_response(),
+        }
     }
 }
 

@@ -28,7 +28,7 @@ pub(crate) mod credentials;
 pub mod directory;
 pub mod extras;
 pub(crate) mod maintenance;
-mod metrics;
+pub(crate) mod metrics;
 pub mod pushes;
 pub(crate) mod replication;
 pub(crate) mod requests;

@@ -9,6 +9,7 @@ use crate::mirror::directory::subject::{Question, Subject};
 use crate::model::change::Change;
 use crate::model::entry::Entry;
 use crate::model::id::Id;
+use crate::model::key::Fingerprint;
 use crate::model::record::{Key, Record, User};
 use crate::model::record_identity::RecordIdentity;
 use crate::model::sort_key::SortKey;
@@ -39,6 +40,8 @@ pub struct Planner<'a> {
     planned: PlannedChanges,
     /// The users as they will be; `None`: removed.
     users: BTreeMap<Id, Option<User>>,
+    /// The keys as they will be.
+    keys: BTreeMap<Fingerprint, Key>,
     /// The keys that are removed.
     removed: BTreeSet<Id>,
 }
@@ -47,28 +50,29 @@ impl<'a> Planner<'a> {
     /// Returns a planner without changes.
     #[must_use]
     pub fn new(directory: &'a Generation, owners: &'a HeldIds) -> Self {
-        Self { directory, owners, planned: PlannedChanges::default(), users: BTreeMap::new(), removed: BTreeSet::new() }
+        Self {
+            directory,
+            owners,
+            planned: PlannedChanges::default(),
+            users: BTreeMap::new(),
+            keys: BTreeMap::new(),
+            removed: BTreeSet::new(),
+        }
     }
 
     /// Plans all findings: users before keys, so that a key finds its owner.
     pub fn plan(mut self, findings: &[AskedFinding<'_>]) -> Result<PlannedChanges, ApiError> {
         let (users, keys): (Vec<_>, Vec<_>) =
             findings.iter().partition(|(finding, _)| matches!(finding, Finding::User(_) | Finding::NoUser(_)));
-        for (finding, asked) in users.into_iter().chain(keys) {
-            if asked.is_some_and(|asked| !asked.counts_for(finding.subject())) {
-                self.planned.published.outdated += 1;
-                continue;
-            }
-            match finding {
-                Finding::User(user) => self.put_user(user)?,
-                Finding::NoUser(id) => self.remove_user(*id)?,
-                Finding::Key(key) => self.put_key(key)?,
-                Finding::NoKey { id, .. } => self.remove_key(finding.subject(), *id)?,
-            }
-        }
-        self.settle_names()?;
-        let Self { mut planned, users, removed, .. } = self;
+        self.plan_each(users)?;
+        // A user whose name is taken back may be the owner of a key.
+        while self.take_names_back()? {}
+        self.plan_each(keys)?;
+        let Self { mut planned, users, keys, removed, .. } = self;
         planned.changes.extend(removed.into_iter().map(|id| Change::Delete(RecordIdentity::Key(id))));
+        for key in keys.into_values() {
+            planned.changes.push(Change::Put(Entry::from_record(Record::Key(key))?));
+        }
         for (id, user) in users {
             planned.changes.push(match user {
                 Some(user) => Change::Put(Entry::from_record(Record::User(user))?),
@@ -77,6 +81,22 @@ impl<'a> Planner<'a> {
         }
         planned.published.changes = planned.changes.len();
         Ok(planned)
+    }
+
+    fn plan_each(&mut self, findings: Vec<&AskedFinding<'_>>) -> Result<(), ApiError> {
+        for (finding, asked) in findings {
+            if asked.is_some_and(|asked| !asked.counts_for(finding.subject())) {
+                self.planned.published.outdated += 1;
+                continue;
+            }
+            match finding {
+                Finding::User(user) => self.put_user(user)?,
+                Finding::NoUser(id) => self.remove_user(*id)?,
+                Finding::Key(key) => self.put_key(key)?,
+                Finding::NoKey { id, fingerprint } => self.remove_key(*fingerprint, *id)?,
+            }
+        }
+        Ok(())
     }
 
     fn put_user(&mut self, user: &User) -> Result<(), ApiError> {
@@ -125,23 +145,26 @@ impl<'a> Planner<'a> {
             Some(_) => {}
             None => self.planned.published.hook_worthy.push(Subject::Key(fingerprint)),
         }
-        if self.held_fingerprint(key.id)?.is_some_and(|held| held != Subject::Key(fingerprint)) {
+        if self.held_fingerprint(key.id)?.is_some_and(|held| held != fingerprint) {
             self.removed.insert(key.id);
         }
-        self.planned.changes.push(Change::Put(Entry::from_record(Record::Key(key.clone()))?));
+        self.keys.retain(|_, planned| planned.id != key.id);
+        self.keys.insert(fingerprint, key.clone());
         Ok(())
     }
 
-    fn remove_key(&mut self, subject: Subject, id: Id) -> Result<(), ApiError> {
-        if self.held_fingerprint(id)? == Some(subject) && self.removed.insert(id) {
+    fn remove_key(&mut self, fingerprint: Fingerprint, id: Id) -> Result<(), ApiError> {
+        self.keys.retain(|planned, key| *planned != fingerprint || key.id != id);
+        if self.held_fingerprint(id)? == Some(fingerprint) && self.removed.insert(id) {
             self.planned.removed_keys += 1;
-            self.planned.published.hook_worthy.push(subject);
+            self.planned.published.hook_worthy.push(Subject::Key(fingerprint));
         }
         Ok(())
     }
 
     /// Takes back the users whose name somebody else holds who is not among the findings: two users of one name would both be answered for.
-    fn settle_names(&mut self) -> Result<(), ApiError> {
+    /// Returns whether there were any: what they leave in place may be in the way of others.
+    fn take_names_back(&mut self) -> Result<bool, ApiError> {
         let mut names: BTreeMap<String, Id> = BTreeMap::new();
         let mut taken_back = Vec::new();
         for (id, user) in &self.users {
@@ -159,10 +182,11 @@ impl<'a> Planner<'a> {
                 None => drop(names.insert(name, *id)),
             }
         }
+        let was_any = !taken_back.is_empty();
         for id in taken_back {
             self.users.remove(&id);
         }
-        Ok(())
+        Ok(was_any)
     }
 
     /// Returns who else has this name in the directory and keeps it.
@@ -184,8 +208,8 @@ impl<'a> Planner<'a> {
         })
     }
 
-    fn held_fingerprint(&self, id: Id) -> Result<Option<Subject>, ApiError> {
-        Ok(held_key(self.directory, id)?.map(|key| Subject::Key(key.key.fingerprint())))
+    fn held_fingerprint(&self, id: Id) -> Result<Option<Fingerprint>, ApiError> {
+        Ok(held_key(self.directory, id)?.map(|key| key.key.fingerprint()))
     }
 }
 

@@ -30,6 +30,7 @@ impl Removal<'_> {
             alarms.raise(AlarmReason::LossGuard, loss_message(&losses), questions.clock().wall_time());
             return Ok(0);
         }
+        alarms.clear(AlarmReason::LossGuard);
         let mut removed = 0;
         for batch in users.chunks(BATCH) {
             let mut denied = Vec::new();
