@@ -25,6 +25,7 @@ mod kept_answers;
 mod key_lookups;
 mod lost_response;
 mod lost_socket;
+mod mirror;
 mod old_and_new;
 mod operations;
 mod primary;
