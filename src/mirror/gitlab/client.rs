@@ -16,7 +16,7 @@ use crate::wire::authorized_keys::AuthorizedKey;
 use crate::wire::gitlab::deploy_key::parse_deploy_keys;
 use crate::wire::gitlab::key::{FoundKey, KeyById, parse_key_by_fingerprint, parse_key_by_id, parse_user_keys};
 use crate::wire::gitlab::object::{MalformedAnswer, Skipped};
-use crate::wire::gitlab::user::{ADMIN_ONLY_FIELD, parse_user, parse_users};
+use crate::wire::gitlab::user::{parse_user, parse_users};
 use crate::wire::http::params::encode_form;
 
 const USER_NOT_FOUND: &str = "404 User Not Found";
@@ -25,8 +25,8 @@ const KEY_NOT_FOUND: &str = "404 Key Not Found";
 const RECORD_NOT_FOUND: &str = "404 Not found";
 /// The most pages of keys that are read of one user.
 const MAX_KEY_PAGES: usize = 100;
-const REASON_NOT_ADMIN: &str = "GitLab shows the token less than an administrator sees (users without `is_admin`); it has to be an administrator's, with the scopes \
-     read_api and, where admin mode is on, admin_mode";
+const REASON_NOT_ADMIN: &str = "GitLab gives the users in another order than was asked, as it does to a token that is not an administrator's; it has to be one's, with \
+     the scopes read_api and, where admin mode is on, admin_mode";
 const REASON_NO_USERS: &str = "the first page of users is empty, and no GitLab is without its administrator";
 
 /// Asks one GitLab.
@@ -50,9 +50,19 @@ impl GitlabClient {
         &self.pacer
     }
 
-    /// Asks for a page of users, in whatever state they are. An empty first page is a failure.
+    /// Asks for a page of users, in whatever state they are. An empty first page is a failure, and a first page that is not in the order of
+    /// ids although it should be is that of a token which is not an administrator's: GitLab drops the order in silence. (server.md 5b)
     pub async fn users(&self, priority: Priority, page: &PageCursor) -> Asked<Page<Result<User, Skipped>>> {
-        self.list(priority, page, parse_users).await
+        let asked = self.list(priority, page, parse_users).await;
+        let is_out_of_order = |found: &Page<Result<User, Skipped>>| {
+            *page == PageCursor::users_by_id() && !found.items.iter().flatten().map(|user| user.id).is_sorted()
+        };
+        match asked.answer {
+            Answer::Found(found) if is_out_of_order(&found) => {
+                Asked { asked_at: asked.asked_at, answer: Answer::Unauthorized(REASON_NOT_ADMIN.to_owned()) }
+            }
+            answer => Asked { asked_at: asked.asked_at, answer },
+        }
     }
 
     /// Asks for a page of the instance's deploy keys.
@@ -155,7 +165,6 @@ impl GitlabClient {
 fn read_body<T>(response: &GitlabResponse, not_found: &[&str], parse: impl FnOnce(&[u8]) -> Result<T, MalformedAnswer>) -> Answer<T> {
     judge(response, not_found).and_then(|()| match parse(&response.body) {
         Ok(value) => Answer::Found(value),
-        Err(MalformedAnswer::MissingField { field: ADMIN_ONLY_FIELD, .. }) => Answer::Unauthorized(REASON_NOT_ADMIN.to_owned()),
         Err(error) => Answer::Failed(format!("status 200, but {error}")),
     })
 }
@@ -164,7 +173,7 @@ fn read_body<T>(response: &GitlabResponse, not_found: &[&str], parse: impl FnOnc
 fn name_credential<T>(answer: Answer<T>, api: Api) -> Answer<T> {
     match (answer, api) {
         (Answer::Unauthorized(reason), Api::Internal) => Answer::Unauthorized(format!("{reason}; is the shell secret the one of GitLab?")),
-        (Answer::Unauthorized(reason), Api::Rest) if reason != REASON_NOT_ADMIN => {
+        (Answer::Unauthorized(reason), Api::Rest) => {
             Answer::Unauthorized(format!("{reason}; is the token an administrator's, with the scope read_api, and not expired or revoked?"))
         }
         (answer, _) => answer,

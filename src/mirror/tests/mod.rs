@@ -1,6 +1,8 @@
 //! Tests that need the inside of the mirror.
 
 mod directory;
+mod simulated_mirror;
+mod walks;
 
 use std::path::Path;
 use std::sync::Arc;

@@ -7,11 +7,8 @@ use crate::model::record_defaults::default_projects_limit;
 use crate::model::record_grammar;
 use crate::wire::gitlab::object::{MalformedAnswer, Object, Skipped, read_boolean, read_id, read_text};
 
-/// The field that only an administrator's token is shown.
-pub const ADMIN_ONLY_FIELD: &str = "is_admin";
-
-/// Reads a page of `GET /users`. An error if a user has no `id`, `username`, `name`, `state` or `is_admin`; the last one is missing for a
-/// token that is not an administrator's.
+/// Reads a page of `GET /users`. An error if a user has no `id`, `username`, `name` or `state`. `is_admin` is missing where
+/// the token is not an administrator's.
 pub fn parse_users(body: &[u8]) -> Result<Vec<Result<User, Skipped>>, MalformedAnswer> {
     Object::parse_list(body, "user")?.iter().map(read_user).collect()
 }
@@ -22,7 +19,7 @@ pub fn parse_user(body: &[u8]) -> Result<Result<User, Skipped>, MalformedAnswer>
 }
 
 fn read_user(object: &Object) -> Result<Result<User, Skipped>, MalformedAnswer> {
-    for field in ["id", "username", "name", "state", ADMIN_ONLY_FIELD] {
+    for field in ["id", "username", "name", "state"] {
         object.required(field)?;
     }
     let id = match read_id(object.required("id")?, "id") {
@@ -34,14 +31,14 @@ fn read_user(object: &Object) -> Result<Result<User, Skipped>, MalformedAnswer> 
 
 fn read_fields(object: &Object, id: Id) -> Result<Result<User, String>, MalformedAnswer> {
     let (username, name) = (object.required("username")?, object.required("name")?);
-    let (state, admin) = (object.required("state")?, object.required(ADMIN_ONLY_FIELD)?);
+    let state = object.required("state")?;
     let read = || {
         Ok(User {
             id,
             username: read_text(username, "username")?,
             name: read_text(name, "name")?,
             state: user_state(state.as_str().ok_or("`state` is not text")?),
-            admin: read_boolean(Some(admin), ADMIN_ONLY_FIELD)?,
+            admin: read_boolean(object.optional("is_admin"), "is_admin")?,
             external: read_boolean(object.optional("external"), "external")?,
             bot: read_boolean(object.optional("bot"), "bot")?,
             two_factor: read_boolean(object.optional("two_factor_enabled"), "two_factor_enabled")?,
@@ -136,7 +133,7 @@ mod tests {
 
     #[test]
     fn a_missing_field_is_an_error_that_names_it() {
-        for field in ["id", "username", "name", "state", "is_admin"] {
+        for field in ["id", "username", "name", "state"] {
             let mut user = sample();
             user.as_object_mut().unwrap().remove(field);
             let list = Value::from(vec![sample(), user]).to_string();

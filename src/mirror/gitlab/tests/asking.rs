@@ -100,7 +100,8 @@ async fn an_empty_first_page_of_users_is_a_failure_and_a_later_one_the_end() {
 #[tokio::test]
 async fn a_token_that_is_not_an_administrators_is_an_alarm() {
     let scripted = Scripted::new(50);
-    scripted.answers(200, &[], r#"[{"id":1,"username":"a","name":"A","state":"active","avatar_url":null,"web_url":"x"}]"#);
+    let user = |id: u64| format!(r#"{{"id":{id},"username":"a{id}","name":"A","state":"active","avatar_url":null,"web_url":"x"}}"#);
+    scripted.answers(200, &[], &format!("[{},{}]", user(2), user(1)));
     scripted.answers(401, &[], r#"{"message":"401 Unauthorized"}"#);
     scripted.answers(403, &[], r#"{"message":"403 Forbidden"}"#);
     scripted.answers(401, &[], r#"{"message":"401 Unauthorized"}"#);
