@@ -9,25 +9,30 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::Request;
+use http::header::CONTENT_TYPE;
 use nix::unistd::Uid;
 
 use crate::cli::access_report;
 use crate::cli::config::creation::RepositoryMaker;
 use crate::cli::config::file;
 use crate::cli::config::primary::PrimaryConfig;
-use crate::cli::config::serve::ServeConfig;
-use crate::cli::config::upstream::FeedKind;
+use crate::cli::config::serve::{FeedOrigin, ServeConfig};
 use crate::cli::exit_status::{CommandError, CommandResult, Completion};
 use crate::cli::ids;
 use crate::cli::output::{print_line, print_warning};
 use crate::cli::primary::repository_creation;
 use crate::cli::secrets;
+use crate::cli::serve::sync_secret_file;
 use crate::model::clock;
 use crate::net::body::OutgoingBody;
 use crate::net::client::http_client::HttpClient;
 use crate::sidecar::config::HEDGED_TTLS;
 use crate::wire::auth::credentials::{CredentialVerifier, SHELL_TOKEN_HEADER};
+use crate::wire::auth::jwt::{Issuer, issue_token};
+use crate::wire::auth::secret::Secret;
 
+/// The header of a follower's token.
+const SYNC_TOKEN_HEADER: &str = "Sidegate-Sync-Request";
 /// 2026-01-01 in seconds since 1970: this program is younger, so an earlier clock is wrong.
 const EARLIEST_PLAUSIBLE_TIME: i64 = 1_767_225_600;
 
@@ -44,9 +49,7 @@ fn check_sidecar(path: &Path, offline: bool) -> CommandResult {
     let config: ServeConfig = file::load(path).map_err(CommandError::new)?;
     print_line(&format!("{}: understood", path.display()));
     let shell = secrets::load_secret("auth.shell_secret_file", &config.auth.shell_secret_file)?;
-    if let (Some(file), FeedKind::Sidegate) = (&config.primary.sync_secret_file, config.primary.feed) {
-        secrets::load_secret("primary.sync_secret_file", file)?;
-    }
+    let sync = sync_secret_file(&config).map(|(key, file)| secrets::load_secret(key, file)).transpose()?;
     let signing = match &config.primary.shell_secret_file {
         Some(file) => secrets::load_secret("primary.shell_secret_file", file)?,
         None => shell,
@@ -59,8 +62,12 @@ fn check_sidecar(path: &Path, offline: bool) -> CommandResult {
     warn_insecure_http(&config);
     warn_shadow_mode(&config);
     let clients = config.primary.open_clients().map_err(CommandError::new)?;
+    let feed = config.feed.open_client(&config.primary).map_err(CommandError::new)?;
     if !offline {
         warn_primary(&clients, &CredentialVerifier::new(signing, 1), &config);
+        if let (Some(client), Some(secret)) = (feed, sync) {
+            warn_feed(&client, &secret, &config)?;
+        }
     }
     print_line(&revocation_bounds(&config));
     Ok(Completion::Complete)
@@ -140,11 +147,9 @@ fn warn_primary(clients: &[HttpClient], signer: &CredentialVerifier, config: &Se
 
 fn warn_address(name: &str, client: &HttpClient, signer: &CredentialVerifier, config: &ServeConfig) {
     let check = || -> Result<u16, String> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| error.to_string())?;
         let request = Request::get("/api/v4/internal/check").header(SHELL_TOKEN_HEADER, signer.issue_shell_token(clock::wall_time()));
         let request = request.body(OutgoingBody::from_bytes(Bytes::new())).map_err(|error| error.to_string())?;
-        let response = runtime.block_on(client.send(request, config.primary.timeout)).map_err(|error| error.to_string())?;
-        Ok(response.status().as_u16())
+        send(client, request, config.primary.timeout)
     };
     match check() {
         Ok(200) => print_line(&format!("{name}: answers, and takes our token")),
@@ -154,27 +159,59 @@ fn warn_address(name: &str, client: &HttpClient, signer: &CredentialVerifier, co
     }
 }
 
+/// Asks the mirror whether it takes a report of no use at all from this host, which changes nothing there.
+fn warn_feed(client: &HttpClient, secret: &Secret, config: &ServeConfig) -> Result<(), CommandError> {
+    let host = config.host.clone().map_or_else(ids::hostname, Ok)?;
+    let token = issue_token(Issuer::Follower, Some(&host), secret, clock::wall_time());
+    let request = Request::post("/api/v4/internal/sidegate/usage")
+        .header(SYNC_TOKEN_HEADER, token)
+        .header(CONTENT_TYPE, "application/json")
+        .body(OutgoingBody::from_bytes("{}"));
+    match request.map_err(|error| error.to_string()).and_then(|request| send(client, request, config.primary.timeout)) {
+        Ok(200 | 204) => print_line("feed: answers, and takes our token"),
+        Ok(401 | 403) => print_warning("feed: refuses our token; are the sync secrets of both the same, and both clocks right?"),
+        Ok(status) => print_warning(&format!("feed: answers with status {status}; does feed.url name the mirror?")),
+        Err(reason) => print_warning(&format!(
+            "feed: {reason}; keys that this host has followed are given as freshness.keys says, and then GitLab is asked"
+        )),
+    }
+    Ok(())
+}
+
+fn send(client: &HttpClient, request: Request<OutgoingBody>, timeout: Duration) -> Result<u16, String> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| error.to_string())?;
+    let response = runtime.block_on(client.send(request, timeout)).map_err(|error| error.to_string())?;
+    Ok(response.status().as_u16())
+}
+
 /// Returns what callers get while the primary does not answer.
 const fn outage_consequence(config: &ServeConfig) -> &'static str {
-    match (config.primary.feed, config.primary.shadow) {
-        (FeedKind::Sidegate, _) => "the sidecar will answer from its copy of the directory",
-        (FeedKind::None, true) => "in shadow mode callers get 424",
-        (FeedKind::None, false) => "the sidecar will answer from what it keeps, and what was not asked here before gets 424",
+    match (config.feed_origin(), config.primary.shadow) {
+        (FeedOrigin::Primary, _) => "the sidecar will answer from its copy of the directory",
+        (FeedOrigin::Mirror, _) => {
+            "the sidecar will let in the keys that it follows, answer about access from what it keeps, and say 424 to the rest"
+        }
+        (FeedOrigin::None, true) => "in shadow mode callers get 424",
+        (FeedOrigin::None, false) => "the sidecar will answer from what it keeps, and what was not asked here before gets 424",
     }
 }
 
 /// Returns after how long a key is refused that was revoked, or removed at a GitLab.
 fn revocation_bounds(config: &ServeConfig) -> String {
-    match (config.primary.feed, config.primary.shadow) {
-        (FeedKind::Sidegate, _) => format!(
+    match (config.feed_origin(), config.primary.shadow) {
+        (FeedOrigin::Primary, _) => format!(
             "a revoked key stops within a second on a host that follows (15 s with a half-open connection), and within {} s on one that is cut off",
             config.freshness.keys.max_stale.as_secs()
         ),
-        (FeedKind::None, true) => format!(
+        (FeedOrigin::Mirror, _) => format!(
+            "a removed key stops within a second after the mirror knows of it on a host that follows (15 s with a half-open connection), within {} s on one that is cut off from the mirror and while the GitLab fails",
+            config.freshness.keys.max_stale.as_secs()
+        ),
+        (FeedOrigin::None, true) => format!(
             "shadow mode: nothing that is kept is given, so a removed key is refused at once; after a switch: {}",
             kept_bounds(config)
         ),
-        (FeedKind::None, false) => kept_bounds(config),
+        (FeedOrigin::None, false) => kept_bounds(config),
     }
 }
 

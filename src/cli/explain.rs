@@ -34,7 +34,19 @@ pub fn run(question: &ExplainArgs) -> CommandResult {
     Ok(Completion::Complete)
 }
 
+/// Returns who decides a question on a host that follows a mirror.
+fn deciding_side(side: &str) -> &str {
+    match side {
+        "feed" => "the followed feed of the mirror, without asking",
+        "kept" => "an answer of GitLab that is kept, without asking",
+        _ => "GitLab, which is asked",
+    }
+}
+
 fn print_explanation(explanation: &Value) {
+    if let Some(side) = explanation["decided_by"].as_str() {
+        print_line(&format!("Decided by: {}", deciding_side(side)));
+    }
     for (title, name) in [("Here", "here"), ("From", "facts"), ("Kept", "kept"), ("The primary", "primary")] {
         // In front of a GitLab there is no directory, and nothing to say of its age.
         if name == "facts" && explanation[name].is_null() {

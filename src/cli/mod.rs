@@ -20,6 +20,7 @@ mod mirror;
 mod output;
 mod primary;
 mod private_file;
+mod revocation_relay;
 mod roff;
 mod secret_file;
 mod secrets;

@@ -8,26 +8,30 @@ use nix::unistd::Uid;
 
 use crate::cli::allocator;
 use crate::cli::config::file;
-use crate::cli::config::serve::ServeConfig;
+use crate::cli::config::serve::{FeedOrigin, ServeConfig};
 use crate::cli::config::store::StoreConfig;
-use crate::cli::config::upstream::FeedKind;
 use crate::cli::exit_status::{CommandError, CommandResult, Completion};
 use crate::cli::hardening;
 use crate::cli::ids;
 use crate::cli::lifecycle::{self, LifecycleEvents};
 use crate::cli::logging;
+use crate::cli::revocation_relay::RevocationRelay;
 use crate::cli::secrets;
 use crate::cli::shutdown;
 use crate::model::clock;
+use crate::model::coverage::Coverage;
 use crate::model::freshness::DirectoryReplica;
 use crate::model::kept_answer::KeptAnswerStore;
+use crate::model::revocation_listener::RevocationListener;
 use crate::net::client::http_client::HttpClient;
 use crate::net::server::counters::ServerCounters;
 use crate::net::server::http_server::HttpServer;
 use crate::net::server::listen::{self, BoundSocket};
 use crate::replica::config::{FeedMode, ReplicaConfig, Timing};
 use crate::replica::service::Replica;
-use crate::sidecar::config::{CheckIp, FollowerTokenFn, FreshnessPolicy, KeptBounds, KeptConfig, KeptMode, ReplicaControl, SidecarConfig};
+use crate::sidecar::config::{
+    CheckIp, FollowerTokenFn, FreshnessPolicy, KeptBounds, KeptConfig, KeptMode, MirrorConfig, ReplicaControl, SidecarConfig,
+};
 use crate::sidecar::state::SidecarState;
 use crate::sidecar::version_cache::VERSIONS_FILE;
 use crate::store::kept::kept_store::KeptStore;
@@ -51,11 +55,13 @@ pub fn run(path: &Path) -> CommandResult {
     let runtime = lifecycle::start_runtime()?;
     let events = LifecycleEvents::subscribe(&runtime, secret_files(&config))?;
     let sockets = open_sockets(inherited, &config)?;
-    let replica = Replica::start(context.replica_setup(&config)?).map_err(CommandError::new)?;
+    let relay = Arc::new(RevocationRelay::default());
+    let replica = Replica::start(context.replica_setup(&config, &relay)?).map_err(CommandError::new)?;
     let counters = Arc::new(ServerCounters::default());
     let kept_store = prepare_kept_store(&config)?;
     let sidecar = SidecarState::new(context.sidecar_setup(&config, &replica, &counters, kept_store.as_ref())?);
     start_kept_store(kept_store.as_deref(), &sidecar)?;
+    connect_relay(&relay, &sidecar);
     let server = HttpServer::start(sockets, Arc::clone(&sidecar), config.limits.server_limits(), 0, counters).map_err(CommandError::new)?;
     tracing::info!(host = context.host, version = VERSION, "sidecar started on host {}, version {VERSION}", context.host);
     runtime.block_on(run_until_stopped(events, sidecar, || reload_secrets(&config, &context, &replica)));
@@ -76,6 +82,8 @@ struct SharedContext {
     /// At each address of the primary, the preferred one first.
     client: HttpClient,
     other_clients: Vec<HttpClient>,
+    /// At the mirror whose feed is followed; `None` without one.
+    mirror_client: Option<HttpClient>,
     caller_auth: Arc<CredentialVerifier>,
     signer: Arc<CredentialVerifier>,
     /// The secret that followers sign with, if the primary has a feed; the sidecar signs its reports of usage with it.
@@ -89,6 +97,7 @@ impl SharedContext {
             host: config.host.clone().map_or_else(ids::hostname, Ok)?,
             client: clients.next().ok_or_else(|| CommandError("primary.url names no URL".to_owned()))?,
             other_clients: clients.collect(),
+            mirror_client: config.feed.open_client(&config.primary).map_err(CommandError::new)?,
             caller_auth: Arc::new(CredentialVerifier::new(
                 secrets::load_secret("auth.shell_secret_file", &config.auth.shell_secret_file)?,
                 TOKEN_CACHE_ENTRIES,
@@ -98,20 +107,24 @@ impl SharedContext {
         })
     }
 
-    fn replica_setup(&self, config: &ServeConfig) -> Result<ReplicaConfig, CommandError> {
-        let feed_mode = match config.primary.feed {
-            FeedKind::Sidegate => FeedMode::Follow,
-            FeedKind::None => FeedMode::Disabled,
+    fn replica_setup(&self, config: &ServeConfig, relay: &Arc<RevocationRelay>) -> Result<ReplicaConfig, CommandError> {
+        let (feed_mode, unsaid_coverage) = match config.feed_origin() {
+            FeedOrigin::Primary => (FeedMode::Follow, Coverage::default()),
+            FeedOrigin::Mirror => (FeedMode::Follow, Coverage::logins()),
+            FeedOrigin::None => (FeedMode::Disabled, Coverage::nothing()),
         };
+        let keeps_answers = config.feed_origin() == FeedOrigin::Mirror;
         Ok(ReplicaConfig {
             store_path: config.store.common.path.clone(),
             store_options: config.store.common.options(),
-            feed_client: self.client.clone(),
+            feed_client: self.mirror_client.as_ref().unwrap_or(&self.client).clone(),
             sync_secret: load_sync_secret(config)?.map_or_else(|| load_signing_secret(config), Ok)?,
             host: self.host.clone(),
             longest_max_stale: config.freshness.longest_max_stale(),
             loss_guard: config.freshness.loss_guard,
             feed_mode,
+            unsaid_coverage,
+            revocations: keeps_answers.then(|| Arc::clone(relay) as Arc<dyn RevocationListener>),
             timing: Timing::default(),
         })
     }
@@ -132,7 +145,8 @@ impl SharedContext {
                 push_precheck: config.freshness.push_precheck,
                 hedge: config.freshness.hedge,
             },
-            follows_feed: config.primary.feed == FeedKind::Sidegate,
+            follows_feed: config.feed_origin() == FeedOrigin::Primary,
+            mirror: self.mirror_setup(config),
             versions_file: config.store.common.path.join(VERSIONS_FILE),
             timeout: config.primary.timeout,
             forward_timeout: config.primary.forward_timeout,
@@ -151,7 +165,12 @@ impl SharedContext {
         })
     }
 
-    /// Returns the function that issues this host's token as a follower; it issues none if the primary has no feed.
+    fn mirror_setup(&self, config: &ServeConfig) -> Option<MirrorConfig> {
+        let client = self.mirror_client.clone()?;
+        Some(MirrorConfig { url: client.display_name(), client, misses_per_second: config.freshness.misses_per_second })
+    }
+
+    /// Returns the function that issues this host's token as a follower; it issues none if no feed is followed.
     fn follower_token_source(&self) -> FollowerTokenFn {
         let (host, secret) = (self.host.clone(), Arc::clone(&self.sync_secret));
         Box::new(move |now| secret.load().as_ref().map(|secret| jwt::issue_token(Issuer::Follower, Some(&host), secret, now)))
@@ -186,11 +205,13 @@ fn replica_admin(replica: &Arc<Replica>) -> ReplicaControl {
 
 /// Returns the store of kept answers, in front of a GitLab. Fails for a folder that is not ours, or in use.
 fn prepare_kept_store(config: &ServeConfig) -> Result<Option<Arc<KeptStore>>, CommandError> {
-    if config.primary.feed == FeedKind::Sidegate {
-        return Ok(None);
-    }
     let StoreConfig { path, page_cache, .. } = &config.store.common;
-    KeptStore::prepare(path, *page_cache as u64).map(Some).map_err(CommandError::new)
+    let prepared = match config.feed_origin() {
+        FeedOrigin::Primary => return Ok(None),
+        FeedOrigin::Mirror => KeptStore::prepare_beside_generations(path, *page_cache as u64),
+        FeedOrigin::None => KeptStore::prepare(path, *page_cache as u64),
+    };
+    prepared.map(Some).map_err(CommandError::new)
 }
 
 /// Reads what was kept before, while requests are served.
@@ -201,6 +222,13 @@ fn start_kept_store(store: Option<&KeptStore>, sidecar: &Arc<SidecarState>) -> R
     }
     let answers = Arc::clone(&kept.answers);
     store.start(Box::new(move |loaded| answers.restore(loaded))).map_err(CommandError::new)
+}
+
+/// Passes what the followed directory takes back on to the kept answers.
+fn connect_relay(relay: &RevocationRelay, sidecar: &SidecarState) {
+    if let Some(kept) = &sidecar.kept {
+        relay.connect(Arc::clone(&kept.answers) as Arc<dyn RevocationListener>);
+    }
 }
 
 fn kept_setup(config: &ServeConfig, store: &Arc<KeptStore>) -> KeptConfig {
@@ -230,11 +258,17 @@ fn load_signing_secret(config: &ServeConfig) -> Result<Secret, CommandError> {
     }
 }
 
-fn load_sync_secret(config: &ServeConfig) -> Result<Option<Secret>, CommandError> {
-    match (&config.primary.sync_secret_file, config.primary.feed) {
-        (Some(file), FeedKind::Sidegate) => secrets::load_secret("primary.sync_secret_file", file).map(Some),
-        _ => Ok(None),
+/// Returns the file of the secret that followers sign with, and the setting that names it; `None` where no feed is followed.
+pub fn sync_secret_file(config: &ServeConfig) -> Option<(&'static str, &Path)> {
+    match config.feed_origin() {
+        FeedOrigin::Primary => config.primary.sync_secret_file.as_deref().map(|file| ("primary.sync_secret_file", file)),
+        FeedOrigin::Mirror => config.feed.sync_secret_file(&config.primary),
+        FeedOrigin::None => None,
     }
+}
+
+fn load_sync_secret(config: &ServeConfig) -> Result<Option<Secret>, CommandError> {
+    sync_secret_file(config).map(|(key, file)| secrets::load_secret(key, file)).transpose()
 }
 
 /// Runs until the daemon is told to end. Calls `reload` on SIGHUP, and when a file has changed.
@@ -246,8 +280,9 @@ async fn run_until_stopped(mut events: LifecycleEvents, sidecar: Arc<SidecarStat
 }
 
 fn secret_files(config: &ServeConfig) -> Vec<PathBuf> {
-    let files = [Some(&config.auth.shell_secret_file), config.primary.shell_secret_file.as_ref(), config.primary.sync_secret_file.as_ref()];
-    files.into_iter().flatten().map(|file| secrets::secret_path(file)).collect()
+    let sync = sync_secret_file(config).map(|(_, file)| file);
+    let files = [Some(config.auth.shell_secret_file.as_path()), config.primary.shell_secret_file.as_deref(), sync];
+    files.into_iter().flatten().map(secrets::secret_path).collect()
 }
 
 /// Reloads all secrets. One that cannot be loaded stays as it is, and the log says so.

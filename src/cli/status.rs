@@ -86,12 +86,35 @@ fn print_status(status: &Value) {
         print_line(&alarm);
     }
     print_primary(&status["primary"], source);
-    match source {
-        AnswerSource::KeptAnswers => print_kept(&status["kept"]),
-        AnswerSource::Directory => print_follower(&status["follower"]),
+    if source == AnswerSource::KeptAnswers {
+        print_kept(&status["kept"]);
+    }
+    let feed = feed_text(&status["feed"]);
+    if let Some(feed) = &feed {
+        print_line(feed);
+    }
+    if source == AnswerSource::Directory || feed.is_some() {
+        print_follower(&status["follower"]);
     }
     let bytes = status["memory_bytes"].as_u64().unwrap_or(0);
     print_line(&format!("memory: {} MiB", bytes >> 20));
+}
+
+/// Returns whose feed of users and keys is followed in front of a GitLab, and how often that was asked about others; `None` where none is.
+fn feed_text(feed: &Value) -> Option<String> {
+    if feed["of"] != "mirror" {
+        return None;
+    }
+    let covers: Vec<&str> = feed["covers"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    let covers = if covers.is_empty() { "nothing yet".to_owned() } else { covers.join(", ") };
+    Some(format!(
+        "feed: {} ({covers}); {} unknown keys and users asked of the GitLab, {} refused as more than {} a second; {} kept answers withheld from whom it refuses",
+        field_text(&feed["url"]),
+        feed["misses_asked"],
+        feed["misses_refused"],
+        feed["misses_per_second"],
+        feed["kept_answers_withheld"],
+    ))
 }
 
 fn print_follower(follower: &Value) {

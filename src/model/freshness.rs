@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::model::change::{CommitPosition, Epoch, Head};
+use crate::model::coverage::Coverage;
 use crate::model::directory::Directory;
 use crate::model::time::BootTime;
 
@@ -68,6 +69,8 @@ pub struct DirectoryView {
     pub verified: bool,
     /// Whether it holds records of unknown kinds or with unknown fields: then access is not decided from it.
     pub has_unknown_records: bool,
+    /// Which kinds of records its feed publishes: what these do not say is not answered from it.
+    pub coverage: Coverage,
 }
 
 /// When the directory was last proven current, on the boot clock; may lie before this boot.

@@ -11,6 +11,7 @@ pub mod change;
 pub mod changed_directory;
 pub mod clock;
 pub mod clock_reading;
+pub mod coverage;
 pub mod day;
 pub mod digest;
 pub mod directory;
@@ -38,6 +39,8 @@ pub mod record_parse;
 #[cfg(test)]
 pub mod record_strategy;
 pub mod repository_place;
+#[cfg(feature = "daemon")]
+pub mod revocation_listener;
 pub mod sort_key;
 pub mod text;
 pub mod time;

@@ -1,9 +1,12 @@
 //! What a replica is started with, with its delays and timeouts.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
+use crate::model::coverage::Coverage;
 use crate::model::loss_guard::LossGuard;
+use crate::model::revocation_listener::RevocationListener;
 use crate::net::client::http_client::HttpClient;
 use crate::store::files::folder::FileError;
 use crate::store::generations::generation::StoreOptions;
@@ -26,18 +29,22 @@ pub struct ReplicaConfig {
     pub longest_max_stale: Duration,
     /// Which loss of keys is held until an operator accepts it.
     pub loss_guard: LossGuard,
-    /// Whether the primary publishes a feed.
+    /// Whether a feed is followed.
     pub feed_mode: FeedMode,
+    /// What a feed covers that does not say it.
+    pub unsaid_coverage: Coverage,
+    /// Who keeps answers beside the directory; `None` where nobody does.
+    pub revocations: Option<Arc<dyn RevocationListener>>,
     /// The delays and timeouts.
     pub timing: Timing,
 }
 
-/// Whether the primary publishes a feed.
+/// Whether a feed is followed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FeedMode {
-    /// `feed = "sidegate"`.
+    /// The primary's, or that of `[feed] url`.
     Follow,
-    /// `feed = "none"`: no store is opened, and nothing is answered from one.
+    /// None: no store is opened, and nothing is answered from one.
     Disabled,
 }
 

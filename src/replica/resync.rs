@@ -101,9 +101,9 @@ impl<F: FeedSource> Resyncer<F> {
     /// The steps of a resync, in order. Returns the generation that served before.
     async fn resync_into(&self, folder: PathBuf) -> Result<Option<Generation>, ResyncError> {
         let loaded = self.load_snapshot(folder.clone()).await?;
-        let LoadedSnapshot { generation, head, accept_loss, keys } = loaded;
+        let LoadedSnapshot { generation, head, coverage, accept_loss, keys } = loaded;
         self.state.loaded_snapshot.send_replace(Some(head));
-        let mut tracked = TrackedGeneration::new(generation, CursorState::Synced(head));
+        let mut tracked = TrackedGeneration::new(generation, coverage, CursorState::Synced(head));
         let (lines, proven_at) = self.catch_up(&mut tracked).await?;
         self.check_loss_guard(keys, accept_loss, tracked.generation().clone()).await?;
         self.offer_candidate(tracked, lines, proven_at, folder).await

@@ -44,7 +44,13 @@ impl Replica {
         let generations = Arc::new(GenerationsFolder::open(&config.store_path, config.store_options)?);
         let identity = open_identity(&generations, &config.store_path, config.longest_max_stale)?;
         let feed = HttpFeed::new(config.feed_client, Arc::clone(&sync_secret), config.host, config.timing, identity.clone());
-        let task_config = TaskConfig { store_options: config.store_options, loss_guard: config.loss_guard, timing: config.timing };
+        let task_config = TaskConfig {
+            store_options: config.store_options,
+            loss_guard: config.loss_guard,
+            unsaid_coverage: config.unsaid_coverage,
+            revocations: config.revocations,
+            timing: config.timing,
+        };
         Self::start_with_feed(generations, identity, &config.store_path, task_config, feed, sync_secret)
     }
 

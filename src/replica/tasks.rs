@@ -11,7 +11,9 @@ use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, watch};
 
 use crate::model::clock;
+use crate::model::coverage::Coverage;
 use crate::model::loss_guard::LossGuard;
+use crate::model::revocation_listener::RevocationListener;
 use crate::net::client::backoff::Backoff;
 use crate::replica::config::Timing;
 use crate::replica::feed::connection::FeedConnection;
@@ -19,7 +21,7 @@ use crate::replica::feed::http_feed::HostIdentity;
 use crate::replica::feed::source::FeedSource;
 use crate::replica::follow::flusher::{run_acknowledger, run_flusher};
 use crate::replica::follow::follower::{FeedFollower, FollowerCommand};
-use crate::replica::follow::serving_store::ServingStore;
+use crate::replica::follow::serving_store::{Beside, ServingStore};
 use crate::replica::follow::unstored_changes::UnstoredChanges;
 use crate::replica::resync::Resyncer;
 use crate::replica::state::alarm::Alarm;
@@ -38,6 +40,10 @@ pub struct TaskConfig {
     pub store_options: StoreOptions,
     /// Which loss of keys is held until an operator accepts it.
     pub loss_guard: LossGuard,
+    /// What a feed covers that does not say it.
+    pub unsaid_coverage: Coverage,
+    /// Who keeps answers beside the directory; `None` where nobody does.
+    pub revocations: Option<Arc<dyn RevocationListener>>,
     /// The delays and timeouts.
     pub timing: Timing,
 }
@@ -103,7 +109,8 @@ impl<F: FeedSource> ReplicaTasks<F> {
             candidates,
         };
         spawn_supervised(&state, resyncer.run());
-        let store = ServingStore::new(Arc::clone(&state), generations, &store_path, unstored, flush_requests);
+        let beside = Beside { unsaid_coverage: config.unsaid_coverage, revocations: config.revocations };
+        let store = ServingStore::new(Arc::clone(&state), generations, &store_path, unstored, flush_requests, beside);
         FeedFollower::new(feed, state, timing, store, FeedConnection::new(backoff)).run(commands, received_candidates).await;
     }
 }

@@ -27,6 +27,7 @@ pub mod push;
 pub mod refusal_reason;
 pub mod repository;
 pub mod snippet;
+pub mod subject_state;
 #[cfg(test)]
 mod tests;
 pub mod wiki;

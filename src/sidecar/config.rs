@@ -31,6 +31,8 @@ pub struct SidecarConfig {
     pub freshness_policy: FreshnessPolicy,
     /// Whether the primary has a feed that this host follows.
     pub follows_feed: bool,
+    /// The mirror whose feed of users and keys this host follows in front of a primary without one.
+    pub mirror: Option<MirrorConfig>,
     /// Where the primary's last versions are kept over a restart.
     pub versions_file: PathBuf,
     /// The time limit of a query, all tries together.
@@ -61,6 +63,16 @@ pub struct SidecarConfig {
     pub replica_control: ReplicaControl,
     /// The answers of the primary that are kept; `None` where its directory is followed.
     pub kept: Option<KeptConfig>,
+}
+
+/// A mirror of a GitLab, which publishes its users and keys.
+pub struct MirrorConfig {
+    /// Its URL, for the operator.
+    pub url: String,
+    /// The connections to it.
+    pub client: HttpClient,
+    /// How many unknown keys and users a second the GitLab is asked about at most.
+    pub misses_per_second: u32,
 }
 
 /// What is kept of a primary's answers, and for how long.

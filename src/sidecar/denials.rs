@@ -73,6 +73,18 @@ impl Denials {
         self.count.store(denied_at.len(), Ordering::SeqCst);
     }
 
+    /// Forgets denials: the primary says yes again.
+    pub fn lift(&self, subjects: impl IntoIterator<Item = DeniedSubject>) {
+        if self.len() == 0 {
+            return;
+        }
+        let mut denied_at = self.lock();
+        for subject in subjects {
+            denied_at.remove(&subject);
+        }
+        self.count.store(denied_at.len(), Ordering::SeqCst);
+    }
+
     /// Returns whether a local yes to `question` about `holder` is denied, where the directory was last proven current at `proven_at` by an
     /// exchange.
     pub fn denies(&self, question: impl FnOnce() -> Digest, holder: Holder, proven_at: Option<ProofTime>) -> bool {
@@ -156,7 +168,9 @@ mod tests {
             assert_eq!(denials.denies(|| question(question_number), holder, None), denied);
             assert!(!denials.denies(|| question(question_number), holder, proof(11)));
         }
-        assert_eq!(denials.clear(), 2);
+        denials.lift([DeniedSubject::Key(id(2)), DeniedSubject::Key(id(9))]);
+        assert!(!denials.denies(|| question(2), Holder { key: Some(id(2)), user: None }, None));
+        assert_eq!(denials.clear(), 1);
         assert!(!denials.denies(|| question(1), holder, None));
     }
 

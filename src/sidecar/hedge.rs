@@ -117,7 +117,7 @@ async fn ask_and_note_denial(state: Arc<SidecarState>, query: UpstreamQuery, hol
 }
 
 /// Returns what else a no denies: a key that the primary does not have, or the account or key that it names.
-fn denied_holder(kind: &QueryKind, decision: &Decision, holder: Holder) -> Vec<DeniedSubject> {
+pub fn denied_holder(kind: &QueryKind, decision: &Decision, holder: Holder) -> Vec<DeniedSubject> {
     let key = holder.key.map(DeniedSubject::Key);
     let user = holder.user.map(DeniedSubject::User);
     let denied = match kind {

@@ -30,36 +30,70 @@ use crate::sidecar::state::SidecarState;
 use crate::sidecar::upstream::client::QueryOutcome;
 use crate::sidecar::upstream::concurrency_limit::RequestClass;
 use crate::sidecar::upstream::decision::DecisionKind;
+use crate::sidecar::upstream::error::{FailureCause, UpstreamError};
+use crate::sidecar::withholding;
+
+/// Whether a question is asked of which nothing is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asking {
+    /// It is.
+    Always,
+    /// Only within this host's budget of questions about what a followed mirror does not have.
+    Budgeted,
+}
 
 /// Answers a question, from what is kept where that is allowed.
 pub async fn answer(state: &Arc<SidecarState>, kept: &KeptService, question: KeptQuestion, time: RequestTime) -> Response {
+    let subject = question.request_subject();
+    let answered = answer_within(state, kept, question, time, Asking::Always).await;
+    answered.unwrap_or_else(|error| error.query_response(subject))
+}
+
+/// As [`answer`]; fails for a question beyond the budget, which was not asked.
+pub async fn answer_within(
+    state: &Arc<SidecarState>,
+    kept: &KeptService,
+    question: KeptQuestion,
+    time: RequestTime,
+    asking: Asking,
+) -> Result<Response, UpstreamError> {
     kept.answers.wait_until_open().await;
     let question = Arc::new(question);
-    let found = kept.answers.find(&question, time);
+    let found = withholding::find(state, kept, &question, time);
     if let Some(shadow) = &kept.shadow {
-        return ask_and_compare(state, kept, shadow, &question, &found, time).await;
+        return Ok(ask_and_compare(state, kept, shadow, &question, &found, time).await);
     }
     let outcome = match found {
-        Found::Fresh(held) => return give_fresh(kept, &question, held),
-        Found::GivenBack(held) => return give_back(kept, &question, held),
-        Found::Unknown(age) => return give_unknown(kept, &question, age),
-        Found::Nothing => ask(state, kept, Arc::new(question.without_yes()), question.miss_class()).await,
+        Found::Fresh(held) => return Ok(give_fresh(kept, &question, held)),
+        Found::GivenBack(held) => return Ok(give_back(kept, &question, held)),
+        Found::Unknown(age) => return Ok(give_unknown(kept, &question, age)),
+        Found::Nothing => ask_as(state, kept, Arc::new(question.without_yes()), question.miss_class(), asking).await,
         Found::Stale(held) => match ask_beside_kept_yes(state, kept, &question, held.age).await {
-            HedgedOutcome::Held(response) => return response,
+            HedgedOutcome::Held(response) => return Ok(response),
             HedgedOutcome::Asked(outcome) => outcome,
         },
     };
+    match outcome {
+        QueryOutcome::Failed(error) if error.cause == FailureCause::TooManyMisses => Err(error),
+        outcome => Ok(give_outcome(state, kept, &question, outcome)),
+    }
+}
+
+/// Gives what the primary said, or what is kept where it failed, or where it does not know most keys.
+pub fn give_outcome(state: &SidecarState, kept: &KeptService, question: &KeptQuestion, outcome: QueryOutcome) -> Response {
+    let now = RequestTime::now();
     if matches!(&outcome, QueryOutcome::Decided(decision) if decision.kind == DecisionKind::No)
-        && let Some(held) = kept.answers.given_back(&question, RequestTime::now())
+        && let Some(held) = kept.answers.given_back(question, now)
+        && !withholding::is_withheld(state, kept, question, now)
     {
-        return give_back(kept, &question, held);
+        return give_back(kept, question, held);
     }
     if matches!(outcome, QueryOutcome::Failed(_))
-        && let Some(response) = give_held(kept, &question)
+        && let Some(response) = give_held(state, kept, question)
     {
         return response;
     }
-    give_asked(kept, &question, outcome)
+    give_asked(kept, question, outcome)
 }
 
 /// Gives what the primary said, or why it said nothing.
@@ -87,27 +121,27 @@ async fn ask_and_compare(
     give_asked(kept, question, outcome)
 }
 
-fn give_fresh(kept: &KeptService, question: &Arc<KeptQuestion>, held: HeldAnswer) -> Response {
+pub fn give_fresh(kept: &KeptService, question: &Arc<KeptQuestion>, held: HeldAnswer) -> Response {
     kept.schedule_refresh(question, &held, fastrand::f64());
     kept.answers.metrics.count_lookup(question.kind, LookupOutcome::Fresh);
     mark_cached(Response::json(StatusCode::OK, held.body), Some(held.age))
 }
 
-fn give_unknown(kept: &KeptService, question: &KeptQuestion, age: Duration) -> Response {
+pub fn give_unknown(kept: &KeptService, question: &KeptQuestion, age: Duration) -> Response {
     kept.answers.metrics.count_lookup(question.kind, LookupOutcome::Negative);
     mark_cached(ApiError::not_found("Key").into_response(), Some(age))
 }
 
 /// Gives a yes in place of the no of a primary that does not know most keys.
-fn give_back(kept: &KeptService, question: &KeptQuestion, held: HeldAnswer) -> Response {
+pub fn give_back(kept: &KeptService, question: &KeptQuestion, held: HeldAnswer) -> Response {
     kept.answers.metrics.count_lookup(question.kind, LookupOutcome::Stale);
     kept.answers.metrics.given_back.inc();
     mark_mass_negative(mark_cached(Response::json(StatusCode::OK, held.body), Some(held.age)))
 }
 
 /// Gives what is kept at this moment, without the primary's answer.
-fn give_held(kept: &KeptService, question: &KeptQuestion) -> Option<Response> {
-    let (held, is_fresh) = match kept.answers.find(question, RequestTime::now()) {
+fn give_held(state: &SidecarState, kept: &KeptService, question: &KeptQuestion) -> Option<Response> {
+    let (held, is_fresh) = match withholding::find(state, kept, question, RequestTime::now()) {
         Found::Fresh(held) => (held, true),
         Found::Stale(held) => (held, false),
         Found::GivenBack(held) => return Some(give_back(kept, question, held)),
@@ -135,14 +169,31 @@ async fn ask_beside_kept_yes(state: &Arc<SidecarState>, kept: &KeptService, ques
     let policy = &state.config.freshness_policy;
     let is_young = policy.is_hedged(question.kind.freshness_class(), age);
     let wait = if is_young { policy.hedge.min(state.config.timeout) } else { state.config.timeout };
-    give_held_yes_meanwhile(state, asking, Some(wait), &given, || give_held(kept, question)).await
+    give_held_yes_meanwhile(state, asking, Some(wait), &given, || give_held(state, kept, question)).await
 }
 
 /// Asks the primary, or waits for the answer to an equal question that is under way.
 pub async fn ask(state: &Arc<SidecarState>, kept: &KeptService, question: Arc<KeptQuestion>, class: RequestClass) -> QueryOutcome {
+    ask_as(state, kept, question, class, Asking::Always).await
+}
+
+async fn ask_as(
+    state: &Arc<SidecarState>,
+    kept: &KeptService,
+    question: Arc<KeptQuestion>,
+    class: RequestClass,
+    asking: Asking,
+) -> QueryOutcome {
     let flight = (question.key, kept.answers.last_revocation(&question), question.query.time_limit);
     let (asking_state, answers) = (Arc::clone(state), Arc::clone(&kept.answers));
-    let outcome = kept.flights.run(flight, move || ask_and_record(asking_state, answers, question, class)).await;
+    let ask_first = move || async move {
+        // Whoever joins a question under way costs nothing.
+        if asking == Asking::Budgeted && !asking_state.admit_miss() {
+            return asking_state.upstream.too_many_misses();
+        }
+        ask_and_record(asking_state, answers, question, class).await
+    };
+    let outcome = kept.flights.run(flight, ask_first).await;
     outcome.unwrap_or_else(|| state.upstream.task_failed())
 }
 

@@ -98,7 +98,7 @@ impl<L: Fn(&LocalView) -> LocalAnswer, Q: Fn() -> UpstreamQuery> LocalQuestion<L
 }
 
 /// Marks a local answer, as degraded unless it has become fresh.
-fn mark_by_age(response: Response, view: &LocalView) -> Response {
+pub fn mark_by_age(response: Response, view: &LocalView) -> Response {
     let response = mark_local(response, view.age);
     if view.is_fresh() { response } else { mark_degraded(response) }
 }

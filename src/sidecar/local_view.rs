@@ -36,8 +36,8 @@ impl LocalView {
         self.caught_up && self.view.as_ref().is_some_and(|view| view.verified)
     }
 
-    /// Returns the view, if access may be decided from it: it has no record that is not understood.
+    /// Returns the view, if access may be decided from it: it has all kinds of records, and none that is not understood.
     pub fn view_for_authorization(&self) -> Option<&DirectoryView> {
-        self.view.as_ref().filter(|view| !view.has_unknown_records)
+        self.view.as_ref().filter(|view| view.coverage.is_whole() && !view.has_unknown_records)
     }
 }

@@ -4,7 +4,8 @@
 //! local directory is judged in [`local_view`] and [`local_answer`]; who is asked else, and what counts as an answer, in [`upstream`].
 //! [`hedge`] keeps a slow primary from delaying whom this host knows, and [`denials`] what it says no to meanwhile.
 //! In front of a primary without a feed, [`kept`] has its answers and [`kept_answer`] gives them; otherwise nothing here writes to a
-//! store: the replica does.
+//! store: the replica does. Where its [`mirror`] is followed, [`mirror_answer`] says whose a key is, and [`withholding`] whom nothing is
+//! given that is kept.
 
 pub mod config;
 mod denials;
@@ -16,6 +17,8 @@ mod kept_refresh;
 mod lfs_token_cache;
 mod local_answer;
 pub mod local_view;
+mod mirror;
+mod mirror_answer;
 mod requests;
 mod routes;
 pub mod state;
@@ -23,3 +26,4 @@ pub mod upstream;
 mod usage_buffer;
 mod usage_report;
 pub mod version_cache;
+mod withholding;

@@ -23,8 +23,10 @@ use crate::sidecar::hedge_metrics::HedgeMetrics;
 use crate::sidecar::kept::service::KeptService;
 use crate::sidecar::lfs_token_cache::LfsTokenCache;
 use crate::sidecar::local_view::LocalView;
+use crate::sidecar::mirror::miss_budget::Admission;
+use crate::sidecar::mirror::service::MirrorService;
 use crate::sidecar::upstream::client::UpstreamClient;
-use crate::sidecar::usage_buffer::UsageBuffer;
+use crate::sidecar::usage_buffer::{ReportSchedule, UsageBuffer};
 use crate::sidecar::version_cache::VersionCache;
 
 /// How long a request waits for the store to open before the primary is asked instead.
@@ -59,6 +61,8 @@ pub struct SidecarState {
     pub lfs_tokens: LfsTokenCache,
     /// The answers that are kept; `None` where the primary's directory is followed.
     pub kept: Option<KeptService>,
+    /// The mirror whose feed is followed; `None` where none is.
+    pub mirror: Option<Arc<MirrorService>>,
     /// What is to be reported of uses.
     pub usage: UsageBuffer,
     /// When it was started.
@@ -78,6 +82,7 @@ impl SidecarState {
         upstream.register_metrics(&mut registry);
         let hedge_metrics = HedgeMetrics::register(&mut registry);
         let kept = config.kept.as_ref().map(|kept| KeptService::register(kept, config.freshness_policy, &mut registry));
+        let mirror = config.mirror.as_ref().map(|mirror| MirrorService::register(mirror, &mut registry));
         Arc::new(Self {
             api: ApiContext::new(config.scopes.clone(), verifier, config.accept_shared_secret, config.bounds, metrics),
             upstream,
@@ -88,7 +93,8 @@ impl SidecarState {
             hedge_metrics,
             lfs_tokens: LfsTokenCache::default(),
             kept,
-            usage: UsageBuffer::default(),
+            usage: UsageBuffer::new(if mirror.is_some() { ReportSchedule::OF_MIRROR } else { ReportSchedule::Daily }),
+            mirror,
             started_at: clock::wall_time(),
             config,
         })
@@ -103,13 +109,20 @@ impl SidecarState {
         self.current_view(class, time)
     }
 
+    /// Returns whether the primary may be asked about one more key or user that the followed mirror does not have. While it is found not to
+    /// answer nothing is asked, and so nothing is counted.
+    pub fn admit_miss(&self) -> bool {
+        let is_over = |mirror: &MirrorService| !self.upstream.is_failing() && mirror.admit_miss() == Admission::Refused;
+        !self.mirror.as_ref().is_some_and(|mirror| is_over(mirror))
+    }
+
     /// As [`Self::local_view`], at this moment, without waiting for a store that is being opened: for whoever has an answer of the primary,
     /// or none, and must not let anything come in between.
     pub fn current_view(&self, class: FreshnessClass, time: RequestTime) -> LocalView {
         let reading = self.config.replica.read();
         let age = reading.age(time.boot);
         let freshness = reading.freshness(self.config.freshness_policy.limits_for(class), time.boot);
-        let view = reading.view.filter(|_| freshness != Freshness::Expired);
+        let view = reading.view.filter(|view| freshness != Freshness::Expired && view.coverage.has_logins());
         LocalView {
             view,
             age,

@@ -26,6 +26,7 @@ mod key_lookups;
 mod lost_response;
 mod lost_socket;
 mod mirror;
+mod mirror_feed;
 mod old_and_new;
 mod operations;
 mod primary;

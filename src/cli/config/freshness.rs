@@ -19,6 +19,11 @@ const NEGATIVE_TTL: Duration = Duration::from_secs(5);
 /// A key that was just added has to work soon.
 const LONGEST_NEGATIVE_TTL: Duration = Duration::from_secs(60);
 
+/// How many unknown keys a second a GitLab is asked about, where its mirror is followed and nothing else is said.
+const MISSES_PER_SECOND: u32 = 20;
+/// A GitLab must not be asked about strangers as often as they ask.
+const MOST_MISSES_PER_SECOND: u32 = 10_000;
+
 /// How long keys are let in that a GitLab does not know, where it does not know most and nothing else is said.
 const HOLD: Duration = Duration::from_secs(600);
 /// An alarm that nobody hears for a day lets nobody in any more.
@@ -42,6 +47,8 @@ pub struct FreshnessConfig {
     pub check_ip: bool,
     /// In front of a GitLab: when it does not know so many keys at once that they are not taken to be removed.
     pub mass_negative: MassNegative,
+    /// With the feed of a mirror: how many unknown keys a second the GitLab is asked about at most.
+    pub misses_per_second: u32,
     /// How many keys a snapshot may lack before it is held for an operator.
     pub loss_guard: LossGuard,
 }
@@ -59,6 +66,7 @@ struct RawFreshness {
     negative_ttl: Option<Duration>,
     check_ip: Option<bool>,
     mass_negative: RawMassNegative,
+    misses_per_second: Option<u32>,
     loss_guard: LossGuard,
 }
 
@@ -113,6 +121,7 @@ impl From<RawFreshness> for FreshnessConfig {
             negative_ttl: section.negative_ttl.unwrap_or(NEGATIVE_TTL),
             check_ip: section.check_ip.unwrap_or(true),
             mass_negative: section.mass_negative.into(),
+            misses_per_second: section.misses_per_second.unwrap_or(MISSES_PER_SECOND),
             loss_guard: section.loss_guard,
         }
     }
@@ -141,6 +150,8 @@ impl FreshnessConfig {
             "must be at most 1m: for so long a key that was just added does not work",
         )?;
         validate_mass_negative(self.mass_negative)?;
+        let misses = "must be from 1 to 10000: a key that was added a moment ago is found by asking";
+        InvalidSetting::ensure((1..=MOST_MISSES_PER_SECOND).contains(&self.misses_per_second), "freshness.misses_per_second", misses)?;
         loss_guard::validate(self.loss_guard, "freshness.loss_guard")
     }
 }
@@ -175,6 +186,8 @@ mod tests {
         assert_eq!(invalid_key("mass_negative = { share = 1.1 }"), "freshness.mass_negative.share");
         assert_eq!(invalid_key("mass_negative = { share = nan }"), "freshness.mass_negative.share");
         assert_eq!(invalid_key("mass_negative = { hold = \"86401s\" }"), "freshness.mass_negative.hold");
+        assert_eq!(invalid_key("misses_per_second = 0"), "freshness.misses_per_second");
+        assert_eq!(invalid_key("misses_per_second = 10001"), "freshness.misses_per_second");
         assert_eq!(invalid_key("loss_guard = { share = 1.1 }"), "freshness.loss_guard.share");
         assert_eq!(invalid_key("loss_guard = { share = nan }"), "freshness.loss_guard.share");
     }

@@ -7,6 +7,7 @@
 pub mod auth;
 pub mod creation;
 pub mod document;
+pub mod feed;
 pub mod file;
 pub mod freshness;
 pub mod limits;

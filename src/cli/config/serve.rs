@@ -4,6 +4,7 @@ use serde::Deserialize;
 
 use crate::cli::config::auth::AuthConfig;
 use crate::cli::config::document::InvalidSetting;
+use crate::cli::config::feed::FeedConfig;
 use crate::cli::config::file::ConfigFile;
 use crate::cli::config::freshness::FreshnessConfig;
 use crate::cli::config::limits::SidecarLimits;
@@ -12,7 +13,18 @@ use crate::cli::config::parse;
 use crate::cli::config::peer::{self, PeerConfig};
 use crate::cli::config::socket::{self, SocketConfig};
 use crate::cli::config::store::{self, SidecarStoreConfig};
-use crate::cli::config::upstream::UpstreamConfig;
+use crate::cli::config::upstream::{FeedKind, UpstreamConfig};
+
+/// Whose feed a host follows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FeedOrigin {
+    /// Its primary's, which has all records.
+    Primary,
+    /// That of a mirror of its primary, a GitLab: users and keys.
+    Mirror,
+    /// Nobody's: its primary is a GitLab.
+    None,
+}
 
 /// The whole file.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -30,6 +42,8 @@ pub struct ServeConfig {
     pub peer: Vec<PeerConfig>,
     /// The primary that this host asks and follows.
     pub primary: UpstreamConfig,
+    /// The feed that it follows, where that is not the primary's own.
+    pub feed: FeedConfig,
     /// The folder of the copy of the directory, and its caches.
     #[serde(deserialize_with = "store::sidecar")]
     pub store: SidecarStoreConfig,
@@ -49,10 +63,23 @@ impl Default for ServeConfig {
             auth: AuthConfig::default(),
             peer: Vec::new(),
             primary: UpstreamConfig::default(),
+            feed: FeedConfig::default(),
             store: SidecarStoreConfig::sidecar_default(),
             freshness: FreshnessConfig::default(),
             limits: SidecarLimits::default(),
             log: LogConfig::default(),
+        }
+    }
+}
+
+impl ServeConfig {
+    /// Returns whose feed is followed.
+    #[must_use]
+    pub const fn feed_origin(&self) -> FeedOrigin {
+        match (self.primary.feed, &self.feed.url) {
+            (FeedKind::Sidegate, _) => FeedOrigin::Primary,
+            (FeedKind::None, Some(_)) => FeedOrigin::Mirror,
+            (FeedKind::None, None) => FeedOrigin::None,
         }
     }
 }
@@ -62,6 +89,7 @@ impl ConfigFile for ServeConfig {
         self.socket.validate()?;
         peer::validate(&self.peer)?;
         self.primary.validate()?;
+        self.feed.validate(&self.primary)?;
         self.store.validate()?;
         self.freshness.validate()?;
         self.limits.validate()

@@ -111,6 +111,7 @@ fn the_sidecar_s_sample_manual_and_parser_hold_together() {
         "auth",
         "peer",
         "primary",
+        "feed",
         "store",
         "freshness",
         "freshness.keys",

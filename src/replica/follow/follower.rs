@@ -76,7 +76,7 @@ impl<F: FeedSource> FeedFollower<F> {
         ticks.reset();
         let mut loaded_snapshot = self.state.loaded_snapshot.subscribe();
         loop {
-            self.switch_if_caught_up();
+            self.switch_if_caught_up().await;
             let position = self.store.feed_position();
             let event = tokio::select! {
                 biased;
@@ -135,14 +135,14 @@ impl<F: FeedSource> FeedFollower<F> {
     }
 
     /// Switches to a candidate that has every commit of the generation that serves.
-    fn switch_if_caught_up(&mut self) {
+    async fn switch_if_caught_up(&mut self) {
         let Some(adoption) = &self.adoption else { return };
         match adoption.head_if_caught_up(self.store.adoption_target()) {
             Ok(None) => {}
             Ok(Some(head)) => {
                 let Some(adoption) = self.adoption.take() else { return };
                 self.connection.disconnect();
-                self.connection = self.store.switch(adoption, head);
+                self.connection = self.store.switch(adoption, head).await;
                 self.on_switched(head);
             }
             Err(error) => self.give_up_adoption(error),

@@ -32,12 +32,17 @@ impl ServingStore {
 
     /// Serves a candidate from now on, which is at `head` and was proven equal to the primary, and begins to make it the one that the next
     /// start opens. Returns the connection that it is followed with.
-    pub fn switch(&mut self, adoption: Adoption, head: Head) -> FeedConnection {
+    pub async fn switch(&mut self, adoption: Adoption, head: Head) -> FeedConnection {
         let Adoption { tracked, connection, proven_at, folder, result_sender, .. } = adoption;
+        let coverage = tracked.coverage().clone().or(&self.beside.unsaid_coverage);
         self.state.publish(|serving| {
-            serving.set_generation(tracked.generation(), head, true);
+            serving.set_generation(tracked.generation(), coverage.clone(), head, true);
             serving.record_proof(proven_at);
         });
+        // Before anything of it is acknowledged: what it does not have must not be given by others either.
+        if let Some(listener) = &self.beside.revocations {
+            listener.replace(Arc::new(tracked.generation().clone())).await;
+        }
         self.report_shared_repositories(tracked.generation());
         {
             let mut details = self.state.details();

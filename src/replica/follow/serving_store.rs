@@ -9,7 +9,9 @@ use tokio::sync::watch;
 
 use crate::model::change::Head;
 use crate::model::clock;
+use crate::model::coverage::Coverage;
 use crate::model::freshness::ProofTime;
+use crate::model::revocation_listener::RevocationListener;
 use crate::replica::blocking::run_blocking;
 use crate::replica::feed::source::{LineDate, ReceivedLine};
 use crate::replica::follow::age_keeper::AgeKeeper;
@@ -19,7 +21,9 @@ use crate::replica::follow::installation::{PendingInstallation, wait_installed};
 use crate::replica::follow::store_scan::StoreScan;
 use crate::replica::follow::store_task::StoreTaskError;
 use crate::replica::follow::unstored_changes::{StorePosition, UnstoredChanges};
+use crate::replica::generation::coverage_file;
 use crate::replica::generation::restrictions::restrictions;
+use crate::replica::generation::revoked_subjects::{named_subjects, revoked_subjects};
 use crate::replica::generation::tracked::{ApplyLineError, CursorState, LineEffect, TrackedGeneration};
 use crate::replica::state::alarm::Alarm;
 use crate::replica::state::replica_state::ReplicaState;
@@ -36,6 +40,7 @@ pub struct ServingStore {
     pub(super) drift_marker: DriftMarker,
     pub(super) age_keeper: AgeKeeper,
     pub(super) unstored: Arc<UnstoredChanges>,
+    pub(super) beside: Beside,
     pub(super) flush_requests: watch::Sender<Option<FlushRequest>>,
     /// The head of the last request, and whether it was proven.
     pub(super) last_flush_request: Option<(Head, bool)>,
@@ -43,6 +48,14 @@ pub struct ServingStore {
     pub(super) scan: StoreScan,
     /// While the next start would still open the generation before.
     pub(super) pending: Option<PendingInstallation>,
+}
+
+/// What belongs to whoever answers from the store.
+pub struct Beside {
+    /// What a feed covers that does not say it.
+    pub unsaid_coverage: Coverage,
+    /// Who keeps answers beside the directory; `None` where nobody does.
+    pub revocations: Option<Arc<dyn RevocationListener>>,
 }
 
 /// A commit that is about to be applied.
@@ -70,6 +83,7 @@ impl ServingStore {
         store_path: &Path,
         unstored: Arc<UnstoredChanges>,
         flush_requests: watch::Sender<Option<FlushRequest>>,
+        beside: Beside,
     ) -> Self {
         Self {
             state,
@@ -77,6 +91,7 @@ impl ServingStore {
             drift_marker: DriftMarker::in_store(store_path),
             age_keeper: AgeKeeper::in_store(store_path),
             unstored,
+            beside,
             flush_requests,
             last_flush_request: None,
             tracked: None,
@@ -95,12 +110,13 @@ impl ServingStore {
             if let Err(error) = generations.remove_unused() {
                 tracing::warn!("failed to remove old generations: {error}");
             }
-            Ok::<_, StoreTaskError>(opened)
+            let coverage = generations.current_path()?.map_or_else(Coverage::default, |folder| coverage_file::read(&folder));
+            Ok::<_, StoreTaskError>((opened, coverage))
         });
         match opened.await {
-            Ok(OpenedGeneration::Ready(generation)) => self.serve_opened(generation).await,
-            Ok(OpenedGeneration::Empty) => self.state.resync_requests.request("there is no store yet"),
-            Ok(OpenedGeneration::Quarantined(damage)) => self.request_rebuild(&damage.to_string()),
+            Ok((OpenedGeneration::Ready(generation), coverage)) => self.serve_opened(generation, coverage).await,
+            Ok((OpenedGeneration::Empty, _)) => self.state.resync_requests.request("there is no store yet"),
+            Ok((OpenedGeneration::Quarantined(damage), _)) => self.request_rebuild(&damage.to_string()),
             Err(error) => {
                 let message = format!("{error}; the primary is asked instead");
                 self.state.alarms.raise(Alarm::Store, &*message, clock::wall_time());
@@ -112,15 +128,16 @@ impl ServingStore {
     }
 
     /// Serves hits at once. A scan beside the following decides whether a denial may be answered, or whether all of it is given up.
-    async fn serve_opened(&mut self, generation: Generation) {
+    async fn serve_opened(&mut self, generation: Generation, coverage: Coverage) {
         let Some(head) = generation.head() else { return self.quarantine(generation, "it has no cursor").await };
         let restored = self.age_keeper.restore(head);
         let now = clock::boot_time();
         let cursor = self.drift_marker.read().map_or(CursorState::Synced(head), CursorState::Drifted);
         let drifted = matches!(cursor, CursorState::Drifted(_));
         let held = self.unstored.held();
+        let served_coverage = coverage.clone().or(&self.beside.unsaid_coverage);
         self.state.publish(|serving| {
-            serving.set_generation(&generation, head, false);
+            serving.set_generation(&generation, served_coverage.clone(), head, false);
             serving.reading.proven_at = restored.age.map(|age| ProofTime::before(now, age));
             serving.reading.exchange_proven_at = restored.exchange_age.map(|age| ProofTime::before(now, age));
             serving.reading.caught_up = restored.caught_up && !drifted;
@@ -131,7 +148,7 @@ impl ServingStore {
         self.report_shared_repositories(&generation);
         self.state.details().relation = relation(cursor);
         self.scan = StoreScan::start(&generation);
-        self.tracked = Some(TrackedGeneration::new(generation, cursor));
+        self.tracked = Some(TrackedGeneration::new(generation, coverage, cursor));
         if drifted {
             self.state.resync_requests.request("the store had drifted from the primary before the last stop");
         }
@@ -246,10 +263,18 @@ impl ServingStore {
         let (FeedLine::Commit(commit), Some(tracked)) = (line, &self.tracked) else { return None };
         let head = tracked.next_head(commit)?;
         let (generation, changes) = (tracked.generation().clone(), commit.changes.clone());
-        let found = tokio::task::spawn_blocking(move || restrictions(&generation, &changes)).await;
-        let found = found.unwrap_or_else(|_panicked| commit.changes.clone());
+        let has_listener = self.beside.revocations.is_some();
+        let found = tokio::task::spawn_blocking(move || {
+            let found = restrictions(&generation, &changes);
+            let subjects = if has_listener { revoked_subjects(&generation, &found) } else { Vec::new() };
+            (found, subjects)
+        });
+        let (found, subjects) = found.await.unwrap_or_else(|_panicked| (commit.changes.clone(), named_subjects(&commit.changes)));
         let restricts = !found.is_empty();
         self.unstored.record(head, found);
+        if let Some(listener) = self.beside.revocations.as_ref().filter(|_| !subjects.is_empty()) {
+            listener.revoke(subjects).await;
+        }
         Some(RecordedCommit { head, restricts })
     }
 

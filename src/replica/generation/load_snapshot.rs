@@ -3,9 +3,11 @@
 use std::path::Path;
 
 use crate::model::change::{Change, Commit, Epoch, Head};
+use crate::model::coverage::Coverage;
 use crate::model::entry::Entry;
 use crate::replica::feed::source::{FeedError, SnapshotLines};
 use crate::replica::generation::apply::apply_changes;
+use crate::replica::generation::coverage_file;
 use crate::replica::generation::key_set::KeySet;
 use crate::store::error::StoreError;
 use crate::store::generations::generation::{Generation, StoreOptions};
@@ -17,6 +19,8 @@ pub struct LoadedSnapshot {
     pub generation: Generation,
     /// The head that the snapshot ends at.
     pub head: Head,
+    /// The kinds of records that its head named.
+    pub coverage: Coverage,
     /// Whether an operator of the primary has accepted a loss of keys.
     pub accept_loss: bool,
     /// The keys that the snapshot carries.
@@ -43,18 +47,20 @@ pub enum LoadError {
 /// Loads a snapshot into `folder`. Blocks until the generation has been closed, opened again and read through.
 pub fn load_snapshot(folder: &Path, options: &StoreOptions, lines: SnapshotLines) -> Result<LoadedSnapshot, LoadError> {
     let mut reader = SnapshotReader { lines, after_records: None, keys: KeySet::default() };
-    let SnapshotHeader { epoch, from_seq, .. } = reader.read_header()?;
+    let SnapshotHeader { epoch, from_seq, covers, .. } = reader.read_header()?;
+    let coverage = Coverage::from(covers);
     let generation = Generation::create(folder, options, &mut reader)?;
     let end = reader.replay_commits(&generation, from_seq)?;
     reader.expect_end()?;
     commit_cursor(&generation, epoch, &end)?;
     drop(generation);
+    coverage_file::write(folder, &coverage)?;
     let generation = Generation::open(folder, options)?;
     if generation.state() != end.state || !generation.is_intact()? {
         return Err(LoadError::DigestMismatch);
     }
     let head = Head { epoch, seq: end.seq, state: end.state };
-    Ok(LoadedSnapshot { generation, head, accept_loss: end.accept_loss, keys: reader.keys.sorted() })
+    Ok(LoadedSnapshot { generation, head, coverage, accept_loss: end.accept_loss, keys: reader.keys.sorted() })
 }
 
 /// Sets the generation's cursor, if it adds up.

@@ -2,7 +2,9 @@
 
 pub mod apply;
 pub mod candidate;
+pub mod coverage_file;
 pub mod key_set;
 pub mod load_snapshot;
 pub mod restrictions;
+pub mod revoked_subjects;
 pub mod tracked;

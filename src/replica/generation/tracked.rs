@@ -1,6 +1,7 @@
 //! One generation and how the feed relates to it: applies the lines of `changes`, one by one, and says what each proved.
 
 use crate::model::change::{Commit, Head};
+use crate::model::coverage::Coverage;
 use crate::model::digest::DirectoryDigest;
 use crate::replica::blocking::{ThreadFailed, run_blocking};
 use crate::replica::generation::apply::{MAX_BATCH_CHANGES, apply_changes};
@@ -71,22 +72,29 @@ pub enum ApplyLineError {
 /// A generation that follows the feed. The only writer of its store.
 pub struct TrackedGeneration {
     generation: Generation,
+    coverage: Coverage,
     cursor_state: CursorState,
     heartbeat_seen: bool,
     heartbeats_ahead: u32,
 }
 
 impl TrackedGeneration {
-    /// Follows the feed with `generation`.
+    /// Follows the feed with `generation`, which has the kinds of records that its snapshot's head named.
     #[must_use]
-    pub const fn new(generation: Generation, cursor_state: CursorState) -> Self {
-        Self { generation, cursor_state, heartbeat_seen: false, heartbeats_ahead: 0 }
+    pub const fn new(generation: Generation, coverage: Coverage, cursor_state: CursorState) -> Self {
+        Self { generation, coverage, cursor_state, heartbeat_seen: false, heartbeats_ahead: 0 }
     }
 
     /// Returns the generation.
     #[must_use]
     pub const fn generation(&self) -> &Generation {
         &self.generation
+    }
+
+    /// Returns the kinds of records that its snapshot's head named.
+    #[must_use]
+    pub const fn coverage(&self) -> &Coverage {
+        &self.coverage
     }
 
     /// Returns what is known of its cursor.

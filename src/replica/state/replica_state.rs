@@ -163,6 +163,7 @@ impl ReplicaState {
             connected_since: details.connected_since,
             lost_since: details.lost_since,
             following: details.relation,
+            covers: serving.coverage.clone().into(),
             cursor: serving.head,
             primary: details.primary,
             lag: lag(serving.head, details.primary),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::model::change::Head;
 use crate::model::changed_directory::{ChangeSet, ChangedDirectory};
+use crate::model::coverage::Coverage;
 use crate::model::directory::Directory;
 use crate::model::freshness::{DirectoryView, ProofSource, ProofTime, ReplicaReading};
 use crate::model::time::Time;
@@ -18,6 +19,8 @@ pub struct Serving {
     pub reading: ReplicaReading,
     /// The generation behind the view.
     pub generation: Option<Generation>,
+    /// The kinds of records that it has.
+    pub coverage: Coverage,
     /// The last head at which the store equalled the primary.
     pub head: Option<Head>,
     /// Changes that the store could not take, and that bind on top of it.
@@ -49,7 +52,8 @@ impl Serving {
 
     /// Serves another generation from now on, with nothing on top, which may lack anything of the one before. Its age and whether it is
     /// caught up are the caller's to say.
-    pub fn set_generation(&mut self, generation: &Generation, head: Head, verified: bool) {
+    pub fn set_generation(&mut self, generation: &Generation, coverage: Coverage, head: Head, verified: bool) {
+        self.coverage = coverage;
         self.generation = Some(generation.clone());
         self.held = None;
         self.set_head(head);
@@ -84,7 +88,8 @@ impl Serving {
         if let Some(held) = &self.held {
             directory = Arc::new(ChangedDirectory::new(directory, Arc::clone(&held.changes)));
         }
-        self.reading.view = Some(DirectoryView { directory, verified, has_unknown_records: self.has_unknown_records(generation) });
+        let (has_unknown_records, coverage) = (self.has_unknown_records(generation), self.coverage.clone());
+        self.reading.view = Some(DirectoryView { directory, verified, has_unknown_records, coverage });
     }
 
     fn has_unknown_records(&self, generation: &Generation) -> bool {

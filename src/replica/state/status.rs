@@ -18,6 +18,8 @@ pub struct ReplicaStatus {
     pub lost_since: Option<Time>,
     /// How the store relates to the feed.
     pub following: FeedRelation,
+    /// The kinds of records that the feed publishes; absent where these are all.
+    pub covers: Option<Vec<String>>,
     /// The head of the serving generation.
     pub cursor: Option<Head>,
     /// The primary's head, as its last line said.

@@ -1,5 +1,6 @@
 //! The store over restarts and damage.
 
+use crate::model::coverage::Coverage;
 use crate::model::freshness::DirectoryReplica as _;
 use crate::model::loss_guard::LossGuard;
 use crate::net::client::http_client::HttpClient;
@@ -122,6 +123,8 @@ fn without_a_feed_no_store_is_opened() {
         longest_max_stale: Duration::ZERO,
         loss_guard: LossGuard::default(),
         feed_mode: FeedMode::Disabled,
+        unsaid_coverage: Coverage::default(),
+        revocations: None,
         timing: TIMING,
     })
     .unwrap();

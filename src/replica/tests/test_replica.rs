@@ -2,6 +2,7 @@
 
 use crate::model::change::{Change, Head};
 use crate::model::clock;
+use crate::model::coverage::Coverage;
 use crate::model::entry::Entry;
 use crate::model::freshness::{DirectoryReplica as _, DirectoryView};
 use crate::model::id::Id;
@@ -49,6 +50,8 @@ pub fn start_replica_with(store: &Path, socket: &Path, timing: Timing) -> Arc<Re
         longest_max_stale: Duration::from_secs(86_400),
         loss_guard: LossGuard { share: 0.2, more_than: 10 },
         feed_mode: FeedMode::Follow,
+        unsaid_coverage: Coverage::default(),
+        revocations: None,
         timing,
     })
     .unwrap()

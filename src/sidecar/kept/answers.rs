@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 
 use crate::model::clock;
+use crate::model::directory::Directory;
 use crate::model::kept_answer::{KeptAnswer, KeptAnswerStore, KeptKind, KeptSubject, QuestionKey};
 use crate::model::time::BootTime;
 use crate::net::log_limiter::LogLimiter;
@@ -41,6 +42,8 @@ pub struct KeptAnswers {
     pub(super) store: Arc<dyn KeptAnswerStore>,
     /// Whether what was kept before the start has been read.
     pub(super) opened: watch::Sender<bool>,
+    /// A whole directory that began to be followed while what was kept before the start is still being read.
+    pub(super) replaced_by: Mutex<Option<Arc<dyn Directory + Send + Sync>>>,
     /// What is counted.
     pub metrics: KeptMetrics,
     log: LogLimiter,
@@ -62,6 +65,7 @@ impl KeptAnswers {
             state: Mutex::new(state),
             store: Arc::clone(&config.store),
             opened: watch::Sender::new(false),
+            replaced_by: Mutex::default(),
             metrics: KeptMetrics::register(registry),
             log: LogLimiter::default(),
         })
@@ -73,6 +77,11 @@ impl KeptAnswers {
             let mut opened = self.opened.subscribe();
             let _late = timeout(OPEN_TIMEOUT, opened.wait_for(|opened| *opened)).await;
         }
+        *self.opened.borrow()
+    }
+
+    /// Returns whether what was kept before the start has been read.
+    pub(super) fn is_open(&self) -> bool {
         *self.opened.borrow()
     }
 

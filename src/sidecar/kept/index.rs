@@ -3,7 +3,7 @@
 //! What goes first where there is no room: the answer that was used longest ago, to the second; and of an actor who holds more than their
 //! share of the places or bytes, their own. Pure: time is an argument.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
 
@@ -241,6 +241,13 @@ impl KeptIndex {
         let numbers = order.into_iter().flat_map(|order| self.links.places(order));
         let places = numbers.filter_map(|number| self.places.get(number as usize)?.as_ref());
         places.filter(move |place| place.answer.subjects.contains(subject))
+    }
+
+    /// Returns whom something is kept about: keys, users and names.
+    #[must_use]
+    pub fn actors(&self) -> HashSet<KeptSubject> {
+        let answers = self.places.iter().flatten().map(|place| &place.answer);
+        answers.flat_map(|answer| answer.subjects.iter()).filter(|subject| subject.is_actor()).cloned().collect()
     }
 
     /// Returns when a key expires, if its `authorized_keys` is kept and says so.

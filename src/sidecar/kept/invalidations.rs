@@ -17,6 +17,8 @@ pub struct Invalidations {
     count: u64,
     /// Of everything at once.
     last_of_all: u64,
+    /// Of whatever was being asked, where it is not known what was taken back; what is kept already stays.
+    last_of_all_asked: u64,
     /// The number of the last revocation of whatever falls into a slot.
     last: Box<[u64]>,
     hasher: RandomState,
@@ -24,7 +26,7 @@ pub struct Invalidations {
 
 impl Default for Invalidations {
     fn default() -> Self {
-        Self { count: 0, last_of_all: 0, last: vec![0; SLOTS].into(), hasher: RandomState::new() }
+        Self { count: 0, last_of_all: 0, last_of_all_asked: 0, last: vec![0; SLOTS].into(), hasher: RandomState::new() }
     }
 }
 
@@ -48,16 +50,32 @@ impl Invalidations {
         self.last_of_all = self.count;
     }
 
+    /// Notes that anything may have been taken back of what is being asked.
+    pub const fn overtake_all(&mut self) {
+        self.count += 1;
+        self.last_of_all_asked = self.count;
+    }
+
     /// Returns the last revocation of a subject: who asks after it joins no question from before it.
     #[must_use]
     pub fn last<T: Hash>(&self, subject: &T) -> RevocationCount {
-        RevocationCount(self.last[self.slot(subject)].max(self.last_of_all))
+        RevocationCount(self.last_named(subject).max(self.last_of_all_asked))
     }
 
-    /// Returns whether a subject was revoked after `since`.
+    /// Returns whether a subject was revoked after `since`, or may have been.
     #[must_use]
     pub fn is_revoked_since<T: Hash>(&self, subject: &T, since: RevocationCount) -> bool {
         self.last(subject) > since
+    }
+
+    /// Returns whether a subject was revoked since the start, by its name or with everything: nothing of before the start comes back then.
+    #[must_use]
+    pub fn is_revoked<T: Hash>(&self, subject: &T) -> bool {
+        self.last_named(subject) > 0
+    }
+
+    fn last_named<T: Hash>(&self, subject: &T) -> u64 {
+        self.last[self.slot(subject)].max(self.last_of_all)
     }
 
     fn slot<T: Hash>(&self, subject: &T) -> usize {
@@ -79,6 +97,17 @@ mod tests {
         assert!(!invalidations.is_revoked_since(&"a", invalidations.count()));
         let others = (0..1000).filter(|number| invalidations.is_revoked_since(number, before)).count();
         assert!(others < 10, "{others} of 1000 others share its slot");
+    }
+
+    #[test]
+    fn what_is_being_asked_is_overtaken_and_what_is_kept_stays() {
+        let mut invalidations = Invalidations::default();
+        let before = invalidations.count();
+        invalidations.overtake_all();
+        assert!(invalidations.is_revoked_since(&"a", before) && !invalidations.is_revoked(&"a"));
+        assert!(!invalidations.is_revoked_since(&"a", invalidations.count()));
+        invalidations.revoke(&"a");
+        assert!(invalidations.is_revoked(&"a"));
     }
 
     #[test]

@@ -8,7 +8,6 @@ use crate::model::clock;
 use crate::model::kept_answer::{KeptAnswer, KeptKind, KeptSubject, QuestionKey};
 use crate::model::time::BootTime;
 use crate::sidecar::kept::answers::KeptAnswers;
-use crate::sidecar::kept::invalidations::RevocationCount;
 use crate::sidecar::kept::metrics::EvictionReason;
 use crate::sidecar::kept::state::KeptState;
 use crate::sidecar::kept::warm_answers::WarmAnswer;
@@ -42,7 +41,9 @@ impl KeptAnswers {
             let chunk: Vec<_> = loaded.by_ref().take(RESTORE_CHUNK).collect();
             chunk.into_iter().for_each(|(key, answer)| self.restore_one(&mut state, key, answer));
         }
-        self.opened.send_replace(true);
+        while let Some(directory) = self.open_or_take_directory() {
+            self.remove_unknown(&*directory);
+        }
         tracing::info!(count, "read {count} kept answers");
     }
 
@@ -50,7 +51,7 @@ impl KeptAnswers {
     fn revoke_denied_key(&self, state: &mut KeptState, key: QuestionKey, answer: &KeptAnswer) {
         if let Some(denied) = answer.key_id()
             && answer.kind == KeptKind::AuthorizedKeys
-            && state.invalidations.is_revoked_since(&key, RevocationCount::default())
+            && state.invalidations.is_revoked(&key)
         {
             drop(self.revoke(state, &KeptSubject::Key(denied), EvictionReason::Key));
         }
@@ -61,11 +62,10 @@ impl KeptAnswers {
             return;
         }
         self.revoke_denied_key(state, key, &answer);
-        let start = RevocationCount::default();
         let now = clock::boot_time();
         let age = answer.proven_at.age(now);
         let is_expired = age > self.policy.limits_for(answer.kind.freshness_class()).max_stale;
-        if is_expired || state.is_revoked_since(key, &answer.subjects, start) {
+        if is_expired || state.is_revoked(key, &answer.subjects) {
             return self.store.remove(&[key]);
         }
         let pushed_out = state.index.insert(key, Arc::new(answer), now);
@@ -82,12 +82,12 @@ impl KeptAnswers {
     }
 
     fn warm_one<'a>(&self, state: &mut KeptState, key: QuestionKey, mut answer: KeptAnswer, counts: &'a mut WarmCounts) -> &'a mut usize {
-        let (now, start) = (clock::boot_time(), RevocationCount::default());
+        let now = clock::boot_time();
         let before = state.index.find(key).map(|place| Arc::clone(&place.answer));
         if before.as_ref().is_some_and(|before| before.proven_at >= answer.proven_at) {
             return &mut counts.younger;
         }
-        if state.is_revoked_since(key, &answer.subjects, start) || state.negatives.find(key, now).is_some() {
+        if state.is_revoked(key, &answer.subjects) || state.negatives.find(key, now).is_some() {
             return &mut counts.denied;
         }
         if !state.index.has_room_for(key, &answer) {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::api::request::RequestTime;
 use crate::model::freshness::{Freshness, ProofTime};
 use crate::model::id::Id;
-use crate::model::kept_answer::{AnswerOrigin, KeptKind, QuestionKey};
+use crate::model::kept_answer::{AnswerOrigin, KeptKind, KeptSubject, QuestionKey};
 use crate::model::time::BootTime;
 use crate::sidecar::config::KeptMode;
 use crate::sidecar::kept::answers::KeptAnswers;
@@ -62,6 +62,12 @@ impl KeptAnswers {
         let (age, origin) = (answer.proven_at.age(now.boot), answer.origin);
         let freshness = self.freshness(question.kind, origin, age);
         Some(InspectedAnswer { age, freshness, origin, is_key_expired: state.peek(question, now).is_none() })
+    }
+
+    /// Returns whom and what the answer to a question is about, as far as it is kept.
+    #[must_use]
+    pub fn subjects(&self, key: QuestionKey) -> Vec<KeptSubject> {
+        self.lock().index.find(key).map_or_else(Vec::new, |place| place.answer.subjects.to_vec())
     }
 
     /// Returns the id of the key with the offered blob, if its answer is kept.

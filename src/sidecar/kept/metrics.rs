@@ -38,6 +38,8 @@ pub enum EvictionReason {
     Share,
     /// It was too old to be given.
     Age,
+    /// The followed feed took away its key or user.
+    Feed,
 }
 
 impl LookupOutcome {
@@ -55,7 +57,7 @@ impl LookupOutcome {
 
 impl EvictionReason {
     /// All of them, in the order in which they are shown.
-    pub const ALL: [Self; 7] = [Self::Answer, Self::Key, Self::Actor, Self::Operator, Self::Room, Self::Share, Self::Age];
+    pub const ALL: [Self; 8] = [Self::Answer, Self::Key, Self::Actor, Self::Operator, Self::Room, Self::Share, Self::Age, Self::Feed];
 
     /// Its name in the status and in metrics.
     #[must_use]
@@ -68,6 +70,7 @@ impl EvictionReason {
             Self::Room => "room",
             Self::Share => "share",
             Self::Age => "age",
+            Self::Feed => "revoked",
         }
     }
 }

@@ -5,13 +5,15 @@
 //! [`lookup`], which says what was [`found`], and change in [`record`], [`invalidate`] and [`load`]. [`refresh_queue`] says which are asked for again before
 //! they are too old. In [`shadow`] mode they are only compared with the primary's, by their [`agreement`]. A [`warm_file`] becomes
 //! [`warm_answers`] before the primary has given any. [`mass_negative`] remembers what was taken back for a while, in [`taken_back`], and
-//! gives it back where the primary does not know most of the [`asked_keys`]. How a request is answered from them is
+//! gives it back where the primary does not know most of the [`asked_keys`]. What a
+//! [`followed_directory`] of users and keys takes back goes as well. How a request is answered from them is
 //! `sidecar/kept_answer.rs`.
 
 pub mod acceptance;
 pub mod agreement;
 pub mod answers;
 pub mod asked_keys;
+pub mod followed_directory;
 pub mod found;
 pub mod index;
 pub mod invalidate;

@@ -72,6 +72,11 @@ impl KeptState {
         actors
     }
 
+    /// Returns whether an answer to a question about these subjects was taken back since the start.
+    pub(super) fn is_revoked(&self, key: QuestionKey, subjects: &[KeptSubject]) -> bool {
+        self.invalidations.is_revoked(&key) || subjects.iter().any(|subject| self.invalidations.is_revoked(subject))
+    }
+
     pub(super) fn is_revoked_since(&self, key: QuestionKey, subjects: &[KeptSubject], since: RevocationCount) -> bool {
         self.invalidations.is_revoked_since(&key, since)
             || subjects.iter().any(|subject| self.invalidations.is_revoked_since(subject, since))

@@ -26,11 +26,13 @@ use crate::sidecar::upstream::client::QueryOutcome;
 use crate::sidecar::upstream::concurrency_limit::RequestClass;
 use crate::sidecar::upstream::decision::QueryKind;
 use crate::sidecar::upstream::query::UpstreamQuery;
+use crate::sidecar::withholding::is_withheld;
 use crate::wire;
 use crate::wire::http::params::{Params, encode_form};
 use crate::wire::http::params_error::ParamsError;
 
 /// A question to be explained.
+#[derive(Clone)]
 struct ExplainQuery {
     blob: Option<Vec<u8>>,
     key: Option<String>,
@@ -48,6 +50,7 @@ pub async fn handle(state: &Arc<SidecarState>, request: ApiRequest) -> HandlerRe
         return Err(ApiError::bad_request("`key` is the Base64 of a public key's blob, as sshd passes it"));
     }
     let body = match &state.kept {
+        Some(kept) if state.mirror.is_some() => explain_followed(state, kept, subject, request.time).await,
         Some(kept) => explain_kept(state, kept, subject, request.time).await,
         None => {
             let local = state.local_view(subject.freshness_class(), request.time).await;
@@ -78,7 +81,36 @@ async fn explain_kept(state: &Arc<SidecarState>, kept: &KeptService, subject: Ex
     })
 }
 
+/// Explains a question in front of a GitLab whose mirror is followed: what the directory says of the key or user, what is kept, and which of
+/// them, or the GitLab, decides now.
+async fn explain_followed(state: &Arc<SidecarState>, kept: &KeptService, subject: ExplainQuery, time: RequestTime) -> Value {
+    let local = state.local_view(FreshnessClass::Keys, time).await;
+    let subject = subject.with_local_key_id(local.view.as_ref()).with_kept_key_id(&kept.answers);
+    let here = here_json(&local, &subject.without_project(), time);
+    let mut found = kept_json(&kept.answers, &subject, time);
+    let question = kept_question(&kept.answers, &subject);
+    let is_withheld = question.as_ref().is_some_and(|question| is_withheld(state, kept, question, time));
+    if let Some(found) = found.as_mut().filter(|_| is_withheld) {
+        found["given"] = json!("no: the feed has this user as refused, or this key as expired; GitLab is asked");
+    }
+    let is_in_feed = local.is_fresh() && (here["key"].is_object() || here["actor"].is_object());
+    let is_kept_fresh = found.as_ref().is_some_and(|found| found["state"] == "fresh") && !is_withheld;
+    let decided_by = match &subject.project {
+        None if is_in_feed && here["actor"]["deploy_key_id"].is_null() => "feed",
+        None if is_in_feed && subject.blob.is_some() => "feed",
+        _ if is_kept_fresh => "kept",
+        _ => "primary",
+    };
+    let facts = freshness_json(&local);
+    json!({"decided_by": decided_by, "here": here, "facts": facts, "kept": found, "primary": query_primary(state, &subject).await})
+}
+
 impl ExplainQuery {
+    /// The question about the key or user alone.
+    fn without_project(&self) -> Self {
+        Self { project: None, ..self.clone() }
+    }
+
     fn parse(params: &Params) -> Result<Self, ParamsError> {
         let key = params.text("key")?;
         let action = match params.text("action")?.as_deref() {

@@ -44,10 +44,16 @@ pub async fn handle(state: &Arc<SidecarState>, request: ApiRequest) -> HandlerRe
 
 async fn invalidate_kept(state: &SidecarState, kept: &KeptService, selector: KeptSelector) -> HandlerResult {
     let Invalidated { answers, negatives, is_off_disk } = kept.answers.invalidate(&selector).await;
-    let versions = if selector == KeptSelector::All { state.version_cache.clear() } else { 0 };
+    let removes_all = selector == KeptSelector::All;
+    let (versions, denials) = if removes_all { (state.version_cache.clear(), state.denials.clear()) } else { (0, 0) };
     let still_there = if is_off_disk { "" } else { "; not removed from disk yet: look at the disk of store.path" };
     let removed = format!("{answers} kept answers, {negatives} keys that were not known and {versions} kept versions{still_there}");
-    tracing::info!(answers, negatives, versions, "the operator removed {removed}");
+    let removed = if state.mirror.is_some() {
+        format!("{removed}; {denials} denials of GitLab; the users and keys themselves follow the feed")
+    } else {
+        removed
+    };
+    tracing::info!(answers, negatives, versions, denials, "the operator removed {removed}");
     let body = json!({"message": format!("removed {removed}"), "answers": answers, "unknown_keys": negatives, "versions": versions});
     Ok(Response::json(StatusCode::OK, body.to_string()))
 }

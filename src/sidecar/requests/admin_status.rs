@@ -16,6 +16,7 @@ use crate::sidecar::kept::shadow::Shadow;
 use crate::sidecar::kept::status::kept_status;
 use crate::sidecar::state::SidecarState;
 use crate::sidecar::upstream::addresses::PrimaryAddress;
+use crate::sidecar::usage_buffer::ReportSchedule;
 
 /// Answers with one object.
 pub async fn handle(state: &Arc<SidecarState>, request: ApiRequest) -> HandlerResult {
@@ -23,6 +24,7 @@ pub async fn handle(state: &Arc<SidecarState>, request: ApiRequest) -> HandlerRe
     let outage = channel.addresses.outage();
     let (in_flight, waiting) = channel.concurrency_limit.load();
     let (reported, dropped) = state.usage.totals();
+    let follower = (state.config.replica_control.status)();
     let body = json!({
         "host": state.config.host,
         "version": env!("CARGO_PKG_VERSION"),
@@ -46,12 +48,37 @@ pub async fn handle(state: &Arc<SidecarState>, request: ApiRequest) -> HandlerRe
             "hedge_milliseconds": state.config.freshness_policy.hedge.as_millis(),
         },
         "kept": state.kept.as_ref().map(|kept| kept_json(kept, request.time)),
-        "follower": (state.config.replica_control.status)(),
+        "feed": feed_json(state, &follower),
+        "cursor": {"epoch": follower["cursor"]["epoch"], "seq": follower["cursor"]["seq"]},
+        "follower": follower,
         "sockets": socket_status(&state.config.server_counters),
         "usage": {"reported": reported, "dropped": dropped},
         "memory_bytes": resident_bytes(),
     });
     Ok(Response::json(StatusCode::OK, body.to_string()))
+}
+
+/// Returns whose feed is followed, what it has, and what was asked of the primary that it does not have; null where none is followed.
+fn feed_json(state: &SidecarState, follower: &Value) -> Value {
+    let config = &state.config;
+    let Some(mirror) = &state.mirror else {
+        let url = config.primary_client.display_name();
+        return if config.follows_feed { json!({"url": url, "of": "primary", "covers": follower["covers"]}) } else { Value::Null };
+    };
+    let every = match state.usage.schedule() {
+        ReportSchedule::Daily => Value::from("day"),
+        ReportSchedule::Every(interval) => json!(interval.as_secs()),
+    };
+    json!({
+        "url": mirror.url,
+        "of": "mirror",
+        "covers": follower["covers"],
+        "misses_per_second": mirror.misses_per_second,
+        "misses_asked": mirror.misses_asked.get(),
+        "misses_refused": mirror.misses_refused.get(),
+        "kept_answers_withheld": mirror.withheld.get(),
+        "uses_reported_every": every,
+    })
 }
 
 fn kept_json(kept: &KeptService, time: RequestTime) -> Value {
@@ -84,7 +111,9 @@ fn address_status(address: &PrimaryAddress, time: RequestTime) -> Value {
 fn class_status(state: &SidecarState, class: FreshnessClass, time: RequestTime) -> Value {
     let reading = state.config.replica.read();
     let limits = state.config.freshness_policy.limits_for(class).capped(reading.confirmed_max_stale);
-    let age = reading.age(time.boot);
+    // What is kept has an age for each answer; of a mirror's feed come keys only.
+    let has_own_age = state.kept.is_none() || (state.mirror.is_some() && class == FreshnessClass::Keys);
+    let age = reading.age(time.boot).filter(|_| has_own_age);
     let freshness = match reading.freshness(limits, time.boot) {
         Freshness::Fresh => "fresh",
         Freshness::Stale => "stale",
@@ -94,8 +123,8 @@ fn class_status(state: &SidecarState, class: FreshnessClass, time: RequestTime) 
     json!({
         "state": match &state.kept {
             Some(kept) if kept.shadow.is_some() => "shadow",
-            Some(_) => "kept",
-            None => freshness,
+            Some(_) if !has_own_age => "kept",
+            _ => freshness,
         },
         "age_seconds": age.map(|age| age.as_secs_f64()),
         "ttl_seconds": limits.ttl.as_secs(),

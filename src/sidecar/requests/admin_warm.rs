@@ -28,9 +28,9 @@ const FLUSH_BATCHES: usize = 50;
 
 /// Reads the file, keeps its answers, and says what became of each line.
 pub async fn handle(state: &Arc<SidecarState>, mut request: ApiRequest) -> HandlerResult {
-    let Some(kept) = &state.kept else {
-        let reason = "this host follows its primary's feed, which brings every key: nothing is kept here that a file could warm; \
-                      `sidegate warm` is for a host in front of a GitLab (`primary.feed = \"none\"`)";
+    let Some(kept) = state.kept.as_ref().filter(|_| state.mirror.is_none()) else {
+        let reason = "this host follows a feed, which brings every key: nothing is kept here that a file could warm; \
+                      `sidegate warm` is for a host in front of a GitLab (`primary.feed = \"none\"`) without a mirror";
         return Err(ApiError::conflict(reason));
     };
     let age = request.number("age_seconds")?.map(Duration::from_secs).ok_or_else(|| ApiError::missing_parameter("age_seconds"))?;

@@ -74,7 +74,11 @@ async fn decide_or_query(state: &Arc<SidecarState>, question: &AllowedRequest, t
     if let Some(kept) = &state.kept {
         return match KeptQuestion::allowed(question, kept.answers.check_ip, local.query()) {
             Some(kept_question) => {
+                let key = kept_question.asking_key();
                 let response = kept_answer::answer(state, kept, kept_question, time).await;
+                if state.mirror.is_some() && response.status.is_success() {
+                    state.usage.record_key(key, time);
+                }
                 limit_kept_answers(state, question, response, time)
             }
             None => query_primary(state, local.query_without_yes(), local.class_without_yes(), subject(question)).await,
@@ -267,7 +271,7 @@ fn record_usage(state: &SidecarState, question: &AllowedRequest, actor: &Actor, 
         Actor::Unknown => (None, None),
     };
     let user = user.filter(|_| question.action != Action::ReceivePack);
-    state.usage.record(key, user, time.wall);
+    state.usage.record(key, user, time);
 }
 
 fn denial_response(refusal: &AccessDenied) -> Response {

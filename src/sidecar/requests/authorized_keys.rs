@@ -19,6 +19,7 @@ use crate::sidecar::kept::question::KeptQuestion;
 use crate::sidecar::kept_answer;
 use crate::sidecar::local_answer::{LocalAnswer, LocalQuestion, answer_or_query};
 use crate::sidecar::local_view::LocalView;
+use crate::sidecar::mirror_answer::{self, FollowedQuestion};
 use crate::sidecar::requests::passthrough;
 use crate::sidecar::state::SidecarState;
 use crate::sidecar::upstream::concurrency_limit::RequestClass;
@@ -46,6 +47,11 @@ pub async fn handle(state: &Arc<SidecarState>, mut request: ApiRequest) -> Handl
         let target = format!("/api/v4/internal/authorized_keys?{}", encode_form([("key", key.as_str())]));
         UpstreamQuery::get(QueryKind::AuthorizedKeys(blob.clone()), target)
     };
+    if let (Some(kept), Some(_mirror)) = (&state.kept, &state.mirror) {
+        let followed =
+            FollowedQuestion { look_up: |view: &LocalView| look_up(view, &blob), question: KeptQuestion::authorized_keys(query()) };
+        return Ok(mirror_answer::answer(state, kept, followed, request.time).await);
+    }
     if let Some(kept) = &state.kept {
         return Ok(kept_answer::answer(state, kept, KeptQuestion::authorized_keys(query()), request.time).await);
     }

@@ -14,6 +14,7 @@ use crate::sidecar::kept::question::KeptQuestion;
 use crate::sidecar::kept_answer;
 use crate::sidecar::local_answer::{LocalAnswer, LocalQuestion, answer_or_query, query_primary};
 use crate::sidecar::local_view::LocalView;
+use crate::sidecar::mirror_answer::{self, FollowedQuestion};
 use crate::sidecar::requests::passthrough;
 use crate::sidecar::state::SidecarState;
 use crate::sidecar::upstream::availability::RequestSubject;
@@ -38,6 +39,10 @@ pub async fn handle(state: &Arc<SidecarState>, request: ApiRequest) -> HandlerRe
     let query = || UpstreamQuery::get(QueryKind::Discover, build_target(user.as_ref()));
     if let Some(kept) = &state.kept {
         return Ok(match KeptQuestion::discover(&claimed_actor, query()) {
+            Some(question) if state.mirror.is_some() => {
+                let followed = FollowedQuestion { look_up: |view: &LocalView| look_up_person(view, &claimed_actor), question };
+                mirror_answer::answer(state, kept, followed, request.time).await
+            }
             Some(question) => kept_answer::answer(state, kept, question, request.time).await,
             None => query_primary(state, query(), RequestClass::Other, RequestSubject::Login).await,
         });
@@ -59,6 +64,17 @@ fn look_up(view: &LocalView, claimed_actor: &ClaimedActor) -> LocalAnswer {
             tracing::error!(%error, "failed to look up a user in the local directory, asking the primary: {error}");
             LocalAnswer::Unavailable
         }
+    }
+}
+
+/// Looks a user up in the directory of a mirror. Behind a deploy key a GitLab sees who made it, which its mirror does not know.
+fn look_up_person(view: &LocalView, claimed_actor: &ClaimedActor) -> LocalAnswer {
+    let (ClaimedActor::Key(Some(id)) | ClaimedActor::KeyOwner(Some(id)), Some(held)) = (claimed_actor, &view.view) else {
+        return look_up(view, claimed_actor);
+    };
+    match held.directory.key(*id) {
+        Ok(Some(key)) if key.deploy => LocalAnswer::Unavailable,
+        _ => look_up(view, claimed_actor),
     }
 }
 

@@ -34,8 +34,10 @@ impl Availability {
     /// Returns what is possible with what the replica holds, as old as it is at `now`.
     pub fn assess(reading: &ReplicaReading, policy: FreshnessPolicy, now: BootTime) -> Self {
         let is_usable = |class| reading.freshness(policy.limits_for(class), now) != Freshness::Expired;
-        let reads = reading.view.as_ref().is_some_and(|view| !view.has_unknown_records) && is_usable(FreshnessClass::Reads);
-        Self::from_flags(reading.view.is_some() && is_usable(FreshnessClass::Keys), reads)
+        let reads = reading.view.as_ref().is_some_and(|view| view.coverage.is_whole() && !view.has_unknown_records)
+            && is_usable(FreshnessClass::Reads);
+        let has_logins = reading.view.as_ref().is_some_and(|view| view.coverage.has_logins());
+        Self::from_flags(has_logins && is_usable(FreshnessClass::Keys), reads)
     }
 
     /// Who cannot log in cannot read either.

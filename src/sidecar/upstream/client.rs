@@ -30,6 +30,8 @@ use crate::sidecar::upstream::query_runner::QueryRunner;
 const MAX_TARGET_BYTES: usize = 16 << 10;
 /// The reason given for a question whose target is longer.
 const REASON_TOO_LARGE: &str = "this question is larger than the Git server takes";
+/// The reason given for a question about an unknown key beyond what this host may ask a second.
+const REASON_TOO_MANY_MISSES: &str = "this host has asked about too many unknown keys in this second";
 /// The reason given for a question whose answer may be from before access was taken away.
 const REASON_ACCESS_CHANGED: &str = "access was taken away while it was asked";
 
@@ -134,6 +136,11 @@ impl UpstreamClient {
     /// The outcome of a question whose yes may be from before a revocation.
     pub fn access_changed(&self) -> QueryOutcome {
         self.failed(REASON_ACCESS_CHANGED, true, FailureCause::AccessChanged)
+    }
+
+    /// The outcome of a question about an unknown key that is not asked, because there were too many.
+    pub fn too_many_misses(&self) -> QueryOutcome {
+        self.failed(REASON_TOO_MANY_MISSES, false, FailureCause::TooManyMisses)
     }
 
     fn failed(&self, reason: &str, may_have_reached: bool, cause: FailureCause) -> QueryOutcome {

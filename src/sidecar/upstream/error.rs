@@ -34,6 +34,8 @@ pub enum FailureCause {
     Host,
     /// The primary took long for what may take long. That says nothing about other requests.
     LongRequest,
+    /// This host asks about no more unknown keys in this second.
+    TooManyMisses,
     /// The request: the primary does not accept its size or form.
     Request,
     /// Nobody: access was taken away while the primary was asked, and its answer may be from before that.
@@ -55,7 +57,7 @@ impl UpstreamError {
         match self.cause {
             FailureCause::Request => return ApiError::bad_request(&self.reason).into_response(),
             FailureCause::AccessChanged => return access_changed_response(),
-            FailureCause::Primary | FailureCause::LongRequest | FailureCause::Host => {}
+            FailureCause::Primary | FailureCause::LongRequest | FailureCause::Host | FailureCause::TooManyMisses => {}
         }
         self.build_response(StatusCode::FAILED_DEPENDENCY, self.availability.message(subject))
     }
@@ -77,6 +79,7 @@ impl UpstreamError {
 
     fn build_response(&self, status: StatusCode, consequence: &str) -> Response {
         let what = match (self.cause, self.failing_since) {
+            (FailureCause::TooManyMisses, _) => "This SSH host asks the Git server about too many unknown keys at the moment.".to_owned(),
             (FailureCause::Host, _) => "This SSH host has too many requests for the Git server under way.".to_owned(),
             (FailureCause::Request | FailureCause::AccessChanged, _) => "The Git server does not take this request.".to_owned(),
             (FailureCause::Primary | FailureCause::LongRequest, Some(since)) => {

@@ -203,7 +203,7 @@ fn record_error<'a>(addresses: impl IntoIterator<Item = &'a PrimaryAddress>, err
         FailureCause::LongRequest => {
             tracing::info!(reason, endpoint, "no answer of the primary to {endpoint}, which may take long: {reason}")
         }
-        FailureCause::Host | FailureCause::Request | FailureCause::AccessChanged => {
+        FailureCause::Host | FailureCause::TooManyMisses | FailureCause::Request | FailureCause::AccessChanged => {
             tracing::debug!(reason, endpoint, "no answer to {endpoint}, and not by the primary's fault: {reason}");
         }
     }

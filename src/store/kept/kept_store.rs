@@ -41,8 +41,8 @@ pub type LoadedFn = Box<dyn FnOnce(LoadedAnswers) + Send>;
 pub struct KeptStore {
     shared: Arc<Shared>,
     thread: Mutex<Option<JoinHandle<()>>>,
-    /// Keeps other daemons out of the folder.
-    _lock: File,
+    /// Keeps other daemons out of the folder, unless something else of this process does.
+    _lock: Option<File>,
 }
 
 struct Shared {
@@ -92,6 +92,16 @@ impl KeptStore {
     pub fn prepare(folder: &Path, page_cache: u64) -> Result<Arc<Self>, FileError> {
         folder::ensure_private(folder)?;
         let lock = acquire_lock(&folder.join("LOCK"))?;
+        Self::prepare_locked(folder, page_cache, Some(lock))
+    }
+
+    /// The same in a folder that this process has locked for the generations of a directory.
+    pub fn prepare_beside_generations(folder: &Path, page_cache: u64) -> Result<Arc<Self>, FileError> {
+        folder::ensure_private(folder)?;
+        Self::prepare_locked(folder, page_cache, None)
+    }
+
+    fn prepare_locked(folder: &Path, page_cache: u64, lock: Option<File>) -> Result<Arc<Self>, FileError> {
         let boot_id = BootId::parse(&read_boot_id()?).map_err(|error| FileError::invalid(folder, error.to_string()))?;
         let status = KeptStoreStatus { state: "opening".to_owned(), ..KeptStoreStatus::default() };
         let shared = Shared {

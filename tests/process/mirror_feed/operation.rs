@@ -1,0 +1,105 @@
+//! What an operator sees and does of a followed mirror.
+
+use crate::mirror_feed::{FRESH, Site, source_of};
+use crate::support::generated_directory::user_line;
+
+fn run(site: &Site, words: &[&str]) -> String {
+    let socket = site.env.sidecar_socket();
+    let output = site.env.run_sidegate(&[words, &["--socket", socket.to_str().unwrap()]].concat());
+    assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn status_names_the_feed_what_it_covers_where_it_stands_and_what_was_asked_beside_it() {
+    let site = Site::start(3, FRESH);
+    assert_eq!([site.look_up(1).status, site.look_up(900).status, site.pull(1).status], [200, 404, 200]);
+    let status = site.env.status();
+    let feed = &status["feed"];
+    assert!(feed["url"].as_str().unwrap().contains("link.sock"), "{feed}");
+    assert_eq!(feed["covers"], serde_json::json!(["settings", "user", "key"]), "as a mirror counts that does not say it");
+    assert_eq!((feed["misses_asked"].as_u64(), feed["misses_refused"].as_u64()), (Some(1), Some(0)));
+    assert!(status["cursor"]["epoch"].is_string() && status["cursor"]["seq"].is_u64(), "{}", status["cursor"]);
+    let states = ["keys", "reads", "push_precheck"].map(|class| status["freshness"][class]["state"].clone());
+    assert_eq!(states, ["fresh", "kept", "kept"]);
+    let text = run(&site, &["status"]);
+    for line in [
+        "keys: fresh, ",
+        "reads: kept, each answer by its own age",
+        "feed: ",
+        "link.sock",
+        "settings, user, key",
+        "1 unknown keys and users asked",
+    ] {
+        assert!(text.contains(line), "{line}\n{text}");
+    }
+}
+
+#[test]
+fn verify_resync_and_invalidate_work_beside_the_gitlab() {
+    let site = Site::start(3, FRESH);
+    assert!(run(&site, &["verify"]).contains("equal"));
+    let snapshots = site.env.status()["follower"]["counted"]["resyncs"].as_u64().unwrap();
+    run(&site, &["resync"]);
+    site.env.wait_for("a new generation", || site.env.status()["follower"]["counted"]["resyncs"].as_u64().unwrap() > snapshots);
+    assert_eq!(source_of(&site.look_up(1)), "200 local");
+    assert_eq!([source_of(&site.pull(1)), source_of(&site.pull(1))], ["200 forwarded", "200 cached"]);
+    run(&site, &["invalidate", "key", "1"]);
+    assert_eq!(source_of(&site.pull(1)), "200 forwarded");
+    let (socket, file) = (site.env.sidecar_socket(), site.env.path().join("directory.jsonl"));
+    let refused = site.env.run_sidegate(&["warm", "--socket", socket.to_str().unwrap(), file.to_str().unwrap()]);
+    let reason = String::from_utf8(refused.stderr).unwrap();
+    assert!(!refused.status.success() && reason.contains("this host follows a feed"), "{reason}");
+}
+
+#[test]
+fn explain_says_which_side_decides() {
+    let site = Site::start(3, FRESH);
+    for (words, decides) in [
+        (vec!["explain", "--key-id", "1"], "feed"),
+        (vec!["explain", "--key-id", "77"], "primary"),
+        (vec!["explain", "--key-id", "1", "--project", "group/project-1"], "primary"),
+    ] {
+        let text = run(&site, &[&words[..], &["--json"]].concat());
+        let explained: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(explained["decided_by"], decides, "{words:?}: {text}");
+    }
+    assert_eq!(site.pull(1).status, 200);
+    let text = run(&site, &["explain", "--key-id", "1", "--project", "group/project-1", "--json"]);
+    assert_eq!(serde_json::from_str::<serde_json::Value>(&text).unwrap()["decided_by"], "kept");
+}
+
+#[test]
+fn check_asks_the_mirror_too() {
+    let site = Site::start(3, FRESH);
+    let config = site.env.path().join("sidegate.toml");
+    let checked = |site: &Site| {
+        let output = site.env.run_sidegate(&["check", "--config", config.to_str().unwrap()]);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8([output.stdout, output.stderr].concat()).unwrap()
+    };
+    let text = checked(&site);
+    assert!(text.contains("feed: answers, and takes our token") && text.contains("primary: answers"), "{text}");
+    site.env.write("sync_secret", "another-sync-secret-of-thirty-2x");
+    assert!(checked(&site).contains("feed: refuses our token"), "{}", checked(&site));
+}
+
+#[test]
+fn a_rotated_secret_of_the_feed_is_read_again() {
+    let mut site = Site::prepare(3, FRESH);
+    let feed_secret = site.env.path().join("feed_secret");
+    std::fs::copy(site.env.path().join("sync_secret"), &feed_secret).unwrap();
+    site.env.replace_in_file("sidegate.toml", "[feed]\n", &format!("[feed]\nsync_secret_file = \"{}\"\n", feed_secret.display()));
+    site.start_mirror(3);
+    site.env.start_sidecar();
+    site.wait_until_followed();
+    let other = "another-sync-secret-of-thirty-2x";
+    site.env.write("sync_secret", other);
+    site.env.primary.as_mut().unwrap().stop();
+    site.env.start_primary();
+    site.env.wait_for("the mirror to refuse the host", || site.env.status()["follower"]["alarms"][0]["alarm"].is_string());
+    site.env.write("feed_secret", other);
+    site.publish(&user_line(9));
+    let alarms = &site.env.status()["follower"]["alarms"];
+    assert_eq!(alarms.as_array().map(Vec::len), Some(0), "{alarms}");
+}
