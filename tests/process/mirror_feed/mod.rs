@@ -4,6 +4,7 @@
 mod answers;
 mod misses;
 mod operation;
+mod real_mirror;
 mod revocation;
 mod usage;
 
