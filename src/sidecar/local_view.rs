@@ -41,3 +41,36 @@ impl LocalView {
         self.view.as_ref().filter(|view| view.coverage.is_whole() && !view.has_unknown_records)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::LocalView;
+    use crate::model::coverage::Coverage;
+    use crate::model::freshness::{DirectoryView, Freshness};
+    use crate::model::memory_directory::MemoryDirectory;
+
+    #[test]
+    fn access_is_decided_only_from_a_feed_that_has_every_kind_of_record() {
+        for (coverage, has_unknown_records, decides) in [
+            (Coverage::default(), false, true),
+            (Coverage::default(), true, false),
+            (Coverage::logins(), false, false),
+            (Coverage::nothing(), false, false),
+        ] {
+            let directory = Arc::new(MemoryDirectory::default());
+            let view = DirectoryView { directory, verified: true, has_unknown_records, coverage };
+            let local = LocalView {
+                view: Some(view),
+                age: None,
+                exchange_proven_at: None,
+                exchange_age: None,
+                freshness: Freshness::Fresh,
+                caught_up: true,
+                epoch_changes: 0,
+            };
+            assert_eq!(local.view_for_authorization().is_some(), decides);
+        }
+    }
+}

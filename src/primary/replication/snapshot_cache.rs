@@ -86,6 +86,12 @@ impl SnapshotCache {
         Self { covers, cached: Arc::default(), permits: Arc::new(Semaphore::new(MAX_CONCURRENT_SENDS)) }
     }
 
+    /// Returns the kinds of records that the head of each snapshot names; `None` for all.
+    #[must_use]
+    pub const fn covers(&self) -> Option<&'static [&'static str]> {
+        self.covers
+    }
+
     /// Waits for a permit to send; `None` if there is none in time.
     pub async fn acquire(&self) -> Option<OwnedSemaphorePermit> {
         tokio::time::timeout(PERMIT_TIMEOUT, Arc::clone(&self.permits).acquire_owned()).await.ok()?.ok()

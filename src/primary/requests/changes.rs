@@ -6,7 +6,7 @@
 //! The host says which store it has (`instance`) and for how many seconds it may answer without the primary (`max_stale`, the largest of
 //! its bounds, rounded up). 403: that is longer than the primary allows. Both are on disk before the response, whose header
 //! `X-Sidegate-Max-Stale` repeats the bound: before that the host does not use a larger one than before. A host of an older version says
-//! neither.
+//! neither. Where not all kinds of records are published, `X-Sidegate-Covers` names them, as the head of a snapshot does.
 
 use std::sync::Arc;
 
@@ -33,6 +33,9 @@ use crate::wire::directory::feed_lines;
 /// The header that says which bound of the host is on the primary's disk: the host may use it from then on.
 const CONFIRMED_BOUND_HEADER: &str = "x-sidegate-max-stale";
 
+/// The header that names the kinds of records that are published, where these are not all.
+const COVERS_HEADER: &str = "x-sidegate-covers";
+
 /// Answers with the changes as a stream.
 pub async fn handle(state: &Arc<PrimaryState>, request: ApiRequest) -> HandlerResult {
     let follower = request.follower()?.clone();
@@ -55,6 +58,10 @@ pub async fn handle(state: &Arc<PrimaryState>, request: ApiRequest) -> HandlerRe
     tokio::spawn(stream_changes(state.stream_source(), follower, stream, cursor, chunks));
     let headers = HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_static("application/jsonl"))]);
     let response = with_clock_header(Response { status: StatusCode::OK, headers, body: OutgoingBody::from_channel(body) });
+    let response = match state.snapshots.covers() {
+        Some(kinds) => response.with_header(COVERS_HEADER, &kinds.join(",")),
+        None => response,
+    };
     Ok(match claim.instance {
         Some((_, max_stale)) => response.with_header(CONFIRMED_BOUND_HEADER, &max_stale.to_string()),
         None => response,

@@ -14,6 +14,7 @@ use tokio::sync::mpsc::{Sender, channel};
 use crate::model::change::Head;
 use crate::model::clock;
 use crate::model::clock_reading::ClockReading;
+use crate::model::coverage::Coverage;
 use crate::model::freshness::ProofSource;
 use crate::model::time::{BootTime, Time};
 use crate::net::body::{IncomingBody, OutgoingBody};
@@ -31,6 +32,8 @@ use crate::wire::directory::feed_lines::{Ack, parse_dated_line};
 
 /// The header of `changes` that says which bound of this host the primary has on disk.
 const CONFIRMED_BOUND_HEADER: &str = "x-sidegate-max-stale";
+/// The header of `changes` that names the kinds of records that are published, where these are not all.
+const COVERS_HEADER: &str = "x-sidegate-covers";
 /// The header of a response that carries the primary's clock.
 const CLOCK_HEADER: &str = "x-sidegate-clock";
 /// The header of a follower's token.
@@ -54,6 +57,8 @@ pub struct HttpFeed {
     identity: HostIdentity,
     /// What the answers so far have shown of the primary's clock.
     clock_offsets: Arc<Mutex<ClockOffsets>>,
+    /// What the stream that was opened last covers, if it says so.
+    covers: Mutex<Option<Coverage>>,
 }
 
 /// What the primary is told of this host's store beside the host's name.
@@ -86,7 +91,7 @@ impl HttpFeed {
     /// Creates a feed that is read through `client` in the name of `host`. The secret may be replaced at any time.
     #[must_use]
     pub fn new(client: HttpClient, sync_secret: Arc<ArcSwap<Secret>>, host: String, timing: Timing, identity: HostIdentity) -> Self {
-        Self { client, sync_secret, host, timing, identity, clock_offsets: Arc::default() }
+        Self { client, sync_secret, host, timing, identity, clock_offsets: Arc::default(), covers: Mutex::default() }
     }
 
     /// Takes in the primary's clock of a response to what was asked at `asked`; an older primary sends none.
@@ -134,6 +139,8 @@ impl FeedSource for HttpFeed {
         if let Some(confirmed) = confirmed {
             self.identity.confirm_bound(confirmed);
         }
+        let covers = response.headers().get(COVERS_HEADER).and_then(|value| value.to_str().ok());
+        *lock(&self.covers) = covers.map(|kinds| Coverage::from(Some(kinds.split(',').map(str::to_owned).collect::<Vec<_>>())));
         let body = response.into_body();
         let (line_sender, lines) = channel(LINE_CHANNEL_CAPACITY);
         tokio::spawn(read_changes(body, Arc::clone(&self.clock_offsets), self.timing.silence_timeout, line_sender));
@@ -145,6 +152,10 @@ impl FeedSource for HttpFeed {
         let (piece_sender, pieces) = channel(PIECE_CHANNEL_CAPACITY);
         tokio::spawn(read_pieces(body, self.timing.snapshot_timeout, piece_sender));
         Ok(spawn_decoder(pieces, unsized_limit))
+    }
+
+    fn covers(&self) -> Option<Coverage> {
+        lock(&self.covers).clone()
     }
 
     async fn ack(&self, ack: Ack) -> Result<(), FeedError> {
@@ -240,8 +251,8 @@ fn date_line(reading: Option<&ClockReading>, offsets: &ClockOffsets, received_at
     }
 }
 
-fn lock(offsets: &Mutex<ClockOffsets>) -> MutexGuard<'_, ClockOffsets> {
-    offsets.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 async fn read_pieces(mut body: IncomingBody, silence_timeout: Duration, pieces: Sender<Result<Bytes, FeedError>>) {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::sync::mpsc::Receiver;
 
 use crate::model::change::Head;
+use crate::model::coverage::Coverage;
 use crate::model::freshness::ProofSource;
 use crate::model::time::BootTime;
 use crate::replica::feed::line_splitter::LineSplitError;
@@ -43,6 +44,10 @@ pub trait FeedSource: Send + Sync + 'static {
     fn changes(&self, after: Head) -> impl Future<Output = Result<ChangeLines, FeedError>> + Send;
     /// Opens a snapshot of the whole directory. One whose first line does not say its size may have `unsized_limit` bytes.
     fn snapshot(&self, unsized_limit: u64) -> impl Future<Output = Result<SnapshotLines, FeedError>> + Send;
+    /// Returns the kinds of records that the stream that was opened last says are published; `None` where it says nothing.
+    fn covers(&self) -> Option<Coverage> {
+        None
+    }
     /// Acknowledges a state that answers here come from and that is on disk.
     fn ack(&self, ack: Ack) -> impl Future<Output = Result<(), FeedError>> + Send;
 }

@@ -170,6 +170,7 @@ impl<F: FeedSource> FeedFollower<F> {
 
     fn on_connected(&mut self) {
         self.store.reset_connection();
+        self.store.compare_coverage(self.feed.covers().as_ref());
         {
             let mut details = self.state.details();
             details.connected_since = Some(clock::wall_time());

@@ -210,6 +210,14 @@ impl ServingStore {
         self.tracked.as_ref().and_then(TrackedGeneration::feed_position)
     }
 
+    /// Requests a new generation if the feed covers other kinds of records than the snapshot of the one that is served.
+    pub fn compare_coverage(&self, covers: Option<&Coverage>) {
+        let Some(tracked) = &self.tracked else { return };
+        if covers.is_some_and(|covers| covers != tracked.coverage()) {
+            self.state.resync_requests.request("the feed covers other kinds of records than before");
+        }
+    }
+
     /// Begins with a new connection: nothing is proven before its first heartbeat, and what is on disk is acknowledged again.
     pub fn reset_connection(&mut self) {
         if let Some(tracked) = &mut self.tracked {

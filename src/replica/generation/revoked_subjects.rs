@@ -1,13 +1,15 @@
 //! Whom the changes of a commit take something from: the keys and users about whom nothing may be kept any more by whoever keeps answers
 //! beside the directory.
 //!
-//! A deleted key or user is named by its id. What a changed record is called now and what it was called before are both named: a user's
+//! A user who is new and active is not named: nothing is taken from anybody, and a mirror that walks its GitLab for the first time brings a
+//! hundred thousand of them. A deleted key or user is named by its id. What a changed record is called now and what it was called before are both named: a user's
 //! former name, and the former id of a key that came back under another.
 
 use serde::Deserialize;
 
 use crate::model::change::Change;
 use crate::model::directory::Directory as _;
+use crate::model::enums::UserState;
 use crate::model::id::Id;
 use crate::model::kept_answer::KeptSubject;
 use crate::model::record::{Key, Record};
@@ -16,8 +18,9 @@ use crate::store::generations::generation::Generation;
 
 /// Returns whom `changes` concern, compared with what `generation` holds before any of them. Each is named once. Blocks.
 pub fn revoked_subjects(generation: &Generation, changes: &[Change]) -> Vec<KeptSubject> {
-    let mut subjects = named_subjects(changes);
-    for change in changes {
+    let taking: Vec<Change> = changes.iter().filter(|change| !is_new_active_user(generation, change)).cloned().collect();
+    let mut subjects = named_subjects(&taking);
+    for change in &taking {
         match change {
             Change::Put(entry) => match entry.record().map(AsRef::as_ref) {
                 Some(Record::User(user)) => subjects.extend(former_name(generation, user.id)),
@@ -47,6 +50,12 @@ pub fn named_subjects(changes: &[Change]) -> Vec<KeptSubject> {
         }
     }
     distinct(subjects)
+}
+
+fn is_new_active_user(generation: &Generation, change: &Change) -> bool {
+    let Change::Put(entry) = change else { return false };
+    let Some(Record::User(user)) = entry.record().map(AsRef::as_ref) else { return false };
+    user.state == UserState::Active && matches!(generation.user(user.id), Ok(None))
 }
 
 fn former_name(generation: &Generation, user: Id) -> Option<KeptSubject> {
@@ -108,6 +117,8 @@ mod tests {
         let renamed = Entry::parse(&user.text().replace(&format!(r#""username":"{name}""#), r#""username":"Other""#)).unwrap();
         let with_other_id = Entry::parse(&key_entry(2, "t").text().replacen(r#""id":2,"#, r#""id":70,"#, 1)).unwrap();
         let settings = Entry::parse(r#"{"kind":"settings","http_enabled":false}"#).unwrap();
+        let new_user =
+            |state| Entry::parse(&format!(r#"{{"kind":"user","id":70,"username":"New","name":"n","state":"{state}"}}"#)).unwrap();
         for (change, expected) in [
             (delete_key(1), vec![key(1)]),
             (delete_key(99), vec![key(99)]),
@@ -116,12 +127,14 @@ mod tests {
             (put_entry(renamed), vec![by_id, KeptSubject::Username("other".into()), by_name]),
             (put_entry(with_other_id), vec![key(2), key(70)]),
             (put_entry(settings), vec![]),
+            (put_entry(new_user("active")), vec![]),
+            (put_entry(new_user("blocked")), vec![KeptSubject::User("70".parse().unwrap()), KeptSubject::Username("new".into())]),
         ] {
             let mut expected = expected;
             expected.sort();
             let found = revoked_subjects(&generation, std::slice::from_ref(&change));
             assert_eq!(found, expected, "{change:?}");
-            assert!(named_subjects(&[change]).iter().all(|named| found.contains(named)));
+            assert!(expected.is_empty() || named_subjects(&[change]).iter().all(|named| found.contains(named)));
         }
     }
 }

@@ -211,7 +211,8 @@ async fn write_response(stream: &mut UnixStream, status: u16, body: &str) -> std
     stream.write_all((head + body).as_bytes()).await
 }
 
-const STREAM_HEAD: &[u8] = b"HTTP/1.1 200 OK\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n";
+const STREAM_STATUS: &[u8] = b"HTTP/1.1 200 OK\r\n";
+const STREAM_HEADERS: &[u8] = b"Connection: close\r\nTransfer-Encoding: chunked\r\n\r\n";
 
 async fn write_chunk(stream: &mut UnixStream, bytes: &[u8]) -> std::io::Result<()> {
     stream.write_all(&[format!("{:x}\r\n", bytes.len()).as_bytes(), bytes, b"\r\n"].concat()).await
@@ -228,7 +229,7 @@ async fn send_snapshot(stream: &mut UnixStream, shared: &FakePrimaryShared) -> s
     if let Some(status) = status {
         return write_response(stream, status, "{}").await;
     }
-    stream.write_all(STREAM_HEAD).await?;
+    stream.write_all(&[STREAM_STATUS, STREAM_HEADERS].concat()).await?;
     let length = if torn { bytes.len() / 2 } else { bytes.len() };
     for part in bytes[..length].chunks(1000) {
         write_chunk(stream, part).await?;
@@ -257,7 +258,10 @@ async fn send_changes(
     epoch: crate::model::change::Epoch,
     mut at: u64,
 ) -> std::io::Result<()> {
-    stream.write_all(STREAM_HEAD).await?;
+    let covers = shared.state().covers.as_ref().map(|kinds| format!("X-Sidegate-Covers: {}\r\n", kinds.join(",")));
+    stream.write_all(STREAM_STATUS).await?;
+    stream.write_all(covers.unwrap_or_default().as_bytes()).await?;
+    stream.write_all(STREAM_HEADERS).await?;
     let mut moved = shared.version.subscribe();
     let disconnects = shared.state().disconnects;
     let mut sent = 0;

@@ -86,6 +86,8 @@ pub struct FakePrimaryState {
     pub journal: Vec<Commit>,
     pub faults: Faults,
     pub accept_loss: bool,
+    /// The kinds of records that it says it publishes.
+    pub covers: Option<Vec<String>>,
     pub acks: Vec<(String, Ack)>,
     pub snapshots_sent: u64,
     pub streams_open: u64,
@@ -104,6 +106,7 @@ impl FakePrimaryState {
             journal: Vec::new(),
             faults: Faults::default(),
             accept_loss: false,
+            covers: None,
             acks: Vec::new(),
             snapshots_sent: 0,
             streams_open: 0,
@@ -172,8 +175,13 @@ impl FakePrimaryState {
         let tail = self.journal.last();
         let from_seq = if tail.is_some() { self.seq - 1 } else { self.seq };
         let format = if bad == Some(BadSnapshot::WrongFormat) { SNAPSHOT_FORMAT + 1 } else { SNAPSHOT_FORMAT };
-        let mut lines =
-            vec![feed_lines::encode_snapshot_header(&SnapshotHeader { format, epoch: self.epoch, from_seq, bytes: None, covers: None })];
+        let mut lines = vec![feed_lines::encode_snapshot_header(&SnapshotHeader {
+            format,
+            epoch: self.epoch,
+            from_seq,
+            bytes: None,
+            covers: self.covers.clone(),
+        })];
         let mut state = self.digest_state();
         for (index, entry) in self.records.values().enumerate() {
             let is_key = entry.sort_key().fingerprint().is_some();

@@ -1,5 +1,6 @@
 //! A replica with its real store against a primary on a Unix socket that misbehaves on demand.
 
+mod coverage;
 mod crash;
 mod fake_primary;
 mod fake_primary_state;

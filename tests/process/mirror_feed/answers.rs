@@ -66,6 +66,16 @@ fn a_stale_key_is_asked_about_first_and_given_while_the_gitlab_fails() {
 }
 
 #[test]
+fn who_is_known_waits_no_longer_than_a_question_may_take_for_a_gitlab_that_has_just_hung() {
+    let mut site = Site::start(3, STALE);
+    site.gitlab.fail(Outage::Hung);
+    for key in 1..=3 {
+        assert_eq!(source_of(&site.look_up(key)), "200 local degraded");
+        assert_eq!(source_of(&site.discover(&format!("key_id={key}"))), "200 local degraded");
+    }
+}
+
+#[test]
 fn expired_keys_are_asked_about_as_without_a_mirror() {
     assert_table(EXPIRED, ["200 forwarded", "200 forwarded", "404 forwarded"], ["424"; 3], ["424"; 3]);
 }

@@ -2,6 +2,7 @@
 
 use crate::mirror_feed::{FRESH, Site, source_of};
 use crate::support::generated_directory::user_line;
+use crate::support::http::Request;
 
 fn run(site: &Site, words: &[&str]) -> String {
     let socket = site.env.sidecar_socket();
@@ -23,6 +24,14 @@ fn status_names_the_feed_what_it_covers_where_it_stands_and_what_was_asked_besid
     let states = ["keys", "reads", "push_precheck"].map(|class| status["freshness"][class]["state"].clone());
     assert_eq!(states, ["fresh", "kept", "kept"]);
     let text = run(&site, &["status"]);
+    let metrics = site.ask(Request::get("/-/metrics")).text();
+    for line in [
+        "sidegate_feed_misses_total{outcome=\"asked\"} 1",
+        "sidegate_feed_misses_total{outcome=\"refused\"} 0",
+        "sidegate_kept_withheld_total 0",
+    ] {
+        assert!(metrics.contains(line), "{line}\n{metrics}");
+    }
     for line in [
         "keys: fresh, ",
         "reads: kept, each answer by its own age",
