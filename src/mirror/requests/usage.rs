@@ -17,7 +17,7 @@ use crate::net::message::Response;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct UsedKeys {
+struct UsageReport {
     #[serde(default)]
     keys: HashMap<String, IgnoredAny>,
     /// Users are not verified: what they may is asked of GitLab at every host.
@@ -27,7 +27,7 @@ struct UsedKeys {
 
 /// Takes the whole report, or none of it.
 pub async fn handle(state: &Arc<MirrorState>, request: ApiRequest) -> HandlerResult {
-    let used: UsedKeys = request.json_body()?;
+    let used: UsageReport = request.json_body()?;
     let ids = used.keys.keys().map(|id| id.parse::<Id>()).collect::<Result<Vec<_>, _>>().map_err(ApiError::bad_request)?;
     state.verification.report(ids);
     let every = state.verification.every();

@@ -36,7 +36,7 @@ pub struct QueryRunner {
 }
 
 /// One question under way.
-struct Asking<'a> {
+struct QueryInFlight<'a> {
     runner: &'a QueryRunner,
     query: &'a UpstreamQuery,
     class: RequestClass,
@@ -52,7 +52,7 @@ impl QueryRunner {
         let deadline = Instant::now() + self.time_limit(query);
         match self.channel.acquire_permit(class, deadline).await {
             Ok(permit) => {
-                let asking = Asking { runner: self, query, class, deadline, waited: permit.waited() };
+                let asking = QueryInFlight { runner: self, query, class, deadline, waited: permit.waited() };
                 asking.ask_from(0).await
             }
             Err(error) => {
@@ -71,7 +71,7 @@ impl QueryRunner {
     }
 }
 
-impl Asking<'_> {
+impl QueryInFlight<'_> {
     /// Asks at the first address from `start` on whose breaker is closed, and at those after it as far as that is of no use.
     async fn ask_from(&self, start: usize) -> Result<Decision, UpstreamError> {
         let channel = &self.runner.channel;

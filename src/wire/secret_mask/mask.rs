@@ -13,12 +13,12 @@ use crate::wire::secret_mask::multipart::MultipartMask;
 
 /// The mask of one body. Whatever it holds back at a time is part of one name, or of the header of one part.
 pub struct SecretMask {
-    format: BodyFormat,
+    format: MaskedFormat,
     /// What has arrived and is not decided yet.
     held: BytesMut,
 }
 
-enum BodyFormat {
+enum MaskedFormat {
     Json(JsonMask),
     Form(FormMask),
     Multipart(MultipartMask),
@@ -32,27 +32,27 @@ impl SecretMask {
         let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
         let media_type = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
         let format = match media_type.as_str() {
-            "" | "application/x-www-form-urlencoded" => BodyFormat::Form(FormMask::default()),
-            json if json.ends_with("json") => BodyFormat::Json(JsonMask::default()),
+            "" | "application/x-www-form-urlencoded" => MaskedFormat::Form(FormMask::default()),
+            json if json.ends_with("json") => MaskedFormat::Json(JsonMask::default()),
             multipart if multipart.starts_with("multipart/") => {
-                boundary(content_type).map_or(BodyFormat::Other, |boundary| BodyFormat::Multipart(MultipartMask::new(&boundary)))
+                boundary(content_type).map_or(MaskedFormat::Other, |boundary| MaskedFormat::Multipart(MultipartMask::new(&boundary)))
             }
-            _ => BodyFormat::Other,
+            _ => MaskedFormat::Other,
         };
         Self { format, held: BytesMut::new() }
     }
 
     /// Takes the next bytes, and returns those that may be sent.
     pub fn push(&mut self, chunk: Bytes) -> Bytes {
-        if matches!(self.format, BodyFormat::Other) {
+        if matches!(self.format, MaskedFormat::Other) {
             return chunk;
         }
         self.held.extend_from_slice(&chunk);
         let decided = match &mut self.format {
-            BodyFormat::Json(mask) => mask.advance(&mut self.held),
-            BodyFormat::Form(mask) => mask.advance(&mut self.held, false),
-            BodyFormat::Multipart(mask) => mask.advance(&mut self.held),
-            BodyFormat::Other => self.held.len(),
+            MaskedFormat::Json(mask) => mask.advance(&mut self.held),
+            MaskedFormat::Form(mask) => mask.advance(&mut self.held, false),
+            MaskedFormat::Multipart(mask) => mask.advance(&mut self.held),
+            MaskedFormat::Other => self.held.len(),
         };
         self.held.split_to(decided).freeze()
     }
@@ -60,11 +60,11 @@ impl SecretMask {
     /// Returns what is left at the end of the body.
     pub fn finish(&mut self) -> Bytes {
         match &mut self.format {
-            BodyFormat::Form(mask) => {
+            MaskedFormat::Form(mask) => {
                 let _all = mask.advance(&mut self.held, true);
             }
-            BodyFormat::Multipart(mask) => mask.finish(&mut self.held),
-            BodyFormat::Json(_) | BodyFormat::Other => {}
+            MaskedFormat::Multipart(mask) => mask.finish(&mut self.held),
+            MaskedFormat::Json(_) | MaskedFormat::Other => {}
         }
         self.held.split().freeze()
     }
