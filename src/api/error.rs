@@ -9,7 +9,7 @@ use crate::model::directory::DirectoryError;
 use crate::net::body::BodyError;
 use crate::net::message::Response;
 use crate::net::peer::Peer;
-use crate::store::error::StoreError;
+use crate::store::error::{StoreError, WriteRefusal};
 use crate::wire::http::message::encode_message;
 use crate::wire::http::params_error::ParamsError;
 use crate::wire::http::request_target::RequestTargetError;
@@ -214,15 +214,26 @@ impl ApiError {
 
 /// What is said of a write for which the primary's disk has no room. It changed nothing, so that it is not a 5xx, of which gitlab-shell
 /// would send it again and the sidecar would say that its fate is unknown.
-const DISK_FULL_MESSAGE: &str = "The primary's disk is full, so nothing can be changed now, and this was not; what is known is still                                  answered. Once there is room on the disk of its store, try again.";
+const DISK_FULL_MESSAGE: &str = "The primary's disk is full, so nothing can be changed now, and this was not; what is known is still \
+    answered. Once there is room on the disk of its store, try again.";
+
+/// The same of a write to a file system that takes none since then.
+fn read_only_message(since: &str) -> String {
+    format!(
+        "The file system of the primary's store is read-only since {since}, so nothing can be changed now, and this was not; what is known \
+         is still answered. Once it is mounted writable again, try again: the kernel's log says why it is read-only."
+    )
+}
 
 impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
-        if error.is_disk_full() {
-            tracing::debug!(%error, "refused a write: {error}");
-            return Self::new(StatusCode::FAILED_DEPENDENCY, DISK_FULL_MESSAGE);
-        }
-        Self::internal(error)
+        let message = match error.write_refusal() {
+            Some(WriteRefusal::DiskFull) => DISK_FULL_MESSAGE.to_owned(),
+            Some(WriteRefusal::ReadOnly) => read_only_message(error.read_only_since().unwrap_or_default()),
+            None => return Self::internal(error),
+        };
+        tracing::debug!(%error, "refused a write: {error}");
+        Self::new(StatusCode::FAILED_DEPENDENCY, message)
     }
 }
 
@@ -259,5 +270,30 @@ impl From<BodyError> for ApiError {
             BodyError::BudgetExhausted => StatusCode::SERVICE_UNAVAILABLE,
         };
         Self::new(status, error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use http::StatusCode;
+
+    use super::ApiError;
+    use crate::model::time::Time;
+    use crate::store::error::StoreError;
+
+    #[test]
+    fn a_write_that_was_not_begun_is_424_with_a_sentence_that_says_what_since_when_and_what_to_do() {
+        let folder = Path::new("/store");
+        for (error, words) in [
+            (StoreError::disk_full(folder, 1), ["disk is full", "this was not", "room"]),
+            (StoreError::read_only(folder, Time::EPOCH), ["read-only since 1970-01-01T00:00:00.000Z,", "this was not", "mounted writable"]),
+        ] {
+            let ApiError { status, message, .. } = error.into();
+            assert_eq!(status, StatusCode::FAILED_DEPENDENCY);
+            assert!(words.iter().all(|word| message.contains(word)), "{message}");
+            assert!(!message.contains("  ") && !message.contains("/store"), "one line, without a path: {message:?}");
+        }
     }
 }

@@ -49,6 +49,13 @@ impl Time {
         Self(self.0.saturating_add(milliseconds).min(LAST_MILLISECOND))
     }
 
+    /// Returns the instant that was so long before; not before 1970.
+    #[must_use]
+    pub fn minus(self, duration: Duration) -> Self {
+        let milliseconds = i64::try_from(duration.as_millis()).unwrap_or(LAST_MILLISECOND);
+        Self(self.0.saturating_sub(milliseconds).max(0))
+    }
+
     /// Returns how long after `earlier` this is; zero if it is not after it.
     #[must_use]
     pub fn since(self, earlier: Self) -> Duration {

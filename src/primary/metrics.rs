@@ -39,6 +39,7 @@ struct Gauges {
     hosts_missing_seconds: Gauge,
     store_bytes: Gauge,
     store_writable: Gauge,
+    store_unwritable_seconds: Gauge,
     usage_dropped: Gauge,
     shared_repositories: Gauge,
     invalid_records: Gauge,
@@ -67,8 +68,10 @@ pub struct GaugeValues {
     pub hosts_missing_seconds: u64,
     /// Whether the store can be written.
     pub store_writable: bool,
-    /// The bytes of the store on disk.
-    pub store_bytes: u64,
+    /// For how many seconds the store could not be written; 0 while it can.
+    pub store_unwritable_seconds: u64,
+    /// The bytes of the store on disk, if they could be read.
+    pub store_bytes: Option<u64>,
     /// Uses that were dropped before they were persisted.
     pub usage_dropped: u64,
     /// Repositories that two records lead to.
@@ -76,7 +79,7 @@ pub struct GaugeValues {
     /// Records with a field that breaks its grammar, once they were counted.
     pub invalid_records: Option<u64>,
     /// Keys and users that were revoked and that no file brings back, if that could be read.
-    pub revocations: Option<usize>,
+    pub revocations: Option<u64>,
 }
 
 /// Why there is an alarm, in a few words.
@@ -158,8 +161,9 @@ impl Gauges {
             store_bytes: gauge("store_bytes", "Bytes of the store on disk"),
             store_writable: gauge(
                 "store_writable",
-                "1 while the store can be written, 0 while its disk is full or hangs, or a write failed",
+                "1 while the store can be written, 0 while its disk is full, read-only or hangs, or a write failed",
             ),
+            store_unwritable_seconds: gauge("store_unwritable_seconds", "Seconds for which the store could not be written, 0 while it can"),
             usage_dropped: gauge("usage_dropped", "Notes of use that were dropped"),
             shared_repositories: gauge("shared_repositories", "Places of repositories that two records lead to; neither is answered"),
             invalid_records: gauge("invalid_records", "Records with a field that breaks its grammar; they answer nothing"),
@@ -180,15 +184,18 @@ impl Gauges {
         set(&self.hosts, values.hosts as u64);
         set(&self.hosts_away, values.hosts_away as u64);
         set(&self.hosts_missing_seconds, values.hosts_missing_seconds);
-        set(&self.store_bytes, values.store_bytes);
+        if let Some(bytes) = values.store_bytes {
+            set(&self.store_bytes, bytes);
+        }
         set(&self.store_writable, u64::from(values.store_writable));
+        set(&self.store_unwritable_seconds, values.store_unwritable_seconds);
         set(&self.usage_dropped, values.usage_dropped);
         set(&self.shared_repositories, values.shared_repositories);
         if let Some(invalid) = values.invalid_records {
             set(&self.invalid_records, invalid);
         }
         if let Some(revocations) = values.revocations {
-            set(&self.revocations, revocations as u64);
+            set(&self.revocations, revocations);
         }
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         set(&self.connections, count(&counters.connections));

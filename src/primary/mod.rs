@@ -9,7 +9,7 @@
 //! | `extras/` | what billing, cluster agents and the audit log store |
 //! | `callers/` | who a request is for: the user of a key, the owner of an access token |
 //! | [`state`] | the parts of a primary that runs, and how it starts and shuts down |
-//! | `store_watch` | looks whether the store can be written; `store_health` judges it; `start_repairs` finishes what the last end cut off |
+//! | `store_watch` | looks whether the store can be written; `store_health` judges it; `start_repairs` finishes what the last end cut off; `bounded_call` waits for neither longer than it should |
 //! | `maintenance` | what goes on beside requests: encoding commits for the hosts, persisting what may be late |
 //! | `apply/` | how a directory file becomes the directory |
 //! | `pushes/` | the projects that a push creates and their repositories, the messages its author sees, the count of running pushes |
@@ -22,6 +22,7 @@
 
 mod apply;
 mod authentication;
+mod bounded_call;
 mod callers;
 pub mod config;
 pub(crate) mod credentials;
@@ -35,6 +36,7 @@ pub(crate) mod requests;
 mod routes;
 mod start_repairs;
 pub mod state;
+mod store_figures;
 mod store_health;
 mod store_watch;
 #[cfg(test)]

@@ -37,6 +37,7 @@ use crate::primary::replication::propagation::PropagationMonitor;
 use crate::primary::replication::shutdown::ShutdownSender;
 use crate::primary::replication::snapshot_cache::SnapshotCache;
 use crate::primary::start_repairs::StartRepairs;
+use crate::primary::store_figures::StoreFigures;
 use crate::primary::store_health::StoreHealth;
 use crate::primary::store_watch::StoreWatch;
 use crate::store::error::StoreError;
@@ -79,6 +80,8 @@ pub struct PrimaryState {
     feed_clock: FeedClock,
     pub(super) last_used: Arc<LastUsed>,
     pub(super) metrics: Arc<PrimaryMetrics>,
+    /// What is told of the store to whoever watches.
+    pub(super) figures: StoreFigures,
     pub(super) started_at: RequestTime,
     shutdown: ShutdownSender,
     store_watch: StoreWatch,
@@ -160,6 +163,7 @@ impl PrimaryState {
             answers: AnswersUnderWay::default(),
             last_used,
             metrics,
+            figures: StoreFigures::default(),
             started_at: now,
             shutdown: ShutdownSender::default(),
             store_watch,

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::model::time::{BootTime, Time};
+use crate::store::error::{StoreError, WriteRefusal};
 use crate::store::write_progress::WriteProgress;
 
 /// After so long without progress a write counts as hanging.
@@ -26,7 +27,14 @@ pub enum StoreHealth {
         /// The folder, and how much must be free.
         reason: String,
     },
-    /// A write makes no progress.
+    /// Its file system takes no writes: it was mounted so, or the kernel has made it so after an error. All as with a full disk.
+    ReadOnly {
+        /// Since when.
+        since: Time,
+        /// The folder.
+        reason: String,
+    },
+    /// A write, or a look at its disk, makes no progress.
     Hanging {
         /// Since when.
         since: Time,
@@ -41,31 +49,67 @@ pub enum StoreHealth {
 /// What is seen of a store at one moment.
 pub struct StoreObservation {
     /// Why a write failed, if one did.
-    pub failure: Option<String>,
-    /// Why the disk has no room for a write, if it has none.
-    pub no_room: Option<String>,
+    pub failure: Option<StoreError>,
+    /// Whether the disk has room for a write.
+    pub room: RoomCheck,
     /// For how long a write has made no progress; zero if none is under way.
     pub stalled: Duration,
+}
+
+/// What the disk says when it is asked for room.
+#[derive(Clone, Debug)]
+pub enum RoomCheck {
+    /// There is room.
+    Found,
+    /// It takes no write, for this reason.
+    Refused(StoreError),
+    /// It has not answered for so long.
+    Pending(Duration),
 }
 
 impl StoreHealth {
     /// Returns the state after an observation at `now`.
     #[must_use]
     pub fn after(&self, seen: StoreObservation, now: Time) -> Self {
-        match seen {
-            StoreObservation { failure: Some(reason), .. } => Self::Failed { reason },
-            StoreObservation { no_room: Some(_), stalled, .. } if stalled >= FAILED_AFTER => {
-                Self::Failed { reason: format!("a write has not ended for {} s on a full disk", stalled.as_secs()) }
-            }
-            StoreObservation { no_room: Some(reason), .. } => {
-                let since = if let Self::DiskFull { since, .. } = self { *since } else { now };
-                Self::DiskFull { since, reason }
-            }
-            StoreObservation { stalled, .. } if stalled >= HANGING_AFTER => {
-                let since = if let Self::Hanging { since } = self { *since } else { now };
+        let StoreObservation { failure, room, stalled } = seen;
+        if let Some(StoreError(reason)) = failure {
+            return Self::Failed { reason };
+        }
+        let unanswered = if let RoomCheck::Pending(duration) = room { duration } else { Duration::ZERO };
+        match room {
+            RoomCheck::Refused(error) => self.after_refusal(error, stalled, now),
+            RoomCheck::Found | RoomCheck::Pending(_) if stalled.max(unanswered) >= HANGING_AFTER => {
+                let since = if let Self::Hanging { since } = self { *since } else { now.minus(stalled.max(unanswered)) };
                 Self::Hanging { since }
             }
-            StoreObservation { .. } => Self::Writable,
+            // It may only be slow: what was seen last holds.
+            RoomCheck::Pending(_) => self.clone(),
+            RoomCheck::Found => Self::Writable,
+        }
+    }
+
+    fn after_refusal(&self, error: StoreError, stalled: Duration, now: Time) -> Self {
+        let is_read_only = error.write_refusal() == Some(WriteRefusal::ReadOnly);
+        let StoreError(reason) = error;
+        match self {
+            _ if is_read_only => {
+                let since = if let Self::ReadOnly { since, .. } = self { *since } else { now };
+                Self::ReadOnly { since, reason }
+            }
+            _ if stalled >= FAILED_AFTER => {
+                Self::Failed { reason: format!("a write has not ended for {} s on a full disk", stalled.as_secs()) }
+            }
+            Self::DiskFull { since, .. } => Self::DiskFull { since: *since, reason },
+            _ => Self::DiskFull { since: now, reason },
+        }
+    }
+
+    /// Returns since when the store cannot be written, and `None` while it can. A failed write ends the primary at once.
+    #[must_use]
+    pub const fn since(&self) -> Option<Time> {
+        match self {
+            Self::Writable | Self::Failed { .. } => None,
+            Self::DiskFull { since, .. } | Self::ReadOnly { since, .. } | Self::Hanging { since } => Some(*since),
         }
     }
 
@@ -75,6 +119,7 @@ impl StoreHealth {
         match self {
             Self::Writable => None,
             Self::DiskFull { .. } => Some("disk_full"),
+            Self::ReadOnly { .. } => Some("store_read_only"),
             Self::Hanging { .. } => Some("store_hanging"),
             Self::Failed { .. } => Some("store_failed"),
         }
@@ -89,7 +134,13 @@ impl StoreHealth {
                 "since {since} the primary answers from what it has and takes no change, because its disk is full ({reason}); it goes on \
                  by itself once there is room"
             )),
-            Self::Hanging { since } => Some(format!("since {since} a write to the primary's store has not ended; look at its disk")),
+            Self::ReadOnly { since, reason } => Some(format!(
+                "since {since} the primary answers from what it has and takes no change, because the file system of its store is read-only \
+                 ({reason}); the kernel's log says why, and it goes on by itself once that is mounted writable"
+            )),
+            Self::Hanging { since } => Some(format!(
+                "since {since} the disk of the primary's store has not answered, or a write to it has not ended; look at that disk"
+            )),
             Self::Failed { reason } => {
                 Some(format!("a write to the primary's store failed, and the primary ends so that systemd starts it again: {reason}"))
             }
@@ -121,10 +172,12 @@ impl StallClock {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
     use std::time::Duration;
 
-    use super::{FAILED_AFTER, HANGING_AFTER, StallClock, StoreHealth, StoreObservation};
+    use super::{FAILED_AFTER, HANGING_AFTER, RoomCheck, StallClock, StoreHealth, StoreObservation};
     use crate::model::time::{BootTime, Time};
+    use crate::store::error::StoreError;
     use crate::store::write_progress::WriteProgress;
 
     fn at(seconds: i64) -> Time {
@@ -132,7 +185,39 @@ mod tests {
     }
 
     fn seen(failure: Option<&str>, no_room: Option<&str>, stalled: Duration) -> StoreObservation {
-        StoreObservation { failure: failure.map(str::to_owned), no_room: no_room.map(str::to_owned), stalled }
+        let error = |text: &str| StoreError(text.to_owned());
+        let room = no_room.map_or(RoomCheck::Found, |text| RoomCheck::Refused(error(text)));
+        StoreObservation { failure: failure.map(error), room, stalled }
+    }
+
+    fn unanswered(duration: Duration) -> StoreObservation {
+        StoreObservation { failure: None, room: RoomCheck::Pending(duration), stalled: Duration::ZERO }
+    }
+
+    fn read_only() -> StoreObservation {
+        let room = RoomCheck::Refused(StoreError::read_only(Path::new("/store"), at(1)));
+        StoreObservation { failure: None, room, stalled: Duration::ZERO }
+    }
+
+    #[test]
+    fn a_read_only_file_system_is_no_full_disk_and_ends_once_it_takes_writes() {
+        let closed = StoreHealth::Writable.after(read_only(), at(5));
+        assert!(matches!(&closed, StoreHealth::ReadOnly { since, .. } if *since == at(5)), "{closed:?}");
+        assert_eq!((closed.alarm(), closed.since()), (Some("store_read_only"), Some(at(5))));
+        let message = closed.message().unwrap();
+        assert!(message.contains("/store") && message.contains("mounted writable") && !message.contains("full"), "{message}");
+        assert_eq!(closed.after(read_only(), at(9)), closed);
+        assert_eq!(closed.after(seen(None, None, Duration::ZERO), at(10)), StoreHealth::Writable);
+    }
+
+    #[test]
+    fn a_disk_that_does_not_answer_hangs_from_when_it_was_asked_and_says_nothing_before() {
+        let full = StoreHealth::Writable.after(seen(None, Some("/store"), Duration::ZERO), at(5));
+        assert_eq!(full.after(unanswered(Duration::from_secs(1)), at(6)), full);
+        assert_eq!(StoreHealth::Writable.after(unanswered(Duration::from_secs(1)), at(6)), StoreHealth::Writable);
+        let hanging = full.after(unanswered(HANGING_AFTER), at(20));
+        assert_eq!(hanging, StoreHealth::Hanging { since: at(15) });
+        assert_eq!(hanging.after(unanswered(FAILED_AFTER), at(35)), hanging);
     }
 
     #[test]
@@ -148,7 +233,7 @@ mod tests {
     #[test]
     fn a_write_that_makes_no_progress_hangs_and_on_a_full_disk_it_has_failed() {
         let hanging = StoreHealth::Writable.after(seen(None, None, HANGING_AFTER), at(5));
-        assert_eq!(hanging, StoreHealth::Hanging { since: at(5) });
+        assert_eq!(hanging, StoreHealth::Hanging { since: at(0) }, "since its last progress");
         assert_eq!(hanging.after(seen(None, None, FAILED_AFTER), at(9)), hanging, "a disk that hangs may come back");
         let full = hanging.after(seen(None, Some("/store"), HANGING_AFTER), at(9));
         assert!(matches!(full, StoreHealth::DiskFull { .. }));

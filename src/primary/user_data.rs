@@ -9,7 +9,7 @@
 //! gone/user/<user>                    the last commit before the one that removed a user with this id; enters the keys of LFS tokens
 //! ```
 //! All of it is looked up by a number. What is removed goes after the commit that removes the user, still under the writer's lock; a
-//! crash in between leaves it to the next start. Whoever writes such an entry checks, inside the private store's update, that the user is
+//! crash in between leaves it to what comes before the next commit (directory/repairs.rs). Whoever writes such an entry checks, inside the private store's update, that the user is
 //! still there.
 
 use std::collections::BTreeSet;
@@ -46,7 +46,8 @@ pub fn is_set_of_users(name: &str) -> bool {
     name.contains("users")
 }
 
-/// Removes what belongs to users whom the directory does not have; returns how many entries. Call it before anybody writes. Blocks.
+/// Removes what belongs to users whom the directory does not have; returns how many entries. Call it under the
+/// writer's lock. Blocks.
 pub fn remove_orphaned(private_store: &PrivateStore, directory: &Generation) -> Result<usize, StoreError> {
     remove_where(private_store, |id| user_exists(directory, id).map(|exists| !exists))
 }

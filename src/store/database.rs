@@ -6,8 +6,8 @@
 //! by [`Database::flush`] alone: sled's own flusher only logs what fails.
 //!
 //! After its first failed write sled's memory and the disk may differ, all later writes fail, and a thread that waits for the disk, or
-//! drops the database, may wait for ever. So whoever has the only copy asks [`Database::check_room`] before each write, and gives the
-//! database up once [`Database::failure`] says something.
+//! drops the database, may wait for ever. So whoever has the only copy asks for room by [`Database::promise_room`] before each write, and
+//! gives the database up once [`Database::failure`] says something.
 
 use std::fs;
 use std::io;
@@ -15,12 +15,14 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
+use crate::model::clock;
+use crate::model::time::Time;
 use crate::store::error::StoreError;
 use crate::store::files::folder::is_storage_full;
-use crate::store::files::reserved_space;
+use crate::store::files::reserved_space::{self, PromisedRoom};
 use crate::store::write_progress::WriteProgress;
 
 /// A key and its new value; `None` deletes it.
@@ -47,6 +49,10 @@ struct WriteState {
     failure: OnceLock<StoreError>,
     begun: AtomicU64,
     ended: AtomicU64,
+    /// What the write that is being made was promised, until it is flushed.
+    room: Mutex<Option<PromisedRoom>>,
+    /// Since when the file system has been seen to take no writes.
+    read_only_since: Mutex<Option<Time>>,
 }
 
 impl Database {
@@ -56,7 +62,7 @@ impl Database {
         remove_partial_snapshots(folder).map_err(at)?;
         let config = sled::Config::new().path(folder).cache_capacity(page_cache).flush_every_ms(None);
         let mut opened = open_with_lock_retry(&config);
-        if opened.is_err() && reserved_space::is_disk_full(folder) && reserved_space::release(folder).map_err(at)? {
+        if lacks_room(&opened, folder) && reserved_space::release(folder).map_err(at)? {
             tracing::warn!("{}: this disk is full; opening the database with the space reserved for it", folder.display());
             remove_partial_snapshots(folder).map_err(at)?;
             opened = open_with_lock_retry(&config);
@@ -101,13 +107,48 @@ impl Database {
         self.record_write(|| self.sled.insert(key, value)).map(drop)
     }
 
-    /// Refuses a write of so many bytes if the disk has no room for it. What else cannot be found out refuses nothing.
-    pub fn check_room(&self, bytes: u64) -> Result<(), StoreError> {
+    /// Promises a write of so many bytes its room, until the next [`Database::flush`] has ended; or refuses it if the disk has no room for
+    /// it, or takes no writes. What else cannot be found out refuses nothing.
+    pub fn promise_room(&self, bytes: u64) -> Result<(), StoreError> {
         let needed = WRITE_HEADROOM.saturating_add(bytes.saturating_mul(WRITE_AMPLIFICATION));
-        match reserved_space::check_free(&self.folder, needed) {
-            Err(error) if is_storage_full(&error) => Err(StoreError::disk_full(&self.folder, needed)),
-            Ok(()) | Err(_) => Ok(()),
+        self.release_room();
+        let promised = reserved_space::promise(&self.folder, needed);
+        self.judge(promised.as_ref().err(), needed)?;
+        *lock(&self.writes.room) = promised.ok();
+        Ok(())
+    }
+
+    /// Refuses if the disk has no room for any write, or takes none. With `probe` a little is allocated, but never what a write was
+    /// promised: that finds a quota too.
+    pub fn look_for_room(&self, probe: bool) -> Result<(), StoreError> {
+        let looked = if probe {
+            reserved_space::look(&self.folder, WRITE_HEADROOM)
+        } else {
+            reserved_space::check_reported_free(&self.folder, reserved_space::bytes_with_probe(WRITE_HEADROOM))
+        };
+        self.judge(looked.as_ref().err(), WRITE_HEADROOM)
+    }
+
+    fn judge(&self, error: Option<&io::Error>, needed: u64) -> Result<(), StoreError> {
+        let mut read_only_since = lock(&self.writes.read_only_since);
+        match error {
+            Some(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => {
+                Err(StoreError::read_only(&self.folder, *read_only_since.get_or_insert_with(clock::wall_time)))
+            }
+            Some(error) if is_storage_full(error) => {
+                *read_only_since = None;
+                Err(StoreError::disk_full(&self.folder, reserved_space::bytes_with_probe(needed)))
+            }
+            Some(_) => Ok(()),
+            None => {
+                *read_only_since = None;
+                Ok(())
+            }
         }
+    }
+
+    fn release_room(&self) {
+        let _given_back = lock(&self.writes.room).take();
     }
 
     /// Returns why a write failed, if one did: what this database says from then on may not be what is on disk.
@@ -147,7 +188,15 @@ impl Database {
 
     /// Writes everything to disk; returns when it is there.
     pub fn flush(&self) -> Result<(), StoreError> {
-        self.record_write(|| self.sled.flush()).map(drop)
+        let flushed = self.record_write(|| self.sled.flush());
+        self.release_room();
+        flushed.map(drop)
+    }
+
+    /// Wakes a write that sled lets wait for ever after a failure, which [`Database::failure`] then knows of. Waits with it for a disk that
+    /// hangs.
+    pub fn wake_hanging_write(&self) {
+        let _recorded = self.record_write(|| self.sled.flush());
     }
 
     /// As [`Database::flush`], and syncs the names of the files as well: for a new database.
@@ -171,6 +220,15 @@ impl Database {
 /// Returns the bytes of the keys and values that a batch writes.
 pub fn encoded_bytes(writes: &[KeyWrite]) -> u64 {
     writes.iter().map(|(key, value)| (key.len() + value.as_ref().map_or(0, Vec::len)) as u64).sum()
+}
+
+/// Returns whether a database may not have opened because its disk was full.
+fn lacks_room(opened: &Result<sled::Db, StoreError>, folder: &Path) -> bool {
+    opened.as_ref().is_err_and(|StoreError(reason)| reserved_space::is_of_full_disk(reason) || reserved_space::is_disk_full(folder))
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Opens, and waits a little for sled's lock: between fork and exec a child process has our descriptors, and with them the lock

@@ -2,10 +2,23 @@
 
 use std::path::Path;
 
+use crate::model::clock;
 use crate::model::directory::DirectoryError;
+use crate::model::time::Time;
 
 /// The words of every error that a full disk is the reason of.
 const DISK_FULL: &str = "this disk is full";
+/// The words of every error that a read-only file system is the reason of; a time follows, and a semicolon.
+const READ_ONLY_SINCE: &str = "this file system is read-only since ";
+
+/// Why a write is refused before it begins. It changed nothing, and may be tried again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WriteRefusal {
+    /// The disk or the quota is full.
+    DiskFull,
+    /// The file system takes no writes: it was mounted so, or the kernel has made it so after an error.
+    ReadOnly,
+}
 
 /// Something on disk that cannot be trusted, read or written. The text names the folder or file where there is one.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -19,10 +32,32 @@ impl StoreError {
         Self(format!("{}: {DISK_FULL}: a write needs {} MiB free, and was not begun; make room", folder.display(), bytes.div_ceil(1 << 20)))
     }
 
-    /// Returns whether a full disk is the reason.
+    /// Refuses a write to a file system that has been read-only since then. Nothing was written.
     #[must_use]
-    pub fn is_disk_full(&self) -> bool {
-        self.0.contains(DISK_FULL)
+    pub fn read_only(folder: &Path, since: Time) -> Self {
+        Self(format!("{}: {READ_ONLY_SINCE}{since}; a write was not begun; mount it writable again", folder.display()))
+    }
+
+    /// Returns why a write was refused before it began; `None` for every other error.
+    #[must_use]
+    pub fn write_refusal(&self) -> Option<WriteRefusal> {
+        if self.0.contains(READ_ONLY_SINCE) {
+            Some(WriteRefusal::ReadOnly)
+        } else {
+            self.0.contains(DISK_FULL).then_some(WriteRefusal::DiskFull)
+        }
+    }
+
+    /// Returns since when the file system was seen to be read-only, where that is the reason.
+    #[must_use]
+    pub fn read_only_since(&self) -> Option<&str> {
+        self.0.split_once(READ_ONLY_SINCE).and_then(|(_, rest)| rest.split_once(';')).map(|(since, _)| since)
+    }
+
+    /// Returns the error of a file that a read-only file system did not take.
+    #[must_use]
+    pub fn file_on_read_only(path: &Path) -> Self {
+        Self::read_only(path, clock::wall_time())
     }
 
     /// Returns the error of a file that a full disk did not take.
@@ -35,5 +70,24 @@ impl StoreError {
 impl From<StoreError> for DirectoryError {
     fn from(error: StoreError) -> Self {
         Self(error.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::{StoreError, WriteRefusal};
+    use crate::model::time::Time;
+
+    #[test]
+    fn a_refusal_says_its_reason_and_since_when() {
+        let folder = Path::new("/store");
+        let read_only = StoreError::read_only(folder, Time::EPOCH);
+        assert_eq!(read_only.write_refusal(), Some(WriteRefusal::ReadOnly));
+        assert_eq!(read_only.read_only_since(), Some("1970-01-01T00:00:00.000Z"));
+        let full = StoreError::disk_full(folder, 1);
+        assert_eq!((full.write_refusal(), full.read_only_since()), (Some(WriteRefusal::DiskFull), None));
+        assert_eq!(StoreError("a bit is wrong".to_owned()).write_refusal(), None);
     }
 }

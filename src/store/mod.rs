@@ -11,5 +11,5 @@ pub mod kept;
 pub mod pages;
 pub mod primary;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 pub mod write_progress;

@@ -84,8 +84,7 @@ pub fn apply_staged(
     options: ApplyOptions,
 ) -> Result<Applied, ApiError> {
     let private_store = target.store.private_store();
-    let guard = target.writer.lock();
-    guard.resolve_intent()?;
+    let guard = target.writer.lock()?;
     let unpublished = unpublished::load_all(private_store)?;
     let directory = target.store.directory();
     let ApplyOptions { unlisted, on_revoked, now, .. } = options;
@@ -111,8 +110,9 @@ pub fn apply_staged(
     drop(directory);
     let (head, how) = write(target, &guard, &staged, options.unlisted, strategy, unpublished_changes)?;
     if let Err(error) = clean_up(target, &renames, &revocations, &owners) {
-        // The file is applied. What is left means nothing, and the next start or apply removes it.
-        tracing::warn!(%error, "apply could not remove from the private store what belongs to records that are gone: {error}");
+        // The file is applied. What is left of users who are gone must not be their successors'.
+        guard.leave_repairs();
+        tracing::warn!(%error, "apply could not remove from the private store what belongs to records that are gone; that comes before the next commit: {error}");
     }
     Ok(Applied { head, how, summary, redirects: renames.count(), revocations })
 }

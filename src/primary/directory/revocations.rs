@@ -5,9 +5,9 @@
 //! revoked/user/<id>           {"username", …}: a user whom `block-user` blocked
 //! ```
 //! A mark is written under the lock of the directory's writer, before the commit that revokes, and says the number of the commit before. A
-//! crash in between leaves a mark that no commit follows: the next start makes the revocation. A mark goes after the commit of an apply
-//! that undoes it on purpose; a crash in between leaves the mark of something that came back with a later commit, and the next start removes
-//! it.
+//! crash in between, or a disk that has no room for the commit, leaves a mark that no commit follows: the revocation is made before any
+//! other commit. A mark goes after the commit of an apply that undoes it on purpose; a crash in between leaves the mark of something that
+//! came back with a later commit, and it is removed before the next commit. (repairs.rs)
 //!
 //! Files that revoke as well do not end a revocation: a still older one may come after them. Only once they have done so for a year is the
 //! mark removed, so that marks do not grow without a bound.
@@ -29,7 +29,6 @@ use crate::model::sort_key::SortKey;
 use crate::model::text::Text;
 use crate::model::time::Time;
 use crate::net::peer::Peer;
-use crate::primary::directory::writer::DirectoryWriter;
 use crate::store::error::StoreError;
 use crate::store::generations::generation::Generation;
 use crate::store::primary::private_store::{PrivateStore, PrivateWrites};
@@ -202,31 +201,35 @@ pub fn block_user(directory: &Generation, private_store: &PrivateStore, user: &U
     Ok(changes)
 }
 
-/// Makes the revocations whose marks were written before a crash and whose commits were not, and removes the marks of what came back with
-/// a commit whose apply was cut off by a crash. Returns how many revocations were made. Blocks.
-pub fn resolve_interrupted(writer: &DirectoryWriter, private_store: &PrivateStore) -> Result<usize, ApiError> {
-    let revoked = Revocations::load(private_store)?;
-    let (_, (count, stale)) = writer.lock().commit("complete-revocations", |directory| {
-        let head = directory.head().map_or(0, |head| head.seq);
-        let (mut changes, mut count, mut stale) = (Vec::new(), 0, Vec::new());
-        for (mark, after) in &revoked.after {
-            let undone = changes_of_mark(directory, mark)?;
-            if undone.is_empty() {
-                continue;
-            }
-            if *after < head {
-                stale.push((mark.clone(), None));
-            } else {
-                count += 1;
-                changes.extend(undone);
-            }
+/// What the marks say that no commit follows.
+#[derive(Debug, Default)]
+pub struct InterruptedRevocations {
+    /// How many revocations are made by the changes.
+    pub count: usize,
+    /// The changes that make them.
+    pub changes: Vec<Change>,
+    /// Marks of what came back with a commit whose apply did not get to remove them.
+    pub stale: Vec<MarkWrite>,
+}
+
+/// Finds the revocations whose marks were written and whose commits were not, and the marks of what came back with a commit that undid
+/// them. Call it under the writer's lock, and before any commit: from then on the two cannot be told apart. Blocks.
+pub fn find_interrupted(directory: &Generation, private_store: &PrivateStore) -> Result<InterruptedRevocations, ApiError> {
+    let head = directory.head().map_or(0, |head| head.seq);
+    let mut found = InterruptedRevocations::default();
+    for (mark, after) in Revocations::load(private_store)?.after {
+        let undone = changes_of_mark(directory, &mark)?;
+        if undone.is_empty() {
+            continue;
         }
-        Ok((changes, (count, stale)))
-    })?;
-    if !stale.is_empty() {
-        private_store.write(PrivateWrites { entries: stale })?;
+        if after < head {
+            found.stale.push((mark, None));
+        } else {
+            found.count += 1;
+            found.changes.extend(undone);
+        }
     }
-    Ok(count)
+    Ok(found)
 }
 
 /// Returns the changes that revoke what a mark stands for; none if the directory does not have it, or has it revoked.

@@ -20,7 +20,7 @@ pub async fn handle(state: &Arc<PrimaryState>, request: ApiRequest) -> HandlerRe
     let (private_store, order) = (state.store.private_store().clone(), Order::of(&request.peer, request.time.wall));
     let (head, user) = state
         .writer
-        .commit("block-user", move |directory| {
+        .revoke("block-user", move |directory| {
             let entry = directory.load_entry_by_index(&IndexKey::by_username(&username))?;
             match entry.as_ref().and_then(|entry| entry.record()).map(AsRef::as_ref) {
                 Some(Record::User(user)) => Ok((revocations::block_user(directory, &private_store, user, order)?, user.clone())),

@@ -20,7 +20,7 @@ pub async fn handle(state: &Arc<PrimaryState>, request: ApiRequest) -> HandlerRe
     let shared = Arc::clone(state);
     let (head, after) = run_blocking(move || {
         // No project is created between the gap and the epoch.
-        let _guard = shared.writer.lock();
+        let _guard = shared.writer.lock()?;
         shared.missing_hosts.begin(
             MissingReason::NewEpoch,
             shared.hosts.longest_bound(),

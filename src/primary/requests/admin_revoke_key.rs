@@ -23,7 +23,7 @@ pub async fn handle(state: &Arc<PrimaryState>, request: ApiRequest) -> HandlerRe
     let id = request.required_id("id")?;
     let wait = propagation::parse_wait(request.number("wait")?)?;
     let (private_store, order) = (state.store.private_store().clone(), Order::of(&request.peer, request.time.wall));
-    let (head, key) = state.writer.commit("revoke-key", move |directory| revoke(directory, &private_store, id, order)).await?;
+    let (head, key) = state.writer.revoke("revoke-key", move |directory| revoke(directory, &private_store, id, order)).await?;
     let RevokedNow { fingerprint, user_id } = key;
     tracing::warn!(key = %fingerprint, %id, seq = head.seq, "the operator revoked key {id} ({fingerprint})");
     let revoked = json!({"id": id, "fingerprint": fingerprint.to_string(), "user_id": user_id});

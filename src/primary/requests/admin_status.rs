@@ -5,7 +5,6 @@ use std::sync::Arc;
 use http::StatusCode;
 use serde_json::{Map, Value, json};
 
-use crate::api::blocking::run_blocking;
 use crate::api::error::{ApiError, HandlerResult};
 use crate::api::request::{ApiRequest, RequestTime};
 use crate::api::socket_health::socket_status;
@@ -19,9 +18,10 @@ use crate::primary::pushes::reference_counter;
 use crate::primary::replication::accepted_loss;
 use crate::primary::state::PrimaryState;
 use crate::store::error::StoreError;
+use crate::store::primary::primary_store::PrimaryStore;
 use crate::store::primary::private_store::PrivateStore;
 
-/// Answers with one object.
+/// Answers with one object. While the disk hangs, what only it can tell is `null`.
 pub async fn handle(state: &Arc<PrimaryState>, request: ApiRequest) -> HandlerResult {
     let status = read_status(state, request.time).await?;
     Ok(Response::json(StatusCode::OK, status.to_string()))
@@ -29,43 +29,41 @@ pub async fn handle(state: &Arc<PrimaryState>, request: ApiRequest) -> HandlerRe
 
 /// Returns the object.
 pub async fn read_status(state: &PrimaryState, time: RequestTime) -> Result<Value, ApiError> {
-    let store = state.store.clone();
-    let now = time.wall;
-    let (counts, foreign, shared, invalid, size, accept_loss, (keys, users), kept) = run_blocking(move || {
-        let (directory, private_store) = (store.directory(), store.private_store());
-        let until = accepted_loss::accepted_until(private_store, now)?;
-        Ok::<_, StoreError>((
-            directory.counts_by_kind(),
-            directory.foreign_count(),
-            directory.shared_repositories().count(),
-            directory.invalid_records().map(|invalid| invalid.count()),
-            directory.size_on_disk(),
-            until,
-            revocations::count(private_store)?,
-            private_store_counts(private_store, now)?,
-        ))
-    })
-    .await?;
+    let (store, now) = (state.store.clone(), time.wall);
+    let figures = state.figures.read("status", move || store_figures(&store, now)).await?.unwrap_or_default();
+    let directory = state.store.directory();
     Ok(json!({
         "version": env!("CARGO_PKG_VERSION"),
         "since": state.started_at.wall,
         "head": state.store.head(),
-        "records": counts,
-        "not_understood": foreign,
-        "shared_repositories": shared,
-        "invalid_records": invalid,
-        "revocations": {"keys": keys, "users": users},
-        "kept": kept,
-        "store_bytes": size,
+        "records": directory.counts_by_kind(),
+        "not_understood": directory.foreign_count(),
+        "shared_repositories": directory.shared_repositories().count(),
+        "invalid_records": directory.invalid_records().map(|invalid| invalid.count()),
+        "revocations": figures["revocations"],
+        "kept": figures["kept"],
+        "store_bytes": figures["store_bytes"],
         "store": state.store_health(),
         "followers": state.hosts.open_streams(),
         "hosts": state.hosts.list(time.boot).len(),
         "missing_hosts": state.missing_hosts.current(time),
-        "accept_loss_until": accept_loss,
+        "accept_loss_until": figures["accept_loss_until"],
         "shared_secret": state.api.accept_shared_secret,
         "sockets": socket_status(state.metrics.server_counters()),
         "creation": state.repositories.status(),
         "usage_dropped": state.last_used.dropped(),
+    }))
+}
+
+/// Reads what waits for a write under way. Blocks.
+fn store_figures(store: &PrimaryStore, now: Time) -> Result<Value, StoreError> {
+    let private_store = store.private_store();
+    let (keys, users) = revocations::count(private_store)?;
+    Ok(json!({
+        "accept_loss_until": accepted_loss::accepted_until(private_store, now)?,
+        "revocations": {"keys": keys, "users": users},
+        "kept": private_store_counts(private_store, now)?,
+        "store_bytes": store.directory().size_on_disk(),
     }))
 }
 

@@ -10,6 +10,7 @@ mod crash_private_store;
 mod created_repositories;
 mod invalid_records;
 mod ownerless_key;
+mod put_off_repairs;
 mod removed_users;
 mod renames;
 mod repository_paths;

@@ -30,12 +30,12 @@ fn zoe() -> Id {
 }
 
 /// [`small_directory`] with two factors for Zoe, so that she may have recovery codes.
-fn with_zoe() -> Vec<String> {
+pub(super) fn with_zoe() -> Vec<String> {
     small_directory().into_iter().map(|line| line.replace(r#""name":"The zoe""#, r#""name":"The zoe","two_factor":true"#)).collect()
 }
 
 /// The whole directory without Zoe, and what is hers.
-fn without_zoe() -> Vec<String> {
+pub(super) fn without_zoe() -> Vec<String> {
     let of_zoe = [r#""id":1,"#, r#""user_id":1,"#];
     small_directory().into_iter().filter(|line| !of_zoe.iter().any(|mark| line.contains(mark))).collect()
 }
@@ -100,7 +100,7 @@ fn has_codes(state: &PrimaryState) -> bool {
 }
 
 /// Gives Zoe one of everything that the private store has of a user, and returns her token and her LFS token.
-async fn give_everything(state: &Arc<PrimaryState>) -> (String, Value) {
+pub(super) async fn give_everything(state: &Arc<PrimaryState>) -> (String, Value) {
     let (_, codes) = call(state, "internal/two_factor_recovery_codes", &json!({"key_id": 11})).await;
     assert_eq!(codes["success"], true, "{codes}");
     queue_message(state);
@@ -113,7 +113,7 @@ async fn give_everything(state: &Arc<PrimaryState>) -> (String, Value) {
     given
 }
 
-async fn assert_nothing_left(state: &Arc<PrimaryState>, (token, lfs_token): &(String, Value)) {
+pub(super) async fn assert_nothing_left(state: &Arc<PrimaryState>, (token, lfs_token): &(String, Value)) {
     assert!(!is_token_good(state, token).await, "the token of the one before is not the new person's");
     assert!(!is_lfs_token_good(state, lfs_token).await, "nor is the LFS token");
     assert!(!has_codes(state), "recovery codes");
@@ -128,6 +128,18 @@ async fn opened() -> (tempfile::TempDir, Arc<PrimaryState>) {
     let state = open(folder.path());
     apply(&state, "", &with_zoe()).await;
     (folder, state)
+}
+
+/// Removes Zoe by the commit alone, as if the process were killed right after it.
+pub(super) fn commit_without_cleaning_up(state: &PrimaryState) {
+    let gone = with_zoe().into_iter().filter(|line| !without_zoe().contains(line));
+    let delete = |line: String| {
+        let entry = crate::model::entry::Entry::parse(&line).unwrap();
+        crate::model::change::Change::Delete(crate::model::record_identity::RecordIdentity::from_entry(&entry))
+    };
+    let changes: Vec<_> = gone.map(delete).collect();
+    crate::primary::user_data::mark_gone(state.store.private_store(), &state.store.head(), &[zoe()]).unwrap();
+    state.store.commit(|_| Ok::<_, StoreError>((changes, ()))).unwrap();
 }
 
 #[tokio::test]
@@ -153,15 +165,7 @@ async fn what_others_have_stays_when_a_user_goes() {
 async fn a_crash_between_the_removal_and_the_cleaning_up_leaves_it_to_the_next_start() {
     let (folder, state) = opened().await;
     let given = give_everything(&state).await;
-    // The commit alone, as if the process were killed right after it.
-    let gone = with_zoe().into_iter().filter(|line| !without_zoe().contains(line));
-    let delete = |line: String| {
-        let entry = crate::model::entry::Entry::parse(&line).unwrap();
-        crate::model::change::Change::Delete(crate::model::record_identity::RecordIdentity::from_entry(&entry))
-    };
-    let changes: Vec<_> = gone.map(delete).collect();
-    crate::primary::user_data::mark_gone(state.store.private_store(), &state.store.head(), &[zoe()]).unwrap();
-    state.store.commit(|_| Ok::<_, StoreError>((changes, ()))).unwrap();
+    commit_without_cleaning_up(&state);
     drop(state);
     let state = open(folder.path());
     apply(&state, "", &with_zoe()).await;

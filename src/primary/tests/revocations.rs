@@ -75,7 +75,7 @@ fn lines_of(list: &Value) -> Vec<(String, u64, u64)> {
     list.map(|one| (one["kind"].as_str().unwrap().to_owned(), one["id"].as_u64().unwrap(), one["line"].as_u64().unwrap())).collect()
 }
 
-fn key_ids(state: &PrimaryState) -> BTreeSet<u64> {
+pub(super) fn key_ids(state: &PrimaryState) -> BTreeSet<u64> {
     let records = state.store.directory().entries().filter_map(|entry| entry.unwrap().record().cloned());
     records.filter_map(|record| if let Record::Key(key) = &*record { Some(key.id.number()) } else { None }).collect()
 }
@@ -85,7 +85,7 @@ fn grants(state: &PrimaryState) -> usize {
     records.filter(|record| matches!(**record, Record::DeployGrant(_))).count()
 }
 
-fn revoked(state: &PrimaryState) -> (usize, usize) {
+pub(super) fn revoked(state: &PrimaryState) -> (usize, usize) {
     revocations::count(state.store.private_store()).unwrap()
 }
 
@@ -264,24 +264,28 @@ async fn a_revocation_between_staging_and_commit_holds_for_a_small_file_and_for_
     }
 }
 
-#[tokio::test]
-async fn a_crash_after_the_mark_and_before_the_commit_is_made_good_at_the_next_start() {
-    let (folder, state) = opened(&small_directory()).await;
+/// Marks a key as revoked and a user as blocked, and commits neither, as if the process were killed in between.
+pub(super) fn mark_without_commit(state: &PrimaryState, key_id: u64, user_id: u64) {
     let (directory, private_store) = (state.store.directory(), state.store.private_store());
     let order = || Order { at: clock::wall_time(), by: "uid 0".to_owned(), in_file_since: None };
-    let (mut key, mut zoe) = (None, None);
     for entry in directory.entries() {
         match entry.unwrap().record().map(AsRef::as_ref) {
-            Some(Record::Key(found)) if found.id.number() == 12 => key = Some(found.clone()),
-            Some(Record::User(found)) if found.id.number() == 1 => zoe = Some(found.clone()),
+            Some(Record::Key(key)) if key.id.number() == key_id => {
+                revocations::revoke_key(&directory, private_store, key, order()).map(drop).unwrap();
+            }
+            Some(Record::User(user)) if user.id.number() == user_id => {
+                revocations::block_user(&directory, private_store, user, order()).map(drop).unwrap();
+            }
             _ => {}
         }
     }
-    // The changes are never committed.
-    revocations::revoke_key(&directory, private_store, &key.unwrap(), order()).unwrap();
-    revocations::block_user(&directory, private_store, &zoe.unwrap(), order()).unwrap();
+}
+
+#[tokio::test]
+async fn a_crash_after_the_mark_and_before_the_commit_is_made_good_at_the_next_start() {
+    let (folder, state) = opened(&small_directory()).await;
+    mark_without_commit(&state, 12, 1);
     assert_eq!(key_ids(&state), [11, 12].into());
-    drop(directory);
     drop(state);
     let state = open(folder.path());
     assert_eq!(key_ids(&state), [11].into());

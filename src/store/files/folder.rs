@@ -54,6 +54,7 @@ impl From<FileError> for StoreError {
     fn from(error: FileError) -> Self {
         match &error {
             FileError::Io { path, source } if is_storage_full(source) => Self::file_on_full_disk(path, source),
+            FileError::Io { path, source } if source.kind() == ErrorKind::ReadOnlyFilesystem => Self::file_on_read_only(path),
             _ => Self(error.to_string()),
         }
     }

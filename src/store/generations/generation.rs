@@ -179,7 +179,7 @@ impl Generation {
             return Ok(state);
         }
         if extra.room == RoomCheck::Required {
-            inner.database.check_room(encoded_bytes(&writes))?;
+            inner.database.promise_room(encoded_bytes(&writes))?;
         }
         self.write_batch(writes, invalidated, || ())?;
         inner.header.store(Arc::new(header));

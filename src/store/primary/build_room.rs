@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::store::database::WRITE_HEADROOM;
 use crate::store::error::StoreError;
 use crate::store::files::folder::is_storage_full;
-use crate::store::files::reserved_space;
+use crate::store::files::reserved_space::{self, PromisedRoom};
 
 /// After so many bytes of records the disk is asked again.
 const STEP_BYTES: u64 = 4 << 20;
@@ -18,12 +18,14 @@ pub struct BuildRoom {
     folder: PathBuf,
     written: u64,
     checked: u64,
+    /// What is written until the next check is nobody else's.
+    room: Option<PromisedRoom>,
 }
 
 impl BuildRoom {
     /// Looks for the room that a build begins with.
     pub fn begin(folder: &Path) -> Result<Self, StoreError> {
-        let room = Self { folder: folder.to_owned(), written: 0, checked: 0 };
+        let mut room = Self { folder: folder.to_owned(), written: 0, checked: 0, room: None };
         room.check()?;
         Ok(room)
     }
@@ -39,12 +41,17 @@ impl BuildRoom {
     }
 
     /// The indices come after the records, and are smaller than these.
-    fn check(&self) -> Result<(), StoreError> {
+    fn check(&mut self) -> Result<(), StoreError> {
         let step = if self.written == 0 { 0 } else { STEP_BYTES * WRITE_AMPLIFICATION };
         let needed = WRITE_HEADROOM + step + self.written;
-        match reserved_space::check_free(&self.folder, needed) {
-            Err(error) if is_storage_full(&error) => Err(StoreError::disk_full(&self.folder, needed)),
-            Ok(()) | Err(_) => Ok(()),
+        self.room = None;
+        match reserved_space::promise(&self.folder, needed) {
+            Ok(room) => {
+                self.room = Some(room);
+                Ok(())
+            }
+            Err(error) if is_storage_full(&error) => Err(StoreError::disk_full(&self.folder, reserved_space::bytes_with_probe(needed))),
+            Err(_) => Ok(()),
         }
     }
 }

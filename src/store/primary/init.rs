@@ -31,7 +31,8 @@ pub enum PrimaryOpenError {
 
 /// Opens the directory and reads all of it; damage is refused with the remedy.
 pub fn open_verified(folder: &Path, options: &StoreOptions) -> Result<Generation, StoreError> {
-    let remedy = |StoreError(reason): StoreError| StoreError(format!("{reason}; {}", reserved_space::remedy(folder, RESTORE_STORE_REMEDY)));
+    let remedy =
+        |StoreError(reason): StoreError| StoreError(format!("{reason}; {}", reserved_space::remedy(folder, &reason, RESTORE_STORE_REMEDY)));
     let generation = Generation::open(folder, options).map_err(remedy)?;
     let reason = match generation.is_intact() {
         Ok(true) => return Ok(generation),

@@ -182,9 +182,11 @@ impl PrimaryStore {
         directory.or_else(|| self.inner.private_store.write_failure()).or_else(|| self.inner.failed_install.get().cloned())
     }
 
-    /// Refuses if the disk has no room for any write. With `probe` a little is allocated, which finds a quota too.
-    pub fn check_room(&self, probe: bool) -> Result<(), StoreError> {
-        self.inner.private_store.check_room(probe)
+    /// Refuses if the disk has no room for any write, or takes none. With `probe` a little is allocated, which finds a quota too. Waits for a
+    /// disk that hangs. Blocks.
+    pub fn look_for_room(&self, probe: bool) -> Result<(), StoreError> {
+        self.inner.private_store.look_for_room(probe)?;
+        self.directory().database().look_for_room(probe)
     }
 
     /// Returns how far the writes of the directory and of the private store are.
@@ -196,7 +198,7 @@ impl PrimaryStore {
     /// Wakes writes that sled lets wait for ever after a failure, which [`PrimaryStore::failure`] then knows of. Waits with them for a disk
     /// that hangs. Blocks.
     pub fn wake_hanging_writes(&self) {
-        let _recorded = self.directory().flush();
+        self.directory().database().wake_hanging_write();
         self.inner.private_store.wake_hanging_write();
     }
 

@@ -18,9 +18,8 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 
 use crate::model::digest::{Digest, DirectoryDigest};
-use crate::store::database::{Database, KeyWrite, WRITE_HEADROOM, encoded_bytes};
+use crate::store::database::{Database, KeyWrite, encoded_bytes};
 use crate::store::error::StoreError;
-use crate::store::files::folder::is_storage_full;
 use crate::store::files::{folder, origin, reserved_space};
 use crate::store::write_progress::WriteProgress;
 
@@ -90,8 +89,9 @@ impl PrivateStore {
 
     fn open_files(folder: &Path) -> Result<Self, StoreError> {
         let path = folder.display().to_string();
-        let database = Database::open(folder, PAGE_CACHE_BYTES)
-            .map_err(|StoreError(reason)| StoreError(format!("{reason}; {}", reserved_space::remedy(folder, RESTORE_FOLDER_REMEDY))))?;
+        let database = Database::open(folder, PAGE_CACHE_BYTES).map_err(|StoreError(reason)| {
+            StoreError(format!("{reason}; {}", reserved_space::remedy(folder, &reason, RESTORE_FOLDER_REMEDY)))
+        })?;
         let write_counter = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(folder.join("written"));
         let write_counter = write_counter.map_err(|error| StoreError(format!("{path}: {error}")))?;
         let inner = PrivateStoreInner {
@@ -146,16 +146,9 @@ impl PrivateStore {
         self.inner.database.failure()
     }
 
-    /// Refuses if the disk has no room for any write. With `probe` a little is allocated, which finds a quota too.
-    pub fn check_room(&self, probe: bool) -> Result<(), StoreError> {
-        if probe {
-            return self.inner.database.check_room(0);
-        }
-        let folder = self.inner.database.folder();
-        match reserved_space::check_reported_free(folder, WRITE_HEADROOM) {
-            Err(error) if is_storage_full(&error) => Err(StoreError::disk_full(folder, WRITE_HEADROOM)),
-            Ok(()) | Err(_) => Ok(()),
-        }
+    /// As [`Database::look_for_room`].
+    pub fn look_for_room(&self, probe: bool) -> Result<(), StoreError> {
+        self.inner.database.look_for_room(probe)
     }
 
     /// Returns how far the writes are.
@@ -166,7 +159,7 @@ impl PrivateStore {
 
     /// Wakes a write that sled lets wait for ever after a failure. Waits with it for a disk that hangs. Blocks.
     pub fn wake_hanging_write(&self) {
-        let _recorded = self.inner.database.flush();
+        self.inner.database.wake_hanging_write();
     }
 
     fn write_entries(&self, writes: PrivateWrites) -> Result<(), StoreError> {
@@ -187,7 +180,7 @@ impl PrivateStore {
 
     fn commit_batch(&self, mut writes: Vec<KeyWrite>, header: PrivateStoreHeader) -> Result<(), StoreError> {
         writes.push((STATE_KEY.to_vec(), Some(header.encode())));
-        self.inner.database.check_room(encoded_bytes(&writes))?;
+        self.inner.database.promise_room(encoded_bytes(&writes))?;
         self.with_database(|database| {
             database.write_batch(writes)?;
             database.flush()

@@ -5,3 +5,5 @@ mod crash;
 mod model_based;
 mod primary_store;
 pub mod sample_records;
+#[path = "../../../tests/process/support/small_disk.rs"]
+pub mod small_disk;
