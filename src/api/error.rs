@@ -218,9 +218,10 @@ const DISK_FULL_MESSAGE: &str = "The primary's disk is full, so nothing can be c
     answered. Once there is room on the disk of its store, try again.";
 
 /// The same of a write to a file system that takes none since then.
-fn read_only_message(since: &str) -> String {
+fn read_only_message(error: &StoreError) -> String {
+    let since = error.read_only_folder_and_since().map(|(_, since)| format!(" since {since}")).unwrap_or_default();
     format!(
-        "The file system of the primary's store is read-only since {since}, so nothing can be changed now, and this was not; what is known \
+        "The file system of the primary's store is read-only{since}, so nothing can be changed now, and this was not; what is known \
          is still answered. Once it is mounted writable again, try again: the kernel's log says why it is read-only."
     )
 }
@@ -229,7 +230,7 @@ impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
         let message = match error.write_refusal() {
             Some(WriteRefusal::DiskFull) => DISK_FULL_MESSAGE.to_owned(),
-            Some(WriteRefusal::ReadOnly) => read_only_message(error.read_only_since().unwrap_or_default()),
+            Some(WriteRefusal::ReadOnly) => read_only_message(&error),
             None => return Self::internal(error),
         };
         tracing::debug!(%error, "refused a write: {error}");

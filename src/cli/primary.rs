@@ -53,6 +53,9 @@ pub fn run(path: &Path) -> CommandResult {
     shutdown::end_within(config.limits.server_limits().shutdown_time + shutdown::CLOSE_TIME);
     state.shut_down();
     server.stop();
+    if let Some(reason) = state.cannot_close() {
+        shutdown::end_without_closing(log, &reason);
+    }
     tracing::info!("primary stopped");
     log.shutdown();
     Ok(Completion::Complete)

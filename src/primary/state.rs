@@ -188,6 +188,14 @@ impl PrimaryState {
         self.shutdown.shut_down();
     }
 
+    /// Returns why the store cannot be closed, if its disk takes no writes: closing it would wait for the disk, or fail. What was confirmed is
+    /// on disk all the same. Blocks.
+    #[must_use]
+    pub fn cannot_close(&self) -> Option<String> {
+        let looked = || self.store.look_for_room(true).err().map(|StoreError(reason)| reason);
+        self.store_health().message().or_else(looked)
+    }
+
     /// Returns whether the store can be written.
     pub(super) fn store_health(&self) -> StoreHealth {
         self.store_watch.health()

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::model::time::{BootTime, Time};
-use crate::store::error::{StoreError, WriteRefusal};
+use crate::store::error::StoreError;
 use crate::store::write_progress::WriteProgress;
 
 /// After so long without progress a write counts as hanging.
@@ -89,13 +89,12 @@ impl StoreHealth {
     }
 
     fn after_refusal(&self, error: StoreError, stalled: Duration, now: Time) -> Self {
-        let is_read_only = error.write_refusal() == Some(WriteRefusal::ReadOnly);
+        if let Some((folder, seen_since)) = error.read_only_folder_and_since() {
+            let since = if let Self::ReadOnly { since, .. } = self { *since } else { seen_since };
+            return Self::ReadOnly { since, reason: folder.to_owned() };
+        }
         let StoreError(reason) = error;
         match self {
-            _ if is_read_only => {
-                let since = if let Self::ReadOnly { since, .. } = self { *since } else { now };
-                Self::ReadOnly { since, reason }
-            }
             _ if stalled >= FAILED_AFTER => {
                 Self::Failed { reason: format!("a write has not ended for {} s on a full disk", stalled.as_secs()) }
             }
@@ -202,8 +201,8 @@ mod tests {
     #[test]
     fn a_read_only_file_system_is_no_full_disk_and_ends_once_it_takes_writes() {
         let closed = StoreHealth::Writable.after(read_only(), at(5));
-        assert!(matches!(&closed, StoreHealth::ReadOnly { since, .. } if *since == at(5)), "{closed:?}");
-        assert_eq!((closed.alarm(), closed.since()), (Some("store_read_only"), Some(at(5))));
+        assert!(matches!(&closed, StoreHealth::ReadOnly { since, .. } if *since == at(1)), "since a write saw it: {closed:?}");
+        assert_eq!((closed.alarm(), closed.since()), (Some("store_read_only"), Some(at(1))));
         let message = closed.message().unwrap();
         assert!(message.contains("/store") && message.contains("mounted writable") && !message.contains("full"), "{message}");
         assert_eq!(closed.after(read_only(), at(9)), closed);

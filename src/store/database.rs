@@ -1,5 +1,6 @@
 //! The one file that calls sled: opening without the leftovers that keep it from opening, panics turned into [`StoreError`],
-//! and our own flush.
+//! and our own flush. sled's flush hands the bytes of its log to the disk, but neither the length of the file nor the files of large values,
+//! so that a power failure would take back what was confirmed: ours syncs both (database_files.rs).
 //!
 //! sled 0.34 takes a half-written `snap.*.generating` for its newest snapshot and then never opens again, so these are removed
 //! first. Given damaged files it may also panic, while opening and while reading; that is returned as an error. Durability is
@@ -20,6 +21,7 @@ use std::time::Duration;
 
 use crate::model::clock;
 use crate::model::time::Time;
+use crate::store::database_files::DatabaseFiles;
 use crate::store::error::StoreError;
 use crate::store::files::folder::is_storage_full;
 use crate::store::files::reserved_space::{self, PromisedRoom};
@@ -40,6 +42,7 @@ const LOCK_RETRY_INTERVAL: Duration = Duration::from_millis(5);
 pub struct Database {
     sled: sled::Db,
     folder: PathBuf,
+    files: Arc<DatabaseFiles>,
     writes: Arc<WriteState>,
 }
 
@@ -72,7 +75,8 @@ impl Database {
             tracing::warn!("{}: cannot reserve space for the next opening: {error}; make room on this disk", folder.display());
         }
         make_private(folder).map_err(at)?;
-        Ok(Self { sled, folder: folder.to_owned(), writes: Arc::default() })
+        let files = Arc::new(DatabaseFiles::open(folder).map_err(at)?);
+        Ok(Self { sled, folder: folder.to_owned(), files, writes: Arc::default() })
     }
 
     /// Returns whether the database existed before it was opened.
@@ -119,9 +123,9 @@ impl Database {
     }
 
     /// Refuses if the disk has no room for any write, or takes none. With `probe` a little is allocated, but never what a write was
-    /// promised: that finds a quota too.
+    /// promised: that finds a quota too, and a file system that the kernel has closed to writes. Once a write has found that, each look does.
     pub fn look_for_room(&self, probe: bool) -> Result<(), StoreError> {
-        let looked = if probe {
+        let looked = if probe || lock(&self.writes.read_only_since).is_some() {
             reserved_space::look(&self.folder, WRITE_HEADROOM)
         } else {
             reserved_space::check_reported_free(&self.folder, reserved_space::bytes_with_probe(WRITE_HEADROOM))
@@ -188,9 +192,12 @@ impl Database {
 
     /// Writes everything to disk; returns when it is there.
     pub fn flush(&self) -> Result<(), StoreError> {
-        let flushed = self.record_write(|| self.sled.flush());
+        let flushed = self.record_write(|| {
+            self.sled.flush()?;
+            Ok(self.files.sync()?)
+        });
         self.release_room();
-        flushed.map(drop)
+        flushed
     }
 
     /// Wakes a write that sled lets wait for ever after a failure, which [`Database::failure`] then knows of. Waits with it for a disk that

@@ -48,10 +48,12 @@ impl StoreError {
         }
     }
 
-    /// Returns since when the file system was seen to be read-only, where that is the reason.
+    /// Returns the folder, and since when its file system was seen to be read-only, where that is the reason.
     #[must_use]
-    pub fn read_only_since(&self) -> Option<&str> {
-        self.0.split_once(READ_ONLY_SINCE).and_then(|(_, rest)| rest.split_once(';')).map(|(since, _)| since)
+    pub fn read_only_folder_and_since(&self) -> Option<(&str, Time)> {
+        let (folder, rest) = self.0.split_once(READ_ONLY_SINCE)?;
+        let (since, _) = rest.split_once(';')?;
+        Some((folder.trim_end_matches(": "), since.parse().ok()?))
     }
 
     /// Returns the error of a file that a read-only file system did not take.
@@ -85,9 +87,9 @@ mod tests {
         let folder = Path::new("/store");
         let read_only = StoreError::read_only(folder, Time::EPOCH);
         assert_eq!(read_only.write_refusal(), Some(WriteRefusal::ReadOnly));
-        assert_eq!(read_only.read_only_since(), Some("1970-01-01T00:00:00.000Z"));
+        assert_eq!(read_only.read_only_folder_and_since(), Some(("/store", Time::EPOCH)));
         let full = StoreError::disk_full(folder, 1);
-        assert_eq!((full.write_refusal(), full.read_only_since()), (Some(WriteRefusal::DiskFull), None));
+        assert_eq!((full.write_refusal(), full.read_only_folder_and_since()), (Some(WriteRefusal::DiskFull), None));
         assert_eq!(StoreError("a bit is wrong".to_owned()).write_refusal(), None);
     }
 }

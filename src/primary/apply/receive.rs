@@ -49,6 +49,10 @@ fn storage_error(error: std::io::Error) -> ApiError {
 
 /// Returns what an operator is told of a file that the store's folder did not take.
 pub fn describe_storage_error(error: &std::io::Error) -> String {
-    let remedy = if is_storage_full(error) { " The primary's disk is full: make room on it and try again." } else { "" };
+    let remedy = match error.kind() {
+        _ if is_storage_full(error) => " The primary's disk is full: make room on it and try again.",
+        std::io::ErrorKind::ReadOnlyFilesystem => " The file system of the primary's store is read-only: mount it writable and try again.",
+        _ => "",
+    };
     format!("The directory file could not be kept in the store's folder: {error}. Nothing was applied.{remedy}")
 }

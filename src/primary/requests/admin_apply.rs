@@ -25,6 +25,9 @@ pub async fn handle(state: &Arc<PrimaryState>, mut request: ApiRequest) -> Handl
     let on_revoked = if request.flag("undo_revocations")? { OnRevoked::Undo } else { OnRevoked::Hold };
     let options = ApplyOptions { unlisted, accept_loss: request.flag("accept_loss")?, on_revoked, now: request.time.wall };
     let RequestBody::Unread(body) = request.take_body() else { return Err(ApiError::missing_parameter("the directory file")) };
+    let store = state.store.clone();
+    // Said before the file is sent, which may be gigabytes.
+    run_blocking(move || store.look_for_room(true)).await?;
     let file = receive_file(body, &state.temp_dir, state.api.limits.body_time).await?;
     let shared = Arc::clone(state);
     let applied = run_blocking(move || apply_file(&shared.apply_target(), file, options)).await?;

@@ -1,16 +1,23 @@
 //! The file that keeps a second process out of a store: locked by the one that may write there; holds its process id, for people.
 
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{Read as _, Write as _};
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use crate::store::files::folder::{FileError, is_storage_full};
 
+const READ_ONLY_REMEDY: &str =
+    "this file system is read-only, and nothing of the store is lost by it; mount it writable (the kernel's log says why it is not), and start again";
+
 /// Locks the file, until what is returned is dropped. Refused with the holder's process id if another process has it.
 pub fn acquire_lock(path: &Path) -> Result<File, FileError> {
     let io = || FileError::io(path);
-    let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path).map_err(io())?;
+    let opened = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path);
+    let mut file = opened.map_err(|error| match error.kind() {
+        ErrorKind::ReadOnlyFilesystem => FileError::invalid(path, READ_ONLY_REMEDY),
+        _ => io()(error),
+    })?;
     match file.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
@@ -21,9 +28,9 @@ pub fn acquire_lock(path: &Path) -> Result<File, FileError> {
         }
         Err(TryLockError::Error(error)) => return Err(io()(error)),
     }
-    // The lock is what counts; the process id is for people, and left out on a full disk.
+    // The lock is what counts; the process id is for people, and left out on a disk that takes no writes.
     match file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id())) {
-        Err(error) if !is_storage_full(&error) => Err(io()(error)),
+        Err(error) if !is_storage_full(&error) && error.kind() != ErrorKind::ReadOnlyFilesystem => Err(io()(error)),
         Ok(()) | Err(_) => Ok(file),
     }
 }

@@ -12,6 +12,7 @@ pub mod gitlab_api;
 pub mod http;
 pub mod link;
 pub mod lookup;
+pub mod loop_disk;
 pub mod random;
 pub mod small_disk;
 pub mod sshd;
