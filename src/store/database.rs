@@ -128,7 +128,7 @@ impl Database {
         let looked = if probe || lock(&self.writes.read_only_since).is_some() {
             reserved_space::look(&self.folder, WRITE_HEADROOM)
         } else {
-            reserved_space::check_reported_free(&self.folder, reserved_space::bytes_with_probe(WRITE_HEADROOM))
+            reserved_space::check_reported_free(&self.folder, WRITE_HEADROOM)
         };
         self.judge(looked.as_ref().err(), WRITE_HEADROOM)
     }
@@ -141,7 +141,7 @@ impl Database {
             }
             Some(error) if is_storage_full(error) => {
                 *read_only_since = None;
-                Err(StoreError::disk_full(&self.folder, reserved_space::bytes_with_probe(needed)))
+                Err(StoreError::disk_full(&self.folder, needed))
             }
             Some(_) => Ok(()),
             None => {

@@ -10,7 +10,8 @@ use crate::support::http::{Request, Response};
 use crate::support::lookup::lookup_request;
 use crate::support::loop_disk::{LoopDisk, ReadOnlyMount};
 
-const KEYS: u64 = 40;
+/// As many as make a commit that sled keeps in a file of its own.
+const KEYS: u64 = 700;
 const DISK_MIB: u64 = 48;
 
 fn env_on_loop_disk() -> Option<(TestEnv, LoopDisk)> {

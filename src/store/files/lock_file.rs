@@ -7,8 +7,7 @@ use std::path::Path;
 
 use crate::store::files::folder::{FileError, is_storage_full};
 
-const READ_ONLY_REMEDY: &str =
-    "this file system is read-only, and nothing of the store is lost by it; mount it writable (the kernel's log says why it is not), and start again";
+const READ_ONLY_REMEDY: &str = "this file system is read-only, and nothing of the store is lost by it; mount it writable (the kernel's log says why it is not), and start again";
 
 /// Locks the file, until what is returned is dropped. Refused with the holder's process id if another process has it.
 pub fn acquire_lock(path: &Path) -> Result<File, FileError> {

@@ -61,26 +61,20 @@ pub struct PromisedRoom {
 /// What writes under way were promised, in bytes, by the device of their disk. The stores of a process share their disks.
 static PROMISED: Mutex<BTreeMap<u64, u64>> = Mutex::new(BTreeMap::new());
 
-/// Returns how many bytes must be free so that a write is promised so many: a probe takes a few beside them for a moment.
-pub fn bytes_with_probe(bytes: u64) -> u64 {
-    bytes.saturating_add(probe_bytes(bytes))
-}
-
-/// Promises a write its room. Fails with an error of [`is_storage_full`] if the disk has less free than [`bytes_with_probe`] besides what
-/// other writes were promised, and with [`io::ErrorKind::ReadOnlyFilesystem`] if it takes no writes. Allocates some of it for a moment: a
+/// Promises a write its room. Fails with an error of [`is_storage_full`] if the disk has less than `bytes` free besides what other writes
+/// were promised, and with [`io::ErrorKind::ReadOnlyFilesystem`] if it takes no writes. Allocates some of the promised room for a moment: a
 /// quota, a disk without inodes, or one that the kernel has closed to writes shows only then.
 pub fn promise(folder: &Path, bytes: u64) -> io::Result<PromisedRoom> {
-    let mut room = PromisedRoom::take(folder, bytes_with_probe(bytes))?;
+    let room = PromisedRoom::take(folder, bytes)?;
     probe(folder, bytes)?;
-    room.shrink_to(bytes);
     Ok(room)
 }
 
 /// As [`promise`], for whoever only looks: room that a write under way was promised counts as free, and is left alone.
 pub fn look(folder: &Path, bytes: u64) -> io::Result<()> {
-    match PromisedRoom::take(folder, bytes_with_probe(bytes)) {
+    match PromisedRoom::take(folder, bytes) {
         Ok(_room) => probe(folder, bytes),
-        Err(error) if is_storage_full(&error) => check_reported_free(folder, bytes_with_probe(bytes)),
+        Err(error) if is_storage_full(&error) => check_reported_free(folder, bytes),
         Err(error) => Err(error),
     }
 }
@@ -98,11 +92,6 @@ impl PromisedRoom {
         check_reported_free(folder, bytes.saturating_add(of_others))?;
         promised.insert(device, of_others.saturating_add(bytes));
         Ok(Self { device, bytes })
-    }
-
-    fn shrink_to(&mut self, bytes: u64) {
-        give_back(self.device, self.bytes.saturating_sub(bytes));
-        self.bytes = self.bytes.min(bytes);
     }
 }
 
@@ -127,11 +116,7 @@ fn lock_promised() -> MutexGuard<'static, BTreeMap<u64, u64>> {
 }
 
 fn probe(folder: &Path, bytes: u64) -> io::Result<()> {
-    tempfile::tempfile_in(folder).and_then(|file| allocate(&file, probe_bytes(bytes)))
-}
-
-fn probe_bytes(bytes: u64) -> u64 {
-    bytes.clamp(1, MAX_PROBE_BYTES)
+    tempfile::tempfile_in(folder).and_then(|file| allocate(&file, bytes.clamp(1, MAX_PROBE_BYTES)))
 }
 
 fn reported_free(folder: &Path) -> io::Result<u64> {
@@ -199,7 +184,7 @@ mod tests {
     use std::fs;
     use std::os::unix::fs::MetadataExt as _;
 
-    use super::{MAX_PROBE_BYTES, MIN_RESERVED_BYTES, bytes_with_probe, is_disk_full, look, promise, release, remedy, reserve};
+    use super::{MIN_RESERVED_BYTES, PromisedRoom, is_disk_full, look, promise, release, remedy, reserve};
     use crate::store::files::folder::is_storage_full;
     use crate::store::tests::small_disk::SmallDisk;
 
@@ -231,20 +216,19 @@ mod tests {
     #[test]
     fn what_one_write_was_promised_is_neither_promised_to_another_nor_taken_by_a_probe() {
         let folder = tempfile::tempdir().unwrap();
-        let Some(_disk) = SmallDisk::mount(folder.path(), 7 << 10) else { return };
+        let Some(_disk) = SmallDisk::mount(folder.path(), 5 << 10) else { return };
         let write = 3 << 20;
         let first = promise(folder.path(), write).unwrap();
-        assert!(is_storage_full(&promise(folder.path(), write).unwrap_err()), "3 MiB and a probe beside 3 of 7 MiB");
-        look(folder.path(), write).unwrap();
+        assert!(is_storage_full(&promise(folder.path(), write).unwrap_err()), "3 MiB beside 3 of 5 MiB");
         fs::write(folder.path().join("filler"), vec![1; 2 << 20]).unwrap();
+        // A look gets no room to try with here, and tells by the figures alone.
+        assert!(PromisedRoom::take(folder.path(), 1).is_err());
         look(folder.path(), write).unwrap();
-        // With all but the promised bytes gone, a look takes nothing of them.
-        fs::write(folder.path().join("more"), vec![1; 5 << 19]).unwrap();
+        fs::write(folder.path().join("more"), vec![1; 1 << 19]).unwrap();
         assert!(is_storage_full(&look(folder.path(), write).unwrap_err()));
         fs::remove_file(folder.path().join("more")).unwrap();
         drop(first);
         drop(promise(folder.path(), write).unwrap());
-        assert_eq!(bytes_with_probe(write), write + MAX_PROBE_BYTES);
     }
 
     #[test]

@@ -50,7 +50,7 @@ impl BuildRoom {
                 self.room = Some(room);
                 Ok(())
             }
-            Err(error) if is_storage_full(&error) => Err(StoreError::disk_full(&self.folder, reserved_space::bytes_with_probe(needed))),
+            Err(error) if is_storage_full(&error) => Err(StoreError::disk_full(&self.folder, needed)),
             Err(_) => Ok(()),
         }
     }
