@@ -75,6 +75,9 @@ pub fn run(path: &Path) -> CommandResult {
     state.shut_down();
     hooks.into_iter().for_each(HttpServer::stop);
     server.stop();
+    if let Some(reason) = state.cannot_close() {
+        shutdown::end_without_closing(log, &reason);
+    }
     tracing::info!("mirror stopped");
     log.shutdown();
     Ok(Completion::Complete)

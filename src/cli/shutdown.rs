@@ -30,7 +30,7 @@ pub fn end_within(limit: Duration) {
 
 /// Ends the process at the operator's word without closing a store whose disk takes no writes. What was confirmed is on disk.
 pub fn end_without_closing(log: LogHandle, reason: &str) -> ! {
-    tracing::warn!(reason, "primary stopped without closing its store: {reason}");
+    tracing::warn!(reason, "stopped without closing the store: {reason}");
     log.shutdown();
     std::process::exit(0)
 }

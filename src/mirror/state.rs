@@ -111,6 +111,12 @@ impl MirrorState {
         self.publisher.shut_down();
     }
 
+    /// Returns why the store cannot be closed, if its disk takes no writes. Blocks.
+    #[must_use]
+    pub fn cannot_close(&self) -> Option<String> {
+        self.publisher.cannot_close()
+    }
+
     /// Waits until the store has failed, and returns why: then the process must end without closing the store, and start again.
     pub async fn store_failed(&self) -> String {
         self.publisher.store_failed().await

@@ -56,7 +56,7 @@ impl MirroredDirectory {
         let mut held = self.held();
         let Held { owners, removals } = &mut *held;
         let borrowed: Vec<AskedFinding<'_>> = findings.iter().map(|(finding, asked)| (finding, asked.as_deref())).collect();
-        let (_head, (published, changes, users, keys)) = self.writer.lock().commit(source.as_str(), |directory| {
+        let (_head, (published, changes, users, keys)) = self.writer.lock()?.commit(source.as_str(), |directory| {
             let planned = Planner::new(directory, owners).plan(&borrowed)?;
             let held_back = self.held_back(source, &planned, removals, owners, now)?;
             let planned = match held_back.is_empty() {

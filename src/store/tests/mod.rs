@@ -6,4 +6,5 @@ mod model_based;
 mod primary_store;
 pub mod sample_records;
 #[path = "../../../tests/process/support/small_disk.rs"]
+#[expect(clippy::print_stderr, reason = "what a test cannot do on this machine is said")]
 pub mod small_disk;
