@@ -7,16 +7,13 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::model::digest::Digest;
 use crate::model::freshness::{FreshnessClass, ProofTime};
 use crate::model::id::Id;
+use crate::model::kept_body::KeptBody;
 use crate::model::time::Time;
-
-/// The longest body that is kept, in bytes: a value of the store should stay below 16 KiB, and a GitLab's answers are below 2 KiB.
-pub const MAX_KEPT_BODY_BYTES: usize = 12 << 10;
 
 /// The SHA-256 over everything that enters a decision: two questions with one key have one answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -70,8 +67,8 @@ pub enum AnswerOrigin {
 pub struct KeptAnswer {
     /// The kind of question that it answers.
     pub kind: KeptKind,
-    /// The body of its 200, as the primary wrote it: JSON of at most [`MAX_KEPT_BODY_BYTES`].
-    pub body: Bytes,
+    /// The body of its 200, which is JSON, to the byte as the primary wrote it.
+    pub body: KeptBody,
     /// When the question was asked: the answer is not from before that.
     pub proven_at: ProofTime,
     /// Who said it.
@@ -197,6 +194,7 @@ pub struct KeptStoreStatus {
 mod tests {
     use super::{AnswerOrigin, KeptAnswer, KeptKind, KeptSubject};
     use crate::model::freshness::ProofTime;
+    use crate::model::kept_body::KeptBody;
     use crate::model::time::BootTime;
 
     #[test]
@@ -209,7 +207,7 @@ mod tests {
             let proven_at = ProofTime::at(BootTime::default());
             let answer = KeptAnswer {
                 kind: KeptKind::Pull,
-                body: "{}".into(),
+                body: KeptBody::new(b"{}").unwrap(),
                 proven_at,
                 origin: AnswerOrigin::Primary,
                 expires_at: None,

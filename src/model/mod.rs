@@ -23,6 +23,8 @@ pub mod id;
 pub mod ip_range;
 #[cfg(feature = "daemon")]
 pub mod kept_answer;
+#[cfg(feature = "daemon")]
+pub mod kept_body;
 pub mod key;
 pub mod loss_guard;
 #[cfg(test)]

@@ -124,7 +124,7 @@ async fn ask_and_compare(
 pub fn give_fresh(kept: &KeptService, question: &Arc<KeptQuestion>, held: HeldAnswer) -> Response {
     kept.schedule_refresh(question, &held, fastrand::f64());
     kept.answers.metrics.count_lookup(question.kind, LookupOutcome::Fresh);
-    mark_cached(Response::json(StatusCode::OK, held.body), Some(held.age))
+    response_of(&held)
 }
 
 pub fn give_unknown(kept: &KeptService, question: &KeptQuestion, age: Duration) -> Response {
@@ -136,7 +136,15 @@ pub fn give_unknown(kept: &KeptService, question: &KeptQuestion, age: Duration) 
 pub fn give_back(kept: &KeptService, question: &KeptQuestion, held: HeldAnswer) -> Response {
     kept.answers.metrics.count_lookup(question.kind, LookupOutcome::Stale);
     kept.answers.metrics.given_back.inc();
-    mark_mass_negative(mark_cached(Response::json(StatusCode::OK, held.body), Some(held.age)))
+    mark_mass_negative(response_of(&held))
+}
+
+fn response_of(held: &HeldAnswer) -> Response {
+    let response = match held.body.expand() {
+        Some(body) => Response::json(StatusCode::OK, body),
+        None => ApiError::internal("a kept answer cannot be decompressed").into_response(),
+    };
+    mark_cached(response, Some(held.age))
 }
 
 /// Gives what is kept at this moment, without the primary's answer.
@@ -148,7 +156,7 @@ fn give_held(state: &SidecarState, kept: &KeptService, question: &KeptQuestion) 
         Found::Unknown(_) | Found::Nothing => return None,
     };
     kept.answers.metrics.count_lookup(question.kind, if is_fresh { LookupOutcome::Fresh } else { LookupOutcome::Stale });
-    let response = mark_cached(Response::json(StatusCode::OK, held.body), Some(held.age));
+    let response = response_of(&held);
     Some(if is_fresh { response } else { mark_degraded(response) })
 }
 

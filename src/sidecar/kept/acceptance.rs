@@ -2,14 +2,14 @@
 //!
 //! Never kept: a 300, whose headers are signed for one moment; an answer for another repository than the one asked for, which was found
 //! by a redirect; an answer whose key is not the one offered; one that names nobody; one that is longer than
-//! [`MAX_KEPT_BODY_BYTES`]. What is no decision at all never comes here.
+//! [`MAX_KEPT_BODY_BYTES`](crate::model::kept_body::MAX_KEPT_BODY_BYTES). What is no decision at all never comes here.
 
-use bytes::Bytes;
 use serde_json::Value;
 
 use crate::model::freshness::ProofTime;
 use crate::model::id::Id;
-use crate::model::kept_answer::{AnswerOrigin, KeptAnswer, KeptKind, KeptSubject, MAX_KEPT_BODY_BYTES};
+use crate::model::kept_answer::{AnswerOrigin, KeptAnswer, KeptKind, KeptSubject};
+use crate::model::kept_body::KeptBody;
 use crate::model::time::Time;
 use crate::sidecar::kept::question::{AskedRepository, KeptQuestion, normalize_path};
 use crate::sidecar::upstream::decision::{Decision, QueryKind};
@@ -18,7 +18,7 @@ use crate::wire::authorized_keys::AuthorizedKey;
 /// Returns a yes as it is kept; `None` if it is given once and not kept.
 #[must_use]
 pub fn accept(question: &KeptQuestion, decision: &Decision, proven_at: ProofTime) -> Option<KeptAnswer> {
-    if decision.status.as_u16() != 200 || decision.body.len() > MAX_KEPT_BODY_BYTES {
+    if decision.status.as_u16() != 200 {
         return None;
     }
     let body: Value = serde_json::from_slice(&decision.body).ok()?;
@@ -34,8 +34,7 @@ pub fn accept(question: &KeptQuestion, decision: &Decision, proven_at: ProofTime
     };
     let answer = KeptAnswer {
         kind: question.kind,
-        // In an allocation of its own: what arrived is a part of a larger buffer.
-        body: Bytes::copy_from_slice(&decision.body),
+        body: KeptBody::new(&decision.body)?,
         proven_at,
         origin: AnswerOrigin::Primary,
         expires_at,
@@ -132,7 +131,8 @@ mod tests {
     use super::accept;
     use crate::model::access_request::{AllowedRequest, ClaimedActor};
     use crate::model::freshness::ProofTime;
-    use crate::model::kept_answer::{KeptAnswer, KeptSubject, MAX_KEPT_BODY_BYTES};
+    use crate::model::kept_answer::{KeptAnswer, KeptSubject};
+    use crate::model::kept_body::MAX_KEPT_BODY_BYTES;
     use crate::model::key::decode_blob;
     use crate::model::time::BootTime;
     use crate::sidecar::kept::question::KeptQuestion;

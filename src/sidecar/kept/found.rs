@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
-
 use crate::model::freshness::{Freshness, ProofTime};
 use crate::model::kept_answer::AnswerOrigin;
+use crate::model::kept_body::KeptBody;
 
 /// What is kept for a question.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,7 +25,7 @@ pub enum Found {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HeldAnswer {
     /// The body of the response.
-    pub body: Bytes,
+    pub body: KeptBody,
     /// The time since it was proven.
     pub age: Duration,
     /// When it was proven.

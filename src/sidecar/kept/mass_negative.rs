@@ -246,6 +246,7 @@ mod tests {
     use crate::model::digest::Digest;
     use crate::model::freshness::ProofTime;
     use crate::model::kept_answer::{AnswerOrigin, KeptAnswer, KeptKind, KeptSubject, QuestionKey};
+    use crate::model::kept_body::KeptBody;
     use crate::model::time::{BootTime, Time};
     use crate::sidecar::config::MassNegative;
     use crate::sidecar::kept::asked_keys::AskedCounts;
@@ -268,7 +269,14 @@ mod tests {
 
     fn answer((key, kind): Question) -> Arc<KeptAnswer> {
         let (proven_at, subjects) = (ProofTime::at(BootTime::default()), [subject(key)].into());
-        Arc::new(KeptAnswer { kind, body: "{}".into(), proven_at, expires_at: None, subjects, origin: AnswerOrigin::Primary })
+        Arc::new(KeptAnswer {
+            kind,
+            body: KeptBody::new(b"{}").unwrap(),
+            proven_at,
+            expires_at: None,
+            subjects,
+            origin: AnswerOrigin::Primary,
+        })
     }
 
     fn at(seconds: u64) -> RequestTime {

@@ -99,7 +99,7 @@ impl KeptAnswers {
             && before.origin == AnswerOrigin::Primary
             && before.kind.is_refreshed()
             && before.proven_at.age(now) < asked_again_at
-            && differing_field(before.kind, &before.body, &answer.body).is_none()
+            && says_the_same(before, answer)
     }
 
     /// Takes back what a no of the primary takes back that is here at `now`. Returns once none of it is on disk any more, or after a second.
@@ -133,6 +133,11 @@ impl KeptAnswers {
             self.flush().await;
         }
     }
+}
+
+fn says_the_same(before: &KeptAnswer, answer: &KeptAnswer) -> bool {
+    let bodies = before.body.expand().zip(answer.body.expand());
+    bodies.is_some_and(|(before_body, body)| differing_field(before.kind, &before_body, &body).is_none())
 }
 
 /// Returns whether a no says of the actor themselves that they are refused, and not only that something is not known.

@@ -231,7 +231,9 @@ fn difference(kind: KeptKind, found: &Found, decision: &Decision) -> Option<Diff
         (None, DecisionKind::No) => Difference::Agrees,
         (None, DecisionKind::Yes) | (Some(_), DecisionKind::No) => Difference::Verdict,
         (Some(_), DecisionKind::Yes) if decision.status.as_u16() != 200 => Difference::Verdict,
-        (Some(held), DecisionKind::Yes) => differing_field(kind, &held.body, &decision.body).map_or(Difference::Agrees, Difference::Field),
+        (Some(held), DecisionKind::Yes) => {
+            differing_field(kind, &held.body.expand().unwrap_or_default(), &decision.body).map_or(Difference::Agrees, Difference::Field)
+        }
     })
 }
 

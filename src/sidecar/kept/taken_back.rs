@@ -163,5 +163,5 @@ impl TakenBack {
 /// Returns what an answer takes, as it is counted.
 #[must_use]
 pub fn counted_bytes(answer: &KeptAnswer) -> usize {
-    answer.body.len() + ENTRY_OVERHEAD_BYTES
+    answer.body.held().len() + ENTRY_OVERHEAD_BYTES
 }

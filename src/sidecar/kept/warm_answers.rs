@@ -91,7 +91,7 @@ mod tests {
         let mut bodies: HashMap<KeptKind, Vec<String>> = HashMap::new();
         for (_, answer) in answers_of(&file, ProofTime::at(BootTime::default())) {
             assert_eq!(answer.origin, AnswerOrigin::File);
-            bodies.entry(answer.kind).or_default().push(String::from_utf8(answer.body.to_vec()).unwrap());
+            bodies.entry(answer.kind).or_default().push(String::from_utf8(answer.body.expand().unwrap().to_vec()).unwrap());
         }
         bodies
     }

@@ -11,7 +11,7 @@ use crate::model::freshness::ProofTime;
 use crate::model::time::BootTime;
 
 /// The format of the database: another is not read.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// The clock at one moment, as it is saved with each write.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -329,6 +329,7 @@ mod tests {
     use crate::model::digest::Digest;
     use crate::model::freshness::ProofTime;
     use crate::model::kept_answer::{AnswerOrigin, KeptAnswer, KeptAnswerStore as _, KeptKind, KeptSubject, QuestionKey};
+    use crate::model::kept_body::KeptBody;
     use crate::store::kept::kept_database::LoadedAnswers;
 
     fn key(number: u8) -> QuestionKey {
@@ -340,7 +341,7 @@ mod tests {
         let proven_at = ProofTime::at(clock::boot_time());
         Arc::new(KeptAnswer {
             kind: KeptKind::Discover,
-            body: body.into(),
+            body: KeptBody::new(body.as_bytes()).unwrap(),
             proven_at,
             origin: AnswerOrigin::Primary,
             expires_at: None,

@@ -17,6 +17,7 @@ use crate::model::digest::Digest;
 use crate::model::entry::Entry;
 use crate::model::freshness::ProofTime;
 use crate::model::kept_answer::{AnswerOrigin, KeptAnswer, KeptKind, KeptSubject, QuestionKey};
+use crate::model::kept_body::KeptBody;
 use crate::model::record_identity::RecordIdentity;
 use crate::store::error::StoreError;
 use crate::store::files::age_file::read_boot_id;
@@ -234,7 +235,7 @@ fn clock_reading() -> ClockReading {
 /// An answer whose body says in which round it was kept, and when it was proven.
 fn kept_answer(round: u64) -> KeptAnswer {
     let proven_at = ProofTime::at(clock::boot_time());
-    let body = format!("{round} {}", proven_at.boot_milliseconds()).into();
+    let body = KeptBody::new(format!("{round} {}", proven_at.boot_milliseconds()).as_bytes()).unwrap();
     KeptAnswer {
         kind: KeptKind::Pull,
         body,
@@ -266,7 +267,7 @@ fn a_kill_while_answers_are_kept_leaves_each_write_whole_or_absent_and_no_answer
         assert_eq!(opened.answers.len() as u64, QUESTIONS - 1);
         let mut rounds = Vec::new();
         for (key, answer) in &opened.answers {
-            let body = String::from_utf8(answer.body.to_vec()).unwrap();
+            let body = String::from_utf8(answer.body.expand().unwrap().to_vec()).unwrap();
             let (kept_in, proven_at) =
                 body.split_once(' ').map(|(round, time)| (round.parse::<u64>().unwrap(), time.parse().unwrap())).unwrap();
             assert!(answer.proven_at <= ProofTime::from_boot_milliseconds(proven_at), "it became younger");

@@ -200,7 +200,7 @@ impl World {
         let accesses = KEYS.flat_map(|key| PROJECTS.map(move |project| Subject::Access(key, project)));
         for subject in KEYS.map(Subject::Key).chain(accesses) {
             let Found::Fresh(held) = self.kept.find(&subject.question(), RequestTime::now()) else { continue };
-            let body: Value = serde_json::from_slice(&held.body).unwrap();
+            let body: Value = serde_json::from_slice(&held.body.expand().unwrap()).unwrap();
             let asked = body["mark"].as_u64().or_else(|| body["title"].as_str()?.parse().ok()).unwrap();
             let about = [Some(Revoked::Question(subject)), Some(Revoked::Key(subject.key())), user_revocation(subject)];
             for revoked in about.into_iter().flatten().filter_map(|what| self.revoked.get(&what)) {

@@ -13,6 +13,7 @@ use crate::model::freshness::ProofTime;
 use crate::model::kept_answer::{
     AnswerOrigin, FlushFuture, KeptAnswer, KeptAnswerStore, KeptKind, KeptStoreStatus, KeptSubject, QuestionKey,
 };
+use crate::model::kept_body::KeptBody;
 use crate::model::time::{BootTime, Time};
 use crate::sidecar::config::{KeptConfig, KeptMode};
 use crate::sidecar::kept::answers::KeptAnswers;
@@ -179,7 +180,7 @@ fn a_file_does_not_make_a_key_outlive_the_end_that_the_primary_told() {
     let subjects = [KeptSubject::Key(id(11))].into();
     let answer = KeptAnswer {
         kind: KeptKind::AuthorizedKeys,
-        body: yes.body,
+        body: KeptBody::new(&yes.body).unwrap(),
         proven_at: ProofTime::at(BootTime(clock::boot_time().0 + HOUR)),
         expires_at: None,
         subjects,
