@@ -1,18 +1,34 @@
 //! The keys that this host knew and that the primary was asked about within the last minute: how many, and how many of them it does not
 //! know any more.
 //!
-//! Each key counts once, by its last answer, however often it is asked about. Bounded, the oldest first. Pure: time is an argument.
+//! Each key counts once, by its last answer, however often it is asked about, and of one owner the three keys that were asked about last: who
+//! removes two dozen keys of their own on a quiet host looks like no GitLab that has lost its keys. Bounded, the oldest first. Pure: time is
+//! an argument.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
-use crate::model::kept_answer::QuestionKey;
+use crate::model::kept_answer::{KeptSubject, QuestionKey};
 use crate::model::time::BootTime;
 
 /// For how long an answer of the primary counts.
 pub const WINDOW: Duration = Duration::from_secs(60);
 /// How many keys count at once.
 pub const MAX_ASKED_KEYS: usize = 65_536;
+
+/// How many keys of one owner count at once: people have one to three, for their machines. With the default of 20 keys it takes seven owners.
+pub const MAX_KEYS_PER_OWNER: usize = 3;
+
+/// Whose a key is, as far as this host knows.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum KeyOwner {
+    /// A user, or for a deploy key its project.
+    Subject(KeptSubject),
+    /// Whoever the line of the key names.
+    Named(Box<str>),
+    /// Not known: nobody else's.
+    Unknown(QuestionKey),
+}
 
 /// What the primary said of a key that this host knew.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,7 +52,9 @@ pub struct AskedCounts {
 #[derive(Default)]
 pub struct AskedKeys {
     next: u64,
-    last: HashMap<QuestionKey, (u64, KeyAnswer)>,
+    last: HashMap<QuestionKey, (u64, KeyAnswer, KeyOwner)>,
+    /// The keys of each owner, the one that was asked about longest ago first.
+    by_owner: HashMap<KeyOwner, Vec<QuestionKey>>,
     /// By the number of the answer, which grows with its time.
     order: BTreeMap<u64, (BootTime, QuestionKey)>,
     unknown: usize,
@@ -44,12 +62,18 @@ pub struct AskedKeys {
 
 impl AskedKeys {
     /// Counts an answer in place of the one before.
-    pub fn record(&mut self, key: QuestionKey, answer: KeyAnswer, now: BootTime) {
+    pub fn record(&mut self, key: QuestionKey, owner: KeyOwner, answer: KeyAnswer, now: BootTime) {
         self.forget(key);
+        while let Some(keys) = self.by_owner.get(&owner)
+            && keys.len() >= MAX_KEYS_PER_OWNER
+        {
+            self.forget(keys[0]);
+        }
+        self.by_owner.entry(owner.clone()).or_default().push(key);
         while self.last.len() >= MAX_ASKED_KEYS {
             self.forget_oldest();
         }
-        self.last.insert(key, (self.next, answer));
+        self.last.insert(key, (self.next, answer, owner));
         self.order.insert(self.next, (now, key));
         self.next += 1;
         self.unknown += usize::from(answer == KeyAnswer::Unknown);
@@ -71,8 +95,14 @@ impl AskedKeys {
 
     /// Counts a key no more.
     pub fn forget(&mut self, key: QuestionKey) {
-        if let Some((number, answer)) = self.last.remove(&key) {
+        if let Some((number, answer, owner)) = self.last.remove(&key) {
             self.order.remove(&number);
+            if let Some(keys) = self.by_owner.get_mut(&owner) {
+                keys.retain(|other| *other != key);
+                if keys.is_empty() {
+                    self.by_owner.remove(&owner);
+                }
+            }
             self.unknown -= usize::from(answer == KeyAnswer::Unknown);
         }
     }
@@ -82,7 +112,7 @@ impl AskedKeys {
 mod tests {
     use std::time::Duration;
 
-    use super::{AskedCounts, AskedKeys, KeyAnswer, MAX_ASKED_KEYS, WINDOW};
+    use super::{AskedCounts, AskedKeys, KeyAnswer, KeyOwner, MAX_ASKED_KEYS, WINDOW};
     use crate::model::digest::Digest;
     use crate::model::kept_answer::QuestionKey;
     use crate::model::time::BootTime;
@@ -91,21 +121,40 @@ mod tests {
         QuestionKey(Digest::of(&number.to_be_bytes()))
     }
 
+    fn record(asked: &mut AskedKeys, number: usize, answer: KeyAnswer, now: BootTime) {
+        asked.record(key(number), KeyOwner::Unknown(key(number)), answer, now);
+    }
+
+    #[test]
+    fn of_one_owner_the_three_keys_count_that_were_asked_about_last() {
+        let mut asked = AskedKeys::default();
+        let owner = |name: &str| KeyOwner::Named(name.into());
+        (0..25).for_each(|number| asked.record(key(number), owner("zoe"), KeyAnswer::Unknown, START));
+        assert_eq!(asked.counts(START), AskedCounts { asked: 3, unknown: 3 });
+        (22..25).for_each(|number| asked.record(key(number), owner("zoe"), KeyAnswer::Known, START));
+        assert_eq!(asked.counts(START), AskedCounts { asked: 3, unknown: 0 });
+        asked.record(key(0), owner("zoe"), KeyAnswer::Unknown, START);
+        asked.record(key(100), owner("max"), KeyAnswer::Unknown, START);
+        assert_eq!(asked.counts(START), AskedCounts { asked: 4, unknown: 2 });
+        let end = BootTime(START.0 + WINDOW + Duration::from_millis(1));
+        assert_eq!((asked.counts(end), asked.by_owner.len()), (AskedCounts::default(), 0));
+    }
+
     const START: BootTime = BootTime(Duration::from_secs(1000));
 
     #[test]
     fn a_key_counts_once_by_its_last_answer_however_often_it_is_asked() {
         let mut asked = AskedKeys::default();
-        (0..10).for_each(|_| asked.record(key(1), KeyAnswer::Unknown, START));
-        asked.record(key(2), KeyAnswer::Unknown, START);
-        asked.record(key(2), KeyAnswer::Known, START);
+        (0..10).for_each(|_| record(&mut asked, 1, KeyAnswer::Unknown, START));
+        record(&mut asked, 2, KeyAnswer::Unknown, START);
+        record(&mut asked, 2, KeyAnswer::Known, START);
         assert_eq!(asked.counts(START), AskedCounts { asked: 2, unknown: 1 });
     }
 
     #[test]
     fn an_answer_counts_for_a_minute_and_not_a_millisecond_longer() {
         let mut asked = AskedKeys::default();
-        asked.record(key(1), KeyAnswer::Unknown, START);
+        record(&mut asked, 1, KeyAnswer::Unknown, START);
         let end = BootTime(START.0 + WINDOW);
         assert_eq!(asked.counts(end), AskedCounts { asked: 1, unknown: 1 });
         assert_eq!(asked.counts(BootTime(end.0 + Duration::from_millis(1))), AskedCounts::default());
@@ -114,8 +163,8 @@ mod tests {
     #[test]
     fn one_key_more_than_count_at_once_costs_the_oldest() {
         let mut asked = AskedKeys::default();
-        asked.record(key(0), KeyAnswer::Unknown, START);
-        (1..=MAX_ASKED_KEYS).for_each(|number| asked.record(key(number), KeyAnswer::Known, START));
+        record(&mut asked, 0, KeyAnswer::Unknown, START);
+        (1..=MAX_ASKED_KEYS).for_each(|number| record(&mut asked, number, KeyAnswer::Known, START));
         assert_eq!(asked.counts(START), AskedCounts { asked: MAX_ASKED_KEYS, unknown: 0 });
     }
 }

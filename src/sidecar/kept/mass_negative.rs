@@ -17,7 +17,7 @@ use crate::model::id::Id;
 use crate::model::kept_answer::{KeptAnswer, KeptSubject, QuestionKey};
 use crate::model::time::{BootTime, Time};
 use crate::sidecar::config::MassNegative;
-use crate::sidecar::kept::asked_keys::{AskedCounts, AskedKeys, KeyAnswer, WINDOW};
+use crate::sidecar::kept::asked_keys::{AskedCounts, AskedKeys, KeyAnswer, KeyOwner, WINDOW};
 use crate::sidecar::kept::taken_back::{TakenBack, counted_bytes};
 
 /// An answer that was taken out of what is kept.
@@ -95,6 +95,17 @@ impl MassNegativeGuard {
         }
     }
 
+    /// Returns the answer to a question that is remembered, whether or not it comes back.
+    #[must_use]
+    pub fn remembered(&self, question: QuestionKey) -> Option<&KeptAnswer> {
+        self.taken_back.find(question).map(|taken| &*taken.answer)
+    }
+
+    /// Returns what the remembered answers about a key are about.
+    pub fn subjects_of_key(&self, key: Id) -> impl Iterator<Item = &KeptSubject> {
+        self.taken_back.of_key(key).flat_map(|answer| &answer.subjects)
+    }
+
     /// Returns whether the answer to a question is remembered: it was known until lately.
     #[must_use]
     pub fn remembers(&self, question: QuestionKey) -> bool {
@@ -102,23 +113,23 @@ impl MassNegativeGuard {
     }
 
     /// Counts that the primary does not know a key that this host knew. What was taken back about it is remembered before.
-    pub fn record_unknown(&mut self, question: QuestionKey, now: RequestTime) -> GuardChange {
+    pub fn record_unknown(&mut self, question: QuestionKey, owner: KeyOwner, now: RequestTime) -> GuardChange {
         self.taken_back.mark_unknown(question);
-        self.record(question, KeyAnswer::Unknown, now)
+        self.record(question, owner, KeyAnswer::Unknown, now)
     }
 
     /// Counts that the primary knows a key that this host knew.
-    pub fn record_known(&mut self, question: QuestionKey, now: RequestTime) -> GuardChange {
+    pub fn record_known(&mut self, question: QuestionKey, owner: KeyOwner, now: RequestTime) -> GuardChange {
         self.taken_back.forget_key_of(question);
-        self.record(question, KeyAnswer::Known, now)
+        self.record(question, owner, KeyAnswer::Known, now)
     }
 
-    fn record(&mut self, question: QuestionKey, answer: KeyAnswer, now: RequestTime) -> GuardChange {
+    fn record(&mut self, question: QuestionKey, owner: KeyOwner, answer: KeyAnswer, now: RequestTime) -> GuardChange {
         let ended = self.advance(now.boot);
         if ended != GuardChange::None {
             return ended;
         }
-        self.asked.record(question, answer, now.boot);
+        self.asked.record(question, owner, answer, now.boot);
         let counts = self.asked.counts(now.boot);
         if self.hold.is_some() {
             return if self.taken_back.unknown_keys() == 0 { self.end(HoldEnd::NoneUnknown) } else { GuardChange::None };
@@ -249,7 +260,7 @@ mod tests {
     use crate::model::kept_body::KeptBody;
     use crate::model::time::{BootTime, Time};
     use crate::sidecar::config::MassNegative;
-    use crate::sidecar::kept::asked_keys::AskedCounts;
+    use crate::sidecar::kept::asked_keys::{AskedCounts, KeyOwner};
     use crate::sidecar::kept::taken_back::counted_bytes;
 
     const HOLD: u64 = 100;
@@ -279,6 +290,11 @@ mod tests {
         })
     }
 
+    /// Each key has an owner of its own.
+    fn owner(key: u64) -> KeyOwner {
+        KeyOwner::Subject(KeptSubject::User(key.try_into().unwrap()))
+    }
+
     fn at(seconds: u64) -> RequestTime {
         RequestTime { wall: Time::from_milliseconds(0).unwrap(), boot: BootTime(Duration::from_secs(seconds)) }
     }
@@ -290,12 +306,12 @@ mod tests {
     /// Takes back everything of a key that was known.
     fn remove_key(guard: &mut MassNegativeGuard, key: u64, now: RequestTime) -> GuardChange {
         guard.remember(of_key(key).map(|asked| (question(asked), answer(asked))).into(), ROOMY, now.boot);
-        guard.record_unknown(question((key, KeptKind::AuthorizedKeys)), now)
+        guard.record_unknown(question((key, KeptKind::AuthorizedKeys)), owner(key), now)
     }
 
     fn know_key(guard: &mut MassNegativeGuard, key: u64, now: RequestTime) -> GuardChange {
         guard.forget_key(key.try_into().unwrap());
-        guard.record_known(question((key, KeptKind::AuthorizedKeys)), now)
+        guard.record_known(question((key, KeptKind::AuthorizedKeys)), owner(key), now)
     }
 
     fn is_given(guard: &MassNegativeGuard, key: u64, now: RequestTime) -> bool {
@@ -364,7 +380,7 @@ mod tests {
         let expiring = KeptAnswer { expires_at: Time::from_milliseconds(5), ..KeptAnswer::clone(&answer(key)) };
         guard.remember(vec![(question(key), Arc::new(expiring)), (question(access), answer(access))], ROOMY, at(1).boot);
         (2..=4).for_each(|key| assert_eq!(remove_key(&mut guard, key, at(1)), GuardChange::None));
-        assert!(matches!(guard.record_unknown(question(key), at(1)), GuardChange::Began(_)));
+        assert!(matches!(guard.record_unknown(question(key), KeyOwner::Unknown(question(key)), at(1)), GuardChange::Began(_)));
         let later = RequestTime { wall: Time::from_milliseconds(5).unwrap(), ..at(1) };
         assert_eq!((is_given(&guard, 1, at(1)), is_given(&guard, 1, later)), (true, false));
     }
@@ -490,7 +506,7 @@ mod tests {
                 let taken = if is_key && is_kept { model.take_back(&of_key(asked.0)) } else { model.take_back(&[*asked]) };
                 guard.remember(taken.into_iter().map(|asked| (question(asked), answer(asked))).collect(), ROOMY, at(model.now).boot);
                 if is_key && is_known {
-                    let _shown = guard.record_unknown(question(*asked), at(model.now));
+                    let _shown = guard.record_unknown(question(*asked), owner(asked.0), at(model.now));
                     model.unknown.insert(asked.0);
                     model.count(asked.0, false);
                 }

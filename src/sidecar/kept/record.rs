@@ -51,6 +51,7 @@ impl KeptAnswers {
         let subjects = answer.as_ref().map_or(&[][..], |answer| &answer.subjects);
         let mut state = self.lock();
         let is_known_key = question.kind == KeptKind::AuthorizedKeys && state.knows(question.key);
+        let owner = is_known_key.then(|| state.key_owner(question.key));
         let asker_is_revoked = question.asker.as_ref().is_some_and(|asker| state.invalidations.is_revoked_since(asker, since));
         if asker_is_revoked || state.is_revoked_since(question.key, subjects, since) {
             self.metrics.overtaken.inc();
@@ -62,8 +63,8 @@ impl KeptAnswers {
             let keys = [before, answer.as_ref().and_then(KeptAnswer::key_id)];
             keys.into_iter().flatten().for_each(|key| state.guard.forget_key(key));
         }
-        if is_known_key {
-            self.report(state.guard.record_known(question.key, now));
+        if let Some(owner) = owner {
+            self.report(state.guard.record_known(question.key, owner, now));
         }
         match answer {
             Some(answer) => self.keep(&mut state, question, answer, now.boot),
@@ -108,7 +109,7 @@ impl KeptAnswers {
             let mut state = self.lock();
             let before = state.index.len();
             let (subjects, reason) = refused_subjects(question, decision, &state.index);
-            let is_known = state.knows(question.key);
+            let owner = state.knows(question.key).then(|| state.key_owner(question.key));
             state.invalidations.revoke(&question.key);
             let mut evicted = self.evict(&mut state, &[question.key], EvictionReason::Answer);
             subjects.iter().for_each(|subject| evicted.extend(self.revoke(&mut state, subject, reason)));
@@ -123,8 +124,8 @@ impl KeptAnswers {
                 if would_be_asked {
                     state.negatives.insert(question.key, asked_at, now.boot);
                 }
-                if is_known {
-                    self.report(state.guard.record_unknown(question.key, now));
+                if let Some(owner) = owner {
+                    self.report(state.guard.record_unknown(question.key, owner, now));
                 }
             }
             before != state.index.len()

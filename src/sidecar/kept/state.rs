@@ -1,7 +1,10 @@
 //! What the lock of the kept answers holds: the index, what was taken back, and what follows from both together.
 
+use serde_json::Value;
+
 use crate::api::request::RequestTime;
 use crate::model::kept_answer::{KeptAnswer, KeptSubject, QuestionKey};
+use crate::sidecar::kept::asked_keys::KeyOwner;
 use crate::sidecar::kept::found::HeldAnswer;
 use crate::sidecar::kept::index::KeptIndex;
 use crate::sidecar::kept::invalidations::{Invalidations, RevocationCount};
@@ -21,6 +24,25 @@ impl KeptState {
     /// Returns whether the answer to a question is kept, or was until lately.
     pub(super) fn knows(&self, question: QuestionKey) -> bool {
         self.index.find(question).is_some() || self.guard.remembers(question)
+    }
+
+    /// Returns whose the key of a question is, by what is kept or was until lately: its user; of a deploy key, its project; else whom its
+    /// line names.
+    pub(super) fn key_owner(&self, question: QuestionKey) -> KeyOwner {
+        let answer = self.index.find(question).map(|place| &*place.answer).or_else(|| self.guard.remembered(question));
+        let Some((answer, key)) = answer.and_then(|answer| Some((answer, answer.key_id()?))) else { return KeyOwner::Unknown(question) };
+        let subject = KeptSubject::Key(key);
+        let kept = self.index.about(&subject).flat_map(|place| &place.answer.subjects);
+        let mut project = None;
+        for subject in kept.chain(self.guard.subjects_of_key(key)) {
+            match subject {
+                KeptSubject::User(_) => return KeyOwner::Subject(subject.clone()),
+                KeptSubject::Project(_) => project = Some(subject.clone()),
+                KeptSubject::Key(_) | KeptSubject::Username(_) | KeptSubject::Path(_) => {}
+            }
+        }
+        let named = || named_owner(answer).map_or(KeyOwner::Unknown(question), KeyOwner::Named);
+        project.map_or_else(named, KeyOwner::Subject)
     }
 
     /// Forgets what was taken back about somebody and about who is known to be one with them.
@@ -81,4 +103,10 @@ impl KeptState {
         self.invalidations.is_revoked_since(&key, since)
             || subjects.iter().any(|subject| self.invalidations.is_revoked_since(subject, since))
     }
+}
+
+/// Returns the comment of a key's line, which is its owner's name.
+fn named_owner(answer: &KeptAnswer) -> Option<Box<str>> {
+    let body: Value = serde_json::from_slice(&answer.body.expand()?).ok()?;
+    body["key"].as_str()?.splitn(3, ' ').nth(2).map(Box::from)
 }

@@ -77,12 +77,16 @@ impl TakenBack {
         self.by_key.get(&taken.key).is_some_and(|of_key| of_key.is_unknown)
     }
 
+    /// Returns the answers about a key.
+    pub fn of_key(&self, key: Id) -> impl Iterator<Item = &KeptAnswer> {
+        let questions = self.by_key.get(&key).map(|of_key| &of_key.questions);
+        questions.into_iter().flatten().filter_map(|question| self.answers.get(question)).map(|taken| &*taken.answer)
+    }
+
     /// Returns when the key of an answer expires, if that is known and it does.
     #[must_use]
     pub fn key_end(&self, taken: &TakenBackAnswer) -> Option<Time> {
-        let questions = self.by_key.get(&taken.key).map(|of_key| &of_key.questions);
-        let mut answers = questions.into_iter().flatten().filter_map(|question| self.answers.get(question));
-        answers.find(|of_key| of_key.answer.kind == KeptKind::AuthorizedKeys).and_then(|of_key| of_key.answer.expires_at)
+        self.of_key(taken.key).find(|answer| answer.kind == KeptKind::AuthorizedKeys).and_then(|answer| answer.expires_at)
     }
 
     /// Forgets an answer.

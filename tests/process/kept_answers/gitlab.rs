@@ -29,6 +29,8 @@ pub struct Facts {
     pub blocked: HashSet<u64>,
     /// Projects that nobody may see.
     pub hidden: HashSet<String>,
+    /// Whose key it is, by its id.
+    pub owner: fn(u64) -> u64,
     /// When every key expires.
     pub expires_at: Value,
     /// Held while it decides.
@@ -57,6 +59,7 @@ impl Site {
             keys: (1..=50).collect(),
             blocked: HashSet::new(),
             hidden: HashSet::new(),
+            owner: |key| key,
             expires_at: Value::Null,
             gate: Arc::default(),
         };
@@ -175,7 +178,10 @@ fn decide_key(facts: &Facts, line: &str) -> (u16, Value) {
     let asked = line.split(['=', ' ']).nth(2).unwrap().replace("%2B", "+").replace("%2F", "/").replace("%3D", "=");
     let found = facts.keys.iter().find(|id| key_blob(**id) == asked);
     match found {
-        Some(id) => (200, json!({"id": id, "title": "key", "key": format!("ssh-ed25519 {asked} Person"), "expires_at": facts.expires_at})),
+        Some(id) => (
+            200,
+            json!({"id": id, "title": "key", "key": format!("ssh-ed25519 {asked} Person {}", (facts.owner)(*id)), "expires_at": facts.expires_at}),
+        ),
         None => (404, json!({"message": "404 Key Not Found"})),
     }
 }
@@ -190,9 +196,10 @@ fn decide_access(facts: &Facts, asked: &Value) -> (u16, Value) {
     if facts.hidden.contains(&path) || !facts.keys.contains(&id) {
         return refuse(404, "The project you were looking for could not be found or you don't have permission to view it.");
     }
+    let owner = (facts.owner)(id);
     let answered_path = path.replace("former", "present");
-    let body = json!({"status": true, "gl_repository": "project-9", "gl_project_path": answered_path, "gl_id": format!("user-{id}"),
-        "gl_username": format!("person-{id}"), "gl_key_type": "key", "gl_key_id": id, "gl_project_id": 9, "gl_console_messages": [],
+    let body = json!({"status": true, "gl_repository": "project-9", "gl_project_path": answered_path, "gl_id": format!("user-{owner}"),
+        "gl_username": format!("person-{owner}"), "gl_key_type": "key", "gl_key_id": id, "gl_project_id": 9, "gl_console_messages": [],
         "gitaly": {"repository": {}, "address": "unix:/x", "token": "secret-of-gitaly", "features": {}}});
     (200, body)
 }

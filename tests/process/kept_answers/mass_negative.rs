@@ -73,6 +73,21 @@ fn a_gitlab_that_does_not_know_most_keys_logs_nobody_out_until_an_operator_says_
 }
 
 #[test]
+fn one_person_who_removes_two_dozen_keys_of_their_own_begins_no_hold() {
+    let site = Site::start(STALE);
+    site.facts().owner = |_| 1;
+    for key in 1..=30 {
+        assert_eq!(site.ask(&look_up(key)).status, 200);
+    }
+    // Of some it is known by their use whose they are, of others by their line.
+    (1..=15).for_each(|key| assert_eq!(site.ask(&pull(key, "g/p")).status, 200));
+    site.facts().keys.clear();
+    assert_eq!(let_in(&site, 1..=30), 0);
+    let status = guard(&site);
+    assert_eq!((&status["holds"], &status["asked"], &status["unknown"]), (&json!(0), &json!(6), &json!(6)), "{status}");
+}
+
+#[test]
 fn the_keys_that_it_knows_again_are_its_own_again_and_the_last_of_them_ends_it() {
     let site = forgetful_site(STALE);
     site.facts().keys.extend(1..=29);
