@@ -16,6 +16,7 @@ mod support;
 mod allowed;
 mod denial_timing;
 mod generated_directory;
+mod kept_answers;
 mod large_directory;
 mod lookup;
 mod lookup_under_load;
@@ -24,9 +25,10 @@ mod ssh_login;
 
 fn main() {
     let words: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
-    let sections: [(&str, fn()); 7] = [
+    let sections: [(&str, fn()); 8] = [
         ("lookup", lookup::run),
         ("allowed", allowed::run),
+        ("kept_answers", kept_answers::run),
         ("large_directory", large_directory::run),
         ("lookup_under_load", lookup_under_load::run),
         ("revocation_propagation", revocation_propagation::run),

@@ -16,7 +16,7 @@ use crate::sidecar::kept::recency::{Links, Node, SLOTS, UseOrder};
 
 /// What an answer takes in memory besides its body, in bytes, as it is counted: its entries in the tables, measured with 100,000 answers
 /// of `allowed`.
-pub const ENTRY_OVERHEAD_BYTES: usize = 1280;
+pub const ENTRY_OVERHEAD_BYTES: usize = 704;
 /// One actor holds at most this part of the places, and of the bytes: one in so many.
 const ACTOR_SHARE: usize = 100;
 

@@ -85,6 +85,23 @@ impl KeptAnswerStore for TestStore {
     }
 }
 
+/// A disk that never answers.
+pub struct HungStore;
+
+impl KeptAnswerStore for HungStore {
+    fn put(&self, _: QuestionKey, _: Arc<KeptAnswer>) {}
+    fn remove(&self, _: &[QuestionKey]) {}
+    fn has_unflushed_removals(&self) -> bool {
+        true
+    }
+    fn flush(&self) -> FlushFuture {
+        Box::pin(std::future::pending())
+    }
+    fn status(&self) -> KeptStoreStatus {
+        KeptStoreStatus::default()
+    }
+}
+
 pub fn kept_in(store: &Arc<TestStore>, bounds: KeptBounds) -> Arc<KeptAnswers> {
     let store = Arc::clone(store);
     let loaded = store.after_crash();

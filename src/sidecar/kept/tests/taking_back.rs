@@ -10,9 +10,7 @@ use crate::api::request::RequestTime;
 use crate::model::access_request::{AllowedRequest, ClaimedActor};
 use crate::model::clock;
 use crate::model::freshness::ProofTime;
-use crate::model::kept_answer::{
-    AnswerOrigin, FlushFuture, KeptAnswer, KeptAnswerStore, KeptKind, KeptStoreStatus, KeptSubject, QuestionKey,
-};
+use crate::model::kept_answer::{AnswerOrigin, KeptAnswer, KeptAnswerStore as _, KeptKind, KeptSubject};
 use crate::model::kept_body::KeptBody;
 use crate::model::time::{BootTime, Time};
 use crate::sidecar::config::{KeptConfig, KeptMode};
@@ -25,8 +23,8 @@ use crate::sidecar::kept::question::KeptQuestion;
 use crate::sidecar::kept::question::tests::{allowed, request};
 use crate::sidecar::kept::record::{AskedAt, YesOutcome};
 use crate::sidecar::kept::tests::fixture::{
-    ALL, HOUR, NONE, POLICY, ROOMY, TestStore, access_no, access_question, access_yes, config, decision, filled, held, id, is_held,
-    is_pending_at_first, kept, kept_in, key_no, key_question, key_yes, put, refuse, run,
+    ALL, HOUR, HungStore, NONE, POLICY, ROOMY, TestStore, access_no, access_question, access_yes, config, decision, filled, held, id,
+    is_held, is_pending_at_first, kept, kept_in, key_no, key_question, key_yes, put, refuse, run,
 };
 use crate::sidecar::upstream::decision::DecisionKind;
 
@@ -141,23 +139,6 @@ fn in_shadow_mode_an_equal_yes_renews_only_what_would_be_asked_for_again() {
         assert_eq!(put(&kept, &key_question(11), &key_yes(11, key_id, 1, Value::Null)), YesOutcome::Valid);
         let Found::Fresh(held) = kept.find(&key_question(11), RequestTime::now()) else { panic!("{age}") };
         assert_eq!(held.age < minutes(age), is_renewed, "{age} minutes old, another answer with id {key_id}");
-    }
-}
-
-/// A disk that never answers.
-struct HungStore;
-
-impl KeptAnswerStore for HungStore {
-    fn put(&self, _: QuestionKey, _: Arc<KeptAnswer>) {}
-    fn remove(&self, _: &[QuestionKey]) {}
-    fn has_unflushed_removals(&self) -> bool {
-        true
-    }
-    fn flush(&self) -> FlushFuture {
-        Box::pin(std::future::pending())
-    }
-    fn status(&self) -> KeptStoreStatus {
-        KeptStoreStatus::default()
     }
 }
 
