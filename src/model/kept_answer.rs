@@ -120,6 +120,12 @@ impl KeptKind {
 }
 
 impl KeptSubject {
+    /// Returns a user by their name, in its one spelling.
+    #[must_use]
+    pub fn username(name: &str) -> Self {
+        Self::Username(name.to_lowercase().into())
+    }
+
     /// Returns whether it is somebody who asks, and not what is asked for.
     #[must_use]
     pub const fn is_actor(&self) -> bool {

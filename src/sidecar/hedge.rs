@@ -45,8 +45,13 @@ pub struct KnownQuestion {
 pub fn wait_limit(state: &SidecarState, view: &LocalView, class: FreshnessClass) -> Duration {
     let policy = &state.config.freshness_policy;
     let is_young = view.exchange_age.is_some_and(|age| policy.is_hedged(class, age));
-    let may_hedge = is_young && !state.denials.is_full(view.exchange_proven_at);
-    if may_hedge { policy.hedge.min(state.config.timeout) } else { state.config.timeout }
+    hedge_wait(state, is_young && !state.denials.is_full(view.exchange_proven_at))
+}
+
+/// Returns how long a primary is waited for that may be slow, or as long as a question may take.
+pub fn hedge_wait(state: &SidecarState, may_hedge: bool) -> Duration {
+    let timeout = state.config.timeout;
+    if may_hedge { state.config.freshness_policy.hedge.min(timeout) } else { timeout }
 }
 
 /// Asks the primary a question to which this host has a yes, and keeps a no. What is waited for is as in [`give_held_yes_meanwhile`].

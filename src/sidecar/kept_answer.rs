@@ -18,7 +18,7 @@ use crate::api::request::RequestTime;
 use crate::api::response_headers::{mark_cached, mark_degraded, mark_forwarded, mark_mass_negative};
 use crate::model::clock;
 use crate::net::message::Response;
-use crate::sidecar::hedge::{HedgedOutcome, give_held_yes_meanwhile};
+use crate::sidecar::hedge::{HedgedOutcome, give_held_yes_meanwhile, hedge_wait};
 use crate::sidecar::kept::answers::KeptAnswers;
 use crate::sidecar::kept::found::{Found, HeldAnswer};
 use crate::sidecar::kept::metrics::LookupOutcome;
@@ -128,7 +128,7 @@ pub fn give_fresh(kept: &KeptService, question: &Arc<KeptQuestion>, held: HeldAn
 }
 
 pub fn give_unknown(kept: &KeptService, question: &KeptQuestion, age: Duration) -> Response {
-    kept.answers.metrics.count_lookup(question.kind, LookupOutcome::Negative);
+    kept.answers.metrics.count_lookup(question.kind, LookupOutcome::Unknown);
     mark_cached(ApiError::not_found("Key").into_response(), Some(age))
 }
 
@@ -174,9 +174,7 @@ async fn ask_beside_kept_yes(state: &Arc<SidecarState>, kept: &KeptService, ques
             outcome
         }
     };
-    let policy = &state.config.freshness_policy;
-    let is_young = policy.is_hedged(question.kind.freshness_class(), age);
-    let wait = if is_young { policy.hedge.min(state.config.timeout) } else { state.config.timeout };
+    let wait = hedge_wait(state, state.config.freshness_policy.is_hedged(question.kind.freshness_class(), age));
     give_held_yes_meanwhile(state, asking, Some(wait), &given, || give_held(state, kept, question)).await
 }
 

@@ -24,7 +24,7 @@ pub fn accept(question: &KeptQuestion, decision: &Decision, proven_at: ProofTime
     let body: Value = serde_json::from_slice(&decision.body).ok()?;
     let subjects = match question.kind {
         KeptKind::AuthorizedKeys => key_subjects(question, decision)?,
-        KeptKind::AuthorizedCerts => vec![username(body["username"].as_str()?)],
+        KeptKind::AuthorizedCerts => vec![KeptSubject::username(body["username"].as_str()?)],
         KeptKind::Discover => user_subjects(question, &body)?,
         KeptKind::Pull | KeptKind::Push => access_subjects(question, &body)?,
     };
@@ -56,7 +56,7 @@ fn user_subjects(question: &KeptQuestion, body: &Value) -> Option<Vec<KeptSubjec
     if matches!(&asker, KeptSubject::User(asked) if *asked != id) {
         return None;
     }
-    let name = body["username"].as_str().map(username);
+    let name = body["username"].as_str().map(KeptSubject::username);
     let mut subjects = vec![asker, KeptSubject::User(id)];
     subjects.extend(name);
     Some(distinct(subjects))
@@ -87,7 +87,7 @@ fn access_subjects(question: &KeptQuestion, body: &Value) -> Option<Vec<KeptSubj
     }
     let mut subjects = vec![asker, KeptSubject::Path(path.into())];
     subjects.extend(user.map(KeptSubject::User));
-    subjects.extend(body["gl_username"].as_str().filter(|_| user.is_some()).map(username));
+    subjects.extend(body["gl_username"].as_str().filter(|_| user.is_some()).map(KeptSubject::username));
     subjects.extend(parse_id(&body["gl_project_id"]).or_else(|| project_of(&body["gl_repository"])).map(KeptSubject::Project));
     Some(distinct(subjects))
 }
@@ -96,10 +96,6 @@ fn access_subjects(question: &KeptQuestion, body: &Value) -> Option<Vec<KeptSubj
 fn project_of(gl_repository: &Value) -> Option<Id> {
     let (kind, id) = gl_repository.as_str()?.split_once('-')?;
     matches!(kind, "project" | "wiki" | "design").then(|| id.parse().ok()).flatten()
-}
-
-fn username(name: &str) -> KeptSubject {
-    KeptSubject::Username(name.to_lowercase().into())
 }
 
 fn parse_id(value: &Value) -> Option<Id> {

@@ -120,6 +120,7 @@ impl KeptAnswers {
     pub fn purge(&self, now: BootTime) {
         let mut state = self.lock();
         self.report(state.guard.advance(now));
+        state.negatives.purge(now);
         let longest = KeptKind::ALL.map(|kind| self.policy.limits_for(kind.freshness_class()).max_stale).into_iter().max();
         for _ in 0..MAX_PURGED_AT_ONCE {
             let Some(place) = state.index.oldest() else { return };

@@ -70,6 +70,12 @@ impl KeptAnswers {
         self.lock().index.find(key).map_or_else(Vec::new, |place| place.answer.subjects.to_vec())
     }
 
+    /// Returns how long ago the primary did not know the key that a question is about, if that still counts.
+    #[must_use]
+    pub fn inspect_unknown(&self, question: &KeptQuestion, now: RequestTime) -> Option<Duration> {
+        self.lock().negatives.find(question.key, now.boot)
+    }
+
     /// Returns the id of the key with the offered blob, if its answer is kept.
     #[must_use]
     pub fn key_id(&self, question: &KeptQuestion) -> Option<Id> {

@@ -16,7 +16,7 @@ pub enum LookupOutcome {
     /// Given because the primary failed or was slow.
     Stale,
     /// A key that the primary did not know a moment ago.
-    Negative,
+    Unknown,
     /// The primary was asked, and nothing kept was given.
     Asked,
 }
@@ -43,13 +43,13 @@ pub enum EvictionReason {
 }
 
 impl LookupOutcome {
-    const ALL: [Self; 4] = [Self::Fresh, Self::Stale, Self::Negative, Self::Asked];
+    const ALL: [Self; 4] = [Self::Fresh, Self::Stale, Self::Unknown, Self::Asked];
 
     const fn as_str(self) -> &'static str {
         match self {
             Self::Fresh => "fresh",
             Self::Stale => "stale",
-            Self::Negative => "negative",
+            Self::Unknown => "unknown",
             Self::Asked => "asked",
         }
     }

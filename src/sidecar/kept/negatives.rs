@@ -11,6 +11,8 @@ use crate::model::time::BootTime;
 
 /// How many are kept.
 pub const MAX_NEGATIVES: usize = 65_536;
+/// Tables for more than so many are given back when nothing is in them any more.
+const MIN_CAPACITY: usize = 1024;
 
 /// The questions that were answered with 404, and when they were asked.
 pub struct Negatives {
@@ -39,6 +41,16 @@ impl Negatives {
         }
         self.asked_at.insert(key, asked_at);
         self.order.push_back((key, asked_at));
+    }
+
+    /// Forgets what is over.
+    pub fn purge(&mut self, now: BootTime) {
+        while self.order.front().is_some_and(|(_, oldest)| oldest.age(now) > self.ttl) {
+            self.remove_oldest();
+        }
+        if self.order.is_empty() && self.order.capacity() > MIN_CAPACITY {
+            (self.asked_at, self.order) = (HashMap::new(), VecDeque::new());
+        }
     }
 
     fn remove_oldest(&mut self) {
@@ -106,6 +118,11 @@ mod tests {
         assert_eq!(negatives.len(), 1, "what is over is gone");
         negatives.remove(key(2));
         assert_eq!(negatives.find(key(2), second(16)), None);
+        negatives.insert(key(3), ProofTime::at(second(20)), second(20));
+        negatives.purge(second(25));
+        assert_eq!(negatives.len(), 1);
+        negatives.purge(second(26));
+        assert_eq!(negatives.len(), 0);
     }
 
     #[test]

@@ -164,7 +164,7 @@ fn asker_of(actor: &ClaimedActor) -> Option<(&'static str, KeptSubject)> {
     match actor {
         ClaimedActor::Key(id) => Some(("key_id", KeptSubject::Key((*id)?))),
         ClaimedActor::User(id) => Some(("user_id", KeptSubject::User((*id)?))),
-        ClaimedActor::Username(name) => Some(("username", KeptSubject::Username(name.to_lowercase().into()))),
+        ClaimedActor::Username(name) => Some(("username", KeptSubject::username(name))),
         ClaimedActor::KeyOwner(id) => Some(("identifier", KeptSubject::Key((*id)?))),
         ClaimedActor::Unspecified => None,
     }

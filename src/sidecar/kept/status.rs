@@ -62,12 +62,12 @@ fn guard_status(kept: &KeptAnswers, now: BootTime) -> Value {
 
 fn question_status(kept: &KeptAnswers, kind: KeptKind, answers: usize) -> Value {
     let lookups = |outcome| kept.metrics.lookups(kind, outcome);
-    let [fresh, stale, negative, asked] =
-        [LookupOutcome::Fresh, LookupOutcome::Stale, LookupOutcome::Negative, LookupOutcome::Asked].map(lookups);
-    let all = fresh + stale + negative + asked;
+    let [fresh, stale, unknown, asked] =
+        [LookupOutcome::Fresh, LookupOutcome::Stale, LookupOutcome::Unknown, LookupOutcome::Asked].map(lookups);
+    let all = fresh + stale + unknown + asked;
     #[expect(clippy::cast_precision_loss, reason = "a share for people")]
     let hit_rate = (all > 0).then(|| (all - asked) as f64 / all as f64);
-    json!({"answers": answers, "fresh": fresh, "stale": stale, "unknown": negative, "asked": asked, "hit_rate": hit_rate})
+    json!({"answers": answers, "fresh": fresh, "stale": stale, "unknown": unknown, "asked": asked, "hit_rate": hit_rate})
 }
 
 /// The collector of the gauges; holds nothing of its own.

@@ -252,9 +252,12 @@ fn kept_json(kept: &KeptAnswers, subject: &ExplainQuery, time: RequestTime) -> O
     let question = kept_question(kept, subject)?;
     let name = question.kind.as_str();
     let Some(found) = kept.inspect(&question, time) else {
-        let age = kept.given_back(&question, time)?.age.as_secs_f64();
-        let state = "taken back, and given while the primary does not know most keys";
-        return Some(json!({"question": name, "state": state, "age_seconds": age}));
+        let given_back = kept.given_back(&question, time).map(|held| held.age);
+        let (state, age) = match given_back {
+            Some(age) => ("taken back, and given while the primary does not know most keys", age),
+            None => ("404: the primary did not know it a moment ago", kept.inspect_unknown(&question, time)?),
+        };
+        return Some(json!({"question": name, "state": state, "age_seconds": age.as_secs_f64()}));
     };
     let state = match found.freshness {
         _ if found.is_key_expired => "the key has expired",
@@ -302,8 +305,7 @@ async fn query_primary(state: &Arc<SidecarState>, subject: &ExplainQuery) -> Val
 
 fn build_query(subject: &ExplainQuery) -> Option<UpstreamQuery> {
     if let (Some(key), Some(blob), None) = (&subject.key, &subject.blob, &subject.project) {
-        let target = format!("/api/v4/internal/authorized_keys?{}", encode_form([("key", key.as_str())]));
-        return Some(UpstreamQuery::get(QueryKind::AuthorizedKeys(blob.clone()), target));
+        return Some(UpstreamQuery::authorized_keys(blob.clone(), key));
     }
     let (name, value) = match &subject.claimed_actor {
         ClaimedActor::Key(Some(id)) => ("key_id", id.to_string()),

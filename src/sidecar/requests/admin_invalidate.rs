@@ -68,7 +68,7 @@ fn parse_kept_selector(params: &Params) -> Result<KeptSelector, ApiError> {
             Some(id) => KeptSelector::Subject(KeptSubject::Key(id)),
             None => KeptSelector::Question(offered_key(&which)?.key),
         },
-        Target::User => KeptSelector::Subject(id.map_or_else(|| KeptSubject::Username(which.to_lowercase().into()), KeptSubject::User)),
+        Target::User => KeptSelector::Subject(id.map_or_else(|| KeptSubject::username(&which), KeptSubject::User)),
         Target::Project => KeptSelector::Subject(id.map_or_else(|| KeptSubject::Path(normalize_path(&which).into()), KeptSubject::Project)),
     })
 }

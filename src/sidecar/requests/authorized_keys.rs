@@ -23,10 +23,8 @@ use crate::sidecar::mirror_answer::{self, FollowedQuestion};
 use crate::sidecar::requests::passthrough;
 use crate::sidecar::state::SidecarState;
 use crate::sidecar::upstream::concurrency_limit::RequestClass;
-use crate::sidecar::upstream::decision::QueryKind;
 use crate::sidecar::upstream::query::UpstreamQuery;
 use crate::wire::authorized_keys::{encode_authorized_key, parse_key};
-use crate::wire::http::params::encode_form;
 
 /// Answers with the key, or 404.
 pub async fn handle(state: &Arc<SidecarState>, mut request: ApiRequest) -> HandlerResult {
@@ -43,10 +41,7 @@ pub async fn handle(state: &Arc<SidecarState>, mut request: ApiRequest) -> Handl
         let view = state.local_view(FreshnessClass::Keys, request.time).await;
         return Ok(mark_local(miss_response(), view.age));
     };
-    let query = || {
-        let target = format!("/api/v4/internal/authorized_keys?{}", encode_form([("key", key.as_str())]));
-        UpstreamQuery::get(QueryKind::AuthorizedKeys(blob.clone()), target)
-    };
+    let query = || UpstreamQuery::authorized_keys(blob.clone(), &key);
     if let (Some(kept), Some(_mirror)) = (&state.kept, &state.mirror) {
         let followed =
             FollowedQuestion { look_up: |view: &LocalView| look_up(view, &blob), question: KeptQuestion::authorized_keys(query()) };

@@ -88,8 +88,8 @@ impl UpstreamClient {
     /// Asks the primary, or waits for the answer to an equal question that is under way. If something was applied here meanwhile that may
     /// take access away, a yes counts as no answer: the question is asked again, as often as the time limit lets it.
     pub async fn query(&self, query: UpstreamQuery, class: RequestClass) -> QueryOutcome {
-        if query.target.len() > MAX_TARGET_BYTES {
-            return self.failed(REASON_TOO_LARGE, false, FailureCause::Request);
+        if let Some(refused) = self.refuse_too_large(&query) {
+            return refused;
         }
         let deadline = Instant::now() + self.runner.time_limit(&query);
         let mut revision = self.revision();
@@ -117,10 +117,14 @@ impl UpstreamClient {
 
     /// Asks once, and joins nobody: for whoever joins equal questions themselves. One that is too large is not sent.
     pub async fn ask_once(&self, query: &UpstreamQuery, class: RequestClass) -> QueryOutcome {
-        if query.target.len() > MAX_TARGET_BYTES {
-            return self.failed(REASON_TOO_LARGE, false, FailureCause::Request);
+        if let Some(refused) = self.refuse_too_large(query) {
+            return refused;
         }
         self.runner.query(query, class).await.into()
+    }
+
+    fn refuse_too_large(&self, query: &UpstreamQuery) -> Option<QueryOutcome> {
+        (query.target.len() > MAX_TARGET_BYTES).then(|| self.failed(REASON_TOO_LARGE, false, FailureCause::Request))
     }
 
     /// Returns how long a question may take, all tries together.

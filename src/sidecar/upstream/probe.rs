@@ -19,11 +19,9 @@ use crate::net::client::request_error::SendLimits;
 use crate::sidecar::config::SidecarConfig;
 use crate::sidecar::upstream::addresses::PrimaryAddress;
 use crate::sidecar::upstream::breaker::FailedProbe;
-use crate::sidecar::upstream::decision::QueryKind;
 use crate::sidecar::upstream::health::PrimaryHealth;
 use crate::sidecar::upstream::query::{ExchangeError, QueryConnection, UpstreamQuery};
 use crate::wire::auth::credentials::CredentialVerifier;
-use crate::wire::http::params::encode_form;
 
 /// The key that is asked for, as sshd would: Ed25519, its point a hash, so that nobody holds its private half.
 const PROBE_KEY: &str = "AAAAC3NzaC1lZDI1NTE5AAAAIJ3v4pPzl/RH2u+y+zqItjOIbc/jXK3woxeuQWri1GnW";
@@ -61,8 +59,6 @@ struct Signals {
 impl PrimaryProbe {
     /// Creates a sidecar's probe of one address; nothing is sent yet.
     pub fn new(config: &SidecarConfig, address: &PrimaryAddress) -> Arc<Self> {
-        let target = format!("/api/v4/internal/authorized_keys?{}", encode_form([("key", PROBE_KEY)]));
-        let kind = QueryKind::AuthorizedKeys(decode_blob(PROBE_KEY).unwrap_or_default());
         Arc::new(Self {
             health: Arc::clone(&address.health),
             client: address.client.clone(),
@@ -70,7 +66,7 @@ impl PrimaryProbe {
             replica: Arc::clone(&config.replica),
             follows_feed: config.follows_feed,
             time_limit: config.timeout,
-            query: UpstreamQuery::get(kind, target),
+            query: UpstreamQuery::authorized_keys(decode_blob(PROBE_KEY).unwrap_or_default(), PROBE_KEY),
         })
     }
 

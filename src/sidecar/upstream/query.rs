@@ -13,6 +13,7 @@ use crate::net::client::request_error::SendLimits;
 use crate::sidecar::upstream::decision::{Decision, QueryKind, parse_decision};
 use crate::sidecar::upstream::headers::decided_at;
 use crate::wire::auth::credentials::{CredentialVerifier, SHELL_TOKEN_HEADER};
+use crate::wire::http::params::encode_form;
 
 /// The largest response to a question that is read, in bytes.
 const MAX_RESPONSE_BYTES: usize = 1 << 20;
@@ -76,6 +77,11 @@ impl UpstreamQuery {
     /// Returns a question that is a GET of `target`.
     pub fn get(kind: QueryKind, target: String) -> Self {
         Self { kind, target, body: None, time_limit: TimeLimit::Timeout, may_have_effect: false }
+    }
+
+    /// Returns the question whose key this is, by its blob and as it was offered.
+    pub fn authorized_keys(blob: Vec<u8>, offered: &str) -> Self {
+        Self::get(QueryKind::AuthorizedKeys(blob), format!("/api/v4/internal/authorized_keys?{}", encode_form([("key", offered)])))
     }
 
     /// Returns a question that is a POST of a JSON body to `target`.

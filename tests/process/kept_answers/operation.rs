@@ -66,7 +66,7 @@ fn status_metrics_and_explain_show_what_is_kept() {
     for line in [
         "sidegate_kept_answers 2.0",
         "sidegate_kept_lookups_total{question=\"authorized_keys\",outcome=\"fresh\"} 2",
-        "sidegate_kept_lookups_total{question=\"authorized_keys\",outcome=\"negative\"} 1",
+        "sidegate_kept_lookups_total{question=\"authorized_keys\",outcome=\"unknown\"} 1",
         "sidegate_kept_evictions_total{reason=\"room\"} 0",
     ] {
         assert!(metrics.contains(line), "{line} is not in\n{metrics}");
@@ -77,6 +77,9 @@ fn status_metrics_and_explain_show_what_is_kept() {
     let explained = site.run(&["explain", "--key", &key_blob(8)]);
     assert!(explained.contains("Kept:\n  nothing"), "{explained}");
     assert!(explained.starts_with("Here:\n  this host follows no directory; see what is kept\nKept:"), "{explained}");
+    site.ask(&look_up(998));
+    let explained: Value = serde_json::from_str(&site.run(&["explain", "--key", &key_blob(998), "--json"])).unwrap();
+    assert_eq!(explained["kept"]["state"], "404: the primary did not know it a moment ago", "{explained}");
     let explained: Value = serde_json::from_str(&site.run(&["explain", "--key", &key_blob(7), "--project", "g/p", "--json"])).unwrap();
     assert_eq!((&explained["kept"]["state"], &explained["kept"]["given"]), (&json!("fresh"), &Value::Null), "{explained}");
     assert_eq!(explained["primary"]["status"], 200, "the GitLab is asked by the id that the kept key has: {explained}");
