@@ -225,6 +225,12 @@ pub trait DirectoryReplica: Send + Sync {
     fn wait_until_open(&self, limit: Duration) -> std::pin::Pin<Box<dyn Future<Output = ()> + Send + '_>>;
 }
 
+/// Returns a bound in seconds, rounded up: no answer is given for longer than is printed.
+#[must_use]
+pub fn whole_seconds(bound: Duration) -> u64 {
+    bound.as_secs() + u64::from(bound.subsec_nanos() > 0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::DirectoryRevision;

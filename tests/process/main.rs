@@ -18,6 +18,7 @@ mod full_disk;
 mod full_disk_at_primary;
 mod gitlab;
 mod gitlab_load;
+mod gitlab_revocations;
 mod hanging_disk_at_primary;
 mod hostile_bodies;
 mod hung_primary;

@@ -9,6 +9,7 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use serde_json::{Map, Value, json};
 
 use crate::model::clock;
+use crate::model::freshness::whole_seconds;
 use crate::model::kept_answer::KeptKind;
 use crate::model::time::BootTime;
 use crate::sidecar::kept::answers::KeptAnswers;
@@ -46,7 +47,7 @@ fn guard_status(kept: &KeptAnswers, now: BootTime) -> Value {
     json!({
         "at_least": guard.config.at_least,
         "share": guard.config.share,
-        "hold_seconds": guard.config.hold.as_secs(),
+        "hold_seconds": whole_seconds(guard.config.hold),
         "asked": guard.counts.asked,
         "unknown": guard.counts.unknown,
         "since": guard.hold.map(|(hold, _)| hold.since.wall.to_string()),

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::api::error::HandlerResult;
 use crate::api::request::{ApiRequest, RequestTime};
 use crate::api::socket_health::socket_status;
-use crate::model::freshness::{Freshness, FreshnessClass};
+use crate::model::freshness::{Freshness, FreshnessClass, whole_seconds};
 use crate::net::message::Response;
 use crate::sidecar::config::HEDGED_TTLS;
 use crate::sidecar::kept::service::KeptService;
@@ -119,7 +119,7 @@ fn class_status(state: &SidecarState, class: FreshnessClass, time: RequestTime) 
         Freshness::Stale => "stale",
         Freshness::Expired => "expired",
     };
-    let hold = state.kept.as_ref().map(|kept| kept.answers.guard_status(time.boot).config.hold.as_secs());
+    let hold = state.kept.as_ref().map(|kept| kept.answers.guard_status(time.boot).config.hold).map(whole_seconds);
     json!({
         "state": match &state.kept {
             Some(kept) if kept.shadow.is_some() => "shadow",
@@ -127,9 +127,9 @@ fn class_status(state: &SidecarState, class: FreshnessClass, time: RequestTime) 
             _ => freshness,
         },
         "age_seconds": age.map(|age| age.as_secs_f64()),
-        "ttl_seconds": limits.ttl.as_secs(),
-        "hedged_seconds": limits.ttl.saturating_mul(HEDGED_TTLS).min(limits.max_stale).as_secs(),
-        "max_stale_seconds": limits.max_stale.as_secs(),
+        "ttl_seconds": whole_seconds(limits.ttl),
+        "hedged_seconds": whole_seconds(limits.ttl.saturating_mul(HEDGED_TTLS).min(limits.max_stale)),
+        "max_stale_seconds": whole_seconds(limits.max_stale),
         "hold_seconds": hold,
         "expires_in_seconds": age.map(|age| limits.max_stale.saturating_sub(age).as_secs()),
     })

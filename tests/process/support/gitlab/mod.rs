@@ -156,7 +156,7 @@ impl FakeGitlab {
         }
     }
 
-    /// How long it takes over each answer.
+    /// How long it takes over each answer: it decides as soon as it is asked, and answers so much later.
     pub fn set_delay(&self, delay: Duration) {
         self.shared.state.lock().unwrap().delay = delay;
         self.shared.changed.notify_all();
@@ -260,8 +260,12 @@ impl Shared {
 
     /// Returns the reply once it is due: a delayed one is late, one that hangs waits until that has ended.
     fn wait_for_reply(&self, request: &RecordedRequest) -> Reply {
+        let (delay, outage) = {
+            let state = self.state.lock().unwrap();
+            (state.delay, state.outage)
+        };
+        let decided = (!delay.is_zero() && outage.is_none()).then(|| self.answer(request, &self.directory));
         let mut state = self.state.lock().unwrap();
-        let delay = state.delay;
         let is_current = |state: &mut State| state.delay == delay && !self.stopped.load(Ordering::SeqCst);
         if !delay.is_zero() {
             state = self.changed.wait_timeout_while(state, delay, is_current).unwrap().0;
@@ -271,7 +275,7 @@ impl Shared {
         let outage = state.outage;
         drop(state);
         match outage.map(Outage::reply) {
-            None | Some(OutageReply::Truth) => Reply::Whole(self.answer(request, &self.directory)),
+            None | Some(OutageReply::Truth) => Reply::Whole(decided.unwrap_or_else(|| self.answer(request, &self.directory))),
             Some(OutageReply::OtherInstance) => Reply::Whole(self.answer(request, &self.other_instance)),
             Some(OutageReply::CutShort) => {
                 let whole = self.answer(request, &self.directory);
