@@ -14,7 +14,7 @@ use crate::cli::ids;
 use crate::cli::lifecycle::{self, LifecycleEvents};
 use crate::cli::logging;
 use crate::cli::secrets;
-use crate::cli::shutdown;
+use crate::cli::shutdown::{self, ExitDeadline};
 use crate::mirror::config::{MirrorOptions, WalkIntervals};
 use crate::mirror::gitlab::client::GitlabClient;
 use crate::mirror::gitlab::clock::{Clock, SystemClock};
@@ -55,6 +55,7 @@ pub fn run(path: &Path) -> CommandResult {
     let options = build_options(&config, &credentials, Arc::clone(&counters))?;
     let state = MirrorState::open(options).map_err(CommandError::new)?;
     let runtime = lifecycle::start_runtime()?;
+    let deadline = ExitDeadline::prepare()?;
     let mut events = LifecycleEvents::subscribe(&runtime, secret_files(&config))?;
     let limits = config.limits.server_limits();
     let server =
@@ -71,7 +72,7 @@ pub fn run(path: &Path) -> CommandResult {
     if let Some(reason) = end {
         shutdown::end_with_failed_store(log, &reason);
     }
-    shutdown::end_within(limits.shutdown_time + shutdown::CLOSE_TIME);
+    deadline.begin(limits.shutdown_time + shutdown::CLOSE_TIME);
     state.shut_down();
     hooks.into_iter().for_each(HttpServer::stop);
     server.stop();

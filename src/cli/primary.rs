@@ -15,7 +15,7 @@ use crate::cli::ids;
 use crate::cli::lifecycle::{self, LifecycleEvents};
 use crate::cli::logging;
 use crate::cli::secrets;
-use crate::cli::shutdown;
+use crate::cli::shutdown::{self, ExitDeadline};
 use crate::net::gitaly::client::GitalyClient;
 use crate::net::server::counters::ServerCounters;
 use crate::net::server::http_server::HttpServer;
@@ -37,6 +37,7 @@ pub fn run(path: &Path) -> CommandResult {
     let options = PrimaryOptions { repositories: repository_creation(&config)?, ..build_options(&config, Arc::clone(&counters))? };
     let state = PrimaryState::open(options).map_err(CommandError::new)?;
     let runtime = lifecycle::start_runtime()?;
+    let deadline = ExitDeadline::prepare()?;
     let mut events = LifecycleEvents::subscribe(&runtime, secret_files(&config))?;
     let sockets = open_sockets(inherited, &config)?;
     let server = HttpServer::start(sockets, Arc::clone(&state), config.limits.server_limits(), 0, counters).map_err(CommandError::new)?;
@@ -50,7 +51,7 @@ pub fn run(path: &Path) -> CommandResult {
     if let Some(reason) = end {
         shutdown::end_with_failed_store(log, &reason);
     }
-    shutdown::end_within(config.limits.server_limits().shutdown_time + shutdown::CLOSE_TIME);
+    deadline.begin(config.limits.server_limits().shutdown_time + shutdown::CLOSE_TIME);
     state.shut_down();
     server.stop();
     if let Some(reason) = state.cannot_close() {

@@ -17,7 +17,7 @@ use crate::cli::lifecycle::{self, LifecycleEvents};
 use crate::cli::logging;
 use crate::cli::revocation_relay::RevocationRelay;
 use crate::cli::secrets;
-use crate::cli::shutdown;
+use crate::cli::shutdown::{self, ExitDeadline};
 use crate::model::clock;
 use crate::model::coverage::Coverage;
 use crate::model::freshness::DirectoryReplica;
@@ -53,6 +53,7 @@ pub fn run(path: &Path) -> CommandResult {
     let log = logging::start(config.log)?;
     let context = SharedContext::from_config(&config)?;
     let runtime = lifecycle::start_runtime()?;
+    let deadline = ExitDeadline::prepare()?;
     let events = LifecycleEvents::subscribe(&runtime, secret_files(&config))?;
     let sockets = open_sockets(inherited, &config)?;
     let relay = Arc::new(RevocationRelay::default());
@@ -65,7 +66,7 @@ pub fn run(path: &Path) -> CommandResult {
     let server = HttpServer::start(sockets, Arc::clone(&sidecar), config.limits.server_limits(), 0, counters).map_err(CommandError::new)?;
     tracing::info!(host = context.host, version = VERSION, "sidecar started on host {}, version {VERSION}", context.host);
     runtime.block_on(run_until_stopped(events, sidecar, || reload_secrets(&config, &context, &replica)));
-    shutdown::end_within(config.limits.server_limits().shutdown_time + shutdown::CLOSE_TIME);
+    deadline.begin(config.limits.server_limits().shutdown_time + shutdown::CLOSE_TIME);
     server.stop();
     replica.stop();
     if let Some(kept_store) = kept_store {

@@ -2,8 +2,11 @@
 //! write.
 
 use std::io::Write as _;
+use std::sync::{Arc, OnceLock};
+use std::thread::Thread;
 use std::time::Duration;
 
+use crate::cli::exit_status::CommandError;
 use crate::cli::logging::LogHandle;
 
 /// How long closing the stores may take once all requests are answered or given up. With `limits.shutdown_time` that is less than
@@ -12,20 +15,44 @@ pub const CLOSE_TIME: Duration = Duration::from_secs(15);
 /// The exit status of a primary whose store has failed: it must be started again, as systemd does. (`EX_TEMPFAIL` of sysexits.h)
 const STORE_FAILED_STATUS: i32 = 75;
 
-/// Ends the process if it has not ended by itself within `limit`. What was confirmed is on disk at any moment, so nothing is lost by it.
-pub fn end_within(limit: Duration) {
-    let spawned = std::thread::Builder::new().name("exit-deadline".to_owned()).spawn(move || {
-        std::thread::sleep(limit);
-        let seconds = limit.as_secs();
-        let _no_reader = writeln!(
-            std::io::stderr(),
-            "sidegate: did not end within {seconds} s, because its disk hangs or is full; ended without closing the store"
-        );
-        std::process::exit(1);
-    });
-    if let Err(error) = spawned {
-        tracing::warn!(%error, "the end of this process has no time limit: {error}");
+/// A thread that ends the process where it does not end by itself. It is started with the daemon: when that is to end there may be no place
+/// for one more thread.
+pub struct ExitDeadline {
+    limit: Arc<OnceLock<Duration>>,
+    thread: Thread,
+}
+
+impl ExitDeadline {
+    /// Starts the thread, which waits for [`ExitDeadline::begin`].
+    pub fn prepare() -> Result<Self, CommandError> {
+        let limit = Arc::new(OnceLock::new());
+        let begun = Arc::clone(&limit);
+        let spawned = std::thread::Builder::new().name("exit-deadline".to_owned()).spawn(move || end_after(&begun));
+        let thread = spawned.map_err(|error| CommandError::with_context("the thread of the exit deadline cannot be started", error))?;
+        Ok(Self { limit, thread: thread.thread().clone() })
     }
+
+    /// Ends the process if it has not ended by itself within `limit`. What was confirmed is on disk at any moment, so nothing is lost by it.
+    pub fn begin(&self, limit: Duration) {
+        let _begun_before = self.limit.set(limit);
+        self.thread.unpark();
+    }
+}
+
+fn end_after(begun: &OnceLock<Duration>) {
+    let limit = loop {
+        match begun.get() {
+            Some(limit) => break *limit,
+            None => std::thread::park(),
+        }
+    };
+    std::thread::sleep(limit);
+    let seconds = limit.as_secs();
+    let _no_reader = writeln!(
+        std::io::stderr(),
+        "sidegate: did not end within {seconds} s, because its disk hangs or is full; ended without closing the store"
+    );
+    std::process::exit(1);
 }
 
 /// Ends the process at the operator's word without closing a store whose disk takes no writes. What was confirmed is on disk.
@@ -47,8 +74,10 @@ mod tests {
     use std::process::{Command, Stdio};
     use std::time::Duration;
 
-    use super::{CLOSE_TIME, end_within};
-    use crate::net::server::limits::ServerLimits;
+    use nix::sys::resource::{Resource, setrlimit};
+
+    use super::{CLOSE_TIME, ExitDeadline};
+    use crate::net::server::limits::{ServerLimits, blocking_threads};
 
     /// The seconds that systemd waits before it kills the unit.
     fn stop_timeout(unit: &str) -> Duration {
@@ -64,9 +93,27 @@ mod tests {
     }
 
     #[test]
+    fn on_as_many_cores_as_a_host_has_the_threads_of_a_daemon_are_fewer_than_the_units_allow() {
+        // The feed, the replica and its stores, what looks after disks, sockets and logs.
+        const BESIDE_REQUESTS: usize = 40;
+        for unit in [include_str!("../../systemd/sidegate.service"), include_str!("../../systemd/sidegate-primary.service")] {
+            let most: usize = unit.lines().find_map(|line| line.strip_prefix("TasksMax=")).unwrap().parse().unwrap();
+            for workers in 1..=80 {
+                assert!(workers * (1 + blocking_threads(workers)) + BESIDE_REQUESTS < most, "{workers} cores");
+            }
+        }
+    }
+
+    #[test]
     fn child_that_never_ends_by_itself() {
         if std::env::var_os("SIDEGATE_TEST_CHILD").is_some() {
-            end_within(Duration::from_millis(20));
+            let deadline = ExitDeadline::prepare().unwrap();
+            // No memory for the stack of a thread is as good as no place for a thread.
+            let pages: u64 = std::fs::read_to_string("/proc/self/statm").unwrap().split(' ').next().unwrap().parse().unwrap();
+            let limit = pages * 4096 + (1 << 20);
+            setrlimit(Resource::RLIMIT_AS, limit, limit).unwrap();
+            assert!(std::thread::Builder::new().spawn(|| ()).is_err());
+            deadline.begin(Duration::from_millis(20));
             loop {
                 std::thread::park();
             }
@@ -74,11 +121,11 @@ mod tests {
     }
 
     #[test]
-    fn a_process_that_hangs_at_its_end_is_ended_with_the_reason() {
+    fn a_process_that_hangs_at_its_end_is_ended_with_the_reason_also_where_no_thread_can_be_started() {
         let mut child = Command::new(std::env::current_exe().unwrap());
         child.args(["--exact", "cli::shutdown::tests::child_that_never_ends_by_itself", "--nocapture"]);
         let output = child.env("SIDEGATE_TEST_CHILD", "shutdown").stdin(Stdio::null()).output().unwrap();
-        assert_eq!(output.status.code(), Some(1));
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
         assert!(String::from_utf8_lossy(&output.stderr).contains("ended without closing the store"), "{output:?}");
     }
 }

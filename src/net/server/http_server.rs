@@ -12,7 +12,7 @@ use tokio::sync::{Barrier, watch};
 
 use crate::net::server::counters::ServerCounters;
 use crate::net::server::handler::Handler;
-use crate::net::server::limits::ServerLimits;
+use crate::net::server::limits::{self, ServerLimits};
 use crate::net::server::listen::BoundSocket;
 use crate::net::server::socket_watch::{Replacements, SocketWatch};
 use crate::net::server::worker::{WorkerCommand, WorkerConfig, run_worker};
@@ -47,6 +47,7 @@ impl HttpServer {
                 handler: Arc::clone(&handler),
                 counters: Arc::clone(&counters),
                 limits,
+                blocking_threads: limits::blocking_threads(threads),
                 commands: received.clone(),
                 replacements: replaced.clone(),
                 all_workers: Arc::clone(&all_workers),

@@ -2,6 +2,19 @@
 
 use std::time::Duration;
 
+/// The most threads of a server for what blocks, over all its workers. A disk that hangs holds as many as there are writes that wait for it;
+/// with the workers and the threads beside requests they are fewer than `TasksMax=` of the units, so that no thread fails to start.
+pub const MAX_BLOCKING_THREADS: usize = 128;
+
+/// Returns how many of them each of so many workers has; at least one.
+#[must_use]
+pub const fn blocking_threads(workers: usize) -> usize {
+    match MAX_BLOCKING_THREADS.checked_div(workers) {
+        Some(0) | None => 1,
+        Some(threads) => threads,
+    }
+}
+
 /// How much one daemon accepts. Each bound and its default is documented in the sample configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "each name says it")]

@@ -53,6 +53,8 @@ pub struct WorkerConfig<H> {
     pub counters: Arc<ServerCounters>,
     /// The bounds of connections and requests.
     pub limits: ServerLimits,
+    /// The most threads on which this worker runs what blocks.
+    pub blocking_threads: usize,
     /// The current command.
     pub commands: watch::Receiver<WorkerCommand>,
     /// The sockets that were made again since.
@@ -64,7 +66,9 @@ pub struct WorkerConfig<H> {
 /// Runs one worker until it is commanded to stop. Reports once whether it started.
 pub fn run_worker<H: Handler>(config: WorkerConfig<H>, report_start: mpsc::Sender<io::Result<()>>) {
     let (commands, replacements) = (config.commands.clone(), config.replacements.clone());
-    let (runtime, worker) = match Builder::new_current_thread().enable_all().build_local(LocalOptions::default()).and_then(|runtime| {
+    let mut builder = Builder::new_current_thread();
+    builder.enable_all().max_blocking_threads(config.blocking_threads);
+    let (runtime, worker) = match builder.build_local(LocalOptions::default()).and_then(|runtime| {
         let worker = Worker::new(config, &runtime)?;
         Ok((runtime, worker))
     }) {

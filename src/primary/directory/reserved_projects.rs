@@ -6,7 +6,7 @@
 //! ```
 //! A reservation is consumed before its project is committed, so whatever is here was never a project's: a project that is removed again
 //! leaves nothing by which a later push could get its repository. It ends without a project 24 h after its last use, where more than
-//! [`MAX_RESERVED`] are made, when a directory file names its id or a higher one, and with a new epoch. Its repository is then left at
+//! [`MAX_RESERVED`] are made and its repository is not being created at that moment, when a directory file names its id or a higher one, and with a new epoch. Its repository is then left at
 //! Gitaly, empty and under a path that is never given again.
 
 use std::fmt::Write as _;
@@ -24,7 +24,7 @@ use crate::store::error::StoreError;
 use crate::store::generations::generation::Generation;
 use crate::store::primary::private_store::{PrivateStore, PrivateWrites};
 
-/// How many reservations there are at most; for one more the oldest ends.
+/// How many reservations there are at most; for one more the oldest ends whose repository is not being created.
 pub const MAX_RESERVED: usize = 1_000;
 /// For how long a reservation waits for a retry.
 pub const RESERVATION_LIFETIME: Duration = Duration::from_secs(24 * 3600);
@@ -42,8 +42,14 @@ pub struct ReservedProject {
 }
 
 /// Returns what is reserved for a path, and reserves an id and a path on the storage if nothing is. Call it under the directory's writer;
-/// on disk when it returns. Blocks.
-pub fn reserve(directory: &Generation, private_store: &PrivateStore, path: &str, now: Time) -> Result<ReservedProject, ApiError> {
+/// on disk when it returns. `None` if all places are taken by projects of which `is_under_way` says that they are being created. Blocks.
+pub fn reserve(
+    directory: &Generation,
+    private_store: &PrivateStore,
+    path: &str,
+    now: Time,
+    is_under_way: impl Fn(Id) -> bool,
+) -> Result<Option<ReservedProject>, ApiError> {
     private_store.update(|private_store| {
         let own_key = store_key(path);
         let mut writes = PrivateWrites::default();
@@ -60,14 +66,15 @@ pub fn reserve(directory: &Generation, private_store: &PrivateStore, path: &str,
         let reserved = match own {
             Some(own) if directory.project(own.id)?.is_none() => ReservedProject { until, ..own },
             _ => {
+                let Some(given_up) = oldest_beyond_limit(table, &own_key, is_under_way) else { return Ok((writes, None)) };
+                writes.entries.extend(given_up.into_iter().map(|key| (key, None)));
                 let (id, write) = project_ids::prepare_next(directory, private_store)?;
                 writes.entries.push(write);
-                writes.entries.extend(oldest_beyond_limit(table, &own_key).map(|key| (key, None)));
                 ReservedProject { id, relative_path: random_storage_path()?, until }
             }
         };
         writes.entries.push((own_key, Some(encode(&reserved)?)));
-        Ok((writes, reserved))
+        Ok((writes, Some(reserved)))
     })
 }
 
@@ -113,12 +120,17 @@ fn release_where(private_store: &PrivateStore, ends: impl Fn(&ReservedProject) -
     })
 }
 
-/// Returns the keys of the oldest reservations that leave no place for one more.
-fn oldest_beyond_limit(mut table: Vec<(Vec<u8>, ReservedProject)>, own_key: &[u8]) -> impl Iterator<Item = Vec<u8>> {
+/// Returns the keys of the oldest reservations that leave no place for one more; `None` if too few may end.
+fn oldest_beyond_limit(
+    mut table: Vec<(Vec<u8>, ReservedProject)>,
+    own_key: &[u8],
+    is_under_way: impl Fn(Id) -> bool,
+) -> Option<Vec<Vec<u8>>> {
     table.retain(|(key, _)| key != own_key);
-    table.sort_by_key(|(_, reserved)| reserved.until);
     let beyond = (table.len() + 1).saturating_sub(MAX_RESERVED);
-    table.into_iter().take(beyond).map(|(key, _)| key)
+    table.retain(|(_, reserved)| !is_under_way(reserved.id));
+    table.sort_by_key(|(_, reserved)| reserved.until);
+    (table.len() >= beyond).then(|| table.into_iter().take(beyond).map(|(key, _)| key).collect())
 }
 
 /// Returns a new path on a storage, in the form of GitLab's hashed storage. It is random and not computed from the id, so that no store
@@ -152,11 +164,19 @@ mod tests {
     use std::time::Duration;
 
     use super::{
-        MAX_RESERVED, RESERVATION_LIFETIME, consume, count, random_storage_path, release_all, release_up_to, remove_expired, reserve,
+        MAX_RESERVED, RESERVATION_LIFETIME, ReservedProject, consume, count, random_storage_path, release_all, release_up_to,
+        remove_expired,
     };
+    use crate::api::error::ApiError;
+    use crate::model::id::Id;
     use crate::model::time::Time;
-    use crate::store::generations::generation::StoreOptions;
+    use crate::store::generations::generation::{Generation, StoreOptions};
     use crate::store::primary::primary_store::PrimaryStore;
+    use crate::store::primary::private_store::PrivateStore;
+
+    fn reserve(directory: &Generation, private_store: &PrivateStore, path: &str, now: Time) -> Result<ReservedProject, ApiError> {
+        super::reserve(directory, private_store, path, now, |_| false).map(Option::unwrap)
+    }
 
     fn with_store(check: impl FnOnce(&PrimaryStore)) {
         let folder = tempfile::tempdir().unwrap();
@@ -210,6 +230,25 @@ mod tests {
             assert!(!consume(private_store, &path(0), &all[0]).unwrap(), "the oldest");
             assert!(consume(private_store, &path(1), &all[1]).unwrap());
             assert!(consume(private_store, &path(MAX_RESERVED), &all[MAX_RESERVED]).unwrap());
+        });
+    }
+
+    #[test]
+    fn a_reservation_whose_repository_is_being_created_is_not_given_up_for_others() {
+        with_store(|store| {
+            let (directory, private_store) = (store.directory(), store.private_store());
+            let first = reserve(&directory, private_store, "zoe/first", Time::EPOCH).unwrap();
+            let later = Time::EPOCH.plus(Duration::from_secs(1));
+            let reserve_beside = |path: &str, is_under_way: &dyn Fn(Id) -> bool| {
+                super::reserve(&directory, private_store, path, later, is_under_way).unwrap()
+            };
+            for number in 0..=MAX_RESERVED {
+                assert!(reserve_beside(&format!("bob/p{number}"), &|id| id == first.id).is_some());
+            }
+            assert_eq!(count(private_store).unwrap(), MAX_RESERVED);
+            assert_eq!(reserve_beside("eve/one", &|_| true), None, "all are being created");
+            assert!(reserve_beside("zoe/first", &|_| true).is_some_and(|again| again.id == first.id));
+            assert!(consume(private_store, "zoe/first", &first).unwrap(), "the oldest");
         });
     }
 

@@ -23,6 +23,7 @@ use crate::primary::directory::reserved_projects::{self, ReservedProject};
 use crate::primary::directory::writer::DirectoryWriter;
 use crate::primary::metrics::PrimaryMetrics;
 use crate::primary::pushes::creation_refusal::CreationRefusal;
+use crate::primary::pushes::creations_under_way::CreationUnderWay;
 use crate::primary::pushes::messages::{self, MessageKind};
 use crate::primary::pushes::repositories::RepositoryCreator;
 use crate::rules::allowed::decide;
@@ -51,6 +52,8 @@ struct Reservation {
     reserved: ReservedProject,
     project: Project,
     storage: Arc<Storage>,
+    /// Held by the call of Gitaly too, which goes on where nobody waits for it.
+    under_way: Arc<CreationUnderWay>,
 }
 
 /// What a step comes to: a value, nothing to do, or a refusal. Errors of the store are beside it.
@@ -85,7 +88,7 @@ async fn reserve_create_commit(creator: ProjectCreator<'_>, request: &AllowedReq
         Ok(None) => return Ok(Ok(None)),
         Err(refusal) => return Ok(Err(refusal)),
     };
-    if let Err(refusal) = creator.repositories.create(&reservation.project, &reservation.storage).await {
+    if let Err(refusal) = creator.repositories.create(&reservation.project, &reservation.storage, &reservation.under_way).await {
         return Ok(Err(refusal));
     }
     commit(creator, request, reservation).await
@@ -93,7 +96,7 @@ async fn reserve_create_commit(creator: ProjectCreator<'_>, request: &AllowedReq
 
 /// Reserves an id and a path on the storage, or returns what an earlier push to this path has reserved.
 async fn reserve(creator: ProjectCreator<'_>, request: &AllowedRequest) -> Step<Reservation> {
-    let (store, request) = (creator.store.clone(), request.clone());
+    let (store, request, creations) = (creator.store.clone(), request.clone(), creator.repositories.under_way());
     let reserving = creator.writer.commit("reserve-project", move |directory| {
         let now = clock::wall_time();
         let AccessDecision::CreatesProject(creation) = decide(directory, &request, now)?.decision else {
@@ -102,9 +105,13 @@ async fn reserve(creator: ProjectCreator<'_>, request: &AllowedRequest) -> Step<
         let Some(storage) = directory.storage(DEFAULT_STORAGE)? else {
             return Ok((Vec::new(), Err(CreationRefusal::NoStorage(DEFAULT_STORAGE))));
         };
-        let reserved = reserved_projects::reserve(directory, store.private_store(), &creation.path, now)?;
+        let is_under_way = |id| creations.contains(id);
+        let Some(reserved) = reserved_projects::reserve(directory, store.private_store(), &creation.path, now, is_under_way)? else {
+            return Ok((Vec::new(), Err(CreationRefusal::TooMany)));
+        };
+        let under_way = Arc::new(creations.begin(reserved.id));
         let project = new_project(&reserved, &creation)?;
-        Ok((Vec::new(), Ok(Some(Reservation { reserved, project, storage }))))
+        Ok((Vec::new(), Ok(Some(Reservation { reserved, project, storage, under_way }))))
     });
     Ok(reserving.await?.1)
 }

@@ -8,7 +8,7 @@ use http::StatusCode;
 use crate::api::error::ApiError;
 use crate::net::gitaly::error::GitalyError;
 
-/// Why a project was not created. Nothing of it is recorded then.
+/// Why a project was not created. Then no project is recorded; its repository may be there, empty, and a retry finds it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CreationRefusal {
     /// The directory has no storage of this name.
@@ -23,26 +23,29 @@ pub enum CreationRefusal {
         reason: String,
     },
     /// Gitaly did not answer in time.
-    #[error("Gitaly did not create its repository within {} s. Nothing was recorded; please push again later.", .0.as_secs_f32())]
+    #[error("Gitaly did not create its repository within {} s. No project was created; please push again later.", .0.as_secs_f32())]
     TimedOut(Duration),
     /// Gitaly answered with an error, or cannot be reached.
     #[error("{}", gitaly_sentence(.0))]
     Gitaly(GitalyError),
+    /// As many projects are being created as may be.
+    #[error("too many projects are being created at the moment. No project was created; please push again later.")]
+    TooMany,
     /// The daemon ended, or the call failed, before there was an answer.
-    #[error("the primary is stopping. Nothing was recorded; please push again.")]
+    #[error("the primary is stopping, or its call of Gitaly failed. No project was created; please push again.")]
     Interrupted,
     /// The directory changed while the repository was created.
-    #[error("the directory was changed meanwhile. Nothing was recorded; please push again.")]
+    #[error("the directory was changed meanwhile. No project was created; please push again.")]
     Changed,
 }
 
 fn gitaly_sentence(error: &GitalyError) -> String {
     match error {
-        GitalyError::Unreachable(_) => "Gitaly cannot be reached. Nothing was recorded; please push again later.".to_owned(),
+        GitalyError::Unreachable(_) => "Gitaly cannot be reached. No project was created; please push again later.".to_owned(),
         GitalyError::TokenRefused(_) => "Gitaly refuses the token of this primary. Please ask your administrator.".to_owned(),
-        GitalyError::Unavailable(_) => "Gitaly is not available. Nothing was recorded; please push again later.".to_owned(),
+        GitalyError::Unavailable(_) => "Gitaly is not available. No project was created; please push again later.".to_owned(),
         GitalyError::DeadlineExceeded(_) => {
-            "Gitaly did not create its repository in time. Nothing was recorded; please push again later.".to_owned()
+            "Gitaly did not create its repository in time. No project was created; please push again later.".to_owned()
         }
         GitalyError::Refused { code, .. } => format!("Gitaly refused to create its repository ({code}). Please ask your administrator."),
     }
@@ -60,6 +63,7 @@ impl CreationRefusal {
             Self::Gitaly(GitalyError::TokenRefused(_)) => "token_refused",
             Self::Gitaly(GitalyError::Unavailable(_)) => "unavailable",
             Self::Gitaly(GitalyError::Refused { .. }) => "refused",
+            Self::TooMany => "too_many",
             Self::Interrupted => "interrupted",
             Self::Changed => "changed",
         }

@@ -2,6 +2,7 @@
 
 pub mod create_project;
 mod creation_refusal;
+mod creations_under_way;
 pub mod messages;
 pub mod reference_counter;
 pub mod repositories;

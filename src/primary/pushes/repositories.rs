@@ -17,6 +17,7 @@ use crate::net::gitaly::address::GitalyAddress;
 use crate::net::gitaly::client::{GitalyClient, GitalyServer, NewRepository};
 use crate::primary::config::RepositoryCreation;
 use crate::primary::pushes::creation_refusal::CreationRefusal;
+use crate::primary::pushes::creations_under_way::{CreationUnderWay, CreationsUnderWay};
 use crate::wire::gitaly_authorization::gitaly_authorization;
 
 /// How many projects' repositories are being created at the same time at most. One more waits, within its time limit.
@@ -28,6 +29,7 @@ pub struct RepositoryCreator {
     /// By the path on the storage and the storage's record, which together make two calls equal.
     calls: SingleFlight<(String, Arc<str>), Result<(), CreationRefusal>>,
     slots: Arc<Semaphore>,
+    under_way: CreationsUnderWay,
     last_failure: Mutex<Option<CreationFailure>>,
 }
 
@@ -47,6 +49,7 @@ struct GitalyCall {
     repositories: [NewRepository; 2],
     time_limit: Duration,
     slots: Arc<Semaphore>,
+    _under_way: Arc<CreationUnderWay>,
 }
 
 impl RepositoryCreator {
@@ -57,13 +60,20 @@ impl RepositoryCreator {
             mode,
             calls: SingleFlight::default(),
             slots: Arc::new(Semaphore::new(MAX_CONCURRENT_CREATIONS)),
+            under_way: CreationsUnderWay::default(),
             last_failure: Mutex::default(),
         }
     }
 
+    /// Returns which projects are being created.
+    #[must_use]
+    pub fn under_way(&self) -> CreationsUnderWay {
+        self.under_way.clone()
+    }
+
     /// Returns when the repositories of code and wiki of this project are there; at once where something else creates them. Dropping the
     /// future cancels nothing: the call goes on, and a retry finds what it created.
-    pub async fn create(&self, project: &Project, storage: &Storage) -> Result<(), CreationRefusal> {
+    pub async fn create(&self, project: &Project, storage: &Storage, under_way: &Arc<CreationUnderWay>) -> Result<(), CreationRefusal> {
         let RepositoryCreation::Gitaly { client, time_limit } = &self.mode else { return Ok(()) };
         let call = GitalyCall {
             client: client.clone(),
@@ -71,6 +81,7 @@ impl RepositoryCreator {
             repositories: repositories_of(project),
             time_limit: *time_limit,
             slots: Arc::clone(&self.slots),
+            _under_way: Arc::clone(under_way),
         };
         let key = (project.relative_path.to_string(), Arc::from(storage.address.as_str()));
         let outcome = self.calls.run(key, || call.run()).await.unwrap_or(Err(CreationRefusal::Interrupted));
