@@ -1,6 +1,7 @@
 //! A sidecar in front of a GitLab: `feed = "none"`. The GitLab is one that replays the contract, since a real one cannot be run here.
 
 mod kept_answers;
+mod outage_table;
 mod outages;
 mod wording;
 

@@ -70,9 +70,16 @@ impl Listener {
         let accepted = {
             let open = Arc::clone(&open);
             move |raw: RawStream, wrap: Box<dyn FnOnce() -> Option<Box<dyn Transport>> + Send>| {
+                let ends = raw.try_clone();
                 open.lock().unwrap().push(raw);
                 let serve = Arc::clone(&serve);
-                std::thread::spawn(move || wrap().map(|transport| serve(Stream(BufReader::new(transport)))));
+                std::thread::spawn(move || {
+                    if let Some(transport) = wrap() {
+                        serve(Stream(BufReader::new(transport)));
+                    }
+                    // The other handle of it stays open.
+                    ends.cut();
+                });
             }
         };
         let is_stopped = Arc::clone(&stopped);
@@ -125,12 +132,23 @@ impl Drop for Listener {
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
-        for stream in self.open.lock().unwrap().drain(..) {
-            let _ = match stream {
-                RawStream::Unix(stream) => stream.shutdown(std::net::Shutdown::Both),
-                RawStream::Tcp(stream) => stream.shutdown(std::net::Shutdown::Both),
-            };
+        self.open.lock().unwrap().drain(..).for_each(|stream| stream.cut());
+    }
+}
+
+impl RawStream {
+    fn try_clone(&self) -> Self {
+        match self {
+            Self::Unix(stream) => Self::Unix(stream.try_clone().unwrap()),
+            Self::Tcp(stream) => Self::Tcp(stream.try_clone().unwrap()),
         }
+    }
+
+    fn cut(&self) {
+        let _ = match self {
+            Self::Unix(stream) => stream.shutdown(std::net::Shutdown::Both),
+            Self::Tcp(stream) => stream.shutdown(std::net::Shutdown::Both),
+        };
     }
 }
 
