@@ -29,6 +29,8 @@ pub enum AlarmReason {
     KeysDenied,
     /// The list of users is not one that can be true.
     ImplausibleList,
+    /// The short walk has not come to its end for too long.
+    ShortWalkLate,
     /// GitLab changes without telling.
     HooksSilent,
     /// Hooks carry a wrong token.
@@ -49,6 +51,7 @@ impl AlarmReason {
             Self::LossGuard => "loss_guard",
             Self::KeysDenied => "keys_denied",
             Self::ImplausibleList => "implausible_list",
+            Self::ShortWalkLate => "short_walk_late",
             Self::HooksSilent => "hooks_silent",
             Self::HookToken => "hook_token",
             Self::HooksOverflow => "hooks_overflow",
@@ -111,6 +114,12 @@ impl Alarms {
             tracing::info!(alarm = alarm.reason, since = %alarm.since, "the alarm of {} is over: {}", alarm.since, alarm.message);
             self.active.get_or_create(&ReasonLabel { reason: alarm.reason }).set(0);
         }
+    }
+
+    /// Returns whether an alarm stands.
+    #[must_use]
+    pub fn stands(&self, reason: AlarmReason) -> bool {
+        self.standing().contains_key(&reason)
     }
 
     /// Returns the alarms that stand.

@@ -1,7 +1,8 @@
 //! When GitLab was last heard: what the lines of the feed are dated by. The mirror proves GitLab, not itself.
 //!
 //! Each good answer counts from when its question was sent. While the short walk fails, which finds blocked users, nothing later than its
-//! last good end counts: hosts then grow stale and ask GitLab themselves.
+//! last good beginning counts, and while the internal API fails, without which no removal is confirmed, nothing later than its last answer:
+//! hosts then grow stale and ask GitLab themselves.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -32,6 +33,8 @@ struct Heard {
     answered: Option<BootTime>,
     /// When the last good short walk began.
     walked: Option<BootTime>,
+    /// When the last question with a good answer of the internal API was sent.
+    internal: Option<BootTime>,
     /// What a process before this one has left.
     before: Option<ClockReading>,
     persisted: Option<ClockReading>,
@@ -62,6 +65,30 @@ impl GitlabProof {
     pub fn walked(&self, began: BootTime) {
         let mut heard = self.heard();
         heard.walked = heard.walked.max(Some(began));
+    }
+
+    /// Notes that a question to the internal API which was sent at `asked` had a good answer.
+    pub fn internal_answered(&self, asked: BootTime) {
+        let mut heard = self.heard();
+        heard.internal = heard.internal.max(Some(asked));
+    }
+
+    /// Returns how long ago the internal API was last heard; `None`, if not by this process.
+    #[must_use]
+    pub fn internal_age(&self, now: BootTime) -> Option<Duration> {
+        self.heard().internal.map(|internal| now.since(internal))
+    }
+
+    /// Returns when the last good short walk began, in ages; `None`: none has ended in this process.
+    #[must_use]
+    pub fn walk_age(&self, now: BootTime) -> Option<Duration> {
+        self.heard().walked.map(|walked| now.since(walked))
+    }
+
+    /// Returns how old the last good short walk may be before what is answered proves nothing more.
+    #[must_use]
+    pub const fn longest_walk_gap(&self) -> Duration {
+        self.longest_walk_gap
     }
 
     /// Returns how long ago GitLab was last heard; `None`, if not by this process.
@@ -99,8 +126,10 @@ impl GitlabProof {
 
 impl Heard {
     fn proven(&self, now: BootTime, longest_walk_gap: Duration) -> Option<BootTime> {
-        let (answered, walked) = (self.answered?, self.walked?);
-        Some(if now.since(walked) > longest_walk_gap { walked } else { answered })
+        let (answered, walked, internal) = (self.answered?, self.walked?, self.internal?);
+        let walk_bound = if now.since(walked) > longest_walk_gap { walked } else { answered };
+        let internal_bound = if now.since(internal) > MIN_LATENESS { internal } else { answered };
+        Some(answered.min(walk_bound).min(internal_bound))
     }
 }
 
@@ -123,9 +152,16 @@ mod tests {
     #[test]
     fn the_last_answer_dates_the_feed_for_as_long_as_short_walks_come_to_their_end() {
         let gap = Duration::from_secs(90);
-        let heard = |answered, walked| Heard { answered: Some(at(answered)), walked: Some(at(walked)), ..Heard::default() };
-        assert_eq!(heard(200, 120).proven(at(210), gap), Some(at(200)));
-        assert_eq!(heard(500, 120).proven(at(510), gap), Some(at(120)), "the walk fails while questions are answered");
-        assert_eq!(Heard { answered: Some(at(1)), ..Heard::default() }.proven(at(2), gap), None, "blocks were never looked for");
+        let heard = |answered, walked, internal| Heard {
+            answered: Some(at(answered)),
+            walked: Some(at(walked)),
+            internal: Some(at(internal)),
+            ..Heard::default()
+        };
+        assert_eq!(heard(200, 120, 199).proven(at(210), gap), Some(at(200)));
+        assert_eq!(heard(500, 120, 500).proven(at(510), gap), Some(at(120)), "the walk fails while questions are answered");
+        assert_eq!(heard(500, 490, 400).proven(at(510), gap), Some(at(400)), "the internal API fails");
+        assert_eq!(Heard { walked: None, ..heard(1, 1, 1) }.proven(at(2), gap), None, "blocks were never looked for");
+        assert_eq!(Heard { internal: None, ..heard(1, 1, 1) }.proven(at(2), gap), None, "no removal could be confirmed");
     }
 }

@@ -1,6 +1,6 @@
 //! Asks GitLab for the parts of the mirror, and learns from every answer how GitLab does: its alarms, and when it was last heard.
 
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::{Value, json};
@@ -43,6 +43,8 @@ pub struct Questions {
     proof: Arc<GitlabProof>,
     skipped: Arc<SkippedRecords>,
     failures: [AtomicU32; 2],
+    /// Whether something that is known could not be published: then nothing later is proven.
+    has_unpublished: AtomicBool,
     counts: [AtomicU64; 2],
     last_failure: Mutex<Option<String>>,
 }
@@ -64,6 +66,7 @@ impl Questions {
             proof,
             skipped,
             failures: Default::default(),
+            has_unpublished: AtomicBool::new(false),
             counts: Default::default(),
             last_failure: Mutex::default(),
         }
@@ -127,7 +130,14 @@ impl Questions {
 
     /// Notes that what followed from an answer is published: the directory is proven for the moment at which it was asked.
     pub fn prove(&self, asked_at: BootTime) {
-        self.proof.answered(asked_at);
+        if !self.has_unpublished.load(Ordering::Relaxed) {
+            self.proof.answered(asked_at);
+        }
+    }
+
+    /// Notes whether the store refused something that is known of GitLab. Until it takes a change again, no answer proves anything.
+    pub fn note_unpublished(&self, refused: bool) {
+        self.has_unpublished.store(refused, Ordering::Relaxed);
     }
 
     /// Returns the clock that the questions go by.
@@ -147,11 +157,11 @@ impl Questions {
         self.counts[api as usize].fetch_add(1, Ordering::Relaxed);
         let reason = match answer {
             Answer::Found(value) => {
-                self.note_good(api);
+                self.note_good(api, asked_at);
                 return Ok((Some(value), asked_at));
             }
             Answer::NotFound => {
-                self.note_good(api);
+                self.note_good(api, asked_at);
                 return Ok((None, asked_at));
             }
             Answer::Unauthorized(reason) => {
@@ -170,7 +180,10 @@ impl Questions {
         Err(Unanswered(reason))
     }
 
-    fn note_good(&self, api: Api) {
+    fn note_good(&self, api: Api, asked_at: BootTime) {
+        if api == Api::Internal {
+            self.proof.internal_answered(asked_at);
+        }
         self.failures[api as usize].store(0, Ordering::Relaxed);
         self.alarms.clear(refused_alarm(api));
         self.alarms.clear(unusable_alarm(api));

@@ -147,7 +147,16 @@ impl Settler {
         if findings.is_empty() {
             return Ok(Published::default());
         }
-        let published = self.directory.publish(source, findings).await.map_err(|error| Unanswered(error.message))?;
+        let published = match self.directory.publish(source, findings).await {
+            Ok(published) => published,
+            Err(error) => {
+                self.questions.note_unpublished(true);
+                return Err(Unanswered(error.message));
+            }
+        };
+        if published.changes > 0 {
+            self.questions.note_unpublished(false);
+        }
         let clock = self.questions.clock();
         if source.is_beside_hooks() && self.counts_untold.load(std::sync::atomic::Ordering::Relaxed) {
             let mut untold = self.untold();

@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 
 use crate::api::blocking::run_blocking;
 use crate::mirror::alarms::AlarmReason;
-use crate::mirror::directory::finding::Source;
+use crate::mirror::directory::finding::{Finding, Source};
 use crate::mirror::directory::subject::Subject;
 use crate::mirror::gitlab::turns::Priority;
 use crate::mirror::hooks::pending::TakenSubject;
@@ -77,6 +77,10 @@ impl MirrorState {
         match (taken.subject, &taken.to_ask.key) {
             (Subject::User(id), _) => self.settler.user(id, Source::Hook, Priority::Hook).await,
             (Subject::Key(_), Some(line)) => match line.parse::<PublicKey>() {
+                Ok(key) if self.is_destroyed_unpublished(taken)? => {
+                    self.remove_destroyed(taken, &key).await?;
+                    self.settler.key(&key, Source::Hook, Priority::Hook).await
+                }
                 Ok(key) => self.settler.key(&key, Source::Hook, Priority::Hook).await,
                 Err(_) => Ok(()),
             },
@@ -88,6 +92,19 @@ impl MirrorState {
                 }
             }
         }
+    }
+
+    /// Returns whether a key that GitLab has told is destroyed is still held: the store refused its removal.
+    fn is_destroyed_unpublished(&self, taken: &TakenSubject) -> Result<bool, Unanswered> {
+        let Some(id) = taken.to_ask.destroyed else { return Ok(false) };
+        let held = self.settler.directory.key(id).map_err(|error| Unanswered(error.to_string()))?;
+        Ok(held.is_some_and(|held| Subject::Key(held.key.fingerprint()) == taken.subject))
+    }
+
+    async fn remove_destroyed(&self, taken: &TakenSubject, key: &PublicKey) -> Result<(), Unanswered> {
+        let Some(id) = taken.to_ask.destroyed else { return Ok(()) };
+        let finding = Finding::NoKey { id, fingerprint: key.fingerprint() };
+        self.settler.publish(Source::Told, vec![(finding, None)]).await.map(drop)
     }
 
     /// Walks the users that changed last, every [`crate::mirror::config::WalkIntervals::recent`].
@@ -104,12 +121,15 @@ impl MirrorState {
     /// Walks all of GitLab: now, because hooks that were sent while no mirror ran are lost, and every
     /// [`crate::mirror::config::WalkIntervals::full`].
     async fn walk_fully(&self) {
+        let mut walked_whole = false;
         // The order of the short walks begins before the walk whose gaps they fill.
         while self.recent_walk.state().ended.is_none() {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         loop {
             let began = self.questions.clock().boot_time();
+            // What was removed in the part that was walked before a restart, while no mirror ran, is found by another walk.
+            let resumes = self.full_walk.state().progress.is_some_and(|progress| progress.users > 0) && !walked_whole;
             if self.full_walk.state().progress.is_none() {
                 self.skipped.clear();
             }
@@ -118,6 +138,12 @@ impl MirrorState {
                 tokio::time::sleep(RETRY_DELAY).await;
                 continue;
             }
+            self.alarms.clear(AlarmReason::HooksOverflow);
+            if resumes && !walked_whole {
+                walked_whole = true;
+                continue;
+            }
+            walked_whole = true;
             self.settler.counts_untold.store(true, Ordering::Relaxed);
             let left = self.intervals.full.saturating_sub(self.questions.clock().boot_time().since(began));
             tokio::select! {
@@ -133,7 +159,9 @@ impl MirrorState {
         loop {
             interval.tick().await;
             let clock = self.questions.clock();
-            match self.settler.untold().alarm(clock.boot_time()) {
+            let untold = self.settler.untold().alarm(clock.boot_time());
+            // Whoever takes no hooks is told nothing.
+            match untold.filter(|_| self.hook_token.secrets().is_some()) {
                 Some(count) => self.alarms.raise(AlarmReason::HooksSilent, silent_message(count), clock.wall_time()),
                 None => self.alarms.clear(AlarmReason::HooksSilent),
             }
@@ -141,9 +169,31 @@ impl MirrorState {
             if let Err(error) = run_blocking(move || proof.persist()).await {
                 tracing::warn!("when GitLab was last heard could not be stored: {}", error.message);
             }
-            if self.proof.age(clock.boot_time()).is_none_or(|age| age >= QUIET_FOR) {
+            self.watch_short_walk();
+            // Nothing else may ask the internal API for long, and without it no removal is confirmed.
+            if self.proof.internal_age(clock.boot_time()).is_none_or(|age| age >= QUIET_FOR) {
                 self.questions.probe().await;
             }
+        }
+    }
+}
+
+impl MirrorState {
+    /// Raises an alarm while the short walk, which finds blocked users, does not come to its end.
+    fn watch_short_walk(&self) {
+        let clock = self.questions.clock();
+        let (age, gap) = (self.proof.walk_age(clock.boot_time()), self.proof.longest_walk_gap());
+        match age.filter(|age| *age > gap) {
+            Some(age) => {
+                let failure = self.recent_walk.state().failure.unwrap_or_else(|| "GitLab is slow, or too much is asked of it".to_owned());
+                let message = format!(
+                    "the short walk has not ended for {} s ({failure}): users who were blocked since are not known, and hosts ask GitLab \
+                     themselves",
+                    age.as_secs()
+                );
+                self.alarms.raise(AlarmReason::ShortWalkLate, message, clock.wall_time());
+            }
+            None => self.alarms.clear(AlarmReason::ShortWalkLate),
         }
     }
 }

@@ -25,6 +25,8 @@ const MAX_REMEMBERED: usize = 1_000_000;
 const SAMPLE: usize = 20;
 /// For how long the outcome of a sample counts.
 const SAMPLE_COUNTS_FOR: Duration = Duration::from_secs(60);
+/// How long is waited after a failure.
+const RETRY_DELAY: Duration = Duration::from_secs(1);
 /// If so many of a sample are denied, none goes.
 const DENIED_IN_SAMPLE: usize = 3;
 
@@ -41,9 +43,21 @@ pub struct Verification {
 struct UsedKeys {
     /// When each was verified last, or reported; those that wait are in the queue too.
     verified: HashMap<Id, Option<BootTime>>,
-    queue: VecDeque<Id>,
+    /// Those that wait, and when each was reported.
+    queue: VecDeque<(Id, BootTime)>,
     asked: u64,
     removed: u64,
+}
+
+/// What came of one verification.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verified {
+    /// GitLab has the key, or nobody holds it any more.
+    Known,
+    /// GitLab does not have it, and it was removed.
+    Removed,
+    /// GitLab denies it, and many others as well.
+    Doubted,
 }
 
 /// What is known of verifications, for the status.
@@ -82,7 +96,7 @@ impl Verification {
             };
             if is_due && keys.make_room(now, self.every) {
                 keys.verified.insert(id, None);
-                keys.queue.push_back(id);
+                keys.queue.push_back((id, now));
             }
         }
         drop(keys);
@@ -100,41 +114,49 @@ impl Verification {
     pub async fn run(&self) {
         loop {
             let next = self.keys().queue.pop_front();
-            let Some(id) = next else {
+            let Some((id, reported)) = next else {
                 self.reported.notified().await;
                 continue;
             };
-            let outcome = self.verify(id).await;
-            let mut keys = self.keys();
-            match outcome {
-                Ok(was_removed) => {
+            match self.verify(id).await {
+                Ok(verified) => {
+                    let mut keys = self.keys();
                     keys.asked += 1;
-                    keys.removed += u64::from(was_removed);
-                    let now = self.settler.questions.clock().boot_time();
-                    keys.verified.insert(id, Some(now));
+                    keys.removed += u64::from(verified == Verified::Removed);
+                    match verified {
+                        // The next report of it is asked again.
+                        Verified::Doubted => drop(keys.verified.remove(&id)),
+                        // It counts from the report, or the next one would come a moment too early.
+                        Verified::Known | Verified::Removed => drop(keys.verified.insert(id, Some(reported))),
+                    }
                 }
                 Err(Unanswered(reason)) => {
                     tracing::debug!(%reason, "key {id} could not be verified: {reason}");
-                    keys.queue.push_back(id);
+                    tokio::time::sleep(RETRY_DELAY).await;
+                    self.keys().queue.push_back((id, reported));
                 }
             }
         }
     }
 
-    /// Asks for one key. Returns whether it was removed.
-    async fn verify(&self, id: Id) -> Result<bool, Unanswered> {
-        let Settler { directory, questions, .. } = &*self.settler;
-        let Some(held) = directory.key(id).map_err(|error| Unanswered(error.to_string()))? else { return Ok(false) };
+    /// Asks for one key.
+    async fn verify(&self, id: Id) -> Result<Verified, Unanswered> {
+        let Settler { directory, questions, alarms, .. } = &*self.settler;
+        let Some(held) = directory.key(id).map_err(|error| Unanswered(error.to_string()))? else { return Ok(Verified::Known) };
         let (found, asked_at) = questions.login_key(Priority::Verification, &held.key).await?;
         if found == Some(id) {
             questions.prove(asked_at);
-            return Ok(false);
+            if alarms.stands(AlarmReason::KeysDenied) {
+                self.are_others_known(&held).await?;
+            }
+            return Ok(Verified::Known);
         }
         if !self.are_others_known(&held).await? {
-            return Ok(false);
+            return Ok(Verified::Doubted);
         }
         self.settler.key(&held.key, Source::Verification, Priority::Verification).await?;
-        Ok(directory.key(id).map_err(|error| Unanswered(error.to_string()))?.is_none())
+        let is_held = directory.key(id).map_err(|error| Unanswered(error.to_string()))?.is_some();
+        Ok(if is_held { Verified::Known } else { Verified::Removed })
     }
 
     /// Asks for a sample of the other keys. If GitLab denies several, it is not believed, and that is an alarm.

@@ -38,6 +38,8 @@ pub struct Planner<'a> {
     directory: &'a Generation,
     owners: &'a HeldIds,
     planned: PlannedChanges,
+    /// Whether a key may take the id of another one, which goes for it.
+    replaces_ids: bool,
     /// The users as they will be; `None`: removed.
     users: BTreeMap<Id, Option<User>>,
     /// The keys as they will be.
@@ -54,10 +56,17 @@ impl<'a> Planner<'a> {
             directory,
             owners,
             planned: PlannedChanges::default(),
+            replaces_ids: true,
             users: BTreeMap::new(),
             keys: BTreeMap::new(),
             removed: BTreeSet::new(),
         }
+    }
+
+    /// Lets no key take the id of another one.
+    #[must_use]
+    pub fn keeping_ids(self) -> Self {
+        Self { replaces_ids: false, ..self }
     }
 
     /// Plans all findings: users before keys, so that a key finds its owner.
@@ -146,7 +155,11 @@ impl<'a> Planner<'a> {
             None => self.planned.published.hook_worthy.push(Subject::Key(fingerprint)),
         }
         if self.held_fingerprint(key.id)?.is_some_and(|held| held != fingerprint) {
-            self.removed.insert(key.id);
+            // GitLab gives no id twice: it is another GitLab's key, and the one that is held is gone there.
+            if !self.replaces_ids {
+                return Ok(());
+            }
+            self.planned.removed_keys += u64::from(self.removed.insert(key.id));
         }
         self.keys.retain(|_, planned| planned.id != key.id);
         self.keys.insert(fingerprint, key.clone());

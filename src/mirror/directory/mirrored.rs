@@ -1,5 +1,6 @@
 //! Publishes what was found of GitLab: in one commit, with no other writer in between.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::api::blocking::run_blocking;
@@ -28,6 +29,8 @@ pub struct MirroredDirectory {
     /// Which findings still count.
     pub clock: SubjectClock,
     held: Mutex<Held>,
+    /// How many users and keys are held: known also while something is published.
+    counts: [AtomicUsize; 2],
 }
 
 /// What is known of the directory beside its records. Locked for as long as something is published.
@@ -40,8 +43,9 @@ impl MirroredDirectory {
     /// Returns the directory of a store. Reads it whole. Blocks.
     pub fn load(store: PrimaryStore, writer: Arc<DirectoryWriter>, guard: LossGuard) -> Result<Self, StoreError> {
         let owners = HeldIds::load(&store.directory())?;
+        let counts = [AtomicUsize::new(owners.user_count()), AtomicUsize::new(owners.key_count())];
         let held = Mutex::new(Held { owners, removals: RecentRemovals::default() });
-        Ok(Self { store, writer, guard, clock: SubjectClock::default(), held })
+        Ok(Self { store, writer, guard, clock: SubjectClock::default(), held, counts })
     }
 
     /// Publishes findings, each unless something newer is known than the question that it answers. On disk when it returns.
@@ -63,7 +67,7 @@ impl MirroredDirectory {
                 true => planned,
                 false => {
                     let kept: Vec<_> = borrowed.iter().copied().filter(|(finding, _)| !is_removal(finding)).collect();
-                    Planner::new(directory, owners).plan(&kept)?
+                    Planner::new(directory, owners).keeping_ids().plan(&kept)?
                 }
             };
             let PlannedChanges { changes, removed_users, removed_keys, mut published } = planned;
@@ -72,6 +76,11 @@ impl MirroredDirectory {
         })?;
         owners.apply(&changes);
         removals.record(users, keys, now.boot);
+        if users + keys > 0 && self.is_loss_accepted(now.wall)? {
+            removals.clear();
+        }
+        self.counts[0].store(owners.user_count(), Ordering::Relaxed);
+        self.counts[1].store(owners.key_count(), Ordering::Relaxed);
         self.note(findings);
         Ok(published)
     }
@@ -159,7 +168,7 @@ impl MirroredDirectory {
     /// Returns how many users are held.
     #[must_use]
     pub fn user_count(&self) -> usize {
-        self.held().owners.user_count()
+        self.counts[0].load(Ordering::Relaxed)
     }
 
     /// Returns the ids of some keys, chosen at random.
@@ -171,7 +180,7 @@ impl MirroredDirectory {
     /// Returns how many keys are held.
     #[must_use]
     pub fn key_count(&self) -> usize {
-        self.held().owners.key_count()
+        self.counts[1].load(Ordering::Relaxed)
     }
 
     fn held(&self) -> MutexGuard<'_, Held> {

@@ -14,6 +14,10 @@ const PERIOD: Duration = Duration::from_secs(24 * 3600);
 /// Removals of one such piece of time are counted together.
 const BUCKET: Duration = Duration::from_secs(900);
 
+/// So many records, and more than this share of all, are too many also where the guard lets so small a number through.
+const FEW: u64 = 5;
+const MOST: f64 = 0.5;
+
 /// A kind of record of which removals are counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum RemovedKind {
@@ -63,6 +67,11 @@ impl RecentRemovals {
         }
     }
 
+    /// Forgets what an operator has accepted.
+    pub fn clear(&mut self) {
+        self.buckets.clear();
+    }
+
     /// Returns how many were removed within the last day.
     pub fn count(&mut self, kind: RemovedKind, now: BootTime) -> u64 {
         self.forget_old(now);
@@ -77,7 +86,7 @@ impl RecentRemovals {
     pub fn excessive_loss(&mut self, guard: LossGuard, kind: RemovedKind, more: u64, held: u64, now: BootTime) -> Option<Loss> {
         let before = self.count(kind, now);
         let loss = Loss { lost: before + more, total: held + before };
-        (more > 0 && guard.requires_confirmation(loss)).then_some(loss)
+        (more > 0 && (guard.requires_confirmation(loss) || is_most_of_few(guard, loss))).then_some(loss)
     }
 
     fn forget_old(&mut self, now: BootTime) {
@@ -85,6 +94,12 @@ impl RecentRemovals {
             self.buckets.pop_front();
         }
     }
+}
+
+/// Returns whether most of a small GitLab's records would go: its whole directory is below the number that the guard lets through.
+#[expect(clippy::cast_precision_loss, reason = "a share of a count need not be exact beyond 2^52")]
+fn is_most_of_few(guard: LossGuard, loss: Loss) -> bool {
+    loss.lost >= FEW && loss.lost as f64 > guard.share.max(MOST) * loss.total as f64
 }
 
 #[cfg(test)]
@@ -111,5 +126,14 @@ mod tests {
         assert_eq!(removals.excessive_loss(guard, RemovedKind::User, 1, 80, hours(2)), None);
         assert_eq!(removals.excessive_loss(guard, RemovedKind::Key, 1, 80, hours(27)), None);
         assert_eq!(removals.count(RemovedKind::Key, hours(27)), 0);
+    }
+
+    #[test]
+    fn most_of_a_small_gitlab_does_not_go_unasked() {
+        let loss = |guard, lost, total| RecentRemovals::default().excessive_loss(guard, RemovedKind::User, lost, total, hours(1)).is_some();
+        assert!(loss(LossGuard::default(), 6, 10) && loss(LossGuard::default(), 5, 9));
+        assert!(!loss(LossGuard::default(), 4, 4), "four of four may go");
+        assert!(!loss(LossGuard::default(), 50, 100), "half may go");
+        assert!(!loss(LossGuard { share: 1.0, more_than: 0 }, 10, 10), "a guard that lets all through lets few through");
     }
 }

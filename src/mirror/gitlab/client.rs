@@ -2,6 +2,7 @@
 //! the answer is worth and when it was asked; whoever asks decides whether to ask again. (server.md 2.3, 5b)
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::mirror::gitlab::answer::{Answer, Asked, judge};
 use crate::mirror::gitlab::clock::Clock;
@@ -16,7 +17,7 @@ use crate::wire::authorized_keys::AuthorizedKey;
 use crate::wire::gitlab::deploy_key::parse_deploy_keys;
 use crate::wire::gitlab::key::{FoundKey, KeyById, parse_key_by_fingerprint, parse_key_by_id, parse_user_keys};
 use crate::wire::gitlab::object::{MalformedAnswer, Skipped};
-use crate::wire::gitlab::user::{parse_user, parse_users};
+use crate::wire::gitlab::user::{parse_user, parse_users, shows_admin_fields};
 use crate::wire::http::params::encode_form;
 
 const USER_NOT_FOUND: &str = "404 User Not Found";
@@ -25,7 +26,7 @@ const KEY_NOT_FOUND: &str = "404 Key Not Found";
 const RECORD_NOT_FOUND: &str = "404 Not found";
 /// The most pages of keys that are read of one user.
 const MAX_KEY_PAGES: usize = 100;
-const REASON_NOT_ADMIN: &str = "GitLab gives the users in another order than was asked, as it does to a token that is not an administrator's; it has to be one's, with \
+const REASON_NOT_ADMIN: &str = "GitLab gives the users as it does to a token that is not an administrator's, in another order or with less of each; it has to be one's, with \
      the scopes read_api and, where admin mode is on, admin_mode";
 const REASON_NO_USERS: &str = "the first page of users is empty, and no GitLab is without its administrator";
 
@@ -35,13 +36,15 @@ pub struct GitlabClient {
     transport: Arc<dyn Transport>,
     clock: Arc<dyn Clock>,
     pacer: Arc<Pacer>,
+    /// Whether users were shown as an administrator is shown them.
+    was_administrator: Arc<AtomicBool>,
 }
 
 impl GitlabClient {
     /// Returns a client that asks over `transport`, in its turn at `pacer`.
     #[must_use]
-    pub const fn new(transport: Arc<dyn Transport>, clock: Arc<dyn Clock>, pacer: Arc<Pacer>) -> Self {
-        Self { transport, clock, pacer }
+    pub fn new(transport: Arc<dyn Transport>, clock: Arc<dyn Clock>, pacer: Arc<Pacer>) -> Self {
+        Self { transport, clock, pacer, was_administrator: Arc::default() }
     }
 
     /// Returns what paces the questions.
@@ -51,14 +54,23 @@ impl GitlabClient {
     }
 
     /// Asks for a page of users, in whatever state they are. An empty first page is a failure, and a first page that is not in the order of
-    /// ids although it should be is that of a token which is not an administrator's: GitLab drops the order in silence. (server.md 5b)
+    /// ids although it should be is that of a token which is not an administrator's: GitLab drops the order in silence. So is one without the
+    /// fields that were shown before. (server.md 5b)
     pub async fn users(&self, priority: Priority, page: &PageCursor) -> Asked<Page<Result<User, Skipped>>> {
-        let asked = self.list(priority, page, parse_users).await;
+        let is_administrator_no_more = AtomicBool::new(false);
+        let parse = |body: &[u8]| {
+            let users = parse_users(body)?;
+            let shows_all = shows_admin_fields(body);
+            let before = self.was_administrator.fetch_or(shows_all, Ordering::Relaxed);
+            is_administrator_no_more.store(before && !shows_all && !users.is_empty(), Ordering::Relaxed);
+            Ok(users)
+        };
+        let asked = self.list(priority, page, parse).await;
         let is_out_of_order = |found: &Page<Result<User, Skipped>>| {
             *page == PageCursor::users_by_id() && !found.items.iter().flatten().map(|user| user.id).is_sorted()
         };
         match asked.answer {
-            Answer::Found(found) if is_out_of_order(&found) => {
+            Answer::Found(found) if is_administrator_no_more.load(Ordering::Relaxed) || is_out_of_order(&found) => {
                 Asked { asked_at: asked.asked_at, answer: Answer::Unauthorized(REASON_NOT_ADMIN.to_owned()) }
             }
             answer => Asked { asked_at: asked.asked_at, answer },

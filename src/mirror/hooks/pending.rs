@@ -32,6 +32,9 @@ pub struct ToAsk {
     /// The line of a key that was told, which GitLab is asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
+    /// The id of the key if GitLab has told that it is destroyed: it is removed before anything is asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub destroyed: Option<Id>,
 }
 
 /// Something to ask, as it was taken.
@@ -210,6 +213,7 @@ impl Queue {
             Some(entry) => {
                 entry.number = number;
                 entry.to_ask.key = to_ask.key.or(entry.to_ask.key.take());
+                entry.to_ask.destroyed = to_ask.destroyed;
                 entry.to_ask.clone()
             }
             None => {
@@ -284,7 +288,7 @@ mod tests {
     }
 
     fn to_ask(key: Option<&str>) -> ToAsk {
-        ToAsk { since: Time::EPOCH, key: key.map(str::to_owned) }
+        ToAsk { since: Time::EPOCH, key: key.map(str::to_owned), destroyed: None }
     }
 
     fn subjects(hooks: &PendingHooks) -> Vec<Subject> {

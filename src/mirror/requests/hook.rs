@@ -12,7 +12,9 @@ use crate::mirror::alarms::AlarmReason;
 use crate::mirror::directory::finding::{Finding, Source};
 use crate::mirror::directory::subject::Subject;
 use crate::mirror::hooks::pending::{Noted, ToAsk};
+use crate::mirror::questions::Unanswered;
 use crate::mirror::state::MirrorState;
+use crate::model::id::Id;
 use crate::net::message::Response;
 use crate::wire::gitlab::hook::{EVENT_HEADER, HookEvent, MalformedHook, NamedKey, SYSTEM_HOOK, TOKEN_HEADER};
 
@@ -41,13 +43,16 @@ pub async fn handle(state: &Arc<MirrorState>, request: ApiRequest) -> HandlerRes
     };
     let name = event.name();
     match event {
-        HookEvent::KeyCreated(key) => note_key(state, name, &key, request.time).await,
+        HookEvent::KeyCreated(key) => note_key(state, name, &key, None, request.time).await,
         HookEvent::KeyDestroyed(key) => {
+            // Noted in any case: what the store refuses now is removed as soon as it takes it.
+            let noted = note_key(state, name, &key, Some(key.id), request.time).await;
             remove_key(state, &key).await?;
-            note_key(state, name, &key, request.time).await
+            noted
         }
         HookEvent::UserCreated(user) | HookEvent::UserDestroyed(user) | HookEvent::UserRenamed(user) | HookEvent::UserFailedLogin(user) => {
-            note(state, name, Subject::User(user.id), None, request.time).await
+            let to_ask = ToAsk { since: request.time.wall, key: None, destroyed: None };
+            note(state, name, Subject::User(user.id), to_ask, request.time).await
         }
         HookEvent::Ignored(name) => Ok(ignored(state, name)),
     }
@@ -76,11 +81,11 @@ async fn remove_key(state: &MirrorState, key: &NamedKey) -> Result<(), ApiError>
         None => directory.key(key.id)?.map(|held| held.key.fingerprint()),
     };
     let Some(fingerprint) = fingerprint else { return Ok(()) };
-    directory.publish(Source::Told, vec![(Finding::NoKey { id: key.id, fingerprint }, None)]).await?;
-    Ok(())
+    let removed = state.settler.publish(Source::Told, vec![(Finding::NoKey { id: key.id, fingerprint }, None)]).await;
+    removed.map(drop).map_err(|Unanswered(reason)| ApiError::new(StatusCode::FAILED_DEPENDENCY, reason))
 }
 
-async fn note_key(state: &Arc<MirrorState>, name: &'static str, key: &NamedKey, time: RequestTime) -> HandlerResult {
+async fn note_key(state: &Arc<MirrorState>, name: &'static str, key: &NamedKey, destroyed: Option<Id>, time: RequestTime) -> HandlerResult {
     let line = match &key.key {
         Some(named) => Some(named.clone()),
         None => state.settler.directory.key(key.id)?.map(|held| held.key),
@@ -89,17 +94,15 @@ async fn note_key(state: &Arc<MirrorState>, name: &'static str, key: &NamedKey, 
         state.metrics.count_hook(name, "malformed");
         return Ok(answer("the hook names a key that cannot be read"));
     };
-    note(state, name, Subject::Key(line.fingerprint()), Some(line.to_string()), time).await
+    let to_ask = ToAsk { since: time.wall, key: Some(line.to_string()), destroyed };
+    note(state, name, Subject::Key(line.fingerprint()), to_ask, time).await
 }
 
 /// Notes what is to be asked of GitLab.
-async fn note(state: &Arc<MirrorState>, name: &'static str, subject: Subject, key: Option<String>, time: RequestTime) -> HandlerResult {
+async fn note(state: &Arc<MirrorState>, name: &'static str, subject: Subject, to_ask: ToAsk, time: RequestTime) -> HandlerResult {
     state.settler.untold().told(subject, time.boot);
-    let outcome = match state.pending.note(subject, ToAsk { since: time.wall, key }).await? {
-        Noted::Stored => {
-            state.alarms.clear(AlarmReason::HooksOverflow);
-            "noted"
-        }
+    let outcome = match state.pending.note(subject, to_ask).await? {
+        Noted::Stored => "noted",
         Noted::TooMany => {
             let message = "more hooks came than GitLab can be asked about: a full walk begins, and finds what they told".to_owned();
             state.alarms.raise(AlarmReason::HooksOverflow, message, time.wall);

@@ -132,6 +132,21 @@ fn removals_one_by_one_are_held_back_once_they_are_too_many_and_what_gitlab_told
     assert_eq!(contents(&store).1.len(), 15);
 }
 
+#[test]
+fn the_keys_of_another_gitlab_under_the_same_ids_do_not_take_their_places() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open_store(folder.path());
+    let directory = load_directory(&store, LossGuard { share: 0.2, more_than: 3 });
+    let keys = |from: u8| (0..20_u8).map(move |number| put_key(100 + u64::from(number), from + number, Some(1)));
+    publish(&directory, Source::FullWalk, std::iter::once(put_user(1, "zoe")).chain(keys(0)).collect());
+    let before = contents(&store);
+    let published = publish(&directory, Source::FullWalk, keys(100).collect());
+    assert_eq!((published.held_back[0].1.lost, published.changes), (20, 0), "a wrong database");
+    assert_eq!(contents(&store), before);
+    publish(&directory, Source::Hook, keys(100).take(1).collect());
+    assert_eq!(contents(&store).1[&100].key, public_key(100), "one may be");
+}
+
 #[derive(Clone, Debug)]
 enum Step {
     Publish(Vec<(u8, u64, u8, u64)>),

@@ -8,7 +8,7 @@ use tokio::task::JoinSet;
 use crate::api::blocking::run_blocking;
 use crate::mirror::alarms::AlarmReason;
 use crate::mirror::directory::finding::{Finding, Source};
-use crate::mirror::gitlab::page::{Page, PageCursor};
+use crate::mirror::gitlab::page::{Page, PageCursor, PageKind};
 use crate::mirror::gitlab::turns::Priority;
 use crate::mirror::questions::Unanswered;
 use crate::mirror::settle::{AskedFinding, Settler};
@@ -24,6 +24,10 @@ use crate::wire::gitlab::object::Skipped;
 
 /// How many questions about the keys of users are under way at a time.
 const QUESTIONS_AT_ONCE: usize = 8;
+/// How often the keys of one user are asked for.
+const TRIES: usize = 3;
+/// So many times a page is refused before it is looked whether only this one is.
+const REFUSALS: u32 = 5;
 /// The most pages of deploy keys.
 const MAX_DEPLOY_KEY_PAGES: usize = 10_000;
 
@@ -45,6 +49,8 @@ pub struct WalkState {
     pub pace: Option<(BootTime, u64)>,
     /// Why it could not go on, if it tries again.
     pub failure: Option<String>,
+    /// How often in a row it could not go on.
+    failures: u32,
 }
 
 /// What there is of keys of one user.
@@ -57,7 +63,11 @@ struct UserKeys {
 impl FullWalk {
     /// Reads how far the last process came. Blocks.
     pub fn load(settler: Arc<Settler>, private_store: &PrivateStore) -> Result<Self, StoreError> {
-        let (progress, ended) = (WalkProgress::load(private_store)?, EndedWalk::load(private_store)?);
+        let (mut progress, mut ended) = (WalkProgress::load(private_store)?, EndedWalk::load(private_store)?);
+        if settler.directory.user_count() == 0 {
+            // The directory was begun anew, so nothing of it is walked.
+            (progress, ended) = (None, None);
+        }
         let state = Mutex::new(WalkState { progress, ended, ..WalkState::default() });
         Ok(Self { settler, private_store: private_store.clone(), state })
     }
@@ -81,16 +91,34 @@ impl FullWalk {
         let mut progress = self.locked().progress.clone().unwrap_or_else(|| WalkProgress::begin(clock.wall_time()));
         // What happens while the walk runs is remembered until its end.
         let _whole_walk = self.settler.directory.clock.ask();
-        self.note(&progress, Some((clock.boot_time(), progress.users)), None);
+        self.note(&progress, Some((clock.boot_time(), progress.users)));
         let outcome = self.walk_on(&mut progress).await;
         match &outcome {
             Ok(ended) => {
                 let mut state = self.locked();
                 *state = WalkState { ended: Some(ended.clone()), ..WalkState::default() };
             }
-            Err(Unanswered(reason)) => self.locked().failure = Some(reason.clone()),
+            Err(Unanswered(reason)) => {
+                let failures = {
+                    let mut state = self.locked();
+                    (state.failure, state.failures) = (Some(reason.clone()), state.failures + 1);
+                    state.failures
+                };
+                self.begin_anew_if_refused(failures).await;
+            }
         }
         outcome
+    }
+
+    /// Begins anew if the page to go on with is refused again and again, while the first one is given: another version does not know its
+    /// cursor.
+    async fn begin_anew_if_refused(&self, failures: u32) {
+        let goes_on = self.locked().progress.as_ref().and_then(WalkProgress::next_page).is_some_and(|page| page.kind() != PageKind::First);
+        if failures >= REFUSALS && goes_on && self.settler.questions.users(&PageCursor::users_by_id()).await.is_ok() {
+            tracing::warn!("the full walk begins anew: GitLab gives the first page of users, and not the one to go on with");
+            let mut state = self.locked();
+            (state.progress, state.failures) = (None, 0);
+        }
     }
 
     async fn walk_on(&self, progress: &mut WalkProgress) -> Result<EndedWalk, Unanswered> {
@@ -99,7 +127,7 @@ impl FullWalk {
             self.store(progress).await?;
         }
         self.walk_deploy_keys(progress).await?;
-        let removed = Removal { settler: &self.settler }.remove_missing(&progress.missing_users, &progress.missing_keys).await?;
+        let removed = Removal { settler: &self.settler }.remove_missing(progress).await?;
         progress.changes += removed;
         let ended = EndedWalk {
             began: progress.began,
@@ -206,20 +234,20 @@ impl FullWalk {
     }
 
     async fn walk_deploy_keys(&self, progress: &mut WalkProgress) -> Result<(), Unanswered> {
-        let (mut page, mut found, mut findings) = (PageCursor::deploy_keys(), Vec::new(), Vec::new());
+        let (mut page, mut found) = (PageCursor::deploy_keys(), Vec::new());
         for _ in 0..MAX_DEPLOY_KEY_PAGES {
             let question = Arc::new(self.settler.directory.clock.ask());
             let (answer, _) = self.settler.questions.deploy_keys(&page).await?;
             let Some(Page { items, next }) = answer else { return Err(Unanswered("GitLab knows no list of deploy keys".to_owned())) };
             found.extend(items.iter().filter_map(FoundKey::id));
-            findings.extend(self.settler.key_findings(items, &question));
+            let findings = self.settler.key_findings(items, &question);
+            progress.changes += self.settler.publish(Source::FullWalk, findings).await?.changes as u64;
             match next {
                 Some(next) => page = next,
                 None => break,
             }
         }
         progress.keys += found.len() as u64;
-        progress.changes += self.settler.publish(Source::FullWalk, findings).await?.changes as u64;
         let held = self.settler.directory.key_ids_of(None);
         progress.add_missing([], held.into_iter().filter(|id| !found.contains(id)));
         Ok(())
@@ -228,15 +256,18 @@ impl FullWalk {
     /// Stores how far the walk is.
     async fn store(&self, progress: &WalkProgress) -> Result<(), Unanswered> {
         let (private_store, stored) = (self.private_store.clone(), progress.clone());
-        let pace = self.locked().pace;
-        self.note(progress, pace, None);
+        let pace = {
+            let mut state = self.locked();
+            (state.failure, state.failures) = (None, 0);
+            state.pace
+        };
+        self.note(progress, pace);
         run_blocking(move || stored.store(&private_store)).await.map_err(|error| Unanswered(error.message))
     }
 
-    fn note(&self, progress: &WalkProgress, pace: Option<(BootTime, u64)>, failure: Option<String>) {
+    fn note(&self, progress: &WalkProgress, pace: Option<(BootTime, u64)>) {
         let mut state = self.locked();
-        state.progress = Some(progress.clone());
-        (state.pace, state.failure) = (pace, failure);
+        (state.progress, state.pace) = (Some(progress.clone()), pace);
     }
 
     fn locked(&self) -> MutexGuard<'_, WalkState> {
@@ -266,7 +297,9 @@ impl WalkState {
 
 async fn keys_of_user(settler: Arc<Settler>, user: Id) -> Result<UserKeys, Unanswered> {
     let question = Arc::new(settler.directory.clock.ask());
-    let (found, _) = settler.questions.user_keys(Priority::Walk, user).await?;
+    let Some(found) = ask_for_keys(&settler, user).await? else {
+        return Ok(UserKeys { findings: Vec::new(), keys: 0, missing: Vec::new() });
+    };
     // Whoever is gone by now is missed by the next walk, or told by a hook.
     let Some(found) = found else { return Ok(UserKeys { findings: Vec::new(), keys: 0, missing: Vec::new() }) };
     let keys = found.len() as u64;
@@ -274,6 +307,22 @@ async fn keys_of_user(settler: Arc<Settler>, user: Id) -> Result<UserKeys, Unans
     let logins: Vec<Id> = found.iter().filter(|key| !matches!(key, FoundKey::SigningOnly(_))).filter_map(FoundKey::id).collect();
     let missing = held.into_iter().filter(|id| !logins.contains(id)).collect();
     Ok(UserKeys { findings: settler.key_findings(found, &question), keys, missing })
+}
+
+/// Asks for the keys of a user, again if one question fails. `None`: GitLab answers for the user and not for the keys, which must not stop
+/// the walk; they stay as they are.
+async fn ask_for_keys(settler: &Settler, user: Id) -> Result<Option<Option<Vec<FoundKey>>>, Unanswered> {
+    let mut failure = Unanswered(String::new());
+    for _ in 0..TRIES {
+        match settler.questions.user_keys(Priority::Walk, user).await {
+            Ok((found, _)) => return Ok(Some(found)),
+            Err(unanswered) => failure = unanswered,
+        }
+    }
+    settler.questions.user(Priority::Walk, user).await?;
+    let what = format!("the keys of user {user}");
+    settler.questions.note_skipped(&Skipped { id: Some(user), what, reason: failure.0 });
+    Ok(None)
 }
 
 fn id_of(user: &Result<User, Skipped>) -> Option<Id> {

@@ -29,10 +29,12 @@ pub struct WalkProgress {
     pub keys: u64,
     /// How many records were published.
     pub changes: u64,
-    /// Users that are held and were not met.
+    /// Users that are held and were not met, the first of them.
     pub missing_users: Vec<Id>,
-    /// Keys that are held and were not met.
+    /// Keys that are held and were not met, the first of them.
     pub missing_keys: Vec<Id>,
+    /// How many users and keys that is in all.
+    pub missing_count: (u64, u64),
 }
 
 /// The last full walk that came to its end.
@@ -63,6 +65,7 @@ impl WalkProgress {
             changes: 0,
             missing_users: Vec::new(),
             missing_keys: Vec::new(),
+            missing_count: (0, 0),
         }
     }
 
@@ -89,10 +92,8 @@ impl WalkProgress {
 
     /// Remembers users and keys that are held and were not met.
     pub fn add_missing(&mut self, users: impl IntoIterator<Item = Id>, keys: impl IntoIterator<Item = Id>) {
-        self.missing_users.extend(users);
-        self.missing_users.truncate(MAX_MISSING);
-        self.missing_keys.extend(keys);
-        self.missing_keys.truncate(MAX_MISSING);
+        self.missing_count.0 += extend(&mut self.missing_users, users);
+        self.missing_count.1 += extend(&mut self.missing_keys, keys);
     }
 }
 
@@ -106,6 +107,18 @@ impl EndedWalk {
     pub fn store(&self, private_store: &PrivateStore) -> Result<(), StoreError> {
         private_store.write(PrivateWrites { entries: vec![(LAST_KEY.to_vec(), Some(encode(self)?)), (PROGRESS_KEY.to_vec(), None)] })
     }
+}
+
+/// Adds ids, and returns how many there are; beyond [`MAX_MISSING`] they are counted only.
+fn extend(missing: &mut Vec<Id>, ids: impl IntoIterator<Item = Id>) -> u64 {
+    let mut count = 0;
+    for id in ids {
+        count += 1;
+        if missing.len() < MAX_MISSING {
+            missing.push(id);
+        }
+    }
+    count
 }
 
 fn load<T: serde::de::DeserializeOwned>(private_store: &PrivateStore, key: &[u8]) -> Result<Option<T>, StoreError> {

@@ -49,7 +49,8 @@ impl RecentWalk {
     /// Reads the order that the last process left. Blocks.
     pub fn load(settler: Arc<Settler>, proof: Arc<GitlabProof>, private_store: &PrivateStore) -> Result<Self, StoreError> {
         // What another version wrote is forgotten: the next walk goes to the end of the list.
-        let order = private_store.read(ORDER_KEY)?.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
+        let stored = private_store.read(ORDER_KEY)?.filter(|_| settler.directory.user_count() > 0);
+        let order = stored.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
         let state = Mutex::new(RecentState { order, ..RecentState::default() });
         Ok(Self { settler, proof, private_store: private_store.clone(), state })
     }
@@ -114,9 +115,18 @@ impl RecentWalk {
                 Err(skipped) => self.settler.questions.note_skipped(&skipped),
             }
         }
-        let published = self.settler.publish(Source::RecentWalk, held).await?;
-        for id in published.name_holders.into_iter().chain(others) {
-            self.settler.user(id, Source::RecentWalk, Priority::Walk).await?;
+        let published = self.settler.publish(Source::RecentWalk, held.clone()).await?;
+        if !published.name_holders.is_empty() {
+            for id in published.name_holders {
+                self.settler.user(id, Source::RecentWalk, Priority::Walk).await?;
+            }
+            self.settler.publish(Source::RecentWalk, held).await?;
+        }
+        for id in others {
+            // One who cannot be asked for must not hide who was blocked; the full walk asks again.
+            if let Err(Unanswered(reason)) = self.settler.user(id, Source::RecentWalk, Priority::Walk).await {
+                tracing::warn!(%reason, "new user {id} could not be asked for: {reason}");
+            }
         }
         Ok(())
     }

@@ -10,7 +10,7 @@ use crate::model::digest::Digest;
 use crate::model::id::Id;
 
 /// So many in a row end a walk.
-const ENOUGH_IN_ORDER: usize = 50;
+const ENOUGH_IN_ORDER: usize = 200;
 /// Of how many the order is remembered.
 pub const MAX_REMEMBERED: usize = 10_000;
 

@@ -7,6 +7,7 @@ use crate::mirror::directory::finding::{Finding, Source};
 use crate::mirror::gitlab::turns::Priority;
 use crate::mirror::questions::Unanswered;
 use crate::mirror::settle::{AskedFinding, Settler, loss_message};
+use crate::mirror::walk::progress::WalkProgress;
 use crate::model::id::Id;
 
 /// So many are removed in one commit.
@@ -21,10 +22,11 @@ pub struct Removal<'a> {
 impl Removal<'_> {
     /// Asks GitLab for each user and key that was not found, and removes those that it denies. Returns how many records went; none at all if
     /// they would be too many.
-    pub async fn remove_missing(&self, users: &[Id], keys: &[Id]) -> Result<u64, Unanswered> {
+    pub async fn remove_missing(&self, missing: &WalkProgress) -> Result<u64, Unanswered> {
         let Settler { directory, alarms, questions, .. } = self.settler;
+        let (users, keys, (user_count, key_count)) = (&missing.missing_users, &missing.missing_keys, missing.missing_count);
         let keys_with_users: usize = users.iter().map(|user| directory.key_ids_of(Some(*user)).len()).sum();
-        let losses = directory.excessive_losses(users.len() as u64, (keys.len() + keys_with_users) as u64);
+        let losses = directory.excessive_losses(user_count, key_count + keys_with_users as u64);
         let losses = losses.map_err(|error| Unanswered(error.to_string()))?;
         if !losses.is_empty() {
             alarms.raise(AlarmReason::LossGuard, loss_message(&losses), questions.clock().wall_time());

@@ -7,10 +7,19 @@ use crate::model::record_defaults::default_projects_limit;
 use crate::model::record_grammar;
 use crate::wire::gitlab::object::{MalformedAnswer, Object, Skipped, read_boolean, read_id, read_text};
 
+/// The name of a field that only an administrator is shown, as it stands in JSON.
+const ADMIN_FIELD: &[u8] = b"\"is_admin\"";
+
 /// Reads a page of `GET /users`. An error if a user has no `id`, `username`, `name` or `state`. `is_admin` is missing where
 /// the token is not an administrator's.
 pub fn parse_users(body: &[u8]) -> Result<Vec<Result<User, Skipped>>, MalformedAnswer> {
     Object::parse_list(body, "user")?.iter().map(read_user).collect()
+}
+
+/// Returns whether a page of users shows what only an administrator is shown.
+#[must_use]
+pub fn shows_admin_fields(body: &[u8]) -> bool {
+    body.windows(ADMIN_FIELD.len()).any(|window| window == ADMIN_FIELD)
 }
 
 /// Reads the body of `GET /users/:id`. The errors are those of [`parse_users`].
