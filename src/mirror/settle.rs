@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use crate::mirror::alarms::{AlarmReason, Alarms};
 use crate::mirror::directory::finding::{Finding, Published, Source};
@@ -20,6 +21,13 @@ use crate::wire::gitlab::key::FoundKey;
 /// How often users who have each other's names are asked for.
 const NAME_ROUNDS: usize = 4;
 
+/// How many other keys are asked before one that is denied goes.
+const SAMPLE: usize = 20;
+/// For how long the outcome of a sample counts.
+const SAMPLE_COUNTS_FOR: Duration = Duration::from_secs(60);
+/// If so many of a sample are denied, none goes.
+const DENIED_IN_SAMPLE: usize = 3;
+
 /// Asks GitLab and publishes.
 pub struct Settler {
     /// The directory.
@@ -32,6 +40,8 @@ pub struct Settler {
     pub untold: Mutex<UntoldChanges>,
     /// Whether a full walk of this process has ended: what is found before then may have changed while no mirror ran.
     pub counts_untold: std::sync::atomic::AtomicBool,
+    /// When a sample of the keys was last asked, and whether GitLab knew it.
+    pub sampled: Mutex<Option<(BootTime, bool)>>,
 }
 
 /// A finding with its question.
@@ -118,6 +128,11 @@ impl Settler {
         let (found, asked_at) = self.questions.login_key(priority, key).await?;
         let held = self.directory.key_by_fingerprint(&fingerprint).map_err(|error| Unanswered(error.to_string()))?;
         match (found, held) {
+            // A database that was restored denies what it was asked about because of an old hook, too.
+            (None, Some(held)) if !self.are_others_known(held.id).await? => {
+                tracing::warn!("GitLab denies key {}, and others that it had: it stays", held.id);
+                return Ok(());
+            }
             (None, Some(held)) => {
                 self.publish(source, vec![(Finding::NoKey { id: held.id, fingerprint }, Some(question))]).await?;
             }
@@ -140,6 +155,35 @@ impl Settler {
             Some(owner) if published.ownerless > 0 => Box::pin(self.user(owner, source, priority)).await,
             _ => Ok(()),
         }
+    }
+
+    /// Asks for a sample of the other keys. If GitLab denies several, it is not believed, and that is an alarm.
+    pub async fn are_others_known(&self, denied: Id) -> Result<bool, Unanswered> {
+        let Self { directory, questions, alarms, .. } = self;
+        let now = questions.clock().boot_time();
+        if let Some((at, known)) = *self.sampled.lock().unwrap_or_else(PoisonError::into_inner)
+            && now.since(at) < SAMPLE_COUNTS_FOR
+        {
+            return Ok(known);
+        }
+        let (mut asked, mut missing) = (0, 0);
+        for id in directory.sample_keys(SAMPLE).into_iter().filter(|id| *id != denied) {
+            let Some(other) = directory.key(id).map_err(|error| Unanswered(error.to_string()))? else { continue };
+            asked += 1;
+            missing += usize::from(questions.login_key(Priority::Verification, &other.key).await?.0 != Some(id));
+        }
+        let known = missing < DENIED_IN_SAMPLE;
+        *self.sampled.lock().unwrap_or_else(PoisonError::into_inner) = Some((questions.clock().boot_time(), known));
+        if known {
+            alarms.clear(AlarmReason::KeysDenied);
+        } else {
+            let message = format!(
+                "GitLab denies {missing} of {asked} keys that it had: no key that hosts use is removed. If GitLab was restored or has a wrong \
+                 database, mend that; the next full walk judges what is gone"
+            );
+            alarms.raise(AlarmReason::KeysDenied, message, questions.clock().wall_time());
+        }
+        Ok(known)
     }
 
     /// Publishes findings; what hooks should have told is noted, and what the loss guard holds back is an alarm.

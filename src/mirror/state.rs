@@ -80,6 +80,7 @@ impl MirrorState {
             alarms: Arc::clone(&alarms),
             untold: Mutex::new(UntoldChanges::default()),
             counts_untold: AtomicBool::new(false),
+            sampled: Mutex::default(),
         });
         let pending = Arc::new(PendingHooks::load(private_store)?);
         let verification = Arc::new(Verification::new(Arc::clone(&settler), intervals.verify_every));

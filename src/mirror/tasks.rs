@@ -121,15 +121,12 @@ impl MirrorState {
     /// Walks all of GitLab: now, because hooks that were sent while no mirror ran are lost, and every
     /// [`crate::mirror::config::WalkIntervals::full`].
     async fn walk_fully(&self) {
-        let mut walked_whole = false;
         // The order of the short walks begins before the walk whose gaps they fill.
         while self.recent_walk.state().ended.is_none() {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         loop {
             let began = self.questions.clock().boot_time();
-            // What was removed in the part that was walked before a restart, while no mirror ran, is found by another walk.
-            let resumes = self.full_walk.state().progress.is_some_and(|progress| progress.users > 0) && !walked_whole;
             if self.full_walk.state().progress.is_none() {
                 self.skipped.clear();
             }
@@ -139,11 +136,6 @@ impl MirrorState {
                 continue;
             }
             self.alarms.clear(AlarmReason::HooksOverflow);
-            if resumes && !walked_whole {
-                walked_whole = true;
-                continue;
-            }
-            walked_whole = true;
             self.settler.counts_untold.store(true, Ordering::Relaxed);
             let left = self.intervals.full.saturating_sub(self.questions.clock().boot_time().since(began));
             tokio::select! {

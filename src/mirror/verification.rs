@@ -16,19 +16,12 @@ use crate::mirror::gitlab::turns::Priority;
 use crate::mirror::questions::Unanswered;
 use crate::mirror::settle::Settler;
 use crate::model::id::Id;
-use crate::model::record::Key;
 use crate::model::time::BootTime;
 
 /// The most keys that are remembered.
 const MAX_REMEMBERED: usize = 1_000_000;
-/// How many other keys are asked before one that is denied goes.
-const SAMPLE: usize = 20;
-/// For how long the outcome of a sample counts.
-const SAMPLE_COUNTS_FOR: Duration = Duration::from_secs(60);
 /// How long is waited after a failure.
 const RETRY_DELAY: Duration = Duration::from_secs(1);
-/// If so many of a sample are denied, none goes.
-const DENIED_IN_SAMPLE: usize = 3;
 
 /// The keys to verify.
 pub struct Verification {
@@ -36,7 +29,6 @@ pub struct Verification {
     every: Duration,
     keys: Mutex<UsedKeys>,
     reported: Notify,
-    sampled: Mutex<Option<(BootTime, bool)>>,
 }
 
 #[derive(Default)]
@@ -75,7 +67,7 @@ impl Verification {
     /// Returns no keys to verify, each at most once in `every`.
     #[must_use]
     pub fn new(settler: Arc<Settler>, every: Duration) -> Self {
-        Self { settler, every, keys: Mutex::default(), reported: Notify::new(), sampled: Mutex::default() }
+        Self { settler, every, keys: Mutex::default(), reported: Notify::new() }
     }
 
     /// Returns how often a key is verified.
@@ -147,45 +139,16 @@ impl Verification {
         if found == Some(id) {
             questions.prove(asked_at);
             if alarms.stands(AlarmReason::KeysDenied) {
-                self.are_others_known(&held).await?;
+                self.settler.are_others_known(held.id).await?;
             }
             return Ok(Verified::Known);
         }
-        if !self.are_others_known(&held).await? {
+        if !self.settler.are_others_known(held.id).await? {
             return Ok(Verified::Doubted);
         }
         self.settler.key(&held.key, Source::Verification, Priority::Verification).await?;
         let is_held = directory.key(id).map_err(|error| Unanswered(error.to_string()))?.is_some();
         Ok(if is_held { Verified::Known } else { Verified::Removed })
-    }
-
-    /// Asks for a sample of the other keys. If GitLab denies several, it is not believed, and that is an alarm.
-    async fn are_others_known(&self, denied: &Key) -> Result<bool, Unanswered> {
-        let Settler { directory, questions, alarms, .. } = &*self.settler;
-        let now = questions.clock().boot_time();
-        if let Some((at, known)) = *self.sampled.lock().unwrap_or_else(PoisonError::into_inner)
-            && now.since(at) < SAMPLE_COUNTS_FOR
-        {
-            return Ok(known);
-        }
-        let (mut asked, mut missing) = (0, 0);
-        for id in directory.sample_keys(SAMPLE).into_iter().filter(|id| *id != denied.id) {
-            let Some(other) = directory.key(id).map_err(|error| Unanswered(error.to_string()))? else { continue };
-            asked += 1;
-            missing += usize::from(questions.login_key(Priority::Verification, &other.key).await?.0 != Some(id));
-        }
-        let known = missing < DENIED_IN_SAMPLE;
-        *self.sampled.lock().unwrap_or_else(PoisonError::into_inner) = Some((questions.clock().boot_time(), known));
-        if known {
-            alarms.clear(AlarmReason::KeysDenied);
-        } else {
-            let message = format!(
-                "GitLab denies {missing} of {asked} keys that it had: no key that hosts use is removed. If GitLab was restored or has a wrong \
-                 database, mend that; the next full walk judges what is gone"
-            );
-            alarms.raise(AlarmReason::KeysDenied, message, questions.clock().wall_time());
-        }
-        Ok(known)
     }
 
     fn keys(&self) -> MutexGuard<'_, UsedKeys> {

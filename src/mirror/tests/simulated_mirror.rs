@@ -56,6 +56,7 @@ impl SimulatedMirror {
             alarms: Arc::clone(&alarms),
             untold: Mutex::new(UntoldChanges::default()),
             counts_untold: AtomicBool::new(false),
+            sampled: Mutex::default(),
         });
         let full = Arc::new(FullWalk::load(Arc::clone(&settler), store.private_store()).unwrap());
         let recent = Arc::new(RecentWalk::load(Arc::clone(&settler), proof, store.private_store()).unwrap());

@@ -9,7 +9,7 @@ use std::collections::{HashSet, VecDeque};
 use crate::model::digest::Digest;
 use crate::model::id::Id;
 
-/// So many in a row end a walk.
+/// So many in a row end a walk, or half of those who are remembered if these are fewer.
 const ENOUGH_IN_ORDER: usize = 200;
 /// Of how many the order is remembered.
 pub const MAX_REMEMBERED: usize = 10_000;
@@ -39,7 +39,7 @@ impl RecentOrder {
     /// Begins a walk after one that met these users first; none: the walk goes to the end of the list.
     #[must_use]
     pub fn after(before: Vec<MetUser>) -> Self {
-        let enough = (!before.is_empty()).then(|| before.len().min(ENOUGH_IN_ORDER));
+        let enough = (!before.is_empty()).then(|| before.len().div_ceil(2).min(ENOUGH_IN_ORDER));
         Self { before: before.into(), met: Vec::new(), ids: HashSet::new(), in_order: 0, enough }
     }
 
