@@ -2,14 +2,18 @@
 
 mod from_empty;
 mod hooks;
+mod host;
 mod hostile_gitlab;
+mod hosts;
 mod lost_hooks;
+mod random_events;
 
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener};
 use std::time::Instant;
 
 use serde_json::{Value, json};
+use sidegate::model::digest::Digest;
 
 use crate::support::TIMEOUT;
 use crate::support::env::{Daemon, SHELL_SECRET, TestEnv};
@@ -115,6 +119,12 @@ impl MirrorEnv {
     /// The last commit.
     pub fn seq(&self) -> u64 {
         self.status()["head"]["seq"].as_u64().unwrap()
+    }
+
+    /// The digest of what is published now.
+    pub fn digest(&self) -> Digest {
+        let records = Request::get("/-/admin/export").send(&self.socket()).text();
+        records.lines().fold(Digest::default(), |sum, record| sum.plus(Digest::of(record.as_bytes())))
     }
 
     /// What is published now.
