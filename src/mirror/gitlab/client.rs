@@ -53,9 +53,9 @@ impl GitlabClient {
         &self.pacer
     }
 
-    /// Asks for a page of users, in whatever state they are. An empty first page is a failure, and a first page that is not in the order of
-    /// ids although it should be is that of a token which is not an administrator's: GitLab drops the order in silence. So is one without the
-    /// fields that were shown before. (server.md 5b)
+    /// Asks for a page of users, in whatever state they are. An empty first page is a failure, and a page that is not in the order of ids
+    /// although it should be is that of a token which is not an administrator's, perhaps since the page before: GitLab drops the order in
+    /// silence. So is one without the fields that were shown before. (server.md 5b)
     pub async fn users(&self, priority: Priority, page: &PageCursor) -> Asked<Page<Result<User, Skipped>>> {
         let is_administrator_no_more = AtomicBool::new(false);
         let parse = |body: &[u8]| {
@@ -66,9 +66,8 @@ impl GitlabClient {
             Ok(users)
         };
         let asked = self.list(priority, page, parse).await;
-        let is_out_of_order = |found: &Page<Result<User, Skipped>>| {
-            *page == PageCursor::users_by_id() && !found.items.iter().flatten().map(|user| user.id).is_sorted()
-        };
+        let is_out_of_order =
+            |found: &Page<Result<User, Skipped>>| page.is_by_id() && !found.items.iter().flatten().map(|user| user.id).is_sorted();
         match asked.answer {
             Answer::Found(found) if is_administrator_no_more.load(Ordering::Relaxed) || is_out_of_order(&found) => {
                 Asked { asked_at: asked.asked_at, answer: Answer::Unauthorized(REASON_NOT_ADMIN.to_owned()) }

@@ -106,6 +106,12 @@ impl PageCursor {
         self.path == USERS && self.kind() == PageKind::First
     }
 
+    /// Returns whether the objects of this page were asked for in the order of their ids, the lowest first.
+    #[must_use]
+    pub fn is_by_id(&self) -> bool {
+        self.parameter("order_by") == Some("id") && self.parameter("sort") == Some("asc")
+    }
+
     /// Returns the page after this one, of which `count` objects came with these headers; `None` if this was the last one. The error is
     /// the reason why that cannot be told. `root` is the relative root of the URL.
     pub fn after(&self, count: usize, headers: &HeaderMap, root: &str) -> Result<Option<Self>, String> {

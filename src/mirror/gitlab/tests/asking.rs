@@ -119,6 +119,24 @@ async fn a_token_that_is_not_an_administrators_is_an_alarm() {
 }
 
 #[tokio::test]
+async fn a_token_that_stops_being_an_administrators_between_two_pages_is_an_alarm() {
+    let scripted = Scripted::new(50);
+    let next = r#"<http://h/api/v4/users?cursor=a&order_by=id&pagination=keyset&per_page=100&sort=asc>; rel="next""#;
+    scripted.answers(200, &[("link", next)], &format!("[{},{}]", user(1), user(2)));
+    scripted.answers(200, &[], &format!("[{},{}]", user(9), user(8)));
+    scripted
+        .clock
+        .run(async {
+            let Answer::Found(page) = scripted.client.users(Priority::Walk, &PageCursor::users_by_id()).await.answer else {
+                panic!("no page")
+            };
+            let answer = scripted.client.users(Priority::Walk, &page.next.unwrap()).await.answer;
+            assert!(matches!(&answer, Answer::Unauthorized(reason) if reason.contains("administrator")), "{answer:?}");
+        })
+        .await;
+}
+
+#[tokio::test]
 async fn gitlabs_own_404_is_a_no_of_each_question() {
     let scripted = Scripted::new(50);
     for message in ["404 User Not Found", "404 User Not Found", "404 Not found", "404 Key Not Found", "404 Key Not Found"] {
