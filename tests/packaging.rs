@@ -11,8 +11,9 @@ use std::process::{Command, Output};
 
 use tempfile::TempDir;
 
-const UNITS: [&str; 3] = ["sidegate.socket", "sidegate.service", "sidegate-primary.service"];
-const SERVICES: [&str; 2] = ["sidegate.service", "sidegate-primary.service"];
+const UNITS: [&str; 4] = ["sidegate.socket", "sidegate.service", "sidegate-primary.service", "sidegate-mirror.service"];
+const SERVICES: [&str; 3] = ["sidegate.service", "sidegate-primary.service", "sidegate-mirror.service"];
+const USERS: [&str; 4] = ["sidegate", "sidegate-primary", "sidegate-mirror", "sidegate-keys"];
 const DAEMON_PATH: &str = "/usr/bin/sidegate";
 
 fn repository_path(path: &str) -> PathBuf {
@@ -84,7 +85,9 @@ fn the_services_are_hardened_alike() {
         let (_, rest) = unit.split_once("\nCapabilityBoundingSet=").unwrap();
         rest.split_once("\n[Install]").unwrap().0.trim().to_owned()
     };
-    assert_eq!(hardening(SERVICES[0]), hardening(SERVICES[1]));
+    for service in &SERVICES[1..] {
+        assert_eq!(hardening(SERVICES[0]), hardening(service), "{service}");
+    }
 }
 
 #[test]
@@ -104,10 +107,17 @@ fn paths_and_users_are_the_same_wherever_they_are_written() {
     assert!(sidecar.contains("\n#path = \"/var/lib/sidegate\"\n") && service.contains("\nStateDirectory=sidegate\n"));
     assert!(read_shipped("packaging/primary.toml").contains("\n#path = \"/run/sidegate-primary/api.sock\"\n"));
     assert!(primary.contains("\nRuntimeDirectory=sidegate-primary\n"));
-    for user in ["sidegate", "sidegate-primary", "sidegate-keys"] {
+    for user in USERS {
         assert!(sysusers.lines().any(|line| line.split_whitespace().take(2).eq(["u", user])), "{user} is not made");
     }
     assert!(service.contains("\nUser=sidegate\n") && primary.contains("\nUser=sidegate-primary\n"));
+    let mirror = read_shipped("systemd/sidegate-mirror.service");
+    let folders = ["\nUser=sidegate-mirror\n", "\nRuntimeDirectory=sidegate-mirror\n", "\nStateDirectory=sidegate-mirror\n"];
+    assert!(folders.iter().all(|line| mirror.contains(line)), "{mirror}");
+    let sample = read_shipped("packaging/mirror.toml");
+    assert!(
+        sample.contains("\n#path = \"/run/sidegate-mirror/api.sock\"\n") && sample.contains("\n#path = \"/var/lib/sidegate-mirror\"\n")
+    );
     assert!(sshd.contains("AuthorizedKeysCommandUser sidegate-keys\n"));
     // The helper may open the socket.
     assert!(
@@ -138,14 +148,14 @@ fn systemd_sysusers_makes_the_users() {
     }
     let Some(root) = root_with_users() else { return };
     let users = fs::read_to_string(root.path().join("etc/passwd")).unwrap();
-    for user in ["sidegate", "sidegate-primary", "sidegate-keys"] {
+    for user in USERS {
         assert!(users.lines().any(|line| line.starts_with(&format!("{user}:")) && line.ends_with(":/usr/sbin/nologin")), "{users}");
     }
     let groups = fs::read_to_string(root.path().join("etc/group")).unwrap();
     let has = |group: &str, member: &str| {
         groups.lines().any(|line| line.starts_with(&format!("{group}:")) && line.ends_with(&format!(":{member}")))
     };
-    assert!(has("git", "sidegate-keys") && has("sidegate-primary", "sidegate"), "{groups}");
+    assert!(has("git", "sidegate-keys") && has("sidegate-primary", "sidegate") && has("sidegate-mirror", "sidegate"), "{groups}");
 }
 
 #[test]
@@ -185,6 +195,32 @@ fn a_restart_of_the_socket_restarts_the_service() {
     let service = read_shipped("systemd/sidegate.service");
     assert_eq!((settings(&service, "Requires"), settings(&service, "After")[0]), (vec!["sidegate.socket"], "sidegate.socket"));
     assert_eq!(settings(&read_shipped("systemd/sidegate.socket"), "RemoveOnStop"), ["yes"]);
+}
+
+#[test]
+fn every_unit_and_sample_is_in_the_archive() {
+    let archive = read_shipped("packaging/archive");
+    let listed = |what: &str| {
+        let names = archive.lines().find_map(|line| line.strip_prefix(&format!("for {what} in "))?.strip_suffix("; do")).unwrap();
+        names.split(' ').map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(listed("unit"), UNITS);
+    for sample in ["sidegate.toml", "primary.toml", "mirror.toml"] {
+        assert!(listed("sample").iter().any(|listed| listed == sample), "{sample}");
+    }
+    let install = read_shipped("packaging/install");
+    assert!(UNITS.iter().all(|unit| install.contains(unit)), "{install}");
+}
+
+#[test]
+fn a_credential_of_the_mirror_is_named_as_the_file_of_its_sample() {
+    let (unit, sample) = (read_shipped("systemd/sidegate-mirror.service"), read_shipped("packaging/mirror.toml"));
+    let credentials: Vec<&str> =
+        unit.lines().filter_map(|line| line.strip_prefix("#LoadCredential=")?.split_once(':')).map(|(_, file)| file).collect();
+    assert_eq!(credentials.len(), 4, "{credentials:?}");
+    for file in credentials {
+        assert!(sample.contains(&format!("_file = \"{file}\"\n")), "{file}");
+    }
 }
 
 #[test]

@@ -52,16 +52,16 @@ pub enum Command {
         #[arg(long)]
         once: bool,
     },
-    /// Work on the primary's directory
+    /// Work on the primary's directory, or see to a mirror and its hosts
     Admin {
-        /// The primary's socket
+        /// The socket of the primary, or of the mirror
         #[arg(long, value_name = "PATH", default_value = PRIMARY_SOCKET)]
         socket: PathBuf,
         /// What to do
         #[command(subcommand)]
         action: AdminCommand,
     },
-    /// Show the status of the sidecar of this host: freshness, bounds, the follower, the primary
+    /// Show the status of the sidecar of this host, or of the mirror whose socket is given
     Status(SidecarArgs),
     /// Explain the answer to one question: by which rule, from which facts
     Explain(ExplainArgs),
@@ -76,12 +76,15 @@ pub enum Command {
     /// Validate a configuration and the host it is for
     Check {
         /// A sidecar's configuration
-        #[arg(long, value_name = "FILE", default_value = SIDECAR_CONFIG, conflicts_with = "primary")]
+        #[arg(long, value_name = "FILE", default_value = SIDECAR_CONFIG, conflicts_with_all = ["primary", "mirror"])]
         config: PathBuf,
         /// A primary's configuration instead
-        #[arg(long, value_name = "FILE")]
+        #[arg(long, value_name = "FILE", conflicts_with = "mirror")]
         primary: Option<PathBuf>,
-        /// Do not ask the primary whether it answers, so that a start never waits for it
+        /// A mirror's configuration instead
+        #[arg(long, value_name = "FILE")]
+        mirror: Option<PathBuf>,
+        /// Do not ask the primary or the GitLab whether it answers, so that a start never waits for it
         #[arg(long)]
         offline: bool,
     },
@@ -230,7 +233,7 @@ pub enum AdminCommand {
     AcceptLoss,
     /// Begin a new epoch after the store was restored from a backup: every host takes a snapshot
     NewEpoch,
-    /// Show the status of the primary
+    /// Show the status of the primary or the mirror, as JSON
     Status,
 }
 

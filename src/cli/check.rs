@@ -96,7 +96,7 @@ fn check_primary(path: &Path) -> CommandResult {
 }
 
 /// Refuses a folder of a socket that others than root and we can write to: they could put another socket in its place.
-fn check_socket_dir(key: &str, socket: &Path) -> Result<(), CommandError> {
+pub fn check_socket_dir(key: &str, socket: &Path) -> Result<(), CommandError> {
     let Some(folder) = socket.parent() else { return Ok(()) };
     let metadata = match fs::symlink_metadata(folder) {
         Ok(metadata) => metadata,
@@ -118,7 +118,8 @@ fn check_socket_dir(key: &str, socket: &Path) -> Result<(), CommandError> {
     Ok(())
 }
 
-fn check_clock() -> Result<(), CommandError> {
+/// Refuses a clock that is before this program.
+pub fn check_clock() -> Result<(), CommandError> {
     if clock::wall_time().seconds() < EARLIEST_PLAUSIBLE_TIME {
         return Err(CommandError(format!("the clock says {}: tokens and expiry dates cannot be judged; set the time", clock::wall_time())));
     }

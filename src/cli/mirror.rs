@@ -13,6 +13,7 @@ use crate::cli::hardening;
 use crate::cli::ids;
 use crate::cli::lifecycle::{self, LifecycleEvents};
 use crate::cli::logging;
+use crate::cli::mirror_progress;
 use crate::cli::secrets;
 use crate::cli::shutdown::{self, ExitDeadline};
 use crate::mirror::config::{MirrorOptions, WalkIntervals};
@@ -37,7 +38,7 @@ const HOOK_THREADS: usize = 1;
 const SIGNED_TOKENS: usize = 1;
 
 /// What shows GitLab that we may ask.
-struct GitlabCredentials {
+pub struct GitlabCredentials {
     token: Arc<PrivateToken>,
     signer: Arc<CredentialVerifier>,
 }
@@ -67,6 +68,7 @@ pub fn run(path: &Path) -> CommandResult {
         tokio::select! {
             () = events.reload_until_terminated(|| reload_secrets(&config, &credentials, &state)) => None,
             reason = state.store_failed() => Some(reason),
+            () = mirror_progress::report(&state) => None,
         }
     });
     if let Some(reason) = end {
@@ -86,7 +88,7 @@ pub fn run(path: &Path) -> CommandResult {
 
 impl GitlabCredentials {
     /// Loads both from their files.
-    fn load(config: &MirrorConfig) -> Result<Self, CommandError> {
+    pub fn load(config: &MirrorConfig) -> Result<Self, CommandError> {
         let token = PrivateToken::new(&load_token(config)?).map_err(|error| CommandError::with_context("gitlab.token_file", error))?;
         let signer = CredentialVerifier::new(load_shell_secret(config)?, SIGNED_TOKENS);
         Ok(Self { token: Arc::new(token), signer: Arc::new(signer) })
@@ -105,7 +107,8 @@ fn load_shell_secret(config: &MirrorConfig) -> Result<Secret, CommandError> {
     }
 }
 
-fn load_hook_token(config: &MirrorConfig) -> Result<Option<Secret>, CommandError> {
+/// Loads the token of GitLab's hooks, if any are taken.
+pub fn load_hook_token(config: &MirrorConfig) -> Result<Option<Secret>, CommandError> {
     config.hooks.as_ref().map(|hooks| secrets::load_secret("hooks.token_file", &hooks.token_file)).transpose()
 }
 
@@ -115,12 +118,6 @@ fn build_options(
     credentials: &GitlabCredentials,
     counters: Arc<ServerCounters>,
 ) -> Result<MirrorOptions, CommandError> {
-    let gitlab = &config.gitlab;
-    let (token, signer) = (Arc::clone(&credentials.token), Arc::clone(&credentials.signer));
-    let transport = HttpTransport::new(&gitlab.url, gitlab.ca_file.as_deref(), token, signer)
-        .map_err(|error| CommandError::with_context("gitlab.url", error))?;
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let pacer = Arc::new(Pacer::new(gitlab.requests_per_second, Arc::clone(&clock)));
     let publisher = PrimaryOptions {
         store_path: config.store.path.clone(),
         store_options: config.store.options(),
@@ -141,11 +138,22 @@ fn build_options(
     let walk = config.walk;
     Ok(MirrorOptions {
         publisher,
-        gitlab: Arc::new(GitlabClient::new(Arc::new(transport), clock, pacer)),
-        gitlab_url: gitlab.url.clone(),
+        gitlab: Arc::new(gitlab_client(config, credentials)?),
+        gitlab_url: config.gitlab.url.clone(),
         hook_token: load_hook_token(config)?,
         intervals: WalkIntervals { full: walk.full, recent: walk.recent, verify_every: walk.verify_every },
     })
+}
+
+/// Returns what asks the GitLab of the configuration. Asks nothing yet.
+pub fn gitlab_client(config: &MirrorConfig, credentials: &GitlabCredentials) -> Result<GitlabClient, CommandError> {
+    let gitlab = &config.gitlab;
+    let (token, signer) = (Arc::clone(&credentials.token), Arc::clone(&credentials.signer));
+    let transport = HttpTransport::new(&gitlab.url, gitlab.ca_file.as_deref(), token, signer)
+        .map_err(|error| CommandError::with_context("gitlab.url", error))?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let pacer = Arc::new(Pacer::new(gitlab.requests_per_second, Arc::clone(&clock)));
+    Ok(GitlabClient::new(Arc::new(transport), clock, pacer))
 }
 
 /// Returns the sockets that systemd handed over, or a Unix socket of our own; and a TCP socket if the configuration has a `[listen]`.

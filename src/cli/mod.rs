@@ -6,6 +6,7 @@ mod admin_client;
 mod allocator;
 mod arguments;
 mod check;
+mod check_mirror;
 mod config;
 mod demo;
 mod exit_status;
@@ -17,6 +18,8 @@ mod lifecycle;
 mod logging;
 mod man_page;
 mod mirror;
+mod mirror_progress;
+mod mirror_status;
 mod output;
 mod primary;
 mod private_file;
@@ -27,6 +30,7 @@ mod secrets;
 mod serve;
 mod shutdown;
 mod status;
+mod units;
 mod warm;
 
 use std::path::Path;
@@ -62,7 +66,8 @@ fn run_command(command: Command) -> CommandResult {
         Command::Invalidate(arguments) => status::invalidate(&arguments),
         Command::Warm(arguments) => warm::run(&arguments),
         Command::Resync(sidecar) => status::resync(&sidecar),
-        Command::Check { config, primary, offline } => check::run(&config, primary.as_deref(), offline),
+        Command::Check { mirror: Some(mirror), offline, .. } => check_mirror::run(&mirror, offline),
+        Command::Check { config, primary, offline, .. } => check::run(&config, primary.as_deref(), offline),
         Command::Man { page } => man_page::print_man_page(page),
         Command::Completions { shell } => man_page::print_completions(shell),
     }

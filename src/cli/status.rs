@@ -8,16 +8,19 @@ use crate::cli::admin_client::{AdminClient, REQUEST_TIMEOUT};
 use crate::cli::arguments::{InvalidateArgs, SidecarArgs};
 use crate::cli::exit_status::{CommandError, CommandResult, Completion};
 use crate::cli::kept_status::{mass_negative_alarm, print_kept};
+use crate::cli::mirror_status::print_mirror;
 use crate::cli::output::{field_text, print_line};
 
 /// How long computing the digest of a large store may take.
 const VERIFY_TIMEOUT: Duration = Duration::from_secs(600);
 
-/// Prints the status of the sidecar.
+/// Prints the status of the sidecar, or of a mirror.
 pub fn run(sidecar: &SidecarArgs) -> CommandResult {
     let status = AdminClient::new(&sidecar.socket)?.get("/-/admin/status", REQUEST_TIMEOUT)?;
     if sidecar.json {
         print_line(&status.to_string());
+    } else if status["daemon"] == "mirror" {
+        print_mirror(&status);
     } else {
         print_status(&status);
     }

@@ -24,9 +24,6 @@ use crate::wire::gitlab::object::Skipped;
 /// So many failures of one API in a row are an alarm; a single one is not.
 const FAILURES_FOR_ALARM: u32 = 2;
 
-/// A key of ours that no GitLab has: asking for it shows that the internal API answers.
-const PROBE_KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ3v4pPzl/RH2u+y+zqItjOIbc/jXK3woxeuQWri1GnW";
-
 /// GitLab did not say yes or no: ask again later.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
@@ -110,8 +107,8 @@ impl Questions {
 
     /// Asks something that changes nothing, so that GitLab is heard.
     pub async fn probe(&self) {
-        let Ok(key) = PROBE_KEY.parse() else { return };
-        if let Ok((_, asked_at)) = self.login_key(Priority::Walk, &key).await {
+        let asked = self.client.probe_internal(Priority::Walk).await;
+        if let Ok((_, asked_at)) = self.observe(Api::Internal, asked) {
             self.prove(asked_at);
         }
     }

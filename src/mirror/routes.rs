@@ -37,6 +37,10 @@ static ROUTES: &[Route<MirrorState>] = routes! { MirrorState;
     POST "-/admin/forget-host"        Operator Parameters operator::forget_host;
     POST "-/admin/accept-loss"        Operator Parameters accept_loss::handle;
     POST "-/admin/new-epoch"          Operator Parameters operator::new_epoch;
+    POST "-/admin/apply"              Operator Stream     operator::refuse_apply;
+    POST "-/admin/revoke-key"         Operator Parameters operator::refuse_revoke_key;
+    POST "-/admin/block-user"         Operator Parameters operator::refuse_block_user;
+    GET  "-/admin/revocations"        Operator Parameters operator::refuse_revocations;
 
     POST "hooks/gitlab"               InHandler RawBytes  hook::handle;
 };

@@ -24,6 +24,8 @@ const USER_NOT_FOUND: &str = "404 User Not Found";
 const KEY_NOT_FOUND: &str = "404 Key Not Found";
 /// What GitLab says where an id is looked up without a check of its own.
 const RECORD_NOT_FOUND: &str = "404 Not found";
+/// A key of ours that no GitLab has: asking for it shows that the internal API answers.
+const PROBE_KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ3v4pPzl/RH2u+y+zqItjOIbc/jXK3woxeuQWri1GnW";
 /// The most pages of keys that are read of one user.
 const MAX_KEY_PAGES: usize = 100;
 const REASON_NOT_ADMIN: &str = "GitLab gives the users as it does to a token that is not an administrator's, in another order or with less of each; it has to be one's, with \
@@ -138,6 +140,14 @@ impl GitlabClient {
             })
         };
         self.ask(priority, Api::Internal, target, read).await
+    }
+
+    /// Asks the internal API for a key that no GitLab has: a no shows that it answers and takes the shell secret.
+    pub async fn probe_internal(&self, priority: Priority) -> Asked<Id> {
+        match PROBE_KEY.parse() {
+            Ok(key) => self.authorized_keys(priority, &key).await,
+            Err(error) => Asked { asked_at: self.clock.boot_time(), answer: Answer::Failed(format!("the key to probe with: {error}")) },
+        }
     }
 
     async fn list<T>(

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use crate::api::error::HandlerResult;
+use http::StatusCode;
+
+use crate::api::error::{ApiError, HandlerResult};
 use crate::api::request::ApiRequest;
 use crate::mirror::state::MirrorState;
 use crate::primary::requests;
@@ -35,4 +37,28 @@ pub async fn export(state: &Arc<MirrorState>, request: ApiRequest) -> HandlerRes
 /// `POST /-/admin/new-epoch`.
 pub async fn new_epoch(state: &Arc<MirrorState>, request: ApiRequest) -> HandlerResult {
     requests::admin_new_epoch::handle(&state.publisher, request).await
+}
+
+/// `POST /-/admin/apply`: refused.
+pub async fn refuse_apply(_state: &Arc<MirrorState>, _request: ApiRequest) -> HandlerResult {
+    refuse("change users and keys there, and the mirror follows")
+}
+
+/// `POST /-/admin/revoke-key`: refused.
+pub async fn refuse_revoke_key(_state: &Arc<MirrorState>, _request: ApiRequest) -> HandlerResult {
+    refuse("remove the key there; its hook, or the next verification, removes it at every host")
+}
+
+/// `POST /-/admin/block-user`: refused.
+pub async fn refuse_block_user(_state: &Arc<MirrorState>, _request: ApiRequest) -> HandlerResult {
+    refuse("block the user there; the next short walk blocks them at every host")
+}
+
+/// `GET /-/admin/revocations`: refused.
+pub async fn refuse_revocations(_state: &Arc<MirrorState>, _request: ApiRequest) -> HandlerResult {
+    refuse("only a primary remembers what its operator revoked")
+}
+
+fn refuse(remedy: &str) -> HandlerResult {
+    Err(ApiError::new(StatusCode::CONFLICT, format!("a mirror's directory is GitLab's: {remedy}")))
 }

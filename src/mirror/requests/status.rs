@@ -26,6 +26,14 @@ pub async fn handle(state: &Arc<MirrorState>, request: ApiRequest) -> HandlerRes
     Ok(Response::json(StatusCode::OK, status.to_string()))
 }
 
+impl MirrorState {
+    /// Returns what the status says of the mirror alone, as it is now.
+    #[must_use]
+    pub fn summary(&self) -> Value {
+        own_fields(self, RequestTime::now())
+    }
+}
+
 fn own_fields(state: &MirrorState, time: RequestTime) -> Value {
     let verification = state.verification.status();
     let (waiting, oldest) = state.pending.waiting();
@@ -65,7 +73,7 @@ fn own_fields(state: &MirrorState, time: RequestTime) -> Value {
 fn full_walk(state: &MirrorState, time: RequestTime) -> Value {
     let walk = state.full_walk.state();
     let rate = walk.users_per_second(time.boot);
-    let remaining = walk.remaining(time.boot, state.settler.directory.user_count() as u64);
+    let remaining = walk.remaining(time.boot, state.recent_walk.state().highest_user());
     json!({
         "every_seconds": state.intervals.full.as_secs_f64(),
         "under_way": walk.progress.as_ref().map(|progress| json!({

@@ -285,13 +285,18 @@ impl WalkState {
         (walked > 0 && took > Duration::ZERO).then(|| walked as f64 / took.as_secs_f64())
     }
 
-    /// Returns how long the walk under way still takes, if the last one tells how many users there are.
+    /// Returns how long the walk under way still takes. The last one tells how many users there are; before one has ended, they are
+    /// taken to be as dense up to `highest_user`, whom the short walk has met, as up to the last one that the full walk has met.
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "a rate need not be exact")]
-    pub fn remaining(&self, now: BootTime, held_users: u64) -> Option<Duration> {
+    pub fn remaining(&self, now: BootTime, highest_user: Option<Id>) -> Option<Duration> {
         let (rate, progress) = (self.users_per_second(now)?, self.progress.as_ref()?);
-        let total = self.ended.as_ref().map(|ended| ended.users).or(Some(held_users).filter(|held| *held > progress.users))?;
-        Some(Duration::from_secs_f64(total.saturating_sub(progress.users) as f64 / rate))
+        let users = progress.users as f64;
+        let total = match &self.ended {
+            Some(ended) => ended.users as f64,
+            None => users * highest_user?.number() as f64 / progress.last_user?.number().max(1) as f64,
+        };
+        Some(Duration::from_secs_f64((total - users).max(0.0) / rate))
     }
 }
 
@@ -336,5 +341,33 @@ fn user_id(finding: &Finding) -> Option<Id> {
     match finding {
         Finding::User(user) => Some(user.id),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::WalkState;
+    use crate::mirror::walk::progress::{EndedWalk, WalkProgress};
+    use crate::model::id::Id;
+    use crate::model::time::{BootTime, Time};
+
+    fn id(number: u64) -> Id {
+        number.try_into().unwrap()
+    }
+
+    #[test]
+    fn the_first_walk_estimates_by_ids_what_is_left_and_a_later_one_by_the_one_before() {
+        let now = Time::from_seconds(0);
+        let progress = WalkProgress { users: 500, last_user: Some(id(1000)), ..WalkProgress::begin(now) };
+        let first = WalkState { progress: Some(progress), pace: Some((BootTime(Duration::ZERO), 0)), ..WalkState::default() };
+        let at = BootTime(Duration::from_secs(50));
+        assert_eq!((first.users_per_second(at), first.remaining(at, None)), (Some(10.0), None));
+        assert_eq!(first.remaining(at, Some(id(4000))), Some(Duration::from_secs(150)), "2000 users up to the id 4000");
+        assert_eq!(first.remaining(at, Some(id(900))), Some(Duration::ZERO));
+        let ended = EndedWalk { began: now, ended: now, users: 800, keys: 0, changes: 0 };
+        let later = WalkState { ended: Some(ended), ..first };
+        assert_eq!(later.remaining(at, Some(id(4000))), Some(Duration::from_secs(30)));
     }
 }

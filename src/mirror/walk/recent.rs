@@ -45,6 +45,14 @@ pub struct RecentState {
     pub failure: Option<String>,
 }
 
+impl RecentState {
+    /// Returns the highest id among the users that changed last: about that of the newest user.
+    #[must_use]
+    pub fn highest_user(&self) -> Option<Id> {
+        self.order.iter().map(|met| met.id).max()
+    }
+}
+
 impl RecentWalk {
     /// Reads the order that the last process left. Blocks.
     pub fn load(settler: Arc<Settler>, proof: Arc<GitlabProof>, private_store: &PrivateStore) -> Result<Self, StoreError> {

@@ -6,6 +6,7 @@ mod host;
 mod hostile_gitlab;
 mod hosts;
 mod lost_hooks;
+mod operator;
 mod random_events;
 
 use std::collections::BTreeMap;

@@ -1,0 +1,133 @@
+//! What an operator of a mirror runs: `check`, `status` and `admin`, and what each says when something is wrong.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::process::Output;
+
+use super::{MirrorEnv, WALKS_ONCE};
+use crate::support::env::SHELL_SECRET;
+use crate::support::gitlab_api::GitlabApi;
+use crate::support::gitlab_api::faults::{Failure, Fault, Scope};
+use crate::support::gitlab_api::instance::generated;
+use crate::support::gitlab_api::instance::rest::{ApiVersion, Caller};
+
+fn prepared() -> MirrorEnv {
+    let gitlab = GitlabApi::on_tcp("/gitlab", ApiVersion::V17, SHELL_SECRET, generated::instance(1, 150, 200));
+    MirrorEnv::prepare(gitlab, WALKS_ONCE, "")
+}
+
+fn check(mirror: &MirrorEnv, more: &[&str]) -> Output {
+    let file = mirror.env.path().join("mirror.toml");
+    mirror.env.run_sidegate(&[&["check", "--mirror", file.to_str().unwrap()], more].concat())
+}
+
+fn report(mirror: &MirrorEnv) -> String {
+    let output = check(mirror, &[]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn admin(mirror: &MirrorEnv, words: &[&str]) -> Output {
+    let socket = mirror.socket();
+    mirror.env.run_sidegate(&[&["admin", "--socket", socket.to_str().unwrap()], words].concat())
+}
+
+fn status(mirror: &MirrorEnv) -> String {
+    let output = mirror.env.run_sidegate(&["status", "--socket", mirror.socket().to_str().unwrap()]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn check_asks_both_apis_of_gitlab_and_says_the_bounds() {
+    let mirror = prepared();
+    let report = report(&mirror);
+    for line in [
+        "public API: users is reached, and takes the token as an administrator's\n",
+        "public API: deploy keys are shown to the token\n",
+        "internal API is reached, and takes the shell secret\n",
+        "is free; the mirror will listen there\n",
+        "a key that is removed at GitLab is removed as its hook comes; if the hook is lost, within 1 h where it is used",
+    ] {
+        assert!(report.contains(line), "{line}: {report}");
+    }
+    assert!(!report.contains("WARNING: public") && !report.contains("WARNING: internal"), "{report}");
+}
+
+#[test]
+fn check_says_what_is_wrong_with_the_token_the_secret_or_gitlab_and_what_to_do() {
+    let mirror = prepared();
+    mirror.gitlab.set_token_role(Caller::SomebodyElse);
+    let said = report(&mirror);
+    assert!(said.contains("WARNING: public API: users: GitLab gives the users in another order than was asked, as it does to a token that is not"), "{said}");
+    mirror.env.write("gitlab_token", "glpat-another-token-of-nobody");
+    let said = report(&mirror);
+    assert!(
+        said.contains("WARNING: public API: users: ") && said.contains("with the scope read_api, and not expired or revoked?"),
+        "{said}"
+    );
+    mirror.env.write("shell_secret", "another-secret-of-thirty-two-hex");
+    let said = report(&mirror);
+    assert!(said.contains("WARNING: internal API: ") && said.contains("is the shell secret the one of GitLab?"), "{said}");
+    mirror.gitlab.fail(Failure::of(Scope::All, Fault::ErrorPage(502)));
+    let said = report(&mirror);
+    assert!(said.contains("502") && said.contains("is gitlab.url right, and does GitLab run?"), "{said}");
+}
+
+#[test]
+fn check_offline_asks_nobody_and_refuses_a_secret_or_a_store_that_others_may_read() {
+    let mut mirror = prepared();
+    mirror.gitlab.stop_listening();
+    let output = check(&mirror, &["--offline"]);
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success() && !said.contains("public API"), "{said}");
+    let store = mirror.env.path().join("mirror");
+    fs::create_dir(&store).unwrap();
+    fs::set_permissions(&store, fs::Permissions::from_mode(0o755)).unwrap();
+    let refusal = String::from_utf8(check(&mirror, &["--offline"]).stderr).unwrap();
+    assert!(refusal.contains("store.path: ") && refusal.contains("chmod 0700"), "{refusal}");
+    fs::set_permissions(mirror.env.path().join("hook_token"), fs::Permissions::from_mode(0o644)).unwrap();
+    let refusal = String::from_utf8(check(&mirror, &["--offline"]).stderr).unwrap();
+    assert!(refusal.starts_with("sidegate: hooks.token_file: "), "{refusal}");
+}
+
+#[test]
+fn status_says_first_whether_the_mirror_serves_and_then_its_alarms() {
+    let mut mirror = prepared();
+    mirror.gitlab.fail(Failure::of(Scope::Endpoint("deploy_keys"), Fault::Unauthorized));
+    mirror.start_mirror();
+    mirror.wait_for("the alarm", || mirror.has_alarm("token_refused"));
+    let said = status(&mirror);
+    assert!(said.starts_with("NOT serving yet: first walk at 150 users") && said.contains(" users/s"), "{said}");
+    assert!(said.lines().nth(1).unwrap().starts_with("ALARM since 20") && said.contains(" (token_refused): GitLab refuses"), "{said}");
+    mirror.gitlab.recover();
+    mirror.wait_for_first_walk();
+    mirror.wait_for("the alarm to be over", || mirror.alarms().is_empty());
+    let said = status(&mirror);
+    assert!(said.starts_with("serving 150 users and 200 keys\n"), "{said}");
+    mirror.mirror.as_mut().unwrap().wait_for_notification("STATUS=serving 150 users and 200 keys");
+}
+
+#[test]
+fn what_only_a_primary_does_is_refused_with_where_to_do_it() {
+    let mut mirror = prepared();
+    mirror.start_mirror();
+    mirror.wait_for_first_walk();
+    let file = mirror.env.write("directory.jsonl", "{\"kind\":\"settings\"}\n");
+    for (words, remedy) in [
+        (&["revoke-key", "1"][..], "remove the key there; its hook"),
+        (&["block-user", "root"], "block the user there; the next short walk"),
+        (&["apply", file.to_str().unwrap()], "change users and keys there"),
+        (&["revocations"], "only a primary remembers"),
+    ] {
+        let output = admin(&mirror, words);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{words:?}");
+        assert!(said.contains("a mirror's directory is GitLab's: ") && said.contains(remedy), "{said}");
+    }
+    for words in [&["hosts"][..], &["status"], &["export"], &["accept-loss"], &["new-epoch"]] {
+        let output = admin(&mirror, words);
+        assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+    assert!(status(&mirror).contains("\na loss is accepted until 20"));
+}
