@@ -5,6 +5,9 @@ use serde_json::Value;
 use crate::cli::output::{field_text, print_line};
 use crate::cli::units::{duration_text, interval_text};
 
+/// GitLab is asked something every 10 s at least; the first line says so if it was not heard for longer than this.
+const SILENCE_SECONDS: f64 = 20.0;
+
 /// Prints the status of a mirror.
 pub fn print_mirror(status: &Value) {
     status_lines(status).iter().for_each(|line| print_line(line));
@@ -14,16 +17,27 @@ pub fn print_mirror(status: &Value) {
 #[must_use]
 pub fn verdict(status: &Value) -> String {
     let (walk, held) = (&status["full_walk"]["under_way"], held_text(status));
+    let silence = silence_text(&status["gitlab"]);
     let alarms = match status["alarms"].as_array().map_or(0, Vec::len) {
         0 => String::new(),
         1 => "; 1 alarm stands".to_owned(),
         count => format!("; {count} alarms stand"),
     };
     match (status["serves_feed"].as_bool(), walk.is_object()) {
-        (Some(true), false) => format!("serving {held}{alarms}"),
-        (Some(true), true) => format!("serving {held}; full walk {}{alarms}", progress_text(walk)),
-        (_, true) => format!("NOT serving yet: first walk {}{alarms}", progress_text(walk)),
-        (_, false) => format!("NOT serving yet: the first walk has not begun{alarms}"),
+        (Some(true), false) => format!("serving {held}{silence}{alarms}"),
+        (Some(true), true) => format!("serving {held}; full walk {}{silence}{alarms}", progress_text(walk)),
+        (_, true) => format!("NOT serving yet: first walk {}{silence}{alarms}", progress_text(walk)),
+        (_, false) => format!("NOT serving yet: the first walk has not begun{silence}{alarms}"),
+    }
+}
+
+/// Returns that GitLab has not been heard for a while, from which on hosts do not count as fresh what they follow.
+fn silence_text(gitlab: &Value) -> String {
+    match gitlab["heard_seconds_ago"].as_f64() {
+        Some(seconds) if seconds < SILENCE_SECONDS => String::new(),
+        Some(seconds) => format!("; GitLab was not heard for {}", interval_text(seconds)),
+        None if gitlab["failure"].is_string() => "; GitLab was not heard since the start".to_owned(),
+        None => String::new(),
     }
 }
 
@@ -219,7 +233,10 @@ mod tests {
     fn what_fails_or_is_not_there_is_said_where_its_number_would_stand() {
         let mut status = status();
         status["gitlab"]["failure"] = json!("status 502");
+        status["gitlab"]["heard_seconds_ago"] = json!(25.4);
+        assert_eq!(verdict(&status), "serving 259 users and 6 keys; GitLab was not heard for 25 s");
         status["gitlab"]["heard_seconds_ago"] = Value::Null;
+        assert!(verdict(&status).ends_with("; GitLab was not heard since the start"));
         status["hooks"] = json!({"taken": false, "waiting": 0, "oldest": null});
         status["skipped"] = json!({"count": 1, "named": [{"what": "key 3", "reason": "it has no blob"}]});
         let text = text(&status);

@@ -224,7 +224,7 @@ pub fn loss_message(held_back: &[(RemovedKind, Loss)]) -> String {
     let losses: Vec<String> = held_back.iter().map(|(kind, loss)| format!("{} of {} {}", loss.lost, loss.total, kind.plural())).collect();
     format!(
         "GitLab does not have {} that it had within a day: nothing is removed. If GitLab was restored or has a wrong database, mend that; if \
-         they are meant to go, run `sidegate admin accept-loss`",
+         they are meant to go, run `sidegate admin --socket /run/sidegate-mirror/api.sock accept-loss`",
         losses.join(" and ")
     )
 }

@@ -359,8 +359,9 @@ mod tests {
 
     #[test]
     fn the_first_walk_estimates_by_ids_what_is_left_and_a_later_one_by_the_one_before() {
-        let now = Time::from_seconds(0);
-        let progress = WalkProgress { users: 500, last_user: Some(id(1000)), ..WalkProgress::begin(now) };
+        let now = Time::from_milliseconds(0).unwrap();
+        let mut progress = WalkProgress::begin(now);
+        (progress.users, progress.last_user) = (500, Some(id(1000)));
         let first = WalkState { progress: Some(progress), pace: Some((BootTime(Duration::ZERO), 0)), ..WalkState::default() };
         let at = BootTime(Duration::from_secs(50));
         assert_eq!((first.users_per_second(at), first.remaining(at, None)), (Some(10.0), None));
