@@ -1,9 +1,10 @@
 //! Random revocations at a GitLab, and whether the bounds hold that `sidegate status` prints for what a host keeps of its answers.
 //!
-//! A host runs in front of a GitLab; keys, users, pulls and pushes are asked for all the time, by several actors, many at once. Episode by
-//! episode the GitLab is fast, slow, down in one of its ways, or another instance; keys are removed, users blocked, memberships ended and
-//! projects made private meanwhile, and the host is restarted, killed or stopped. Afterwards every answer is judged by what was taken away
-//! when: no yes older than the bound of its source, none after a no or after `sidegate invalidate`, no no to who has lost nothing.
+//! A host runs in front of a GitLab; keys, users, pulls and pushes are asked for all the time, by several actors, many at once, on kept
+//! connections and new ones. Episode by episode the GitLab is fast, slow, down in one of its ways, or another instance; keys are removed, users
+//! blocked, memberships ended and projects made private meanwhile, and the host is restarted, killed or stopped. Afterwards every answer is
+//! judged by what was taken away when: no yes older than the bound of its source, none after a no or after `sidegate invalidate`, no no to
+//! who has lost nothing.
 //!
 //! `tests/gitlab_revocations [COUNT [SEED]]` runs many; the test here that is not ignored runs a few.
 
@@ -26,7 +27,7 @@ use crate::support::StopOnDrop;
 use crate::support::env::{Daemon, TestEnv};
 use crate::support::gitlab::outage::Outage;
 use crate::support::gitlab::{FakeGitlab, GitlabVersion};
-use crate::support::http::Request;
+use crate::support::http::{Connection, Request};
 use crate::support::random::Random;
 
 /// How many people keep what they have.
@@ -111,7 +112,7 @@ fn run(seed: u64, count: u64, per_episode: u64) {
         let _ends = StopOnDrop(&load.ended);
         for asker in 0..ASKERS {
             let (load, env, random) = (&load, &site.env, Random::new(seed ^ (asker + 1)));
-            scope.spawn(move || load.ask(env, random));
+            scope.spawn(move || load.ask(env, random, asker % 2 == 0));
         }
         let mut conditions = Vec::new();
         for first in (1..=count).step_by(usize::try_from(per_episode).unwrap()) {
@@ -124,7 +125,7 @@ fn run(seed: u64, count: u64, per_episode: u64) {
             episode(&site, &load, &group, condition, &mut random, &mut judge, &mut report);
         }
     });
-    eprintln!("{}seed {seed}", report.table());
+    eprintln!("{}{}seed {seed}", report.table(), report.summary(count));
     if !report.is_clean() {
         let kept = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("gitlab-revocations-{seed}.log"));
         std::fs::write(&kept, site.log()).unwrap();
@@ -358,13 +359,18 @@ impl Site {
 }
 
 impl Load {
-    /// Asks until the load ends.
-    fn ask(&self, env: &TestEnv, mut random: Random) {
+    /// Asks until the load ends, on one connection as long as it lasts, or on a new one each time.
+    fn ask(&self, env: &TestEnv, mut random: Random, keeps_connection: bool) {
+        let mut kept = keeps_connection.then(|| Connection::new(&env.sidecar_socket()));
         while !self.ended.load(Ordering::SeqCst) {
             let (person, question) = self.draw(&mut random);
             let request = question.request(env, person);
             let asked = now();
-            if let Ok(response) = request.try_send(&env.sidecar_socket()) {
+            let response = match &mut kept {
+                Some(connection) => request.try_send_on(connection),
+                None => request.try_send(&env.sidecar_socket()),
+            };
+            if let Ok(response) = response {
                 let answer = Answer { person, question, asked, answered: now(), verdict: question.verdict(&response) };
                 self.answers.lock().unwrap().push(answer);
             }

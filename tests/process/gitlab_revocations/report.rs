@@ -1,6 +1,6 @@
 //! What a run has found, by how the GitLab was: how many were revoked, and the oldest yes of each source with its bound.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::time::Duration;
 
@@ -23,6 +23,10 @@ struct Tally {
 pub struct Report {
     tallies: BTreeMap<Condition, Tally>,
     violations: BTreeMap<String, usize>,
+    /// From whom something was taken, and about whom an answer was wrong.
+    wrong_people: BTreeSet<u64>,
+    /// Wrong answers about people who had lost nothing.
+    other_wrong: usize,
     /// Answers: yes, no, outage, and any other.
     answers: [usize; 4],
 }
@@ -48,6 +52,10 @@ impl Report {
                     described += 1;
                     eprintln!("  WRONG: {what}: {}", describe(answer, violation, judge));
                 }
+                match judge.revocation(answer.person) {
+                    Some(_) => drop(self.wrong_people.insert(answer.person)),
+                    None => self.other_wrong += 1,
+                }
                 *self.violations.entry(format!("{:?}: {}", context.condition, name(violation))).or_default() += 1;
             }
         }
@@ -60,6 +68,12 @@ impl Report {
     /// Returns whether a yes from this source was given after a removal: else nothing was shown about it.
     pub fn saw(&self, condition: Condition, source: Source) -> bool {
         self.tallies.get(&condition).is_some_and(|tally| tally.oldest.contains_key(&source))
+    }
+
+    /// Returns how many of so many revocations passed, and how many failed, with a wrong answer about anybody else as one more.
+    pub fn summary(&self, revocations: u64) -> String {
+        let failed = self.wrong_people.len() as u64;
+        format!("{} passed, {} failed\n", revocations - failed, failed + u64::from(self.other_wrong > 0))
     }
 
     /// Returns the table.

@@ -78,6 +78,11 @@ impl Request {
 
     /// The same on a connection that is kept.
     pub fn send_on(&self, connection: &mut Connection) -> Response {
+        self.try_send_on(connection).unwrap_or_else(|error| panic!("{} {}: {error}", self.method, self.target))
+    }
+
+    /// The same to a server that may not be there, or end meanwhile.
+    pub fn try_send_on(&self, connection: &mut Connection) -> std::io::Result<Response> {
         connection.exchange(&String::from_utf8(self.to_bytes()).unwrap().replacen("Connection: close\r\n", "", 1).into_bytes())
     }
 
@@ -118,29 +123,34 @@ impl Connection {
         Self { socket: socket.to_owned(), stream: None }
     }
 
-    fn exchange(&mut self, request: &[u8]) -> Response {
+    fn exchange(&mut self, request: &[u8]) -> std::io::Result<Response> {
         let kept = self.stream.take().filter(|stream| {
             let mut stream = stream.get_ref();
             stream.write_all(request).is_ok()
         });
-        let mut stream = kept.unwrap_or_else(|| {
-            let stream = UnixStream::connect(&self.socket).unwrap();
-            stream.set_read_timeout(Some(crate::support::TIMEOUT)).unwrap();
-            (&stream).write_all(request).unwrap();
-            BufReader::new(stream)
-        });
+        let mut stream = match kept {
+            Some(stream) => stream,
+            None => {
+                let stream = UnixStream::connect(&self.socket)?;
+                stream.set_read_timeout(Some(crate::support::TIMEOUT))?;
+                (&stream).write_all(request)?;
+                BufReader::new(stream)
+            }
+        };
         let mut bytes = Vec::new();
         while !bytes.ends_with(b"\r\n\r\n") {
-            assert!(stream.read_until(b'\n', &mut bytes).unwrap() > 0, "the connection ended: {}", String::from_utf8_lossy(&bytes));
+            if stream.read_until(b'\n', &mut bytes)? == 0 {
+                return Err(std::io::Error::other(format!("the connection ended: {}", String::from_utf8_lossy(&bytes))));
+            }
         }
-        let head = Response::parse(&bytes).unwrap();
+        let head = Response::parse(&bytes)?;
         let length = head.header("content-length").expect("an answer of a known length").parse().unwrap();
         let mut body = vec![0; length];
-        stream.read_exact(&mut body).unwrap();
+        stream.read_exact(&mut body)?;
         if head.header("connection") != Some("close") {
             self.stream = Some(stream);
         }
-        Response { body, ..head }
+        Ok(Response { body, ..head })
     }
 }
 
