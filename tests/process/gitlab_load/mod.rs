@@ -4,36 +4,24 @@
 mod load;
 mod phases;
 mod report;
+mod site;
 
 use std::thread;
 use std::time::Duration;
 
-use crate::gitlab::{GitlabEnv, Reach};
 use crate::gitlab_load::load::{Paced, Strangers};
 use crate::gitlab_load::phases::{LoadScale, run_rounds};
+use crate::gitlab_load::site::{FIRST_UNKNOWN, started};
 use crate::support::generated_directory::key_blob;
-use crate::support::gitlab::GitlabVersion;
-use crate::support::gitlab::directory::GitlabDirectory;
 use crate::support::gitlab::outage::Outage;
 use crate::support::lookup::lookup_request;
 use crate::support::{TIMEOUT, scaled};
 
-/// The first key that nobody knows.
-const FIRST_UNKNOWN: u64 = 1_000_000;
 /// By how much memory may grow, in KiB: the table of unknown keys, and what the allocator keeps.
 const MAX_GROWTH_KIB: u64 = 24 << 10;
 
 const ALL_FRESH: &str = "[freshness]\nkeys = { ttl = \"1h\", max_stale = \"2h\" }\nreads = { ttl = \"1h\", max_stale = \"2h\" }\n\
                          negative_ttl = \"1m\"\n[limits]\nforwards = 16\nforwards_waiting = 256\n";
-
-/// A host whose GitLab takes a while over each answer, with so many keys that it knows.
-fn started(keys: u64, delay: Duration, limits: &str, sections: &str) -> GitlabEnv {
-    let it = GitlabEnv::start(GitlabVersion::V18, Reach::Unix, limits, sections);
-    *it.gitlab.directory() = GitlabDirectory::of_size(keys);
-    it.gitlab.count_only();
-    it.gitlab.set_delay(delay);
-    it
-}
 
 #[test]
 fn a_flood_of_unknown_keys_is_one_question_for_each_and_few_at_once_and_takes_no_memory() {

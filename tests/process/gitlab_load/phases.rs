@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::gitlab::GitlabEnv;
 use crate::gitlab_load::load::{Paced, Served, Strangers, Told, ask_known, known_questions};
-use crate::gitlab_load::{FIRST_UNKNOWN, started};
+use crate::gitlab_load::site::{FIRST_UNKNOWN, started};
 use crate::support::StopOnDrop;
 use crate::support::gitlab::outage::Outage;
 use crate::support::http::Request;
