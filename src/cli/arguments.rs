@@ -51,6 +51,9 @@ pub enum Command {
         /// End after the demonstration, instead of running until Ctrl-C
         #[arg(long)]
         once: bool,
+        /// Tell the story with a stand-in for a GitLab in place of the primary
+        #[arg(long)]
+        gitlab: bool,
     },
     /// Work on the primary's directory, or see to a mirror and its hosts
     Admin {

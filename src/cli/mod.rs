@@ -58,7 +58,7 @@ fn run_command(command: Command) -> CommandResult {
         Command::Serve { config } => serve::run(&config),
         Command::Primary { config } => primary::run(&config),
         Command::Mirror { config } => mirror::run(&config),
-        Command::Demo { once } => demo::run(once),
+        Command::Demo { once, gitlab } => demo::run(once, gitlab),
         Command::Admin { socket, action } => admin::run(&socket, action),
         Command::Status(sidecar) => status::run(&sidecar),
         Command::Explain(question) => explain::run(&question),

@@ -12,6 +12,7 @@ mod bad_input;
 mod contract;
 mod crash_recovery;
 mod created_repositories;
+mod demo;
 mod documented_examples;
 mod forwarding;
 mod full_disk;

@@ -9,12 +9,21 @@ use nix::unistd::Uid;
 
 use crate::cli::exit_status::CommandError;
 
+/// What the sidecar of the demonstration asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Upstream {
+    /// A primary, which it follows.
+    Primary,
+    /// A GitLab, in front of which it stands.
+    Gitlab,
+}
+
 /// The folder. sshd refuses a command below a folder that others than root can write to, so root's is in `/run`.
 pub struct DemoFolder(tempfile::TempDir);
 
 impl DemoFolder {
     /// Creates the folder, with two configurations and two secrets in it.
-    pub fn create() -> Result<Self, CommandError> {
+    pub fn create(upstream: Upstream) -> Result<Self, CommandError> {
         let parent = if Uid::effective().is_root() && Path::new("/run").is_dir() { PathBuf::from("/run") } else { std::env::temp_dir() };
         let created = tempfile::Builder::new()
             .prefix("sidegate-demo-")
@@ -25,7 +34,7 @@ impl DemoFolder {
         folder.write_private("shell_secret", &random_hex()?)?;
         folder.write_private("sync_secret", &random_hex()?)?;
         folder.write_private("primary.toml", &folder.primary_config_toml())?;
-        folder.write_private("sidegate.toml", &folder.sidecar_config_toml())?;
+        folder.write_private("sidegate.toml", &folder.sidecar_config_toml(upstream))?;
         Ok(folder)
     }
 
@@ -71,11 +80,16 @@ impl DemoFolder {
         )
     }
 
-    fn sidecar_config_toml(&self) -> String {
+    fn sidecar_config_toml(&self, upstream: Upstream) -> String {
         let folder = self.path().display();
+        let feed = match upstream {
+            Upstream::Primary => "feed = \"sidegate\"",
+            // Short enough to watch a removed key being refused.
+            Upstream::Gitlab => "feed = \"none\"\n[freshness]\nkeys = { ttl = \"1s\", max_stale = \"24h\" }\nnegative_ttl = \"100ms\"",
+        };
         format!(
             "host = \"demo\"\n[socket]\npath = \"{folder}/api.sock\"\n[auth]\nshell_secret_file = \"{folder}/shell_secret\"\n\
-             [primary]\nurl = \"http+unix://{folder}/primary.sock\"\nfeed = \"sidegate\"\nsync_secret_file = \"{folder}/sync_secret\"\n\
+             [primary]\nurl = \"http+unix://{folder}/primary.sock\"\nsync_secret_file = \"{folder}/sync_secret\"\n{feed}\n\
              [store]\npath = \"{folder}/sidecar\"\n[log]\nlevel = \"error\"\n"
         )
     }

@@ -1,36 +1,37 @@
 //! `sidegate demo`: shows sidegate at work on a fresh machine. It runs a primary with a sample directory and a sidecar, both real
 //! processes of this program in a temporary folder; sends real requests; tries real logins, as root where sshd is installed; and then
-//! kills the primary.
+//! kills the primary. `--gitlab` tells the same story with a stand-in for a GitLab.
 
 mod daemon_process;
 mod folder;
+mod gitlab;
+mod gitlab_story;
 mod sample;
 mod sshd;
+mod steps;
 
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::cli::admin::format_totals;
 use crate::cli::admin_client::{AdminClient, REQUEST_TIMEOUT};
 use crate::cli::demo::daemon_process::DaemonProcess;
-use crate::cli::demo::folder::DemoFolder;
+use crate::cli::demo::folder::{DemoFolder, Upstream};
 use crate::cli::demo::sample::SampleUsers;
-use crate::cli::demo::sshd::{DemoSshd, DemoUser};
+use crate::cli::demo::sshd::DemoSshd;
+use crate::cli::demo::steps::{START_TIMEOUT, format_elapsed, run_logins, show_allowed, show_key_lookup, show_login, wait_for_ctrl_c};
 use crate::cli::exit_status::{CommandError, CommandResult, Completion};
-use crate::cli::lifecycle::{self, LifecycleEvent, LifecycleEvents};
 use crate::cli::output::print_line;
 use crate::model::clock;
-use crate::model::time::BootTime;
 use crate::net::body::OutgoingBody;
-use crate::wire::http::params::encode_form;
 
-/// How long a daemon may take to start.
-const START_TIMEOUT: Duration = Duration::from_secs(20);
-
-/// Runs the demonstration.
-pub fn run(once: bool) -> CommandResult {
-    let folder = DemoFolder::create()?;
+/// Runs the demonstration, with a GitLab in place of the primary if that is asked for.
+pub fn run(once: bool, gitlab: bool) -> CommandResult {
+    if gitlab {
+        return gitlab_story::run(once);
+    }
+    let folder = DemoFolder::create(Upstream::Primary)?;
     let users = sample::create_sample_users(&folder)?;
     print_line(&format!("1. A primary and a sidecar start in {}", folder.path().display()));
     let mut primary = DaemonProcess::start(&folder, "primary", START_TIMEOUT)?;
@@ -50,7 +51,7 @@ pub fn run(once: bool) -> CommandResult {
     print_line("\nEnd of the demonstration. The primary starts again.");
     let _primary = DaemonProcess::start(&folder, "primary", START_TIMEOUT)?;
     if !once {
-        wait_for_ctrl_c(&folder)?;
+        wait_for_ctrl_c(&folder, Upstream::Primary)?;
     }
     drop(sidecar);
     Ok(Completion::Complete)
@@ -85,48 +86,6 @@ fn run_sample_requests(sidecar: &AdminClient, users: &SampleUsers) -> Result<(),
     show_allowed(sidecar, users, "may zoe pull tools/gate?", &pull)?;
     let push = json!({"key_id": "2", "project": "tools/gate.git", "action": "git-receive-pack", "protocol": "ssh", "changes": "_any"});
     show_allowed(sidecar, users, "may ben, a reporter, push there?", &push)
-}
-
-fn show_key_lookup(sidecar: &AdminClient, question: &str, blob: &str) -> Result<(), CommandError> {
-    let target = format!("/api/v4/internal/authorized_keys?{}", encode_form([("key", blob)]));
-    let start = clock::boot_time();
-    let result = match sidecar.get(&target, REQUEST_TIMEOUT) {
-        Ok(answer) => {
-            format!("key {} of {}", answer["id"], answer["key"].as_str().unwrap_or_default().rsplit(' ').nth(1).unwrap_or("?"))
-        }
-        Err(error) => error.to_string(),
-    };
-    print_line(&format!("   {question:32} {result}  ({})", format_elapsed(start)));
-    Ok(())
-}
-
-fn show_allowed(sidecar: &AdminClient, users: &SampleUsers, question: &str, body: &Value) -> Result<(), CommandError> {
-    let start = clock::boot_time();
-    let mut body = body.clone();
-    body["secret_token"] = users.shell_secret.clone().into();
-    let result = match sidecar.post_json("/api/v4/internal/allowed", &body, REQUEST_TIMEOUT) {
-        Ok(answer) => {
-            format!("yes: {} on {}", answer["gl_repository"].as_str().unwrap_or("?"), answer["gitaly"]["address"].as_str().unwrap_or("?"))
-        }
-        Err(error) => format!("no: {error}"),
-    };
-    print_line(&format!("   {question:32} {result}  ({})", format_elapsed(start)));
-    Ok(())
-}
-
-fn run_logins(sshd: Option<&DemoSshd>, users: &SampleUsers) {
-    let Some(sshd) = sshd else {
-        return print_line("3. No real login: that needs root, sshd and ssh on this machine.");
-    };
-    print_line("3. Real logins through sshd, with AuthorizedKeysCommand set to our helper:");
-    show_login(sshd, "zoe", &users.zoe);
-    show_login(sshd, "a stranger", &users.stranger);
-}
-
-fn show_login(sshd: &DemoSshd, name: &str, user: &DemoUser) {
-    let start = clock::boot_time();
-    let result = sshd.try_login(user);
-    print_line(&format!("   {name:12} {result}  ({})", format_elapsed(start)));
 }
 
 fn revoke_sample_key(
@@ -164,26 +123,4 @@ fn run_without_primary(sidecar: &AdminClient, sshd: Option<&DemoSshd>, users: &S
         keys["expires_in_seconds"],
     ));
     Ok(())
-}
-
-/// Keeps both daemons running until Ctrl-C.
-fn wait_for_ctrl_c(folder: &DemoFolder) -> Result<(), CommandError> {
-    let program = std::env::current_exe().map_err(CommandError::new)?;
-    print_line("Both daemons run until Ctrl-C. To look around, in another terminal:");
-    print_line(&format!("   {} status --socket {}", program.display(), folder.sidecar_socket().display()));
-    print_line(&format!(
-        "   {} explain --username zoe --project tools/gate --socket {}",
-        program.display(),
-        folder.sidecar_socket().display()
-    ));
-    print_line(&format!("   {} admin --socket {} export", program.display(), folder.primary_socket().display()));
-    let runtime = lifecycle::start_runtime()?;
-    let mut events = LifecycleEvents::subscribe(&runtime, [])?;
-    runtime.block_on(async { while events.next().await != LifecycleEvent::Terminate {} });
-    Ok(())
-}
-
-fn format_elapsed(start: BootTime) -> String {
-    let micros = clock::boot_time().since(start).as_micros();
-    if micros < 10_000 { format!("{micros} µs") } else { format!("{} ms", micros / 1000) }
 }
