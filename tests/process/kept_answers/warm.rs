@@ -93,7 +93,8 @@ fn of_authorized_keys_each_line_is_accounted_for() {
 
 #[test]
 fn what_gitlab_said_here_is_not_overruled_by_a_file() {
-    let site = Site::start(FRESH);
+    // Its no is forgotten at once as an answer, and still stands against a file.
+    let site = Site::start(&format!("{FRESH}negative_ttl = \"0s\"\n"));
     assert_eq!(site.source(&look_up(7)), "forwarded");
     site.facts().keys.remove(&8);
     assert_eq!(site.source(&look_up(8)), "forwarded 404");
