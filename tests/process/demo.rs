@@ -21,7 +21,7 @@ fn with_a_primary_it_revokes_a_key_and_outlives_the_primary() {
     let text = demo(&["--once"]);
     assert!(text.contains("revoked on 1 of 1 hosts"), "{text}");
     for which in 0..2 {
-        assert_eq!(answer(&text, "whose key is zoe's?", which), "key 1 of zoe", "before and after the primary is killed");
+        assert_eq!(answer(&text, "whose key is zoe's?", which), "key 1 of Zoe", "before and after the primary is killed");
     }
     assert!(answer(&text, "may zoe pull tools/gate?", 0).starts_with("yes: project-20"));
     assert!(answer(&text, "may ben, a reporter, push there?", 0).starts_with("no: "));

@@ -200,7 +200,7 @@ fn a_damaged_store_on_a_full_disk_serves_by_asking_and_is_built_anew_once_there_
 #[test]
 fn a_primary_on_a_full_disk_answers_what_it_holds_also_from_its_start_on_and_goes_on_by_itself() {
     let mut env = TestEnv::new();
-    let Some(disk) = SmallDisk::mount(&env.path().join("primary"), 16 << 10) else { return };
+    let Some(disk) = SmallDisk::mount(&env.path().join("primary"), 32 << 10) else { return };
     env.start_primary();
     env.apply(&directory_of_keys(400));
     env.start_sidecar();

@@ -32,7 +32,7 @@ fn a_thousand_who_ask_for_one_unknown_key_at_once_are_one_question() {
         let gate = Arc::clone(&site.facts().gate);
         let held = gate.lock().unwrap();
         let sent: Vec<UnixStream> = (0..1000).map(|_| send_look_up(&site, key)).collect();
-        site.env.wait_for("the question", || site.fake.as_ref().unwrap().count() == 1);
+        site.env.wait_for("the question", || site.fake.as_ref().unwrap().count() >= 1);
         drop(held);
         for stream in sent {
             assert_eq!(read_answer(stream).status, status);

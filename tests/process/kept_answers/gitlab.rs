@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use serde_json::{Value, json};
 
 use crate::support::env::TestEnv;
-use crate::support::fake_primary::{FakePrimary, FakeReply, RecordedRequest, json_response, response_with_headers};
+use crate::support::fake_primary::{FakePrimary, FakeReply, PROBE_MARK, RecordedRequest, json_response, response_with_headers};
 use crate::support::generated_directory::key_blob;
 use crate::support::http::{Request, Response};
 use crate::support::lookup::lookup_request;
@@ -115,9 +115,10 @@ impl Site {
         self.env.request_sidecar(request.clone())
     }
 
-    /// How many questions it was asked since this was called last.
+    /// How many questions it was asked since this was called last, without those of the probe.
     pub fn take_questions(&self) -> usize {
-        self.fake.as_ref().unwrap().take_requests().len()
+        let requests = self.fake.as_ref().unwrap().take_requests();
+        requests.iter().filter(|request| !request.request_line.contains(PROBE_MARK)).count()
     }
 
     /// Where an answer came from, and whether it is marked as degraded: `cached`, `cached degraded`, `forwarded`, or its status.

@@ -60,9 +60,7 @@ fn check_says_what_is_wrong_with_the_token_the_secret_or_gitlab_and_what_to_do()
     mirror.gitlab.set_token_role(Caller::SomebodyElse);
     let said = report(&mirror);
     assert!(
-        said.contains(
-            "WARNING: public API: users: GitLab gives the users in another order than was asked, as it does to a token that is not"
-        ),
+        said.contains("WARNING: public API: users: GitLab gives the users as it does to a token that is not an administrator's"),
         "{said}"
     );
     mirror.env.write("gitlab_token", "glpat-another-token-of-nobody");
