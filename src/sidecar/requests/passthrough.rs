@@ -43,6 +43,9 @@ const SMALL_BODY_BYTES: u64 = 8 << 10;
 const MAX_ERROR_BODY_BYTES: usize = 256 << 10;
 /// The largest answer to a question that is passed on.
 const MAX_ANSWER_BODY_BYTES: usize = 1 << 20;
+/// The largest answer that is given once all of it is here, so that one that is cut short is said to be, and not a connection that ends:
+/// gitlab-shell would send the request again.
+const MAX_WHOLE_BODY_BYTES: usize = 64 << 10;
 
 /// What is passed on.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -268,6 +271,14 @@ impl PendingRequest<'_> {
         if head.status.is_success() && self.kind == RequestKind::Question {
             let answered = Response { status: head.status, headers, body: OutgoingBody::from_bytes(Bytes::new()) };
             return self.relay_answer(state, address, answered, decided_at(&head.headers), body).await;
+        }
+        if head.status.is_success() && body.remaining_length().is_some_and(|length| length <= MAX_WHOLE_BODY_BYTES as u64) {
+            return match body.read(MAX_WHOLE_BODY_BYTES, self.time_left()).await {
+                Ok(bytes) => {
+                    self.finish_answered(address, Response { status: head.status, headers, body: OutgoingBody::from_bytes(bytes) })
+                }
+                Err(error) => self.finish_failed(address, &error.to_string(), true),
+            };
         }
         if head.status.is_success() || (head.status.is_client_error() && self.method == Method::HEAD) {
             let body = OutgoingBody::relay(body, state.config.bounds.passed_body_bytes, self.time_left());
