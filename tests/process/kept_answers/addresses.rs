@@ -3,8 +3,10 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use serde_json::{Value, json};
+use sidegate::model::clock;
 
 use crate::kept_answers::gitlab::{discover, push, source_of};
 use crate::support::env::TestEnv;
@@ -139,6 +141,8 @@ fn a_push_beside_a_kept_yes_is_not_sent_to_the_second_address_either() {
     site.env.start_sidecar();
     assert_eq!(source_of(&site.ask(push(7, "g/p"))), "forwarded");
     assert_eq!(first.take_requests().len(), 1);
+    let kept_since = clock::boot_time();
+    site.env.wait_for("the kept yes to be stale", || clock::boot_time().since(kept_since) > Duration::from_millis(2));
     is_broken.store(true, Ordering::SeqCst);
     assert_eq!(source_of(&site.ask(push(7, "g/p"))), "cached degraded");
     assert_eq!((first.take_requests().len(), second.take_requests().len()), (1, 0));

@@ -169,7 +169,10 @@ fn decide(facts: &Facts, arrived: &RecordedRequest) -> (u16, Value) {
         let user = json!({"id": id, "username": format!("person-{id}"), "name": "Person"});
         return (200, if facts.keys.contains(&id) { user } else { Value::Null });
     }
-    if line.contains("/allowed") {
+    if line.contains("/check") {
+        return (200, json!({"api_version": "v4", "gitlab_version": "18.6.0", "gitlab_rev": "abc", "redis": true}));
+    }
+    if line.contains("/internal/allowed") {
         return decide_access(facts, &serde_json::from_str(&arrived.body).unwrap());
     }
     (200, json!({"username": "person-7", "lfs_token": "token", "repository_http_path": "http://g", "expires_in": 7200}))

@@ -106,6 +106,49 @@ fn while_gitlab_fails_what_is_kept_is_given_until_it_expires_also_after_a_restar
     }
 }
 
+/// What only GitLab answers, and what it does: beside [`asked_questions`] the requests of KAS, of error tracking, and writes.
+fn never_kept_questions() -> Vec<(&'static str, Request)> {
+    let kept_stale = ["a certificate"];
+    let asked = asked_questions().into_iter().filter(|(what, _)| !kept_stale.contains(what));
+    let others = [
+        ("KAS", Request::get("/api/v4/internal/kubernetes/agent_info").header("Gitlab-Kas-Api-Request", "x")),
+        ("error tracking", Request::post("/api/v4/internal/error_tracking/allowed", &json!({"project_id": 9, "public_key": "x"}))),
+        ("recovery codes", Request::post("/api/v4/internal/two_factor_recovery_codes", &json!({"key_id": 7}))),
+        ("a token", Request::post("/api/v4/internal/personal_access_token", &json!({"key_id": 7, "name": "x", "scopes": ["api"]}))),
+        ("the end of a push", Request::post("/api/v4/internal/post_receive", &json!({"gl_repository": "project-9", "changes": ""}))),
+    ];
+    asked.chain(others).collect()
+}
+
+#[test]
+fn what_is_never_kept_is_refused_with_a_reason_while_gitlab_fails_in_each_state_and_after_a_restart() {
+    let mut site = Site::start(FRESH);
+    site.facts().hidden.insert("g/hidden".to_owned());
+    let check = Request::get("/api/v4/internal/check");
+    for (what, question) in never_kept_questions() {
+        assert_eq!(site.ask(&question).header("x-sidegate-answer"), Some("forwarded"), "{what}");
+    }
+    assert_eq!(site.ask(&check).json()["gitlab_version"], "18.6.0");
+    kept_questions().iter().for_each(|(_, question)| drop(site.ask(question)));
+    site.wait_until_flushed();
+    for (state, bounds) in [("fresh", ("1h", "2h")), ("stale", ("1ms", "2h")), ("expired", ("1ms", "1ms"))] {
+        set_bounds(&site, bounds.0, bounds.1);
+        site.restart();
+        site.fail();
+        for (what, question) in never_kept_questions() {
+            let answer = site.ask(&question);
+            assert_eq!(answer.status, 424, "{what}, {state}: {}", answer.text());
+            assert!(!answer.message().is_empty(), "{what}, {state}");
+        }
+        assert_eq!(site.take_questions(), 0, "{state}: nothing is sent to a GitLab that fails");
+        let versions = site.ask(&check);
+        assert_eq!((versions.status, versions.json()["redis"].as_bool()), (200, Some(state != "expired")), "{state}: {}", versions.text());
+        assert_eq!(versions.header("x-sidegate-degraded"), Some("primary-unreachable"), "{state}");
+        set_bounds(&site, bounds.0, "2h");
+        site.facts().mode = Mode::Answers;
+    }
+}
+
 #[test]
 fn a_kill_loses_nothing_that_was_kept_a_second_ago_and_makes_nothing_younger() {
     let mut site = Site::start(FRESH);
