@@ -120,9 +120,10 @@ impl PendingHooks {
         let outcome = Arc::new(OnceLock::new());
         lock(&self.unwritten).push(UnwrittenHook { subject, to_ask, outcome: Arc::clone(&outcome) });
         let hooks = Arc::clone(self);
-        run_blocking(move || hooks.write_with_others(&outcome)).await?;
+        let written = run_blocking(move || hooks.write_with_others(&outcome)).await;
+        // Also what could not be written: whoever waits for something to ask must see it.
         self.added.notify_one();
-        Ok(Noted::Stored)
+        written.map(|()| Noted::Stored)
     }
 
     /// Returns the outcome of one's own write, which somebody else may have made with his. Blocks.
@@ -282,6 +283,7 @@ mod tests {
     use crate::model::key::Fingerprint;
     use crate::model::time::Time;
     use crate::store::primary::private_store::PrivateStore;
+    use crate::store::tests::small_disk::SmallDisk;
 
     fn user(id: u64) -> Subject {
         Subject::User(id.try_into().unwrap())
@@ -313,6 +315,23 @@ mod tests {
         let taken = after_crash.try_take().unwrap();
         assert_eq!((taken.subject, taken.to_ask.key.as_deref()), (key, Some("ssh-ed25519 AAAA")));
         assert_eq!(subjects(&after_crash), []);
+    }
+
+    #[tokio::test]
+    async fn what_a_full_disk_refuses_is_asked_all_the_same_by_whoever_waits() {
+        let folder = tempfile::tempdir().unwrap();
+        let Some(disk) = SmallDisk::mount(&folder.path().join("disk"), 8 << 10) else { return };
+        let store = PrivateStore::open(&folder.path().join("disk/ledger")).unwrap();
+        let hooks = Arc::new(PendingHooks::load(&store).unwrap());
+        let waiting = tokio::spawn({
+            let hooks = Arc::clone(&hooks);
+            async move { hooks.take().await.subject }
+        });
+        tokio::task::yield_now().await;
+        disk.fill();
+        assert!(hooks.note(user(1), to_ask(None)).await.is_err(), "it is not on disk");
+        let taken = tokio::time::timeout(std::time::Duration::from_secs(20), waiting).await.unwrap();
+        assert_eq!(taken.unwrap(), user(1));
     }
 
     #[tokio::test]
