@@ -10,12 +10,12 @@ use crate::cli::config::file;
 use crate::cli::config::mirror::MirrorConfig;
 use crate::cli::exit_status::{CommandError, CommandResult, Completion};
 use crate::cli::hardening;
-use crate::cli::ids;
 use crate::cli::lifecycle::{self, LifecycleEvents};
 use crate::cli::logging;
 use crate::cli::mirror_progress;
 use crate::cli::secrets;
 use crate::cli::shutdown::{self, ExitDeadline};
+use crate::cli::sockets;
 use crate::mirror::config::{MirrorOptions, WalkIntervals};
 use crate::mirror::gitlab::client::GitlabClient;
 use crate::mirror::gitlab::clock::{Clock, SystemClock};
@@ -26,7 +26,7 @@ use crate::mirror::state::MirrorState;
 use crate::model::clock;
 use crate::net::server::counters::ServerCounters;
 use crate::net::server::http_server::HttpServer;
-use crate::net::server::listen::{self, BoundSocket};
+use crate::net::server::listen;
 use crate::primary::config::{PrimaryOptions, Publication, RepositoryCreation};
 use crate::wire::auth::credentials::CredentialVerifier;
 use crate::wire::auth::secret::Secret;
@@ -60,7 +60,8 @@ pub fn run(path: &Path) -> CommandResult {
     let mut events = LifecycleEvents::subscribe(&runtime, secret_files(&config))?;
     let limits = config.limits.server_limits();
     let server =
-        HttpServer::start(open_sockets(inherited, &config)?, Arc::clone(&state), limits, 0, counters).map_err(CommandError::new)?;
+        HttpServer::start(sockets::open(inherited, &config.socket, config.listen.as_ref())?, Arc::clone(&state), limits, 0, counters)
+            .map_err(CommandError::new)?;
     let hooks = start_hooks(&config, &state)?;
     state.start_tasks().map_err(CommandError::new)?;
     tracing::info!(version = VERSION, "mirror of {} started, version {VERSION}", config.gitlab.url);
@@ -154,20 +155,6 @@ pub fn gitlab_client(config: &MirrorConfig, credentials: &GitlabCredentials) -> 
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let pacer = Arc::new(Pacer::new(gitlab.requests_per_second, Arc::clone(&clock)));
     Ok(GitlabClient::new(Arc::new(transport), clock, pacer))
-}
-
-/// Returns the sockets that systemd handed over, or a Unix socket of our own; and a TCP socket if the configuration has a `[listen]`.
-fn open_sockets(inherited: Vec<BoundSocket>, config: &MirrorConfig) -> Result<Vec<BoundSocket>, CommandError> {
-    let mut sockets = inherited;
-    if sockets.is_empty() {
-        let group = config.socket.group.as_deref().map(ids::group_id).transpose()?;
-        sockets.push(listen::bind_unix(&config.socket.path, config.socket.mode, group).map_err(CommandError::new)?);
-    }
-    if let Some(listen_config) = &config.listen {
-        let tls = listen_config.tls().map(|(chain, key)| listen::load_tls_config(chain, key)).transpose().map_err(CommandError::new)?;
-        sockets.push(listen::bind_tcp(listen_config.address, tls).map_err(CommandError::new)?);
-    }
-    Ok(sockets)
 }
 
 /// Starts what answers at the address of hooks, if there is one.

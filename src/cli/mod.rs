@@ -29,6 +29,7 @@ mod secret_file;
 mod secrets;
 mod serve;
 mod shutdown;
+mod sockets;
 mod status;
 mod units;
 mod warm;

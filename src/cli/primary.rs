@@ -11,15 +11,15 @@ use crate::cli::config::file;
 use crate::cli::config::primary::PrimaryConfig;
 use crate::cli::exit_status::{CommandError, CommandResult, Completion};
 use crate::cli::hardening;
-use crate::cli::ids;
 use crate::cli::lifecycle::{self, LifecycleEvents};
 use crate::cli::logging;
 use crate::cli::secrets;
 use crate::cli::shutdown::{self, ExitDeadline};
+use crate::cli::sockets;
 use crate::net::gitaly::client::GitalyClient;
 use crate::net::server::counters::ServerCounters;
 use crate::net::server::http_server::HttpServer;
-use crate::net::server::listen::{self, BoundSocket};
+use crate::net::server::listen;
 use crate::primary::config::{PrimaryOptions, Publication, RepositoryCreation};
 use crate::primary::state::PrimaryState;
 
@@ -39,7 +39,7 @@ pub fn run(path: &Path) -> CommandResult {
     let runtime = lifecycle::start_runtime()?;
     let deadline = ExitDeadline::prepare()?;
     let mut events = LifecycleEvents::subscribe(&runtime, secret_files(&config))?;
-    let sockets = open_sockets(inherited, &config)?;
+    let sockets = sockets::open(inherited, &config.socket, config.listen.as_ref())?;
     let server = HttpServer::start(sockets, Arc::clone(&state), config.limits.server_limits(), 0, counters).map_err(CommandError::new)?;
     tracing::info!(version = VERSION, "primary started, version {VERSION}");
     let end = runtime.block_on(async {
@@ -94,20 +94,6 @@ fn build_options(config: &PrimaryConfig, counters: Arc<ServerCounters>) -> Resul
         bounds: config.limits.server_limits(),
         server_counters: counters,
     })
-}
-
-/// Returns the sockets that systemd handed over, or a Unix socket of our own; and a TCP socket if the configuration has a `[listen]`.
-fn open_sockets(inherited: Vec<BoundSocket>, config: &PrimaryConfig) -> Result<Vec<BoundSocket>, CommandError> {
-    let mut sockets = inherited;
-    if sockets.is_empty() {
-        let group = config.socket.group.as_deref().map(ids::group_id).transpose()?;
-        sockets.push(listen::bind_unix(&config.socket.path, config.socket.mode, group).map_err(CommandError::new)?);
-    }
-    if let Some(listen_config) = &config.listen {
-        let tls = listen_config.tls().map(|(chain, key)| listen::load_tls_config(chain, key)).transpose().map_err(CommandError::new)?;
-        sockets.push(listen::bind_tcp(listen_config.address, tls).map_err(CommandError::new)?);
-    }
-    Ok(sockets)
 }
 
 fn secret_files(config: &PrimaryConfig) -> Vec<PathBuf> {

@@ -18,6 +18,7 @@ use crate::cli::logging;
 use crate::cli::revocation_relay::RevocationRelay;
 use crate::cli::secrets;
 use crate::cli::shutdown::{self, ExitDeadline};
+use crate::cli::sockets;
 use crate::model::clock;
 use crate::model::coverage::Coverage;
 use crate::model::freshness::DirectoryReplica;
@@ -26,7 +27,7 @@ use crate::model::revocation_listener::RevocationListener;
 use crate::net::client::http_client::HttpClient;
 use crate::net::server::counters::ServerCounters;
 use crate::net::server::http_server::HttpServer;
-use crate::net::server::listen::{self, BoundSocket};
+use crate::net::server::listen;
 use crate::replica::config::{FeedMode, ReplicaConfig, Timing};
 use crate::replica::service::Replica;
 use crate::sidecar::config::{
@@ -55,7 +56,7 @@ pub fn run(path: &Path) -> CommandResult {
     let runtime = lifecycle::start_runtime()?;
     let deadline = ExitDeadline::prepare()?;
     let events = LifecycleEvents::subscribe(&runtime, secret_files(&config))?;
-    let sockets = open_sockets(inherited, &config)?;
+    let sockets = sockets::open(inherited, &config.socket, None)?;
     let relay = Arc::new(RevocationRelay::default());
     let replica = Replica::start(context.replica_setup(&config, &relay)?).map_err(CommandError::new)?;
     let counters = Arc::new(ServerCounters::default());
@@ -241,15 +242,6 @@ fn kept_setup(config: &ServeConfig, store: &Arc<KeptStore>) -> KeptConfig {
         mass_negative: config.freshness.mass_negative,
         store: Arc::clone(store) as Arc<dyn KeptAnswerStore>,
     }
-}
-
-/// Returns the sockets that systemd handed over, or a Unix socket of our own.
-fn open_sockets(inherited: Vec<BoundSocket>, config: &ServeConfig) -> Result<Vec<BoundSocket>, CommandError> {
-    if !inherited.is_empty() {
-        return Ok(inherited);
-    }
-    let group = config.socket.group.as_deref().map(ids::group_id).transpose()?;
-    Ok(vec![listen::bind_unix(&config.socket.path, config.socket.mode, group).map_err(CommandError::new)?])
 }
 
 fn load_signing_secret(config: &ServeConfig) -> Result<Secret, CommandError> {

@@ -111,12 +111,12 @@ fn feed_text(feed: &Value) -> Option<String> {
     let covers: Vec<&str> = feed["covers"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
     let covers = if covers.is_empty() { "nothing yet".to_owned() } else { covers.join(", ") };
     Some(format!(
-        "feed: {} ({covers}); {} unknown keys and users asked of the GitLab, {} refused as more than {} a second; {} kept answers withheld from whom it refuses",
+        "feed: {} ({covers}); {} unknown keys and users asked of the GitLab, {} refused as more than {} a second; {} kept answers not given, because it refuses who asks",
         field_text(&feed["url"]),
         feed["misses_asked"],
         feed["misses_refused"],
         feed["misses_per_second"],
-        feed["kept_answers_withheld"],
+        feed["kept_answers_not_given"],
     ))
 }
 

@@ -120,6 +120,14 @@ impl KeptKind {
 }
 
 impl KeptSubject {
+    /// Returns each of some subjects once, in order.
+    #[must_use]
+    pub fn distinct(mut subjects: Vec<Self>) -> Vec<Self> {
+        subjects.sort();
+        subjects.dedup();
+        subjects
+    }
+
     /// Returns a user by their name, in its one spelling.
     #[must_use]
     pub fn username(name: &str) -> Self {

@@ -20,6 +20,15 @@ fn on_small_disk(folder: &Path) -> Option<SmallDisk> {
     SmallDisk::mount(&folder.join("store"), DISK_KIB)
 }
 
+/// A primary that ended between the mark of a revocation and its commit; `None` where no small disk can be mounted.
+async fn with_unmade_revocation(folder: &Path) -> Option<SmallDisk> {
+    let disk = on_small_disk(folder)?;
+    let state = open(folder);
+    apply(&state, "", &small_directory()).await;
+    mark_without_commit(&state, 12, 1);
+    Some(disk)
+}
+
 /// Opens the primary again on a full disk, on which nothing can be finished, and then makes room.
 fn reopen_on_full_disk(folder: &Path, disk: &SmallDisk) -> Arc<PrimaryState> {
     disk.fill();
@@ -31,11 +40,7 @@ fn reopen_on_full_disk(folder: &Path, disk: &SmallDisk) -> Arc<PrimaryState> {
 #[tokio::test]
 async fn a_commit_that_comes_before_a_revocation_that_was_put_off_makes_it_first() {
     let folder = tempfile::tempdir().unwrap();
-    let Some(disk) = on_small_disk(folder.path()) else { return };
-    let state = open(folder.path());
-    apply(&state, "", &small_directory()).await;
-    mark_without_commit(&state, 12, 1);
-    drop(state);
+    let Some(disk) = with_unmade_revocation(folder.path()).await else { return };
     let state = reopen_on_full_disk(folder.path(), &disk);
     apply(&state, "", &[user(50, "new")]).await;
     assert_eq!((key_ids(&state), revoked(&state)), ([11].into(), (1, 1)), "the key and the mark");
@@ -60,11 +65,7 @@ async fn who_gets_a_free_number_before_what_was_put_off_is_done_gets_nothing_of_
 #[tokio::test]
 async fn on_a_full_disk_a_change_is_refused_for_what_is_to_be_finished_first() {
     let folder = tempfile::tempdir().unwrap();
-    let Some(disk) = on_small_disk(folder.path()) else { return };
-    let state = open(folder.path());
-    apply(&state, "", &small_directory()).await;
-    mark_without_commit(&state, 12, 1);
-    drop(state);
+    let Some(disk) = with_unmade_revocation(folder.path()).await else { return };
     disk.fill();
     let state = open(folder.path());
     let (status, body) = admin(&state, "block-user", json!({"username": "bob"}).to_string()).await;

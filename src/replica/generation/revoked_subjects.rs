@@ -30,7 +30,7 @@ pub fn revoked_subjects(generation: &Generation, changes: &[Change]) -> Vec<Kept
             Change::Delete(identity) => subjects.extend(user_id(identity).and_then(|user| former_name(generation, user))),
         }
     }
-    distinct(subjects)
+    KeptSubject::distinct(subjects)
 }
 
 /// Returns whom `changes` name themselves.
@@ -49,7 +49,7 @@ pub fn named_subjects(changes: &[Change]) -> Vec<KeptSubject> {
             Change::Delete(identity) => subjects.extend(user_id(identity).map(KeptSubject::User)),
         }
     }
-    distinct(subjects)
+    KeptSubject::distinct(subjects)
 }
 
 fn is_new_active_user(generation: &Generation, change: &Change) -> bool {
@@ -80,12 +80,6 @@ fn user_id(identity: &RecordIdentity) -> Option<Id> {
     }
     let RecordIdentity::Other(_, text) = identity else { return None };
     serde_json::from_str::<Named<'_>>(text).ok().filter(|named| named.kind == "user").map(|named| named.id)
-}
-
-fn distinct(mut subjects: Vec<KeptSubject>) -> Vec<KeptSubject> {
-    subjects.sort();
-    subjects.dedup();
-    subjects
 }
 
 #[cfg(test)]

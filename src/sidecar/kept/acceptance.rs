@@ -59,7 +59,7 @@ fn user_subjects(question: &KeptQuestion, body: &Value) -> Option<Vec<KeptSubjec
     let name = body["username"].as_str().map(KeptSubject::username);
     let mut subjects = vec![asker, KeptSubject::User(id)];
     subjects.extend(name);
-    Some(distinct(subjects))
+    Some(KeptSubject::distinct(subjects))
 }
 
 /// An answer for the repository that was asked for, to the actor who asked.
@@ -89,7 +89,7 @@ fn access_subjects(question: &KeptQuestion, body: &Value) -> Option<Vec<KeptSubj
     subjects.extend(user.map(KeptSubject::User));
     subjects.extend(body["gl_username"].as_str().filter(|_| user.is_some()).map(KeptSubject::username));
     subjects.extend(parse_id(&body["gl_project_id"]).or_else(|| project_of(&body["gl_repository"])).map(KeptSubject::Project));
-    Some(distinct(subjects))
+    Some(KeptSubject::distinct(subjects))
 }
 
 /// Returns the project of `project-<id>`, `wiki-<id>` or `design-<id>`.
@@ -111,12 +111,6 @@ fn parse_expiry(value: &Value) -> Option<Option<Time>> {
         Value::String(text) => Time::from_milliseconds(text.parse::<jiff::Timestamp>().ok()?.as_millisecond()).map(Some),
         _ => None,
     }
-}
-
-fn distinct(mut subjects: Vec<KeptSubject>) -> Vec<KeptSubject> {
-    subjects.sort();
-    subjects.dedup();
-    subjects
 }
 
 #[cfg(test)]

@@ -25,7 +25,7 @@ use crate::gitlab_revocations::people::{Question, Removal, Source};
 use crate::gitlab_revocations::report::Report;
 use crate::support::StopOnDrop;
 use crate::support::env::{Daemon, TestEnv};
-use crate::support::gitlab::outage::Outage;
+use crate::support::gitlab::outage::{Outage, PLAIN_OUTAGES};
 use crate::support::gitlab::{FakeGitlab, GitlabVersion};
 use crate::support::http::{Connection, Request};
 use crate::support::random::Random;
@@ -53,18 +53,10 @@ const fn limits(ttl: u64, max_stale: u64) -> Limits {
 }
 
 /// The ways to fail in which a GitLab says nothing that looks like a decision.
-const OUTAGES: [Outage; 10] = [
-    Outage::Refused,
-    Outage::Hung,
-    Outage::CutShort,
-    Outage::ErrorPage(500),
-    Outage::ErrorPage(502),
-    Outage::ErrorPage(503),
-    Outage::DefaultHost,
-    Outage::LoginRedirect,
-    Outage::EmptyObject,
-    Outage::OtherSecret,
-];
+fn outages() -> Vec<Outage> {
+    let says_something = |outage: &Outage| matches!(outage, Outage::Null | Outage::OtherInstance | Outage::TooManyRequests);
+    PLAIN_OUTAGES.into_iter().filter(|outage| !says_something(outage)).collect()
+}
 
 /// What is done to the host meanwhile.
 #[derive(Clone, Copy, Debug)]
@@ -294,7 +286,8 @@ impl Site {
             Condition::Fast => gitlab.set_delay(FAST),
             Condition::Slow => gitlab.set_delay(SLOW),
             Condition::Down => {
-                let outage = OUTAGES[usize::try_from(random.below(OUTAGES.len() as u64)).unwrap()];
+                let outages = outages();
+                let outage = outages[usize::try_from(random.below(outages.len() as u64)).unwrap()];
                 gitlab.fail(outage);
                 return format!("{outage:?}");
             }

@@ -1,0 +1,21 @@
+//! The sockets of a daemon, as systemd hands them over or as its configuration says.
+
+use crate::cli::config::primary::ListenConfig;
+use crate::cli::config::socket::SocketConfig;
+use crate::cli::exit_status::CommandError;
+use crate::cli::ids;
+use crate::net::server::listen::{self, BoundSocket};
+
+/// Returns the sockets that systemd handed over, or a Unix socket of our own; and a TCP socket if the configuration has a `[listen]`.
+pub fn open(inherited: Vec<BoundSocket>, socket: &SocketConfig, network: Option<&ListenConfig>) -> Result<Vec<BoundSocket>, CommandError> {
+    let mut sockets = inherited;
+    if sockets.is_empty() {
+        let group = socket.group.as_deref().map(ids::group_id).transpose()?;
+        sockets.push(listen::bind_unix(&socket.path, socket.mode, group).map_err(CommandError::new)?);
+    }
+    if let Some(network) = network {
+        let tls = network.tls().map(|(chain, key)| listen::load_tls_config(chain, key)).transpose().map_err(CommandError::new)?;
+        sockets.push(listen::bind_tcp(network.address, tls).map_err(CommandError::new)?);
+    }
+    Ok(sockets)
+}
