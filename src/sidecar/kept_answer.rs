@@ -26,12 +26,12 @@ use crate::sidecar::kept::question::KeptQuestion;
 use crate::sidecar::kept::record::YesOutcome;
 use crate::sidecar::kept::service::KeptService;
 use crate::sidecar::kept::shadow::Shadow;
+use crate::sidecar::refused_askers;
 use crate::sidecar::state::SidecarState;
 use crate::sidecar::upstream::client::QueryOutcome;
 use crate::sidecar::upstream::concurrency_limit::RequestClass;
 use crate::sidecar::upstream::decision::DecisionKind;
 use crate::sidecar::upstream::error::{FailureCause, UpstreamError};
-use crate::sidecar::withholding;
 
 /// Whether a question is asked of which nothing is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,7 +59,7 @@ pub async fn answer_within(
 ) -> Result<Response, UpstreamError> {
     kept.answers.wait_until_open().await;
     let question = Arc::new(question);
-    let found = withholding::find(state, kept, &question, time);
+    let found = refused_askers::find(state, kept, &question, time);
     if let Some(shadow) = &kept.shadow {
         return Ok(ask_and_compare(state, kept, shadow, &question, &found, time).await);
     }
@@ -84,7 +84,7 @@ pub fn give_outcome(state: &SidecarState, kept: &KeptService, question: &KeptQue
     let now = RequestTime::now();
     if matches!(&outcome, QueryOutcome::Decided(decision) if decision.kind == DecisionKind::No)
         && let Some(held) = kept.answers.given_back(question, now)
-        && !withholding::is_withheld(state, kept, question, now)
+        && !refused_askers::is_asker_refused(state, kept, question, now)
     {
         return give_back(kept, question, held);
     }
@@ -149,7 +149,7 @@ fn response_of(held: &HeldAnswer) -> Response {
 
 /// Gives what is kept at this moment, without the primary's answer.
 fn give_held(state: &SidecarState, kept: &KeptService, question: &KeptQuestion) -> Option<Response> {
-    let (held, is_fresh) = match withholding::find(state, kept, question, RequestTime::now()) {
+    let (held, is_fresh) = match refused_askers::find(state, kept, question, RequestTime::now()) {
         Found::Fresh(held) => (held, true),
         Found::Stale(held) => (held, false),
         Found::GivenBack(held) => return Some(give_back(kept, question, held)),

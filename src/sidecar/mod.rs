@@ -4,7 +4,7 @@
 //! local directory is judged in [`local_view`] and [`local_answer`]; who is asked else, and what counts as an answer, in [`upstream`].
 //! [`hedge`] keeps a slow primary from delaying whom this host knows, and [`denials`] what it says no to meanwhile.
 //! In front of a primary without a feed, [`kept`] has its answers and [`kept_answer`] gives them; otherwise nothing here writes to a
-//! store: the replica does. Where its [`mirror`] is followed, [`mirror_answer`] says whose a key is, and [`withholding`] whom nothing is
+//! store: the replica does. Where its [`mirror`] is followed, [`mirror_answer`] says whose a key is, and [`refused_askers`] whom nothing is
 //! given that is kept.
 
 pub mod config;
@@ -19,6 +19,7 @@ mod local_answer;
 pub mod local_view;
 mod mirror;
 mod mirror_answer;
+mod refused_askers;
 mod requests;
 mod routes;
 pub mod state;
@@ -26,4 +27,3 @@ pub mod upstream;
 mod usage_buffer;
 mod usage_report;
 pub mod version_cache;
-mod withholding;

@@ -24,7 +24,7 @@ pub struct MirrorService {
     /// Those that were not asked because there were too many.
     pub misses_refused: Counter,
     /// Kept answers about access that were not given because the directory knows a refusal.
-    pub withheld: Counter,
+    pub not_given: Counter,
     log: LogLimiter,
 }
 
@@ -39,12 +39,12 @@ impl MirrorService {
             budget: Mutex::new(MissBudget::new(config.misses_per_second, clock::boot_time())),
             misses_asked: counter("asked"),
             misses_refused: counter("refused"),
-            withheld: Counter::default(),
+            not_given: Counter::default(),
             log: LogLimiter::default(),
         };
         registry.register("sidegate_feed_misses", "Unknown keys and users: asked of the GitLab, or refused as too many", misses);
         let help = "Kept answers about access that were not given because the followed directory knows a refusal";
-        registry.register("sidegate_kept_withheld", help, service.withheld.clone());
+        registry.register("sidegate_kept_not_given", help, service.not_given.clone());
         Arc::new(service)
     }
 

@@ -21,12 +21,12 @@ use crate::sidecar::kept::answers::KeptAnswers;
 use crate::sidecar::kept::question::KeptQuestion;
 use crate::sidecar::kept::service::KeptService;
 use crate::sidecar::local_view::LocalView;
+use crate::sidecar::refused_askers::is_asker_refused;
 use crate::sidecar::state::SidecarState;
 use crate::sidecar::upstream::client::QueryOutcome;
 use crate::sidecar::upstream::concurrency_limit::RequestClass;
 use crate::sidecar::upstream::decision::QueryKind;
 use crate::sidecar::upstream::query::UpstreamQuery;
-use crate::sidecar::withholding::is_withheld;
 use crate::wire;
 use crate::wire::http::params::{Params, encode_form};
 use crate::wire::http::params_error::ParamsError;
@@ -89,12 +89,12 @@ async fn explain_followed(state: &Arc<SidecarState>, kept: &KeptService, subject
     let here = here_json(&local, &subject.without_project(), time);
     let mut found = kept_json(&kept.answers, &subject, time);
     let question = kept_question(&kept.answers, &subject);
-    let is_withheld = question.as_ref().is_some_and(|question| is_withheld(state, kept, question, time));
-    if let Some(found) = found.as_mut().filter(|_| is_withheld) {
+    let is_asker_refused = question.as_ref().is_some_and(|question| is_asker_refused(state, kept, question, time));
+    if let Some(found) = found.as_mut().filter(|_| is_asker_refused) {
         found["given"] = json!("no: the feed has this user as refused, or this key as expired; GitLab is asked");
     }
     let is_in_feed = local.is_fresh() && (here["key"].is_object() || here["actor"].is_object());
-    let is_kept_fresh = found.as_ref().is_some_and(|found| found["state"] == "fresh") && !is_withheld;
+    let is_kept_fresh = found.as_ref().is_some_and(|found| found["state"] == "fresh") && !is_asker_refused;
     let decided_by = match &subject.project {
         None if is_in_feed && here["actor"]["deploy_key_id"].is_null() => "feed",
         None if is_in_feed && subject.blob.is_some() => "feed",

@@ -76,7 +76,7 @@ fn feed_json(state: &SidecarState, follower: &Value) -> Value {
         "misses_per_second": mirror.misses_per_second,
         "misses_asked": mirror.misses_asked.get(),
         "misses_refused": mirror.misses_refused.get(),
-        "kept_answers_withheld": mirror.withheld.get(),
+        "kept_answers_not_given": mirror.not_given.get(),
         "uses_reported_every": every,
     })
 }

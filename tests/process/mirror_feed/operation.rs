@@ -28,7 +28,7 @@ fn status_names_the_feed_what_it_covers_where_it_stands_and_what_was_asked_besid
     for line in [
         "sidegate_feed_misses_total{outcome=\"asked\"} 1",
         "sidegate_feed_misses_total{outcome=\"refused\"} 0",
-        "sidegate_kept_withheld_total 0",
+        "sidegate_kept_not_given_total 0",
     ] {
         assert!(metrics.contains(line), "{line}\n{metrics}");
     }

@@ -45,7 +45,7 @@ fn a_user_that_the_feed_blocks_gets_no_kept_answer_and_the_gitlabs_own_as_soon_a
     site.gitlab.fail(Outage::Refused);
     site.wait_until_failing();
     assert_eq!(source_of(&site.pull(1)), "424", "what this host knows of may be over, and is no answer of the GitLab's");
-    assert!(site.feed_status()["kept_answers_withheld"].as_u64() >= Some(1));
+    assert!(site.feed_status()["kept_answers_not_given"].as_u64() >= Some(1));
     site.gitlab.recover();
     site.wait_until_answering();
     site.publish(&user_line(1));

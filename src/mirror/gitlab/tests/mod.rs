@@ -1,7 +1,7 @@
 //! The client against scripted answers and against a GitLab in memory, on simulated time.
 
 mod asking;
-#[allow(dead_code, reason = "the process tests use it too, and each of both a part of it")]
+#[expect(dead_code, reason = "the process tests use it too, and each of both a part of it")]
 #[path = "../../../../tests/process/support/gitlab_api/instance/mod.rs"]
 pub mod instance;
 mod large_instance;

@@ -13,24 +13,24 @@ use crate::sidecar::state::SidecarState;
 /// Returns what is kept for a question and may be given: nothing about access for whom the followed directory knows as refused.
 pub fn find(state: &SidecarState, kept: &KeptService, question: &KeptQuestion, time: RequestTime) -> Found {
     match kept.answers.find(question, time) {
-        Found::Fresh(_) | Found::Stale(_) | Found::GivenBack(_) if is_withheld(state, kept, question, time) => Found::Nothing,
+        Found::Fresh(_) | Found::Stale(_) | Found::GivenBack(_) if is_asker_refused(state, kept, question, time) => Found::Nothing,
         found => found,
     }
 }
 
 /// Returns whether nothing that is kept may be given to a question about access: the followed directory, unless it is too old to answer
 /// anything, refuses who asks. One that cannot be read refuses everybody.
-pub fn is_withheld(state: &SidecarState, kept: &KeptService, question: &KeptQuestion, time: RequestTime) -> bool {
+pub fn is_asker_refused(state: &SidecarState, kept: &KeptService, question: &KeptQuestion, time: RequestTime) -> bool {
     let Some(mirror) = state.mirror.as_ref().filter(|_| matches!(question.kind, KeptKind::Pull | KeptKind::Push)) else { return false };
     let Some(view) = state.current_view(FreshnessClass::Keys, time).view else { return false };
     let subjects = kept.answers.subjects(question.key);
     let refused = is_any_refused(&*view.directory, question.asker.iter().chain(&subjects), time.wall);
-    let is_withheld = refused.unwrap_or_else(|error| {
+    let is_asker_refused = refused.unwrap_or_else(|error| {
         tracing::error!(%error, "failed to read the followed directory, asking the primary about access: {error}");
         true
     });
-    if is_withheld {
-        mirror.withheld.inc();
+    if is_asker_refused {
+        mirror.not_given.inc();
     }
-    is_withheld
+    is_asker_refused
 }
