@@ -30,6 +30,7 @@ mod lost_response;
 mod lost_socket;
 mod mirror;
 mod mirror_feed;
+mod mirror_load;
 mod old_and_new;
 mod operations;
 mod primary;

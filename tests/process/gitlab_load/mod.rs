@@ -9,12 +9,13 @@ mod site;
 use std::thread;
 use std::time::Duration;
 
-use crate::gitlab_load::load::{Paced, Strangers};
+use crate::gitlab_load::load::Strangers;
 use crate::gitlab_load::phases::{LoadScale, run_rounds};
 use crate::gitlab_load::site::{FIRST_UNKNOWN, started};
 use crate::support::generated_directory::key_blob;
 use crate::support::gitlab::outage::Outage;
 use crate::support::lookup::lookup_request;
+use crate::support::paced::Paced;
 use crate::support::{TIMEOUT, scaled};
 
 /// By how much memory may grow, in KiB: the table of unknown keys, and what the allocator keeps.

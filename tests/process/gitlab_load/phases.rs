@@ -6,11 +6,12 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::gitlab::GitlabEnv;
-use crate::gitlab_load::load::{Paced, Served, Strangers, Told, ask_known, known_questions};
+use crate::gitlab_load::load::{Served, Strangers, Told, ask_known, known_questions};
 use crate::gitlab_load::site::{FIRST_UNKNOWN, started};
 use crate::support::StopOnDrop;
 use crate::support::gitlab::outage::Outage;
 use crate::support::http::Request;
+use crate::support::paced::Paced;
 
 /// How much is done. The bounds of freshness are those of the configuration's defaults.
 pub struct LoadScale {

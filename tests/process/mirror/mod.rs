@@ -2,7 +2,7 @@
 
 mod from_empty;
 mod hooks;
-mod host;
+pub mod host;
 mod hostile_gitlab;
 mod hosts;
 mod lost_hooks;

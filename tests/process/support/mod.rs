@@ -13,6 +13,7 @@ pub mod http;
 pub mod link;
 pub mod lookup;
 pub mod loop_disk;
+pub mod paced;
 pub mod random;
 pub mod small_disk;
 pub mod sshd;
