@@ -67,7 +67,7 @@ class Machine:
         self.leader = 0
         subprocess.run(["cp", "--archive", "--reflink=auto", str(bare), str(self.root)], check=True)
         (self.root / "etc/hostname").write_text(f"{name}\n")
-        (self.root / "etc/hosts").write_text(f"127.0.0.1 localhost primary.example {name}\n")
+        (self.root / "etc/hosts").write_text(f"127.0.0.1 localhost primary.example mirror.example gitlab.example.com {name}\n")
         (self.root / "etc/machine-id").write_text("")
 
     def boot(self) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import guide
+from certificates import make_certificates
 from machine import Failed, Machine, quote
 
 HELPER = "/usr/lib/sidegate/sidegate-authorized-keys"
@@ -66,6 +67,11 @@ class Scenario:
     def is_needed(self, step: Callable[[], None]) -> bool:
         """Whether nothing can be learned after this step has failed."""
         return step == self.the_guide_installs_it
+
+    def end(self) -> None:
+        """Ends what the steps have started besides the machine."""
+        if self.second is not None:
+            self.second.destroy()
 
     def logs(self) -> str:
         found = self.machine.run("journalctl --no-pager --lines 80 --unit sidegate.socket --unit sidegate.service --unit sidegate-primary.service --unit ssh.service", check=False)
@@ -180,7 +186,7 @@ class Scenario:
 
     def a_login_at_a_second_host_that_follows_over_tls(self) -> None:
         first = self.machine
-        make_certificates(first.root / "root")
+        make_certificates(first.root / "root", ["primary.example"])
         self.follow("Hosts that follow over the network")
         self.second = Machine(self.bare, self.folder, "ssh-2", beside=first)
         for name in ("ca.pem", "zoe", "zoe.pub", "stranger", "stranger.pub", "sidegate.tar.gz"):
@@ -262,15 +268,3 @@ class Scenario:
         assert stranger.returncode == 255 and "Permission denied (publickey" in stranger.stderr, stranger.stdout + stranger.stderr
         look_up = self.machine.run(f"{HELPER} git git {self.blob('stranger')}", user="sidegate-keys")
         assert look_up.stdout.startswith("# No key was found for "), look_up.stdout
-
-
-def make_certificates(folder: Path) -> None:
-    """Makes an authority, and a certificate of it for the name that the guide uses."""
-    new_key = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes"
-    script = f"""
-        openssl req -x509 {new_key} -keyout ca.key -out ca.pem -subj /CN=authority -days 30
-        openssl req {new_key} -keyout key.pem -out request.pem -subj /CN=primary.example
-        printf 'subjectAltName=DNS:primary.example\\nbasicConstraints=CA:FALSE\\n' >extensions
-        openssl x509 -req -in request.pem -CA ca.pem -CAkey ca.key -CAcreateserial -out cert.pem -days 30 -extfile extensions
-    """
-    subprocess.run(["bash", "-ec", script], cwd=folder, check=True, capture_output=True)
