@@ -14,6 +14,8 @@ use crate::net::client::http_client::HttpClient;
 
 /// How long an ordinary command waits for the daemon.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long a command that sends or receives a whole directory may take.
+pub const TRANSFER_TIMEOUT: Duration = Duration::from_secs(1800);
 const MAX_JSON_RESPONSE_BYTES: usize = 64 << 20;
 
 /// A client of one daemon, with a runtime of its own to wait in.

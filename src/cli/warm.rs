@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::cli::admin::stream_file;
+use crate::cli::admin::upload::stream_file;
 use crate::cli::admin_client::AdminClient;
 use crate::cli::arguments::WarmArgs;
 use crate::cli::exit_status::{CommandError, CommandResult, Completion};

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::cli::admin::format_totals;
+use crate::cli::admin::apply::format_totals;
 use crate::cli::admin_client::{AdminClient, REQUEST_TIMEOUT};
 use crate::cli::demo::daemon_process::DaemonProcess;
 use crate::cli::demo::folder::{DemoFolder, Upstream};

@@ -1,0 +1,41 @@
+//! `sidegate admin`: the commands of the primary's operator, one file for each thing that they see to.
+
+pub mod apply;
+mod epoch;
+mod export;
+mod hosts;
+mod missing_hosts;
+mod revocations;
+mod revoke;
+pub mod upload;
+
+use std::path::Path;
+
+use crate::cli::admin_client::{AdminClient, REQUEST_TIMEOUT};
+use crate::cli::arguments::AdminCommand;
+use crate::cli::exit_status::{CommandResult, Completion};
+use crate::cli::output::print_line;
+
+/// Runs one of the commands at the primary that listens on `socket`.
+pub fn run(socket: &Path, action: AdminCommand) -> CommandResult {
+    let client = AdminClient::new(socket)?;
+    match action {
+        AdminCommand::Apply { file, prune, accept_loss, undo_revocations } => {
+            let target = format!("/-/admin/apply?prune={prune}&accept_loss={accept_loss}&undo_revocations={undo_revocations}");
+            apply::apply(&client, &file, &target)
+        }
+        AdminCommand::Export { output } => export::export(&client, output.as_deref()),
+        AdminCommand::RevokeKey { id, wait } => revoke::revoke_key(&client, id, &wait),
+        AdminCommand::BlockUser { username, wait } => revoke::block_user(&client, &username, &wait),
+        AdminCommand::Revocations => revocations::list(&client),
+        AdminCommand::Hosts => hosts::list(&client),
+        AdminCommand::ForgetHost { host, instance } => hosts::forget(&client, &host, instance.as_deref()),
+        AdminCommand::AcceptLoss => epoch::accept_loss(&client),
+        AdminCommand::NewEpoch => epoch::new_epoch(&client),
+        AdminCommand::Status => {
+            let status = client.get("/-/admin/status", REQUEST_TIMEOUT)?;
+            print_line(&format!("{status:#}"));
+            Ok(Completion::Complete)
+        }
+    }
+}
