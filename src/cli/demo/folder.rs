@@ -1,4 +1,5 @@
-//! The temporary folder of the demonstration, with configurations and secrets. It is removed when the demonstration ends.
+//! The temporary folder of the demonstration, with configurations and secrets, and the programs that run in it. At its end the programs are
+//! killed and the folder is removed.
 
 use std::fs;
 use std::io::Write as _;
@@ -7,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use nix::unistd::Uid;
 
+use crate::cli::demo::processes::DemoProcesses;
 use crate::cli::exit_status::CommandError;
 
 /// What the sidecar of the demonstration asks.
@@ -18,8 +20,14 @@ pub enum Upstream {
     Gitlab,
 }
 
+/// How often removing the folder is tried: a program that is being killed may still make a file.
+const REMOVE_ATTEMPTS: usize = 5;
+
 /// The folder. sshd refuses a command below a folder that others than root can write to, so root's is in `/run`.
-pub struct DemoFolder(tempfile::TempDir);
+pub struct DemoFolder {
+    folder: tempfile::TempDir,
+    processes: DemoProcesses,
+}
 
 impl DemoFolder {
     /// Creates the folder, with two configurations and two secrets in it.
@@ -30,7 +38,7 @@ impl DemoFolder {
             .tempdir_in(parent)
             .map_err(|error| CommandError::with_context("the demonstration's folder", error))?;
         fs::set_permissions(created.path(), fs::Permissions::from_mode(0o755)).map_err(CommandError::new)?;
-        let folder = Self(created);
+        let folder = Self { folder: created, processes: DemoProcesses::default() };
         folder.write_private("shell_secret", &random_hex()?)?;
         folder.write_private("sync_secret", &random_hex()?)?;
         folder.write_private("primary.toml", &folder.primary_config_toml())?;
@@ -40,7 +48,22 @@ impl DemoFolder {
 
     /// Returns its path.
     pub fn path(&self) -> &Path {
-        self.0.path()
+        self.folder.path()
+    }
+
+    /// Returns the programs that run in it.
+    pub const fn processes(&self) -> &DemoProcesses {
+        &self.processes
+    }
+
+    /// Kills the programs and removes the folder.
+    pub fn end(&self) -> Result<(), CommandError> {
+        self.processes.end();
+        let remove = || fs::remove_dir_all(self.path());
+        match (0..REMOVE_ATTEMPTS).find_map(|_| remove().ok()) {
+            Some(()) => Ok(()),
+            None => remove().map_err(|error| CommandError::with_context(&self.path().display().to_string(), error)),
+        }
     }
 
     /// Returns the path of the primary's socket.

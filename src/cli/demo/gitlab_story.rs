@@ -9,26 +9,25 @@ use crate::cli::demo::folder::{DemoFolder, Upstream};
 use crate::cli::demo::gitlab::DemoGitlab;
 use crate::cli::demo::sample::{self, SampleUsers};
 use crate::cli::demo::sshd::DemoSshd;
-use crate::cli::demo::steps::{START_TIMEOUT, format_elapsed, run_logins, show_allowed, show_key_lookup, show_login, wait_for_ctrl_c};
-use crate::cli::exit_status::{CommandError, CommandResult, Completion};
+use crate::cli::demo::steps::{START_TIMEOUT, format_elapsed, run_logins, run_until_ended, show_allowed, show_key_lookup, show_login};
+use crate::cli::exit_status::CommandError;
 use crate::cli::output::print_line;
 use crate::model::clock;
 use crate::wire::http::params::encode_form;
 
-/// Runs it.
-pub fn run(once: bool) -> CommandResult {
-    let folder = DemoFolder::create(Upstream::Gitlab)?;
-    let users = sample::create_sample_users(&folder)?;
+/// Tells it.
+pub fn tell(folder: &DemoFolder, once: bool) -> Result<(), CommandError> {
+    let users = sample::create_sample_users(folder)?;
     print_line(&format!(
         "1. A stand-in for a GitLab, which takes 50 ms over each answer, and a sidecar start in {}",
         folder.path().display()
     ));
     let gitlab = DemoGitlab::start(&folder.primary_socket(), &users)?;
-    let sidecar = DaemonProcess::start(&folder, "serve", START_TIMEOUT)?;
+    DaemonProcess::start(folder, "serve", START_TIMEOUT)?;
     let client = AdminClient::new(&folder.sidecar_socket())?;
     print_line("2. Questions to the sidecar, as sshd and gitlab-shell ask them; GitLab is asked once:");
     ask_twice(&client, &users)?;
-    let sshd = DemoSshd::start_if_available(&folder)?;
+    let sshd = DemoSshd::start_if_available(folder)?;
     run_logins(sshd.as_ref(), &users);
     remove_key(&gitlab, &client, &users)?;
     print_line("5. GitLab hangs: it accepts questions and never answers:");
@@ -37,10 +36,9 @@ pub fn run(once: bool) -> CommandResult {
     print_line("\nEnd of the demonstration. GitLab answers again.");
     gitlab.set_hanging(false);
     if !once {
-        wait_for_ctrl_c(&folder, Upstream::Gitlab)?;
+        run_until_ended(folder, Upstream::Gitlab)?;
     }
-    drop(sidecar);
-    Ok(Completion::Complete)
+    Ok(())
 }
 
 fn ask_twice(client: &AdminClient, users: &SampleUsers) -> Result<(), CommandError> {

@@ -6,121 +6,61 @@ mod daemon_process;
 mod folder;
 mod gitlab;
 mod gitlab_story;
+mod primary_story;
+mod processes;
 mod sample;
 mod sshd;
 mod steps;
 
-use std::time::Duration;
+use std::sync::Arc;
 
-use serde_json::json;
+use tokio::sync::oneshot;
 
-use crate::cli::admin::apply::format_totals;
-use crate::cli::admin_client::{AdminClient, REQUEST_TIMEOUT};
-use crate::cli::demo::daemon_process::DaemonProcess;
 use crate::cli::demo::folder::{DemoFolder, Upstream};
-use crate::cli::demo::sample::SampleUsers;
-use crate::cli::demo::sshd::DemoSshd;
-use crate::cli::demo::steps::{START_TIMEOUT, format_elapsed, run_logins, show_allowed, show_key_lookup, show_login, wait_for_ctrl_c};
 use crate::cli::exit_status::{CommandError, CommandResult, Completion};
+use crate::cli::lifecycle::{self, LifecycleEvents};
 use crate::cli::output::print_line;
-use crate::model::clock;
-use crate::net::body::OutgoingBody;
 
-/// Runs the demonstration, with a GitLab in place of the primary if that is asked for.
+/// Runs the demonstration, with a GitLab in place of the primary if that is asked for. A signal ends it at any moment, and nothing of it
+/// stays.
 pub fn run(once: bool, gitlab: bool) -> CommandResult {
-    if gitlab {
-        return gitlab_story::run(once);
+    let runtime = lifecycle::start_runtime()?;
+    let mut signals = LifecycleEvents::subscribe(&runtime, [])?;
+    let upstream = if gitlab { Upstream::Gitlab } else { Upstream::Primary };
+    let folder = Arc::new(DemoFolder::create(upstream)?);
+    let story = start_story(Arc::clone(&folder), upstream, once)?;
+    let told = runtime.block_on(async {
+        tokio::select! {
+            _signal = signals.next() => None,
+            told = story => Some(told.unwrap_or_else(|_| Err(CommandError("the demonstration broke off".to_owned())))),
+        }
+    });
+    let ended = folder.end();
+    match told {
+        Some(told) => told?,
+        None => print_line("Stopped by a signal."),
     }
-    let folder = DemoFolder::create(Upstream::Primary)?;
-    let users = sample::create_sample_users(&folder)?;
-    print_line(&format!("1. A primary and a sidecar start in {}", folder.path().display()));
-    let mut primary = DaemonProcess::start(&folder, "primary", START_TIMEOUT)?;
-    let primary_client = AdminClient::new(&folder.primary_socket())?;
-    apply_sample(&primary_client, &users)?;
-    let sidecar = DaemonProcess::start(&folder, "serve", START_TIMEOUT)?;
-    let sidecar_client = AdminClient::new(&folder.sidecar_socket())?;
-    wait_until_following(&sidecar_client)?;
-    print_line("2. Questions to the sidecar, as sshd and gitlab-shell ask them:");
-    run_sample_requests(&sidecar_client, &users)?;
-    let sshd = DemoSshd::start_if_available(&folder)?;
-    run_logins(sshd.as_ref(), &users);
-    revoke_sample_key(&primary_client, &sidecar_client, sshd.as_ref(), &users)?;
-    print_line("5. The primary is killed (kill -9):");
-    primary.kill();
-    run_without_primary(&sidecar_client, sshd.as_ref(), &users)?;
-    print_line("\nEnd of the demonstration. The primary starts again.");
-    let _primary = DaemonProcess::start(&folder, "primary", START_TIMEOUT)?;
-    if !once {
-        wait_for_ctrl_c(&folder, Upstream::Primary)?;
-    }
-    drop(sidecar);
+    ended?;
+    print_line("Nothing of the demonstration runs any more, and its folder is removed.");
     Ok(Completion::Complete)
 }
 
-fn apply_sample(primary: &AdminClient, users: &SampleUsers) -> Result<(), CommandError> {
-    let summary =
-        primary.post("/-/admin/apply?prune=false&accept_loss=false", OutgoingBody::from_bytes(users.directory_file()), REQUEST_TIMEOUT)?;
-    print_line(&format!("   the sample directory is applied: {}", format_totals(&summary)));
-    Ok(())
-}
-
-/// Waits until the status of the sidecar says that its copy of the directory is fresh.
-fn wait_until_following(sidecar: &AdminClient) -> Result<(), CommandError> {
-    let start = clock::boot_time();
-    loop {
-        let status = sidecar.get("/-/admin/status", REQUEST_TIMEOUT)?;
-        if status["freshness"]["keys"]["state"] == "fresh" {
-            return Ok(());
-        }
-        if clock::boot_time().since(start) > START_TIMEOUT {
-            return Err(CommandError(format!("the sidecar does not follow the primary: {}", status["follower"])));
-        }
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
-
-fn run_sample_requests(sidecar: &AdminClient, users: &SampleUsers) -> Result<(), CommandError> {
-    show_key_lookup(sidecar, "whose key is zoe's?", &users.zoe.blob)?;
-    show_key_lookup(sidecar, "whose key is a stranger's?", &users.stranger.blob)?;
-    let pull = json!({"key_id": "1", "project": "tools/gate.git", "action": "git-upload-pack", "protocol": "ssh", "changes": "_any"});
-    show_allowed(sidecar, users, "may zoe pull tools/gate?", &pull)?;
-    let push = json!({"key_id": "2", "project": "tools/gate.git", "action": "git-receive-pack", "protocol": "ssh", "changes": "_any"});
-    show_allowed(sidecar, users, "may ben, a reporter, push there?", &push)
-}
-
-fn revoke_sample_key(
-    primary: &AdminClient,
-    sidecar: &AdminClient,
-    sshd: Option<&DemoSshd>,
-    users: &SampleUsers,
-) -> Result<(), CommandError> {
-    print_line("4. Ben's key is revoked; the command returns when every host refuses it:");
-    let start = clock::boot_time();
-    let response = primary.post_json("/-/admin/revoke-key", &json!({"id": 2, "wait": 30}), REQUEST_TIMEOUT)?;
-    let count = |name: &str| response[name].as_array().map_or(0, Vec::len);
-    let (revoked, pending) = (count("in_force"), count("pending"));
-    print_line(&format!("   revoked on {revoked} of {} hosts  ({})", revoked + pending, format_elapsed(start)));
-    match sshd {
-        Some(sshd) => show_login(sshd, "ben", &users.ben),
-        None => show_key_lookup(sidecar, "whose key is ben's?", &users.ben.blob)?,
-    }
-    Ok(())
-}
-
-fn run_without_primary(sidecar: &AdminClient, sshd: Option<&DemoSshd>, users: &SampleUsers) -> Result<(), CommandError> {
-    show_key_lookup(sidecar, "whose key is zoe's?", &users.zoe.blob)?;
-    show_key_lookup(sidecar, "whose key is a stranger's?", &users.stranger.blob)?;
-    if let Some(sshd) = sshd {
-        show_login(sshd, "zoe", &users.zoe);
-        show_login(sshd, "a stranger", &users.stranger);
-    }
-    let status = sidecar.get("/-/admin/status", REQUEST_TIMEOUT)?;
-    let keys = &status["freshness"]["keys"];
-    print_line(&format!(
-        "   status: keys are {} ({} s old); while the primary is away they are answered for {} s more",
-        keys["state"].as_str().unwrap_or("?"),
-        keys["age_seconds"].as_f64().unwrap_or(0.0).ceil(),
-        keys["expires_in_seconds"],
-    ));
-    Ok(())
+/// Tells the story in a thread of its own, so that a signal does not wait for a step of it.
+fn start_story(
+    folder: Arc<DemoFolder>,
+    upstream: Upstream,
+    once: bool,
+) -> Result<oneshot::Receiver<Result<(), CommandError>>, CommandError> {
+    let (sender, told) = oneshot::channel();
+    let tell = move || match upstream {
+        Upstream::Primary => primary_story::tell(&folder, once),
+        Upstream::Gitlab => gitlab_story::tell(&folder, once),
+    };
+    std::thread::Builder::new()
+        .name("demo".to_owned())
+        .spawn(move || {
+            let _ = sender.send(tell());
+        })
+        .map_err(CommandError::new)?;
+    Ok(told)
 }

@@ -4,7 +4,7 @@ use std::fs;
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use nix::unistd::Uid;
@@ -25,7 +25,6 @@ pub struct DemoUser {
 
 /// A running sshd that asks the sidecar of the demonstration.
 pub struct DemoSshd {
-    process: Child,
     port: u16,
 }
 
@@ -45,14 +44,11 @@ impl DemoSshd {
         generate_key(&host_key)?;
         let port = free_port()?;
         let config = folder.write_private("sshd_config", &sshd_config(folder, port, &helper, &shell, &host_key))?;
-        let process = Command::new(SSHD)
-            .args(["-D", "-e", "-f"])
-            .arg(config)
-            .stdin(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .map_err(CommandError::new)?;
-        let sshd = Self { process, port };
+        let arguments = ["-D".as_ref(), "-e".as_ref(), "-f".as_ref(), config.as_os_str()];
+        folder.processes().spawn(Path::new(SSHD), arguments, |command| {
+            command.stderr(Stdio::null());
+        })?;
+        let sshd = Self { port };
         sshd.wait_for_port()?;
         Ok(Some(sshd))
     }
@@ -83,13 +79,6 @@ impl DemoSshd {
             std::thread::sleep(Duration::from_millis(25));
         }
         Err(CommandError("sshd did not start to listen".to_owned()))
-    }
-}
-
-impl Drop for DemoSshd {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
     }
 }
 

@@ -1,4 +1,4 @@
-//! The steps that both acts of the demonstration have: questions, logins, and waiting for Ctrl-C.
+//! The steps that both acts of the demonstration have: questions, logins, and what to look at until Ctrl-C.
 
 use std::time::Duration;
 
@@ -9,7 +9,6 @@ use crate::cli::demo::folder::{DemoFolder, Upstream};
 use crate::cli::demo::sample::SampleUsers;
 use crate::cli::demo::sshd::{DemoSshd, DemoUser};
 use crate::cli::exit_status::CommandError;
-use crate::cli::lifecycle::{self, LifecycleEvent, LifecycleEvents};
 use crate::cli::output::print_line;
 use crate::model::clock;
 use crate::model::time::BootTime;
@@ -64,8 +63,8 @@ pub fn show_login(sshd: &DemoSshd, name: &str, user: &DemoUser) {
     print_line(&format!("   {name:12} {result}  ({})", format_elapsed(start)));
 }
 
-/// Keeps everything running until Ctrl-C.
-pub fn wait_for_ctrl_c(folder: &DemoFolder, upstream: Upstream) -> Result<(), CommandError> {
+/// Says what to look at, and lets everything run until the demonstration is ended.
+pub fn run_until_ended(folder: &DemoFolder, upstream: Upstream) -> Result<(), CommandError> {
     let program = std::env::current_exe().map_err(CommandError::new)?;
     print_line("All of it runs until Ctrl-C. To look around, in another terminal:");
     print_line(&format!("   {} status --socket {}", program.display(), folder.sidecar_socket().display()));
@@ -77,9 +76,7 @@ pub fn wait_for_ctrl_c(folder: &DemoFolder, upstream: Upstream) -> Result<(), Co
     if upstream == Upstream::Primary {
         print_line(&format!("   {} admin --socket {} export", program.display(), folder.primary_socket().display()));
     }
-    let runtime = lifecycle::start_runtime()?;
-    let mut events = LifecycleEvents::subscribe(&runtime, [])?;
-    runtime.block_on(async { while events.next().await != LifecycleEvent::Terminate {} });
+    folder.processes().wait_until_ended();
     Ok(())
 }
 
