@@ -202,6 +202,16 @@ impl ApiError {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "500 Internal Server Error")
     }
 
+    /// Returns the same error of a daemon that is not a primary and has a primary's store: a `mirror`. What is said of the primary's store is
+    /// said of its own.
+    #[must_use]
+    pub fn with_store_of(self, daemon: &str) -> Self {
+        match self.status {
+            StatusCode::FAILED_DEPENDENCY => Self { message: self.message.replace("primary's", &format!("{daemon}'s")), ..self },
+            _ => self,
+        }
+    }
+
     /// Returns the response.
     #[must_use]
     pub fn into_response(self) -> Response {
@@ -296,5 +306,19 @@ mod tests {
             assert!(words.iter().all(|word| message.contains(word)), "{message}");
             assert!(!message.contains("  ") && !message.contains("/store"), "one line, without a path: {message:?}");
         }
+    }
+
+    #[test]
+    fn a_mirror_says_of_its_own_store_what_a_primary_says_of_its() {
+        let folder = Path::new("/store");
+        for (error, words) in [
+            (StoreError::disk_full(folder, 1), "The mirror's disk is full"),
+            (StoreError::read_only(folder, Time::EPOCH), "The file system of the mirror's store is read-only"),
+        ] {
+            let message = ApiError::from(error).with_store_of("mirror").message;
+            assert!(message.starts_with(words) && !message.contains("primary"), "{message}");
+        }
+        let other = ApiError::not_found("The primary's key");
+        assert_eq!(other.clone().with_store_of("mirror"), other);
     }
 }

@@ -7,6 +7,9 @@ use crate::mirror::gitlab::client::GitlabClient;
 use crate::primary::config::PrimaryOptions;
 use crate::wire::auth::secret::Secret;
 
+/// What the daemon is called in messages.
+pub const DAEMON: &str = "mirror";
+
 /// The kinds of records that a mirror publishes.
 pub const COVERED_KINDS: &[&str] = &["settings", "user", "key"];
 

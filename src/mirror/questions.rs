@@ -5,7 +5,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::{Value, json};
 
+use crate::api::error::ApiError;
 use crate::mirror::alarms::{AlarmReason, Alarms};
+use crate::mirror::config::DAEMON;
 use crate::mirror::gitlab::answer::{Answer, Asked};
 use crate::mirror::gitlab::client::GitlabClient;
 use crate::mirror::gitlab::clock::Clock;
@@ -28,6 +30,13 @@ const FAILURES_FOR_ALARM: u32 = 2;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct Unanswered(pub String);
+
+impl From<ApiError> for Unanswered {
+    /// Returns that what GitLab said could not be published, or stored.
+    fn from(error: ApiError) -> Self {
+        Self(error.with_store_of(DAEMON).message)
+    }
+}
 
 /// An answer: what was found, or that there is no such thing; and when the question was sent.
 pub type Answered<T> = Result<(Option<T>, BootTime), Unanswered>;

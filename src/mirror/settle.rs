@@ -195,7 +195,7 @@ impl Settler {
             Ok(published) => published,
             Err(error) => {
                 self.questions.note_unpublished(true);
-                return Err(Unanswered(error.message));
+                return Err(error.into());
             }
         };
         if published.changes > 0 {

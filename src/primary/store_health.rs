@@ -130,18 +130,18 @@ impl StoreHealth {
         match self {
             Self::Writable => None,
             Self::DiskFull { since, reason } => Some(format!(
-                "since {since} the primary answers from what it has and takes no change, because its disk is full ({reason}); it goes on \
+                "since {since} this daemon answers from what it has and takes no change, because its disk is full ({reason}); it goes on \
                  by itself once there is room"
             )),
             Self::ReadOnly { since, reason } => Some(format!(
-                "since {since} the primary answers from what it has and takes no change, because the file system of its store is read-only \
+                "since {since} this daemon answers from what it has and takes no change, because the file system of its store is read-only \
                  ({reason}); the kernel's log says why, and it goes on by itself once that is mounted writable"
             )),
             Self::Hanging { since } => Some(format!(
-                "since {since} the disk of the primary's store has not answered, or a write to it has not ended; look at that disk"
+                "since {since} the disk of this daemon's store has not answered, or a write to it has not ended; look at that disk"
             )),
             Self::Failed { reason } => {
-                Some(format!("a write to the primary's store failed, and the primary ends so that systemd starts it again: {reason}"))
+                Some(format!("a write to this daemon's store failed, and it ends so that systemd starts it again: {reason}"))
             }
         }
     }

@@ -6,6 +6,7 @@ use http::StatusCode;
 
 use crate::api::error::{ApiError, HandlerResult};
 use crate::api::request::ApiRequest;
+use crate::mirror::config::DAEMON;
 use crate::mirror::state::MirrorState;
 use crate::primary::requests;
 
@@ -26,7 +27,7 @@ pub async fn hosts(state: &Arc<MirrorState>, request: ApiRequest) -> HandlerResu
 
 /// `POST /-/admin/forget-host`.
 pub async fn forget_host(state: &Arc<MirrorState>, request: ApiRequest) -> HandlerResult {
-    requests::admin_hosts::forget_host(&state.publisher, request).await
+    requests::admin_hosts::forget_host(&state.publisher, request).await.map_err(|error| error.with_store_of(DAEMON))
 }
 
 /// `GET /-/admin/export`.
@@ -36,7 +37,7 @@ pub async fn export(state: &Arc<MirrorState>, request: ApiRequest) -> HandlerRes
 
 /// `POST /-/admin/new-epoch`.
 pub async fn new_epoch(state: &Arc<MirrorState>, request: ApiRequest) -> HandlerResult {
-    requests::admin_new_epoch::handle(&state.publisher, request).await
+    requests::admin_new_epoch::handle(&state.publisher, request).await.map_err(|error| error.with_store_of(DAEMON))
 }
 
 /// `POST /-/admin/apply`: refused.

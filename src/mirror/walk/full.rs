@@ -137,7 +137,7 @@ impl FullWalk {
             changes: progress.changes,
         };
         let (private_store, stored) = (self.private_store.clone(), ended.clone());
-        run_blocking(move || stored.store(&private_store)).await.map_err(|error| Unanswered(error.message))?;
+        run_blocking(move || stored.store(&private_store)).await.map_err(Unanswered::from)?;
         let EndedWalk { users, keys, changes, .. } = ended;
         tracing::info!(users, keys, changes, "a full walk has ended: {users} users, {keys} keys, {changes} records changed");
         Ok(ended)
@@ -262,7 +262,7 @@ impl FullWalk {
             state.pace
         };
         self.note(progress, pace);
-        run_blocking(move || stored.store(&private_store)).await.map_err(|error| Unanswered(error.message))
+        run_blocking(move || stored.store(&private_store)).await.map_err(Unanswered::from)
     }
 
     fn note(&self, progress: &WalkProgress, pace: Option<(BootTime, u64)>) {

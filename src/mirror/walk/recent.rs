@@ -146,7 +146,7 @@ impl RecentWalk {
         let (private_store, value) =
             (self.private_store.clone(), serde_json::to_vec(&order).map_err(|error| Unanswered(error.to_string()))?);
         let write = move || private_store.write(PrivateWrites { entries: vec![(ORDER_KEY.to_vec(), Some(value))] });
-        run_blocking(write).await.map_err(|error| Unanswered(error.message))?;
+        run_blocking(write).await.map_err(Unanswered::from)?;
         self.locked().order = order;
         Ok(())
     }
