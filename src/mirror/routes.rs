@@ -8,7 +8,7 @@ use http::HeaderMap;
 use crate::api::context::{ApiContext, ApiState};
 use crate::api::error::Rejection;
 use crate::api::pipeline;
-use crate::api::request::Caller;
+use crate::api::request::{Caller, RequestTime};
 use crate::api::route::{RequiredAuth, Route, RouteError, routes};
 use crate::mirror::requests::{accept_loss, feed, hook, metrics, operator, status, usage};
 use crate::mirror::state::MirrorState;
@@ -42,7 +42,7 @@ static ROUTES: &[Route<MirrorState>] = routes! { MirrorState;
     POST "-/admin/block-user"         Operator Parameters operator::refuse_block_user;
     GET  "-/admin/revocations"        Operator Parameters operator::refuse_revocations;
 
-    POST "hooks/gitlab"               InHandler RawBytes  hook::handle;
+    POST "hooks/gitlab"               None     RawBytes   hook::handle;
 };
 
 impl Handler for MirrorState {
@@ -54,13 +54,17 @@ impl Handler for MirrorState {
     }
 }
 
-/// Answers at the address that GitLab sends its hooks to.
+/// Answers at the address that GitLab sends its hooks to, whoever shows the hook's token.
 pub struct HookHandler(pub Arc<MirrorState>);
 
 impl Handler for HookHandler {
     async fn handle(self: &Arc<Self>, request: Request) -> Response {
         match request.parts.uri.path().starts_with(HOOK_PATHS) {
-            true => pipeline::handle(&self.0, ROUTES, request).await,
+            // Before anything is read of the body, or counted as one that is to be read.
+            true => match hook::check_token(&self.0, &request.parts.headers, RequestTime::now()) {
+                Ok(()) => pipeline::handle(&self.0, ROUTES, request).await,
+                Err(error) => error.into_response(),
+            },
             false => RouteError::NotFound.into_response(),
         }
     }

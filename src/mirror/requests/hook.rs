@@ -9,6 +9,7 @@ use serde_json::json;
 use crate::api::error::{ApiError, HandlerResult};
 use crate::api::request::{ApiRequest, RequestBody, RequestTime};
 use crate::mirror::alarms::AlarmReason;
+use crate::mirror::config::DAEMON;
 use crate::mirror::directory::finding::{Finding, Source};
 use crate::mirror::directory::subject::Subject;
 use crate::mirror::hooks::pending::{Noted, ToAsk};
@@ -21,10 +22,12 @@ use crate::wire::gitlab::hook::{EVENT_HEADER, HookEvent, MalformedHook, NamedKey
 /// The event under which a hook is counted that is not read.
 const UNREAD: &str = "unread";
 
-/// Takes one hook.
+/// Takes one hook of somebody who has shown the token.
 pub async fn handle(state: &Arc<MirrorState>, request: ApiRequest) -> HandlerResult {
-    check_token(state, &request)?;
-    request.ensure_readable()?;
+    take(state, request).await.map_err(|error| error.with_store_of(DAEMON))
+}
+
+async fn take(state: &Arc<MirrorState>, request: ApiRequest) -> HandlerResult {
     if header(&request.headers, EVENT_HEADER).is_some_and(|event| event != SYSTEM_HOOK) {
         return Ok(ignored(state, UNREAD));
     }
@@ -59,17 +62,17 @@ pub async fn handle(state: &Arc<MirrorState>, request: ApiRequest) -> HandlerRes
 }
 
 /// Refuses whoever does not show the token, in constant time.
-fn check_token(state: &MirrorState, request: &ApiRequest) -> Result<(), ApiError> {
+pub fn check_token(state: &MirrorState, headers: &HeaderMap, time: RequestTime) -> Result<(), ApiError> {
     let secrets = state.hook_token.secrets().ok_or_else(|| ApiError::not_found("Hooks"))?;
-    let shown = header(&request.headers, TOKEN_HEADER).unwrap_or_default();
-    if secrets.matches_accepted(shown.as_bytes(), request.time.wall) {
+    let shown = header(headers, TOKEN_HEADER).unwrap_or_default();
+    if secrets.matches_accepted(shown.as_bytes(), time.wall) {
         state.alarms.clear(AlarmReason::HookToken);
         return Ok(());
     }
     state.metrics.count_hook(UNREAD, "refused");
     let message =
         "a hook carries another token than that of hooks.token_file: set the secret token of GitLab's system hook to it".to_owned();
-    state.alarms.raise(AlarmReason::HookToken, message, request.time.wall);
+    state.alarms.raise(AlarmReason::HookToken, message, time.wall);
     Err(ApiError::unauthorized())
 }
 

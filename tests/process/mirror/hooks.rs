@@ -1,8 +1,12 @@
 //! What each system hook does.
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+
 use serde_json::json;
 
 use super::{HOOK_TOKEN, MirrorEnv, WALKS_ONCE};
+use crate::support::TIMEOUT;
 use crate::support::gitlab_api::delivery::{Delivery, post};
 use crate::support::gitlab_api::faults::{Failure, Fault, Scope};
 use crate::support::gitlab_api::instance::generated::{self, key_line};
@@ -54,6 +58,20 @@ fn a_destroyed_key_is_gone_when_the_hook_is_answered_also_without_gitlab() {
     assert!(!mirror.published().keys.contains_key(&second), "what was answered is on disk");
     mirror.gitlab.listen();
     mirror.wait_until_equal();
+}
+
+#[test]
+fn whoever_shows_no_token_is_refused_before_the_body_has_come() {
+    let mirror = mirror();
+    let mut stream = TcpStream::connect(mirror.delivery().address).unwrap();
+    stream.set_read_timeout(Some(TIMEOUT / 4)).unwrap();
+    let head =
+        "POST /hooks/gitlab HTTP/1.1\r\nHost: mirror\r\nX-Gitlab-Event: System Hook\r\nX-Gitlab-Token: another\r\nContent-Length: 1000";
+    write!(stream, "{head}\r\nConnection: close\r\n\r\n").unwrap();
+    let mut status_line = [0; 12];
+    stream.read_exact(&mut status_line).expect("an answer without the body");
+    assert_eq!(&status_line, b"HTTP/1.1 401");
+    mirror.wait_for("the alarm", || mirror.has_alarm("hook_token"));
 }
 
 #[test]
