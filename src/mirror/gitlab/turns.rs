@@ -1,6 +1,7 @@
 //! Whose turn it is to ask GitLab: the decision of the [`pacer`](crate::mirror::gitlab::pacer), without a clock, a lock or a task.
 //!
-//! Turns are one interval apart and are not saved up, so there is never a burst. A limit of GitLab's (429) stops everybody; after failures
+//! Turns are one interval apart and are not saved up, so there is never a burst. Hooks go first, then verification, then walks, which have one
+//! turn of ten all the same. A limit of GitLab's (429) stops everybody; after failures
 //! an API waits longer and longer, by itself, so that a wrong shell secret does not slow the walk down.
 
 use std::collections::BTreeMap;
@@ -16,6 +17,10 @@ const FIRST_BACKOFF: Duration = Duration::from_secs(2);
 pub const LONGEST_BACKOFF: Duration = Duration::from_secs(60);
 /// The longest wait that GitLab can ask for.
 pub const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(3600);
+
+/// Of so many turns that are verifications' and walks', one is a walk's as long as one waits: however many keys are verified, blocked users
+/// are found, and the full walk comes to its end.
+const WALK_TURN_OF: u32 = 10;
 
 /// How urgent a question is; the first goes before the others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -50,6 +55,8 @@ pub struct Turns {
     rest: ApiTurns,
     internal: ApiTurns,
     waiting: BTreeMap<Place, Api>,
+    /// How many verifications had their turns since the last walk's.
+    verified_in_a_row: u32,
     next_ticket: u64,
 }
 
@@ -79,6 +86,7 @@ impl Turns {
             rest: ApiTurns::new(),
             internal: ApiTurns::new(),
             waiting: BTreeMap::new(),
+            verified_in_a_row: 0,
             next_ticket: 0,
         }
     }
@@ -114,13 +122,26 @@ impl Turns {
         if ready > now {
             return Turn::At(ready);
         }
-        let first = self.waiting.iter().find(|(_, api)| self.ready_at(**api) <= now).map(|(first, _)| *first);
-        if first != Some(place) {
+        if self.first_ready(now) != Some(place) {
             return Turn::AfterOthers;
         }
         self.waiting.remove(&place);
+        self.verified_in_a_row = match place.0 {
+            Priority::Hook => self.verified_in_a_row,
+            Priority::Verification => self.verified_in_a_row.saturating_add(1),
+            Priority::Walk => 0,
+        };
         self.next_turn = BootTime(now.0 + self.interval);
         Turn::Now
+    }
+
+    /// Returns whose turn it is: the most urgent of those whose API may be asked, or a walk's where verifications had all turns for a while.
+    fn first_ready(&self, now: BootTime) -> Option<Place> {
+        let mut ready = self.waiting.iter().filter(|(_, api)| self.ready_at(**api) <= now).map(|(place, _)| *place);
+        let first = ready.next()?;
+        let is_walks_turn = first.0 == Priority::Verification && self.verified_in_a_row + 1 >= WALK_TURN_OF;
+        let walk = is_walks_turn.then(|| ready.find(|place| place.0 == Priority::Walk)).flatten();
+        Some(walk.unwrap_or(first))
     }
 
     /// Returns when an API may be asked next.
@@ -218,6 +239,23 @@ mod tests {
     }
 
     #[test]
+    fn walks_have_one_turn_of_ten_however_much_is_verified_and_none_before_a_hook() {
+        let mut turns = Turns::new(10);
+        let mut places: Vec<_> = (0..30).map(|_| turns.join(Priority::Verification, Api::Internal)).collect();
+        places.extend((0..2).map(|_| turns.join(Priority::Walk, Api::Rest)));
+        let mut order = Vec::new();
+        for number in 0..32_u64 {
+            if number == 9 {
+                places.push(turns.join(Priority::Hook, Api::Rest));
+            }
+            let next = places.iter().position(|place| turns.take(*place, at(100 * number)) == Turn::Now).unwrap();
+            order.push(places.swap_remove(next).0);
+        }
+        let turns_of = |priority| order.iter().enumerate().filter(|(_, of)| **of == priority).map(|(turn, _)| turn).collect::<Vec<_>>();
+        assert_eq!((turns_of(Priority::Hook), turns_of(Priority::Walk)), (vec![9], vec![10, 20]));
+    }
+
+    #[test]
     fn a_limit_stops_everybody_and_a_failure_only_its_own_api() {
         let mut turns = Turns::new(10);
         turns.record_limit(Api::Rest, Some(Duration::from_secs(30)), at(0), at(0), 1.0);
@@ -305,9 +343,12 @@ mod tests {
             }
             prop_assert!(turns.ready_at(Api::Rest).since(now) <= LONGEST_RETRY_AFTER + LONGEST_BACKOFF);
             now = turns.ready_at(Api::Rest).max(turns.ready_at(Api::Internal)).max(now);
-            waiting.sort();
-            for place in waiting {
-                prop_assert_eq!(turns.take(place, now), Turn::Now, "nobody is forgotten");
+            while !waiting.is_empty() {
+                let next = waiting.iter().position(|place| turns.take(*place, now) == Turn::Now);
+                prop_assert!(next.is_some(), "nobody is forgotten");
+                if let Some(next) = next {
+                    waiting.swap_remove(next);
+                }
                 now = BootTime(now.0 + Duration::from_secs(1));
             }
         }
