@@ -44,7 +44,8 @@ impl MirroredDirectory {
     pub fn load(store: PrimaryStore, writer: Arc<DirectoryWriter>, guard: LossGuard) -> Result<Self, StoreError> {
         let owners = HeldIds::load(&store.directory())?;
         let counts = [AtomicUsize::new(owners.user_count()), AtomicUsize::new(owners.key_count())];
-        let held = Mutex::new(Held { owners, removals: RecentRemovals::default() });
+        let removals = RecentRemovals::load(store.private_store(), RequestTime::now())?;
+        let held = Mutex::new(Held { owners, removals });
         Ok(Self { store, writer, guard, clock: SubjectClock::default(), held, counts })
     }
 
@@ -75,9 +76,12 @@ impl MirroredDirectory {
             Ok((changes.clone(), (published, changes, removed_users, removed_keys)))
         })?;
         owners.apply(&changes);
-        removals.record(users, keys, now.boot);
-        if users + keys > 0 && self.is_loss_accepted(now.wall)? {
-            removals.clear();
+        if users + keys > 0 {
+            removals.record(users, keys, now.boot);
+            if self.is_loss_accepted(now.wall)? {
+                removals.clear();
+            }
+            self.store_removals(removals, now);
         }
         self.counts[0].store(owners.user_count(), Ordering::Relaxed);
         self.counts[1].store(owners.key_count(), Ordering::Relaxed);
@@ -125,6 +129,13 @@ impl MirroredDirectory {
     }
 
     fn is_loss_accepted(&self, now: Time) -> Result<bool, StoreError> {
+    /// Stores how much was removed. What was removed is published already, so that a failure is only said.
+    fn store_removals(&self, removals: &RecentRemovals, now: RequestTime) {
+        if let Err(error) = removals.store(self.store.private_store(), now) {
+            tracing::warn!(%error, "how much was removed lately could not be stored, and will not count after a restart: {error}");
+        }
+    }
+
         Ok(accepted_loss::accepted_until(self.store.private_store(), now)?.is_some())
     }
 

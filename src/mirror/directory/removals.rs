@@ -1,13 +1,20 @@
 //! How much was removed lately, by whatever source: the measure that the loss guard judges.
 //!
 //! A GitLab that was restored from a backup, or that has the wrong database, denies what it knew, one answer after the other. So removals
-//! add up over a day, and whether one more is too many is asked before it is made.
+//! add up over a day, over restarts too, and whether one more is too many is asked before it is made.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
+use crate::api::request::RequestTime;
 use crate::model::loss_guard::{Loss, LossGuard};
-use crate::model::time::BootTime;
+use crate::model::time::{BootTime, Time};
+use crate::store::error::StoreError;
+use crate::store::primary::private_store::{PrivateStore, PrivateWrites};
+
+const STORE_KEY: &[u8] = b"mirror/removals";
 
 /// For how long a removal counts.
 const PERIOD: Duration = Duration::from_secs(24 * 3600);
@@ -47,23 +54,58 @@ pub struct RecentRemovals {
 #[derive(Debug, Default)]
 struct Bucket {
     since: BootTime,
+    /// How old it was at `since` already: it was counted by a process before.
+    age_before: Duration,
     users: u64,
     keys: u64,
 }
 
+/// A bucket as it is stored.
+#[derive(Debug, Serialize, Deserialize)]
+struct StoredBucket {
+    since: Time,
+    users: u64,
+    keys: u64,
+}
+
+impl Bucket {
+    fn age(&self, now: BootTime) -> Duration {
+        self.age_before + now.since(self.since)
+    }
+}
+
 impl RecentRemovals {
+    /// Reads what the last process has counted; their ages are by the wall clock. What another version wrote is forgotten. Blocks.
+    pub fn load(store: &PrivateStore, now: RequestTime) -> Result<Self, StoreError> {
+        let stored = store.read(STORE_KEY)?;
+        let stored: Vec<StoredBucket> = stored.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
+        let read = |StoredBucket { since, users, keys }| Bucket { since: now.boot, age_before: now.wall.since(since), users, keys };
+        Ok(Self { buckets: stored.into_iter().map(read).collect() })
+    }
+
+    /// Stores what is counted. On disk when it returns. Blocks.
+    pub fn store(&self, store: &PrivateStore, now: RequestTime) -> Result<(), StoreError> {
+        let stored = self.buckets.iter().map(|bucket| StoredBucket {
+            since: now.wall.minus(bucket.age(now.boot)),
+            users: bucket.users,
+            keys: bucket.keys,
+        });
+        let value = serde_json::to_vec(&stored.collect::<Vec<_>>()).map_err(|error| StoreError(error.to_string()))?;
+        store.write(PrivateWrites { entries: vec![(STORE_KEY.to_vec(), Some(value))] })
+    }
+
     /// Counts removals that were made.
     pub fn record(&mut self, users: u64, keys: u64, now: BootTime) {
         if users == 0 && keys == 0 {
             return;
         }
         self.forget_old(now);
-        match self.buckets.back_mut().filter(|bucket| now.since(bucket.since) < BUCKET) {
+        match self.buckets.back_mut().filter(|bucket| bucket.age(now) < BUCKET) {
             Some(bucket) => {
                 bucket.users += users;
                 bucket.keys += keys;
             }
-            None => self.buckets.push_back(Bucket { since: now, users, keys }),
+            None => self.buckets.push_back(Bucket { since: now, age_before: Duration::ZERO, users, keys }),
         }
     }
 
@@ -90,7 +132,7 @@ impl RecentRemovals {
     }
 
     fn forget_old(&mut self, now: BootTime) {
-        while self.buckets.front().is_some_and(|bucket| now.since(bucket.since) >= PERIOD + BUCKET) {
+        while self.buckets.front().is_some_and(|bucket| bucket.age(now) >= PERIOD + BUCKET) {
             self.buckets.pop_front();
         }
     }

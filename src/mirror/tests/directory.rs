@@ -2,16 +2,19 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use proptest::prelude::*;
 
 use super::{NO_GUARD, id, key, load_directory, open_store, public_key, user};
+use crate::api::request::RequestTime;
 use crate::mirror::directory::finding::{Finding, Source};
 use crate::mirror::directory::held_ids::HeldIds;
 use crate::mirror::directory::mirrored::MirroredDirectory;
-use crate::mirror::directory::removals::RemovedKind;
+use crate::mirror::directory::removals::{RecentRemovals, RemovedKind};
 use crate::model::loss_guard::LossGuard;
 use crate::model::record::{Key, Record, User};
+use crate::model::time::{BootTime, Time};
 use crate::store::primary::primary_store::PrimaryStore;
 
 fn publish(directory: &MirroredDirectory, source: Source, findings: Vec<Finding>) -> crate::mirror::directory::finding::Published {
@@ -133,6 +136,41 @@ fn removals_one_by_one_are_held_back_once_they_are_too_many_and_what_gitlab_told
 }
 
 #[test]
+#[test]
+fn what_was_removed_before_a_restart_counts_after_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let guard = LossGuard { share: 0.2, more_than: 3 };
+    let remove = |number: u64| no_key(100 + number, u8::try_from(number).unwrap());
+    {
+        let store = open_store(folder.path());
+        let directory = load_directory(&store, guard);
+        let keys = (0..20).map(|number| put_key(100 + number, u8::try_from(number).unwrap(), Some(1)));
+        publish(&directory, Source::FullWalk, std::iter::once(put_user(1, "zoe")).chain(keys).collect());
+        assert!(publish(&directory, Source::Verification, (0..4).map(remove).collect()).held_back.is_empty());
+    }
+    let store = open_store(folder.path());
+    let directory = load_directory(&store, guard);
+    let held_back = publish(&directory, Source::Verification, vec![remove(4)]).held_back;
+    assert_eq!(held_back.first().map(|(kind, loss)| (*kind, loss.lost, loss.total)), Some((RemovedKind::Key, 5, 20)));
+}
+
+#[test]
+fn removals_of_a_process_before_count_by_the_wall_clock_until_they_are_a_day_old() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open_store(folder.path());
+    let hours = |hours: u64| Duration::from_secs(hours * 3600);
+    let at = |boot: Duration, since: Duration| RequestTime { boot: BootTime(boot), wall: Time::EPOCH.plus(since) };
+    let mut before = RecentRemovals::default();
+    before.record(1, 3, BootTime(hours(100)));
+    before.store(store.private_store(), at(hours(101), hours(1))).unwrap();
+    // The host has booted meanwhile.
+    let mut after = RecentRemovals::load(store.private_store(), at(hours(0), hours(20))).unwrap();
+    let count =
+        |removals: &mut RecentRemovals, boot| [RemovedKind::User, RemovedKind::Key].map(|kind| removals.count(kind, BootTime(boot)));
+    assert_eq!((count(&mut after, hours(0)), count(&mut after, hours(4))), ([1, 3], [1, 3]));
+    assert_eq!(count(&mut after, hours(5)), [0, 0]);
+}
+
 fn the_keys_of_another_gitlab_under_the_same_ids_do_not_take_their_places() {
     let folder = tempfile::tempdir().unwrap();
     let store = open_store(folder.path());
