@@ -56,6 +56,7 @@ fn status_lines(status: &Value) -> Vec<String> {
     let mut lines = vec![verdict(status)];
     lines.extend(alarm_lines(status));
     lines.push(gitlab_line(&status["gitlab"]));
+    lines.extend(settings_line(&status["settings"]));
     lines.push(full_walk_line(&status["full_walk"]));
     lines.push(recent_walk_line(&status["recent_walk"]));
     lines.push(hooks_line(&status["hooks"]));
@@ -106,6 +107,12 @@ fn gitlab_line(gitlab: &Value) -> String {
         waiting["verification"],
         waiting["walk"],
     )
+}
+
+/// Returns by which URL GitLab shows itself, once a walk has met it.
+fn settings_line(settings: &Value) -> Option<String> {
+    let url = settings["web_url"].as_str()?;
+    Some(format!("GitLab shows itself as {url}; the host in the comments of keys is {}", field_text(&settings["host"])))
 }
 
 fn full_walk_line(walk: &Value) -> String {

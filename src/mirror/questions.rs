@@ -18,7 +18,7 @@ use crate::mirror::proof::GitlabProof;
 use crate::mirror::skipped::SkippedRecords;
 use crate::model::id::Id;
 use crate::model::key::{Fingerprint, PublicKey};
-use crate::model::record::User;
+use crate::model::record::{Settings, User};
 use crate::model::time::BootTime;
 use crate::wire::gitlab::key::FoundKey;
 use crate::wire::gitlab::object::Skipped;
@@ -82,6 +82,12 @@ impl Questions {
     pub async fn users(&self, page: &PageCursor) -> Answered<Page<Result<User, Skipped>>> {
         let asked = self.client.users(Priority::Walk, page).await;
         self.observe(Api::Rest, asked)
+    }
+
+    /// Returns what the first page of all users showed of GitLab's own settings.
+    #[must_use]
+    pub fn settings(&self) -> Option<Settings> {
+        self.client.settings()
     }
 
     /// Asks for a user.

@@ -212,6 +212,12 @@ impl Settler {
         Ok(published)
     }
 
+    /// Publishes what the first page of all users showed of GitLab's own settings. Returns whether that changed anything.
+    pub async fn publish_settings(&self) -> Result<bool, Unanswered> {
+        let Some(settings) = self.questions.settings() else { return Ok(false) };
+        self.directory.publish_settings(settings).await.map_err(Unanswered::from)
+    }
+
     /// Returns what hooks should have told.
     pub fn untold(&self) -> MutexGuard<'_, UntoldChanges> {
         self.untold.lock().unwrap_or_else(PoisonError::into_inner)

@@ -11,10 +11,13 @@ use crate::mirror::directory::finding::{Finding, Published, Source};
 use crate::mirror::directory::held_ids::HeldIds;
 use crate::mirror::directory::removals::{RecentRemovals, RemovedKind};
 use crate::mirror::directory::subject::{Question, SubjectClock};
+use crate::model::change::Change;
+use crate::model::entry::Entry;
 use crate::model::id::Id;
 use crate::model::key::Fingerprint;
 use crate::model::loss_guard::{Loss, LossGuard};
-use crate::model::record::Key;
+use crate::model::record::{Key, Record, Settings};
+use crate::model::sort_key::SortKey;
 use crate::model::time::Time;
 use crate::primary::directory::writer::DirectoryWriter;
 use crate::primary::replication::accepted_loss;
@@ -89,6 +92,33 @@ impl MirroredDirectory {
         Ok(published)
     }
 
+    /// Publishes the settings, if they are not held so. Returns whether they were not. On disk when it returns.
+    pub async fn publish_settings(self: &Arc<Self>, settings: Settings) -> Result<bool, ApiError> {
+        let directory = Arc::clone(self);
+        run_blocking(move || directory.publish_settings_now(settings)).await
+    }
+
+    /// Publishes the settings as [`Self::publish_settings`] does. Blocks.
+    pub fn publish_settings_now(&self, settings: Settings) -> Result<bool, ApiError> {
+        let found = Entry::from_record(Record::Settings(settings))?;
+        let (_head, is_new) = self.writer.lock()?.commit(Source::FullWalk.as_str(), |directory| {
+            let held = directory.load_entry(&SortKey::settings())?;
+            let changes = if held.as_ref() == Some(&found) { Vec::new() } else { vec![Change::Put(found)] };
+            let is_new = !changes.is_empty();
+            Ok((changes, is_new))
+        })?;
+        Ok(is_new)
+    }
+
+    /// Returns the settings, if any are held. Blocks.
+    pub fn settings(&self) -> Result<Option<Settings>, StoreError> {
+        let entry = self.store.directory().load_entry(&SortKey::settings())?;
+        Ok(match entry.as_ref().and_then(Entry::record).map(AsRef::as_ref) {
+            Some(Record::Settings(settings)) => Some(settings.clone()),
+            _ => None,
+        })
+    }
+
     /// Notes that findings of earlier questions do not count any more for what was found now.
     fn note(&self, findings: &[(Finding, Option<Arc<Question>>)]) {
         for (finding, asked) in findings {
@@ -96,6 +126,13 @@ impl MirroredDirectory {
                 Some(asked) => self.clock.found(finding.subject(), asked),
                 None => self.clock.told(finding.subject()),
             }
+        }
+    }
+
+    /// Stores how much was removed. What was removed is published already, so that a failure is only said.
+    fn store_removals(&self, removals: &RecentRemovals, now: RequestTime) {
+        if let Err(error) = removals.store(self.store.private_store(), now) {
+            tracing::warn!(%error, "how much was removed lately could not be stored, and will not count after a restart: {error}");
         }
     }
 
@@ -129,13 +166,6 @@ impl MirroredDirectory {
     }
 
     fn is_loss_accepted(&self, now: Time) -> Result<bool, StoreError> {
-    /// Stores how much was removed. What was removed is published already, so that a failure is only said.
-    fn store_removals(&self, removals: &RecentRemovals, now: RequestTime) {
-        if let Err(error) = removals.store(self.store.private_store(), now) {
-            tracing::warn!(%error, "how much was removed lately could not be stored, and will not count after a restart: {error}");
-        }
-    }
-
         Ok(accepted_loss::accepted_until(self.store.private_store(), now)?.is_some())
     }
 

@@ -1,22 +1,23 @@
 //! The questions that a mirror asks GitLab, one method for each. Each takes a turn of the pacer, is sent once, and is answered with what
 //! the answer is worth and when it was asked; whoever asks decides whether to ask again. (server.md 2.3, 5b)
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::mirror::gitlab::answer::{Answer, Asked, judge};
 use crate::mirror::gitlab::clock::Clock;
 use crate::mirror::gitlab::pacer::Pacer;
-use crate::mirror::gitlab::page::{Page, PageCursor};
+use crate::mirror::gitlab::page::{Page, PageCursor, PageKind};
 use crate::mirror::gitlab::transport::{Api, GitlabRequest, GitlabResponse, Transport};
 use crate::mirror::gitlab::turns::Priority;
 use crate::model::id::Id;
 use crate::model::key::{Fingerprint, PublicKey};
-use crate::model::record::User;
+use crate::model::record::{Settings, User};
 use crate::wire::authorized_keys::AuthorizedKey;
 use crate::wire::gitlab::deploy_key::parse_deploy_keys;
 use crate::wire::gitlab::key::{FoundKey, KeyById, parse_key_by_fingerprint, parse_key_by_id, parse_user_keys};
 use crate::wire::gitlab::object::{MalformedAnswer, Skipped};
+use crate::wire::gitlab::settings::parse_settings;
 use crate::wire::gitlab::user::{parse_user, parse_users, shows_admin_fields};
 use crate::wire::http::params::encode_form;
 
@@ -40,19 +41,27 @@ pub struct GitlabClient {
     pacer: Arc<Pacer>,
     /// Whether users were shown as an administrator is shown them.
     was_administrator: Arc<AtomicBool>,
+    /// What the first page of all users showed of GitLab's own settings.
+    settings: Arc<Mutex<Option<Settings>>>,
 }
 
 impl GitlabClient {
     /// Returns a client that asks over `transport`, in its turn at `pacer`.
     #[must_use]
     pub fn new(transport: Arc<dyn Transport>, clock: Arc<dyn Clock>, pacer: Arc<Pacer>) -> Self {
-        Self { transport, clock, pacer, was_administrator: Arc::default() }
+        Self { transport, clock, pacer, was_administrator: Arc::default(), settings: Arc::default() }
     }
 
     /// Returns what paces the questions.
     #[must_use]
     pub const fn pacer(&self) -> &Arc<Pacer> {
         &self.pacer
+    }
+
+    /// Returns what the first page of all users showed of GitLab's own settings when it was asked for last; `None` if it did not.
+    #[must_use]
+    pub fn settings(&self) -> Option<Settings> {
+        self.settings.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Asks for a page of users, in whatever state they are. An empty first page is a failure, and a page that is not in the order of ids
@@ -65,6 +74,9 @@ impl GitlabClient {
             let shows_all = shows_admin_fields(body);
             let before = self.was_administrator.fetch_or(shows_all, Ordering::Relaxed);
             is_administrator_no_more.store(before && !shows_all && !users.is_empty(), Ordering::Relaxed);
+            if page.is_by_id() && page.kind() == PageKind::First {
+                *self.settings.lock().unwrap_or_else(PoisonError::into_inner) = parse_settings(body);
+            }
             Ok(users)
         };
         let asked = self.list(priority, page, parse).await;

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use http::StatusCode;
 use serde_json::{Value, json};
 
-use crate::api::error::HandlerResult;
+use crate::api::blocking::run_blocking;
+use crate::api::error::{ApiError, HandlerResult};
 use crate::api::request::{ApiRequest, RequestTime};
 use crate::mirror::config::COVERED_KINDS;
 use crate::mirror::gitlab::turns::Priority;
@@ -16,14 +17,23 @@ use crate::primary::requests::admin_status;
 /// Answers with one object.
 pub async fn handle(state: &Arc<MirrorState>, request: ApiRequest) -> HandlerResult {
     let mut status = admin_status::read_status(&state.publisher, request.time).await?;
+    let settings = published_settings(state).await?;
     let publisher = ["revocations", "kept", "creation", "shared_secret", "shared_repositories", "usage_dropped"];
     if let Some(fields) = status.as_object_mut() {
         // What only a primary has.
         fields.retain(|name, _| !publisher.contains(&name.as_str()));
         let own = own_fields(state, request.time);
         fields.extend(own.as_object().cloned().unwrap_or_default());
+        fields.insert("settings".to_owned(), settings);
     }
     Ok(Response::json(StatusCode::OK, status.to_string()))
+}
+
+/// Returns what is published of GitLab's own settings, or null.
+async fn published_settings(state: &MirrorState) -> Result<Value, ApiError> {
+    let directory = Arc::clone(&state.settler.directory);
+    let settings = run_blocking(move || directory.settings()).await?;
+    Ok(settings.map_or(Value::Null, |settings| json!({"host": settings.host, "web_url": settings.web_url})))
 }
 
 impl MirrorState {

@@ -42,6 +42,7 @@ fn contents(store: &PrimaryStore) -> (BTreeMap<u64, User>, BTreeMap<u64, Key>) {
         match entry.unwrap().record().unwrap().as_ref() {
             Record::User(user) => drop(users.insert(user.id.number(), user.clone())),
             Record::Key(key) => drop(keys.insert(key.id.number(), key.clone())),
+            Record::Settings(_) => {}
             other => panic!("a mirror publishes no {}", other.kind()),
         }
     }
@@ -136,7 +137,6 @@ fn removals_one_by_one_are_held_back_once_they_are_too_many_and_what_gitlab_told
 }
 
 #[test]
-#[test]
 fn what_was_removed_before_a_restart_counts_after_it() {
     let folder = tempfile::tempdir().unwrap();
     let guard = LossGuard { share: 0.2, more_than: 3 };
@@ -171,6 +171,7 @@ fn removals_of_a_process_before_count_by_the_wall_clock_until_they_are_a_day_old
     assert_eq!(count(&mut after, hours(5)), [0, 0]);
 }
 
+#[test]
 fn the_keys_of_another_gitlab_under_the_same_ids_do_not_take_their_places() {
     let folder = tempfile::tempdir().unwrap();
     let store = open_store(folder.path());
@@ -183,6 +184,21 @@ fn the_keys_of_another_gitlab_under_the_same_ids_do_not_take_their_places() {
     assert_eq!(contents(&store), before);
     publish(&directory, Source::Hook, keys(100).take(1).collect());
     assert_eq!(contents(&store).1[&100].key, public_key(100), "one may be");
+}
+
+#[test]
+fn settings_are_published_once_and_again_only_if_gitlab_shows_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open_store(folder.path());
+    let directory = load_directory(&store, NO_GUARD);
+    let settings = |host: &str| match Record::parse(&format!(r#"{{"kind":"settings","host":"{host}"}}"#)).unwrap() {
+        Record::Settings(settings) => settings,
+        _ => unreachable!(),
+    };
+    assert_eq!(directory.settings().unwrap(), None);
+    let published = ["a.example", "a.example", "b.example"].map(|host| directory.publish_settings_now(settings(host)).unwrap());
+    assert_eq!((published, store.head().seq), ([true, false, true], 2));
+    assert_eq!(directory.settings().unwrap(), Some(settings("b.example")));
 }
 
 #[derive(Clone, Debug)]

@@ -93,6 +93,7 @@ impl SimulatedMirror {
             match entry.unwrap().record().unwrap().as_ref() {
                 Record::User(user) => drop(users.insert(user.id.number(), (user.username.to_string(), user.state))),
                 Record::Key(key) => drop(keys.insert((key.id.number(), key.user_id.map(u64::from), key.key.to_string()))),
+                Record::Settings(_) => {}
                 other => panic!("a mirror publishes no {}", other.kind()),
             }
         }

@@ -33,7 +33,7 @@ async fn a_large_instance_is_mirrored_from_empty_and_walked_again_without_a_chan
     let clock = Arc::clone(&mirror.simulation.clock);
     let first = clock.run(async { mirror.full.run().await.unwrap() }).await;
     let (asked, took) = (mirror.simulation.gitlab.requests().len(), clock.boot_time().since(START));
-    assert_eq!((first.users, first.keys, first.changes), (users, keys, users + keys));
+    assert_eq!((first.users, first.keys, first.changes), (users, keys, users + keys + 1), "and GitLab's own settings");
     mirror.assert_equal();
     let head = mirror.store.head();
     let again = clock.run(async { mirror.full.run().await.unwrap() }).await;

@@ -164,6 +164,9 @@ impl FullWalk {
         let missing = self.settler.directory.users_between(progress.last_user, until);
         progress.add_missing(missing.into_iter().filter(|id| !met.contains(id)), []);
         self.walk_keys(&ids, progress).await?;
+        if page.kind() == PageKind::First {
+            progress.changes += u64::from(self.settler.publish_settings().await?);
+        }
         progress.last_user = last.or(progress.last_user);
         progress.set_next_page(next.as_ref());
         self.settler.questions.prove(asked_at);

@@ -39,6 +39,22 @@ fn somebody_logs_in_through_sshd_from_the_hook_on_until_the_key_is_destroyed_and
 }
 
 #[test]
+fn a_host_says_from_the_feed_whose_a_key_is_word_for_word_as_gitlab_does() {
+    let mirror = mirror(WALKS_ONCE);
+    let host = host(&mirror, "ssh-1");
+    let settings = mirror.status()["settings"].clone();
+    assert_eq!(settings, serde_json::json!({"host": "gitlab.example.com", "web_url": "https://gitlab.example.com"}));
+    let key = mirror.gitlab.instance().keys().next().unwrap().clone();
+    let local = host.look_up(&key.line);
+    mirror.mirror.as_ref().unwrap().signal(nix::sys::signal::Signal::SIGSTOP);
+    let asking = Host::start(&mirror, "ssh-2", FRESH);
+    let asked = asking.look_up(&key.line);
+    mirror.mirror.as_ref().unwrap().signal(nix::sys::signal::Signal::SIGCONT);
+    assert_eq!([source_of(&local), source_of(&asked)], ["200 local", "200 forwarded"]);
+    assert_eq!(local.json(), asked.json());
+}
+
+#[test]
 fn a_key_that_gitlab_destroys_is_refused_on_every_host_and_costs_no_question_of_a_host() {
     let mirror = mirror(WALKS_ONCE);
     let hosts: Vec<Host> = (1..=3).map(|number| host(&mirror, &format!("ssh-{number}"))).collect();
