@@ -6,6 +6,8 @@ pub mod authorized_keys;
 pub mod allowed;
 pub mod auth;
 #[cfg(feature = "daemon")]
+pub mod certificate_expiry;
+#[cfg(feature = "daemon")]
 pub mod check;
 #[cfg(feature = "daemon")]
 pub mod claimant;
