@@ -3,13 +3,17 @@
 //! A daemon brings its state ([`context`]), its table of routes ([`route`]) and one small file per endpoint; [`pipeline`] is the order of the
 //! steps: the path, the route, the peer and what it shows ([`peer_policy`], [`authentication`]), the body ([`body`]), the handler, which
 //! gets an [`request::ApiRequest`] and returns a response or an [`error::ApiError`], and the count ([`request_metrics`]).
-//! [`blocking`] and [`single_flight`] run work beside the threads that answer.
+//! [`metrics_endpoint`] is where it is read. [`blocking`] and [`single_flight`] run work beside the threads that answer.
 
+pub mod alarm_metrics;
 pub mod authentication;
 pub mod blocking;
 pub mod body;
 pub mod context;
+pub mod daemon_metrics;
 pub mod error;
+pub mod metrics_endpoint;
+pub mod metrics_text;
 pub mod peer_policy;
 pub mod pipeline;
 pub mod rate_limit;

@@ -10,7 +10,7 @@ use crate::api::body::{ParsedBody, ReadError, read_body};
 use crate::api::context::{ApiContext, ApiState};
 use crate::api::error::{ApiError, HandlerResult, Rejection};
 use crate::api::request::{ApiRequest, Caller, RequestTime};
-use crate::api::request_metrics::Endpoint;
+use crate::api::request_metrics::{Endpoint, RequestMetrics};
 use crate::api::route::{BodyKind, RequiredAuth, Route, RouteError, find_route};
 use crate::net::body::{BodyError, IncomingBody};
 use crate::net::memory_budget::Reservation;
@@ -22,12 +22,34 @@ use crate::wire::http::request_target::{RequestTarget, RequestTargetError};
 /// Answers one request by a daemon's table of routes, and counts it.
 pub async fn handle<S: ApiState>(state: &Arc<S>, routes: &'static [Route<S>], request: Request) -> Response {
     let time = RequestTime::now();
-    let (endpoint, response) = route(state, routes, request, time).await;
+    let mut under_way = UnderWay { metrics: &state.api().metrics, endpoint: None };
+    let (endpoint, response) = route(state, routes, request, time, &mut under_way).await;
+    under_way.endpoint = None;
     state.api().metrics.count_response(endpoint, &response, time);
     response
 }
 
-async fn route<S: ApiState>(state: &Arc<S>, routes: &'static [Route<S>], request: Request, time: RequestTime) -> (Endpoint, Response) {
+/// A request whose handler runs. Dropped before its end it is counted: its caller has hung up.
+struct UnderWay<'a> {
+    metrics: &'a RequestMetrics,
+    endpoint: Option<Endpoint>,
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        if let Some(endpoint) = self.endpoint {
+            self.metrics.count_abandoned(endpoint);
+        }
+    }
+}
+
+async fn route<S: ApiState>(
+    state: &Arc<S>,
+    routes: &'static [Route<S>],
+    request: Request,
+    time: RequestTime,
+    under_way: &mut UnderWay<'_>,
+) -> (Endpoint, Response) {
     let Request { peer, parts, body } = request;
     let target = match parse_target(&parts.uri) {
         Ok(target) => target,
@@ -38,8 +60,10 @@ async fn route<S: ApiState>(state: &Arc<S>, routes: &'static [Route<S>], request
     };
     match find_route(routes, &parts.method, target.segments()) {
         Ok((index, route)) => {
+            let endpoint = Endpoint::new(index, route.name);
+            under_way.endpoint = Some(endpoint);
             let result = answer(state, route, target, peer, parts, body, time).await;
-            (Endpoint::new(index, route.name), result.unwrap_or_else(|error| route.refuse(error)))
+            (endpoint, result.unwrap_or_else(|error| route.refuse(error)))
         }
         Err(error) => (Endpoint::UNKNOWN, RouteError::into_response(error)),
     }

@@ -1,56 +1,51 @@
-//! What is counted of requests: responses by endpoint, how long they took, and refusals by reason.
+//! What is counted of requests, the same at each daemon: responses by endpoint, how long they took, and refusals by reason.
 //!
-//! Counting is on the path of every request: each counter is looked up once, when it first counts, and then kept by its place.
+//! Counting is on the path of every request: each counter is looked up once, when it first counts, and then kept by its place. The counters of
+//! what an alert is about are there from the start, at zero, so that the first failure is seen as a change.
 
 use std::sync::OnceLock;
 
-use http::{HeaderMap, HeaderValue, StatusCode, header};
-use prometheus_client::encoding::text;
+use http::HeaderValue;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
-use crate::api::error::{ApiError, HandlerResult, RejectionKind};
+use crate::api::error::RejectionKind;
 use crate::api::request::RequestTime;
 use crate::api::response_headers::{ANSWER_HEADER, DEGRADED_HEADER};
 use crate::model::clock;
-use crate::net::body::OutgoingBody;
 use crate::net::message::Response;
 
-/// The upper bounds of the buckets of latency, in seconds.
-const LATENCY_BUCKETS: [f64; 15] =
-    [0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.1, 0.25, 1.0, 5.0, 10.0];
+/// The upper bounds of the buckets of latency, in seconds; 150 ms and 2 s are the defaults of `freshness.hedge` and `primary.timeout`.
+const LATENCY_BUCKETS: [f64; 10] = [0.000_05, 0.000_1, 0.000_25, 0.001, 0.005, 0.025, 0.15, 0.5, 2.0, 10.0];
 /// Where a response came from.
 const SOURCES: [&str; 4] = ["local", "cached", "forwarded", "none"];
 /// What it came to.
-const OUTCOMES: [&str; 5] = ["success", "refused", "degraded", "outage", "fault"];
-const OPENMETRICS_TYPE: HeaderValue = HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
+const OUTCOMES: [&str; 6] = ["success", "refused", "degraded", "outage", "fault", "abandoned"];
+/// The place of a request whose caller hung up before it was answered.
+const ABANDONED: usize = OUTCOMES.len() - 1;
+/// The outcomes that are shown from the start.
+const FAILURES: [usize; 3] = [3, 4, ABANDONED];
+/// The place among [`SOURCES`] of what came from nowhere.
+const NO_SOURCE: usize = SOURCES.len() - 1;
+const SLOTS: usize = SOURCES.len() * OUTCOMES.len();
+/// Why requests are refused before their handler, as far as that is shown from the start.
+const REFUSALS: [(RejectionKind, &str); 10] = [
+    (RejectionKind::Path, "bad path"),
+    (RejectionKind::Peer, "peer"),
+    (RejectionKind::Token, "no token"),
+    (RejectionKind::Token, "malformed"),
+    (RejectionKind::Token, "wrong signature"),
+    (RejectionKind::Token, "wrong issuer"),
+    (RejectionKind::Token, "expired"),
+    (RejectionKind::Token, "from the future"),
+    (RejectionKind::Token, "wrong secret"),
+    (RejectionKind::NoMemory, "no room"),
+];
 
 /// How many endpoints are counted; a table of routes has fewer.
 pub const MAX_ENDPOINTS: usize = 128;
-
-/// What a daemon's metrics of requests are called, and by what its responses are told apart.
-#[derive(Clone, Copy, Debug)]
-pub struct MetricSchema {
-    /// The counter of responses.
-    pub responses: &'static str,
-    /// The histogram of their latency.
-    pub seconds: &'static str,
-    /// The counter of refusals.
-    pub refusals: &'static str,
-    /// The labels of responses and refusals.
-    pub labels: MetricLabels,
-}
-
-/// By what responses and refusals are told apart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum MetricLabels {
-    /// Responses by where they come from and what they came to; refusals by kind.
-    SourceAndOutcome,
-    /// Responses by status; refusals by the reason in a few words.
-    Status,
-}
 
 /// Where a response is counted: a route by its place in the table, or a request that has none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,89 +68,94 @@ impl Endpoint {
     }
 }
 
-type Labels = Vec<(&'static str, String)>;
+type ResponseLabels = [(&'static str, &'static str); 3];
+type EndpointLabel = [(&'static str, &'static str); 1];
+type RefusalLabels = [(&'static str, &'static str); 2];
 
 /// The counters of one daemon.
 pub struct RequestMetrics {
-    labels: MetricLabels,
-    responses: Family<Labels, Counter>,
-    seconds: Family<Labels, Histogram>,
-    refusals: Family<Labels, Counter>,
+    responses: Family<ResponseLabels, Counter>,
+    seconds: Family<EndpointLabel, Histogram>,
+    refusals: Family<RefusalLabels, Counter>,
     endpoints: Box<[OnceLock<EndpointMetrics>]>,
 }
 
 struct EndpointMetrics {
     seconds: Histogram,
-    responses: Box<[OnceLock<Counter>]>,
+    responses: [OnceLock<Counter>; SLOTS],
 }
 
 impl RequestMetrics {
-    /// Registers the counters, all at zero.
+    /// Registers the counters.
     #[must_use]
-    pub fn register(schema: MetricSchema, registry: &mut Registry) -> Self {
+    pub fn register(registry: &mut Registry) -> Self {
         let metrics = Self {
-            labels: schema.labels,
             responses: Family::default(),
             seconds: Family::new_with_constructor(|| Histogram::new(LATENCY_BUCKETS)),
             refusals: Family::default(),
             endpoints: (0..MAX_ENDPOINTS).map(|_| OnceLock::new()).collect(),
         };
-        registry.register(schema.responses, "Responses by endpoint", metrics.responses.clone());
-        registry.register(schema.seconds, "Seconds from the head of a request to its response", metrics.seconds.clone());
-        registry.register(schema.refusals, "Requests refused before their handler, by reason", metrics.refusals.clone());
+        for (kind, reason) in REFUSALS {
+            drop(metrics.refusals.get_or_create(&refusal_labels(kind, reason)));
+        }
+        registry.register(
+            "sidegate_answers",
+            "Requests by endpoint, where the answer came from, and what it was",
+            metrics.responses.clone(),
+        );
+        registry.register("sidegate_answer_seconds", "Seconds from the head of a request to its answer", metrics.seconds.clone());
+        registry.register("sidegate_refusals", "Requests refused before their handler, by check and reason", metrics.refusals.clone());
         metrics
+    }
+
+    /// Shows the failures of these endpoints from now on, at zero.
+    pub fn show_endpoints(&self, names: impl IntoIterator<Item = &'static str>) {
+        for endpoint in names {
+            for outcome in FAILURES {
+                drop(self.responses.get_or_create(&response_labels(endpoint, NO_SOURCE, outcome)));
+            }
+        }
     }
 
     /// Counts a response, and how long it took.
     pub fn count_response(&self, endpoint: Endpoint, response: &Response, time: RequestTime) {
-        let Some(own) = self.endpoints.get(endpoint.index) else { return };
-        let own = own.get_or_init(|| EndpointMetrics {
-            seconds: self.seconds.get_or_create_owned(&vec![("endpoint", endpoint.name.to_owned())]),
-            responses: (0..self.labels.slots()).map(|_| OnceLock::new()).collect(),
-        });
-        if let Some(counter) = own.responses.get(self.labels.slot(response)) {
-            counter.get_or_init(|| self.responses.get_or_create_owned(&self.labels.of_response(endpoint, response))).inc();
-        }
+        let Some(own) = self.count(endpoint, source_index(response), outcome_index(response)) else { return };
         own.seconds.observe(clock::boot_time().since(time.boot).as_secs_f64());
+    }
+
+    /// Counts a request whose caller hung up before it was answered.
+    pub fn count_abandoned(&self, endpoint: Endpoint) {
+        self.count(endpoint, NO_SOURCE, ABANDONED);
+    }
+
+    fn count(&self, endpoint: Endpoint, source: usize, outcome: usize) -> Option<&EndpointMetrics> {
+        let own = self.endpoints.get(endpoint.index)?.get_or_init(|| EndpointMetrics {
+            seconds: self.seconds.get_or_create_owned(&[("endpoint", endpoint.name)]),
+            responses: std::array::from_fn(|_| OnceLock::new()),
+        });
+        let counter = own.responses.get(source * OUTCOMES.len() + outcome)?;
+        counter.get_or_init(|| self.responses.get_or_create_owned(&response_labels(endpoint.name, source, outcome))).inc();
+        Some(own)
     }
 
     /// Counts a request that was refused before its handler.
     pub fn count_rejection(&self, kind: RejectionKind, reason: &'static str) {
-        self.count_refusal(if self.labels == MetricLabels::Status { reason } else { kind.as_str() });
+        self.refusals.get_or_create(&refusal_labels(kind, reason)).inc();
     }
 
-    /// Counts a refusal under a reason, for a handler that judges tokens of its own.
-    pub fn count_refusal(&self, reason: &'static str) {
-        self.refusals.get_or_create(&vec![("reason", reason.to_owned())]).inc();
+    /// Counts a token that a handler refused, which judges tokens of its own.
+    pub fn count_refused_token(&self, reason: &'static str) {
+        self.count_rejection(RejectionKind::Token, reason);
     }
 }
 
-impl MetricLabels {
-    const fn slots(self) -> usize {
-        match self {
-            Self::SourceAndOutcome => SOURCES.len() * OUTCOMES.len(),
-            Self::Status => 600,
-        }
-    }
+fn response_labels(endpoint: &'static str, source: usize, outcome: usize) -> ResponseLabels {
+    let name = |names: &[&'static str], index: usize| names.get(index).copied().unwrap_or_default();
+    [("endpoint", endpoint), ("source", name(&SOURCES, source)), ("outcome", name(&OUTCOMES, outcome))]
+}
 
-    fn slot(self, response: &Response) -> usize {
-        match self {
-            Self::SourceAndOutcome => source_index(response) * OUTCOMES.len() + outcome_index(response),
-            Self::Status => usize::from(response.status.as_u16()),
-        }
-    }
-
-    fn of_response(self, endpoint: Endpoint, response: &Response) -> Labels {
-        let mut labels = vec![("endpoint", endpoint.name.to_owned())];
-        match self {
-            Self::SourceAndOutcome => labels.extend([
-                ("source", SOURCES[source_index(response)].to_owned()),
-                ("outcome", OUTCOMES[outcome_index(response)].to_owned()),
-            ]),
-            Self::Status => labels.push(("status", response.status.as_str().to_owned())),
-        }
-        labels
-    }
+const fn refusal_labels(kind: RejectionKind, reason: &'static str) -> RefusalLabels {
+    [("kind", kind.as_str()), ("reason", reason)]
 }
 
 fn source_index(response: &Response) -> usize {
@@ -174,30 +174,21 @@ fn outcome_index(response: &Response) -> usize {
     }
 }
 
-/// Answers with all that is counted, in the text format of OpenMetrics.
-pub fn metrics_response(registry: &Registry) -> HandlerResult {
-    let mut text = String::new();
-    text::encode(&mut text, registry).map_err(ApiError::internal)?;
-    let headers = HeaderMap::from_iter([(header::CONTENT_TYPE, OPENMETRICS_TYPE)]);
-    Ok(Response { status: StatusCode::OK, headers, body: OutgoingBody::from_bytes(text) })
-}
-
 #[cfg(test)]
 mod tests {
     use http::StatusCode;
     use prometheus_client::encoding::text::encode;
     use prometheus_client::registry::Registry;
 
-    use super::{Endpoint, MAX_ENDPOINTS, MetricLabels, MetricSchema, RequestMetrics};
+    use super::{Endpoint, MAX_ENDPOINTS, RequestMetrics};
     use crate::api::error::RejectionKind;
     use crate::api::request::RequestTime;
     use crate::api::response_headers::{mark_degraded, mark_local};
     use crate::net::message::Response;
 
-    fn counted(labels: MetricLabels, count: impl Fn(&RequestMetrics)) -> String {
+    fn counted(count: impl Fn(&RequestMetrics)) -> String {
         let mut registry = Registry::default();
-        let schema = MetricSchema { responses: "answers", seconds: "seconds", refusals: "refusals", labels };
-        count(&RequestMetrics::register(schema, &mut registry));
+        count(&RequestMetrics::register(&mut registry));
         let mut text = String::new();
         encode(&mut text, &registry).unwrap();
         text
@@ -208,34 +199,40 @@ mod tests {
     }
 
     #[test]
-    fn responses_are_counted_by_status_and_refusals_by_reason() {
-        let text = counted(MetricLabels::Status, |metrics| {
-            metrics.count_response(Endpoint::new(0, "internal/check"), &ok(), RequestTime::now());
-            metrics.count_rejection(RejectionKind::Token, "expired");
-        });
-        assert!(text.contains(r#"answers_total{endpoint="internal/check",status="200"} 1"#), "{text}");
-        assert!(text.contains(r#"seconds_count{endpoint="internal/check"} 1"#), "{text}");
-        assert!(text.contains(r#"refusals_total{reason="expired"} 1"#), "{text}");
-    }
-
-    #[test]
-    fn responses_are_counted_by_source_and_outcome_and_refusals_by_kind() {
-        let text = counted(MetricLabels::SourceAndOutcome, |metrics| {
+    fn responses_are_counted_by_source_and_outcome_and_refusals_by_kind_and_reason() {
+        let text = counted(|metrics| {
             for response in [mark_local(ok(), None), mark_degraded(mark_local(ok(), None)), Response::empty(StatusCode::NOT_FOUND)] {
                 metrics.count_response(Endpoint::new(0, "discover"), &response, RequestTime::now());
             }
+            metrics.count_abandoned(Endpoint::new(0, "discover"));
             metrics.count_rejection(RejectionKind::NoMemory, "no room");
+            metrics.count_refused_token("expired");
         });
-        for (source, outcome) in [("local", "success"), ("local", "degraded"), ("none", "refused")] {
-            let line = format!(r#"answers_total{{endpoint="discover",source="{source}",outcome="{outcome}"}} 1"#);
+        for (source, outcome) in [("local", "success"), ("local", "degraded"), ("none", "refused"), ("none", "abandoned")] {
+            let line = format!(r#"sidegate_answers_total{{endpoint="discover",source="{source}",outcome="{outcome}"}} 1"#);
             assert!(text.contains(&line), "{line}\n{text}");
         }
-        assert!(text.contains(r#"refusals_total{reason="no_room"} 1"#), "{text}");
+        assert!(text.contains(r#"sidegate_answer_seconds_count{endpoint="discover"} 3"#), "an abandoned one took no time: {text}");
+        assert!(text.contains(r#"sidegate_refusals_total{kind="no_room",reason="no room"} 1"#), "{text}");
+        assert!(text.contains(r#"sidegate_refusals_total{kind="token",reason="expired"} 1"#), "{text}");
+    }
+
+    #[test]
+    fn failures_are_there_at_zero_before_the_first_request_and_buckets_are_not() {
+        let text = counted(|metrics| metrics.show_endpoints(["discover", "allowed", "discover"]));
+        for endpoint in ["discover", "allowed"] {
+            for outcome in ["outage", "fault", "abandoned"] {
+                let line = format!(r#"sidegate_answers_total{{endpoint="{endpoint}",source="none",outcome="{outcome}"}} 0"#);
+                assert_eq!(text.matches(&line).count(), 1, "{line}\n{text}");
+            }
+        }
+        assert!(text.contains(r#"sidegate_refusals_total{kind="token",reason="wrong signature"} 0"#), "{text}");
+        assert!(!text.contains("_bucket"), "{text}");
     }
 
     #[test]
     fn an_endpoint_beyond_the_table_is_not_counted() {
-        let text = counted(MetricLabels::Status, |metrics| {
+        let text = counted(|metrics| {
             metrics.count_response(Endpoint::new(MAX_ENDPOINTS, "beyond"), &ok(), RequestTime::now());
         });
         assert!(!text.contains("beyond"), "{text}");

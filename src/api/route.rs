@@ -109,6 +109,11 @@ impl RouteError {
     }
 }
 
+/// Returns the names of the endpoints of the API in a table: all but those of who watches or operates the daemon.
+pub fn api_endpoints<S>(routes: &'static [Route<S>]) -> impl Iterator<Item = &'static str> {
+    routes.iter().filter(|route| !route.path.starts_with("-/") && route.path != "**").map(|route| route.name)
+}
+
 /// Finds the route of a method and the decoded segments of a path, and its index in the table.
 pub fn find_route<'a, S>(routes: &'a [Route<S>], method: &Method, segments: &[String]) -> Result<(usize, &'a Route<S>), RouteError> {
     let mut allowed = Vec::new();
@@ -138,7 +143,7 @@ fn path_matches(pattern: &str, segments: &[String]) -> bool {
 macro_rules! routes {
     ($state:ty; $($method:ident $path:literal $(= $name:literal)? $auth:ident $body:ident $($handler:ident)::+;)*) => {
         &[$($crate::api::route::Route::<$state> {
-            name: $crate::api::route::last(&[$path $(, $name)?]),
+            name: $crate::api::route::endpoint_name(&[$path $(, $name)?]),
             method: $crate::api::route::routes!(@method $method),
             path: $path,
             auth: $crate::api::route::RequiredAuth::$auth,
@@ -151,12 +156,29 @@ macro_rules! routes {
 }
 pub(crate) use routes;
 
-/// Returns the last of some names, which is the one that counts.
-pub const fn last(names: &[&'static str]) -> &'static str {
+/// Returns the name of an endpoint: the last of its path and the name that it is given, without what each path of the API, or of the operator,
+/// begins with.
+pub const fn endpoint_name(names: &[&'static str]) -> &'static str {
     match names {
-        [.., last] => last,
+        [.., last] => without_prefix(without_prefix(without_prefix(last, "internal/"), "-/"), "admin/"),
         [] => "",
     }
+}
+
+/// Returns what follows a prefix, or all where it does not begin so.
+const fn without_prefix(text: &'static str, prefix: &str) -> &'static str {
+    let (bytes, expected) = (text.as_bytes(), prefix.as_bytes());
+    if bytes.len() <= expected.len() {
+        return text;
+    }
+    let mut index = 0;
+    while index < expected.len() {
+        if bytes[index] != expected[index] {
+            return text;
+        }
+        index += 1;
+    }
+    text.split_at(expected.len()).1
 }
 
 #[cfg(test)]
@@ -165,7 +187,7 @@ mod tests {
 
     use http::{Method, StatusCode};
 
-    use super::{Route, RouteError, find_route, path_matches};
+    use super::{Route, RouteError, api_endpoints, endpoint_name, find_route, path_matches};
     use crate::api::error::HandlerResult;
     use crate::api::request::ApiRequest;
     use crate::net::message::Response;
@@ -191,7 +213,7 @@ mod tests {
 
     #[test]
     fn a_path_finds_its_route_and_a_wrong_method_names_the_allowed_ones() {
-        assert_eq!(found(Method::GET, "internal/check"), Ok((0, "internal/check")));
+        assert_eq!(found(Method::GET, "internal/check"), Ok((0, "check")));
         assert_eq!(found(Method::POST, "internal/check"), Err(RouteError::MethodNotAllowed("GET".to_owned())));
         assert_eq!(found(Method::GET, "namespaces/7/minutes"), Err(RouteError::MethodNotAllowed("PUT, POST".to_owned())));
         assert_eq!(found(Method::GET, "internal/check/more"), Err(RouteError::NotFound));
@@ -200,9 +222,20 @@ mod tests {
     }
 
     #[test]
-    fn a_name_is_the_path_unless_it_is_given() {
+    fn a_name_is_the_end_of_the_path_unless_it_is_given() {
+        for (path, name) in [("internal/check", "check"), ("-/admin/status", "status"), ("-/", "-/"), ("namespaces/:id", "namespaces/:id")]
+        {
+            assert_eq!(endpoint_name(&[path]), name);
+        }
+        assert_eq!(endpoint_name(&["internal/x", "y"]), "y");
         assert_eq!(found(Method::PUT, "namespaces/7/minutes"), Ok((1, "minutes")));
         assert_eq!(found(Method::POST, "namespaces/7/minutes"), Ok((2, "namespaces/:id/minutes")));
+    }
+
+    #[test]
+    fn what_watches_or_operates_the_daemon_is_no_endpoint_of_the_api() {
+        let names: Vec<&str> = api_endpoints(ROUTES).collect();
+        assert_eq!(names, ["check", "minutes", "namespaces/:id/minutes"]);
     }
 
     #[test]

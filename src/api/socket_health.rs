@@ -1,50 +1,64 @@
 //! What both daemons show of their sockets: the alarms about their files, and what was refused before a handler saw it; in `status` and in the
 //! metrics.
 
-use std::sync::atomic::Ordering;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 use serde_json::{Map, Value, json};
 
 use crate::net::server::counters::ServerCounters;
 use crate::net::server::early_refusals::EarlyRefusal;
 
-/// Gauges about the sockets.
-pub struct SocketMetrics {
-    lost: Gauge,
-    remade: Gauge,
-    refused: Family<Vec<(&'static str, &'static str)>, Gauge>,
-}
+/// The collector of what is counted of the sockets and their connections.
+pub struct SocketMetrics(Arc<ServerCounters>);
 
 impl SocketMetrics {
-    /// Registers the gauges under `prefix`.
-    pub fn register(prefix: &str, registry: &mut Registry) -> Self {
-        let refused = Family::<Vec<(&str, &str)>, Gauge>::default();
-        let help = "Connections and requests refused before they were routed, since the start, by reason";
-        registry.register(format!("{prefix}early_refusals"), help, refused.clone());
-        let mut gauge = |name: &str, help: &str| {
-            let gauge = Gauge::default();
-            registry.register(format!("{prefix}{name}"), help, gauge.clone());
-            gauge
-        };
-        Self {
-            lost: gauge("sockets_lost", "Sockets whose file is missing or another's, so that no client finds them"),
-            remade: gauge("sockets_remade", "How often the file of a socket was made again since the start"),
-            refused,
-        }
+    /// Registers what these counters say.
+    pub fn register(counters: Arc<ServerCounters>, registry: &mut Registry) {
+        registry.register_collector(Box::new(Self(counters)));
     }
+}
 
-    /// Sets the gauges to what is so now.
-    pub fn update(&self, counters: &ServerCounters) {
-        let alarms = &counters.sockets;
+impl fmt::Debug for SocketMetrics {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("SocketMetrics")
+    }
+}
+
+impl Collector for SocketMetrics {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let counters = &self.0;
+        let mut counter = |name: &str, help: &str, value: u64| {
+            let metric = ConstCounter::new(value);
+            metric.encode(encoder.encode_descriptor(name, help, None, metric.metric_type())?)
+        };
+        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        counter("sidegate_connections", "Connections accepted since the start", count(&counters.connections))?;
+        let help = "Connections refused because too many were open";
+        counter("sidegate_connections_refused", help, count(&counters.refused_connections))?;
+        counter("sidegate_accept_errors", "Errors of accepting connections", count(&counters.accept_errors))?;
+        counter("sidegate_bad_requests", "Requests that could not be read, answered 400", count(&counters.bad_requests))?;
+        counter("sidegate_sockets_remade", "How often the file of a socket was made again", counters.sockets.remade())?;
+        let mut gauge = |name: &str, help: &str, value: u64| {
+            let metric = ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX));
+            metric.encode(encoder.encode_descriptor(name, help, None, metric.metric_type())?)
+        };
+        gauge("sidegate_connections_open", "Connections that are open", count(&counters.open_connections))?;
+        let help = "Sockets whose file is missing or another's, so that no client finds them";
+        gauge("sidegate_sockets_lost", help, counters.sockets.lost().len() as u64)?;
+        let refused = Family::<[(&str, &str); 1], Counter>::default();
         for reason in EarlyRefusal::ALL {
-            let count = counters.early_refusals.count(reason);
-            self.refused.get_or_create(&vec![("reason", reason.as_str())]).set(i64::try_from(count).unwrap_or(i64::MAX));
+            refused.get_or_create(&[("reason", reason.as_str())]).inc_by(counters.early_refusals.count(reason));
         }
-        self.lost.set(i64::try_from(alarms.lost().len()).unwrap_or(i64::MAX));
-        self.remade.set(i64::try_from(alarms.remade()).unwrap_or(i64::MAX));
+        let help = "Connections and requests refused before they were routed, by reason";
+        refused.encode(encoder.encode_descriptor("sidegate_early_refusals", help, None, refused.metric_type())?)
     }
 }
 

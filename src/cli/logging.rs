@@ -31,6 +31,7 @@ const JOURNAL_FIELDS: [&str; 7] = ["endpoint", "reason", "request_id", "fingerpr
 pub struct LogHandle {
     queue: SyncSender<QueueItem>,
     done: Receiver<()>,
+    dropped: Arc<AtomicU64>,
 }
 
 enum QueueItem {
@@ -55,18 +56,25 @@ pub fn start(config: LogConfig) -> Result<LogHandle, CommandError> {
     let (finished, done) = sync_channel(1);
     let dropped = Arc::new(AtomicU64::new(0));
     let layer = QueueLayer { queue: queue.clone(), dropped: Arc::clone(&dropped) };
+    let counted = Arc::clone(&dropped);
     std::thread::Builder::new()
         .name("log".to_owned())
         .spawn(move || {
-            write_queued_lines(&lines, journal.as_ref(), &dropped);
+            write_queued_lines(&lines, journal.as_ref(), &counted);
             let _ = finished.send(());
         })
         .map_err(CommandError::new)?;
     tracing::subscriber::set_global_default(Registry::default().with(layer.with_filter(filter))).map_err(CommandError::new)?;
-    Ok(LogHandle { queue, done })
+    Ok(LogHandle { queue, done, dropped })
 }
 
 impl LogHandle {
+    /// Returns the count of lines that were dropped since the start.
+    #[must_use]
+    pub fn dropped_lines(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.dropped)
+    }
+
     /// Waits up to two seconds until the queued lines are written.
     pub fn shutdown(self) {
         if self.queue.try_send(QueueItem::Shutdown).is_ok() {
@@ -150,9 +158,12 @@ impl Visit for LogLine {
 
 fn write_queued_lines(lines: &Receiver<QueueItem>, journal: Option<&Dispatch>, dropped: &AtomicU64) {
     let plain = std::io::stderr().is_terminal();
+    let mut reported = 0;
     while let Ok(QueueItem::Line(line)) = lines.recv() {
         write_line(&line, journal, plain);
-        let dropped_lines = dropped.swap(0, Ordering::Relaxed);
+        let total = dropped.load(Ordering::Relaxed);
+        let dropped_lines = total - reported;
+        reported = total;
         if dropped_lines > 0 {
             let message = format!("dropped {dropped_lines} log lines: the log is written too slowly");
             let time = clock::wall_time().to_string();

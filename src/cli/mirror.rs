@@ -5,13 +5,17 @@ use std::sync::Arc;
 
 use nix::unistd::Uid;
 
+use crate::api::daemon_metrics::DaemonFacts;
 use crate::cli::allocator;
+use crate::cli::certificates;
 use crate::cli::config::file;
-use crate::cli::config::mirror::MirrorConfig;
+use crate::cli::config::mirror::{HooksConfig, MirrorConfig};
+use crate::cli::config::primary::ListenConfig;
 use crate::cli::exit_status::{CommandError, CommandResult, Completion};
 use crate::cli::hardening;
 use crate::cli::lifecycle::{self, LifecycleEvents};
 use crate::cli::logging;
+use crate::cli::metrics_server;
 use crate::cli::mirror_progress;
 use crate::cli::secrets;
 use crate::cli::shutdown::{self, ExitDeadline};
@@ -53,16 +57,19 @@ pub fn run(path: &Path) -> CommandResult {
     let log = logging::start(config.log)?;
     let counters = Arc::new(ServerCounters::default());
     let credentials = GitlabCredentials::load(&config)?;
-    let options = build_options(&config, &credentials, Arc::clone(&counters))?;
+    let daemon = DaemonFacts { name: "mirror", log_lines_dropped: log.dropped_lines(), ..DaemonFacts::default() };
+    note_certificates(&config, &daemon);
+    let options = build_options(&config, &credentials, Arc::clone(&counters), daemon)?;
     let state = MirrorState::open(options).map_err(CommandError::new)?;
+    state.show_endpoints();
     let runtime = lifecycle::start_runtime()?;
     let deadline = ExitDeadline::prepare()?;
     let mut events = LifecycleEvents::subscribe(&runtime, secret_files(&config))?;
     let limits = config.limits.server_limits();
-    let server =
-        HttpServer::start(sockets::open(inherited, &config.socket, config.listen.as_ref())?, Arc::clone(&state), limits, 0, counters)
-            .map_err(CommandError::new)?;
-    let hooks = start_hooks(&config, &state)?;
+    let sockets = sockets::open(inherited, &config.socket, config.listen.as_ref())?;
+    let metrics_socket = sockets::open_metrics(&config.metrics)?;
+    let server = HttpServer::start(sockets, Arc::clone(&state), limits, 0, counters).map_err(CommandError::new)?;
+    let others = [start_hooks(&config, &state)?, metrics_server::start(metrics_socket, &state)?];
     state.start_tasks().map_err(CommandError::new)?;
     tracing::info!(version = VERSION, "mirror of {} started, version {VERSION}", config.gitlab.url);
     let end = runtime.block_on(async {
@@ -77,7 +84,7 @@ pub fn run(path: &Path) -> CommandResult {
     }
     deadline.begin(limits.shutdown_time + shutdown::CLOSE_TIME);
     state.shut_down();
-    hooks.into_iter().for_each(HttpServer::stop);
+    others.into_iter().flatten().for_each(HttpServer::stop);
     server.stop();
     if let Some(reason) = state.cannot_close() {
         shutdown::end_without_closing(log, &reason);
@@ -118,6 +125,7 @@ fn build_options(
     config: &MirrorConfig,
     credentials: &GitlabCredentials,
     counters: Arc<ServerCounters>,
+    daemon: DaemonFacts,
 ) -> Result<MirrorOptions, CommandError> {
     let publisher = PrimaryOptions {
         store_path: config.store.path.clone(),
@@ -135,6 +143,7 @@ fn build_options(
         own_uid: Uid::effective().as_raw(),
         bounds: config.limits.server_limits(),
         server_counters: counters,
+        daemon,
     };
     let walk = config.walk;
     Ok(MirrorOptions {
@@ -164,6 +173,14 @@ fn start_hooks(config: &MirrorConfig, state: &Arc<MirrorState>) -> Result<Option
     let sockets = vec![listen::bind_tcp(hooks.listen, tls).map_err(CommandError::new)?];
     let handler = Arc::new(HookHandler(Arc::clone(state)));
     HttpServer::start(sockets, handler, config.limits.server_limits(), HOOK_THREADS, Arc::default()).map(Some).map_err(CommandError::new)
+}
+
+fn note_certificates(config: &MirrorConfig, daemon: &DaemonFacts) {
+    let own = [config.listen.as_ref().and_then(ListenConfig::tls), config.hooks.as_ref().and_then(HooksConfig::tls)];
+    own.into_iter().flatten().for_each(|(chain, _)| certificates::note_own_chain(daemon, chain));
+    if let Some(file) = &config.gitlab.ca_file {
+        certificates::note_trusted(daemon, file);
+    }
 }
 
 fn secret_files(config: &MirrorConfig) -> Vec<PathBuf> {

@@ -5,14 +5,17 @@ use std::sync::Arc;
 
 use nix::unistd::Uid;
 
+use crate::api::daemon_metrics::DaemonFacts;
 use crate::cli::allocator;
+use crate::cli::certificates;
 use crate::cli::config::creation::{CreationConfig, REPOSITORY_TIME_LIMIT, RepositoryMaker};
 use crate::cli::config::file;
-use crate::cli::config::primary::PrimaryConfig;
+use crate::cli::config::primary::{ListenConfig, PrimaryConfig};
 use crate::cli::exit_status::{CommandError, CommandResult, Completion};
 use crate::cli::hardening;
 use crate::cli::lifecycle::{self, LifecycleEvents};
 use crate::cli::logging;
+use crate::cli::metrics_server;
 use crate::cli::secrets;
 use crate::cli::shutdown::{self, ExitDeadline};
 use crate::cli::sockets;
@@ -34,13 +37,19 @@ pub fn run(path: &Path) -> CommandResult {
     allocator::use_single_arena();
     let log = logging::start(config.log)?;
     let counters = Arc::new(ServerCounters::default());
-    let options = PrimaryOptions { repositories: repository_creation(&config)?, ..build_options(&config, Arc::clone(&counters))? };
-    let state = PrimaryState::open(options).map_err(CommandError::new)?;
+    let daemon = DaemonFacts { name: "primary", log_lines_dropped: log.dropped_lines(), ..DaemonFacts::default() };
+    note_certificates(&config, &daemon);
+    let options = build_options(&config, Arc::clone(&counters))?;
+    let state =
+        PrimaryState::open(PrimaryOptions { repositories: repository_creation(&config)?, daemon, ..options }).map_err(CommandError::new)?;
+    state.show_endpoints();
     let runtime = lifecycle::start_runtime()?;
     let deadline = ExitDeadline::prepare()?;
     let mut events = LifecycleEvents::subscribe(&runtime, secret_files(&config))?;
     let sockets = sockets::open(inherited, &config.socket, config.listen.as_ref())?;
+    let metrics_socket = sockets::open_metrics(&config.metrics)?;
     let server = HttpServer::start(sockets, Arc::clone(&state), config.limits.server_limits(), 0, counters).map_err(CommandError::new)?;
+    let metrics_server = metrics_server::start(metrics_socket, &state)?;
     tracing::info!(version = VERSION, "primary started, version {VERSION}");
     let end = runtime.block_on(async {
         tokio::select! {
@@ -54,6 +63,7 @@ pub fn run(path: &Path) -> CommandResult {
     deadline.begin(config.limits.server_limits().shutdown_time + shutdown::CLOSE_TIME);
     state.shut_down();
     server.stop();
+    metrics_server.into_iter().for_each(HttpServer::stop);
     if let Some(reason) = state.cannot_close() {
         shutdown::end_without_closing(log, &reason);
     }
@@ -93,7 +103,17 @@ fn build_options(config: &PrimaryConfig, counters: Arc<ServerCounters>) -> Resul
         own_uid: Uid::effective().as_raw(),
         bounds: config.limits.server_limits(),
         server_counters: counters,
+        daemon: DaemonFacts::default(),
     })
+}
+
+fn note_certificates(config: &PrimaryConfig, daemon: &DaemonFacts) {
+    if let Some((chain, _)) = config.listen.as_ref().and_then(ListenConfig::tls) {
+        certificates::note_own_chain(daemon, chain);
+    }
+    if let Some(file) = &config.creation.ca_file {
+        certificates::note_trusted(daemon, file);
+    }
 }
 
 fn secret_files(config: &PrimaryConfig) -> Vec<PathBuf> {

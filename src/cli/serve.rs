@@ -6,7 +6,9 @@ use std::sync::Arc;
 use arc_swap::ArcSwapOption;
 use nix::unistd::Uid;
 
+use crate::api::daemon_metrics::DaemonFacts;
 use crate::cli::allocator;
+use crate::cli::certificates;
 use crate::cli::config::file;
 use crate::cli::config::serve::{FeedOrigin, ServeConfig};
 use crate::cli::config::store::StoreConfig;
@@ -15,6 +17,7 @@ use crate::cli::hardening;
 use crate::cli::ids;
 use crate::cli::lifecycle::{self, LifecycleEvents};
 use crate::cli::logging;
+use crate::cli::metrics_server;
 use crate::cli::revocation_relay::RevocationRelay;
 use crate::cli::secrets;
 use crate::cli::shutdown::{self, ExitDeadline};
@@ -57,18 +60,24 @@ pub fn run(path: &Path) -> CommandResult {
     let deadline = ExitDeadline::prepare()?;
     let events = LifecycleEvents::subscribe(&runtime, secret_files(&config))?;
     let sockets = sockets::open(inherited, &config.socket, None)?;
+    let metrics_socket = sockets::open_metrics(&config.metrics)?;
     let relay = Arc::new(RevocationRelay::default());
     let replica = Replica::start(context.replica_setup(&config, &relay)?).map_err(CommandError::new)?;
     let counters = Arc::new(ServerCounters::default());
+    let facts = DaemonFacts { name: "sidecar", log_lines_dropped: log.dropped_lines(), ..DaemonFacts::default() };
+    config.trusted_certificates().for_each(|file| certificates::note_trusted(&facts, file));
     let kept_store = prepare_kept_store(&config)?;
-    let sidecar = SidecarState::new(context.sidecar_setup(&config, &replica, &counters, kept_store.as_ref())?);
+    let sidecar = SidecarState::new(context.sidecar_setup(&config, &replica, &counters, facts, kept_store.as_ref())?);
+    sidecar.show_endpoints();
     start_kept_store(kept_store.as_deref(), &sidecar)?;
     connect_relay(&relay, &sidecar);
     let server = HttpServer::start(sockets, Arc::clone(&sidecar), config.limits.server_limits(), 0, counters).map_err(CommandError::new)?;
+    let metrics_server = metrics_server::start(metrics_socket, &sidecar)?;
     tracing::info!(host = context.host, version = VERSION, "sidecar started on host {}, version {VERSION}", context.host);
     runtime.block_on(run_until_stopped(events, sidecar, || reload_secrets(&config, &context, &replica)));
     deadline.begin(config.limits.server_limits().shutdown_time + shutdown::CLOSE_TIME);
     server.stop();
+    metrics_server.into_iter().for_each(HttpServer::stop);
     replica.stop();
     if let Some(kept_store) = kept_store {
         kept_store.stop();
@@ -136,6 +145,7 @@ impl SharedContext {
         config: &ServeConfig,
         replica: &Arc<Replica>,
         counters: &Arc<ServerCounters>,
+        daemon: DaemonFacts,
         kept_store: Option<&Arc<KeptStore>>,
     ) -> Result<SidecarConfig, CommandError> {
         Ok(SidecarConfig {
@@ -155,6 +165,7 @@ impl SharedContext {
             operations_per_minute: config.primary.operations_per_minute,
             bounds: config.limits.server_limits(),
             server_counters: Arc::clone(counters),
+            daemon,
             scopes: ids::resolve_peer_policy(Uid::effective().as_raw(), &config.socket.default_scopes, &config.peer)?,
             credential_verifier: Arc::clone(&self.caller_auth),
             token_signer: Arc::clone(&self.signer),
@@ -190,7 +201,7 @@ impl SharedContext {
 /// Returns the functions of the replica that the admin endpoints of the sidecar call.
 fn replica_admin(replica: &Arc<Replica>) -> ReplicaControl {
     let share = || Arc::clone(replica);
-    let (status, resync, verify, metrics) = (share(), share(), share(), share());
+    let (status, resync, verify, alarms, metrics) = (share(), share(), share(), share(), share());
     ReplicaControl {
         status: Box::new(move || serde_json::to_value(status.status()).unwrap_or_default()),
         resync: Box::new(move || resync.resync()),
@@ -201,6 +212,7 @@ fn replica_admin(replica: &Arc<Replica>) -> ReplicaControl {
                 serde_json::to_value(report).map_err(|error| error.to_string())
             })
         }),
+        alarms: Box::new(move || alarms.alarm_counts().into_iter().map(|count| (count.kind, count.active, count.raised)).collect()),
         register_metrics: Box::new(move |registry| metrics.register_metrics(registry)),
     }
 }

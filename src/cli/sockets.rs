@@ -1,5 +1,6 @@
 //! The sockets of a daemon, as systemd hands them over or as its configuration says.
 
+use crate::cli::config::metrics::MetricsConfig;
 use crate::cli::config::primary::ListenConfig;
 use crate::cli::config::socket::SocketConfig;
 use crate::cli::exit_status::CommandError;
@@ -18,4 +19,12 @@ pub fn open(inherited: Vec<BoundSocket>, socket: &SocketConfig, network: Option<
         sockets.push(listen::bind_tcp(network.address, tls).map_err(CommandError::new)?);
     }
     Ok(sockets)
+}
+
+/// Returns the socket at which metrics are read, if the configuration has one. Warns of one that others than this host reach.
+pub fn open_metrics(metrics: &MetricsConfig) -> Result<Option<BoundSocket>, CommandError> {
+    if let Some(warning) = metrics.warning() {
+        tracing::warn!("{warning}");
+    }
+    metrics.listen.map(listen::bind_public_tcp).transpose().map_err(|error| CommandError::with_context("metrics.listen", error))
 }

@@ -3,13 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use prometheus_client::encoding::EncodeLabelSet;
-use prometheus_client::metrics::counter::Counter;
-use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::registry::Registry;
 use serde::Serialize;
 
+use crate::api::alarm_metrics::AlarmMetrics;
 use crate::model::time::Time;
 
 /// Why there is an alarm.
@@ -40,6 +36,21 @@ pub enum AlarmReason {
 }
 
 impl AlarmReason {
+    /// Every reason.
+    pub const ALL: [Self; 11] = [
+        Self::PublicApiUnusable,
+        Self::InternalApiUnusable,
+        Self::TokenRefused,
+        Self::SecretRefused,
+        Self::LossGuard,
+        Self::KeysDenied,
+        Self::ImplausibleList,
+        Self::ShortWalkLate,
+        Self::HooksSilent,
+        Self::HookToken,
+        Self::HooksOverflow,
+    ];
+
     /// Returns the reason's name, in metrics and in the status.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -70,27 +81,18 @@ pub struct Alarm {
     pub message: String,
 }
 
-/// The label of the counters.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ReasonLabel {
-    reason: &'static str,
-}
-
 /// The alarms that stand.
 pub struct Alarms {
     standing: Mutex<BTreeMap<AlarmReason, Alarm>>,
-    raised: Family<ReasonLabel, Counter>,
-    active: Family<ReasonLabel, Gauge>,
+    metrics: AlarmMetrics,
 }
 
 impl Alarms {
-    /// Returns no alarm, and registers what is counted of them.
+    /// Returns no alarm, and shows in the metrics that none stands.
     #[must_use]
-    pub fn register(registry: &mut Registry) -> Self {
-        let alarms = Self { standing: Mutex::default(), raised: Family::default(), active: Family::default() };
-        registry.register("alarms_raised", "How often an operator should have looked at something, by reason", alarms.raised.clone());
-        registry.register("alarm_active", "1 while an operator should look at something, by reason", alarms.active.clone());
-        alarms
+    pub fn new(metrics: AlarmMetrics) -> Self {
+        metrics.show(AlarmReason::ALL.map(AlarmReason::as_str));
+        Self { standing: Mutex::default(), metrics }
     }
 
     /// Raises an alarm, or says anew what one is that stands.
@@ -103,16 +105,15 @@ impl Alarms {
         tracing::error!(alarm = reason.as_str(), "{message}");
         standing.insert(reason, Alarm { reason: reason.as_str(), since: now, message });
         drop(standing);
-        let label = ReasonLabel { reason: reason.as_str() };
-        self.raised.get_or_create(&label).inc();
-        self.active.get_or_create(&label).set(1);
+        self.metrics.count(reason.as_str());
+        self.metrics.set_active(reason.as_str(), true);
     }
 
     /// Ends an alarm, if it stands.
     pub fn clear(&self, reason: AlarmReason) {
         if let Some(alarm) = self.standing().remove(&reason) {
             tracing::info!(alarm = alarm.reason, since = %alarm.since, "the alarm of {} is over: {}", alarm.since, alarm.message);
-            self.active.get_or_create(&ReasonLabel { reason: alarm.reason }).set(0);
+            self.metrics.set_active(alarm.reason, false);
         }
     }
 

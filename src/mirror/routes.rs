@@ -9,7 +9,7 @@ use crate::api::context::{ApiContext, ApiState};
 use crate::api::error::Rejection;
 use crate::api::pipeline;
 use crate::api::request::{Caller, RequestTime};
-use crate::api::route::{RequiredAuth, Route, RouteError, routes};
+use crate::api::route::{self, RequiredAuth, Route, RouteError, routes};
 use crate::mirror::requests::{accept_loss, feed, hook, metrics, operator, status, usage};
 use crate::mirror::state::MirrorState;
 use crate::model::time::Time;
@@ -44,6 +44,13 @@ static ROUTES: &[Route<MirrorState>] = routes! { MirrorState;
 
     POST "hooks/gitlab"               None     RawBytes   hook::handle;
 };
+
+impl MirrorState {
+    /// Shows the failures of every endpoint of the API in the metrics, at zero.
+    pub fn show_endpoints(&self) {
+        self.api().metrics.show_endpoints(route::api_endpoints(ROUTES));
+    }
+}
 
 impl Handler for MirrorState {
     async fn handle(self: &Arc<Self>, request: Request) -> Response {

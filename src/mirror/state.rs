@@ -53,19 +53,18 @@ impl MirrorState {
     /// Opens the store, and starts what goes on beside requests. Blocks.
     pub fn open(options: MirrorOptions) -> Result<Arc<Self>, PrimaryStartError> {
         let MirrorOptions { mut publisher, gitlab: client, gitlab_url, hook_token, intervals } = options;
-        let mut registry = Registry::with_prefix("sidegate_mirror");
-        let alarms = Arc::new(Alarms::register(&mut registry));
+        let mut registry = Registry::default();
         let metrics = MirrorMetrics::register(&mut registry);
         // The proof is kept in the store, and the store is opened with what dates its feed.
         let proof_of_feed: Arc<OnceLock<Arc<GitlabProof>>> = Arc::default();
         let for_feed = Arc::clone(&proof_of_feed);
         publisher.publication = Publication {
-            metrics_prefix: "sidegate_mirror",
             covers: Some(COVERED_KINDS),
             clock: FeedClock::Proof(Arc::new(move || for_feed.get().and_then(|proof| proof.reading()))),
         };
         let guard = publisher.loss_guard;
         let publisher = PrimaryState::open_with_registry(publisher, registry)?;
+        let alarms = Arc::new(Alarms::new(publisher.alarm_metrics()));
         let store = publisher.store();
         let private_store = store.private_store();
         let proof = Arc::clone(proof_of_feed.get_or_init(|| Arc::new(GitlabProof::unheard(private_store, intervals.recent))));

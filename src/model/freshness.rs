@@ -22,6 +22,18 @@ pub enum FreshnessClass {
     PushPrecheck,
 }
 
+impl FreshnessClass {
+    /// Returns its name in the configuration, the status and the metrics.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Keys => "keys",
+            Self::Reads => "reads",
+            Self::PushPrecheck => "push_precheck",
+        }
+    }
+}
+
 /// The two bounds of a class.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FreshnessLimits {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::api::daemon_metrics::DaemonFacts;
 use crate::model::loss_guard::LossGuard;
 use crate::net::gitaly::client::GitalyClient;
 use crate::net::server::counters::ServerCounters;
@@ -30,8 +31,6 @@ pub enum RepositoryCreation {
 /// What is said of the directory that is published, beside its records.
 #[derive(Clone)]
 pub struct Publication {
-    /// What the names of its metrics begin with.
-    pub metrics_prefix: &'static str,
     /// The kinds of records that it has, where these are not all.
     pub covers: Option<&'static [&'static str]>,
     /// What dates the lines of the feed.
@@ -42,7 +41,7 @@ impl Publication {
     /// Returns that of a primary, which owns its directory.
     #[must_use]
     pub const fn of_primary() -> Self {
-        Self { metrics_prefix: "sidegate_primary", covers: None, clock: FeedClock::Own }
+        Self { covers: None, clock: FeedClock::Own }
     }
 }
 
@@ -78,4 +77,6 @@ pub struct PrimaryOptions {
     pub bounds: ServerLimits,
     /// What the server counts, for the metrics.
     pub server_counters: Arc<ServerCounters>,
+    /// What the metrics say of the daemon itself.
+    pub daemon: DaemonFacts,
 }

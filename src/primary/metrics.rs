@@ -1,7 +1,4 @@
-//! What the primary counts beside requests: commits, followers, alarms, connections.
-
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+//! What a primary counts beside requests, and a mirror too, which publishes a directory as a primary does: commits, followers, alarms.
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -9,8 +6,25 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
-use crate::api::socket_health::SocketMetrics;
-use crate::net::server::counters::ServerCounters;
+use crate::api::alarm_metrics::AlarmMetrics;
+use crate::primary::store_health::STORE_ALARMS;
+
+/// Alarms that stand until their cause is gone, beside those of the store: hosts that share a name, hosts that may be missing from the known
+/// ones, repositories that two records lead to, records that break their grammar, sockets that no client finds.
+pub const SHARED_HOST_NAME: &str = "shared_host_name";
+/// See [`SHARED_HOST_NAME`].
+pub const HOSTS_MISSING: &str = "hosts_missing";
+/// See [`SHARED_HOST_NAME`].
+pub const SHARED_REPOSITORIES: &str = "shared_repositories";
+/// See [`SHARED_HOST_NAME`].
+pub const INVALID_RECORDS: &str = "invalid_records";
+/// See [`SHARED_HOST_NAME`].
+pub const SOCKET_LOST: &str = "socket_lost";
+/// What is only counted, since it is over at once: a host that could not be stored, and a cursor or an acknowledgement of a directory that
+/// this primary never had.
+const EVENTS: [&str; 3] = ["host_not_stored", "unknown_cursor", "unknown_ack"];
+/// What becomes of a push that was to create a project.
+const CREATIONS: [&str; 2] = ["created", "not_needed"];
 
 /// The counters.
 pub struct PrimaryMetrics {
@@ -20,42 +34,36 @@ pub struct PrimaryMetrics {
     pub feed_lines: Counter,
     /// Followers cut off because they read too slowly.
     pub stalled_followers: Counter,
-    /// Alarms: a store that cannot be written, hosts that share a name, a host that could not be stored, a cursor or an acknowledgement of a directory that this primary
-    /// never had, repositories that two records lead to.
-    pub alarms: Family<AlarmLabel, Counter>,
+    /// The alarms, and how often each was raised.
+    pub alarms: AlarmMetrics,
     /// Pushes that were to create a project, by outcome.
     pub creations: Family<CreationLabel, Counter>,
     gauges: Gauges,
-    sockets: SocketMetrics,
-    server_counters: Arc<ServerCounters>,
 }
 
 struct Gauges {
-    head: Gauge,
+    seq: Gauge,
     records: Gauge,
     followers: Gauge,
     hosts: Gauge,
     hosts_away: Gauge,
+    hosts_pending: Gauge,
     hosts_missing_seconds: Gauge,
     store_bytes: Gauge,
     store_writable: Gauge,
     store_unwritable_seconds: Gauge,
-    usage_dropped: Gauge,
+    usage_dropped: Counter,
     shared_repositories: Gauge,
     invalid_records: Gauge,
     revocations: Gauge,
-    connections: Gauge,
-    connections_open: Gauge,
-    connections_refused: Gauge,
-    accept_errors: Gauge,
-    bad_requests: Gauge,
+    revocations_waiting: Gauge,
 }
 
 /// The values of the gauges.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct GaugeValues {
     /// The number of the last commit.
-    pub head: u64,
+    pub seq: u64,
     /// The number of records.
     pub records: u64,
     /// The number of open feeds.
@@ -64,6 +72,8 @@ pub struct GaugeValues {
     pub hosts: usize,
     /// The number of these that are not connected and may still answer without the primary.
     pub hosts_away: usize,
+    /// The number of these that may answer and have not confirmed the last commit.
+    pub hosts_pending: usize,
     /// For how many seconds hosts may still be missing from these.
     pub hosts_missing_seconds: u64,
     /// Whether the store can be written.
@@ -80,13 +90,10 @@ pub struct GaugeValues {
     pub invalid_records: Option<u64>,
     /// Keys and users that were revoked and that no file brings back, if that could be read.
     pub revocations: Option<u64>,
-}
-
-/// Why there is an alarm, in a few words.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct AlarmLabel {
-    /// The reason.
-    pub reason: &'static str,
+    /// Operators who wait for a change to be in force everywhere.
+    pub revocations_waiting: usize,
+    /// The alarms that stand.
+    pub alarms: Vec<&'static str>,
 }
 
 /// What became of a push that was to create a project.
@@ -99,23 +106,25 @@ pub struct CreationLabel {
 impl PrimaryMetrics {
     /// Registers the counters, all at zero.
     #[must_use]
-    pub fn register(registry: &mut Registry, server_counters: Arc<ServerCounters>) -> Self {
+    pub fn register(registry: &mut Registry) -> Self {
         let metrics = Self {
             commits: Counter::default(),
             feed_lines: Counter::default(),
             stalled_followers: Counter::default(),
-            alarms: Family::default(),
+            alarms: AlarmMetrics::register(registry),
             creations: Family::default(),
             gauges: Gauges::register(registry),
-            sockets: SocketMetrics::register("", registry),
-            server_counters,
         };
-        registry.register("commits", "Commits of the directory", metrics.commits.clone());
-        registry.register("feed_lines", "Lines written to followers", metrics.feed_lines.clone());
-        registry.register("feed_cut_off", "Followers cut off for reading too slowly", metrics.stalled_followers.clone());
-        registry.register("alarms", "What an operator should look at, by reason", metrics.alarms.clone());
+        metrics.alarms.show(standing_alarms());
+        metrics.alarms.show_events(EVENTS);
+        for outcome in CREATIONS {
+            drop(metrics.creations.get_or_create(&CreationLabel { outcome }));
+        }
+        registry.register("sidegate_directory_commits", "Commits of the directory", metrics.commits.clone());
+        registry.register("sidegate_follower_lines", "Lines written to followers", metrics.feed_lines.clone());
+        registry.register("sidegate_followers_stalled", "Followers cut off for reading too slowly", metrics.stalled_followers.clone());
         registry.register(
-            "creations",
+            "sidegate_creations",
             "Pushes to a path without a project whose user may create it, by outcome",
             metrics.creations.clone(),
         );
@@ -123,8 +132,8 @@ impl PrimaryMetrics {
     }
 
     /// Counts one alarm.
-    pub fn record_alarm(&self, reason: &'static str) {
-        self.alarms.get_or_create(&AlarmLabel { reason }).inc();
+    pub fn record_alarm(&self, kind: &'static str) {
+        self.alarms.count(kind);
     }
 
     /// Counts one push that was to create a project.
@@ -133,97 +142,115 @@ impl PrimaryMetrics {
     }
 
     /// Sets the gauges to what they are now.
-    pub fn update_gauges(&self, values: GaugeValues) {
-        self.gauges.update(values, &self.server_counters);
-        self.sockets.update(&self.server_counters);
+    pub fn update_gauges(&self, values: &GaugeValues) {
+        for kind in standing_alarms() {
+            self.alarms.set_active(kind, values.alarms.contains(&kind));
+        }
+        self.gauges.update(values);
     }
+}
 
-    /// Returns what is counted about the sockets of this daemon.
-    pub fn server_counters(&self) -> &ServerCounters {
-        &self.server_counters
-    }
+/// Returns the kinds of alarms that stand until their cause is gone.
+fn standing_alarms() -> impl Iterator<Item = &'static str> {
+    STORE_ALARMS.into_iter().chain([SHARED_HOST_NAME, HOSTS_MISSING, SHARED_REPOSITORIES, INVALID_RECORDS, SOCKET_LOST])
 }
 
 impl Gauges {
     fn register(registry: &mut Registry) -> Self {
+        let usage_dropped = Counter::default();
+        registry.register("sidegate_usage_dropped", "Notes of use that were dropped", usage_dropped.clone());
         let mut gauge = |name: &str, help: &str| {
             let gauge = Gauge::default();
             registry.register(name, help, gauge.clone());
             gauge
         };
         Self {
-            head: gauge("head", "Number of the last commit"),
-            records: gauge("records", "Records of the directory"),
-            followers: gauge("followers", "Open feeds"),
-            hosts: gauge("hosts", "Hosts that are known"),
-            hosts_away: gauge("hosts_away", "Hosts that are not connected and may still answer without the primary"),
-            hosts_missing_seconds: gauge("hosts_missing_seconds", "Seconds for which hosts may still be missing from the known ones"),
-            store_bytes: gauge("store_bytes", "Bytes of the store on disk"),
+            usage_dropped,
+            seq: gauge("sidegate_directory_seq", "Number of the last commit"),
+            records: gauge("sidegate_directory_records", "Records of the directory"),
+            followers: gauge("sidegate_followers", "Open feeds"),
+            hosts: gauge("sidegate_hosts", "Hosts that are known"),
+            hosts_away: gauge("sidegate_hosts_away", "Hosts that are not connected and may still answer without the primary"),
+            hosts_pending: gauge("sidegate_hosts_pending", "Hosts that may answer and have not confirmed the last commit"),
+            hosts_missing_seconds: gauge(
+                "sidegate_hosts_missing_seconds",
+                "Seconds for which hosts may still be missing from the known ones",
+            ),
+            store_bytes: gauge("sidegate_store_bytes", "Bytes of the store on disk"),
             store_writable: gauge(
-                "store_writable",
+                "sidegate_store_writable",
                 "1 while the store can be written, 0 while its disk is full, read-only or hangs, or a write failed",
             ),
-            store_unwritable_seconds: gauge("store_unwritable_seconds", "Seconds for which the store could not be written, 0 while it can"),
-            usage_dropped: gauge("usage_dropped", "Notes of use that were dropped"),
-            shared_repositories: gauge("shared_repositories", "Places of repositories that two records lead to; neither is answered"),
-            invalid_records: gauge("invalid_records", "Records with a field that breaks its grammar; they answer nothing"),
-            revocations: gauge("revocations", "Revoked keys and blocked users that are held against directory files"),
-            connections: gauge("connections", "Connections accepted since the start"),
-            connections_open: gauge("connections_open", "Connections that are open"),
-            connections_refused: gauge("connections_refused", "Connections refused because too many were open"),
-            accept_errors: gauge("accept_errors", "Errors of accepting connections"),
-            bad_requests: gauge("bad_requests", "Requests that could not be read"),
+            store_unwritable_seconds: gauge(
+                "sidegate_store_unwritable_seconds",
+                "Seconds for which the store could not be written, 0 while it can",
+            ),
+            shared_repositories: gauge(
+                "sidegate_store_shared_repositories",
+                "Places of repositories that two records lead to; neither is answered",
+            ),
+            invalid_records: gauge("sidegate_store_invalid_records", "Records with a field that breaks its grammar; they answer nothing"),
+            revocations: gauge("sidegate_revocations", "Revoked keys and blocked users that are held against directory files"),
+            revocations_waiting: gauge(
+                "sidegate_revocations_waiting",
+                "Callers who wait for a revocation, or another change, to be in force everywhere",
+            ),
         }
     }
 
-    fn update(&self, values: GaugeValues, counters: &ServerCounters) {
+    fn update(&self, values: &GaugeValues) {
         let set = |gauge: &Gauge, value: u64| gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
-        set(&self.head, values.head);
+        set(&self.seq, values.seq);
         set(&self.records, values.records);
         set(&self.followers, values.followers as u64);
         set(&self.hosts, values.hosts as u64);
         set(&self.hosts_away, values.hosts_away as u64);
+        set(&self.hosts_pending, values.hosts_pending as u64);
         set(&self.hosts_missing_seconds, values.hosts_missing_seconds);
-        if let Some(bytes) = values.store_bytes {
-            set(&self.store_bytes, bytes);
-        }
         set(&self.store_writable, u64::from(values.store_writable));
         set(&self.store_unwritable_seconds, values.store_unwritable_seconds);
-        set(&self.usage_dropped, values.usage_dropped);
         set(&self.shared_repositories, values.shared_repositories);
-        if let Some(invalid) = values.invalid_records {
-            set(&self.invalid_records, invalid);
+        set(&self.revocations_waiting, values.revocations_waiting as u64);
+        self.usage_dropped.inc_by(values.usage_dropped.saturating_sub(self.usage_dropped.get()));
+        let read = [
+            (&self.store_bytes, values.store_bytes),
+            (&self.invalid_records, values.invalid_records),
+            (&self.revocations, values.revocations),
+        ];
+        for (gauge, value) in read {
+            if let Some(value) = value {
+                set(gauge, value);
+            }
         }
-        if let Some(revocations) = values.revocations {
-            set(&self.revocations, revocations);
-        }
-        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        set(&self.connections, count(&counters.connections));
-        set(&self.connections_open, count(&counters.open_connections));
-        set(&self.connections_refused, count(&counters.refused_connections));
-        set(&self.accept_errors, count(&counters.accept_errors));
-        set(&self.bad_requests, count(&counters.bad_requests));
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use prometheus_client::encoding::text::encode;
     use prometheus_client::registry::Registry;
 
     use super::{GaugeValues, PrimaryMetrics};
 
     #[test]
-    fn what_was_counted_is_in_the_text() {
-        let mut registry = Registry::with_prefix("sidegate_primary");
-        let metrics = PrimaryMetrics::register(&mut registry, Arc::default());
-        metrics.update_gauges(GaugeValues { head: 7, ..GaugeValues::default() });
+    fn what_was_counted_is_in_the_text_and_what_was_not_is_there_at_zero() {
+        let mut registry = Registry::default();
+        let metrics = PrimaryMetrics::register(&mut registry);
+        metrics.update_gauges(&GaugeValues { seq: 7, usage_dropped: 3, alarms: vec!["disk_full"], ..GaugeValues::default() });
+        metrics.update_gauges(&GaugeValues { seq: 7, usage_dropped: 5, alarms: vec!["disk_full"], ..GaugeValues::default() });
         metrics.record_alarm("shared_host_name");
         let mut text = String::new();
         encode(&mut text, &registry).unwrap();
-        assert!(text.contains("sidegate_primary_head 7"), "{text}");
-        assert!(text.contains(r#"sidegate_primary_alarms_total{reason="shared_host_name"} 1"#), "{text}");
+        for line in [
+            "sidegate_directory_seq 7",
+            "sidegate_usage_dropped_total 5",
+            r#"sidegate_alarms{kind="disk_full"} 1"#,
+            r#"sidegate_alarms{kind="shared_host_name"} 0"#,
+            r#"sidegate_alarms_raised_total{kind="shared_host_name"} 1"#,
+            r#"sidegate_alarms_raised_total{kind="unknown_cursor"} 0"#,
+            r#"sidegate_creations_total{outcome="created"} 0"#,
+        ] {
+            assert!(text.lines().any(|shown| shown == line), "{line}\n{text}");
+        }
     }
 }

@@ -7,7 +7,7 @@ use http::StatusCode;
 use crate::api::error::ApiError;
 use crate::api::pipeline;
 use crate::api::response_headers::{FORWARDED_HEADER, POSITION_HEADER};
-use crate::api::route::{Route, routes};
+use crate::api::route::{self, Route, routes};
 use crate::net::message::{Request, Response};
 use crate::net::server::handler::Handler;
 use crate::primary::requests::{
@@ -95,6 +95,13 @@ pub(in crate::primary) static ROUTES: &[Route<PrimaryState>] = routes! { Primary
     POST   "-/admin/accept-loss"                                                                    Operator   Parameters admin_accept_loss::handle;
     POST   "-/admin/new-epoch"                                                                      Operator   Parameters admin_new_epoch::handle;
 };
+
+impl PrimaryState {
+    /// Shows the failures of every endpoint of the API in the metrics, at zero.
+    pub fn show_endpoints(&self) {
+        self.api.metrics.show_endpoints(route::api_endpoints(ROUTES));
+    }
+}
 
 impl Handler for PrimaryState {
     async fn handle(self: &Arc<Self>, request: Request) -> Response {

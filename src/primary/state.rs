@@ -6,14 +6,18 @@ use std::sync::Arc;
 use http::StatusCode;
 use prometheus_client::registry::Registry;
 
+use crate::api::alarm_metrics::AlarmMetrics;
 use crate::api::blocking::run_blocking;
 use crate::api::context::ApiContext;
+use crate::api::daemon_metrics::DaemonMetrics;
 use crate::api::error::ApiError;
 use crate::api::peer_policy::{PeerPolicy, PeerScope};
 use crate::api::request::RequestTime;
-use crate::api::request_metrics::{MetricLabels, MetricSchema, RequestMetrics};
+use crate::api::request_metrics::RequestMetrics;
+use crate::api::socket_health::SocketMetrics;
 use crate::model::clock;
 use crate::model::loss_guard::LossGuard;
+use crate::net::server::counters::ServerCounters;
 use crate::primary::apply::execute::ApplyTarget;
 use crate::primary::apply::removed_users::OwnersInMemory;
 use crate::primary::config::PrimaryOptions;
@@ -21,7 +25,7 @@ use crate::primary::credentials::last_used::LastUsed;
 use crate::primary::credentials::reloadable_secret::ReloadableSecret;
 use crate::primary::directory::writer::DirectoryWriter;
 use crate::primary::maintenance::Maintenance;
-use crate::primary::metrics::PrimaryMetrics;
+use crate::primary::metrics::{HOSTS_MISSING, INVALID_RECORDS, PrimaryMetrics, SHARED_HOST_NAME, SHARED_REPOSITORIES};
 use crate::primary::pushes::create_project::ProjectCreator;
 use crate::primary::pushes::repositories::RepositoryCreator;
 use crate::primary::replication::answers_under_way::AnswersUnderWay;
@@ -47,9 +51,6 @@ use crate::store::primary::primary_store::PrimaryStore;
 use crate::wire::auth::credentials::CredentialVerifier;
 use crate::wire::auth::secret::Secret;
 
-/// What the metrics of requests are called.
-const METRICS: MetricSchema =
-    MetricSchema { responses: "answers", seconds: "latency_seconds", refusals: "refused", labels: MetricLabels::Status };
 /// How many good tokens of gitlab-shell are cached.
 const TOKEN_CACHE_ENTRIES: usize = 4096;
 
@@ -80,6 +81,8 @@ pub struct PrimaryState {
     feed_clock: FeedClock,
     pub(super) last_used: Arc<LastUsed>,
     pub(super) metrics: Arc<PrimaryMetrics>,
+    /// What the server counts, and whether clients find its sockets.
+    pub(super) server_counters: Arc<ServerCounters>,
     /// What is told of the store to whoever watches.
     pub(super) figures: StoreFigures,
     pub(super) started_at: RequestTime,
@@ -104,8 +107,7 @@ pub enum PrimaryStartError {
 impl PrimaryState {
     /// Opens the store and starts the threads beside requests. Blocks.
     pub fn open(options: PrimaryOptions) -> Result<Arc<Self>, PrimaryStartError> {
-        let registry = Registry::with_prefix(options.publication.metrics_prefix);
-        Self::open_with_registry(options, registry)
+        Self::open_with_registry(options, Registry::default())
     }
 
     /// As [`Self::open`], with metrics beside those that somebody else has registered. Blocks.
@@ -118,26 +120,28 @@ impl PrimaryState {
         let hosts = Arc::new(HostRegistry::load(store.private_store(), options.longest_max_stale, now, own_boot_id())?);
         let missing_hosts = Arc::new(MissingHosts::load(store.private_store(), hosts.longest_bound(), now, own_boot_id())?);
         let last_used = Arc::new(LastUsed::default());
-        let metrics = Arc::new(PrimaryMetrics::register(&mut registry, options.server_counters));
+        let metrics = Arc::new(PrimaryMetrics::register(&mut registry));
+        DaemonMetrics::register(options.daemon, &mut registry);
+        SocketMetrics::register(Arc::clone(&options.server_counters), &mut registry);
         let api = ApiContext::new(
             PeerPolicy::new(options.own_uid, PeerScope::DEFAULT.to_vec(), Vec::new()),
             Arc::new(CredentialVerifier::new(options.shell_secret, TOKEN_CACHE_ENTRIES)),
             options.accept_shared_secret,
             options.bounds,
-            RequestMetrics::register(METRICS, &mut registry),
+            RequestMetrics::register(&mut registry),
         );
         if let Some(alarm) = store.directory().invalid_records().and_then(|invalid| invalid.alarm()) {
-            metrics.record_alarm("invalid_records");
+            metrics.record_alarm(INVALID_RECORDS);
             tracing::error!("{alarm}");
         }
         if let Some(alarm) = store.directory().shared_repositories().alarm() {
-            metrics.record_alarm("shared_repositories");
+            metrics.record_alarm(SHARED_REPOSITORIES);
             tracing::error!("{alarm}");
         }
         let writer = Arc::new(DirectoryWriter::new(store.clone(), Arc::clone(&metrics)));
         let repairs = StartRepairs::begin(Arc::clone(&writer), &store)?;
         if let Some(period) = missing_hosts.current(now) {
-            metrics.record_alarm("hosts_missing");
+            metrics.record_alarm(HOSTS_MISSING);
             tracing::warn!("hosts may be missing from those that are known until {}: {}", period.until, period.reason);
         }
         let store_watch = StoreWatch::start(store.clone(), Arc::clone(&metrics), repairs)?;
@@ -163,6 +167,7 @@ impl PrimaryState {
             answers: AnswersUnderWay::default(),
             last_used,
             metrics,
+            server_counters: options.server_counters,
             figures: StoreFigures::default(),
             started_at: now,
             shutdown: ShutdownSender::default(),
@@ -175,6 +180,12 @@ impl PrimaryState {
     #[must_use]
     pub const fn store(&self) -> &PrimaryStore {
         &self.store
+    }
+
+    /// Returns what shows alarms in the metrics.
+    #[must_use]
+    pub fn alarm_metrics(&self) -> AlarmMetrics {
+        self.metrics.alarms.clone()
     }
 
     /// Returns the only way to write to the directory.
@@ -260,7 +271,7 @@ impl PrimaryState {
     /// Raises an alarm if two hosts that may still answer have this name.
     pub(super) fn warn_of_shared_name(&self, host: &str, now: RequestTime) {
         if self.hosts.is_name_shared(host, now.boot) {
-            self.metrics.record_alarm("shared_host_name");
+            self.metrics.record_alarm(SHARED_HOST_NAME);
             tracing::error!(host, "host {host}: {SHARED_NAME}");
         }
     }

@@ -13,6 +13,9 @@ const HANGING_AFTER: Duration = Duration::from_secs(5);
 /// After so long without progress on a full disk a write has failed: sled lets it wait for ever.
 const FAILED_AFTER: Duration = Duration::from_secs(20);
 
+/// The alarms of a store that cannot be written, by their kinds in metrics.
+pub const STORE_ALARMS: [&str; 4] = ["disk_full", "store_read_only", "store_hanging", "store_failed"];
+
 /// Whether the store can be written.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(tag = "state", rename_all = "snake_case")]
@@ -112,15 +115,15 @@ impl StoreHealth {
         }
     }
 
-    /// Returns the reason of its alarm in metrics; `None` while the store can be written.
+    /// Returns the kind of its alarm in metrics; `None` while the store can be written.
     #[must_use]
     pub const fn alarm(&self) -> Option<&'static str> {
         match self {
             Self::Writable => None,
-            Self::DiskFull { .. } => Some("disk_full"),
-            Self::ReadOnly { .. } => Some("store_read_only"),
-            Self::Hanging { .. } => Some("store_hanging"),
-            Self::Failed { .. } => Some("store_failed"),
+            Self::DiskFull { .. } => Some(STORE_ALARMS[0]),
+            Self::ReadOnly { .. } => Some(STORE_ALARMS[1]),
+            Self::Hanging { .. } => Some(STORE_ALARMS[2]),
+            Self::Failed { .. } => Some(STORE_ALARMS[3]),
         }
     }
 

@@ -45,19 +45,14 @@ fn encode_gauges(status: &ReplicaStatus, encoder: &mut DescriptorEncoder<'_>) ->
     gauge("sidegate_store_shared_repositories", "Places of repositories that two records lead to", u64_to_f64(status.shared_repositories))?;
     let unstored = status.unstored.map_or(0, |unstored| unstored.changes.max(1));
     gauge("sidegate_store_unstored_changes", "Changes that bind and that the store could not take", u64_to_f64(unstored))?;
-    gauge("sidegate_alarms", "Active alarms", u64_to_f64(u64::try_from(status.alarms.len()).unwrap_or(u64::MAX)))?;
-    gauge("sidegate_max_stale_seconds", "The largest max_stale of the configuration", u64_to_f64(status.max_stale_seconds))?;
     gauge(
         "sidegate_max_stale_confirmed_seconds",
-        "What of it the primary has confirmed: nothing older is answered",
+        "The bound that the primary has on disk: nothing older is answered, whatever the configuration says",
         u64_to_f64(status.confirmed_max_stale_seconds),
     )?;
     if let Some(invalid) = status.invalid_records {
         let help = "Records with a field that breaks its grammar; they answer nothing";
         gauge("sidegate_store_invalid_records", help, u64_to_f64(invalid))?;
-    }
-    if let Some(age) = status.age_seconds {
-        gauge("sidegate_feed_age_seconds", "Seconds since the directory was last proven current", age)?;
     }
     if let Some(lag) = status.lag {
         gauge("sidegate_feed_lag_commits", "Commits that the cursor is behind the primary's last line", u64_to_f64(lag))?;
@@ -80,7 +75,6 @@ fn encode_counters(status: &ReplicaStatus, encoder: &mut DescriptorEncoder<'_>) 
         ("sidegate_feed_snapshots_tried", "Snapshots that were begun", counted.snapshots_tried),
         ("sidegate_feed_resyncs", "Generations that took over", counted.resyncs),
         ("sidegate_store_quarantines", "Stores put into quarantine", counted.quarantines),
-        ("sidegate_alarms_raised", "Alarms raised", counted.alarms),
     ] {
         let metric = ConstCounter::new(value);
         metric.encode(encoder.encode_descriptor(name, help, None, metric.metric_type())?)?;
@@ -89,6 +83,9 @@ fn encode_counters(status: &ReplicaStatus, encoder: &mut DescriptorEncoder<'_>) 
 }
 
 fn encode_record_counts(status: &ReplicaStatus, encoder: &mut DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+    if status.counts.is_empty() {
+        return Ok(());
+    }
     let family = Family::<[(&'static str, String); 1], Gauge>::default();
     for (kind, count) in &status.counts {
         family.get_or_create(&[("kind", kind.clone())]).set(i64::try_from(*count).unwrap_or(i64::MAX));

@@ -18,6 +18,7 @@ use crate::replica::feed::http_feed::{HostIdentity, HttpFeed};
 use crate::replica::feed::source::FeedSource;
 use crate::replica::follow::follower::FollowerCommand;
 use crate::replica::metrics::ReplicaMetrics;
+use crate::replica::state::alarm::AlarmCount;
 use crate::replica::state::replica_state::ReplicaState;
 #[cfg(test)]
 use crate::replica::state::serving::Serving;
@@ -120,6 +121,12 @@ impl Replica {
     /// Signs with another secret from now on. The open stream goes on until the primary ends it.
     pub fn set_sync_secret(&self, secret: Secret) {
         self.sync_secret.store(Arc::new(secret));
+    }
+
+    /// Returns, for each kind of alarm, whether it is active and how often it was raised.
+    #[must_use]
+    pub fn alarm_counts(&self) -> Vec<AlarmCount> {
+        self.state.alarms.counts().to_vec()
     }
 
     /// Registers the replica's metrics.

@@ -9,6 +9,7 @@ use std::time::Duration;
 use prometheus_client::registry::Registry;
 use serde_json::Value;
 
+use crate::api::daemon_metrics::DaemonFacts;
 use crate::api::peer_policy::PeerPolicy;
 use crate::model::freshness::{DirectoryReplica, FreshnessClass, FreshnessLimits};
 use crate::model::kept_answer::KeptAnswerStore;
@@ -45,6 +46,8 @@ pub struct SidecarConfig {
     pub bounds: ServerLimits,
     /// What the server counts, and whether clients find its sockets.
     pub server_counters: Arc<ServerCounters>,
+    /// What the metrics say of the daemon itself.
+    pub daemon: DaemonFacts,
     /// What a process at the other end of the socket may ask.
     pub scopes: PeerPolicy,
     /// Judges the credentials of callers. Shared with the task that rotates its secret.
@@ -172,6 +175,8 @@ pub struct ReplicaControl {
     pub resync: Box<dyn Fn() + Send + Sync>,
     /// Computes the store's digest and compares it with the primary's.
     pub verify: Box<dyn Fn() -> BoxFuture<Result<Value, String>> + Send + Sync>,
+    /// Returns each kind of its alarms, whether it is active, and how often it was raised.
+    pub alarms: Box<dyn Fn() -> Vec<(&'static str, bool, u64)> + Send + Sync>,
     /// Registers the replica's metrics.
     pub register_metrics: Box<dyn Fn(&mut Registry) + Send + Sync>,
 }

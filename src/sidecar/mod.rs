@@ -17,6 +17,7 @@ mod kept_refresh;
 mod lfs_token_cache;
 mod local_answer;
 pub mod local_view;
+mod metrics;
 mod mirror;
 mod mirror_answer;
 mod refused_askers;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::api::pipeline;
-use crate::api::route::{Route, routes};
+use crate::api::route::{self, Route, routes};
 use crate::net::message::{Request, Response};
 use crate::net::server::handler::Handler;
 use crate::sidecar::requests::{
@@ -48,6 +48,13 @@ static ROUTES: &[Route<SidecarState>] = routes! { SidecarState;
     // A path that is neither below `/api/v4` nor ours.
     ANY  "**"                                     = "unknown"          None             Unread     not_found::handle;
 };
+
+impl SidecarState {
+    /// Shows the failures of every endpoint of the API in the metrics, at zero.
+    pub fn show_endpoints(&self) {
+        self.api.metrics.show_endpoints(route::api_endpoints(ROUTES));
+    }
+}
 
 impl Handler for SidecarState {
     async fn handle(self: &Arc<Self>, request: Request) -> Response {

@@ -7,10 +7,11 @@ use http::HeaderMap;
 use prometheus_client::registry::Registry;
 
 use crate::api::context::{ApiContext, ApiState};
+use crate::api::daemon_metrics::DaemonMetrics;
 use crate::api::error::Rejection;
 use crate::api::peer_policy::PeerScope;
 use crate::api::request::{Caller, RequestTime};
-use crate::api::request_metrics::{MetricLabels, MetricSchema, RequestMetrics};
+use crate::api::request_metrics::RequestMetrics;
 use crate::api::route::RequiredAuth;
 use crate::api::socket_health::SocketMetrics;
 use crate::model::clock;
@@ -23,6 +24,7 @@ use crate::sidecar::hedge_metrics::HedgeMetrics;
 use crate::sidecar::kept::service::KeptService;
 use crate::sidecar::lfs_token_cache::LfsTokenCache;
 use crate::sidecar::local_view::LocalView;
+use crate::sidecar::metrics::SidecarMetrics;
 use crate::sidecar::mirror::miss_budget::Admission;
 use crate::sidecar::mirror::service::MirrorService;
 use crate::sidecar::upstream::client::UpstreamClient;
@@ -31,14 +33,6 @@ use crate::sidecar::version_cache::VersionCache;
 
 /// How long a request waits for the store to open before the primary is asked instead.
 const STORE_OPEN_TIMEOUT: Duration = Duration::from_secs(2);
-/// What the metrics of requests are called.
-const METRICS: MetricSchema = MetricSchema {
-    responses: "sidegate_answers",
-    seconds: "sidegate_answer_seconds",
-    refusals: "sidegate_refusals",
-    labels: MetricLabels::SourceAndOutcome,
-};
-
 /// A sidecar that answers.
 pub struct SidecarState {
     /// What the front door needs.
@@ -49,8 +43,8 @@ pub struct SidecarState {
     pub upstream: UpstreamClient,
     /// Everything that is counted, as Prometheus reads it.
     pub registry: Registry,
-    /// Gauges about the files of the sockets.
-    pub socket_metrics: SocketMetrics,
+    /// What is shown beside requests.
+    pub metrics: SidecarMetrics,
     /// The primary's last versions.
     pub version_cache: VersionCache,
     /// What the primary has denied although the local directory grants it.
@@ -74,9 +68,13 @@ impl SidecarState {
     #[must_use]
     pub fn new(config: SidecarConfig) -> Arc<Self> {
         let mut registry = Registry::default();
-        let metrics = RequestMetrics::register(METRICS, &mut registry);
-        (config.replica_control.register_metrics)(&mut registry);
-        let socket_metrics = SocketMetrics::register("sidegate_", &mut registry);
+        DaemonMetrics::register(config.daemon.clone(), &mut registry);
+        let request_metrics = RequestMetrics::register(&mut registry);
+        let metrics = SidecarMetrics::register(&mut registry);
+        if config.follows_feed || config.mirror.is_some() {
+            (config.replica_control.register_metrics)(&mut registry);
+        }
+        SocketMetrics::register(Arc::clone(&config.server_counters), &mut registry);
         let verifier = Arc::clone(&config.credential_verifier);
         let upstream = UpstreamClient::new(&config);
         upstream.register_metrics(&mut registry);
@@ -84,10 +82,10 @@ impl SidecarState {
         let kept = config.kept.as_ref().map(|kept| KeptService::register(kept, config.freshness_policy, &mut registry));
         let mirror = config.mirror.as_ref().map(|mirror| MirrorService::register(mirror, &mut registry));
         Arc::new(Self {
-            api: ApiContext::new(config.scopes.clone(), verifier, config.accept_shared_secret, config.bounds, metrics),
+            api: ApiContext::new(config.scopes.clone(), verifier, config.accept_shared_secret, config.bounds, request_metrics),
             upstream,
             registry,
-            socket_metrics,
+            metrics,
             version_cache: VersionCache::load(config.versions_file.clone()),
             denials: Denials::default(),
             hedge_metrics,

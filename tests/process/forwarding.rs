@@ -189,7 +189,7 @@ fn odd_paths_are_refused_before_anything_else_also_with_a_good_token() {
         }
     }
     assert_eq!(fake.take_requests().len(), 0);
-    assert!(Request::get("/-/metrics").send(&env.sidecar_socket()).text().contains("sidegate_refusals_total{reason=\"path\"}"));
+    assert!(Request::get("/-/metrics").send(&env.sidecar_socket()).text().contains("sidegate_refusals_total{kind=\"path\""));
 }
 
 #[test]

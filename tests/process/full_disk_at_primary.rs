@@ -91,7 +91,7 @@ fn wait_until_writable(env: &TestEnv) {
 
 fn metric(env: &TestEnv) -> String {
     let metrics = Request::get("/-/metrics").send(&env.primary_socket()).text();
-    metrics.lines().find(|line| line.starts_with("sidegate_primary_store_writable ")).unwrap_or_default().to_owned()
+    metrics.lines().find(|line| line.starts_with("sidegate_store_writable ")).unwrap_or_default().to_owned()
 }
 
 /// Runs a command of the operator that the full disk refuses.
@@ -139,12 +139,12 @@ fn a_primary_on_a_full_disk_says_so_refuses_changes_with_the_reason_and_takes_th
         let status = env.primary_status();
         assert_eq!((&status["store"]["state"], &status["head"]), (&json!("disk_full"), &head), "{status}");
         assert!(status["store"]["since"].is_string() && status["kept"]["personal_access_tokens"].is_u64(), "{status}");
-        assert_eq!(metric(&env), "sidegate_primary_store_writable 0");
+        assert_eq!(metric(&env), "sidegate_store_writable 0");
         assert_same_answers(&env, 10 + round, KEYS);
         disk.free_space();
         wait_until_writable(&env);
         assert!(is_push_counted(&env), "{}", env.logs());
-        assert_eq!(metric(&env), "sidegate_primary_store_writable 1");
+        assert_eq!(metric(&env), "sidegate_store_writable 1");
     }
     assert_eq!(env.primary.as_ref().unwrap().id(), process);
     let log = env.primary.as_ref().unwrap().log();

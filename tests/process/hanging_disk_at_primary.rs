@@ -29,7 +29,7 @@ fn readiness(env: &TestEnv) -> Response {
 
 fn metric(env: &TestEnv, name: &str) -> u64 {
     let metrics = Request::get("/-/metrics").send(&env.primary_socket()).text();
-    let line = metrics.lines().find_map(|line| line.strip_prefix(&format!("sidegate_primary_{name} ")));
+    let line = metrics.lines().find_map(|line| line.strip_prefix(&format!("sidegate_{name} ")));
     line.unwrap_or_else(|| panic!("{metrics}")).parse().unwrap()
 }
 

@@ -17,7 +17,7 @@ fn a_socket_whose_file_vanishes_is_made_again_and_status_and_metrics_say_so() {
     assert!(env.run_helper(&blob).starts_with("command="), "{}", env.logs());
     env.wait_for("it to be counted", || env.status()["sockets"]["remade"] == 1);
     let metrics = Request::get("/-/metrics").send(&env.sidecar_socket()).text();
-    assert!(metrics.contains("\nsidegate_sockets_remade 1\n") && metrics.contains("\nsidegate_sockets_lost 0\n"), "{metrics}");
+    assert!(metrics.contains("\nsidegate_sockets_remade_total 1\n") && metrics.contains("\nsidegate_sockets_lost 0\n"), "{metrics}");
     assert!(env.sidecar.as_ref().unwrap().log().contains("was missing, and was made again"), "{}", env.logs());
 
     fs::remove_file(env.primary_socket()).unwrap();

@@ -28,6 +28,7 @@ mod kept_answers;
 mod key_lookups;
 mod lost_response;
 mod lost_socket;
+mod metrics;
 mod mirror;
 mod mirror_feed;
 mod mirror_load;

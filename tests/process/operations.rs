@@ -308,7 +308,7 @@ fn a_nightly_file_is_told_what_stays_revoked_and_how_to_undo_it() {
     assert!(listed.starts_with("key 3 (SHA256:") && listed.contains(" by uid ") && listed.lines().count() == 2, "{listed}");
     assert_eq!(env.primary_status()["revocations"], json!({"keys": 1, "users": 1}));
     let metrics = env.request_primary(Request::get("/-/metrics")).text();
-    assert!(metrics.contains("\nsidegate_primary_revocations 2\n"), "{metrics}");
+    assert!(metrics.contains("\nsidegate_revocations 2\n"), "{metrics}");
     let said = env.apply_with_args(&directory_of_keys(8), &["--undo-revocations"]);
     assert!(said.contains(": undone: key 3 (SHA256:") && said.contains(": undone: user person-1"), "{said}");
     assert!(admin(&["export"]).contains(&key_blob(3)) && admin(&["revocations"]).contains("nothing is revoked"));
@@ -368,7 +368,8 @@ fn parse_openmetrics(text: &str) -> Vec<(String, f64)> {
         let (name, value) = line.rsplit_once(' ').unwrap_or_else(|| panic!("{line}"));
         let bare = name.split('{').next().unwrap();
         assert!(
-            bare.starts_with("sidegate_") && bare.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_'),
+            (bare.starts_with("sidegate_") || bare.starts_with("process_"))
+                && bare.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_'),
             "{line}"
         );
         assert!(!name.contains('{') || name.ends_with('}'), "{line}");
@@ -385,7 +386,8 @@ fn metrics_are_in_the_format_and_count_what_happened() {
     }
     env.request_sidecar(lookup_request(&key_blob(1_000)));
     Request::get("/api/v4/internal/check").send(&env.sidecar_socket());
-    let samples = parse_openmetrics(&Request::get("/-/metrics").send(&env.sidecar_socket()).text());
+    let accept = ("Accept", "application/openmetrics-text");
+    let samples = parse_openmetrics(&Request::get("/-/metrics").header(accept.0, accept.1).send(&env.sidecar_socket()).text());
     let value = |parts: &[&str]| {
         let found: Vec<f64> =
             samples.iter().filter(|(name, _)| parts.iter().all(|part| name.contains(part))).map(|(_, value)| *value).collect();
@@ -395,11 +397,14 @@ fn metrics_are_in_the_format_and_count_what_happened() {
     let near = |value: f64, expected: f64| assert!((value - expected).abs() < 0.5, "{value} is not {expected}");
     near(value(&["sidegate_answers_total", "\"authorized_keys\"", "\"local\"", "\"success\""]), 3.0);
     near(value(&["sidegate_answers_total", "\"authorized_keys\"", "\"local\"", "\"refused\""]), 1.0);
-    near(value(&["sidegate_refusals_total", "\"token\""]), 1.0);
+    near(value(&["sidegate_refusals_total", "\"token\"", "\"no token\""]), 1.0);
     near(value(&["sidegate_answer_seconds_count", "\"authorized_keys\""]), 4.0);
-    let primary = Request::get("/-/metrics").send(&env.primary_socket());
+    let primary = Request::get("/-/metrics").header(accept.0, accept.1).send(&env.primary_socket());
     assert_eq!(primary.status, 200);
     assert!(primary.text().ends_with("# EOF\n"));
+    let classic = Request::get("/-/metrics").send(&env.primary_socket());
+    assert_eq!(classic.header("content-type"), Some("text/plain; version=0.0.4; charset=utf-8"));
+    assert!(!classic.text().contains("# EOF"), "who asks for nothing gets the classic format");
 }
 
 #[test]

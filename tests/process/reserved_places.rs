@@ -128,7 +128,8 @@ fn root_gets_its_status_while_another_user_holds_every_connection() {
             assert!(printed.status.success() && text.contains("too many connections; the last from uid 65534"), "{text}");
         }
         let metrics = Request::get("/-/metrics").send(&socket).text();
-        assert!(metrics.contains("early_refusals{reason=\"too_many_connections\"}"), "{name}: {metrics}");
+        let counted = metrics.lines().find_map(|line| line.strip_prefix("sidegate_early_refusals_total{reason=\"too_many_connections\"} "));
+        assert!(counted.is_some_and(|count| count != "0"), "{name}: {metrics}");
         drop(holder);
     }
     for line in [format!("refused uid {NOBODY}: too many connections are open"), "limits.connections".to_owned()] {
@@ -180,7 +181,7 @@ fn what_cannot_be_routed_is_counted_by_its_reason_and_logged_with_its_peer() {
         env.wait_for("all to be counted", || status(&socket)["sockets"]["refused"] == refused);
         assert_eq!(status(&socket)["sockets"]["last_refused"]["peer"], format!("uid {uid}"), "{name}");
         let metrics = Request::get("/-/metrics").send(&socket).text();
-        for line in ["early_refusals{reason=\"head_too_large\"} 1", "early_refusals{reason=\"tls_handshake\"} 0"] {
+        for line in ["early_refusals_total{reason=\"head_too_large\"} 1", "early_refusals_total{reason=\"tls_handshake\"} 0"] {
             assert!(metrics.contains(line), "{name}: {line}\n{metrics}");
         }
     }

@@ -188,7 +188,10 @@ fn a_second_host_that_takes_the_name_of_one_cut_off_says_nothing_for_it() {
     assert_eq!(listed.len(), 2, "{listed:?}");
     assert!(listed.iter().all(|host| host["alarm"].as_str().unwrap().starts_with("two hosts use this name")), "{listed:?}");
     let metrics = Request::get("/-/metrics").send(&env.primary_socket()).text();
-    assert!(metrics.contains("sidegate_primary_alarms_total{reason=\"shared_host_name\"}"), "{metrics}");
+    for name in ["sidegate_alarms", "sidegate_alarms_raised_total"] {
+        let line = metrics.lines().find_map(|line| line.strip_prefix(&format!("{name}{{kind=\"shared_host_name\"}} ")));
+        assert!(line.is_some_and(|value| value != "0"), "{name} in {metrics}");
+    }
     let (code, text) = admin(&env, &["forget-host", "ssh-1", "--instance", &first]);
     assert_eq!(code, Some(0), "{text}");
     let (code, text) = admin(&env, &["revoke-key", "4", "--wait=5"]);

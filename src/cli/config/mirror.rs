@@ -11,6 +11,7 @@ use crate::cli::config::document::InvalidSetting;
 use crate::cli::config::file::ConfigFile;
 use crate::cli::config::limits::PrimaryLimits;
 use crate::cli::config::log::LogConfig;
+use crate::cli::config::metrics::MetricsConfig;
 use crate::cli::config::parse;
 use crate::cli::config::primary::{ListenConfig, SyncConfig};
 use crate::cli::config::socket::{self, SocketConfig};
@@ -41,6 +42,8 @@ pub struct MirrorConfig {
     pub sync: SyncConfig,
     /// The bounds of the sockets.
     pub limits: PrimaryLimits,
+    /// Where Prometheus reads the metrics.
+    pub metrics: MetricsConfig,
     /// The log.
     pub log: LogConfig,
 }
@@ -57,6 +60,7 @@ impl Default for MirrorConfig {
             store: StoreConfig::mirror_default(),
             sync: SyncConfig::default(),
             limits: PrimaryLimits::default(),
+            metrics: MetricsConfig::default(),
             log: LogConfig::default(),
         }
     }

@@ -13,6 +13,7 @@ pub mod freshness;
 pub mod limits;
 pub mod log;
 pub mod loss_guard;
+pub mod metrics;
 pub mod mirror;
 pub mod parse;
 pub mod peer;

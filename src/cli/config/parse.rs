@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::marker::PhantomData;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -123,6 +124,21 @@ pub fn optional_text<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String
 /// Deserializes the path of a file; `""` is `None`.
 pub fn optional_path<'de, D: Deserializer<'de>>(from: D) -> Result<Option<PathBuf>, D::Error> {
     optional_text(from).map(|path| path.map(PathBuf::from))
+}
+
+struct OptionalAddress(Option<SocketAddr>);
+
+impl ParseValue for OptionalAddress {
+    const EXPECTED: &'static str = "an address with its port, as \"127.0.0.1:9469\" or \"[::1]:9469\", or \"\" for none";
+
+    fn parse(text: &str) -> Option<Self> {
+        if text.is_empty() { Some(Self(None)) } else { text.parse().ok().map(|address| Self(Some(address))) }
+    }
+}
+
+/// Deserializes an IP address with its port; `""` is `None`.
+pub fn optional_address<'de, D: Deserializer<'de>>(from: D) -> Result<Option<SocketAddr>, D::Error> {
+    deserialize_value(from).map(|OptionalAddress(address)| address)
 }
 
 struct FilePath(PathBuf);

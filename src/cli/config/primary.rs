@@ -13,6 +13,7 @@ use crate::cli::config::file::ConfigFile;
 use crate::cli::config::limits::PrimaryLimits;
 use crate::cli::config::log::LogConfig;
 use crate::cli::config::loss_guard;
+use crate::cli::config::metrics::MetricsConfig;
 use crate::cli::config::parse;
 use crate::cli::config::socket::{self, SocketConfig};
 use crate::cli::config::store::{self, StoreConfig};
@@ -38,6 +39,8 @@ pub struct PrimaryConfig {
     pub creation: CreationConfig,
     /// The bounds of the sockets.
     pub limits: PrimaryLimits,
+    /// Where Prometheus reads the metrics.
+    pub metrics: MetricsConfig,
     /// The log.
     pub log: LogConfig,
 }
@@ -52,6 +55,7 @@ impl Default for PrimaryConfig {
             sync: SyncConfig::default(),
             creation: CreationConfig::default(),
             limits: PrimaryLimits::default(),
+            metrics: MetricsConfig::default(),
             log: LogConfig::default(),
         }
     }

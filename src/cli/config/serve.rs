@@ -1,5 +1,7 @@
 //! `sidegate.toml`: the configuration of a sidecar.
 
+use std::path::Path;
+
 use serde::Deserialize;
 
 use crate::cli::config::auth::AuthConfig;
@@ -9,6 +11,7 @@ use crate::cli::config::file::ConfigFile;
 use crate::cli::config::freshness::FreshnessConfig;
 use crate::cli::config::limits::SidecarLimits;
 use crate::cli::config::log::LogConfig;
+use crate::cli::config::metrics::MetricsConfig;
 use crate::cli::config::parse;
 use crate::cli::config::peer::{self, PeerConfig};
 use crate::cli::config::socket::{self, SocketConfig};
@@ -51,6 +54,8 @@ pub struct ServeConfig {
     pub freshness: FreshnessConfig,
     /// The bounds of the socket.
     pub limits: SidecarLimits,
+    /// Where Prometheus reads the metrics.
+    pub metrics: MetricsConfig,
     /// The log.
     pub log: LogConfig,
 }
@@ -67,12 +72,18 @@ impl Default for ServeConfig {
             store: SidecarStoreConfig::sidecar_default(),
             freshness: FreshnessConfig::default(),
             limits: SidecarLimits::default(),
+            metrics: MetricsConfig::default(),
             log: LogConfig::default(),
         }
     }
 }
 
 impl ServeConfig {
+    /// Returns the files of the certificates by which the primary and the mirror are judged, where these are not the system's.
+    pub fn trusted_certificates(&self) -> impl Iterator<Item = &Path> {
+        [self.primary.ca_file.as_deref(), self.feed.ca_file.as_deref()].into_iter().flatten()
+    }
+
     /// Returns whose feed is followed.
     #[must_use]
     pub const fn feed_origin(&self) -> FeedOrigin {

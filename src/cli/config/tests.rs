@@ -120,6 +120,7 @@ fn the_sidecar_s_sample_manual_and_parser_hold_together() {
         "freshness.mass_negative",
         "freshness.loss_guard",
         "limits",
+        "metrics",
         "log",
     ];
     assert_sample_manual_parser_agree::<ServeConfig>(SIDECAR_FILES, &sections, &["peer.group", "peer.uid", "peer.gid"]);
@@ -128,14 +129,14 @@ fn the_sidecar_s_sample_manual_and_parser_hold_together() {
 
 #[test]
 fn the_primary_s_sample_manual_and_parser_hold_together() {
-    let sections = ["socket", "listen", "auth", "store", "sync", "sync.loss_guard", "creation", "limits", "log"];
+    let sections = ["socket", "listen", "auth", "store", "sync", "sync.loss_guard", "creation", "limits", "metrics", "log"];
     assert_sample_manual_parser_agree::<PrimaryConfig>(PRIMARY_FILES, &sections, &[]);
     assert_sample_states_defaults::<PrimaryConfig>(PRIMARY_FILES.0, &["listen"]);
 }
 
 #[test]
 fn the_mirror_s_sample_manual_and_parser_hold_together() {
-    let sections = ["socket", "listen", "auth", "gitlab", "hooks", "walk", "store", "sync", "sync.loss_guard", "limits", "log"];
+    let sections = ["socket", "listen", "auth", "gitlab", "hooks", "walk", "store", "sync", "sync.loss_guard", "limits", "metrics", "log"];
     assert_sample_manual_parser_agree::<MirrorConfig>(MIRROR_FILES, &sections, &[]);
     assert_sample_states_defaults::<MirrorConfig>(MIRROR_FILES.0, &["listen", "hooks"]);
 }

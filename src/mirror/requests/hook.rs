@@ -13,14 +13,12 @@ use crate::mirror::config::DAEMON;
 use crate::mirror::directory::finding::{Finding, Source};
 use crate::mirror::directory::subject::Subject;
 use crate::mirror::hooks::pending::{Noted, ToAsk};
+use crate::mirror::metrics::UNREAD_HOOK;
 use crate::mirror::questions::Unanswered;
 use crate::mirror::state::MirrorState;
 use crate::model::id::Id;
 use crate::net::message::Response;
 use crate::wire::gitlab::hook::{EVENT_HEADER, HookEvent, MalformedHook, NamedKey, SYSTEM_HOOK, TOKEN_HEADER};
-
-/// The event under which a hook is counted that is not read.
-const UNREAD: &str = "unread";
 
 /// Takes one hook of somebody who has shown the token.
 pub async fn handle(state: &Arc<MirrorState>, request: ApiRequest) -> HandlerResult {
@@ -29,13 +27,13 @@ pub async fn handle(state: &Arc<MirrorState>, request: ApiRequest) -> HandlerRes
 
 async fn take(state: &Arc<MirrorState>, request: ApiRequest) -> HandlerResult {
     if header(&request.headers, EVENT_HEADER).is_some_and(|event| event != SYSTEM_HOOK) {
-        return Ok(ignored(state, UNREAD));
+        return Ok(ignored(state, UNREAD_HOOK));
     }
     let RequestBody::Buffered(body) = &request.body else { return Err(ApiError::bad_request(MalformedHook::NotAnObject)) };
     let event = match HookEvent::parse(body) {
         Ok(event) => event,
         Err(error) => {
-            state.metrics.count_hook(UNREAD, "malformed");
+            state.metrics.count_hook(UNREAD_HOOK, "malformed");
             tracing::warn!("a hook of GitLab's is not understood: {error}");
             return if error == MalformedHook::NotAnObject {
                 Err(ApiError::bad_request(error))
@@ -69,7 +67,7 @@ pub fn check_token(state: &MirrorState, headers: &HeaderMap, time: RequestTime) 
         state.alarms.clear(AlarmReason::HookToken);
         return Ok(());
     }
-    state.metrics.count_hook(UNREAD, "refused");
+    state.metrics.count_hook(UNREAD_HOOK, "refused");
     let message =
         "a hook carries another token than that of hooks.token_file: set the secret token of GitLab's system hook to it".to_owned();
     state.alarms.raise(AlarmReason::HookToken, message, time.wall);

@@ -31,7 +31,7 @@ fn open_store(folder: &Path) -> PrimaryStore {
 }
 
 fn load_directory(store: &PrimaryStore, guard: LossGuard) -> MirroredDirectory {
-    let metrics = Arc::new(PrimaryMetrics::register(&mut Registry::default(), Arc::default()));
+    let metrics = Arc::new(PrimaryMetrics::register(&mut Registry::default()));
     let writer = Arc::new(DirectoryWriter::new(store.clone(), metrics));
     MirroredDirectory::load(store.clone(), writer, guard).unwrap()
 }

@@ -5,9 +5,8 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use prometheus_client::registry::Registry;
-
 use super::{load_directory, open_store};
+use crate::api::alarm_metrics::AlarmMetrics;
 use crate::mirror::alarms::Alarms;
 use crate::mirror::directory::finding::{Finding, Source};
 use crate::mirror::gitlab::tests::instance::records::Instance;
@@ -41,7 +40,7 @@ impl SimulatedMirror {
         let folder = tempfile::tempdir().unwrap();
         let store = open_store(folder.path());
         let simulation = Simulation::new(instance, version, requests_per_second, Duration::from_millis(20));
-        let alarms = Arc::new(Alarms::register(&mut Registry::default()));
+        let alarms = Arc::new(Alarms::new(AlarmMetrics::default()));
         let proof = Arc::new(GitlabProof::unheard(store.private_store(), Duration::from_secs(30)));
         let questions = Questions::new(
             Arc::new(simulation.client.clone()),

@@ -202,6 +202,15 @@ pub fn bind_tcp(address: SocketAddr, tls: Option<Arc<rustls::ServerConfig>>) -> 
     if tls.is_none() {
         require_loopback(address)?;
     }
+    bind_tcp_with(address, tls)
+}
+
+/// Binds a TCP socket without TLS on any address: for what whoever reaches it may read.
+pub fn bind_public_tcp(address: SocketAddr) -> Result<BoundSocket, BindError> {
+    bind_tcp_with(address, None)
+}
+
+fn bind_tcp_with(address: SocketAddr, tls: Option<Arc<rustls::ServerConfig>>) -> Result<BoundSocket, BindError> {
     let listener = bind_tcp_at(address)
         .map_err(|error| BindError { socket: address.to_string(), reason: format!("cannot bind it (is the port taken?): {error}") })?;
     Ok(BoundSocket { socket: ListenSocket::Tcp(listener, tls), origin: SocketOrigin::Created, identity: None, socket_file: None })

@@ -96,6 +96,6 @@ fn find_user(state: &PrimaryState, secret: &str, now: Time) -> Result<Option<(Ar
 }
 
 fn unauthorized(state: &PrimaryState, reason: &'static str) -> ApiError {
-    state.api.metrics.count_refusal(reason);
+    state.api.metrics.count_refused_token(reason);
     ApiError::unauthorized()
 }

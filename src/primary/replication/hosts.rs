@@ -108,6 +108,12 @@ impl HostRegistry {
         self.ack_events.subscribe()
     }
 
+    /// Returns how many wait for that.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.ack_events.receiver_count()
+    }
+
     /// Returns whether what is on disk is known to cover a host's connection and its bound. While something is written it is not: that may
     /// be the host as it was a moment ago.
     #[must_use]

@@ -189,7 +189,8 @@ impl PropagationMonitor<'_> {
         }
     }
 
-    fn current(&self, commit: &Head) -> Propagation {
+    /// Returns where a commit is in force now.
+    pub fn current(&self, commit: &Head) -> Propagation {
         let now = RequestTime::now();
         let propagation = evaluate(self.hosts.list(now.boot), commit, self.store.head().epoch, now.wall);
         Propagation { missing_hosts: self.missing_hosts.current(now), ..propagation }

@@ -49,7 +49,7 @@ pub async fn read_status(state: &PrimaryState, time: RequestTime) -> Result<Valu
         "missing_hosts": state.missing_hosts.current(time),
         "accept_loss_until": figures["accept_loss_until"],
         "shared_secret": state.api.accept_shared_secret,
-        "sockets": socket_status(state.metrics.server_counters()),
+        "sockets": socket_status(&state.server_counters),
         "creation": state.repositories.status(),
         "usage_dropped": state.last_used.dropped(),
     }))

@@ -45,7 +45,7 @@ fn authenticate(state: &PrimaryState, request: &ApiRequest) -> Result<(), ApiErr
     if accepted {
         return request.ensure_readable();
     }
-    state.api.metrics.count_refusal(if token.is_empty() { "no token" } else { "wrong token" });
+    state.api.metrics.count_refused_token(if token.is_empty() { "no token" } else { "wrong token" });
     Err(ApiError::unauthorized())
 }
 

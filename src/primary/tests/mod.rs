@@ -29,6 +29,7 @@ use bytes::Bytes;
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
+use crate::api::daemon_metrics::DaemonFacts;
 use crate::model::clock;
 use crate::model::loss_guard::LossGuard;
 use crate::net::body::IncomingBody;
@@ -79,6 +80,7 @@ fn options(folder: &Path) -> PrimaryOptions {
         own_uid: own_uid(),
         bounds: ServerLimits { shutdown_time: Duration::from_millis(100), ..ServerLimits::default() },
         server_counters: Arc::default(),
+        daemon: DaemonFacts::default(),
     }
 }
 

@@ -37,6 +37,50 @@ pub enum Alarm {
     Ended,
 }
 
+impl Alarm {
+    /// Every kind.
+    pub const ALL: [Self; 10] = [
+        Self::Drift,
+        Self::PrimaryWentBack,
+        Self::LossHeld,
+        Self::Damage,
+        Self::Store,
+        Self::Unstored,
+        Self::Forbidden,
+        Self::Garbled,
+        Self::SharedRepositories,
+        Self::Ended,
+    ];
+
+    /// Returns its name in metrics, which is that in the status.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Drift => "drift",
+            Self::PrimaryWentBack => "primary_went_back",
+            Self::LossHeld => "loss_held",
+            Self::Damage => "damage",
+            Self::Store => "store",
+            Self::Unstored => "unstored",
+            Self::Forbidden => "forbidden",
+            Self::Garbled => "garbled",
+            Self::SharedRepositories => "shared_repositories",
+            Self::Ended => "ended",
+        }
+    }
+}
+
+/// How often an alarm of one kind was raised, and whether it is active.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AlarmCount {
+    /// Its name.
+    pub kind: &'static str,
+    /// Whether it is active.
+    pub active: bool,
+    /// How often it was raised since the start, repetitions not counted.
+    pub raised: u64,
+}
+
 /// An alarm that was raised and not cleared.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ActiveAlarm {
@@ -59,7 +103,7 @@ pub struct Alarms {
 #[derive(Debug, Default)]
 struct AlarmState {
     active: BTreeMap<Alarm, (ActiveAlarm, Time)>,
-    raised_total: u64,
+    raised: BTreeMap<Alarm, u64>,
 }
 
 impl Alarms {
@@ -87,7 +131,18 @@ impl Alarms {
     /// Returns how many were raised since the start, repetitions not counted.
     #[must_use]
     pub fn raised_total(&self) -> u64 {
-        self.lock().raised_total
+        self.lock().raised.values().sum()
+    }
+
+    /// Returns the same for each kind, with whether it is active.
+    #[must_use]
+    pub fn counts(&self) -> [AlarmCount; Alarm::ALL.len()] {
+        let inner = self.lock();
+        Alarm::ALL.map(|alarm| AlarmCount {
+            kind: alarm.as_str(),
+            active: inner.active.contains_key(&alarm),
+            raised: inner.raised.get(&alarm).copied().unwrap_or_default(),
+        })
     }
 
     /// Records an alarm; returns whether it is to be logged.
@@ -102,7 +157,7 @@ impl Alarms {
             }
             return is_due;
         }
-        inner.raised_total += 1;
+        *inner.raised.entry(alarm).or_default() += 1;
         let active = ActiveAlarm { alarm, message: message.to_owned(), since: now, times: 1 };
         inner.active.insert(alarm, (active, now));
         true
@@ -133,5 +188,14 @@ mod tests {
         assert!(alarms.active().is_empty());
         assert!(alarms.record(Alarm::Drift, "d", at(REPEAT_LOG_INTERVAL)));
         assert_eq!(alarms.raised_total(), 2);
+        let counted = |kind| alarms.counts().into_iter().find(|count| count.kind == kind).unwrap();
+        assert_eq!((counted("drift").active, counted("drift").raised, counted("damage").raised), (true, 2, 0));
+    }
+
+    #[test]
+    fn an_alarm_has_one_name_in_metrics_and_in_the_status() {
+        for alarm in Alarm::ALL {
+            assert_eq!(serde_json::to_value(alarm).unwrap(), alarm.as_str());
+        }
     }
 }

@@ -54,8 +54,8 @@ impl UpstreamChannel {
             return Err(self.probe_fails_error());
         }
         tokio::select! {
-            permit = self.concurrency_limit.acquire(class) => permit.map_err(|error| self.busy_error(&error.to_string())),
-            () = sleep_until(deadline) => Err(self.busy_error("no turn to ask it came in time")),
+            permit = self.concurrency_limit.acquire(class) => permit.map_err(|error| self.refuse(class, &error.to_string())),
+            () = sleep_until(deadline) => Err(self.refuse(class, "no turn to ask it came in time")),
             () = self.addresses.wait_until_failing(), if !is_unsigned => Err(self.probe_fails_error()),
         }
     }
@@ -65,8 +65,9 @@ impl UpstreamChannel {
         self.upstream_error(REASON_PROBE_FAILS, false, FailureCause::Primary)
     }
 
-    /// Builds the error of a request that got no permit: this host is to blame, unless those who have them wait for the primary.
-    fn busy_error(&self, reason: &str) -> UpstreamError {
+    /// Counts a request that got no permit, and builds its error: this host is to blame, unless those who have them wait for the primary.
+    fn refuse(&self, class: RequestClass, reason: &str) -> UpstreamError {
+        self.concurrency_limit.count_refused(class);
         self.upstream_error(reason, false, self.cause_of_delay())
     }
 

@@ -177,6 +177,7 @@ impl UpstreamClient {
         let help = "Yeses of the primary that were not given because access was taken away while it was asked";
         registry.register("sidegate_overtaken_answers", help, self.overtaken.clone());
         self.channel().addresses.register_metrics(registry);
+        self.channel().concurrency_limit.register_metrics(registry);
     }
 
     /// Returns the channel to the primary, for requests that are passed through.

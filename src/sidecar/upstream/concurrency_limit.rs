@@ -7,13 +7,19 @@
 
 use std::sync::Arc;
 
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::registry::Registry;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+type ClassLabel = [(&'static str, &'static str); 1];
 
 /// The limit of requests to the primary. `Clone` shares it.
 #[derive(Clone)]
 pub struct ConcurrencyLimit {
     running: SlotPool,
     waiting: SlotPool,
+    refused: Family<ClassLabel, Counter>,
 }
 
 /// Slots to run or to wait: all of them, of these the ones for key misses and for what is passed through, and of the latter the ones for
@@ -40,6 +46,19 @@ pub enum RequestClass {
     Other,
 }
 
+impl RequestClass {
+    const ALL: [Self; 4] = [Self::KeyMiss, Self::Unsigned, Self::PassedThrough, Self::Other];
+
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::KeyMiss => "key_miss",
+            Self::Unsigned => "unsigned",
+            Self::PassedThrough => "passed_through",
+            Self::Other => "other",
+        }
+    }
+}
+
 /// All slots are taken, also those to wait in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("too many requests are waiting for the primary")]
@@ -64,7 +83,7 @@ impl ConcurrencyLimit {
     #[must_use]
     pub fn new(at_once: usize, waiting: usize) -> Self {
         let at_once = at_once.max(1);
-        Self { running: SlotPool::new(at_once, 1), waiting: SlotPool::new(waiting, 0) }
+        Self { running: SlotPool::new(at_once, 1), waiting: SlotPool::new(waiting, 0), refused: Family::default() }
     }
 
     /// Waits for a permit, in the order of asking within a class. A caller that stops waiting gives its slot back.
@@ -74,6 +93,20 @@ impl ConcurrencyLimit {
         }
         let _waiting_slot = self.waiting.try_acquire(class)?;
         self.running.acquire(class).await
+    }
+
+    /// Counts a request that was not sent, because no place to wait in was free or its turn did not come in time.
+    pub fn count_refused(&self, class: RequestClass) {
+        self.refused.get_or_create(&[("class", class.as_str())]).inc();
+    }
+
+    /// Registers what is counted.
+    pub fn register_metrics(&self, registry: &mut Registry) {
+        for class in RequestClass::ALL {
+            drop(self.refused.get_or_create(&[("class", class.as_str())]));
+        }
+        let help = "Requests not sent to the primary, because no place was free or their turn did not come in time, by who can cause them";
+        registry.register("sidegate_forwards_refused", help, self.refused.clone());
     }
 
     /// Returns how many requests run, and how many wait.

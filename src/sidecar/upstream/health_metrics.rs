@@ -35,10 +35,14 @@ impl HealthMetrics {
     /// Creates the metrics of a primary with so many addresses.
     #[must_use]
     pub fn new(addresses: usize) -> Self {
+        let probes = Family::<[(&str, &str); 1], Counter>::default();
+        for outcome in ["answered", "failed"] {
+            drop(probes.get_or_create(&[("outcome", outcome)]));
+        }
         Self {
             addresses,
             failing_addresses: Mutex::default(),
-            probes: Family::default(),
+            probes,
             probe_failing: Gauge::default(),
             address_failing: Family::default(),
             address_answers: Family::default(),

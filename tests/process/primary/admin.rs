@@ -38,7 +38,7 @@ fn no_key_and_no_secret_is_in_the_metrics() {
     primary.shell(Method::GET, "internal/discover?key_id=11", Value::Null);
     let (_, _, body) = primary.send(request(Method::GET, "/-/metrics"));
     let text = String::from_utf8(body.to_vec()).unwrap();
-    assert!(text.contains(r#"sidegate_primary_answers_total{endpoint="internal/discover",status="200"} 1"#), "{text}");
+    assert!(text.contains(r#"sidegate_answers_total{endpoint="discover",source="none",outcome="success"} 1"#), "{text}");
     assert!(!text.contains("AAAA") && !text.contains(primary.0.shared_secret()), "{text}");
 }
 

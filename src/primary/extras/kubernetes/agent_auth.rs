@@ -26,7 +26,7 @@ pub fn authenticate_agent(state: &PrimaryState, request: &ApiRequest) -> Result<
         None => None,
     };
     let agent = found.ok_or_else(|| {
-        state.api.metrics.count_refusal("no known agent");
+        state.api.metrics.count_refused_token("no known agent");
         ApiError::unauthorized()
     })?;
     state.last_used.record(LastUsedSubject::Agent(agent.id), request.time.wall);
