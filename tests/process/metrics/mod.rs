@@ -4,6 +4,8 @@
 mod documentation;
 mod endpoint;
 mod exposition;
+mod prometheus;
+mod shipped;
 
 use std::net::SocketAddr;
 
