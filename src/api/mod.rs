@@ -23,3 +23,4 @@ pub mod response_headers;
 pub mod route;
 pub mod single_flight;
 pub mod socket_health;
+pub mod standing_alarm;

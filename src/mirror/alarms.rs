@@ -70,15 +70,43 @@ impl AlarmReason {
     }
 }
 
+impl AlarmReason {
+    /// Returns what an operator should do about it.
+    #[must_use]
+    pub const fn remedy(self) -> &'static str {
+        match self {
+            Self::PublicApiUnusable => "look whether `gitlab.url` leads to the GitLab and it answers; run `sidegate check --mirror`",
+            Self::InternalApiUnusable => "look whether GitLab's internal API can be reached from here; run `sidegate check --mirror`",
+            Self::TokenRefused => "give `gitlab.token_file` a token of an administrator with the scope read_api that has not expired",
+            Self::SecretRefused => "compare `gitlab.shell_secret_file` with GitLab's own, and both clocks",
+            Self::LossGuard => {
+                "look at GitLab's users and keys; if they are meant to be gone, run `sidegate admin accept-loss` with this socket"
+            }
+            Self::KeysDenied => {
+                "look whether it is the right instance and database; if the keys are meant to be gone, run `sidegate admin accept-loss` with this socket"
+            }
+            Self::ImplausibleList => "look at what GitLab's API answers through what stands between; run `sidegate check --mirror`",
+            Self::ShortWalkLate => "look whether GitLab is slow, or `gitlab.requests_per_second` too small",
+            Self::HooksSilent => "look at the system hook in GitLab (Admin, System hooks): its URL, its last deliveries",
+            Self::HookToken => "give the system hook in GitLab the token of `hooks.token_file`; if nobody changed it, find out who sends",
+            Self::HooksOverflow => "look whether GitLab answers; a full walk finds what hooks could not be kept for",
+        }
+    }
+}
+
 /// One alarm, as the status shows it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Alarm {
     /// The reason's name.
+    pub kind: &'static str,
+    /// The same, as it was called first.
     pub reason: &'static str,
     /// Since when it stands.
     pub since: Time,
-    /// What it is, and what to do, for a person.
+    /// What it is, for a person.
     pub message: String,
+    /// What to do about it.
+    pub remedy: &'static str,
 }
 
 /// The alarms that stand.
@@ -103,7 +131,7 @@ impl Alarms {
             return;
         }
         tracing::error!(alarm = reason.as_str(), "{message}");
-        standing.insert(reason, Alarm { reason: reason.as_str(), since: now, message });
+        standing.insert(reason, Alarm { kind: reason.as_str(), reason: reason.as_str(), since: now, message, remedy: reason.remedy() });
         drop(standing);
         self.metrics.count(reason.as_str());
         self.metrics.set_active(reason.as_str(), true);

@@ -185,11 +185,27 @@ pub trait KeptAnswerStore: Send + Sync {
     fn status(&self) -> KeptStoreStatus;
 }
 
+impl KeptStoreStatus {
+    /// Sets that nothing is kept on disk, and why.
+    pub fn set_in_memory_only(&mut self, reason: &str, now: Time) {
+        self.state = format!("in memory only: {reason}");
+        self.in_memory_since.get_or_insert(now);
+    }
+
+    /// Sets that answers are kept on disk.
+    pub fn set_open(&mut self) {
+        "open".clone_into(&mut self.state);
+        self.in_memory_since = None;
+    }
+}
+
 /// The state of a store of kept answers.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct KeptStoreStatus {
     /// `opening`, `open`, or why it keeps nothing on disk.
     pub state: String,
+    /// Since when it keeps nothing on disk; `None` while it does, or is being opened.
+    pub in_memory_since: Option<Time>,
     /// How many writes wait.
     pub pending: usize,
     /// For how long the oldest of them has waited, in milliseconds.

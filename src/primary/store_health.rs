@@ -127,6 +127,18 @@ impl StoreHealth {
         }
     }
 
+    /// Returns what an operator should do; `None` while the store can be written.
+    #[must_use]
+    pub const fn remedy(&self) -> Option<&'static str> {
+        match self {
+            Self::Writable => None,
+            Self::DiskFull { .. } => Some("make room on the disk of `store.path`"),
+            Self::ReadOnly { .. } => Some("see why the kernel closed it (`journalctl -k`), and mount it writable"),
+            Self::Hanging { .. } => Some("look at the disk of `store.path`, and what is below it (`journalctl -k`)"),
+            Self::Failed { .. } => Some("look at the disk of `store.path` and the log; systemd starts the primary again"),
+        }
+    }
+
     /// Returns what an operator should know and do; `None` while the store can be written.
     #[must_use]
     pub fn message(&self) -> Option<String> {

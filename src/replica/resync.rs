@@ -62,7 +62,7 @@ impl<F: FeedSource> Resyncer<F> {
         loop {
             let reason = self.state.resync_requests.next_request().await;
             tracing::info!("resync started: {reason}");
-            self.state.details().resyncing = Some(reason);
+            self.state.details().resyncing = Some((reason, clock::wall_time()));
             self.retry_until_installed().await;
             self.state.details().resyncing = None;
         }
@@ -72,7 +72,10 @@ impl<F: FeedSource> Resyncer<F> {
         let mut backoff = Backoff::new(INITIAL_BACKOFF.min(self.timing.max_resync_backoff), self.timing.max_resync_backoff);
         loop {
             let error = match self.try_resync().await {
-                Ok(replaced) => return self.remove_after_delay(replaced).await,
+                Ok(replaced) => {
+                    self.state.details().resyncing = None;
+                    return self.remove_after_delay(replaced).await;
+                }
                 Err(ResyncError::Stopping) => return,
                 Err(error) => error,
             };

@@ -88,7 +88,7 @@ pub async fn give_held_yes_meanwhile(
             Err(_late) => {
                 if let Some(response) = held_yes() {
                     given.store(true, Ordering::SeqCst);
-                    state.hedge_metrics.hedged.inc();
+                    state.hedge_metrics.count_hedged(clock::wall_time());
                     return HedgedOutcome::Held(response);
                 }
             }

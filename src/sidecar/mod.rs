@@ -5,10 +5,11 @@
 //! [`hedge`] keeps a slow primary from delaying whom this host knows, and [`denials`] what it says no to meanwhile.
 //! In front of a primary without a feed, [`kept`] has its answers and [`kept_answer`] gives them; otherwise nothing here writes to a
 //! store: the replica does. Where its [`mirror`] is followed, [`mirror_answer`] says whose a key is, and [`refused_askers`] whom nothing is
-//! given that is kept.
+//! given that is kept. [`freshness_status`] and [`standing_alarms`] judge for the status how current all that is, and what is wrong.
 
 pub mod config;
 mod denials;
+mod freshness_status;
 mod hedge;
 mod hedge_metrics;
 pub mod kept;
@@ -23,6 +24,7 @@ mod mirror_answer;
 mod refused_askers;
 mod requests;
 mod routes;
+mod standing_alarms;
 pub mod state;
 pub mod upstream;
 mod usage_buffer;

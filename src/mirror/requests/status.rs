@@ -1,4 +1,4 @@
-//! `GET /-/admin/status`: how the mirror does, how GitLab does, and what an operator should look at.
+//! `GET /-/admin/status`, as `docs/status.md` describes it: how the mirror does, how GitLab does, and what an operator should look at.
 
 use std::sync::Arc;
 
@@ -22,7 +22,12 @@ pub async fn handle(state: &Arc<MirrorState>, request: ApiRequest) -> HandlerRes
     if let Some(fields) = status.as_object_mut() {
         // What only a primary has.
         fields.retain(|name, _| !publisher.contains(&name.as_str()));
-        let own = own_fields(state, request.time);
+        let mut own = own_fields(state, request.time);
+        // Those of the store, the sockets and the hosts first.
+        if let (Some(Value::Array(alarms)), Some(own_alarms)) = (fields.get_mut("alarms"), own["alarms"].as_array()) {
+            alarms.extend_from_slice(own_alarms);
+            own["alarms"] = Value::Array(std::mem::take(alarms));
+        }
         fields.extend(own.as_object().cloned().unwrap_or_default());
         fields.insert("settings".to_owned(), settings);
     }

@@ -1,4 +1,4 @@
-//! `GET /-/admin/status`: the primary's head, counts, followers, and since when it runs.
+//! `GET /-/admin/status`, as `docs/status.md` describes it: the primary's head, counts, followers, and since when it runs.
 
 use std::sync::Arc;
 
@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 use crate::api::error::{ApiError, HandlerResult};
 use crate::api::request::{ApiRequest, RequestTime};
 use crate::api::socket_health::socket_status;
+use crate::model::change::Head;
 use crate::model::time::Time;
 use crate::net::message::Response;
 use crate::primary::credentials::{access_tokens, recovery_codes};
@@ -16,10 +17,15 @@ use crate::primary::extras::audit_log::{self, EventRange};
 use crate::primary::extras::billing::{minute_packs, reconciliation, subscription};
 use crate::primary::pushes::reference_counter;
 use crate::primary::replication::accepted_loss;
+use crate::primary::replication::host_table::HostView;
+use crate::primary::standing_alarms::standing_alarms;
 use crate::primary::state::PrimaryState;
 use crate::store::error::StoreError;
 use crate::store::primary::primary_store::PrimaryStore;
 use crate::store::primary::private_store::PrivateStore;
+
+/// So many hosts that are away are named.
+const MOST_NAMED_HOSTS: usize = 8;
 
 /// Answers with one object. While the disk hangs, what only it can tell is `null`.
 pub async fn handle(state: &Arc<PrimaryState>, request: ApiRequest) -> HandlerResult {
@@ -32,10 +38,14 @@ pub async fn read_status(state: &PrimaryState, time: RequestTime) -> Result<Valu
     let (store, now) = (state.store.clone(), time.wall);
     let figures = state.figures.read("status", move || store_figures(&store, now)).await?.unwrap_or_default();
     let directory = state.store.directory();
+    let (hosts, head) = (state.hosts.list(time.boot), state.store.head());
+    let away = hosts.iter().filter(|host| !host.is_connected() && !host.has_lapsed());
     Ok(json!({
+        "daemon": "primary",
+        "now": time.wall,
         "version": env!("CARGO_PKG_VERSION"),
         "since": state.started_at.wall,
-        "head": state.store.head(),
+        "head": head,
         "records": directory.counts_by_kind(),
         "not_understood": directory.foreign_count(),
         "shared_repositories": directory.shared_repositories().count(),
@@ -43,9 +53,15 @@ pub async fn read_status(state: &PrimaryState, time: RequestTime) -> Result<Valu
         "revocations": figures["revocations"],
         "kept": figures["kept"],
         "store_bytes": figures["store_bytes"],
+        "disk_free_bytes": figures["disk_free_bytes"],
         "store": state.store_health(),
+        "alarms": standing_alarms(state, time),
         "followers": state.hosts.open_streams(),
-        "hosts": state.hosts.list(time.boot).len(),
+        "hosts": hosts.len(),
+        "hosts_following": hosts.iter().filter(|host| host.is_connected()).count(),
+        "hosts_behind": hosts.iter().filter(|host| !host.has_lapsed() && !is_at_head(host, &head)).count(),
+        "hosts_away": away.clone().count(),
+        "away": away.take(MOST_NAMED_HOSTS).map(away_host).collect::<Vec<_>>(),
         "missing_hosts": state.missing_hosts.current(time),
         "accept_loss_until": figures["accept_loss_until"],
         "shared_secret": state.api.accept_shared_secret,
@@ -53,6 +69,16 @@ pub async fn read_status(state: &PrimaryState, time: RequestTime) -> Result<Valu
         "creation": state.repositories.status(),
         "usage_dropped": state.last_used.dropped(),
     }))
+}
+
+/// Returns whether a host has confirmed all that this primary has published.
+fn is_at_head(host: &HostView, head: &Head) -> bool {
+    host.acked.as_ref().is_some_and(|acked| (acked.epoch, acked.seq) == (head.epoch, head.seq))
+}
+
+/// Returns a host that is not connected and may still answer.
+fn away_host(host: &HostView) -> Value {
+    json!({"host": host.name, "last_seen": host.seen, "may_answer_seconds": host.may_serve_for.as_secs()})
 }
 
 /// Reads what waits for a write under way. Blocks.
@@ -64,6 +90,7 @@ fn store_figures(store: &PrimaryStore, now: Time) -> Result<Value, StoreError> {
         "revocations": {"keys": keys, "users": users},
         "kept": private_store_counts(private_store, now)?,
         "store_bytes": store.directory().size_on_disk(),
+        "disk_free_bytes": store.free_bytes(),
     }))
 }
 

@@ -86,6 +86,12 @@ impl FeedConnection {
         self.phase = ConnectionPhase::Down { delay: None };
     }
 
+    /// Returns whether it is up.
+    #[must_use]
+    pub const fn is_up(&self) -> bool {
+        matches!(self.phase, ConnectionPhase::Up(_))
+    }
+
     /// Goes on with lines that another connection has begun to read.
     pub fn adopt_lines(&mut self, lines: ChangeLines) {
         self.abort_connecting();

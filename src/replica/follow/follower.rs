@@ -19,6 +19,7 @@ use crate::replica::follow::serving_store::{ServingStore, StoreEvent};
 use crate::replica::generation::candidate::{AdoptError, Candidate};
 use crate::replica::generation::tracked::{ApplyLineError, LineEffect};
 use crate::replica::state::alarm::Alarm;
+use crate::replica::state::feed_contact::FeedContact;
 use crate::replica::state::replica_state::ReplicaState;
 use crate::replica::state::status::{VerifyError, VerifyReport};
 
@@ -118,6 +119,10 @@ impl<F: FeedSource> FeedFollower<F> {
     fn disconnect_without_store(&mut self) {
         if !self.store.is_serving() {
             self.connection.reconnect_now();
+            let mut details = self.state.details();
+            if details.connected_since.is_some() {
+                details.record_contact(FeedContact::Lost, clock::wall_time());
+            }
         }
     }
 
@@ -156,11 +161,8 @@ impl<F: FeedSource> FeedFollower<F> {
     }
 
     fn on_switched(&mut self, head: Head) {
-        {
-            let mut details = self.state.details();
-            details.connected_since.get_or_insert_with(clock::wall_time);
-            details.lost_since = None;
-        }
+        let contact = if self.connection.is_up() { FeedContact::Connected } else { FeedContact::Lost };
+        self.state.details().record_contact(contact, clock::wall_time());
         for alarm in [Alarm::LossHeld, Alarm::Damage, Alarm::Store, Alarm::Forbidden] {
             self.state.alarms.clear(alarm);
         }
@@ -171,12 +173,7 @@ impl<F: FeedSource> FeedFollower<F> {
     fn on_connected(&mut self) {
         self.store.reset_connection();
         self.store.compare_coverage(self.feed.covers().as_ref());
-        {
-            let mut details = self.state.details();
-            details.connected_since = Some(clock::wall_time());
-            details.lost_since = None;
-            details.counters.connects += 1;
-        }
+        self.state.details().record_contact(FeedContact::Connected, clock::wall_time());
         self.state.alarms.clear(Alarm::Forbidden);
         tracing::info!("feed connected");
     }
@@ -254,14 +251,7 @@ impl<F: FeedSource> FeedFollower<F> {
     fn record_disconnect(&mut self, reason: &str) {
         self.state.record_error(reason.to_owned());
         let now = clock::wall_time();
-        {
-            let mut details = self.state.details();
-            if details.connected_since.take().is_some() {
-                details.counters.disconnects += 1;
-                details.lost_since = Some(now);
-            }
-            details.lost_since.get_or_insert(now);
-        }
+        self.state.details().record_contact(FeedContact::Lost, now);
         let last = self.last_logged_error.as_ref();
         if last.is_some_and(|(logged, at)| logged == reason && now.since(*at) < REPEAT_LOG_INTERVAL) {
             tracing::debug!("no feed: {reason}");

@@ -68,6 +68,29 @@ impl Alarm {
             Self::Ended => "ended",
         }
     }
+
+    /// Returns what an operator should do about it.
+    #[must_use]
+    pub const fn remedy(self) -> &'static str {
+        match self {
+            Self::Drift => "wait for the snapshot; if the alarm stays for minutes, run `sidegate verify` and report what it says",
+            Self::PrimaryWentBack => "if the primary was restored from a backup, run `sidegate admin new-epoch` there, once",
+            Self::LossHeld => "look at the primary's directory; if those keys are meant to be gone, run `sidegate admin accept-loss` there",
+            Self::Damage => "wait for the store to be built anew; look at the disk of `store.path` (`journalctl -k`)",
+            Self::Store => "make room on the disk of `store.path`, or see why it takes no writes (`journalctl -k`)",
+            Self::Unstored => "make room on the disk of `store.path`; what is missing is stored by itself",
+            Self::Forbidden => {
+                "compare `primary.sync_secret_file` (with a mirror `feed.sync_secret_file`) with the secret there, both clocks, and the largest `max_stale` with its `sync.longest_max_stale`"
+            }
+            Self::Garbled => {
+                "look whether the URL leads to a sidegate primary or mirror, and whether a proxy changes its answers; else update this host"
+            }
+            Self::SharedRepositories => {
+                "give each project of the directory a repository of its own; `sidegate admin export` has the records"
+            }
+            Self::Ended => "run `systemctl restart sidegate.service`, and report the log",
+        }
+    }
 }
 
 /// How often an alarm of one kind was raised, and whether it is active.
@@ -92,6 +115,8 @@ pub struct ActiveAlarm {
     pub since: Time,
     /// How often it was raised since then.
     pub times: u64,
+    /// What to do about it.
+    pub remedy: &'static str,
 }
 
 /// The alarms of a replica.
@@ -158,7 +183,7 @@ impl Alarms {
             return is_due;
         }
         *inner.raised.entry(alarm).or_default() += 1;
-        let active = ActiveAlarm { alarm, message: message.to_owned(), since: now, times: 1 };
+        let active = ActiveAlarm { alarm, message: message.to_owned(), since: now, times: 1, remedy: alarm.remedy() };
         inner.active.insert(alarm, (active, now));
         true
     }

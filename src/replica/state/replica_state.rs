@@ -56,8 +56,8 @@ pub struct StatusDetails {
     pub acknowledged: Option<Head>,
     /// The last error, with how often it came in a row.
     pub last_error: Option<LastError>,
-    /// Why a snapshot is being fetched, while one is.
-    pub resyncing: Option<String>,
+    /// Why a snapshot is being fetched and since when, while one is.
+    pub resyncing: Option<(String, Time)>,
     /// What has happened since the start.
     pub counters: ReplicaCounters,
 }
@@ -186,7 +186,8 @@ impl ReplicaState {
             acknowledged: details.acknowledged,
             last_error: details.last_error.clone(),
             alarms,
-            resyncing: details.resyncing.clone(),
+            resyncing: details.resyncing.as_ref().map(|(reason, _)| reason.clone()),
+            resyncing_since: details.resyncing.as_ref().map(|(_, since)| *since),
             counted: ReplicaCounters { alarms: self.alarms.raised_total(), ..details.counters },
         }
     }

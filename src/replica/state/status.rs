@@ -66,6 +66,8 @@ pub struct ReplicaStatus {
     pub alarms: Vec<ActiveAlarm>,
     /// Why a snapshot is being fetched, while one is.
     pub resyncing: Option<String>,
+    /// Since when.
+    pub resyncing_since: Option<Time>,
     /// What has happened since the start.
     pub counted: ReplicaCounters,
 }

@@ -11,7 +11,7 @@ use crate::model::time::BootTime;
 use crate::net::client::http_client::HttpClient;
 use crate::net::client::request_error::SendLimits;
 use crate::sidecar::config::SidecarConfig;
-use crate::sidecar::upstream::breaker::Outage;
+use crate::sidecar::upstream::breaker::{Outage, OutageKind};
 use crate::sidecar::upstream::concurrency_limit::RequestClass;
 use crate::sidecar::upstream::health::PrimaryHealth;
 use crate::sidecar::upstream::health_metrics::HealthMetrics;
@@ -58,7 +58,7 @@ impl PrimaryAddresses {
     /// Returns the first from `start` on that a request of this class may be sent to, with its index. An unsigned request is also sent to
     /// an address that refuses what is signed: our secret may be the wrong one, and says nothing of its own credentials.
     pub fn available_from(&self, start: usize, class: RequestClass) -> Option<(usize, &PrimaryAddress)> {
-        let stops = |outage: &Outage| outage.is_silent || class != RequestClass::Unsigned;
+        let stops = |outage: &Outage| outage.is_silent() || class != RequestClass::Unsigned;
         self.all.iter().enumerate().skip(start).find(|(_, address)| !address.health.outage().is_some_and(|outage| stops(&outage)))
     }
 
@@ -71,7 +71,8 @@ impl PrimaryAddresses {
         let latest = outages.iter().max_by_key(|outage| outage.started_at)?.clone();
         let reasons: Vec<String> =
             self.all.iter().zip(&outages).map(|(address, outage)| format!("{}: {}", address.health.name(), outage.reason)).collect();
-        Some(Outage { is_silent: outages.iter().all(|outage| outage.is_silent), reason: reasons.join("; ").into(), ..latest })
+        let kind = if outages.iter().all(|outage| outage.kind == latest.kind) { latest.kind } else { OutageKind::NoDecision };
+        Some(Outage { kind, reason: reasons.join("; ").into(), ..latest })
     }
 
     /// Waits until all addresses are found not to answer.
@@ -126,16 +127,16 @@ mod tests {
     use super::PrimaryAddresses;
     use crate::model::clock;
     use crate::net::client::http_client::HttpClient;
-    use crate::sidecar::upstream::breaker::FailedProbe;
+    use crate::sidecar::upstream::breaker::{FailedProbe, OutageKind};
     use crate::sidecar::upstream::concurrency_limit::RequestClass;
 
     fn addresses(count: usize) -> PrimaryAddresses {
         PrimaryAddresses::of((0..count).map(|number| HttpClient::new(&format!("https://git-{number}"), None, false).unwrap()).collect())
     }
 
-    fn fail(addresses: &PrimaryAddresses, index: usize, is_silent: bool) {
+    fn fail(addresses: &PrimaryAddresses, index: usize, kind: OutageKind) {
         let reason = format!("reason {index}").into();
-        let probe = FailedProbe { sent_at: clock::boot_time(), sent_at_wall: clock::wall_time(), is_silent, reason };
+        let probe = FailedProbe { sent_at: clock::boot_time(), sent_at_wall: clock::wall_time(), kind, reason };
         addresses.iter().nth(index).unwrap().health.record_failed_probe(probe);
     }
 
@@ -148,17 +149,17 @@ mod tests {
         let three = addresses(3);
         let (signed, unsigned) = (RequestClass::Other, RequestClass::Unsigned);
         assert_eq!((available(&three, 0, signed), available(&three, 3, signed)), (Some(0), None));
-        fail(&three, 0, false);
-        fail(&three, 1, true);
+        fail(&three, 0, OutageKind::Refusal);
+        fail(&three, 1, OutageKind::Silence);
         assert_eq!(
             (available(&three, 0, signed), available(&three, 0, unsigned), available(&three, 1, unsigned)),
             (Some(2), Some(0), Some(2))
         );
         assert_eq!(three.outage(), None);
-        fail(&three, 2, true);
+        fail(&three, 2, OutageKind::Silence);
         let outage = three.outage().unwrap();
         let since = three.iter().nth(2).unwrap().health.outage().unwrap().since;
-        assert_eq!((outage.since, outage.is_silent), (since, false), "since the last has failed; one refuses what is signed");
+        assert_eq!((outage.since, outage.is_silent()), (since, false), "since the last has failed; one refuses what is signed");
         assert_eq!(&*outage.reason, "https://git-0: reason 0; https://git-1: reason 1; https://git-2: reason 2");
         assert_eq!(available(&three, 0, signed), None);
         three.iter().nth(1).unwrap().health.record_answer();
@@ -172,14 +173,14 @@ mod tests {
         assert_eq!(connect(&addresses(1), 0), total);
         let two = addresses(2);
         assert_eq!((connect(&two, 0), connect(&two, 1)), (timeout / 2, total));
-        fail(&two, 1, true);
+        fail(&two, 1, OutageKind::Silence);
         assert_eq!(connect(&two, 0), total);
     }
 
     #[test]
     fn one_address_is_as_the_primary() {
         let one = addresses(1);
-        fail(&one, 0, true);
+        fail(&one, 0, OutageKind::Silence);
         assert_eq!(one.outage(), one.iter().next().unwrap().health.outage(), "its reason without a name");
         assert!(!one.are_several());
     }

@@ -14,10 +14,29 @@ pub struct Outage {
     pub since: Time,
     /// The same moment on the boot clock.
     pub started_at: BootTime,
-    /// Whether the last probe got no response at all. Otherwise it got one that is no answer, as when the secrets differ.
-    pub is_silent: bool,
+    /// What the last probe got.
+    pub kind: OutageKind,
     /// Why the last probe failed, in a few words.
     pub reason: Arc<str>,
+}
+
+/// What a probe got that failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OutageKind {
+    /// No response at all.
+    Silence,
+    /// A response that refuses what this host signs: 401 or 403, as when the secrets differ.
+    Refusal,
+    /// Another response that decides nothing, as a proxy's.
+    NoDecision,
+}
+
+impl Outage {
+    /// Returns whether the last probe got no response at all.
+    #[must_use]
+    pub fn is_silent(&self) -> bool {
+        self.kind == OutageKind::Silence
+    }
 }
 
 /// A probe that failed.
@@ -27,8 +46,8 @@ pub struct FailedProbe {
     pub sent_at: BootTime,
     /// The same moment on the wall clock.
     pub sent_at_wall: Time,
-    /// Whether it got no response at all.
-    pub is_silent: bool,
+    /// What it got.
+    pub kind: OutageKind,
     /// Why it failed, in a few words.
     pub reason: Arc<str>,
 }
@@ -70,14 +89,14 @@ impl CircuitBreaker {
         if state.last_answer >= Some(probe.sent_at) {
             return ProbeVerdict::Overtaken;
         }
-        let FailedProbe { sent_at, sent_at_wall, is_silent, reason } = probe;
+        let FailedProbe { sent_at, sent_at_wall, kind, reason } = probe;
         match &mut state.outage {
             Some(outage) => {
-                (outage.is_silent, outage.reason) = (is_silent, reason);
+                (outage.kind, outage.reason) = (kind, reason);
                 ProbeVerdict::StillOpen
             }
             closed @ None => {
-                *closed = Some(Outage { since: sent_at_wall, started_at: sent_at, is_silent, reason });
+                *closed = Some(Outage { since: sent_at_wall, started_at: sent_at, kind, reason });
                 ProbeVerdict::Opened
             }
         }
@@ -106,7 +125,7 @@ mod tests {
 
     use proptest::prelude::*;
 
-    use super::{CircuitBreaker, FailedProbe, ProbeVerdict};
+    use super::{CircuitBreaker, FailedProbe, OutageKind, ProbeVerdict};
     use crate::model::time::{BootTime, Time};
 
     const fn second(seconds: u64) -> BootTime {
@@ -115,7 +134,7 @@ mod tests {
 
     fn failed_probe(sent_at: BootTime) -> FailedProbe {
         let sent_at_wall = Time::EPOCH.plus(sent_at.0);
-        FailedProbe { sent_at, sent_at_wall, is_silent: true, reason: "it did not answer in time".into() }
+        FailedProbe { sent_at, sent_at_wall, kind: OutageKind::Silence, reason: "it did not answer in time".into() }
     }
 
     #[test]
@@ -151,9 +170,13 @@ mod tests {
     fn the_reason_is_that_of_the_last_probe() {
         let breaker = CircuitBreaker::default();
         breaker.record_failed_probe(failed_probe(second(10)));
-        breaker.record_failed_probe(FailedProbe { is_silent: false, reason: "it refused our token".into(), ..failed_probe(second(11)) });
+        breaker.record_failed_probe(FailedProbe {
+            kind: OutageKind::Refusal,
+            reason: "it refused our token".into(),
+            ..failed_probe(second(11))
+        });
         let outage = breaker.outage().unwrap();
-        assert_eq!((outage.is_silent, &*outage.reason), (false, "it refused our token"));
+        assert_eq!((outage.kind, &*outage.reason), (OutageKind::Refusal, "it refused our token"));
     }
 
     proptest! {

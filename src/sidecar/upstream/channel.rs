@@ -49,7 +49,7 @@ impl UpstreamChannel {
         let is_unsigned = class == RequestClass::Unsigned;
         let stops = |silent: bool| silent || !is_unsigned;
         if let Some(outage) = self.addresses.outage()
-            && stops(outage.is_silent)
+            && stops(outage.is_silent())
         {
             return Err(self.probe_fails_error());
         }

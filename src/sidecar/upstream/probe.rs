@@ -18,7 +18,7 @@ use crate::net::client::http_client::HttpClient;
 use crate::net::client::request_error::SendLimits;
 use crate::sidecar::config::SidecarConfig;
 use crate::sidecar::upstream::addresses::PrimaryAddress;
-use crate::sidecar::upstream::breaker::FailedProbe;
+use crate::sidecar::upstream::breaker::{FailedProbe, OutageKind};
 use crate::sidecar::upstream::health::PrimaryHealth;
 use crate::sidecar::upstream::query::{ExchangeError, QueryConnection, UpstreamQuery};
 use crate::wire::auth::credentials::CredentialVerifier;
@@ -107,13 +107,16 @@ impl PrimaryProbe {
             Ok(Ok(_decision)) => return self.health.record_answered_probe(),
             // It is asked too often: by somebody who is there.
             Ok(Err(ExchangeError::NoDecision { status, .. })) if status.as_u16() == 429 => return self.health.record_answered_probe(),
-            Ok(Err(ExchangeError::NoDecision { reason, .. })) => (false, reason),
-            Ok(Err(ExchangeError::NoResponse { reason, .. })) => (true, reason),
+            Ok(Err(ExchangeError::NoDecision { status, reason, .. })) if matches!(status.as_u16(), 401 | 403) => {
+                (OutageKind::Refusal, reason)
+            }
+            Ok(Err(ExchangeError::NoDecision { reason, .. })) => (OutageKind::NoDecision, reason),
+            Ok(Err(ExchangeError::NoResponse { reason, .. })) => (OutageKind::Silence, reason),
             Ok(Err(ExchangeError::Unwritable)) => return tracing::error!("the probe cannot be written as a request"),
-            Err(_late) => (true, format!("no answer within {:?}", self.time_limit)),
+            Err(_late) => (OutageKind::Silence, format!("no answer within {:?}", self.time_limit)),
         };
-        let (is_silent, reason) = failed;
-        self.health.record_failed_probe(FailedProbe { sent_at, sent_at_wall, is_silent, reason: reason.into() });
+        let (kind, reason) = failed;
+        self.health.record_failed_probe(FailedProbe { sent_at, sent_at_wall, kind, reason: reason.into() });
     }
 }
 

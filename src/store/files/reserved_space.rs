@@ -127,6 +127,12 @@ fn reported_free(folder: &Path) -> io::Result<u64> {
     Ok(disk.blocks_available().saturating_mul(disk.fragment_size()))
 }
 
+/// Returns how many bytes the disk of a folder has free, as it says; `None` if it does not say. Blocks.
+#[must_use]
+pub fn free_bytes(folder: &Path) -> Option<u64> {
+    statvfs(folder).ok().map(|disk| disk.blocks_available().saturating_mul(disk.fragment_size()))
+}
+
 /// Returns the remedy for a database that does not open for this reason: on a full disk to make room, on a read-only file system to mount it
 /// writable, otherwise `otherwise`.
 pub fn remedy<'a>(folder: &Path, reason: &str, otherwise: &'a str) -> &'a str {

@@ -245,12 +245,15 @@ impl Shared {
                     tracing::error!(reason, "the kept answers could not be read and are put aside: {reason}; keeping anew");
                 }
                 loaded(opened.answers);
-                self.update_status(|status| (status.state, status.disk_bytes) = ("open".to_owned(), disk_bytes));
+                self.update_status(|status| {
+                    status.set_open();
+                    status.disk_bytes = disk_bytes;
+                });
                 Some(opened.database)
             }
             Err(StoreError(reason)) => {
                 tracing::error!(reason, "kept answers are in memory only, and do not survive a restart: {reason}");
-                self.update_status(|status| status.state = format!("in memory only: {reason}"));
+                self.update_status(|status| status.set_in_memory_only(&reason, clock::wall_time()));
                 loaded(Vec::new());
                 None
             }
@@ -277,7 +280,7 @@ impl Shared {
     fn report_unwritable(&self, reason: &str) {
         tracing::error!(reason, "the kept answers cannot be written and are removed from this disk: {reason}; make room on it");
         self.update_status(|status| {
-            status.state = format!("in memory only: {reason}");
+            status.set_in_memory_only(reason, clock::wall_time());
             status.discarded += 1;
         });
     }

@@ -25,6 +25,7 @@ use crate::model::digest::Digest;
 use crate::model::entry::Entry;
 use crate::store::database::Database;
 use crate::store::error::StoreError;
+use crate::store::files::reserved_space;
 use crate::store::generations::generation::{ExtraWrites, Generation, RoomCheck, StoreOptions};
 use crate::store::generations::generations_folder::GenerationsFolder;
 use crate::store::generations::invalid_records::InvalidRecords;
@@ -187,6 +188,12 @@ impl PrimaryStore {
     pub fn look_for_room(&self, probe: bool) -> Result<(), StoreError> {
         self.inner.private_store.look_for_room(probe)?;
         self.directory().database().look_for_room(probe)
+    }
+
+    /// Returns how many bytes the disk of the directory has free; `None` if it does not say. Blocks.
+    #[must_use]
+    pub fn free_bytes(&self) -> Option<u64> {
+        self.inner.generations.current_path().ok().flatten().and_then(|folder| reserved_space::free_bytes(&folder))
     }
 
     /// Returns how far the writes of the directory and of the private store are.

@@ -1,0 +1,41 @@
+//! The alarms of a primary, whatever raised them: its store, its sockets, its hosts, and records that lead to one repository.
+
+use crate::api::request::RequestTime;
+use crate::api::standing_alarm::{StandingAlarm, socket_alarms};
+use crate::primary::replication::host_table::SHARED_NAME;
+use crate::primary::state::PrimaryState;
+use crate::primary::store_health::StoreHealth;
+
+const SHARED_NAME_REMEDY: &str = "give each host its own `host`; `sidegate admin forget-host` the one that is no more";
+const MISSING_HOSTS_REMEDY: &str =
+    "wait until then before a key is taken for dead: hosts that this primary does not know may still let it in; see `sidegate admin hosts`";
+const SHARED_REPOSITORIES_REMEDY: &str = "give each project of the directory file a repository of its own, and apply it";
+
+/// Returns the alarms that stand.
+#[must_use]
+pub fn standing_alarms(state: &PrimaryState, time: RequestTime) -> Vec<StandingAlarm> {
+    let missing = state.missing_hosts.current(time).map(|missing| {
+        let message = format!("hosts that this primary does not know may answer without it until {}: {}", missing.until, missing.reason);
+        StandingAlarm::new("hosts_missing", Some(missing.since), message, MISSING_HOSTS_REMEDY)
+    });
+    let one = [store_alarm(&state.store_health()), missing, shared_repositories_alarm(state)];
+    one.into_iter().flatten().chain(socket_alarms(state.metrics.server_counters())).chain(shared_names(state, time)).collect()
+}
+
+fn store_alarm(health: &StoreHealth) -> Option<StandingAlarm> {
+    let (kind, message, remedy) = (health.alarm()?, health.message()?, health.remedy()?);
+    Some(StandingAlarm::new(kind, health.since(), message, remedy))
+}
+
+/// Returns one alarm for each name that several hosts have.
+fn shared_names(state: &PrimaryState, time: RequestTime) -> impl Iterator<Item = StandingAlarm> {
+    let hosts = state.hosts.list(time.boot).into_iter().filter(|host| host.shares_name);
+    let names: std::collections::BTreeSet<_> = hosts.map(|host| host.name).collect();
+    names.into_iter().map(|name| StandingAlarm::new("shared_host_name", None, format!("{name}: {SHARED_NAME}"), SHARED_NAME_REMEDY))
+}
+
+fn shared_repositories_alarm(state: &PrimaryState) -> Option<StandingAlarm> {
+    let count = state.store.directory().shared_repositories().count();
+    let message = format!("{count} places of repositories have two records that lead there: neither is answered");
+    (count > 0).then(|| StandingAlarm::new("shared_repositories", None, message, SHARED_REPOSITORIES_REMEDY))
+}
