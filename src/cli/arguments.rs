@@ -64,8 +64,16 @@ pub enum Command {
         #[command(subcommand)]
         action: AdminCommand,
     },
-    /// Show the status of the sidecar of this host, or of the mirror whose socket is given
-    Status(SidecarArgs),
+    /// Show how the sidecar of this host does, or the daemon whose socket is given
+    ///
+    /// The verdict comes first, then what is wrong and what to do, then numbers. Exit status 0: well; 1: stale, not following, or an alarm; 2:
+    /// what is held has expired, or the daemon cannot be reached.
+    Status {
+        #[command(flatten)]
+        sidecar: SidecarArgs,
+        #[command(flatten)]
+        watch: WatchArgs,
+    },
     /// Explain the answer to one question: by which rule, from which facts
     Explain(ExplainArgs),
     /// Compare the store with the primary
@@ -131,6 +139,14 @@ pub struct SidecarArgs {
     /// Print the answer as JSON
     #[arg(long)]
     pub json: bool,
+}
+
+/// Whether a status is drawn again and again.
+#[derive(Clone, Debug, Args)]
+pub struct WatchArgs {
+    /// Draw it anew each second, until Ctrl-C
+    #[arg(long, conflicts_with = "json")]
+    pub watch: bool,
 }
 
 /// The file that answers are loaded from.
@@ -236,8 +252,17 @@ pub enum AdminCommand {
     AcceptLoss,
     /// Begin a new epoch after the store was restored from a backup: every host takes a snapshot
     NewEpoch,
-    /// Show the status of the primary or the mirror, as JSON
-    Status,
+    /// Show how the primary or the mirror does
+    ///
+    /// The verdict comes first, then what is wrong and what to do, then numbers. Exit status 0: well; 1: a host is away, or an alarm stands; 2:
+    /// the daemon serves nothing yet, or cannot be reached.
+    Status {
+        /// Print it as JSON
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        watch: WatchArgs,
+    },
 }
 
 /// Whether to wait until a change is in force.

@@ -3,7 +3,8 @@
 use std::io::Write as _;
 use std::process::ExitCode;
 
-/// The end of a command. Exit code 0: done; 1: failed, with a message; 3: done, but not confirmed by every host.
+/// The end of a command. Exit code 0: done; 1: failed, with a message, or what was looked at has warnings; 2: what was looked at is broken;
+/// 3: done, but not confirmed by every host.
 pub type CommandResult = Result<Completion, CommandError>;
 
 /// How much of its work a successful command has done.
@@ -13,6 +14,10 @@ pub enum Completion {
     Complete,
     /// The change is made, but some hosts have not confirmed it.
     Partial,
+    /// What the command looked at works, and somebody should look at it too.
+    Degraded,
+    /// What the command looked at is broken.
+    Broken,
 }
 
 /// Why a command failed: one message that names what is wrong and what to do.
@@ -37,9 +42,16 @@ pub fn report(result: CommandResult) -> ExitCode {
     match result {
         Ok(Completion::Complete) => ExitCode::SUCCESS,
         Ok(Completion::Partial) => ExitCode::from(3),
+        Ok(Completion::Degraded) => ExitCode::from(1),
+        Ok(Completion::Broken) => ExitCode::from(2),
         Err(error) => {
-            let _ = writeln!(std::io::stderr(), "sidegate: {error}");
+            print_error(&error);
             ExitCode::FAILURE
         }
     }
+}
+
+/// Prints why a command failed to standard error.
+pub fn print_error(error: &CommandError) {
+    let _ = writeln!(std::io::stderr(), "sidegate: {error}");
 }

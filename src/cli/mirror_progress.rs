@@ -3,7 +3,7 @@
 use std::io::IsTerminal as _;
 use std::time::Duration;
 
-use crate::cli::mirror_status::verdict;
+use crate::cli::status::mirror::verdict;
 use crate::mirror::state::MirrorState;
 use crate::net::notify;
 

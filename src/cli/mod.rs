@@ -13,15 +13,14 @@ mod demo;
 mod exit_status;
 mod explain;
 mod hardening;
+mod host_commands;
 mod ids;
-mod kept_status;
 mod lifecycle;
 mod logging;
 mod man_page;
 mod metrics_server;
 mod mirror;
 mod mirror_progress;
-mod mirror_status;
 mod output;
 mod primary;
 mod private_file;
@@ -63,12 +62,12 @@ fn run_command(command: Command) -> CommandResult {
         Command::Mirror { config } => mirror::run(&config),
         Command::Demo { once, gitlab } => demo::run(once, gitlab),
         Command::Admin { socket, action } => admin::run(&socket, action),
-        Command::Status(sidecar) => status::run(&sidecar),
+        Command::Status { sidecar, watch } => status::run(&sidecar, &watch),
         Command::Explain(question) => explain::run(&question),
-        Command::Verify(sidecar) => status::verify(&sidecar),
-        Command::Invalidate(arguments) => status::invalidate(&arguments),
+        Command::Verify(sidecar) => host_commands::verify(&sidecar),
+        Command::Invalidate(arguments) => host_commands::invalidate(&arguments),
         Command::Warm(arguments) => warm::run(&arguments),
-        Command::Resync(sidecar) => status::resync(&sidecar),
+        Command::Resync(sidecar) => host_commands::resync(&sidecar),
         Command::Check { mirror: Some(mirror), offline, .. } => check_mirror::run(&mirror, offline),
         Command::Check { config, primary, offline, .. } => check::run(&config, primary.as_deref(), offline),
         Command::Man { page } => man_page::print_man_page(page),

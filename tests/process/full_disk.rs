@@ -98,8 +98,9 @@ fn a_revocation_on_a_full_disk_binds_at_once_survives_a_kill_and_is_stored_once_
     assert_eq!(status["freshness"]["keys"]["state"], "stale", "{status}");
     assert!(status["follower"]["unstored"]["since"].is_string(), "{status}");
     assert!(status["follower"]["alarms"].to_string().contains("make room"), "{status}");
-    let output = env.run_sidegate(&["status", "--socket", env.sidecar_socket().to_str().unwrap()]);
-    assert!(String::from_utf8_lossy(&output.stdout).contains("are not in the store"), "{output:?}");
+    let (printed, code) = env.status_screen();
+    assert!(printed.contains("ALARM unstored since 20") && printed.contains("to do: make room on the disk of `store.path`"), "{printed}");
+    assert_eq!(code, Some(1), "{printed}");
     let age = |env: &TestEnv| env.status()["freshness"]["keys"]["age_seconds"].as_f64().unwrap();
     let age_before = age(&env);
     for round in 0..2 {

@@ -41,7 +41,7 @@ fn a_socket_of_systemd_whose_file_vanishes_is_alarmed_with_what_to_do() {
     assert!(message.contains("api.sock is missing") && message.contains("systemctl restart sidegate.socket"), "{message}");
     assert!(env.sidecar.as_ref().unwrap().log().contains("no client reaches this daemon"), "{}", env.logs());
     let text = env.run_sidegate(&["status", "--socket", kept.to_str().unwrap()]);
-    assert!(String::from_utf8_lossy(&text.stdout).contains("ALARM since "), "{text:?}");
+    assert!(String::from_utf8_lossy(&text.stdout).contains("ALARM socket_lost since "), "{text:?}");
     fs::rename(&kept, env.sidecar_socket()).unwrap();
     env.wait_for("the end of the alarm", || env.status()["sockets"]["lost"].as_array().unwrap().is_empty());
 }

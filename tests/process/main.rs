@@ -48,6 +48,7 @@ mod slow_requests;
 mod smoke;
 mod socket_activation;
 mod ssh_login;
+mod status_states;
 mod support;
 mod unauthenticated_bodies;
 mod wait_for_hosts;

@@ -122,10 +122,8 @@ fn a_larger_bound_is_not_used_before_the_primary_has_it() {
     raise_bound_of_keys(&mut env, "1s", "2s");
     assert_eq!((confirmed_bound(&env), &env.status()["follower"]["max_stale_seconds"]), (Some(2), &json!(72_000)));
     env.wait_for("the old bound to pass", || look_up_key(&env, 3).status == 424);
-    let socket = env.sidecar_socket();
-    let status = env.run_sidegate(&["status", "--socket", socket.to_str().unwrap()]);
-    let status = String::from_utf8(status.stdout).unwrap();
-    assert!(status.contains("has not confirmed the largest max_stale of 72000 s yet"), "{status}");
+    let (status, code) = env.status_screen();
+    assert!(status.contains("has not confirmed the largest max_stale of 20 h yet") && code == Some(2), "{status}");
     env.start_primary();
     env.wait_for("the larger bound to be confirmed", || confirmed_bound(&env) == Some(72_000));
     env.wait_until_fresh();

@@ -11,10 +11,10 @@ pub mod upload;
 
 use std::path::Path;
 
-use crate::cli::admin_client::{AdminClient, REQUEST_TIMEOUT};
+use crate::cli::admin_client::AdminClient;
 use crate::cli::arguments::AdminCommand;
-use crate::cli::exit_status::{CommandResult, Completion};
-use crate::cli::output::print_line;
+use crate::cli::exit_status::CommandResult;
+use crate::cli::status;
 
 /// Runs one of the commands at the primary that listens on `socket`.
 pub fn run(socket: &Path, action: AdminCommand) -> CommandResult {
@@ -32,10 +32,6 @@ pub fn run(socket: &Path, action: AdminCommand) -> CommandResult {
         AdminCommand::ForgetHost { host, instance } => hosts::forget(&client, &host, instance.as_deref()),
         AdminCommand::AcceptLoss => epoch::accept_loss(&client),
         AdminCommand::NewEpoch => epoch::new_epoch(&client),
-        AdminCommand::Status => {
-            let status = client.get("/-/admin/status", REQUEST_TIMEOUT)?;
-            print_line(&format!("{status:#}"));
-            Ok(Completion::Complete)
-        }
+        AdminCommand::Status { json, watch } => status::run_admin(socket, json, &watch),
     }
 }

@@ -74,12 +74,10 @@ fn assert_is_seen(it: &GitlabEnv, outage: Outage, reason: &str) {
         (Some("open"), true),
         "{outage:?}: {status}"
     );
-    let socket = it.env.sidecar_socket();
-    let printed = String::from_utf8(it.env.run_sidegate(&["status", "--socket", socket.to_str().unwrap()]).stdout).unwrap();
-    assert!(
-        printed.lines().any(|line| line.starts_with("primary: has not answered since") && line.contains(reason)),
-        "{outage:?}: {printed}"
-    );
+    let (printed, code) = it.env.status_screen();
+    let said = ["GitLab has not answered since ", "GitLab refuses this host since ", "GitLab has given no usable answer since "];
+    let is_said = |line: &str| said.iter().any(|said| line.starts_with(said)) && line.contains(reason);
+    assert!(printed.lines().any(is_said) && code == Some(1), "{outage:?}: {code:?} {printed}");
     it.env.wait_for("the log to say it", || it.env.logs().contains("primary stopped answering"));
     let log = it.env.logs();
     let said: Vec<&str> = log.lines().filter(|line| line.contains("primary stopped answering")).collect();

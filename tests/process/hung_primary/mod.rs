@@ -291,9 +291,7 @@ fn what_a_person_reads_fits_what_they_asked() {
 #[test]
 fn the_bound_that_is_printed_has_three_parts() {
     let (env, _link) = linked(SOON_STALE);
-    let output = env.run_sidegate(&["status", "--socket", env.sidecar_socket().to_str().unwrap()]);
-    let status = String::from_utf8(output.stdout).unwrap();
-    let expected =
-        "answered without asking up to 6 s, while the primary is slower than 150 ms up to 60 s, while the primary fails up to 3600 s";
+    let (status, _) = env.status_screen();
+    let expected = "given without asking up to 6 s, while the primary is slower than 150 ms up to 1 min, while it fails up to 1 h";
     assert!(status.contains(expected), "{status}");
 }

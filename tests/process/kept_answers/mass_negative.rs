@@ -58,9 +58,12 @@ fn a_gitlab_that_does_not_know_most_keys_logs_nobody_out_until_an_operator_says_
     assert_eq!(answer.header("x-sidegate-degraded"), Some("mass-negative"));
     let status = guard(&site);
     assert_eq!((&status["keys"], &status["unknown_at_start"], &status["holds"]), (&json!(30), &json!(20), &json!(1)), "{status}");
-    let printed = site.run(&["status"]);
-    assert!(printed.contains("ALARM since 20") && printed.contains("30 such keys are let in"), "{printed}");
-    assert!(printed.contains("and for 600 s after its no while it does not know most keys"), "{printed}");
+    let (printed, code) = site.env.status_screen();
+    assert!(
+        code == Some(1) && printed.contains("ALARM mass_negative since 20") && printed.contains("30 such keys are let in"),
+        "{printed}"
+    );
+    assert!(printed.contains("and for 10 min after its no while it does not know most keys"), "{printed}");
     let metrics = site.ask(&Request::get("/-/metrics")).text();
     for line in ["sidegate_mass_negative_holding 1.0", "sidegate_mass_negative_keys 30.0", "sidegate_mass_negative_holds_total 1"] {
         assert!(metrics.contains(line), "{line} is not in\n{metrics}");

@@ -2,7 +2,7 @@
 
 mod addresses;
 mod concurrency;
-mod gitlab;
+pub mod gitlab;
 mod mass_negative;
 mod operation;
 mod revocation;

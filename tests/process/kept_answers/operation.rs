@@ -56,10 +56,15 @@ fn status_metrics_and_explain_show_what_is_kept() {
         printed.contains("kept: 2 of 1000000 answers") && printed.contains("authorized_keys: 1 kept, 60.0 % of 5 look-ups"),
         "{printed}"
     );
-    for part in ["primary: answers; ", "  on disk: open; ", "; 0 answers were not written"] {
+    for part in [
+        "serving: fresh, asking GitLab, 0 alarms\n",
+        "GitLab: answers, the last time ",
+        "  on disk: open; ",
+        "; 0 answers were not written",
+    ] {
         assert!(printed.contains(part), "{part} is not in\n{printed}");
     }
-    for part in ["follower:", " s left)", "feed"] {
+    for part in ["following", " from now", "feed"] {
         assert!(!printed.contains(part), "no directory is followed: {part} is in\n{printed}");
     }
     let metrics = site.ask(&crate::support::http::Request::get("/-/metrics")).text();

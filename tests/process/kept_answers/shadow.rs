@@ -53,7 +53,7 @@ fn gitlab_is_asked_each_time_and_the_status_says_what_a_switch_would_save() {
     for line in [
         "shadow mode: the primary is asked for everything",
         "pull: 75.00 % of 4 questions would have been answered without asking; 100.00 % agree with the primary (fresh 3 of 3)",
-        "keys: shadow, each answer by its own age; after a switch answered without asking up to 3600 s",
+        "keys: shadow, each answer by its own age; after a switch given without asking up to 1 h",
     ] {
         assert!(printed.contains(line), "{line} is not in\n{printed}");
     }

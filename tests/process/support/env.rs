@@ -216,6 +216,13 @@ impl TestEnv {
         text
     }
 
+    /// What `sidegate status` prints of the sidecar, and its exit code.
+    pub fn status_screen(&self) -> (String, Option<i32>) {
+        let output = self.run_sidegate(&["status", "--socket", self.sidecar_socket().to_str().unwrap()]);
+        assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+        (String::from_utf8(output.stdout).unwrap(), output.status.code())
+    }
+
     /// The sidecar's own status.
     pub fn status(&self) -> Value {
         Request::get("/-/admin/status").send(&self.sidecar_socket()).json()

@@ -1,43 +1,56 @@
-//! What `sidegate status` prints of a mirror: first whether it serves and what an operator should look at, then the numbers.
+//! The screen of a mirror: first whether it serves and what an operator should look at, then the numbers.
 
+use serde::Deserialize as _;
 use serde_json::Value;
 
-use crate::cli::output::{field_text, print_line};
-use crate::cli::units::{duration_text, interval_text};
+use crate::cli::output::field_text;
+use crate::cli::status::primary::{self, PrimaryDaemonView, hosts_text, up_text};
+use crate::cli::status::screen::{Finding, Level, Screen, Weight};
+use crate::cli::status::sidecar_numbers::sockets_line;
+use crate::cli::units::{bytes_text, duration_text, interval_text};
 
 /// GitLab is asked something every 10 s at least; the first line says so if it was not heard for longer than this.
 const SILENCE_SECONDS: f64 = 20.0;
 
-/// Prints the status of a mirror.
-pub fn print_mirror(status: &Value) {
-    status_lines(status).iter().for_each(|line| print_line(line));
+/// Returns the screen. Fails for JSON that is not a mirror's status.
+pub fn screen(status: &Value) -> Result<Screen, serde_json::Error> {
+    let view = PrimaryDaemonView::deserialize(status)?;
+    let mut findings = primary::findings(&view);
+    findings.extend(skipped_findings(&status["skipped"]));
+    Ok(Screen { level: level(status, &view), verdict: verdict(status), findings, numbers: numbers(status, &view) })
 }
 
-/// Returns whether the mirror serves and how far a walk that is under way has come, in one line.
-#[must_use]
-pub fn verdict(status: &Value) -> String {
-    let (walk, held) = (&status["full_walk"]["under_way"], held_text(status));
-    let silence = silence_text(&status["gitlab"]);
-    let alarms = match status["alarms"].as_array().map_or(0, Vec::len) {
-        0 => String::new(),
-        1 => "; 1 alarm stands".to_owned(),
-        count => format!("; {count} alarms stand"),
-    };
-    match (status["serves_feed"].as_bool(), walk.is_object()) {
-        (Some(true), false) => format!("serving {held}{silence}{alarms}"),
-        (Some(true), true) => format!("serving {held}; full walk {}{silence}{alarms}", progress_text(walk)),
-        (_, true) => format!("NOT serving yet: first walk {}{silence}{alarms}", progress_text(walk)),
-        (_, false) => format!("NOT serving yet: the first walk has not begun{silence}{alarms}"),
+fn level(status: &Value, view: &PrimaryDaemonView) -> Level {
+    match status["serves_feed"].as_bool() {
+        Some(true) if view.alarms.is_empty() && view.hosts_away == 0 && silence_text(&status["gitlab"]).is_none() => Level::Well,
+        Some(true) => Level::Degraded,
+        _ => Level::Away,
     }
 }
 
+/// Returns whether the mirror serves, how far a walk that is under way has come, how GitLab and the hosts do, and how many alarms stand.
+#[must_use]
+pub fn verdict(status: &Value) -> String {
+    let walk = &status["full_walk"]["under_way"];
+    let mut parts = match (status["serves_feed"].as_bool(), walk.is_object()) {
+        (Some(true), false) => vec![held_text(status)],
+        (Some(true), true) => vec![held_text(status), format!("full walk {}", progress_text(walk))],
+        (_, true) => vec![format!("not yet, first walk {}", progress_text(walk))],
+        (_, false) => vec!["not yet, the first walk has not begun".to_owned()],
+    };
+    parts.extend(silence_text(&status["gitlab"]));
+    let hosts = status.get("hosts_following").and_then(|_| PrimaryDaemonView::deserialize(status).ok());
+    parts.extend(hosts.map(|view| hosts_text(&view)));
+    parts.push(format!("{} alarms", status["alarms"].as_array().map_or(0, Vec::len)));
+    format!("serving: {}", parts.join(", "))
+}
+
 /// Returns that GitLab has not been heard for a while, from which on hosts do not count as fresh what they follow.
-fn silence_text(gitlab: &Value) -> String {
+fn silence_text(gitlab: &Value) -> Option<String> {
     match gitlab["heard_seconds_ago"].as_f64() {
-        Some(seconds) if seconds < SILENCE_SECONDS => String::new(),
-        Some(seconds) => format!("; GitLab was not heard for {}", interval_text(seconds)),
-        None if gitlab["failure"].is_string() => "; GitLab was not heard since the start".to_owned(),
-        None => String::new(),
+        Some(seconds) if seconds < SILENCE_SECONDS => None,
+        Some(seconds) => Some(format!("GitLab was not heard for {}", interval_text(seconds))),
+        None => gitlab["failure"].is_string().then(|| "GitLab was not heard since the start".to_owned()),
     }
 }
 
@@ -52,42 +65,21 @@ fn progress_text(walk: &Value) -> String {
     format!("at {} users{rate}{left}", walk["users"])
 }
 
-fn status_lines(status: &Value) -> Vec<String> {
-    let mut lines = vec![verdict(status)];
-    lines.extend(alarm_lines(status));
-    lines.push(gitlab_line(&status["gitlab"]));
+fn numbers(status: &Value, view: &PrimaryDaemonView) -> Vec<String> {
+    let size = view.store_bytes.map_or_else(|| "unknown size".to_owned(), bytes_text);
+    let free = view.disk_free_bytes.map_or_else(|| "unknown".to_owned(), bytes_text);
+    let mut lines = vec![gitlab_line(&status["gitlab"])];
     lines.extend(settings_line(&status["settings"]));
-    lines.push(full_walk_line(&status["full_walk"]));
-    lines.push(recent_walk_line(&status["recent_walk"]));
-    lines.push(hooks_line(&status["hooks"]));
-    lines.push(verification_line(&status["verification"]));
-    lines.extend(skipped_lines(&status["skipped"]));
-    lines.push(hosts_line(status));
-    let kibibytes = status["store_bytes"].as_u64().unwrap_or(0) >> 10;
-    lines.push(format!("store: {}, {kibibytes} KiB; at seq {}", field_text(&status["store"]["state"]), status["head"]["seq"]));
-    lines.push(format!("sidegate mirror {}, up since {}", field_text(&status["version"]), field_text(&status["since"])));
-    lines
-}
-
-/// Returns the alarms, and what else keeps hosts from following.
-fn alarm_lines(status: &Value) -> Vec<String> {
-    let lost = status["sockets"]["lost"].as_array();
-    let alarms = status["alarms"].as_array().into_iter().chain(lost).flatten();
-    let mut lines: Vec<String> = alarms
-        .map(|alarm| {
-            let name = alarm["reason"].as_str().map_or_else(String::new, |reason| format!(" ({reason})"));
-            format!("ALARM since {}{name}: {}", field_text(&alarm["since"]), field_text(&alarm["message"]))
-        })
-        .collect();
-    if status["store"]["state"] != "writable" {
-        let reason = status["store"]["reason"].as_str().map_or_else(String::new, |reason| format!(": {reason}"));
-        lines.push(format!(
-            "ALARM: the store cannot be written{reason}; nothing that GitLab changes is published until there is room on the disk of store.path"
-        ));
-    }
-    if let Some(until) = status["accept_loss_until"].as_str() {
-        lines.push(format!("a loss is accepted until {until}: what GitLab does not have is removed, however much it is"));
-    }
+    lines.extend([
+        full_walk_line(&status["full_walk"]),
+        recent_walk_line(&status["recent_walk"]),
+        hooks_line(&status["hooks"]),
+        verification_line(&status["verification"]),
+        format!("hosts: {} of {} following, {} away, {} behind", view.hosts_following, view.hosts, view.hosts_away, view.hosts_behind),
+        format!("store: {}, {size} at commit {}; {free} free on its disk", field_text(&status["store"]["state"]), view.head.seq),
+        sockets_line(&view.sockets),
+        format!("sidegate mirror {}{}", view.version, up_text(view)),
+    ]);
     lines
 }
 
@@ -156,36 +148,32 @@ fn verification_line(verification: &Value) -> String {
     )
 }
 
-/// Returns what GitLab has and cannot be published; its own line for each that is named.
-fn skipped_lines(skipped: &Value) -> Vec<String> {
+/// Returns what GitLab has and cannot be published; a finding for each that is named.
+fn skipped_findings(skipped: &Value) -> Vec<Finding> {
     let count = skipped["count"].as_u64().unwrap_or(0);
     if count == 0 {
         return Vec::new();
     }
     let named = skipped["named"].as_array().into_iter().flatten();
-    let named = named.map(|one| format!("  {}: {}", field_text(&one["what"]), field_text(&one["reason"])));
-    std::iter::once(format!("skipped: {count} users and keys cannot be published; hosts ask GitLab about them")).chain(named).collect()
-}
-
-fn hosts_line(status: &Value) -> String {
-    let missing = match status["missing_hosts"].is_null() {
-        true => "",
-        false => "; some that followed before are missing: see `sidegate admin hosts`",
-    };
-    format!("hosts: {} follow now, {} are known{missing}", status["followers"], status["hosts"])
+    let named =
+        named.map(|one| Finding::new(Weight::Note, format!("  {}: {}", field_text(&one["what"]), field_text(&one["reason"])), None));
+    let text = format!("skipped: {count} users and keys cannot be published; hosts ask GitLab about them");
+    std::iter::once(Finding::new(Weight::Note, text, None)).chain(named).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
 
-    use super::{status_lines, verdict};
+    use super::{screen, verdict};
+    use crate::cli::status::screen::{Colour, Level};
 
     fn status() -> Value {
         json!({
-            "version": "1.2.3", "since": "2026-01-31T12:00:00.000Z", "head": {"seq": 7}, "store": {"state": "writable"}, "store_bytes": 204_757,
-            "followers": 1, "hosts": 2, "missing_hosts": null, "accept_loss_until": null, "sockets": {"lost": []}, "daemon": "mirror",
-            "alarms": [], "serves_feed": true, "users": 259, "keys": 6,
+            "version": "1.2.3", "since": "2026-01-31T12:00:00.000Z", "now": "2026-01-31T13:00:00.000Z", "head": {"seq": 7},
+            "store": {"state": "writable"}, "store_bytes": 204_757, "disk_free_bytes": 5_368_709_120_u64,
+            "followers": 1, "hosts": 2, "hosts_following": 2, "hosts_behind": 0, "hosts_away": 0, "away": [], "missing_hosts": null,
+            "accept_loss_until": null, "sockets": {"lost": []}, "daemon": "mirror", "alarms": [], "serves_feed": true, "users": 259, "keys": 6,
             "gitlab": {"url": "https://gitlab.example.com", "heard_seconds_ago": 1.6, "failure": null,
                 "requests": {"public": 42, "internal": 2}, "waiting": {"hooks": 0, "verification": 0, "walk": 0}},
             "full_walk": {"every_seconds": 21_600.0, "under_way": null, "failure": null,
@@ -198,19 +186,25 @@ mod tests {
     }
 
     fn text(status: &Value) -> String {
-        status_lines(status).join("\n")
+        screen(status).unwrap().lines(Colour::Off).join("\n")
+    }
+
+    fn level(status: &Value) -> Level {
+        screen(status).unwrap().level
     }
 
     #[test]
     fn a_mirror_that_serves_says_so_first_and_then_its_numbers_with_units() {
         let text = text(&status());
-        assert!(text.starts_with("serving 259 users and 6 keys\n"), "{text}");
+        assert!(text.starts_with("serving: 259 users and 6 keys, 2 of 2 hosts following, no revocation waits, 0 alarms\n"), "{text}");
         assert!(text.contains("GitLab https://gitlab.example.com: heard 2 s ago; asked 42 times"), "{text}");
         assert!(
             text.contains("full walk, every 6 h: the last ended 2026-01-31T12:01:00.000Z with 259 users") && text.contains("every 30 s")
         );
         assert!(text.contains("every 10 min: 3 asked since the start, 1 of them removed"), "{text}");
+        assert!(text.contains("store: writable, 199 KiB at commit 7; 5.0 GiB free"), "{text}");
         assert!(!text.contains("ALARM") && !text.contains("skipped"), "{text}");
+        assert_eq!(level(&status()), Level::Well);
     }
 
     #[test]
@@ -218,22 +212,22 @@ mod tests {
         let mut status = status();
         status["serves_feed"] = json!(false);
         status["full_walk"]["under_way"] = json!({"users": 4100, "users_per_second": 18.24, "remaining_seconds": 200});
-        assert_eq!(verdict(&status), "NOT serving yet: first walk at 4100 users, 18.2 users/s, about 3 min 20 s left");
+        assert!(verdict(&status).starts_with("serving: not yet, first walk at 4100 users, 18.2 users/s, about 3 min 20 s left, 2 of"));
         status["full_walk"]["under_way"] = json!({"users": 0, "users_per_second": null, "remaining_seconds": null});
-        assert_eq!(verdict(&status), "NOT serving yet: first walk at 0 users");
+        assert!(verdict(&status).starts_with("serving: not yet, first walk at 0 users, "));
         status["full_walk"]["under_way"] = Value::Null;
         assert!(verdict(&status).contains("has not begun"));
+        assert_eq!(level(&status), Level::Away);
     }
 
     #[test]
     fn an_alarm_comes_before_the_numbers_with_since_when_and_what_to_do() {
         let mut status = status();
-        status["alarms"] = json!([{"reason": "token_refused", "since": "2026-01-31T12:00:00.000Z", "message": "give it another token"}]);
-        status["store"] = json!({"state": "failed", "reason": "no space left on device"});
-        let lines = status_lines(&status);
-        assert_eq!(lines[0], "serving 259 users and 6 keys; 1 alarm stands");
-        assert_eq!(lines[1], "ALARM since 2026-01-31T12:00:00.000Z (token_refused): give it another token");
-        assert!(lines[2].starts_with("ALARM: the store cannot be written: no space left on device; "), "{}", lines[2]);
+        status["alarms"] = json!([{"kind": "token_refused", "since": "2026-01-31T12:00:00.000Z", "message": "it is refused", "remedy": "give it another"}]);
+        let lines = screen(&status).unwrap().lines(Colour::Off);
+        assert!(lines[0].ends_with(", 1 alarms"), "{}", lines[0]);
+        assert_eq!(lines[1], "ALARM token_refused since 2026-01-31 12:00:00 UTC (1 h ago): it is refused");
+        assert_eq!((lines[2].as_str(), level(&status)), ("  to do: give it another", Level::Degraded));
     }
 
     #[test]
@@ -241,9 +235,10 @@ mod tests {
         let mut status = status();
         status["gitlab"]["failure"] = json!("status 502");
         status["gitlab"]["heard_seconds_ago"] = json!(25.4);
-        assert_eq!(verdict(&status), "serving 259 users and 6 keys; GitLab was not heard for 25 s");
+        assert!(verdict(&status).contains(", GitLab was not heard for 25 s, "));
+        assert_eq!(level(&status), Level::Degraded);
         status["gitlab"]["heard_seconds_ago"] = Value::Null;
-        assert!(verdict(&status).ends_with("; GitLab was not heard since the start"));
+        assert!(verdict(&status).contains(", GitLab was not heard since the start, "));
         status["hooks"] = json!({"taken": false, "waiting": 0, "oldest": null});
         status["skipped"] = json!({"count": 1, "named": [{"what": "key 3", "reason": "it has no blob"}]});
         let text = text(&status);
