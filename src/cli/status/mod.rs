@@ -1,6 +1,7 @@
 //! `sidegate status` and `sidegate admin status`: how a sidecar, a primary or a mirror does, on one screen. The daemon says what is so and
 //! what to do (`docs/status.md` has every field); here that becomes lines, and an exit code for monitoring.
 
+mod daemon_screen;
 mod fetch;
 mod kept;
 pub mod mirror;
@@ -18,13 +19,12 @@ mod watch;
 use std::io::IsTerminal as _;
 use std::path::Path;
 
-use serde_json::Value;
-
 use crate::cli::arguments::{SidecarArgs, WatchArgs};
-use crate::cli::exit_status::{CommandError, CommandResult, print_error};
+use crate::cli::exit_status::{CommandResult, print_error};
 use crate::cli::output::print_line;
+use crate::cli::status::daemon_screen::screen_of;
 use crate::cli::status::fetch::{DaemonKind, fetch};
-use crate::cli::status::screen::{Colour, Level, Screen};
+use crate::cli::status::screen::{Colour, Level};
 
 /// Prints the status of the sidecar, or of the mirror or primary whose socket is given.
 pub fn run(sidecar: &SidecarArgs, watch: &WatchArgs) -> CommandResult {
@@ -59,18 +59,6 @@ fn print_status(socket: &Path, expected: DaemonKind, format: Format, watch: &Wat
         print_error(&error);
         Level::Away.completion()
     }))
-}
-
-/// Returns the screen of whichever daemon sent the status.
-fn screen_of(status: &Value) -> Result<Screen, CommandError> {
-    match status["daemon"].as_str() {
-        Some("mirror") => mirror::screen(status),
-        Some("primary") => primary::screen(status),
-        _ => sidecar::screen(status),
-    }
-    .map_err(|error| {
-        CommandError(format!("this status cannot be read ({error}); is the daemon of another version? `--json` prints it as it is"))
-    })
 }
 
 /// Colours are for terminals, and not for whoever has set `NO_COLOR`.

@@ -144,7 +144,7 @@ fn notes(view: &SidecarView) -> Vec<Finding> {
         note(format!("a whole snapshot is being taken{since}, because {reason}; answers go on from what is here"), None);
     }
     if follower.cursor.is_some() && !follower.whole {
-        note("the store is still being read through; until then no key is denied from it, but asked about".to_owned(), None);
+        note("the store has not been found whole yet: until then no key is denied from it, but asked about".to_owned(), None);
     }
     if follower.foreign > 0 {
         let records = count_text(follower.foreign, "record");
@@ -160,9 +160,10 @@ fn notes(view: &SidecarView) -> Vec<Finding> {
     }
     if view.primary.state == PrimaryContact::Slow {
         let last = view.primary.last_hedged.map_or_else(String::new, |last| format!(", the last {}", since_text(last, now)));
-        let (name, hedge, given) = (view.primary_name(), view.primary.hedge_milliseconds, view.primary.answers_hedged);
+        let (name, hedge) = (view.primary_name(), view.primary.hedge_milliseconds);
+        let given = count_text(view.primary.answers_hedged, "time");
         note(
-            format!("{name} is slow: {given} times it had not answered within {hedge} ms and what is held was given{last}"),
+            format!("{name} is slow: {given} it had not answered within {hedge} ms and what is held was given{last}"),
             Some("look at its load; nobody whom this host knows waits for it"),
         );
     }

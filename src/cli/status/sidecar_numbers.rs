@@ -1,7 +1,7 @@
 //! The numbers of a sidecar's status, with their units, each beside what it is a number of.
 
 use crate::cli::status::kept::kept_lines;
-use crate::cli::status::view::{AddressView, AnswerSource, ClassView, FeedView, PrimaryContact, SidecarView, SocketsView};
+use crate::cli::status::view::{AddressView, ClassView, FeedView, PrimaryContact, SidecarView, SocketsView};
 use crate::cli::units::{bytes_text, count_text, duration_text, interval_text, since_text, time_text};
 use crate::model::time::Time;
 
@@ -94,26 +94,25 @@ fn store_line(view: &SidecarView) -> Option<String> {
 
 /// Returns whether the primary answers, dated: nobody may have asked it for long.
 fn primary_line(view: &SidecarView) -> String {
-    let (primary, name) = (&view.primary, view.primary_name());
-    let name = if name == "GitLab" { "GitLab" } else { "primary" };
-    let ago = primary.last_answer_seconds.map_or_else(|| "never".to_owned(), |ago| format!("{} ago", interval_text(ago)));
+    let primary = &view.primary;
+    let name = if view.primary_name() == "GitLab" { "GitLab" } else { "primary" };
+    let last = match primary.last_answer_seconds {
+        Some(ago) => format!("its last answer came {} ago", interval_text(ago)),
+        None => "it has answered no question since the start".to_owned(),
+    };
     let state = match primary.state {
-        PrimaryContact::Answers => format!("answers, the last time {ago}"),
-        PrimaryContact::Slow => format!("answers slowly, the last time {ago}"),
+        PrimaryContact::Answers => format!("answers, {last}"),
+        PrimaryContact::Slow => format!("answers slowly, {last}"),
         PrimaryContact::NotAsked => "has not been asked since the start".to_owned(),
-        PrimaryContact::Silent => format!("does not answer, the last time {ago}"),
-        PrimaryContact::Fails => format!("gives no usable answer, the last one {ago}"),
-        PrimaryContact::Refuses => format!("refuses this host, and answered the last time {ago}"),
+        PrimaryContact::Silent => format!("does not answer, {last}"),
+        PrimaryContact::Fails => format!("gives no usable answer, {last}"),
+        PrimaryContact::Refuses => format!("refuses this host, {last}"),
     };
-    let held = if view.source() == AnswerSource::Directory {
-        format!(", {} kept until the feed has caught up", primary.denials_kept)
-    } else {
-        String::new()
+    let slow = match (primary.answers_hedged, primary.late_denials, primary.denials_kept) {
+        (0, 0, 0) => String::new(),
+        (hedged, late, kept) => format!("; {hedged} answers given while it was slow, {late} denials came after, {kept} kept"),
     };
-    format!(
-        "{name}: {state}; {} questions under way, {} waiting; {} answers given while it was slow, {} denials came after{held}",
-        primary.questions_under_way, primary.questions_waiting, primary.answers_hedged, primary.late_denials
-    )
+    format!("{name}: {state}; {} questions under way, {} waiting{slow}", primary.questions_under_way, primary.questions_waiting)
 }
 
 /// Returns how one address of the primary is.

@@ -7,9 +7,9 @@ use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::cli::exit_status::{CommandError, CommandResult, Completion};
+use crate::cli::status::daemon_screen::screen_of;
 use crate::cli::status::fetch::{DaemonKind, fetch};
 use crate::cli::status::screen::{Colour, Level};
-use crate::cli::status::screen_of;
 
 /// How long a screen stands.
 const INTERVAL: Duration = Duration::from_secs(1);

@@ -58,7 +58,7 @@ fn status_metrics_and_explain_show_what_is_kept() {
     );
     for part in [
         "serving: fresh, asking GitLab, 0 alarms\n",
-        "GitLab: answers, the last time ",
+        "GitLab: answers, its last answer came ",
         "  on disk: open; ",
         "; 0 answers were not written",
     ] {

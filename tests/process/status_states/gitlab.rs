@@ -17,7 +17,7 @@ fn asking_gitlab() {
     status(&site.env, "asking GitLab").assert(
         "serving: fresh, asking GitLab, 0 alarms",
         "0 alarms",
-        &["keys: kept, each answer by its own age; ", "GitLab: answers, the last time ", "kept: 1 of 1000000 answers, "],
+        &["keys: kept, each answer by its own age; ", "GitLab: answers, its last answer came ", "kept: 1 of 1000000 answers, "],
         0,
     );
     assert_documented(&site.env.status(), "sidecar", &["kept.questions.*.hit_rate", "kept.store.state"]);
@@ -25,7 +25,7 @@ fn asking_gitlab() {
     status(&site.env, "GitLab fails").assert(
         "serving: fresh, GitLab has given no usable answer since 20",
         " UTC, 0 alarms",
-        &["to do: look at what answers there, ", "GitLab: gives no usable answer, the last one "],
+        &["to do: look at what answers there, ", "GitLab: gives no usable answer, its last answer came "],
         1,
     );
     site.recover();

@@ -67,7 +67,7 @@ fn primary_dead() {
         &[
             ", the primary has not answered since 20",
             "; it is asked again every second\n  to do: look whether it runs and can be reached from here, ",
-            "primary: does not answer, the last time ",
+            "primary: does not answer, it",
         ],
         1,
     );
@@ -118,7 +118,7 @@ fn primary_slow() {
         "serving: stale since 20",
         ", following, 0 alarms",
         &[
-            "the primary is slow: 1 times it had not answered within 150 ms and what is held was given, the last 20",
+            "the primary is slow: 1 time it had not answered within 150 ms and what is held was given, the last 20",
             "to do: look at its load; nobody whom this host knows waits for it",
             "primary: answers slowly, ",
             "; 1 questions under way, 0 waiting; 1 answers given while it was slow",

@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
+use crate::cli::status::daemon_screen::screen_of;
 use crate::cli::status::screen::{Colour, Level};
-use crate::cli::status::screen_of;
 
 /// The status of a host that follows a primary, and where all is well.
 pub fn well() -> Value {
@@ -54,7 +54,7 @@ fn where_all_is_well_the_first_line_says_so_and_numbers_have_human_units() {
     for part in [
         "feed: https://primary: connected since 2026-01-31 10:10:01 UTC; at commit 7 of 7, digest equal",
         "store: 6 records (2 users, 1 key, 3 projects), 2 MiB, on disk up to commit 7; instance abc",
-        "primary: answers, the last time 300 ms ago; 0 questions under way, 0 waiting",
+        "primary: answers, its last answer came 300 ms ago; 0 questions under way, 0 waiting",
         "sidegate 1.2.3 on ssh-1, up since 2026-01-31 10:10:00 UTC (2 h ago); 33 MiB of memory",
     ] {
         assert!(text.contains(part), "{part} is not in\n{text}");
@@ -82,7 +82,7 @@ fn a_dead_primary_is_said_with_since_when_the_feed_is_lost_and_what_to_do() {
     for part in [
         "the primary has not answered since 2026-01-31 12:07:00 UTC (3 min ago): connection refused; it is asked again every second\n  to do: look whether it runs",
         "the feed of the primary is not connected since 2026-01-31 12:07:00 UTC (3 min ago): the stream ended\n  to do: make the primary answer",
-        "primary: does not answer, the last time 300 ms ago",
+        "primary: does not answer, its last answer came 300 ms ago",
         "stale since 2026-01-31 12:08:00 UTC (2 min ago): keys: the primary is asked first, and while it fails what is held is given until it is 24 h old",
     ] {
         assert!(text.contains(part), "{part} is not in\n{text}");

@@ -4,8 +4,8 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::examples::well;
+use crate::cli::status::daemon_screen::screen_of;
 use crate::cli::status::screen::{Colour, Level, MOST_LINES};
-use crate::cli::status::screen_of;
 
 const TIMES: [&str; 3] = ["2026-01-31T11:00:00.000Z", "2026-01-31T12:07:00.000Z", "2026-01-31T12:10:00.000Z"];
 
