@@ -102,10 +102,10 @@ impl MirrorEnv {
         Request::get("/-/admin/status").send(&self.socket()).json()
     }
 
-    /// The reasons of the alarms that stand.
+    /// The kinds of the alarms that stand.
     pub fn alarms(&self) -> Vec<String> {
         let alarms = self.status()["alarms"].as_array().unwrap().clone();
-        alarms.iter().map(|alarm| alarm["reason"].as_str().unwrap().to_owned()).collect()
+        alarms.iter().map(|alarm| alarm["kind"].as_str().unwrap().to_owned()).collect()
     }
 
     pub fn has_alarm(&self, reason: &str) -> bool {
