@@ -2,6 +2,7 @@
 
 use crate::api::request::RequestTime;
 use crate::api::standing_alarm::{StandingAlarm, socket_alarms};
+use crate::primary::metrics::{HOSTS_MISSING, SHARED_HOST_NAME};
 use crate::primary::replication::host_table::SHARED_NAME;
 use crate::primary::state::PrimaryState;
 use crate::primary::store_health::StoreHealth;
@@ -16,7 +17,7 @@ const SHARED_REPOSITORIES_REMEDY: &str = "give each project of the directory fil
 pub fn standing_alarms(state: &PrimaryState, time: RequestTime) -> Vec<StandingAlarm> {
     let missing = state.missing_hosts.current(time).map(|missing| {
         let message = format!("hosts that this primary does not know may answer without it until {}: {}", missing.until, missing.reason);
-        StandingAlarm::new("hosts_missing", Some(missing.since), message, MISSING_HOSTS_REMEDY)
+        StandingAlarm::new(HOSTS_MISSING, Some(missing.since), message, MISSING_HOSTS_REMEDY)
     });
     let one = [store_alarm(&state.store_health()), missing, shared_repositories_alarm(state)];
     one.into_iter().flatten().chain(socket_alarms(state.metrics.server_counters())).chain(shared_names(state, time)).collect()
@@ -31,7 +32,7 @@ fn store_alarm(health: &StoreHealth) -> Option<StandingAlarm> {
 fn shared_names(state: &PrimaryState, time: RequestTime) -> impl Iterator<Item = StandingAlarm> {
     let hosts = state.hosts.list(time.boot).into_iter().filter(|host| host.shares_name);
     let names: std::collections::BTreeSet<_> = hosts.map(|host| host.name).collect();
-    names.into_iter().map(|name| StandingAlarm::new("shared_host_name", None, format!("{name}: {SHARED_NAME}"), SHARED_NAME_REMEDY))
+    names.into_iter().map(|name| StandingAlarm::new(SHARED_HOST_NAME, None, format!("{name}: {SHARED_NAME}"), SHARED_NAME_REMEDY))
 }
 
 fn shared_repositories_alarm(state: &PrimaryState) -> Option<StandingAlarm> {
