@@ -20,7 +20,7 @@ pub fn standing_alarms(state: &PrimaryState, time: RequestTime) -> Vec<StandingA
         StandingAlarm::new(HOSTS_MISSING, Some(missing.since), message, MISSING_HOSTS_REMEDY)
     });
     let one = [store_alarm(&state.store_health()), missing, shared_repositories_alarm(state)];
-    one.into_iter().flatten().chain(socket_alarms(state.metrics.server_counters())).chain(shared_names(state, time)).collect()
+    one.into_iter().flatten().chain(socket_alarms(&state.server_counters)).chain(shared_names(state, time)).collect()
 }
 
 fn store_alarm(health: &StoreHealth) -> Option<StandingAlarm> {
