@@ -72,7 +72,7 @@ pub struct GaugeValues {
     pub hosts: usize,
     /// The number of these that are not connected and may still answer without the primary.
     pub hosts_away: usize,
-    /// The number of these that may answer and have not confirmed the last commit.
+    /// The number of these that may answer, have not confirmed the last commit, and have acknowledged nothing for a while.
     pub hosts_pending: usize,
     /// For how many seconds hosts may still be missing from these.
     pub hosts_missing_seconds: u64,
@@ -171,7 +171,10 @@ impl Gauges {
             followers: gauge("sidegate_followers", "Open feeds"),
             hosts: gauge("sidegate_hosts", "Hosts that are known"),
             hosts_away: gauge("sidegate_hosts_away", "Hosts that are not connected and may still answer without the primary"),
-            hosts_pending: gauge("sidegate_hosts_pending", "Hosts that may answer and have not confirmed the last commit"),
+            hosts_pending: gauge(
+                "sidegate_hosts_pending",
+                "Hosts that may answer, lack the last commit and have acknowledged nothing for 90 s",
+            ),
             hosts_missing_seconds: gauge(
                 "sidegate_hosts_missing_seconds",
                 "Seconds for which hosts may still be missing from the known ones",

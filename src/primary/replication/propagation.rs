@@ -28,6 +28,8 @@ use crate::store::primary::primary_store::PrimaryStore;
 const RECONNECT_WINDOW: Duration = Duration::from_secs(20);
 /// The longest time that an operator may wait.
 const MAX_WAIT: Duration = Duration::from_secs(600);
+/// A host acknowledges something every 30 s; after so long without it is overdue.
+const ACK_OVERDUE: Duration = Duration::from_secs(90);
 /// What an operator is told of streams whose host has not named its store.
 const UNNAMED_INSTANCE: &str = "this host is of an older version and has not acknowledged anything since it connected: which store it has \
                                 is not known yet";
@@ -94,6 +96,14 @@ fn evaluate(hosts: Vec<HostView>, commit: &Head, current_epoch: Epoch, now: Time
         in_force.into_iter().map(|host| host.name).filter(|name| !unconfirmed.contains(name.as_ref())).collect();
     in_force.dedup();
     Propagation { in_force, pending, missing_hosts: None, answers_under_way: false }
+}
+
+/// Returns how many hosts may answer without `commit` and have acknowledged nothing for [`ACK_OVERDUE`]. One that is only a moment behind
+/// acknowledges all the same, so that a primary with many commits does not count it.
+fn count_overdue(hosts: &[HostView], commit: &Head, current_epoch: Epoch, now: Time) -> usize {
+    let has_acked_lately = |host: &HostView| host.acked.as_ref().is_some_and(|acked| now.since(acked.at) < ACK_OVERDUE);
+    let is_overdue = |host: &&HostView| !host.has_lapsed() && !has_applied(host, commit, current_epoch) && !has_acked_lately(host);
+    hosts.iter().filter(is_overdue).count()
 }
 
 fn pending_host(host: HostView, now: Time) -> PendingHost {
@@ -189,8 +199,12 @@ impl PropagationMonitor<'_> {
         }
     }
 
-    /// Returns where a commit is in force now.
-    pub fn current(&self, commit: &Head) -> Propagation {
+    /// Returns how many of these hosts may answer without a commit and have acknowledged nothing for a while.
+    pub fn overdue_hosts(&self, hosts: &[HostView], commit: &Head, now: Time) -> usize {
+        count_overdue(hosts, commit, self.store.head().epoch, now)
+    }
+
+    fn current(&self, commit: &Head) -> Propagation {
         let now = RequestTime::now();
         let propagation = evaluate(self.hosts.list(now.boot), commit, self.store.head().epoch, now.wall);
         Propagation { missing_hosts: self.missing_hosts.current(now), ..propagation }
@@ -201,7 +215,7 @@ impl PropagationMonitor<'_> {
 mod tests {
     use std::time::Duration;
 
-    use super::{Propagation, UNNAMED_INSTANCE, evaluate};
+    use super::{Propagation, UNNAMED_INSTANCE, count_overdue, evaluate};
     use crate::model::change::{Epoch, Head};
     use crate::model::digest::{Digest, DirectoryDigest};
     use crate::model::time::Time;
@@ -243,6 +257,13 @@ mod tests {
         assert_eq!(soon.pending[1].until, at(3600));
         let late = evaluate(hosts(0), &commit(1), Epoch(1), at(3600));
         assert_eq!(names(&late), (vec!["host-5-1", "host-3-0"], vec!["host-4-1"]), "one that is connected does not lapse");
+    }
+
+    #[test]
+    fn a_host_is_overdue_once_it_has_acked_nothing_for_a_while_and_lacks_the_commit() {
+        let hosts = [host(5, 1, 3600), host(4, 1, 3600), host(3, 0, 3600), host(2, 0, 0), HostView { acked: None, ..host(1, 1, 3600) }];
+        let overdue = |seconds| count_overdue(&hosts, &commit(1), Epoch(1), at(seconds));
+        assert_eq!((overdue(89), overdue(90)), (1, 3), "first the one that never acked, then the two that are behind; one has lapsed");
     }
 
     #[test]
