@@ -1,5 +1,6 @@
 //! The arguments of `sidegate`. Help, manual page and completions come from the same definition.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -84,20 +85,16 @@ pub enum Command {
     Warm(WarmArgs),
     /// Load a whole snapshot again, while the present copy goes on answering
     Resync(SidecarArgs),
-    /// Validate a configuration and the host it is for
-    Check {
-        /// A sidecar's configuration
-        #[arg(long, value_name = "FILE", default_value = SIDECAR_CONFIG, conflicts_with_all = ["primary", "mirror"])]
-        config: PathBuf,
-        /// A primary's configuration instead
-        #[arg(long, value_name = "FILE", conflicts_with = "mirror")]
-        primary: Option<PathBuf>,
-        /// A mirror's configuration instead
-        #[arg(long, value_name = "FILE")]
-        mirror: Option<PathBuf>,
-        /// Do not ask the primary or the GitLab whether it answers, so that a start never waits for it
-        #[arg(long)]
-        offline: bool,
+    /// Check a configuration and the host it is for; exit 0: all is well, 1: warnings, 2: broken
+    Check(CheckArgs),
+    /// Run a program as another user with all of that user's groups, as sshd does
+    #[command(hide = true)]
+    AsUser {
+        /// The user
+        user: String,
+        /// The program and its arguments
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
+        command: Vec<OsString>,
     },
     /// Print a manual page in roff
     #[command(hide = true)]
@@ -147,6 +144,45 @@ pub struct WatchArgs {
     /// Draw it anew each second, until Ctrl-C
     #[arg(long, conflicts_with = "json")]
     pub watch: bool,
+}
+
+/// What is checked.
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    /// A sidecar's configuration
+    #[arg(long, value_name = "FILE", default_value = SIDECAR_CONFIG, conflicts_with_all = ["primary", "mirror"])]
+    pub config: PathBuf,
+    /// A primary's configuration instead
+    #[arg(long, value_name = "FILE", conflicts_with = "mirror")]
+    pub primary: Option<PathBuf>,
+    /// A mirror's configuration instead
+    #[arg(long, value_name = "FILE")]
+    pub mirror: Option<PathBuf>,
+    /// Fail only for what the daemon itself would refuse, and ask nobody: for the unit, before a start
+    #[arg(long, conflicts_with_all = ["offline", "json"])]
+    pub start: bool,
+    /// Ask neither the daemon nor the primary nor the GitLab
+    #[arg(long)]
+    pub offline: bool,
+    /// Print a JSON list of {level, what, remedy}
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub sshd: SshdArgs,
+}
+
+/// The sshd that asks the sidecar.
+#[derive(Debug, Args)]
+pub struct SshdArgs {
+    /// The configuration of sshd
+    #[arg(long, value_name = "FILE", default_value = "/etc/ssh/sshd_config")]
+    pub sshd_config: PathBuf,
+    /// The user who logs in for Git
+    #[arg(long, value_name = "NAME", default_value = "git")]
+    pub ssh_user: String,
+    /// Do not look at sshd: logins come another way, as through gitlab-sshd
+    #[arg(long)]
+    pub without_sshd: bool,
 }
 
 /// The file that answers are loaded from.

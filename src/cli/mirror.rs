@@ -97,9 +97,13 @@ pub fn run(path: &Path) -> CommandResult {
 impl GitlabCredentials {
     /// Loads both from their files.
     pub fn load(config: &MirrorConfig) -> Result<Self, CommandError> {
-        let token = PrivateToken::new(&load_token(config)?).map_err(|error| CommandError::with_context("gitlab.token_file", error))?;
-        let signer = CredentialVerifier::new(load_shell_secret(config)?, SIGNED_TOKENS);
-        Ok(Self { token: Arc::new(token), signer: Arc::new(signer) })
+        Self::new(&load_token(config)?, load_shell_secret(config)?)
+    }
+
+    /// Returns both from their secrets.
+    pub fn new(token: &Secret, shell_secret: Secret) -> Result<Self, CommandError> {
+        let token = PrivateToken::new(token).map_err(|error| CommandError::with_context("gitlab.token_file", error))?;
+        Ok(Self { token: Arc::new(token), signer: Arc::new(CredentialVerifier::new(shell_secret, SIGNED_TOKENS)) })
     }
 }
 
@@ -116,7 +120,7 @@ fn load_shell_secret(config: &MirrorConfig) -> Result<Secret, CommandError> {
 }
 
 /// Loads the token of GitLab's hooks, if any are taken.
-pub fn load_hook_token(config: &MirrorConfig) -> Result<Option<Secret>, CommandError> {
+fn load_hook_token(config: &MirrorConfig) -> Result<Option<Secret>, CommandError> {
     config.hooks.as_ref().map(|hooks| secrets::load_secret("hooks.token_file", &hooks.token_file)).transpose()
 }
 

@@ -1,13 +1,12 @@
 //! The command line: arguments, configuration, and the start of the daemons. Each command is one file.
 
-mod access_report;
 mod admin;
 mod admin_client;
 mod allocator;
 mod arguments;
+mod as_user;
 mod certificates;
 mod check;
-mod check_mirror;
 mod config;
 mod demo;
 mod exit_status;
@@ -68,8 +67,8 @@ fn run_command(command: Command) -> CommandResult {
         Command::Invalidate(arguments) => host_commands::invalidate(&arguments),
         Command::Warm(arguments) => warm::run(&arguments),
         Command::Resync(sidecar) => host_commands::resync(&sidecar),
-        Command::Check { mirror: Some(mirror), offline, .. } => check_mirror::run(&mirror, offline),
-        Command::Check { config, primary, offline, .. } => check::run(&config, primary.as_deref(), offline),
+        Command::Check(arguments) => check::run(&arguments),
+        Command::AsUser { user, command } => as_user::run(&user, &command),
         Command::Man { page } => man_page::print_man_page(page),
         Command::Completions { shell } => man_page::print_completions(shell),
     }

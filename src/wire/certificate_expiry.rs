@@ -1,4 +1,4 @@
-//! When a certificate ends: `notAfter` of an X.509 certificate in DER (RFC 5280, 4.1), and nothing else of it. Whether it is good is the TLS
+//! When a certificate begins and ends: `notBefore` and `notAfter` of an X.509 certificate in DER (RFC 5280, 4.1), and nothing else of it. Whether it is good is the TLS
 //! library's to judge, which does not say until when.
 
 use crate::model::time::Time;
@@ -9,9 +9,21 @@ const UTC_TIME: u8 = 0x17;
 const GENERALIZED_TIME: u8 = 0x18;
 const VERSION: u8 = 0xa0;
 
+/// Returns when the certificate begins; `None` for bytes that are no certificate, or one that begins before 1970.
+#[must_use]
+pub fn not_before(certificate: &[u8]) -> Option<Time> {
+    first_time(validity(certificate)?)
+}
+
 /// Returns when the certificate ends; `None` for bytes that are no certificate, or one that ends before 1970.
 #[must_use]
 pub fn not_after(certificate: &[u8]) -> Option<Time> {
+    let (_, after_begin) = any_element(validity(certificate)?)?;
+    first_time(after_begin)
+}
+
+/// Returns the content of `validity`: two times.
+fn validity(certificate: &[u8]) -> Option<&[u8]> {
     let (certificate, _) = element(certificate, SEQUENCE)?;
     let (mut fields, _) = element(certificate, SEQUENCE)?;
     if let Some((_, rest)) = element(fields, VERSION) {
@@ -20,9 +32,11 @@ pub fn not_after(certificate: &[u8]) -> Option<Time> {
     for skipped in [INTEGER, SEQUENCE, SEQUENCE] {
         (_, fields) = element(fields, skipped)?;
     }
-    let (validity, _) = element(fields, SEQUENCE)?;
-    let (_, after_begin) = any_element(validity)?;
-    let (tag, text) = (*after_begin.first()?, any_element(after_begin)?.0);
+    element(fields, SEQUENCE).map(|(validity, _)| validity)
+}
+
+fn first_time(times: &[u8]) -> Option<Time> {
+    let (tag, text) = (*times.first()?, any_element(times)?.0);
     parse_time(tag, std::str::from_utf8(text).ok()?)
 }
 
@@ -66,7 +80,7 @@ mod tests {
     use proptest::prelude::*;
     use rcgen::{CertificateParams, KeyPair, date_time_ymd};
 
-    use super::not_after;
+    use super::{not_after, not_before};
     use crate::model::time::Time;
 
     fn certificate_until(year: i32) -> Vec<u8> {
@@ -82,6 +96,15 @@ mod tests {
         }
         assert_eq!(not_after(&certificate_until(1969)), None);
         assert_eq!(not_after(&certificate_until(9999)), Some(Time::LAST));
+    }
+
+    #[test]
+    fn the_beginning_of_a_certificate_is_read() {
+        let mut params = CertificateParams::new(vec!["gitlab.example.com".to_owned()]).unwrap();
+        params.not_before = date_time_ymd(2026, 1, 31);
+        let certificate = params.self_signed(&KeyPair::generate().unwrap()).unwrap();
+        assert_eq!(not_before(certificate.der()), Some("2026-01-31T00:00:00Z".parse::<Time>().unwrap()));
+        assert_eq!(not_before(b"-----BEGIN CERTIFICATE-----"), None);
     }
 
     #[test]

@@ -56,6 +56,8 @@ class Scenario:
             self.a_login_after_a_peer_was_given_the_metrics,
             self.no_look_up_was_refused_meanwhile,
             self.check_says_who_may_ask_and_what_would_keep_people_out,
+            self.check_finds_one_broken_thing_and_a_warning_keeps_no_host_from_starting,
+            self.a_secret_of_root_is_handed_over_and_root_s_check_sees_it_so,
             self.a_login_starts_a_service_that_was_stopped,
             self.a_stopped_socket_stops_the_service_and_an_outage_is_in_the_log,
             self.a_login_after_the_socket_was_started_again,
@@ -149,16 +151,50 @@ class Scenario:
         assert hits > 0 and not refusals, "\n".join(sorted(set(refusals))[:5])
 
     def check_says_who_may_ask_and_what_would_keep_people_out(self) -> None:
-        callers = "callers: sidegate-keys, which sshd starts the helper as, may ask: keys, shell\n"
-        report = self.check()
-        assert callers in report and "callers: the user monitor may also ask: metrics\n" in report and "WARNING" not in report, report
+        callers = "ok: callers: sidegate-keys, which sshd starts the helper as, may ask: keys, shell\n"
+        report = self.check(0)
+        assert callers in report and "ok: callers: the user monitor may also ask: metrics\n" in report, report
+        assert "ok: judged as sidegate, the user of sidegate.service\n" in report and report.endswith("check: all is well\n"), report
+        assert "ok: look-up: sidegate-keys asks and is answered" in report, report
         self.machine.run(f"chgrp sidegate {SOCKET}")
-        report = self.check()
-        assert callers in report and f"WARNING: sidegate-keys may not open {SOCKET}" in report, report
+        report = self.check(2)
+        assert callers in report and f"ERROR: callers: sidegate-keys may not open {SOCKET}" in report, report
         self.machine.run(f"chgrp git {SOCKET}")
         self.machine.run("sed 's/^#default_scopes.*/default_scopes = []/' /etc/sidegate/sidegate.toml >/etc/sidegate/strict.toml")
-        report = self.check("--config /etc/sidegate/strict.toml")
-        assert "WARNING: sidegate-keys may not look up keys, so nobody can log in" in report, report
+        report = self.check(2, "--config /etc/sidegate/strict.toml")
+        assert "ERROR: callers: sidegate-keys may not look up keys, so nobody can log in" in report, report
+        report = self.machine.run("sidegate check --primary /etc/sidegate/primary.toml").stdout
+        assert "ok: judged as sidegate-primary, the user of sidegate-primary.service\n" in report, report
+
+    def check_finds_one_broken_thing_and_a_warning_keeps_no_host_from_starting(self) -> None:
+        self.machine.run("cp -p /etc/sidegate/sync_secret /root/right_secret; echo another-sync-secret-of-thirty-two >/etc/sidegate/sync_secret")
+        report = self.check(2)
+        assert "ERROR: feed: refuses our token (401)" in report and "sync_secret_file" in report, report
+        self.machine.run("cp -p /root/right_secret /etc/sidegate/sync_secret")
+        drop_in = "/etc/ssh/sshd_config.d/50-sidegate.conf"
+        self.machine.run(f"mv {drop_in} {drop_in}.bak")
+        report = self.check(2)
+        assert f"ERROR: sshd: it does not ask sidegate: {drop_in}.bak is not read" in report, report
+        self.machine.run(f"mv {drop_in}.bak {drop_in}")
+        self.machine.run("printf '\\n[[peer]]\\nuser = \"sidegate-keys\"\\nscopes = [\"keys\"]\\n' >>/etc/sidegate/sidegate.toml")
+        report = self.check(1)
+        assert "WARNING: callers: the [[peer]] of the user sidegate-keys gives only what everybody has" in report, report
+        self.machine.run("systemctl restart sidegate.service")
+        self.log_in()
+
+    def a_secret_of_root_is_handed_over_and_root_s_check_sees_it_so(self) -> None:
+        self.machine.run("install -m 0600 -o root -g root /etc/sidegate/sync_secret /etc/sidegate/roots_secret")
+        self.machine.run("sed -i 's|^#sync_secret_file = .*/sync_secret.*|sync_secret_file = \"sync\"|' /etc/sidegate/sidegate.toml")
+        report = self.check(2)
+        assert "sidegate.service has no credential of the name sync" in report, report
+        self.machine.run(
+            "mkdir -p /etc/systemd/system/sidegate.service.d; "
+            "printf '[Service]\\nLoadCredential=sync:/etc/sidegate/roots_secret\\n' >/etc/systemd/system/sidegate.service.d/sync.conf; "
+            "systemctl daemon-reload; systemctl restart sidegate.service"
+        )
+        self.check(1)
+        self.wait_until_fresh()
+        self.log_in()
 
     def a_login_starts_a_service_that_was_stopped(self) -> None:
         self.machine.run("systemctl stop sidegate.service")
@@ -237,8 +273,11 @@ class Scenario:
                 record["key"] = (self.machine.root / "root/zoe.pub").read_text().strip()
         return "".join(json.dumps(record) + "\n" for record in records)
 
-    def check(self, options: str = "") -> str:
-        return self.machine.run(f"sidegate check {options}", user="sidegate").stdout
+    def check(self, code: int, options: str = "") -> str:
+        """What root's `sidegate check` says, which must end with this exit code."""
+        done = self.machine.run(f"sidegate check {options}", check=False)
+        assert done.returncode == code, f"exit code {done.returncode} in place of {code}:\n{done.stdout}{done.stderr}"
+        return done.stdout
 
     def blob(self, key: str) -> str:
         return (self.machine.root / f"root/{key}.pub").read_text().split()[1]

@@ -119,8 +119,10 @@ fn a_bad_secret_stops_the_start_with_its_file_and_the_remedy() {
             assert!(!message.contains(&secret), "{message}");
             let words: &[&str] = if command == "serve" { &["check", "--config"] } else { &["check", "--primary"] };
             let output = env.run_sidegate(&[words, &[env.path().join(config).to_str().unwrap()]].concat());
-            assert_eq!(output.status.code(), Some(1), "`check` says the same");
-            assert!(assert_single_error_line(&String::from_utf8(output.stderr).unwrap()).contains("mode 0644"));
+            assert_eq!(output.status.code(), Some(2), "`check` says the same");
+            let said = String::from_utf8(output.stdout).unwrap();
+            let finding = said.lines().position(|line| line.starts_with("ERROR: ") && line.contains("mode 0644")).expect("it is named");
+            assert!(said.lines().nth(finding + 1).unwrap().contains("LoadCredential=") && !said.contains(&secret), "{said}");
             fs::remove_file(env.path().join(name)).unwrap();
             let message = env.start_expecting_failure(command, config);
             assert!(assert_single_error_line(&message).contains(name), "{message}");

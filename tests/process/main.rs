@@ -9,6 +9,7 @@
 
 mod authenticated_bodies;
 mod bad_input;
+mod check;
 mod contract;
 mod crash_recovery;
 mod created_repositories;

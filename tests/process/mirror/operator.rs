@@ -21,10 +21,9 @@ fn check(mirror: &MirrorEnv, more: &[&str]) -> Output {
     mirror.env.run_sidegate(&[&["check", "--mirror", file.to_str().unwrap()], more].concat())
 }
 
-fn report(mirror: &MirrorEnv) -> String {
+fn report(mirror: &MirrorEnv) -> (Option<i32>, String) {
     let output = check(mirror, &[]);
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap()
+    (output.status.code(), String::from_utf8(output.stdout).unwrap())
 }
 
 fn admin(mirror: &MirrorEnv, words: &[&str]) -> Output {
@@ -41,7 +40,8 @@ fn status(mirror: &MirrorEnv) -> String {
 #[test]
 fn check_asks_both_apis_of_gitlab_and_says_the_bounds() {
     let mirror = prepared();
-    let report = report(&mirror);
+    let (code, report) = report(&mirror);
+    assert_eq!(code, Some(1), "it does not run yet: {report}");
     for line in [
         "public API: users is reached, and takes the token as an administrator's\n",
         "public API: deploy keys are shown to the token\n",
@@ -51,30 +51,29 @@ fn check_asks_both_apis_of_gitlab_and_says_the_bounds() {
     ] {
         assert!(report.contains(line), "{line}: {report}");
     }
-    assert!(!report.contains("WARNING: public") && !report.contains("WARNING: internal"), "{report}");
+    let warnings: Vec<&str> = report.lines().filter(|line| line.starts_with("WARNING") || line.starts_with("ERROR")).collect();
+    assert!(warnings.len() == 1 && warnings[0].contains("the daemon does not run"), "{report}");
 }
 
 #[test]
 fn check_says_what_is_wrong_with_the_token_the_secret_or_gitlab_and_what_to_do() {
     let mirror = prepared();
     mirror.gitlab.set_token_role(Caller::SomebodyElse);
-    let said = report(&mirror);
+    let (code, said) = report(&mirror);
     assert!(
-        said.contains("WARNING: public API: users: GitLab gives the users as it does to a token that is not an administrator's"),
+        code == Some(2)
+            && said.contains("ERROR: public API: users: GitLab gives the users as it does to a token that is not an administrator's"),
         "{said}"
     );
     mirror.env.write("gitlab_token", "glpat-another-token-of-nobody");
-    let said = report(&mirror);
-    assert!(
-        said.contains("WARNING: public API: users: ") && said.contains("with the scope read_api, and not expired or revoked?"),
-        "{said}"
-    );
+    let (_, said) = report(&mirror);
+    assert!(said.contains("ERROR: public API: users: ") && said.contains("with the scope read_api, and not expired or revoked?"), "{said}");
     mirror.env.write("shell_secret", "another-secret-of-thirty-two-hex");
-    let said = report(&mirror);
-    assert!(said.contains("WARNING: internal API: ") && said.contains("is the shell secret the one of GitLab?"), "{said}");
+    let (code, said) = report(&mirror);
+    assert!(code == Some(2) && said.contains("ERROR: internal API: ") && said.contains("is the shell secret the one of GitLab?"), "{said}");
     mirror.gitlab.fail(Failure::of(Scope::All, Fault::ErrorPage(502)));
-    let said = report(&mirror);
-    assert!(said.contains("502") && said.contains("is gitlab.url right, and does GitLab run?"), "{said}");
+    let (code, said) = report(&mirror);
+    assert!(code == Some(1) && said.contains("502") && said.contains("is gitlab.url right, and does GitLab run?"), "{said}");
 }
 
 #[test]

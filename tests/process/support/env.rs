@@ -146,6 +146,7 @@ impl TestEnv {
         let notify = self.path().join(format!("notify-{config}"));
         let _ = fs::remove_file(&notify);
         let notified = UnixDatagram::bind(&notify).unwrap();
+        fs::set_permissions(&notify, fs::Permissions::from_mode(0o666)).unwrap();
         notified.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
         let log = self.path().join(format!("{config}.log"));
         let out = fs::OpenOptions::new().create(true).append(true).open(&log).unwrap();
