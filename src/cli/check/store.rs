@@ -14,6 +14,7 @@ use crate::store::files::folder;
 
 /// Less room than this is as good as none.
 const NO_ROOM_BYTES: u64 = 4 << 20;
+const OTHERS_READ: u32 = 0o055;
 /// How much room there should be beside that for a second copy of what the store has.
 const SPARE_BYTES: u64 = 64 << 20;
 
@@ -40,6 +41,7 @@ pub fn check(path: &Path, daemon: &DaemonUser, found: &mut Findings) {
     }
     check_owner(path, daemon, found);
     check_write(path, daemon, found);
+    check_closed(path, found);
     check_room(path, found);
     if found.as_slice().len() == before {
         found.ok(format!("store: {} is writable for {}, and its disk has room", path.display(), daemon.name()));
@@ -50,6 +52,14 @@ fn check_write(path: &Path, daemon: &DaemonUser, found: &mut Findings) {
     if let Err(error) = daemon.act(|| eaccess(path, AccessFlags::W_OK | AccessFlags::X_OK)) {
         let what = format!("store.path: {} may not write {}: {}", daemon.name(), path.display(), error.desc());
         found.fail(what, format!("chmod 0700 {0}; where its file system is read-only, mount it writable", path.display()));
+    }
+}
+
+/// Finds a folder that others may look into: the files in it have whatever mode the database gives them.
+fn check_closed(path: &Path, found: &mut Findings) {
+    if fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_dir() && metadata.mode() & OTHERS_READ != 0) {
+        let what = format!("store.path: {} lets group or others read what is in it, tokens of Gitaly among it", path.display());
+        found.fail(what, format!("chmod 0700 {}", path.display()));
     }
 }
 

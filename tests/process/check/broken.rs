@@ -178,6 +178,7 @@ fn stores() -> Vec<Broken> {
         sidecar("a store that the unit may not write", "error", "it sees the file system read-only", |host| {
             host.install_unit("", "ProtectSystem=strict\nStateDirectory=sidegate\n", "");
         }),
+        sidecar("a store that others may read", "error", "lets group or others read what is in it", |host| host.set_mode("sidecar", 0o755)),
         sidecar("a full disk", "error", "is full, ", |host| match SmallDisk::mount(&host.path("disk"), 2048) {
             Some(disk) => {
                 host.beside.push(Box::new(disk));

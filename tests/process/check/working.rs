@@ -9,6 +9,7 @@ use std::process::Command;
 use crate::check::assert_well;
 use crate::check::host::{DAEMON_USER, Host, KEY_USER, is_possible};
 use crate::support::env::TestEnv;
+use crate::support::fake_primary::{FakePrimary, FakeReply};
 use crate::support::generated_directory::directory_of_keys;
 
 #[test]
@@ -78,6 +79,24 @@ fn a_host_whose_socket_systemd_made_is_well() {
     let checked = host.check(&[]);
     let vanished = checked.findings.iter().find(|finding| finding.what.contains("has vanished")).expect("it is named");
     assert!(vanished.remedy.as_ref().unwrap().contains("systemctl restart sidegate.socket"), "{vanished:?}");
+}
+
+#[test]
+fn a_check_before_a_start_and_one_offline_ask_nobody() {
+    if !is_possible() {
+        return;
+    }
+    let mut host = Host::running();
+    host.env.primary.as_mut().unwrap().stop();
+    // Whoever asked it would wait for ever, and would be seen.
+    let hung = FakePrimary::listen_with_probe(&host.path("hung.sock"), |_| FakeReply::Hang);
+    host.env.replace_in_file("sidegate.toml", "/primary.sock", "/hung.sock");
+    assert_eq!([host.check(&["--start"]).code, host.check(&["--offline"]).code], [Some(0); 2]);
+    assert_eq!(hung.count(), 0, "{:?}", hung.take_requests());
+    host.env.sidecar.as_mut().unwrap().kill();
+    host.write("sshd_config", "no configuration of sshd");
+    assert_eq!(host.check(&["--start"]).code, Some(0), "nothing of that keeps the daemon from starting");
+    assert_eq!(host.check(&["--offline"]).code, Some(2));
 }
 
 #[test]

@@ -82,15 +82,20 @@ fn check_offline_asks_nobody_and_refuses_a_secret_or_a_store_that_others_may_rea
     mirror.gitlab.stop_listening();
     let output = check(&mirror, &["--offline"]);
     let said = String::from_utf8(output.stdout).unwrap();
-    assert!(output.status.success() && !said.contains("public API"), "{said}");
+    assert!(
+        output.status.code() == Some(1) && said.ends_with("check: 1 warning\n") && !said.contains("public API"),
+        "it does not run: {said}"
+    );
     let store = mirror.env.path().join("mirror");
     fs::create_dir(&store).unwrap();
     fs::set_permissions(&store, fs::Permissions::from_mode(0o755)).unwrap();
-    let refusal = String::from_utf8(check(&mirror, &["--offline"]).stderr).unwrap();
-    assert!(refusal.contains("store.path: ") && refusal.contains("chmod 0700"), "{refusal}");
     fs::set_permissions(mirror.env.path().join("hook_token"), fs::Permissions::from_mode(0o644)).unwrap();
-    let refusal = String::from_utf8(check(&mirror, &["--offline"]).stderr).unwrap();
-    assert!(refusal.starts_with("sidegate: hooks.token_file: "), "{refusal}");
+    let output = check(&mirror, &["--offline"]);
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    for says in ["ERROR: store.path: ", "chmod 0700", "ERROR: hooks.token_file: "] {
+        assert!(said.contains(says), "both are named, and {says} is not in\n{said}");
+    }
 }
 
 #[test]
