@@ -29,7 +29,7 @@ fn print_the_memory_of_a_mirror() {
     let users = std::env::var("SIDEGATE_LOAD_USERS").ok().and_then(|users| users.parse().ok()).unwrap_or(100_000);
     let instance = generated::instance(1, users, users * 3 / 2);
     let mut mirror = MirrorEnv::prepare(GitlabApi::on_tcp("", ApiVersion::V17, SHELL_SECRET, instance), "", "");
-    mirror.env.replace_in_file("mirror.toml", "requests_per_second = 2000", "requests_per_second = 100000");
+    mirror.env.replace_in_file("mirror.toml", "requests_per_second = 2000", "requests_per_second = 10000");
     mirror.start_mirror();
     let mut requests = 0;
     let print = |mirror: &MirrorEnv, step: &str, requests: usize, begun: Instant| {
