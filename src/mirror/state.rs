@@ -84,7 +84,7 @@ impl MirrorState {
         let pending = Arc::new(PendingHooks::load(private_store)?);
         let verification = Arc::new(Verification::new(Arc::clone(&settler), intervals.verify_every));
         let full_walk = Arc::new(FullWalk::load(Arc::clone(&settler), private_store)?);
-        let recent_walk = Arc::new(RecentWalk::load(Arc::clone(&settler), Arc::clone(&proof), private_store)?);
+        let recent_walk = Arc::new(RecentWalk::load(Arc::clone(&settler), Arc::clone(&proof), Arc::clone(&full_walk), private_store)?);
         Ok(Arc::new(Self {
             hook_token: ReloadableSecret::new(hook_token),
             tasks: MirrorTasks::default(),

@@ -58,7 +58,7 @@ impl SimulatedMirror {
             sampled: Mutex::default(),
         });
         let full = Arc::new(FullWalk::load(Arc::clone(&settler), store.private_store()).unwrap());
-        let recent = Arc::new(RecentWalk::load(Arc::clone(&settler), proof, store.private_store()).unwrap());
+        let recent = Arc::new(RecentWalk::load(Arc::clone(&settler), proof, Arc::clone(&full), store.private_store()).unwrap());
         Self { simulation, store, alarms, settler, full, recent, _folder: folder }
     }
 

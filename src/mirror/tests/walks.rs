@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::NO_GUARD;
 use super::simulated_mirror::SimulatedMirror;
+use super::{NO_GUARD, user};
+use crate::mirror::directory::finding::{Finding, Source};
 use crate::mirror::gitlab::clock::Clock as _;
 use crate::mirror::gitlab::tests::instance::generated::{self, key_line};
 use crate::mirror::gitlab::tests::instance::records::{Hook, Instance};
@@ -116,6 +117,24 @@ async fn a_short_walk_finds_who_was_blocked_behind_any_number_of_sign_ins() {
         clock.run(async { mirror.recent.run().await.unwrap() }).await;
         mirror.assert_equal();
     }
+}
+
+#[tokio::test]
+async fn a_short_walk_leaves_users_to_the_first_full_walk_that_is_under_way() {
+    let mirror = SimulatedMirror::new(generated::instance(7, 400, 100), ApiVersion::V17, 100, NO_GUARD);
+    let clock = Arc::clone(&mirror.simulation.clock);
+    let first = Finding::User(Box::new(user(1, "root")));
+    mirror.settler.directory.publish_now(Source::FullWalk, &[(first, None)]).unwrap();
+    let asked = || mirror.simulation.gitlab.requests().len();
+    let before = asked();
+    clock.run(async { mirror.recent.run().await.unwrap() }).await;
+    assert_eq!(asked() - before, 4, "the pages of the list, and nobody by themselves");
+    clock.run(async { mirror.full.run().await.unwrap() }).await;
+    mirror.simulation.gitlab.instance.lock().unwrap().add_user("somebody-new");
+    let before = asked();
+    clock.run(async { mirror.recent.run().await.unwrap() }).await;
+    assert!((3..=6).contains(&(asked() - before)), "a page or more, the new user and the new user's keys");
+    mirror.assert_equal();
 }
 
 /// One thing that happens at GitLab.

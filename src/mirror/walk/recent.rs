@@ -11,6 +11,7 @@ use crate::mirror::gitlab::turns::Priority;
 use crate::mirror::proof::GitlabProof;
 use crate::mirror::questions::Unanswered;
 use crate::mirror::settle::{AskedFinding, Settler};
+use crate::mirror::walk::full::FullWalk;
 use crate::mirror::walk::recent_order::{MetUser, RecentOrder};
 use crate::model::digest::Digest;
 use crate::model::entry::Entry;
@@ -27,6 +28,7 @@ const ORDER_KEY: &[u8] = b"mirror/walk/recent";
 pub struct RecentWalk {
     settler: Arc<Settler>,
     proof: Arc<GitlabProof>,
+    full_walk: Arc<FullWalk>,
     private_store: PrivateStore,
     state: Mutex<RecentState>,
 }
@@ -55,12 +57,17 @@ impl RecentState {
 
 impl RecentWalk {
     /// Reads the order that the last process left. Blocks.
-    pub fn load(settler: Arc<Settler>, proof: Arc<GitlabProof>, private_store: &PrivateStore) -> Result<Self, StoreError> {
+    pub fn load(
+        settler: Arc<Settler>,
+        proof: Arc<GitlabProof>,
+        full_walk: Arc<FullWalk>,
+        private_store: &PrivateStore,
+    ) -> Result<Self, StoreError> {
         // What another version wrote is forgotten: the next walk goes to the end of the list.
         let stored = private_store.read(ORDER_KEY)?.filter(|_| settler.directory.user_count() > 0);
         let order = stored.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
         let state = Mutex::new(RecentState { order, ..RecentState::default() });
-        Ok(Self { settler, proof, private_store: private_store.clone(), state })
+        Ok(Self { settler, proof, full_walk, private_store: private_store.clone(), state })
     }
 
     /// Returns what is known of the short walks.
@@ -111,7 +118,8 @@ impl RecentWalk {
         Ok(met)
     }
 
-    /// Publishes the users of a page. One who is not held yet is asked for, with all keys.
+    /// Publishes the users of a page. One who is not held yet is asked for, with all keys; before a full walk has ever ended that is left to it,
+    /// which comes to all of them.
     async fn publish(&self, users: Vec<Result<User, Skipped>>, question: &Arc<Question>) -> Result<(), Unanswered> {
         let (mut held, mut others): (Vec<AskedFinding>, Vec<Id>) = (Vec::new(), Vec::new());
         for user in users {
@@ -130,13 +138,23 @@ impl RecentWalk {
             }
             self.settler.publish(Source::RecentWalk, held).await?;
         }
-        for id in others {
-            // One who cannot be asked for must not hide who was blocked; the full walk asks again.
-            if let Err(Unanswered(reason)) = self.settler.user(id, Source::RecentWalk, Priority::Walk).await {
-                tracing::warn!(%reason, "new user {id} could not be asked for: {reason}");
-            }
+        if self.full_walk.has_ended_once() {
+            self.ask_for(others).await;
         }
         Ok(())
+    }
+
+    /// Asks for users who are not held yet. One who cannot be asked for must not hide who was blocked; the full walk asks again.
+    async fn ask_for(&self, users: Vec<Id>) {
+        let mut failures = Vec::new();
+        for id in users {
+            if let Err(Unanswered(reason)) = self.settler.user(id, Source::RecentWalk, Priority::Walk).await {
+                failures.push((id, reason));
+            }
+        }
+        if let Some((id, reason)) = failures.first() {
+            tracing::warn!(%reason, "{} new users could not be asked for; of these user {id}: {reason}", failures.len());
+        }
     }
 
     async fn store(&self, before: Vec<MetUser>, order: Vec<MetUser>) -> Result<(), Unanswered> {
