@@ -121,7 +121,12 @@ impl Screen {
 
     /// Returns the findings that leave room for the numbers, and how many others there are.
     fn findings_that_fit(&self) -> (&[Finding], usize) {
-        let room = MOST_LINES - 2 - self.numbers.len().min(NUMBER_LINES);
+        let room = MOST_LINES - 1 - self.numbers.len().min(NUMBER_LINES);
+        if self.findings.iter().map(Finding::line_count).sum::<usize>() <= room {
+            return (&self.findings, 0);
+        }
+        // One line says what is left out.
+        let room = room - 1;
         let mut used = 0;
         let fits = |finding: &&Finding| {
             used += finding.line_count();
