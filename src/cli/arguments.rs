@@ -239,19 +239,7 @@ pub struct ExplainArgs {
 #[derive(Debug, Subcommand)]
 pub enum AdminCommand {
     /// Apply a directory file: all or nothing, the same file again changes nothing
-    Apply {
-        /// The file, or `-` for standard input
-        file: PathBuf,
-        /// Remove what is not in the file
-        #[arg(long)]
-        prune: bool,
-        /// Even if that removes a large share of a kind of record
-        #[arg(long)]
-        accept_loss: bool,
-        /// Bring back the keys and users of the file that `revoke-key` and `block-user` revoked
-        #[arg(long)]
-        undo_revocations: bool,
-    },
+    Apply(ApplyArgs),
     /// Print the directory as a file that can be applied, or write it to a file that only its owner may read
     Export {
         /// Write to this file, mode 0600, and replace it once all is written; `-` for standard output
@@ -299,6 +287,28 @@ pub enum AdminCommand {
         #[command(flatten)]
         watch: WatchArgs,
     },
+}
+
+/// How a directory file is applied.
+#[derive(Debug, Args)]
+pub struct ApplyArgs {
+    /// The file, or `-` for standard input
+    pub file: PathBuf,
+    /// Change nothing, and say what would be changed, held and refused; exit 1 if the file would be refused
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Remove what is not in the file
+    #[arg(long)]
+    pub prune: bool,
+    /// Even if that removes a large share of a kind of record, or all users or keys
+    #[arg(long)]
+    pub accept_loss: bool,
+    /// Bring back the keys and users of the file that `revoke-key` and `block-user` revoked
+    #[arg(long)]
+    pub undo_revocations: bool,
+    /// Show how much is sent, how fast, and how long it will take, also where standard error is no terminal
+    #[arg(long)]
+    pub progress: bool,
 }
 
 /// Whether to wait until a change is in force.

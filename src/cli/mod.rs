@@ -23,6 +23,7 @@ mod mirror_progress;
 mod output;
 mod primary;
 mod private_file;
+mod progress;
 mod revocation_relay;
 mod roff;
 mod secret_file;

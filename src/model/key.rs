@@ -130,8 +130,9 @@ pub fn decode_blob(text: &str) -> Option<Vec<u8>> {
 impl FromStr for PublicKey {
     type Err = InvalidPublicKey;
 
-    /// Parses `<type> <base64> [comment]` and drops the comment.
+    /// Parses `<type> <base64> [comment]` and drops the comment, and the end of the line that a key has in the file of its own.
     fn from_str(line: &str) -> Result<Self, InvalidPublicKey> {
+        let line = line.trim_end_matches(['\r', '\n']);
         if line.bytes().any(|byte| byte < 0x20 || byte == 0x7f) {
             return Err(InvalidPublicKey::ControlByte);
         }
@@ -179,6 +180,13 @@ mod tests {
     fn a_key_prints_without_its_comment() {
         let key: Result<PublicKey, _> = format!("{ED25519} zoë@laptop  2").parse();
         assert_eq!(key.map(|key| key.to_string()).as_deref(), Ok(ED25519));
+    }
+
+    #[test]
+    fn the_end_of_its_line_is_taken_with_a_key() {
+        for end in ["\n", "\r\n", " zoe@laptop\r\n\n"] {
+            assert_eq!(format!("{ED25519}{end}").parse::<PublicKey>().map(|key| key.to_string()).as_deref(), Ok(ED25519));
+        }
     }
 
     #[test]

@@ -9,32 +9,58 @@ use serde_json::Value;
 use crate::cli::admin::revocations::print_revocations;
 use crate::cli::admin::upload::stream_file;
 use crate::cli::admin_client::{AdminClient, TRANSFER_TIMEOUT};
+use crate::cli::arguments::ApplyArgs;
 use crate::cli::exit_status::{CommandError, CommandResult, Completion};
 use crate::cli::output::print_line;
+use crate::cli::progress::{Progress, ProgressReader};
 
-/// Applies a file; `target` is the request that says how.
-pub fn apply(client: &AdminClient, file: &Path, target: &str) -> CommandResult {
-    let source: Box<dyn Read + Send> = if file == Path::new("-") {
-        Box::new(io::stdin())
+/// Applies a file, or says what that would do.
+pub fn apply(client: &AdminClient, arguments: &ApplyArgs) -> CommandResult {
+    let ApplyArgs { file, dry_run, prune, accept_loss, undo_revocations, progress } = arguments;
+    let target = format!("/-/admin/apply?prune={prune}&accept_loss={accept_loss}&undo_revocations={undo_revocations}&dry_run={dry_run}");
+    let name = file.display().to_string();
+    let source = open(file, *progress).map_err(|error| CommandError::with_context(&name, error))?;
+    let response = client.post(&target, stream_file(source), TRANSFER_TIMEOUT);
+    let response = response.map_err(|error| CommandError::with_context(&name, error))?;
+    print_summary(&response);
+    match response["refusal"].as_str() {
+        Some(refusal) => Err(CommandError::with_context(&name, format_args!("this file would be refused: {refusal}"))),
+        None => Ok(Completion::Complete),
+    }
+}
+
+/// Opens a file, or standard input for `-`, of which it is shown how much is sent.
+fn open(path: &Path, with_progress: bool) -> io::Result<Box<dyn Read + Send>> {
+    let (source, length): (Box<dyn Read + Send>, _) = if path == Path::new("-") {
+        (Box::new(io::stdin()), None)
     } else {
-        Box::new(File::open(file).map_err(|error| CommandError::with_context(&file.display().to_string(), error))?)
+        let file = File::open(path)?;
+        let metadata = file.metadata()?;
+        (Box::new(file), metadata.is_file().then_some(metadata.len()))
     };
-    let summary = client.post(target, stream_file(source), TRANSFER_TIMEOUT);
-    print_summary(&summary.map_err(|error| CommandError::with_context(&file.display().to_string(), error))?);
-    Ok(Completion::Complete)
+    let progress = Progress::begin("sent", length, with_progress);
+    Ok(Box::new(ProgressReader::new(source, progress, Some("sent; the primary reads and compares it"))))
 }
 
 /// Prints the counts of an apply: in all, and of each kind of record with a change.
 fn print_summary(body: &Value) {
-    print_line(&format_totals(body));
+    let is_dry_run = body["how"] == "dry_run";
+    print_line(&format!("{}{}", if is_dry_run { "would be: " } else { "" }, format_totals(body)));
     for (kind, counts) in body["kinds"].as_object().into_iter().flatten() {
         let has_changes = ["added", "changed", "removed"].iter().any(|name| counts[*name].as_u64().unwrap_or(0) > 0);
         if has_changes {
             print_line(&format!("  {kind}: {} added, {} changed, {} removed", counts["added"], counts["changed"], counts["removed"]));
         }
     }
+    if let Some(redirects @ 1..) = body["redirects"].as_u64() {
+        print_line(&format!("  renamed projects that keep their old paths: {redirects}"));
+    }
     print_revocations(&body["revocations"]);
-    print_line(&format!("the directory is at seq {}", body["head"]["seq"]));
+    let seq = &body["head"]["seq"];
+    print_line(&match is_dry_run {
+        true => format!("this was a dry run: nothing was changed; the directory is at seq {seq}"),
+        false => format!("the directory is at seq {seq}"),
+    });
 }
 
 /// Returns the counts of an apply in one line.

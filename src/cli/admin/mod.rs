@@ -20,10 +20,7 @@ use crate::cli::status;
 pub fn run(socket: &Path, action: AdminCommand) -> CommandResult {
     let client = AdminClient::new(socket)?;
     match action {
-        AdminCommand::Apply { file, prune, accept_loss, undo_revocations } => {
-            let target = format!("/-/admin/apply?prune={prune}&accept_loss={accept_loss}&undo_revocations={undo_revocations}");
-            apply::apply(&client, &file, &target)
-        }
+        AdminCommand::Apply(arguments) => apply::apply(&client, &arguments),
         AdminCommand::Export { output } => export::export(&client, output.as_deref()),
         AdminCommand::RevokeKey { id, wait } => revoke::revoke_key(&client, id, &wait),
         AdminCommand::BlockUser { username, wait } => revoke::block_user(&client, &username, &wait),

@@ -107,6 +107,21 @@ pub enum IntegrityError {
     },
 }
 
+impl IntegrityError {
+    /// Returns the line that is to blame, from 1; `None` where none is.
+    #[must_use]
+    pub const fn line(&self) -> Option<usize> {
+        match self {
+            Self::Duplicate { line: 0, .. } | Self::Orphaned { .. } => None,
+            Self::Duplicate { line, .. }
+            | Self::Dangling { line, .. }
+            | Self::SameRepository { line, .. }
+            | Self::Misplaced { line, .. }
+            | Self::LeftBehind { line, .. } => Some(*line),
+        }
+    }
+}
+
 /// What the records of the resulting directory claim.
 #[derive(Default)]
 pub struct Constraints {

@@ -1,4 +1,5 @@
 //! Applies a directory file: stages it, plans it against the present directory, checks the loss guard, and commits; or changes nothing.
+//! A dry run goes as far as the loss guard, and says what would have been done.
 
 use std::fs::File;
 use std::path::Path;
@@ -10,9 +11,10 @@ use crate::model::loss_guard::LossGuard;
 use crate::model::time::Time;
 use crate::primary::apply::constraints::Constraints;
 use crate::primary::apply::diff::{DiffError, RecordDiff, Unlisted, diff};
+use crate::primary::apply::emptiness::Emptiness;
 use crate::primary::apply::held_revocations::{HeldRevocations, OnRevoked, RevocationPolicy, hold_revocations};
 use crate::primary::apply::nesting::check_left_behind;
-use crate::primary::apply::plan::{ApplyPlan, ApplyStrategy, ApplySummary, OwnerChanges};
+use crate::primary::apply::plan::{ApplyPlan, ApplyStrategy, ApplySummary, ExcessiveLoss, OwnerChanges};
 use crate::primary::apply::plan_by_diff::plan_by_diff;
 use crate::primary::apply::plan_by_lookup::plan_by_lookup;
 use crate::primary::apply::plan_unpublished::plan_unpublished;
@@ -51,15 +53,27 @@ pub struct ApplyOptions {
     pub accept_loss: bool,
     /// What becomes of revocations that the file would undo.
     pub on_revoked: OnRevoked,
+    /// Whether to write.
+    pub mode: ApplyMode,
     /// The wall clock.
     pub now: Time,
 }
 
-/// What an apply did.
+/// Whether an apply writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ApplyMode {
+    /// It does.
+    Commit,
+    /// It only says what it would do.
+    DryRun,
+}
+
+/// What an apply did, or would do.
 pub struct Applied {
     /// The directory's head after it.
     pub head: Head,
-    /// How it was written: `nothing`, `withheld` (unpublished records only, by the name that answers have for it), `commit` or `replaced`.
+    /// How it was written: `nothing`, `withheld` (unpublished records only, by the name that answers have for it), `commit` or `replaced`; `dry_run`
+    /// if nothing was to be written.
     pub how: &'static str,
     /// The counts.
     pub summary: ApplySummary,
@@ -67,6 +81,8 @@ pub struct Applied {
     pub redirects: usize,
     /// What it did about revocations.
     pub revocations: HeldRevocations,
+    /// Why the file would be refused, if it was a dry run.
+    pub refusal: Option<ApiError>,
 }
 
 /// Applies a directory file whole or not at all. Blocks.
@@ -89,15 +105,21 @@ pub fn apply_staged(
     let directory = target.store.directory();
     let ApplyOptions { unlisted, on_revoked, now, .. } = options;
     let policy = RevocationPolicy { unlisted, on_revoked, now };
+    let emptiness = Emptiness::of(&staged);
     let revocations = hold_revocations(&directory, private_store, &mut staged, &mut constraints, policy)?;
     let renames = stage_redirects(&directory, private_store, &mut staged, &constraints, options.unlisted)?;
     let mut plan = plan_published(&directory, &staged, &mut constraints, options.unlisted, target.loss_guard)?;
     let unpublished_changes = plan_unpublished(&unpublished, &staged, &constraints, options.unlisted, target.loss_guard, &mut plan)?;
     let ApplyPlan { owners, summary, strategy, excessive_loss } = plan;
-    if let Some(loss) = excessive_loss {
-        if !options.accept_loss {
-            return Err(loss.to_error());
-        }
+    let emptied = if unlisted == Unlisted::Remove { emptiness.refusal(&summary) } else { None };
+    let refusal = emptied.or_else(|| excessive_loss.as_ref().map(ExcessiveLoss::to_error)).filter(|_| !options.accept_loss);
+    if options.mode == ApplyMode::DryRun {
+        return Ok(Applied { head: target.store.head(), how: "dry_run", summary, redirects: renames.count(), revocations, refusal });
+    }
+    if let Some(refusal) = refusal {
+        return Err(refusal);
+    }
+    if excessive_loss.is_some() {
         // The hosts have a loss guard too: their next snapshot must say that the loss is accepted.
         accepted_loss::accept(private_store, options.now)?;
     }
@@ -114,7 +136,7 @@ pub fn apply_staged(
         guard.leave_repairs();
         tracing::warn!(%error, "apply could not remove from the private store what belongs to records that are gone; that comes before the next commit: {error}");
     }
-    Ok(Applied { head, how, summary, redirects: renames.count(), revocations })
+    Ok(Applied { head, how, summary, redirects: renames.count(), revocations, refusal: None })
 }
 
 /// Removes from the private store what the commit has made meaningless: marks, and what belonged to users who are gone.

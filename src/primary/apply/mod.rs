@@ -15,11 +15,15 @@
 //! | [`renames`] | the redirects that renamed projects leave at their old paths |
 //! | [`nesting`] | that a path is below the one of its namespace |
 //! | [`staged_file`] | the file's records in the order of a snapshot, each once |
+//! | [`file_errors`] | all that is wrong with a file at once, line by line |
+//! | [`emptiness`] | that a file which is the whole directory is not empty by accident |
 //! | [`constraints`] | what must be unique in a directory, and what its records refer to |
 
 pub mod constraints;
 pub mod diff;
+pub mod emptiness;
 pub mod execute;
+pub mod file_errors;
 pub mod held_revocations;
 pub mod nesting;
 pub mod plan;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use http::StatusCode;
 use serde::Serialize;
+use serde_json::json;
 
 use crate::api::error::ApiError;
 use crate::model::change::Change;
@@ -15,6 +16,7 @@ use crate::model::record::Record;
 use crate::model::record_identity::RecordIdentity;
 use crate::primary::apply::constraints::RecordOrigin;
 use crate::primary::apply::diff::{DiffError, RecordDiff};
+use crate::primary::apply::file_errors::FileErrors;
 use crate::primary::apply::receive::describe_storage_error;
 use crate::primary::apply::staged_file::StagingError;
 use crate::store::primary::primary_store::{MAX_COMMIT_BYTES, MAX_COMMIT_CHANGES};
@@ -223,8 +225,18 @@ impl From<StagingError> for ApiError {
     fn from(error: StagingError) -> Self {
         match error {
             StagingError::Io(error) => Self::new(StatusCode::INSUFFICIENT_STORAGE, describe_storage_error(&error)),
-            StagingError::Line(_) | StagingError::Grammar { .. } | StagingError::Integrity(_) => {
-                Self::new(StatusCode::UNPROCESSABLE_ENTITY, error.to_string())
+            StagingError::Store(error) => error.into(),
+            StagingError::Several(errors) => {
+                let body =
+                    json!({"message": errors.to_string(), "errors": errors.named().collect::<Vec<_>>(), "more_errors": errors.more()});
+                Self { body: Some(Box::new(body)), ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, errors.to_string()) }
+            }
+            one => {
+                let mut errors = FileErrors::default();
+                match one.collect(&mut errors) {
+                    Ok(()) => StagingError::Several(errors).into(),
+                    Err(other) => Self::new(StatusCode::UNPROCESSABLE_ENTITY, other.to_string()),
+                }
             }
         }
     }

@@ -6,6 +6,7 @@ use crate::model::record::Record;
 use crate::model::record_identity::RecordIdentity;
 use crate::primary::apply::constraints::{Constraints, IntegrityError, RecordOrigin};
 use crate::primary::apply::diff::{RecordDiff, Unlisted, diff};
+use crate::primary::apply::file_errors::FileErrors;
 use crate::primary::apply::nesting::check_nesting;
 use crate::primary::apply::plan::{ApplyPlan, ApplySummary, CommitBuilder, OwnerChanges};
 use crate::primary::apply::staged_file::{StagedFile, StagingError};
@@ -22,6 +23,7 @@ pub fn plan_by_diff(
     let mut summary = ApplySummary::default();
     let mut owners = OwnerChanges::default();
     let mut changes = CommitBuilder::default();
+    let mut errors = FileErrors::default();
     for step in diff(directory, staged, unlisted) {
         let step = step?;
         summary.record(&step);
@@ -29,18 +31,23 @@ pub fn plan_by_diff(
         if let RecordDiff::Unchanged(entry, RecordOrigin::Directory) = &step
             && let Some(record) = entry.record()
         {
-            constraints.insert(RecordOrigin::Directory, record).map_err(StagingError::from)?;
+            collect(constraints.insert(RecordOrigin::Directory, record), &mut errors)?;
         }
         if unlisted == Unlisted::Keep
             && let Some(conflict) = key_conflict(&step, staged)
         {
-            return Err(StagingError::from(conflict).into());
+            collect(Err(conflict), &mut errors)?;
         }
         changes.push(step);
     }
-    check_references(directory, staged, constraints, unlisted, changes.may_orphan)?;
+    check_references(directory, staged, constraints, unlisted, changes.may_orphan, &mut errors)?;
+    StagingError::of_all(errors)?;
     let excessive_loss = if unlisted == Unlisted::Remove { summary.excessive_loss(guard) } else { None };
     Ok(ApplyPlan { owners, summary, strategy: changes.into_strategy(), excessive_loss })
+}
+
+fn collect(outcome: Result<(), IntegrityError>, errors: &mut FileErrors) -> Result<(), StagingError> {
+    outcome.or_else(|error| StagingError::from(error).collect(errors))
 }
 
 /// Refuses a key that the directory has under another id, unless the file gives that id another key: a key changes its owner only on purpose.
@@ -64,17 +71,18 @@ fn check_references(
     constraints: &Constraints,
     unlisted: Unlisted,
     may_orphan: bool,
+    errors: &mut FileErrors,
 ) -> Result<(), ApiError> {
     for step in diff(directory, staged, unlisted) {
         let step = step?;
-        check_nesting(directory, staged, &step)?;
+        check_nesting(directory, staged, &step).or_else(|error| error.collect(errors))?;
         let (entry, origin) = match step {
             RecordDiff::Added(new, line) | RecordDiff::Changed { new, line, .. } => (new, RecordOrigin::Line(line)),
             RecordDiff::Unchanged(entry, origin) if may_orphan => (entry, origin),
             RecordDiff::Unchanged(..) | RecordDiff::Removed(_) => continue,
         };
         if let Some(record) = entry.record() {
-            constraints.check_references(origin, record, || RecordIdentity::from_entry(&entry).to_string()).map_err(StagingError::from)?;
+            collect(constraints.check_references(origin, record, || RecordIdentity::from_entry(&entry).to_string()), errors)?;
         }
     }
     Ok(())

@@ -12,6 +12,7 @@ use crate::model::repository_place::RepositoryPlace;
 use crate::model::sort_key::SortKey;
 use crate::primary::apply::constraints::{Constraints, IntegrityError, RecordOrigin, sibling_paths};
 use crate::primary::apply::diff::{DiffError, RecordDiff};
+use crate::primary::apply::file_errors::FileErrors;
 use crate::primary::apply::nesting::check_nesting;
 use crate::primary::apply::plan::{ApplyPlan, ApplySummary, CommitBuilder, OwnerChanges};
 use crate::primary::apply::staged_file::{StagedFile, StagedRecord, StagingError};
@@ -28,20 +29,22 @@ pub fn plan_by_lookup(directory: &Generation, staged: &StagedFile, constraints: 
         let Some(step) = diff_record(directory, staged, record)? else { return Ok(None) };
         steps.push(step);
     }
+    let mut errors = FileErrors::default();
     for check in [check_unique, check_references] {
         for (line, record) in steps.iter().filter_map(added_or_changed) {
-            check(directory, constraints, line, record)?;
+            check(directory, constraints, line, record).or_else(|error| error.collect(&mut errors))?;
         }
     }
     if steps.iter().any(claims_another_place) {
-        check_repositories(directory, staged, constraints)?;
+        check_repositories(directory, staged, constraints).or_else(|error| error.collect(&mut errors))?;
     }
     for sort_key in staged.taken_redirects.iter().filter(|sort_key| !staged.contains(sort_key)) {
         steps.extend(directory.load_entry(sort_key).map_err(DiffError::from)?.map(RecordDiff::Removed));
     }
     for step in &steps {
-        check_nesting(directory, staged, step)?;
+        check_nesting(directory, staged, step).or_else(|error| error.collect(&mut errors))?;
     }
+    StagingError::of_all(errors)?;
     let mut summary = ApplySummary::default();
     let mut owners = OwnerChanges::default();
     let mut changes = CommitBuilder::default();
@@ -87,7 +90,7 @@ fn diff_record(directory: &Generation, staged: &StagedFile, record: &StagedRecor
 }
 
 /// Checks that no record which stays has the same username or path. A holder that the file names too was checked with the file.
-fn check_unique(directory: &Generation, constraints: &Constraints, line: usize, record: &Record) -> Result<(), ApiError> {
+fn check_unique(directory: &Generation, constraints: &Constraints, line: usize, record: &Record) -> Result<(), StagingError> {
     let stored = StoredNames { directory, constraints };
     let conflict = match record {
         Record::User(user) => stored.username_holder(&user.username, user.id),
@@ -95,8 +98,8 @@ fn check_unique(directory: &Generation, constraints: &Constraints, line: usize, 
         Record::Project(project) => stored.path_holder(&project.path, ReferencedRecord::Project(project.id)),
         _ => Ok(None),
     };
-    if let Some(what) = conflict.map_err(DiffError::from)? {
-        return Err(StagingError::from(IntegrityError::Duplicate { line, what, first: RecordOrigin::Directory }).into());
+    if let Some(what) = conflict? {
+        return Err(IntegrityError::Duplicate { line, what, first: RecordOrigin::Directory }.into());
     }
     match record {
         Record::Project(project) => check_siblings(&stored, line, &project.path),
@@ -105,12 +108,12 @@ fn check_unique(directory: &Generation, constraints: &Constraints, line: usize, 
 }
 
 /// Checks that no project which stays has the path of this one's wiki or designs, or the other way round.
-fn check_siblings(stored: &StoredNames<'_>, line: usize, path: &str) -> Result<(), ApiError> {
+fn check_siblings(stored: &StoredNames<'_>, line: usize, path: &str) -> Result<(), StagingError> {
     let path = path.to_ascii_lowercase();
     for other in sibling_paths(&path) {
-        if stored.project_holder(&other, None).map_err(DiffError::from)?.is_some() {
+        if stored.project_holder(&other, None)?.is_some() {
             let first = RecordOrigin::Directory;
-            return Err(StagingError::from(IntegrityError::SameRepository { line, path, other, first }).into());
+            return Err(IntegrityError::SameRepository { line, path, other, first }.into());
         }
     }
     Ok(())
@@ -127,16 +130,14 @@ fn claims_another_place(step: &RecordDiff) -> bool {
 }
 
 /// Checks that no record which stays has a repository of one of the file. There is no index by place: reads all projects and snippets.
-fn check_repositories(directory: &Generation, staged: &StagedFile, constraints: &Constraints) -> Result<(), ApiError> {
+fn check_repositories(directory: &Generation, staged: &StagedFile, constraints: &Constraints) -> Result<(), StagingError> {
     for prefix in [SortKey::projects_prefix(), SortKey::snippets_prefix()] {
         let mut conflict = Ok(());
-        directory
-            .for_each_record_with_prefix(&prefix, |record| {
-                if conflict.is_ok() && !staged.contains(&record.sort_key()) {
-                    conflict = constraints.check_repositories(RecordOrigin::Directory, record);
-                }
-            })
-            .map_err(DiffError::from)?;
+        directory.for_each_record_with_prefix(&prefix, |record| {
+            if conflict.is_ok() && !staged.contains(&record.sort_key()) {
+                conflict = constraints.check_repositories(RecordOrigin::Directory, record);
+            }
+        })?;
         conflict.map_err(StagingError::from)?;
     }
     Ok(())
@@ -181,10 +182,10 @@ impl StoredNames<'_> {
 }
 
 /// Checks that whatever the record refers to is in the file or in the directory.
-fn check_references(directory: &Generation, constraints: &Constraints, line: usize, record: &Record) -> Result<(), ApiError> {
+fn check_references(directory: &Generation, constraints: &Constraints, line: usize, record: &Record) -> Result<(), StagingError> {
     for (field, target) in record_references(record) {
-        if !constraints.contains(target) && !exists(directory, target).map_err(DiffError::from)? {
-            return Err(StagingError::from(IntegrityError::Dangling { line, field, target: target.to_string() }).into());
+        if !constraints.contains(target) && !exists(directory, target)? {
+            return Err(IntegrityError::Dangling { line, field, target: target.to_string() }.into());
         }
     }
     Ok(())

@@ -7,6 +7,7 @@ use crate::model::loss_guard::LossGuard;
 use crate::model::unpublished::UnpublishedRecord;
 use crate::primary::apply::constraints::{Constraints, IntegrityError};
 use crate::primary::apply::diff::Unlisted;
+use crate::primary::apply::file_errors::FileErrors;
 use crate::primary::apply::plan::ApplyPlan;
 use crate::primary::apply::staged_file::{StagedFile, StagingError};
 use crate::primary::directory::unpublished::UnpublishedChanges;
@@ -23,6 +24,7 @@ pub fn plan_unpublished(
     plan: &mut ApplyPlan,
 ) -> Result<UnpublishedChanges, ApiError> {
     let mut changes = UnpublishedChanges::default();
+    let mut errors = FileErrors::default();
     let mut old = BTreeMap::new();
     for record in existing {
         plan.summary.kinds.entry(record.kind()).or_default().existing += 1;
@@ -31,7 +33,8 @@ pub fn plan_unpublished(
     for (sort_key, (line, record)) in &staged.unpublished {
         if let Some(target) = record.project_id().map(ReferencedRecord::Project).filter(|target| !constraints.contains(*target)) {
             let dangling = IntegrityError::Dangling { line: *line, field: "project_id", target: target.to_string() };
-            return Err(StagingError::from(dangling).into());
+            StagingError::from(dangling).collect(&mut errors)?;
+            continue;
         }
         let counts = plan.summary.kinds.entry(record.kind()).or_default();
         match old.remove(sort_key) {
@@ -44,6 +47,7 @@ pub fn plan_unpublished(
         }
         changes.0.push((sort_key.clone(), Some(record.canonical()?)));
     }
+    StagingError::of_all(errors)?;
     if unlisted == Unlisted::Remove {
         for (sort_key, record) in old {
             plan.summary.kinds.entry(record.kind()).or_default().removed += 1;

@@ -4,7 +4,7 @@
 use std::collections::btree_map::{BTreeMap, Entry};
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fs::File;
-use std::io::{self, BufReader, BufWriter, Seek as _, Write as _};
+use std::io::{self, BufReader, BufWriter, Seek as _};
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
@@ -15,8 +15,9 @@ use crate::model::sort_key::SortKey;
 use crate::model::text::Text;
 use crate::model::unpublished::UnpublishedRecord;
 use crate::primary::apply::constraints::{Constraints, IntegrityError, RecordOrigin};
-use crate::wire::directory::record_lines;
-use crate::wire::directory::record_lines::{DirectoryRecord, RecordLines};
+use crate::primary::apply::file_errors::FileErrors;
+use crate::store::error::StoreError;
+use crate::wire::directory::record_lines::{DirectoryFileError, DirectoryRecord, RecordLines};
 
 const BUFFER_BYTES: usize = 1 << 20;
 
@@ -25,6 +26,8 @@ pub struct StagedFile {
     file: File,
     /// The length of that file.
     end: u64,
+    /// Whether there are users among them.
+    pub has_users: bool,
     /// The published records, in the order of a snapshot, each place once.
     pub records: Vec<StagedRecord>,
     /// The ids of the keys among them.
@@ -53,7 +56,7 @@ pub struct StagedRecord {
 pub enum StagingError {
     /// A line that is not a record.
     #[error(transparent)]
-    Line(#[from] record_lines::DirectoryFileError),
+    Line(#[from] DirectoryFileError),
     /// A field that breaks its grammar.
     #[error("line {line}: {error}")]
     Grammar {
@@ -65,44 +68,59 @@ pub enum StagingError {
     /// A second record where there can be one, or a reference to nothing.
     #[error(transparent)]
     Integrity(#[from] IntegrityError),
+    /// Several of these.
+    #[error("{0}")]
+    Several(FileErrors),
+    /// The store cannot be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// The temporary file could not be written or read.
     #[error("the file in the store's folder: {0}")]
     Io(#[from] io::Error),
 }
 
+impl StagingError {
+    /// Adds what is wrong with the file to `errors`, so that the rest of it is looked at too. What has other causes comes back.
+    pub fn collect(self, errors: &mut FileErrors) -> Result<(), Self> {
+        let line = match &self {
+            Self::Line(DirectoryFileError::ReadFailed { .. }) | Self::Io(_) | Self::Store(_) | Self::Several(_) => return Err(self),
+            Self::Line(error) => error.line(),
+            Self::Grammar { line, .. } => *line,
+            Self::Integrity(error) => error.line().unwrap_or(0),
+        };
+        errors.push(line, self.to_string());
+        Ok(())
+    }
+
+    /// Fails with all that was collected, if anything was.
+    pub fn of_all(errors: FileErrors) -> Result<(), Self> {
+        if errors.is_empty() { Ok(()) } else { Err(Self::Several(errors)) }
+    }
+}
+
 impl StagedFile {
-    /// Reads a directory file, and adds what each published record claims to `constraints`. Blank lines are skipped.
+    /// Reads a directory file, and adds what each published record claims to `constraints`. Blank lines are skipped. The
+    /// error names all lines that are wrong by themselves or beside each other.
     pub fn read(mut file: File, temp_dir: &Path, constraints: &mut Constraints) -> Result<Self, StagingError> {
         file.rewind()?;
         let mut texts = BufWriter::with_capacity(BUFFER_BYTES, tempfile::tempfile_in(temp_dir)?);
-        let (mut records, mut key_ids, mut unpublished, mut offset) = (Vec::new(), HashSet::new(), BTreeMap::new(), 0);
-        let mut namespace_paths = HashMap::new();
+        let mut staging = Staging::default();
         for numbered in RecordLines::new(BufReader::with_capacity(BUFFER_BYTES, file)) {
-            let (line, record) = match numbered? {
-                (line, DirectoryRecord::Published(record)) => (line, record),
-                (line, DirectoryRecord::Unpublished(record)) => {
-                    insert_unpublished(&mut unpublished, line, record)?;
-                    continue;
-                }
-            };
-            record_grammar::check(&record).map_err(|error| StagingError::Grammar { line, error })?;
-            constraints.insert(RecordOrigin::Line(line), &record)?;
-            match &record {
-                Record::Key(key) => drop(key_ids.insert(key.id)),
-                Record::Namespace(namespace) => drop(namespace_paths.insert(namespace.id, namespace.path.clone())),
-                _ => {}
+            let staged = numbered.map_err(StagingError::from).and_then(|(line, record)| staging.add(line, record, constraints, &mut texts));
+            if let Err(error) = staged {
+                error.collect(&mut staging.errors)?;
             }
-            let text =
-                record.canonical().map_err(|error| record_lines::DirectoryFileError::InvalidRecord { line, reason: error.into() })?;
-            texts.write_all(text.as_bytes())?;
-            records.push(StagedRecord { sort_key: record.sort_key(), line, offset, length: text.len() });
-            offset += text.len() as u64;
+            if staging.errors.is_full() {
+                break;
+            }
         }
+        let Staging { mut records, key_ids, namespace_paths, unpublished, end, has_users, mut errors } = staging;
         records.sort_by(|one, other| one.sort_key.cmp(&other.sort_key));
-        let texts = texts.into_inner().map_err(io::IntoInnerError::into_error)?;
+        let file = texts.into_inner().map_err(io::IntoInnerError::into_error)?;
         let taken_redirects = BTreeSet::new();
-        let staged = Self { file: texts, end: offset, records, key_ids, taken_redirects, namespace_paths, unpublished };
-        staged.refuse_duplicates()?;
+        let staged = Self { file, end, records, key_ids, taken_redirects, namespace_paths, unpublished, has_users };
+        staged.find_duplicates(&mut errors)?;
+        StagingError::of_all(errors)?;
         Ok(staged)
     }
 
@@ -110,8 +128,7 @@ impl StagedFile {
     pub fn insert(&mut self, additions: impl Iterator<Item = (usize, Record)>) -> Result<(), StagingError> {
         let before = self.records.len();
         for (line, record) in additions {
-            let text =
-                record.canonical().map_err(|error| record_lines::DirectoryFileError::InvalidRecord { line, reason: error.into() })?;
+            let text = record.canonical().map_err(|error| unreadable(line, error))?;
             self.file.write_all_at(text.as_bytes(), self.end)?;
             self.records.push(StagedRecord { sort_key: record.sort_key(), line, offset: self.end, length: text.len() });
             self.end += text.len() as u64;
@@ -135,7 +152,7 @@ impl StagedFile {
         let Ok(index) = self.records.binary_search_by(|other| other.sort_key.cmp(&sort_key)) else { return Ok(()) };
         let Some(place) = self.records.get_mut(index) else { return Ok(()) };
         let line = place.line;
-        let text = record.canonical().map_err(|error| record_lines::DirectoryFileError::InvalidRecord { line, reason: error.into() })?;
+        let text = record.canonical().map_err(|error| unreadable(line, error))?;
         self.file.write_all_at(text.as_bytes(), self.end)?;
         *place = StagedRecord { sort_key, line, offset: self.end, length: text.len() };
         self.end += text.len() as u64;
@@ -163,8 +180,7 @@ impl StagedFile {
 
     /// Reads a record again.
     pub fn record(&self, record: &StagedRecord) -> Result<Record, StagingError> {
-        let line = record.line;
-        Record::parse(&self.text(record)?).map_err(|reason| record_lines::DirectoryFileError::InvalidRecord { line, reason }.into())
+        Record::parse(&self.text(record)?).map_err(|reason| unreadable(record.line, reason))
     }
 
     /// Returns a record's canonical text.
@@ -174,22 +190,69 @@ impl StagedFile {
         String::from_utf8(text).map_err(io::Error::other)
     }
 
-    fn refuse_duplicates(&self) -> Result<(), StagingError> {
+    fn find_duplicates(&self, errors: &mut FileErrors) -> Result<(), StagingError> {
         for pair in self.records.windows(2) {
             if let [first, second] = pair
                 && first.sort_key == second.sort_key
             {
-                let reread = Record::parse(&self.text(second)?);
-                let record = reread.map_err(|reason| record_lines::DirectoryFileError::InvalidRecord { line: second.line, reason })?;
-                let what = match &record {
+                let what = match self.record(second)? {
                     Record::Key(key) => format!("the key {}", key.key.fingerprint()),
                     other => format!("this {}", other.kind()),
                 };
-                return Err(IntegrityError::Duplicate { line: second.line, what, first: RecordOrigin::Line(first.line) }.into());
+                let duplicate = IntegrityError::Duplicate { line: second.line, what, first: RecordOrigin::Line(first.line) };
+                StagingError::from(duplicate).collect(errors)?;
             }
         }
         Ok(())
     }
+}
+
+/// What was read of a file so far.
+#[derive(Default)]
+struct Staging {
+    records: Vec<StagedRecord>,
+    key_ids: HashSet<Id>,
+    namespace_paths: HashMap<Id, Text>,
+    unpublished: BTreeMap<Vec<u8>, (usize, UnpublishedRecord)>,
+    end: u64,
+    has_users: bool,
+    errors: FileErrors,
+}
+
+impl Staging {
+    /// Adds the record of a line, and writes its text to `texts`. One that is refused may be referred to all the same: its line is said
+    /// once, not again with each line that names it.
+    fn add(
+        &mut self,
+        line: usize,
+        record: DirectoryRecord,
+        constraints: &mut Constraints,
+        texts: &mut impl io::Write,
+    ) -> Result<(), StagingError> {
+        let record = match record {
+            DirectoryRecord::Published(record) => record,
+            DirectoryRecord::Unpublished(record) => return insert_unpublished(&mut self.unpublished, line, record),
+        };
+        let text = record.canonical().map_err(|error| unreadable(line, error))?;
+        texts.write_all(text.as_bytes())?;
+        let length = text.len();
+        self.records.push(StagedRecord { sort_key: record.sort_key(), line, offset: self.end, length });
+        self.end += length as u64;
+        match &record {
+            Record::User(_) => self.has_users = true,
+            Record::Key(key) => drop(self.key_ids.insert(key.id)),
+            Record::Namespace(namespace) => drop(self.namespace_paths.insert(namespace.id, namespace.path.clone())),
+            _ => {}
+        }
+        let claimed = constraints.insert(RecordOrigin::Line(line), &record);
+        record_grammar::check(&record).map_err(|error| StagingError::Grammar { line, error })?;
+        Ok(claimed?)
+    }
+}
+
+/// Returns the error for a record that was read and cannot be written or read again.
+fn unreadable(line: usize, reason: impl ToString) -> StagingError {
+    DirectoryFileError::InvalidRecord { line, reason: reason.to_string() }.into()
 }
 
 fn insert_unpublished(
@@ -241,5 +304,27 @@ mod tests {
         let refusal = |text: &[u8]| read(text).err().unwrap().to_string();
         assert_eq!(refusal(format!("{}\n{}", user(1, "a"), user(1, "b")).as_bytes()), "line 2: this user stands in line 1 already");
         assert!(refusal(b"\n\n{}").starts_with("line 3: "));
+    }
+
+    #[test]
+    fn every_line_that_is_wrong_is_named_once_with_its_field() {
+        let file = [
+            user(1, "a"),
+            r#"{"kind":"user","id":"x","username":"b","name":"B"}"#.to_owned(),
+            user(1, "a"),
+            r#"{"kind":"user","id":3,"username":"-c","name":"C"}"#.to_owned(),
+            user(4, "A"),
+            "kind,id".to_owned(),
+            user(5, "e"),
+            user(5, "f"),
+        ];
+        let said = read(file.join("\r\n").as_bytes()).err().unwrap().to_string();
+        let begins: Vec<&str> = said.lines().map(|line| &line[..line.len().min(24)]).collect();
+        assert_eq!(said.lines().next(), Some("6 lines are wrong, and nothing was applied:"), "{said}");
+        for (said, begins) in
+            begins[1..].iter().zip(["line 2: `id`: ", "line 3: ", "line 4: `username` ", "line 5: ", "line 6: ", "line 8: "])
+        {
+            assert!(said.starts_with(begins), "{said:?} {begins:?}");
+        }
     }
 }

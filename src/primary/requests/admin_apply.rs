@@ -1,5 +1,6 @@
 //! `POST /-/admin/apply`: a directory file becomes the directory, all of it or nothing; applied again it changes nothing.
-//! (`prune`: what the file does not name is removed; `accept_loss`: however much that is; `undo_revocations`: also what was revoked)
+//! (`prune`: what the file does not name is removed; `accept_loss`: however much that is; `undo_revocations`: also what was revoked;
+//! `dry_run`: nothing is written, and the answer says what would have been)
 
 use std::sync::Arc;
 
@@ -11,7 +12,7 @@ use crate::api::error::{ApiError, HandlerResult};
 use crate::api::request::{ApiRequest, RequestBody};
 use crate::net::message::Response;
 use crate::primary::apply::diff::Unlisted;
-use crate::primary::apply::execute::{Applied, ApplyOptions, apply_file};
+use crate::primary::apply::execute::{Applied, ApplyMode, ApplyOptions, apply_file};
 use crate::primary::apply::held_revocations::{OnRevoked, RevokedLine};
 use crate::primary::apply::receive::receive_file;
 use crate::primary::state::PrimaryState;
@@ -23,7 +24,8 @@ const MAX_LOGGED: usize = 10;
 pub async fn handle(state: &Arc<PrimaryState>, mut request: ApiRequest) -> HandlerResult {
     let unlisted = if request.flag("prune")? { Unlisted::Remove } else { Unlisted::Keep };
     let on_revoked = if request.flag("undo_revocations")? { OnRevoked::Undo } else { OnRevoked::Hold };
-    let options = ApplyOptions { unlisted, accept_loss: request.flag("accept_loss")?, on_revoked, now: request.time.wall };
+    let mode = if request.flag("dry_run")? { ApplyMode::DryRun } else { ApplyMode::Commit };
+    let options = ApplyOptions { unlisted, accept_loss: request.flag("accept_loss")?, on_revoked, mode, now: request.time.wall };
     let RequestBody::Unread(body) = request.take_body() else { return Err(ApiError::missing_parameter("the directory file")) };
     let store = state.store.clone();
     // Said before the file is sent, which may be gigabytes.
@@ -31,6 +33,10 @@ pub async fn handle(state: &Arc<PrimaryState>, mut request: ApiRequest) -> Handl
     let file = receive_file(body, &state.temp_dir, state.api.limits.body_time).await?;
     let shared = Arc::clone(state);
     let applied = run_blocking(move || apply_file(&shared.apply_target(), file, options)).await?;
+    if mode == ApplyMode::DryRun {
+        tracing::info!("directory file checked; a dry run writes nothing");
+        return Ok(Response::json(StatusCode::OK, applied_json(&applied).to_string()));
+    }
     let (how, seq, records) = (applied.how, applied.head.seq, applied.head.state.count);
     tracing::info!(how, seq, records, "directory file applied ({how}): {records} records at seq {seq}");
     if applied.redirects > 0 {
@@ -54,7 +60,7 @@ fn log_revocations(outcome: &'static str, lines: &[RevokedLine]) {
 }
 
 fn applied_json(applied: &Applied) -> Value {
-    let Applied { head, how, summary, redirects, revocations } = applied;
+    let Applied { head, how, summary, redirects, revocations, refusal } = applied;
     let total = summary.total();
     json!({
         "head": head,
@@ -67,5 +73,6 @@ fn applied_json(applied: &Applied) -> Value {
         "redirects": redirects,
         "revocations": {"held": revocations.held, "undone": revocations.undone, "ended": revocations.ended},
         "kinds": summary.kinds,
+        "refusal": refusal.as_ref().map(|refusal| &refusal.message),
     })
 }

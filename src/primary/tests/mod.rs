@@ -8,6 +8,7 @@ mod child;
 mod crash_credentials;
 mod crash_private_store;
 mod created_repositories;
+mod dry_run;
 mod invalid_records;
 mod ownerless_key;
 mod put_off_repairs;

@@ -20,7 +20,7 @@ use crate::model::memory_directory::ed25519_public_key;
 use crate::model::record::Record;
 use crate::primary::apply::constraints::Constraints;
 use crate::primary::apply::diff::Unlisted;
-use crate::primary::apply::execute::{ApplyOptions, apply_staged};
+use crate::primary::apply::execute::{ApplyMode, ApplyOptions, apply_staged};
 use crate::primary::apply::held_revocations::OnRevoked;
 use crate::primary::apply::staged_file::StagedFile;
 use crate::primary::directory::revocations::{self, Order};
@@ -207,7 +207,7 @@ async fn a_revocation_ends_once_the_files_have_revoked_as_well_for_a_year() {
         let apply_at = |lines: &[String], unlisted, at: Duration| {
             let (staged, constraints) = stage(&state, lines);
             let now = clock::wall_time().plus(at);
-            let options = ApplyOptions { unlisted, accept_loss: true, on_revoked: OnRevoked::Hold, now };
+            let options = ApplyOptions { unlisted, accept_loss: true, on_revoked: OnRevoked::Hold, mode: ApplyMode::Commit, now };
             let applied = apply_staged(&state.apply_target(), staged, constraints, options).unwrap();
             (applied.revocations.held.len(), applied.revocations.ended)
         };
@@ -255,7 +255,7 @@ async fn a_revocation_between_staging_and_commit_holds_for_a_small_file_and_for_
         let (staged, constraints) = stage(&state, &lines);
         revoke_key(&state, 12).await;
         block_user(&state, "zoe").await;
-        let options = ApplyOptions { unlisted, accept_loss: false, on_revoked: OnRevoked::Hold, now: clock::wall_time() };
+        let options = ApplyOptions { unlisted, accept_loss: false, on_revoked: OnRevoked::Hold, mode: ApplyMode::Commit, now: clock::wall_time() };
         let applied = apply_staged(&state.apply_target(), staged, constraints, options).unwrap();
         assert_eq!(applied.revocations.held.len(), 2);
         assert_eq!(key_ids(&state), [11].into(), "{unlisted:?}");

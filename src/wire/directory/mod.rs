@@ -2,5 +2,6 @@
 
 #[cfg(feature = "daemon")]
 pub mod feed_lines;
+mod invalid_line;
 pub mod record_lines;
 pub mod record_references;

@@ -35,7 +35,7 @@ fn an_inconsistent_file_changes_nothing_and_its_error_names_the_line() {
     for (file, expected) in [
         (vec![user(3, "eve"), key(13, 9)], "line 2: user_id names user 9, which is not in the directory"),
         (vec![user(3, "ZOE")], "line 1: the username `zoe` stands in the directory already"),
-        (vec![home(3, "bobx"), project(9, 1, "Zoe/P")], "line 2: the path `zoe/p` stands in the directory already"),
+        (vec![home(2, "bobx"), project(9, 1, "Zoe/P")], "line 2: the path `zoe/p` stands in the directory already"),
         (vec![user(3, "a"), user(3, "b")], "line 2: this user stands in line 1 already"),
         (vec![r#"{"kind":"user","id":3,"username":"a","name":"A","colour":1}"#.to_owned()], "line 1: unknown field `colour`"),
         (vec![r#"{"kind":"planet","id":3}"#.to_owned()], "line 1: unknown variant `planet`"),
