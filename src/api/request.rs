@@ -8,7 +8,6 @@ use serde::de::DeserializeOwned;
 
 use crate::api::error::ApiError;
 use crate::model::clock;
-use crate::model::id::Id;
 use crate::model::time::{BootTime, Time};
 use crate::net::body::IncomingBody;
 use crate::net::memory_budget::Reservation;
@@ -121,11 +120,6 @@ impl ApiRequest {
     /// Returns a parameter as text that must be there and not be empty.
     pub fn required_text(&self, name: &str) -> Result<String, ApiError> {
         self.params.text(name)?.filter(|text| !text.is_empty()).ok_or_else(|| ApiError::missing_parameter(name))
-    }
-
-    /// Returns a parameter as an id that must be there.
-    pub fn required_id(&self, name: &str) -> Result<Id, ApiError> {
-        self.params.id(name)?.ok_or_else(|| ApiError::missing_parameter(name))
     }
 
     /// Returns a parameter as a whole number, if it is there.

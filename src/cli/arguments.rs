@@ -246,10 +246,10 @@ pub enum AdminCommand {
         #[arg(long, value_name = "FILE")]
         output: Option<PathBuf>,
     },
-    /// Remove a key, also from files that are applied later
+    /// Remove a key, or all keys of a user, also from files that are applied later
     RevokeKey {
-        /// Its id
-        id: u64,
+        #[command(flatten)]
+        which: RevokedKeyArgs,
         #[command(flatten)]
         wait: WaitArgs,
     },
@@ -259,6 +259,31 @@ pub enum AdminCommand {
         username: String,
         #[command(flatten)]
         wait: WaitArgs,
+    },
+    /// Undo `block-user`: the user has the state from before it, and files count again
+    UnblockUser {
+        /// Their username
+        username: String,
+        #[command(flatten)]
+        wait: WaitArgs,
+    },
+    /// Show one record: a user with their keys, a key with its fingerprint; tokens are hidden
+    Show {
+        /// Its kind, as in the directory file: user, key, project …
+        kind: String,
+        /// Its id, username, path, name or fingerprint; not needed for settings
+        which: Option<String>,
+        /// Print it as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// List the records of one kind; tokens are hidden
+    List {
+        /// The kind, as in the directory file, also in the plural: users, keys, projects …
+        kind: String,
+        /// Print them as a JSON array
+        #[arg(long)]
+        json: bool,
     },
     /// List the revoked keys and blocked users that no file brings back
     Revocations,
@@ -287,6 +312,20 @@ pub enum AdminCommand {
         #[command(flatten)]
         watch: WatchArgs,
     },
+}
+
+/// The key that is revoked, or the user whose keys are.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub struct RevokedKeyArgs {
+    /// The id of the key
+    pub id: Option<u64>,
+    /// The fingerprint of the key, as logs and `ssh-keygen -l` print it: SHA256:…
+    #[arg(long, value_name = "SHA256:…")]
+    pub fingerprint: Option<String>,
+    /// All keys of the user with this name
+    #[arg(long, value_name = "NAME")]
+    pub username: Option<String>,
 }
 
 /// How a directory file is applied.

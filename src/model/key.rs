@@ -24,6 +24,13 @@ impl Fingerprint {
     pub fn of(blob: &[u8]) -> Self {
         Self(Sha256::digest(blob).into())
     }
+
+    /// Parses a fingerprint as it is printed, with or without the padding of its Base64.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let base64 = text.trim().strip_prefix("SHA256:")?.trim_end_matches('=');
+        STANDARD_NO_PAD.decode(base64).ok()?.try_into().ok().map(Self)
+    }
 }
 
 impl fmt::Display for Fingerprint {
@@ -172,7 +179,7 @@ impl From<PublicKey> for String {
 
 #[cfg(test)]
 mod tests {
-    use super::{InvalidPublicKey, PublicKey, decode_blob};
+    use super::{Fingerprint, InvalidPublicKey, PublicKey, decode_blob};
 
     const ED25519: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAILM+rvN+ot98qgEN796jTiQfZfG1KaT0PtFDJ/XFSqti";
 
@@ -180,6 +187,18 @@ mod tests {
     fn a_key_prints_without_its_comment() {
         let key: Result<PublicKey, _> = format!("{ED25519} zoë@laptop  2").parse();
         assert_eq!(key.map(|key| key.to_string()).as_deref(), Ok(ED25519));
+    }
+
+    #[test]
+    fn a_fingerprint_is_read_as_it_is_printed() {
+        let fingerprint = Fingerprint::of(b"a blob");
+        for text in [fingerprint.to_string(), format!(" {fingerprint}=\n")] {
+            assert_eq!(Fingerprint::parse(&text), Some(fingerprint), "{text:?}");
+        }
+        let printed = fingerprint.to_string();
+        for text in ["", "SHA256:", &printed[1..], &printed[..40], "MD5:00:11"] {
+            assert_eq!(Fingerprint::parse(text), None, "{text:?}");
+        }
     }
 
     #[test]

@@ -82,6 +82,12 @@ impl SortKey {
         SortKeyBuilder::new(KindNumber::Redirect).finish()
     }
 
+    /// Returns the prefix of the sort keys of all keys.
+    #[must_use]
+    pub fn keys_prefix() -> Self {
+        SortKeyBuilder::new(KindNumber::Key).finish()
+    }
+
     /// Returns the sort key of a snippet.
     #[must_use]
     pub fn snippet(id: Id) -> Self {

@@ -16,6 +16,7 @@
 //! | `pushes/` | the projects that a push creates and their repositories, the messages its author sees, the count of running pushes |
 //! | `replication/` | the feed, the snapshot, and the hosts that follow |
 //! | `credentials/` | recovery codes, access tokens, secrets that may be replaced, when keys were last used |
+//! | `line_stream` | a response of many lines, read from the store while it is taken |
 //! | `user_data` | what the private store has of a user, and how it goes with the user |
 //! | `directory/` | the directory's writer, the records that are never published, the ids and paths of new projects |
 //!
@@ -29,6 +30,7 @@ pub mod config;
 pub(crate) mod credentials;
 pub mod directory;
 pub mod extras;
+mod line_stream;
 pub(crate) mod maintenance;
 pub(crate) mod metrics;
 pub mod pushes;

@@ -11,12 +11,13 @@ use crate::api::route::{self, Route, routes};
 use crate::net::message::{Request, Response};
 use crate::net::server::handler::Handler;
 use crate::primary::requests::{
-    ack, admin_accept_loss, admin_apply, admin_audit, admin_block_user, admin_explain, admin_export, admin_hosts, admin_kubernetes,
-    admin_new_epoch, admin_revocations, admin_revoke_key, admin_status, allowed, authorized_certs, authorized_keys, changes, check,
-    discover, error_tracking_allowed, git_audit_event, gitlab_subscription, health, kubernetes_agent_configuration, kubernetes_agent_info,
-    kubernetes_policies, kubernetes_project_info, kubernetes_usage_metrics, kubernetes_vulnerability, lfs_authenticate, lfs_verify,
-    metrics, minutes, personal_access_token, personal_access_tokens_self, post_receive, pre_receive, snapshot, two_factor_config,
-    two_factor_otp_check, two_factor_recovery_codes, upcoming_reconciliations, usage,
+    ack, admin_accept_loss, admin_apply, admin_audit, admin_block_user, admin_explain, admin_export, admin_hosts,
+    admin_kubernetes, admin_new_epoch, admin_records, admin_revocations, admin_revoke_key, admin_status, admin_unblock_user, allowed,
+    authorized_certs, authorized_keys, changes, check, discover, error_tracking_allowed, git_audit_event, gitlab_subscription, health,
+    kubernetes_agent_configuration, kubernetes_agent_info, kubernetes_policies, kubernetes_project_info, kubernetes_usage_metrics,
+    kubernetes_vulnerability, lfs_authenticate, lfs_verify, metrics, minutes, personal_access_token, personal_access_tokens_self,
+    post_receive, pre_receive, snapshot, two_factor_config, two_factor_otp_check, two_factor_recovery_codes, upcoming_reconciliations,
+    usage,
 };
 use crate::primary::state::PrimaryState;
 use crate::store::error::StoreError;
@@ -87,10 +88,12 @@ pub(in crate::primary) static ROUTES: &[Route<PrimaryState>] = routes! { Primary
     GET    "-/admin/hosts"                                                                          Operator   Parameters admin_hosts::hosts;
     GET    "-/admin/revocations"                                                                    Operator   Parameters admin_revocations::handle;
     GET    "-/admin/explain"                                                                        Operator   Parameters admin_explain::handle;
+    GET    "-/admin/records"                                                                        Operator   Parameters admin_records::handle;
     GET    "-/admin/export"                                                                         Operator   Parameters admin_export::handle;
     POST   "-/admin/apply"                                                                          Operator   Stream     admin_apply::handle;
     POST   "-/admin/revoke-key"                                                                     Operator   Parameters admin_revoke_key::handle;
     POST   "-/admin/block-user"                                                                     Operator   Parameters admin_block_user::handle;
+    POST   "-/admin/unblock-user"                                                                   Operator   Parameters admin_unblock_user::handle;
     POST   "-/admin/forget-host"                                                                    Operator   Parameters admin_hosts::forget_host;
     POST   "-/admin/accept-loss"                                                                    Operator   Parameters admin_accept_loss::handle;
     POST   "-/admin/new-epoch"                                                                      Operator   Parameters admin_new_epoch::handle;

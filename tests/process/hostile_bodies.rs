@@ -96,6 +96,7 @@ fn endpoints() -> Vec<Endpoint> {
         Endpoint { method: "POST", path: "-/admin/apply", caller: Operator, body_limit: None, valid_body: json!({"kind": "user", "id": 9001, "username": "u", "name": "U"}) },
         by(Operator, "POST", "-/admin/revoke-key", json!({"id": 99_999, "wait": 0})),
         by(Operator, "POST", "-/admin/block-user", json!({"username": "nobody-at-all", "wait": 0})),
+        by(Operator, "POST", "-/admin/unblock-user", json!({"username": "nobody-at-all", "wait": 0})),
         by(Operator, "POST", "-/admin/forget-host", json!({"host": "no-such-host"})),
         by(Operator, "POST", "-/admin/accept-loss", json!({})),
         by(Operator, "POST", "-/admin/new-epoch", json!({})),

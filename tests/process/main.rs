@@ -35,6 +35,7 @@ mod mirror_feed;
 mod mirror_load;
 mod old_and_new;
 mod operations;
+mod operator_commands;
 mod primary;
 mod primary_outage;
 mod primary_sidecar_equivalence;

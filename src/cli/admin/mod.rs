@@ -5,6 +5,7 @@ mod epoch;
 mod export;
 mod hosts;
 mod missing_hosts;
+mod records;
 mod revocations;
 mod revoke;
 pub mod upload;
@@ -22,8 +23,11 @@ pub fn run(socket: &Path, action: AdminCommand) -> CommandResult {
     match action {
         AdminCommand::Apply(arguments) => apply::apply(&client, &arguments),
         AdminCommand::Export { output } => export::export(&client, output.as_deref()),
-        AdminCommand::RevokeKey { id, wait } => revoke::revoke_key(&client, id, &wait),
+        AdminCommand::RevokeKey { which, wait } => revoke::revoke_key(&client, &which, &wait),
         AdminCommand::BlockUser { username, wait } => revoke::block_user(&client, &username, &wait),
+        AdminCommand::UnblockUser { username, wait } => revoke::unblock_user(&client, &username, &wait),
+        AdminCommand::Show { kind, which, json } => records::show(&client, &kind, which.as_deref(), json),
+        AdminCommand::List { kind, json } => records::list(&client, &kind, json),
         AdminCommand::Revocations => revocations::list(&client),
         AdminCommand::Hosts => hosts::list(&client),
         AdminCommand::ForgetHost { host, instance } => hosts::forget(&client, &host, instance.as_deref()),

@@ -41,7 +41,7 @@ pub fn print_revocations(revocations: &Value) {
 }
 
 /// Returns one revocation in a line.
-fn format_revocation(revocation: &Value) -> String {
+pub fn format_revocation(revocation: &Value) -> String {
     let text = |name: &str| field_text(&revocation[name]);
     let (id, at, by) = (text("id"), text("at"), text("by"));
     match revocation["kind"].as_str() {

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! revoked/key/<fingerprint>   {"id", "after", "at", "by", "in_file_since"}: a key that `revoke-key` removed
-//! revoked/user/<id>           {"username", …}: a user whom `block-user` blocked
+//! revoked/user/<id>           {"username", "before", …}: a user whom `block-user` blocked, and the state that the user had
 //! ```
 //! A mark is written under the lock of the directory's writer, before the commit that revokes, and says the number of the commit before. A
 //! crash in between, or a disk that has no room for the commit, leaves a mark that no commit follows: the revocation is made before any
@@ -31,6 +31,7 @@ use crate::model::time::Time;
 use crate::net::peer::Peer;
 use crate::store::error::StoreError;
 use crate::store::generations::generation::Generation;
+use crate::store::pages::index::IndexKey;
 use crate::store::primary::private_store::{PrivateStore, PrivateWrites};
 
 const KEY_PREFIX: &[u8] = b"revoked/key/";
@@ -72,6 +73,9 @@ pub struct RevokedKey {
 pub struct BlockedUser {
     /// The name that the user had.
     pub username: Text,
+    /// The state that the user had, and has again if the blocking is undone; `None` in marks of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<UserState>,
     /// When and by whom.
     #[serde(flatten)]
     pub order: Order,
@@ -185,11 +189,16 @@ pub fn find_key(private_store: &PrivateStore, id: Id) -> Result<Option<Fingerpri
     Ok(keys.into_iter().find(|(_, key)| key.id == id).map(|(fingerprint, _)| fingerprint))
 }
 
-/// Marks a key as revoked and returns the changes that revoke it. Call it under the writer's lock; the mark is on disk when it returns.
+/// Marks keys as revoked and returns the changes that revoke them. Call it under the writer's lock; the marks are on disk when it returns.
 /// Blocks.
-pub fn revoke_key(directory: &Generation, private_store: &PrivateStore, key: &Key, order: Order) -> Result<Vec<Change>, ApiError> {
-    let changes = key_changes(directory, key.id)?;
-    write_mark(directory, private_store, key_mark(&key.key.fingerprint()), RevokedKey { id: key.id, order })?;
+pub fn revoke_keys(directory: &Generation, private_store: &PrivateStore, keys: &[&Key], order: &Order) -> Result<Vec<Change>, ApiError> {
+    let (mut changes, mut writes) = (Vec::new(), PrivateWrites::default());
+    for key in keys {
+        changes.extend(key_changes(directory, key.id)?);
+        let mark = RevokedKey { id: key.id, order: order.clone() };
+        writes.entries.push((key_mark(&key.key.fingerprint()), Some(encode_mark(directory, mark)?)));
+    }
+    private_store.write(writes)?;
     Ok(changes)
 }
 
@@ -197,8 +206,70 @@ pub fn revoke_key(directory: &Generation, private_store: &PrivateStore, key: &Ke
 /// mark is on disk when it returns. Blocks.
 pub fn block_user(directory: &Generation, private_store: &PrivateStore, user: &User, order: Order) -> Result<Vec<Change>, ApiError> {
     let changes = user_changes(user)?;
-    write_mark(directory, private_store, user_mark(user.id), BlockedUser { username: user.username.clone(), order })?;
+    // Who is blocked again gets, once that is undone, the state from before the first time.
+    let earlier = Revocations::load(private_store)?.users.get(&user.id).and_then(|mark| mark.before);
+    let before = earlier.filter(|_| user.state == UserState::Blocked).or(Some(user.state));
+    let mark = encode_mark(directory, BlockedUser { username: user.username.clone(), before, order })?;
+    private_store.write(PrivateWrites { entries: vec![(user_mark(user.id), Some(mark))] })?;
     Ok(changes)
+}
+
+/// A user who is not blocked by `block-user` any more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnblockedUser {
+    /// Its id.
+    pub id: Id,
+    /// Its name.
+    pub username: Text,
+    /// The state that the user has then; `None` if the directory does not have the user.
+    pub state: Option<UserState>,
+    /// Whether the last file that names the user shuts the user out as well, so that the next one will again.
+    pub is_blocked_by_file: bool,
+    /// The mark that is to be removed after the commit; `None` if there was none.
+    pub mark: Option<Vec<u8>>,
+}
+
+/// Returns the changes that undo `block-user`. Who was not blocked stays as it is; whom the directory file alone blocks is refused with the
+/// remedy. Call it under the writer's lock. Blocks.
+pub fn unblock_user(
+    directory: &Generation,
+    private_store: &PrivateStore,
+    username: &str,
+) -> Result<(Vec<Change>, UnblockedUser), ApiError> {
+    let entry = directory.load_entry_by_index(&IndexKey::by_username(username))?;
+    let user = match entry.as_ref().and_then(Entry::record).map(AsRef::as_ref) {
+        Some(Record::User(user)) => Some(user),
+        _ => None,
+    };
+    let marks = Revocations::load(private_store)?.users;
+    let is_named = |(id, mark): &(&Id, &BlockedUser)| match user {
+        Some(user) => **id == user.id,
+        None => mark.username.eq_ignore_ascii_case(username),
+    };
+    let mark = marks.iter().find(is_named);
+    let (id, name) = match (user, mark) {
+        (Some(user), _) => (user.id, user.username.clone()),
+        (None, Some((id, mark))) => (*id, mark.username.clone()),
+        (None, None) => return Err(ApiError::not_found("User")),
+    };
+    if let (Some(user), None) = (user, mark)
+        && is_shut_out(user.state)
+    {
+        return Err(ApiError::conflict(format!(
+            "User {name} was not blocked by block-user: the directory file says so. Change the user's `state` in it and apply it."
+        )));
+    }
+    let (state, changes) = match (user, mark) {
+        (Some(user), Some((_, mark))) if user.state == UserState::Blocked => {
+            let state = mark.before.unwrap_or(UserState::Active);
+            let user = User { state, ..user.clone() };
+            let put = Change::Put(Entry::from_record(Record::User(user))?);
+            (Some(state), if state == UserState::Blocked { Vec::new() } else { vec![put] })
+        }
+        (user, _) => (user.map(|user| user.state), Vec::new()),
+    };
+    let is_blocked_by_file = mark.is_some_and(|(_, mark)| mark.order.in_file_since.is_some());
+    Ok((changes, UnblockedUser { id, username: name, state, is_blocked_by_file, mark: mark.map(|(id, _)| user_mark(*id)) }))
 }
 
 /// What the marks say that no commit follows.
@@ -301,10 +372,9 @@ fn parse_user_mark(mark: &[u8]) -> Option<Id> {
     Id::try_from(u64::from_be_bytes(bytes)).ok()
 }
 
-fn write_mark(directory: &Generation, private_store: &PrivateStore, key: Vec<u8>, mark: impl Serialize) -> Result<(), ApiError> {
+fn encode_mark(directory: &Generation, mark: impl Serialize) -> Result<Vec<u8>, ApiError> {
     let after = directory.head().map_or(0, |head| head.seq);
-    let value = serde_json::to_vec(&StoredMark { after, mark })?;
-    Ok(private_store.write(PrivateWrites { entries: vec![(key, Some(value))] })?)
+    Ok(serde_json::to_vec(&StoredMark { after, mark })?)
 }
 
 fn as_text<S: Serializer>(fingerprint: &Fingerprint, out: S) -> Result<S::Ok, S::Error> {

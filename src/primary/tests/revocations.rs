@@ -255,7 +255,8 @@ async fn a_revocation_between_staging_and_commit_holds_for_a_small_file_and_for_
         let (staged, constraints) = stage(&state, &lines);
         revoke_key(&state, 12).await;
         block_user(&state, "zoe").await;
-        let options = ApplyOptions { unlisted, accept_loss: false, on_revoked: OnRevoked::Hold, mode: ApplyMode::Commit, now: clock::wall_time() };
+        let options =
+            ApplyOptions { unlisted, accept_loss: false, on_revoked: OnRevoked::Hold, mode: ApplyMode::Commit, now: clock::wall_time() };
         let applied = apply_staged(&state.apply_target(), staged, constraints, options).unwrap();
         assert_eq!(applied.revocations.held.len(), 2);
         assert_eq!(key_ids(&state), [11].into(), "{unlisted:?}");
@@ -271,7 +272,7 @@ pub(super) fn mark_without_commit(state: &PrimaryState, key_id: u64, user_id: u6
     for entry in directory.entries() {
         match entry.unwrap().record().map(AsRef::as_ref) {
             Some(Record::Key(key)) if key.id.number() == key_id => {
-                revocations::revoke_key(&directory, private_store, key, order()).map(drop).unwrap();
+                revocations::revoke_keys(&directory, private_store, &[key], &order()).map(drop).unwrap();
             }
             Some(Record::User(user)) if user.id.number() == user_id => {
                 revocations::block_user(&directory, private_store, user, order()).map(drop).unwrap();
@@ -345,4 +346,88 @@ async fn a_kill_at_any_moment_leaves_a_revocation_that_was_answered_and_no_file_
         apply(&state, "", &small_directory()).await;
         assert_eq!(key_ids(&state).contains(&12), present, "after {done:?}");
     }
+}
+
+#[tokio::test]
+async fn a_key_is_revoked_by_its_fingerprint_and_all_keys_of_a_user_by_the_name() {
+    let more = [key_line(21, 21, r#","user_id":1"#), key_line(22, 22, r#","user_id":1"#)];
+    let (folder, state) = opened(&with(small_directory(), &more)).await;
+    let fingerprint = revoke_key(&state, 12).await["revoked"]["fingerprint"].clone();
+    for _again in 0..2 {
+        let (status, body) = admin(&state, "revoke-key", json!({"fingerprint": fingerprint}).to_string()).await;
+        assert_eq!((status, &body["revoked"]["id"]), (StatusCode::OK, &json!(12)), "{body}");
+    }
+    let seq = state.store.head().seq;
+    let (status, body) = admin(&state, "revoke-key", json!({"username": "ZOE"}).to_string()).await;
+    let ids: Vec<u64> = body["revoked"]["keys"].as_array().unwrap().iter().map(|key| key["id"].as_u64().unwrap()).collect();
+    assert_eq!((status, ids, key_ids(&state)), (StatusCode::OK, vec![11, 21, 22], [].into()), "{body}");
+    assert_eq!((revoked(&state), state.store.head().seq), ((4, 0), seq + 1), "in one commit");
+    drop(state);
+    let state = open(folder.path());
+    let said = revocations_of(&state, "", &with(small_directory(), &more)).await;
+    assert_eq!((said["held"].as_array().unwrap().len(), key_ids(&state)), (4, [].into()));
+    let (status, body) = admin(&state, "revoke-key", json!({"username": "zoe"}).to_string()).await;
+    assert_eq!((status, &body["revoked"]["keys"]), (StatusCode::OK, &json!([])), "{body}");
+    for (body, expected) in [
+        (json!({}), StatusCode::BAD_REQUEST),
+        (json!({"id": 11, "username": "zoe"}), StatusCode::BAD_REQUEST),
+        (json!({"fingerprint": "SHA256:x"}), StatusCode::BAD_REQUEST),
+        (json!({"fingerprint": format!("SHA256:{}", "A".repeat(43))}), StatusCode::NOT_FOUND),
+        (json!({"username": "nobody"}), StatusCode::NOT_FOUND),
+    ] {
+        assert_eq!(admin(&state, "revoke-key", body.to_string()).await.0, expected, "{body}");
+    }
+}
+
+async fn unblock(state: &Arc<PrimaryState>, name: &str) -> (StatusCode, Value) {
+    admin(state, "unblock-user", json!({"username": name}).to_string()).await
+}
+
+#[tokio::test]
+async fn an_unblocked_user_has_the_state_from_before_and_files_count_again() {
+    let (folder, state) = opened(&small_directory()).await;
+    block_user(&state, "zoe").await;
+    block_user(&state, "zoe").await;
+    assert!(is_refused(&state, 11).await);
+    let (status, body) = unblock(&state, "Zoe").await;
+    assert_eq!((status, &body["unblocked"]["state"], &body["head"]["seq"]), (StatusCode::OK, &json!("active"), &json!(3)), "{body}");
+    assert!(!is_refused(&state, 11).await && revoked(&state) == (0, 0));
+    assert_eq!(unblock(&state, "zoe").await.0, StatusCode::OK, "once more changes nothing");
+    assert_eq!(state.store.head().seq, 3);
+    assert_eq!(unblock(&state, "nobody").await.0, StatusCode::NOT_FOUND);
+    drop(state);
+    let state = open(folder.path());
+    let said = revocations_of(&state, "", &small_directory()).await;
+    assert_eq!((&said["held"], is_refused(&state, 11).await), (&json!([]), false));
+    let deactivated = user(1, "zoe").replace('}', r#","state":"deactivated"}"#);
+    apply(&state, "", &[deactivated]).await;
+    block_user(&state, "zoe").await;
+    assert_eq!(unblock(&state, "zoe").await.1["unblocked"]["state"], "deactivated");
+}
+
+#[tokio::test]
+async fn who_is_blocked_by_the_file_is_not_unblocked_by_the_command() {
+    let (_folder, state) = opened(&small_directory()).await;
+    let blocked = user(1, "zoe").replace('}', r#","state":"blocked"}"#);
+    apply(&state, "", std::slice::from_ref(&blocked)).await;
+    let (status, body) = unblock(&state, "zoe").await;
+    assert_eq!(status, StatusCode::CONFLICT);
+    assert!(body["message"].as_str().unwrap().contains("the directory file says so"), "{body}");
+    block_user(&state, "bob").await;
+    apply(&state, "", &[blocked.replace("zoe", "bob").replace(r#""id":1"#, r#""id":2"#)]).await;
+    let (_, body) = unblock(&state, "bob").await;
+    assert_eq!((&body["unblocked"]["state"], &body["unblocked"]["blocked_by_file"]), (&json!("active"), &json!(true)), "{body}");
+}
+
+#[tokio::test]
+async fn a_crash_between_the_unblocking_and_the_end_of_its_mark_does_not_block_again() {
+    let (folder, state) = opened(&small_directory()).await;
+    block_user(&state, "zoe").await;
+    let mark = state.store.private_store().scan_prefix(b"revoked/user/").unwrap();
+    assert_eq!(unblock(&state, "zoe").await.0, StatusCode::OK);
+    let entries = mark.into_iter().map(|(key, value)| (key, Some(value))).collect();
+    state.store.private_store().write(crate::store::primary::private_store::PrivateWrites { entries }).unwrap();
+    drop(state);
+    let state = open(folder.path());
+    assert!(!is_refused(&state, 11).await && revoked(&state) == (0, 0));
 }
