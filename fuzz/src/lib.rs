@@ -12,6 +12,7 @@ use sidegate::model::record_identity::RecordIdentity;
 use sidegate::model::time::Time;
 use sidegate::wire::auth::jwt::{Issuer, verify_token};
 use sidegate::wire::auth::secret::{RotatingSecret, Secret};
+use sidegate::wire::directory::backup_lines::{self, BackupItem, BackupReader, BackupWriter};
 use sidegate::wire::directory::feed_lines::{self, FeedLine, SnapshotLine};
 use sidegate::wire::directory::record_lines::{DirectoryRecord, RecordLines};
 use sidegate::wire::gitlab::deploy_key::parse_deploy_keys;
@@ -27,13 +28,14 @@ use sidegate::wire::http::request_target::RequestTarget;
 pub type FuzzTarget = fn(&[u8]);
 
 /// All targets, each with the name of its corpus.
-pub const TARGETS: [(&str, FuzzTarget); 9] = [
+pub const TARGETS: [(&str, FuzzTarget); 10] = [
     ("params", params),
     ("path", path),
     ("token", token),
     ("feed_line", feed_line),
     ("snapshot_line", snapshot_line),
     ("directory", directory),
+    ("backup", backup),
     ("key_blob", key_blob),
     ("gitlab_api", gitlab_api),
     ("gitlab_hook", gitlab_hook),
@@ -133,6 +135,24 @@ pub fn directory(bytes: &[u8]) {
         );
     }
     assert_eq!(read(lines.join("\n").as_bytes()), filed);
+}
+
+/// A backup: what is read of a whole one is written anew as the same bytes; one that lacks its end is none.
+pub fn backup(bytes: &[u8]) {
+    let Ok((header, counts)) = backup_lines::verify(bytes) else { return };
+    let Ok(mut reader) = BackupReader::begin(bytes) else { return };
+    let Ok(mut writer) = BackupWriter::begin(Vec::new(), &header) else { return };
+    while let Ok(Some(item)) = reader.next_item() {
+        let _ = match item {
+            BackupItem::Record(entry) => writer.write_record(entry.text()),
+            BackupItem::Private(key, value) => writer.write_private(&key, &value),
+        };
+    }
+    assert_eq!(reader.counts(), counts);
+    let again = writer.finish().unwrap_or_default();
+    let read_again = backup_lines::verify(again.as_slice()).ok();
+    assert_eq!(read_again, Some((header, counts)), "what is written anew says something else");
+    assert!(backup_lines::verify(&bytes[..bytes.len() - 1]).is_err(), "a backup that was cut short is none");
 }
 
 /// A blob as sshd and gitlab-sshd send it, and a line with a key: what is read is printed so that it is read again.

@@ -17,6 +17,9 @@ const PRIMARY_CONFIG: &str = "/etc/sidegate/primary.toml";
 /// The file of the configuration of a mirror.
 const MIRROR_CONFIG: &str = "/etc/sidegate/mirror.toml";
 
+/// The folder of a primary's store.
+const PRIMARY_STORE: &str = "/var/lib/sidegate-primary";
+
 /// A side gate beside sshd: GitLab's internal API on a Unix socket, answered from a local cache that follows a primary.
 #[derive(Debug, Parser)]
 #[command(name = "sidegate", version, max_term_width = 100)]
@@ -245,6 +248,22 @@ pub enum AdminCommand {
         /// Write to this file, mode 0600, and replace it once all is written; `-` for standard output
         #[arg(long, value_name = "FILE")]
         output: Option<PathBuf>,
+    },
+    /// Back up the whole primary while it runs, mode 0600: directory, tokens, codes, counters, revocations, audit log
+    Backup {
+        /// The file, which is replaced once the backup is whole
+        file: PathBuf,
+        /// Show how much is received, also where standard error is no terminal
+        #[arg(long)]
+        progress: bool,
+    },
+    /// Restore a backup as the store of a primary that is stopped; run it as the primary's user
+    Restore {
+        /// The file that `backup` wrote
+        file: PathBuf,
+        /// The folder of the store; what is there is put aside
+        #[arg(long, value_name = "PATH", default_value = PRIMARY_STORE)]
+        store: PathBuf,
     },
     /// Remove a key, or all keys of a user, also from files that are applied later
     RevokeKey {

@@ -29,6 +29,11 @@ impl PrivateFile {
         Ok(Self { target: target.to_owned(), temporary })
     }
 
+    /// Opens what was written so far, from its beginning.
+    pub fn reopen(&self) -> io::Result<File> {
+        self.temporary.reopen()
+    }
+
     /// Puts what was written on disk, and then in the place of the target.
     pub fn replace_target(self) -> Result<(), FileError> {
         self.temporary.as_file().sync_all().map_err(FileError::io(&self.target))?;

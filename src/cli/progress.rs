@@ -146,6 +146,32 @@ impl<R: Read> Read for ProgressReader<R> {
     }
 }
 
+/// Writes, and shows how far it is.
+pub struct ProgressWriter<W> {
+    target: W,
+    progress: Progress,
+}
+
+impl<W: Write> ProgressWriter<W> {
+    /// Writes to `target`.
+    pub const fn new(target: W, progress: Progress) -> Self {
+        Self { target, progress }
+    }
+}
+
+impl<W: Write> Write for ProgressWriter<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let length = self.target.write(bytes)?;
+        self.progress.add(length as u64);
+        Ok(length)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.progress.finish(None);
+        self.target.flush()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;

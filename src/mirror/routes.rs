@@ -40,6 +40,9 @@ static ROUTES: &[Route<MirrorState>] = routes! { MirrorState;
     POST "-/admin/apply"              Operator Stream     operator::refuse_apply;
     POST "-/admin/revoke-key"         Operator Parameters operator::refuse_revoke_key;
     POST "-/admin/block-user"         Operator Parameters operator::refuse_block_user;
+    POST "-/admin/unblock-user"       Operator Parameters operator::refuse_unblock_user;
+    GET  "-/admin/backup"             Operator Parameters operator::refuse_backup;
+    GET  "-/admin/records"            Operator Parameters operator::records;
     GET  "-/admin/revocations"        Operator Parameters operator::refuse_revocations;
 
     POST "hooks/gitlab"               None     RawBytes   hook::handle;

@@ -12,6 +12,7 @@
 //! | `standing_alarms` | what an operator must look at, for the status |
 //! | `store_watch` | looks whether the store can be written; `store_health` judges it; `start_repairs` finishes what the last end cut off; `bounded_call` waits for neither longer than it should |
 //! | `maintenance` | what goes on beside requests: encoding commits for the hosts, persisting what may be late |
+//! | `backup/` | the whole store in one file, and a store from such a file |
 //! | `apply/` | how a directory file becomes the directory |
 //! | `pushes/` | the projects that a push creates and their repositories, the messages its author sees, the count of running pushes |
 //! | `replication/` | the feed, the snapshot, and the hosts that follow |
@@ -24,6 +25,7 @@
 
 mod apply;
 mod authentication;
+pub mod backup;
 mod bounded_call;
 mod callers;
 pub mod config;

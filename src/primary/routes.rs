@@ -11,7 +11,7 @@ use crate::api::route::{self, Route, routes};
 use crate::net::message::{Request, Response};
 use crate::net::server::handler::Handler;
 use crate::primary::requests::{
-    ack, admin_accept_loss, admin_apply, admin_audit, admin_block_user, admin_explain, admin_export, admin_hosts,
+    ack, admin_accept_loss, admin_apply, admin_audit, admin_backup, admin_block_user, admin_explain, admin_export, admin_hosts,
     admin_kubernetes, admin_new_epoch, admin_records, admin_revocations, admin_revoke_key, admin_status, admin_unblock_user, allowed,
     authorized_certs, authorized_keys, changes, check, discover, error_tracking_allowed, git_audit_event, gitlab_subscription, health,
     kubernetes_agent_configuration, kubernetes_agent_info, kubernetes_policies, kubernetes_project_info, kubernetes_usage_metrics,
@@ -88,6 +88,7 @@ pub(in crate::primary) static ROUTES: &[Route<PrimaryState>] = routes! { Primary
     GET    "-/admin/hosts"                                                                          Operator   Parameters admin_hosts::hosts;
     GET    "-/admin/revocations"                                                                    Operator   Parameters admin_revocations::handle;
     GET    "-/admin/explain"                                                                        Operator   Parameters admin_explain::handle;
+    GET    "-/admin/backup"                                                                         Operator   Parameters admin_backup::handle;
     GET    "-/admin/records"                                                                        Operator   Parameters admin_records::handle;
     GET    "-/admin/export"                                                                         Operator   Parameters admin_export::handle;
     POST   "-/admin/apply"                                                                          Operator   Stream     admin_apply::handle;

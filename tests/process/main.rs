@@ -8,6 +8,7 @@
 #![expect(clippy::print_stderr, reason = "what a test cannot do on this machine, and what it counted, is said")]
 
 mod authenticated_bodies;
+mod backup;
 mod bad_input;
 mod check;
 mod contract;

@@ -1,11 +1,13 @@
 //! `sidegate admin`: the commands of the primary's operator, one file for each thing that they see to.
 
 pub mod apply;
+mod backup;
 mod epoch;
 mod export;
 mod hosts;
 mod missing_hosts;
 mod records;
+mod restore;
 mod revocations;
 mod revoke;
 pub mod upload;
@@ -23,6 +25,8 @@ pub fn run(socket: &Path, action: AdminCommand) -> CommandResult {
     match action {
         AdminCommand::Apply(arguments) => apply::apply(&client, &arguments),
         AdminCommand::Export { output } => export::export(&client, output.as_deref()),
+        AdminCommand::Backup { file, progress } => backup::backup(&client, &file, progress),
+        AdminCommand::Restore { file, store } => restore::run(&file, &store),
         AdminCommand::RevokeKey { which, wait } => revoke::revoke_key(&client, &which, &wait),
         AdminCommand::BlockUser { username, wait } => revoke::block_user(&client, &username, &wait),
         AdminCommand::UnblockUser { username, wait } => revoke::unblock_user(&client, &username, &wait),

@@ -35,6 +35,11 @@ pub async fn export(state: &Arc<MirrorState>, request: ApiRequest) -> HandlerRes
     requests::admin_export::handle(&state.publisher, request).await
 }
 
+/// `GET /-/admin/records`.
+pub async fn records(state: &Arc<MirrorState>, request: ApiRequest) -> HandlerResult {
+    requests::admin_records::handle(&state.publisher, request).await
+}
+
 /// `POST /-/admin/new-epoch`.
 pub async fn new_epoch(state: &Arc<MirrorState>, request: ApiRequest) -> HandlerResult {
     requests::admin_new_epoch::handle(&state.publisher, request).await.map_err(|error| error.with_store_of(DAEMON))
@@ -53,6 +58,16 @@ pub async fn refuse_revoke_key(_state: &Arc<MirrorState>, _request: ApiRequest) 
 /// `POST /-/admin/block-user`: refused.
 pub async fn refuse_block_user(_state: &Arc<MirrorState>, _request: ApiRequest) -> HandlerResult {
     refuse("block the user there; the next short walk blocks them at every host")
+}
+
+/// `POST /-/admin/unblock-user`: refused.
+pub async fn refuse_unblock_user(_state: &Arc<MirrorState>, _request: ApiRequest) -> HandlerResult {
+    refuse("unblock the user there; the next short walk unblocks them at every host")
+}
+
+/// `GET /-/admin/backup`: refused.
+pub async fn refuse_backup(_state: &Arc<MirrorState>, _request: ApiRequest) -> HandlerResult {
+    refuse("back up the GitLab; a mirror that begins anew walks it")
 }
 
 /// `GET /-/admin/revocations`: refused.

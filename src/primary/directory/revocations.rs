@@ -214,6 +214,24 @@ pub fn block_user(directory: &Generation, private_store: &PrivateStore, user: &U
     Ok(changes)
 }
 
+/// Copies the marks of one store that another has not, as if they were made after the other's commit `after`: they are committed before
+/// any other change. Returns what they revoke. Blocks.
+pub fn carry_over(from: &PrivateStore, to: &PrivateStore, after: u64) -> Result<Vec<Revocation>, StoreError> {
+    let encode = |value: serde_json::Result<Vec<u8>>| value.map_err(|error| StoreError(error.to_string()));
+    let (mut missing, present) = (Revocations::load(from)?, Revocations::load(to)?);
+    missing.keys.retain(|fingerprint, _| !present.keys.contains_key(fingerprint));
+    missing.users.retain(|id, _| !present.users.contains_key(id));
+    let mut writes = PrivateWrites::default();
+    for (fingerprint, mark) in &missing.keys {
+        writes.entries.push((key_mark(fingerprint), Some(encode(serde_json::to_vec(&StoredMark { after, mark }))?)));
+    }
+    for (id, mark) in &missing.users {
+        writes.entries.push((user_mark(*id), Some(encode(serde_json::to_vec(&StoredMark { after, mark }))?)));
+    }
+    to.write(writes)?;
+    Ok(missing.list().collect())
+}
+
 /// A user who is not blocked by `block-user` any more.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnblockedUser {

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::api::request::RequestTime;
 use crate::model::clock_reading::BootId;
 use crate::model::time::{BootTime, Time};
+use crate::primary::backup::restored::{self, RestoredMark};
 use crate::primary::replication::host_record::serving_time;
 use crate::primary::replication::proven_elapsed::{ProvenElapsed, SavedElapsed};
 use crate::store::error::StoreError;
@@ -34,6 +35,8 @@ pub enum MissingReason {
     NewEpoch,
     /// The store's files are copies.
     StoreCopied,
+    /// The operator restored a backup.
+    Restored,
     /// A host has a state that this primary never had.
     UnknownState,
 }
@@ -45,6 +48,7 @@ impl MissingReason {
         match self {
             Self::NewEpoch => "a new epoch was begun",
             Self::StoreCopied => "the store's files are copies, as after a restore from a backup",
+            Self::Restored => "the store was restored from a backup",
             Self::UnknownState => "a host has a state that this primary never had, as after a restore from a backup",
         }
     }
@@ -102,7 +106,13 @@ impl MissingHosts {
             return Ok(hosts);
         }
         let mut writes = PrivateWrites { entries: vec![(ORIGIN_KEY.to_vec(), Some(origin.into_bytes()))] };
-        if known.is_some() {
+        if let Some(RestoredMark { made_at }) = restored::read_mark(private_store)? {
+            tracing::warn!(
+                "this store was restored from the backup of {made_at}, and a new epoch has begun. Hosts that came after the backup are not \
+                 known; until {longest_bound} s from now no revocation is said to be in force everywhere"
+            );
+            writes.entries.extend([(restored::RESTORED_KEY.to_vec(), None), hosts.set(MissingReason::Restored, longest_bound, now)?]);
+        } else if known.is_some() {
             tracing::error!(
                 "the store's files are copies: if it was restored from a backup, run `sidegate admin new-epoch`. Hosts that came after the \
                  copy was made are not known; until {longest_bound} s from now no revocation is said to be in force everywhere"

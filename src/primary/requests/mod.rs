@@ -4,6 +4,7 @@ pub mod ack;
 pub mod admin_accept_loss;
 pub mod admin_apply;
 pub mod admin_audit;
+pub mod admin_backup;
 pub mod admin_block_user;
 pub mod admin_explain;
 pub mod admin_export;

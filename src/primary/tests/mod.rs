@@ -3,6 +3,7 @@
 
 mod answers_under_way;
 mod arbitrary_requests;
+mod backup;
 mod caller_authentication;
 mod child;
 mod crash_credentials;

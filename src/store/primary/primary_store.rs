@@ -3,6 +3,7 @@
 //! ```text
 //! LOCK CURRENT generations/   the directory and its journal       (generations/generations_folder.rs, journal.rs)
 //! ledger/                     what is never published             (private_store.rs)
+//! restoring/ REPLACING        another store that takes its place  (replacement.rs)
 //! ```
 //! A commit is one batch of its records, its journal entry and the cursor, then a flush, and only then it is published: the
 //! head moves, its watchers wake, the call returns. Changes that are too many for that are written as a new generation, whose
@@ -34,6 +35,7 @@ use crate::store::primary::build_room::BuildRoom;
 use crate::store::primary::init::{PrimaryOpenError, create_empty, load_or_create_seed, open_verified, random_epoch, start_journal};
 use crate::store::primary::journal::{self, Journal, JournalLimits};
 use crate::store::primary::private_store::PrivateStore;
+use crate::store::primary::replacement;
 use crate::store::primary::unflushed::UnflushedCommits;
 use crate::store::write_progress::WriteProgress;
 
@@ -125,6 +127,7 @@ impl PrimaryStore {
 
     /// As [`PrimaryStore::open`], with other bounds.
     pub fn open_with_limits(folder: &Path, options: StoreOptions, limits: StoreLimits) -> Result<Self, PrimaryOpenError> {
+        replacement::finish(folder)?;
         let generations = GenerationsFolder::open(folder, options)?;
         let private_store = PrivateStore::open(&folder.join("ledger"))?;
         let seed = load_or_create_seed(&private_store)?;

@@ -1,0 +1,58 @@
+//! `sidegate admin restore`: a primary's store from a backup, while the primary is stopped.
+
+use std::fs::File;
+use std::path::Path;
+
+use crate::cli::exit_status::{CommandError, CommandResult, Completion};
+use crate::cli::output::{print_line, print_warning};
+use crate::model::clock;
+use crate::primary::backup::restore::{Restored, RevokedSince, restore};
+use crate::store::generations::generation::StoreOptions;
+
+/// How the store is opened while it is built: nothing is answered from it.
+const OPTIONS: StoreOptions = StoreOptions { page_cache_bytes: 64 << 20, record_cache_entries: 1_024 };
+
+/// Restores `backup` as the store in `store`. The primary must not run.
+pub fn run(backup: &Path, store: &Path) -> CommandResult {
+    let file = File::open(backup).map_err(|error| CommandError::with_context(&backup.display().to_string(), error))?;
+    let restored = restore(&file, store, OPTIONS, clock::wall_time());
+    let Restored { header, counts, replaced, since } = restored
+        .map_err(|error| CommandError(format!("nothing was restored from {} to {}: {error}", backup.display(), store.display())))?;
+    print_line(&format!(
+        "restored {} records and {} private entries, as they were at {} (seq {}), to {}",
+        counts.records,
+        counts.private_entries,
+        header.made_at,
+        header.seq,
+        store.display()
+    ));
+    if let Some(replaced) = replaced {
+        print_line(&format!("the store before is in {}; remove it once you are sure", replaced.display()));
+    }
+    print_revoked_since(&since, &header.made_at.to_string());
+    print_line("start the primary: it has a new epoch, and every host takes a whole snapshot");
+    Ok(Completion::Complete)
+}
+
+/// Says what was revoked after the backup, or that nobody here can say.
+fn print_revoked_since(since: &RevokedSince, made_at: &str) {
+    match since {
+        RevokedSince::Known(revoked) => {
+            for revocation in revoked {
+                print_line(&format!("revoked since the backup, and revoked again at the next start: {revocation}"));
+            }
+            if revoked.is_empty() {
+                print_line("the store before has nothing as revoked that the backup has not");
+            }
+        }
+        RevokedSince::Unknown(reason) => {
+            if let Some(reason) = reason {
+                print_warning(&format!("the store before cannot be read: {reason}"));
+            }
+            print_warning(&format!(
+                "what was revoked after {made_at} is not revoked in this store. Before you start the primary, read `the operator revoked` and \
+                 `the operator blocked` in its log since then, and have the commands ready"
+            ));
+        }
+    }
+}

@@ -1,0 +1,11 @@
+//! A whole copy of the store in one file, and a store from such a file.
+//!
+//! | file | what it does |
+//! | --- | --- |
+//! | [`write`] | copies the directory and the private store at one moment, while requests are answered |
+//! | [`restore`] | builds a store from a backup beside the present one, and puts it in its place |
+//! | [`restored`] | what a restored store says of itself until its first start |
+
+pub mod restore;
+pub mod restored;
+pub mod write;
