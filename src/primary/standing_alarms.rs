@@ -2,7 +2,7 @@
 
 use crate::api::request::RequestTime;
 use crate::api::standing_alarm::{StandingAlarm, socket_alarms};
-use crate::primary::metrics::{HOSTS_MISSING, SHARED_HOST_NAME};
+use crate::primary::metrics::{HOSTS_MISSING, INVALID_RECORDS, SHARED_HOST_NAME, SHARED_REPOSITORIES};
 use crate::primary::replication::host_table::SHARED_NAME;
 use crate::primary::state::PrimaryState;
 use crate::primary::store_health::StoreHealth;
@@ -12,14 +12,16 @@ const MISSING_HOSTS_REMEDY: &str =
     "wait until then before a key is taken for dead: hosts that this primary does not know may still let it in; see `sidegate admin hosts`";
 const SHARED_REPOSITORIES_REMEDY: &str = "give each project of the directory file a repository of its own, and apply it";
 
-/// Returns the alarms that stand.
+const INVALID_RECORDS_REMEDY: &str = "correct them in the directory file, and apply it; the log names them";
+
+/// Returns the alarms that stand: those that the metrics show.
 #[must_use]
 pub fn standing_alarms(state: &PrimaryState, time: RequestTime) -> Vec<StandingAlarm> {
     let missing = state.missing_hosts.current(time).map(|missing| {
         let message = format!("hosts that this primary does not know may answer without it until {}: {}", missing.until, missing.reason);
         StandingAlarm::new(HOSTS_MISSING, Some(missing.since), message, MISSING_HOSTS_REMEDY)
     });
-    let one = [store_alarm(&state.store_health()), missing, shared_repositories_alarm(state)];
+    let one = [store_alarm(&state.store_health()), missing, shared_repositories_alarm(state), invalid_records_alarm(state)];
     one.into_iter().flatten().chain(socket_alarms(&state.server_counters)).chain(shared_names(state, time)).collect()
 }
 
@@ -38,5 +40,11 @@ fn shared_names(state: &PrimaryState, time: RequestTime) -> impl Iterator<Item =
 fn shared_repositories_alarm(state: &PrimaryState) -> Option<StandingAlarm> {
     let count = state.store.directory().shared_repositories().count();
     let message = format!("{count} places of repositories have two records that lead there: neither is answered");
-    (count > 0).then(|| StandingAlarm::new("shared_repositories", None, message, SHARED_REPOSITORIES_REMEDY))
+    (count > 0).then(|| StandingAlarm::new(SHARED_REPOSITORIES, None, message, SHARED_REPOSITORIES_REMEDY))
+}
+
+fn invalid_records_alarm(state: &PrimaryState) -> Option<StandingAlarm> {
+    let count = state.store.directory().invalid_records().map_or(0, |invalid| invalid.count());
+    let message = format!("{count} records break the grammar of a field, and answer nothing");
+    (count > 0).then(|| StandingAlarm::new(INVALID_RECORDS, None, message, INVALID_RECORDS_REMEDY))
 }

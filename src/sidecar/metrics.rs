@@ -12,9 +12,9 @@ use prometheus_client::registry::Registry;
 use crate::api::alarm_metrics::AlarmMetrics;
 use crate::model::freshness::{FreshnessClass, FreshnessLimits};
 
-/// Alarms that are raised here and not by the replica: the guard against a primary that knows no keys any more holds, and no client finds a
-/// socket.
-const OWN_ALARMS: [&str; 2] = ["mass_negative", "socket_lost"];
+/// Alarms that are raised here and not by the replica: the guard against a primary that knows no keys any more holds, what is kept would not
+/// survive a restart, and no client finds a socket.
+const OWN_ALARMS: [&str; 3] = ["mass_negative", "kept_store", "socket_lost"];
 
 type ClassLabel = [(&'static str, &'static str); 1];
 type SecondsGauge = Gauge<f64, AtomicU64>;
@@ -44,6 +44,8 @@ pub struct SidecarReading {
     pub usage: (u64, u64),
     /// Whether keys are let in that the primary does not know, because it does not know most.
     pub holds_mass_negative: bool,
+    /// Whether what is kept is in memory only.
+    pub keeps_in_memory_only: bool,
     /// Whether no client finds a socket.
     pub has_lost_socket: bool,
     /// The replica's alarms: the kind, whether it is active, how often it was raised.
@@ -99,7 +101,8 @@ impl SidecarMetrics {
         let raise = |counter: &Counter, total: u64| counter.inc_by(total.saturating_sub(counter.get()));
         raise(&self.usage_reported, reading.usage.0);
         raise(&self.usage_dropped, reading.usage.1);
-        for (kind, active) in OWN_ALARMS.into_iter().zip([reading.holds_mass_negative, reading.has_lost_socket]) {
+        let own = [reading.holds_mass_negative, reading.keeps_in_memory_only, reading.has_lost_socket];
+        for (kind, active) in OWN_ALARMS.into_iter().zip(own) {
             self.alarms.set_active(kind, active);
         }
         for (kind, active, raised) in &reading.replica_alarms {
@@ -128,6 +131,7 @@ mod tests {
             forwards: (3, 2),
             usage: (7, 1),
             holds_mass_negative: false,
+            keeps_in_memory_only: true,
             has_lost_socket: true,
             replica_alarms: vec![("drift", true, 2), ("damage", false, 0)],
         }
@@ -156,6 +160,7 @@ mod tests {
             "sidegate_alarms{kind=\"drift\"} 1",
             "sidegate_alarms{kind=\"socket_lost\"} 1",
             "sidegate_alarms{kind=\"mass_negative\"} 0",
+            "sidegate_alarms{kind=\"kept_store\"} 1",
             "sidegate_alarms_raised_total{kind=\"drift\"} 2",
             "sidegate_alarms_raised_total{kind=\"damage\"} 0",
         ] {

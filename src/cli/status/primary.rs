@@ -21,7 +21,6 @@ pub struct PrimaryDaemonView {
     pub since: Option<Time>,
     pub head: HeadView,
     pub records: BTreeMap<String, u64>,
-    pub invalid_records: Option<u64>,
     pub revocations: Option<Revocations>,
     pub store: StoreView,
     pub store_bytes: Option<u64>,
@@ -129,10 +128,6 @@ pub fn findings(view: &PrimaryDaemonView) -> Vec<Finding> {
     if let Some(until) = view.accept_loss_until {
         let text = format!("a loss is accepted until {}: hosts take a snapshot that lacks many of their keys", time_text(until));
         findings.push(Finding::new(Weight::Note, text, None));
-    }
-    if let Some(invalid @ 1..) = view.invalid_records {
-        let text = format!("{} break the grammar of a field, and answer nothing", count_text(invalid, "record"));
-        findings.push(Finding::new(Weight::Note, text, Some("correct them in the directory file, and apply it; the log names them")));
     }
     if let Some(failure) = view.creation.as_ref().and_then(|creation| creation.last_failure.as_ref()) {
         let at = failure.at.map_or_else(String::new, |at| format!(", {}", since_text(at, view.now())));

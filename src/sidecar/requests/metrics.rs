@@ -39,6 +39,7 @@ fn read(state: &SidecarState, now: BootTime) -> SidecarReading {
         is_breaker_open: channel.addresses.outage().is_some(),
         forwards: channel.concurrency_limit.load(),
         usage: state.usage.totals(),
+        keeps_in_memory_only: state.kept.as_ref().is_some_and(|kept| kept.answers.store().status().in_memory_since.is_some()),
         holds_mass_negative: state.kept.as_ref().is_some_and(|kept| kept.answers.guard_status(now).hold.is_some()),
         has_lost_socket: !state.config.server_counters.sockets.lost().is_empty(),
         replica_alarms: (state.config.replica_control.alarms)(),

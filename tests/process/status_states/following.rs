@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::status_states::json::assert_documented;
+use crate::status_states::json::{assert_documented, assert_metrics_agree};
 use crate::status_states::{LONG_FRESH, SOON_STALE, linked, look_up, status, verdict_of_keys, wait_for_status};
 use crate::support::env::TestEnv;
 use crate::support::fake_primary::{FakePrimary, FakeReply, json_response};
@@ -135,6 +135,7 @@ fn drift() {
         1,
     );
     assert_documented(&env.status(), "sidecar", &["alarms[].remedy", "follower.alarms[].message"]);
+    assert_metrics_agree(&env.status(), &env.sidecar_socket());
     drop(fake);
 }
 

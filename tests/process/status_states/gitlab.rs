@@ -1,7 +1,7 @@
 //! States in front of a GitLab: it is asked, most keys are unknown to it, it fails, nothing but what it says is given.
 
 use crate::kept_answers::gitlab::{Site, look_up};
-use crate::status_states::json::assert_documented;
+use crate::status_states::json::{assert_documented, assert_metrics_agree};
 use crate::status_states::status;
 
 const FRESH: &str = "[freshness]\nkeys = { ttl = \"1h\", max_stale = \"2h\" }\nreads = { ttl = \"1h\", max_stale = \"2h\" }\n\
@@ -52,6 +52,7 @@ fn guard_holding() {
         ],
         1,
     );
+    assert_metrics_agree(&site.env.status(), &site.env.sidecar_socket());
     site.run(&["invalidate", "all"]);
     assert_eq!(status(&site.env, "the hold was ended").first_line(), "serving: fresh, asking GitLab, 0 alarms");
 }

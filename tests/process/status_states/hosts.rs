@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::mirror::{MirrorEnv, WALKS_ONCE};
-use crate::status_states::json::assert_documented;
+use crate::status_states::json::{assert_documented, assert_metrics_agree};
 use crate::status_states::{LONG_FRESH, Printed, wait_until_followed};
 use crate::support::env::TestEnv;
 use crate::support::generated_directory::directory_of_keys;
@@ -60,6 +60,7 @@ fn a_primary_says_whether_its_hosts_follow_and_for_whom_a_revocation_waits() {
     let screen = admin_status(&env, "primary, a new epoch");
     assert!(screen.text.contains("ALARM hosts_missing since 20") && screen.first_line().ends_with(", 1 alarms"), "{}", screen.text);
     assert_documented(&env.primary_status(), "primary", &["missing_hosts.until"]);
+    assert_metrics_agree(&env.primary_status(), &env.primary_socket());
 }
 
 #[test]
@@ -77,6 +78,7 @@ fn a_primary_whose_disk_is_full_says_so_first() {
         1,
     );
     assert_documented(&env.primary_status(), "primary", &["store.reason"]);
+    assert_metrics_agree(&env.primary_status(), &env.primary_socket());
     disk.free_space();
     env.wait_for("it to be found to have room", || Request::get("/-/readiness").send(&env.primary_socket()).status == 200);
     assert_eq!(admin_status(&env, "primary, room again").code, Some(0));

@@ -1,8 +1,11 @@
 //! `docs/status.md` has every field that a daemon sends, with its shape, and no daemon sends another: compared in both directions.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use serde_json::Value;
+
+use crate::support::http::Request;
 
 const DOCUMENT: &str = include_str!("../../../docs/status.md");
 /// Objects whose fields are named by what they are about.
@@ -59,6 +62,15 @@ pub fn assert_documented(status: &Value, daemon: &str, also: &[&str]) {
     for path in also {
         assert!(sent.contains(*path), "`{path}` is not sent: {status}");
     }
+}
+
+/// Fails unless exactly the alarms of a status stand in the metrics on the same socket.
+pub fn assert_metrics_agree(status: &Value, socket: &Path) {
+    let in_status: BTreeSet<String> =
+        status["alarms"].as_array().unwrap().iter().map(|alarm| alarm["kind"].as_str().unwrap().to_owned()).collect();
+    let metrics = Request::get("/-/metrics").send(socket).text();
+    let standing = metrics.lines().filter_map(|line| line.strip_prefix("sidegate_alarms{kind=\"")?.strip_suffix("\"} 1"));
+    assert_eq!(in_status, standing.map(str::to_owned).collect::<BTreeSet<_>>(), "{metrics}");
 }
 
 /// Calls `visit` with each field and its path; elements of a list are `[]`, fields of a map `*`.
