@@ -9,6 +9,11 @@ pub fn print_line(line: &str) {
     let _ = writeln!(std::io::stdout(), "{line}");
 }
 
+/// Prints one line that begins with `WARNING:`.
+pub fn print_warning(text: &str) {
+    print_line(&format!("WARNING: {text}"));
+}
+
 /// Returns a JSON value as a person reads it: text without its quotes, `-` for null.
 pub fn field_text(value: &Value) -> String {
     match value {
