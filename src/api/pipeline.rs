@@ -2,14 +2,17 @@
 
 use std::sync::Arc;
 
+use http::Uri;
 use http::request::Parts;
-use http::{HeaderMap, Uri};
 
 use crate::api::authentication::{HeaderAuth, authenticate_headers, authenticate_parameter};
 use crate::api::body::{ParsedBody, ReadError, read_body};
 use crate::api::context::{ApiContext, ApiState};
+use crate::api::decision_log::AskedDecision;
 use crate::api::error::{ApiError, HandlerResult, Rejection};
+use crate::api::operator_log::OperatorAction;
 use crate::api::request::{ApiRequest, Caller, RequestTime};
+use crate::api::request_id::RequestId;
 use crate::api::request_metrics::{Endpoint, RequestMetrics};
 use crate::api::route::{BodyKind, RequiredAuth, Route, RouteError, find_route};
 use crate::net::body::{BodyError, IncomingBody};
@@ -55,7 +58,10 @@ async fn route<S: ApiState>(
         Ok(target) => target,
         Err(error) => {
             let rejection = Rejection::path(&error);
-            return (Endpoint::BAD_PATH, reject(state, Endpoint::BAD_PATH.name, &peer, &parts.headers, rejection, time).into_response());
+            return (
+                Endpoint::BAD_PATH,
+                reject(state, Endpoint::BAD_PATH.name, &peer, &RequestId::of(&parts.headers), rejection, time).into_response(),
+            );
         }
     };
     match find_route(routes, &parts.method, target.segments()) {
@@ -80,7 +86,8 @@ async fn answer<S: ApiState>(
     time: RequestTime,
 ) -> HandlerResult {
     let api = state.api();
-    let reject = |rejection| reject(state, route.name, &peer, &parts.headers, rejection, time);
+    let id = RequestId::of(&parts.headers);
+    let reject = |rejection| reject(state, route.name, &peer, &id, rejection, time);
     let shown = authenticate_headers(&**state, route.auth, &peer, &parts.headers, time.wall).map_err(reject)?;
     let mut reservation = reservation_for(api, &shown);
     // The secret may stand in a body that the route itself does not read.
@@ -112,12 +119,29 @@ async fn answer<S: ApiState>(
     let may_hold_secret = !matches!(caller, Caller::Shell | Caller::KeysScope) || params.values.remove(SHARED_SECRET_PARAMETER).is_some();
     let Parts { method, headers, .. } = parts;
     let held = state.begin_answer(&caller);
-    let request = ApiRequest { method, headers, target, caller, peer, params, body, may_hold_secret, read_error, reservation, time };
-    let response = (route.handler)(state, request).await?;
+    let request = ApiRequest { method, headers, target, caller, peer, params, body, may_hold_secret, read_error, reservation, time, id };
+    let response = handle_and_log(state, route, request).await?;
     Ok(match held {
         Some(held) => Response { body: response.body.holding(held), ..response },
         None => response,
     })
+}
+
+/// Calls the handler, and logs what an operator had done, and what was decided where that is logged.
+async fn handle_and_log<S: ApiState>(state: &Arc<S>, route: &'static Route<S>, request: ApiRequest) -> HandlerResult {
+    let (action, decision) = (OperatorAction::of(route.name, &request), AskedDecision::of(route.path, &request));
+    let result = (route.handler)(state, request).await;
+    if let Some(action) = action {
+        action.log(&result);
+    }
+    match (decision, result) {
+        (Some(decision), result) => {
+            let response = result.unwrap_or_else(|error| route.refuse(error));
+            decision.log(&response);
+            Ok(response)
+        }
+        (None, result) => result,
+    }
 }
 
 /// Returns where the memory for a request's body is counted. An operator's is not: `status` is answered while others hold all of it.
@@ -144,7 +168,7 @@ fn reject<S: ApiState>(
     state: &Arc<S>,
     endpoint: &'static str,
     peer: &Peer,
-    headers: &HeaderMap,
+    id: &RequestId,
     rejection: Rejection,
     time: RequestTime,
 ) -> ApiError {
@@ -152,9 +176,8 @@ fn reject<S: ApiState>(
     let Rejection { kind, reason, error } = rejection;
     api.metrics.count_rejection(kind, reason);
     if let Some(suppressed) = api.log_limiter.allow(time.wall) {
-        let request_id = headers.get("x-request-id").and_then(|id| id.to_str().ok()).unwrap_or_default();
-        let detail = &error.message;
-        tracing::warn!(endpoint, reason, detail, ?peer, request_id, suppressed, "refused a request to {endpoint}: {reason}");
+        let (detail, request_id) = (&error.message, id.as_str());
+        tracing::warn!(endpoint, reason, detail, %peer, request_id, suppressed, "refused a request to {endpoint} from {peer}: {reason}");
     }
     error
 }

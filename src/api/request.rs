@@ -7,6 +7,7 @@ use http::{HeaderMap, Method};
 use serde::de::DeserializeOwned;
 
 use crate::api::error::ApiError;
+use crate::api::request_id::RequestId;
 use crate::model::clock;
 use crate::model::time::{BootTime, Time};
 use crate::net::body::IncomingBody;
@@ -90,6 +91,8 @@ pub struct ApiRequest {
     pub reservation: Reservation,
     /// When it came.
     pub time: RequestTime,
+    /// Its id in logs, here and wherever it is asked on.
+    pub id: RequestId,
 }
 
 impl ApiRequest {

@@ -2,22 +2,27 @@
 //!
 //! journald's socket blocks when journald is slow, and so does a pipe; the threads that serve only put a line into the queue. Lines
 //! that find it full are dropped and counted, and the count is logged as soon as there is room. Under systemd the thread hands lines to
-//! `tracing-journald` with their fields; otherwise it writes to standard error: plain to a terminal, JSON to anything else.
+//! `tracing-journald` with their fields; otherwise it writes to standard error: plain to a terminal, JSON to anything else. It also makes the
+//! lines of decisions, which are written at every level. The level can be changed while the process runs.
 
 use std::fmt::{self, Write as _};
 use std::io::{IsTerminal as _, Write as _};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Duration;
 
 use serde_json::{Map, Value};
 use tracing::field::{Field, Visit};
 use tracing::{Dispatch, Event, Level, Subscriber};
+use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::layer::{Context, SubscriberExt as _};
-use tracing_subscriber::{EnvFilter, Layer, Registry};
+use tracing_subscriber::reload::{self, Handle};
+use tracing_subscriber::{Layer, Registry};
 
-use crate::cli::config::log::{LogConfig, LogTarget};
+use crate::api::decision_log::{self, LoggedDecision};
+use crate::api::log_level::{self, LogControl};
+use crate::cli::config::log::{LogConfig, LogLevel, LogTarget};
 use crate::cli::exit_status::CommandError;
 use crate::cli::output::field_text;
 use crate::model::clock;
@@ -25,7 +30,23 @@ use crate::model::clock;
 /// How many lines may wait to be written.
 const QUEUE_CAPACITY: usize = 8192;
 /// The fields of log lines that are fields of the journal too.
-const JOURNAL_FIELDS: [&str; 7] = ["endpoint", "reason", "request_id", "fingerprint", "key_id", "host", "seq"];
+const JOURNAL_FIELDS: [&str; 15] = [
+    "endpoint",
+    "reason",
+    "request_id",
+    "fingerprint",
+    "key_id",
+    "host",
+    "seq",
+    "uid",
+    "user",
+    "verdict",
+    "actor",
+    "project",
+    "action",
+    "source",
+    "age_seconds",
+];
 
 /// A handle of the writing thread.
 pub struct LogHandle {
@@ -36,6 +57,7 @@ pub struct LogHandle {
 
 enum QueueItem {
     Line(LogLine),
+    Decision(Box<LoggedDecision>),
     Shutdown,
 }
 
@@ -50,11 +72,12 @@ struct LogLine {
 
 /// Starts logging for the whole process. Must be called once.
 pub fn start(config: LogConfig) -> Result<LogHandle, CommandError> {
-    let filter = EnvFilter::builder().parse(config.level.as_str()).map_err(|error| CommandError::with_context("log.level", error))?;
+    let (filter, handle) = reload::Layer::new(level_filter(config.level));
     let journal = open_journal(config.target)?;
     let (queue, lines) = sync_channel(QUEUE_CAPACITY);
     let (finished, done) = sync_channel(1);
     let dropped = Arc::new(AtomicU64::new(0));
+    let dropped_decisions = Arc::clone(&dropped);
     let layer = QueueLayer { queue: queue.clone(), dropped: Arc::clone(&dropped) };
     let counted = Arc::clone(&dropped);
     std::thread::Builder::new()
@@ -65,7 +88,54 @@ pub fn start(config: LogConfig) -> Result<LogHandle, CommandError> {
         })
         .map_err(CommandError::new)?;
     tracing::subscriber::set_global_default(Registry::default().with(layer.with_filter(filter))).map_err(CommandError::new)?;
+    log_level::set_control(Box::new(LevelControl { handle, level: AtomicU8::new(index_of(config.level)) }));
+    decision_log::set_sink(decision_sink(queue.clone(), dropped_decisions));
+    decision_log::set_enabled(config.decisions);
     Ok(LogHandle { queue, done, dropped })
+}
+
+/// Returns what puts a decision into the queue. One that finds it full is counted like any other line.
+fn decision_sink(queue: SyncSender<QueueItem>, dropped: Arc<AtomicU64>) -> decision_log::DecisionSink {
+    Box::new(move |decision| {
+        if queue.try_send(QueueItem::Decision(Box::new(decision))).is_err() {
+            dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    })
+}
+
+/// The level of the log while the process runs.
+struct LevelControl {
+    handle: Handle<LevelFilter, Registry>,
+    level: AtomicU8,
+}
+
+impl LogControl for LevelControl {
+    fn level(&self) -> &'static str {
+        LogLevel::ALL.get(usize::from(self.level.load(Ordering::Relaxed))).copied().unwrap_or_default().as_str()
+    }
+
+    fn set_level(&self, level: &str) -> Result<(), String> {
+        let known = LogLevel::ALL.into_iter().find(|known| known.as_str() == level);
+        let known = known.ok_or_else(|| "`level` is `error`, `warn`, `info`, `debug` or `trace`".to_owned())?;
+        self.handle.reload(level_filter(known)).map_err(|error| error.to_string())?;
+        self.level.store(index_of(known), Ordering::Relaxed);
+        Ok(())
+    }
+}
+
+const fn level_filter(level: LogLevel) -> LevelFilter {
+    match level {
+        LogLevel::Error => LevelFilter::ERROR,
+        LogLevel::Warn => LevelFilter::WARN,
+        LogLevel::Info => LevelFilter::INFO,
+        LogLevel::Debug => LevelFilter::DEBUG,
+        LogLevel::Trace => LevelFilter::TRACE,
+    }
+}
+
+/// Returns the place of a level in [`LogLevel::ALL`].
+const fn index_of(level: LogLevel) -> u8 {
+    level as u8
 }
 
 impl LogHandle {
@@ -159,7 +229,12 @@ impl Visit for LogLine {
 fn write_queued_lines(lines: &Receiver<QueueItem>, journal: Option<&Dispatch>, dropped: &AtomicU64) {
     let plain = std::io::stderr().is_terminal();
     let mut reported = 0;
-    while let Ok(QueueItem::Line(line)) = lines.recv() {
+    loop {
+        let line = match lines.recv() {
+            Ok(QueueItem::Line(line)) => line,
+            Ok(QueueItem::Decision(decision)) => decision_line(&decision),
+            Ok(QueueItem::Shutdown) | Err(_) => return,
+        };
         write_line(&line, journal, plain);
         let total = dropped.load(Ordering::Relaxed);
         let dropped_lines = total - reported;
@@ -174,6 +249,12 @@ fn write_queued_lines(lines: &Receiver<QueueItem>, journal: Option<&Dispatch>, d
             );
         }
     }
+}
+
+/// Returns the line of a decision, dated when it is written: moments after it was answered.
+fn decision_line(decision: &LoggedDecision) -> LogLine {
+    let (message, fields) = decision.line();
+    LogLine { level: Level::INFO, target: "sidegate::decisions", time: clock::wall_time().to_string(), message, fields }
 }
 
 fn write_line(line: &LogLine, journal: Option<&Dispatch>, plain: bool) {
@@ -207,6 +288,14 @@ fn emit_to_journal(line: &LogLine) {
                 key_id = text("key_id"),
                 host = text("host"),
                 seq = text("seq"),
+                uid = text("uid"),
+                user = text("user"),
+                verdict = text("verdict"),
+                actor = text("actor"),
+                project = text("project"),
+                action = text("action"),
+                source = text("source"),
+                age_seconds = text("age_seconds"),
                 details = rest,
                 "{}",
                 line.message

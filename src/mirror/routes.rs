@@ -7,6 +7,7 @@ use http::HeaderMap;
 
 use crate::api::context::{ApiContext, ApiState};
 use crate::api::error::Rejection;
+use crate::api::log_level;
 use crate::api::pipeline;
 use crate::api::request::{Caller, RequestTime};
 use crate::api::route::{self, RequiredAuth, Route, RouteError, routes};
@@ -36,6 +37,8 @@ static ROUTES: &[Route<MirrorState>] = routes! { MirrorState;
     GET  "-/admin/export"             Operator Parameters operator::export;
     POST "-/admin/forget-host"        Operator Parameters operator::forget_host;
     POST "-/admin/accept-loss"        Operator Parameters accept_loss::handle;
+    GET  "-/admin/log-level"          Operator Parameters log_level::level;
+    POST "-/admin/log-level"          Operator Parameters log_level::set_level;
     POST "-/admin/new-epoch"          Operator Parameters operator::new_epoch;
     POST "-/admin/apply"              Operator Stream     operator::refuse_apply;
     POST "-/admin/revoke-key"         Operator Parameters operator::refuse_revoke_key;

@@ -308,6 +308,15 @@ impl OutgoingBody {
         }
     }
 
+    /// Returns the bytes, if they are in memory.
+    #[must_use]
+    pub fn buffered(&self) -> Option<Bytes> {
+        match &self.source {
+            OutboundSource::Buffered(bytes) => Some(bytes.clone()),
+            OutboundSource::Relayed(_) | OutboundSource::Channel(_) => None,
+        }
+    }
+
     /// Returns whether the bytes are not all in memory.
     pub fn is_streaming(&self) -> bool {
         !matches!(self.source, OutboundSource::Buffered(_))

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use http::StatusCode;
 
 use crate::api::error::ApiError;
+use crate::api::log_level;
 use crate::api::pipeline;
 use crate::api::response_headers::{FORWARDED_HEADER, POSITION_HEADER};
 use crate::api::route::{self, Route, routes};
@@ -97,6 +98,8 @@ pub(in crate::primary) static ROUTES: &[Route<PrimaryState>] = routes! { Primary
     POST   "-/admin/unblock-user"                                                                   Operator   Parameters admin_unblock_user::handle;
     POST   "-/admin/forget-host"                                                                    Operator   Parameters admin_hosts::forget_host;
     POST   "-/admin/accept-loss"                                                                    Operator   Parameters admin_accept_loss::handle;
+    GET    "-/admin/log-level"                                                                      Operator   Parameters log_level::level;
+    POST   "-/admin/log-level"                                                                      Operator   Parameters log_level::set_level;
     POST   "-/admin/new-epoch"                                                                      Operator   Parameters admin_new_epoch::handle;
 };
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::api::log_level;
 use crate::api::pipeline;
 use crate::api::route::{self, Route, routes};
 use crate::net::message::{Request, Response};
@@ -30,6 +31,8 @@ static ROUTES: &[Route<SidecarState>] = routes! { SidecarState;
     POST "-/admin/invalidate"                     = "invalidate"       Operator         Parameters admin_invalidate::handle;
     POST "-/admin/warm"                           = "warm"             Operator         Stream     admin_warm::handle;
     POST "-/admin/resync"                         = "resync"           Operator         Unread     admin_resync::handle;
+    GET  "-/admin/log-level"                      = "log_level"        Operator         Unread     log_level::level;
+    POST "-/admin/log-level"                      = "log_level"        Operator         Parameters log_level::set_level;
 
     // Never passed on: our own paths, and the primary's for its followers.
     ANY  "-/**"                                   = "unknown"          None             Unread     not_found::handle;

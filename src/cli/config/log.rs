@@ -10,6 +10,8 @@ pub struct LogConfig {
     pub level: LogLevel,
     /// Where log lines are written.
     pub target: LogTarget,
+    /// Whether each login and each question about access is logged with its answer.
+    pub decisions: bool,
 }
 
 /// The severity of a log line.
@@ -25,6 +27,9 @@ pub enum LogLevel {
 }
 
 impl LogLevel {
+    /// All of them, the most severe first.
+    pub const ALL: [Self; 5] = [Self::Error, Self::Warn, Self::Info, Self::Debug, Self::Trace];
+
     /// Returns the level as the configuration writes it.
     pub const fn as_str(self) -> &'static str {
         match self {

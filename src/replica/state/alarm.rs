@@ -52,7 +52,7 @@ impl Alarm {
         Self::Ended,
     ];
 
-    /// Returns its name in metrics, which is that in the status.
+    /// Returns its name in logs and metrics, which is that in the status.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -89,6 +89,23 @@ impl Alarm {
                 "give each project of the directory a repository of its own; `sidegate admin export` has the records"
             }
             Self::Ended => "run `systemctl restart sidegate.service`, and report the log",
+        }
+    }
+
+    /// Returns what is true again once it is over.
+    #[must_use]
+    pub const fn over(self) -> &'static str {
+        match self {
+            Self::Drift => "the store equals what the primary says",
+            Self::PrimaryWentBack => "the primary and this host have one history again",
+            Self::LossHeld => "no snapshot is held back for the keys that it lacks",
+            Self::Damage => "the store on disk is whole again",
+            Self::Store => "the store can be written again",
+            Self::Unstored => "every change that restricts is in the store",
+            Self::Forbidden => "the primary takes this host's token and its bound again",
+            Self::Garbled => "the feed can be understood again",
+            Self::SharedRepositories => "no two records of the store lead to one repository any more",
+            Self::Ended => "all replication tasks run again",
         }
     }
 }
@@ -136,14 +153,15 @@ impl Alarms {
     pub fn raise(&self, alarm: Alarm, message: impl Into<String>, now: Time) {
         let message = message.into();
         if self.record(alarm, &message, now) {
-            tracing::error!(?alarm, "{message}");
+            tracing::error!(alarm = alarm.as_str(), "{message}");
         }
     }
 
     /// Clears an alarm, if it is active.
     pub fn clear(&self, alarm: Alarm) {
         if self.lock().active.remove(&alarm).is_some() {
-            tracing::info!(?alarm, "alarm cleared: {alarm:?}");
+            let (kind, over) = (alarm.as_str(), alarm.over());
+            tracing::info!(alarm = kind, "alarm cleared: {over}");
         }
     }
 
@@ -221,6 +239,14 @@ mod tests {
     fn an_alarm_has_one_name_in_metrics_and_in_the_status() {
         for alarm in Alarm::ALL {
             assert_eq!(serde_json::to_value(alarm).unwrap(), alarm.as_str());
+        }
+    }
+
+    #[test]
+    fn an_alarm_has_one_name_in_logs_and_in_the_status() {
+        for alarm in Alarm::ALL {
+            assert_eq!(serde_json::to_value(alarm).unwrap(), alarm.as_str());
+            assert!(!alarm.over().contains(&format!("{alarm:?}")) && !alarm.over().contains('_'), "{}", alarm.over());
         }
     }
 }

@@ -15,6 +15,7 @@ use serde_json::json;
 use crate::api::error::{ApiError, HandlerResult, TOO_MANY_REQUESTS_MESSAGE};
 use crate::api::rate_limit::RateDecision;
 use crate::api::request::{ApiRequest, RequestTime};
+use crate::api::request_id::RequestId;
 use crate::api::response_headers::{ANSWER_HEADER, CACHED_ANSWER, enable_circuit_breaker, mark_degraded, mark_forwarded, mark_local};
 use crate::model::access_decision::{AccessDecision, AccessDenied, AccessEvaluation, AccessGrant, Actor, FoundBy};
 use crate::model::access_request::{Action, AllowedRequest, ClaimedActor, Protocol, RefChanges};
@@ -44,7 +45,7 @@ pub async fn handle(state: &Arc<SidecarState>, request: ApiRequest) -> HandlerRe
     let response = if requires_primary(&question) {
         passthrough::handle_question(state, request).await?
     } else {
-        decide_or_query(state, &question, request.time).await
+        decide_or_query(state, &question, &request.id, request.time).await
     };
     let response = refuse_beyond_limit(response);
     Ok(if counts_failures { enable_circuit_breaker(response) } else { response })
@@ -69,8 +70,8 @@ fn requires_primary(question: &AllowedRequest) -> bool {
         || is_push_without_changes
 }
 
-async fn decide_or_query(state: &Arc<SidecarState>, question: &AllowedRequest, time: RequestTime) -> Response {
-    let local = LocalDecisions { state, question, class: freshness_class(question) };
+async fn decide_or_query(state: &Arc<SidecarState>, question: &AllowedRequest, id: &RequestId, time: RequestTime) -> Response {
+    let local = LocalDecisions { state, question, id, class: freshness_class(question) };
     if let Some(kept) = &state.kept {
         return match KeptQuestion::allowed(question, kept.answers.check_ip, local.query()) {
             Some(kept_question) => {
@@ -118,6 +119,7 @@ const fn subject(question: &AllowedRequest) -> RequestSubject {
 struct LocalDecisions<'a> {
     state: &'a SidecarState,
     question: &'a AllowedRequest,
+    id: &'a RequestId,
     class: FreshnessClass,
 }
 
@@ -134,7 +136,7 @@ impl LocalDecisions<'_> {
     /// Returns the question as the primary is asked it, which a fresh answer does not need.
     fn query(&self) -> UpstreamQuery {
         let query = UpstreamQuery::post(QueryKind::Allowed, "/api/v4/internal/allowed", wire::allowed::encode_request(self.question));
-        UpstreamQuery { may_have_effect: self.is_push(), ..query }
+        UpstreamQuery { may_have_effect: self.is_push(), ..query }.asked_for(self.id)
     }
 
     /// Returns the question where no yes may be given here, so that the primary is waited for: a push may create its project, which takes a

@@ -23,7 +23,7 @@ pub async fn handle(state: &Arc<SidecarState>, request: ApiRequest) -> HandlerRe
     // What is missing is the primary's to refuse, or not to ask for.
     let given = [("key", request.params.text("key")?), ("user_identifier", request.params.text("user_identifier")?)];
     let form = encode_form(given.iter().filter_map(|(name, value)| Some((*name, value.as_deref()?))));
-    let query = UpstreamQuery::get(QueryKind::AuthorizedCerts, format!("/api/v4/internal/authorized_certs?{form}"));
+    let query = UpstreamQuery::get(QueryKind::AuthorizedCerts, format!("/api/v4/internal/authorized_certs?{form}")).asked_for(&request.id);
     if let (Some(kept), [(_, Some(key)), (_, Some(user_identifier))]) = (&state.kept, &given) {
         let question = KeptQuestion::authorized_certs(key, user_identifier, query);
         return Ok(kept_answer::answer(state, kept, question, request.time).await);

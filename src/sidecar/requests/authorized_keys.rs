@@ -41,7 +41,7 @@ pub async fn handle(state: &Arc<SidecarState>, mut request: ApiRequest) -> Handl
         let view = state.local_view(FreshnessClass::Keys, request.time).await;
         return Ok(mark_local(miss_response(), view.age));
     };
-    let query = || UpstreamQuery::authorized_keys(blob.clone(), &key);
+    let query = || UpstreamQuery::authorized_keys(blob.clone(), &key).asked_for(&request.id);
     if let (Some(kept), Some(_mirror)) = (&state.kept, &state.mirror) {
         let followed =
             FollowedQuestion { look_up: |view: &LocalView| look_up(view, &blob), question: KeptQuestion::authorized_keys(query()) };

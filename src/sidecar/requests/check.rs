@@ -25,7 +25,7 @@ pub async fn handle(state: &Arc<SidecarState>, request: ApiRequest) -> HandlerRe
     if let Some(name) = request.params.first_unknown(&[]) {
         return Err(ApiError::unknown_parameter(name));
     }
-    let query = UpstreamQuery::get(QueryKind::Check, "/api/v4/internal/check".to_owned());
+    let query = UpstreamQuery::get(QueryKind::Check, "/api/v4/internal/check".to_owned()).asked_for(&request.id);
     Ok(match state.upstream.query(query, RequestClass::Other).await {
         QueryOutcome::Decided(decision) => {
             if state.version_cache.store(&decision.body, request.time) {

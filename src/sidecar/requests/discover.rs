@@ -36,7 +36,7 @@ pub async fn handle(state: &Arc<SidecarState>, request: ApiRequest) -> HandlerRe
     }
     let claimed_actor = claimant::parse_claimant(&request.params)?;
     let user = find_user_parameter(&request.params)?;
-    let query = || UpstreamQuery::get(QueryKind::Discover, build_target(user.as_ref()));
+    let query = || UpstreamQuery::get(QueryKind::Discover, build_target(user.as_ref())).asked_for(&request.id);
     if let Some(kept) = &state.kept {
         return Ok(match KeptQuestion::discover(&claimed_actor, query()) {
             Some(question) if state.mirror.is_some() => {

@@ -36,7 +36,7 @@ pub async fn handle(state: &Arc<SidecarState>, request: ApiRequest) -> HandlerRe
     }
     let time = request.time;
     let body = Value::Object(request.params.values).to_string();
-    let query = UpstreamQuery::post(QueryKind::LfsAuthenticate, "/api/v4/internal/lfs_authenticate", body);
+    let query = UpstreamQuery::post(QueryKind::LfsAuthenticate, "/api/v4/internal/lfs_authenticate", body).asked_for(&request.id);
     let kept = KeptToken { state, question: &question, query: &query };
     let view = state.local_view(FreshnessClass::Reads, time).await;
     let check = kept.check_holder(&view, time);

@@ -18,6 +18,7 @@ use tokio::time::Instant;
 use crate::api::body::{content_type, decode};
 use crate::api::error::{ApiError, HandlerResult};
 use crate::api::request::{ApiRequest, Caller, RequestBody};
+use crate::api::request_id::REQUEST_ID_HEADER;
 use crate::api::response_headers::{FORWARDED_HEADER, mark_forwarded};
 use crate::model::change::CommitPosition;
 use crate::model::freshness::DirectoryRevision;
@@ -162,6 +163,7 @@ async fn build_request(
 ) -> Result<Request<OutgoingBody>, ApiError> {
     let mut headers = forwardable_request_headers(&request.headers);
     headers.insert(FORWARDED_HEADER, HeaderValue::from_static("1"));
+    headers.insert(REQUEST_ID_HEADER, request.id.value().clone());
     if request.caller == Caller::Shell {
         let token = HeaderValue::from_str(&channel.token_signer.issue_shell_token(request.time.wall));
         headers.insert(SHELL_TOKEN_HEADER, token.map_err(|_| ApiError::bad_request("the token cannot be written"))?);

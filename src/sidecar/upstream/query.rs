@@ -4,6 +4,7 @@ use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
 use http::{Method, Request, StatusCode};
 
+use crate::api::request_id::{AskedFor, REQUEST_ID_HEADER, RequestId};
 use crate::api::response_headers::FORWARDED_HEADER;
 use crate::model::digest::Digest;
 use crate::model::time::Time;
@@ -31,6 +32,8 @@ pub struct UpstreamQuery {
     pub time_limit: TimeLimit,
     /// Whether it may do something at the primary, as creating the project that is pushed to: then it is never sent twice.
     pub may_have_effect: bool,
+    /// The request that it is asked for.
+    pub asked_for: AskedFor,
 }
 
 /// How long a question may take, and what it says of the primary if it takes longer.
@@ -76,7 +79,7 @@ pub enum ExchangeError {
 impl UpstreamQuery {
     /// Returns a question that is a GET of `target`.
     pub fn get(kind: QueryKind, target: String) -> Self {
-        Self { kind, target, body: None, time_limit: TimeLimit::Timeout, may_have_effect: false }
+        Self { kind, target, body: None, time_limit: TimeLimit::Timeout, may_have_effect: false, asked_for: AskedFor::default() }
     }
 
     /// Returns the question whose key this is, by its blob and as it was offered.
@@ -86,7 +89,13 @@ impl UpstreamQuery {
 
     /// Returns a question that is a POST of a JSON body to `target`.
     pub fn post(kind: QueryKind, target: &str, body: String) -> Self {
-        Self { kind, target: target.to_owned(), body: Some(body), time_limit: TimeLimit::Timeout, may_have_effect: false }
+        Self { body: Some(body), ..Self::get(kind, target.to_owned()) }
+    }
+
+    /// Returns the question as one that is asked for this request.
+    #[must_use]
+    pub fn asked_for(self, id: &RequestId) -> Self {
+        Self { asked_for: AskedFor::request(id), ..self }
     }
 
     /// Returns what tells this question from all others.
@@ -129,6 +138,10 @@ impl UpstreamQuery {
             .header(ACCEPT, CONTENT_TYPE_JSON)
             .header(SHELL_TOKEN_HEADER, signer.issue_shell_token(now))
             .header(FORWARDED_HEADER, "1");
+        let request = match self.asked_for.value() {
+            Some(id) => request.header(REQUEST_ID_HEADER, id),
+            None => request,
+        };
         request.body(body).ok()
     }
 }

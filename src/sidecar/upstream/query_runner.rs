@@ -197,14 +197,14 @@ async fn first_decision(
 
 /// Records that these addresses gave no answer, as far as that is their fault.
 fn record_error<'a>(addresses: impl IntoIterator<Item = &'a PrimaryAddress>, error: &UpstreamError, query: &UpstreamQuery) {
-    let (reason, endpoint) = (&error.reason, query.kind.name());
+    let (reason, endpoint, request_id) = (&error.reason, query.kind.name(), query.asked_for.as_str());
     match error.cause {
         FailureCause::Primary => addresses.into_iter().for_each(|address| address.health.record_failure(reason, endpoint)),
         FailureCause::LongRequest => {
-            tracing::info!(reason, endpoint, "no answer of the primary to {endpoint}, which may take long: {reason}")
+            tracing::info!(reason, endpoint, request_id, "no answer of the primary to {endpoint}, which may take long: {reason}")
         }
         FailureCause::Host | FailureCause::TooManyMisses | FailureCause::Request | FailureCause::AccessChanged => {
-            tracing::debug!(reason, endpoint, "no answer to {endpoint}, and not by the primary's fault: {reason}");
+            tracing::debug!(reason, endpoint, request_id, "no answer to {endpoint}, and not by the primary's fault: {reason}");
         }
     }
 }
