@@ -78,16 +78,18 @@ pub enum Command {
         #[command(flatten)]
         watch: WatchArgs,
     },
-    /// Explain the answer to one question: by which rule, from which facts
+    /// Explain what this host answers to one question: who decides and why; exit 0 yes, 1 no, 2 not judged
     Explain(ExplainArgs),
-    /// Compare the store with the primary
+    /// Compare the store with the primary; exit 0 equal, 1 different, 2 not compared
     Verify(SidecarArgs),
     /// Remove cached answers of the primary; in front of a GitLab from disk too
     Invalidate(InvalidateArgs),
     /// Load the keys and users of a file as stale answers, in front of a GitLab: for outages before they were asked
     Warm(WarmArgs),
     /// Load a whole snapshot again, while the present copy goes on answering
-    Resync(SidecarArgs),
+    Resync(ResyncArgs),
+    /// Show or change how much a daemon logs, until its next start
+    LogLevel(LogLevelArgs),
     /// Check a configuration and the host it is for; exit 0: all is well, 1: warnings, 2: broken
     Check(CheckArgs),
     /// Run a program as another user with all of that user's groups, as sshd does
@@ -188,6 +190,27 @@ pub struct SshdArgs {
     pub without_sshd: bool,
 }
 
+/// A whole snapshot that is loaded again.
+#[derive(Debug, Args)]
+pub struct ResyncArgs {
+    #[command(flatten)]
+    pub sidecar: SidecarArgs,
+    /// Wait until it is loaded, at most this many seconds; exit 3 if it is not. On a terminal 600 where nothing is said
+    #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "600", require_equals = true)]
+    pub wait: Option<u64>,
+}
+
+/// How much is logged.
+#[derive(Debug, Args)]
+pub struct LogLevelArgs {
+    /// The daemon whose socket this is: the sidecar's, the primary's or the mirror's
+    #[command(flatten)]
+    pub sidecar: SidecarArgs,
+    /// The least severe level that is logged; without it the present one is printed
+    #[arg(value_parser = ["error", "warn", "info", "debug", "trace"])]
+    pub level: Option<String>,
+}
+
 /// The file that answers are loaded from.
 #[derive(Debug, Args)]
 pub struct WarmArgs {
@@ -208,21 +231,28 @@ pub struct InvalidateArgs {
     /// The answers about one key, one user or one project, or all answers
     #[arg(value_parser = ["key", "user", "project", "all"], default_value = "all")]
     pub what: String,
-    /// The id of the key, the id or name of the user, or the id or full path of the project
+    /// The id or fingerprint of the key, the id or name of the user, or the id or full path of the project
     #[arg(required_if_eq_any([("what", "key"), ("what", "user"), ("what", "project")]))]
     pub which: Option<String>,
 }
 
-/// One question.
+/// One question. Who asks is named in one of five ways.
 #[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("who").required(true).args(["key_file", "key", "fingerprint", "key_id", "username"]))]
 pub struct ExplainArgs {
     #[command(flatten)]
     pub sidecar: SidecarArgs,
-    /// The Base64 of a public key's blob, as sshd passes it (`%k`), or a whole public key line
-    #[arg(long, value_name = "KEY", conflicts_with_all = ["key_id", "username"])]
+    /// The file of a public key, as `~/.ssh/id_ed25519.pub`
+    #[arg(long, value_name = "FILE")]
+    pub key_file: Option<PathBuf>,
+    /// A public key line, with or without its type and comment
+    #[arg(long, value_name = "LINE")]
     pub key: Option<String>,
+    /// A key's fingerprint, as the logs and `ssh-keygen -l` show it
+    #[arg(long, value_name = "SHA256:…")]
+    pub fingerprint: Option<String>,
     /// The id of a key
-    #[arg(long, value_name = "ID", conflicts_with = "username")]
+    #[arg(long, value_name = "ID")]
     pub key_id: Option<u64>,
     /// A username
     #[arg(long, value_name = "NAME")]
@@ -230,10 +260,10 @@ pub struct ExplainArgs {
     /// The full path of a project
     #[arg(long, value_name = "PATH")]
     pub project: Option<String>,
-    /// The action
-    #[arg(long, value_parser = ["pull", "push", "archive"], default_value = "pull")]
+    /// What is done with the project, also by the names that gitlab-shell uses
+    #[arg(long, value_parser = ["pull", "push", "archive", "git-upload-pack", "git-receive-pack", "git-upload-archive"], default_value = "pull")]
     pub action: String,
-    /// The address of the client
+    /// The address of the client, where groups have lists of addresses
     #[arg(long, value_name = "ADDRESS")]
     pub check_ip: Option<String>,
 }

@@ -4,7 +4,8 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 /// The end of a command. Exit code 0: done; 1: failed, with a message, or what was looked at has warnings; 2: what was looked at is broken;
-/// 3: done, but not confirmed by every host.
+/// 3: done, but not confirmed by every host, or not in the time that was given. Of `explain` and `verify` 0 means yes or equal, 1 no or different,
+/// and 2 that it could not be judged or compared.
 pub type CommandResult = Result<Completion, CommandError>;
 
 /// How much of its work a successful command has done.
@@ -18,6 +19,10 @@ pub enum Completion {
     Degraded,
     /// What the command looked at is broken.
     Broken,
+    /// What was asked is answered with no, or what was compared differs.
+    Refused,
+    /// What was asked could not be judged, or what was to be compared could not be.
+    Undecided,
 }
 
 /// Why a command failed: one message that names what is wrong and what to do.
@@ -44,6 +49,8 @@ pub fn report(result: CommandResult) -> ExitCode {
         Ok(Completion::Partial) => ExitCode::from(3),
         Ok(Completion::Degraded) => ExitCode::from(1),
         Ok(Completion::Broken) => ExitCode::from(2),
+        Ok(Completion::Refused) => ExitCode::from(1),
+        Ok(Completion::Undecided) => ExitCode::from(2),
         Err(error) => {
             print_error(&error);
             ExitCode::FAILURE

@@ -12,9 +12,10 @@ mod demo;
 mod exit_status;
 mod explain;
 mod hardening;
-mod host_commands;
 mod ids;
+mod invalidate;
 mod lifecycle;
+mod log_level;
 mod logging;
 mod man_page;
 mod metrics_server;
@@ -24,6 +25,7 @@ mod output;
 mod primary;
 mod private_file;
 mod progress;
+mod resync;
 mod revocation_relay;
 mod roff;
 mod secret_file;
@@ -33,6 +35,7 @@ mod shutdown;
 mod sockets;
 mod status;
 mod units;
+mod verify;
 mod warm;
 
 use std::path::Path;
@@ -64,10 +67,11 @@ fn run_command(command: Command) -> CommandResult {
         Command::Admin { socket, action } => admin::run(&socket, action),
         Command::Status { sidecar, watch } => status::run(&sidecar, &watch),
         Command::Explain(question) => explain::run(&question),
-        Command::Verify(sidecar) => host_commands::verify(&sidecar),
-        Command::Invalidate(arguments) => host_commands::invalidate(&arguments),
+        Command::Verify(sidecar) => verify::run(&sidecar),
+        Command::Invalidate(arguments) => invalidate::run(&arguments),
         Command::Warm(arguments) => warm::run(&arguments),
-        Command::Resync(sidecar) => host_commands::resync(&sidecar),
+        Command::Resync(arguments) => resync::run(&arguments),
+        Command::LogLevel(arguments) => log_level::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
         Command::AsUser { user, command } => as_user::run(&user, &command),
         Command::Man { page } => man_page::print_man_page(page),

@@ -17,6 +17,7 @@ pub mod digest;
 pub mod directory;
 pub mod entry;
 pub mod enums;
+pub mod explanation;
 pub mod finding;
 pub mod freshness;
 pub mod id;

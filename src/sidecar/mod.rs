@@ -9,6 +9,7 @@
 
 pub mod config;
 mod denials;
+mod explain;
 mod freshness_status;
 mod hedge;
 mod hedge_metrics;

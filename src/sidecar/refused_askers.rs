@@ -21,16 +21,23 @@ pub fn find(state: &SidecarState, kept: &KeptService, question: &KeptQuestion, t
 /// Returns whether nothing that is kept may be given to a question about access: the followed directory, unless it is too old to answer
 /// anything, refuses who asks. One that cannot be read refuses everybody.
 pub fn is_asker_refused(state: &SidecarState, kept: &KeptService, question: &KeptQuestion, time: RequestTime) -> bool {
-    let Some(mirror) = state.mirror.as_ref().filter(|_| matches!(question.kind, KeptKind::Pull | KeptKind::Push)) else { return false };
-    let Some(view) = state.current_view(FreshnessClass::Keys, time).view else { return false };
-    let subjects = kept.answers.subjects(question.key);
-    let refused = is_any_refused(&*view.directory, question.asker.iter().chain(&subjects), time.wall);
-    let is_asker_refused = refused.unwrap_or_else(|error| {
-        tracing::error!(%error, "failed to read the followed directory, asking the primary about access: {error}");
-        true
-    });
-    if is_asker_refused {
+    let is_asker_refused = is_refused(state, kept, question, time);
+    if let Some(mirror) = state.mirror.as_ref().filter(|_| is_asker_refused) {
         mirror.not_given.inc();
     }
     is_asker_refused
+}
+
+/// As [`is_asker_refused`], for whoever only looks: it is not counted.
+pub fn is_refused(state: &SidecarState, kept: &KeptService, question: &KeptQuestion, time: RequestTime) -> bool {
+    if state.mirror.is_none() || !matches!(question.kind, KeptKind::Pull | KeptKind::Push) {
+        return false;
+    }
+    let Some(view) = state.current_view(FreshnessClass::Keys, time).view else { return false };
+    let subjects = kept.answers.subjects(question.key);
+    let refused = is_any_refused(&*view.directory, question.asker.iter().chain(&subjects), time.wall);
+    refused.unwrap_or_else(|error| {
+        tracing::error!(%error, "failed to read the followed directory, asking the primary about access: {error}");
+        true
+    })
 }

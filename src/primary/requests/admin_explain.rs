@@ -1,5 +1,5 @@
 //! `GET /-/admin/explain`: the decision on one question, with the name of the rule that decided and the facts it read.
-//! (one of `key`, `key_id`, `user_id`, `username`; with `project` or `gl_repository` also `action`, `protocol`, `check_ip`)
+//! (one of `key`, `fingerprint`, `key_id`, `user_id`, `username`; with `project` or `gl_repository` also `action`, `protocol`, `check_ip`)
 
 use std::sync::Arc;
 
@@ -48,17 +48,22 @@ pub async fn handle(state: &Arc<PrimaryState>, request: ApiRequest) -> HandlerRe
     Ok(Response::json(StatusCode::OK, body.to_string()))
 }
 
-/// Finds the key, by an OpenSSH line, its Base64, or its id.
+/// Finds the key, by an OpenSSH line, its Base64, its fingerprint, or its id.
 fn find_key(directory: &Generation, request: &ApiRequest) -> Result<Option<Arc<Key>>, ApiError> {
-    let found = match (request.params.text("key")?, request.params.id("key_id")?) {
-        (Some(_), Some(_)) => return Err(ApiError::bad_request("key, key_id are mutually exclusive")),
-        (Some(line), None) => {
+    let params = &request.params;
+    let found = match (params.text("key")?, params.text("fingerprint")?, params.id("key_id")?) {
+        (Some(line), None, None) => {
             let blob = line.parse::<PublicKey>().ok().map(|key| key.blob().to_vec()).or_else(|| decode_blob(line.trim()));
             let blob = blob.ok_or_else(|| ApiError::bad_request("key is an OpenSSH public key, or its Base64"))?;
             directory.key_by_fingerprint(&Fingerprint::of(&blob))?
         }
-        (None, Some(id)) => directory.key(id)?,
-        (None, None) => return Ok(None),
+        (None, Some(fingerprint), None) => {
+            let fingerprint = Fingerprint::parse(&fingerprint);
+            directory.key_by_fingerprint(&fingerprint.ok_or_else(|| ApiError::bad_request("fingerprint is SHA256: and Base64"))?)?
+        }
+        (None, None, Some(id)) => directory.key(id)?,
+        (None, None, None) => return Ok(None),
+        _ => return Err(ApiError::bad_request("key, fingerprint, key_id are mutually exclusive")),
     };
     found.map(Some).ok_or_else(|| ApiError::not_found("Key"))
 }
@@ -80,9 +85,13 @@ fn parse_question(request: &ApiRequest, key: Option<&Key>) -> Result<AllowedRequ
         project: params.text("project")?,
         action: match action.as_deref().unwrap_or(DEFAULT_ACTION) {
             "git-upload-pack" | "pull" => Action::UploadPack,
-            "git-upload-archive" => Action::UploadArchive,
+            "git-upload-archive" | "archive" => Action::UploadArchive,
             "git-receive-pack" | "push" => Action::ReceivePack,
-            _ => return Err(ApiError::bad_request("action is pull, push, git-upload-pack, git-upload-archive or git-receive-pack")),
+            _ => {
+                return Err(ApiError::bad_request(
+                    "action is pull, push, archive, git-upload-pack, git-receive-pack or git-upload-archive",
+                ));
+            }
         },
         protocol: match protocol.as_deref() {
             None | Some("ssh") => Protocol::Ssh,

@@ -236,14 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn an_alarm_has_one_name_in_metrics_and_in_the_status() {
-        for alarm in Alarm::ALL {
-            assert_eq!(serde_json::to_value(alarm).unwrap(), alarm.as_str());
-        }
-    }
-
-    #[test]
-    fn an_alarm_has_one_name_in_logs_and_in_the_status() {
+    fn an_alarm_has_one_name_in_logs_metrics_and_the_status_and_its_end_is_said_in_words() {
         for alarm in Alarm::ALL {
             assert_eq!(serde_json::to_value(alarm).unwrap(), alarm.as_str());
             assert!(!alarm.over().contains(&format!("{alarm:?}")) && !alarm.over().contains('_'), "{}", alarm.over());

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::model::freshness::{Freshness, ProofTime};
+use crate::model::freshness::ProofTime;
 use crate::model::kept_answer::AnswerOrigin;
 use crate::model::kept_body::KeptBody;
 
@@ -34,17 +34,4 @@ pub struct HeldAnswer {
     pub origin: AnswerOrigin,
     /// Whether it is given for the first time since, on another occasion than the one on which it was asked for.
     pub is_first_use: bool,
-}
-
-/// What is kept for a question, for the operator.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct InspectedAnswer {
-    /// The time since it was proven.
-    pub age: Duration,
-    /// What that age means.
-    pub freshness: Freshness,
-    /// Who said it.
-    pub origin: AnswerOrigin,
-    /// Whether its key has expired, so that it is not given.
-    pub is_key_expired: bool,
 }

@@ -6,10 +6,11 @@ use crate::api::request::RequestTime;
 use crate::model::freshness::{Freshness, ProofTime};
 use crate::model::id::Id;
 use crate::model::kept_answer::{AnswerOrigin, KeptKind, KeptSubject, QuestionKey};
+use crate::model::kept_body::KeptBody;
 use crate::model::time::BootTime;
 use crate::sidecar::config::KeptMode;
 use crate::sidecar::kept::answers::KeptAnswers;
-use crate::sidecar::kept::found::{Found, HeldAnswer, InspectedAnswer};
+use crate::sidecar::kept::found::{Found, HeldAnswer};
 use crate::sidecar::kept::index::Occasion;
 use crate::sidecar::kept::question::KeptQuestion;
 use crate::sidecar::kept::refresh_queue::SAME_OCCASION_SHARE;
@@ -21,24 +22,47 @@ impl KeptAnswers {
     pub fn find(&self, question: &KeptQuestion, now: RequestTime) -> Found {
         let mut state = self.lock();
         let Some(mut held) = state.peek(question, now) else {
-            let unknown = state.negatives.find(question.key, now.boot);
-            return match (self.peek_given_back(&state, question, now), unknown) {
-                (Some(held), Some(_)) => Found::GivenBack(held),
-                (Some(held), None) => Found::Stale(held),
-                (None, Some(age)) => Found::Unknown(age),
-                (None, None) => Found::Nothing,
-            };
+            return self.find_without_yes(&state, question, now);
         };
         let freshness = self.freshness(question.kind, held.origin, held.age);
         if freshness != Freshness::Expired {
             held.is_first_use = state.index.mark_used(question.key, now.boot, self.occasion(question.kind, held.age));
         }
-        match freshness {
-            Freshness::Fresh if question.kind.is_always_asked() => Found::Stale(held),
-            Freshness::Fresh => Found::Fresh(held),
-            Freshness::Stale => Found::Stale(held),
-            Freshness::Expired => Found::Nothing,
+        by_freshness(question.kind, freshness, held)
+    }
+
+    /// As [`Self::find`], for whoever only looks: nothing is noted.
+    #[must_use]
+    pub fn look_at(&self, question: &KeptQuestion, now: RequestTime) -> Found {
+        let state = self.lock();
+        match state.peek(question, now) {
+            Some(held) => by_freshness(question.kind, self.freshness(question.kind, held.origin, held.age), held),
+            None => self.find_without_yes(&state, question, now),
         }
+    }
+
+    fn find_without_yes(&self, state: &KeptState, question: &KeptQuestion, now: RequestTime) -> Found {
+        match (self.peek_given_back(state, question, now), state.negatives.find(question.key, now.boot)) {
+            (Some(held), Some(_)) => Found::GivenBack(held),
+            (Some(held), None) => Found::Stale(held),
+            (None, Some(age)) => Found::Unknown(age),
+            (None, None) => Found::Nothing,
+        }
+    }
+
+    /// Returns the kept answer about the key with this id, whatever its age.
+    #[must_use]
+    pub fn key_body(&self, id: Id) -> Option<KeptBody> {
+        let state = self.lock();
+        let subject = KeptSubject::Key(id);
+        let place = state.index.about(&subject).find(|place| place.answer.kind == KeptKind::AuthorizedKeys)?;
+        Some(place.answer.body.clone())
+    }
+
+    /// Returns the kept answer to a question, whatever its age.
+    #[must_use]
+    pub fn body(&self, question: &KeptQuestion) -> Option<KeptBody> {
+        self.lock().index.find(question.key).map(|place| place.answer.body.clone())
     }
 
     /// Returns a yes that was taken back and comes back, because the primary does not know most keys: what is given in place of its no.
@@ -54,32 +78,10 @@ impl KeptAnswers {
         (!is_expired).then_some(HeldAnswer { body, age, proven_at, origin: answer.origin, is_first_use: false })
     }
 
-    /// Returns what is kept for a question, whether or not its key has expired.
-    #[must_use]
-    pub fn inspect(&self, question: &KeptQuestion, now: RequestTime) -> Option<InspectedAnswer> {
-        let state = self.lock();
-        let answer = &state.index.find(question.key)?.answer;
-        let (age, origin) = (answer.proven_at.age(now.boot), answer.origin);
-        let freshness = self.freshness(question.kind, origin, age);
-        Some(InspectedAnswer { age, freshness, origin, is_key_expired: state.peek(question, now).is_none() })
-    }
-
     /// Returns whom and what the answer to a question is about, as far as it is kept.
     #[must_use]
     pub fn subjects(&self, key: QuestionKey) -> Vec<KeptSubject> {
         self.lock().index.find(key).map_or_else(Vec::new, |place| place.answer.subjects.to_vec())
-    }
-
-    /// Returns how long ago the primary did not know the key that a question is about, if that still counts.
-    #[must_use]
-    pub fn inspect_unknown(&self, question: &KeptQuestion, now: RequestTime) -> Option<Duration> {
-        self.lock().negatives.find(question.key, now.boot)
-    }
-
-    /// Returns the id of the key with the offered blob, if its answer is kept.
-    #[must_use]
-    pub fn key_id(&self, question: &KeptQuestion) -> Option<Id> {
-        self.lock().index.find(question.key).and_then(|place| place.answer.key_id())
     }
 
     /// Returns what an age means: what came from a file is stale at best.
@@ -109,5 +111,15 @@ impl KeptAnswers {
         let newest = state.index.newest_proof().map(|proven_at| proven_at.age(now));
         let is_young = || newest.is_some_and(|age| self.freshness(kind, AnswerOrigin::Primary, age) != Freshness::Expired);
         self.mode == KeptMode::Answer && (state.guard.is_holding(now) || state.index.count(kind) > 0 && is_young())
+    }
+}
+
+/// Returns a kept yes by what its age allows.
+fn by_freshness(kind: KeptKind, freshness: Freshness, held: HeldAnswer) -> Found {
+    match freshness {
+        Freshness::Fresh if kind.is_always_asked() => Found::Stale(held),
+        Freshness::Fresh => Found::Fresh(held),
+        Freshness::Stale => Found::Stale(held),
+        Freshness::Expired => Found::Nothing,
     }
 }

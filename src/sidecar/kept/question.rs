@@ -8,6 +8,7 @@ use crate::model::access_request::{Action, AllowedRequest, ClaimedActor, Protoco
 use crate::model::digest::Digest;
 use crate::model::id::Id;
 use crate::model::kept_answer::{KeptKind, KeptSubject, QuestionKey};
+use crate::model::key::Fingerprint;
 use crate::sidecar::config::CheckIp;
 use crate::sidecar::upstream::availability::RequestSubject;
 use crate::sidecar::upstream::concurrency_limit::RequestClass;
@@ -46,6 +47,15 @@ impl KeptQuestion {
     pub fn authorized_keys(query: UpstreamQuery) -> Self {
         let blob: &[u8] = if let QueryKind::AuthorizedKeys(blob) = &query.kind { blob } else { &[] };
         let key = digest("authorized_keys", &[Some(&Digest::of(blob).to_string())]);
+        Self { key, kind: KeptKind::AuthorizedKeys, query, asker: None, repository: AskedRepository::None }
+    }
+
+    /// Whose is the key with this fingerprint? For looking at what is kept: the primary cannot be asked by a fingerprint.
+    #[must_use]
+    pub fn of_fingerprint(fingerprint: &Fingerprint) -> Self {
+        let hex: String = fingerprint.0.iter().map(|byte| format!("{byte:02x}")).collect();
+        let key = digest("authorized_keys", &[Some(&hex)]);
+        let query = UpstreamQuery::get(QueryKind::AuthorizedKeys(Vec::new()), String::new());
         Self { key, kind: KeptKind::AuthorizedKeys, query, asker: None, repository: AskedRepository::None }
     }
 
@@ -195,6 +205,7 @@ pub mod tests {
 
     use super::{AskedRepository, KeptQuestion};
     use crate::model::access_request::{Action, AllowedRequest, ClaimedActor, Protocol, RefChanges};
+    use crate::model::key::Fingerprint;
     use crate::sidecar::config::CheckIp;
     use crate::sidecar::upstream::decision::QueryKind;
     use crate::sidecar::upstream::query::UpstreamQuery;
@@ -257,6 +268,7 @@ pub mod tests {
         assert_eq!(named("Zoe").unwrap().key, named("zoe").unwrap().key);
         let by = |kind| KeptQuestion::authorized_keys(UpstreamQuery::get(kind, "/".to_owned())).key;
         assert_ne!(by(QueryKind::AuthorizedKeys(vec![1])), by(QueryKind::AuthorizedKeys(vec![2])));
+        assert_eq!(KeptQuestion::of_fingerprint(&Fingerprint::of(&[1])).key, by(QueryKind::AuthorizedKeys(vec![1])));
     }
 
     #[test]

@@ -22,27 +22,27 @@ use crate::sidecar::kept::question::{KeptQuestion, normalize_path};
 use crate::sidecar::kept::service::KeptService;
 use crate::sidecar::lfs_token_cache::TokenSelector;
 use crate::sidecar::state::SidecarState;
-use crate::sidecar::upstream::decision::QueryKind;
-use crate::sidecar::upstream::query::UpstreamQuery;
 use crate::wire::http::params::Params;
 
 /// Removes kept LFS tokens; with `all` also the kept versions and denials. Answers with how many.
 pub async fn handle(state: &Arc<SidecarState>, request: ApiRequest) -> HandlerResult {
     if let Some(kept) = &state.kept {
-        return invalidate_kept(state, kept, parse_kept_selector(&request.params)?).await;
+        let about = describe_target(&request.params);
+        return invalidate_kept(state, kept, parse_kept_selector(&request.params)?, &about).await;
     }
     let selector = parse_selector(&request.params, state.config.replica.read().view.as_ref())?;
     let lfs_tokens = state.lfs_tokens.remove(selector);
     let removes_all = selector == TokenSelector::All;
     let (versions, denials) = if removes_all { (state.version_cache.clear(), state.denials.clear()) } else { (0, 0) };
     let removed = format!("{lfs_tokens} kept LFS tokens, {versions} kept versions and {denials} kept denials");
-    tracing::info!(?selector, lfs_tokens, versions, denials, "the operator removed {removed}");
-    let message = format!("removed {removed}; the directory itself follows the primary");
+    let about = describe_target(&request.params);
+    let next = "the directory itself follows the primary, and answers on; `sidegate resync` loads it anew";
+    let message = format!("removed {removed}{about}; {next}");
     let body = json!({"message": message, "lfs_tokens": lfs_tokens, "versions": versions, "denials": denials});
     Ok(Response::json(StatusCode::OK, body.to_string()))
 }
 
-async fn invalidate_kept(state: &SidecarState, kept: &KeptService, selector: KeptSelector) -> HandlerResult {
+async fn invalidate_kept(state: &SidecarState, kept: &KeptService, selector: KeptSelector, about: &str) -> HandlerResult {
     let Invalidated { answers, negatives, is_off_disk } = kept.answers.invalidate(&selector).await;
     let removes_all = selector == KeptSelector::All;
     let (versions, denials) = if removes_all { (state.version_cache.clear(), state.denials.clear()) } else { (0, 0) };
@@ -53,8 +53,8 @@ async fn invalidate_kept(state: &SidecarState, kept: &KeptService, selector: Kep
     } else {
         removed
     };
-    tracing::info!(answers, negatives, versions, denials, "the operator removed {removed}");
-    let body = json!({"message": format!("removed {removed}"), "answers": answers, "unknown_keys": negatives, "versions": versions});
+    let message = format!("removed {removed}{about}; the primary is asked at the next question");
+    let body = json!({"message": message, "answers": answers, "unknown_keys": negatives, "versions": versions});
     Ok(Response::json(StatusCode::OK, body.to_string()))
 }
 
@@ -66,17 +66,35 @@ fn parse_kept_selector(params: &Params) -> Result<KeptSelector, ApiError> {
         Target::All => KeptSelector::All,
         Target::Key => match id {
             Some(id) => KeptSelector::Subject(KeptSubject::Key(id)),
-            None => KeptSelector::Question(offered_key(&which)?.key),
+            None => KeptSelector::Question(named_key(&which)?.key),
         },
         Target::User => KeptSelector::Subject(id.map_or_else(|| KeptSubject::username(&which), KeptSubject::User)),
         Target::Project => KeptSelector::Subject(id.map_or_else(|| KeptSubject::Path(normalize_path(&which).into()), KeptSubject::Project)),
     })
 }
 
-/// Returns the question about a key by the Base64 of its blob.
-fn offered_key(key: &str) -> Result<KeptQuestion, ApiError> {
-    let blob = decode_blob(key).ok_or_else(|| ApiError::bad_request("`which` is a key's id, or the Base64 of its blob"))?;
-    Ok(KeptQuestion::authorized_keys(UpstreamQuery::get(QueryKind::AuthorizedKeys(blob), String::new())))
+/// Returns what is named, as the end of a sentence about what was removed.
+fn describe_target(params: &Params) -> String {
+    let text = |name| params.text(name).ok().flatten().unwrap_or_default();
+    match text("what").as_str() {
+        what @ ("key" | "user" | "project") => format!(" about {what} {}", text("which")),
+        _ => String::new(),
+    }
+}
+
+/// Returns the question about a key by its fingerprint or the Base64 of its blob.
+fn named_key(key: &str) -> Result<KeptQuestion, ApiError> {
+    Ok(KeptQuestion::of_fingerprint(&fingerprint_of(key)?))
+}
+
+/// Returns the fingerprint of a key that is named by it, or by the Base64 of its blob.
+fn fingerprint_of(key: &str) -> Result<Fingerprint, ApiError> {
+    if let Some(fingerprint) = Fingerprint::parse(key) {
+        return Ok(fingerprint);
+    }
+    let blob = decode_blob(key);
+    let blob = blob.ok_or_else(|| ApiError::bad_request("`which` is a key's id, its fingerprint `SHA256:…`, or the Base64 of its blob"))?;
+    Ok(Fingerprint::of(&blob))
 }
 
 /// What is named.
@@ -121,8 +139,8 @@ fn find_key(key: &str, view: Option<&DirectoryView>) -> Result<Id, ApiError> {
     if let Ok(id) = key.parse() {
         return Ok(id);
     }
-    let blob = decode_blob(key).ok_or_else(|| ApiError::bad_request("`which` is a key's id, or the Base64 of its blob"))?;
-    let found = view.map(|view| view.directory.key_by_fingerprint(&Fingerprint::of(&blob))).transpose()?.flatten();
+    let fingerprint = fingerprint_of(key)?;
+    let found = view.map(|view| view.directory.key_by_fingerprint(&fingerprint)).transpose()?.flatten();
     found.map(|key| key.id).ok_or_else(|| ApiError::not_found("Key"))
 }
 

@@ -2,7 +2,9 @@
 
 use serde_json::{Value, json};
 
+use crate::explain::explain;
 use crate::kept_answers::gitlab::{Mode, Site, discover, look_up, pull};
+use crate::support::generated_directory::key_blob;
 use crate::support::http::Request;
 
 /// Every question is asked, and a no is not kept.
@@ -69,6 +71,10 @@ fn a_gitlab_that_does_not_know_most_keys_logs_nobody_out_until_an_operator_says_
         assert!(metrics.contains(line), "{line} is not in\n{metrics}");
     }
     assert!(site.env.logs().contains("the primary does not know 20 of the 20 keys"), "{}", site.env.logs());
+    let explained = explain(&site.env, "guard holding", &["--key", &key_blob(7)]);
+    let facts = explained.json["facts"].to_string();
+    assert!(explained.code == 0 && facts.contains("the primary does not know most keys that it knew"), "{}", explained.screen);
+    assert_eq!(explained.json["steps"][0]["degraded"], "mass_negative", "{}", explained.screen);
     assert_eq!(site.source(&look_up(999)), "forwarded 404", "a stranger is a stranger");
     let printed = site.run(&["invalidate", "all"]);
     assert!(printed.starts_with("removed 90 kept answers"), "{printed}");
@@ -137,7 +143,7 @@ fn a_refusal_of_the_account_counts_and_so_does_what_an_operator_removes() {
     assert_eq!(site.source(&look_up(7)), "forwarded 404");
     site.run(&["invalidate", "key", "8"]);
     site.run(&["invalidate", "user", "person-9"]);
-    site.run(&["invalidate", "key", &crate::support::generated_directory::key_blob(10)]);
+    site.run(&["invalidate", "key", &key_blob(10)]);
     for key in [8, 9, 10] {
         assert_eq!(sources(&site, key), REFUSED, "key {key}");
     }

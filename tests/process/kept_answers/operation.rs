@@ -4,6 +4,7 @@ use std::fs;
 
 use serde_json::{Value, json};
 
+use crate::explain::explain;
 use crate::kept_answers::gitlab::{Site, discover, look_up, pull, push};
 use crate::support::generated_directory::key_blob;
 use crate::support::small_disk::SmallDisk;
@@ -78,16 +79,27 @@ fn status_metrics_and_explain_show_what_is_kept() {
     }
     let explained = site.run(&["explain", "--key-id", "7", "--project", "g/p", "--json"]);
     let explained: Value = serde_json::from_str(&explained).unwrap();
-    assert_eq!((&explained["kept"]["question"], &explained["kept"]["state"]), (&json!("pull"), &json!("fresh")));
+    assert_eq!((&explained["verdict"], &explained["steps"][1]["decided_by"]), (&json!("yes"), &json!("kept_answer")), "{explained}");
+    assert_eq!(explained["key"]["id"], 7, "{explained}");
     let explained = site.run(&["explain", "--key", &key_blob(8)]);
-    assert!(explained.contains("Kept:\n  nothing"), "{explained}");
-    assert!(explained.starts_with("Here:\n  this host follows no directory; see what is kept\nKept:"), "{explained}");
+    assert!(explained.contains("no answer about who this is is kept that may be given") && explained.contains("asked now"), "{explained}");
     site.ask(&look_up(998));
-    let explained: Value = serde_json::from_str(&site.run(&["explain", "--key", &key_blob(998), "--json"])).unwrap();
-    assert_eq!(explained["kept"]["state"], "404: the primary did not know it a moment ago", "{explained}");
-    let explained: Value = serde_json::from_str(&site.run(&["explain", "--key", &key_blob(7), "--project", "g/p", "--json"])).unwrap();
-    assert_eq!((&explained["kept"]["state"], &explained["kept"]["given"]), (&json!("fresh"), &Value::Null), "{explained}");
-    assert_eq!(explained["primary"]["status"], 200, "the GitLab is asked by the id that the kept key has: {explained}");
+    let explained = explain(&site.env, "feed none: a key that GitLab did not know a moment ago", &["--key", &key_blob(998)]);
+    assert_eq!((explained.code, &explained.json["steps"][0]["decided_by"]), (1, &json!("kept_answer")), "{}", explained.screen);
+    let fingerprint = explain(&site.env, "feed none: kept", &["--key", &key_blob(7), "--project", "g/p"]);
+    assert!(fingerprint.code == 0 && fingerprint.screen.contains("the primary answers `allowed` with yes (200)"), "{}", fingerprint.screen);
+    let fingerprint = fingerprint.json["key"]["fingerprint"].as_str().unwrap().to_owned();
+    let by_logs = explain(&site.env, "feed none: by the fingerprint of the logs", &["--fingerprint", &fingerprint, "--project", "g/p"]);
+    assert_eq!((by_logs.code, &by_logs.json["key"]["id"]), (0, &json!(7)), "{}", by_logs.screen);
+    for (command, code) in [("verify", 2), ("resync", 1)] {
+        let output = site.env.run_sidegate(&[command, "--socket", site.env.sidecar_socket().to_str().unwrap()]);
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.code() == Some(code) && error.contains("follows no feed"), "{command}: {error}");
+    }
+    let removed = site.run(&["invalidate", "key", &fingerprint]);
+    assert!(removed.starts_with("removed 2 kept answers") && removed.contains("the primary is asked at the next question"), "{removed}");
+    let stranger = explain(&site.env, "feed none: a fingerprint that is not kept", &["--fingerprint", &"A".repeat(43)]);
+    assert_eq!(stranger.code, 2, "{}", stranger.screen);
     assert!(!site.env.logs().contains("secret-of-gitaly"));
 }
 

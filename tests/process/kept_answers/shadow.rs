@@ -58,7 +58,7 @@ fn gitlab_is_asked_each_time_and_the_status_says_what_a_switch_would_save() {
         assert!(printed.contains(line), "{line} is not in\n{printed}");
     }
     let explained = site.run(&["explain", "--key-id", "7", "--project", "g/p"]);
-    assert!(explained.contains("given: no: in shadow mode only the primary's answer is given"), "{explained}");
+    assert!(explained.contains("kept and not given: this host runs in shadow mode"), "{explained}");
     let metrics = site.ask(&Request::get("/-/metrics")).text();
     for line in [
         "sidegate_shadow_questions_total{question=\"pull\",choice=\"answered\"} 3",

@@ -88,7 +88,7 @@ fn of_authorized_keys_each_line_is_accounted_for() {
     assert!(answer.header("x-sidegate-age").unwrap().parse::<u64>().unwrap() >= 1800);
     assert_eq!(site.source(&look_up(9)), "424");
     let explained: Value = serde_json::from_str(&site.run(&["explain", "--key", &key_blob(7), "--json"])).unwrap();
-    assert_eq!((&explained["kept"]["state"], &explained["kept"]["origin"]), (&json!("stale"), &json!("file")));
+    assert!(explained["facts"].to_string().contains("from a file that was loaded"), "{explained}");
 }
 
 #[test]

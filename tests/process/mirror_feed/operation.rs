@@ -64,18 +64,19 @@ fn verify_resync_and_invalidate_work_beside_the_gitlab() {
 #[test]
 fn explain_says_which_side_decides() {
     let site = Site::start(3, FRESH);
-    for (words, decides) in [
-        (vec!["explain", "--key-id", "1"], "feed"),
-        (vec!["explain", "--key-id", "77"], "primary"),
-        (vec!["explain", "--key-id", "1", "--project", "group/project-1"], "primary"),
-    ] {
+    for (words, decides) in
+        [(vec!["explain", "--key-id", "1"], "directory"), (vec!["explain", "--key-id", "1", "--project", "group/project-1"], "primary")]
+    {
         let text = run(&site, &[&words[..], &["--json"]].concat());
         let explained: serde_json::Value = serde_json::from_str(&text).unwrap();
-        assert_eq!(explained["decided_by"], decides, "{words:?}: {text}");
+        let steps = explained["steps"].as_array().unwrap();
+        assert_eq!(steps.last().unwrap()["decided_by"], decides, "{words:?}: {text}");
     }
     assert_eq!(site.pull(1).status, 200);
     let text = run(&site, &["explain", "--key-id", "1", "--project", "group/project-1", "--json"]);
-    assert_eq!(serde_json::from_str::<serde_json::Value>(&text).unwrap()["decided_by"], "kept");
+    assert_eq!(serde_json::from_str::<serde_json::Value>(&text).unwrap()["steps"][1]["decided_by"], "kept_answer");
+    let unknown = crate::explain::explain(&site.env, "mirror: a key id that nobody has", &["--key-id", "77"]);
+    assert_eq!((unknown.code, &unknown.json["steps"][0]["decided_by"]), (1, &serde_json::json!("primary")), "{}", unknown.screen);
 }
 
 #[test]

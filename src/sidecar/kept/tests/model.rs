@@ -147,7 +147,7 @@ impl World {
         let key = asked.subject.key();
         let mut revoked = vec![Revoked::Question(asked.subject)];
         match asked.subject {
-            Subject::Key(_) if self.kept.key_id(&question).is_some() => revoked.push(Revoked::Key(key)),
+            Subject::Key(_) if self.kept.body(&question).is_some() => revoked.push(Revoked::Key(key)),
             Subject::Access(..) if decision.status == 401 => {
                 revoked.push(Revoked::Key(key));
                 let knows_user = self.kept.with_index(|index, _| index.about(&KeptSubject::Key(id(key))).any(is_access));

@@ -1,25 +1,19 @@
-//! `sidegate verify`, `invalidate`, `resync`: what a host's operator has its sidecar do.
-
-use std::time::Duration;
+//! `sidegate invalidate`: removes kept answers of the primary; in front of a GitLab from disk too.
 
 use serde_json::{Value, json};
 
 use crate::cli::admin_client::{AdminClient, REQUEST_TIMEOUT};
-use crate::cli::arguments::{InvalidateArgs, SidecarArgs};
+use crate::cli::arguments::InvalidateArgs;
 use crate::cli::exit_status::{CommandError, CommandResult, Completion};
-use crate::cli::output::print_line;
+use crate::cli::output::{field_text, print_line};
 
-/// How long computing the digest of a large store may take.
-const VERIFY_TIMEOUT: Duration = Duration::from_secs(600);
-
-/// Compares the store with the primary.
-pub fn verify(sidecar: &SidecarArgs) -> CommandResult {
-    post_and_print(sidecar, "/-/admin/verify", &json!({}), VERIFY_TIMEOUT)
-}
-
-/// Removes cached answers of the primary; in front of a GitLab from disk too.
-pub fn invalidate(arguments: &InvalidateArgs) -> CommandResult {
-    post_and_print(&arguments.sidecar, "/-/admin/invalidate", &invalidation(arguments)?, REQUEST_TIMEOUT)
+/// Removes what is named, and prints how much that was.
+pub fn run(arguments: &InvalidateArgs) -> CommandResult {
+    let response =
+        AdminClient::new(&arguments.sidecar.socket)?.post_json("/-/admin/invalidate", &invalidation(arguments)?, REQUEST_TIMEOUT)?;
+    let text = if arguments.sidecar.json { response.to_string() } else { field_text(&response["message"]) };
+    print_line(&text);
+    Ok(Completion::Complete)
 }
 
 fn invalidation(arguments: &InvalidateArgs) -> Result<Value, CommandError> {
@@ -28,20 +22,6 @@ fn invalidation(arguments: &InvalidateArgs) -> Result<Value, CommandError> {
         (what, Some(which)) => Ok(json!({"what": what, "which": which})),
         (what, None) => Ok(json!({"what": what})),
     }
-}
-
-/// Makes the sidecar load a whole snapshot again.
-pub fn resync(sidecar: &SidecarArgs) -> CommandResult {
-    post_and_print(sidecar, "/-/admin/resync", &json!({}), REQUEST_TIMEOUT)
-}
-
-fn post_and_print(sidecar: &SidecarArgs, target: &str, body: &Value, timeout: Duration) -> CommandResult {
-    let response = AdminClient::new(&sidecar.socket)?.post_json(target, body, timeout)?;
-    match response["message"].as_str().filter(|_| !sidecar.json) {
-        Some(message) => print_line(message),
-        None => print_line(&response.to_string()),
-    }
-    Ok(Completion::Complete)
 }
 
 #[cfg(test)]
