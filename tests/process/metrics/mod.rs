@@ -8,19 +8,27 @@ mod prometheus;
 mod shipped;
 
 use std::net::SocketAddr;
+use std::time::{Duration, Instant};
 
 use crate::metrics::exposition::{Exposition, parse_classic};
+use crate::support::TIMEOUT;
 use crate::support::env::Daemon;
 use crate::support::http::Request;
 
 /// Lines of a configuration with which metrics are read at any free port.
 pub const LISTEN: &str = "[metrics]\nlisten = \"127.0.0.1:0\"\n";
 
-/// The address at which a daemon that runs has its metrics, by its log.
+/// The address at which a daemon that runs has its metrics, by its log, which is written a moment later.
 pub fn metrics_address(daemon: &Daemon) -> SocketAddr {
-    let log = daemon.log();
-    let (_, rest) = log.split_once("metrics are read at http://").unwrap_or_else(|| panic!("no address in {log}"));
-    rest.split_once("/metrics").unwrap().0.parse().unwrap()
+    let begun = Instant::now();
+    loop {
+        let log = daemon.log();
+        if let Some(address) = log.split_once("metrics are read at http://").and_then(|(_, rest)| rest.split_once("/metrics")) {
+            return address.0.parse().unwrap();
+        }
+        assert!(begun.elapsed() < TIMEOUT, "no address in {log}");
+        std::thread::park_timeout(Duration::from_millis(5));
+    }
 }
 
 /// What a daemon shows now.
