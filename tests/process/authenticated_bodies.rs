@@ -123,7 +123,7 @@ fn bodies_of_authenticated_callers_take_bounded_memory_and_delay_no_lookup() {
     assert_bounded(&env, "sidecar", &env.sidecar_socket(), env.sidecar.as_ref().unwrap());
     assert_bounded(&env, "primary", &env.primary_socket(), env.primary.as_ref().unwrap());
     let metrics = Request::get("/-/metrics").send(&env.sidecar_socket()).text();
-    assert!(metrics.lines().any(|line| line.contains("refusals_total{reason=\"no_room\"}")), "{metrics}");
+    assert!(metrics.lines().any(|line| line.starts_with("sidegate_refusals_total{kind=\"no_room\"") && !line.ends_with(" 0")), "{metrics}");
     assert!(!env.logs().contains("panicked"), "{}", env.logs());
     assert_eq!(env.status()["primary"]["breaker"], "closed", "{}", env.logs());
 }

@@ -97,6 +97,7 @@ fn endpoints() -> Vec<Endpoint> {
         by(Operator, "POST", "-/admin/revoke-key", json!({"id": 99_999, "wait": 0})),
         by(Operator, "POST", "-/admin/block-user", json!({"username": "nobody-at-all", "wait": 0})),
         by(Operator, "POST", "-/admin/unblock-user", json!({"username": "nobody-at-all", "wait": 0})),
+        by(Operator, "POST", "-/admin/log-level", json!({"level": "info"})),
         by(Operator, "POST", "-/admin/forget-host", json!({"host": "no-such-host"})),
         by(Operator, "POST", "-/admin/accept-loss", json!({})),
         by(Operator, "POST", "-/admin/new-epoch", json!({})),
