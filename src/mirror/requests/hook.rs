@@ -17,6 +17,7 @@ use crate::mirror::metrics::UNREAD_HOOK;
 use crate::mirror::questions::Unanswered;
 use crate::mirror::state::MirrorState;
 use crate::model::id::Id;
+use crate::model::key::PublicKey;
 use crate::net::message::Response;
 use crate::wire::gitlab::hook::{EVENT_HEADER, HookEvent, MalformedHook, NamedKey, SYSTEM_HOOK, TOKEN_HEADER};
 
@@ -44,11 +45,14 @@ async fn take(state: &Arc<MirrorState>, request: ApiRequest) -> HandlerResult {
     };
     let name = event.name();
     match event {
-        HookEvent::KeyCreated(key) => note_key(state, name, &key, None, request.time).await,
+        HookEvent::KeyCreated(key) => note_key(state, name, named_line(state, &key)?, None, request.time).await,
         HookEvent::KeyDestroyed(key) => {
+            let line = named_line(state, &key)?;
+            // Removed first: what was asked before this is told would not count, and nobody would ask again.
+            let removed = remove_key(state, &key).await;
             // Noted in any case: what the store refuses now is removed as soon as it takes it.
-            let noted = note_key(state, name, &key, Some(key.id), request.time).await;
-            remove_key(state, &key).await?;
+            let noted = note_key(state, name, line, Some(key.id), request.time).await;
+            removed?;
             noted
         }
         HookEvent::UserCreated(user) | HookEvent::UserDestroyed(user) | HookEvent::UserRenamed(user) | HookEvent::UserFailedLogin(user) => {
@@ -86,11 +90,21 @@ async fn remove_key(state: &MirrorState, key: &NamedKey) -> Result<(), ApiError>
     removed.map(drop).map_err(|Unanswered(reason)| ApiError::new(StatusCode::FAILED_DEPENDENCY, reason))
 }
 
-async fn note_key(state: &Arc<MirrorState>, name: &'static str, key: &NamedKey, destroyed: Option<Id>, time: RequestTime) -> HandlerResult {
-    let line = match &key.key {
+/// Returns the key that a hook names: what it says, or what is held of that number.
+fn named_line(state: &MirrorState, key: &NamedKey) -> Result<Option<PublicKey>, ApiError> {
+    Ok(match &key.key {
         Some(named) => Some(named.clone()),
         None => state.settler.directory.key(key.id)?.map(|held| held.key),
-    };
+    })
+}
+
+async fn note_key(
+    state: &Arc<MirrorState>,
+    name: &'static str,
+    line: Option<PublicKey>,
+    destroyed: Option<Id>,
+    time: RequestTime,
+) -> HandlerResult {
     let Some(line) = line else {
         state.metrics.count_hook(name, "malformed");
         return Ok(answer("the hook names a key that cannot be read"));

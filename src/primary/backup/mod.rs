@@ -2,7 +2,7 @@
 //!
 //! | file | what it does |
 //! | --- | --- |
-//! | [`write`] | copies the directory and the private store at one moment, while requests are answered |
+//! | [`mod@write`] | copies the directory and the private store at one moment, while requests are answered |
 //! | [`restore`] | builds a store from a backup beside the present one, and puts it in its place |
 //! | [`restored`] | what a restored store says of itself until its first start |
 
