@@ -225,7 +225,7 @@ fn a_primary_restored_from_an_old_copy_is_not_followed_until_its_new_epoch() {
     assert!(output.status.success(), "{}\n{}", String::from_utf8_lossy(&output.stdout), env.logs());
     assert!(key_is_known(&env, 500) && !key_is_known(&env, 7));
     // A no needs a feed that was caught up when the contact was lost; what was confirmed may not be proven to be the last yet.
-    env.wait_for("the feed to be caught up", || env.status()["follower"]["caught_up"] == true);
+    env.wait_until_caught_up();
     assert!(env.primary.as_mut().unwrap().stop().success());
     fs::remove_dir_all(&store).unwrap();
     copy_store(&backup, &store);

@@ -11,7 +11,7 @@ use crate::support::env::TestEnv;
 use crate::support::fake_primary::{FakePrimary, FakeReply, json_response};
 use crate::support::generated_directory::{directory_of_keys, key_blob, key_line, query_encode};
 use crate::support::http::{Request, Response};
-use crate::support::link::{Delivery, Link, Traffic};
+use crate::support::link::{Delivery, Link, Traffic, start_linked};
 use crate::support::random::Random;
 
 const ALWAYS_STALE: &str = "[freshness]\nkeys = { ttl = \"1ms\", max_stale = \"1h\" }\nreads = { ttl = \"1ms\", max_stale = \"1h\" }\n\
@@ -67,18 +67,8 @@ fn running(freshness: &str) -> TestEnv {
     env.start_primary();
     env.apply(&contract_directory(&json!({})));
     env.start_sidecar();
-    wait_until_caught_up(&env);
+    env.wait_until_caught_up();
     env
-}
-
-fn wait_until_caught_up(env: &TestEnv) {
-    env.wait_for("the sidecar to be where the primary is", || {
-        let (here, there) = (env.status(), env.primary_status());
-        here["follower"]["cursor"]["seq"] == there["head"]["seq"]
-            && here["follower"]["whole"] == true
-            && here["follower"]["caught_up"] == true
-            && here["follower"]["acknowledged"]["seq"] == there["head"]["seq"]
-    });
 }
 
 fn wait_for_breaker(env: &TestEnv, state: &str) {
@@ -177,16 +167,9 @@ fn restart(env: &mut TestEnv, freshness: &str) {
     wait_for_breaker(env, "open");
 }
 
+/// A primary, a host that has caught up with it, and the link between them.
 fn linked(freshness: &str) -> (TestEnv, Link) {
-    let mut env = TestEnv::with_config("", freshness);
-    let path = env.path().join("link.sock");
-    env.replace_in_file("sidegate.toml", &env.primary_socket().display().to_string(), &path.display().to_string());
-    env.start_primary();
-    env.apply(&contract_directory(&json!({})));
-    let link = Link::start(&path, &env.primary_socket());
-    env.start_sidecar();
-    wait_until_caught_up(&env);
-    (env, link)
+    start_linked(TestEnv::with_config("", freshness), &contract_directory(&json!({})))
 }
 
 #[test]
@@ -224,7 +207,7 @@ fn a_primary_that_refuses_this_host_is_said_to() {
     env.start_primary();
     env.apply(&contract_directory(&json!({})));
     env.start_sidecar();
-    wait_until_caught_up(&env);
+    env.wait_until_caught_up();
     let refused = explain(&env, "primary refuses us", &KNOWN);
     refused.is(0, "developer may pull team/private").says("it refused our token: are the shell secrets the same?");
     assert_eq!(refused.step(0), (&json!("yes"), &json!("directory"), true));
@@ -377,7 +360,7 @@ fn an_explanation_says_what_the_endpoints_answer_for_random_directories_and_ques
         env.start_primary();
         env.apply(&random_directory(random));
         env.start_sidecar();
-        wait_until_caught_up(&env);
+        env.wait_until_caught_up();
         env.wait_until_fresh();
         assert_same(&env, random, 60, &format!("seed {seed}, fresh"));
         env.primary.as_mut().unwrap().kill();

@@ -11,7 +11,7 @@ use crate::support::contract_case::ApiCall;
 use crate::support::contract_directory::{contract_directory, contract_key_blob, discover, lfs, pull, push};
 use crate::support::env::TestEnv;
 use crate::support::http::{Request, Response};
-use crate::support::link::{Delivery, Link, Traffic};
+use crate::support::link::{Delivery, Link, Traffic, start_linked};
 
 const ALWAYS_STALE: &str = "[freshness]\nkeys = { ttl = \"1ms\", max_stale = \"1h\" }\nreads = { ttl = \"1ms\", max_stale = \"1h\" }\n\
                             push_precheck = { ttl = \"1ms\", max_stale = \"1h\" }\nhedge = \"4900ms\"\n";
@@ -19,26 +19,9 @@ const KEYS: &str = "/internal/authorized_keys";
 
 /// A primary, a host, and the link between them, with questions that wait long enough for a revocation.
 fn linked() -> (TestEnv, Link) {
-    let mut env = TestEnv::with_config("", ALWAYS_STALE);
-    let path = env.path().join("link.sock");
-    env.replace_in_file("sidegate.toml", &env.primary_socket().display().to_string(), &path.display().to_string());
+    let env = TestEnv::with_config("", ALWAYS_STALE);
     env.replace_in_file("sidegate.toml", "feed = \"sidegate\"", "feed = \"sidegate\"\ntimeout = \"4900ms\"");
-    env.start_primary();
-    env.apply(&contract_directory(&json!({})));
-    let link = Link::start(&path, &env.primary_socket());
-    env.start_sidecar();
-    wait_until_followed(&env);
-    (env, link)
-}
-
-fn wait_until_followed(env: &TestEnv) {
-    env.wait_for("the sidecar to be where the primary is", || {
-        let (here, there) = (env.status(), env.primary_status());
-        here["follower"]["cursor"]["seq"] == there["head"]["seq"]
-            && here["follower"]["cursor"]["epoch"] == there["head"]["epoch"]
-            && here["follower"]["whole"] == true
-            && here["follower"]["caught_up"] == true
-    });
+    start_linked(env, &contract_directory(&json!({})))
 }
 
 /// How access is taken away.
@@ -175,7 +158,7 @@ fn a_revocation_of_somebody_else_costs_a_question_more_and_a_new_grant_none() {
     assert_eq!(asked(&|| Revocation::User("outsider").make(&env)), 2);
     let add_grant = || {
         env.apply("{\"kind\":\"share\",\"project_id\":28,\"with_namespace_id\":6,\"access_level\":20}\n");
-        wait_until_followed(&env);
+        env.wait_until_caught_up();
     };
     assert_eq!(asked(&add_grant), 1, "whoever gets access takes none from anybody");
     // Decided after a revocation that the host has not heard of yet, as all are while a host catches up.
@@ -184,7 +167,7 @@ fn a_revocation_of_somebody_else_costs_a_question_more_and_a_new_grant_none() {
     assert_eq!(response.status, 200, "{}", response.text());
     let hear_of_it = || {
         link.deliver(Traffic::Feed, Delivery::Prompt);
-        wait_until_followed(&env);
+        env.wait_until_caught_up();
     };
     assert_eq!(asked(&hear_of_it), 1, "the primary says that it knew of the revocation");
 }
@@ -196,7 +179,7 @@ fn a_kept_token_for_large_files_goes_with_the_epoch() {
     assert_eq!([source(), source()], [Some("forwarded".to_owned()), Some("cached".to_owned())]);
     let output = env.run_admin(&["new-epoch"]);
     assert!(output.status.success(), "{output:?}");
-    wait_until_followed(&env);
+    env.wait_until_caught_up();
     env.wait_until_fresh();
     assert_eq!(source().as_deref(), Some("forwarded"), "what was given in another epoch is asked for again");
     assert_eq!(source().as_deref(), Some("cached"));

@@ -9,24 +9,16 @@ use serde_json::json;
 use crate::support::env::TestEnv;
 use crate::support::generated_directory::directory_of_keys;
 use crate::support::http::Request;
-use crate::support::link::Link;
+use crate::support::link::{Link, start_linked};
 use crate::support::lookup::look_up_key;
 
 const MAX_STALE: Duration = Duration::from_secs(6);
 const FRESHNESS: &str = "[freshness]\nkeys = { ttl = \"2s\", max_stale = \"6s\" }\nreads = { ttl = \"2s\", max_stale = \"6s\" }\n\
                          push_precheck = { ttl = \"2s\", max_stale = \"6s\" }\n";
 
-/// A primary, a host, and the link between them.
+/// A primary, a host that has caught up with it, and the link between them.
 fn linked() -> (TestEnv, Link) {
-    let mut env = TestEnv::with_config("", FRESHNESS);
-    let path = env.path().join("link.sock");
-    env.replace_in_file("sidegate.toml", &env.primary_socket().display().to_string(), &path.display().to_string());
-    env.start_primary();
-    env.apply(&directory_of_keys(3));
-    let link = Link::start(&path, &env.primary_socket());
-    env.start_sidecar();
-    env.wait_until_fresh();
-    (env, link)
+    start_linked(TestEnv::with_config("", FRESHNESS), &directory_of_keys(3))
 }
 
 fn revoke(env: &TestEnv, id: u64) {

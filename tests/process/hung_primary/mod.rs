@@ -14,7 +14,7 @@ use crate::support::contract_directory::{contract_directory, contract_key_blob, 
 use crate::support::env::TestEnv;
 use crate::support::fake_primary::{FakePrimary, FakeReply, RecordedRequest, json_response};
 use crate::support::http::{Request, Response};
-use crate::support::link::{Delivery, Link, Traffic};
+use crate::support::link::{Delivery, Link, Traffic, start_linked};
 
 const KEYS: &str = "/internal/authorized_keys";
 const WRITE: &str = "/api/v4/internal/two_factor_recovery_codes";
@@ -27,20 +27,7 @@ const SOON_STALE: &str = "[freshness]\nkeys = { ttl = \"6s\", max_stale = \"1h\"
 
 /// A primary, a host that has caught up with it, and the link between them.
 fn linked(freshness: &str) -> (TestEnv, Link) {
-    let mut env = TestEnv::with_config("", freshness);
-    let path = env.path().join("link.sock");
-    env.replace_in_file("sidegate.toml", &env.primary_socket().display().to_string(), &path.display().to_string());
-    env.start_primary();
-    env.apply(&contract_directory(&json!({})));
-    let link = Link::start(&path, &env.primary_socket());
-    env.start_sidecar();
-    env.wait_for("the sidecar to be where the primary is", || {
-        let (here, there) = (env.status(), env.primary_status());
-        here["follower"]["cursor"]["seq"] == there["head"]["seq"]
-            && here["follower"]["whole"] == true
-            && here["follower"]["caught_up"] == true
-    });
-    (env, link)
+    start_linked(TestEnv::with_config("", freshness), &contract_directory(&json!({})))
 }
 
 /// The same with a feed that is held, and keys that have become stale by it.

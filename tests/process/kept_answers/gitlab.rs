@@ -33,8 +33,10 @@ pub struct Facts {
     pub owner: fn(u64) -> u64,
     /// When every key expires.
     pub expires_at: Value,
-    /// Held while it decides.
+    /// Held while an answer that is decided must not be sent.
     pub gate: Arc<Mutex<()>>,
+    /// How many questions were decided, without those of the probe.
+    pub decided: usize,
 }
 
 /// It, with a sidecar in front of it.
@@ -62,6 +64,7 @@ impl Site {
             owner: |key| key,
             expires_at: Value::Null,
             gate: Arc::default(),
+            decided: 0,
         };
         let facts = Arc::new(Mutex::new(facts));
         let prepared = prepare(&env)?;
@@ -146,7 +149,11 @@ fn listen(env: &TestEnv, facts: &Arc<Mutex<Facts>>) -> FakePrimary {
             Mode::BadGateway => FakeReply::Respond(response_with_headers(502, "Content-Type: text/html\r\n", "<html>")),
             Mode::Hangs if !arrived.is_probe() => FakeReply::Hang,
             Mode::Hangs | Mode::Answers => {
-                let (status, body) = decide(&facts.lock().unwrap(), arrived);
+                let (status, body) = {
+                    let mut facts = facts.lock().unwrap();
+                    facts.decided += usize::from(!arrived.is_probe());
+                    decide(&facts, arrived)
+                };
                 if !arrived.is_probe() {
                     drop(gate.lock().unwrap());
                 }

@@ -86,7 +86,7 @@ fn a_yes_that_was_decided_before_a_revocation_is_not_given_after_it() {
     let env = &site.env;
     std::thread::scope(|scope| {
         let asking = scope.spawn(|| site.source(&look_up(7)));
-        env.wait_for("the question to be decided", || site.fake.as_ref().unwrap().count() == 1);
+        env.wait_for("the question to be decided", || site.facts().decided == 1);
         site.facts().keys.remove(&7);
         site.run(&["invalidate", "key", &crate::support::generated_directory::key_blob(7)]);
         drop(held);

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use crate::mirror::{MirrorEnv, WALKS_ONCE};
 use crate::status_states::json::{assert_documented, assert_metrics_agree};
-use crate::status_states::{LONG_FRESH, Printed, wait_until_followed};
+use crate::status_states::{LONG_FRESH, Printed};
 use crate::support::env::TestEnv;
 use crate::support::generated_directory::directory_of_keys;
 use crate::support::gitlab_api::instance::generated;
@@ -27,7 +27,7 @@ fn a_primary_says_whether_its_hosts_follow_and_for_whom_a_revocation_waits() {
         0,
     );
     env.start_sidecar();
-    wait_until_followed(&env);
+    env.wait_until_caught_up();
     admin_status(&env, "primary, a host follows").assert(
         "serving: commit 1, 1 of 1 host following, no revocation waits, disk ",
         ", 0 alarms",

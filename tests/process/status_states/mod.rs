@@ -18,7 +18,7 @@ use crate::support::contract_case::ApiCall;
 use crate::support::contract_directory::{contract_directory, contract_key_blob};
 use crate::support::env::TestEnv;
 use crate::support::http::Response;
-use crate::support::link::Link;
+use crate::support::link::{Link, start_linked};
 
 /// Bounds with which what is held becomes stale within a second, and expires in an hour.
 const SOON_STALE: &str = "[freshness]\nkeys = { ttl = \"1s\", max_stale = \"1h\" }\nreads = { ttl = \"1s\", max_stale = \"1h\" }\n\
@@ -87,27 +87,7 @@ fn status(env: &TestEnv, state: &str) -> Printed {
 
 /// A primary, a host that has caught up with it, and the link between them.
 fn linked(freshness: &str) -> (TestEnv, Link) {
-    let mut env = TestEnv::with_config("", freshness);
-    let path = env.path().join("link.sock");
-    env.replace_in_file("sidegate.toml", &env.primary_socket().display().to_string(), &path.display().to_string());
-    env.start_primary();
-    env.apply(&contract_directory(&json!({})));
-    let link = Link::start(&path, &env.primary_socket());
-    env.start_sidecar();
-    wait_until_followed(&env);
-    (env, link)
-}
-
-/// Waits until the host stands where the primary stands, and has no more to do.
-fn wait_until_followed(env: &TestEnv) {
-    env.wait_for("the host to be where the primary is", || {
-        let (here, head) = (env.status(), env.primary_status()["head"]["seq"].clone());
-        let follower = &here["follower"];
-        follower["acknowledged"]["seq"] == head
-            && follower["whole"] == true
-            && follower["proof"] == "exchange"
-            && follower["resyncing"].is_null()
-    });
+    start_linked(TestEnv::with_config("", freshness), &contract_directory(&json!({})))
 }
 
 /// Waits until a part of the host's status is so.

@@ -3,9 +3,7 @@
 use nix::sys::signal::Signal;
 
 use crate::status_states::json::assert_documented;
-use crate::status_states::{
-    LONG_FRESH, Printed, SOON_EXPIRED, linked, look_up, status, verdict_of_keys, wait_for_status, wait_until_followed,
-};
+use crate::status_states::{LONG_FRESH, Printed, SOON_EXPIRED, linked, look_up, status, verdict_of_keys, wait_for_status};
 use crate::support::env::TestEnv;
 use crate::support::generated_directory::directory_of_keys;
 use crate::support::link::{Delivery, Traffic};
@@ -19,7 +17,7 @@ fn running(freshness: &str) -> TestEnv {
     env.start_primary();
     env.apply(&directory_of_keys(8));
     env.start_sidecar();
-    wait_until_followed(&env);
+    env.wait_until_caught_up();
     env
 }
 

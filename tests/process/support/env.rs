@@ -247,6 +247,21 @@ impl TestEnv {
         });
     }
 
+    /// Waits until the sidecar is proven to be where the primary is, by an exchange of clocks, on its disk too, and has no more to do: from
+    /// then on it may say no by itself while its keys are fresh.
+    pub fn wait_until_caught_up(&self) {
+        self.wait_for("the sidecar to be caught up", || {
+            let (here, head) = (self.status(), self.primary_status()["head"].clone());
+            let follower = &here["follower"];
+            ["cursor", "acknowledged"].iter().all(|place| follower[place]["seq"] == head["seq"])
+                && follower["cursor"]["epoch"] == head["epoch"]
+                && follower["whole"] == true
+                && follower["caught_up"] == true
+                && follower["proof"] == "exchange"
+                && follower["resyncing"].is_null()
+        });
+    }
+
     /// Waits until something is so, looking again and again; fails with both logs if it never is.
     pub fn wait_for(&self, what: &str, so: impl Fn() -> bool) {
         let begun = Instant::now();

@@ -15,6 +15,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 use crate::support::TIMEOUT;
+use crate::support::env::TestEnv;
 use crate::support::fake_primary::PROBE_MARK;
 
 /// How often a thread that waits looks whether the link has ended.
@@ -335,4 +336,16 @@ fn deliver(receiver: &Receiver<(Instant, Vec<u8>)>, to: &mut UnixStream, state: 
             return;
         }
     }
+}
+
+/// Starts a primary with a directory, and a host that follows it over a link. Returns once the host has caught up.
+pub fn start_linked(mut env: TestEnv, directory: &str) -> (TestEnv, Link) {
+    let path = env.path().join("link.sock");
+    env.replace_in_file("sidegate.toml", &env.primary_socket().display().to_string(), &path.display().to_string());
+    env.start_primary();
+    env.apply(directory);
+    let link = Link::start(&path, &env.primary_socket());
+    env.start_sidecar();
+    env.wait_until_caught_up();
+    (env, link)
 }
