@@ -8,6 +8,7 @@ use std::path::Path;
 
 use nix::unistd::{Gid, Group, Uid, User, getgrouplist, getgroups, setegid, seteuid, setgroups};
 
+use crate::cli::check::depth::Depth;
 use crate::cli::check::findings::Findings;
 use crate::cli::check::unit::ServiceUnit;
 
@@ -23,6 +24,14 @@ pub struct DaemonUser {
 }
 
 impl DaemonUser {
+    /// Returns as whom to judge: before a start as this process, which the unit runs as the daemon's user; else as [`Self::find`] says.
+    pub fn at(depth: Depth, unit_name: &str, config: &Path, store: &Path, found: &mut Findings) -> Self {
+        match depth {
+            Depth::Start => Self::ourselves(),
+            Depth::Offline | Depth::Full => Self::find(unit_name, config, store, found),
+        }
+    }
+
     /// Finds out as whom a daemon runs that has this configuration and store: by its unit; where that says nothing, the store's owner.
     pub fn find(unit_name: &str, config: &Path, store: &Path, found: &mut Findings) -> Self {
         let unit = ServiceUnit::read(unit_name).and_then(|unit| {

@@ -36,10 +36,7 @@ pub fn check(file: &Path, depth: Depth) -> Findings {
         clock::check_year(system_clock::wall_time(), &mut found);
     }
     let Some(config) = config else { return found };
-    let daemon = match depth {
-        Depth::Start => DaemonUser::ourselves(),
-        Depth::Offline | Depth::Full => DaemonUser::find(SERVICE, file, &config.store.path, &mut found),
-    };
+    let daemon = DaemonUser::at(depth, SERVICE, file, &config.store.path, &mut found);
     let credentials = read_credentials(&config, &daemon, &mut found);
     check_tls(&config, depth, &daemon, &mut found);
     let client = credentials.and_then(|credentials| open_gitlab(&config, &credentials, &daemon, &mut found));

@@ -27,10 +27,7 @@ pub fn check(file: &Path, depth: Depth) -> Findings {
         clock::check_year(system_clock::wall_time(), &mut found);
     }
     let Some(config) = config else { return found };
-    let daemon = match depth {
-        Depth::Start => DaemonUser::ourselves(),
-        Depth::Offline | Depth::Full => DaemonUser::find(SERVICE, file, &config.store.path, &mut found),
-    };
+    let daemon = DaemonUser::at(depth, SERVICE, file, &config.store.path, &mut found);
     check_secrets(&config, &daemon, &mut found);
     if let Some((chain, key)) = config.listen.as_ref().and_then(|listen| listen.tls()) {
         tls::check_files("listen", chain, key, &daemon, &mut found);

@@ -39,8 +39,8 @@ mod tests {
     fn an_address_that_others_reach_is_taken_with_a_warning_and_a_name_is_refused() {
         assert_eq!(read("").unwrap().listen, None);
         assert_eq!(read("listen = \"\"").unwrap(), MetricsConfig::default());
-        for quiet in ["127.0.0.1:9469", "[::1]:9469", "127.8.8.8:0", "[::ffff:127.0.0.1]:1"] {
-            assert_eq!(read(&format!("listen = \"{quiet}\"")).unwrap().warning(), None, "{quiet}");
+        for loopback in ["127.0.0.1:9469", "[::1]:9469", "127.8.8.8:0", "[::ffff:127.0.0.1]:1"] {
+            assert_eq!(read(&format!("listen = \"{loopback}\"")).unwrap().warning(), None, "{loopback}");
         }
         for open in ["0.0.0.0:9469", "[::]:9469", "192.0.2.7:1"] {
             let warning = read(&format!("listen = \"{open}\"")).unwrap().warning().unwrap();

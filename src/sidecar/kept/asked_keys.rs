@@ -2,8 +2,8 @@
 //! know any more.
 //!
 //! Each key counts once, by its last answer, however often it is asked about, and of one owner the three keys that were asked about last: who
-//! removes two dozen keys of their own on a quiet host looks like no GitLab that has lost its keys. Bounded, the oldest first. Pure: time is
-//! an argument.
+//! removes two dozen keys of their own on a host with few logins looks like no GitLab that has lost its keys. Bounded, the oldest first.
+//! Pure: time is an argument.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
