@@ -21,7 +21,7 @@ use crate::net::server::handler::Handler;
 /// Where hooks are sent.
 const HOOK_PATHS: &str = "/hooks/";
 
-/// Every route of the mirror.
+/// Every route of the mirror; the one of hooks is the last.
 static ROUTES: &[Route<MirrorState>] = routes! { MirrorState;
     GET  "internal/sidegate/changes"  Follower Parameters feed::changes;
     GET  "internal/sidegate/snapshot" Follower Parameters feed::snapshot;
@@ -51,6 +51,11 @@ static ROUTES: &[Route<MirrorState>] = routes! { MirrorState;
     POST "hooks/gitlab"               None     RawBytes   hook::handle;
 };
 
+/// Returns the routes of everybody but GitLab's hooks. Whatever a path looks like, it does not lead to what is not among them.
+fn routes_without_hooks() -> &'static [Route<MirrorState>] {
+    ROUTES.split_last().map_or(&[], |(_hooks, others)| others)
+}
+
 impl MirrorState {
     /// Shows the failures of every endpoint of the API in the metrics, at zero.
     pub fn show_endpoints(&self) {
@@ -60,10 +65,7 @@ impl MirrorState {
 
 impl Handler for MirrorState {
     async fn handle(self: &Arc<Self>, request: Request) -> Response {
-        match request.parts.uri.path().starts_with(HOOK_PATHS) {
-            true => RouteError::NotFound.into_response(),
-            false => pipeline::handle(self, ROUTES, request).await,
-        }
+        pipeline::handle(self, routes_without_hooks(), request).await
     }
 }
 
@@ -94,5 +96,17 @@ impl ApiState for MirrorState {
 
     fn begin_answer(&self, caller: &Caller) -> Option<Box<dyn Any + Send + Sync>> {
         self.publisher.begin_answer(caller)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{HOOK_PATHS, ROUTES, routes_without_hooks};
+
+    #[test]
+    fn hooks_alone_are_kept_from_all_other_sockets() {
+        let is_hook = |path: &str| format!("/{path}").starts_with(HOOK_PATHS);
+        assert!(routes_without_hooks().iter().all(|route| !is_hook(route.path)));
+        assert!(ROUTES.last().is_some_and(|route| is_hook(route.path)) && routes_without_hooks().len() + 1 == ROUTES.len());
     }
 }

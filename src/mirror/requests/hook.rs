@@ -47,13 +47,10 @@ async fn take(state: &Arc<MirrorState>, request: ApiRequest) -> HandlerResult {
     match event {
         HookEvent::KeyCreated(key) => note_key(state, name, named_line(state, &key)?, None, request.time).await,
         HookEvent::KeyDestroyed(key) => {
-            let line = named_line(state, &key)?;
-            // Removed first: what was asked before this is told would not count, and nobody would ask again.
-            let removed = remove_key(state, &key).await;
-            // Noted in any case: what the store refuses now is removed as soon as it takes it.
-            let noted = note_key(state, name, line, Some(key.id), request.time).await;
-            removed?;
-            noted
+            let (state, time) = (Arc::clone(state), request.time);
+            // In a task of its own: a GitLab that hangs up, because the disk is slow, cancels nothing of it.
+            let destroying = tokio::spawn(async move { destroy_key(&state, name, key, time).await });
+            destroying.await.unwrap_or_else(|ended| Err(ApiError::internal(ended)))
         }
         HookEvent::UserCreated(user) | HookEvent::UserDestroyed(user) | HookEvent::UserRenamed(user) | HookEvent::UserFailedLogin(user) => {
             let to_ask = ToAsk { since: request.time.wall, key: None, destroyed: None };
@@ -76,6 +73,17 @@ pub fn check_token(state: &MirrorState, headers: &HeaderMap, time: RequestTime) 
         "a hook carries another token than that of hooks.token_file: set the secret token of GitLab's system hook to it".to_owned();
     state.alarms.raise(AlarmReason::HookToken, message, time.wall);
     Err(ApiError::unauthorized())
+}
+
+/// Removes a destroyed key, and notes that it is to be asked about.
+async fn destroy_key(state: &Arc<MirrorState>, name: &'static str, key: NamedKey, time: RequestTime) -> HandlerResult {
+    let line = named_line(state, &key)?;
+    // Removed first: what was asked before this is told would not count, and nobody would ask again.
+    let removed = remove_key(state, &key).await;
+    // Noted in any case: what the store refuses now is removed as soon as it takes it.
+    let noted = note_key(state, name, line, Some(key.id), time).await;
+    removed?;
+    noted
 }
 
 /// Removes a key that GitLab says it has destroyed. On disk when it returns.

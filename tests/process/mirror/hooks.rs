@@ -1,15 +1,20 @@
 //! What each system hook does.
 
 use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 
 use serde_json::json;
 
 use super::{HOOK_TOKEN, MirrorEnv, WALKS_ONCE};
 use crate::support::TIMEOUT;
+use crate::support::env::SHELL_SECRET;
+use crate::support::gitlab_api::GitlabApi;
 use crate::support::gitlab_api::delivery::{Delivery, post};
 use crate::support::gitlab_api::faults::{Failure, Fault, Scope};
 use crate::support::gitlab_api::instance::generated::{self, key_line};
+use crate::support::gitlab_api::instance::rest::ApiVersion;
+use crate::support::http::Request;
+use crate::support::loop_disk::LoopDisk;
 
 fn mirror() -> MirrorEnv {
     MirrorEnv::start(generated::instance(1, 20, 30), WALKS_ONCE)
@@ -72,6 +77,64 @@ fn whoever_shows_no_token_is_refused_before_the_body_has_come() {
     stream.read_exact(&mut status_line).expect("an answer without the body");
     assert_eq!(&status_line, b"HTTP/1.1 401");
     mirror.wait_for("the alarm", || mirror.has_alarm("hook_token"));
+}
+
+#[test]
+fn hooks_are_taken_at_their_own_address_only_whatever_the_path() {
+    let gitlab = GitlabApi::on_tcp("/gitlab", ApiVersion::V17, SHELL_SECRET, generated::instance(1, 20, 30));
+    let feed_at = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let mut mirror = MirrorEnv::prepare(gitlab, WALKS_ONCE, &format!("[listen]\naddress = \"{feed_at}\"\n"));
+    mirror.start_mirror();
+    mirror.wait_for_first_walk();
+    let key = *mirror.published().keys.keys().next().unwrap();
+    let hook = json!({"event_name": "key_destroy", "id": key});
+    for path in ["/hooks/gitlab", "/api/v4/hooks/gitlab", "/gitlab/api/v4/hooks/gitlab", "/hooks//gitlab", "/api/v4//hooks/gitlab"] {
+        let elsewhere = Delivery { address: feed_at, path: path.to_owned(), ..mirror.delivery() };
+        assert!(post(&elsewhere, &hook).is_some_and(|status| [400, 404].contains(&status)), "{path}");
+        let at_socket = Request::post(path, &hook).header("X-Gitlab-Token", HOOK_TOKEN).send(&mirror.socket());
+        assert!([400, 404].contains(&at_socket.status), "{path}: {}", at_socket.text());
+        let without_token = Delivery { path: path.to_owned(), token: String::new(), ..mirror.delivery() };
+        assert!(post(&without_token, &hook).is_some_and(|status| [400, 401, 404].contains(&status)), "{path}");
+    }
+    assert!(mirror.published().keys.contains_key(&key));
+    assert_eq!(post(&mirror.delivery(), &hook), Some(200));
+    assert!(!mirror.published().keys.contains_key(&key));
+}
+
+#[test]
+fn a_gitlab_that_hangs_up_while_the_disk_hangs_has_told_all_the_same_that_a_key_is_destroyed() {
+    let gitlab = GitlabApi::on_tcp("/gitlab", ApiVersion::V17, SHELL_SECRET, generated::instance(1, 20, 30));
+    let mut mirror = MirrorEnv::prepare(gitlab, WALKS_ONCE, "");
+    let store = mirror.env.path().join("mirror");
+    let Some(disk) = LoopDisk::mount(&mirror.env.path().join("disk.image"), &store, 48) else { return };
+    let _never_used = std::fs::remove_dir(store.join("lost+found"));
+    mirror.start_mirror();
+    mirror.wait_for_first_walk();
+    mirror.gitlab.hooks().set_delivery(Some(mirror.delivery()));
+    let key = mirror.gitlab.add_key(3, &key_line(100));
+    mirror.wait_until_equal();
+    mirror.gitlab.hooks().flush();
+    let hook = mirror.gitlab.instance().delete_key(key).unwrap();
+    let again = mirror.gitlab.instance().add_key(3, &key_line(100)).0;
+    disk.freeze();
+    post_and_hang_up(&mirror.delivery(), &hook);
+    mirror.wait_for("the mirror to see that nobody waits", || {
+        let metrics = Request::get("/-/metrics").send(&mirror.socket()).text();
+        metrics.lines().any(|line| line.contains("hooks/gitlab") && line.contains("abandoned") && !line.ends_with(" 0"))
+    });
+    disk.thaw();
+    mirror.wait_until_equal();
+    assert!(mirror.published().keys.contains_key(&again), "it was asked about after it was removed");
+    assert!(mirror.mirror.as_mut().unwrap().stop().success());
+}
+
+/// Sends a hook and does not wait for the answer.
+fn post_and_hang_up(delivery: &Delivery, hook: &serde_json::Value) {
+    let body = hook.to_string();
+    let mut stream = TcpStream::connect(delivery.address).unwrap();
+    let head =
+        format!("POST {} HTTP/1.1\r\nHost: mirror\r\nX-Gitlab-Event: System Hook\r\nX-Gitlab-Token: {}", delivery.path, delivery.token);
+    write!(stream, "{head}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}", body.len()).unwrap();
 }
 
 #[test]
