@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use crate::api::request::ApiRequest;
 use crate::api::response_headers::{AGE_HEADER, ANSWER_HEADER, DEGRADED_HEADER};
-use crate::model::key::{Fingerprint, decode_blob};
+use crate::model::key::{Fingerprint, MAX_BLOB_BYTES, decode_blob};
 use crate::net::message::Response;
 use crate::net::peer::Peer;
 
@@ -24,6 +24,10 @@ static ENABLED: AtomicBool = AtomicBool::new(false);
 static SINK: OnceLock<DecisionSink> = OnceLock::new();
 /// The longest text of a caller's that is logged, in characters.
 const MAX_TEXT_CHARS: usize = 300;
+/// The longest Base64 that can be a key. A longer one is not kept until it is written, as a request's memory is counted until its answer only.
+const MAX_KEY_CHARS: usize = MAX_BLOB_BYTES * 4 / 3 + 4;
+/// The largest body of an answer that is kept until it is written: what it would say of a person or a reason is short.
+const MAX_BODY_BYTES: usize = 16 << 10;
 /// The parameters by which somebody is named, in the order in which the first counts. (server.md 1.3)
 const ACTOR_PARAMETERS: [&str; 4] = ["key_id", "user_id", "username", "identifier"];
 
@@ -109,7 +113,7 @@ impl AskedDecision {
         let actor = ACTOR_PARAMETERS.into_iter().find_map(|name| Some((name, text(name)?)));
         Some(Self {
             question,
-            key: request.params.values.get("key").and_then(Value::as_str).map(str::to_owned),
+            key: request.params.values.get("key").and_then(Value::as_str).map(bounded_key),
             actor,
             project: text("gl_repository").or_else(|| text("project")),
             action: text("action"),
@@ -129,9 +133,14 @@ impl AskedDecision {
             source: header(ANSWER_HEADER, &response.headers),
             age: header(AGE_HEADER, &response.headers),
             degraded: header(DEGRADED_HEADER, &response.headers),
-            body: response.body.buffered(),
+            body: response.body.buffered().filter(|body| body.len() <= MAX_BODY_BYTES),
         });
     }
+}
+
+/// Returns a key as it was offered, or nothing of what is longer than any key.
+fn bounded_key(key: &str) -> String {
+    if key.len() <= MAX_KEY_CHARS { key.to_owned() } else { String::new() }
 }
 
 /// Returns a parameter as text of bounded length without control characters.
@@ -271,7 +280,7 @@ mod tests {
     use http::HeaderValue;
     use serde_json::{Value, json};
 
-    use super::{AskedDecision, DecidedQuestion, LoggedDecision};
+    use super::{AskedDecision, DecidedQuestion, LoggedDecision, MAX_KEY_CHARS, bounded_key};
     use crate::net::peer::Peer;
 
     const BLOB: &str = "AAAAC3NzaC1lZDI1NTE5AAAAILM+rvN+ot98qgEN796jTiQfZfG1KaT0PtFDJ/XFSqti";
@@ -313,6 +322,14 @@ mod tests {
         assert_eq!(field(&fields, "request_id"), "01ABC");
         let everything = format!("{message}{fields:?}");
         assert!(!everything.contains(BLOB) && !everything.contains("AAAAC3"), "{everything}");
+    }
+
+    #[test]
+    fn what_is_longer_than_any_key_takes_no_memory_until_it_is_written() {
+        assert_eq!((bounded_key(BLOB), bounded_key(&"A".repeat(MAX_KEY_CHARS + 1))), (BLOB.to_owned(), String::new()));
+        let mut longer = decision(DecidedQuestion::Key, 404, &json!({"message": "404 Key Not Found"}));
+        longer.asked.key = Some(bounded_key(&"A".repeat(1 << 20)));
+        assert_eq!(field(&longer.line().1, "fingerprint"), "not a key");
     }
 
     #[test]
