@@ -9,11 +9,17 @@ use crate::api::request::{ApiRequest, Caller};
 use crate::net::body::OutgoingBody;
 use crate::net::peer::Peer;
 
+/// The target of these lines, which are written at every level of the log.
+pub const LOG_TARGET: &str = "sidegate::operator";
+/// What is said of an action whose outcome nobody waited for.
+const UNAWAITED: &str = "the caller hung up before the outcome was known; it may be done all the same";
 /// The longest value of a parameter that is logged.
 const MAX_VALUE_CHARS: usize = 120;
 
-/// A request of an operator that is about to be handled.
-pub struct OperatorAction {
+/// A request of an operator that is being handled. Dropped without an outcome, because the caller hung up, it is logged as well.
+pub struct OperatorAction(Option<PendingAction>);
+
+struct PendingAction {
     action: &'static str,
     target: String,
     peer: Peer,
@@ -29,19 +35,39 @@ impl OperatorAction {
         }
         let action = action.strip_prefix("-/admin/").unwrap_or(action);
         let target = describe_parameters(request.params.values.iter());
-        Some(Self { action, target, peer: request.peer, request_id: request.id.as_str().to_owned() })
+        Some(Self(Some(PendingAction { action, target, peer: request.peer, request_id: request.id.as_str().to_owned() })))
     }
 
-    /// Logs it with its outcome. The name of the user is looked up beside the threads that answer: such a look-up may take long.
-    pub fn log(self, result: &HandlerResult) {
+    /// Logs it with its outcome.
+    pub fn log(mut self, result: &HandlerResult) {
         let (status, outcome) = match result {
             Ok(response) => (response.status.as_u16(), body_message(&response.body)),
             Err(error) => (error.status.as_u16(), Some(error.message.clone())),
         };
-        drop(tokio::task::spawn_blocking(move || self.write(status, outcome.as_deref().unwrap_or("done"))));
+        if let Some(pending) = self.0.take() {
+            pending.write_beside(Some(status), outcome.unwrap_or_else(|| "done".to_owned()));
+        }
+    }
+}
+
+impl Drop for OperatorAction {
+    fn drop(&mut self) {
+        if let Some(pending) = self.0.take() {
+            pending.write_beside(None, UNAWAITED.to_owned());
+        }
+    }
+}
+
+impl PendingAction {
+    /// Writes the line beside the threads that answer: looking up the name of the user may take long.
+    fn write_beside(self, status: Option<u16>, outcome: String) {
+        match tokio::runtime::Handle::try_current() {
+            Ok(runtime) => drop(runtime.spawn_blocking(move || self.write(status, &outcome))),
+            Err(_) => self.write(status, &outcome),
+        }
     }
 
-    fn write(&self, status: u16, outcome: &str) {
+    fn write(&self, status: Option<u16>, outcome: &str) {
         let Self { action, target, peer, request_id } = self;
         let (uid, user) = match peer {
             Peer::Unix { uid, .. } => (Some(*uid), user_name(*uid)),
@@ -51,9 +77,13 @@ impl OperatorAction {
             Some(name) => format!("{name} ({peer})"),
             None => peer.to_string(),
         };
-        let did = if status < 400 { "did" } else { "was refused" };
+        let did = match status {
+            Some(400..) => "was refused",
+            Some(_) => "did",
+            None => "asked for",
+        };
         let user = user.unwrap_or_default();
-        tracing::info!(action, target, uid, user, status, request_id, "{who} {did} `{action}{target}`: {outcome}");
+        tracing::info!(target: LOG_TARGET, action, target, uid, user, status, request_id, "{who} {did} `{action}{target}`: {outcome}");
     }
 }
 

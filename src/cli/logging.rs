@@ -3,7 +3,7 @@
 //! journald's socket blocks when journald is slow, and so does a pipe; the threads that serve only put a line into the queue. Lines
 //! that find it full are dropped and counted, and the count is logged as soon as there is room. Under systemd the thread hands lines to
 //! `tracing-journald` with their fields; otherwise it writes to standard error: plain to a terminal, JSON to anything else. It also makes the
-//! lines of decisions, which are written at every level. The level can be changed while the process runs.
+//! lines of decisions, which are written at every level, as are those of operators. The level can be changed while the process runs.
 
 use std::fmt::{self, Write as _};
 use std::io::{IsTerminal as _, Write as _};
@@ -15,13 +15,14 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 use tracing::field::{Field, Visit};
 use tracing::{Dispatch, Event, Level, Subscriber};
-use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::filter::{FilterExt as _, LevelFilter, Targets};
 use tracing_subscriber::layer::{Context, SubscriberExt as _};
 use tracing_subscriber::reload::{self, Handle};
 use tracing_subscriber::{Layer, Registry};
 
 use crate::api::decision_log::{self, LoggedDecision};
 use crate::api::log_level::{self, LogControl};
+use crate::api::operator_log;
 use crate::cli::config::log::{LogConfig, LogLevel, LogTarget};
 use crate::cli::exit_status::CommandError;
 use crate::cli::output::field_text;
@@ -87,7 +88,8 @@ pub fn start(config: LogConfig) -> Result<LogHandle, CommandError> {
             let _ = finished.send(());
         })
         .map_err(CommandError::new)?;
-    tracing::subscriber::set_global_default(Registry::default().with(layer.with_filter(filter))).map_err(CommandError::new)?;
+    tracing::subscriber::set_global_default(Registry::default().with(layer.with_filter(filter.or(operator_lines()))))
+        .map_err(CommandError::new)?;
     log_level::set_control(Box::new(LevelControl { handle, level: AtomicU8::new(index_of(config.level)) }));
     decision_log::set_sink(decision_sink(queue.clone(), dropped_decisions));
     decision_log::set_enabled(config.decisions);
@@ -121,6 +123,11 @@ impl LogControl for LevelControl {
         self.level.store(index_of(known), Ordering::Relaxed);
         Ok(())
     }
+}
+
+/// Lets through what operators have had done, whatever the level is: who lowers it must not be able to act unseen.
+fn operator_lines() -> Targets {
+    Targets::new().with_target(operator_log::LOG_TARGET, LevelFilter::INFO)
 }
 
 const fn level_filter(level: LogLevel) -> LevelFilter {

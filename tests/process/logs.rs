@@ -101,6 +101,23 @@ fn what_an_operator_does_is_logged_with_uid_and_user_name_at_each_daemon() {
 }
 
 #[test]
+fn an_operator_who_hangs_up_or_lowers_the_level_is_logged_all_the_same() {
+    let mut env = TestEnv::running(&contract_directory(&json!({})));
+    let has = |env: &TestEnv, part: &str| lines(&env.primary).iter().any(|line| line["message"].as_str().unwrap().contains(part));
+    assert_eq!(Request::post("/-/admin/log-level", &json!({"level": "error"})).send(&env.primary_socket()).status, 200);
+    env.wait_for("the change of the level", || has(&env, "did `log-level level=error`"));
+    // Nobody confirms this one, so the command waits; then it is killed.
+    env.sidecar.as_mut().unwrap().kill();
+    let socket = env.primary_socket();
+    let words = ["admin", "--socket", socket.to_str().unwrap(), "revoke-key", "104", "--wait=60"];
+    let mut waiting = env.spawn_sidegate(&words);
+    env.wait_for("the key to be gone", || env.request_primary(lookup_request(&contract_key_blob(104))).status == 404);
+    waiting.kill().unwrap();
+    waiting.wait().unwrap();
+    env.wait_for("who revoked it", || has(&env, "asked for `revoke-key id=104") && has(&env, "hung up before the outcome was known"));
+}
+
+#[test]
 fn the_level_of_the_log_changes_while_the_daemon_runs() {
     let env = TestEnv::running(&contract_directory(&json!({})));
     for socket in [env.sidecar_socket(), env.primary_socket()] {
