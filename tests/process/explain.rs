@@ -80,6 +80,7 @@ fn a_fresh_host_explains_a_yes_and_each_refusal_by_whatever_names_who_asks() {
     let env = running(LONG_FRESH);
     let known = explain(&env, "fresh: a yes", &KNOWN);
     known.is(0, "developer may pull team/private").says("the primary answers `allowed` with yes (200)").says("role developer");
+    known.says("it counts that as a use of the key and within the person's limits");
     assert_eq!(known.step(0), (&json!("yes"), &json!("directory"), false));
     assert_eq!(known.step(1), (&json!("yes"), &json!("directory"), false));
     assert_eq!((&known.json["key"]["id"], &known.json["user"]["username"]), (&json!(104), &json!("developer")));

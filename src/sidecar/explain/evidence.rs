@@ -1,5 +1,5 @@
-//! What this host has to say to one question, and what the primary says to it now. Looking changes nothing: no use is noted, nothing is kept
-//! or taken back, and the primary is asked nothing that could change something there.
+//! What this host has to say to one question, and what the primary says to it now. Looking changes nothing on this host: no use is noted,
+//! nothing is kept or taken back. The primary is never asked about a push, which could create its project there; a pull it counts as a use.
 
 use std::sync::Arc;
 use std::time::Duration;

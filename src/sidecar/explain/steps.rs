@@ -157,8 +157,11 @@ impl Explainer<'_> {
         let request = AllowedRequest { claimed_actor: self.claimed_actor(), ..request };
         let query = UpstreamQuery::post(QueryKind::Allowed, "/api/v4/internal/allowed", wire::allowed::encode_request(&request));
         // As old as it is when gitlab-shell would ask, and not after the primary was waited for.
-        let view = self.state.current_view(access_class(&request), RequestTime::now());
-        // With `_any` a push that the rules would let create a project does create it: explaining must change nothing.
+        let now = RequestTime::now();
+        let view = self.state.current_view(access_class(&request), now);
+        // And by the directory of that moment: what was taken away meanwhile is away.
+        self.findings = look_into(&view, &self.question, now).or_else(|| self.findings.take());
+        // With `_any` a push that the rules would let create a project does create it: explaining must not.
         let may_ask = request.action != Action::ReceivePack && request.claimed_actor != ClaimedActor::Key(None);
         let primary = match may_ask {
             true => ask(self.state, query.clone()).await,
@@ -206,6 +209,11 @@ impl Explainer<'_> {
         if redirected {
             self.notes
                 .push("the path is a former one of the project: the primary is asked, and tells the person the present one".to_owned());
+        }
+        if !matches!(asked, PrimaryReply::NotAsked | PrimaryReply::Failed) {
+            self.notes.push(
+                "the primary was asked as gitlab-shell asks: it counts that as a use of the key and within the person's limits".to_owned(),
+            );
         }
         if asked == PrimaryReply::NotAsked && request.action == Action::ReceivePack && judgement.decided_by != DecidedBy::KeptAnswer {
             self.notes.push("the primary was not asked: a push could create the project there. It has the last word on a push".to_owned());
