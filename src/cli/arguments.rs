@@ -101,35 +101,20 @@ pub enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
         command: Vec<OsString>,
     },
-    /// Print a manual page in roff
-    #[command(hide = true)]
+    /// Print a manual page in roff, or write them all
     Man {
-        /// Which page
-        #[arg(default_value = "sidegate")]
-        page: ManualPage,
+        /// Which page, as sidegate-admin-apply or sidegate.toml
+        #[arg(default_value = "sidegate", conflicts_with = "out")]
+        page: String,
+        /// Write every page into this folder, each as the file that man looks for
+        #[arg(long, value_name = "DIR")]
+        out: Option<PathBuf>,
     },
-    /// Print completions for a shell
-    #[command(hide = true)]
+    /// Print the completions for a shell: bash, zsh or fish
     Completions {
         /// Which shell
         shell: clap_complete::Shell,
     },
-}
-
-/// A manual page.
-#[derive(Clone, Copy, Debug, clap::ValueEnum)]
-pub enum ManualPage {
-    /// sidegate(1)
-    Sidegate,
-    /// sidegate.toml(5)
-    #[value(name = "sidegate.toml")]
-    SidecarConfig,
-    /// sidegate-primary.toml(5)
-    #[value(name = "sidegate-primary.toml")]
-    PrimaryConfig,
-    /// sidegate-mirror.toml(5)
-    #[value(name = "sidegate-mirror.toml")]
-    MirrorConfig,
 }
 
 /// The sidecar that is asked.

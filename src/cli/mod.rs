@@ -74,7 +74,8 @@ fn run_command(command: Command) -> CommandResult {
         Command::LogLevel(arguments) => log_level::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
         Command::AsUser { user, command } => as_user::run(&user, &command),
-        Command::Man { page } => man_page::print_man_page(page),
+        Command::Man { out: Some(folder), .. } => man_page::write_all(&folder),
+        Command::Man { page, out: None } => man_page::print(&page),
         Command::Completions { shell } => man_page::print_completions(shell),
     }
 }

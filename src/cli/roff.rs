@@ -1,4 +1,4 @@
-//! Turns the Markdown of a manual page into roff: headings, paragraphs, lists of one level, `code` and **bold**. That is all that
+//! Turns the Markdown of a manual page into roff, in ASCII: headings, paragraphs, lists of one level, `code` and **bold**. That is all that
 //! `docs/*.5.md` use.
 
 use std::fmt::Write as _;
@@ -24,6 +24,19 @@ pub fn from_markdown(page: &str, summary: &str) -> String {
     let mut block = Block::None;
     for line in rest.lines() {
         block = write_line(&mut out, line, block);
+    }
+    out
+}
+
+/// Returns a page with every letter beyond ASCII named by its number, which every program that formats pages understands whatever the locale.
+pub fn in_ascii(page: &str) -> String {
+    let mut out = String::with_capacity(page.len());
+    for letter in page.chars() {
+        if letter.is_ascii() {
+            out.push(letter);
+        } else {
+            let _ = write!(out, "\\[u{:04X}]", u32::from(letter));
+        }
     }
     out
 }
@@ -83,7 +96,12 @@ fn inline(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::from_markdown;
+    use super::{from_markdown, in_ascii};
+
+    #[test]
+    fn a_letter_beyond_ascii_is_named_by_its_number() {
+        assert_eq!(in_ascii("user, key …\n\\fB–\\fR 🔑"), "user, key \\[u2026]\n\\fB\\[u2013]\\fR \\[u1F511]");
+    }
 
     #[test]
     fn headings_paragraphs_lists_and_code_become_roff() {

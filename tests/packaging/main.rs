@@ -11,6 +11,9 @@ use std::process::{Command, Output};
 
 use tempfile::TempDir;
 
+mod completions;
+mod manual_pages;
+
 const UNITS: [&str; 4] = ["sidegate.socket", "sidegate.service", "sidegate-primary.service", "sidegate-mirror.service"];
 const SERVICES: [&str; 3] = ["sidegate.service", "sidegate-primary.service", "sidegate-mirror.service"];
 const USERS: [&str; 4] = ["sidegate", "sidegate-primary", "sidegate-mirror", "sidegate-keys"];
@@ -220,30 +223,6 @@ fn a_credential_of_the_mirror_is_named_as_the_file_of_its_sample() {
     assert_eq!(credentials.len(), 4, "{credentials:?}");
     for file in credentials {
         assert!(sample.contains(&format!("_file = \"{file}\"\n")), "{file}");
-    }
-}
-
-#[test]
-fn every_manual_page_that_a_unit_names_is_in_the_archive() {
-    let archive = read_shipped("packaging/archive");
-    let pages = archive.lines().find_map(|line| line.strip_prefix("for page in ")?.strip_suffix("; do")).unwrap();
-    let shipped: Vec<(&str, &str)> = pages.split(' ').map(|page| page.rsplit_once('.').unwrap()).collect();
-    for unit in UNITS {
-        let unit = read_shipped(&format!("systemd/{unit}"));
-        for page in settings(&unit, "Documentation")[0].split(' ') {
-            let (name, section) = page.strip_prefix("man:").unwrap().strip_suffix(')').unwrap().split_once('(').unwrap();
-            assert!(shipped.contains(&(name, section)), "{page}");
-        }
-    }
-    for (name, section) in shipped {
-        let printed = Command::new(env!("CARGO_BIN_EXE_sidegate")).args(["man", name]).output().unwrap();
-        let roff = expect_clean_output(&printed);
-        assert!(roff.contains(".TH") && roff.contains(".SH NAME") && roff.contains(section), "{name}");
-        let file = tempfile::NamedTempFile::new().unwrap();
-        fs::write(file.path(), roff).unwrap();
-        if let Some(output) = run_if_installed(Command::new("groff").args(["-man", "-Tutf8", "-ww", "-z"]).arg(file.path())) {
-            expect_clean_output(&output);
-        }
     }
 }
 
