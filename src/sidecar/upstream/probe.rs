@@ -2,8 +2,8 @@
 //!
 //! It is asked in the background, on a connection of its own and outside the concurrency limit, so no caller can take its place. While
 //! all is well it is hardly asked: it is woken by a request that failed, by one that is without an answer for a second, and by a feed
-//! that is silent. While it fails it is asked about every second, and the next does not wait for the one before: so it notices that the
-//! primary is back also where what was sent before is lost.
+//! that is silent; where no feed says that the primary is there, once a minute while nobody asks. While it fails it is asked about every
+//! second, and the next does not wait for the one before: so it notices that the primary is back also where what was sent before is lost.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,6 +33,9 @@ const SILENT_FEED: Duration = Duration::from_secs(6);
 /// How often it is asked because the feed is silent, while it is answered.
 const SILENT_FEED_INTERVAL: Duration = Duration::from_secs(5);
 
+/// Without a feed it is asked once nobody was answered for so long: otherwise the first to hear of an outage is who logs in.
+const IDLE_INTERVAL: Duration = Duration::from_secs(60);
+
 /// Asks the probe's question.
 pub struct PrimaryProbe {
     health: Arc<PrimaryHealth>,
@@ -40,6 +43,7 @@ pub struct PrimaryProbe {
     signer: Arc<CredentialVerifier>,
     replica: Arc<dyn DirectoryReplica>,
     follows_feed: bool,
+    started_at: BootTime,
     time_limit: Duration,
     query: UpstreamQuery,
 }
@@ -54,6 +58,8 @@ struct Signals {
     feed_age: Option<Duration>,
     /// The time since the primary answered last, whoever asked.
     since_answer: Option<Duration>,
+    /// The time since this host was started.
+    since_start: Duration,
 }
 
 impl PrimaryProbe {
@@ -65,6 +71,7 @@ impl PrimaryProbe {
             signer: Arc::clone(&config.token_signer),
             replica: Arc::clone(&config.replica),
             follows_feed: config.follows_feed,
+            started_at: clock::boot_time(),
             time_limit: config.timeout,
             query: UpstreamQuery::authorized_keys(decode_blob(PROBE_KEY).unwrap_or_default(), PROBE_KEY),
         })
@@ -96,6 +103,7 @@ impl PrimaryProbe {
             is_answer_overdue: self.health.is_answer_overdue(now),
             feed_age: self.follows_feed.then(feed_age),
             since_answer: self.health.last_answer().map(|answer| now.since(answer)),
+            since_start: now.since(self.started_at),
         }
     }
 
@@ -125,7 +133,8 @@ impl Signals {
     fn is_due(self) -> bool {
         let is_feed_silent = self.feed_age.is_some_and(|age| age > SILENT_FEED);
         let was_answered = self.since_answer.is_some_and(|passed| passed < SILENT_FEED_INTERVAL);
-        self.is_failing || self.failure_seen || self.is_answer_overdue || (is_feed_silent && !was_answered)
+        let is_idle = self.feed_age.is_none() && self.since_answer.unwrap_or(self.since_start) >= IDLE_INTERVAL;
+        self.is_failing || self.failure_seen || self.is_answer_overdue || (is_feed_silent && !was_answered) || is_idle
     }
 }
 
@@ -133,7 +142,7 @@ impl Signals {
 mod tests {
     use std::time::Duration;
 
-    use super::{PROBE_KEY, SILENT_FEED, SILENT_FEED_INTERVAL, Signals};
+    use super::{IDLE_INTERVAL, PROBE_KEY, SILENT_FEED, SILENT_FEED_INTERVAL, Signals};
     use crate::model::key::{PublicKey, decode_blob};
 
     #[test]
@@ -157,5 +166,18 @@ mod tests {
         assert!(due(|signals| (signals.feed_age, signals.since_answer) = (Some(SILENT_FEED * 2), Some(SILENT_FEED_INTERVAL))));
         assert!(due(|signals| (signals.feed_age, signals.since_answer) = (Some(Duration::MAX), None)), "never heard of");
         assert!(!due(|signals| (signals.feed_age, signals.since_answer) = (None, None)), "in front of a GitLab");
+    }
+
+    #[test]
+    fn without_a_feed_it_is_asked_once_nobody_was_answered_for_a_minute() {
+        let due = |since_answer: Option<Duration>, since_start: Duration, feed_age: Option<Duration>| {
+            Signals { feed_age, since_answer, since_start, ..Signals::default() }.is_due()
+        };
+        let moment = Duration::from_secs(1);
+        assert!(due(None, IDLE_INTERVAL, None), "nobody has asked since the start");
+        assert!(!due(None, IDLE_INTERVAL - moment, None), "the start was a moment ago");
+        assert!(due(Some(IDLE_INTERVAL), 10 * IDLE_INTERVAL, None), "nobody has asked for a minute");
+        assert!(!due(Some(IDLE_INTERVAL - moment), 10 * IDLE_INTERVAL, None), "somebody was answered");
+        assert!(!due(Some(10 * IDLE_INTERVAL), 10 * IDLE_INTERVAL, Some(moment)), "the feed says that the primary is there");
     }
 }
