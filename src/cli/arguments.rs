@@ -337,8 +337,8 @@ pub enum AdminCommand {
     NewEpoch,
     /// Show how the primary or the mirror does
     ///
-    /// The verdict comes first, then what is wrong and what to do, then numbers. Exit status 0: well; 1: a host is away, or an alarm stands; 2:
-    /// the daemon serves nothing yet, or cannot be reached.
+    /// The verdict comes first, then what is wrong and what to do, then numbers. Exit status 0: well; 1: a host is away or owes its
+    /// confirmation of the last commit, or an alarm stands; 2: the daemon serves nothing yet, or cannot be reached.
     Status {
         /// Print it as JSON
         #[arg(long)]

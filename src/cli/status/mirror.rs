@@ -22,7 +22,7 @@ pub fn screen(status: &Value) -> Result<Screen, serde_json::Error> {
 
 fn level(status: &Value, view: &PrimaryDaemonView) -> Level {
     match status["serves_feed"].as_bool() {
-        Some(true) if view.alarms.is_empty() && view.hosts_away == 0 && silence_text(&status["gitlab"]).is_none() => Level::Well,
+        Some(true) if view.is_well() && silence_text(&status["gitlab"]).is_none() => Level::Well,
         Some(true) => Level::Degraded,
         _ => Level::Away,
     }
@@ -218,6 +218,15 @@ mod tests {
         status["full_walk"]["under_way"] = Value::Null;
         assert!(verdict(&status).contains("has not begun"));
         assert_eq!(level(&status), Level::Away);
+    }
+
+    #[test]
+    fn a_host_that_does_not_confirm_the_last_commit_is_named_and_makes_it_degraded() {
+        let mut status = status();
+        (status["hosts_overdue"], status["overdue"]) = (json!(1), json!(["ssh-1"]));
+        let text = text(&status);
+        assert!(text.contains("1 host has not confirmed the last commit for 90 s: ssh-1\n  to do: "), "{text}");
+        assert_eq!(level(&status), Level::Degraded);
     }
 
     #[test]

@@ -31,6 +31,8 @@ pub struct PrimaryDaemonView {
     pub hosts_behind: u64,
     pub hosts_away: u64,
     pub away: Vec<AwayHost>,
+    pub hosts_overdue: u64,
+    pub overdue: Vec<String>,
     pub accept_loss_until: Option<Time>,
     pub creation: Option<Creation>,
     pub sockets: SocketsView,
@@ -90,10 +92,15 @@ impl PrimaryDaemonView {
     pub fn now(&self) -> Time {
         self.now.unwrap_or(Time::EPOCH)
     }
+
+    /// Returns whether no alarm stands, every host that may answer follows, and each has confirmed what is published.
+    pub fn is_well(&self) -> bool {
+        self.alarms.is_empty() && self.hosts_away == 0 && self.hosts_overdue == 0
+    }
 }
 
 fn level(view: &PrimaryDaemonView) -> Level {
-    if view.alarms.is_empty() && view.hosts_away == 0 { Level::Well } else { Level::Degraded }
+    if view.is_well() { Level::Well } else { Level::Degraded }
 }
 
 /// Returns how many hosts follow, and for how many a revocation may wait.
@@ -125,6 +132,7 @@ pub fn findings(view: &PrimaryDaemonView) -> Vec<Finding> {
             Some("see `sidegate admin hosts`"),
         ));
     }
+    findings.extend(overdue_finding(view));
     if let Some(until) = view.accept_loss_until {
         let text = format!("a loss is accepted until {}: hosts take a snapshot that lacks many of their keys", time_text(until));
         findings.push(Finding::new(Weight::Note, text, None));
@@ -147,6 +155,18 @@ fn away_finding(host: &AwayHost, now: Time) -> Finding {
     let text = format!("host {name} is away{seen}: it may let in what is revoked meanwhile for {left} more");
     let remedy = format!("run `sidegate status` there; if it is gone for good, `sidegate admin forget-host {name}`");
     Finding::new(Weight::Problem, text, Some(&remedy))
+}
+
+/// Returns which hosts owe a confirmation: also one that is connected and hangs, which may let in what was revoked.
+fn overdue_finding(view: &PrimaryDaemonView) -> Option<Finding> {
+    let count = match view.hosts_overdue {
+        0 => return None,
+        1 => "1 host has".to_owned(),
+        count => format!("{count} hosts have"),
+    };
+    let more = if view.overdue.len() as u64 == view.hosts_overdue { "" } else { ", …" };
+    let text = format!("{count} not confirmed the last commit for 90 s: {}{more}", view.overdue.join(", "));
+    Some(Finding::new(Weight::Problem, text, Some("see `sidegate admin hosts`, run `sidegate status` there")))
 }
 
 fn numbers(view: &PrimaryDaemonView) -> Vec<String> {
@@ -179,4 +199,31 @@ fn hosts_following(view: &PrimaryDaemonView) -> String {
 /// Returns since when it runs, after a comma.
 pub fn up_text(view: &PrimaryDaemonView) -> String {
     view.since.map_or_else(String::new, |since| format!(", up since {}", since_text(since, view.now())))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::screen;
+    use crate::cli::status::screen::{Colour, Level};
+
+    fn status(overdue: &[&str], count: u64) -> Value {
+        json!({"daemon": "primary", "head": {"seq": 7}, "hosts": 12, "hosts_following": 12, "hosts_overdue": count, "overdue": overdue})
+    }
+
+    #[test]
+    fn a_host_that_does_not_confirm_the_last_commit_is_named_and_makes_it_degraded() {
+        let shown = |overdue: &[&str], count| {
+            let screen = screen(&status(overdue, count)).unwrap();
+            (screen.level, screen.lines(Colour::Off).join("\n"))
+        };
+        let (level, text) = shown(&[], 0);
+        assert!(level == Level::Well && !text.contains("not confirmed"), "{text}");
+        let (level, text) = shown(&["ssh-1"], 1);
+        assert!(level == Level::Degraded && text.contains("\n1 host has not confirmed the last commit for 90 s: ssh-1\n"), "{text}");
+        assert!(text.contains("  to do: see `sidegate admin hosts`, run `sidegate status` there\n"), "{text}");
+        let (_, text) = shown(&["ssh-1", "ssh-2"], 9);
+        assert!(text.contains("9 hosts have not confirmed the last commit for 90 s: ssh-1, ssh-2, …\n"), "{text}");
+    }
 }

@@ -98,12 +98,12 @@ fn evaluate(hosts: Vec<HostView>, commit: &Head, current_epoch: Epoch, now: Time
     Propagation { in_force, pending, missing_hosts: None, answers_under_way: false }
 }
 
-/// Returns how many hosts may answer without `commit` and have acknowledged nothing for [`ACK_OVERDUE`]. One that is only a moment behind
-/// acknowledges all the same, so that a primary with many commits does not count it.
-fn count_overdue(hosts: &[HostView], commit: &Head, current_epoch: Epoch, now: Time) -> usize {
+/// Returns the names of the hosts that may answer without `commit` and have acknowledged nothing for [`ACK_OVERDUE`]. One that is only a moment
+/// behind acknowledges all the same, so that a primary with many commits does not count it.
+fn find_overdue(hosts: &[HostView], commit: &Head, current_epoch: Epoch, now: Time) -> Vec<Arc<str>> {
     let has_acked_lately = |host: &HostView| host.acked.as_ref().is_some_and(|acked| now.since(acked.at) < ACK_OVERDUE);
     let is_overdue = |host: &&HostView| !host.has_lapsed() && !has_applied(host, commit, current_epoch) && !has_acked_lately(host);
-    hosts.iter().filter(is_overdue).count()
+    hosts.iter().filter(is_overdue).map(|host| Arc::clone(&host.name)).collect()
 }
 
 fn pending_host(host: HostView, now: Time) -> PendingHost {
@@ -199,9 +199,9 @@ impl PropagationMonitor<'_> {
         }
     }
 
-    /// Returns how many of these hosts may answer without a commit and have acknowledged nothing for a while.
-    pub fn overdue_hosts(&self, hosts: &[HostView], commit: &Head, now: Time) -> usize {
-        count_overdue(hosts, commit, self.store.head().epoch, now)
+    /// Returns the names of those of these hosts that may answer without a commit and have acknowledged nothing for 90 s.
+    pub fn overdue_hosts(&self, hosts: &[HostView], commit: &Head, now: Time) -> Vec<Arc<str>> {
+        find_overdue(hosts, commit, self.store.head().epoch, now)
     }
 
     fn current(&self, commit: &Head) -> Propagation {
@@ -215,7 +215,7 @@ impl PropagationMonitor<'_> {
 mod tests {
     use std::time::Duration;
 
-    use super::{Propagation, UNNAMED_INSTANCE, count_overdue, evaluate};
+    use super::{Propagation, UNNAMED_INSTANCE, evaluate, find_overdue};
     use crate::model::change::{Epoch, Head};
     use crate::model::digest::{Digest, DirectoryDigest};
     use crate::model::time::Time;
@@ -262,8 +262,9 @@ mod tests {
     #[test]
     fn a_host_is_overdue_once_it_has_acked_nothing_for_a_while_and_lacks_the_commit() {
         let hosts = [host(5, 1, 3600), host(4, 1, 3600), host(3, 0, 3600), host(2, 0, 0), HostView { acked: None, ..host(1, 1, 3600) }];
-        let overdue = |seconds| count_overdue(&hosts, &commit(1), Epoch(1), at(seconds));
-        assert_eq!((overdue(89), overdue(90)), (1, 3), "first the one that never acked, then the two that are behind; one has lapsed");
+        let overdue = |seconds| find_overdue(&hosts, &commit(1), Epoch(1), at(seconds)).iter().map(ToString::to_string).collect::<Vec<_>>();
+        assert_eq!(overdue(89), ["host-1-1"], "the one that never acked");
+        assert_eq!(overdue(90), ["host-4-1", "host-3-0", "host-1-1"], "also the two that are behind; one has lapsed");
     }
 
     #[test]

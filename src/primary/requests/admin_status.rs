@@ -24,7 +24,7 @@ use crate::store::error::StoreError;
 use crate::store::primary::primary_store::PrimaryStore;
 use crate::store::primary::private_store::PrivateStore;
 
-/// So many hosts that are away are named.
+/// So many hosts that are away, or overdue, are named.
 const MOST_NAMED_HOSTS: usize = 8;
 
 /// Answers with one object. While the disk hangs, what only it can tell is `null`.
@@ -39,6 +39,7 @@ pub async fn read_status(state: &PrimaryState, time: RequestTime) -> Result<Valu
     let figures = state.figures.read("status", move || store_figures(&store, now)).await?.unwrap_or_default();
     let directory = state.store.directory();
     let (hosts, head) = (state.hosts.list(time.boot), state.store.head());
+    let overdue = state.propagation_monitor().overdue_hosts(&hosts, &head, time.wall);
     let away = hosts.iter().filter(|host| !host.is_connected() && !host.has_lapsed());
     Ok(json!({
         "daemon": "primary",
@@ -62,6 +63,8 @@ pub async fn read_status(state: &PrimaryState, time: RequestTime) -> Result<Valu
         "hosts_behind": hosts.iter().filter(|host| !host.has_lapsed() && !is_at_head(host, &head)).count(),
         "hosts_away": away.clone().count(),
         "away": away.take(MOST_NAMED_HOSTS).map(away_host).collect::<Vec<_>>(),
+        "hosts_overdue": overdue.len(),
+        "overdue": overdue.iter().take(MOST_NAMED_HOSTS).collect::<Vec<_>>(),
         "missing_hosts": state.missing_hosts.current(time),
         "accept_loss_until": figures["accept_loss_until"],
         "shared_secret": state.api.accept_shared_secret,

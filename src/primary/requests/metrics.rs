@@ -42,7 +42,7 @@ async fn refresh(state: &PrimaryState, time: RequestTime) {
         followers: state.hosts.open_streams(),
         hosts: hosts.len(),
         hosts_away: hosts.iter().filter(|host| !host.is_connected() && !host.has_lapsed()).count(),
-        hosts_pending: state.propagation_monitor().overdue_hosts(&hosts, &head, time.wall),
+        hosts_pending: state.propagation_monitor().overdue_hosts(&hosts, &head, time.wall).len(),
         hosts_missing_seconds: missing_until.map_or(0, |until| until.since(time.wall).as_secs()),
         store_writable: health == StoreHealth::Writable,
         store_unwritable_seconds: health.since().map_or(0, |since| time.wall.since(since).as_secs()),

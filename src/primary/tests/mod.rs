@@ -11,6 +11,7 @@ mod crash_private_store;
 mod created_repositories;
 mod dry_run;
 mod invalid_records;
+mod overdue_hosts;
 mod ownerless_key;
 mod put_off_repairs;
 mod removed_users;
