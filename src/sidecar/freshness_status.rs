@@ -21,6 +21,8 @@ pub enum ProofAge {
     },
     /// By how long the primary has not answered: each answer that is kept has its own age, and none becomes younger meanwhile.
     Outage(Option<Duration>),
+    /// By nothing: the primary does not answer, and of what is kept nothing is given, since this moment.
+    NothingGiven(Time),
 }
 
 /// How current a class is.
@@ -41,6 +43,7 @@ impl ClassVerdict {
                 let freshness = limits.evaluate(Some(age));
                 Self { freshness, since: limit_passed(freshness, limits, age, now) }
             }
+            ProofAge::NothingGiven(since) => Self { freshness: Freshness::Expired, since: Some(since.min(now)) },
             ProofAge::Directory { exchange, any, otherwise_since } => {
                 let freshness = match (limits.evaluate(exchange), limits.evaluate(any)) {
                     (Freshness::Fresh, _) => Freshness::Fresh,
@@ -120,6 +123,13 @@ mod tests {
         assert_eq!(outage(None), (Freshness::Fresh, None));
         assert_eq!(outage(Some(70)), (Freshness::Stale, Some(at(9_990))));
         assert_eq!(outage(Some(3_700)), (Freshness::Expired, Some(at(9_900))));
+    }
+
+    #[test]
+    fn where_nothing_is_given_it_is_expired_whatever_its_age() {
+        let verdict = |since| ClassVerdict::new(ProofAge::NothingGiven(since), LIMITS, at(10_000));
+        assert_eq!(verdict(at(9_999)), ClassVerdict { freshness: Freshness::Expired, since: Some(at(9_999)) });
+        assert_eq!(verdict(at(10_001)).since, Some(at(10_000)), "never in the future");
     }
 
     proptest! {

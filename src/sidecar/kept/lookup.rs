@@ -104,6 +104,18 @@ impl KeptAnswers {
         self.lock().index.find(key).is_some_and(|place| place.answer.proven_at == proven_at)
     }
 
+    /// Returns how long ago the youngest of all answers was proven; `None` where none is kept.
+    #[must_use]
+    pub fn newest_age(&self, now: BootTime) -> Option<Duration> {
+        self.lock().index.newest_proof().map(|proven_at| proven_at.age(now))
+    }
+
+    /// Returns whether an answer of a kind is kept, of whatever age.
+    #[must_use]
+    pub fn keeps(&self, kind: KeptKind) -> bool {
+        self.lock().index.count(kind) > 0
+    }
+
     /// Returns whether an answer of a kind may still be given by this host alone; in shadow mode none is.
     #[must_use]
     pub fn serves(&self, kind: KeptKind, now: BootTime) -> bool {

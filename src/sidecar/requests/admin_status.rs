@@ -10,7 +10,9 @@ use serde_json::{Value, json};
 use crate::api::error::HandlerResult;
 use crate::api::request::{ApiRequest, RequestTime};
 use crate::api::socket_health::socket_status;
-use crate::model::freshness::{Freshness, FreshnessClass, ReplicaReading, whole_seconds};
+use crate::model::freshness::{Freshness, FreshnessClass, FreshnessLimits, ReplicaReading, whole_seconds};
+use crate::model::kept_answer::KeptKind;
+use crate::model::time::BootTime;
 use crate::net::message::Response;
 use crate::sidecar::config::HEDGED_TTLS;
 use crate::sidecar::freshness_status::{ClassVerdict, ProofAge};
@@ -184,7 +186,7 @@ fn class_status(state: &SidecarState, class: FreshnessClass, follower: &Value, t
         "hold_seconds": hold,
         "expires_in_seconds": age.map(|age| limits.max_stale.saturating_sub(age).as_secs()),
     });
-    let proof_age = if has_own_age { directory_age(state, &reading, follower, time) } else { outage_age(state, time) };
+    let proof_age = if has_own_age { directory_age(state, &reading, follower, time) } else { outage_age(state, class, limits, time) };
     for (name, value) in ClassVerdict::new(proof_age, limits, time.wall).to_json() {
         status[name] = value;
     }
@@ -203,10 +205,32 @@ fn directory_age(state: &SidecarState, reading: &ReplicaReading, follower: &Valu
     }
 }
 
-/// Returns what kept answers are judged by: for how long the primary has not answered.
-fn outage_age(state: &SidecarState, time: RequestTime) -> ProofAge {
-    let outage = state.upstream.channel().addresses.outage();
-    ProofAge::Outage(outage.map(|outage| time.boot.since(outage.started_at)))
+/// Returns what kept answers are judged by: for how long the primary has not answered, if any of them is given meanwhile.
+fn outage_age(state: &SidecarState, class: FreshnessClass, limits: FreshnessLimits, time: RequestTime) -> ProofAge {
+    let Some(outage) = state.upstream.channel().addresses.outage() else { return ProofAge::Outage(None) };
+    if is_given(state, class, time.boot) {
+        return ProofAge::Outage(Some(time.boot.since(outage.started_at)));
+    }
+    let newest = state.kept.as_ref().filter(|kept| kept.shadow.is_none()).and_then(|kept| kept.answers.newest_age(time.boot));
+    let expired_since = newest.and_then(|age| age.checked_sub(limits.max_stale)).map(|passed| time.wall.minus(passed));
+    ProofAge::NothingGiven(expired_since.unwrap_or(outage.since))
+}
+
+/// Returns whether an outage finds something that may be given. Where nobody has fetched, or pushed, nothing is kept of it and nobody misses
+/// it: that class is judged by keys.
+fn is_given(state: &SidecarState, class: FreshnessClass, now: BootTime) -> bool {
+    let Some(kept) = &state.kept else { return true };
+    let kind = match class {
+        FreshnessClass::Keys => KeptKind::AuthorizedKeys,
+        FreshnessClass::Reads => KeptKind::Pull,
+        FreshnessClass::PushPrecheck => KeptKind::Push,
+    };
+    let has_own_answers = class == FreshnessClass::Keys || kept.answers.keeps(kind);
+    kept.shadow.is_none()
+        && match has_own_answers {
+            true => kept.answers.serves(kind, now),
+            false => state.mirror.is_some() || kept.answers.serves(KeptKind::AuthorizedKeys, now),
+        }
 }
 
 /// Returns the resident memory of the process; `None` where the kernel does not say.

@@ -32,6 +32,38 @@ fn asking_gitlab() {
     assert_eq!(status(&site.env, "GitLab is back").first_line(), "serving: fresh, asking GitLab, 0 alarms");
 }
 
+/// What is kept is expired a moment after it was asked.
+const SHORT: &str = "[freshness]\nkeys = { ttl = \"1ms\", max_stale = \"1s\" }\nreads = { ttl = \"1ms\", max_stale = \"1s\" }\n\
+                     push_precheck = { ttl = \"1ms\", max_stale = \"1s\" }\nnegative_ttl = \"0s\"\n";
+const NOTHING_GIVEN: &str =
+    ": keys, reads, push_precheck: nothing is answered from here, GitLab is asked, and while it fails people are told of an outage";
+
+#[test]
+fn an_outage_that_finds_nothing_kept_has_expired_keys() {
+    let site = Site::start(FRESH);
+    site.fail();
+    assert_eq!(site.ask(&look_up(7)).status, 424);
+    let printed = status(&site.env, "GitLab fails a host that keeps nothing");
+    printed.assert("serving: expired since 20", " UTC, 0 alarms", &[", GitLab has given no usable answer since 20", NOTHING_GIVEN], 2);
+    assert!(!printed.text.contains("what is held is given"), "{}", printed.text);
+    assert_documented(&site.env.status(), "sidecar", &[]);
+    site.recover();
+    assert_eq!(status(&site.env, "GitLab is back for it").first_line(), "serving: fresh, asking GitLab, 0 alarms");
+}
+
+#[test]
+fn a_restart_in_an_outage_longer_than_max_stale_has_expired_keys_at_once() {
+    let mut site = Site::start(SHORT);
+    assert_eq!(site.ask(&look_up(7)).status, 200);
+    site.wait_until_flushed();
+    site.fail();
+    site.env.wait_for("what is kept to expire", || site.ask(&look_up(7)).status == 424);
+    site.restart();
+    site.fail();
+    let printed = status(&site.env, "restarted in an outage longer than max_stale");
+    printed.assert("serving: expired since 20", " UTC, 0 alarms", &[NOTHING_GIVEN], 2);
+}
+
 #[test]
 fn guard_holding() {
     let site = Site::start(STALE);
@@ -73,4 +105,9 @@ fn shadow_mode() {
         0,
     );
     assert_documented(&site.env.status(), "sidecar", &["kept.shadow.*.agreement"]);
+    site.fail();
+    assert_eq!(site.ask(&look_up(7)).status, 424);
+    let printed = status(&site.env, "shadow mode, GitLab fails");
+    printed.assert("serving: expired since 20", " UTC, 0 alarms", &[NOTHING_GIVEN], 2);
+    assert!(!printed.text.contains("what is held is given"), "{}", printed.text);
 }
