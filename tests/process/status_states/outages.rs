@@ -1,5 +1,7 @@
 //! States of a host whose primary does not answer, or not as it should: dead, hung, slow, refusing, and nothing left that may be given.
 
+use std::process::{Command, Stdio};
+
 use nix::sys::signal::Signal;
 
 use crate::status_states::json::assert_documented;
@@ -169,4 +171,39 @@ fn the_daemon_is_away() {
     assert_eq!(printed.code, Some(2), "{}", printed.text);
     let printed = Printed::of_admin(&env, &["status"], &env.primary_socket(), "the primary is away");
     printed.assert("sidegate: away: ", "", &["see `systemctl status sidegate-primary.service`"], 2);
+}
+
+/// Prints the status of the sidecar as a user without any right.
+fn status_as_nobody(env: &TestEnv) -> (String, Option<i32>) {
+    let program = env.path().join("sidegate");
+    std::fs::copy(env!("CARGO_BIN_EXE_sidegate"), &program).unwrap();
+    let mut command = Command::new("setpriv");
+    command
+        .args(["--reuid", "nobody", "--regid", "65534", "--clear-groups"])
+        .arg(program)
+        .args(["status", "--socket"])
+        .arg(env.sidecar_socket());
+    let output = command.stdin(Stdio::null()).output().unwrap();
+    (String::from_utf8([output.stdout, output.stderr].concat()).unwrap(), output.status.code())
+}
+
+#[test]
+fn who_may_not_ask_the_daemon_is_not_told_that_it_is_away() {
+    if !nix::unistd::Uid::effective().is_root() {
+        return eprintln!("SKIPPED: only root can ask as another user");
+    }
+    let mut env = running(LONG_FRESH);
+    let assert_not_told = |(text, code): (String, Option<i32>), reason: &str| {
+        assert!(text.starts_with("sidegate: not permitted: ") && text.contains(reason), "{text}");
+        assert!(
+            text.contains("to do: run it as root, or give this user `admin` in a [[peer]]") && !text.contains("Until it is back"),
+            "{text}"
+        );
+        assert_eq!(code, Some(2), "{text}");
+    };
+    assert_not_told(status_as_nobody(&env), "Permission denied");
+    env.replace_in_file("sidegate.toml", "[auth]\n", "mode = \"0666\"\n[auth]\n");
+    assert!(env.sidecar.as_mut().unwrap().stop().success());
+    env.start_sidecar();
+    assert_not_told(status_as_nobody(&env), "may not ask this here");
 }
