@@ -48,7 +48,7 @@ pub fn check(file: &Path, depth: Depth) -> Findings {
     socket::check(&config.socket, None, SERVICE, &daemon, &mut found);
     store::check(&config.store.path, &daemon, &mut found);
     if depth == Depth::Full {
-        readiness::check(&config.socket.path, SERVICE, Ready::Later, &daemon, &mut found);
+        let _ = readiness::check(&config.socket.path, SERVICE, Ready::Later, &daemon, &mut found);
         if let Some(client) = client {
             daemon.act(|| ask_gitlab(&client, &mut found));
         }

@@ -11,6 +11,7 @@ mod configuration;
 mod credentials;
 mod depth;
 mod findings;
+mod following;
 mod key_command;
 mod lookup;
 mod mirror;

@@ -5,11 +5,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::Request;
+use nix::errno::Errno;
 
 use crate::cli::check::as_daemon::DaemonUser;
 use crate::cli::check::findings::Findings;
+use crate::cli::check::socket::try_connect;
 use crate::net::body::OutgoingBody;
 use crate::net::client::http_client::HttpClient;
+use crate::net::client::request_error::RequestError;
 
 const TIME_LIMIT: Duration = Duration::from_secs(5);
 
@@ -20,29 +23,49 @@ pub enum Ready {
     Always,
     /// A mirror is not before its first walk has ended, which is no fault.
     Later,
+    /// A sidecar that is not ready can let nobody in.
+    ForLogins,
 }
 
-/// Asks the daemon behind a socket, if there is one.
-pub fn check(socket: &Path, service: &str, ready: Ready, daemon: &DaemonUser, found: &mut Findings) {
+/// Asks the daemon behind a socket, if there is one. Returns the status that it answered with; `None` where it gave no answer, or was not asked.
+pub fn check(socket: &Path, service: &str, ready: Ready, daemon: &DaemonUser, found: &mut Findings) -> Option<u16> {
     if !socket.exists() {
-        return;
+        return None;
     }
-    let logs = format!("journalctl -u {service}");
-    match daemon.act(|| ask(socket)) {
-        Ok(200) => found.ok(format!("daemon: it answers at {}, and is ready", socket.display())),
-        Ok(503) if ready == Ready::Later => {
-            let status = format!("`sidegate status --socket {}` says why", socket.display());
-            found.ok(format!("daemon: it answers at {}, and has no feed yet; {status}", socket.display()));
+    let (at, logs) = (socket.display(), format!("journalctl -u {service}"));
+    let status = format!("`sidegate status --socket {at}` says why");
+    let answered = match ready {
+        Ready::Always | Ready::Later => daemon.act(|| ask(socket)),
+        // Sshd's user and gitlab-shell ask a sidecar, not its own user, who need not be able to open a socket that systemd made.
+        Ready::ForLogins if try_connect(socket) == Err(Errno::EACCES) => {
+            found.ok(format!("daemon: not asked whether it is ready, since this user may not open {at}; root may"));
+            return None;
         }
-        Ok(status) => found.warn(format!("daemon: it answers at {}, and is not ready (status {status})", socket.display()), logs),
-        Err(reason) => found.fail(format!("daemon: {reason}"), format!("systemctl start {service}; where that fails: `{logs}`")),
+        Ready::ForLogins => ask(socket),
+    };
+    match (&answered, ready) {
+        (Ok(200), _) => found.ok(format!("daemon: it answers at {at}, and is ready")),
+        (Ok(503), Ready::Later) => found.ok(format!("daemon: it answers at {at}, and has no feed yet; {status}")),
+        (Ok(503), Ready::ForLogins) => {
+            let what = format!(
+                "daemon: it answers at {at}, and is not ready (status 503): keys can be answered neither from here nor by the primary"
+            );
+            found.fail(what, format!("make the primary answer; {status}"));
+        }
+        (Ok(status), _) => found.warn(format!("daemon: it answers at {at}, and is not ready (status {status})"), logs),
+        (Err(error), _) if error.timed_out => {
+            found.fail(format!("daemon: {error}: it hangs"), format!("systemctl restart {service}; why it hangs: `{logs}`"));
+        }
+        (Err(error), _) => found.fail(format!("daemon: {error}"), format!("systemctl start {service}; where that fails: `{logs}`")),
     }
+    answered.ok()
 }
 
-fn ask(socket: &Path) -> Result<u16, String> {
-    let client = HttpClient::new(&format!("http+unix://{}", socket.display()), None, false).map_err(|error| error.to_string())?;
-    let request = Request::get("/-/readiness").body(OutgoingBody::from_bytes(Bytes::new())).map_err(|error| error.to_string())?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| error.to_string())?;
-    let response = runtime.block_on(client.send(request, TIME_LIMIT)).map_err(|error| error.to_string())?;
+fn ask(socket: &Path) -> Result<u16, RequestError> {
+    let unsent = |reason: String| RequestError { may_have_reached: false, timed_out: false, reason };
+    let client = HttpClient::new(&format!("http+unix://{}", socket.display()), None, false).map_err(|error| unsent(error.to_string()))?;
+    let request = Request::get("/-/readiness").body(OutgoingBody::from_bytes(Bytes::new())).map_err(|error| unsent(error.to_string()))?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| unsent(error.to_string()))?;
+    let response = runtime.block_on(client.send(request, TIME_LIMIT))?;
     Ok(response.status().as_u16())
 }

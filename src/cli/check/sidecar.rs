@@ -10,11 +10,14 @@ use crate::cli::check::clock;
 use crate::cli::check::configuration;
 use crate::cli::check::depth::Depth;
 use crate::cli::check::findings::Findings;
+use crate::cli::check::following;
 use crate::cli::check::lookup;
+use crate::cli::check::readiness::{self, Ready};
 use crate::cli::check::secrets::SecretReader;
 use crate::cli::check::socket;
 use crate::cli::check::sshd;
 use crate::cli::check::store;
+use crate::cli::check::unit::SocketUnit;
 use crate::cli::check::upstream::{self, Upstream};
 use crate::cli::config::serve::ServeConfig;
 use crate::cli::config::socket::SocketConfig;
@@ -57,6 +60,7 @@ fn check_host(file: &Path, config: &ServeConfig, depth: Depth, sshd_args: &SshdA
     configuration::check_start(file, &daemon, found);
     let secrets = Secrets::load(config, &daemon, found);
     socket::check(&config.socket, Some(SOCKET_UNIT), SERVICE, &daemon, found);
+    check_service(&daemon, found);
     store::check(store_path, &daemon, found);
     clock::check_year(system_clock::wall_time(), found);
     let command = sshd::check(sshd_args, &config.socket.path, found);
@@ -68,12 +72,27 @@ fn check_host(file: &Path, config: &ServeConfig, depth: Depth, sshd_args: &SshdA
         if let Some(command) = &command {
             lookup::check(command, &sshd_args.ssh_user, found);
         }
+        let answered = readiness::check(&config.socket.path, SERVICE, Ready::ForLogins, &daemon, found);
+        let standing = following::read(&config.socket.path, answered);
         if let Some(upstream) = upstream.filter(|_| !asks_itself) {
             upstream.ask_primary(secrets.signing, config, &daemon, found);
-            upstream.ask_feed(secrets.sync, config, &daemon, found);
+            upstream.ask_feed(secrets.sync, config, &daemon, standing.is_some(), found);
+        }
+        if let Some(standing) = &standing {
+            following::judge(standing, found);
         }
     }
     found.ok(bounds::revocation_bounds(config));
+}
+
+/// Finds a service that systemd has given up while it still takes connections for it.
+fn check_service(daemon: &DaemonUser, found: &mut Findings) {
+    let Some(unit) = daemon.unit().filter(|unit| unit.has_failed) else { return };
+    if let Some(socket) = SocketUnit::read_active(SOCKET_UNIT) {
+        let (service, socket) = (&unit.name, socket.name);
+        let what = format!("{service}: it has failed, while {socket} still listens for it: who asks waits for nobody");
+        found.fail(what, format!("see `journalctl -u {service}`, then `systemctl restart {service}`"));
+    }
 }
 
 /// The secrets with which a host asks.

@@ -51,7 +51,7 @@ pub fn check(config: &SocketConfig, socket_unit: Option<&str>, service: &str, da
             }
             if found.as_slice().len() == before {
                 found.ok(format!(
-                    "socket: {} has the owner, group and mode that {} says, and a daemon listens",
+                    "socket: {} has the owner, group and mode that {} says, and somebody listens",
                     config.path.display(),
                     expected.source
                 ));
@@ -148,7 +148,7 @@ fn check_listener(path: &Path, service: &str, found: &mut Findings) {
 }
 
 /// Connects without waiting: a full backlog is an error, where a plain connect would wait for ever.
-fn try_connect(path: &Path) -> nix::Result<()> {
+pub fn try_connect(path: &Path) -> nix::Result<()> {
     let probe = socket(AddressFamily::Unix, SockType::Stream, SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK, None)?;
     connect(probe.as_raw_fd(), &UnixAddr::new(path)?)
 }

@@ -20,6 +20,8 @@ const STATE_FOLDER: &str = "/var/lib";
 pub struct ServiceUnit {
     /// Its name, as `sidegate.service`.
     pub name: String,
+    /// Whether it has ended with an error, and systemd has given it up.
+    pub has_failed: bool,
     /// `User=`; empty where it runs as root.
     pub user: String,
     /// `Group=`; empty for the user's own.
@@ -73,6 +75,7 @@ impl ServiceUnit {
         let words = |key: &str| text(key).split_whitespace().map(str::to_owned).collect::<Vec<_>>();
         Ok(Self {
             name: name.to_owned(),
+            has_failed: text("ActiveState") == "failed",
             user: text("User"),
             group: text("Group"),
             supplementary_groups: words("SupplementaryGroups"),

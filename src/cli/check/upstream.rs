@@ -62,8 +62,9 @@ impl Upstream {
         }
     }
 
-    /// Asks whoever has the feed, with the sync secret, by a report of no use at all, which changes nothing there.
-    pub fn ask_feed(&self, sync: Option<Secret>, config: &ServeConfig, daemon: &DaemonUser, found: &mut Findings) {
+    /// Asks whoever has the feed, with the sync secret, by a report of no use at all, which changes nothing there. `knows_following`: whether
+    /// the daemon has said itself whether it follows, which that answer does not say.
+    pub fn ask_feed(&self, sync: Option<Secret>, config: &ServeConfig, daemon: &DaemonUser, knows_following: bool, found: &mut Findings) {
         let Some(client) = self.feed.as_ref().or_else(|| self.clients.first()).filter(|_| config.feed_origin() != FeedOrigin::None) else {
             return;
         };
@@ -78,7 +79,7 @@ impl Upstream {
             .header(CONTENT_TYPE, "application/json")
             .body(OutgoingBody::from_bytes("{}"));
         let asked = daemon.act(|| send(client, request, config.primary.timeout));
-        judge_feed(&asked, found);
+        judge_feed(&asked, knows_following, found);
     }
 }
 
@@ -150,9 +151,10 @@ fn judge_primary(name: &str, asked: &Result<Answered, String>, config: &ServeCon
     }
 }
 
-fn judge_feed(asked: &Result<Answered, String>, found: &mut Findings) {
+fn judge_feed(asked: &Result<Answered, String>, knows_following: bool, found: &mut Findings) {
     match asked.as_ref().map(|answered| answered.status) {
-        Ok(200 | 204) => found.ok("feed: answers, and takes our token"),
+        Ok(200 | 204) if knows_following => found.ok("feed: answers, and takes our token"),
+        Ok(200 | 204) => found.ok("feed: its usage endpoint takes our token; `sidegate status` says whether this host follows"),
         Ok(status @ (401 | 403)) => found.fail(
             format!("feed: refuses our token ({status}): its sync secret is another, or a clock is wrong, so this host does not follow"),
             "write the sync secret of the primary, or of the mirror, into the file of sync_secret_file; compare both clocks",
@@ -203,7 +205,7 @@ mod tests {
         let levels = |asked: &dyn Fn() -> Result<Answered, String>| {
             let mut found = Findings::default();
             judge_primary("primary", &asked(), &config(""), &mut found);
-            judge_feed(&asked(), &mut found);
+            judge_feed(&asked(), true, &mut found);
             [found.as_slice()[0].level, found.as_slice()[1].level]
         };
         assert_eq!(levels(&|| answered(401)), [Level::Error; 2]);
@@ -216,6 +218,17 @@ mod tests {
             found.as_slice()[0].what,
             "primary: cannot connect to /p; the sidecar will answer from what it keeps, and what was not asked here before gets 424"
         );
+    }
+
+    #[test]
+    fn that_the_feed_takes_the_token_is_not_said_to_be_following() {
+        let said = |knows_following| {
+            let mut found = Findings::default();
+            judge_feed(&answered(204), knows_following, &mut found);
+            found.as_slice()[0].what.clone()
+        };
+        assert_eq!(said(true), "feed: answers, and takes our token");
+        assert_eq!(said(false), "feed: its usage endpoint takes our token; `sidegate status` says whether this host follows");
     }
 
     #[test]

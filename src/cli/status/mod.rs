@@ -2,18 +2,18 @@
 //! what to do (`docs/status.md` has every field); here that becomes lines, and an exit code for monitoring.
 
 mod daemon_screen;
-mod fetch;
+pub mod fetch;
 mod kept;
 pub mod mirror;
 mod primary;
-mod screen;
+pub mod screen;
 mod sidecar;
-mod sidecar_findings;
+pub mod sidecar_findings;
 mod sidecar_numbers;
 mod sidecar_verdict;
 #[cfg(test)]
 mod tests;
-mod view;
+pub mod view;
 mod watch;
 
 use std::io::IsTerminal as _;

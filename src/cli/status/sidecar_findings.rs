@@ -18,6 +18,14 @@ pub fn findings(view: &SidecarView) -> Vec<Finding> {
     findings
 }
 
+/// Returns the alarms that stand, and that the feed is lost.
+#[must_use]
+pub fn standing_findings(view: &SidecarView) -> Vec<Finding> {
+    let mut findings = alarm_findings(&view.alarms, view.now());
+    findings.extend(following_finding(view));
+    findings
+}
+
 /// Returns the alarms of any daemon.
 #[must_use]
 pub fn alarm_findings(alarms: &[AlarmView], now: Time) -> Vec<Finding> {

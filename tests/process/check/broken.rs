@@ -2,11 +2,15 @@
 
 use std::fs;
 use std::os::unix::net::UnixListener;
+use std::path::Path;
+use std::process::Command;
 
+use nix::sys::signal::Signal;
 use rcgen::{CertificateParams, KeyPair, date_time_ymd};
 
 use crate::check::host::{DAEMON_USER, Host, KEY_USER};
 use crate::support::fake_primary::{FakePrimary, FakeReply, RecordedRequest, json_response, response_with_headers};
+use crate::support::generated_directory::directory_of_keys;
 use crate::support::small_disk::SmallDisk;
 
 /// The configuration that is checked.
@@ -43,7 +47,7 @@ const fn primary(name: &'static str, says: &'static str, refused: bool, breaks: 
 
 /// All of them.
 pub fn hosts() -> Vec<Broken> {
-    [secrets(), sockets(), logins(), stores(), configurations(), certificates()].into_iter().flatten().collect()
+    [secrets(), sockets(), daemons(), logins(), stores(), configurations(), certificates()].into_iter().flatten().collect()
 }
 
 fn secrets() -> Vec<Broken> {
@@ -101,6 +105,40 @@ fn sockets() -> Vec<Broken> {
             fs::create_dir(host.path("open")).unwrap();
             host.set_mode("open", 0o777);
             host.env.replace_in_file("sidegate.toml", "/api.sock", "/open/api.sock");
+        }),
+    ]
+}
+
+fn daemons() -> Vec<Broken> {
+    vec![
+        sidecar("a daemon that hangs", "error", "daemon: no answer from ", |host| {
+            host.env.sidecar.as_ref().unwrap().signal(Signal::SIGSTOP);
+        }),
+        sidecar("a daemon that can let nobody in", "error", "can be answered neither from here nor by the primary", |host| {
+            host.env.primary.as_mut().unwrap().stop();
+            host.env.sidecar.as_mut().unwrap().stop();
+            fs::remove_dir_all(host.path("sidecar")).unwrap();
+            host.env.start_sidecar();
+            host.env.wait_for("the probe to fail", || host.env.status()["primary"]["state"] == "silent");
+        }),
+        sidecar("a service that has failed behind its socket", "error", "sidegate.service: it has failed, while sidegate.socket", |host| {
+            host.install_unit("", "", "");
+            host.env.replace_in_file("bin/show-sidegate.service", "ActiveState=active", "ActiveState=failed");
+            host.write("bin/show-sidegate.socket", "LoadState=loaded\nActiveState=active\nListen=/run/other.sock (Stream)\n");
+        }),
+        sidecar("a primary that was restored from an old copy", "warning", "daemon: ALARM primary_went_back since ", |host| {
+            let (store, copy) = (host.path("primary"), host.path("copy"));
+            let copy_store = |from: &Path, to: &Path| assert!(Command::new("cp").arg("-a").args([from, to]).status().unwrap().success());
+            host.env.primary.as_mut().unwrap().stop();
+            copy_store(&store, &copy);
+            host.env.start_primary();
+            host.env.apply(&directory_of_keys(9));
+            host.env.wait_until_fresh();
+            host.env.primary.as_mut().unwrap().stop();
+            fs::remove_dir_all(&store).unwrap();
+            copy_store(&copy, &store);
+            host.env.start_primary();
+            host.env.wait_for("the alarm", || host.env.status()["alarms"].to_string().contains("primary_went_back"));
         }),
     ]
 }

@@ -28,6 +28,9 @@ fn a_host_with_an_embedded_primary_is_well_and_so_is_the_primary() {
         "look-up: nobody asks and is answered",
         "primary: answers, and takes our token",
         "feed: answers, and takes our token",
+        "daemon: it answers at ",
+        "daemon: it follows, and no alarm stands",
+        "has the owner, group and mode that [socket] of the configuration says, and somebody listens",
         "within 86400 s on one that is cut off",
     ] {
         assert!(checked.findings.iter().any(|finding| finding.what.contains(says)), "{says} is not in\n{}", checked.text);
@@ -122,6 +125,7 @@ fn root_judges_a_daemon_of_another_user_as_that_user_with_the_secrets_that_syste
     fs::create_dir(host.path("own")).unwrap();
     host.give("own", DAEMON_USER);
     let daemon = start_as_daemon_user(&host.env);
+    wait_until_it_follows(&host);
     let checked = host.check(&[]);
     drop(daemon);
     let problems: Vec<_> = checked.findings.iter().filter(|finding| finding.level != "ok").map(|finding| finding.what.as_str()).collect();
@@ -131,6 +135,16 @@ fn root_judges_a_daemon_of_another_user_as_that_user_with_the_secrets_that_syste
     {
         assert!(checked.text.contains(says), "{says} is not in\n{}", checked.text);
     }
+}
+
+/// Waits until the sidecar at the socket in the folder `own` is connected to its feed.
+fn wait_until_it_follows(host: &Host) {
+    let socket = host.path("own/api.sock").display().to_string();
+    host.env.wait_for("the sidecar to follow", || {
+        let printed = host.env.run_sidegate(&["status", "--json", "--socket", &socket]).stdout;
+        let status: serde_json::Value = serde_json::from_slice(&printed).unwrap_or_default();
+        status["follower"]["connected_since"].is_string()
+    });
 }
 
 /// Starts the sidecar as a user that is not root, as its unit would: with a folder of credentials.
