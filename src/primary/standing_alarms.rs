@@ -8,8 +8,6 @@ use crate::primary::state::PrimaryState;
 use crate::primary::store_health::StoreHealth;
 
 const SHARED_NAME_REMEDY: &str = "give each host its own `host`; `sidegate admin forget-host` the one that is no more";
-const MISSING_HOSTS_REMEDY: &str =
-    "wait until then before a key is taken for dead: hosts that this primary does not know may still let it in; see `sidegate admin hosts`";
 const SHARED_REPOSITORIES_REMEDY: &str = "give each project of the directory file a repository of its own, and apply it";
 
 const INVALID_RECORDS_REMEDY: &str = "correct them in the directory file, and apply it; the log names them";
@@ -19,7 +17,7 @@ const INVALID_RECORDS_REMEDY: &str = "correct them in the directory file, and ap
 pub fn standing_alarms(state: &PrimaryState, time: RequestTime) -> Vec<StandingAlarm> {
     let missing = state.missing_hosts.current(time).map(|missing| {
         let message = format!("hosts that this primary does not know may answer without it until {}: {}", missing.until, missing.reason);
-        StandingAlarm::new(HOSTS_MISSING, Some(missing.since), message, MISSING_HOSTS_REMEDY)
+        StandingAlarm::new(HOSTS_MISSING, Some(missing.since), message, missing.remedy)
     });
     let one = [store_alarm(&state.store_health()), missing, shared_repositories_alarm(state), invalid_records_alarm(state)];
     one.into_iter().flatten().chain(socket_alarms(&state.server_counters)).chain(shared_names(state, time)).collect()

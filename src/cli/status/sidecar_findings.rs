@@ -5,6 +5,9 @@ use crate::cli::status::view::{AlarmView, AnswerSource, ClassVerdict, ClassView,
 use crate::cli::units::{count_text, duration_text, since_text};
 use crate::model::time::Time;
 
+/// Alarms for which the feed is given up, or not taken, until what they say is done.
+const FEED_ALARMS: [&str; 3] = ["forbidden", "primary_went_back", "garbled"];
+
 /// Returns all findings of a host.
 #[must_use]
 pub fn findings(view: &SidecarView) -> Vec<Finding> {
@@ -69,8 +72,9 @@ fn following_finding(view: &SidecarView) -> Option<Finding> {
     let reason = view.follower.last_error.as_ref().map_or_else(|| "it is not connected yet".to_owned(), |error| error.message.clone());
     let url = view.feed.as_ref().map_or("", |feed| feed.url.as_str());
     let is_primary_heard = of == "primary" && view.primary.state == PrimaryContact::Answers;
-    let remedy = if view.alarms.iter().any(|alarm| alarm.kind == "forbidden") {
-        "as for the alarm `forbidden` above; following goes on by itself".to_owned()
+    let alarm = view.alarms.iter().find(|alarm| FEED_ALARMS.contains(&alarm.kind.as_str()));
+    let remedy = if let Some(alarm) = alarm {
+        format!("as for the alarm `{}` above; following goes on by itself then", alarm.kind)
     } else if is_primary_heard {
         format!("it answers questions, but not the feed: look at its log, and at what stands between, {url}; following goes on by itself")
     } else {

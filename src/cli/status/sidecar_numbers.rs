@@ -1,7 +1,7 @@
 //! The numbers of a sidecar's status, with their units, each beside what it is a number of.
 
 use crate::cli::status::kept::kept_lines;
-use crate::cli::status::view::{AddressView, ClassView, FeedView, PrimaryContact, SidecarView, SocketsView};
+use crate::cli::status::view::{AddressView, ClassView, FeedView, FollowerView, PrimaryContact, SidecarView, SocketsView};
 use crate::cli::units::{bytes_text, count_text, duration_text, interval_text, since_text, time_text};
 use crate::model::time::Time;
 
@@ -55,22 +55,28 @@ fn feed_line(feed: &FeedView, view: &SidecarView) -> String {
         Some(since) => format!("connected since {}", time_text(since)),
         None => "not connected".to_owned(),
     };
-    let position = match (&follower.cursor, &follower.primary) {
-        (Some(cursor), Some(primary)) => format!("; at commit {} of {}", cursor.seq, primary.seq),
-        (Some(cursor), None) => format!("; at commit {}", cursor.seq),
-        (None, _) => "; no commit is here yet".to_owned(),
-    };
-    let digest = match follower.digest_equal {
-        Some(true) => ", digest equal",
-        Some(false) => ", digest NOT equal",
-        None => "",
-    };
+    let position =
+        follower.cursor.as_ref().map_or_else(|| "no commit is here yet".to_owned(), |cursor| format!("at commit {}", cursor.seq));
+    let compared = compared_text(follower);
     let covers = match (feed.of.as_str(), &feed.covers) {
         ("mirror", Some(covers)) if !covers.is_empty() => format!(" ({})", covers.join(", ")),
         ("mirror", _) => " (nothing yet)".to_owned(),
         _ => String::new(),
     };
-    format!("feed: {}{covers}: {connection}{position}{digest}", feed.url)
+    format!("feed: {}{covers}: {connection}; {position}{compared}", feed.url)
+}
+
+/// Returns what the primary has, and whether it is the same: of a feed that is lost, as it was before, since it may have gone back meanwhile.
+fn compared_text(follower: &FollowerView) -> String {
+    let digest = follower.digest_equal.map(|equal| if equal { "digest equal" } else { "digest NOT equal" });
+    let of = follower.primary.as_ref().filter(|_| follower.cursor.is_some()).map(|primary| format!("of {}", primary.seq));
+    let parts: Vec<String> = of.into_iter().chain(digest.map(str::to_owned)).collect();
+    match (parts.is_empty(), follower.connected_since) {
+        (true, _) => String::new(),
+        (false, Some(_)) if follower.cursor.is_some() => format!(" {}", parts.join(", ")),
+        (false, Some(_)) => format!(", {}", parts.join(", ")),
+        (false, None) => format!(" (when last connected: {})", parts.join(", ")),
+    }
 }
 
 /// Returns what was asked of the GitLab that the followed mirror does not have.

@@ -52,6 +52,18 @@ impl MissingReason {
             Self::UnknownState => "a host has a state that this primary never had, as after a restore from a backup",
         }
     }
+
+    /// Returns what the operator is to do.
+    const fn remedy(self) -> &'static str {
+        match self {
+            Self::NewEpoch | Self::StoreCopied | Self::Restored => {
+                "wait until then before a key is taken for dead: hosts that this primary does not know may still let it in; see `sidegate admin hosts`"
+            }
+            Self::UnknownState => {
+                "if this primary was restored from a backup, run `sidegate admin new-epoch`, once; wait until then before a key is taken for dead: hosts that this primary does not know may still let it in; see `sidegate admin hosts`"
+            }
+        }
+    }
 }
 
 /// A period in which hosts may be missing, as others see it.
@@ -63,6 +75,9 @@ pub struct MissingPeriod {
     pub since: Time,
     /// Until when a host that is missing may still answer without the primary.
     pub until: Time,
+    /// What the operator is to do.
+    #[serde(skip)]
+    pub remedy: &'static str,
 }
 
 #[derive(Clone, Copy)]
@@ -156,7 +171,12 @@ impl MissingHosts {
     pub fn current(&self, now: RequestTime) -> Option<MissingPeriod> {
         let period = (*self.lock())?;
         let left = period.lasts.saturating_sub(period.elapsed.elapsed(now.boot));
-        (!left.is_zero()).then(|| MissingPeriod { reason: period.reason.as_str(), since: period.since, until: now.wall.plus(left) })
+        (!left.is_zero()).then(|| MissingPeriod {
+            reason: period.reason.as_str(),
+            since: period.since,
+            until: now.wall.plus(left),
+            remedy: period.reason.remedy(),
+        })
     }
 
     /// Stores now and then how much of the period has passed. Blocks.
@@ -249,6 +269,12 @@ mod tests {
         let hosts = load(&store, 0);
         assert_eq!(hosts.notice(MissingReason::UnknownState, HOUR, &store, at(0)), Ok(true));
         assert_eq!(hosts.notice(MissingReason::UnknownState, HOUR, &store, at(HOUR)), Ok(false));
+        let remedy = hosts.current(at(0)).unwrap().remedy;
+        assert!(
+            remedy.starts_with("if this primary was restored from a backup, run `sidegate admin new-epoch`, once; wait until "),
+            "{remedy}"
+        );
+        assert!(MissingReason::NewEpoch.remedy().starts_with("wait until then"), "not once it was begun");
         assert!(hosts.current(at(HOUR + 20)).is_none());
     }
 

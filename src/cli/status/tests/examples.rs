@@ -144,6 +144,21 @@ fn alarms_come_first_each_with_what_to_do() {
 }
 
 #[test]
+fn the_lines_beside_an_alarm_about_the_feed_do_not_contradict_it() {
+    for kind in ["forbidden", "primary_went_back", "garbled"] {
+        let mut status = well();
+        status["alarms"] =
+            json!([{"kind": kind, "since": "2026-01-31T12:07:00.000Z", "message": "m", "remedy": "run `sidegate admin new-epoch` there"}]);
+        status["follower"]["connected_since"] = Value::Null;
+        status["follower"]["lost_since"] = json!("2026-01-31T12:07:00.000Z");
+        let text = lines(&status).join("\n");
+        let remedy = format!("\n  to do: as for the alarm `{kind}` above; following goes on by itself then\n");
+        assert!(text.contains(&remedy) && !text.contains("it answers questions, but not the feed"), "{text}");
+        assert!(text.contains(": not connected; at commit 7 (when last connected: of 7, digest equal)\n"), "{text}");
+    }
+}
+
+#[test]
 fn a_resync_and_a_slow_primary_are_said_and_are_not_wrong() {
     let mut status = well();
     status["follower"]["resyncing"] = json!("an operator asked for it");
