@@ -210,7 +210,8 @@ impl<F: FeedSource> Resyncer<F> {
     }
 
     fn report_failure(&self, error: &ResyncError) {
-        let message = format!("{error}; answers go on from what is here, and their age grows");
+        let serving = self.state.serving();
+        let message = format!("{error}; {}", consequence(serving.generation.as_ref()));
         match error.alarm() {
             Some(alarm) => self.state.alarms.raise(alarm, &*message, clock::wall_time()),
             None => tracing::warn!("resync failed: {message}"),
@@ -229,6 +230,14 @@ impl<F: FeedSource> Resyncer<F> {
         if let Err(error) = removed.await {
             tracing::warn!("failed to remove old generations: {error}");
         }
+    }
+}
+
+/// Returns what a resync that failed means for whoever asks this host.
+const fn consequence(serving: Option<&Generation>) -> &'static str {
+    match serving {
+        Some(_) => "answers go on from what is here, and their age grows",
+        None => "there is nothing here to answer from yet",
     }
 }
 

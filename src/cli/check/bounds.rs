@@ -9,7 +9,7 @@ use crate::sidecar::config::HEDGED_TTLS;
 #[must_use]
 pub const fn outage_consequence(config: &ServeConfig) -> &'static str {
     match (config.feed_origin(), config.primary.shadow) {
-        (FeedOrigin::Primary, _) => "the sidecar will answer from its copy of the directory",
+        (FeedOrigin::Primary, _) => "the sidecar will answer from its copy of the directory, if it has one that is younger than max_stale",
         (FeedOrigin::Mirror, _) => {
             "the sidecar will let in the keys that it follows, answer about access from what it keeps, and say 424 to the rest"
         }
@@ -70,7 +70,7 @@ mod tests {
     #[test]
     fn a_host_that_follows_is_told_of_its_copy_and_the_bounds_of_following() {
         let config = config("");
-        assert!(outage_consequence(&config).contains("its copy of the directory"));
+        assert!(outage_consequence(&config).ends_with("from its copy of the directory, if it has one that is younger than max_stale"));
         let bounds = revocation_bounds(&config);
         assert!(bounds.contains("within a second on a host that follows") && bounds.contains("within 86400 s"), "{bounds}");
     }

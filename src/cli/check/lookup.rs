@@ -48,8 +48,9 @@ fn judge(user: &str, program: &Path, output: &ProgramOutput, found: &mut Finding
     let reason = failed.unwrap_or(if output.success { "it printed nothing" } else { output.complaint() });
     let what = format!("look-up: {} as {user}: {reason}", program.display());
     if failed.is_some_and(|reason| reason.contains("sidegate answered 424")) {
-        // The daemon is there, and keys that it has are found.
-        return found.warn(what, "bring the primary back; `sidegate status` says since when it does not answer");
+        // The daemon is there, and keys that it has are found, if it has any: whether it can answer at all, it is asked itself.
+        return found
+            .warn(what, "bring the primary back; `sidegate status` says since when it does not answer, and what is answered meanwhile");
     }
     let remedy = match failed {
         Some(reason) if reason.contains("(not permitted)") => "see what is said of callers and of the socket here",

@@ -153,7 +153,8 @@ fn notes(view: &SidecarView) -> Vec<Finding> {
     let mut note = |text: String, remedy: Option<&str>| notes.push(Finding::new(Weight::Note, text, remedy));
     if let Some(reason) = &follower.resyncing {
         let since = follower.resyncing_since.map_or_else(String::new, |since| format!(" since {}", since_text(since, now)));
-        note(format!("a whole snapshot is being taken{since}, because {reason}; answers go on from what is here"), None);
+        let then = if follower.cursor.is_some() { "; answers go on from what is here" } else { "" };
+        note(format!("a whole snapshot is being fetched{since}, because {reason}{then}"), None);
     }
     if follower.cursor.is_some() && !follower.whole {
         note("the store has not been found whole yet: until then no key is denied from it, but asked about".to_owned(), None);

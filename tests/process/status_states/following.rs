@@ -89,7 +89,7 @@ fn resync() {
     status(&env, "resync").assert(
         "serving: fresh, following, 0 alarms",
         "0 alarms",
-        &["a whole snapshot is being taken since 20", "; answers go on from what is here", "store: "],
+        &["a whole snapshot is being fetched since 20", "; answers go on from what is here", "store: "],
         0,
     );
     assert_documented(&env.status(), "sidecar", &[]);
@@ -98,7 +98,7 @@ fn resync() {
         status["follower"]["resyncing"].is_null() && status["follower"]["counted"]["resyncs"] == 2
     });
     let after = status(&env, "after a resync");
-    assert!(after.first_line() == "serving: fresh, following, 0 alarms" && !after.text.contains("is being taken"), "{}", after.text);
+    assert!(after.first_line() == "serving: fresh, following, 0 alarms" && !after.text.contains("is being fetched"), "{}", after.text);
     let counted = env.status()["follower"]["counted"].clone();
     assert_eq!(counted["connects"].as_u64().unwrap() - counted["disconnects"].as_u64().unwrap(), 1, "it is connected: {counted}");
 }

@@ -48,12 +48,19 @@ fn nothing_loaded_yet() {
     let mut env = TestEnv::new();
     env.start_sidecar();
     wait_for_status(&env, "the probe to fail", |status| status["primary"]["state"] == "silent");
-    status(&env, "nothing loaded yet").assert(
+    wait_for_status(&env, "the snapshot to fail", |status| status["follower"]["last_error"].to_string().contains("answer from"));
+    let printed = status(&env, "nothing loaded yet");
+    printed.assert(
         "serving: expired (nothing has been loaded yet), not following since 20",
         ", 0 alarms",
-        &["keys: expired, never proven current; ", "to do: make the primary answer from here, "],
+        &[
+            "keys: expired, never proven current; ",
+            "; there is nothing here to answer from yet\n",
+            "to do: make the primary answer from here, ",
+        ],
         2,
     );
+    assert!(!printed.text.contains("from what is here"), "{}", printed.text);
 }
 
 #[test]

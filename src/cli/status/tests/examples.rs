@@ -167,11 +167,21 @@ fn a_resync_and_a_slow_primary_are_said_and_are_not_wrong() {
     status["primary"]["last_hedged"] = json!("2026-01-31T12:09:30.000Z");
     let text = lines(&status).join("\n");
     assert!(
-        text.contains("a whole snapshot is being taken since 2026-01-31 12:09:00 UTC (1 min ago), because an operator asked"),
+        text.contains(
+            "a whole snapshot is being fetched since 2026-01-31 12:09:00 UTC (1 min ago), because an operator asked for it; answers go on from what is here\n"
+        ),
         "{text}"
     );
     assert!(text.contains("the primary is slow: ") && text.contains("the last 2026-01-31 12:09:30 UTC (30 s ago)"), "{text}");
     assert_eq!(level(&status), Level::Well);
+}
+
+#[test]
+fn a_new_host_that_fetches_its_first_snapshot_is_not_said_to_answer() {
+    let mut status = well();
+    (status["follower"]["resyncing"], status["follower"]["cursor"]) = (json!("nothing is here yet"), Value::Null);
+    let text = lines(&status).join("\n");
+    assert!(text.contains("a whole snapshot is being fetched, because nothing is here yet\n") && !text.contains("answers go on"), "{text}");
 }
 
 #[test]
