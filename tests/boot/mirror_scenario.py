@@ -52,7 +52,7 @@ class MirrorScenario(Scenario):
             machine.run(f"head -c 24 /dev/urandom | base64 >{secret}")
         self.set_keys([KEY_ID])
         self.start_gitlab()
-        self.follow("The programs, on every host")
+        self.follow("From an archive")
         self.follow("In front of a GitLab with a mirror")
         machine.run("cp /etc/sidegate/mirror/sync_secret .")
         self.follow("A host that follows a mirror")

@@ -86,7 +86,7 @@ class Scenario:
         shutil.copy(self.archive, machine.root / "root/sidegate.tar.gz")
         for key in ("zoe", "stranger"):
             machine.run(f"ssh-keygen -q -t ed25519 -N '' -C {key} -f /root/{key}")
-        self.follow("The programs, on every host")
+        self.follow("From an archive")
         machine.install_file("/root/directory.jsonl", self.directory(), 0o600)
         self.follow("The primary, on one host")
         self.follow("On the primary's own host")
@@ -97,7 +97,7 @@ class Scenario:
         for unit in (self.tree / "systemd").iterdir():
             names |= set(re.findall(r"man:(\S+)\((\d)\)", unit.read_text()))
         for name, section in sorted(names):
-            self.machine.run(f"test -s /usr/share/man/man{section}/{name}.{section}")
+            self.machine.run(f"test -s /usr/share/man/man{section}/{name}.{section}.gz")
 
     def a_login_after_the_installation(self) -> None:
         self.log_in()
@@ -125,7 +125,7 @@ class Scenario:
         self.log_in()
 
     def a_login_after_an_upgrade(self) -> None:
-        self.follow("Upgrading")
+        self.follow("From an archive")
         self.log_in()
 
     def a_login_after_a_peer_was_given_the_metrics(self) -> None:
@@ -233,7 +233,7 @@ class Scenario:
         self.second.install_file("/etc/ssh/sshd_config.d/10-port.conf", "Port 2222\n", 0o644)
         self.second.boot()
         self.machine, self.port = self.second, 2222
-        self.follow("The programs, on every host")
+        self.follow("From an archive")
         self.follow("On any other host")
         self.set_up_logins()
         self.log_in()

@@ -13,6 +13,7 @@ use tempfile::TempDir;
 
 mod completions;
 mod manual_pages;
+mod packages;
 
 const UNITS: [&str; 4] = ["sidegate.socket", "sidegate.service", "sidegate-primary.service", "sidegate-mirror.service"];
 const SERVICES: [&str; 3] = ["sidegate.service", "sidegate-primary.service", "sidegate-mirror.service"];
@@ -198,21 +199,6 @@ fn a_restart_of_the_socket_restarts_the_service() {
     let service = read_shipped("systemd/sidegate.service");
     assert_eq!((settings(&service, "Requires"), settings(&service, "After")[0]), (vec!["sidegate.socket"], "sidegate.socket"));
     assert_eq!(settings(&read_shipped("systemd/sidegate.socket"), "RemoveOnStop"), ["yes"]);
-}
-
-#[test]
-fn every_unit_and_sample_is_in_the_archive() {
-    let archive = read_shipped("packaging/archive");
-    let listed = |what: &str| {
-        let names = archive.lines().find_map(|line| line.strip_prefix(&format!("for {what} in "))?.strip_suffix("; do")).unwrap();
-        names.split(' ').map(str::to_owned).collect::<Vec<_>>()
-    };
-    assert_eq!(listed("unit"), UNITS);
-    for sample in ["sidegate.toml", "primary.toml", "mirror.toml"] {
-        assert!(listed("sample").iter().any(|listed| listed == sample), "{sample}");
-    }
-    let install = read_shipped("packaging/install");
-    assert!(UNITS.iter().all(|unit| install.contains(unit)), "{install}");
 }
 
 #[test]
