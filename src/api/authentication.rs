@@ -36,18 +36,18 @@ pub fn authenticate_headers<S: ApiState>(
     let check = || api.credential_verifier.check_headers(headers, accepts_secret, now);
     let caller = match required {
         RequiredAuth::None | RequiredAuth::InHandler => Caller::Unauthenticated,
-        RequiredAuth::KeysScopeOrToken if api.peer_policy.allows(peer, PeerScope::Keys) => match check() {
+        RequiredAuth::KeysScopeOrToken if api.allows(peer, PeerScope::Keys) => match check() {
             CredentialCheck::Valid => Caller::Shell,
             CredentialCheck::Missing => Caller::KeysScope,
             CredentialCheck::Invalid(reason) => return Err(Rejection::token(reason)),
         },
-        RequiredAuth::KeysScopeOrToken | RequiredAuth::ShellToken if api.peer_policy.allows(peer, PeerScope::Shell) => match check() {
+        RequiredAuth::KeysScopeOrToken | RequiredAuth::ShellToken if api.allows(peer, PeerScope::Shell) => match check() {
             CredentialCheck::Valid => Caller::Shell,
             CredentialCheck::Missing if accepts_secret => return Ok(HeaderAuth::NoCredentials),
             CredentialCheck::Missing => return Err(Rejection::token("no token")),
             CredentialCheck::Invalid(reason) => return Err(Rejection::token(reason)),
         },
-        RequiredAuth::TokenIfShown if api.peer_policy.allows(peer, PeerScope::Shell) => match check() {
+        RequiredAuth::TokenIfShown if api.allows(peer, PeerScope::Shell) => match check() {
             CredentialCheck::Valid => Caller::Shell,
             CredentialCheck::Missing | CredentialCheck::Invalid(_) => Caller::Unauthenticated,
         },

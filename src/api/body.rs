@@ -78,8 +78,8 @@ pub async fn read_body(
     if matches!(kind, BodyKind::Unread | BodyKind::Stream) {
         return Ok(ParsedBody { params: Params::parse(query, None, b"")?, body: RequestBody::Unread(body) });
     }
-    let limits = &api.limits;
-    let body = body.read_reserving(max_body_bytes(limits, target.segments()), limits.body_time, reservation).await?;
+    let limits = api.limits();
+    let body = body.read_reserving(max_body_bytes(&limits, target.segments()), limits.body_time, reservation).await?;
     let params = if kind == BodyKind::RawBytes {
         reserve_decoded(reservation, BodyFormat::Json, &body)?;
         Params::parse(query, None, b"")?

@@ -3,11 +3,12 @@
 use std::any::Any;
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use http::HeaderMap;
 use tokio::sync::Semaphore;
 
 use crate::api::error::Rejection;
-use crate::api::peer_policy::PeerPolicy;
+use crate::api::peer_policy::{PeerPolicy, PeerScope};
 use crate::api::rate_limit::RateLimiter;
 use crate::api::request::Caller;
 use crate::api::request_metrics::RequestMetrics;
@@ -38,14 +39,12 @@ pub trait ApiState: Send + Sync + 'static {
 
 /// What the front door needs of any daemon.
 pub struct ApiContext {
-    /// What a process at the other end of a Unix socket may ask.
-    pub peer_policy: PeerPolicy,
+    peer_policy: ArcSwap<PeerPolicy>,
     /// Judges gitlab-shell's token and the shared secret.
     pub credential_verifier: Arc<CredentialVerifier>,
     /// Whether the shared secret is taken beside the token.
     pub accept_shared_secret: bool,
-    /// The bounds of a request.
-    pub limits: ServerLimits,
+    limits: ArcSwap<ServerLimits>,
     /// How often one actor may do one thing to one project.
     pub rate_limiter: RateLimiter,
     /// What is counted of requests.
@@ -71,10 +70,10 @@ impl ApiContext {
         metrics: RequestMetrics,
     ) -> Self {
         Self {
-            peer_policy,
+            peer_policy: ArcSwap::from_pointee(peer_policy),
             credential_verifier,
             accept_shared_secret,
-            limits,
+            limits: ArcSwap::from_pointee(limits),
             metrics,
             rate_limiter: RateLimiter::default(),
             log_limiter: LogLimiter::default(),
@@ -86,5 +85,30 @@ impl ApiContext {
             authenticated_bodies: MemoryBudget::new(limits.proven_body_bytes, limits.proven_body_bytes / 2, BudgetHolder::Authenticated),
             large_bodies: Arc::new(Semaphore::new(LARGE_BODIES_AT_ONCE)),
         }
+    }
+
+    /// Returns whether a peer has a scope.
+    #[must_use]
+    pub fn allows(&self, peer: &Peer, scope: PeerScope) -> bool {
+        self.peer_policy.load().allows(peer, scope)
+    }
+
+    /// Returns the bounds of a request, as they are now.
+    #[must_use]
+    pub fn limits(&self) -> ServerLimits {
+        **self.limits.load()
+    }
+
+    /// Replaces what a process at the other end of a Unix socket may ask, from the next request on.
+    pub fn replace_peer_policy(&self, policy: PeerPolicy) {
+        self.peer_policy.store(Arc::new(policy));
+    }
+
+    /// Replaces the bounds of requests that can be replaced, from the next request on.
+    pub fn replace_limits(&self, next: ServerLimits) {
+        let limits = self.limits.load().reloaded(next);
+        self.limits.store(Arc::new(limits));
+        self.unauthenticated_bodies.resize(limits.unproven_body_bytes, limits.unproven_body_bytes);
+        self.authenticated_bodies.resize(limits.proven_body_bytes, limits.proven_body_bytes / 2);
     }
 }

@@ -17,6 +17,7 @@ use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
+use crate::api::last_reload::LastReload;
 use crate::model::clock;
 use crate::model::time::Time;
 
@@ -29,6 +30,8 @@ pub struct DaemonFacts {
     pub log_lines_dropped: Arc<AtomicU64>,
     /// Until when its certificates are good.
     pub certificates: Arc<CertificateEnds>,
+    /// What came of the last reload.
+    pub last_reload: Arc<LastReload>,
 }
 
 /// When the certificates of each file end.
@@ -74,6 +77,7 @@ impl fmt::Debug for DaemonMetrics {
 impl Collector for DaemonMetrics {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
         self.encode_process(&mut encoder)?;
+        self.facts.last_reload.encode(&mut encoder, self.started_at)?;
         let dropped = ConstCounter::new(self.facts.log_lines_dropped.load(Ordering::Relaxed));
         let help = "Lines of the log that were lost because it is written too slowly";
         dropped.encode(encoder.encode_descriptor("sidegate_log_lines_dropped", help, None, dropped.metric_type())?)?;
@@ -148,12 +152,15 @@ mod tests {
         facts.log_lines_dropped.store(7, Ordering::Relaxed);
         facts.certificates.note("a.pem".to_owned(), "2030-01-01T00:00:00Z".parse().ok());
         facts.certificates.note("none.pem".to_owned(), None);
+        facts.last_reload.note("2030-01-01T00:00:00Z".parse().unwrap(), false, "refused".to_owned());
         let mut shown = String::new();
         text::encode(&mut shown, &registry).unwrap();
         let version = env!("CARGO_PKG_VERSION");
         for line in [
             &format!("sidegate_build_info{{daemon=\"mirror\",version=\"{version}\"}} 1"),
             "sidegate_log_lines_dropped_total 7",
+            "sidegate_config_last_reload_successful 0",
+            "sidegate_config_last_reload_timestamp_seconds 1893456000",
             "sidegate_certificate_expiry_timestamp_seconds{file=\"a.pem\"} 1893456000",
             "# TYPE process_cpu_seconds counter",
         ] {

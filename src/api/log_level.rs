@@ -27,6 +27,11 @@ pub fn set_control(control: Box<dyn LogControl>) {
     let _second = CONTROL.set(control);
 }
 
+/// Changes the level of this process's log, as its configuration has it now. Does nothing in a process without a log.
+pub fn change(level: &str) -> Result<(), String> {
+    CONTROL.get().map_or(Ok(()), |control| control.set_level(level))
+}
+
 /// Answers `GET` with the level.
 pub async fn level<S>(_state: &Arc<S>, _request: ApiRequest) -> HandlerResult {
     let control = CONTROL.get().ok_or_else(no_log)?;

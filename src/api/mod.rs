@@ -13,6 +13,7 @@ pub mod context;
 pub mod daemon_metrics;
 pub mod decision_log;
 pub mod error;
+pub mod last_reload;
 pub mod log_level;
 pub mod metrics_endpoint;
 pub mod metrics_text;

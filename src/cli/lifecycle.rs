@@ -1,4 +1,4 @@
-//! The events that a running daemon waits for: signals to end or to reload, and changed files of secrets.
+//! The events that a running daemon waits for: signals to end or to reload, and changed files of secrets and certificates.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -20,7 +20,7 @@ pub enum LifecycleEvent {
     /// SIGHUP: an operator asks for a reload.
     Reload,
     /// The modification time of a watched file has changed.
-    SecretFileChanged,
+    FileChanged,
 }
 
 /// Returns the runtime of a daemon's own tasks; those that answer have their own.
@@ -62,27 +62,38 @@ impl LifecycleEvents {
                 }
                 () = tokio::time::sleep(FILE_POLL_INTERVAL) => {
                     if self.poll_files() {
-                        return LifecycleEvent::SecretFileChanged;
+                        return LifecycleEvent::FileChanged;
                     }
                 }
             }
         }
     }
 
-    /// Tells systemd that the daemon is ready, then calls `reload` at each event until the daemon is told to end.
-    pub async fn reload_until_terminated(&mut self, mut reload: impl FnMut()) {
+    /// Tells systemd that the daemon is ready, then calls `reload` at each event until the daemon is told to end. It returns the files that
+    /// are watched from then on.
+    pub async fn reload_until_terminated(&mut self, mut reload: impl FnMut(LifecycleEvent) -> Vec<PathBuf>) {
         notify::ready();
         loop {
-            match self.next().await {
+            let event = self.next().await;
+            let files = match event {
                 LifecycleEvent::Terminate => return notify::stopping(),
                 LifecycleEvent::Reload => {
                     notify::reloading();
-                    reload();
+                    let files = reload(event);
                     notify::ready();
+                    files
                 }
-                LifecycleEvent::SecretFileChanged => reload(),
-            }
+                LifecycleEvent::FileChanged => reload(event),
+            };
+            self.watch(files);
         }
+    }
+
+    /// Watches these files. What is known of one that was watched before stays: it may have changed since.
+    fn watch(&mut self, files: Vec<PathBuf>) {
+        let former = std::mem::take(&mut self.watched_files);
+        let known = |file: &Path| former.iter().find(|(former, _)| former == file).map(|(_, modified)| *modified);
+        self.watched_files = files.into_iter().map(|file| (file.clone(), known(&file).unwrap_or_else(|| modified_at(&file)))).collect();
     }
 
     fn poll_files(&mut self) -> bool {

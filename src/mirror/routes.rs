@@ -67,6 +67,11 @@ impl Handler for MirrorState {
     async fn handle(self: &Arc<Self>, request: Request) -> Response {
         pipeline::handle(self, routes_without_hooks(), request).await
     }
+
+    async fn probe(self: &Arc<Self>) {
+        let _what_was_found = pipeline::handle(self, ROUTES, Request::own("/-/liveness")).await;
+        self.publisher.probe_look_up();
+    }
 }
 
 /// Answers at the address that GitLab sends its hooks to, whoever shows the hook's token.

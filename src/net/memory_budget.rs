@@ -6,15 +6,22 @@
 //! memory stays bounded and nobody waits for an attacker.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicIsize, AtomicUsize, Ordering};
 
 /// A budget of bytes. `Clone` shares it.
 #[derive(Clone, Debug)]
 pub struct MemoryBudget {
-    remaining: Arc<AtomicUsize>,
-    /// The most that one request may hold.
-    max_each: usize,
+    bytes: Arc<BudgetBytes>,
     holder: BudgetHolder,
+}
+
+#[derive(Debug)]
+struct BudgetBytes {
+    total: AtomicUsize,
+    /// Below zero while more is held than a budget that was made smaller has.
+    remaining: AtomicIsize,
+    /// The most that one request may hold.
+    max_each: AtomicUsize,
 }
 
 /// Whose bodies a budget is for, which decides what a refused caller is told.
@@ -47,7 +54,19 @@ impl MemoryBudget {
     /// Returns a budget of so many bytes, of which one request may hold `max_each`.
     #[must_use]
     pub fn new(bytes: usize, max_each: usize, holder: BudgetHolder) -> Self {
-        Self { remaining: Arc::new(AtomicUsize::new(bytes)), max_each, holder }
+        let bytes = BudgetBytes {
+            total: AtomicUsize::new(bytes),
+            remaining: AtomicIsize::new(signed(bytes)),
+            max_each: AtomicUsize::new(max_each),
+        };
+        Self { bytes: Arc::new(bytes), holder }
+    }
+
+    /// Makes it larger or smaller. What is held stays held; a smaller budget admits nothing until enough was returned.
+    pub fn resize(&self, bytes: usize, max_each: usize) {
+        let former = self.bytes.total.swap(bytes, Ordering::Relaxed);
+        self.bytes.remaining.fetch_add(signed(bytes) - signed(former), Ordering::Relaxed);
+        self.bytes.max_each.store(max_each, Ordering::Relaxed);
     }
 
     /// Returns the reservation of one more request, which holds nothing yet.
@@ -66,7 +85,7 @@ impl MemoryBudget {
     /// Returns how many bytes are not reserved.
     #[must_use]
     pub fn remaining(&self) -> usize {
-        self.remaining.load(Ordering::Relaxed)
+        usize::try_from(self.bytes.remaining.load(Ordering::Relaxed)).unwrap_or(0)
     }
 }
 
@@ -81,10 +100,12 @@ impl Reservation {
     pub fn grow(&mut self, bytes: usize) -> Result<(), BudgetExhausted> {
         let Some(budget) = self.budget.as_ref().filter(|_| bytes > 0) else { return Ok(()) };
         let reserved = self.reserved.saturating_add(bytes);
-        if reserved > budget.max_each {
-            return Err(BudgetExhausted::OverShare(budget.max_each));
+        let max_each = budget.bytes.max_each.load(Ordering::Relaxed);
+        if reserved > max_each {
+            return Err(BudgetExhausted::OverShare(max_each));
         }
-        let taken = budget.remaining.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(bytes));
+        let take = |left: isize| left.checked_sub(signed(bytes)).filter(|left| *left >= 0);
+        let taken = budget.bytes.remaining.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take);
         taken.map_err(|_too_few| BudgetExhausted::InUse(budget.holder))?;
         self.reserved = reserved;
         Ok(())
@@ -99,9 +120,14 @@ impl Reservation {
 impl Drop for Reservation {
     fn drop(&mut self) {
         if let Some(budget) = self.budget.as_ref().filter(|_| self.reserved > 0) {
-            budget.remaining.fetch_add(self.reserved, Ordering::Relaxed);
+            budget.bytes.remaining.fetch_add(signed(self.reserved), Ordering::Relaxed);
         }
     }
+}
+
+/// No memory here comes near the largest `isize`.
+fn signed(bytes: usize) -> isize {
+    isize::try_from(bytes).unwrap_or(isize::MAX)
 }
 
 #[cfg(test)]
@@ -122,6 +148,23 @@ mod tests {
         assert_eq!(budget.reservation().grow_with(|| 11), Err(BudgetExhausted::OverShare(10)));
         assert_eq!(Reservation::unlimited().grow(usize::MAX), Ok(()), "an operator is not counted");
         assert_eq!(Reservation::unlimited().grow_with(|| panic!("nor measured")), Ok(()));
+    }
+
+    #[test]
+    fn a_budget_that_is_made_smaller_or_larger_keeps_count_of_what_is_held() {
+        let budget = MemoryBudget::new(10, 10, Unauthenticated);
+        let mut held = budget.reservation();
+        held.grow(8).unwrap();
+        budget.resize(4, 3);
+        assert_eq!((budget.remaining(), held.grow(1)), (0, Err(BudgetExhausted::OverShare(3))));
+        let mut other = budget.reservation();
+        assert_eq!(other.grow(1), Err(BudgetExhausted::InUse(Unauthenticated)));
+        drop(held);
+        assert_eq!((budget.remaining(), other.grow(3), other.grow(1)), (4, Ok(()), Err(BudgetExhausted::OverShare(3))));
+        budget.resize(20, 20);
+        assert_eq!((budget.remaining(), other.grow(17), other.grow(1)), (17, Ok(()), Err(BudgetExhausted::OverShare(20))));
+        drop(other);
+        assert_eq!(budget.remaining(), 20);
     }
 
     #[test]

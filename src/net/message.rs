@@ -17,6 +17,18 @@ pub struct Request {
     pub body: IncomingBody,
 }
 
+impl Request {
+    /// Returns a request of the daemon's own to itself: `GET` of a path, as this user.
+    #[must_use]
+    pub fn own(path: &'static str) -> Self {
+        let mut request = http::Request::new(());
+        *request.uri_mut() = http::Uri::from_static(path);
+        let (parts, ()) = request.into_parts();
+        let peer = Peer::Unix { uid: nix::unistd::geteuid().as_raw(), gid: nix::unistd::getegid().as_raw() };
+        Self { peer, parts, body: IncomingBody::empty() }
+    }
+}
+
 /// A response.
 pub struct Response {
     /// The status code.

@@ -30,7 +30,7 @@ impl ApiState for PrimaryState {
                 error: ApiError::new(StatusCode::UNAUTHORIZED, "KAS JWT authentication invalid"),
                 ..Rejection::token(reason)
             }),
-            RequiredAuth::Metrics if self.api.peer_policy.allows(peer, PeerScope::Metrics) => Ok(Caller::Operator),
+            RequiredAuth::Metrics if self.api.allows(peer, PeerScope::Metrics) => Ok(Caller::Operator),
             RequiredAuth::Metrics => {
                 Err(Rejection::forbidden("no metrics", "the metrics are for root and the daemon's own user, on the Unix socket"))
             }

@@ -121,6 +121,11 @@ impl Handler for PrimaryState {
             None => response,
         }
     }
+
+    async fn probe(self: &Arc<Self>) {
+        let _what_was_found = pipeline::handle(self, ROUTES, Request::own("/-/liveness")).await;
+        self.probe_look_up();
+    }
 }
 
 impl PrimaryState {

@@ -11,6 +11,7 @@ use crate::api::blocking::run_blocking;
 use crate::api::context::ApiContext;
 use crate::api::daemon_metrics::DaemonMetrics;
 use crate::api::error::ApiError;
+use crate::api::last_reload::LastReload;
 use crate::api::peer_policy::{PeerPolicy, PeerScope};
 use crate::api::request::RequestTime;
 use crate::api::request_metrics::RequestMetrics;
@@ -44,6 +45,7 @@ use crate::primary::start_repairs::StartRepairs;
 use crate::primary::store_figures::StoreFigures;
 use crate::primary::store_health::StoreHealth;
 use crate::primary::store_watch::StoreWatch;
+use crate::rules;
 use crate::store::error::StoreError;
 use crate::store::files::folder;
 use crate::store::primary::init::PrimaryOpenError;
@@ -52,6 +54,8 @@ use crate::wire::auth::credentials::CredentialVerifier;
 use crate::wire::auth::secret::Secret;
 
 /// How many good tokens of gitlab-shell are cached.
+/// What the look-up of the watchdog looks for.
+const PROBED_KEY: &[u8] = b"a key that nobody has";
 const TOKEN_CACHE_ENTRIES: usize = 4096;
 
 /// A primary that is open.
@@ -86,6 +90,8 @@ pub struct PrimaryState {
     /// What is told of the store to whoever watches.
     pub(super) figures: StoreFigures,
     pub(super) started_at: RequestTime,
+    /// What came of the last reload.
+    pub(super) last_reload: Arc<LastReload>,
     shutdown: ShutdownSender,
     store_watch: StoreWatch,
     _maintenance: Maintenance,
@@ -121,6 +127,7 @@ impl PrimaryState {
         let missing_hosts = Arc::new(MissingHosts::load(store.private_store(), hosts.longest_bound(), now, own_boot_id())?);
         let last_used = Arc::new(LastUsed::default());
         let metrics = Arc::new(PrimaryMetrics::register(&mut registry));
+        let last_reload = Arc::clone(&options.daemon.last_reload);
         DaemonMetrics::register(options.daemon, &mut registry);
         SocketMetrics::register(Arc::clone(&options.server_counters), &mut registry);
         let api = ApiContext::new(
@@ -170,6 +177,7 @@ impl PrimaryState {
             server_counters: options.server_counters,
             figures: StoreFigures::default(),
             started_at: now,
+            last_reload,
             shutdown: ShutdownSender::default(),
             store_watch,
             _maintenance: maintenance,
@@ -205,6 +213,13 @@ impl PrimaryState {
     pub fn cannot_close(&self) -> Option<String> {
         let looked = || self.store.look_for_room(true).err().map(|StoreError(reason)| reason);
         self.store_health().message().or_else(looked)
+    }
+
+    /// Looks a key up as whoever asks for one does.
+    pub fn probe_look_up(&self) {
+        if let Err(error) = rules::authorized_keys::decide(&self.store.directory(), PROBED_KEY) {
+            tracing::warn!(%error, "the look-up by which the watchdog is fed failed: {error}");
+        }
     }
 
     /// Returns whether the store can be written.

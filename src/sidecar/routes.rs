@@ -63,6 +63,11 @@ impl Handler for SidecarState {
     async fn handle(self: &Arc<Self>, request: Request) -> Response {
         pipeline::handle(self, ROUTES, request).await
     }
+
+    async fn probe(self: &Arc<Self>) {
+        let _what_was_found = self.handle(Request::own("/-/readiness")).await;
+        authorized_keys::probe(self);
+    }
 }
 
 #[cfg(test)]

@@ -140,6 +140,6 @@ impl ApiState for SidecarState {
 
     fn authenticate_own(&self, required: RequiredAuth, peer: &Peer, _headers: &HeaderMap, _now: Time) -> Result<Caller, Rejection> {
         let scope = if required == RequiredAuth::Metrics { PeerScope::Metrics } else { PeerScope::Admin };
-        if self.api.peer_policy.allows(peer, scope) { Ok(Caller::Operator) } else { Err(Rejection::peer(peer)) }
+        if self.api.allows(peer, scope) { Ok(Caller::Operator) } else { Err(Rejection::peer(peer)) }
     }
 }

@@ -44,6 +44,7 @@ mod primary_outage;
 mod primary_sidecar_equivalence;
 mod proof_of_age;
 mod random_revocations;
+mod reload;
 mod replayed_gitlab;
 mod reserved_places;
 mod restarts;

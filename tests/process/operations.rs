@@ -97,7 +97,7 @@ fn a_reload_takes_a_new_secret_and_knows_the_one_before_for_a_while() {
     env.write("shell_secret", "");
     reloaded(env.sidecar.as_mut().unwrap());
     assert_eq!(status_with_secret(&env, new), 200);
-    env.wait_for("the log to say so", || env.logs().contains("failed to reload a secret"));
+    env.wait_for("the log to say so", || env.logs().contains("the reload is refused"));
     // The primary takes it as well, without a signal: it looks at the file.
     env.write("shell_secret", new);
     let at_the_primary = || {

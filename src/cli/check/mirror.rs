@@ -16,7 +16,7 @@ use crate::cli::check::socket;
 use crate::cli::check::store;
 use crate::cli::check::tls;
 use crate::cli::config::mirror::{HooksConfig, MirrorConfig};
-use crate::cli::mirror::{GitlabCredentials, gitlab_client};
+use crate::cli::mirror_options::{GitlabCredentials, gitlab_client};
 use crate::cli::units::{duration_text, interval_text};
 use crate::mirror::gitlab::answer::{Answer, Asked};
 use crate::mirror::gitlab::client::GitlabClient;

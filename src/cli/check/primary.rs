@@ -14,7 +14,7 @@ use crate::cli::check::store;
 use crate::cli::check::tls;
 use crate::cli::config::creation::RepositoryMaker;
 use crate::cli::config::primary::PrimaryConfig;
-use crate::cli::primary::repository_creation;
+use crate::cli::primary_options::repository_creation;
 use crate::model::clock as system_clock;
 
 const SERVICE: &str = "sidegate-primary.service";

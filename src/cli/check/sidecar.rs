@@ -22,7 +22,7 @@ use crate::cli::check::upstream::{self, Upstream};
 use crate::cli::config::serve::ServeConfig;
 use crate::cli::config::socket::SocketConfig;
 use crate::cli::ids;
-use crate::cli::serve::sync_secret_file;
+use crate::cli::sidecar_context::sync_secret_file;
 use crate::model::clock as system_clock;
 use crate::wire::auth::secret::Secret;
 

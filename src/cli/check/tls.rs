@@ -10,7 +10,7 @@ use crate::cli::check::as_daemon::DaemonUser;
 use crate::cli::check::findings::Findings;
 use crate::cli::units::duration_text;
 use crate::model::time::Time;
-use crate::net::server::listen;
+use crate::net::server::certificate;
 use crate::wire::certificate_expiry::{not_after, not_before};
 
 /// How long before its end a certificate is warned of.
@@ -26,7 +26,7 @@ const OTHERWISE: &str = "name the files of a certificate and of its key, in PEM,
 
 /// Finds what the daemon would refuse of a chain of certificates and its key. `section` of the configuration names the files.
 pub fn check_files(section: &str, chain: &Path, key: &Path, daemon: &DaemonUser, found: &mut Findings) {
-    if let Err(error) = daemon.act(|| listen::load_tls_config(chain, key)) {
+    if let Err(error) = daemon.act(|| certificate::load_tls_config(chain, key)) {
         found.refuse(format!("{section}: {error}"), OTHERWISE);
     }
 }

@@ -24,4 +24,4 @@ pub mod store;
 pub mod upstream;
 
 #[cfg(test)]
-mod tests;
+pub mod tests;

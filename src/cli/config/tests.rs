@@ -10,15 +10,39 @@ use crate::cli::config::mirror::MirrorConfig;
 use crate::cli::config::primary::PrimaryConfig;
 use crate::cli::config::serve::ServeConfig;
 
-const SIDECAR_FILES: (&str, &str) = (include_str!("../../../packaging/sidegate.toml"), include_str!("../../../docs/sidegate.toml.5.md"));
-const PRIMARY_FILES: (&str, &str) =
+pub const SIDECAR_FILES: (&str, &str) =
+    (include_str!("../../../packaging/sidegate.toml"), include_str!("../../../docs/sidegate.toml.5.md"));
+pub const PRIMARY_FILES: (&str, &str) =
     (include_str!("../../../packaging/primary.toml"), include_str!("../../../docs/sidegate-primary.toml.5.md"));
 
-const MIRROR_FILES: (&str, &str) =
+pub const MIRROR_FILES: (&str, &str) =
     (include_str!("../../../packaging/mirror.toml"), include_str!("../../../docs/sidegate-mirror.toml.5.md"));
 
+/// The sections of each.
+pub const SIDECAR_SECTIONS: [&str; 15] = [
+    "socket",
+    "auth",
+    "peer",
+    "primary",
+    "feed",
+    "store",
+    "freshness",
+    "freshness.keys",
+    "freshness.reads",
+    "freshness.push_precheck",
+    "freshness.mass_negative",
+    "freshness.loss_guard",
+    "limits",
+    "metrics",
+    "log",
+];
+pub const PRIMARY_SECTIONS: [&str; 10] =
+    ["socket", "listen", "auth", "store", "sync", "sync.loss_guard", "creation", "limits", "metrics", "log"];
+pub const MIRROR_SECTIONS: [&str; 12] =
+    ["socket", "listen", "auth", "gitlab", "hooks", "walk", "store", "sync", "sync.loss_guard", "limits", "metrics", "log"];
+
 /// Returns the sample with every setting in force: `#key` and `#[section]` lose their `#`, `# prose` stays.
-fn uncomment_settings(sample: &str) -> String {
+pub fn uncomment_settings(sample: &str) -> String {
     let setting = |rest: &&str| rest.starts_with(|letter: char| letter == '[' || letter.is_ascii_lowercase());
     let lines = sample.lines().map(|line| line.strip_prefix('#').filter(setting).unwrap_or(line));
     lines.collect::<Vec<_>>().join("\n")
@@ -52,7 +76,7 @@ fn accepted_keys<C: ConfigFile + std::fmt::Debug>(section: &str) -> BTreeSet<Str
     expected.split('`').skip(1).step_by(2).map(str::to_owned).collect()
 }
 
-fn all_accepted_keys<C: ConfigFile + std::fmt::Debug>(section: &str, sections: &[&str]) -> BTreeSet<String> {
+pub fn all_accepted_keys<C: ConfigFile + std::fmt::Debug>(section: &str, sections: &[&str]) -> BTreeSet<String> {
     let full = |name: &str| if section.is_empty() { name.to_owned() } else { format!("{section}.{name}") };
     let names = accepted_keys::<C>(section).into_iter().map(|name| full(&name));
     names
@@ -106,38 +130,19 @@ fn assert_sample_states_defaults<C: ConfigFile + std::fmt::Debug + Default + Par
 
 #[test]
 fn the_sidecar_s_sample_manual_and_parser_hold_together() {
-    let sections = [
-        "socket",
-        "auth",
-        "peer",
-        "primary",
-        "feed",
-        "store",
-        "freshness",
-        "freshness.keys",
-        "freshness.reads",
-        "freshness.push_precheck",
-        "freshness.mass_negative",
-        "freshness.loss_guard",
-        "limits",
-        "metrics",
-        "log",
-    ];
-    assert_sample_manual_parser_agree::<ServeConfig>(SIDECAR_FILES, &sections, &["peer.group", "peer.uid", "peer.gid"]);
+    assert_sample_manual_parser_agree::<ServeConfig>(SIDECAR_FILES, &SIDECAR_SECTIONS, &["peer.group", "peer.uid", "peer.gid"]);
     assert_sample_states_defaults::<ServeConfig>(SIDECAR_FILES.0, &["host", "peer"]);
 }
 
 #[test]
 fn the_primary_s_sample_manual_and_parser_hold_together() {
-    let sections = ["socket", "listen", "auth", "store", "sync", "sync.loss_guard", "creation", "limits", "metrics", "log"];
-    assert_sample_manual_parser_agree::<PrimaryConfig>(PRIMARY_FILES, &sections, &[]);
+    assert_sample_manual_parser_agree::<PrimaryConfig>(PRIMARY_FILES, &PRIMARY_SECTIONS, &[]);
     assert_sample_states_defaults::<PrimaryConfig>(PRIMARY_FILES.0, &["listen"]);
 }
 
 #[test]
 fn the_mirror_s_sample_manual_and_parser_hold_together() {
-    let sections = ["socket", "listen", "auth", "gitlab", "hooks", "walk", "store", "sync", "sync.loss_guard", "limits", "metrics", "log"];
-    assert_sample_manual_parser_agree::<MirrorConfig>(MIRROR_FILES, &sections, &[]);
+    assert_sample_manual_parser_agree::<MirrorConfig>(MIRROR_FILES, &MIRROR_SECTIONS, &[]);
     assert_sample_states_defaults::<MirrorConfig>(MIRROR_FILES.0, &["listen", "hooks"]);
 }
 

@@ -19,6 +19,8 @@ mod watch;
 use std::io::IsTerminal as _;
 use std::path::Path;
 
+use serde_json::Value;
+
 use crate::cli::arguments::{SidecarArgs, WatchArgs};
 use crate::cli::exit_status::{CommandResult, print_error};
 use crate::cli::output::print_line;
@@ -34,6 +36,12 @@ pub fn run(sidecar: &SidecarArgs, watch: &WatchArgs) -> CommandResult {
 /// Prints the status of the primary or the mirror that listens on `socket`.
 pub fn run_admin(socket: &Path, json: bool, watch: &WatchArgs) -> CommandResult {
     print_status(socket, DaemonKind::Primary, if json { Format::Json } else { Format::Screen }, watch)
+}
+
+/// Returns the first line of the screen of a daemon's status; `None` for JSON that is none.
+#[must_use]
+pub fn first_line(status: &Value) -> Option<String> {
+    screen_of(status).ok().map(|screen| screen.verdict)
 }
 
 /// How a status is printed.

@@ -14,12 +14,15 @@ use crate::net::server::counters::ServerCounters;
 use crate::net::server::handler::Handler;
 use crate::net::server::limits::{self, ServerLimits};
 use crate::net::server::listen::BoundSocket;
+use crate::net::server::probe::Prober;
 use crate::net::server::socket_watch::{Replacements, SocketWatch};
 use crate::net::server::worker::{WorkerCommand, WorkerConfig, run_worker};
 
 /// A running server. Dropping it does not stop it.
 pub struct HttpServer {
     pub(super) commands: watch::Sender<WorkerCommand>,
+    limits: watch::Sender<ServerLimits>,
+    prober: Prober,
     workers: Vec<JoinHandle<()>>,
     socket_watch: Option<SocketWatch>,
 }
@@ -38,7 +41,9 @@ impl HttpServer {
         let threads = if threads == 0 { std::thread::available_parallelism()?.get() } else { threads };
         let (commands, received) = watch::channel(WorkerCommand::Serve);
         let (replacements, replaced) = watch::channel(Replacements::new());
-        let mut server = Self { commands, workers: Vec::with_capacity(threads), socket_watch: None };
+        let (limits, limited) = watch::channel(limits);
+        let (prober, probed) = Prober::new(threads);
+        let mut server = Self { commands, limits, prober, workers: Vec::with_capacity(threads), socket_watch: None };
         let (report_start, starts) = mpsc::channel();
         let all_workers = Arc::new(Barrier::new(threads));
         for number in 0..threads {
@@ -46,7 +51,8 @@ impl HttpServer {
                 sockets: sockets.iter().map(|socket| Ok((socket.try_clone()?, socket.origin()))).collect::<io::Result<_>>()?,
                 handler: Arc::clone(&handler),
                 counters: Arc::clone(&counters),
-                limits,
+                limits: limited.clone(),
+                probes: probed.clone(),
                 blocking_threads: limits::blocking_threads(threads),
                 commands: received.clone(),
                 replacements: replaced.clone(),
@@ -65,6 +71,23 @@ impl HttpServer {
         }
         server.socket_watch = Some(SocketWatch::start(sockets, counters, replacements)?);
         Ok(server)
+    }
+
+    /// Replaces the bounds of a running server that can be replaced: from the next connection on, and for its end.
+    pub fn set_limits(&self, next: ServerLimits) {
+        self.limits.send_modify(|limits| *limits = limits.reloaded(next));
+    }
+
+    /// Returns the bounds as they are now.
+    #[must_use]
+    pub fn limits(&self) -> ServerLimits {
+        *self.limits.borrow()
+    }
+
+    /// Returns what finds out whether its threads answer.
+    #[must_use]
+    pub fn prober(&self) -> Prober {
+        self.prober.clone()
     }
 
     /// Answers everybody who was accepted, within `limits.shutdown_time`, and ends. The queue of a socket that was handed over is left to the

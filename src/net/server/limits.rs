@@ -39,6 +39,16 @@ pub struct ServerLimits {
     pub shutdown_time: Duration,
 }
 
+impl ServerLimits {
+    /// Returns these bounds with those of `next` that a running server can take over. The others are built into what runs: the clocks of
+    /// connections, and the slots of requests to the primary.
+    #[must_use]
+    pub const fn reloaded(self, next: Self) -> Self {
+        let Self { header_time, body_time, forwards, forwards_waiting, .. } = self;
+        Self { header_time, body_time, forwards, forwards_waiting, ..next }
+    }
+}
+
 impl Default for ServerLimits {
     fn default() -> Self {
         Self {

@@ -11,8 +11,6 @@ use std::sync::Arc;
 
 use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, connect, getsockopt, listen, socket, sockopt};
 use nix::unistd::{Gid, chown};
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
@@ -222,26 +220,6 @@ fn bind_tcp_at(address: SocketAddr) -> io::Result<TcpListener> {
     listener.set_nonblocking(true)?;
     listen(&listener, Backlog::new(BACKLOG)?)?;
     Ok(listener)
-}
-
-/// Loads the configuration of TLS 1.2 and 1.3 from PEM files. Refuses a key that others than its owner can read.
-pub fn load_tls_config(certificates: &Path, key: &Path) -> Result<Arc<rustls::ServerConfig>, BindError> {
-    let refused = |file: &Path, reason: String| BindError { socket: file.display().to_string(), reason };
-    let chain: Vec<_> = CertificateDer::pem_file_iter(certificates)
-        .and_then(Iterator::collect)
-        .map_err(|error| refused(certificates, format!("cannot read certificates in PEM from it: {error}")))?;
-    let mode = fs::metadata(key).map_err(|error| refused(key, format!("cannot read it: {error}")))?.permissions().mode();
-    if mode & 0o077 != 0 {
-        return Err(refused(key, "others than its owner can read it; chmod 0600, or hand it over with LoadCredential=".into()));
-    }
-    let private_key =
-        PrivateKeyDer::from_pem_file(key).map_err(|error| refused(key, format!("cannot read a private key in PEM from it: {error}")))?;
-    let mut config = rustls::ServerConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
-        .with_safe_default_protocol_versions()
-        .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, private_key))
-        .map_err(|error| refused(certificates, format!("it does not go with the key in {}: {error}", key.display())))?;
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(Arc::new(config))
 }
 
 /// Registers a Unix listener with the reactor of this thread. The streams that it accepts are not registered.

@@ -1,5 +1,6 @@
 //! The HTTP/1.1 server: sockets, worker threads, connections, and the handler that a daemon brings.
 
+pub mod certificate;
 mod connection;
 mod connection_state;
 pub mod counters;
@@ -12,6 +13,7 @@ mod inspected_stream;
 pub mod limits;
 pub mod listen;
 mod listener;
+pub mod probe;
 mod reading_end;
 pub mod socket_alarms;
 mod socket_watch;

@@ -23,6 +23,7 @@ use crate::net::server::listen::{self, BoundSocket};
 mod bodies;
 mod connections;
 mod requests;
+mod running;
 mod sockets;
 mod stopping;
 

@@ -31,6 +31,7 @@ use crate::net::server::handler::Handler;
 use crate::net::server::limits::ServerLimits;
 use crate::net::server::listen::{ListenSocket, SocketOrigin};
 use crate::net::server::listener::{Accepted, Listener};
+use crate::net::server::probe::ProbeRound;
 use crate::net::server::reading_end::EndReading;
 use crate::net::server::socket_watch::Replacements;
 
@@ -52,7 +53,9 @@ pub struct WorkerConfig<H> {
     /// Shared by all threads; the bound of connections is measured by `open_connections`.
     pub counters: Arc<ServerCounters>,
     /// The bounds of connections and requests.
-    pub limits: ServerLimits,
+    pub limits: watch::Receiver<ServerLimits>,
+    /// Rounds of looking whether the threads answer.
+    pub probes: watch::Receiver<Option<ProbeRound>>,
     /// The most threads on which this worker runs what blocks.
     pub blocking_threads: usize,
     /// The current command.
@@ -65,7 +68,12 @@ pub struct WorkerConfig<H> {
 
 /// Runs one worker until it is commanded to stop. Reports once whether it started.
 pub fn run_worker<H: Handler>(config: WorkerConfig<H>, report_start: mpsc::Sender<io::Result<()>>) {
-    let (commands, replacements) = (config.commands.clone(), config.replacements.clone());
+    let orders = Orders {
+        commands: config.commands.clone(),
+        replacements: config.replacements.clone(),
+        limits: config.limits.clone(),
+        probes: config.probes.clone(),
+    };
     let mut builder = Builder::new_current_thread();
     builder.enable_all().max_blocking_threads(config.blocking_threads);
     let (runtime, worker) = match builder.build_local(LocalOptions::default()).and_then(|runtime| {
@@ -81,13 +89,23 @@ pub fn run_worker<H: Handler>(config: WorkerConfig<H>, report_start: mpsc::Sende
     let _ = report_start.send(Ok(()));
     // `HttpServer::start` waits until every sender is gone.
     drop(report_start);
-    runtime.block_on(worker.serve(commands, replacements));
+    runtime.block_on(worker.serve(orders));
+}
+
+/// What a worker is told while it runs.
+struct Orders {
+    commands: watch::Receiver<WorkerCommand>,
+    replacements: watch::Receiver<Replacements>,
+    limits: watch::Receiver<ServerLimits>,
+    probes: watch::Receiver<Option<ProbeRound>>,
 }
 
 struct Worker<H> {
-    service: Rc<HttpService<H>>,
+    handler: Arc<H>,
+    /// That of the connections that are accepted now; those before keep theirs.
+    service: RefCell<Rc<HttpService<H>>>,
     connections: Rc<ConnectionTable>,
-    limits: ServerLimits,
+    limits: Cell<ServerLimits>,
     counters: Arc<ServerCounters>,
     listeners: RefCell<Vec<Rc<Listener>>>,
     pending_refusals: Rc<()>,
@@ -99,11 +117,14 @@ impl<H: Handler> Worker<H> {
     fn new(config: WorkerConfig<H>, runtime: &LocalRuntime) -> io::Result<Rc<Self>> {
         let _context = runtime.enter();
         let listeners = config.sockets.into_iter().map(|(socket, origin)| Listener::register(socket, origin).map(Rc::new));
+        let limits = *config.limits.borrow();
+        let service = HttpService::new(Arc::clone(&config.handler), Arc::clone(&config.counters), &limits);
         Ok(Rc::new(Self {
             listeners: RefCell::new(listeners.collect::<io::Result<_>>()?),
-            service: Rc::new(HttpService::new(config.handler, Arc::clone(&config.counters), &config.limits)),
-            connections: ConnectionTable::new(&config.limits),
-            limits: config.limits,
+            handler: config.handler,
+            service: RefCell::new(Rc::new(service)),
+            connections: ConnectionTable::new(&limits),
+            limits: Cell::new(limits),
             counters: config.counters,
             pending_refusals: Rc::new(()),
             all_workers: config.all_workers,
@@ -111,7 +132,8 @@ impl<H: Handler> Worker<H> {
         }))
     }
 
-    async fn serve(self: Rc<Self>, mut commands: watch::Receiver<WorkerCommand>, mut replacements: watch::Receiver<Replacements>) {
+    async fn serve(self: Rc<Self>, orders: Orders) {
+        let Orders { mut commands, mut replacements, mut limits, mut probes } = orders;
         let mut accept_loops = self.start_accept_loops();
         let ticks = tokio::task::spawn_local(run_ticks(Rc::clone(&self.connections)));
         loop {
@@ -127,6 +149,8 @@ impl<H: Handler> Worker<H> {
                     let replaced = replacements.borrow_and_update().clone();
                     self.replace_listeners(&replaced, &mut accept_loops);
                 }
+                Ok(()) = limits.changed() => self.set_limits(*limits.borrow_and_update()),
+                Ok(()) = probes.changed() => self.answer_probe(probes.borrow_and_update().clone()),
             }
         }
         if replacements.has_changed().unwrap_or(true) {
@@ -136,9 +160,25 @@ impl<H: Handler> Worker<H> {
         ticks.abort();
     }
 
+    /// Takes over bounds for the connections that are accepted from now on.
+    fn set_limits(&self, limits: ServerLimits) {
+        self.limits.set(limits);
+        self.service.replace(Rc::new(HttpService::new(Arc::clone(&self.handler), Arc::clone(&self.counters), &limits)));
+    }
+
+    /// Makes a look-up beside the connections, and says when it has ended.
+    fn answer_probe(&self, round: Option<ProbeRound>) {
+        let Some(ProbeRound(answered)) = round else { return };
+        let handler = Arc::clone(&self.handler);
+        tokio::task::spawn_local(async move {
+            handler.probe().await;
+            let _asked_again_meanwhile = answered.send(());
+        });
+    }
+
     /// Answers who was accepted, and who is in a queue that ends with this process.
     async fn stop(self: &Rc<Self>, accept_loops: Vec<JoinHandle<()>>) {
-        let time = StopTime::starting_now(self.limits.shutdown_time);
+        let time = StopTime::starting_now(self.limits.get().shutdown_time);
         end_accept_loops(accept_loops).await;
         self.connections.drain_all();
         if !self.close_by(time.queue_waits_until()).await {
@@ -250,7 +290,7 @@ impl<H: Handler> Worker<H> {
             Accepted::Tcp(stream, from, Some(tls)) => {
                 let _ = stream.set_nodelay(true);
                 let Some(permit) = self.try_acquire_permit(Peer::Tcp(from)) else { return };
-                let service = Rc::clone(&self.service);
+                let service = self.service.borrow().clone();
                 tokio::task::spawn_local(async move {
                     let connection = Rc::clone(&permit.slot.connection);
                     match run_until(ServeMode::Close, &connection, tls.accept(stream)).await {
@@ -271,7 +311,7 @@ impl<H: Handler> Worker<H> {
         stream: impl FnOnce(&Rc<ConnectionState>) -> IO,
     ) {
         if let Some(permit) = self.try_acquire_permit(peer) {
-            let service = Rc::clone(&self.service);
+            let service = self.service.borrow().clone();
             let stream = stream(&permit.slot.connection);
             tokio::task::spawn_local(async move {
                 service.serve_connection(stream, peer, Rc::clone(&permit.slot.connection), CloseMode::Socket).await;
@@ -285,8 +325,9 @@ impl<H: Handler> Worker<H> {
 
     /// Counts a connection, and returns its permit if there is room for it. The last places are reserved for root.
     fn try_acquire_permit(&self, peer: Peer) -> Option<ConnectionPermit> {
-        let reserved = if matches!(peer, Peer::Unix { uid: 0, .. }) { 0 } else { self.limits.connections_for_root };
-        let max_open = self.limits.connections.saturating_sub(reserved) as u64;
+        let limits = self.limits.get();
+        let reserved = if matches!(peer, Peer::Unix { uid: 0, .. }) { 0 } else { limits.connections_for_root };
+        let max_open = limits.connections.saturating_sub(reserved) as u64;
         self.counters.connections.fetch_add(1, Ordering::Relaxed);
         let permit = ConnectionPermit { slot: self.connections.add(), counters: Arc::clone(&self.counters) };
         if self.counters.open_connections.fetch_add(1, Ordering::Relaxed) < max_open {

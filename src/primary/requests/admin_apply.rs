@@ -30,7 +30,7 @@ pub async fn handle(state: &Arc<PrimaryState>, mut request: ApiRequest) -> Handl
     let store = state.store.clone();
     // Said before the file is sent, which may be gigabytes.
     run_blocking(move || store.look_for_room(true)).await?;
-    let file = receive_file(body, &state.temp_dir, state.api.limits.body_time).await?;
+    let file = receive_file(body, &state.temp_dir, state.api.limits().body_time).await?;
     let shared = Arc::clone(state);
     let applied = run_blocking(move || apply_file(&shared.apply_target(), file, options)).await?;
     if mode == ApplyMode::DryRun {

@@ -69,6 +69,7 @@ pub async fn read_status(state: &PrimaryState, time: RequestTime) -> Result<Valu
         "accept_loss_until": figures["accept_loss_until"],
         "shared_secret": state.api.accept_shared_secret,
         "sockets": socket_status(&state.server_counters),
+        "reload": state.last_reload.status(),
         "creation": state.repositories.status(),
         "usage_dropped": state.last_used.dropped(),
     }))

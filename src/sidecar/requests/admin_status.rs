@@ -70,6 +70,7 @@ pub async fn handle(state: &Arc<SidecarState>, request: ApiRequest) -> HandlerRe
         "follower": follower,
         "sockets": socket_status(&state.config.server_counters),
         "usage": {"reported": reported, "dropped": dropped},
+        "reload": state.config.daemon.last_reload.status(),
         "memory_bytes": resident_bytes(),
     });
     Ok(Response::json(StatusCode::OK, body.to_string()))

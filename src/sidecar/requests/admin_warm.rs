@@ -42,7 +42,7 @@ pub async fn handle(state: &Arc<SidecarState>, mut request: ApiRequest) -> Handl
     }
     let RequestBody::Unread(body) = request.take_body() else { return Err(ApiError::missing_parameter("the file")) };
     let mut file = WarmFile::new(kept.answers.bounds());
-    read_file(body, &mut file, state.api.limits.body_time).await?;
+    read_file(body, &mut file, state.api.limits().body_time).await?;
     if !kept.answers.wait_until_open().await {
         return Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "what was kept before the start is still being read; try again"));
     }

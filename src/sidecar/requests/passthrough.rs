@@ -119,7 +119,7 @@ async fn send_on(state: &SidecarState, pending: &PendingRequest<'_>, mut outgoin
 async fn buffer_small_body(state: &SidecarState, request: &mut ApiRequest) -> Result<(), BodyError> {
     request.body = match request.take_body() {
         RequestBody::Unread(body) if body.remaining_length().is_some_and(|length| length <= SMALL_BODY_BYTES) => {
-            let limits = &state.config.bounds;
+            let limits = state.api.limits();
             let bytes = body.read_reserving(limits.passed_body_bytes, limits.body_time, &mut request.reservation).await?;
             RequestBody::Unread(IncomingBody::from_bytes(bytes))
         }
@@ -182,7 +182,7 @@ async fn build_request(
 
 /// Returns the body as it arrives; or, where it has been read and has a secret in it, the same parameters without that secret, as JSON.
 async fn build_body(state: &SidecarState, request: &mut ApiRequest) -> Result<(OutgoingBody, bool), ApiError> {
-    let limits = &state.config.bounds;
+    let limits = state.api.limits();
     match request.take_body() {
         RequestBody::Unread(body) => {
             if body.remaining_length().is_some_and(|length| length > limits.passed_body_bytes as u64) {
@@ -283,7 +283,7 @@ impl PendingRequest<'_> {
             };
         }
         if head.status.is_success() || (head.status.is_client_error() && self.method == Method::HEAD) {
-            let body = OutgoingBody::relay(body, state.config.bounds.passed_body_bytes, self.time_left());
+            let body = OutgoingBody::relay(body, state.api.limits().passed_body_bytes, self.time_left());
             return self.finish_answered(address, Response { status: head.status, headers, body });
         }
         if !head.status.is_client_error() {

@@ -19,7 +19,7 @@ use crate::support::http::{Request, Response};
 
 /// The secret of gitlab-shell's tokens in every environment.
 pub const SHELL_SECRET: &str = "a-shell-secret-of-thirty-two-hex";
-const SYNC_SECRET: &str = "a-sync-secret-of-thirty-two-hexx";
+pub const SYNC_SECRET: &str = "a-sync-secret-of-thirty-two-hexx";
 
 /// Projects that pushes create get no repository, unless a test brings a Gitaly of its own.
 pub const NO_REPOSITORIES: &str = "[creation]\nrepositories = \"none\"\n";
@@ -306,13 +306,18 @@ impl TestEnv {
 impl Daemon {
     /// Waits until it tells systemd this line, and returns all lines up to it.
     pub fn wait_for_notification(&mut self, line: &str) -> Vec<String> {
+        self.wait_for_notification_like(line, |message| message == line)
+    }
+
+    /// The same for the first line that is as it is wanted.
+    pub fn wait_for_notification_like(&mut self, line: &str, is_wanted: impl Fn(&str) -> bool) -> Vec<String> {
         let begun = Instant::now();
         let mut lines = Vec::new();
         let mut buffer = [0; 4096];
         loop {
             if let Ok(length) = self.notify_socket.recv(&mut buffer) {
                 lines.extend(String::from_utf8_lossy(&buffer[..length]).lines().map(str::to_owned));
-                if lines.iter().any(|message| message == line) {
+                if lines.iter().any(|message| is_wanted(message)) {
                     return lines;
                 }
             } else if let Some(status) = self.child.try_wait().unwrap() {
