@@ -108,13 +108,31 @@ fn a_broken_configuration_or_secret_is_refused_whole_and_what_was_goes_on() {
     assert_eq!(log_level(&env), "debug");
 }
 
-/// Writes a certificate that was just made, and returns it.
-fn write_certificate(env: &TestEnv) -> Vec<u8> {
-    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-    env.write("chain.pem", &made.cert.pem());
-    env.write("key.pem", &made.signing_key.serialize_pem());
-    made.cert.der().to_vec()
+/// A certificate and its key, good until a year begins.
+fn certificate(end: i32) -> (rcgen::Certificate, rcgen::KeyPair) {
+    let mut params = rcgen::CertificateParams::new(["localhost".to_owned()]).unwrap();
+    params.not_after = rcgen::date_time_ymd(end, 1, 1);
+    let key = rcgen::KeyPair::generate().unwrap();
+    (params.self_signed(&key).unwrap(), key)
 }
+
+/// Writes a certificate that was just made, and returns it.
+fn write_certificate(env: &TestEnv, end: i32) -> Vec<u8> {
+    let (made, key) = certificate(end);
+    env.write("chain.pem", &made.pem());
+    env.write("key.pem", &key.serialize_pem());
+    made.der().to_vec()
+}
+
+/// Returns when the primary says in its metrics that the chain which it has loaded ends.
+fn shown_end(env: &TestEnv) -> String {
+    let metrics = Request::get("/-/metrics").send(&env.primary_socket()).text();
+    let name = format!("sidegate_certificate_expiry_timestamp_seconds{{file=\"{}\"}} ", env.path().join("chain.pem").display());
+    metrics.lines().find_map(|line| line.strip_prefix(&name)).unwrap_or_else(|| panic!("{name} in {metrics}")).to_owned()
+}
+
+/// The first second of these years.
+const START_OF: [(i32, &str); 3] = [(2061, "2871763200"), (2062, "2903299200"), (2063, "2934835200")];
 
 /// Connects and asks; returns the certificate that was shown, and the open connection.
 fn connect(address: std::net::SocketAddr, trusted: &[u8]) -> Option<rustls::StreamOwned<rustls::ClientConnection, TcpStream>> {
@@ -147,27 +165,31 @@ fn ask(stream: &mut (impl std::io::Read + std::io::Write)) -> bool {
 #[test]
 fn a_changed_certificate_is_shown_from_the_next_connection_on_and_a_broken_one_never() {
     let mut env = TestEnv::new();
-    let old = write_certificate(&env);
+    let old = write_certificate(&env, START_OF[0].0);
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let at = env.path().display();
     let listen = format!("[listen]\naddress = \"{free}\"\ntls_cert_file = \"{at}/chain.pem\"\ntls_key_file = \"{at}/key.pem\"\n[log]\n");
     env.replace_in_file("primary.toml", "[log]\n", &listen);
     env.start_primary();
     let mut open = connect(free, &old).expect("the first certificate");
-    let new = write_certificate(&env);
+    assert_eq!(shown_end(&env), START_OF[0].1);
+    let new = write_certificate(&env, START_OF[1].0);
     reload(env.primary.as_mut().unwrap());
     log_has(&env, &["reloaded: ", "what `listen.tls_cert_file` names has changed"]);
     assert!(connect(free, &old).is_none() && connect(free, &new).is_some());
+    assert_eq!(shown_end(&env), START_OF[1].1, "the metric shows the end of what is loaded");
     assert!(ask(&mut open), "a connection from before goes on");
     // A chain that does not go with its key, as between the two writes of a renewal.
-    let other = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-    env.write("chain.pem", &other.cert.pem());
+    let (other, other_key) = certificate(START_OF[2].0);
+    env.write("chain.pem", &other.pem());
     reload(env.primary.as_mut().unwrap());
     log_has(&env, &["\"level\":\"error\"", "listen.tls_cert_file", "does not go with the key"]);
     assert!(connect(free, &new).is_some());
+    assert_eq!(shown_end(&env), START_OF[1].1, "a chain that was refused is not shown either");
     // Without a signal: the daemon looks at its files.
-    env.write("key.pem", &other.signing_key.serialize_pem());
-    env.wait_for("the third certificate", || connect(free, other.cert.der()).is_some());
+    env.write("key.pem", &other_key.serialize_pem());
+    env.wait_for("the third certificate", || connect(free, other.der()).is_some());
+    env.wait_for("its end among the metrics", || shown_end(&env) == START_OF[2].1);
 }
 
 #[test]
