@@ -99,9 +99,10 @@ fn who_reads_metrics_slowly_or_too_often_delays_no_look_up() {
 fn an_address_that_others_reach_is_served_with_a_warning_and_one_that_is_taken_is_refused() {
     let mut env = TestEnv::with_config(&LISTEN.replace("127.0.0.1", "0.0.0.0"), "");
     env.start_primary();
+    // The log is written a moment later, and this line after the warning.
+    let port = metrics_address(env.primary.as_ref().unwrap()).port();
     let log = env.primary.as_ref().unwrap().log();
     assert!(log.contains("metrics.listen: whoever reaches 0.0.0.0:0 reads the metrics of this daemon"), "{log}");
-    let port = metrics_address(env.primary.as_ref().unwrap()).port();
     assert_eq!(Request::get("/metrics").send_tcp(([127, 0, 0, 1], port).into()).status, 200);
     let config = std::fs::read_to_string(env.path().join("sidegate.toml")).unwrap();
     env.write("sidegate.toml", &format!("{config}[metrics]\nlisten = \"0.0.0.0:{port}\"\n"));
