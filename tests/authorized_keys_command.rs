@@ -140,6 +140,67 @@ fn a_key_that_nobody_has_is_a_miss() {
     );
 }
 
+/// Runs the helper with this command for unknown keys, against a socket that answers so once.
+fn chained_output_for(answer: impl Into<Vec<u8>>, script: &str) -> Output {
+    let (_folder, path) = temp_socket();
+    let served = serve_once(UnixListener::bind(&path).unwrap(), answer.into());
+    let output = helper()
+        .arg("--socket")
+        .arg(&path)
+        .args(["git", "git", KEY_BLOB, "--chain", "/bin/sh", "-c", script, "sh", "git", KEY_BLOB])
+        .output()
+        .unwrap();
+    served.join().unwrap();
+    output
+}
+
+const UNKNOWN: &str = r#"{"message":"404 Key Not Found"}"#;
+
+#[test]
+fn an_unknown_key_is_asked_of_the_chained_command_with_the_words_that_sshd_put_in() {
+    let output = chained_output_for(http_response("404 Not Found", UNKNOWN), "echo \"ssh-ed25519 $2 of-$1\"");
+    assert_eq!(expect_clean_output(output), format!("# No key was found for {KEY_BLOB}\nssh-ed25519 {KEY_BLOB} of-git\n"));
+}
+
+#[test]
+fn neither_a_hit_nor_an_outage_asks_the_chained_command() {
+    let script = "echo asked";
+    let hit = chained_output_for(hit_response("11", &format!("ssh-ed25519 {KEY_BLOB}")), script);
+    let line = expect_clean_output(hit);
+    assert!(line.starts_with("command=\"") && line.lines().count() == 1, "{line}");
+    for (status, body) in
+        [("424 Failed Dependency", UNKNOWN), ("500 X", ""), ("403 Forbidden", UNKNOWN), ("404 Not Found", r#"{"message":"404 Not Found"}"#)]
+    {
+        let output = expect_failed_output(chained_output_for(http_response(status, body), script));
+        assert!(output.starts_with("# sidegate: the key could not be looked up") && !output.contains("asked"), "{status}: {output}");
+    }
+    let absent =
+        helper().args(["--socket", "/nonexistent/api.sock", "git", "git", KEY_BLOB, "--chain", "/bin/sh", "-c", script]).output().unwrap();
+    assert_outage(&expect_failed_output(absent), "there is no socket at this path; is sidegate running?");
+}
+
+#[test]
+fn a_chained_command_that_fails_or_hangs_gives_no_line_and_the_helper_ends_by_its_own_limit() {
+    let miss = || http_response("404 Not Found", UNKNOWN);
+    let failed = expect_failed_output(chained_output_for(miss(), "echo \"ssh-ed25519 $2\"; exit 3"));
+    assert_eq!(failed, "# sidegate: the key could not be looked up (chained command): /bin/sh ended with exit status 3\n");
+    let hung = expect_failed_output(chained_output_for(miss(), "echo \"ssh-ed25519 $2\"; tail -f /dev/null & wait"));
+    let (before, after) = hung.split_once("/bin/sh did not end within ").unwrap();
+    assert_eq!((before, hung.lines().count()), ("# sidegate: the key could not be looked up (chained command): ", 1));
+    let limit: u32 = after.strip_suffix(" ms\n").unwrap().parse().unwrap();
+    assert!(limit <= 5000, "more than the helper has: {limit} ms");
+}
+
+#[test]
+fn another_user_s_keys_are_asked_of_the_chained_command_alone() {
+    let (_folder, path) = temp_socket();
+    let listener = UnixListener::bind(&path).unwrap();
+    let output = helper().arg("--socket").arg(&path).args(["git", "zoe", KEY_BLOB, "--chain", "/bin/echo", "zoe"]).output().unwrap();
+    assert_eq!(expect_clean_output(output), "zoe\n");
+    listener.set_nonblocking(true).unwrap();
+    assert_eq!(listener.accept().unwrap_err().kind(), ErrorKind::WouldBlock);
+}
+
 #[test]
 fn a_200_that_is_no_yes_is_an_outage() {
     let key = format!("ssh-ed25519 {KEY_BLOB}");
@@ -253,6 +314,7 @@ fn wrong_arguments_are_reported_on_standard_error_and_fail() {
         (&["git", "", KEY_BLOB], "# No username provided\n"),
         (&["git", "git", ""], "# No key provided\n"),
         (&["--socket"], "# --socket needs a path\n"),
+        (&["git", "git", KEY_BLOB, "--chain", "keys"], "# --chain needs the full path of a program\n"),
     ] {
         let output = helper().args(words).output().unwrap();
         assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(1), &b""[..]), "{words:?}");

@@ -92,6 +92,11 @@ pub enum Command {
     LogLevel(LogLevelArgs),
     /// Check a configuration and the host it is for; exit 0: all is well, 1: warnings, 2: broken
     Check(CheckArgs),
+    /// Set this host up: configurations, secrets, units and sshd, with one question before; or undo that
+    ///
+    /// What the flags do not say is asked on a terminal. The plan is shown first. A second run changes nothing. Exit status 0: done; 1: not
+    /// done; 2: done, and `sidegate check`, which it ends with, finds that something is broken.
+    Setup(SetupArgs),
     /// Run a program as another user with all of that user's groups, as sshd does
     #[command(hide = true)]
     AsUser {
@@ -159,6 +164,90 @@ pub struct CheckArgs {
     pub json: bool,
     #[command(flatten)]
     pub sshd: SshdArgs,
+}
+
+/// What a host is set up for.
+#[derive(Debug, Args)]
+pub struct SetupArgs {
+    /// Where users and keys come from: sidegate's own primary, a GitLab, or a GitLab with a mirror beside it
+    #[arg(long, value_name = "KIND")]
+    pub primary: Option<SetupPrimary>,
+    /// With embedded: follow the primary of another host, as https://primary.example:8181, in place of one on this host
+    #[arg(long, value_name = "URL")]
+    pub primary_url: Option<String>,
+    /// With gitlab and mirror: the GitLab; that of GitLab's packages is found
+    #[arg(long, value_name = "URL")]
+    pub gitlab_url: Option<String>,
+    /// With mirror: the mirror, as https://mirror.example:8181
+    #[arg(long, value_name = "URL")]
+    pub feed_url: Option<String>,
+    /// The secret of gitlab-shell, which is copied; with embedded on this host a new one is made where there is none
+    #[arg(long, value_name = "FILE")]
+    pub shell_secret_file: Option<PathBuf>,
+    /// The secret of followers, which is copied from the primary's or the mirror's host
+    #[arg(long, value_name = "FILE")]
+    pub sync_secret_file: Option<PathBuf>,
+    /// The certificates that a primary, a GitLab or a mirror is verified by, in PEM; they are copied
+    #[arg(long, value_name = "FILE")]
+    pub ca_file: Option<PathBuf>,
+    /// The user who logs in for Git; it is made where there is none
+    #[arg(long, value_name = "NAME")]
+    pub sshd_user: Option<String>,
+    /// The gitlab-shell that a login runs
+    #[arg(long, value_name = "PATH")]
+    pub shell: Option<PathBuf>,
+    /// A command, as AuthorizedKeysCommand has it, that is asked for keys that sidegate does not know
+    #[arg(long, value_name = "COMMAND", conflicts_with = "no_chain")]
+    pub chain: Option<String>,
+    /// Ask nobody else, also where sshd asks another command now
+    #[arg(long)]
+    pub no_chain: bool,
+    /// Leave sshd alone: logins come another way, as through gitlab-sshd
+    #[arg(long, conflicts_with_all = ["sshd_user", "shell", "chain", "no_chain"])]
+    pub without_sshd: bool,
+    /// Undo what setup did on this host, and nothing else
+    #[arg(long, conflicts_with_all = ["primary", "primary_url", "gitlab_url", "feed_url", "shell_secret_file", "sync_secret_file", "ca_file", "sshd_user",
+        "shell", "chain", "no_chain", "without_sshd"])]
+    pub remove: bool,
+    /// Do it without asking
+    #[arg(long)]
+    pub yes: bool,
+    /// Show the plan and the files that would be written, without secrets, and change nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// The tree of another root, for tests: nothing is started, reloaded or checked there
+    #[arg(long, value_name = "DIR", hide = true)]
+    pub root: Option<PathBuf>,
+}
+
+/// Where users and keys come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SetupPrimary {
+    /// sidegate's own primary, on this host or another
+    Embedded,
+    /// A GitLab, which is asked
+    Gitlab,
+    /// A GitLab, with the mirror beside it, which is followed
+    Mirror,
+}
+
+impl SetupPrimary {
+    /// Returns its name on the command line.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Embedded => "embedded",
+            Self::Gitlab => "gitlab",
+            Self::Mirror => "mirror",
+        }
+    }
+
+    /// Returns the one with this name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Embedded, Self::Gitlab, Self::Mirror].into_iter().find(|primary| primary.name() == name)
+    }
 }
 
 /// The sshd that asks the sidecar.

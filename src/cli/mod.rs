@@ -35,6 +35,7 @@ mod secret_file;
 mod secrets;
 mod serve;
 mod service_status;
+mod setup;
 mod shutdown;
 mod sidecar_context;
 mod sockets;
@@ -79,6 +80,7 @@ fn run_command(command: Command) -> CommandResult {
         Command::Resync(arguments) => resync::run(&arguments),
         Command::LogLevel(arguments) => log_level::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
+        Command::Setup(arguments) => setup::run(&arguments),
         Command::AsUser { user, command } => as_user::run(&user, &command),
         Command::Man { out: Some(folder), .. } => man_page::write_all(&folder),
         Command::Man { page, out: None } => man_page::print(&page),

@@ -49,6 +49,7 @@ mod replayed_gitlab;
 mod reserved_places;
 mod restarts;
 mod revocation;
+mod setup;
 mod slow_creation;
 mod slow_requests;
 mod smoke;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::cli::check::findings::Findings;
 use crate::helper::arguments::{Invocation, LookupArguments, PROGRAM_NAME, parse_arguments};
+use crate::helper::chain::unsafe_part;
 
 /// A key that belongs to nobody: nobody has its private half.
 pub const PROBE_KEY: &str = "AAAAC3NzaC1lZDI1NTE5AAAAIJ3v4pPzl/RH2u+y+zqItjOIbc/jXK3woxeuQWri1GnW";
@@ -61,7 +62,7 @@ impl KeyCommand {
             Ok(Invocation::Version) => {
                 found.fail(format!("sshd: `{command}` prints a version and no key"), correct(&format!("`… {user} %u %k`")));
             }
-            Ok(Invocation::OtherUser) => {
+            Ok(Invocation::OtherUser(_)) => {
                 let what = format!("sshd: `{command}` answers for another user than {user}, so no key of {user} is found");
                 found.fail(what, correct(&format!("`… {user} %u %k`, or name the user who logs in with --ssh-user")));
             }
@@ -82,6 +83,30 @@ fn judge_lookup(command: &str, lookup: &LookupArguments, socket: &Path, found: &
     if !is_program(&shell) {
         let what = format!("sshd: a login runs {}, which is no program on this host", shell.display());
         found.fail(what, correct("`--shell PATH` before the user's name, with the path of gitlab-shell"));
+    }
+    if let Some(chain) = &lookup.chain {
+        judge_chain(&chain.program, found);
+    }
+}
+
+/// Judges the command that is asked for keys that sidegate does not know, and says what it means for a key that is revoked.
+fn judge_chain(program: &Path, found: &mut Findings) {
+    let name = program.display();
+    match unsafe_part(program) {
+        Some(_) if !program.exists() => {
+            found.fail(
+                format!("sshd: the command after --chain, {name}, is no program on this host"),
+                "correct its path, or take --chain away",
+            );
+        }
+        Some(part) => {
+            let part = part.display();
+            let what = format!("sshd: the helper does not run {name} after --chain, because another than root may write {part}");
+            found.fail(what, format!("chown root {part}; chmod go-w {part}"));
+        }
+        None => found.ok(format!(
+            "sshd: for a key that sidegate does not know, {name} is asked: a key that it gives has to be revoked there as well"
+        )),
     }
 }
 
@@ -148,6 +173,8 @@ mod tests {
     fn the_arguments_of_the_helper_are_judged() {
         let shell = "--shell /bin/sh";
         assert_eq!(complaints(&format!("/x/sidegate-authorized-keys {shell} git %u %k")), "");
+        let chained = complaints(&format!("/x/sidegate-authorized-keys {shell} git %u %k --chain /bin/cat %u"));
+        assert!(chained.contains("/bin/cat is asked: a key that it gives has to be revoked there as well"), "{chained}");
         for (arguments, says) in [
             (format!("{shell} git %u %f"), "does not pass the key on"),
             (format!("{shell} gitlab %u %k"), "answers for another user than git"),
@@ -156,6 +183,8 @@ mod tests {
             (format!("--socket /run/old.sock {shell} git %u %k"), "asks /run/old.sock, and the daemon's socket is /run/sidegate/api.sock"),
             ("--shell /nonexistent/shell git %u %k".to_owned(), "runs /nonexistent/shell, which is no program"),
             ("--version".to_owned(), "prints a version"),
+            (format!("{shell} git %u %k --chain /nonexistent/keys"), "/nonexistent/keys, is no program"),
+            (format!("{shell} git %u %k --chain keys"), "needs the full path of a program"),
         ] {
             let said = complaints(&format!("/x/sidegate-authorized-keys {arguments}"));
             assert!(said.contains(says), "{arguments}: {said}");

@@ -9,6 +9,7 @@ use crate::cli::check::as_daemon::find_user;
 use crate::cli::check::findings::Findings;
 use crate::cli::check::key_command::KeyCommand;
 use crate::cli::check::program::{self, ProgramOutput};
+use crate::helper::CHAIN_CATEGORY;
 
 /// sidegate's helper gives up before.
 const TIME_LIMIT: Duration = Duration::from_secs(10);
@@ -53,6 +54,7 @@ fn judge(user: &str, program: &Path, output: &ProgramOutput, found: &mut Finding
             .warn(what, "bring the primary back; `sidegate status` says since when it does not answer, and what is answered meanwhile");
     }
     let remedy = match failed {
+        Some(reason) if reason.contains(CHAIN_CATEGORY) => "run the command after --chain by hand as that user, and see how it ends",
         Some(reason) if reason.contains("(not permitted)") => "see what is said of callers and of the socket here",
         Some(_) => "systemctl start sidegate.service; where that fails: `journalctl -u sidegate.service`",
         None => "run it by hand as that user; sidegate's helper prints a line for each key that it looks up",

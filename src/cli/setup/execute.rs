@@ -1,0 +1,95 @@
+//! Shows the plan, asks once, does what is to be done, and shows what `sidegate check` finds.
+
+use crate::cli::arguments::SetupArgs;
+use crate::cli::exit_status::{CommandError, CommandResult, Completion};
+use crate::cli::output::print_line;
+use crate::cli::setup::answers::{Answers, Source};
+use crate::cli::setup::final_check;
+use crate::cli::setup::host::Host;
+use crate::cli::setup::omnibus;
+use crate::cli::setup::questions::Questions;
+use crate::cli::setup::record::{RECORD_FILE, Record};
+use crate::cli::setup::steps::step::{Step, StepState, Surroundings};
+
+/// Runs a plan.
+pub fn run(
+    host: &Host,
+    mut record: Record,
+    steps: &[Box<dyn Step>],
+    answers: &Answers,
+    arguments: &SetupArgs,
+    questions: &mut Questions,
+) -> CommandResult {
+    let states = look(host, &record, steps)?;
+    show(steps, &states, arguments.dry_run);
+    if arguments.dry_run {
+        print_line("Nothing was done (--dry-run).");
+        print_gitlab_settings(answers);
+        return Ok(Completion::Complete);
+    }
+    if !states.contains(&StepState::Needed) {
+        print_line("Nothing to do: all of it is done already.");
+    } else if arguments.yes || questions.confirm("--yes", "Do this?")? {
+        record.set_primary(answers.primary);
+        apply(host, &mut record, steps)?;
+        print_line(&format!("Done. What was made is in {RECORD_FILE}; `sidegate setup --remove` undoes it."));
+    } else {
+        print_line("Nothing was done.");
+        return Ok(Completion::Refused);
+    }
+    print_gitlab_settings(answers);
+    final_check::run(host, answers)
+}
+
+/// Looks at all steps before the first is done, so that what cannot be done is refused while the host is as it was.
+fn look(host: &Host, record: &Record, steps: &[Box<dyn Step>]) -> Result<Vec<StepState>, CommandError> {
+    let mut states = Vec::new();
+    for step in steps {
+        let changed = states.contains(&StepState::Needed);
+        states.push(step.state(Surroundings { host, changed }, record)?);
+    }
+    Ok(states)
+}
+
+fn show(steps: &[Box<dyn Step>], states: &[StepState], with_contents: bool) {
+    print_line("The plan:");
+    for (number, (step, state)) in steps.iter().zip(states).enumerate() {
+        let note = match state {
+            StepState::Needed => String::new(),
+            StepState::Done => " (done already)".to_owned(),
+            StepState::Skipped(reason) => format!(" (skipped: {reason})"),
+        };
+        print_line(&format!("{:3}. {}{note}", number + 1, step.describe()));
+        if let Some(content) = step.preview().filter(|_| with_contents) {
+            content.lines().for_each(|line| print_line(&format!("       | {line}")));
+        }
+    }
+}
+
+fn apply(host: &Host, record: &mut Record, steps: &[Box<dyn Step>]) -> Result<(), CommandError> {
+    let mut changed = false;
+    for step in steps {
+        let around = Surroundings { host, changed };
+        if step.state(around, record)? != StepState::Needed {
+            continue;
+        }
+        step.apply(around, record).map_err(|error| {
+            let so_far =
+                format!("what was done before is in {RECORD_FILE}: run setup again to go on, or `sidegate setup --remove` to undo it");
+            CommandError(format!("{error}\n{so_far}"))
+        })?;
+        changed = true;
+        print_line(&format!("done: {}", step.describe()));
+    }
+    Ok(())
+}
+
+/// Prints what has to be written into the `gitlab.rb` of a GitLab of GitLab's packages: it is generated from there, so setup cannot.
+fn print_gitlab_settings(answers: &Answers) {
+    let (Source::Gitlab { url, .. } | Source::Mirror { url, .. }) = &answers.source else { return };
+    print_line(
+        "gitlab-shell has to ask sidegate now. With GitLab's packages write into /etc/gitlab/gitlab.rb, and run `gitlab-ctl reconfigure`:",
+    );
+    omnibus::settings(url).lines().for_each(|line| print_line(&format!("    {line}")));
+    print_line("With another gitlab-shell: gitlab_url: \"http+unix://%2Frun%2Fsidegate%2Fapi.sock\" in its config.yml.");
+}

@@ -1,0 +1,250 @@
+//! What setup did on this host, in `/etc/sidegate/setup.json`, which root alone may read: each thing that it made, by its path and the
+//! SHA-256 of what it wrote, in the order in which it did it. An entry is on disk before the thing is made. What is not in it is not ours,
+//! and is neither replaced nor removed.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::cli::arguments::SetupPrimary;
+use crate::cli::exit_status::CommandError;
+use crate::cli::setup::host::{Host, ROOT};
+use crate::cli::setup::owned_file;
+
+/// Where the record is.
+pub const RECORD_FILE: &str = "/etc/sidegate/setup.json";
+const FORM: u32 = 1;
+
+/// One thing that setup made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "made")]
+pub enum Entry {
+    /// A folder.
+    Folder {
+        /// Its path.
+        path: PathBuf,
+    },
+    /// A file.
+    File {
+        /// Its path.
+        path: PathBuf,
+        /// The SHA-256 of what was written.
+        sha256: String,
+    },
+    /// A user, and the files of the home that came with it, by their SHA-256.
+    User {
+        /// The user's name.
+        name: String,
+        /// The home.
+        home: PathBuf,
+        /// The files in it, and their SHA-256.
+        files: BTreeMap<PathBuf, String>,
+    },
+    /// Units that were enabled or started.
+    Units {
+        /// Those that were not enabled before.
+        enabled: Vec<String>,
+        /// Those that did not run before.
+        started: Vec<String>,
+    },
+    /// The drop-in of sshd, after which sshd was reloaded.
+    DropIn {
+        /// Its path.
+        path: PathBuf,
+        /// The SHA-256 of what was written.
+        sha256: String,
+    },
+}
+
+/// The whole record.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    form: u32,
+    /// Which primary the host was set up for.
+    primary: Option<SetupPrimary>,
+    /// What was made, the first first.
+    entries: Vec<Entry>,
+}
+
+impl Record {
+    /// Reads the record; without a file nothing was done.
+    pub fn load(host: &Host) -> Result<Self, CommandError> {
+        let path = host.path(Path::new(RECORD_FILE));
+        let Some(found) = owned_file::read(&path)? else { return Ok(Self { form: FORM, ..Self::default() }) };
+        let wrong = |what: String| {
+            CommandError(format!(
+                "{}: {what}; restore it from a backup, or move it away and undo by hand what docs/install.md does",
+                path.display()
+            ))
+        };
+        let record: Self =
+            serde_json::from_slice(&found.content).map_err(|error| wrong(format!("this is not a record of setup ({error})")))?;
+        if record.form == FORM { Ok(record) } else { Err(wrong(format!("form {} is not known to this version", record.form))) }
+    }
+
+    /// Writes the record, or removes the file once nothing is left in it.
+    pub fn save(&self, host: &Host) -> Result<(), CommandError> {
+        let path = host.path(Path::new(RECORD_FILE));
+        if self.entries.is_empty() {
+            return match std::fs::remove_file(&path) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    Err(CommandError::with_context(&path.display().to_string(), error))
+                }
+                _ => Ok(()),
+            };
+        }
+        let mut text = serde_json::to_vec_pretty(self).map_err(CommandError::new)?;
+        text.push(b'\n');
+        owned_file::write(&path, &text, ROOT, 0o600)
+    }
+
+    /// Refuses to set a host up for another primary than it is set up for.
+    pub fn require_same_primary(&self, primary: SetupPrimary) -> Result<(), CommandError> {
+        match self.primary {
+            Some(before) if before != primary && !self.entries.is_empty() => Err(CommandError(format!(
+                "{RECORD_FILE}: this host is set up with --primary {}, not {}; run `sidegate setup --remove` first",
+                before.name(),
+                primary.name()
+            ))),
+            _ => Ok(()),
+        }
+    }
+
+    /// Notes for which primary the host is set up.
+    pub fn set_primary(&mut self, primary: SetupPrimary) {
+        self.primary = Some(primary);
+    }
+
+    /// Adds an entry, in place of one about the same thing, and writes the record.
+    pub fn add(&mut self, host: &Host, entry: Entry) -> Result<(), CommandError> {
+        match self.entries.iter_mut().find(|known| known.is_about(&entry)) {
+            Some(known) => known.merge(entry),
+            None => self.entries.push(entry),
+        }
+        self.save(host)
+    }
+
+    /// Removes an entry that is undone, and writes the record.
+    pub fn remove(&mut self, host: &Host, entry: &Entry) -> Result<(), CommandError> {
+        self.entries.retain(|known| !known.is_about(entry));
+        self.save(host)
+    }
+
+    /// Returns the entries, the first first.
+    #[must_use]
+    pub fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    /// Returns the SHA-256 of what setup wrote into this place; `None` if it wrote nothing there.
+    #[must_use]
+    pub fn written(&self, file: &Path) -> Option<&str> {
+        self.entries.iter().find_map(|entry| match entry {
+            Entry::File { path, sha256 } | Entry::DropIn { path, sha256 } if path == file => Some(sha256.as_str()),
+            _ => None,
+        })
+    }
+}
+
+impl Entry {
+    fn is_about(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Folder { path }, Self::Folder { path: other })
+            | (Self::File { path, .. }, Self::File { path: other, .. })
+            | (Self::DropIn { path, .. }, Self::DropIn { path: other, .. }) => path == other,
+            (Self::User { name, .. }, Self::User { name: other, .. }) => name == other,
+            (Self::Units { .. }, Self::Units { .. }) => true,
+            _ => false,
+        }
+    }
+
+    /// Takes a newer entry about the same thing. What was enabled or started before is still ours.
+    fn merge(&mut self, newer: Self) {
+        match (self, newer) {
+            (Self::Units { enabled, started }, Self::Units { enabled: also_enabled, started: also_started }) => {
+                for (known, more) in [(enabled, also_enabled), (started, also_started)] {
+                    known.extend(more);
+                    known.sort();
+                    known.dedup();
+                }
+            }
+            (known, newer) => *known = newer,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use proptest::prelude::*;
+
+    use super::{Entry, RECORD_FILE, Record};
+    use crate::cli::arguments::SetupPrimary;
+    use crate::cli::setup::host::Host;
+
+    fn host() -> (tempfile::TempDir, Host) {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir_all(folder.path().join("etc/sidegate")).unwrap();
+        let host = Host::new(Some(folder.path())).unwrap();
+        (folder, host)
+    }
+
+    fn file(name: &str, sha256: &str) -> Entry {
+        Entry::File { path: Path::new("/etc").join(name), sha256: sha256.to_owned() }
+    }
+
+    #[test]
+    fn it_is_on_disk_after_each_entry_and_gone_with_the_last() {
+        if !nix::unistd::Uid::effective().is_root() {
+            return;
+        }
+        let (_folder, host) = host();
+        let mut record = Record::load(&host).unwrap();
+        record.set_primary(SetupPrimary::Embedded);
+        record.add(&host, file("a", "1")).unwrap();
+        record.add(&host, file("a", "2")).unwrap();
+        let units = |name: &str| Entry::Units { enabled: vec![name.to_owned()], started: Vec::new() };
+        record.add(&host, units("b.service")).unwrap();
+        record.add(&host, units("a.service")).unwrap();
+        let both = Entry::Units { enabled: vec!["a.service".to_owned(), "b.service".to_owned()], started: Vec::new() };
+        let loaded = Record::load(&host).unwrap();
+        assert_eq!((loaded.entries(), loaded.written(Path::new("/etc/a"))), (&[file("a", "2"), both.clone()][..], Some("2")));
+        let refused = loaded.require_same_primary(SetupPrimary::Gitlab).unwrap_err().to_string();
+        assert!(refused.contains("--primary embedded, not gitlab") && refused.contains("--remove"), "{refused}");
+        assert!(loaded.require_same_primary(SetupPrimary::Embedded).is_ok());
+        record.remove(&host, &both).unwrap();
+        record.remove(&host, &file("a", "")).unwrap();
+        assert!(!host.path(Path::new(RECORD_FILE)).exists());
+    }
+
+    #[test]
+    fn a_record_that_is_not_understood_is_refused_with_its_file() {
+        let (_folder, host) = host();
+        for text in
+            ["", "{", "{\"form\":2,\"primary\":null,\"entries\":[]}", "{\"form\":1,\"primary\":null,\"entries\":[{\"made\":\"x\"}]}"]
+        {
+            fs::write(host.path(Path::new(RECORD_FILE)), text).unwrap();
+            let error = Record::load(&host).unwrap_err().to_string();
+            assert!(error.contains("setup.json: ") && error.contains("; restore it"), "{error}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn an_entry_comes_back_from_its_text(path in "/[a-z/.]{0,20}", sha256 in "[0-9a-f]{64}", units in proptest::collection::vec("[a-z.]{1,9}", 0..3)) {
+            for entry in [
+                Entry::Folder { path: path.clone().into() },
+                Entry::File { path: path.clone().into(), sha256: sha256.clone() },
+                Entry::DropIn { path: path.clone().into(), sha256: sha256.clone() },
+                Entry::User { name: "git".to_owned(), home: path.clone().into(), files: [(path.clone().into(), sha256.clone())].into() },
+                Entry::Units { enabled: units.clone(), started: units.clone() },
+            ] {
+                let text = serde_json::to_string(&entry).unwrap();
+                prop_assert_eq!(serde_json::from_str::<Entry>(&text).unwrap(), entry);
+            }
+        }
+    }
+}

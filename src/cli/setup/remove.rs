@@ -1,0 +1,67 @@
+//! `sidegate setup --remove`: undoes what the record has, and nothing else. What was changed since is kept and named.
+
+use crate::cli::arguments::SetupArgs;
+use crate::cli::exit_status::{CommandError, CommandResult, Completion};
+use crate::cli::output::print_line;
+use crate::cli::setup::host::Host;
+use crate::cli::setup::questions::Questions;
+use crate::cli::setup::record::{Entry, RECORD_FILE, Record};
+use crate::cli::setup::steps::undo;
+
+/// Undoes what setup did on this host.
+pub fn run(host: &Host, mut record: Record, arguments: &SetupArgs, questions: &mut Questions) -> CommandResult {
+    let entries = undo::in_order(&record);
+    if entries.is_empty() {
+        print_line(&format!("Nothing to undo: {RECORD_FILE} says that setup has made nothing here."));
+        return Ok(Completion::Complete);
+    }
+    print_line("The plan:");
+    for (number, entry) in entries.iter().enumerate() {
+        print_line(&format!("{:3}. {}", number + 1, undo::describe(entry)));
+    }
+    if arguments.dry_run {
+        print_line("Nothing was done (--dry-run).");
+        return Ok(Completion::Complete);
+    }
+    if !arguments.yes && !questions.confirm("--yes", "Do this?")? {
+        print_line("Nothing was done.");
+        return Ok(Completion::Refused);
+    }
+    let kept = undo_all(host, &mut record, &entries)?;
+    print_line(
+        "Kept: the stores below /var/lib, which the daemons made; `rm -r /var/lib/sidegate /var/lib/sidegate-primary` removes keys and users.",
+    );
+    if host.runs_systemd() {
+        host.run("systemctl", &["daemon-reload"])?;
+    }
+    if kept == 0 {
+        print_line("Done.");
+        return Ok(Completion::Complete);
+    }
+    let thing = if kept == 1 { "thing was" } else { "things were" };
+    Err(CommandError(format!("{kept} {thing} kept, as said above; remove what is not needed, and run this again to forget the rest")))
+}
+
+/// Undoes the entries. Returns how many things were kept, each of which is named. An sshd that goes on asking sidegate needs all the rest.
+fn undo_all(host: &Host, record: &mut Record, entries: &[Entry]) -> Result<usize, CommandError> {
+    let mut kept = 0;
+    for entry in entries {
+        match (undo::undo(host, entry), entry) {
+            (Ok(()), _) => {
+                record.remove(host, entry)?;
+                print_line(&format!("done: {}", undo::describe(entry)));
+            }
+            (Err(reason), Entry::DropIn { path, .. }) => {
+                return Err(CommandError(format!(
+                    "{}: {reason}, so it is kept, and with it all that sshd needs for it; remove it, reload sshd, and run this again",
+                    path.display()
+                )));
+            }
+            (Err(reason), _) => {
+                kept += 1;
+                print_line(&format!("KEPT: {}: {reason}", undo::describe(entry).trim_start_matches("remove ")));
+            }
+        }
+    }
+    Ok(kept)
+}

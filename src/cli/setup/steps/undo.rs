@@ -1,0 +1,45 @@
+//! Undoing what a record has: the drop-in first, so that sshd asks nobody who is about to go, then the units, then all else, the last first.
+
+use crate::cli::setup::host::Host;
+use crate::cli::setup::record::{Entry, Record};
+use crate::cli::setup::steps::{folder, key_command, text_file, units, user};
+
+/// Returns the entries in the order in which they are undone.
+#[must_use]
+pub fn in_order(record: &Record) -> Vec<Entry> {
+    let mut entries: Vec<Entry> = record.entries().iter().rev().cloned().collect();
+    entries.sort_by_key(|entry| match entry {
+        Entry::DropIn { .. } => 0,
+        Entry::Units { .. } => 1,
+        _ => 2,
+    });
+    entries
+}
+
+/// Returns what undoing an entry is, as a line of a plan.
+#[must_use]
+pub fn describe(entry: &Entry) -> String {
+    match entry {
+        Entry::Folder { path } => format!("remove the folder {}", path.display()),
+        Entry::File { path, .. } => format!("remove {}", path.display()),
+        Entry::User { name, home, .. } => format!("remove the user {name} and the home {}", home.display()),
+        Entry::Units { enabled, started } => {
+            let mut units: Vec<&str> = enabled.iter().chain(started).map(String::as_str).collect();
+            units.sort_unstable();
+            units.dedup();
+            format!("stop and disable {}", units.join(" "))
+        }
+        Entry::DropIn { path, .. } => format!("remove {} and reload sshd, so that it asks whom it asked before", path.display()),
+    }
+}
+
+/// Undoes an entry. Returns why the thing is kept.
+pub fn undo(host: &Host, entry: &Entry) -> Result<(), String> {
+    match entry {
+        Entry::Folder { path } => folder::undo(&host.path(path)),
+        Entry::File { path, sha256 } => text_file::undo(&host.path(path), sha256),
+        Entry::User { name, home, files } => user::undo(host, name, home, files),
+        Entry::Units { enabled, started } => units::undo(host, enabled, started),
+        Entry::DropIn { path, sha256 } => key_command::undo(host, path, sha256),
+    }
+}

@@ -1,0 +1,130 @@
+//! What a host looks like afterwards: the layout of docs/install.md, whichever primary; the same after a second run; and nothing after a dry
+//! run.
+
+use crate::setup::host::{DROP_IN, EMBEDDED, Host, PRIMARY, SIDECAR};
+
+const SECRET: &str = "a-shell-secret-of-thirty-two-hex\n";
+
+#[test]
+fn with_a_primary_on_the_host_it_is_the_layout_of_the_guide() {
+    let Some(host) = Host::new() else { return };
+    host.write("srv/gitlab-shell/bin/gitlab-shell", "#!/bin/sh\n");
+    let said = host.setup_ends(&EMBEDDED, 0);
+    let secret = host.read("etc/sidegate/primary/shell_secret");
+    assert_eq!((secret.len(), secret.trim().len()), (33, 32), "as `head -c 24 /dev/urandom | base64`");
+    assert_ne!(host.read("etc/sidegate/primary/sync_secret"), secret);
+    for (path, owner, mode) in [
+        ("etc/sidegate/primary", PRIMARY, 0o700),
+        ("etc/sidegate/primary/shell_secret", PRIMARY, 0o600),
+        ("etc/sidegate/primary/sync_secret", PRIMARY, 0o600),
+        ("etc/sidegate/primary.toml", 0, 0o644),
+        ("etc/sidegate/shell_secret", SIDECAR, 0o600),
+        ("etc/sidegate/sync_secret", SIDECAR, 0o600),
+        ("etc/sidegate/sidegate.toml", 0, 0o644),
+        ("etc/sidegate/setup.json", 0, 0o600),
+        (DROP_IN, 0, 0o644),
+    ] {
+        assert_eq!(host.owner_and_mode(path), (owner, mode), "{path}");
+    }
+    for name in ["shell_secret", "sync_secret"] {
+        assert_eq!(host.read(&format!("etc/sidegate/{name}")), host.read(&format!("etc/sidegate/primary/{name}")));
+    }
+    assert_eq!(host.read("srv/gitlab-shell/.gitlab_shell_secret"), secret);
+    assert_eq!(host.read("etc/sidegate/sidegate.toml"), include_str!("../../../packaging/sidegate.toml"));
+    let git = host.read("etc/passwd").lines().find(|line| line.starts_with("git:")).map(str::to_owned).unwrap();
+    assert!(git.contains(":970:") && git.ends_with(":/home/git:/bin/sh"), "{git}");
+    assert_eq!(host.read("home/git/.profile"), "# profile\n");
+    let command = "/usr/lib/sidegate/sidegate-authorized-keys --shell /srv/gitlab-shell/bin/gitlab-shell git %u %k";
+    assert_eq!((host.sshd_says("authorizedkeyscommand"), host.sshd_says("authorizedkeysfile")), (command.to_owned(), "none".to_owned()));
+    assert!(
+        said.out.contains("(skipped: below another root nothing is started; run `systemctl enable --now sidegate-primary.service`"),
+        "{}",
+        said.out
+    );
+    assert!(!said.out.contains(secret.trim()) && !host.read("etc/sidegate/setup.json").contains(secret.trim()), "a secret is shown");
+}
+
+#[test]
+fn a_second_run_changes_nothing_and_says_so_and_another_shell_is_taken_over() {
+    let Some(host) = Host::new() else { return };
+    host.write("srv/gitlab-shell/bin/gitlab-shell", "#!/bin/sh\n");
+    host.setup_ends(&EMBEDDED, 0);
+    let before = host.tree();
+    let said = host.setup_ends(&EMBEDDED, 0);
+    assert!(said.out.contains("Nothing to do: all of it is done already.") && !said.out.contains("done: "), "{}", said.out);
+    assert_eq!(host.tree(), before);
+    let other = EMBEDDED.map(|word| if word.starts_with("/srv") { "/srv/other/bin/gitlab-shell" } else { word });
+    let said = host.setup_ends(&other, 0);
+    assert_eq!(said.out.lines().filter(|line| line.starts_with("done: ")).count(), 1, "{}", said.out);
+    assert!(host.sshd_says("authorizedkeyscommand").contains("--shell /srv/other/bin/gitlab-shell git"));
+}
+
+#[test]
+fn a_dry_run_shows_the_files_without_secrets_and_changes_nothing() {
+    let Some(host) = Host::new() else { return };
+    host.write("root/secret", SECRET);
+    let before = host.tree();
+    let secret = host.path("root/secret").display().to_string();
+    let said = host.setup_ends(&[&EMBEDDED[..6], &["--shell-secret-file", &secret, "--dry-run"]].concat(), 0);
+    assert_eq!(host.tree(), before);
+    for shown in [
+        "  1. make the folder /etc/sidegate/primary, mode 0700, for sidegate-primary",
+        "| shell_secret_file = ",
+        "| Match User git",
+        "Nothing was done (--dry-run).",
+    ] {
+        assert!(said.out.contains(shown), "{shown}: {}", said.out);
+    }
+    assert!(!said.out.contains(SECRET.trim()), "{}", said.out);
+}
+
+#[test]
+fn in_front_of_a_gitlab_the_host_has_its_secret_and_its_url() {
+    let Some(host) = Host::new() else { return };
+    host.write("root/secret", SECRET);
+    let secret = host.path("root/secret").display().to_string();
+    let flags =
+        ["--primary", "gitlab", "--gitlab-url", "https://gitlab.example.com", "--shell-secret-file", &secret, "--without-sshd", "--yes"];
+    let said = host.setup_ends(&flags, 0);
+    assert_eq!(host.read("etc/sidegate/sidegate.toml"), "[primary]\nurl = \"https://gitlab.example.com\"\nfeed = \"none\"\n");
+    assert_eq!(
+        (host.read("etc/sidegate/shell_secret"), host.owner_and_mode("etc/sidegate/shell_secret")),
+        (SECRET.to_owned(), (SIDECAR, 0o600))
+    );
+    assert!(!host.path(DROP_IN).exists() && !host.path("etc/sidegate/primary.toml").exists(), "{}", said.out);
+    assert!(said.out.contains("gitlab_rails['internal_api_url'] = 'http+unix://%2Frun%2Fsidegate%2Fapi.sock'"), "{}", said.out);
+}
+
+#[test]
+fn a_gitlab_of_gitlab_s_packages_is_found() {
+    let Some(host) = Host::new() else { return };
+    host.write("var/opt/gitlab/gitlab-rails/etc/gitlab_shell_secret", SECRET);
+    std::fs::create_dir_all(host.path("var/opt/gitlab/gitlab-workhorse/sockets")).unwrap();
+    host.setup_ends(&["--primary", "gitlab", "--without-sshd", "--yes"], 0);
+    let config = host.read("etc/sidegate/sidegate.toml");
+    assert!(config.contains("url = \"http+unix:///var/opt/gitlab/gitlab-workhorse/sockets/socket\"\nfeed = \"none\"\n"), "{config}");
+    assert_eq!(host.read("etc/sidegate/shell_secret"), SECRET);
+}
+
+#[test]
+fn a_host_that_follows_a_mirror_or_another_host_s_primary_has_both_secrets_and_the_certificates() {
+    let Some(host) = Host::new() else { return };
+    for (name, text) in [("shell", SECRET), ("sync", "a-sync-secret-of-thirty-two-hexx\n"), ("ca.pem", "-----BEGIN CERTIFICATE-----\n")] {
+        host.write(&format!("root/{name}"), text);
+    }
+    let [shell, sync, ca] = ["shell", "sync", "ca.pem"].map(|name| host.path(&format!("root/{name}")).display().to_string());
+    let secrets = ["--shell-secret-file", &shell, "--sync-secret-file", &sync, "--ca-file", &ca, "--without-sshd", "--yes"];
+    let mirror = ["--primary", "mirror", "--gitlab-url", "https://gitlab.example.com", "--feed-url", "https://mirror.example:8181"];
+    host.setup_ends(&[&mirror[..], &secrets].concat(), 0);
+    let config = host.read("etc/sidegate/sidegate.toml");
+    assert!(config.contains("ca_file = \"/etc/sidegate/ca.pem\"\n[feed]\nurl = \"https://mirror.example:8181\"\n"), "{config}");
+    assert_eq!(
+        (host.owner_and_mode("etc/sidegate/sync_secret"), host.owner_and_mode("etc/sidegate/ca.pem")),
+        ((SIDECAR, 0o600), (0, 0o644))
+    );
+    host.setup_ends(&["--remove", "--yes"], 0);
+    let primary = ["--primary", "embedded", "--primary-url", "https://primary.example:8181"];
+    host.setup_ends(&[&primary[..], &secrets].concat(), 0);
+    let config = host.read("etc/sidegate/sidegate.toml");
+    assert_eq!(config, "[primary]\nurl = \"https://primary.example:8181\"\nca_file = \"/etc/sidegate/ca.pem\"\n");
+}

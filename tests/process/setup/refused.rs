@@ -1,0 +1,87 @@
+//! What is refused: before anything was done where it can be seen then, and with what to do.
+
+use crate::setup::host::{DROP_IN, EMBEDDED, Host};
+
+fn refused(host: &Host, words: &[&str], says: &str) {
+    let before = host.tree();
+    let said = host.setup_ends(words, 1);
+    assert!(said.err.contains(says), "{words:?}: {says}: {}", said.err);
+    assert_eq!(host.tree(), before, "{words:?}");
+}
+
+#[test]
+fn without_a_terminal_each_missing_answer_names_its_flag() {
+    let Some(host) = Host::new() else { return };
+    let gitlab = ["--primary", "gitlab", "--without-sshd", "--gitlab-url", "https://gitlab.example.com"];
+    for (words, says) in [
+        (&[][..], "Say it with --primary embedded|gitlab|mirror;"),
+        (&EMBEDDED[..2], "Say it with --sshd-user NAME;"),
+        (&EMBEDDED[..4], "Say it with --shell PATH;"),
+        (&EMBEDDED[..6], "Do this? Say --yes;"),
+        (&gitlab[..3], "Say it with --gitlab-url URL;"),
+        (&gitlab, "Say it with --shell-secret-file FILE;"),
+    ] {
+        refused(&host, words, says);
+    }
+}
+
+#[test]
+fn wrong_flags_are_refused() {
+    let Some(host) = Host::new() else { return };
+    let with = |more: &[&'static str]| [&EMBEDDED[..], more].concat();
+    refused(&host, &with(&["--feed-url", "https://x"]), "--feed-url means nothing with --primary embedded on this host");
+    refused(&host, &with(&["--ca-file", "/x"]), "--ca-file means nothing");
+    refused(&host, &with(&["--primary-url", "ftp://x", "--shell-secret-file", "/x", "--sync-secret-file", "/x"]), "makes no configuration");
+    let user = |name: &'static str| EMBEDDED.map(|word| if word == "git" { name } else { word });
+    refused(&host, &user("git,root"), "--sshd-user git,root: ");
+    let shell = |path: &'static str| EMBEDDED.map(|word| if word.starts_with("/srv") { path } else { word });
+    refused(&host, &shell("/srv/a b"), "--shell /srv/a b: ");
+    let missing = ["--primary", "gitlab", "--gitlab-url", "https://x", "--shell-secret-file", "/nonexistent/s", "--without-sshd", "--yes"];
+    refused(&host, &missing, "/nonexistent/s: there is no such file");
+}
+
+#[test]
+fn what_another_wrote_is_not_replaced() {
+    let Some(host) = Host::new() else { return };
+    host.write("etc/sidegate/sidegate.toml", "host = \"mine\"\n");
+    refused(&host, &EMBEDDED, "etc/sidegate/sidegate.toml: it is there already, and not as setup would write it; move it away");
+    std::fs::remove_file(host.path("etc/sidegate/sidegate.toml")).unwrap();
+    host.write("etc/sidegate/shell_secret", "another-secret\n");
+    refused(&host, &EMBEDDED, "etc/sidegate/shell_secret: another may read it, or its user may not");
+    std::fs::remove_file(host.path("etc/sidegate/shell_secret")).unwrap();
+    host.link("/etc/shadow", "etc/sidegate/shell_secret");
+    refused(&host, &EMBEDDED, "etc/sidegate/shell_secret: this is a symlink");
+    std::fs::remove_file(host.path("etc/sidegate/shell_secret")).unwrap();
+    host.setup_ends(&EMBEDDED, 0);
+    let gitlab = ["--primary", "gitlab", "--gitlab-url", "https://x", "--shell-secret-file", "/x", "--without-sshd", "--yes"];
+    refused(&host, &gitlab, "this host is set up with --primary embedded, not gitlab; run `sidegate setup --remove` first");
+}
+
+#[test]
+fn without_the_package_it_says_so() {
+    let Some(host) = Host::new() else { return };
+    std::fs::remove_file(host.path("usr/share/sidegate/50-sidegate.conf")).unwrap();
+    refused(&host, &EMBEDDED, "usr/share/sidegate/50-sidegate.conf: it is not there; install sidegate's package first");
+}
+
+#[test]
+fn a_drop_in_that_sshd_does_not_accept_or_use_is_taken_back_and_a_second_run_goes_on() {
+    let Some(host) = Host::new() else { return };
+    let main = host.read("etc/ssh/sshd_config");
+    for (text, says) in [
+        (format!("{main}Prot 2\n"), "sshd does not accept "),
+        (
+            main.replace("Include", "#Include"),
+            "sshd_config does not include it: write `Include /etc/ssh/sshd_config.d/*.conf` as its first line",
+        ),
+    ] {
+        host.write("etc/ssh/sshd_config", &text);
+        let said = host.setup_ends(&[&EMBEDDED[..], &["--no-chain"]].concat(), 1);
+        assert!(said.err.contains(says) && said.err.contains("run setup again to go on"), "{says}: {}", said.err);
+        assert!(!host.path(DROP_IN).exists() && !host.read("etc/sidegate/setup.json").contains("drop_in"), "{}", said.err);
+    }
+    host.write("etc/ssh/sshd_config", &main);
+    let said = host.setup_ends(&EMBEDDED, 0);
+    assert_eq!(said.out.lines().filter(|line| line.starts_with("done: ")).count(), 1, "only what is left: {}", said.out);
+    assert!(host.sshd_says("authorizedkeyscommand").contains("sidegate"));
+}

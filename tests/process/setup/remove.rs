@@ -1,0 +1,79 @@
+//! `setup --remove`: what was before is there again; what was changed since is kept and named.
+
+use crate::setup::host::{DROP_IN, EMBEDDED, Host};
+
+#[test]
+fn it_leaves_what_was_before() {
+    let Some(host) = Host::new() else { return };
+    host.write("srv/gitlab-shell/bin/gitlab-shell", "#!/bin/sh\n");
+    host.write("etc/ssh/sshd_config.d/70-other.conf", "AuthorizedKeysCommand /bin/cat %u\nAuthorizedKeysCommandUser nobody\n");
+    let before = host.tree();
+    host.setup_ends(&[&EMBEDDED[..], &["--no-chain"]].concat(), 0);
+    assert!(host.sshd_says("authorizedkeyscommand").contains("sidegate"));
+    let dry = host.setup_ends(&["--remove", "--dry-run"], 0);
+    assert!(dry.out.contains("  1. remove /etc/ssh/sshd_config.d/50-sidegate.conf and reload sshd"), "{}", dry.out);
+    host.setup_ends(&["--remove", "--yes"], 0);
+    assert_eq!(host.tree(), before);
+    assert_eq!(host.sshd_says("authorizedkeyscommand"), "/bin/cat %u", "the foreign command comes back");
+    let again = host.setup_ends(&["--remove", "--yes"], 0);
+    assert!(again.out.starts_with("Nothing to undo: "), "{}", again.out);
+}
+
+#[test]
+fn what_was_there_before_is_used_and_stays() {
+    let Some(host) = Host::new() else { return };
+    let secret = "the-secret-that-was-there-before\n";
+    host.write("srv/gitlab-shell/.gitlab_shell_secret", secret);
+    host.write("etc/passwd", &(host.read("etc/passwd") + "git:x:970:970::/srv/git:/bin/sh\n"));
+    std::os::unix::fs::chown(host.path("srv/gitlab-shell/.gitlab_shell_secret"), Some(970), Some(970)).unwrap();
+    std::fs::set_permissions(host.path("srv/gitlab-shell/.gitlab_shell_secret"), std::os::unix::fs::PermissionsExt::from_mode(0o600))
+        .unwrap();
+    let before = host.tree();
+    let said = host.setup_ends(&EMBEDDED, 0);
+    assert_eq!((host.read("etc/sidegate/primary/shell_secret").as_str(), host.path("home/git").exists()), (secret, false), "{}", said.out);
+    host.setup_ends(&["--remove", "--yes"], 0);
+    assert_eq!(host.tree(), before);
+}
+
+#[test]
+fn files_that_were_changed_or_added_since_are_kept_and_named() {
+    let Some(host) = Host::new() else { return };
+    host.setup_ends(&EMBEDDED, 0);
+    host.write("etc/sidegate/sidegate.toml", "host = \"mine\"\n");
+    host.write("etc/sidegate/primary/notes", "mine\n");
+    host.write("home/git/repositories", "mine\n");
+    let said = host.setup_ends(&["--remove", "--yes"], 1);
+    for kept in [
+        "KEPT: /etc/sidegate/sidegate.toml: it was changed after setup",
+        "KEPT: the folder /etc/sidegate/primary: files are in it that setup did not write",
+        "KEPT: the user git and the home /home/git: /home/git/repositories is in its home, and came after it",
+    ] {
+        assert!(said.out.contains(kept), "{kept}: {}", said.out);
+    }
+    assert!(said.err.contains("3 things were kept"), "{}", said.err);
+    assert_eq!(
+        (host.read("etc/sidegate/sidegate.toml").as_str(), host.read("home/git/repositories").as_str()),
+        ("host = \"mine\"\n", "mine\n")
+    );
+    assert!(!host.path("etc/sidegate/shell_secret").exists() && host.read("etc/passwd").contains("\ngit:"));
+    for mine in ["etc/sidegate/sidegate.toml", "etc/sidegate/primary/notes", "home/git/repositories"] {
+        std::fs::remove_file(host.path(mine)).unwrap();
+    }
+    host.setup_ends(&["--remove", "--yes"], 0);
+    assert!(!host.path("etc/sidegate/setup.json").exists() && !host.path("home/git").exists());
+}
+
+#[test]
+fn a_drop_in_that_was_changed_keeps_all_that_sshd_needs_for_it() {
+    let Some(host) = Host::new() else { return };
+    host.setup_ends(&EMBEDDED, 0);
+    host.write(DROP_IN, &(host.read(DROP_IN) + "    PasswordAuthentication no\n"));
+    let before = host.tree();
+    let said = host.setup_ends(&["--remove", "--yes"], 1);
+    assert!(
+        said.err.contains("50-sidegate.conf: it was changed after setup, so it is kept, and with it all that sshd needs"),
+        "{}",
+        said.err
+    );
+    assert_eq!(host.tree(), before);
+}
