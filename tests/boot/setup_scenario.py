@@ -87,7 +87,7 @@ class SetupScenario(Scenario):
         said = self.guide_says("Undo it")
         assert said.endswith("Done.\n"), said
         self.assert_as_before()
-        states = self.machine.run(f"systemctl is-active {UNITS}; systemctl is-enabled {UNITS}", check=False).stdout.split()
+        states = self.machine.run(f"systemctl is-active {UNITS} || true; systemctl is-enabled {UNITS} || true").stdout.split()
         assert states == ["inactive"] * 3 + ["disabled"] * 3, states
         assert self.ssh("zoe").returncode == 255
         for store in ("sidegate", "sidegate-primary"):

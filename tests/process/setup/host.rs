@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::Write as _;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -42,12 +43,10 @@ impl Host {
         let folder = tempfile::Builder::new().prefix("sidegate-test-").tempdir_in("/run").unwrap();
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
         let host = Self { folder };
-        for path in ["etc/sidegate", "etc/ssh/sshd_config.d", "etc/skel", "home", "usr/share/sidegate"] {
+        for path in ["etc/sidegate", "etc/ssh/sshd_config.d", "home", "usr/share/sidegate"] {
             fs::create_dir_all(host.path(path)).unwrap();
         }
-        for (path, text) in
-            [("etc/passwd", PASSWD), ("etc/group", GROUP), ("etc/shadow", ""), ("etc/gshadow", ""), ("etc/skel/.profile", "# profile\n")]
-        {
+        for (path, text) in [("etc/passwd", PASSWD), ("etc/group", GROUP), ("etc/shadow", ""), ("etc/gshadow", "")] {
             host.write(path, text);
         }
         let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging");
@@ -103,6 +102,20 @@ impl Host {
         let said = self.setup(words);
         assert_eq!(said.code, Some(code), "{words:?}: {}{}", said.out, said.err);
         said
+    }
+
+    /// Runs `sidegate setup` at a terminal at which this is typed; `None`, which is said, where `script` cannot make one.
+    pub fn setup_at_terminal(&self, typed: &str) -> Option<String> {
+        if !Path::new("/usr/bin/script").exists() {
+            eprintln!("SKIPPED: setting a host up at a terminal (it needs /usr/bin/script)");
+            return None;
+        }
+        let command = format!("{} setup --root {}", env!("CARGO_BIN_EXE_sidegate"), self.folder.path().display());
+        let mut script = Command::new("/usr/bin/script");
+        script.args(["--quiet", "--return", "--command", &command, "/dev/null"]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = script.spawn().unwrap();
+        child.stdin.take().unwrap().write_all(typed.as_bytes()).unwrap();
+        Some(String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap())
     }
 
     /// Everything that is there, but for the copies that useradd keeps of the files it changed.

@@ -33,7 +33,7 @@ fn with_a_primary_on_the_host_it_is_the_layout_of_the_guide() {
     assert_eq!(host.read("etc/sidegate/sidegate.toml"), include_str!("../../../packaging/sidegate.toml"));
     let git = host.read("etc/passwd").lines().find(|line| line.starts_with("git:")).map(str::to_owned).unwrap();
     assert!(git.contains(":970:") && git.ends_with(":/home/git:/bin/sh"), "{git}");
-    assert_eq!(host.read("home/git/.profile"), "# profile\n");
+    assert_eq!(host.owner_and_mode("home/git").0, git.split(':').nth(2).unwrap().parse::<u32>().unwrap());
     let command = "/usr/lib/sidegate/sidegate-authorized-keys --shell /srv/gitlab-shell/bin/gitlab-shell git %u %k";
     assert_eq!((host.sshd_says("authorizedkeyscommand"), host.sshd_says("authorizedkeysfile")), (command.to_owned(), "none".to_owned()));
     assert!(
@@ -127,4 +127,25 @@ fn a_host_that_follows_a_mirror_or_another_host_s_primary_has_both_secrets_and_t
     host.setup_ends(&[&primary[..], &secrets].concat(), 0);
     let config = host.read("etc/sidegate/sidegate.toml");
     assert_eq!(config, "[primary]\nurl = \"https://primary.example:8181\"\nca_file = \"/etc/sidegate/ca.pem\"\n");
+}
+
+#[test]
+fn on_a_terminal_it_asks_for_what_the_flags_do_not_say_and_once_before_it_begins() {
+    let Some(host) = Host::new() else { return };
+    let before = host.tree();
+    let Some(said) = host.setup_at_terminal("\n\n/srv/gitlab-shell/bin/gitlab-shell\nno\n") else { return };
+    for asked in [
+        "Which primary: embedded, gitlab or mirror? [embedded] ",
+        "Which user logs in for Git? [git] ",
+        "Which gitlab-shell does a login run? [/opt/gitlab/embedded/service/gitlab-shell/bin/gitlab-shell] ",
+        "Do this? [y/N] ",
+        "Nothing was done.",
+    ] {
+        assert!(said.contains(asked), "{asked}: {said}");
+    }
+    assert_eq!(host.tree(), before);
+    let said = host.setup_at_terminal("embedded\n\n/srv/gitlab-shell/bin/gitlab-shell\ny\n").unwrap();
+    assert!(said.contains("Done. What was made is in /etc/sidegate/setup.json"), "{said}");
+    host.setup_ends(&["--remove", "--yes"], 0);
+    assert_eq!(host.tree(), before);
 }
