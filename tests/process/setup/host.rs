@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write as _;
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown, symlink};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -77,10 +77,6 @@ impl Host {
 
     pub fn link(&self, target: &str, path: &str) {
         symlink(target, self.path(path)).unwrap();
-    }
-
-    pub fn give(&self, path: &str, uid: u32) {
-        chown(self.path(path), Some(uid), Some(uid)).unwrap();
     }
 
     /// Owner and mode.
