@@ -18,6 +18,7 @@ UNITS = "sidegate.socket sidegate.service sidegate-primary.service"
 
 class SetupScenario(Scenario):
     before = ""
+    by_setup = ""
 
     def steps(self) -> list[Callable[[], None]]:
         return [
@@ -31,6 +32,7 @@ class SetupScenario(Scenario):
             self.with_a_chain_both_log_in_and_in_an_outage_neither,
             self.a_drop_in_that_sshd_refuses_is_taken_back_while_logins_go_on,
             self.remove_leaves_what_was_before,
+            self.the_guide_by_hand_leads_to_the_same_layout,
         ]
 
     def is_needed(self, step: Callable[[], None]) -> bool:
@@ -66,6 +68,7 @@ class SetupScenario(Scenario):
         self.before = self.files()
         said = self.guide_says("Set up in one command")
         assert "\ncheck: all is well\n" in said and "ERROR" not in said, said
+        self.by_setup = self.layout()
         self.machine.run("sidegate admin apply directory.jsonl")
         self.wait_until_fresh()
 
@@ -117,6 +120,13 @@ class SetupScenario(Scenario):
         self.log_in()
         assert self.ssh("other").stdout == "by another command\n"
 
+    def the_guide_by_hand_leads_to_the_same_layout(self) -> None:
+        self.machine.run(f"rm {OTHER_DROP_IN}")
+        self.follow("The primary, on one host")
+        self.follow("On the primary's own host")
+        self.follow("sshd")
+        assert "/etc/sidegate/primary/sync_secret" in self.by_setup and self.layout() == self.by_setup, f"{self.layout()}\n{self.by_setup}"
+
     # -- what the steps are made of ----------------------------------------------------------------------------------------------------
 
     def guide_says(self, heading: str) -> str:
@@ -129,6 +139,12 @@ class SetupScenario(Scenario):
         listed = f"find {folders} -not -regex {quote(COPIES)} -printf '%p %U:%G %m %y %l\\n' | sort"
         summed = f"find {folders} -type f -not -regex {quote(COPIES)} -print0 | sort -z | xargs -0 sha256sum"
         return self.machine.run(f"{listed}; {summed}").stdout
+
+    def layout(self) -> str:
+        """Names, owners and modes of what the guide makes, and the configurations; not the record, and not the gitlab-shell that each names."""
+        listed = "find /etc/sidegate /etc/ssh /etc/systemd/system -not -name setup.json -printf '%p %u:%g %m %y %l\\n' | sort"
+        shown = "cat /etc/sidegate/*.toml; sed 's|--shell [^ ]*|--shell|' /etc/ssh/sshd_config.d/50-sidegate.conf; getent passwd git"
+        return self.machine.run(f"{listed}; {shown}").stdout
 
     def assert_as_before(self) -> None:
         now, before = set(self.files().splitlines()), set(self.before.splitlines())
