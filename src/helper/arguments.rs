@@ -16,8 +16,6 @@ pub const PROGRAM_NAME: &str = "sidegate-authorized-keys";
 pub const SIDECAR_SOCKET: &str = "/run/sidegate/api.sock";
 /// What stands before the command that is asked for keys that sidegate does not know.
 pub const CHAIN_OPTION: &str = "--chain";
-/// The user that sshd runs the program as, and that a chained command runs as with it.
-pub const HELPER_USER: &str = "sidegate-keys";
 
 /// What the arguments ask for.
 #[derive(Debug, PartialEq, Eq)]

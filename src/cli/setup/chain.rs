@@ -7,8 +7,11 @@ use crate::cli::exit_status::CommandError;
 use crate::cli::setup::host::Host;
 use crate::cli::setup::questions::Questions;
 use crate::cli::setup::sshd::{AskedCommand, Sshd};
-use crate::helper::arguments::{CHAIN_OPTION, HELPER_USER};
+use crate::helper::arguments::CHAIN_OPTION;
 use crate::helper::chain::unsafe_part;
+
+/// The user that sshd runs the helper as, and that a chained command runs as with it.
+const HELPER_USER: &str = "sidegate-keys";
 
 /// What the flags say of a chain.
 pub struct ChainFlags<'a> {
