@@ -45,7 +45,7 @@ class SetupScenario(Scenario):
         shutil.copy(self.archive, machine.root / "root/sidegate.tar.gz")
         for key in ("zoe", "stranger", "other"):
             machine.run(f"ssh-keygen -q -t ed25519 -N '' -C {key} -f /root/{key}")
-        self.follow("The programs, on every host")
+        self.follow("From an archive")
         machine.install_file("/root/directory.jsonl", self.directory(), 0o600)
         machine.install_file(SHELL, STAND_IN.replace("/home/git/gitlab-shell", "/srv/gitlab-shell"), 0o755)
         machine.install_file("/root/other.pub.line", f"command=\"echo by another command\" {(machine.root / 'root/other.pub').read_text()}", 0o644)
