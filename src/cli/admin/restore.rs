@@ -6,7 +6,9 @@ use std::path::Path;
 use crate::cli::exit_status::{CommandError, CommandResult, Completion};
 use crate::cli::output::{print_line, print_warning};
 use crate::model::clock;
-use crate::primary::backup::restore::{Restored, RevokedSince, restore};
+use crate::primary::backup::restore::{Restored, restore};
+use crate::primary::backup::revoked_since::RevokedSince;
+use crate::primary::directory::revocations::Revocation;
 use crate::store::generations::generation::StoreOptions;
 
 /// How the store is opened while it is built: nothing is answered from it.
@@ -34,25 +36,31 @@ pub fn run(backup: &Path, store: &Path) -> CommandResult {
     Ok(Completion::Complete)
 }
 
-/// Says what was revoked after the backup, or that nobody here can say.
+/// Says what was revoked after the backup, or that nobody here can say all of it.
 fn print_revoked_since(since: &RevokedSince, made_at: &str) {
     match since {
         RevokedSince::Known(revoked) => {
-            for revocation in revoked {
-                print_line(&format!("revoked since the backup, and revoked again at the next start: {revocation}"));
-            }
+            print_carried_over(revoked);
             if revoked.is_empty() {
                 print_line("the store before has nothing as revoked that the backup has not");
             }
         }
-        RevokedSince::Unknown(reason) => {
+        RevokedSince::Unknown { carried_over, reason } => {
+            print_carried_over(carried_over);
             if let Some(reason) = reason {
-                print_warning(&format!("the store before cannot be read: {reason}"));
+                print_warning(&format!("the store before does not say all that was revoked: {reason}"));
             }
+            let other = if carried_over.is_empty() { "" } else { " and is not named here" };
             print_warning(&format!(
-                "what was revoked after {made_at} is not revoked in this store. Before you start the primary, read `the operator revoked` and \
-                 `the operator blocked` in its log since then, and have the commands ready"
+                "what was revoked after {made_at}{other} is not revoked in this store. Before you start the primary, read `the operator revoked` \
+                 and `the operator blocked` in its log since then, and have the commands ready"
             ));
         }
+    }
+}
+
+fn print_carried_over(revoked: &[Revocation]) {
+    for revocation in revoked {
+        print_line(&format!("revoked since the backup, and revoked again at the next start: {revocation}"));
     }
 }

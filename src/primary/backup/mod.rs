@@ -4,8 +4,10 @@
 //! | --- | --- |
 //! | [`mod@write`] | copies the directory and the private store at one moment, while requests are answered |
 //! | [`restore`] | builds a store from a backup beside the present one, and puts it in its place |
-//! | [`restored`] | what a restored store says of itself until its first start |
+//! | [`revoked_since`] | what the store that is replaced has as revoked, and whether that is all since the backup |
+//! | [`restored`] | what a restored store says of itself |
 
 pub mod restore;
 pub mod restored;
+pub mod revoked_since;
 pub mod write;

@@ -13,7 +13,7 @@ use crate::api::error::ApiError;
 use crate::model::entry::Entry;
 use crate::model::time::Time;
 use crate::primary::backup::restored::{self, RestoredMark};
-use crate::primary::directory::revocations::{self, Revocation};
+use crate::primary::backup::revoked_since::{self, RevokedSince};
 use crate::primary::directory::{project_ids, reserved_projects};
 use crate::store::error::StoreError;
 use crate::store::files::folder::{self, FileError};
@@ -41,15 +41,6 @@ pub struct Restored {
     pub replaced: Option<PathBuf>,
     /// What is revoked since the backup.
     pub since: RevokedSince,
-}
-
-/// What was revoked after a backup was made.
-#[derive(Debug)]
-pub enum RevokedSince {
-    /// The replaced store says so; it is revoked in the new one too.
-    Known(Vec<Revocation>),
-    /// There was no store to ask, or it could not be read, for this reason.
-    Unknown(Option<String>),
 }
 
 /// Why nothing was restored.
@@ -84,7 +75,7 @@ pub fn restore(backup: &File, folder: &Path, options: StoreOptions, now: Time) -
     folder::ensure_private(folder)?;
     let _lock = acquire_lock(&folder.join("LOCK"))?;
     let replacement = Replacement::begin(folder)?;
-    let built = build(backup, replacement.building(), options).and_then(|()| prepare(&replacement, folder, options, header.made_at));
+    let built = build(backup, replacement.building(), options).and_then(|()| prepare(&replacement, folder, options, &header, now));
     let since = built.inspect_err(|_| {
         // What cannot be removed now is removed by the next start.
         let _ = replacement.abandon();
@@ -134,19 +125,19 @@ fn fuse_after_error(entries: impl Iterator<Item = Result<Entry, RestoreError>>) 
 }
 
 /// Opens what was built as the primary will, and prepares it for hosts that know what came after the backup.
-fn prepare(replacement: &Replacement, folder: &Path, options: StoreOptions, made_at: Time) -> Result<RevokedSince, RestoreError> {
+fn prepare(
+    replacement: &Replacement,
+    folder: &Path,
+    options: StoreOptions,
+    header: &BackupHeader,
+    now: Time,
+) -> Result<RevokedSince, RestoreError> {
     let store = PrimaryStore::open(replacement.building(), options)?;
     let private_store = store.private_store();
     // What a backup holds as reserved may have been a project since.
     reserved_projects::release_all(private_store)?;
     project_ids::leave_gap(&store.directory(), private_store)?;
-    private_store.write(PrivateWrites { entries: vec![restored::mark_write(RestoredMark { made_at })?] })?;
-    let ledger = folder.join("ledger");
-    if !ledger.exists() {
-        return Ok(RevokedSince::Unknown(None));
-    }
-    match PrivateStore::open(&ledger) {
-        Ok(replaced) => Ok(RevokedSince::Known(revocations::carry_over(&replaced, private_store, store.head().seq)?)),
-        Err(StoreError(reason)) => Ok(RevokedSince::Unknown(Some(reason))),
-    }
+    let mark = restored::mark_write(RestoredMark { made_at: header.made_at })?;
+    private_store.write(PrivateWrites { entries: vec![mark] })?;
+    Ok(revoked_since::carry_over(folder, &options, &store, header, now)?)
 }

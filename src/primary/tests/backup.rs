@@ -14,8 +14,9 @@ use serde_json::json;
 use super::revocations::{key_ids, revoked};
 use super::{admin, apply, call, open, small_directory, user};
 use crate::model::clock;
-use crate::primary::backup::restore::{Restored, RevokedSince, restore};
-use crate::primary::backup::restored::RESTORED_KEY;
+use crate::primary::backup::restore::{Restored, restore};
+use crate::primary::backup::restored::{RESTORED_KEY, UNKNOWN_UNTIL_KEY};
+use crate::primary::backup::revoked_since::RevokedSince;
 use crate::primary::backup::write::write_backup;
 use crate::primary::state::PrimaryState;
 use crate::store::generations::generation::StoreOptions;
@@ -39,7 +40,7 @@ fn records(state: &PrimaryState) -> Vec<String> {
 
 /// The private store, without what a start or a restore writes of its own.
 fn private_entries(state: &PrimaryState) -> BTreeMap<Vec<u8>, Vec<u8>> {
-    let own = [b"store-origin".as_slice(), b"missing-hosts", b"seen/project", RESTORED_KEY];
+    let own = [b"store-origin".as_slice(), b"missing-hosts", b"seen/project", RESTORED_KEY, UNKNOWN_UNTIL_KEY];
     let entries = state.store.private_store().scan_prefix(b"").unwrap();
     entries.into_iter().filter(|(key, _)| !own.contains(&key.as_slice())).collect()
 }
@@ -61,7 +62,7 @@ async fn a_restored_store_has_the_records_the_tokens_and_the_revocations_of_the_
     assert_eq!(status, StatusCode::OK);
     let (backup, head) = (back_up(&state), state.store.head());
     let restored = restore_to(other.path(), &backup);
-    assert!(restored.replaced.is_none() && matches!(restored.since, RevokedSince::Unknown(None)));
+    assert!(restored.replaced.is_none() && matches!(restored.since, RevokedSince::Unknown { reason: None, .. }));
     let again = open(other.path());
     assert_eq!((records(&again), private_entries(&again)), (records(&state), private_entries(&state)));
     assert_eq!(
@@ -89,6 +90,72 @@ async fn what_was_revoked_after_the_backup_is_revoked_again_where_the_replaced_s
     let state = open(folder.path());
     assert_eq!((key_ids(&state), revoked(&state)), ([11].into(), (1, 1)));
     assert!(records(&state).iter().any(|line| line.contains(r#""username":"zoe""#) && line.contains(r#""state":"blocked""#)));
+}
+
+fn is_known(restored: &Restored) -> bool {
+    matches!(restored.since, RevokedSince::Known(..))
+}
+
+#[tokio::test]
+async fn only_the_store_that_was_backed_up_says_what_was_revoked_since() {
+    let (folder, fresh) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let state = opened(folder.path(), &small_directory()).await;
+    let backup = back_up(&state);
+    drop(state);
+    assert!(is_known(&restore_to(folder.path(), &backup)), "the very store");
+    assert!(is_known(&restore_to(folder.path(), &backup)), "and what was restored over it");
+    // The disk was lost, systemd started the primary on an empty folder, and the operator notices.
+    let state = opened(fresh.path(), &small_directory()).await;
+    assert_eq!(admin(&state, "block-user", json!({"username": "bob"}).to_string()).await.0, StatusCode::OK);
+    drop(state);
+    let restored = restore_to(fresh.path(), &backup);
+    assert!(!is_known(&restored), "{:?}", restored.since);
+    let state = open(fresh.path());
+    assert_eq!(revoked(&state), (0, 1), "what is revoked there is carried over all the same");
+    drop(state);
+    assert!(!is_known(&restore_to(fresh.path(), &backup)), "once more");
+    let restored = restore_to(fresh.path(), &backup);
+    assert!(!is_known(&restored), "and once more");
+}
+
+#[tokio::test]
+async fn a_private_store_without_content_or_without_its_directory_says_nothing() {
+    for lost in ["ledger", "CURRENT"] {
+        let folder = tempfile::tempdir().unwrap();
+        let state = opened(folder.path(), &small_directory()).await;
+        let backup = back_up(&state);
+        drop(state);
+        let path = folder.path().join("store").join(lost);
+        if path.is_dir() {
+            fs::remove_dir_all(&path).unwrap();
+            fs::create_dir(&path).unwrap();
+            fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+        } else {
+            fs::remove_file(&path).unwrap();
+        }
+        assert!(!is_known(&restore_to(folder.path(), &backup)), "{lost}");
+    }
+}
+
+#[tokio::test]
+async fn a_store_that_was_restored_from_an_older_backup_does_not_know_what_a_newer_one_lacks() {
+    let (folder, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let state = opened(folder.path(), &small_directory()).await;
+    let older = back_up(&state);
+    apply(&state, "", &[user(50, "newer")]).await;
+    let newer = back_up(&state);
+    // Lost from here on.
+    restore_to(other.path(), &older);
+    let state = opened(other.path(), &[user(60, "sixty")]).await;
+    apply(&state, "", &[user(61, "other")]).await;
+    let newest = back_up(&state);
+    drop(state);
+    let restored = restore_to(other.path(), &newer);
+    assert!(!is_known(&restored), "{:?}", restored.since);
+    restore_to(folder.path().join("elsewhere").as_path(), &newest);
+    let state = opened(&folder.path().join("elsewhere"), &[user(62, "more")]).await;
+    drop(state);
+    assert!(!is_known(&restore_to(&folder.path().join("elsewhere"), &newer)), "a backup of it does not know either");
 }
 
 #[tokio::test]

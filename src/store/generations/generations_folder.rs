@@ -101,15 +101,7 @@ impl GenerationsFolder {
 
     /// Returns the folder of the current generation, for a caller that opens it and handles damage itself.
     pub fn current_path(&self) -> Result<Option<PathBuf>, FileError> {
-        match self.read_current()? {
-            CurrentFile::Missing => Ok(None),
-            CurrentFile::Generation(number) => Ok(Some(self.generation_path(number))),
-            CurrentFile::Invalid => {
-                let remedy =
-                    "this does not name a generation; write the number of a folder in generations/ into it, or remove it to begin anew";
-                Err(FileError::invalid(&self.current_file_path(), remedy))
-            }
-        }
+        current_generation(&self.folder)
     }
 
     /// Creates the folder of the next generation; removes unfinished ones first.
@@ -215,16 +207,11 @@ impl GenerationsFolder {
     }
 
     fn read_current(&self) -> Result<CurrentFile, FileError> {
-        match atomic_file::read(&self.current_file_path()) {
-            Ok(None) => Ok(CurrentFile::Missing),
-            Ok(Some(text)) => Ok(text.strip_suffix('\n').and_then(parse_number).map_or(CurrentFile::Invalid, CurrentFile::Generation)),
-            Err(FileError::Io { source, .. }) if source.kind() == ErrorKind::InvalidData => Ok(CurrentFile::Invalid),
-            Err(refused) => Err(refused),
-        }
+        read_current(&self.folder)
     }
 
     fn current_file_path(&self) -> PathBuf {
-        self.folder.join("CURRENT")
+        current_file_path(&self.folder)
     }
 
     fn opening_marker_path(&self) -> PathBuf {
@@ -236,7 +223,7 @@ impl GenerationsFolder {
     }
 
     fn generation_path(&self, number: u64) -> PathBuf {
-        self.generations_path().join(number.to_string())
+        generation_path(&self.folder, number)
     }
 
     fn store_error(&self, what: &str) -> StoreError {
@@ -246,6 +233,36 @@ impl GenerationsFolder {
     fn lock_building(&self) -> MutexGuard<'_, Option<u64>> {
         self.building.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Returns the folder of the current generation of the store in `folder`, which is not opened for it, and may be another process's.
+pub fn current_generation(folder: &Path) -> Result<Option<PathBuf>, FileError> {
+    match read_current(folder)? {
+        CurrentFile::Missing => Ok(None),
+        CurrentFile::Generation(number) => Ok(Some(generation_path(folder, number))),
+        CurrentFile::Invalid => {
+            let remedy =
+                "this does not name a generation; write the number of a folder in generations/ into it, or remove it to begin anew";
+            Err(FileError::invalid(&current_file_path(folder), remedy))
+        }
+    }
+}
+
+fn read_current(folder: &Path) -> Result<CurrentFile, FileError> {
+    match atomic_file::read(&current_file_path(folder)) {
+        Ok(None) => Ok(CurrentFile::Missing),
+        Ok(Some(text)) => Ok(text.strip_suffix('\n').and_then(parse_number).map_or(CurrentFile::Invalid, CurrentFile::Generation)),
+        Err(FileError::Io { source, .. }) if source.kind() == ErrorKind::InvalidData => Ok(CurrentFile::Invalid),
+        Err(refused) => Err(refused),
+    }
+}
+
+fn current_file_path(folder: &Path) -> PathBuf {
+    folder.join("CURRENT")
+}
+
+fn generation_path(folder: &Path, number: u64) -> PathBuf {
+    folder.join("generations").join(number.to_string())
 }
 
 fn list_numbers(folder: &Path) -> Result<Vec<u64>, FileError> {

@@ -73,9 +73,14 @@ fn fill_random(bytes: &mut [u8]) -> Result<(), StoreError> {
     getrandom::fill(bytes).map_err(|error| StoreError(format!("the system gives no random bytes: {error}")))
 }
 
+/// Returns the seed in a private store, if there is one.
+pub fn read_seed(private_store: &PrivateStore) -> Result<Option<Vec<u8>>, StoreError> {
+    private_store.read(SEED_KEY)
+}
+
 /// Returns the seed in the private store; makes it if there is none.
 pub fn load_or_create_seed(private_store: &PrivateStore) -> Result<[u8; 32], StoreError> {
-    if let Some(seed) = private_store.read(SEED_KEY)? {
+    if let Some(seed) = read_seed(private_store)? {
         return seed.try_into().map_err(|_| StoreError("the private store's seed is not 32 bytes".to_owned()));
     }
     let mut seed = [0; 32];

@@ -5,5 +5,6 @@ pub mod init;
 pub mod journal;
 pub mod primary_store;
 pub mod private_store;
+pub mod replaced_store;
 pub mod replacement;
 pub mod unflushed;
