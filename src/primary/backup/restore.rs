@@ -23,7 +23,7 @@ use crate::store::generations::generations_folder::GenerationsFolder;
 use crate::store::primary::init::{PrimaryOpenError, random_epoch, start_journal};
 use crate::store::primary::primary_store::PrimaryStore;
 use crate::store::primary::private_store::{PrivateStore, PrivateWrites};
-use crate::store::primary::replacement::Replacement;
+use crate::store::primary::replacement::{Installed, Replacement};
 use crate::wire::directory::backup_lines::{self, BackupCounts, BackupError, BackupHeader, BackupItem, BackupReader};
 
 const BUFFER_BYTES: usize = 1 << 20;
@@ -39,6 +39,8 @@ pub struct Restored {
     pub counts: BackupCounts,
     /// Where the store is that was replaced; `None` if there was none.
     pub replaced: Option<PathBuf>,
+    /// Why the new store is not in its place yet, although the switch has begun: the next start, or another restore, goes on with it.
+    pub unfinished: Option<FileError>,
     /// What is revoked since the backup.
     pub since: RevokedSince,
 }
@@ -69,7 +71,8 @@ impl From<ApiError> for RestoreError {
     }
 }
 
-/// Restores a backup as the store in `folder`. After an error the store there is the one before. Blocks.
+/// Restores a backup as the store in `folder`. After an error the store there is the one before; once the switch has begun there is none, but
+/// [`Restored::unfinished`]. Blocks.
 pub fn restore(backup: &File, folder: &Path, options: StoreOptions, now: Time) -> Result<Restored, RestoreError> {
     let (header, counts) = backup_lines::verify(BufReader::with_capacity(BUFFER_BYTES, backup))?;
     folder::ensure_private(folder)?;
@@ -80,8 +83,8 @@ pub fn restore(backup: &File, folder: &Path, options: StoreOptions, now: Time) -
         // What cannot be removed now is removed by the next start.
         let _ = replacement.abandon();
     })?;
-    let replaced = replacement.install(now)?;
-    Ok(Restored { header, counts, replaced, since })
+    let Installed { replaced, unfinished } = replacement.install(now)?;
+    Ok(Restored { header, counts, replaced, unfinished, since })
 }
 
 /// Builds the store of a backup that was verified.
