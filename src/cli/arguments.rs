@@ -383,7 +383,7 @@ pub enum AdminCommand {
         #[command(flatten)]
         wait: WaitArgs,
     },
-    /// Undo `block-user`: the user has the state from before it, and files count again
+    /// Undo `block-user`: the user has the state of the last file since, or else the one from before, and files count again
     UnblockUser {
         /// Their username
         username: String,

@@ -9,7 +9,7 @@ use crate::cli::admin::missing_hosts::print_missing_hosts;
 use crate::cli::admin_client::{AdminClient, REQUEST_TIMEOUT};
 use crate::cli::arguments::{RevokedKeyArgs, WaitArgs};
 use crate::cli::exit_status::{CommandError, CommandResult, Completion};
-use crate::cli::output::{field_text, print_line, print_warning};
+use crate::cli::output::{field_text, print_line};
 
 /// Revokes a key, or all keys of a user.
 pub fn revoke_key(client: &AdminClient, which: &RevokedKeyArgs, wait: &WaitArgs) -> CommandResult {
@@ -51,9 +51,6 @@ pub fn unblock_user(client: &AdminClient, username: &str, wait: &WaitArgs) -> Co
     match unblocked["state"].as_str() {
         Some(state) => print_line(&format!("{name} is {state} at seq {seq}, and files are not held against that")),
         None => print_line(&format!("{name} is not in the directory; a file may bring the user back")),
-    }
-    if unblocked["blocked_by_file"] == true {
-        print_warning(&format!("the last directory file blocks {name} too, and the next one will again: change `state` in it"));
     }
     Ok(report_propagation(&response, wait, "refuse the user"))
 }

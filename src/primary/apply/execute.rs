@@ -127,6 +127,7 @@ pub fn apply_staged(
     project_ids::remember(&directory, private_store, constraints.highest_project_id())?;
     reserved_projects::release_up_to(private_store, constraints.highest_project_id())?;
     renames.write_marks(private_store)?;
+    revocations.write_losses(private_store)?;
     removed_users::prepare(target.memory, private_store, &target.store.head(), &owners)?;
     // A replaced directory is removed once nobody holds it.
     drop(directory);

@@ -56,6 +56,8 @@ pub struct HeldRevocations {
     /// How many are not held any longer, because files have revoked as well for long, or because the number is another person's.
     pub ended: usize,
     mark_writes: Vec<MarkWrite>,
+    /// Those of `mark_writes` that say what the file takes away.
+    losses: Vec<MarkWrite>,
 }
 
 /// A line of the file that would undo a revocation.
@@ -135,11 +137,13 @@ impl RevokedFile<'_> {
         let (line, user) = match self.find(&sort_key)? {
             Some((line, Record::User(user))) if !revocations::is_shut_out(user.state) => (line, user),
             found => {
+                let in_file = if let Some((_, Record::User(user))) = &found { Some(user.state) } else { mark.in_file };
                 if found.is_some() || self.policy.unlisted == Unlisted::Remove {
+                    let ended_before = self.outcome.ended;
                     let order = self.note_in_file(&mark.order, revocations::user_mark(id));
-                    if let Some(order) = order {
-                        let write = revocations::write_of_user(self.marks, id, &BlockedUser { order, ..mark.clone() })?;
-                        self.outcome.mark_writes.push(write);
+                    if self.outcome.ended == ended_before {
+                        let order = order.unwrap_or_else(|| mark.order.clone());
+                        self.note_user(id, mark, BlockedUser { order, in_file, ..mark.clone() })?;
                     }
                 }
                 return Ok(());
@@ -155,12 +159,23 @@ impl RevokedFile<'_> {
             self.undo(line, revocations::user_mark(id));
             return Ok(());
         }
+        let order = Order { in_file_since: None, ..mark.order.clone() };
+        self.note_user(id, mark, BlockedUser { order, in_file: Some(user.state), ..mark.clone() })?;
         self.staged.replace(&Record::User(User { state: UserState::Blocked, ..user }))?;
         self.outcome.held.push(line);
-        if mark.order.in_file_since.is_some() {
-            let order = Order { in_file_since: None, ..mark.order.clone() };
-            self.outcome.mark_writes.push(revocations::write_of_user(self.marks, id, &BlockedUser { order, ..mark.clone() })?);
+        Ok(())
+    }
+
+    /// Notes what the file says of a blocked user, if that is not noted yet.
+    fn note_user(&mut self, id: Id, mark: &BlockedUser, noted: BlockedUser) -> Result<(), ApiError> {
+        if noted == *mark {
+            return Ok(());
         }
+        let write = revocations::write_of_user(self.marks, id, &noted)?;
+        if noted.in_file.is_some_and(|state| !revocations::lets_in(state)) {
+            self.outcome.losses.push(write.clone());
+        }
+        self.outcome.mark_writes.push(write);
         Ok(())
     }
 
@@ -208,6 +223,15 @@ impl RevokedFile<'_> {
 }
 
 impl HeldRevocations {
+    /// Writes which users the file does not let in. Call it before the commit: after a crash in between, whoever is unblocked gets nothing
+    /// that the file takes away. Blocks.
+    pub fn write_losses(&self, private_store: &PrivateStore) -> Result<(), StoreError> {
+        if self.losses.is_empty() {
+            return Ok(());
+        }
+        private_store.write(PrivateWrites { entries: self.losses.clone() })
+    }
+
     /// Writes what has changed of the marks. Call it after the commit. Blocks.
     pub fn write_marks(&self, private_store: &PrivateStore) -> Result<(), StoreError> {
         if self.mark_writes.is_empty() {

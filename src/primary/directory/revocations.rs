@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! revoked/key/<fingerprint>   {"id", "after", "at", "by", "in_file_since"}: a key that `revoke-key` removed
-//! revoked/user/<id>           {"username", "before", …}: a user whom `block-user` blocked, and the state that the user had
+//! revoked/user/<id>           {"username", "before", "in_file", …}: a user whom `block-user` blocked, the state that the user had, and the
+//!                             one that the last file says since
 //! ```
 //! A mark is written under the lock of the directory's writer, before the commit that revokes, and says the number of the commit before. A
 //! crash in between, or a disk that has no room for the commit, leaves a mark that no commit follows: the revocation is made before any
@@ -73,9 +74,13 @@ pub struct RevokedKey {
 pub struct BlockedUser {
     /// The name that the user had.
     pub username: Text,
-    /// The state that the user had, and has again if the blocking is undone; `None` in marks of earlier versions.
+    /// The state that the user had, and has again if the blocking is undone and no file has said anything since; `None` in marks of earlier
+    /// versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub before: Option<UserState>,
+    /// The state that the last file since the blocking has the user in; `None` if none names the user.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub in_file: Option<UserState>,
     /// When and by whom.
     #[serde(flatten)]
     pub order: Order,
@@ -207,9 +212,13 @@ pub fn revoke_keys(directory: &Generation, private_store: &PrivateStore, keys: &
 pub fn block_user(directory: &Generation, private_store: &PrivateStore, user: &User, order: Order) -> Result<Vec<Change>, ApiError> {
     let changes = user_changes(user)?;
     // Who is blocked again gets, once that is undone, the state from before the first time.
-    let earlier = Revocations::load(private_store)?.users.get(&user.id).and_then(|mark| mark.before);
-    let before = earlier.filter(|_| user.state == UserState::Blocked).or(Some(user.state));
-    let mark = encode_mark(directory, BlockedUser { username: user.username.clone(), before, order })?;
+    let earlier = Revocations::load(private_store)?.users.remove(&user.id);
+    let (before, in_file) = match earlier {
+        Some(mark) if user.state == UserState::Blocked => (mark.before, state_in_file(&mark, user.state)),
+        Some(mark) => (Some(user.state), mark.in_file),
+        None => (Some(user.state), None),
+    };
+    let mark = encode_mark(directory, BlockedUser { username: user.username.clone(), before, in_file, order })?;
     private_store.write(PrivateWrites { entries: vec![(user_mark(user.id), Some(mark))] })?;
     Ok(changes)
 }
@@ -241,14 +250,13 @@ pub struct UnblockedUser {
     pub username: Text,
     /// The state that the user has then; `None` if the directory does not have the user.
     pub state: Option<UserState>,
-    /// Whether the last file that names the user shuts the user out as well, so that the next one will again.
-    pub is_blocked_by_file: bool,
     /// The mark that is to be removed after the commit; `None` if there was none.
     pub mark: Option<Vec<u8>>,
 }
 
-/// Returns the changes that undo `block-user`. Who was not blocked stays as it is; whom the directory file alone blocks is refused with the
-/// remedy. Call it under the writer's lock. Blocks.
+/// Returns the changes that undo `block-user`: the user has the state of the last file since then, or else the one from before. Who was not
+/// blocked stays as it is. Whom the directory file does not let in is refused with the remedy, and so is one whose state nobody noted. Call it
+/// under the writer's lock. Blocks.
 pub fn unblock_user(
     directory: &Generation,
     private_store: &PrivateStore,
@@ -270,24 +278,58 @@ pub fn unblock_user(
         (None, Some((id, mark))) => (*id, mark.username.clone()),
         (None, None) => return Err(ApiError::not_found("User")),
     };
-    if let (Some(user), None) = (user, mark)
-        && is_shut_out(user.state)
-    {
-        return Err(ApiError::conflict(format!(
-            "User {name} was not blocked by block-user: the directory file says so. Change the user's `state` in it and apply it."
-        )));
-    }
     let (state, changes) = match (user, mark) {
-        (Some(user), Some((_, mark))) if user.state == UserState::Blocked => {
-            let state = mark.before.unwrap_or(UserState::Active);
-            let user = User { state, ..user.clone() };
-            let put = Change::Put(Entry::from_record(Record::User(user))?);
-            (Some(state), if state == UserState::Blocked { Vec::new() } else { vec![put] })
+        (Some(user), Some((_, mark))) => {
+            let state = state_when_unblocked(user, mark)?;
+            let unblocked = User { state, ..user.clone() };
+            let put = Change::Put(Entry::from_record(Record::User(unblocked))?);
+            (Some(state), if state == user.state { Vec::new() } else { vec![put] })
         }
-        (user, _) => (user.map(|user| user.state), Vec::new()),
+        (Some(user), None) if is_shut_out(user.state) => {
+            return Err(ApiError::conflict(format!(
+                "User {name} was not blocked by block-user: the directory file says so. Change the user's `state` in it and apply it."
+            )));
+        }
+        (user, None) => (user.map(|user| user.state), Vec::new()),
+        (None, Some(_)) => (None, Vec::new()),
     };
-    let is_blocked_by_file = mark.is_some_and(|(_, mark)| mark.order.in_file_since.is_some());
-    Ok((changes, UnblockedUser { id, username: name, state, is_blocked_by_file, mark: mark.map(|(id, _)| user_mark(*id)) }))
+    Ok((changes, UnblockedUser { id, username: name, state, mark: mark.map(|(id, _)| user_mark(*id)) }))
+}
+
+/// Returns the state of a user who is not held any longer; refuses with the remedy where the file does not let the user in, or where nobody
+/// noted the state.
+fn state_when_unblocked(user: &User, mark: &BlockedUser) -> Result<UserState, ApiError> {
+    let name = &user.username;
+    let by_file = |state: UserState| {
+        ApiError::conflict(format!(
+            "Nothing was changed: the directory file has user {name} as {}, so unblock-user would not let the user in. Change the user's \
+             `state` in it, apply it, and then unblock the user.",
+            state_text(state)
+        ))
+    };
+    match (state_in_file(mark, user.state), mark.before) {
+        (Some(state), _) if !lets_in(state) => Err(by_file(state)),
+        (None, Some(state)) if is_shut_out(state) => Err(by_file(state)),
+        (Some(state), _) | (None, Some(state)) if user.state == UserState::Blocked => Ok(state),
+        (None, None) if user.state == UserState::Blocked => Err(ApiError::conflict(format!(
+            "Nothing was changed: user {name} was blocked by an earlier version, which did not note the state from before. Apply the directory \
+             file that has the user, and then unblock the user."
+        ))),
+        _ => Ok(user.state),
+    }
+}
+
+/// Returns the state that the last file since the blocking has a user in, as far as the mark says. A mark of an earlier version says only
+/// that the file shuts the user out, who then is as the file says.
+fn state_in_file(mark: &BlockedUser, present: UserState) -> Option<UserState> {
+    mark.in_file.or_else(|| mark.order.in_file_since.map(|_| present))
+}
+
+fn state_text(state: UserState) -> String {
+    match serde_json::to_value(state) {
+        Ok(serde_json::Value::String(text)) => format!("`{text}`"),
+        _ => "not active".to_owned(),
+    }
 }
 
 /// What the marks say that no commit follows.
@@ -349,6 +391,12 @@ pub fn write_of_user(revocations: &Revocations, id: Id, mark: &BlockedUser) -> R
 #[must_use]
 pub const fn is_shut_out(state: UserState) -> bool {
     matches!(state, UserState::Blocked | UserState::Banned)
+}
+
+/// Returns whether a user in this state may do anything at all; an `internal` one, if it is a bot.
+#[must_use]
+pub const fn lets_in(state: UserState) -> bool {
+    matches!(state, UserState::Active | UserState::Internal)
 }
 
 /// Returns the key of a revoked key's mark in the private store.

@@ -1,5 +1,5 @@
-//! `POST /-/admin/unblock-user`: undoes `block-user`: the account gets the state that it had, and files are not held against it any longer;
-//! the response says on which hosts that is in force. (`username`, `wait` in seconds)
+//! `POST /-/admin/unblock-user`: undoes `block-user`: the account gets the state of the last file since then, or else the one that it had, and
+//! files are not held against it any longer; refused where the file does not let the user in; the response says on which hosts that is in force. (`username`, `wait` in seconds)
 
 use std::sync::Arc;
 
@@ -35,7 +35,7 @@ pub async fn handle(state: &Arc<PrimaryState>, request: ApiRequest) -> HandlerRe
         _ => "not in the directory".to_owned(),
     };
     tracing::warn!(username = %user.username, seq = head.seq, "the operator unblocked user {}, who is now {state_now}", user.username);
-    let unblocked = json!({"id": user.id, "username": user.username, "state": user.state, "blocked_by_file": user.is_blocked_by_file});
+    let unblocked = json!({"id": user.id, "username": user.username, "state": user.state});
     let message = format!("user {} is {state_now}", user.username);
     let propagation = state.propagation_monitor().propagation(&head, wait).await;
     Ok(propagation.revocation_response(message, "unblocked", unblocked, head))

@@ -21,7 +21,7 @@ use crate::model::record::Record;
 use crate::primary::apply::constraints::Constraints;
 use crate::primary::apply::diff::Unlisted;
 use crate::primary::apply::execute::{ApplyMode, ApplyOptions, apply_staged};
-use crate::primary::apply::held_revocations::OnRevoked;
+use crate::primary::apply::held_revocations::{OnRevoked, RevocationPolicy, hold_revocations};
 use crate::primary::apply::staged_file::StagedFile;
 use crate::primary::directory::revocations::{self, Order};
 use crate::primary::state::PrimaryState;
@@ -415,8 +415,81 @@ async fn who_is_blocked_by_the_file_is_not_unblocked_by_the_command() {
     assert!(body["message"].as_str().unwrap().contains("the directory file says so"), "{body}");
     block_user(&state, "bob").await;
     apply(&state, "", &[blocked.replace("zoe", "bob").replace(r#""id":1"#, r#""id":2"#)]).await;
-    let (_, body) = unblock(&state, "bob").await;
-    assert_eq!((&body["unblocked"]["state"], &body["unblocked"]["blocked_by_file"]), (&json!("active"), &json!(true)), "{body}");
+    let (status, body) = unblock(&state, "bob").await;
+    assert_eq!((status, revoked(&state)), (StatusCode::CONFLICT, (0, 1)), "{body}");
+}
+
+fn zoe_as(state: &str) -> String {
+    user(1, "zoe").replace('}', &format!(r#","state":"{state}"}}"#))
+}
+
+fn state_of_zoe(state: &PrimaryState) -> UserState {
+    state.store.directory().user_by_username("zoe").unwrap().unwrap().state
+}
+
+#[tokio::test]
+async fn who_is_unblocked_does_not_get_back_what_the_file_took_away_meanwhile() {
+    for (in_file, more) in [("blocked", vec![]), ("banned", vec![]), ("deactivated", vec![]), ("pending_approval", many_users())] {
+        let (folder, state) = opened(&small_directory()).await;
+        block_user(&state, "zoe").await;
+        apply(&state, "", &with(more, &[zoe_as(in_file)])).await;
+        block_user(&state, "zoe").await;
+        drop(state);
+        let state = open(folder.path());
+        let (before, seq) = (state_of_zoe(&state), state.store.head().seq);
+        let (status, body) = unblock(&state, "zoe").await;
+        assert_eq!(status, StatusCode::CONFLICT, "{in_file}: {body}");
+        let said = body["message"].as_str().unwrap();
+        assert!(said.contains(in_file) && said.contains("`state`"), "{said}");
+        assert_eq!((state_of_zoe(&state), state.store.head().seq, revoked(&state)), (before, seq, (0, 1)), "{in_file}");
+        // As the message says.
+        apply(&state, "", &[user(1, "zoe")]).await;
+        assert_eq!(state_of_zoe(&state), UserState::Blocked);
+        let (status, body) = unblock(&state, "zoe").await;
+        assert_eq!((status, &body["unblocked"]["state"]), (StatusCode::OK, &json!("active")), "{in_file}: {body}");
+    }
+}
+
+#[tokio::test]
+async fn who_is_unblocked_gets_what_the_file_gave_meanwhile() {
+    let (_folder, state) = opened(&small_directory()).await;
+    apply(&state, "", &[zoe_as("deactivated")]).await;
+    block_user(&state, "zoe").await;
+    apply(&state, "", &[user(1, "zoe")]).await;
+    let (_, body) = unblock(&state, "zoe").await;
+    assert_eq!((&body["unblocked"]["state"], state_of_zoe(&state)), (&json!("active"), UserState::Active), "{body}");
+}
+
+#[tokio::test]
+async fn a_blocking_of_an_earlier_version_is_undone_only_once_a_file_says_the_state() {
+    let (_folder, state) = opened(&small_directory()).await;
+    block_user(&state, "zoe").await;
+    let marks = state.store.private_store().scan_prefix(b"revoked/user/").unwrap();
+    let entries = marks.into_iter().map(|(key, value)| {
+        let mut mark: Value = serde_json::from_slice(&value).unwrap();
+        mark.as_object_mut().unwrap().remove("before").unwrap();
+        (key, Some(mark.to_string().into_bytes()))
+    });
+    let writes = crate::store::primary::private_store::PrivateWrites { entries: entries.collect() };
+    state.store.private_store().write(writes).unwrap();
+    let (status, body) = unblock(&state, "zoe").await;
+    assert_eq!((status, state_of_zoe(&state), revoked(&state)), (StatusCode::CONFLICT, UserState::Blocked, (0, 1)), "{body}");
+    assert!(body["message"].as_str().unwrap().contains("apply"), "{body}");
+    apply(&state, "", &[user(1, "zoe")]).await;
+    assert_eq!(unblock(&state, "zoe").await.1["unblocked"]["state"], "active");
+}
+
+#[tokio::test]
+async fn what_a_file_takes_away_is_noted_before_it_is_applied() {
+    let (_folder, state) = opened(&small_directory()).await;
+    block_user(&state, "zoe").await;
+    let (mut staged, mut constraints) = stage(&state, &[zoe_as("deactivated")]);
+    let policy = RevocationPolicy { unlisted: Unlisted::Keep, on_revoked: OnRevoked::Hold, now: clock::wall_time() };
+    let directory = state.store.directory();
+    let held = hold_revocations(&directory, state.store.private_store(), &mut staged, &mut constraints, policy).unwrap();
+    held.write_losses(state.store.private_store()).unwrap();
+    // The process ends right after the commit.
+    assert_eq!(unblock(&state, "zoe").await.0, StatusCode::CONFLICT);
 }
 
 #[tokio::test]
