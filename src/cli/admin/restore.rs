@@ -69,7 +69,8 @@ fn print_revoked_since(since: &RevokedSince, made_at: &str) {
             let other = if carried_over.is_empty() { "" } else { " and is not named here" };
             print_warning(&format!(
                 "what was revoked after {made_at}{other} is not revoked in this store. Before you start the primary, read `the operator revoked` \
-                 and `the operator blocked` in its log since then, and have the commands ready"
+                 and `the operator blocked` in its log since then, and have the commands ready: hosts take the restored directory as soon as \
+                 it runs"
             ));
         }
     }
@@ -77,7 +78,7 @@ fn print_revoked_since(since: &RevokedSince, made_at: &str) {
 
 fn print_carried_over(revoked: &[Revocation]) {
     for revocation in revoked {
-        print_line(&format!("revoked since the backup, and revoked again at the next start: {revocation}"));
+        print_line(&format!("revoked since the backup, and revoked in the restored store too: {revocation}"));
     }
 }
 

@@ -3,7 +3,7 @@
 //! The file is read whole and checked before anything is touched. The new store is built and opened in a folder of its own; then the two
 //! change places, which a crash does not leave half done (`store/primary/replacement.rs`). The new store has a new epoch, so that every host
 //! takes a whole snapshot; the ids of created projects go on far above those of the backup; and what the replaced store has as revoked since
-//! the backup is revoked in the new one as well, at its first start.
+//! the backup is revoked in the new one as well, before it is in its place.
 
 use std::fs::File;
 use std::io::{BufReader, Seek as _, SeekFrom};
@@ -14,7 +14,7 @@ use crate::model::entry::Entry;
 use crate::model::time::Time;
 use crate::primary::backup::restored::{self, RestoredMark};
 use crate::primary::backup::revoked_since::{self, RevokedSince};
-use crate::primary::directory::{project_ids, reserved_projects};
+use crate::primary::directory::{project_ids, repairs, reserved_projects};
 use crate::store::error::StoreError;
 use crate::store::files::folder::{self, FileError};
 use crate::store::files::lock_file::acquire_lock;
@@ -142,5 +142,8 @@ fn prepare(
     project_ids::leave_gap(&store.directory(), private_store)?;
     let mark = restored::mark_write(RestoredMark { made_at: header.made_at })?;
     private_store.write(PrivateWrites { entries: vec![mark] })?;
-    Ok(revoked_since::carry_over(folder, &options, &store, header, now)?)
+    let since = revoked_since::carry_over(folder, &options, &store, header, now)?;
+    // What was carried over is in force before anybody can be answered from this store.
+    repairs::make(&store)?;
+    Ok(since)
 }

@@ -20,6 +20,7 @@ use crate::primary::backup::revoked_since::RevokedSince;
 use crate::primary::backup::write::write_backup;
 use crate::primary::state::PrimaryState;
 use crate::store::generations::generation::StoreOptions;
+use crate::store::primary::primary_store::PrimaryStore;
 use crate::wire::directory::backup_lines;
 
 const OPTIONS: StoreOptions = StoreOptions { page_cache_bytes: 8 << 20, record_cache_entries: 16 };
@@ -156,6 +157,20 @@ async fn a_store_that_was_restored_from_an_older_backup_does_not_know_what_a_new
     let state = opened(&folder.path().join("elsewhere"), &[user(62, "more")]).await;
     drop(state);
     assert!(!is_known(&restore_to(&folder.path().join("elsewhere"), &newer)), "a backup of it does not know either");
+}
+
+#[tokio::test]
+async fn what_is_revoked_again_is_in_force_before_the_first_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = opened(folder.path(), &small_directory()).await;
+    let backup = back_up(&state);
+    assert_eq!(admin(&state, "revoke-key", json!({"id": 12}).to_string()).await.0, StatusCode::OK);
+    drop(state);
+    restore_to(folder.path(), &backup);
+    let store = PrimaryStore::open(&folder.path().join("store"), OPTIONS).unwrap();
+    let lines: Vec<String> = store.directory().record_lines().map(|line| line.unwrap().into()).collect();
+    assert!(lines.iter().any(|line| line.contains(r#""kind":"key","id":11,"#)), "{lines:?}");
+    assert!(!lines.iter().any(|line| line.contains(r#""kind":"key","id":12,"#)), "{lines:?}");
 }
 
 #[tokio::test]
