@@ -11,6 +11,7 @@ use http::StatusCode;
 
 use crate::api::error::ApiError;
 use crate::model::time::Time;
+use crate::primary::backup::copy_room::{self, CopyFile};
 use crate::primary::directory::writer::DirectoryWriter;
 use crate::store::files::folder::is_storage_full;
 use crate::store::primary::primary_store::PrimaryStore;
@@ -18,9 +19,11 @@ use crate::wire::directory::backup_lines::{BackupHeader, BackupWriter};
 
 const BUFFER_BYTES: usize = 1 << 20;
 
-/// Writes a whole backup into a temporary file in `temp_dir`, and returns it at its beginning. Blocks.
+/// Writes a whole backup into a temporary file in `temp_dir`, and returns it at its beginning. Refused before anything waits for it where
+/// the disk has no room for the copy. Blocks.
 pub fn write_backup(store: &PrimaryStore, writer: &DirectoryWriter, temp_dir: &Path, now: Time) -> Result<File, ApiError> {
-    let file = tempfile::tempfile_in(temp_dir).map_err(storage_error)?;
+    copy_room::check(temp_dir, store.size_on_disk())?;
+    let file = CopyFile::new(tempfile::tempfile_in(temp_dir).map_err(storage_error)?, temp_dir);
     let guard = writer.lock()?;
     let head = store.durable_head()?;
     let header = BackupHeader { made_at: now, epoch: head.epoch, seq: head.seq, state: head.state };
@@ -32,7 +35,7 @@ pub fn write_backup(store: &PrimaryStore, writer: &DirectoryWriter, temp_dir: &P
         backup.write_private(&key, &value).map_err(storage_error)?;
     }
     drop(guard);
-    let mut file = backup.finish().map_err(storage_error)?.into_inner().map_err(|error| storage_error(error.into_error()))?;
+    let mut file = backup.finish().map_err(storage_error)?.into_inner().map_err(|error| storage_error(error.into_error()))?.into_file();
     file.rewind().map_err(storage_error)?;
     Ok(file)
 }

@@ -21,6 +21,7 @@ use crate::primary::backup::write::write_backup;
 use crate::primary::state::PrimaryState;
 use crate::store::generations::generation::StoreOptions;
 use crate::store::primary::primary_store::PrimaryStore;
+use crate::store::tests::small_disk::SmallDisk;
 use crate::wire::directory::backup_lines;
 
 const OPTIONS: StoreOptions = StoreOptions { page_cache_bytes: 8 << 20, record_cache_entries: 16 };
@@ -171,6 +172,35 @@ async fn what_is_revoked_again_is_in_force_before_the_first_start() {
     let lines: Vec<String> = store.directory().record_lines().map(|line| line.unwrap().into()).collect();
     assert!(lines.iter().any(|line| line.contains(r#""kind":"key","id":11,"#)), "{lines:?}");
     assert!(!lines.iter().any(|line| line.contains(r#""kind":"key","id":12,"#)), "{lines:?}");
+}
+
+#[tokio::test]
+async fn a_backup_for_which_there_is_no_room_is_refused_before_it_waits_or_writes() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(_disk) = SmallDisk::mount(&folder.path().join("store"), 24 << 10) else { return };
+    let lines: Vec<String> = small_directory().into_iter().chain((1_000..2_000).map(|id| user(id, &format!("u{id}")))).collect();
+    let state = opened(folder.path(), &lines).await;
+    let used = state.store.directory().size_on_disk();
+    // What is left would take the copy's headroom, and not the copy.
+    let free = state.store.free_bytes().unwrap();
+    let left = (2 << 20) + used / 2;
+    fs::write(folder.path().join("store/filler"), vec![1; usize::try_from(free - left).unwrap()]).unwrap();
+    let before = state.store.free_bytes().unwrap();
+    let guard = state.writer.lock().unwrap();
+    let (shared, (sender, receiver)) = (Arc::clone(&state), std::sync::mpsc::channel());
+    let asked = std::thread::spawn(move || {
+        let refused = write_backup(&shared.store, &shared.writer, &shared.temp_dir, clock::wall_time()).map(drop);
+        sender.send(refused).unwrap();
+    });
+    let refused = receiver.recv_timeout(std::time::Duration::from_secs(60));
+    drop(guard);
+    asked.join().unwrap();
+    let refused = refused.expect("it does not wait for the lock").unwrap_err();
+    assert_eq!(refused.status, StatusCode::INSUFFICIENT_STORAGE);
+    assert!(refused.message.contains("MiB") && refused.message.contains("make room"), "{}", refused.message);
+    assert_eq!(state.store.free_bytes().unwrap(), before);
+    fs::remove_file(folder.path().join("store/filler")).unwrap();
+    back_up(&state);
 }
 
 #[tokio::test]

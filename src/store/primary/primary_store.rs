@@ -193,6 +193,12 @@ impl PrimaryStore {
         self.directory().database().look_for_room(probe)
     }
 
+    /// Returns how many bytes directory and private store take on disk.
+    #[must_use]
+    pub fn size_on_disk(&self) -> u64 {
+        self.directory().size_on_disk().saturating_add(self.inner.private_store.size_on_disk())
+    }
+
     /// Returns how many bytes the disk of the directory has free; `None` if it does not say. Blocks.
     #[must_use]
     pub fn free_bytes(&self) -> Option<u64> {

@@ -146,6 +146,12 @@ impl PrivateStore {
         self.inner.database.failure()
     }
 
+    /// Returns the size on disk in bytes; 0 if it cannot be read.
+    #[must_use]
+    pub fn size_on_disk(&self) -> u64 {
+        self.inner.database.size_on_disk()
+    }
+
     /// As [`Database::look_for_room`].
     pub fn look_for_room(&self, probe: bool) -> Result<(), StoreError> {
         self.inner.database.look_for_room(probe)
