@@ -10,6 +10,9 @@ use crate::model::record::{InvalidRecord, Record};
 /// What the parser calls a whole number.
 const NUMBER_TYPES: [&str; 4] = ["expected u64", "expected u32", "expected u16", "expected i64"];
 
+/// The fields of records whose values are never repeated.
+const SECRET_FIELDS: [&str; 2] = ["token", "token_sha256"];
+
 /// Returns the reason for which `line` is not a record, with the field that it is about where one field is to blame.
 pub fn describe(line: &str, reason: &InvalidRecord) -> String {
     let InvalidRecord::Syntax(error) = reason else { return reason.to_string() };
@@ -22,9 +25,30 @@ pub fn describe(line: &str, reason: &InvalidRecord) -> String {
     if what.starts_with("missing field") {
         return what;
     }
-    match field_at_fault(line) {
+    let field = field_at_fault(line);
+    let what = if may_be_of_secret(field.as_deref(), line) { without_value(&what) } else { what };
+    match field {
         Some(field) if !what.contains(&format!("`{field}`")) => format!("`{field}`: {what}"),
         _ => what,
+    }
+}
+
+/// Returns whether the value at fault may be a secret: that of a secret field, or of any field where one is to blame that is not known.
+fn may_be_of_secret(field: Option<&str>, line: &str) -> bool {
+    match field {
+        Some(field) => SECRET_FIELDS.contains(&field),
+        None => SECRET_FIELDS.iter().any(|secret| line.contains(&format!("\"{secret}\""))),
+    }
+}
+
+/// Returns what is wrong with a value, as the parser says it, without the value.
+fn without_value(what: &str) -> String {
+    match what.split_once(": ") {
+        Some((kind @ ("invalid type" | "invalid value" | "invalid length"), rest)) => match rest.rsplit_once(", expected ") {
+            Some((_, expected)) => format!("{kind} (the value is not shown, because it may be a secret), expected {expected}"),
+            None => format!("{kind} (the value is not shown, because it may be a secret)"),
+        },
+        _ => what.to_owned(),
     }
 }
 
@@ -63,6 +87,23 @@ mod tests {
 
     fn refusal(line: &str) -> String {
         describe(line, &DirectoryRecord::parse(line).unwrap_err())
+    }
+
+    #[test]
+    fn a_secret_of_another_form_is_not_repeated() {
+        for line in [
+            r#"{"kind":"storage","name":"a","address":"b","token":7777}"#,
+            r#"{"kind":"storage","name":"a","address":"b","token":-7777}"#,
+            r#"{"kind":"storage","name":"a","address":"b","token":7777.5}"#,
+            r#"{"token":7777,"kind":"storage","name":"a","address":"b"}"#,
+            r#"{"kind":"storage","name":"a","address":"b","token":7777,"token":"x"}"#,
+            r#"{"kind":"agent","id":1,"name":"a","project_id":1,"token_sha256":7777}"#,
+            r#"{"kind":"agent","id":1,"name":"a","project_id":1,"token_sha256":"7777"}"#,
+        ] {
+            let said = refusal(line);
+            assert!(!said.contains("7777"), "{line}: {said}");
+            assert!(said.contains("expected") || said.contains("64 lower-case hex digits"), "{line}: {said}");
+        }
     }
 
     #[test]
