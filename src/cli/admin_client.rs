@@ -67,6 +67,17 @@ impl AdminClient {
         self.request_json(Method::GET, target, OutgoingBody::from_bytes(Bytes::new()), timeout)
     }
 
+    /// As [`Self::get`]; `None` where the daemon does not know the path: 404.
+    pub fn get_if_known(&self, target: &str, timeout: Duration) -> Result<Option<Value>, CommandError> {
+        let asked = self.request(Method::GET, target, OutgoingBody::from_bytes(Bytes::new()), timeout);
+        let (status, body) = asked.map_err(|failed| failed.error)?;
+        match status {
+            StatusCode::NOT_FOUND => Ok(None),
+            status if status.is_success() => Ok(Some(body)),
+            status => Err(status_error(status, &body).error),
+        }
+    }
+
     /// Sends a POST request with a JSON body and returns the response like [`Self::get`].
     pub fn post_json(&self, target: &str, body: &Value, timeout: Duration) -> Result<Value, CommandError> {
         self.post(target, OutgoingBody::from_bytes(body.to_string()), timeout)
@@ -95,6 +106,11 @@ impl AdminClient {
     }
 
     fn request_json(&self, method: Method, target: &str, body: OutgoingBody, timeout: Duration) -> Result<Value, FailedRequest> {
+        let (status, body) = self.request(method, target, body, timeout)?;
+        if status.is_success() { Ok(body) } else { Err(status_error(status, &body)) }
+    }
+
+    fn request(&self, method: Method, target: &str, body: OutgoingBody, timeout: Duration) -> Result<(StatusCode, Value), FailedRequest> {
         self.runtime.block_on(async {
             let (status, body) = self.send(method, target, body, timeout).await?;
             let other = |error| FailedRequest { kind: FailureKind::Other, error };
@@ -104,7 +120,7 @@ impl AdminClient {
                 false => serde_json::from_slice(&bytes)
                     .map_err(|_| other(self.socket_error("the answer is not JSON; is this sidegate's socket?")))?,
             };
-            if status.is_success() { Ok(body) } else { Err(status_error(status, &body)) }
+            Ok((status, body))
         })
     }
 

@@ -50,7 +50,7 @@ fn show_user(client: &AdminClient, user: &Map<String, Value>) -> Result<(), Comm
         print_line(&format!("key: {}", format_record(&key)));
     }
     // A mirror has none, and says so.
-    let Ok(revocations) = client.get("/-/admin/revocations", REQUEST_TIMEOUT) else { return Ok(()) };
+    let Some(revocations) = client.get_if_known("/-/admin/revocations", REQUEST_TIMEOUT)? else { return Ok(()) };
     for revocation in revocations["revocations"].as_array().into_iter().flatten() {
         if revocation["kind"] == "user" && revocation["id"] == user["id"] {
             print_line(&format!("held against files: {}", format_revocation(revocation)));
@@ -139,11 +139,42 @@ impl<W: Write> Write for RecordPrinter<W> {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write as _;
+    use std::io::{BufRead as _, BufReader, Write as _};
+    use std::os::unix::net::UnixListener;
+    use std::thread;
 
     use serde_json::{Value, json};
 
-    use super::RecordPrinter;
+    use super::{RecordPrinter, show};
+    use crate::cli::admin_client::AdminClient;
+
+    /// Shows a user at a daemon that answers a question for revocations with this status.
+    fn show_user_with(status: &str) -> bool {
+        let folder = tempfile::tempdir().unwrap();
+        let socket = folder.path().join("api.sock");
+        let listener = UnixListener::bind(&socket).unwrap();
+        let answers = [("200 OK", r#"{"kind":"user","id":1,"username":"zoe"}"#), ("200 OK", ""), (status, r#"{"message":"what it says"}"#)]
+            .map(|(status, body)| format!("HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}", body.len()));
+        let daemon = thread::spawn(move || {
+            for answer in answers {
+                let (mut connection, _) = listener.accept().unwrap();
+                let request = BufReader::new(connection.try_clone().unwrap());
+                request.lines().map_while(Result::ok).take_while(|line| !line.is_empty()).for_each(drop);
+                connection.write_all(answer.as_bytes()).unwrap();
+            }
+        });
+        let shown = show(&AdminClient::new(&socket).unwrap(), "user", Some("zoe"), false);
+        daemon.join().unwrap();
+        shown.is_ok()
+    }
+
+    #[test]
+    fn only_a_daemon_that_has_no_revocations_is_not_asked_for_them() {
+        assert!(show_user_with("404 Not Found"), "a mirror");
+        for status in ["500 Internal Server Error", "424 Failed Dependency", "403 Forbidden"] {
+            assert!(!show_user_with(status), "{status}");
+        }
+    }
 
     fn print(lines: &str, json: bool, piece: usize) -> String {
         let mut out = Vec::new();
