@@ -145,6 +145,15 @@ fn a_file_that_is_no_whole_backup_is_refused_and_the_store_stays() {
 }
 
 #[test]
+fn who_took_a_backup_is_in_the_log() {
+    let env = TestEnv::running(&directory_of_keys(9));
+    back_up(&env);
+    let uid = nix::unistd::Uid::effective();
+    let who = nix::unistd::User::from_uid(uid).unwrap().map_or_else(|| format!("uid {uid}"), |user| format!("{} (uid {uid})", user.name));
+    env.wait_for("the line", || env.primary.as_ref().unwrap().log().contains(&format!("{who} did `backup`")));
+}
+
+#[test]
 fn kill_9_during_a_backup_leaves_the_file_before_or_a_whole_one() {
     let env = TestEnv::running(&directory_of_keys(scaled(2_000, 100_000)));
     back_up(&env);
