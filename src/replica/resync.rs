@@ -108,7 +108,9 @@ impl<F: FeedSource> Resyncer<F> {
         self.state.loaded_snapshot.send_replace(Some(head));
         let mut tracked = TrackedGeneration::new(generation, coverage, CursorState::Synced(head));
         let (lines, proven_at) = self.catch_up(&mut tracked).await?;
-        self.check_loss_guard(keys, accept_loss, tracked.generation().clone()).await?;
+        if !self.differs_by_commits_alone(&tracked) {
+            self.check_loss_guard(keys, accept_loss, tracked.generation().clone()).await?;
+        }
         self.offer_candidate(tracked, lines, proven_at, folder).await
     }
 
@@ -173,6 +175,16 @@ impl<F: FeedSource> Resyncer<F> {
                 }
             }
         }
+    }
+
+    /// Returns whether the generation that serves is connected to the history that `tracked` was proven to have: the primary took its cursor.
+    /// They differ then by commits that one has and the other not yet, and commits are never held. Keys are not to be counted: what serves
+    /// goes on while they are.
+    fn differs_by_commits_alone(&self, tracked: &TrackedGeneration) -> bool {
+        let Some(head) = self.state.serving().head else { return false };
+        let details = self.state.details();
+        let is_followed = details.connected_since.is_some() && details.relation == FeedRelation::True;
+        is_followed && tracked.synced_head().is_some_and(|proven| proven.epoch == head.epoch)
     }
 
     /// Refuses a generation that lacks too many keys. Checked after catching up: the primary may send a snapshot that is minutes

@@ -24,14 +24,12 @@ use crate::model::time::Time;
 use crate::store::database_files::DatabaseFiles;
 use crate::store::error::StoreError;
 use crate::store::files::folder::is_storage_full;
-use crate::store::files::reserved_space::{self, PromisedRoom};
+use crate::store::files::reserved_space::{self, PromisedRoom, WRITE_HEADROOM};
 use crate::store::write_progress::WriteProgress;
 
 /// A key and its new value; `None` deletes it.
 pub type KeyWrite = (Vec<u8>, Option<Vec<u8>>);
 
-/// What must be free for any write, in bytes: a few of sled's segments of 512 KiB, which it fills one after the other.
-pub const WRITE_HEADROOM: u64 = 2 << 20;
 /// How many bytes must be free for each byte of a batch: sled writes a page again with its neighbours.
 const WRITE_AMPLIFICATION: u64 = 3;
 const LOCK_ATTEMPTS: usize = 200;

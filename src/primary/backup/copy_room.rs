@@ -8,9 +8,8 @@ use std::path::{Path, PathBuf};
 use http::StatusCode;
 
 use crate::api::error::ApiError;
-use crate::store::database::WRITE_HEADROOM;
 use crate::store::files::folder::is_storage_full;
-use crate::store::files::reserved_space::{self, PromisedRoom};
+use crate::store::files::reserved_space::{self, PromisedRoom, WRITE_HEADROOM};
 
 /// After so many bytes the disk is asked again.
 const STEP_BYTES: u64 = 4 << 20;

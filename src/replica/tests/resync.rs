@@ -169,6 +169,19 @@ fn a_revocation_binds_while_a_candidate_waits_for_a_line_to_catch_up() {
 }
 
 #[test]
+fn keys_that_are_added_while_a_candidate_falls_behind_are_no_loss() {
+    let env = TestReplica::start_synced(user_and_keys(1..=20));
+    env.primary.update(|primary| primary.faults.next_stream_late = true);
+    env.replica().resync();
+    env.primary.wait_until("the candidate's stream is open", |primary| !primary.faults.next_stream_late);
+    let head = env.commit((21..=60).map(|number| put_entry(key_entry(number, "new"))).collect());
+    env.wait_until("the serving generation has them", |status| status.cursor == Some(head));
+    env.primary.update(|primary| primary.faults.late_stream_released = true);
+    env.wait_until("the new one serves", |status| status.counted.resyncs == 2);
+    assert_eq!(env.primary.state().snapshots_sent, 2, "the first snapshot of the resync was taken");
+}
+
+#[test]
 fn nothing_of_a_new_generation_is_acknowledged_before_a_restart_would_open_it() {
     let mut env = TestReplica::start_synced(user_and_keys(1..=20));
     // CURRENT cannot be replaced.

@@ -17,6 +17,8 @@ use nix::sys::statvfs::{FsFlags, statvfs};
 
 use crate::store::files::folder::is_storage_full;
 
+/// What must be free for any write, in bytes: a few of sled's segments of 512 KiB, which it fills one after the other.
+pub const WRITE_HEADROOM: u64 = 2 << 20;
 /// The least that is reserved, in bytes: more than the snapshot of a hundred thousand keys.
 const MIN_RESERVED_BYTES: u64 = 1 << 20;
 /// The most that is allocated to find out whether there is room, in bytes. Beyond it the figure of the file system counts.

@@ -3,10 +3,9 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::store::database::WRITE_HEADROOM;
 use crate::store::error::StoreError;
 use crate::store::files::folder::is_storage_full;
-use crate::store::files::reserved_space::{self, PromisedRoom};
+use crate::store::files::reserved_space::{self, PromisedRoom, WRITE_HEADROOM};
 
 /// After so many bytes of records the disk is asked again.
 const STEP_BYTES: u64 = 4 << 20;
