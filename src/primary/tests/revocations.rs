@@ -474,7 +474,7 @@ async fn a_blocking_of_an_earlier_version_is_undone_only_once_a_file_says_the_st
     state.store.private_store().write(writes).unwrap();
     let (status, body) = unblock(&state, "zoe").await;
     assert_eq!((status, state_of_zoe(&state), revoked(&state)), (StatusCode::CONFLICT, UserState::Blocked, (0, 1)), "{body}");
-    assert!(body["message"].as_str().unwrap().contains("apply"), "{body}");
+    assert!(body["message"].as_str().unwrap().contains("Apply the directory file"), "{body}");
     apply(&state, "", &[user(1, "zoe")]).await;
     assert_eq!(unblock(&state, "zoe").await.1["unblocked"]["state"], "active");
 }
