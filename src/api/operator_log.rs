@@ -17,7 +17,7 @@ const UNAWAITED: &str = "the caller hung up before the outcome was known; it may
 const MAX_VALUE_CHARS: usize = 120;
 
 /// The name of the endpoint that hands out the whole store.
-const BACKUP: &str = "-/admin/backup";
+const BACKUP: &str = "backup";
 
 /// A request of an operator that is being handled. Dropped without an outcome, because the caller hung up, it is logged as well.
 pub struct OperatorAction(Option<PendingAction>);
@@ -30,7 +30,7 @@ struct PendingAction {
 }
 
 impl OperatorAction {
-    /// Returns what an operator is about to do; `None` where somebody else asks, or where it is only looked at. A backup hands out every
+    /// Returns what an operator is about to do, by the name of the endpoint; `None` where somebody else asks, or where it is only looked at. A backup hands out every
     /// secret of the daemon, so it counts.
     #[must_use]
     pub fn of(action: &'static str, request: &ApiRequest) -> Option<Self> {
@@ -38,7 +38,6 @@ impl OperatorAction {
         if request.caller != Caller::Operator || is_look {
             return None;
         }
-        let action = action.strip_prefix("-/admin/").unwrap_or(action);
         let target = describe_parameters(request.params.values.iter());
         Some(Self(Some(PendingAction { action, target, peer: request.peer, request_id: request.id.as_str().to_owned() })))
     }
