@@ -196,7 +196,11 @@ async fn a_backup_for_which_there_is_no_room_is_refused_before_it_waits() {
     asked.join().unwrap();
     let refused = refused.expect("it does not wait for the lock").unwrap_err();
     assert_eq!(refused.status, StatusCode::INSUFFICIENT_STORAGE);
-    assert!(refused.message.contains("No backup was begun") && refused.message.contains("MiB") && refused.message.contains("make room"), "{}", refused.message);
+    assert!(
+        refused.message.contains("No backup was begun") && refused.message.contains("MiB") && refused.message.contains("make room"),
+        "{}",
+        refused.message
+    );
     fs::remove_file(folder.path().join("store/filler")).unwrap();
     back_up(&state);
 }
