@@ -209,7 +209,7 @@ fn directory_age(state: &SidecarState, reading: &ReplicaReading, follower: &Valu
 /// Returns what kept answers are judged by: for how long the primary has not answered, if any of them is given meanwhile.
 fn outage_age(state: &SidecarState, class: FreshnessClass, limits: FreshnessLimits, time: RequestTime) -> ProofAge {
     let Some(outage) = state.upstream.channel().addresses.outage() else { return ProofAge::Outage(None) };
-    if is_given(state, class, time.boot) {
+    if is_given(state, class, limits, time.boot) {
         return ProofAge::Outage(Some(time.boot.since(outage.started_at)));
     }
     let newest = state.kept.as_ref().filter(|kept| kept.shadow.is_none()).and_then(|kept| kept.answers.newest_age(time.boot));
@@ -218,19 +218,20 @@ fn outage_age(state: &SidecarState, class: FreshnessClass, limits: FreshnessLimi
 }
 
 /// Returns whether an outage finds something that may be given. Where nobody has fetched, or pushed, nothing is kept of it and nobody misses
-/// it: that class is judged by keys.
-fn is_given(state: &SidecarState, class: FreshnessClass, now: BootTime) -> bool {
+/// it: that class is judged by keys, until all that is kept is older than its own bound, as after a restart that has read no such answer.
+fn is_given(state: &SidecarState, class: FreshnessClass, limits: FreshnessLimits, now: BootTime) -> bool {
     let Some(kept) = &state.kept else { return true };
     let kind = match class {
         FreshnessClass::Keys => KeptKind::AuthorizedKeys,
         FreshnessClass::Reads => KeptKind::Pull,
         FreshnessClass::PushPrecheck => KeptKind::Push,
     };
+    let is_young = || kept.answers.newest_age(now).is_none_or(|age| limits.evaluate(Some(age)) != Freshness::Expired);
     let has_own_answers = class == FreshnessClass::Keys || kept.answers.keeps(kind);
     kept.shadow.is_none()
         && match has_own_answers {
             true => kept.answers.serves(kind, now),
-            false => state.mirror.is_some() || kept.answers.serves(KeptKind::AuthorizedKeys, now),
+            false => is_young() && (state.mirror.is_some() || kept.answers.serves(KeptKind::AuthorizedKeys, now)),
         }
 }
 

@@ -1,6 +1,6 @@
 //! States in front of a GitLab: it is asked, most keys are unknown to it, it fails, nothing but what it says is given.
 
-use crate::kept_answers::gitlab::{Site, look_up};
+use crate::kept_answers::gitlab::{Site, look_up, pull};
 use crate::status_states::json::{assert_documented, assert_metrics_agree};
 use crate::status_states::status;
 
@@ -62,6 +62,24 @@ fn a_restart_in_an_outage_longer_than_max_stale_has_expired_keys_at_once() {
     site.fail();
     let printed = status(&site.env, "restarted in an outage longer than max_stale");
     printed.assert("serving: expired since 20", " UTC, 0 alarms", &[NOTHING_GIVEN], 2);
+}
+
+#[test]
+fn after_a_restart_fetches_have_expired_by_what_is_kept_of_them_while_keys_are_given() {
+    let mut site =
+        Site::start(&FRESH.replacen("reads = { ttl = \"1h\", max_stale = \"2h\" }", "reads = { ttl = \"1ms\", max_stale = \"1s\" }", 1));
+    assert_eq!(site.ask(&look_up(7)).status, 200);
+    assert_eq!(site.ask(&pull(7, "group/project")).status, 200);
+    site.wait_until_flushed();
+    site.fail();
+    site.env.wait_for("what is kept of fetches to expire", || site.ask(&pull(7, "group/project")).status == 424);
+    site.restart();
+    site.fail();
+    assert_eq!(site.ask(&look_up(7)).status, 200);
+    let printed = status(&site.env, "restarted while keys are given and fetches are not");
+    printed.assert("serving: expired since 20", " UTC, 0 alarms", &[": reads: nothing is answered from here, GitLab is asked"], 2);
+    let verdicts = &site.env.status()["freshness"];
+    assert_eq!([&verdicts["keys"]["verdict"], &verdicts["push_precheck"]["verdict"]], ["fresh", "fresh"]);
 }
 
 #[test]
