@@ -173,9 +173,10 @@ fn a_unit_of_the_operator_that_hides_ours_is_reported() {
 }
 
 /// What is on a host that was in use.
-const IN_USE: [&str; 6] = [
+const IN_USE: [&str; 7] = [
     "etc/sidegate/sidegate.toml",
     "etc/sidegate/primary/shell_secret",
+    "etc/ssh/sshd_config.d/00-sidegate.conf",
     "etc/ssh/sshd_config.d/50-sidegate.conf",
     "var/lib/sidegate/store",
     "var/lib/sidegate-primary/store",

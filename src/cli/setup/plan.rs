@@ -99,8 +99,8 @@ fn group_steps(source: &Source, host: &Host) -> Steps {
 /// The user who logs in, what its gitlab-shell needs, and sshd.
 fn login_steps(login: &Login, source: &Source, host: &Host, steps: &mut Steps) -> Result<(), CommandError> {
     steps.push(Box::new(UserStep { name: login.user.clone() }));
-    if matches!(source, Source::Here { .. }) {
-        steps.extend(shell_secret_step(login, host));
+    if let Source::Here { shell_secret } = source {
+        steps.extend(shell_secret_step(login, shell_secret.as_deref(), host));
     }
     steps.push(Box::new(KeyCommandStep {
         path: sshd::drop_in_path(host),
@@ -111,13 +111,13 @@ fn login_steps(login: &Login, source: &Source, host: &Host, steps: &mut Steps) -
     Ok(())
 }
 
-/// Gives a gitlab-shell that is there the secret, where the primary on this host made it.
-fn shell_secret_step(login: &Login, host: &Host) -> Option<Box<dyn Step>> {
+/// Gives a gitlab-shell that is there the secret of the primary on this host.
+fn shell_secret_step(login: &Login, named: Option<&Path>, host: &Host) -> Option<Box<dyn Step>> {
     let folder = shell_folder(&login.shell).filter(|folder| host.path(folder).is_dir() && folder.parent().is_some())?;
     let path = folder.join(SHELL_SECRET_NAME);
     // One that GitLab's packages made is a link, and has been taken as it is.
     let is_link = host.path(&path).is_symlink();
-    let copy = SecretSource::CopyOf(SHELL_SECRET.into());
+    let copy = named.map_or_else(|| SecretSource::CopyOf(SHELL_SECRET.into()), |file| SecretSource::Named(file.to_owned()));
     (!is_link).then(|| Box::new(secret("gitlab-shell's own copy", path, &login.user, copy)) as Box<dyn Step>)
 }
 

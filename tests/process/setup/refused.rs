@@ -52,6 +52,18 @@ fn what_another_wrote_is_not_replaced() {
     host.link("/etc/shadow", "etc/sidegate/shell_secret");
     refused(&host, &EMBEDDED, "etc/sidegate/shell_secret: this is a symlink");
     std::fs::remove_file(host.path("etc/sidegate/shell_secret")).unwrap();
+    host.write("srv/gitlab-shell/.gitlab_shell_secret", "one-secret\n");
+    std::fs::set_permissions(host.path("srv/gitlab-shell/.gitlab_shell_secret"), std::os::unix::fs::PermissionsExt::from_mode(0o600))
+        .unwrap();
+    host.write("root/secret", "another-secret\n");
+    let secret = host.path("root/secret").display().to_string();
+    let root = EMBEDDED.map(|word| if word == "git" { "root" } else { word });
+    refused(
+        &host,
+        &[&root[..], &["--shell-secret-file", &secret]].concat(),
+        ".gitlab_shell_secret: it is another secret than the one to be written",
+    );
+    std::fs::remove_file(host.path("srv/gitlab-shell/.gitlab_shell_secret")).unwrap();
     host.setup_ends(&EMBEDDED, 0);
     let gitlab = ["--primary", "gitlab", "--gitlab-url", "https://x", "--shell-secret-file", "/x", "--without-sshd", "--yes"];
     refused(&host, &gitlab, "this host is set up with --primary embedded, not gitlab; run `sidegate setup --remove` first");
