@@ -98,7 +98,7 @@ mod tests {
     fn lines_of(login: &Login) -> String {
         let (_folder, host) = host();
         let text = drop_in(login, &host).unwrap();
-        text.lines().filter(|line| !line.starts_with('#') && !line.is_empty()).map(|line| format!("{}\n", line.trim())).collect()
+        text.lines().map(str::trim).filter(|line| !line.starts_with('#') && !line.is_empty()).map(|line| format!("{line}\n")).collect()
     }
 
     #[test]
