@@ -9,7 +9,7 @@ use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, connect, getsockopt, listen, socket, sockopt};
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, bind, connect, getsockopt, socket, sockopt};
 use nix::unistd::{Gid, chown};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
@@ -61,6 +61,7 @@ pub struct BindError {
 }
 
 const MAX_SOCKET_PATH_BYTES: usize = 107;
+/// The kernel cuts it to what it allows. nix would refuse more than the `SOMAXCONN` of the C library, which is 128 with musl.
 const BACKLOG: i32 = 4096;
 
 /// Binds a Unix socket with a backlog of 4096: it is made in a private folder beside its path, given mode and group, and then renamed
@@ -139,7 +140,7 @@ fn bind_unix_at(folder: &Path, path: &Path) -> io::Result<UnixListener> {
         let short = Path::new("/proc/self/fd").join(folder.as_raw_fd().to_string()).join(path.file_name().unwrap_or_default());
         bind(socket.as_raw_fd(), &UnixAddr::new(&short)?)?;
     }
-    listen(&socket, Backlog::new(BACKLOG)?)?;
+    rustix::net::listen(&socket, BACKLOG)?;
     Ok(UnixListener::from(socket))
 }
 
@@ -218,7 +219,7 @@ fn bind_tcp_at(address: SocketAddr) -> io::Result<TcpListener> {
     // The standard library sets a short backlog; listening again sets a longer one.
     let listener = TcpListener::bind(address)?;
     listener.set_nonblocking(true)?;
-    listen(&listener, Backlog::new(BACKLOG)?)?;
+    rustix::net::listen(&listener, BACKLOG)?;
     Ok(listener)
 }
 
