@@ -134,7 +134,7 @@ class PackageScenario(Scenario):
         assert self.state("is-active", "sidegate-mirror.service") == "inactive"
 
     def no_look_up_was_refused_meanwhile(self) -> None:
-        self.machine.run("touch /run/asking-ends")
+        self.machine.run("touch /run/asking-ends /run/hammer-ends")
         hits, refusals = 0, []
         for number, process in enumerate(self.asking):
             process.wait(timeout=60)
