@@ -173,11 +173,12 @@ fn a_unit_of_the_operator_that_hides_ours_is_reported() {
 }
 
 /// What is on a host that was in use.
-const IN_USE: [&str; 7] = [
+const IN_USE: [&str; 8] = [
     "etc/sidegate/sidegate.toml",
     "etc/sidegate/primary/shell_secret",
     "etc/ssh/sshd_config.d/00-sidegate.conf",
     "etc/ssh/sshd_config.d/50-sidegate.conf",
+    "etc/systemd/system/sidegate.service.d/setup.conf",
     "var/lib/sidegate/store",
     "var/lib/sidegate-primary/store",
     "run/sidegate-primary/api.sock",
@@ -191,6 +192,7 @@ fn host_in_use() -> Host {
     host.write("etc/passwd", &USERS.map(|user| format!("{user}:x:990:990::/:/usr/sbin/nologin\n")).concat());
     host.write("etc/group", "git:x:989:sidegate-keys\nsidegate-primary:x:990:\n");
     host.write("var/lib/sidegated/other", "");
+    host.write("etc/systemd/system/sidegate-primary.service.d/own.conf", "");
     host.write("etc/ssh/sshd_config.d/10-other.conf", "# /usr/lib/sidegate/sidegate-authorized-keys is not for us\n");
     fs::create_dir_all(host.path("run/systemd/system")).unwrap();
     host
@@ -213,7 +215,10 @@ fn a_purge_leaves_nothing_of_ours_and_takes_nothing_of_others() {
     let host = host_in_use();
     let (called, told) = host.run("postrm", &["purge"]);
     assert!(IN_USE.iter().all(|file| !host.path(file).exists()));
-    for gone in ["etc/sidegate", "var/lib/sidegate", "var/lib/sidegate-primary", "run/sidegate-primary"] {
+    assert!(host.path("etc/systemd/system/sidegate-primary.service.d/own.conf").exists());
+    for gone in
+        ["etc/sidegate", "etc/systemd/system/sidegate.service.d", "var/lib/sidegate", "var/lib/sidegate-primary", "run/sidegate-primary"]
+    {
         assert!(!host.path(gone).exists(), "{gone}");
     }
     assert!(host.path("var/lib/sidegated/other").exists() && host.path("etc/ssh/sshd_config.d/10-other.conf").exists());
