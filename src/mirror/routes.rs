@@ -32,6 +32,8 @@ static ROUTES: &[Route<MirrorState>] = routes! { MirrorState;
     GET  "-/readiness"                None     Parameters operator::readiness;
     GET  "-/metrics"                  Metrics  Parameters metrics::handle;
 
+    GET  "-/fleet"                    InHandler Parameters operator::fleet;
+
     GET  "-/admin/status"             Operator Parameters status::handle;
     GET  "-/admin/hosts"              Operator Parameters operator::hosts;
     GET  "-/admin/export"             Operator Parameters operator::export;

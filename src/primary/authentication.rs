@@ -56,7 +56,8 @@ fn authenticate_kas(state: &PrimaryState, headers: &HeaderMap, now: Time) -> Res
     verify_token(token, Issuer::Kas, &secrets, now).map(|_| ()).map_err(TokenError::as_str)
 }
 
-fn authenticate_operator(state: &PrimaryState, peer: &Peer, headers: &HeaderMap) -> Result<(), Rejection> {
+/// Lets root and the daemon's own user on the Unix socket pass.
+pub(in crate::primary) fn authenticate_operator(state: &PrimaryState, peer: &Peer, headers: &HeaderMap) -> Result<(), Rejection> {
     let Peer::Unix { uid, .. } = peer else {
         return Err(Rejection::forbidden("admin over tcp", "the operator's commands are answered on the Unix socket only"));
     };

@@ -61,6 +61,8 @@ pub struct PrimaryOptions {
     pub admin_token: Option<Secret>,
     /// The token of error tracking; without it that endpoint answers 401.
     pub error_tracking_token: Option<Secret>,
+    /// The token of the fleet page over TCP; without it the page is on the Unix socket only.
+    pub fleet_token: Option<Secret>,
     /// Whether the shared secret is accepted beside the token, on Unix sockets.
     pub accept_shared_secret: bool,
     /// From what size a loss by `apply` must be accepted explicitly.

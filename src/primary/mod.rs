@@ -9,6 +9,7 @@
 //! | `extras/` | what billing, cluster agents and the audit log store |
 //! | `callers/` | who a request is for: the user of a key, the owner of an access token |
 //! | [`state`] | the parts of a primary that runs, and how it starts and shuts down |
+//! | `fleet/` | the page of all hosts |
 //! | `standing_alarms` | what an operator must look at, for the status |
 //! | `store_watch` | looks whether the store can be written; `store_health` judges it; `start_repairs` finishes what the last end cut off; `bounded_call` waits for neither longer than it should |
 //! | `maintenance` | what goes on beside requests: encoding commits for the hosts, persisting what may be late |
@@ -32,6 +33,7 @@ pub mod config;
 pub(crate) mod credentials;
 pub mod directory;
 pub mod extras;
+mod fleet;
 mod line_stream;
 pub(crate) mod maintenance;
 pub(crate) mod metrics;

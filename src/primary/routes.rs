@@ -14,7 +14,7 @@ use crate::net::server::handler::Handler;
 use crate::primary::requests::{
     ack, admin_accept_loss, admin_apply, admin_audit, admin_backup, admin_block_user, admin_explain, admin_export, admin_hosts,
     admin_kubernetes, admin_new_epoch, admin_records, admin_revocations, admin_revoke_key, admin_status, admin_unblock_user, allowed,
-    authorized_certs, authorized_keys, changes, check, discover, error_tracking_allowed, git_audit_event, gitlab_subscription, health,
+    authorized_certs, authorized_keys, changes, check, discover, error_tracking_allowed, fleet, git_audit_event, gitlab_subscription, health,
     kubernetes_agent_configuration, kubernetes_agent_info, kubernetes_policies, kubernetes_project_info, kubernetes_usage_metrics,
     kubernetes_vulnerability, lfs_authenticate, lfs_verify, metrics, minutes, personal_access_token, personal_access_tokens_self,
     post_receive, pre_receive, snapshot, two_factor_config, two_factor_otp_check, two_factor_recovery_codes, upcoming_reconciliations,
@@ -83,6 +83,8 @@ pub(in crate::primary) static ROUTES: &[Route<PrimaryState>] = routes! { Primary
     GET    "-/liveness"                                                                             None       Parameters health::liveness;
     GET    "-/readiness"                                                                            None       Parameters health::readiness;
     GET    "-/metrics"                                                                              Metrics    Parameters metrics::handle;
+
+    GET    "-/fleet"                                                                                InHandler  Parameters fleet::handle;
 
     GET    "-/admin/status"                                                                         Operator   Parameters admin_status::handle;
     GET    "-/admin/kubernetes"                                                                     Operator   Parameters admin_kubernetes::handle;

@@ -73,6 +73,7 @@ pub struct PrimaryState {
     pub(super) kas_secret: ReloadableSecret,
     pub(super) admin_token: ReloadableSecret,
     pub(super) error_tracking_token: ReloadableSecret,
+    pub(super) fleet_token: ReloadableSecret,
     pub(super) loss_guard: LossGuard,
     pub(super) own_uid: u32,
     /// What creates the repositories of new projects.
@@ -165,6 +166,7 @@ impl PrimaryState {
             kas_secret: ReloadableSecret::new(options.kas_secret),
             admin_token: ReloadableSecret::new(options.admin_token),
             error_tracking_token: ReloadableSecret::new(options.error_tracking_token),
+            fleet_token: ReloadableSecret::new(options.fleet_token),
             loss_guard: options.loss_guard,
             own_uid: options.own_uid,
             repositories: RepositoryCreator::new(options.repositories),
@@ -326,6 +328,11 @@ impl PrimaryState {
     /// Replaces the token of the subscription endpoints, or removes it.
     pub fn rotate_admin_token(&self, next: Option<Secret>) {
         self.admin_token.rotate(next, clock::wall_time());
+    }
+
+    /// Replaces the token of the fleet page, or removes it.
+    pub fn rotate_fleet_token(&self, next: Option<Secret>) {
+        self.fleet_token.rotate(next, clock::wall_time());
     }
 
     /// Replaces the token of error tracking, or removes it.

@@ -6,6 +6,7 @@ use http::StatusCode;
 
 use crate::api::error::{ApiError, HandlerResult};
 use crate::api::request::ApiRequest;
+use crate::api::standing_alarm::StandingAlarm;
 use crate::mirror::config::DAEMON;
 use crate::mirror::state::MirrorState;
 use crate::primary::requests;
@@ -18,6 +19,13 @@ pub async fn liveness(state: &Arc<MirrorState>, request: ApiRequest) -> HandlerR
 /// `GET /-/readiness`.
 pub async fn readiness(state: &Arc<MirrorState>, request: ApiRequest) -> HandlerResult {
     requests::health::readiness(&state.publisher, request).await
+}
+
+/// `GET /-/fleet`: with the mirror's own alarms.
+pub async fn fleet(state: &Arc<MirrorState>, request: ApiRequest) -> HandlerResult {
+    let own = state.alarms.list().into_iter();
+    let alarms = own.map(|alarm| StandingAlarm::new(alarm.kind, Some(alarm.since), alarm.message, alarm.remedy)).collect();
+    requests::fleet::answer(&state.publisher, DAEMON, alarms, request).await
 }
 
 /// `GET /-/admin/hosts`.

@@ -14,6 +14,7 @@ use crate::model::change::Epoch;
 use crate::model::clock_reading::BootId;
 use crate::model::digest::Digest;
 use crate::model::time::{BootTime, Time};
+use crate::primary::replication::host_report::HostReport;
 use crate::primary::replication::proven_elapsed::{ProvenElapsed, SavedElapsed};
 use crate::wire::directory::feed_lines::Ack;
 
@@ -51,6 +52,8 @@ pub struct HostRecord {
     pub names_instance: bool,
     /// Whether the streams of a host without an instance are those of an instance that has acknowledged something.
     pub is_identified: bool,
+    /// What it said last of its version and its alarms.
+    pub report: HostReport,
     /// The largest bound that it may use, in seconds; `None` if it never said.
     max_stale: Option<u64>,
     /// When it last claimed that bound.
@@ -109,6 +112,7 @@ impl HostRecord {
             open_streams: 0,
             names_instance: false,
             is_identified: false,
+            report: HostReport::NONE,
             max_stale: None,
             claimed_at: now.boot,
             contact: ProvenElapsed::starting_at(now.boot),
@@ -174,6 +178,7 @@ impl HostRecord {
             open_streams: 0,
             names_instance: stored.names_instance,
             is_identified: stored.identified,
+            report: HostReport::NONE,
             max_stale: stored.max_stale.or_else(|| stored.acked.as_ref().map(|acked| acked.max_stale)),
             claimed_at: now.boot,
             contact: contact.unwrap_or_else(|| ProvenElapsed::starting_at(now.boot)),

@@ -12,6 +12,7 @@ use crate::api::request::RequestTime;
 use crate::model::clock_reading::BootId;
 use crate::model::time::{BootTime, Time};
 use crate::primary::replication::host_record::{HostKey, HostRecord, LastAck, StoredHost};
+use crate::primary::replication::host_report::HostReport;
 use crate::wire::directory::feed_lines::Ack;
 
 /// Most hosts that are known at once.
@@ -76,6 +77,8 @@ pub struct HostView {
     pub says_bounds: bool,
     /// Whether another host that may still answer has the same name.
     pub shares_name: bool,
+    /// What it says of its version and its alarms.
+    pub report: HostReport,
 }
 
 impl HostView {
@@ -162,6 +165,13 @@ impl HostTable {
         self.check_bound(&key, Some(claimed), now.boot).map(|()| key)
     }
 
+    /// Notes what a host says of its version and its alarms.
+    pub fn record_report(&mut self, key: &HostKey, report: HostReport) {
+        if let Some(host) = self.hosts.get_mut(key) {
+            host.report.update(report);
+        }
+    }
+
     /// Notes that a host was written to. A line to a host without an instance may have reached any that never named itself.
     pub fn touch(&mut self, key: &HostKey, now: RequestTime) {
         if key.instance.is_some() {
@@ -226,6 +236,7 @@ impl HostTable {
             may_serve_for: host.may_serve_for(self.longest_max_stale, now),
             says_bounds: host.names_instance,
             shares_name: false,
+            report: host.report.clone(),
         }
     }
 

@@ -14,6 +14,7 @@ use crate::api::request::RequestTime;
 use crate::model::clock_reading::BootId;
 use crate::model::time::BootTime;
 use crate::primary::replication::host_record::{HostKey, HostRecord, StoredHost};
+use crate::primary::replication::host_report::HostReport;
 use crate::primary::replication::host_table::{HostClaim, HostTable, HostView, RegisterError};
 use crate::store::error::StoreError;
 use crate::store::primary::private_store::{PrivateStore, PrivateWrites};
@@ -76,6 +77,11 @@ impl HostRegistry {
         let outcome = self.hosts().record_ack(name, ack, is_known, now);
         self.notify_waiting();
         outcome
+    }
+
+    /// Notes what a host says of its version and its alarms.
+    pub fn record_report(&self, key: &HostKey, report: HostReport) {
+        self.hosts().record_report(key, report);
     }
 
     /// Returns all hosts, by name.

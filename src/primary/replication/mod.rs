@@ -8,6 +8,7 @@ pub mod feed_clock;
 pub mod follower_auth;
 pub mod follower_stream;
 pub mod host_record;
+pub mod host_report;
 pub mod host_table;
 pub mod hosts;
 pub mod missing_hosts;

@@ -13,6 +13,7 @@ use crate::api::request::ApiRequest;
 use crate::model::change::Head;
 use crate::net::message::Response;
 use crate::primary::replication::feed_clock::with_clock_header;
+use crate::primary::replication::host_report::HostReport;
 use crate::primary::state::PrimaryState;
 use crate::store::primary::primary_store::CommitsAfter;
 use crate::wire::directory::feed_lines::{self, Ack};
@@ -41,6 +42,7 @@ pub async fn handle(state: &Arc<PrimaryState>, request: ApiRequest) -> HandlerRe
         return Ok(state_mismatch(state, &host, &ack, &head).await);
     }
     let key = state.hosts.record_ack(&host, ack, reported == ReportedState::Known, request.time).map_err(ApiError::forbidden)?;
+    state.hosts.record_report(&key, HostReport::from_headers(&request.headers));
     if !state.hosts.is_covered_on_disk(&key) {
         state.warn_of_shared_name(&host, request.time);
         state.store_host(&key).await?;

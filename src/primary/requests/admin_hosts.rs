@@ -57,6 +57,8 @@ fn host_json(host: &HostView, head: &Head, now: Time) -> Value {
         "until": now.plus(host.may_serve_for),
         "lapsed": host.has_lapsed(),
         "alarm": host.shares_name.then_some(SHARED_NAME),
+        "version": host.report.version,
+        "alarms": host.report.alarms,
         "proves_age": host.says_bounds,
         "note": (!host.says_bounds).then_some(OLDER_VERSION),
     })

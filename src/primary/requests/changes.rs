@@ -24,6 +24,7 @@ use crate::net::message::Response;
 use crate::primary::replication::chunks::QUEUED_CHUNKS;
 use crate::primary::replication::feed_clock::with_clock_header;
 use crate::primary::replication::follower_stream::stream_changes;
+use crate::primary::replication::host_report::HostReport;
 use crate::primary::replication::host_table::HostClaim;
 use crate::primary::replication::hosts::StreamGuard;
 use crate::primary::state::PrimaryState;
@@ -54,6 +55,7 @@ pub async fn handle(state: &Arc<PrimaryState>, request: ApiRequest) -> HandlerRe
         }
     }
     let stream = register(state, &claim, request.time).await?;
+    state.hosts.record_report(stream.key(), HostReport::from_headers(&request.headers));
     let (chunks, body) = mpsc::channel(QUEUED_CHUNKS);
     tokio::spawn(stream_changes(state.stream_source(), follower, stream, cursor, chunks));
     let headers = HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_static("application/jsonl"))]);

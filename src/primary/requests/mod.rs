@@ -23,6 +23,7 @@ pub mod changes;
 pub mod check;
 pub mod discover;
 pub mod error_tracking_allowed;
+pub mod fleet;
 pub mod git_audit_event;
 pub mod gitlab_subscription;
 pub mod health;

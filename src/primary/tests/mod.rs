@@ -10,6 +10,7 @@ mod crash_credentials;
 mod crash_private_store;
 mod created_repositories;
 mod dry_run;
+mod fleet_page;
 mod invalid_records;
 mod overdue_hosts;
 mod ownerless_key;
@@ -74,6 +75,7 @@ fn options(folder: &Path) -> PrimaryOptions {
         kas_secret: None,
         admin_token: Some(secret(ADMIN_TOKEN)),
         error_tracking_token: None,
+        fleet_token: None,
         accept_shared_secret: true,
         loss_guard: LossGuard::default(),
         longest_max_stale: Duration::from_secs(86_400),

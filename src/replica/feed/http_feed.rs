@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
+use http::header::{HeaderValue, USER_AGENT};
 use http::{HeaderMap, Method, Request, Response};
 use serde::Deserialize;
 use tokio::sync::mpsc::{Sender, channel};
@@ -36,6 +37,10 @@ const CONFIRMED_BOUND_HEADER: &str = "x-sidegate-max-stale";
 const COVERS_HEADER: &str = "x-sidegate-covers";
 /// The header of a response that carries the primary's clock.
 const CLOCK_HEADER: &str = "x-sidegate-clock";
+/// What the primary is told of the version.
+const PRODUCT: &str = concat!("sidegate/", env!("CARGO_PKG_VERSION"));
+/// The header that names the alarms that stand here, separated by commas.
+const ALARMS_HEADER: &str = "x-sidegate-alarms";
 /// The header of a follower's token.
 const SYNC_TOKEN_HEADER: &str = "Sidegate-Sync-Request";
 const API_ROOT: &str = "/api/v4/internal/sidegate";
@@ -104,7 +109,7 @@ impl HttpFeed {
 
     fn build_request(&self, method: Method, path: &str, body: Bytes) -> Result<Request<OutgoingBody>, FeedError> {
         let token = issue_token(Issuer::Follower, Some(&self.host), &self.sync_secret.load(), clock::wall_time());
-        let mut request = Request::builder().method(method).uri(format!("{API_ROOT}{path}")).header(SYNC_TOKEN_HEADER, token);
+        let mut request = Request::builder().method(method).uri(format!("{API_ROOT}{path}")).header(SYNC_TOKEN_HEADER, token).header(USER_AGENT, PRODUCT);
         if !body.is_empty() {
             request = request.header(http::header::CONTENT_TYPE, "application/json");
         }
@@ -158,9 +163,12 @@ impl FeedSource for HttpFeed {
         lock(&self.covers).clone()
     }
 
-    async fn ack(&self, ack: Ack) -> Result<(), FeedError> {
+    async fn ack(&self, ack: Ack, alarms: &[&str]) -> Result<(), FeedError> {
         let body = serde_json::to_vec(&ack).map_err(|error| FeedError::Unreachable(error.to_string()))?;
-        let request = self.build_request(Method::POST, "/ack", body.into())?;
+        let mut request = self.build_request(Method::POST, "/ack", body.into())?;
+        if let Ok(kinds) = HeaderValue::try_from(alarms.join(",")) {
+            request.headers_mut().insert(ALARMS_HEADER, kinds);
+        }
         let asked = clock::boot_time();
         let response = self.client.send(request, self.timing.response_timeout).await.map_err(unreachable_error)?;
         self.record_exchange(asked, response.headers());

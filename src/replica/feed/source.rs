@@ -48,8 +48,8 @@ pub trait FeedSource: Send + Sync + 'static {
     fn covers(&self) -> Option<Coverage> {
         None
     }
-    /// Acknowledges a state that answers here come from and that is on disk.
-    fn ack(&self, ack: Ack) -> impl Future<Output = Result<(), FeedError>> + Send;
+    /// Acknowledges a state that answers here come from and that is on disk, and tells the kinds of the alarms that stand here.
+    fn ack(&self, ack: Ack, alarms: &[&str]) -> impl Future<Output = Result<(), FeedError>> + Send;
 }
 
 /// Why there is no feed. No message carries a secret.

@@ -118,7 +118,8 @@ pub async fn run_acknowledger<F: FeedSource>(
         let Some(head) = *flushed.borrow_and_update() else { continue };
         let (max_stale, instance) = (identity.bound.claimed(), identity.instance.clone());
         let ack = Ack { epoch: head.epoch, seq: head.seq, digest: head.state.digest, max_stale, instance };
-        match feed.ack(ack).await {
+        let alarms: Vec<&str> = state.alarms.active().iter().map(|active| active.alarm.as_str()).collect();
+        match feed.ack(ack, &alarms).await {
             Ok(()) => {
                 identity.confirm_bound(max_stale);
                 backoff.reset();
