@@ -73,6 +73,7 @@ pub fn build_options(
         kas_secret: None,
         admin_token: None,
         error_tracking_token: None,
+        fleet_token: secrets::load_optional_secret("auth.fleet_token_file", config.auth.fleet_token_file.as_deref())?,
         accept_shared_secret: false,
         loss_guard: config.sync.loss_guard,
         longest_max_stale: config.sync.longest_max_stale,

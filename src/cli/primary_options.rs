@@ -36,6 +36,7 @@ pub fn build_options(config: &PrimaryConfig, counters: Arc<ServerCounters>) -> R
         kas_secret: auth.kas_secret_file.as_ref().map(|file| secrets::load_kas_secret("auth.kas_secret_file", file)).transpose()?,
         admin_token: secrets::load_optional_secret("auth.admin_token_file", auth.admin_token_file.as_deref())?,
         error_tracking_token: secrets::load_optional_secret("auth.error_tracking_token_file", auth.error_tracking_token_file.as_deref())?,
+        fleet_token: secrets::load_optional_secret("auth.fleet_token_file", auth.fleet_token_file.as_deref())?,
         accept_shared_secret: auth.accept_shared_secret,
         loss_guard: config.sync.loss_guard,
         longest_max_stale: config.sync.longest_max_stale,

@@ -127,6 +127,11 @@ impl MirrorState {
         self.publisher.rotate_sync_secret(next);
     }
 
+    /// Replaces the token of the fleet page, or removes it.
+    pub fn rotate_fleet_token(&self, next: Option<Secret>) {
+        self.publisher.rotate_fleet_token(next);
+    }
+
     /// Replaces the token of GitLab's hooks; the one before is accepted for its grace.
     pub fn rotate_hook_token(&self, next: Option<Secret>) {
         self.hook_token.rotate(next, clock::wall_time());

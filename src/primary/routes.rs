@@ -14,8 +14,8 @@ use crate::net::server::handler::Handler;
 use crate::primary::requests::{
     ack, admin_accept_loss, admin_apply, admin_audit, admin_backup, admin_block_user, admin_explain, admin_export, admin_hosts,
     admin_kubernetes, admin_new_epoch, admin_records, admin_revocations, admin_revoke_key, admin_status, admin_unblock_user, allowed,
-    authorized_certs, authorized_keys, changes, check, discover, error_tracking_allowed, fleet, git_audit_event, gitlab_subscription, health,
-    kubernetes_agent_configuration, kubernetes_agent_info, kubernetes_policies, kubernetes_project_info, kubernetes_usage_metrics,
+    authorized_certs, authorized_keys, changes, check, discover, error_tracking_allowed, fleet, git_audit_event, gitlab_subscription,
+    health, kubernetes_agent_configuration, kubernetes_agent_info, kubernetes_policies, kubernetes_project_info, kubernetes_usage_metrics,
     kubernetes_vulnerability, lfs_authenticate, lfs_verify, metrics, minutes, personal_access_token, personal_access_tokens_self,
     post_receive, pre_receive, snapshot, two_factor_config, two_factor_otp_check, two_factor_recovery_codes, upcoming_reconciliations,
     usage,

@@ -69,6 +69,7 @@ fn read_credentials(config: &MirrorConfig, daemon: &DaemonUser, found: &mut Find
         None => reader.load("auth.shell_secret_file", &config.auth.shell_secret_file),
     };
     reader.load("auth.sync_secret_file", &config.auth.sync_secret_file);
+    reader.load_optional("auth.fleet_token_file", config.auth.fleet_token_file.as_deref());
     reader.load_optional("hooks.token_file", config.hooks.as_ref().map(|hooks| hooks.token_file.as_path()));
     reader.finish();
     let credentials = GitlabCredentials::new(&token?, shell?);

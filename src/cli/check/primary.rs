@@ -59,6 +59,7 @@ fn check_secrets(config: &PrimaryConfig, daemon: &DaemonUser, found: &mut Findin
     }
     reader.load_optional("auth.admin_token_file", auth.admin_token_file.as_deref());
     reader.load_optional("auth.error_tracking_token_file", auth.error_tracking_token_file.as_deref());
+    reader.load_optional("auth.fleet_token_file", auth.fleet_token_file.as_deref());
     reader.finish();
 }
 

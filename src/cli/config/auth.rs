@@ -48,6 +48,9 @@ pub struct PrimaryAuthConfig {
     /// The file of the token of error tracking; without it that endpoint answers 401.
     #[serde(deserialize_with = "parse::optional_path")]
     pub error_tracking_token_file: Option<PathBuf>,
+    /// The file of the token of the fleet page over TCP; without it the page is on the Unix socket only.
+    #[serde(deserialize_with = "parse::optional_path")]
+    pub fleet_token_file: Option<PathBuf>,
 }
 
 /// The section of a mirror.
@@ -60,11 +63,14 @@ pub struct MirrorAuthConfig {
     /// The file of the secret that followers sign with.
     #[serde(deserialize_with = "parse::path")]
     pub sync_secret_file: PathBuf,
+    /// The file of the token of the fleet page over TCP; without it the page is on the Unix socket only.
+    #[serde(deserialize_with = "parse::optional_path")]
+    pub fleet_token_file: Option<PathBuf>,
 }
 
 impl Default for MirrorAuthConfig {
     fn default() -> Self {
-        Self { shell_secret_file: SHELL_SECRET_FILE.into(), sync_secret_file: SYNC_SECRET_FILE.into() }
+        Self { shell_secret_file: SHELL_SECRET_FILE.into(), sync_secret_file: SYNC_SECRET_FILE.into(), fleet_token_file: None }
     }
 }
 
@@ -77,6 +83,7 @@ impl Default for PrimaryAuthConfig {
             kas_secret_file: None,
             admin_token_file: None,
             error_tracking_token_file: None,
+            fleet_token_file: None,
         }
     }
 }

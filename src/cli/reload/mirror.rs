@@ -29,6 +29,7 @@ pub static SETTINGS: &[Setting<MirrorConfig>] = &[
     setting!(Restart, "listen.tls_key_file", |config| config.listen.as_ref().map(|listen| &listen.tls_key_file)),
     setting!(OfUpstream, auth.shell_secret_file),
     setting!(Live, auth.sync_secret_file),
+    setting!(Live, auth.fleet_token_file),
     setting!(Upstream, gitlab.url),
     setting!(Restart, gitlab.ca_file),
     setting!(OfUpstream, gitlab.token_file),
@@ -87,7 +88,11 @@ impl ReloadTarget for MirrorTarget<'_> {
     }
 
     fn files(config: &MirrorConfig) -> Vec<PathBuf> {
-        let optional = [config.gitlab.shell_secret_file.as_ref(), config.hooks.as_ref().map(|hooks| &hooks.token_file)];
+        let optional = [
+            config.auth.fleet_token_file.as_ref(),
+            config.gitlab.shell_secret_file.as_ref(),
+            config.hooks.as_ref().map(|hooks| &hooks.token_file),
+        ];
         let secrets = [&config.auth.shell_secret_file, &config.auth.sync_secret_file, &config.gitlab.token_file];
         let mut files = watched(secrets.into_iter().chain(optional.into_iter().flatten()).map(PathBuf::as_path));
         let tls = [config.listen.as_ref().and_then(ListenConfig::tls), config.hooks.as_ref().and_then(HooksConfig::tls)];
@@ -99,7 +104,12 @@ impl ReloadTarget for MirrorTarget<'_> {
         let mut loaded = Loaded::new();
         let sync = secrets::load_secret("auth.sync_secret_file", &config.auth.sync_secret_file)?;
         loaded.content("auth.sync_secret_file", sync.expose_bytes());
-        loaded.then(move |_| self.state.rotate_sync_secret(sync));
+        let fleet_token = secrets::load_optional_secret("auth.fleet_token_file", config.auth.fleet_token_file.as_deref())?;
+        loaded.content("auth.fleet_token_file", fleet_token.as_ref().map(|token| token.expose_bytes()).unwrap_or_default());
+        loaded.then(move |_| {
+            self.state.rotate_sync_secret(sync);
+            self.state.rotate_fleet_token(fleet_token);
+        });
         self.load_credentials(config, moves_upstream, &mut loaded)?;
         let hook_token = load_hook_token(config)?;
         if self.takes_hooks

@@ -29,6 +29,7 @@ pub static SETTINGS: &[Setting<PrimaryConfig>] = &[
     setting!(Live, auth.kas_secret_file),
     setting!(Live, auth.admin_token_file),
     setting!(Live, auth.error_tracking_token_file),
+    setting!(Live, auth.fleet_token_file),
     setting!(Restart, store.path),
     setting!(Restart, store.page_cache),
     setting!(Restart, store.record_cache),
@@ -74,7 +75,7 @@ impl ReloadTarget for PrimaryTarget<'_> {
 
     fn files(config: &PrimaryConfig) -> Vec<PathBuf> {
         let auth = &config.auth;
-        let optional = [&auth.kas_secret_file, &auth.admin_token_file, &auth.error_tracking_token_file];
+        let optional = [&auth.kas_secret_file, &auth.admin_token_file, &auth.error_tracking_token_file, &auth.fleet_token_file];
         let secrets = [&auth.shell_secret_file, &auth.sync_secret_file].into_iter().chain(optional.into_iter().flatten());
         let mut files = watched(secrets.map(PathBuf::as_path));
         files.extend(config.listen.as_ref().and_then(ListenConfig::tls).into_iter().flat_map(|(chain, key)| [chain.clone(), key.clone()]));
@@ -88,6 +89,7 @@ impl ReloadTarget for PrimaryTarget<'_> {
             ("auth.kas_secret_file", &options.kas_secret),
             ("auth.admin_token_file", &options.admin_token),
             ("auth.error_tracking_token_file", &options.error_tracking_token),
+            ("auth.fleet_token_file", &options.fleet_token),
         ];
         loaded.content("auth.shell_secret_file", options.shell_secret.expose_bytes());
         loaded.content("auth.sync_secret_file", options.sync_secret.expose_bytes());
@@ -102,6 +104,7 @@ impl ReloadTarget for PrimaryTarget<'_> {
             self.state.rotate_kas_secret(options.kas_secret);
             self.state.rotate_admin_token(options.admin_token);
             self.state.rotate_error_tracking_token(options.error_tracking_token);
+            self.state.rotate_fleet_token(options.fleet_token);
             self.state.api().replace_limits(options.bounds);
             self.server.set_limits(options.bounds);
             self.certificate.iter().for_each(|certificate| certificates::note_own_chain(&self.daemon, certificate.chain_file()));

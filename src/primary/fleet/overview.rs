@@ -79,7 +79,12 @@ pub struct HostRow {
 
 impl Overview {
     /// Reads the overview of a daemon that publishes a feed, with its own alarms and these others.
-    pub async fn read(state: &PrimaryState, daemon: &'static str, more_alarms: Vec<StandingAlarm>, time: RequestTime) -> Result<Self, ApiError> {
+    pub async fn read(
+        state: &PrimaryState,
+        daemon: &'static str,
+        more_alarms: Vec<StandingAlarm>,
+        time: RequestTime,
+    ) -> Result<Self, ApiError> {
         let (head, views) = (state.store.head(), state.hosts.list(time.boot));
         let mut hosts: Vec<HostRow> = views.iter().map(|host| HostRow::new(host, &head, time.wall)).collect();
         hosts.sort_by(|one, other| (one.state, &one.name).cmp(&(other.state, &other.name)));

@@ -30,9 +30,11 @@ impl HostReport {
     pub fn from_headers(headers: &HeaderMap) -> Self {
         let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
         let version = text(header::USER_AGENT.as_str()).and_then(|product| product.strip_prefix(PRODUCT)).filter(|version| {
-            (1..=MAX_VERSION_BYTES).contains(&version.len()) && version.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-+~".contains(&byte))
+            (1..=MAX_VERSION_BYTES).contains(&version.len())
+                && version.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-+~".contains(&byte))
         });
-        let alarms = text(ALARMS_HEADER).map(|kinds| kinds.split(',').map(str::trim).filter(|kind| is_kind(kind)).take(MAX_ALARMS).map(Arc::from).collect());
+        let alarms = text(ALARMS_HEADER)
+            .map(|kinds| kinds.split(',').map(str::trim).filter(|kind| is_kind(kind)).take(MAX_ALARMS).map(Arc::from).collect());
         Self { version: version.map(Arc::from), alarms }
     }
 
@@ -59,7 +61,9 @@ mod tests {
 
     fn report(agent: &str, alarms: &str) -> HostReport {
         let headers = [("user-agent", agent), ("x-sidegate-alarms", alarms)];
-        HostReport::from_headers(&headers.into_iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect::<HeaderMap>())
+        HostReport::from_headers(
+            &headers.into_iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect::<HeaderMap>(),
+        )
     }
 
     #[test]

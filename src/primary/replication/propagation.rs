@@ -220,6 +220,7 @@ mod tests {
     use crate::model::digest::{Digest, DirectoryDigest};
     use crate::model::time::Time;
     use crate::primary::replication::host_record::LastAck;
+    use crate::primary::replication::host_report::HostReport;
     use crate::primary::replication::host_table::{HostView, OLDER_VERSION};
 
     fn host(seq: u64, streams: usize, may_serve_for: u64) -> HostView {
@@ -234,6 +235,7 @@ mod tests {
             may_serve_for: Duration::from_secs(may_serve_for),
             says_bounds: true,
             shares_name: false,
+            report: HostReport::default(),
         }
     }
 

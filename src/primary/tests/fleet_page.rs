@@ -70,7 +70,12 @@ async fn started() -> (TempDir, Arc<PrimaryState>) {
 fn row(page: &str, host: &str) -> String {
     let rows = page.split("<tr>").map(|row| row.split("</tr>").next().unwrap_or_default());
     let row = rows.into_iter().find(|row| row.starts_with("<th scope=\"row\" data-label=\"Host\"") && row.contains(&format!(">{host}<")));
-    row.unwrap_or_else(|| panic!("no row of {host}: {page}")).split('<').filter_map(|tag| tag.split_once('>')).map(|(_, text)| text).collect::<Vec<_>>().join("|")
+    row.unwrap_or_else(|| panic!("no row of {host}: {page}"))
+        .split('<')
+        .filter_map(|tag| tag.split_once('>'))
+        .map(|(_, text)| text)
+        .collect::<Vec<_>>()
+        .join("|")
 }
 
 #[tokio::test]
@@ -146,7 +151,10 @@ async fn the_page_is_for_the_operator_and_for_who_shows_its_token() {
     for shown in [basic(FLEET_TOKEN), Some(format!("Bearer {FLEET_TOKEN}"))] {
         let (status, headers, text) = ask(tcp(), shown).await;
         assert!(status == StatusCode::OK && text.contains("<h1>sidegate fleet</h1>"), "{status} {text}");
-        assert_eq!((headers["cache-control"].as_bytes(), headers["content-type"].as_bytes()), (&b"no-store"[..], &b"text/html; charset=utf-8"[..]));
+        assert_eq!(
+            (headers["cache-control"].as_bytes(), headers["content-type"].as_bytes()),
+            (&b"no-store"[..], &b"text/html; charset=utf-8"[..])
+        );
     }
     for shown in [None, basic("wrong"), basic(""), Some("Bearer wrong".to_owned())] {
         let (status, headers, text) = ask(tcp(), shown).await;

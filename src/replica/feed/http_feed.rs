@@ -109,7 +109,8 @@ impl HttpFeed {
 
     fn build_request(&self, method: Method, path: &str, body: Bytes) -> Result<Request<OutgoingBody>, FeedError> {
         let token = issue_token(Issuer::Follower, Some(&self.host), &self.sync_secret.load(), clock::wall_time());
-        let mut request = Request::builder().method(method).uri(format!("{API_ROOT}{path}")).header(SYNC_TOKEN_HEADER, token).header(USER_AGENT, PRODUCT);
+        let mut request =
+            Request::builder().method(method).uri(format!("{API_ROOT}{path}")).header(SYNC_TOKEN_HEADER, token).header(USER_AGENT, PRODUCT);
         if !body.is_empty() {
             request = request.header(http::header::CONTENT_TYPE, "application/json");
         }
