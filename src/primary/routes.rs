@@ -206,18 +206,22 @@ mod tests {
                 .collect();
             let shows = |name| shown.contains(name);
             let operator = described["x-sidegate-caller"].as_str() == Some("operator");
+            // For the operator on the Unix socket; its token counts over TCP alone.
+            let is_fleet = route.path == "-/fleet";
             let right = match route.auth {
                 RequiredAuth::ShellToken => shows("shellToken") && shows("sharedSecret") && shows("sharedSecretParameter"),
                 RequiredAuth::Follower => shown == BTreeSet::from(["followerToken"]),
                 RequiredAuth::Kas => shows("kasToken"),
                 RequiredAuth::InHandler => {
-                    shows("privateToken") && shows("token") || shows("errorTrackingToken") && shows("errorTrackingParameter")
+                    shows("privateToken") && shows("token")
+                        || shows("errorTrackingToken") && shows("errorTrackingParameter")
+                        || is_fleet && shown.is_empty() && operator
                 }
                 RequiredAuth::Operator | RequiredAuth::Metrics => shown.is_empty() && operator,
                 RequiredAuth::None => shown.is_empty(),
                 RequiredAuth::KeysScopeOrToken | RequiredAuth::TokenIfShown => false,
             };
-            let only_operators = matches!(route.auth, RequiredAuth::Operator | RequiredAuth::Metrics);
+            let only_operators = is_fleet || matches!(route.auth, RequiredAuth::Operator | RequiredAuth::Metrics);
             assert!(right && operator == only_operators, "{} {}: {shown:?}", method_of(route), route.path);
             let has = |status: &str| !described["responses"][status].is_badvalue();
             let refusal = if only_operators { "403" } else { "401" };

@@ -17,9 +17,11 @@ pub fn list(client: &AdminClient) -> CommandResult {
     print_missing_hosts(&response);
     for host in hosts {
         let alarm = host["alarm"].as_str().map(|alarm| format!("\tALARM: {alarm}")).unwrap_or_default();
+        let own_alarms: Vec<&str> = host["alarms"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        let own_alarms = if own_alarms.is_empty() { String::new() } else { format!("\tITS ALARMS: {}", own_alarms.join(", ")) };
         let note = host["note"].as_str().map(|note| format!("\t{note}")).unwrap_or_default();
         print_line(&format!(
-            "{}\t{}\tseq {}\tbehind {}\tlast seen {}\tmay answer without the primary until {} (at most {} s)\tinstance {}{alarm}{note}",
+            "{}\t{}\tseq {}\tbehind {}\tlast seen {}\tmay answer without the primary until {} (at most {} s)\tinstance {}\tversion {}{own_alarms}{alarm}{note}",
             field_text(&host["host"]),
             match (&host["connected"], &host["lapsed"]) {
                 (Value::Bool(true), _) => "connected",
@@ -32,6 +34,7 @@ pub fn list(client: &AdminClient) -> CommandResult {
             field_text(&host["until"]),
             host["max_stale"],
             instance_text(&host),
+            host["version"].as_str().unwrap_or("not said"),
         ));
     }
     Ok(Completion::Complete)
