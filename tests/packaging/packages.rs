@@ -151,8 +151,18 @@ fn an_upgrade_restarts_only_what_runs_and_leaves_the_socket() {
         let (called, _) = host.run("postinst", &arguments);
         let units = ["sidegate-primary.service", "sidegate-mirror.service", "sidegate.service"];
         assert_eq!(called[2], "systemctl daemon-reload");
-        assert_eq!(called[3..], units.map(|unit| format!("systemctl try-restart {unit}")));
+        let calls = units.map(|unit| [format!("systemctl --quiet is-active {unit}"), format!("systemctl try-restart {unit}")]);
+        assert_eq!(called[3..], calls.concat());
     }
+}
+
+#[test]
+fn a_unit_that_does_not_run_or_is_masked_is_not_restarted_and_not_called_failed() {
+    let host = Host::new();
+    fs::create_dir_all(host.path("run/systemd/system")).unwrap();
+    host.write("bin/systemctl", "#!/bin/sh\necho \"systemctl $*\" >>\"$CALLS\"\n[ \"$1\" = daemon-reload ]\n");
+    let (called, told) = host.run("postinst", &["configure", "0.1.0-1"]);
+    assert!(!called.iter().any(|call| call.contains("try-restart")) && told.is_empty(), "{called:?} {told}");
 }
 
 #[test]
@@ -232,6 +242,43 @@ fn a_purge_leaves_nothing_of_ours_and_takes_nothing_of_others() {
     fs::write(host.path("etc/passwd"), "").unwrap();
     fs::write(host.path("etc/group"), "git:x:989:\n").unwrap();
     assert_eq!(host.run("postrm", &["purge"]), (Vec::new(), String::new()));
+}
+
+#[test]
+fn a_purge_of_the_rest_of_a_package_takes_nothing_of_an_installation_from_the_archive() {
+    let host = host_in_use();
+    host.write("usr/bin/sidegate", "");
+    let (called, told) = host.run("postrm", &["purge"]);
+    assert!(called.is_empty() && IN_USE.iter().all(|file| host.path(file).exists()), "{called:?}");
+    assert!(told.contains("installed another way"), "{told}");
+}
+
+#[test]
+fn a_purge_that_cannot_remove_a_user_says_so_and_goes_on() {
+    let host = host_in_use();
+    host.write("bin/userdel", "#!/bin/sh\necho \"userdel $*\" >>\"$CALLS\"\nexit 8\n");
+    let (called, told) = host.run("postrm", &["purge"]);
+    assert_eq!(called.iter().filter(|call| call.starts_with("userdel")).count(), 4, "{called:?}");
+    assert!(told.contains("the user sidegate-keys stays: end its processes"), "{told}");
+    assert!(IN_USE.iter().all(|file| !host.path(file).exists()));
+}
+
+#[test]
+fn a_purge_names_a_store_elsewhere_and_a_file_that_still_asks_the_program() {
+    let host = host_in_use();
+    host.write("etc/sidegate/primary.toml", "[socket]\npath = \"/run/sidegate-primary/api.sock\"\n[store]\npath = \"/srv/keys\"\n");
+    host.write("etc/ssh/sshd_config.d/20-own.conf", "AuthorizedKeysCommand /usr/lib/sidegate/sidegate-authorized-keys git %u %k\n");
+    let (_, told) = host.run("postrm", &["purge"]);
+    assert!(told.contains("/srv/keys, which") && !told.contains("/run/sidegate-primary/api.sock, which"), "{told}");
+    assert!(told.contains("still asks") && told.contains("20-own.conf"), "{told}");
+}
+
+#[test]
+fn a_removal_says_how_what_a_set_up_made_is_taken_back_and_that_gitlab_shell_still_asks() {
+    let host = host_in_use();
+    host.write("etc/sidegate/setup.json", "{}");
+    let (_, told) = host.run("prerm", &["remove"]);
+    assert!(told.contains("sidegate setup --remove") && told.contains("gitlab_url") && told.contains("gitlab.rb"), "{told}");
 }
 
 #[test]
