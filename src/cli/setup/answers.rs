@@ -1,7 +1,5 @@
 //! What is to be set up: from the flags, from what is found on the host, and from the person at the terminal, in this order.
 
-use std::fs;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use crate::cli::arguments::{SetupArgs, SetupPrimary};
@@ -10,6 +8,7 @@ use crate::cli::setup::chain::{self, ChainFlags};
 use crate::cli::setup::host::Host;
 use crate::cli::setup::omnibus;
 use crate::cli::setup::questions::Questions;
+use crate::cli::setup::read_secret::ReadSecret;
 use crate::cli::setup::sshd::drop_in_path;
 use crate::wire::authorized_keys::ShellPath;
 
@@ -31,7 +30,7 @@ pub enum Source {
     /// A primary on this host.
     Here {
         /// The secret of the gitlab-shell that is there; `None` for a new one.
-        shell_secret: Option<PathBuf>,
+        shell_secret: Option<ReadSecret>,
     },
     /// A primary on another host.
     Primary {
@@ -40,9 +39,9 @@ pub enum Source {
         /// Certificates to trust.
         ca_file: Option<PathBuf>,
         /// gitlab-shell's secret.
-        shell_secret: PathBuf,
+        shell_secret: ReadSecret,
         /// What followers sign with.
-        sync_secret: PathBuf,
+        sync_secret: ReadSecret,
     },
     /// A GitLab, which is asked.
     Gitlab {
@@ -51,7 +50,7 @@ pub enum Source {
         /// Certificates to trust.
         ca_file: Option<PathBuf>,
         /// gitlab-shell's secret.
-        shell_secret: PathBuf,
+        shell_secret: ReadSecret,
     },
     /// A GitLab, and the mirror beside it, which is followed.
     Mirror {
@@ -62,9 +61,9 @@ pub enum Source {
         /// Certificates to trust.
         ca_file: Option<PathBuf>,
         /// gitlab-shell's secret.
-        shell_secret: PathBuf,
+        shell_secret: ReadSecret,
         /// What followers of the mirror sign with.
-        sync_secret: PathBuf,
+        sync_secret: ReadSecret,
     },
 }
 
@@ -145,8 +144,11 @@ fn source(
     let mut details = Details { flags, host, questions };
     match (primary, &flags.primary_url) {
         (SetupPrimary::Embedded, None) => {
-            let beside = || login.and_then(|login| secret_beside(host, &login.shell));
-            Ok(Source::Here { shell_secret: flags.shell_secret_file.clone().or_else(beside) })
+            let shell_secret = match &flags.shell_secret_file {
+                Some(file) => Some(ReadSecret::named(file)?),
+                None => login.map(|login| secret_beside(host, login)).transpose()?.flatten(),
+            };
+            Ok(Source::Here { shell_secret })
         }
         (SetupPrimary::Embedded, Some(url)) => {
             let (shell_secret, sync_secret) = (details.shell_secret()?, details.sync_secret()?);
@@ -182,20 +184,23 @@ impl Details<'_> {
         self.questions.ask("--feed-url URL", self.flags.feed_url.as_deref(), "What is the URL of the mirror?", None)
     }
 
-    fn shell_secret(&mut self) -> Result<PathBuf, CommandError> {
+    fn shell_secret(&mut self) -> Result<ReadSecret, CommandError> {
         let found = omnibus::is_here(self.host).then(|| self.host.path(Path::new(omnibus::SHELL_SECRET)));
         let given = self.flags.shell_secret_file.clone().or(found);
         self.file("--shell-secret-file FILE", given, "Which file has the secret of gitlab-shell?")
     }
 
-    fn sync_secret(&mut self) -> Result<PathBuf, CommandError> {
+    fn sync_secret(&mut self) -> Result<ReadSecret, CommandError> {
         let given = self.flags.sync_secret_file.clone();
         self.file("--sync-secret-file FILE", given, "Which file has the secret that followers sign with?")
     }
 
-    fn file(&mut self, flag: &str, given: Option<PathBuf>, question: &str) -> Result<PathBuf, CommandError> {
-        let given = given.map(|path| path.to_string_lossy().into_owned());
-        self.questions.ask(flag, given.as_deref(), question, None).map(PathBuf::from)
+    fn file(&mut self, flag: &str, given: Option<PathBuf>, question: &str) -> Result<ReadSecret, CommandError> {
+        let file = match given {
+            Some(given) => given,
+            None => self.questions.ask(flag, None, question, None)?.into(),
+        };
+        ReadSecret::named(&file)
     }
 }
 
@@ -205,11 +210,12 @@ pub fn shell_folder(shell: &ShellPath) -> Option<PathBuf> {
     Path::new(&shell.to_string()).parent()?.parent().map(Path::to_owned)
 }
 
-/// Returns the secret that a gitlab-shell has already. A link counts only if root made it: another could lead to any file.
-fn secret_beside(host: &Host, shell: &ShellPath) -> Option<PathBuf> {
-    let path = host.path(&shell_folder(shell)?.join(SHELL_SECRET_NAME));
-    let found = fs::symlink_metadata(&path).ok()?;
-    (found.is_file() || found.uid() == 0).then_some(path)
+/// Returns the secret that a gitlab-shell has already.
+fn secret_beside(host: &Host, login: &Login) -> Result<Option<ReadSecret>, CommandError> {
+    match shell_folder(&login.shell) {
+        Some(folder) => ReadSecret::beside_shell(host, &folder.join(SHELL_SECRET_NAME), &login.user),
+        None => Ok(None),
+    }
 }
 
 #[cfg(test)]

@@ -79,11 +79,11 @@ fn escaped(word: &str) -> String {
 #[cfg(test)]
 mod tests {
     use std::fs;
-    use std::path::Path;
 
     use super::{drop_in, sidecar_config};
     use crate::cli::setup::answers::{Login, Source};
     use crate::cli::setup::host::Host;
+    use crate::cli::setup::read_secret::ReadSecret;
 
     fn host() -> (tempfile::TempDir, Host) {
         let folder = tempfile::tempdir().unwrap();
@@ -125,10 +125,10 @@ mod tests {
         let here = sidecar_config(&Source::Here { shell_secret: None }, &host).unwrap();
         assert_eq!(here, include_str!("../../../packaging/sidegate.toml"));
         assert!(guide.contains(super::PRIMARY_CONFIG_TEXT));
-        let secret = || Path::new("/s").to_owned();
+        let secret = || ReadSecret { file: "/s".into(), content: b"secret".to_vec() };
         let followed = Source::Primary {
             url: "https://primary.example:8181".to_owned(),
-            ca_file: Some(secret()),
+            ca_file: Some("/s".into()),
             shell_secret: secret(),
             sync_secret: secret(),
         };

@@ -4,8 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use nix::unistd::{Group, User};
+use nix::unistd::{Gid, Group, User};
 
+use crate::cli::check::as_daemon::groups_of;
 use crate::cli::check::program::{self, ProgramOutput};
 use crate::cli::exit_status::CommandError;
 
@@ -24,6 +25,15 @@ pub struct Owner {
 
 /// Root, who owns what everybody may read.
 pub const ROOT: Owner = Owner { uid: 0, gid: 0 };
+
+/// A user of the host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Account {
+    /// The user's id, and that of the group that is the user's own.
+    pub owner: Owner,
+    /// The home.
+    pub home: PathBuf,
+}
 
 /// A host.
 #[derive(Debug)]
@@ -70,13 +80,33 @@ impl Host {
 
     /// Returns a user with their own group; `None` if there is no such user.
     pub fn user(&self, name: &str) -> Result<Option<Owner>, CommandError> {
+        Ok(self.account(name)?.map(|account| account.owner))
+    }
+
+    /// Returns a user with their own group and home; `None` if there is no such user.
+    pub fn account(&self, name: &str) -> Result<Option<Account>, CommandError> {
         if self.root.is_none() {
             let user = User::from_name(name).map_err(|error| CommandError::with_context(&format!("the user {name}"), error))?;
-            return Ok(user.map(|user| Owner { uid: user.uid.as_raw(), gid: user.gid.as_raw() }));
+            return Ok(user.map(|user| Account { owner: Owner { uid: user.uid.as_raw(), gid: user.gid.as_raw() }, home: user.dir }));
         }
-        let fields = self.entry("/etc/passwd", name)?;
-        let number = |index: usize| fields.as_ref().and_then(|fields| fields.get(index)?.parse().ok());
-        Ok(number(2).zip(number(3)).map(|(uid, gid)| Owner { uid, gid }))
+        let fields = self.entry("/etc/passwd", name)?.unwrap_or_default();
+        let number = |index: usize| fields.get(index).and_then(|field| field.parse().ok());
+        let home = || fields.get(5).map(PathBuf::from).unwrap_or_default();
+        Ok(number(2).zip(number(3)).map(|(uid, gid)| Account { owner: Owner { uid, gid }, home: home() }))
+    }
+
+    /// Returns the ids of all groups of a user; none if there is no such user.
+    pub fn groups_of(&self, name: &str) -> Result<Vec<u32>, CommandError> {
+        if self.root.is_none() {
+            let user = User::from_name(name).map_err(|error| CommandError::with_context(&format!("the user {name}"), error))?;
+            return Ok(user.map(|user| groups_of(&user).into_iter().map(Gid::as_raw).collect()).unwrap_or_default());
+        }
+        let own = self.user(name)?.map(|owner| owner.gid);
+        let lists = self.entries("/etc/group")?.into_iter().filter_map(|fields| {
+            let is_member = fields.get(3)?.split(',').any(|member| member == name);
+            fields.get(2)?.parse().ok().filter(|_| is_member)
+        });
+        Ok(own.into_iter().chain(lists).collect())
     }
 
     /// Returns a user who must exist: one that the package makes.
@@ -88,19 +118,23 @@ impl Host {
         })
     }
 
-    /// Returns whether a group exists.
-    pub fn has_group(&self, name: &str) -> Result<bool, CommandError> {
-        match self.root {
-            None => Ok(Group::from_name(name).map_err(|error| CommandError::with_context(&format!("the group {name}"), error))?.is_some()),
-            Some(_) => Ok(self.entry("/etc/group", name)?.is_some()),
+    /// Returns the id of a group; `None` if there is no such group.
+    pub fn group(&self, name: &str) -> Result<Option<u32>, CommandError> {
+        if self.root.is_none() {
+            let group = Group::from_name(name).map_err(|error| CommandError::with_context(&format!("the group {name}"), error))?;
+            return Ok(group.map(|group| group.gid.as_raw()));
         }
+        Ok(self.entry("/etc/group", name)?.and_then(|fields| fields.get(2)?.parse().ok()))
     }
 
     fn entry(&self, file: &str, name: &str) -> Result<Option<Vec<String>>, CommandError> {
+        Ok(self.entries(file)?.into_iter().find(|fields| fields.first().is_some_and(|first| first == name)))
+    }
+
+    fn entries(&self, file: &str) -> Result<Vec<Vec<String>>, CommandError> {
         let path = self.path(Path::new(file));
         let text = fs::read_to_string(&path).map_err(|error| CommandError::with_context(&path.display().to_string(), error))?;
-        let mut lines = text.lines().map(|line| line.split(':').map(str::to_owned).collect::<Vec<_>>());
-        Ok(lines.find(|fields| fields.first().is_some_and(|first| first == name)))
+        Ok(text.lines().map(|line| line.split(':').map(str::to_owned).collect()).collect())
     }
 
     /// Runs a program of the system to its end. Returns why it failed, with its last words.
@@ -130,12 +164,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir(folder.path().join("etc")).unwrap();
         fs::write(folder.path().join("etc/passwd"), "root:x:0:0::/root:/bin/sh\nsidegate:x:901:902::/:/bin/false\n").unwrap();
-        fs::write(folder.path().join("etc/group"), "git:x:70:sidegate-keys\n").unwrap();
+        fs::write(folder.path().join("etc/group"), "git:x:70:sidegate-keys,sidegate\n").unwrap();
         let host = Host::new(Some(folder.path())).unwrap();
         assert_eq!(host.path(Path::new("/etc/ssh")), folder.path().join("etc/ssh"));
         assert_eq!(host.user("sidegate").unwrap(), Some(Owner { uid: 901, gid: 902 }));
+        assert_eq!((host.groups_of("sidegate").unwrap(), host.groups_of("git").unwrap()), (vec![902, 70], vec![]));
         assert!(host.required_user("git").unwrap_err().to_string().contains("install sidegate's package first"));
-        assert!(host.has_group("git").unwrap() && !host.has_group("gitlab-www").unwrap() && !host.runs_systemd());
+        assert!(host.group("git").unwrap() == Some(70) && host.group("gitlab-www").unwrap().is_none() && !host.runs_systemd());
         assert!(Host::new(Some(Path::new("here"))).is_err());
     }
 }

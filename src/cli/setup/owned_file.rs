@@ -1,17 +1,21 @@
 //! Files with an owner and a mode, written whole: under another name beside their place, made with mode 0600, given away, synced, renamed.
-//! A link that somebody put in a place is replaced itself, and never written through; a secret is never read through one.
+//! A link that somebody put in a place is replaced itself, and never written through; a secret is never read through one that another than
+//! root could have made ([`place`]).
 
-use std::fs::{self, File, OpenOptions, Permissions};
-use std::io::{ErrorKind, Read as _, Write as _};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::fs::{File, Permissions};
+use std::io::{Read as _, Write as _};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 
-use nix::fcntl::OFlag;
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, openat, renameat};
+use nix::sys::stat::Mode;
+use nix::unistd::{UnlinkatFlags, unlinkat};
 use sha2::{Digest as _, Sha256};
 
 use crate::cli::exit_status::CommandError;
 use crate::cli::setup::host::Owner;
-use crate::store::files::folder::{parent_of, sync_folder};
+use crate::cli::setup::place::{self, LastLink, Place};
 
 /// The longest file that is read, in bytes: configurations, drop-ins, secrets and certificates are far shorter.
 const MAX_FILE_BYTES: u64 = 1 << 20;
@@ -27,27 +31,56 @@ pub struct FoundFile {
     pub mode: u32,
 }
 
+impl FoundFile {
+    /// Returns whether its owner and mode let a user of these groups read it.
+    #[must_use]
+    pub fn is_readable_by(&self, uid: u32, groups: &[u32]) -> bool {
+        let shift = match (uid == self.owner.uid, groups.contains(&self.owner.gid)) {
+            (true, _) => 6,
+            (false, true) => 3,
+            (false, false) => 0,
+        };
+        uid == 0 || self.mode >> shift & 0o4 != 0
+    }
+}
+
 /// Reads the file in a place; `None` if there is nothing. Refuses a link, a folder, and what is too long.
 pub fn read(path: &Path) -> Result<Option<FoundFile>, CommandError> {
-    read_with(path, OFlag::O_NOFOLLOW)
+    match place::find(path, LastLink::Kept)? {
+        None => Ok(None),
+        Some(place) => read_in(&place, path).map(|found| found.map(|(file, _)| file)),
+    }
 }
 
-/// Reads a file that the operator names, through links too.
-pub fn read_named(path: &Path) -> Result<Vec<u8>, CommandError> {
-    let found = read_with(path, OFlag::empty())?;
-    found.map(|found| found.content).ok_or_else(|| CommandError(format!("{}: there is no such file; name the right one", path.display())))
+/// Reads a file that the operator names, through links of root too. What lies in the folder of another counts only if it has no other name,
+/// and if that other may read it: they could have put there what root alone may read.
+pub fn read_named(path: &Path) -> Result<FoundFile, CommandError> {
+    let full = std::path::absolute(path).map_err(|error| CommandError::with_context(&path.display().to_string(), error))?;
+    let missing = || CommandError(format!("{}: there is no such file; name the right one", path.display()));
+    let place = place::find(&full, LastLink::Followed)?.ok_or_else(missing)?;
+    let (found, names) = read_in(&place, path)?.ok_or_else(missing)?;
+    let owner = place.owner;
+    if owner.uid != 0 && (names != 1 || !found.is_readable_by(owner.uid, &[owner.gid])) {
+        return Err(CommandError(format!(
+            "{}: it is in a folder of uid {}, and is not a file of that user's own; copy it into a folder of root's, as /root, and name it there",
+            path.display(),
+            owner.uid
+        )));
+    }
+    Ok(found)
 }
 
-fn read_with(path: &Path, more_flags: OFlag) -> Result<Option<FoundFile>, CommandError> {
+/// Reads what is in an open folder, with the number of its names.
+fn read_in(place: &Place, path: &Path) -> Result<Option<(FoundFile, u64)>, CommandError> {
     let failed = |error: std::io::Error| CommandError::with_context(&path.display().to_string(), error);
-    let flags = OFlag::O_NONBLOCK | OFlag::O_NOCTTY | more_flags;
-    let file = match OpenOptions::new().read(true).custom_flags(flags.bits()).open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-        Err(_) if fs::symlink_metadata(path).is_ok_and(|found| found.is_symlink()) => {
+    let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    let file = match openat(&place.folder, place.name.as_os_str(), flags, Mode::empty()) {
+        Ok(file) => File::from(file),
+        Err(Errno::ENOENT) => return Ok(None),
+        Err(Errno::ELOOP) => {
             return Err(CommandError(format!("{}: this is a symlink, and a file was expected; put the file itself there", path.display())));
         }
-        Err(error) => return Err(failed(error)),
+        Err(error) => return Err(failed(error.into())),
     };
     let metadata = file.metadata().map_err(failed)?;
     if !metadata.is_file() || metadata.len() > MAX_FILE_BYTES {
@@ -56,19 +89,46 @@ fn read_with(path: &Path, more_flags: OFlag) -> Result<Option<FoundFile>, Comman
     let mut content = Vec::new();
     file.take(MAX_FILE_BYTES).read_to_end(&mut content).map_err(failed)?;
     let owner = Owner { uid: metadata.uid(), gid: metadata.gid() };
-    Ok(Some(FoundFile { content, owner, mode: metadata.mode() & 0o7777 }))
+    Ok(Some((FoundFile { content, owner, mode: metadata.mode() & 0o7777 }, metadata.nlink())))
 }
 
 /// Puts a file into its place, and what was there is gone.
 pub fn write(path: &Path, content: &[u8], owner: Owner, mode: u32) -> Result<(), CommandError> {
     let failed = |error: std::io::Error| CommandError::with_context(&path.display().to_string(), error);
-    let mut file = tempfile::Builder::new().prefix(".sidegate-setup-").tempfile_in(parent_of(path)).map_err(failed)?;
-    file.write_all(content).map_err(failed)?;
-    std::os::unix::fs::fchown(file.as_file(), Some(owner.uid), Some(owner.gid)).map_err(failed)?;
-    file.as_file().set_permissions(Permissions::from_mode(mode)).map_err(failed)?;
-    file.as_file().sync_all().map_err(failed)?;
-    let _written: File = file.persist(path).map_err(|error| failed(error.error))?;
-    sync_folder(parent_of(path)).map_err(CommandError::new)
+    let missing = || failed(std::io::ErrorKind::NotFound.into());
+    let place = place::find(path, LastLink::Kept)?.ok_or_else(missing)?;
+    let beside = format!(".sidegate-setup-{}", std::process::id());
+    let written = write_beside(&place, &beside, content, owner, mode).and_then(|()| {
+        renameat(&place.folder, beside.as_str(), &place.folder, place.name.as_os_str()).and_then(|()| place.sync()).map_err(Into::into)
+    });
+    written.map_err(|error| {
+        // It is not there where it was renamed already.
+        let _ = unlinkat(&place.folder, beside.as_str(), UnlinkatFlags::NoRemoveDir);
+        failed(error)
+    })
+}
+
+fn write_beside(place: &Place, name: &str, content: &[u8], owner: Owner, mode: u32) -> std::io::Result<()> {
+    // One of a run that was cut off, or a link that waits there.
+    let _ = unlinkat(&place.folder, name, UnlinkatFlags::NoRemoveDir);
+    let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    let mut file = File::from(openat(&place.folder, name, flags, Mode::S_IRUSR | Mode::S_IWUSR)?);
+    file.write_all(content)?;
+    std::os::unix::fs::fchown(&file, Some(owner.uid), Some(owner.gid))?;
+    file.set_permissions(Permissions::from_mode(mode))?;
+    file.sync_all()
+}
+
+/// Removes the file in a place, if its SHA-256 is this one. Returns whether it is gone.
+pub fn remove_as_written(path: &Path, sha256: &str) -> Result<bool, CommandError> {
+    let Some(place) = place::find(path, LastLink::Kept)? else { return Ok(true) };
+    match read_in(&place, path)? {
+        None => Ok(true),
+        Some((found, _)) if hash(&found.content) == sha256 => unlinkat(&place.folder, place.name.as_os_str(), UnlinkatFlags::NoRemoveDir)
+            .map(|()| true)
+            .map_err(|error| CommandError::with_context(&path.display().to_string(), error)),
+        Some(_) => Ok(false),
+    }
 }
 
 /// Returns the SHA-256 of a content, in hex.
@@ -80,7 +140,7 @@ pub fn hash(content: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use std::fs;
-    use std::os::unix::fs::{MetadataExt as _, symlink};
+    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown, symlink};
 
     use super::{FoundFile, hash, read, read_named, write};
     use crate::cli::setup::host::Owner;
@@ -94,12 +154,33 @@ mod tests {
         fs::write(&victim, "precious").unwrap();
         symlink(&victim, &path).unwrap();
         assert!(read(&path).unwrap_err().to_string().contains("this is a symlink"));
-        assert_eq!(read_named(&path).unwrap(), b"precious");
+        assert!(read_named(&path).unwrap_err().to_string().contains("another than root may write"), "everybody may write in /tmp");
+        assert_eq!(read_named(&victim).unwrap().content, b"precious");
         write(&path, b"new", owner, 0o640).unwrap();
         assert_eq!(read(&path).unwrap(), Some(FoundFile { content: b"new".to_vec(), owner, mode: 0o640 }));
         assert_eq!((fs::read(&victim).unwrap().as_slice(), fs::read_dir(folder.path()).unwrap().count()), (&b"precious"[..], 2));
         assert_eq!(read(&folder.path().join("none")).unwrap(), None);
         assert!(read(folder.path()).is_err());
         assert!(hash(b"").starts_with("e3b0c44298fc1c14"));
+    }
+    #[test]
+    fn in_the_folder_of_another_only_what_that_one_may_read_counts() {
+        if !nix::unistd::Uid::effective().is_root() {
+            return;
+        }
+        let folder = tempfile::Builder::new().tempdir_in("/run").unwrap();
+        let [home, own, roots, link] = ["", "own", "roots", "link"].map(|name| folder.path().join("home").join(name));
+        fs::create_dir(&home).unwrap();
+        for path in [&own, &roots] {
+            fs::write(path, "precious").unwrap();
+            fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
+        }
+        for path in [&home, &own] {
+            chown(path, Some(970), Some(970)).unwrap();
+        }
+        assert_eq!(read_named(&own).unwrap().content, b"precious");
+        assert!(read_named(&roots).unwrap_err().to_string().contains("copy it into a folder of root's"));
+        fs::hard_link(&own, &link).unwrap();
+        assert!(read_named(&own).unwrap_err().to_string().contains("is not a file of that user's own"));
     }
 }

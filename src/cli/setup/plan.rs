@@ -8,6 +8,7 @@ use crate::cli::setup::contents;
 use crate::cli::setup::host::Host;
 use crate::cli::setup::omnibus;
 use crate::cli::setup::owned_file;
+use crate::cli::setup::read_secret::ReadSecret;
 use crate::cli::setup::sshd;
 use crate::cli::setup::steps::folder::FolderStep;
 use crate::cli::setup::steps::key_command::KeyCommandStep;
@@ -32,7 +33,7 @@ type Steps = Vec<Box<dyn Step>>;
 pub fn steps(answers: &Answers, host: &Host) -> Result<Steps, CommandError> {
     let mut steps = Steps::new();
     if let Source::Here { shell_secret } = &answers.source {
-        primary_steps(shell_secret.as_deref(), &mut steps);
+        primary_steps(shell_secret.as_ref(), &mut steps);
     }
     sidecar_steps(&answers.source, host, &mut steps)?;
     if let Some(login) = &answers.login {
@@ -42,9 +43,9 @@ pub fn steps(answers: &Answers, host: &Host) -> Result<Steps, CommandError> {
 }
 
 /// The primary, with its own copies of the secrets.
-fn primary_steps(shell_secret: Option<&Path>, steps: &mut Steps) {
+fn primary_steps(shell_secret: Option<&ReadSecret>, steps: &mut Steps) {
     let folder = Path::new(PRIMARY_FOLDER);
-    let shell_source = shell_secret.map_or(SecretSource::New, |file| SecretSource::Named(file.to_owned()));
+    let shell_source = shell_secret.map_or(SecretSource::New, |secret| SecretSource::Read(secret.clone()));
     steps.push(Box::new(FolderStep { path: folder.to_owned(), user: PRIMARY_USER, mode: 0o700 }));
     steps.push(Box::new(secret("gitlab-shell's secret", folder.join("shell_secret"), PRIMARY_USER, shell_source)));
     steps.push(Box::new(secret("the secret of followers", folder.join("sync_secret"), PRIMARY_USER, SecretSource::New)));
@@ -60,20 +61,20 @@ fn primary_steps(shell_secret: Option<&Path>, steps: &mut Steps) {
 fn sidecar_steps(source: &Source, host: &Host, steps: &mut Steps) -> Result<(), CommandError> {
     let (shell_source, sync_source, ca_file) = match source {
         Source::Here { .. } => {
-            let copy = |name: &str| SecretSource::CopyOf(Path::new(PRIMARY_FOLDER).join(name));
+            let copy = |name: &str| SecretSource::CopyOf(Path::new(PRIMARY_FOLDER).join(name), PRIMARY_USER);
             (copy("shell_secret"), Some(copy("sync_secret")), None)
         }
         Source::Primary { shell_secret, sync_secret, ca_file, .. } | Source::Mirror { shell_secret, sync_secret, ca_file, .. } => {
-            (SecretSource::Named(shell_secret.clone()), Some(SecretSource::Named(sync_secret.clone())), ca_file.as_ref())
+            (SecretSource::Read(shell_secret.clone()), Some(SecretSource::Read(sync_secret.clone())), ca_file.as_ref())
         }
-        Source::Gitlab { shell_secret, ca_file, .. } => (SecretSource::Named(shell_secret.clone()), None, ca_file.as_ref()),
+        Source::Gitlab { shell_secret, ca_file, .. } => (SecretSource::Read(shell_secret.clone()), None, ca_file.as_ref()),
     };
     steps.push(Box::new(secret("gitlab-shell's secret", SHELL_SECRET.into(), SIDECAR_USER, shell_source)));
     if let Some(sync_source) = sync_source {
         steps.push(Box::new(secret("the secret of followers", SYNC_SECRET.into(), SIDECAR_USER, sync_source)));
     }
     if let Some(ca_file) = ca_file {
-        let content = String::from_utf8_lossy(&owned_file::read_named(ca_file)?).into_owned();
+        let content = String::from_utf8_lossy(&owned_file::read_named(ca_file)?.content).into_owned();
         steps.push(Box::new(TextFileStep { what: "the certificates to trust", path: contents::CA_FILE.into(), content }));
     }
     let content = contents::sidecar_config(source, host)?;
@@ -100,7 +101,7 @@ fn group_steps(source: &Source, host: &Host) -> Steps {
 fn login_steps(login: &Login, source: &Source, host: &Host, steps: &mut Steps) -> Result<(), CommandError> {
     steps.push(Box::new(UserStep { name: login.user.clone() }));
     if let Source::Here { shell_secret } = source {
-        steps.extend(shell_secret_step(login, shell_secret.as_deref(), host));
+        steps.extend(shell_secret_step(login, shell_secret.as_ref(), host));
     }
     steps.push(Box::new(KeyCommandStep {
         path: sshd::drop_in_path(host),
@@ -112,12 +113,12 @@ fn login_steps(login: &Login, source: &Source, host: &Host, steps: &mut Steps) -
 }
 
 /// Gives a gitlab-shell that is there the secret of the primary on this host.
-fn shell_secret_step(login: &Login, named: Option<&Path>, host: &Host) -> Option<Box<dyn Step>> {
+fn shell_secret_step(login: &Login, read: Option<&ReadSecret>, host: &Host) -> Option<Box<dyn Step>> {
     let folder = shell_folder(&login.shell).filter(|folder| host.path(folder).is_dir() && folder.parent().is_some())?;
     let path = folder.join(SHELL_SECRET_NAME);
-    // One that GitLab's packages made is a link, and has been taken as it is.
+    // A link is another's: root's has been read through, and where the operator names a file it stays as it is.
     let is_link = host.path(&path).is_symlink();
-    let copy = named.map_or_else(|| SecretSource::CopyOf(SHELL_SECRET.into()), |file| SecretSource::Named(file.to_owned()));
+    let copy = read.map_or_else(|| SecretSource::CopyOf(SHELL_SECRET.into(), SIDECAR_USER), |secret| SecretSource::Read(secret.clone()));
     (!is_link).then(|| Box::new(secret("gitlab-shell's own copy", path, &login.user, copy)) as Box<dyn Step>)
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -112,6 +112,31 @@ impl Host {
         let mut child = script.spawn().unwrap();
         child.stdin.take().unwrap().write_all(typed.as_bytes()).unwrap();
         Some(String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap())
+    }
+
+    /// Runs `sidegate setup` with these words at a terminal, does something once it shows this prompt, and then types this; `None`, which is
+    /// said, where `script` cannot make a terminal.
+    pub fn setup_at_prompt(&self, words: &[&str], prompt: &str, at_prompt: impl FnOnce(), typed: &str) -> Option<String> {
+        if !Path::new("/usr/bin/script").exists() {
+            eprintln!("SKIPPED: setting a host up at a terminal (it needs /usr/bin/script)");
+            return None;
+        }
+        let command = format!("{} setup {} --root {}", env!("CARGO_BIN_EXE_sidegate"), words.join(" "), self.folder.path().display());
+        let mut script = Command::new("/usr/bin/script");
+        script.args(["--quiet", "--return", "--command", &command, "/dev/null"]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = script.spawn().unwrap();
+        let (mut input, mut output) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+        let mut said = Vec::new();
+        let mut byte = [0];
+        while !said.ends_with(prompt.as_bytes()) && output.read(&mut byte).unwrap() == 1 {
+            said.push(byte[0]);
+        }
+        at_prompt();
+        input.write_all(typed.as_bytes()).unwrap();
+        output.read_to_end(&mut said).unwrap();
+        drop(input);
+        child.wait().unwrap();
+        Some(String::from_utf8(said).unwrap())
     }
 
     /// Everything that is there, but for the copies that useradd keeps of the files it changed.

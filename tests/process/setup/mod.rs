@@ -2,6 +2,7 @@
 //! its configuration.
 
 mod chain;
+mod foreign_files;
 mod host;
 mod layout;
 mod refused;

@@ -8,6 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use crate::cli::exit_status::CommandError;
 use crate::cli::setup::host::Host;
 use crate::cli::setup::owned_file::{self, FoundFile};
+use crate::cli::setup::read_secret::ReadSecret;
 use crate::cli::setup::record::{Entry, Record};
 use crate::cli::setup::steps::step::{Step, StepState, Surroundings};
 
@@ -19,10 +20,10 @@ const MODE: u32 = 0o600;
 pub enum SecretSource {
     /// Random bytes, unless there is a secret already.
     New,
-    /// A file that the operator names.
-    Named(PathBuf),
-    /// Another file of this host, which an earlier step writes.
-    CopyOf(PathBuf),
+    /// One that was read before the plan was shown.
+    Read(ReadSecret),
+    /// Another file of this host, which an earlier step writes for this user.
+    CopyOf(PathBuf, &'static str),
 }
 
 /// A secret of one user.
@@ -42,8 +43,16 @@ impl SecretStep {
     fn wanted(&self, host: &Host) -> Result<Option<Vec<u8>>, CommandError> {
         match &self.source {
             SecretSource::New => Ok(None),
-            SecretSource::Named(file) => owned_file::read_named(file).map(Some),
-            SecretSource::CopyOf(file) => Ok(owned_file::read(&host.path(file))?.map(|found| found.content)),
+            SecretSource::Read(secret) => Ok(Some(secret.content.clone())),
+            SecretSource::CopyOf(file, user) => {
+                let path = host.path(file);
+                let Some(found) = owned_file::read(&path)? else { return Ok(None) };
+                if host.user(user)? == Some(found.owner) {
+                    return Ok(Some(found.content));
+                }
+                let what = format!("it belongs to uid {}, and a file of {user} was expected", found.owner.uid);
+                Err(CommandError(format!("{}: {what}; correct its owner, or move it away", path.display())))
+            }
         }
     }
 
@@ -62,7 +71,7 @@ impl Step for SecretStep {
     fn describe(&self) -> String {
         let from = match &self.source {
             SecretSource::New => "new".to_owned(),
-            SecretSource::Named(file) | SecretSource::CopyOf(file) => format!("a copy of {}", file.display()),
+            SecretSource::Read(ReadSecret { file, .. }) | SecretSource::CopyOf(file, _) => format!("a copy of {}", file.display()),
         };
         format!("write {}, {}, {from}, mode {MODE:04o}, for {}", self.path.display(), self.what, self.user)
     }

@@ -1,6 +1,5 @@
 //! A file that everybody may read, as a configuration or a certificate. One that somebody else wrote is never replaced.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::cli::exit_status::CommandError;
@@ -59,10 +58,9 @@ impl Step for TextFileStep {
 
 /// Removes a file that is as setup wrote it. Returns why it is kept otherwise.
 pub fn undo(path: &Path, sha256: &str) -> Result<(), String> {
-    match owned_file::read(path) {
-        Ok(None) => Ok(()),
-        Ok(Some(found)) if owned_file::hash(&found.content) == sha256 => fs::remove_file(path).map_err(|error| error.to_string()),
-        Ok(Some(_)) => Err("it was changed after setup".to_owned()),
+    match owned_file::remove_as_written(path, sha256) {
+        Ok(true) => Ok(()),
+        Ok(false) => Err("it was changed after setup".to_owned()),
         Err(error) => Err(error.to_string()),
     }
 }

@@ -37,7 +37,7 @@ impl Step for UserStep {
 
     fn apply(&self, around: Surroundings<'_>, record: &mut Record) -> Result<(), CommandError> {
         let (host, home) = (around.host, self.home());
-        if !host.has_group("git")? {
+        if host.group("git")?.is_none() {
             return Err(CommandError(
                 "the group git does not exist: install sidegate's package first, or run `systemd-sysusers sidegate.conf`".to_owned(),
             ));
