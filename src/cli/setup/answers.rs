@@ -118,12 +118,29 @@ fn login(flags: &SetupArgs, host: &Host, questions: &mut Questions) -> Result<Lo
     if !is_user_name(&user) {
         return Err(CommandError(format!("--sshd-user {user}: a name of letters, digits, `_`, `-` and `.` was expected")));
     }
+    refuse_user(host, &user)?;
     let given = flags.shell.as_ref().map(|path| path.to_string_lossy().into_owned());
     let shell = questions.ask("--shell PATH", given.as_deref(), "Which gitlab-shell does a login run?", Some(omnibus::SHELL))?;
     let shell: ShellPath = shell.parse().map_err(|error| CommandError(format!("--shell {shell}: {error}")))?;
     let chain_flags = ChainFlags { command: flags.chain.as_deref(), none: flags.no_chain };
     let chain = chain::choose(host, &user, &drop_in_path(host), &chain_flags, questions)?;
     Ok(Login { user, shell, chain })
+}
+
+/// Refuses a user whose own keys an operator needs, or who is a daemon's: sshd reads no authorized_keys of the user who logs in for Git.
+fn refuse_user(host: &Host, user: &str) -> Result<(), CommandError> {
+    let own_account = std::env::var("SUDO_USER").ok();
+    let why = if host.user(user)?.is_some_and(|owner| owner.uid == 0) {
+        "this is root (uid 0)"
+    } else if own_account.as_deref() == Some(user) {
+        "this is your own account"
+    } else if user.starts_with("sidegate") {
+        "this is a user of sidegate's own programs"
+    } else {
+        return Ok(());
+    };
+    let what = "sshd asks sidegate alone for the keys of the user who logs in for Git, and every other login of that user ends";
+    Err(CommandError(format!("--sshd-user {user}: {why}, and {what}; name a user of its own for Git, as git")))
 }
 
 /// Returns whether a name is plainly one user's: not a pattern of `Match`, not two words.

@@ -108,8 +108,16 @@ fn login_steps(login: &Login, source: &Source, host: &Host, steps: &mut Steps) -
         content: contents::drop_in(login, host)?,
         user: login.user.clone(),
         chain: login.chain.clone(),
+        old_keys: old_keys(login, host)?,
     }));
     Ok(())
+}
+
+/// Returns the file of the keys that let the user in until now, if there are any.
+fn old_keys(login: &Login, host: &Host) -> Result<Option<PathBuf>, CommandError> {
+    let home = host.account(&login.user)?.map(|account| account.home);
+    let file = home.map(|home| home.join(".ssh/authorized_keys"));
+    Ok(file.filter(|file| host.path(file).metadata().is_ok_and(|found| found.len() > 0)))
 }
 
 /// Gives a gitlab-shell that is there the secret of the primary on this host.

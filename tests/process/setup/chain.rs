@@ -52,7 +52,7 @@ fn a_chain_that_cannot_be_asked_is_refused() {
 fn as_of_this_test(host: &Host, env: &TestEnv, file: &str) -> String {
     let helper = format!("{} --socket {}", env.helper_path().display(), env.sidecar_socket().display());
     let text = host.read(file).replace("/usr/lib/sidegate/sidegate-authorized-keys", &helper);
-    text.replace("Match User root\n", "").replace("AuthorizedKeysCommandUser sidegate-keys", "AuthorizedKeysCommandUser root")
+    text.replace("Match User git\n", "").replace(" git %u %k", " root %u %k").replace("AuthorizedKeysCommandUser sidegate-keys", "AuthorizedKeysCommandUser root")
 }
 
 #[test]
@@ -67,7 +67,7 @@ fn keys_of_both_log_in_and_a_stopped_sidegate_lets_in_neither() {
     host.write(&keys.display().to_string()[1..], "");
     let shell = forced_command(&env, "echo \"forced: $1\"").display().to_string();
     let chain = format!("{} %u", keys.display());
-    host.setup_ends(&["--primary", "embedded", "--sshd-user", "root", "--shell", &shell, "--chain", &chain, "--yes"], 0);
+    host.setup_ends(&["--primary", "embedded", "--sshd-user", "git", "--shell", &shell, "--chain", &chain, "--yes"], 0);
     let Some(sshd) = Sshd::start_with(&env, "sshd", &as_of_this_test(&host, &env, DROP_IN)) else { return };
     assert_eq!(sshd.login(&[&ours]).as_deref(), Some("forced: key-777"), "{}", sshd.log());
     assert_eq!(sshd.login(&[&theirs]).as_deref(), Some("theirs"), "{}", sshd.log());

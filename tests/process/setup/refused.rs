@@ -34,10 +34,40 @@ fn wrong_flags_are_refused() {
     refused(&host, &with(&["--primary-url", "ftp://x", "--shell-secret-file", "/x", "--sync-secret-file", "/x"]), "makes no configuration");
     let user = |name: &'static str| EMBEDDED.map(|word| if word == "git" { name } else { word });
     refused(&host, &user("git,root"), "--sshd-user git,root: ");
+    host.write("etc/passwd", &(host.read("etc/passwd") + "toor:x:0:0::/root:/bin/sh\n"));
+    for (name, why) in [
+        ("root", "this is root (uid 0)"),
+        ("toor", "this is root (uid 0)"),
+        ("sidegate-keys", "this is a user of sidegate's own programs"),
+        ("sidegate-mirror", "this is a user of sidegate's own programs"),
+    ] {
+        refused(&host, &user(name), &format!("--sshd-user {name}: {why}, and sshd asks sidegate alone"));
+    }
     let shell = |path: &'static str| EMBEDDED.map(|word| if word.starts_with("/srv") { path } else { word });
     refused(&host, &shell("/srv/a b"), "--shell /srv/a b: ");
     let missing = ["--primary", "gitlab", "--gitlab-url", "https://x", "--shell-secret-file", "/nonexistent/s", "--without-sshd", "--yes"];
     refused(&host, &missing, "/nonexistent/s: there is no such file");
+}
+
+#[test]
+fn the_account_of_the_operator_is_refused() {
+    let Some(host) = Host::new() else { return };
+    let before = host.tree();
+    let said = host.setup_with(&EMBEDDED.map(|word| if word == "git" { "zoe" } else { word }), &[("SUDO_USER", "zoe")]);
+    assert!(said.code == Some(1) && said.err.contains("--sshd-user zoe: this is your own account"), "{}", said.err);
+    assert_eq!(host.tree(), before);
+}
+
+#[test]
+fn the_plan_says_that_the_keys_of_a_user_stop_counting() {
+    let Some(host) = Host::new() else { return };
+    host.write("etc/passwd", &(host.read("etc/passwd") + "git:x:970:970::/srv/git:/bin/sh\n"));
+    let says = "; the keys in /srv/git/.ssh/authorized_keys stop counting";
+    for (keys, counts) in [("", false), ("ssh-ed25519 AAAA zoe\n", true)] {
+        host.write("srv/git/.ssh/authorized_keys", keys);
+        let said = host.setup_ends(&[&EMBEDDED[..6], &["--dry-run"]].concat(), 0);
+        assert_eq!(said.out.contains(says), counts, "{}", said.out);
+    }
 }
 
 #[test]
@@ -57,10 +87,11 @@ fn what_another_wrote_is_not_replaced() {
         .unwrap();
     host.write("root/secret", "another-secret\n");
     let secret = host.path("root/secret").display().to_string();
-    let root = EMBEDDED.map(|word| if word == "git" { "root" } else { word });
+    host.write("etc/passwd", &(host.read("etc/passwd") + "git:x:970:970::/srv/git:/bin/sh\n"));
+    std::os::unix::fs::chown(host.path("srv/gitlab-shell/.gitlab_shell_secret"), Some(970), Some(970)).unwrap();
     refused(
         &host,
-        &[&root[..], &["--shell-secret-file", &secret]].concat(),
+        &[&EMBEDDED[..], &["--shell-secret-file", &secret]].concat(),
         ".gitlab_shell_secret: it is another secret than the one to be written",
     );
     std::fs::remove_file(host.path("srv/gitlab-shell/.gitlab_shell_secret")).unwrap();

@@ -22,6 +22,8 @@ pub struct KeyCommandStep {
     pub user: String,
     /// What sshd asks for keys that sidegate does not know, if anything.
     pub chain: Option<String>,
+    /// The keys that let the user in until now, if there are any.
+    pub old_keys: Option<PathBuf>,
 }
 
 impl KeyCommandStep {
@@ -63,8 +65,9 @@ impl KeyCommandStep {
 impl Step for KeyCommandStep {
     fn describe(&self) -> String {
         let chain = self.chain.as_ref().map_or_else(String::new, |chain| format!(" and, for keys that it does not know, `{chain}`"));
+        let old_keys = self.old_keys.as_ref().map_or_else(String::new, |file| format!("; the keys in {} stop counting", file.display()));
         format!(
-            "write {}, so that sshd asks sidegate{chain} for the keys of {}; test it with `sshd -t`, and reload sshd",
+            "write {}, so that sshd asks sidegate{chain} for the keys of {}{old_keys}; test it with `sshd -t`, and reload sshd",
             self.path.display(),
             self.user
         )
