@@ -6,6 +6,7 @@
 //! nothing. The layout is that of docs/install.md.
 
 mod answers;
+mod certificates;
 mod chain;
 mod contents;
 mod execute;

@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 
 use crate::cli::exit_status::CommandError;
 use crate::cli::setup::answers::{Answers, Login, SHELL_SECRET_NAME, Source, shell_folder};
+use crate::cli::setup::certificates;
 use crate::cli::setup::contents;
 use crate::cli::setup::host::Host;
 use crate::cli::setup::omnibus;
-use crate::cli::setup::owned_file;
 use crate::cli::setup::read_secret::ReadSecret;
 use crate::cli::setup::sshd;
 use crate::cli::setup::steps::folder::FolderStep;
@@ -74,7 +74,7 @@ fn sidecar_steps(source: &Source, host: &Host, steps: &mut Steps) -> Result<(), 
         steps.push(Box::new(secret("the secret of followers", SYNC_SECRET.into(), SIDECAR_USER, sync_source)));
     }
     if let Some(ca_file) = ca_file {
-        let content = String::from_utf8_lossy(&owned_file::read_named(ca_file)?.content).into_owned();
+        let content = certificates::read(ca_file)?;
         steps.push(Box::new(TextFileStep { what: "the certificates to trust", path: contents::CA_FILE.into(), content }));
     }
     let content = contents::sidecar_config(source, host)?;

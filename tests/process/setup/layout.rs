@@ -3,6 +3,7 @@
 
 use crate::setup::host::{DROP_IN, EMBEDDED, Host, PRIMARY, SIDECAR};
 
+const CERTIFICATE: &str = "-----BEGIN CERTIFICATE-----\nQUJD\n-----END CERTIFICATE-----\n";
 const SECRET: &str = "a-shell-secret-of-thirty-two-hex\n";
 
 #[test]
@@ -109,7 +110,7 @@ fn a_gitlab_of_gitlab_s_packages_is_found() {
 #[test]
 fn a_host_that_follows_a_mirror_or_another_host_s_primary_has_both_secrets_and_the_certificates() {
     let Some(host) = Host::new() else { return };
-    for (name, text) in [("shell", SECRET), ("sync", "a-sync-secret-of-thirty-two-hexx\n"), ("ca.pem", "-----BEGIN CERTIFICATE-----\n")] {
+    for (name, text) in [("shell", SECRET), ("sync", "a-sync-secret-of-thirty-two-hexx\n"), ("ca.pem", CERTIFICATE)] {
         host.write(&format!("root/{name}"), text);
     }
     let [shell, sync, ca] = ["shell", "sync", "ca.pem"].map(|name| host.path(&format!("root/{name}")).display().to_string());
@@ -122,6 +123,7 @@ fn a_host_that_follows_a_mirror_or_another_host_s_primary_has_both_secrets_and_t
         (host.owner_and_mode("etc/sidegate/sync_secret"), host.owner_and_mode("etc/sidegate/ca.pem")),
         ((SIDECAR, 0o600), (0, 0o644))
     );
+    assert_eq!(host.read("etc/sidegate/ca.pem"), CERTIFICATE);
     host.setup_ends(&["--remove", "--yes"], 0);
     let primary = ["--primary", "embedded", "--primary-url", "https://primary.example:8181"];
     host.setup_ends(&[&primary[..], &secrets].concat(), 0);

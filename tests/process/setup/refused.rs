@@ -28,10 +28,11 @@ fn without_a_terminal_each_missing_answer_names_its_flag() {
 #[test]
 fn wrong_flags_are_refused() {
     let Some(host) = Host::new() else { return };
-    let with = |more: &[&'static str]| [&EMBEDDED[..], more].concat();
-    refused(&host, &with(&["--feed-url", "https://x"]), "--feed-url means nothing with --primary embedded on this host");
-    refused(&host, &with(&["--ca-file", "/x"]), "--ca-file means nothing");
-    refused(&host, &with(&["--primary-url", "ftp://x", "--shell-secret-file", "/x", "--sync-secret-file", "/x"]), "makes no configuration");
+    host.write("root/some", "a-secret\n");
+    let some = host.path("root/some").display().to_string();
+    refused(&host, &[&EMBEDDED[..], &["--feed-url", "https://x"]].concat(), "--feed-url means nothing with --primary embedded on this host");
+    refused(&host, &[&EMBEDDED[..], &["--ca-file", "/x"]].concat(), "--ca-file means nothing");
+    refused(&host, &[&EMBEDDED[..], &["--primary-url", "ftp://x", "--shell-secret-file", &some, "--sync-secret-file", &some]].concat(), "makes no configuration");
     let user = |name: &'static str| EMBEDDED.map(|word| if word == "git" { name } else { word });
     refused(&host, &user("git,root"), "--sshd-user git,root: ");
     host.write("etc/passwd", &(host.read("etc/passwd") + "toor:x:0:0::/root:/bin/sh\n"));
@@ -45,6 +46,12 @@ fn wrong_flags_are_refused() {
     }
     let shell = |path: &'static str| EMBEDDED.map(|word| if word.starts_with("/srv") { path } else { word });
     refused(&host, &shell("/srv/a b"), "--shell /srv/a b: ");
+    host.write("root/server.pem", "-----BEGIN CERTIFICATE-----\nQUJD\n-----END CERTIFICATE-----\n-----BEGIN PRIVATE KEY-----\nQUJD\n");
+    host.write("root/secret", "a-secret\n");
+    let [server, secret] = ["root/server.pem", "root/secret"].map(|path| host.path(path).display().to_string());
+    let gitlab = ["--primary", "gitlab", "--gitlab-url", "https://x", "--without-sshd", "--yes", "--shell-secret-file", &secret];
+    refused(&host, &[&gitlab[..], &["--ca-file", &server]].concat(), "server.pem: line 4 begins a PRIVATE KEY");
+    refused(&host, &[&gitlab[..], &["--ca-file", &secret]].concat(), "secret: it has no certificate in PEM");
     let missing = ["--primary", "gitlab", "--gitlab-url", "https://x", "--shell-secret-file", "/nonexistent/s", "--without-sshd", "--yes"];
     refused(&host, &missing, "/nonexistent/s: there is no such file");
 }
@@ -96,7 +103,7 @@ fn what_another_wrote_is_not_replaced() {
     );
     std::fs::remove_file(host.path("srv/gitlab-shell/.gitlab_shell_secret")).unwrap();
     host.setup_ends(&EMBEDDED, 0);
-    let gitlab = ["--primary", "gitlab", "--gitlab-url", "https://x", "--shell-secret-file", "/x", "--without-sshd", "--yes"];
+    let gitlab = ["--primary", "gitlab", "--gitlab-url", "https://x", "--shell-secret-file", &secret, "--without-sshd", "--yes"];
     refused(&host, &gitlab, "this host is set up with --primary embedded, not gitlab; run `sidegate setup --remove` first");
 }
 
