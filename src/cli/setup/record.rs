@@ -36,6 +36,9 @@ pub enum Entry {
     User {
         /// The user's name.
         name: String,
+        /// The id that it was made with; `None` as long as it is not known to be made.
+        #[serde(default)]
+        uid: Option<u32>,
         /// The home.
         home: PathBuf,
         /// The files in it, and their SHA-256.
@@ -239,7 +242,7 @@ mod tests {
                 Entry::Folder { path: path.clone().into() },
                 Entry::File { path: path.clone().into(), sha256: sha256.clone() },
                 Entry::DropIn { path: path.clone().into(), sha256: sha256.clone() },
-                Entry::User { name: "git".to_owned(), home: path.clone().into(), files: [(path.clone().into(), sha256.clone())].into() },
+                Entry::User { name: "git".to_owned(), uid: units.first().map(|_| 970), home: path.clone().into(), files: [(path.clone().into(), sha256.clone())].into() },
                 Entry::Units { enabled: units.clone(), started: units.clone() },
             ] {
                 let text = serde_json::to_string(&entry).unwrap();

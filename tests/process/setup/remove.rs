@@ -10,6 +10,8 @@ fn it_leaves_what_was_before() {
     let before = host.tree();
     host.setup_ends(&[&EMBEDDED[..], &["--no-chain"]].concat(), 0);
     assert!(host.sshd_says("authorizedkeyscommand").contains("sidegate"));
+    let uid = host.read("etc/passwd").lines().find_map(|line| line.strip_prefix("git:x:")?.split(':').next().map(str::to_owned)).unwrap();
+    assert!(host.read("etc/sidegate/setup.json").contains(&format!("\"uid\": {uid}")));
     let dry = host.setup_ends(&["--remove", "--dry-run"], 0);
     assert!(dry.out.contains("  1. remove /etc/ssh/sshd_config.d/50-sidegate.conf and reload sshd"), "{}", dry.out);
     host.setup_ends(&["--remove", "--yes"], 0);
@@ -61,6 +63,23 @@ fn files_that_were_changed_or_added_since_are_kept_and_named() {
     }
     host.setup_ends(&["--remove", "--yes"], 0);
     assert!(!host.path("etc/sidegate/setup.json").exists() && !host.path("home/git").exists());
+}
+
+#[test]
+fn an_account_that_setup_did_not_make_is_not_removed() {
+    let Some(host) = Host::new() else { return };
+    let user = "{\"made\":\"user\",\"name\":\"git\",\"home\":\"/home/git\",\"files\":{}}";
+    host.write("etc/passwd", &(host.read("etc/passwd") + "git:x:970:970::/home/git:/bin/sh\n"));
+    let before = host.tree();
+    host.write("etc/sidegate/setup.json", &format!("{{\"form\":1,\"primary\":\"embedded\",\"entries\":[{user}]}}"));
+    let said = host.setup_ends(&["--remove", "--yes"], 0);
+    assert!(said.out.contains("forget the user git, which is not known to be made by setup"), "{}", said.out);
+    assert_eq!(host.tree(), before, "cut off before useradd: somebody else made it");
+    let made_as = user.replace("\"home\"", "\"uid\":971,\"home\"");
+    host.write("etc/sidegate/setup.json", &format!("{{\"form\":1,\"primary\":\"embedded\",\"entries\":[{made_as}]}}"));
+    let said = host.setup_ends(&["--remove", "--yes"], 1);
+    assert!(said.out.contains("it has uid 970 and the home /home/git, and setup made one with uid 971 and /home/git"), "{}", said.out);
+    assert!(host.read("etc/passwd").contains("\ngit:x:970:"));
 }
 
 #[test]

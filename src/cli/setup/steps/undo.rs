@@ -22,6 +22,7 @@ pub fn describe(entry: &Entry) -> String {
     match entry {
         Entry::Folder { path } => format!("remove the folder {}", path.display()),
         Entry::File { path, .. } => format!("remove {}", path.display()),
+        Entry::User { name, uid: None, .. } => format!("forget the user {name}, which is not known to be made by setup"),
         Entry::User { name, home, .. } => format!("remove the user {name} and the home {}", home.display()),
         Entry::Units { enabled, started } => {
             let mut units: Vec<&str> = enabled.iter().chain(started).map(String::as_str).collect();
@@ -38,7 +39,8 @@ pub fn undo(host: &Host, entry: &Entry) -> Result<(), String> {
     match entry {
         Entry::Folder { path } => folder::undo(&host.path(path)),
         Entry::File { path, sha256 } => text_file::undo(&host.path(path), sha256),
-        Entry::User { name, home, files } => user::undo(host, name, home, files),
+        Entry::User { uid: None, .. } => Ok(()),
+        Entry::User { name, uid: Some(uid), home, files } => user::undo(host, name, *uid, home, files),
         Entry::Units { enabled, started } => units::undo(host, enabled, started),
         Entry::DropIn { path, sha256 } => key_command::undo(host, path, sha256),
     }

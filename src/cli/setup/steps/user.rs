@@ -45,10 +45,13 @@ impl Step for UserStep {
         let home_text = home.display().to_string();
         let options = ["--system", "--gid", "git", "--home-dir", &home_text, "--create-home", "--shell", "/bin/sh"];
         let had_home = host.path(&home).exists();
-        record.add(host, Entry::User { name: self.name.clone(), home: home.clone(), files: BTreeMap::new() })?;
+        let entry = |uid, files| Entry::User { name: self.name.clone(), uid, home: home.clone(), files };
+        record.add(host, entry(None, BTreeMap::new()))?;
         run_below_root(host, USERADD, &[options.as_slice(), &[self.name.as_str()]].concat())?;
+        let made = Some(host.required_user(&self.name)?.uid);
+        record.add(host, entry(made, BTreeMap::new()))?;
         let files = if had_home { BTreeMap::new() } else { files_below(host, &home)? };
-        record.add(host, Entry::User { name: self.name.clone(), home, files })
+        record.add(host, entry(made, files))
     }
 }
 
@@ -72,15 +75,21 @@ fn files_below(host: &Host, home: &Path) -> Result<BTreeMap<PathBuf, String>, Co
     Ok(files)
 }
 
-/// Removes the user and the home, if nothing but what came with it is there. Returns why it is kept otherwise.
-pub fn undo(host: &Host, name: &str, home: &Path, files: &BTreeMap<PathBuf, String>) -> Result<(), String> {
+/// Removes the user and the home, if it is the user that was made, and nothing but what came with it is there. Returns why it is kept
+/// otherwise.
+pub fn undo(host: &Host, name: &str, uid: u32, home: &Path, files: &BTreeMap<PathBuf, String>) -> Result<(), String> {
+    let found = host.account(name).map_err(|error| error.to_string())?;
+    if let Some(other) = found.as_ref().filter(|found| found.owner.uid != uid || found.home != home) {
+        let (other_uid, other_home) = (other.owner.uid, other.home.display());
+        return Err(format!("it has uid {other_uid} and the home {other_home}, and setup made one with uid {uid} and {}", home.display()));
+    }
     let folder = host.path(home);
     let present = fs::read_dir(&folder).map(|entries| entries.flatten().map(|entry| home.join(entry.file_name())).collect::<Vec<_>>());
     let present = present.unwrap_or_default();
     if let Some(other) = present.iter().find(|path| !files.contains_key(*path)) {
         return Err(format!("{} is in its home, and came after it", other.display()));
     }
-    if host.user(name).map_err(|error| error.to_string())?.is_some() {
+    if found.is_some() {
         run_below_root(host, USERDEL, &[name]).map_err(|error| error.to_string())?;
     }
     for path in &present {
