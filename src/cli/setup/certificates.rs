@@ -27,19 +27,21 @@ fn certificates_of(text: &str) -> Result<String, String> {
         let Some(label) = line.strip_prefix(BEGIN).and_then(|rest| rest.strip_suffix(DASHES)) else { continue };
         let number = index + 1;
         if label.contains("PRIVATE KEY") {
-            return Err(format!(
-                "line {number} begins a {label}, and everybody may read the copy; name a file of the certificates alone"
-            ));
+            return Err(format!("line {number} begins a {label}, and everybody may read the copy; name a file of the certificates alone"));
         }
         if label != CERTIFICATE {
             return Err(format!("line {number} begins a {label}, and certificates alone were expected; name a file of those"));
         }
         let end = format!("{END}{CERTIFICATE}{DASHES}");
         let mut is_whole = false;
-        let body: Vec<&str> = lines.by_ref().map(|(_, line)| line).take_while(|line| {
-            is_whole = *line == end;
-            !is_whole
-        }).collect();
+        let body: Vec<&str> = lines
+            .by_ref()
+            .map(|(_, line)| line)
+            .take_while(|line| {
+                is_whole = *line == end;
+                !is_whole
+            })
+            .collect();
         if !is_whole || body.is_empty() || STANDARD.decode(body.concat()).is_err() {
             return Err(format!("the certificate that begins in line {number} is not whole; name the right file"));
         }

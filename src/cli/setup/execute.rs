@@ -9,7 +9,7 @@ use crate::cli::setup::host::Host;
 use crate::cli::setup::omnibus;
 use crate::cli::setup::questions::Questions;
 use crate::cli::setup::record::{RECORD_FILE, Record};
-use crate::cli::setup::steps::step::{Step, StepState, Surroundings};
+use crate::cli::setup::steps::step::{Applied, Step, StepState, Surroundings};
 
 /// Runs a plan.
 pub fn run(
@@ -31,8 +31,11 @@ pub fn run(
         print_line("Nothing to do: all of it is done already.");
     } else if arguments.yes || questions.confirm("--yes", "Do this?")? {
         record.set_primary(answers.primary);
-        apply(host, &mut record, steps)?;
-        print_line(&format!("Done. What was made is in {RECORD_FILE}; `sidegate setup --remove` undoes it."));
+        let done = match apply(host, &mut record, steps)? {
+            Applied::Whole => "Done.",
+            Applied::Left(_) => "Done but for what is LEFT above.",
+        };
+        print_line(&format!("{done} What was made is in {RECORD_FILE}; `sidegate setup --remove` undoes it."));
     } else {
         print_line("Nothing was done.");
         return Ok(Completion::Refused);
@@ -66,22 +69,32 @@ fn show(steps: &[Box<dyn Step>], states: &[StepState], with_contents: bool) {
     }
 }
 
-fn apply(host: &Host, record: &mut Record, steps: &[Box<dyn Step>]) -> Result<(), CommandError> {
-    let mut changed = false;
-    for step in steps {
+fn apply(host: &Host, record: &mut Record, steps: &[Box<dyn Step>]) -> Result<Applied, CommandError> {
+    let (mut changed, mut all) = (false, Applied::Whole);
+    for (number, step) in steps.iter().enumerate() {
         let around = Surroundings { host, changed };
         if step.state(around, record)? != StepState::Needed {
             continue;
         }
-        step.apply(around, record).map_err(|error| {
+        let later: Vec<&str> = steps.iter().skip(number + 1).flat_map(|step| step.units()).copied().collect();
+        if host.runs_systemd() && !later.is_empty() {
+            record.set_restart_due(host, &later)?;
+        }
+        let applied = step.apply(around, record).map_err(|error| {
             let so_far =
                 format!("what was done before is in {RECORD_FILE}: run setup again to go on, or `sidegate setup --remove` to undo it");
             CommandError(format!("{error}\n{so_far}"))
         })?;
         changed = true;
-        print_line(&format!("done: {}", step.describe()));
+        match applied {
+            Applied::Whole => print_line(&format!("done: {}", step.describe())),
+            Applied::Left(what) => {
+                print_line(&format!("LEFT: {}: {what}", step.describe()));
+                all = Applied::Left(what);
+            }
+        }
     }
-    Ok(())
+    Ok(all)
 }
 
 /// Prints what has to be written into the `gitlab.rb` of a GitLab of GitLab's packages: it is generated from there, so setup cannot.

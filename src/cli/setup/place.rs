@@ -10,7 +10,7 @@ use std::path::{Component, Path};
 use nix::dir::Dir;
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, openat, readlinkat};
-use nix::sys::stat::{FileStat, Mode, fstat, fstatat};
+use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat};
 
 use crate::cli::exit_status::CommandError;
 use crate::cli::setup::host::Owner;
@@ -132,7 +132,7 @@ impl Place {
     #[must_use]
     pub fn is_link(&self) -> bool {
         let found = fstatat(&self.folder, self.name.as_os_str(), AtFlags::AT_SYMLINK_NOFOLLOW);
-        found.is_ok_and(|found| found.st_mode & nix::libc::S_IFMT == nix::libc::S_IFLNK)
+        found.is_ok_and(|found| SFlag::from_bits_truncate(found.st_mode) & SFlag::S_IFMT == SFlag::S_IFLNK)
     }
 
     /// Opens the folder itself, to be synced.

@@ -51,7 +51,8 @@ impl ReadSecret {
             return Err(refused(&format!("it is there, and the user {user}, who has to read it, is not")));
         };
         if !is_theirs(&found, owner.uid, &host.groups_of(user)?) {
-            let what = format!("{user}, who logs in, may not read it, or another than root and {user} owns it; correct its owner and mode, or");
+            let what =
+                format!("{user}, who logs in, may not read it, or another than root and {user} owns it; correct its owner and mode, or");
             return Err(CommandError(format!("{}: {what} {name_it}", path.display())));
         }
         if found.content.trim_ascii().is_empty() {

@@ -50,13 +50,19 @@ pub enum Entry {
         enabled: Vec<String>,
         /// Those that did not run before.
         started: Vec<String>,
+        /// Those that still run with what was there before something that they read was written.
+        #[serde(default)]
+        restart_due: Vec<String>,
     },
-    /// The drop-in of sshd, after which sshd was reloaded.
+    /// The drop-in of sshd.
     DropIn {
         /// Its path.
         path: PathBuf,
         /// The SHA-256 of what was written.
         sha256: String,
+        /// Whether sshd was reloaded after it was written.
+        #[serde(default)]
+        in_force: bool,
     },
 }
 
@@ -134,6 +140,46 @@ impl Record {
         self.save(host)
     }
 
+    /// Returns whether sshd was reloaded after the drop-in in this place was written.
+    #[must_use]
+    pub fn is_in_force(&self, file: &Path) -> bool {
+        self.entries.iter().any(|entry| matches!(entry, Entry::DropIn { path, in_force: true, .. } if path == file))
+    }
+
+    /// Notes whether sshd was reloaded after the drop-in in this place was written, and writes the record.
+    pub fn set_in_force(&mut self, host: &Host, file: &Path, is_so: bool) -> Result<(), CommandError> {
+        for entry in &mut self.entries {
+            match entry {
+                Entry::DropIn { path, in_force, .. } if path == file => *in_force = is_so,
+                _ => {}
+            }
+        }
+        self.save(host)
+    }
+
+    /// Notes that units are to be restarted, before something that they read is written.
+    pub fn set_restart_due(&mut self, host: &Host, units: &[&str]) -> Result<(), CommandError> {
+        let due = units.iter().map(|unit| (*unit).to_owned()).collect();
+        self.add(host, Entry::Units { enabled: Vec::new(), started: Vec::new(), restart_due: due })
+    }
+
+    /// Returns whether one of these units is to be restarted.
+    #[must_use]
+    pub fn is_restart_due(&self, units: &[&str]) -> bool {
+        let is_due = |due: &[String]| due.iter().any(|unit| units.contains(&unit.as_str()));
+        self.entries.iter().any(|entry| matches!(entry, Entry::Units { restart_due, .. } if is_due(restart_due)))
+    }
+
+    /// Notes that units run with all that was written, and writes the record.
+    pub fn clear_restart_due(&mut self, host: &Host, units: &[&str]) -> Result<(), CommandError> {
+        for entry in &mut self.entries {
+            if let Entry::Units { restart_due, .. } = entry {
+                restart_due.retain(|unit| !units.contains(&unit.as_str()));
+            }
+        }
+        self.save(host)
+    }
+
     /// Returns the entries, the first first.
     #[must_use]
     pub fn entries(&self) -> &[Entry] {
@@ -144,7 +190,7 @@ impl Record {
     #[must_use]
     pub fn written(&self, file: &Path) -> Option<&str> {
         self.entries.iter().find_map(|entry| match entry {
-            Entry::File { path, sha256 } | Entry::DropIn { path, sha256 } if path == file => Some(sha256.as_str()),
+            Entry::File { path, sha256 } | Entry::DropIn { path, sha256, .. } if path == file => Some(sha256.as_str()),
             _ => None,
         })
     }
@@ -165,8 +211,11 @@ impl Entry {
     /// Takes a newer entry about the same thing. What was enabled or started before is still ours.
     fn merge(&mut self, newer: Self) {
         match (self, newer) {
-            (Self::Units { enabled, started }, Self::Units { enabled: also_enabled, started: also_started }) => {
-                for (known, more) in [(enabled, also_enabled), (started, also_started)] {
+            (
+                Self::Units { enabled, started, restart_due },
+                Self::Units { enabled: also_enabled, started: also_started, restart_due: also_due },
+            ) => {
+                for (known, more) in [(enabled, also_enabled), (started, also_started), (restart_due, also_due)] {
                     known.extend(more);
                     known.sort();
                     known.dedup();
@@ -209,10 +258,11 @@ mod tests {
         record.set_primary(SetupPrimary::Embedded);
         record.add(&host, file("a", "1")).unwrap();
         record.add(&host, file("a", "2")).unwrap();
-        let units = |name: &str| Entry::Units { enabled: vec![name.to_owned()], started: Vec::new() };
+        let units = |name: &str| Entry::Units { enabled: vec![name.to_owned()], started: Vec::new(), restart_due: Vec::new() };
         record.add(&host, units("b.service")).unwrap();
         record.add(&host, units("a.service")).unwrap();
-        let both = Entry::Units { enabled: vec!["a.service".to_owned(), "b.service".to_owned()], started: Vec::new() };
+        let both =
+            Entry::Units { enabled: vec!["a.service".to_owned(), "b.service".to_owned()], started: Vec::new(), restart_due: Vec::new() };
         let loaded = Record::load(&host).unwrap();
         assert_eq!((loaded.entries(), loaded.written(Path::new("/etc/a"))), (&[file("a", "2"), both.clone()][..], Some("2")));
         let refused = loaded.require_same_primary(SetupPrimary::Gitlab).unwrap_err().to_string();
@@ -221,6 +271,26 @@ mod tests {
         record.remove(&host, &both).unwrap();
         record.remove(&host, &file("a", "")).unwrap();
         assert!(!host.path(Path::new(RECORD_FILE)).exists());
+    }
+
+    #[test]
+    fn a_restart_and_a_reload_are_due_on_disk_until_they_are_done() {
+        if !nix::unistd::Uid::effective().is_root() {
+            return;
+        }
+        let (_folder, host) = host();
+        let mut record = Record::load(&host).unwrap();
+        record.set_restart_due(&host, &["a.service", "b.service"]).unwrap();
+        let path = Path::new("/etc/drop-in");
+        record.add(&host, Entry::DropIn { path: path.into(), sha256: "1".to_owned(), in_force: false }).unwrap();
+        let mut after_a_cut = Record::load(&host).unwrap();
+        assert!(
+            after_a_cut.is_restart_due(&["b.service"]) && !after_a_cut.is_restart_due(&["c.service"]) && !after_a_cut.is_in_force(path)
+        );
+        after_a_cut.clear_restart_due(&host, &["b.service"]).unwrap();
+        after_a_cut.set_in_force(&host, path, true).unwrap();
+        let done = Record::load(&host).unwrap();
+        assert!(!done.is_restart_due(&["b.service"]) && done.is_restart_due(&["a.service"]) && done.is_in_force(path));
     }
 
     #[test]
@@ -241,9 +311,9 @@ mod tests {
             for entry in [
                 Entry::Folder { path: path.clone().into() },
                 Entry::File { path: path.clone().into(), sha256: sha256.clone() },
-                Entry::DropIn { path: path.clone().into(), sha256: sha256.clone() },
+                Entry::DropIn { path: path.clone().into(), sha256: sha256.clone(), in_force: units.is_empty() },
                 Entry::User { name: "git".to_owned(), uid: units.first().map(|_| 970), home: path.clone().into(), files: [(path.clone().into(), sha256.clone())].into() },
-                Entry::Units { enabled: units.clone(), started: units.clone() },
+                Entry::Units { enabled: units.clone(), started: units.clone(), restart_due: units.clone() },
             ] {
                 let text = serde_json::to_string(&entry).unwrap();
                 prop_assert_eq!(serde_json::from_str::<Entry>(&text).unwrap(), entry);

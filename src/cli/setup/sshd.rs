@@ -20,6 +20,20 @@ const EARLY_DROP_IN_NAME: &str = "00-sidegate.conf";
 /// The names of sshd's unit, on Debian and elsewhere.
 const UNITS: [&str; 2] = ["ssh.service", "sshd.service"];
 
+/// The sockets that start sshd, on Debian and elsewhere.
+const SOCKETS: [&str; 2] = ["ssh.socket", "sshd.socket"];
+const PID_FILE: &str = "/run/sshd.pid";
+
+/// Whether sshd has read its configuration again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Reload {
+    /// It has, or none runs that would have to.
+    Done,
+    /// That is not known; what to do.
+    ByHand(String),
+}
+
 /// The sshd of a host.
 pub struct Sshd<'a> {
     host: &'a Host,
@@ -92,17 +106,28 @@ impl<'a> Sshd<'a> {
         Ok(Some(AskedCommand { command: command.to_owned(), user: asked_as.to_owned(), line }))
     }
 
-    /// Lets a running sshd read its configuration again.
-    pub fn reload(host: &Host) -> Result<(), CommandError> {
-        if !host.runs_systemd() {
-            return Ok(());
+    /// Lets a running sshd read its configuration again. Below another root none runs; one that a socket starts reads it at each connection.
+    pub fn reload(host: &Host) -> Result<Reload, CommandError> {
+        if host.other_root().is_some() {
+            return Ok(Reload::Done);
         }
-        for unit in UNITS {
-            if host.try_run("systemctl", &["is-active", "--quiet", unit])?.success {
-                return host.run("systemctl", &["reload", unit]).map(drop);
+        let is_active = |unit: &str| host.try_run("systemctl", &["is-active", "--quiet", unit]).map(|output| output.success);
+        if host.runs_systemd() {
+            for unit in UNITS {
+                if is_active(unit)? {
+                    return host.run("systemctl", &["reload", unit]).map(|_| Reload::Done);
+                }
+            }
+            for socket in SOCKETS {
+                if is_active(socket)? {
+                    return Ok(Reload::Done);
+                }
             }
         }
-        Ok(())
+        let units = UNITS.join(" nor ");
+        Ok(Reload::ByHand(format!(
+            "neither {units} runs here, so no sshd was told to read its configuration again; where one runs, run `kill -HUP \"$(cat {PID_FILE})\"`"
+        )))
     }
 }
 

@@ -52,7 +52,9 @@ fn a_chain_that_cannot_be_asked_is_refused() {
 fn as_of_this_test(host: &Host, env: &TestEnv, file: &str) -> String {
     let helper = format!("{} --socket {}", env.helper_path().display(), env.sidecar_socket().display());
     let text = host.read(file).replace("/usr/lib/sidegate/sidegate-authorized-keys", &helper);
-    text.replace("Match User git\n", "").replace(" git %u %k", " root %u %k").replace("AuthorizedKeysCommandUser sidegate-keys", "AuthorizedKeysCommandUser root")
+    text.replace("Match User git\n", "")
+        .replace(" git %u %k", " root %u %k")
+        .replace("AuthorizedKeysCommandUser sidegate-keys", "AuthorizedKeysCommandUser root")
 }
 
 #[test]

@@ -93,7 +93,15 @@ impl Host {
     /// The same, with these variables of the environment.
     pub fn setup_with(&self, words: &[&str], variables: &[(&str, &str)]) -> Said {
         let mut command = Command::new(env!("CARGO_BIN_EXE_sidegate"));
-        let output = command.arg("setup").args(words).arg("--root").arg(self.folder.path()).envs(variables.iter().copied()).stdin(Stdio::null()).output().unwrap();
+        let output = command
+            .arg("setup")
+            .args(words)
+            .arg("--root")
+            .arg(self.folder.path())
+            .envs(variables.iter().copied())
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
         Said { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
     }

@@ -61,6 +61,31 @@ fn a_second_run_changes_nothing_and_says_so_and_another_shell_is_taken_over() {
 }
 
 #[test]
+fn a_reload_that_did_not_happen_is_made_up_for_in_the_next_run() {
+    let Some(host) = Host::new() else { return };
+    host.setup_ends(&EMBEDDED, 0);
+    let record = host.read("etc/sidegate/setup.json");
+    assert!(record.contains("\"in_force\": true"), "{record}");
+    host.write("etc/sidegate/setup.json", &record.replace("\"in_force\": true", "\"in_force\": false"));
+    let said = host.setup_ends(&EMBEDDED, 0);
+    let done: Vec<&str> = said.out.lines().filter(|line| line.starts_with("done: ")).collect();
+    assert!(done.len() == 1 && done[0].contains("reload sshd"), "{}", said.out);
+    assert_eq!(host.read("etc/sidegate/setup.json"), record);
+}
+
+#[test]
+fn a_drop_in_that_sshd_does_not_use_any_more_is_not_called_done() {
+    let Some(host) = Host::new() else { return };
+    host.setup_ends(&EMBEDDED, 0);
+    let main = host.read("etc/ssh/sshd_config");
+    host.write("etc/ssh/sshd_config", &main.replace("Include", "#Include"));
+    let said = host.setup_ends(&EMBEDDED, 1);
+    assert!(!said.out.contains("Nothing to do") && said.err.contains("sshd_config does not include it"), "{}{}", said.out, said.err);
+    host.write("etc/ssh/sshd_config", &main);
+    assert!(host.setup_ends(&EMBEDDED, 0).out.contains("Nothing to do: all of it is done already."));
+}
+
+#[test]
 fn a_dry_run_shows_the_files_without_secrets_and_changes_nothing() {
     let Some(host) = Host::new() else { return };
     host.write("root/secret", SECRET);

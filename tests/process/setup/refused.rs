@@ -30,9 +30,17 @@ fn wrong_flags_are_refused() {
     let Some(host) = Host::new() else { return };
     host.write("root/some", "a-secret\n");
     let some = host.path("root/some").display().to_string();
-    refused(&host, &[&EMBEDDED[..], &["--feed-url", "https://x"]].concat(), "--feed-url means nothing with --primary embedded on this host");
+    refused(
+        &host,
+        &[&EMBEDDED[..], &["--feed-url", "https://x"]].concat(),
+        "--feed-url means nothing with --primary embedded on this host",
+    );
     refused(&host, &[&EMBEDDED[..], &["--ca-file", "/x"]].concat(), "--ca-file means nothing");
-    refused(&host, &[&EMBEDDED[..], &["--primary-url", "ftp://x", "--shell-secret-file", &some, "--sync-secret-file", &some]].concat(), "makes no configuration");
+    refused(
+        &host,
+        &[&EMBEDDED[..], &["--primary-url", "ftp://x", "--shell-secret-file", &some, "--sync-secret-file", &some]].concat(),
+        "makes no configuration",
+    );
     let user = |name: &'static str| EMBEDDED.map(|word| if word == "git" { name } else { word });
     refused(&host, &user("git,root"), "--sshd-user git,root: ");
     host.write("etc/passwd", &(host.read("etc/passwd") + "toor:x:0:0::/root:/bin/sh\n"));

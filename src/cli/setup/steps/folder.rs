@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::cli::exit_status::CommandError;
 use crate::cli::setup::host::Owner;
 use crate::cli::setup::record::{Entry, Record};
-use crate::cli::setup::steps::step::{Step, StepState, Surroundings};
+use crate::cli::setup::steps::step::{Applied, Step, StepState, Surroundings};
 
 /// A folder of one user.
 pub struct FolderStep {
@@ -36,14 +36,15 @@ impl Step for FolderStep {
         Err(CommandError(format!("{}: {what}; correct its owner and mode, or move it away", path.display())))
     }
 
-    fn apply(&self, around: Surroundings<'_>, record: &mut Record) -> Result<(), CommandError> {
+    fn apply(&self, around: Surroundings<'_>, record: &mut Record) -> Result<Applied, CommandError> {
         let path = around.host.path(&self.path);
         let failed = |error: std::io::Error| CommandError::with_context(&path.display().to_string(), error);
         let owner = around.host.required_user(self.user)?;
         record.add(around.host, Entry::Folder { path: self.path.clone() })?;
         DirBuilder::new().mode(0o700).create(&path).map_err(failed)?;
         chown(&path, Some(owner.uid), Some(owner.gid)).map_err(failed)?;
-        fs::set_permissions(&path, fs::Permissions::from_mode(self.mode)).map_err(failed)
+        fs::set_permissions(&path, fs::Permissions::from_mode(self.mode)).map_err(failed)?;
+        Ok(Applied::Whole)
     }
 }
 

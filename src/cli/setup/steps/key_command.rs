@@ -5,11 +5,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::cli::exit_status::CommandError;
+use crate::cli::output::print_line;
 use crate::cli::setup::host::{Host, ROOT};
 use crate::cli::setup::owned_file::{self, FoundFile};
 use crate::cli::setup::record::{Entry, Record};
-use crate::cli::setup::sshd::Sshd;
-use crate::cli::setup::steps::step::{Step, StepState, Surroundings};
+use crate::cli::setup::sshd::{Reload, Sshd};
+use crate::cli::setup::steps::step::{Applied, Step, StepState, Surroundings};
 use crate::cli::setup::steps::text_file::{self, TextFileStep};
 
 /// The drop-in.
@@ -24,6 +25,15 @@ pub struct KeyCommandStep {
     pub chain: Option<String>,
     /// The keys that let the user in until now, if there are any.
     pub old_keys: Option<PathBuf>,
+}
+
+/// What was in the place of the drop-in before.
+struct Before {
+    file: FoundFile,
+    /// Whether somebody else wrote it.
+    is_foreign: bool,
+    /// Whether sshd was reloaded after it was written.
+    was_in_force: bool,
 }
 
 impl KeyCommandStep {
@@ -46,17 +56,21 @@ impl KeyCommandStep {
         Err(CommandError(format!("sshd does not use it: {why}, and run setup again")))
     }
 
+    fn entry(&self, content: &[u8], in_force: bool) -> Entry {
+        Entry::DropIn { path: self.path.clone(), sha256: owned_file::hash(content), in_force }
+    }
+
     /// Takes the drop-in back: what was there before is there again.
-    fn take_back(&self, host: &Host, record: &mut Record, before: Option<FoundFile>) -> Result<(), CommandError> {
+    fn take_back(&self, host: &Host, record: &mut Record, before: Option<&Before>) -> Result<(), CommandError> {
         let path = host.path(&self.path);
         match before {
-            Some(before) => {
-                owned_file::write(&path, &before.content, before.owner, before.mode)?;
-                record.add(host, Entry::DropIn { path: self.path.clone(), sha256: owned_file::hash(&before.content) })
+            Some(Before { file, is_foreign, was_in_force }) => {
+                owned_file::write(&path, &file.content, file.owner, file.mode)?;
+                if *is_foreign { Ok(()) } else { record.add(host, self.entry(&file.content, *was_in_force)) }
             }
             None => {
                 fs::remove_file(&path).map_err(|error| CommandError::with_context(&path.display().to_string(), error))?;
-                record.remove(host, &Entry::DropIn { path: self.path.clone(), sha256: String::new() })
+                record.remove(host, &self.entry(&[], false))
             }
         }
     }
@@ -78,21 +92,30 @@ impl Step for KeyCommandStep {
     }
 
     fn state(&self, around: Surroundings<'_>, record: &Record) -> Result<StepState, CommandError> {
-        self.as_file().state(Surroundings { changed: false, ..around }, record)
+        let state = self.as_file().state(Surroundings { changed: false, ..around }, record)?;
+        let is_ours = record.written(&self.path).is_some();
+        let is_done = state == StepState::Done && (!is_ours || record.is_in_force(&self.path)) && self.judge(around.host).is_ok();
+        Ok(if is_done { StepState::Done } else { StepState::Needed })
     }
 
-    fn apply(&self, around: Surroundings<'_>, record: &mut Record) -> Result<(), CommandError> {
+    fn apply(&self, around: Surroundings<'_>, record: &mut Record) -> Result<Applied, CommandError> {
         let (host, path) = (around.host, around.host.path(&self.path));
         // What sshd refuses already is not to be blamed on the drop-in.
         Sshd::find(host)?.accepts_configuration()?;
-        let before = owned_file::read(&path)?;
-        record.add(host, Entry::DropIn { path: self.path.clone(), sha256: owned_file::hash(self.content.as_bytes()) })?;
+        let (is_foreign, was_in_force) = (record.written(&self.path).is_none(), record.is_in_force(&self.path));
+        let before = owned_file::read(&path)?.map(|file| Before { file, is_foreign, was_in_force });
+        if before.is_none() || !is_foreign {
+            record.add(host, self.entry(self.content.as_bytes(), false))?;
+        }
         owned_file::write(&path, self.content.as_bytes(), ROOT, 0o644)?;
         if let Err(error) = self.judge(host) {
-            self.take_back(host, record, before)?;
+            self.take_back(host, record, before.as_ref())?;
             return Err(CommandError(format!("{}: {error}; it was taken back, and sshd is as before", path.display())));
         }
-        Sshd::reload(host)
+        match Sshd::reload(host)? {
+            Reload::Done => record.set_in_force(host, &self.path, true).map(|()| Applied::Whole),
+            Reload::ByHand(what) => Ok(Applied::Left(what)),
+        }
     }
 }
 
@@ -101,7 +124,9 @@ pub fn undo(host: &Host, path: &Path, sha256: &str) -> Result<(), String> {
     text_file::undo(&host.path(path), sha256)?;
     if let Ok(sshd) = Sshd::find(host) {
         sshd.accepts_configuration().map_err(|error| error.to_string())?;
-        Sshd::reload(host).map_err(|error| error.to_string())?;
+        if let Reload::ByHand(what) = Sshd::reload(host).map_err(|error| error.to_string())? {
+            print_line(&format!("LEFT: {what}"));
+        }
     }
     Ok(())
 }

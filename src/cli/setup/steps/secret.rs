@@ -10,7 +10,7 @@ use crate::cli::setup::host::Host;
 use crate::cli::setup::owned_file::{self, FoundFile};
 use crate::cli::setup::read_secret::ReadSecret;
 use crate::cli::setup::record::{Entry, Record};
-use crate::cli::setup::steps::step::{Step, StepState, Surroundings};
+use crate::cli::setup::steps::step::{Applied, Step, StepState, Surroundings};
 
 /// How many random bytes a new secret has.
 const NEW_SECRET_BYTES: usize = 24;
@@ -90,7 +90,7 @@ impl Step for SecretStep {
         }
     }
 
-    fn apply(&self, around: Surroundings<'_>, record: &mut Record) -> Result<(), CommandError> {
+    fn apply(&self, around: Surroundings<'_>, record: &mut Record) -> Result<Applied, CommandError> {
         let path = around.host.path(&self.path);
         let content = match self.wanted(around.host)? {
             Some(content) => content,
@@ -101,7 +101,8 @@ impl Step for SecretStep {
         }
         let owner = around.host.required_user(&self.user)?;
         record.add(around.host, Entry::File { path: self.path.clone(), sha256: owned_file::hash(&content) })?;
-        owned_file::write(&path, &content, owner, MODE)
+        owned_file::write(&path, &content, owner, MODE)?;
+        Ok(Applied::Whole)
     }
 }
 

@@ -16,6 +16,16 @@ pub enum StepState {
     Skipped(String),
 }
 
+/// What doing a step has come to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Applied {
+    /// It is done.
+    Whole,
+    /// It is done but for this, which is to be done by hand.
+    Left(String),
+}
+
 /// What is around a step when it is looked at or done.
 #[derive(Clone, Copy, Debug)]
 pub struct Surroundings<'a> {
@@ -35,9 +45,14 @@ pub trait Step {
         None
     }
 
+    /// Returns the units that the step restarts if something before it has changed.
+    fn units(&self) -> &[&str] {
+        &[]
+    }
+
     /// Looks whether the step has to be done. Refuses, with what to do, where something else is in its place.
     fn state(&self, around: Surroundings<'_>, record: &Record) -> Result<StepState, CommandError>;
 
     /// Does the step, and notes in the record what it makes before it is made.
-    fn apply(&self, around: Surroundings<'_>, record: &mut Record) -> Result<(), CommandError>;
+    fn apply(&self, around: Surroundings<'_>, record: &mut Record) -> Result<Applied, CommandError>;
 }

@@ -6,7 +6,7 @@ use crate::cli::exit_status::CommandError;
 use crate::cli::setup::host::ROOT;
 use crate::cli::setup::owned_file;
 use crate::cli::setup::record::{Entry, Record};
-use crate::cli::setup::steps::step::{Step, StepState, Surroundings};
+use crate::cli::setup::steps::step::{Applied, Step, StepState, Surroundings};
 
 /// A file of root with mode 0644.
 pub struct TextFileStep {
@@ -46,13 +46,14 @@ impl Step for TextFileStep {
         )))
     }
 
-    fn apply(&self, around: Surroundings<'_>, record: &mut Record) -> Result<(), CommandError> {
+    fn apply(&self, around: Surroundings<'_>, record: &mut Record) -> Result<Applied, CommandError> {
         let (path, sha256) = (around.host.path(&self.path), owned_file::hash(self.content.as_bytes()));
         let is_foreign = path.exists() && record.written(&self.path).is_none();
         if !is_foreign {
             record.add(around.host, Entry::File { path: self.path.clone(), sha256 })?;
         }
-        owned_file::write(&path, self.content.as_bytes(), ROOT, MODE)
+        owned_file::write(&path, self.content.as_bytes(), ROOT, MODE)?;
+        Ok(Applied::Whole)
     }
 }
 

@@ -24,7 +24,10 @@ pub fn describe(entry: &Entry) -> String {
         Entry::File { path, .. } => format!("remove {}", path.display()),
         Entry::User { name, uid: None, .. } => format!("forget the user {name}, which is not known to be made by setup"),
         Entry::User { name, home, .. } => format!("remove the user {name} and the home {}", home.display()),
-        Entry::Units { enabled, started } => {
+        Entry::Units { enabled, started, .. } if enabled.is_empty() && started.is_empty() => {
+            "forget which units were to be restarted".to_owned()
+        }
+        Entry::Units { enabled, started, .. } => {
             let mut units: Vec<&str> = enabled.iter().chain(started).map(String::as_str).collect();
             units.sort_unstable();
             units.dedup();
@@ -41,7 +44,7 @@ pub fn undo(host: &Host, entry: &Entry) -> Result<(), String> {
         Entry::File { path, sha256 } => text_file::undo(&host.path(path), sha256),
         Entry::User { uid: None, .. } => Ok(()),
         Entry::User { name, uid: Some(uid), home, files } => user::undo(host, name, *uid, home, files),
-        Entry::Units { enabled, started } => units::undo(host, enabled, started),
-        Entry::DropIn { path, sha256 } => key_command::undo(host, path, sha256),
+        Entry::Units { enabled, started, .. } => units::undo(host, enabled, started),
+        Entry::DropIn { path, sha256, .. } => key_command::undo(host, path, sha256),
     }
 }

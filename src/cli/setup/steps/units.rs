@@ -3,7 +3,7 @@
 use crate::cli::exit_status::CommandError;
 use crate::cli::setup::host::Host;
 use crate::cli::setup::record::{Entry, Record};
-use crate::cli::setup::steps::step::{Step, StepState, Surroundings};
+use crate::cli::setup::steps::step::{Applied, Step, StepState, Surroundings};
 
 /// Units that belong together.
 pub struct UnitsStep {
@@ -30,33 +30,43 @@ impl Step for UnitsStep {
         format!("enable and start {}", self.units.join(" "))
     }
 
-    fn state(&self, around: Surroundings<'_>, _record: &Record) -> Result<StepState, CommandError> {
+    fn units(&self) -> &[&str] {
+        self.units
+    }
+
+    fn state(&self, around: Surroundings<'_>, record: &Record) -> Result<StepState, CommandError> {
         let host = around.host;
         if !host.runs_systemd() {
             let command = format!("run `systemctl enable --now {}` where it runs", self.units.join(" "));
             return Ok(StepState::Skipped(format!("{}; {command}", host.why_no_systemd())));
         }
-        let is_done = !around.changed && self.missing(host, "is-enabled")?.is_empty() && self.missing(host, "is-active")?.is_empty();
+        let is_due = around.changed || record.is_restart_due(self.units);
+        let is_done = !is_due && self.missing(host, "is-enabled")?.is_empty() && self.missing(host, "is-active")?.is_empty();
         Ok(if is_done { StepState::Done } else { StepState::Needed })
     }
 
-    fn apply(&self, around: Surroundings<'_>, record: &mut Record) -> Result<(), CommandError> {
+    fn apply(&self, around: Surroundings<'_>, record: &mut Record) -> Result<Applied, CommandError> {
         let host = around.host;
         let (enabled, started) = (self.missing(host, "is-enabled")?, self.missing(host, "is-active")?);
         let was_active: Vec<&str> = self.units.iter().copied().filter(|unit| !started.iter().any(|one| one == unit)).collect();
-        record.add(host, Entry::Units { enabled, started })?;
+        let is_due = around.changed || record.is_restart_due(self.units);
+        record.add(host, Entry::Units { enabled, started, restart_due: Vec::new() })?;
         host.run(SYSTEMCTL, &["daemon-reload"])?;
         host.run(SYSTEMCTL, &[&["enable", "--now"], self.units].concat())?;
         let services: Vec<&str> = was_active.into_iter().filter(|unit| unit.ends_with(".service")).collect();
-        if around.changed && !services.is_empty() {
+        if is_due && !services.is_empty() {
             host.run(SYSTEMCTL, &[&["restart"], services.as_slice()].concat())?;
         }
-        Ok(())
+        record.clear_restart_due(host, self.units)?;
+        Ok(Applied::Whole)
     }
 }
 
 /// Disables and stops what setup enabled and started. Returns why that failed.
 pub fn undo(host: &Host, enabled: &[String], started: &[String]) -> Result<(), String> {
+    if enabled.is_empty() && started.is_empty() {
+        return Ok(());
+    }
     if !host.runs_systemd() {
         return Err(format!("{}; run `systemctl disable --now {}` where it runs", host.why_no_systemd(), enabled.join(" ")));
     }

@@ -8,7 +8,7 @@ use crate::cli::exit_status::CommandError;
 use crate::cli::setup::host::Host;
 use crate::cli::setup::owned_file;
 use crate::cli::setup::record::{Entry, Record};
-use crate::cli::setup::steps::step::{Step, StepState, Surroundings};
+use crate::cli::setup::steps::step::{Applied, Step, StepState, Surroundings};
 use crate::cli::setup::steps::text_file;
 
 const USERADD: &str = "useradd";
@@ -35,7 +35,7 @@ impl Step for UserStep {
         Ok(if around.host.user(&self.name)?.is_some() { StepState::Done } else { StepState::Needed })
     }
 
-    fn apply(&self, around: Surroundings<'_>, record: &mut Record) -> Result<(), CommandError> {
+    fn apply(&self, around: Surroundings<'_>, record: &mut Record) -> Result<Applied, CommandError> {
         let (host, home) = (around.host, self.home());
         if host.group("git")?.is_none() {
             return Err(CommandError(
@@ -51,7 +51,8 @@ impl Step for UserStep {
         let made = Some(host.required_user(&self.name)?.uid);
         record.add(host, entry(made, BTreeMap::new()))?;
         let files = if had_home { BTreeMap::new() } else { files_below(host, &home)? };
-        record.add(host, entry(made, files))
+        record.add(host, entry(made, files))?;
+        Ok(Applied::Whole)
     }
 }
 
