@@ -11,6 +11,12 @@ use crate::helper::chain::unsafe_part;
 pub const PROBE_KEY: &str = "AAAAC3NzaC1lZDI1NTE5AAAAIJ3v4pPzl/RH2u+y+zqItjOIbc/jXK3woxeuQWri1GnW";
 const PROBE_KEY_TYPE: &str = "ssh-ed25519";
 
+/// What sshd puts in after a percent sign in this command, beside `%%`. (sshd_config(5), TOKENS)
+const TOKENS: &str = "fhktUu";
+/// What it puts in since OpenSSH 9.4.
+const CONNECTION_TOKENS: &str = "CD";
+const FIRST_WITH_CONNECTION_TOKENS: (u32, u32) = (9, 4);
+
 /// A command that looks up keys, and as whom sshd runs it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyCommand {
@@ -38,6 +44,24 @@ impl KeyCommand {
     #[must_use]
     pub fn is_helper(&self) -> bool {
         self.program().file_name().is_some_and(|name| name == PROGRAM_NAME)
+    }
+
+    /// Returns the first percent sign, with what follows it, at which sshd would end the connection of everybody who logs in, if there is one.
+    /// `version` is what `sshd -V` says. The program's path has no tokens for sshd, unless the helper is to start it.
+    #[must_use]
+    pub fn wrong_token(&self, is_chained: bool, version: &str) -> Option<String> {
+        self.words.iter().skip(usize::from(!is_chained)).find_map(|word| wrong_token(word, knows_connection_tokens(version)))
+    }
+
+    /// Finds a percent sign at which sshd would end every connection.
+    pub fn judge_tokens(&self, version: &str, found: &mut Findings) {
+        if let Some(token) = self.wrong_token(false, version) {
+            let command = self.words.join(" ");
+            found.fail(
+                format!("sshd: it ends every connection of this login at `{token}` in `{command}`"),
+                format!("correct AuthorizedKeysCommand: {}; and reload sshd", allowed_tokens()),
+            );
+        }
     }
 
     /// Returns the arguments with which sshd would start it for a login of `user` with the probe's key. Without any of its own the command
@@ -115,6 +139,35 @@ fn is_program(path: &Path) -> bool {
     path.metadata().is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
 }
 
+/// Says which percent signs sshd takes in this command.
+#[must_use]
+pub fn allowed_tokens() -> String {
+    let known: Vec<String> = TOKENS.chars().map(|letter| format!("%{letter}")).collect();
+    format!("sshd takes {} there, %C and %D since OpenSSH 9.4, and %% for a percent sign", known.join(", "))
+}
+
+fn wrong_token(word: &str, with_connection: bool) -> Option<String> {
+    let mut letters = word.chars();
+    while let Some(letter) = letters.next() {
+        if letter != '%' {
+            continue;
+        }
+        match letters.next() {
+            Some(known) if known == '%' || TOKENS.contains(known) || with_connection && CONNECTION_TOKENS.contains(known) => {}
+            other => return Some(other.map_or_else(|| "%".to_owned(), |other| format!("%{other}"))),
+        }
+    }
+    None
+}
+
+/// Returns whether an sshd that says this of its version knows the tokens of the connection; also where it says none that is understood.
+fn knows_connection_tokens(said: &str) -> bool {
+    let number = |text: &str| text.split(|letter: char| !letter.is_ascii_digit()).next().and_then(|digits| digits.parse::<u32>().ok());
+    let version = said.split("OpenSSH_").nth(1).and_then(|rest| rest.split_once('.'));
+    let version = version.and_then(|(major, minor)| number(major).zip(number(minor)));
+    version.is_none_or(|version| version >= FIRST_WITH_CONNECTION_TOKENS)
+}
+
 /// Puts in what sshd puts in for a percent sign and a letter.
 fn expand(word: &str, user: &str) -> String {
     let mut expanded = String::new();
@@ -160,7 +213,7 @@ mod tests {
 
     use proptest::prelude::*;
 
-    use super::{KeyCommand, PROBE_KEY, expand, split_words};
+    use super::{KeyCommand, PROBE_KEY, expand, split_words, wrong_token};
     use crate::cli::check::findings::Findings;
 
     fn complaints(command: &str) -> String {
@@ -199,7 +252,33 @@ mod tests {
         assert_eq!(KeyCommand::parse("  ", "x"), None);
     }
 
+    #[test]
+    fn a_percent_sign_at_which_sshd_ends_the_connection_is_named() {
+        let (old, new) = ("OpenSSH_9.2p1 Debian-2, OpenSSL 3.0.19", "unknown option -- V\nOpenSSH_10.0p2, OpenSSL 3");
+        let wrong = |command: &str, version: &str| KeyCommand::parse(command, "keys").unwrap().wrong_token(false, version);
+        for (command, token) in
+            [("/x %u %x", Some("%x")), ("/x 50%", Some("%")), ("/x%y %%x %f%h%k%t%U%u", None), ("/x \"% u\"", Some("% "))]
+        {
+            assert_eq!([wrong(command, old).as_deref(), wrong(command, new).as_deref()], [token; 2], "{command}");
+        }
+        for (version, token) in [(old, Some("%C")), ("OpenSSH_9.3p2", Some("%C")), ("OpenSSH_9.4", None), (new, None), ("", None)] {
+            assert_eq!(wrong("/x %C %D", version).as_deref(), token, "{version}");
+        }
+        let mut found = Findings::default();
+        KeyCommand::parse("/x %u --chain /y %x", "keys").unwrap().judge_tokens(new, &mut found);
+        assert!(found.as_slice()[0].what.contains("ends every connection of this login at `%x` in `/x %u --chain /y %x`"));
+    }
+
     proptest! {
+        /// What is let through is put in by sshd to the end.
+        #[test]
+        fn a_word_without_percent_signs_or_with_them_doubled_is_never_wrong(word in "[ -~]{0,20}") {
+            let doubled = word.replace('%', "%%");
+            prop_assert_eq!(wrong_token(&doubled, false), None);
+            let is_wrong = wrong_token(&(doubled + "%"), true).is_some();
+            prop_assert!(is_wrong);
+        }
+
         #[test]
         fn words_without_marks_come_back_and_any_text_is_split(words in proptest::collection::vec("[a-z/%.-]{1,8}", 0..6), noise in "[ -~]{0,40}") {
             prop_assert_eq!(split_words(&words.join(" ")), words);

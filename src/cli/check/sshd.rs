@@ -28,10 +28,13 @@ pub fn check(sshd: &SshdArgs, socket: &Path, found: &mut Findings) -> Option<Key
         return None;
     }
     let files = SshdFiles::read(&sshd.sshd_config);
-    let Some(settings) = ask(sshd, found) else { return command_of_files(&files, found) };
+    let Some(settings) = ask(sshd, found) else {
+        return command_of_files(&files, found).inspect(|command| command.judge_tokens(&version(), found));
+    };
     judge_login(&settings, &sshd.ssh_user, found);
     let command = judge_command(&settings, &files, found)?;
     check_program(command.program(), found);
+    command.judge_tokens(&version(), found);
     if command.is_helper() {
         command.judge_arguments(&sshd.ssh_user, socket, found);
     }
@@ -63,6 +66,13 @@ fn ask(sshd: &SshdArgs, found: &mut Findings) -> Option<SshdSettings> {
             None
         }
     }
+}
+
+/// Returns what sshd says of its version; old ones say it in their complaint about the option.
+fn version() -> String {
+    let program = SSHD_PATHS.map(Path::new).into_iter().find(|path| path.exists());
+    let output = program.and_then(|program| program::run(program, &["-V"], TIME_LIMIT).ok());
+    output.map(|output| output.stdout + &output.stderr).unwrap_or_default()
 }
 
 /// Returns the command that the files name, where sshd itself cannot be asked.

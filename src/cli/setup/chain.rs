@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::cli::check::key_command::KeyCommand;
+use crate::cli::check::key_command::{KeyCommand, allowed_tokens};
 use crate::cli::exit_status::CommandError;
 use crate::cli::setup::host::Host;
 use crate::cli::setup::questions::Questions;
@@ -80,6 +80,9 @@ fn check(host: &Host, command: &str) -> Result<String, CommandError> {
     }
     if !parsed.program().is_absolute() {
         return Err(wrong("the full path of a program was expected"));
+    }
+    if let Some(token) = parsed.wrong_token(true, &Sshd::version(host)) {
+        return Err(wrong(&format!("sshd would end every connection of the Git user at `{token}`; {}", allowed_tokens())));
     }
     let program = host.path(parsed.program());
     if !program.is_file() {

@@ -95,6 +95,12 @@ impl<'a> Sshd<'a> {
         Err(CommandError(format!("sshd does not accept {config}: {said}; correct it until `sshd -t` says nothing, and run this again")))
     }
 
+    /// Returns what sshd says of its version; old ones say it in their complaint about the option. Nothing where there is no sshd.
+    #[must_use]
+    pub fn version(host: &Host) -> String {
+        host.try_run(PROGRAM, &["-V"]).map(|output| output.stdout + &output.stderr).unwrap_or_default()
+    }
+
     /// Returns whom sshd asks for the keys of a user who logs in; `None` if nobody.
     pub fn key_command(&self, user: &str) -> Result<Option<AskedCommand>, CommandError> {
         let login = format!("user={user},host=localhost,addr=127.0.0.1");

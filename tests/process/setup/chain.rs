@@ -41,6 +41,8 @@ fn a_chain_that_cannot_be_asked_is_refused() {
         ("keys %u", "the full path of a program was expected"),
         ("/nonexistent/keys %u", "there is no such program on this host"),
         ("/usr/lib/sidegate/sidegate-authorized-keys git %u %k", "this is sidegate's helper itself"),
+        ("/bin/cat %x", "sshd would end every connection of the Git user at `%x`; sshd takes %f,"),
+        ("/bin/cat 50%", "at `%`;"),
         ("/bin/cat\nPermitRootLogin yes", "a command of one line was expected"),
     ] {
         let said = host.setup_ends(&[&EMBEDDED[..], &["--chain", chain]].concat(), 1);
