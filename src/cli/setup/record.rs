@@ -63,6 +63,9 @@ pub enum Entry {
         /// Whether sshd was reloaded after it was written.
         #[serde(default)]
         in_force: bool,
+        /// The user whose logins it is for.
+        #[serde(default)]
+        user: String,
     },
 }
 
@@ -282,7 +285,7 @@ mod tests {
         let mut record = Record::load(&host).unwrap();
         record.set_restart_due(&host, &["a.service", "b.service"]).unwrap();
         let path = Path::new("/etc/drop-in");
-        record.add(&host, Entry::DropIn { path: path.into(), sha256: "1".to_owned(), in_force: false }).unwrap();
+        record.add(&host, Entry::DropIn { path: path.into(), sha256: "1".to_owned(), in_force: false, user: "git".to_owned() }).unwrap();
         let mut after_a_cut = Record::load(&host).unwrap();
         assert!(
             after_a_cut.is_restart_due(&["b.service"]) && !after_a_cut.is_restart_due(&["c.service"]) && !after_a_cut.is_in_force(path)
@@ -311,7 +314,7 @@ mod tests {
             for entry in [
                 Entry::Folder { path: path.clone().into() },
                 Entry::File { path: path.clone().into(), sha256: sha256.clone() },
-                Entry::DropIn { path: path.clone().into(), sha256: sha256.clone(), in_force: units.is_empty() },
+                Entry::DropIn { path: path.clone().into(), sha256: sha256.clone(), in_force: units.is_empty(), user: path.clone() },
                 Entry::User { name: "git".to_owned(), uid: units.first().map(|_| 970), home: path.clone().into(), files: [(path.clone().into(), sha256.clone())].into() },
                 Entry::Units { enabled: units.clone(), started: units.clone(), restart_due: units.clone() },
             ] {

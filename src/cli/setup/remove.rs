@@ -52,10 +52,7 @@ fn undo_all(host: &Host, record: &mut Record, entries: &[Entry]) -> Result<usize
                 print_line(&format!("done: {}", undo::describe(entry)));
             }
             (Err(reason), Entry::DropIn { path, .. }) => {
-                return Err(CommandError(format!(
-                    "{}: {reason}, so it is kept, and with it all that sshd needs for it; remove it, reload sshd, and run this again",
-                    path.display()
-                )));
+                return Err(CommandError(format!("{}: {reason}", path.display())));
             }
             (Err(reason), _) => {
                 kept += 1;

@@ -66,6 +66,36 @@ fn files_that_were_changed_or_added_since_are_kept_and_named() {
 }
 
 #[test]
+fn a_drop_in_that_was_moved_is_named_and_all_that_sshd_needs_for_it_is_kept() {
+    let Some(host) = Host::new() else { return };
+    host.setup_ends(&EMBEDDED, 0);
+    let moved = "etc/ssh/sshd_config.d/10-moved.conf";
+    std::fs::rename(host.path(DROP_IN), host.path(moved)).unwrap();
+    let before = host.tree();
+    let said = host.setup_ends(&["--remove", "--yes"], 1);
+    let line = host.read(moved).lines().position(|line| line.trim().starts_with("AuthorizedKeysCommand ")).unwrap() + 1;
+    assert!(
+        said.err.contains(&format!("({}:{line}), so all that sshd needs for that is kept; remove that line", host.path(moved).display()))
+    );
+    assert_eq!(host.tree(), before);
+    std::fs::remove_file(host.path(moved)).unwrap();
+    host.setup_ends(&["--remove", "--yes"], 0);
+    assert!(!host.path("etc/sidegate/setup.json").exists());
+}
+
+#[test]
+fn an_error_of_sshd_that_was_there_before_is_named_before_anything_is_removed() {
+    let Some(host) = Host::new() else { return };
+    host.setup_ends(&EMBEDDED, 0);
+    host.write("etc/ssh/sshd_config.d/90-wrong.conf", "NoSuchWord yes\n");
+    let before = host.tree();
+    let said = host.setup_ends(&["--remove", "--yes"], 1);
+    assert!(said.err.contains("nothing was removed, because of an error that was there before: sshd does not accept"), "{}", said.err);
+    assert!(said.err.contains("90-wrong.conf") && said.err.contains("NoSuchWord"), "{}", said.err);
+    assert_eq!(host.tree(), before);
+}
+
+#[test]
 fn an_account_that_setup_did_not_make_is_not_removed() {
     let Some(host) = Host::new() else { return };
     let user = "{\"made\":\"user\",\"name\":\"git\",\"home\":\"/home/git\",\"files\":{}}";

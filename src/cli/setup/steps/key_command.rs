@@ -9,7 +9,7 @@ use crate::cli::output::print_line;
 use crate::cli::setup::host::{Host, ROOT};
 use crate::cli::setup::owned_file::{self, FoundFile};
 use crate::cli::setup::record::{Entry, Record};
-use crate::cli::setup::sshd::{Reload, Sshd};
+use crate::cli::setup::sshd::{AskedCommand, Reload, Sshd};
 use crate::cli::setup::steps::step::{Applied, Step, StepState, Surroundings};
 use crate::cli::setup::steps::text_file::{self, TextFileStep};
 
@@ -57,7 +57,7 @@ impl KeyCommandStep {
     }
 
     fn entry(&self, content: &[u8], in_force: bool) -> Entry {
-        Entry::DropIn { path: self.path.clone(), sha256: owned_file::hash(content), in_force }
+        Entry::DropIn { path: self.path.clone(), sha256: owned_file::hash(content), in_force, user: self.user.clone() }
     }
 
     /// Takes the drop-in back: what was there before is there again.
@@ -119,14 +119,28 @@ impl Step for KeyCommandStep {
     }
 }
 
-/// Removes the drop-in and reloads sshd. Returns why it is kept.
-pub fn undo(host: &Host, path: &Path, sha256: &str) -> Result<(), String> {
-    text_file::undo(&host.path(path), sha256)?;
-    if let Ok(sshd) = Sshd::find(host) {
-        sshd.accepts_configuration().map_err(|error| error.to_string())?;
-        if let Reload::ByHand(what) = Sshd::reload(host).map_err(|error| error.to_string())? {
-            print_line(&format!("LEFT: {what}"));
-        }
+/// Removes the drop-in and reloads sshd, which must not ask sidegate for the user any more. Returns why it is kept, and all that sshd needs
+/// for it.
+pub fn undo(host: &Host, path: &Path, sha256: &str, user: &str) -> Result<(), String> {
+    let sshd = Sshd::find(host).ok();
+    if let Some(sshd) = &sshd {
+        // What sshd refuses already is not to be blamed on the drop-in that is missing then.
+        sshd.accepts_configuration().map_err(|error| format!("nothing was removed, because of an error that was there before: {error}"))?;
+    }
+    text_file::undo(&host.path(path), sha256).map_err(|reason| {
+        format!("{reason}, so it is kept, and with it all that sshd needs for it; remove it, reload sshd, and run this again")
+    })?;
+    let Some(sshd) = sshd else { return Ok(()) };
+    let asked = sshd.key_command(user).map_err(|error| error.to_string())?;
+    if let Some(asked) = asked.filter(AskedCommand::is_sidegate) {
+        let (command, place) = (&asked.command, asked.place());
+        return Err(format!(
+            "it is gone, and sshd asks sidegate for the keys of {user} still, by `{command}`{place}, so all that sshd needs for that is kept; \
+             remove that line, and run this again"
+        ));
+    }
+    if let Reload::ByHand(what) = Sshd::reload(host).map_err(|error| error.to_string())? {
+        print_line(&format!("LEFT: {what}"));
     }
     Ok(())
 }

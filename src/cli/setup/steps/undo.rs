@@ -45,6 +45,6 @@ pub fn undo(host: &Host, entry: &Entry) -> Result<(), String> {
         Entry::User { uid: None, .. } => Ok(()),
         Entry::User { name, uid: Some(uid), home, files } => user::undo(host, name, *uid, home, files),
         Entry::Units { enabled, started, .. } => units::undo(host, enabled, started),
-        Entry::DropIn { path, sha256, .. } => key_command::undo(host, path, sha256),
+        Entry::DropIn { path, sha256, user, .. } => key_command::undo(host, path, sha256, user),
     }
 }
