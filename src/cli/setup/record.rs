@@ -123,6 +123,12 @@ impl Record {
         }
     }
 
+    /// Returns for which primary the host is set up, if it is.
+    #[must_use]
+    pub const fn primary(&self) -> Option<SetupPrimary> {
+        self.primary
+    }
+
     /// Notes for which primary the host is set up.
     pub fn set_primary(&mut self, primary: SetupPrimary) {
         self.primary = Some(primary);

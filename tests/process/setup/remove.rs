@@ -96,6 +96,20 @@ fn an_error_of_sshd_that_was_there_before_is_named_before_anything_is_removed() 
 }
 
 #[test]
+fn what_to_do_by_hand_is_said_before_the_question() {
+    let Some(host) = Host::new() else { return };
+    host.write("root/secret", "a-shell-secret-of-thirty-two-hex\n");
+    let secret = host.path("root/secret").display().to_string();
+    let gitlab = ["--primary", "gitlab", "--gitlab-url", "https://gitlab.example.com", "--shell-secret-file", &secret];
+    host.setup_ends(&[&gitlab[..], &EMBEDDED[2..]].concat(), 0);
+    let Some(said) = host.setup_at_prompt(&["--remove"], "Do this? [y/N] ", || {}, "no\n") else { return };
+    let before = said.split("Do this?").next().unwrap();
+    for says in ["take `internal_api_url`", "Put the `gitlab_url` of its config.yml back first", "keys in it that were revoked meanwhile"] {
+        assert!(before.contains(says), "{says}: {said}");
+    }
+}
+
+#[test]
 fn an_account_that_setup_did_not_make_is_not_removed() {
     let Some(host) = Host::new() else { return };
     let user = "{\"made\":\"user\",\"name\":\"git\",\"home\":\"/home/git\",\"files\":{}}";
