@@ -3,7 +3,7 @@
 use crate::cli::arguments::SetupArgs;
 use crate::cli::exit_status::{CommandError, CommandResult, Completion};
 use crate::cli::output::print_line;
-use crate::cli::setup::answers::{Answers, Source};
+use crate::cli::setup::answers::{Answers, SHELL_SECRET_NAME, Source, shell_folder};
 use crate::cli::setup::final_check;
 use crate::cli::setup::host::Host;
 use crate::cli::setup::omnibus;
@@ -97,12 +97,24 @@ fn apply(host: &Host, record: &mut Record, steps: &[Box<dyn Step>]) -> Result<Ap
     Ok(all)
 }
 
-/// Prints what has to be written into the `gitlab.rb` of a GitLab of GitLab's packages: it is generated from there, so setup cannot.
+/// Prints what has to be written into gitlab-shell's configuration, so that it asks sidegate. With GitLab's packages that is generated from
+/// `gitlab.rb`, so setup cannot.
 fn print_gitlab_settings(answers: &Answers) {
-    let (Source::Gitlab { url, .. } | Source::Mirror { url, .. }) = &answers.source else { return };
-    print_line(
-        "gitlab-shell has to ask sidegate now. With GitLab's packages write into /etc/gitlab/gitlab.rb, and run `gitlab-ctl reconfigure`:",
-    );
-    omnibus::settings(url).lines().for_each(|line| print_line(&format!("    {line}")));
-    print_line("With another gitlab-shell: gitlab_url: \"http+unix://%2Frun%2Fsidegate%2Fapi.sock\" in its config.yml.");
+    print_line("gitlab-shell has to ask sidegate now.");
+    if let Source::Gitlab { url, .. } | Source::Mirror { url, .. } = &answers.source {
+        print_line("With GitLab's packages write into /etc/gitlab/gitlab.rb, and run `gitlab-ctl reconfigure`:");
+        omnibus::settings(url).lines().for_each(|line| print_line(&format!("    {line}")));
+        print_line("With another gitlab-shell write into its config.yml:");
+    } else {
+        print_line("Write into its config.yml:");
+    }
+    shell_settings(answers).iter().for_each(|line| print_line(&format!("    {line}")));
+}
+
+/// Returns the lines of gitlab-shell's `config.yml`.
+fn shell_settings(answers: &Answers) -> Vec<String> {
+    let url = format!("gitlab_url: \"{}\"", omnibus::SIDECAR_URL);
+    let folder = answers.login.as_ref().and_then(|login| shell_folder(&login.shell));
+    let secret = folder.map(|folder| format!("secret_file: \"{}\"", folder.join(SHELL_SECRET_NAME).display()));
+    [url].into_iter().chain(secret).collect()
 }

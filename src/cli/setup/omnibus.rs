@@ -17,7 +17,8 @@ const SOCKET_FOLDER: &str = "/var/opt/gitlab/gitlab-workhorse/sockets";
 /// That socket, as a URL of `primary.url`.
 pub const URL: &str = "http+unix:///var/opt/gitlab/gitlab-workhorse/sockets/socket";
 const URL_SCHEME: &str = "http+unix://";
-const SIDECAR_URL: &str = "http+unix://%2Frun%2Fsidegate%2Fapi.sock";
+/// The socket of the sidecar, as gitlab-shell writes it.
+pub const SIDECAR_URL: &str = "http+unix://%2Frun%2Fsidegate%2Fapi.sock";
 
 /// Returns whether GitLab's packages have set up a GitLab on this host.
 #[must_use]

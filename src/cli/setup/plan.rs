@@ -100,8 +100,11 @@ fn group_steps(source: &Source, host: &Host) -> Steps {
 /// The user who logs in, what its gitlab-shell needs, and sshd.
 fn login_steps(login: &Login, source: &Source, host: &Host, steps: &mut Steps) -> Result<(), CommandError> {
     steps.push(Box::new(UserStep { name: login.user.clone() }));
-    if let Source::Here { shell_secret } = source {
-        steps.extend(shell_secret_step(login, shell_secret.as_ref(), host));
+    match source {
+        Source::Here { shell_secret } => steps.extend(shell_secret_step(login, shell_secret.as_ref(), host)),
+        Source::Primary { shell_secret, .. } => steps.extend(shell_secret_step(login, Some(shell_secret), host)),
+        // Its gitlab-shell has GitLab's secret.
+        Source::Gitlab { .. } | Source::Mirror { .. } => {}
     }
     steps.push(Box::new(KeyCommandStep {
         path: sshd::drop_in_path(host),
@@ -120,7 +123,7 @@ fn old_keys(login: &Login, host: &Host) -> Result<Option<PathBuf>, CommandError>
     Ok(file.filter(|file| host.path(file).metadata().is_ok_and(|found| found.len() > 0)))
 }
 
-/// Gives a gitlab-shell that is there the secret of the primary on this host.
+/// Gives a gitlab-shell that is there the secret of the primary.
 fn shell_secret_step(login: &Login, read: Option<&ReadSecret>, host: &Host) -> Option<Box<dyn Step>> {
     let folder = shell_folder(&login.shell).filter(|folder| host.path(folder).is_dir() && folder.parent().is_some())?;
     let path = folder.join(SHELL_SECRET_NAME);

@@ -61,6 +61,24 @@ fn a_second_run_changes_nothing_and_says_so_and_another_shell_is_taken_over() {
 }
 
 #[test]
+fn whichever_primary_gitlab_shell_is_told_to_ask_sidegate_and_has_the_secret() {
+    let lines = "config.yml:\n    gitlab_url: \"http+unix://%2Frun%2Fsidegate%2Fapi.sock\"\n    secret_file: \"/srv/gitlab-shell/.gitlab_shell_secret\"\n";
+    let Some(host) = Host::new() else { return };
+    host.write("srv/gitlab-shell/bin/gitlab-shell", "#!/bin/sh\n");
+    let said = host.setup_ends(&EMBEDDED, 0);
+    assert!(said.out.contains(lines), "{}", said.out);
+    let Some(host) = Host::new() else { return };
+    host.write("srv/gitlab-shell/bin/gitlab-shell", "#!/bin/sh\n");
+    host.write("root/secret", SECRET);
+    let secret = host.path("root/secret").display().to_string();
+    let follows = ["--primary-url", "https://primary.example:8181", "--shell-secret-file", &secret, "--sync-secret-file", &secret];
+    let said = host.setup_ends(&[&EMBEDDED[..], &follows].concat(), 0);
+    assert!(said.out.contains(lines), "{}", said.out);
+    assert_eq!(host.read("srv/gitlab-shell/.gitlab_shell_secret"), SECRET);
+    assert_eq!(host.owner_and_mode("srv/gitlab-shell/.gitlab_shell_secret").1, 0o600);
+}
+
+#[test]
 fn a_reload_that_did_not_happen_is_made_up_for_in_the_next_run() {
     let Some(host) = Host::new() else { return };
     host.setup_ends(&EMBEDDED, 0);
