@@ -18,8 +18,8 @@ const EXECUTE: u32 = 0o1;
 const WRITE: u32 = 0o2;
 
 /// Says what sshd's user, everybody, and each `[[peer]]` may ask, and what would keep people out. `key_user` is whom sshd starts the helper
-/// as, where that is known.
-pub fn check(config: &ServeConfig, daemon: &DaemonUser, key_user: Option<&str>, found: &mut Findings) {
+/// as, and `login_user` who logs in for Git, where that is known.
+pub fn check(config: &ServeConfig, daemon: &DaemonUser, key_user: Option<&str>, login_user: Option<&str>, found: &mut Findings) {
     let everybody = scope_names(config.socket.default_scopes.iter().copied().map(PeerScope::from));
     match ids::resolve_peer_policy(daemon.uid(), &config.socket.default_scopes, &config.peer) {
         Ok(policy) => {
@@ -28,6 +28,9 @@ pub fn check(config: &ServeConfig, daemon: &DaemonUser, key_user: Option<&str>, 
             }
         }
         Err(error) => found.refuse(error, "make that user or group, or correct the [[peer]]; the daemon does not start before"),
+    }
+    if let Some(user) = login_user.and_then(find_user) {
+        check_login_user(&user, &config.socket.path, found);
     }
     found.ok(format!("callers: whoever can open {} may ask: {everybody}", config.socket.path.display()));
     for peer in &config.peer {
@@ -68,6 +71,17 @@ fn check_key_user(name: &str, policy: &PeerPolicy, socket: &Path, found: &mut Fi
         );
         found.fail(what, remedy);
     }
+}
+
+/// Finds a user who logs in and whose gitlab-shell could then ask nothing.
+fn check_login_user(user: &User, socket: &Path, found: &mut Findings) {
+    let Some(path) = first_closed(socket, user) else { return };
+    let (name, socket) = (&user.name, socket.display());
+    let what = format!(
+        "callers: {name}, who logs in, may not open {socket}, because of the owner, group and mode of {}, so gitlab-shell can ask nothing",
+        path.display()
+    );
+    found.fail(what, format!("make {name} a member of the socket's group (`usermod -aG git {name}`)"));
 }
 
 /// Returns the first folder on the way to a socket, or the socket, that the user may not enter or open; `None` if it may, or if there is
@@ -129,7 +143,9 @@ fn scope_names(scopes: impl Iterator<Item = PeerScope>) -> String {
 mod tests {
     use std::path::Path;
 
-    use super::{EXECUTE, WRITE, grants, redundant_rules};
+    use super::{EXECUTE, WRITE, check_login_user, grants, redundant_rules};
+    use crate::cli::check::as_daemon::find_user;
+    use crate::cli::check::findings::Findings;
     use crate::cli::config::file;
     use crate::cli::config::serve::ServeConfig;
 
@@ -144,6 +160,22 @@ mod tests {
         assert_eq!(warnings(&format!("[socket]\ndefault_scopes = []\n{before}")), 0, "that takes them away");
         assert_eq!(warnings(&format!("[socket]\ndefault_scopes = [\"keys\"]\n{before}")), 1, "the shell is more than everybody has");
         assert_eq!(warnings("[[peer]]\nuid = 998\nscopes = [\"keys\", \"metrics\"]\n"), 0, "that gives something");
+    }
+
+    #[test]
+    fn a_user_who_logs_in_and_may_not_open_the_socket_is_found() {
+        let Some(nobody) = find_user("nobody") else { return };
+        let folder = tempfile::tempdir().unwrap();
+        let socket = folder.path().join("api.sock");
+        let said = |mode: u32| {
+            std::fs::set_permissions(folder.path(), std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
+            let mut found = Findings::default();
+            check_login_user(&nobody, &socket, &mut found);
+            found.as_slice().iter().map(|finding| finding.what.clone()).collect::<String>()
+        };
+        assert_eq!(said(0o755), "");
+        let closed = said(0o700);
+        assert!(closed.contains("nobody, who logs in, may not open") && closed.contains("gitlab-shell can ask nothing"), "{closed}");
     }
 
     #[test]

@@ -64,7 +64,8 @@ fn check_host(file: &Path, config: &ServeConfig, depth: Depth, sshd_args: &SshdA
     store::check(store_path, &daemon, found);
     clock::check_year(system_clock::wall_time(), found);
     let command = sshd::check(sshd_args, &config.socket.path, found);
-    access::check(config, &daemon, command.as_ref().map(|command| command.user.as_str()), found);
+    let login_user = (!sshd_args.without_sshd).then_some(sshd_args.ssh_user.as_str());
+    access::check(config, &daemon, command.as_ref().map(|command| command.user.as_str()), login_user, found);
     check_settings(config, found);
     let asks_itself = upstream::is_own_socket(config, found);
     let upstream = Upstream::open(config, &daemon, found);

@@ -12,6 +12,7 @@ use crate::cli::setup::read_secret::ReadSecret;
 use crate::cli::setup::sshd;
 use crate::cli::setup::steps::folder::FolderStep;
 use crate::cli::setup::steps::key_command::KeyCommandStep;
+use crate::cli::setup::steps::membership::MembershipStep;
 use crate::cli::setup::steps::secret::{SecretSource, SecretStep};
 use crate::cli::setup::steps::step::Step;
 use crate::cli::setup::steps::text_file::TextFileStep;
@@ -100,6 +101,7 @@ fn group_steps(source: &Source, host: &Host) -> Steps {
 /// The user who logs in, what its gitlab-shell needs, and sshd.
 fn login_steps(login: &Login, source: &Source, host: &Host, steps: &mut Steps) -> Result<(), CommandError> {
     steps.push(Box::new(UserStep { name: login.user.clone() }));
+    steps.push(Box::new(MembershipStep { user: login.user.clone() }));
     match source {
         Source::Here { shell_secret } => steps.extend(shell_secret_step(login, shell_secret.as_ref(), host)),
         Source::Primary { shell_secret, .. } => steps.extend(shell_secret_step(login, Some(shell_secret), host)),

@@ -44,6 +44,13 @@ pub enum Entry {
         /// The files in it, and their SHA-256.
         files: BTreeMap<PathBuf, String>,
     },
+    /// A user who was there, in a group.
+    Membership {
+        /// The user's name.
+        user: String,
+        /// The group's name.
+        group: String,
+    },
     /// Units that were enabled or started.
     Units {
         /// Those that were not enabled before.
@@ -212,6 +219,9 @@ impl Entry {
             | (Self::File { path, .. }, Self::File { path: other, .. })
             | (Self::DropIn { path, .. }, Self::DropIn { path: other, .. }) => path == other,
             (Self::User { name, .. }, Self::User { name: other, .. }) => name == other,
+            (Self::Membership { user, group }, Self::Membership { user: other, group: other_group }) => {
+                user == other && group == other_group
+            }
             (Self::Units { .. }, Self::Units { .. }) => true,
             _ => false,
         }
@@ -322,6 +332,7 @@ mod tests {
                 Entry::File { path: path.clone().into(), sha256: sha256.clone() },
                 Entry::DropIn { path: path.clone().into(), sha256: sha256.clone(), in_force: units.is_empty(), user: path.clone() },
                 Entry::User { name: "git".to_owned(), uid: units.first().map(|_| 970), home: path.clone().into(), files: [(path.clone().into(), sha256.clone())].into() },
+                Entry::Membership { user: path.clone(), group: sha256.clone() },
                 Entry::Units { enabled: units.clone(), started: units.clone(), restart_due: units.clone() },
             ] {
                 let text = serde_json::to_string(&entry).unwrap();

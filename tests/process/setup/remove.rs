@@ -96,6 +96,21 @@ fn an_error_of_sshd_that_was_there_before_is_named_before_anything_is_removed() 
 }
 
 #[test]
+fn a_user_who_was_there_gets_the_group_of_the_socket_and_loses_it_again() {
+    let Some(host) = Host::new() else { return };
+    host.write("etc/passwd", &(host.read("etc/passwd") + "gitlab:x:971:971::/srv/git:/bin/sh\n"));
+    let before = host.read("etc/group");
+    let gitlab = EMBEDDED.map(|word| if word == "git" { "gitlab" } else { word });
+    let said = host.setup_ends(&gitlab, 0);
+    assert!(said.out.contains("done: have the user gitlab in the group git"), "{}", said.out);
+    assert!(host.read("etc/group").contains("\ngit:x:970:sidegate-keys,gitlab\n"), "{}", host.read("etc/group"));
+    assert!(host.setup_ends(&gitlab, 0).out.contains("Nothing to do"));
+    host.setup_ends(&["--remove", "--yes"], 0);
+    assert_eq!(host.read("etc/group"), before);
+    assert!(host.read("etc/passwd").contains("\ngitlab:x:971:"));
+}
+
+#[test]
 fn what_to_do_by_hand_is_said_before_the_question() {
     let Some(host) = Host::new() else { return };
     host.write("root/secret", "a-shell-secret-of-thirty-two-hex\n");

@@ -2,6 +2,7 @@
 
 pub mod folder;
 pub mod key_command;
+pub mod membership;
 pub mod secret;
 pub mod step;
 pub mod text_file;

@@ -2,7 +2,7 @@
 
 use crate::cli::setup::host::Host;
 use crate::cli::setup::record::{Entry, Record};
-use crate::cli::setup::steps::{folder, key_command, text_file, units, user};
+use crate::cli::setup::steps::{folder, key_command, membership, text_file, units, user};
 
 /// Returns the entries in the order in which they are undone.
 #[must_use]
@@ -33,6 +33,7 @@ pub fn describe(entry: &Entry) -> String {
             units.dedup();
             format!("stop and disable {}", units.join(" "))
         }
+        Entry::Membership { user, group } => format!("remove the user {user} from the group {group}"),
         Entry::DropIn { path, .. } => format!("remove {} and reload sshd, so that it asks whom it asked before", path.display()),
     }
 }
@@ -45,6 +46,7 @@ pub fn undo(host: &Host, entry: &Entry) -> Result<(), String> {
         Entry::User { uid: None, .. } => Ok(()),
         Entry::User { name, uid: Some(uid), home, files } => user::undo(host, name, *uid, home, files),
         Entry::Units { enabled, started, .. } => units::undo(host, enabled, started),
+        Entry::Membership { user, group } => membership::undo(host, user, group),
         Entry::DropIn { path, sha256, user, .. } => key_command::undo(host, path, sha256, user),
     }
 }

@@ -57,7 +57,7 @@ impl Step for UserStep {
 }
 
 /// Runs a program that changes the system's users, of another root too.
-fn run_below_root(host: &Host, program: &str, arguments: &[&str]) -> Result<(), CommandError> {
+pub fn run_below_root(host: &Host, program: &str, arguments: &[&str]) -> Result<(), CommandError> {
     let root = host.other_root().map(|root| root.display().to_string());
     let prefix: Vec<&str> = root.as_deref().map_or_else(Vec::new, |root| vec!["--prefix", root]);
     host.run(program, &[prefix.as_slice(), arguments].concat()).map(drop)
