@@ -30,6 +30,9 @@ pub enum ChainError {
     /// Another than root could put a program in its place. sshd refuses such a command itself.
     #[error("{} may be written by another than root", .0.display())]
     Unsafe(PathBuf),
+    /// It is not there, or the user that sshd starts this program as may not reach it.
+    #[error("{} {}", .0.display(), out_of_reach(.1))]
+    OutOfReach(PathBuf, io::Error),
     /// It cannot be started.
     #[error("{}: {}", .0.display(), .1)]
     NotStarted(PathBuf, io::Error),
@@ -47,7 +50,8 @@ pub enum ChainError {
 /// Runs the command to its end, for at most `limit`, and returns its output.
 pub fn run(command: &ChainCommand, limit: Duration) -> Result<Vec<u8>, ChainError> {
     let program = &command.program;
-    if let Some(part) = unsafe_part(program) {
+    let real = fs::canonicalize(program).map_err(|error| ChainError::OutOfReach(program.clone(), error))?;
+    if let Some(part) = unsafe_part_of(&real) {
         return Err(ChainError::Unsafe(part));
     }
     let not_started = |error| ChainError::NotStarted(program.clone(), error);
@@ -91,9 +95,22 @@ fn wait_for_output(mut child: Child) -> io::Result<(Vec<u8>, Option<ExitStatus>)
 /// commands that it runs. A program that is not there is such a part itself.
 #[must_use]
 pub fn unsafe_part(program: &Path) -> Option<PathBuf> {
-    let Ok(real) = fs::canonicalize(program) else { return Some(program.to_owned()) };
+    fs::canonicalize(program).map_or_else(|_| Some(program.to_owned()), |real| unsafe_part_of(&real))
+}
+
+fn unsafe_part_of(real: &Path) -> Option<PathBuf> {
     let is_unsafe = |part: &&Path| part.metadata().map_or(true, |found| found.uid() != 0 || found.mode() & GROUP_OR_OTHERS_WRITE != 0);
     real.ancestors().find(is_unsafe).map(Path::to_owned)
+}
+
+fn out_of_reach(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::NotFound => "is not there; correct the path after --chain".to_owned(),
+        io::ErrorKind::PermissionDenied => {
+            "cannot be reached by this user, because of a folder above it; correct that folder's mode".to_owned()
+        }
+        _ => format!("cannot be reached: {error}"),
+    }
 }
 
 fn ending(status: ExitStatus) -> String {
@@ -109,7 +126,7 @@ mod tests {
     use std::path::Path;
     use std::time::Duration;
 
-    use super::{ChainError, MAX_CHAIN_BYTES, run, unsafe_part};
+    use super::{ChainError, MAX_CHAIN_BYTES, out_of_reach, run, unsafe_part};
     use crate::helper::arguments::ChainCommand;
 
     const LONG: Duration = Duration::from_secs(60);
@@ -152,6 +169,10 @@ mod tests {
     fn what_another_than_root_could_replace_is_not_run() {
         assert_eq!(unsafe_part(Path::new("/bin/sh")), None);
         assert_eq!(unsafe_part(Path::new("/nonexistent/keys")), Some("/nonexistent/keys".into()));
+        let missing = run(&ChainCommand { program: "/nonexistent/keys".into(), arguments: Vec::new() }, LONG).unwrap_err();
+        assert_eq!(missing.to_string(), "/nonexistent/keys is not there; correct the path after --chain");
+        let closed = out_of_reach(&std::io::ErrorKind::PermissionDenied.into());
+        assert!(closed.starts_with("cannot be reached by this user"), "{closed}");
         let folder = tempfile::tempdir().unwrap();
         let program = folder.path().join("keys");
         std::fs::copy("/bin/true", &program).unwrap();

@@ -14,7 +14,8 @@ use crate::cli::config::serve::ServeConfig;
 use crate::cli::ids;
 use crate::net::peer::Peer;
 
-const EXECUTE: u32 = 0o1;
+/// The permission to enter a folder, or to run a program.
+pub const EXECUTE: u32 = 0o1;
 const WRITE: u32 = 0o2;
 
 /// Says what sshd's user, everybody, and each `[[peer]]` may ask, and what would keep people out. `key_user` is whom sshd starts the helper
@@ -100,7 +101,7 @@ fn first_closed(socket: &Path, user: &User) -> Option<PathBuf> {
 }
 
 /// Returns whether an owner, group and mode grant `wanted` to a user, as the kernel decides it.
-fn grants((owner, group, mode): (u32, u32, u32), uid: u32, groups: &[u32], wanted: u32) -> bool {
+pub fn grants((owner, group, mode): (u32, u32, u32), uid: u32, groups: &[u32], wanted: u32) -> bool {
     let shift = if uid == owner {
         6
     } else if groups.contains(&group) {

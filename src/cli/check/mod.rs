@@ -3,7 +3,7 @@
 //! One file per daemon has the recipe, one file per subject its judgement. Every finding is printed, with what to do; none hides another.
 //! Exit code 0: all is well; 1: warnings; 2: broken. With `--start` only what the daemon itself refuses ends with 2, and all else with 0.
 
-mod access;
+pub mod access;
 pub mod as_daemon;
 mod bounds;
 mod clock;

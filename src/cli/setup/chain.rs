@@ -1,7 +1,9 @@
 //! The command that sshd asked before, and goes on asking, through sidegate's helper, for keys that sidegate does not know (`--chain`).
 
-use std::path::Path;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
 
+use crate::cli::check::access::{EXECUTE, grants};
 use crate::cli::check::key_command::{KeyCommand, allowed_tokens};
 use crate::cli::exit_status::CommandError;
 use crate::cli::setup::host::Host;
@@ -88,6 +90,12 @@ fn check(host: &Host, command: &str) -> Result<String, CommandError> {
     if !program.is_file() {
         return Err(wrong("there is no such program on this host; correct the path, or say --no-chain"));
     }
+    if let Some(part) = out_of_reach(host, &program)? {
+        return Err(wrong(&format!(
+            "{HELPER_USER}, as which the helper runs it, may not enter or run {}; give others the right to execute it, or say --no-chain",
+            part.display()
+        )));
+    }
     match unsafe_part(&program) {
         Some(part) if host.other_root().is_none() => Err(wrong(&format!(
             "root alone may own and write it and every folder above, and {} is not so; chown and chmod it",
@@ -95,6 +103,19 @@ fn check(host: &Host, command: &str) -> Result<String, CommandError> {
         ))),
         _ => Ok(command.to_owned()),
     }
+}
+
+/// Returns the first part of a path that the helper's user may not enter or run.
+fn out_of_reach(host: &Host, program: &Path) -> Result<Option<PathBuf>, CommandError> {
+    let Some(owner) = host.user(HELPER_USER)? else { return Ok(None) };
+    let groups = host.groups_of(HELPER_USER)?;
+    let failed = |error| CommandError::with_context(&program.display().to_string(), error);
+    let real = program.canonicalize().map_err(failed)?;
+    let mut parts: Vec<&Path> = real.ancestors().collect();
+    parts.reverse();
+    let is_closed =
+        |part: &&Path| part.metadata().is_ok_and(|found| !grants((found.uid(), found.gid(), found.mode()), owner.uid, &groups, EXECUTE));
+    Ok(parts.into_iter().find(is_closed).map(Path::to_owned))
 }
 
 #[cfg(test)]

@@ -58,6 +58,14 @@ impl AskedCommand {
         KeyCommand::parse(&self.command, &self.user).is_some_and(|command| command.is_helper())
     }
 
+    /// Returns whether its line is below a `Match`, so that it is for some logins only.
+    #[must_use]
+    pub fn is_below_match(&self) -> bool {
+        let Some((file, number)) = &self.line else { return false };
+        let text = fs::read_to_string(file).unwrap_or_default();
+        text.lines().take(*number).any(|line| line.split_whitespace().next().is_some_and(|word| word.eq_ignore_ascii_case("match")))
+    }
+
     /// Returns ` (FILE:LINE)`, or nothing where that is not known.
     #[must_use]
     pub fn place(&self) -> String {

@@ -14,7 +14,7 @@ const EARLY: &str = "etc/ssh/sshd_config.d/00-sidegate.conf";
 #[test]
 fn the_command_that_sshd_asks_is_offered_and_goes_on_behind_sidegate() {
     let Some(host) = Host::new() else { return };
-    host.write("bin/cat", "");
+    host.write_program("bin/cat");
     host.write(OTHER, "AuthorizedKeysCommand /bin/cat \"a b\" %u\nAuthorizedKeysCommandUser nobody\n");
     let before = host.tree();
     let said = host.setup_ends(&EMBEDDED, 1);
@@ -50,6 +50,34 @@ fn a_chain_that_cannot_be_asked_is_refused() {
     }
 }
 
+#[test]
+fn a_chain_that_the_user_of_the_helper_may_not_reach_is_refused() {
+    let Some(host) = Host::new() else { return };
+    host.write_program("opt/closed/keys");
+    fs::set_permissions(host.path("opt/closed"), fs::Permissions::from_mode(0o700)).unwrap();
+    let words = [&EMBEDDED[..], &["--chain", "/opt/closed/keys %u"]].concat();
+    let said = host.setup_ends(&words, 1);
+    let part = host.path("opt/closed").display().to_string();
+    assert!(said.err.contains(&format!("sidegate-keys, as which the helper runs it, may not enter or run {part};")), "{}", said.err);
+    fs::set_permissions(host.path("opt/closed"), fs::Permissions::from_mode(0o755)).unwrap();
+    host.setup_ends(&words, 0);
+}
+
+#[test]
+fn a_command_of_an_earlier_match_is_named_with_what_to_do_and_the_chain_is_kept() {
+    let Some(host) = Host::new() else { return };
+    host.write_program("bin/cat");
+    let match_all = "Match User *\n    AuthorizedKeysCommand /bin/cat %u\n    AuthorizedKeysCommandUser nobody\n";
+    host.write("etc/ssh/sshd_config.d/00-a.conf", match_all);
+    let said = host.setup_ends(&[&EMBEDDED[..], &["--chain", "/bin/cat %u"]].concat(), 1);
+    let place = format!("`/bin/cat %u` comes before it ({}:2): ", host.path("etc/ssh/sshd_config.d/00-a.conf").display());
+    let what = format!("{place}exclude git from that Match, or name our file /{EARLY} so that it is read before it, and set up again");
+    assert!(said.err.contains(&format!("{what} with --chain '/bin/cat %u'")), "{}", said.err);
+    host.write("etc/ssh/sshd_config.d/00-a.conf", &match_all.replace("User *", "User *,!git"));
+    host.setup_ends(&[&EMBEDDED[..], &["--chain", "/bin/cat %u"]].concat(), 0);
+    assert!(host.sshd_says("authorizedkeyscommand").ends_with(" git %u %k --chain /bin/cat %u"));
+}
+
 /// Lines for a real sshd: the drop-in that setup wrote, with the paths of the test's daemon, for everybody who logs in.
 fn as_of_this_test(host: &Host, env: &TestEnv, file: &str) -> String {
     let helper = format!("{} --socket {}", env.helper_path().display(), env.sidecar_socket().display());
@@ -68,7 +96,7 @@ fn keys_of_both_log_in_and_a_stopped_sidegate_lets_in_neither() {
     env.wait_until_fresh();
     let keys = env.write("keys", &format!("#!/bin/sh\n[ \"$1\" = root ] && echo 'command=\"echo theirs\" {}'\n", theirs.public_line));
     fs::set_permissions(&keys, fs::Permissions::from_mode(0o755)).unwrap();
-    host.write(&keys.display().to_string()[1..], "");
+    host.write_program(&keys.display().to_string()[1..]);
     let shell = forced_command(&env, "echo \"forced: $1\"").display().to_string();
     let chain = format!("{} %u", keys.display());
     host.setup_ends(&["--primary", "embedded", "--sshd-user", "git", "--shell", &shell, "--chain", &chain, "--yes"], 0);

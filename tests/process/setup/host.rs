@@ -71,6 +71,12 @@ impl Host {
         fs::write(path, text).unwrap();
     }
 
+    /// A program that everybody may run.
+    pub fn write_program(&self, path: &str) {
+        self.write(path, "");
+        fs::set_permissions(self.path(path), fs::Permissions::from_mode(0o755)).unwrap();
+    }
+
     pub fn read(&self, path: &str) -> String {
         fs::read_to_string(self.path(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
     }

@@ -50,10 +50,28 @@ impl KeyCommandStep {
             return Ok(());
         }
         let why = asked.map_or_else(
-            || format!("{} does not include it: write `Include /etc/ssh/sshd_config.d/*.conf` as its first line", sshd.config().display()),
-            |asked| format!("`{}` comes before it{}: remove that line", asked.command, asked.place()),
+            || {
+                format!(
+                    "{} does not include it: write `Include /etc/ssh/sshd_config.d/*.conf` as its first line, and run setup again",
+                    sshd.config().display()
+                )
+            },
+            |asked| self.comes_before(&asked),
         );
-        Err(CommandError(format!("sshd does not use it: {why}, and run setup again")))
+        Err(CommandError(format!("sshd does not use it: {why}")))
+    }
+
+    /// Says what to do about a command that sshd takes first. Without its line nothing is offered as a chain, so that is repeated.
+    fn comes_before(&self, asked: &AskedCommand) -> String {
+        let (ours, user) = (self.path.display(), &self.user);
+        let again = self.chain.as_ref().map_or_else(String::new, |chain| format!(" with --chain '{chain}'"));
+        let line = format!("`{}` comes before it{}", asked.command, asked.place());
+        if asked.is_below_match() {
+            return format!(
+                "{line}: exclude {user} from that Match, or name our file {ours} so that it is read before it, and set up again{again}"
+            );
+        }
+        format!("{line}: remove that line, and set up again{again}")
     }
 
     fn entry(&self, content: &[u8], in_force: bool) -> Entry {
