@@ -2,9 +2,11 @@
 
 use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use crate::cli::check::key_command::KeyCommand;
+use crate::cli::check::program::ProgramOutput;
 use crate::cli::check::sshd_files::SshdFiles;
 use crate::cli::check::sshd_settings::SshdSettings;
 use crate::cli::exit_status::CommandError;
@@ -22,6 +24,9 @@ const UNITS: [&str; 2] = ["ssh.service", "sshd.service"];
 
 /// The sockets that start sshd, on Debian and elsewhere.
 const SOCKETS: [&str; 2] = ["ssh.socket", "sshd.socket"];
+const FOLDER: &str = "/run/sshd";
+/// What sshd says before the path of that folder where it is missing.
+const NO_FOLDER: &str = "Missing privilege separation directory: ";
 const PID_FILE: &str = "/run/sshd.pid";
 
 /// Whether sshd has read its configuration again.
@@ -92,10 +97,23 @@ impl<'a> Sshd<'a> {
         &self.config
     }
 
+    /// Runs sshd to its end. It says nothing without an empty folder of its own, which its unit makes at a start: where that is missing, as
+    /// before the first start, it is made.
+    fn ask(&self, arguments: &[&str]) -> Result<ProgramOutput, CommandError> {
+        let output = self.host.try_run(PROGRAM, arguments)?;
+        if output.success || !output.stderr.contains(&format!("{NO_FOLDER}{FOLDER}")) {
+            return Ok(output);
+        }
+        let failed = |error| CommandError::with_context(FOLDER, error);
+        fs::create_dir(FOLDER).map_err(failed)?;
+        fs::set_permissions(FOLDER, fs::Permissions::from_mode(0o755)).map_err(failed)?;
+        self.host.try_run(PROGRAM, arguments)
+    }
+
     /// Returns an error with sshd's own words where it does not accept its configuration.
     pub fn accepts_configuration(&self) -> Result<(), CommandError> {
         let config = self.config.display().to_string();
-        let output = self.host.try_run(PROGRAM, &["-t", "-f", &config])?;
+        let output = self.ask(&["-t", "-f", &config])?;
         if output.success {
             return Ok(());
         }
@@ -113,7 +131,11 @@ impl<'a> Sshd<'a> {
     pub fn key_command(&self, user: &str) -> Result<Option<AskedCommand>, CommandError> {
         let login = format!("user={user},host=localhost,addr=127.0.0.1");
         let config = self.config.display().to_string();
-        let settings = SshdSettings::parse(&self.host.run(PROGRAM, &["-T", "-f", &config, "-C", &login])?);
+        let output = self.ask(&["-T", "-f", &config, "-C", &login])?;
+        if !output.success {
+            return Err(CommandError(format!("`{PROGRAM} -T -f {config} -C {login}`: {}", output.complaint())));
+        }
+        let settings = SshdSettings::parse(&output.stdout);
         let Some(command) = settings.value("authorizedkeyscommand") else { return Ok(None) };
         let line = SshdFiles::read(&self.config).line_of(command).map(|line| (line.file, line.number));
         let asked_as = settings.value("authorizedkeyscommanduser").unwrap_or_default();

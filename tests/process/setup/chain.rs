@@ -36,6 +36,7 @@ fn the_command_that_sshd_asks_is_offered_and_goes_on_behind_sidegate() {
 #[test]
 fn a_chain_that_cannot_be_asked_is_refused() {
     let Some(host) = Host::new() else { return };
+    host.write_program("bin/cat");
     for (chain, says) in [
         ("", "a command was expected"),
         ("keys %u", "the full path of a program was expected"),

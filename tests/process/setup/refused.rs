@@ -1,6 +1,6 @@
 //! What is refused: before anything was done where it can be seen then, and with what to do.
 
-use crate::setup::host::{DROP_IN, EMBEDDED, Host};
+use crate::setup::host::{DROP_IN, EMBEDDED, Host, SIDECAR};
 
 fn refused(host: &Host, words: &[&str], says: &str) {
     let before = host.tree();
@@ -123,21 +123,50 @@ fn without_the_package_it_says_so() {
 }
 
 #[test]
-fn a_drop_in_that_sshd_does_not_accept_or_use_is_taken_back_and_a_second_run_goes_on() {
+fn what_sshd_refuses_already_is_said_before_the_first_step() {
+    let Some(host) = Host::new() else { return };
+    host.write("etc/ssh/sshd_config.d/90-wrong.conf", "NoSuchWord yes\n");
+    refused(&host, &[&EMBEDDED[..], &["--no-chain"]].concat(), "sshd does not accept ");
+}
+
+#[test]
+fn a_copy_whose_source_is_missing_is_refused_before_the_first_step() {
+    let Some(host) = Host::new() else { return };
+    host.write("etc/sidegate/sync_secret", "a-sync-secret-of-thirty-two-hexx\n");
+    let path = host.path("etc/sidegate/sync_secret");
+    std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    std::os::unix::fs::chown(&path, Some(SIDECAR), Some(SIDECAR)).unwrap();
+    let says = "sync_secret: it is there, and /etc/sidegate/primary/sync_secret, of which it is to be a copy, is not";
+    refused(&host, &EMBEDDED, says);
+}
+
+#[test]
+fn where_sshd_never_ran_its_folder_is_made() {
+    let Some(host) = Host::new() else { return };
+    let script = "mount --bind \"$1\" /mnt && mount -t tmpfs none /run && mkdir -p \"$1\" && mount --bind /mnt \"$1\" || exit 77
+        \"$0\" setup --root \"$@\" >/dev/null && stat -c '%a %u' /run/sshd";
+    let root = host.path("");
+    let output = std::process::Command::new("unshare")
+        .args(["--mount", "sh", "-c", script, env!("CARGO_BIN_EXE_sidegate")])
+        .arg(root.display().to_string().trim_end_matches('/'))
+        .args(EMBEDDED)
+        .output();
+    let Some(output) = output.ok().filter(|output| output.status.code() != Some(77)) else {
+        eprintln!("SKIPPED: an sshd that never ran (it needs namespaces of mounts)");
+        return;
+    };
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "755 0\n", "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn a_drop_in_that_sshd_does_not_use_is_taken_back_and_a_second_run_goes_on() {
     let Some(host) = Host::new() else { return };
     let main = host.read("etc/ssh/sshd_config");
-    for (text, says) in [
-        (format!("{main}Prot 2\n"), "sshd does not accept "),
-        (
-            main.replace("Include", "#Include"),
-            "sshd_config does not include it: write `Include /etc/ssh/sshd_config.d/*.conf` as its first line",
-        ),
-    ] {
-        host.write("etc/ssh/sshd_config", &text);
-        let said = host.setup_ends(&[&EMBEDDED[..], &["--no-chain"]].concat(), 1);
-        assert!(said.err.contains(says) && said.err.contains("run setup again to go on"), "{says}: {}", said.err);
-        assert!(!host.path(DROP_IN).exists() && !host.read("etc/sidegate/setup.json").contains("drop_in"), "{}", said.err);
-    }
+    host.write("etc/ssh/sshd_config", &main.replace("Include", "#Include"));
+    let said = host.setup_ends(&[&EMBEDDED[..], &["--no-chain"]].concat(), 1);
+    let says = "sshd_config does not include it: write `Include /etc/ssh/sshd_config.d/*.conf` as its first line";
+    assert!(said.err.contains(says) && said.err.contains("run setup again to go on"), "{}", said.err);
+    assert!(!host.path(DROP_IN).exists() && !host.read("etc/sidegate/setup.json").contains("drop_in"), "{}", said.err);
     host.write("etc/ssh/sshd_config", &main);
     let said = host.setup_ends(&EMBEDDED, 0);
     assert_eq!(said.out.lines().filter(|line| line.starts_with("done: ")).count(), 1, "only what is left: {}", said.out);

@@ -113,7 +113,12 @@ impl Step for KeyCommandStep {
         let state = self.as_file().state(Surroundings { changed: false, ..around }, record)?;
         let is_ours = record.written(&self.path).is_some();
         let is_done = state == StepState::Done && (!is_ours || record.is_in_force(&self.path)) && self.judge(around.host).is_ok();
-        Ok(if is_done { StepState::Done } else { StepState::Needed })
+        if is_done {
+            return Ok(StepState::Done);
+        }
+        // What sshd refuses already is said before the first step.
+        Sshd::find(around.host)?.accepts_configuration()?;
+        Ok(StepState::Needed)
     }
 
     fn apply(&self, around: Surroundings<'_>, record: &mut Record) -> Result<Applied, CommandError> {

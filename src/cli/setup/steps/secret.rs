@@ -82,7 +82,15 @@ impl Step for SecretStep {
         if around.host.user(&self.user)? != Some(found.owner) || found.mode & 0o077 != 0 {
             return Err(self.refuse(&found, &path, "another may read it, or its user may not"));
         }
-        match self.wanted(around.host)? {
+        let wanted = self.wanted(around.host)?;
+        if let (None, SecretSource::CopyOf(source, _)) = (&wanted, &self.source) {
+            return Err(CommandError(format!(
+                "{}: it is there, and {}, of which it is to be a copy, is not; move it away, or put it there for the right user too",
+                path.display(),
+                source.display()
+            )));
+        }
+        match wanted {
             None => Ok(StepState::Done),
             Some(wanted) if wanted.trim_ascii() == found.content.trim_ascii() => Ok(StepState::Done),
             Some(_) if record.written(&self.path) == Some(&owned_file::hash(&found.content)) => Ok(StepState::Needed),
