@@ -10,9 +10,10 @@ use std::path::Path;
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, openat, renameat};
 use nix::sys::stat::Mode;
-use nix::unistd::{UnlinkatFlags, unlinkat};
+use nix::unistd::{Gid, Uid, UnlinkatFlags, User, unlinkat};
 use sha2::{Digest as _, Sha256};
 
+use crate::cli::check::as_daemon::groups_of;
 use crate::cli::exit_status::CommandError;
 use crate::cli::setup::host::Owner;
 use crate::cli::setup::place::{self, LastLink, Place};
@@ -60,7 +61,7 @@ pub fn read_named(path: &Path) -> Result<FoundFile, CommandError> {
     let place = place::find(&full, LastLink::Followed)?.ok_or_else(missing)?;
     let (found, names) = read_in(&place, path)?.ok_or_else(missing)?;
     let owner = place.owner;
-    if owner.uid != 0 && (names != 1 || !found.is_readable_by(owner.uid, &[owner.gid])) {
+    if owner.uid != 0 && (names != 1 || !found.is_readable_by(owner.uid, &groups_of_owner(owner))) {
         return Err(CommandError(format!(
             "{}: it is in a folder of uid {}, and is not a file of that user's own; copy it into a folder of root's, as /root, and name it there",
             path.display(),
@@ -68,6 +69,13 @@ pub fn read_named(path: &Path) -> Result<FoundFile, CommandError> {
         )));
     }
     Ok(found)
+}
+
+/// Returns the groups of the user who owns a folder, that of the folder included.
+fn groups_of_owner(owner: Owner) -> Vec<u32> {
+    let user = User::from_uid(Uid::from_raw(owner.uid)).ok().flatten();
+    let groups = user.map(|user| groups_of(&user)).unwrap_or_default();
+    groups.into_iter().map(Gid::as_raw).chain([owner.gid]).collect()
 }
 
 /// Reads what is in an open folder, with the number of its names.
@@ -180,6 +188,13 @@ mod tests {
         }
         assert_eq!(read_named(&own).unwrap().content, b"precious");
         assert!(read_named(&roots).unwrap_err().to_string().contains("copy it into a folder of root's"));
+        if let Some(user) = nix::unistd::User::from_name("daemon").unwrap() {
+            chown(&home, Some(user.uid.as_raw()), Some(0)).unwrap();
+            chown(&roots, Some(0), Some(user.gid.as_raw())).unwrap();
+            fs::set_permissions(&roots, fs::Permissions::from_mode(0o640)).unwrap();
+            assert_eq!(read_named(&roots).unwrap().content, b"precious", "by its group, as GitLab's packages have it");
+            chown(&home, Some(970), Some(970)).unwrap();
+        }
         fs::hard_link(&own, &link).unwrap();
         assert!(read_named(&own).unwrap_err().to_string().contains("is not a file of that user's own"));
     }
