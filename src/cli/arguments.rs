@@ -172,13 +172,13 @@ pub struct SetupArgs {
     /// Where users and keys come from: sidegate's own primary, a GitLab, or a GitLab with a mirror beside it
     #[arg(long, value_name = "KIND")]
     pub primary: Option<SetupPrimary>,
-    /// With embedded: follow the primary of another host, as https://primary.example:8181, in place of one on this host
+    /// With embedded: follow the primary of another host, as `https://primary.example:8181`, in place of one on this host
     #[arg(long, value_name = "URL")]
     pub primary_url: Option<String>,
     /// With gitlab and mirror: the GitLab; that of GitLab's packages is found
     #[arg(long, value_name = "URL")]
     pub gitlab_url: Option<String>,
-    /// With mirror: the mirror, as https://mirror.example:8181
+    /// With mirror: the mirror, as `https://mirror.example:8181`
     #[arg(long, value_name = "URL")]
     pub feed_url: Option<String>,
     /// The secret of gitlab-shell, which is copied; with embedded on this host a new one is made where there is none
