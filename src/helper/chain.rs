@@ -92,7 +92,8 @@ fn wait_for_output(mut child: Child) -> io::Result<(Vec<u8>, Option<ExitStatus>)
 }
 
 /// Returns the first part of a program's path that another than root owns, or that group or others may write: sshd's own rule about the
-/// commands that it runs. A program that is not there is such a part itself.
+/// commands that it runs. A program that is not there is such a part itself. For whoever sets a host up; the helper looks when it runs one.
+#[cfg(feature = "daemon")]
 #[must_use]
 pub fn unsafe_part(program: &Path) -> Option<PathBuf> {
     fs::canonicalize(program).map_or_else(|_| Some(program.to_owned()), |real| unsafe_part_of(&real))
