@@ -5,8 +5,20 @@ use serde::Serialize;
 use crate::model::time::Time;
 use crate::net::server::counters::ServerCounters;
 
-const LOST_SOCKET_REMEDY: &str =
-    "restart the unit that makes the socket (`sidegate.socket`, or the daemon's own service), and find out what took its file away";
+/// A kind of alarm.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AlarmKind {
+    /// Its name in status, log and metrics, in small letters and underscores.
+    pub name: &'static str,
+    /// What to do about it.
+    pub remedy: &'static str,
+}
+
+/// No client finds a socket.
+pub const SOCKET_LOST: AlarmKind = AlarmKind {
+    name: "socket_lost",
+    remedy: "restart the unit that makes the socket (`sidegate.socket`, or the daemon's own service), and find out what took its file away",
+};
 
 /// An alarm that stands.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -22,15 +34,15 @@ pub struct StandingAlarm {
 }
 
 impl StandingAlarm {
-    /// Creates an alarm with a fixed remedy.
+    /// Creates an alarm of this kind, with its remedy.
     #[must_use]
-    pub fn new(kind: &str, since: Option<Time>, message: String, remedy: &str) -> Self {
-        Self { kind: kind.to_owned(), since, message, remedy: remedy.to_owned() }
+    pub fn new(kind: AlarmKind, since: Option<Time>, message: String) -> Self {
+        Self { kind: kind.name.to_owned(), since, message, remedy: kind.remedy.to_owned() }
     }
 }
 
 /// Returns an alarm for each socket that no client finds.
 pub fn socket_alarms(counters: &ServerCounters) -> impl Iterator<Item = StandingAlarm> {
     let lost = counters.sockets.lost().into_iter();
-    lost.map(|(_, lost)| StandingAlarm::new("socket_lost", Some(lost.since), lost.message, LOST_SOCKET_REMEDY))
+    lost.map(|(_, lost)| StandingAlarm::new(SOCKET_LOST, Some(lost.since), lost.message))
 }

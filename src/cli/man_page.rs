@@ -8,7 +8,7 @@ use std::path::Path;
 use clap::CommandFactory as _;
 
 use crate::cli::arguments::Arguments;
-use crate::cli::exit_status::{CommandError, CommandResult, Completion};
+use crate::cli::exit_status::{CommandError, CommandResult, Completion, exit_codes};
 use crate::cli::roff;
 
 /// The pages of section 5: name, what the page describes, and its text in Markdown.
@@ -87,7 +87,8 @@ fn add_command_pages(command: &clap::Command, pages: &mut Vec<Page>) -> io::Resu
     let name = command.get_display_name().unwrap_or_else(|| command.get_name()).to_owned();
     let mut rendered = Vec::new();
     clap_mangen::Man::new(command.clone()).source(concat!("sidegate ", env!("CARGO_PKG_VERSION"))).render(&mut rendered)?;
-    let roff = roff::in_ascii(&String::from_utf8_lossy(&rendered)) + &see_also(&name);
+    let exit_status = if name == "sidegate" { roff::exit_status_section(&exit_codes()) } else { String::new() };
+    let roff = roff::in_ascii(&String::from_utf8_lossy(&rendered)) + &exit_status + &see_also(&name);
     pages.push(Page { name, section: 1, roff });
     for below in command.get_subcommands().filter(|below| !below.is_hide_set()) {
         add_command_pages(below, pages)?;

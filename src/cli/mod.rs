@@ -40,6 +40,8 @@ mod shutdown;
 mod sidecar_context;
 mod sockets;
 mod status;
+#[cfg(test)]
+mod tests;
 mod units;
 mod verify;
 mod warm;

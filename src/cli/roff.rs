@@ -3,6 +3,8 @@
 
 use std::fmt::Write as _;
 
+use crate::cli::exit_status::ExitStatus;
+
 /// What a line of Markdown begins.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Block {
@@ -37,6 +39,15 @@ pub fn in_ascii(page: &str) -> String {
         } else {
             let _ = write!(out, "\\[u{:04X}]", u32::from(letter));
         }
+    }
+    out
+}
+
+/// Returns the section of a manual page that says what each exit code says.
+pub fn exit_status_section(codes: &[ExitStatus]) -> String {
+    let mut out = ".SH \"EXIT STATUS\"\n".to_owned();
+    for status in codes {
+        let _ = writeln!(out, ".TP\n\\fB{}\\fR\n{}", status.code, text_line(status.says));
     }
     out
 }

@@ -6,14 +6,12 @@ use std::sync::{Arc, OnceLock};
 use std::thread::Thread;
 use std::time::Duration;
 
-use crate::cli::exit_status::CommandError;
+use crate::cli::exit_status::{CommandError, STORE_FAILED};
 use crate::cli::logging::LogHandle;
 
 /// How long closing the stores may take once all requests are answered or given up. With `limits.shutdown_time` that is less than
 /// `TimeoutStopSec=` of the units.
 pub const CLOSE_TIME: Duration = Duration::from_secs(15);
-/// The exit status of a primary whose store has failed: it must be started again, as systemd does. (`EX_TEMPFAIL` of sysexits.h)
-const STORE_FAILED_STATUS: i32 = 75;
 
 /// A thread that ends the process where it does not end by itself. It is started with the daemon: when that is to end there may be no place
 /// for one more thread.
@@ -64,9 +62,10 @@ pub fn end_without_closing(log: LogHandle, reason: &str) -> ! {
 
 /// Ends the process at once, without closing the store, so that it is started again and answers what is on disk.
 pub fn end_with_failed_store(log: LogHandle, reason: &str) -> ! {
-    tracing::error!(reason, "a write to the store failed; ending with status {STORE_FAILED_STATUS} to be started again: {reason}");
+    let status = STORE_FAILED.code;
+    tracing::error!(reason, "a write to the store failed; ending with status {status} to be started again: {reason}");
     log.shutdown();
-    std::process::exit(STORE_FAILED_STATUS)
+    std::process::exit(status.into())
 }
 
 #[cfg(test)]

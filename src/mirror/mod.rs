@@ -18,7 +18,7 @@
 //! | `proof`, `alarms`, `skipped` | when GitLab was last heard, what an operator should look at, what no record can express |
 //! | `gitlab/` | the client of GitLab's two APIs, paced |
 
-mod alarms;
+pub(crate) mod alarms;
 pub mod config;
 mod directory;
 pub mod gitlab;

@@ -7,22 +7,9 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
 use crate::api::alarm_metrics::AlarmMetrics;
-use crate::primary::store_health::STORE_ALARMS;
+use crate::api::standing_alarm::AlarmKind;
+use crate::primary::alarm_kinds::{EVENTS, STANDING};
 
-/// Alarms that stand until their cause is gone, beside those of the store: hosts that share a name, hosts that may be missing from the known
-/// ones, repositories that two records lead to, records that break their grammar, sockets that no client finds.
-pub const SHARED_HOST_NAME: &str = "shared_host_name";
-/// See [`SHARED_HOST_NAME`].
-pub const HOSTS_MISSING: &str = "hosts_missing";
-/// See [`SHARED_HOST_NAME`].
-pub const SHARED_REPOSITORIES: &str = "shared_repositories";
-/// See [`SHARED_HOST_NAME`].
-pub const INVALID_RECORDS: &str = "invalid_records";
-/// See [`SHARED_HOST_NAME`].
-pub const SOCKET_LOST: &str = "socket_lost";
-/// What is only counted, since it is over at once: a host that could not be stored, and a cursor or an acknowledgement of a directory that
-/// this primary never had.
-const EVENTS: [&str; 3] = ["host_not_stored", "unknown_cursor", "unknown_ack"];
 /// What becomes of a push that was to create a project.
 const CREATIONS: [&str; 2] = ["created", "not_needed"];
 
@@ -93,7 +80,7 @@ pub struct GaugeValues {
     /// Operators who wait for a change to be in force everywhere.
     pub revocations_waiting: usize,
     /// The alarms that stand.
-    pub alarms: Vec<&'static str>,
+    pub alarms: Vec<AlarmKind>,
 }
 
 /// What became of a push that was to create a project.
@@ -115,8 +102,8 @@ impl PrimaryMetrics {
             creations: Family::default(),
             gauges: Gauges::register(registry),
         };
-        metrics.alarms.show(standing_alarms());
-        metrics.alarms.show_events(EVENTS);
+        metrics.alarms.show(STANDING.map(|kind| kind.name));
+        metrics.alarms.show_events(EVENTS.map(|kind| kind.name));
         for outcome in CREATIONS {
             drop(metrics.creations.get_or_create(&CreationLabel { outcome }));
         }
@@ -132,8 +119,8 @@ impl PrimaryMetrics {
     }
 
     /// Counts one alarm.
-    pub fn record_alarm(&self, kind: &'static str) {
-        self.alarms.count(kind);
+    pub fn record_alarm(&self, kind: AlarmKind) {
+        self.alarms.count(kind.name);
     }
 
     /// Counts one push that was to create a project.
@@ -143,16 +130,11 @@ impl PrimaryMetrics {
 
     /// Sets the gauges to what they are now.
     pub fn update_gauges(&self, values: &GaugeValues) {
-        for kind in standing_alarms() {
-            self.alarms.set_active(kind, values.alarms.contains(&kind));
+        for kind in STANDING {
+            self.alarms.set_active(kind.name, values.alarms.contains(&kind));
         }
         self.gauges.update(values);
     }
-}
-
-/// Returns the kinds of alarms that stand until their cause is gone.
-fn standing_alarms() -> impl Iterator<Item = &'static str> {
-    STORE_ALARMS.into_iter().chain([SHARED_HOST_NAME, HOSTS_MISSING, SHARED_REPOSITORIES, INVALID_RECORDS, SOCKET_LOST])
 }
 
 impl Gauges {
@@ -179,7 +161,7 @@ impl Gauges {
                 "sidegate_hosts_missing_seconds",
                 "Seconds for which hosts may still be missing from the known ones",
             ),
-            store_bytes: gauge("sidegate_store_bytes", "Bytes of the store on disk"),
+            store_bytes: gauge("sidegate_store_bytes", "Bytes of the store on disk; of a host, of the generation that serves"),
             store_writable: gauge(
                 "sidegate_store_writable",
                 "1 while the store can be written, 0 while its disk is full, read-only or hangs, or a write failed",
@@ -234,14 +216,15 @@ mod tests {
     use prometheus_client::registry::Registry;
 
     use super::{GaugeValues, PrimaryMetrics};
+    use crate::primary::alarm_kinds::{DISK_FULL, SHARED_HOST_NAME};
 
     #[test]
     fn what_was_counted_is_in_the_text_and_what_was_not_is_there_at_zero() {
         let mut registry = Registry::default();
         let metrics = PrimaryMetrics::register(&mut registry);
-        metrics.update_gauges(&GaugeValues { seq: 7, usage_dropped: 3, alarms: vec!["disk_full"], ..GaugeValues::default() });
-        metrics.update_gauges(&GaugeValues { seq: 7, usage_dropped: 5, alarms: vec!["disk_full"], ..GaugeValues::default() });
-        metrics.record_alarm("shared_host_name");
+        metrics.update_gauges(&GaugeValues { seq: 7, usage_dropped: 3, alarms: vec![DISK_FULL], ..GaugeValues::default() });
+        metrics.update_gauges(&GaugeValues { seq: 7, usage_dropped: 5, alarms: vec![DISK_FULL], ..GaugeValues::default() });
+        metrics.record_alarm(SHARED_HOST_NAME);
         let mut text = String::new();
         encode(&mut text, &registry).unwrap();
         for line in [

@@ -24,6 +24,7 @@
 //!
 //! To add an endpoint: one file in `requests/`, one line in the table of routes.
 
+pub(crate) mod alarm_kinds;
 mod apply;
 mod authentication;
 pub mod backup;

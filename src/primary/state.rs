@@ -19,6 +19,7 @@ use crate::api::socket_health::SocketMetrics;
 use crate::model::clock;
 use crate::model::loss_guard::LossGuard;
 use crate::net::server::counters::ServerCounters;
+use crate::primary::alarm_kinds::{HOST_NOT_STORED, HOSTS_MISSING, INVALID_RECORDS, SHARED_HOST_NAME, SHARED_REPOSITORIES};
 use crate::primary::apply::execute::ApplyTarget;
 use crate::primary::apply::removed_users::OwnersInMemory;
 use crate::primary::config::PrimaryOptions;
@@ -26,7 +27,7 @@ use crate::primary::credentials::last_used::LastUsed;
 use crate::primary::credentials::reloadable_secret::ReloadableSecret;
 use crate::primary::directory::writer::DirectoryWriter;
 use crate::primary::maintenance::Maintenance;
-use crate::primary::metrics::{HOSTS_MISSING, INVALID_RECORDS, PrimaryMetrics, SHARED_HOST_NAME, SHARED_REPOSITORIES};
+use crate::primary::metrics::PrimaryMetrics;
 use crate::primary::pushes::create_project::ProjectCreator;
 use crate::primary::pushes::repositories::RepositoryCreator;
 use crate::primary::replication::answers_under_way::AnswersUnderWay;
@@ -277,7 +278,7 @@ impl PrimaryState {
         let (hosts, private_store, key) = (Arc::clone(&self.hosts), self.store.private_store().clone(), key.clone());
         let stored = run_blocking(move || hosts.store_before_line(&key, &private_store, clock::boot_time())).await;
         stored.map_err(|_logged| {
-            self.metrics.record_alarm("host_not_stored");
+            self.metrics.record_alarm(HOST_NOT_STORED);
             ApiError::new(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "This host could not be written to the primary's store, so it gets no feed: see the primary's log, and make room on its disk.",

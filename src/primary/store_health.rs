@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::api::standing_alarm::AlarmKind;
 use crate::model::time::{BootTime, Time};
+use crate::primary::alarm_kinds::{DISK_FULL, STORE_FAILED, STORE_HANGING, STORE_READ_ONLY};
 use crate::store::error::StoreError;
 use crate::store::write_progress::WriteProgress;
 
@@ -12,9 +14,6 @@ use crate::store::write_progress::WriteProgress;
 const HANGING_AFTER: Duration = Duration::from_secs(5);
 /// After so long without progress on a full disk a write has failed: sled lets it wait for ever.
 const FAILED_AFTER: Duration = Duration::from_secs(20);
-
-/// The alarms of a store that cannot be written, by their kinds in metrics.
-pub const STORE_ALARMS: [&str; 4] = ["disk_full", "store_read_only", "store_hanging", "store_failed"];
 
 /// Whether the store can be written.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -115,27 +114,15 @@ impl StoreHealth {
         }
     }
 
-    /// Returns the kind of its alarm in metrics; `None` while the store can be written.
+    /// Returns the kind of its alarm; `None` while the store can be written.
     #[must_use]
-    pub const fn alarm(&self) -> Option<&'static str> {
+    pub const fn alarm(&self) -> Option<AlarmKind> {
         match self {
             Self::Writable => None,
-            Self::DiskFull { .. } => Some(STORE_ALARMS[0]),
-            Self::ReadOnly { .. } => Some(STORE_ALARMS[1]),
-            Self::Hanging { .. } => Some(STORE_ALARMS[2]),
-            Self::Failed { .. } => Some(STORE_ALARMS[3]),
-        }
-    }
-
-    /// Returns what an operator should do; `None` while the store can be written.
-    #[must_use]
-    pub const fn remedy(&self) -> Option<&'static str> {
-        match self {
-            Self::Writable => None,
-            Self::DiskFull { .. } => Some("make room on the disk of `store.path`"),
-            Self::ReadOnly { .. } => Some("see why the kernel closed it (`journalctl -k`), and mount it writable"),
-            Self::Hanging { .. } => Some("look at the disk of `store.path`, and what is below it (`journalctl -k`)"),
-            Self::Failed { .. } => Some("look at the disk of `store.path` and the log; systemd starts the primary again"),
+            Self::DiskFull { .. } => Some(DISK_FULL),
+            Self::ReadOnly { .. } => Some(STORE_READ_ONLY),
+            Self::Hanging { .. } => Some(STORE_HANGING),
+            Self::Failed { .. } => Some(STORE_FAILED),
         }
     }
 
@@ -191,6 +178,7 @@ mod tests {
 
     use super::{FAILED_AFTER, HANGING_AFTER, RoomCheck, StallClock, StoreHealth, StoreObservation};
     use crate::model::time::{BootTime, Time};
+    use crate::primary::alarm_kinds::{DISK_FULL, STORE_READ_ONLY};
     use crate::store::error::StoreError;
     use crate::store::write_progress::WriteProgress;
 
@@ -217,7 +205,7 @@ mod tests {
     fn a_read_only_file_system_is_no_full_disk_and_ends_once_it_takes_writes() {
         let closed = StoreHealth::Writable.after(read_only(), at(5));
         assert!(matches!(&closed, StoreHealth::ReadOnly { since, .. } if *since == at(1)), "since a write saw it: {closed:?}");
-        assert_eq!((closed.alarm(), closed.since()), (Some("store_read_only"), Some(at(1))));
+        assert_eq!((closed.alarm(), closed.since()), (Some(STORE_READ_ONLY), Some(at(1))));
         let message = closed.message().unwrap();
         assert!(message.contains("/store") && message.contains("mounted writable") && !message.contains("full"), "{message}");
         assert_eq!(closed.after(read_only(), at(9)), closed);
@@ -240,7 +228,7 @@ mod tests {
         assert_eq!(full, StoreHealth::DiskFull { since: at(5), reason: "/store".to_owned() });
         let later = full.after(seen(None, Some("/store"), Duration::ZERO), at(9));
         assert_eq!(later, full);
-        assert!(full.message().unwrap().contains("/store") && full.alarm() == Some("disk_full"));
+        assert!(full.message().unwrap().contains("/store") && full.alarm() == Some(DISK_FULL));
         assert_eq!(later.after(seen(None, None, Duration::ZERO), at(10)), StoreHealth::Writable);
     }
 

@@ -40,9 +40,11 @@ fn encode_gauges(status: &ReplicaStatus, encoder: &mut DescriptorEncoder<'_>) ->
     gauge("sidegate_feed_true", "Whether the store equals the primary at its cursor", bool_to_f64(status.following == FeedRelation::True))?;
     gauge("sidegate_feed_caught_up", "Whether the feed is caught up, or was when contact was lost", bool_to_f64(status.caught_up))?;
     gauge("sidegate_store_whole", "Whether a scan has found all records of the store intact", bool_to_f64(status.whole))?;
-    gauge("sidegate_store_bytes", "Bytes of the serving generation on disk", u64_to_f64(status.store_bytes))?;
+    let help = "Bytes of the store on disk; of a host, of the generation that serves";
+    gauge("sidegate_store_bytes", help, u64_to_f64(status.store_bytes))?;
     gauge("sidegate_store_foreign_records", "Records that are not wholly understood", u64_to_f64(status.foreign))?;
-    gauge("sidegate_store_shared_repositories", "Places of repositories that two records lead to", u64_to_f64(status.shared_repositories))?;
+    let help = "Places of repositories that two records lead to; neither is answered";
+    gauge("sidegate_store_shared_repositories", help, u64_to_f64(status.shared_repositories))?;
     let unstored = status.unstored.map_or(0, |unstored| unstored.changes.max(1));
     gauge("sidegate_store_unstored_changes", "Changes that bind and that the store could not take", u64_to_f64(unstored))?;
     gauge(

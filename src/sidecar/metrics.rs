@@ -11,10 +11,7 @@ use prometheus_client::registry::Registry;
 
 use crate::api::alarm_metrics::AlarmMetrics;
 use crate::model::freshness::{FreshnessClass, FreshnessLimits};
-
-/// Alarms that are raised here and not by the replica: the guard against a primary that knows no keys any more holds, what is kept would not
-/// survive a restart, and no client finds a socket.
-const OWN_ALARMS: [&str; 3] = ["mass_negative", "kept_store", "socket_lost"];
+use crate::sidecar::alarm_kinds::OWN;
 
 type ClassLabel = [(&'static str, &'static str); 1];
 type SecondsGauge = Gauge<f64, AtomicU64>;
@@ -102,8 +99,8 @@ impl SidecarMetrics {
         raise(&self.usage_reported, reading.usage.0);
         raise(&self.usage_dropped, reading.usage.1);
         let own = [reading.holds_mass_negative, reading.keeps_in_memory_only, reading.has_lost_socket];
-        for (kind, active) in OWN_ALARMS.into_iter().zip(own) {
-            self.alarms.set_active(kind, active);
+        for (kind, active) in OWN.into_iter().zip(own) {
+            self.alarms.set_active(kind.name, active);
         }
         for (kind, active, raised) in &reading.replica_alarms {
             self.alarms.set_active(kind, *active);

@@ -7,6 +7,7 @@
 //! store: the replica does. Where its [`mirror`] is followed, [`mirror_answer`] says whose a key is, and [`refused_askers`] whom nothing is
 //! given that is kept. [`freshness_status`] and [`standing_alarms`] judge for the status how current all that is, and what is wrong.
 
+pub(crate) mod alarm_kinds;
 pub mod config;
 mod denials;
 mod explain;

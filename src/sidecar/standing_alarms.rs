@@ -2,16 +2,12 @@
 
 use serde_json::Value;
 
-use crate::api::standing_alarm::{StandingAlarm, socket_alarms};
+use crate::api::standing_alarm::{AlarmKind, StandingAlarm, socket_alarms};
 use crate::model::time::BootTime;
+use crate::sidecar::alarm_kinds::{KEPT_STORE, LOOK_AT_GITLAB, MASS_NEGATIVE};
 use crate::sidecar::kept::answers::KeptAnswers;
 use crate::sidecar::kept::service::KeptService;
 use crate::sidecar::state::SidecarState;
-
-const KEPT_STORE_REMEDY: &str = "make room on the disk of `store.path`; it is tried again every 10 s";
-const LOOK_AT_GITLAB: &str =
-    "look whether it is the right instance (DNS, `primary.url`), has its own database and not an older one, and its keys to decrypt it";
-const END_HOLD: &str = "if the keys are meant to be gone: `sidegate invalidate all`";
 
 /// Returns the alarms that stand. `follower` is the status of the replica.
 #[must_use]
@@ -38,12 +34,13 @@ fn mass_negative_alarm(kept: &KeptService, now: BootTime) -> Option<StandingAlar
         let then = format!(
             "in shadow mode its answer is given, so {keys} such keys are refused; after a switch they would be let in for {would_be} s"
         );
-        (format!("{what}; {then}"), LOOK_AT_GITLAB.to_owned())
+        (format!("{what}; {then}"), LOOK_AT_GITLAB)
     } else {
         let then = format!("{keys} such keys are let in for {} s more, or until a restart", remaining.as_secs());
-        (format!("{what}; {then}"), format!("{LOOK_AT_GITLAB}; {END_HOLD}"))
+        (format!("{what}; {then}"), MASS_NEGATIVE.remedy)
     };
-    Some(StandingAlarm { kind: "mass_negative".to_owned(), since: Some(hold.since.wall), message, remedy })
+    let kind = AlarmKind { remedy, ..MASS_NEGATIVE };
+    Some(StandingAlarm::new(kind, Some(hold.since.wall), message))
 }
 
 /// Returns what to know while what is kept would not survive a restart.
@@ -52,5 +49,5 @@ fn kept_store_alarm(kept: &KeptAnswers) -> Option<StandingAlarm> {
     let since = status.in_memory_since?;
     let reason = status.state.strip_prefix("in memory only: ").unwrap_or(&status.state);
     let message = format!("what is kept is in memory only, and does not survive a restart: {reason}");
-    Some(StandingAlarm::new("kept_store", Some(since), message, KEPT_STORE_REMEDY))
+    Some(StandingAlarm::new(KEPT_STORE, Some(since), message))
 }

@@ -6,7 +6,7 @@ use http::StatusCode;
 
 use crate::api::error::{ApiError, HandlerResult};
 use crate::api::request::ApiRequest;
-use crate::api::standing_alarm::StandingAlarm;
+use crate::api::standing_alarm::{AlarmKind, StandingAlarm};
 use crate::mirror::config::DAEMON;
 use crate::mirror::state::MirrorState;
 use crate::primary::requests;
@@ -24,7 +24,9 @@ pub async fn readiness(state: &Arc<MirrorState>, request: ApiRequest) -> Handler
 /// `GET /-/fleet`: with the mirror's own alarms.
 pub async fn fleet(state: &Arc<MirrorState>, request: ApiRequest) -> HandlerResult {
     let own = state.alarms.list().into_iter();
-    let alarms = own.map(|alarm| StandingAlarm::new(alarm.kind, Some(alarm.since), alarm.message, alarm.remedy)).collect();
+    let alarms = own
+        .map(|alarm| StandingAlarm::new(AlarmKind { name: alarm.kind, remedy: alarm.remedy }, Some(alarm.since), alarm.message))
+        .collect();
     requests::fleet::answer(&state.publisher, DAEMON, alarms, request).await
 }
 

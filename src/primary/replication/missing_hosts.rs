@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::api::request::RequestTime;
 use crate::model::clock_reading::BootId;
 use crate::model::time::{BootTime, Time};
+use crate::primary::alarm_kinds::HOSTS_MISSING;
 use crate::primary::backup::restored::{self, RestoredMark};
 use crate::primary::replication::host_record::serving_time;
 use crate::primary::replication::proven_elapsed::{ProvenElapsed, SavedElapsed};
@@ -56,9 +57,7 @@ impl MissingReason {
     /// Returns what the operator is to do.
     const fn remedy(self) -> &'static str {
         match self {
-            Self::NewEpoch | Self::StoreCopied | Self::Restored => {
-                "wait until then before a key is taken for dead: hosts that this primary does not know may still let it in; see `sidegate admin hosts`"
-            }
+            Self::NewEpoch | Self::StoreCopied | Self::Restored => HOSTS_MISSING.remedy,
             Self::UnknownState => {
                 "if this primary was restored from a backup, run `sidegate admin new-epoch`, once; wait until then before a key is taken for dead: hosts that this primary does not know may still let it in; see `sidegate admin hosts`"
             }

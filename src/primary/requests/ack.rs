@@ -12,6 +12,7 @@ use crate::api::error::{ApiError, HandlerResult};
 use crate::api::request::ApiRequest;
 use crate::model::change::Head;
 use crate::net::message::Response;
+use crate::primary::alarm_kinds::UNKNOWN_ACK;
 use crate::primary::replication::feed_clock::with_clock_header;
 use crate::primary::replication::host_report::HostReport;
 use crate::primary::state::PrimaryState;
@@ -71,7 +72,7 @@ async fn reported_state(state: &PrimaryState, ack: &Ack, head: &Head) -> Result<
 }
 
 async fn state_mismatch(state: &Arc<PrimaryState>, host: &str, ack: &Ack, head: &Head) -> Response {
-    state.metrics.record_alarm("unknown_ack");
+    state.metrics.record_alarm(UNKNOWN_ACK);
     tracing::error!(host, seq = ack.seq, head = head.seq, "host {host} has a directory at seq {} that this primary never had", ack.seq);
     if ack.epoch == head.epoch {
         state.notice_missing_hosts().await;

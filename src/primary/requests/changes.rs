@@ -21,6 +21,7 @@ use crate::model::change::{Epoch, Head};
 use crate::model::digest::{Digest, DirectoryDigest};
 use crate::net::body::OutgoingBody;
 use crate::net::message::Response;
+use crate::primary::alarm_kinds::UNKNOWN_CURSOR;
 use crate::primary::replication::chunks::QUEUED_CHUNKS;
 use crate::primary::replication::feed_clock::with_clock_header;
 use crate::primary::replication::follower_stream::stream_changes;
@@ -110,7 +111,7 @@ fn cursor_gone(head: &Head) -> Response {
 }
 
 async fn cursor_mismatch(state: &Arc<PrimaryState>, host: &str, head: Head) -> Response {
-    state.metrics.record_alarm("unknown_cursor");
+    state.metrics.record_alarm(UNKNOWN_CURSOR);
     tracing::error!(
         host,
         seq = head.seq,

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use crate::metrics::exposition::Exposition;
-use crate::metrics::{LISTEN, metrics_address, scrape};
+use crate::metrics::{LISTEN, metrics_address, reference, scrape};
 use crate::mirror::{MirrorEnv, WALKS_ONCE};
 use crate::support::env::{Daemon, SHELL_SECRET, TestEnv};
 use crate::support::generated_directory::{directory_of_keys, key_blob};
@@ -18,6 +18,16 @@ use crate::support::lookup::lookup_request;
 
 /// What is said of a metric: its type, its labels, and the daemons that have it.
 type Described = BTreeMap<String, (String, BTreeSet<String>, BTreeSet<String>)>;
+
+/// What daemons show.
+#[derive(Default)]
+struct Shown {
+    metrics: Described,
+    /// What each metric says of itself.
+    helps: BTreeMap<String, String>,
+    /// The kinds of alarms of each daemon.
+    alarms: BTreeMap<String, BTreeSet<String>>,
+}
 
 /// The rows of docs/metrics.md: `| name | type | labels | daemons | …`.
 fn documented() -> Described {
@@ -35,17 +45,24 @@ fn documented() -> Described {
     described
 }
 
-fn note(found: &mut Described, daemon: &str, shown: &Exposition) {
+fn note(found: &mut Shown, daemon: &str, shown: &Exposition) {
     for (name, metric) in shown {
-        let entry = found.entry(name.clone()).or_insert_with(|| (metric.kind.clone(), BTreeSet::new(), BTreeSet::new()));
+        let entry = found.metrics.entry(name.clone()).or_insert_with(|| (metric.kind.clone(), BTreeSet::new(), BTreeSet::new()));
         assert_eq!(entry.0, metric.kind, "{name} of the {daemon}");
         entry.1.extend(metric.labels.clone());
         entry.2.insert(daemon.to_owned());
+        // The library puts a full stop behind what it registers, and not behind what is collected.
+        let said = metric.help.trim_end_matches('.').to_owned();
+        let help = found.helps.entry(name.clone()).or_insert_with(|| said.clone());
+        assert_eq!(*help, said, "{name} of the {daemon} says something else than that of another daemon");
     }
+    let alarms = [&shown["sidegate_alarms"], &shown["sidegate_alarms_raised_total"]].into_iter().flat_map(|metric| &metric.samples);
+    let kinds = alarms.filter_map(|(series, _)| Some(series.split('"').nth(1)?.to_owned()));
+    found.alarms.entry(daemon.to_owned()).or_default().extend(kinds);
 }
 
 /// A primary with a certificate, and a sidecar that follows it.
-fn followed_primary(found: &mut Described) {
+fn followed_primary(found: &mut Shown) {
     let mut env = TestEnv::with_config("", LISTEN);
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     let (chain, key) = (env.write("chain.pem", &made.cert.pem()), env.write("key.pem", &made.signing_key.serialize_pem()));
@@ -70,7 +87,7 @@ fn followed_primary(found: &mut Described) {
 }
 
 /// Sidecars in front of a GitLab that does not answer: one in shadow mode, one that follows a mirror.
-fn sidecars_of_a_gitlab(found: &mut Described) {
+fn sidecars_of_a_gitlab(found: &mut Shown) {
     for (primary, feed) in [("shadow = true\n", ""), ("", "[feed]\nurl = \"http+unix://AT/mirror.sock\"\n")] {
         let mut env = TestEnv::with_config("", LISTEN);
         let trusted = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap().cert.pem();
@@ -86,7 +103,7 @@ fn sidecars_of_a_gitlab(found: &mut Described) {
     }
 }
 
-fn mirror(found: &mut Described) {
+fn mirror(found: &mut Shown) {
     let mut instance = Instance::new();
     instance.add_user("person-1");
     let gitlab = GitlabApi::on_tcp("/gitlab", ApiVersion::V17, SHELL_SECRET, instance);
@@ -135,18 +152,41 @@ fn assert_promtool_agrees(daemon: &Daemon) {
     assert!(output.status.success() && output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
+/// Compares the tables of docs/reference.md: every metric in the words of the program, and every kind of alarm.
+fn assert_in_reference(found: &Shown) {
+    let words = |words: &BTreeSet<String>| words.iter().map(|word| reference::code(word)).collect::<Vec<_>>().join(", ");
+    let rows: Vec<reference::Row> = found
+        .metrics
+        .iter()
+        .map(|(name, (kind, labels, daemons))| {
+            let labels = if labels.is_empty() { "–".to_owned() } else { words(labels) };
+            let daemons = daemons.iter().cloned().collect::<Vec<_>>().join(", ");
+            vec![reference::code(name), kind.clone(), labels, daemons, found.helps[name].clone()]
+        })
+        .collect();
+    reference::assert_table("Metrics", &["metric", "type", "labels", "daemons", "what it says"], &rows);
+    for (daemon, kinds) in &found.alarms {
+        let is_of = |row: &&reference::Row| row[1].split(", ").any(|of| of == daemon);
+        let listed: BTreeSet<String> =
+            reference::rows("Alarms").iter().filter(is_of).map(|row| row[0].trim_matches('`').to_owned()).collect();
+        assert_eq!(*kinds, listed, "the alarms of the {daemon}, and docs/reference.md");
+    }
+}
+
 #[test]
 fn every_metric_is_described_with_its_type_labels_and_daemons_and_no_other_is() {
-    let mut found = Described::new();
+    let mut found = Shown::default();
     followed_primary(&mut found);
     sidecars_of_a_gitlab(&mut found);
     mirror(&mut found);
     let described = documented();
-    let wrong: Vec<String> = found
+    let shown = &found.metrics;
+    let wrong: Vec<String> = shown
         .iter()
         .filter(|(name, shown)| described.get(*name) != Some(shown))
         .map(|(name, shown)| format!("{name} is {shown:?}, and described as {:?}", described.get(name)))
-        .chain(described.keys().filter(|name| !found.contains_key(*name)).map(|name| format!("{name} is described, and no daemon has it")))
+        .chain(described.keys().filter(|name| !shown.contains_key(*name)).map(|name| format!("{name} is described, and no daemon has it")))
         .collect();
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert_in_reference(&found);
 }

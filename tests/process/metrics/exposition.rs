@@ -9,6 +9,8 @@ pub type Exposition = BTreeMap<String, Metric>;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Metric {
     pub kind: String,
+    /// What it says of itself.
+    pub help: String,
     /// The names of its labels, without that of buckets.
     pub labels: BTreeSet<String>,
     /// Its samples: name and labels as they stand, and the value.
@@ -24,12 +26,13 @@ pub fn parse_classic(text: &str) -> Exposition {
         if let Some(rest) = line.strip_prefix("# HELP ") {
             let (name, said) = rest.split_once(' ').unwrap_or_else(|| panic!("{line}"));
             assert!(!said.trim().is_empty(), "{line}");
-            help = Some(name.to_owned());
+            help = Some((name, said));
         } else if let Some(rest) = line.strip_prefix("# TYPE ") {
             let (name, kind) = rest.split_once(' ').unwrap_or_else(|| panic!("{line}"));
-            assert_eq!(help.take().as_deref(), Some(name), "{line}");
+            let (described, said) = help.take().unwrap_or_else(|| panic!("{line}"));
+            assert_eq!(described, name, "{line}");
             assert!(["counter", "gauge", "histogram"].contains(&kind), "{line}");
-            let metric = Metric { kind: kind.to_owned(), ..Metric::default() };
+            let metric = Metric { kind: kind.to_owned(), help: said.to_owned(), ..Metric::default() };
             assert!(found.insert(name.to_owned(), metric).is_none(), "twice: {line}");
             current = Some(name.to_owned());
         } else {

@@ -5,6 +5,8 @@ mod documentation;
 mod endpoint;
 mod exposition;
 mod prometheus;
+#[path = "../../../src/cli/tests/document.rs"]
+mod reference;
 mod shipped;
 
 use std::net::SocketAddr;
