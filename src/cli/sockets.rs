@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::cli::config::metrics::MetricsConfig;
+use crate::cli::config::metrics::{MetricsConfig, WARNING_REMEDY};
 use crate::cli::config::primary::ListenConfig;
 use crate::cli::config::socket::SocketConfig;
 use crate::cli::exit_status::CommandError;
@@ -37,7 +37,7 @@ pub fn load_certificate(tls: Option<(&PathBuf, &PathBuf)>) -> Result<Option<Arc<
 /// Returns the socket at which metrics are read, if the configuration has one. Warns of one that others than this host reach.
 pub fn open_metrics(metrics: &MetricsConfig) -> Result<Option<BoundSocket>, CommandError> {
     if let Some(warning) = metrics.warning() {
-        tracing::warn!("{warning}");
+        tracing::warn!("{warning}; {WARNING_REMEDY}");
     }
     metrics.listen.map(listen::bind_public_tcp).transpose().map_err(|error| CommandError::with_context("metrics.listen", error))
 }

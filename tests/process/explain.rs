@@ -9,10 +9,11 @@ use crate::support::contract_case::ApiCall;
 use crate::support::contract_directory::{contract_directory, contract_key_blob, contract_public_key};
 use crate::support::env::TestEnv;
 use crate::support::fake_primary::{FakePrimary, FakeReply, json_response};
-use crate::support::generated_directory::{directory_of_keys, key_blob, key_line, query_encode};
+use crate::support::generated_directory::{directory_of_keys, generated_key_line, key_blob, key_line, query_encode};
 use crate::support::http::{Request, Response};
 use crate::support::link::{Delivery, Link, Traffic, start_linked};
 use crate::support::random::Random;
+use crate::support::small_disk::SmallDisk;
 
 const ALWAYS_STALE: &str = "[freshness]\nkeys = { ttl = \"1ms\", max_stale = \"1h\" }\nreads = { ttl = \"1ms\", max_stale = \"1h\" }\n\
                             push_precheck = { ttl = \"1ms\", max_stale = \"1h\" }\n";
@@ -234,6 +235,49 @@ fn drift_is_a_fact_of_the_host() {
     });
     env.wait_for("the drift to be seen", || env.status()["follower"]["alarms"].to_string().contains("drift"));
     explain(&env, "drift", &["--key", &key_blob(5)]).says("alarm since");
+}
+
+#[test]
+fn while_a_snapshot_is_taken_what_is_here_decides() {
+    let (env, link) = linked(LONG_FRESH);
+    link.hold_answers("/snapshot", 1);
+    let socket = env.sidecar_socket();
+    assert!(env.run_sidegate(&["resync", "--socket", socket.to_str().unwrap()]).status.success());
+    link.wait_held(1);
+    let during = explain(&env, "resync", &KNOWN);
+    during.is(0, "developer may pull team/private");
+    assert_eq!(during.step(1), (&json!("yes"), &json!("directory"), false));
+    let refused = explain(&env, "resync: a refusal", &["--username", "blocked", "--project", "team/private"]);
+    refused.is(1, "refused: blocked may not pull team/private, because the account is blocked");
+    link.release_held();
+}
+
+#[test]
+fn on_a_full_disk_a_revocation_binds_and_the_alarm_is_a_fact_of_the_host() {
+    let mut env = TestEnv::new();
+    let Some(disk) = SmallDisk::mount(&env.path().join("sidecar"), 8 << 10) else { return };
+    env.start_primary();
+    env.apply(&directory_of_keys(400));
+    env.start_sidecar();
+    env.wait_until_fresh();
+    disk.fill();
+    let is_full = || !env.status()["alarms"].as_array().unwrap().is_empty();
+    for batch in 0..100 {
+        env.apply(&(0..200).map(|id| generated_key_line(1_000 + 200 * batch + id, 1)).collect::<String>());
+        let head = env.primary_status()["head"]["seq"].clone();
+        env.wait_for("the batch to be stored or not", || is_full() || env.status()["follower"]["flushed"]["seq"] == head);
+        if is_full() {
+            break;
+        }
+    }
+    assert!(env.run_admin(&["revoke-key", "17"]).status.success());
+    env.wait_for("the revocation to bind", || env.status()["follower"]["unstored"]["since"].is_string());
+    let kept = explain(&env, "disk full", &["--key", &key_blob(5)]);
+    kept.says("alarm since");
+    assert_eq!(kept.code, 0, "{}", kept.screen);
+    let revoked = explain(&env, "disk full: a key that was revoked since", &["--key", &key_blob(17)]);
+    revoked.says("alarm since");
+    assert_eq!(revoked.code, 1, "{}", revoked.screen);
 }
 
 /// People, projects and memberships drawn from a seed; nobody of them may create a project.

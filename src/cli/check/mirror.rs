@@ -1,10 +1,9 @@
 //! `sidegate check --mirror`: is the configuration of a mirror right, and do this host and its GitLab let it work?
 
-use std::io::ErrorKind;
-use std::net::TcpListener;
 use std::path::Path;
 use std::time::Duration;
 
+use crate::cli::check::addresses;
 use crate::cli::check::as_daemon::DaemonUser;
 use crate::cli::check::clock;
 use crate::cli::check::configuration;
@@ -47,12 +46,15 @@ pub fn check(file: &Path, depth: Depth) -> Findings {
     configuration::check_start(file, &daemon, &mut found);
     socket::check(&config.socket, None, SERVICE, &daemon, &mut found);
     store::check(&config.store.path, &daemon, &mut found);
+    addresses::check_metrics(&config.metrics, &daemon, &mut found);
     if depth == Depth::Full {
         let _ = readiness::check(&config.socket.path, SERVICE, Ready::Later, &daemon, &mut found);
         if let Some(client) = client {
             daemon.act(|| ask_gitlab(&client, &mut found));
         }
-        daemon.act(|| check_hook_address(config.hooks.as_ref(), &mut found));
+        if let Some(hooks) = &config.hooks {
+            daemon.act(|| addresses::check_free("hooks", "hooks.listen", hooks.listen, &mut found));
+        }
     }
     check_hooks(&config, &mut found);
     found.ok(removal_bounds(&config));
@@ -130,18 +132,6 @@ fn judge<T>(what: &str, good: &str, answer: Answer<T>, found: &mut Findings) {
             let text = format!("{what}: {reason}; hosts are served what is held, and nothing is removed");
             found.warn(text, "is gitlab.url right, and does GitLab run?");
         }
-    }
-}
-
-/// Finds an address for hooks that this host does not have. One that is taken is the mirror's own if it runs.
-fn check_hook_address(hooks: Option<&HooksConfig>, found: &mut Findings) {
-    let Some(HooksConfig { listen, .. }) = hooks else { return };
-    match TcpListener::bind(listen) {
-        Ok(_) => found.ok(format!("hooks: {listen} is free; the mirror will listen there")),
-        Err(error) if error.kind() == ErrorKind::AddrInUse => {
-            found.ok(format!("hooks: {listen} is taken, by the mirror if it runs; if it does not, `ss -ltnp` says by whom"));
-        }
-        Err(error) => found.fail(format!("hooks.listen: {listen}: {error}"), "give an address of this host, and a port that we may use"),
     }
 }
 

@@ -4,6 +4,7 @@
 //! Exit code 0: all is well; 1: warnings; 2: broken. With `--start` only what the daemon itself refuses ends with 2, and all else with 0.
 
 pub mod access;
+mod addresses;
 pub mod as_daemon;
 mod bounds;
 mod clock;

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use crate::cli::check::addresses;
 use crate::cli::check::as_daemon::DaemonUser;
 use crate::cli::check::clock;
 use crate::cli::check::configuration;
@@ -43,6 +44,7 @@ pub fn check(file: &Path, depth: Depth) -> Findings {
     configuration::check_start(file, &daemon, &mut found);
     socket::check(&config.socket, None, SERVICE, &daemon, &mut found);
     store::check(&config.store.path, &daemon, &mut found);
+    addresses::check_metrics(&config.metrics, &daemon, &mut found);
     if depth == Depth::Full {
         let _ = readiness::check(&config.socket.path, SERVICE, Ready::Always, &daemon, &mut found);
     }

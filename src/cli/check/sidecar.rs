@@ -4,6 +4,7 @@ use std::path::Path;
 
 use crate::cli::arguments::SshdArgs;
 use crate::cli::check::access;
+use crate::cli::check::addresses;
 use crate::cli::check::as_daemon::DaemonUser;
 use crate::cli::check::bounds;
 use crate::cli::check::clock;
@@ -67,6 +68,7 @@ fn check_host(file: &Path, config: &ServeConfig, depth: Depth, sshd_args: &SshdA
     let login_user = (!sshd_args.without_sshd).then_some(sshd_args.ssh_user.as_str());
     access::check(config, &daemon, command.as_ref().map(|command| command.user.as_str()), login_user, found);
     check_settings(config, found);
+    addresses::check_metrics(&config.metrics, &daemon, found);
     let asks_itself = upstream::is_own_socket(config, found);
     let upstream = Upstream::open(config, &daemon, found);
     if depth == Depth::Full {

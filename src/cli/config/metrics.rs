@@ -15,6 +15,9 @@ pub struct MetricsConfig {
     pub listen: Option<SocketAddr>,
 }
 
+/// What to do about the warning of [`MetricsConfig::warning`].
+pub const WARNING_REMEDY: &str = "let only your Prometheus through to that port, or listen on 127.0.0.1";
+
 impl MetricsConfig {
     /// Returns what an operator should know of an address that others than this host reach; `None` where only it does.
     #[must_use]
@@ -22,7 +25,7 @@ impl MetricsConfig {
         let address = self.listen.filter(|address| !address.ip().to_canonical().is_loopback())?;
         Some(format!(
             "metrics.listen: whoever reaches {address} reads the metrics of this daemon, without TLS and without showing who they are; no \
-             secret is in them, but numbers, host names and paths are. Let only your Prometheus through to that port, or listen on 127.0.0.1"
+             secret is in them, but numbers, host names and paths are"
         ))
     }
 }

@@ -4,6 +4,7 @@ use crate::cli::status::screen::{Finding, Weight};
 use crate::cli::status::view::{AlarmView, AnswerSource, ClassVerdict, ClassView, PrimaryContact, SidecarView};
 use crate::cli::units::{count_text, duration_text, since_text};
 use crate::model::time::Time;
+use crate::net::client::primary_url::PrimaryUrl;
 
 /// Alarms for which the feed is given up, or not taken, until what they say is done.
 const FEED_ALARMS: [&str; 3] = ["forbidden", "primary_went_back", "garbled"];
@@ -151,6 +152,12 @@ fn notes(view: &SidecarView) -> Vec<Finding> {
     let (follower, now) = (&view.follower, view.now());
     let mut notes = Vec::new();
     let mut note = |text: String, remedy: Option<&str>| notes.push(Finding::new(Weight::Note, text, remedy));
+    let shows_keys = |url: &str| PrimaryUrl::parse(url, false).is_err() && PrimaryUrl::parse(url, true).is_ok();
+    if let Some(address) = view.primary.addresses.iter().find(|address| shows_keys(&address.url)) {
+        let what =
+            format!("`primary.insecure_http` is in use: keys, tokens and answers can be read and changed on the way to {}", address.url);
+        note(what, Some("name the primary by https://, and remove `primary.insecure_http`"));
+    }
     if let Some(reason) = &follower.resyncing {
         let since = follower.resyncing_since.map_or_else(String::new, |since| format!(" since {}", since_text(since, now)));
         let then = if follower.cursor.is_some() { "; answers go on from what is here" } else { "" };

@@ -257,6 +257,12 @@ fn configurations() -> Vec<Broken> {
             let primary = format!("url = \"http+unix://{}\"", host.env.primary_socket().display());
             host.env.replace_in_file("sidegate.toml", &primary, &format!("url = \"https://127.0.0.1:1\"\nca_file = \"{file}\""));
         }),
+        sidecar("metrics that everybody reads", "warning", "whoever reaches 0.0.0.0:0 reads the metrics of this daemon", |host| {
+            host.env.replace_in_file("sidegate.toml", "[auth]\n", "[metrics]\nlisten = \"0.0.0.0:0\"\n[auth]\n");
+        }),
+        sidecar("metrics at an address of another host", "error", "metrics.listen: 192.0.2.7:9469: ", |host| {
+            host.env.replace_in_file("sidegate.toml", "[auth]\n", "[metrics]\nlisten = \"192.0.2.7:9469\"\n[auth]\n");
+        }),
         sidecar("a configuration that the daemon may not read", "error", "daemon may not read it", |host| {
             host.install_unit(DAEMON_USER, "", "");
             host.set_mode("sidegate.toml", 0o600);

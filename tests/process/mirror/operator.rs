@@ -46,7 +46,7 @@ fn check_asks_both_apis_of_gitlab_and_says_the_bounds() {
         "public API: users is reached, and takes the token as an administrator's\n",
         "public API: deploy keys are shown to the token\n",
         "internal API is reached, and takes the shell secret\n",
-        "is free; the mirror will listen there\n",
+        "is free; the daemon will listen there\n",
         "a key that is removed at GitLab is removed as its hook comes; if the hook is lost, within 1 h where it is used",
     ] {
         assert!(report.contains(line), "{line}: {report}");

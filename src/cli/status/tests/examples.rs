@@ -185,6 +185,25 @@ fn a_new_host_that_fetches_its_first_snapshot_is_not_said_to_answer() {
 }
 
 #[test]
+fn a_primary_whose_answers_travel_in_the_clear_is_named_and_one_on_this_host_is_not() {
+    let text = |url: &str| {
+        let mut status = well();
+        status["primary"]["addresses"] =
+            json!([{"url": url, "state": "answers", "since": null, "failure": null, "answers": 1, "failures": 0}]);
+        assert_eq!(level(&status), Level::Well);
+        lines(&status).join("\n")
+    };
+    let said = text("http://primary.example:8181");
+    assert!(said.contains(
+        "`primary.insecure_http` is in use: keys, tokens and answers can be read and changed on the way to http://primary.example:8181"
+    ));
+    assert!(said.contains("  to do: name the primary by https://"), "{said}");
+    for url in ["http://127.0.0.1:8181", "https://primary.example", "http+unix:///run/x.sock"] {
+        assert!(!text(url).contains("insecure_http"), "{url}");
+    }
+}
+
+#[test]
 fn only_a_proof_by_an_exchange_and_a_confirmed_bound_need_no_word() {
     let text = |change: &dyn Fn(&mut Value)| {
         let mut status = well();
