@@ -69,7 +69,8 @@ fn why_incomplete(replaced: &ReplacedStore, store: &PrimaryStore, header: &Backu
     if replaced.seed.as_deref() != Some(&store.token_seed()) {
         return Some("it is not the store that was backed up, but one that was begun anew, or another primary's".to_owned());
     }
-    if let Some(until) = gap.filter(|until| *until > header.made_at) {
+    // Of two within one millisecond nobody knows which was first.
+    if let Some(until) = gap.filter(|until| *until >= header.made_at) {
         return Some(format!("it was restored itself, and does not know all that was revoked before {until}"));
     }
     match &replaced.seq {

@@ -177,13 +177,14 @@ async fn what_is_revoked_again_is_in_force_before_the_first_start() {
 #[tokio::test]
 async fn a_backup_for_which_there_is_no_room_is_refused_before_it_waits() {
     let folder = tempfile::tempdir().unwrap();
-    let Some(_disk) = SmallDisk::mount(&folder.path().join("store"), 24 << 10) else { return };
-    let lines: Vec<String> = small_directory().into_iter().chain((1_000..2_000).map(|id| user(id, &format!("u{id}")))).collect();
+    let Some(_disk) = SmallDisk::mount(&folder.path().join("store"), 64 << 10) else { return };
+    let lines: Vec<String> = small_directory().into_iter().chain((1_000..21_000).map(|id| user(id, &format!("u{id}")))).collect();
     let state = opened(folder.path(), &lines).await;
     let used = state.store.directory().size_on_disk();
-    // What is left would take the copy's headroom, and not the copy, also where sled gives back a little meanwhile.
+    assert!(used >= 4 << 20, "{used}: more than what sled takes and gives back by itself");
+    // What is left would take the copy's headroom, and not the copy.
     let free = state.store.free_bytes().unwrap();
-    let left = (2 << 20) + used / 8;
+    let left = (2 << 20) + used / 4;
     fs::write(folder.path().join("store/filler"), vec![1; usize::try_from(free - left).unwrap()]).unwrap();
     let guard = state.writer.lock().unwrap();
     let (shared, (sender, receiver)) = (Arc::clone(&state), std::sync::mpsc::channel());
