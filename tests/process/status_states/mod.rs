@@ -80,9 +80,15 @@ impl Printed {
     }
 }
 
-/// Prints the status of the sidecar, which is in this state.
+/// Prints the status of the sidecar, which is in this state, and looks whether `check` says as much of it.
 fn status(env: &TestEnv, state: &str) -> Printed {
-    Printed::of(env, &["status"], &env.sidecar_socket(), state)
+    let printed = Printed::of(env, &["status"], &env.sidecar_socket(), state);
+    let config = env.path().join("sidegate.toml");
+    let words = ["check", "--without-sshd", "--config", config.to_str().unwrap()];
+    let checked = Printed::run(env, &words, &format!("check: {state}"));
+    let is_well = |code: Option<i32>| code == Some(0);
+    assert!(is_well(printed.code) || !is_well(checked.code), "{state}: status says\n{}\nand check says\n{}", printed.text, checked.text);
+    printed
 }
 
 /// A primary, a host that has caught up with it, and the link between them.
