@@ -51,7 +51,7 @@ fn beyond_the_budget_an_unknown_key_is_an_outage_unless_keys_are_fresh() {
 #[test]
 fn many_who_offer_one_unknown_key_are_one_question() {
     let site = Site::start(3, &format!("{FRESH}misses_per_second = 1\n"));
-    site.gitlab.set_delay(std::time::Duration::from_millis(1000));
+    site.gitlab.set_delay(std::time::Duration::from_millis(200));
     std::thread::scope(|scope| {
         for _ in 0..50 {
             scope.spawn(|| assert_eq!(source_of(&site.look_up(77)), "404 forwarded"));
