@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::convert::Infallible;
 use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -25,7 +26,20 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
     where
         F: Future<Output = V> + Send + 'static,
     {
-        let mut result = match self.join(key) {
+        match self.run_unless(key, || None::<Infallible>, work).await {
+            Ok(result) => result,
+            Err(never) => match never {},
+        }
+    }
+
+    /// As [`Self::run`], unless no request is under way and `ready` has something: then returns that as `Err`. Whoever looked for what `work`
+    /// leaves behind, and found nothing, may come a moment after the request that left it has ended; `ready` looks again when none can end
+    /// unseen. It must not block.
+    pub async fn run_unless<F, T>(&self, key: K, ready: impl FnOnce() -> Option<T>, work: impl FnOnce() -> F) -> Result<Option<V>, T>
+    where
+        F: Future<Output = V> + Send + 'static,
+    {
+        let mut result = match self.join(key, ready)? {
             Joined::Follower(result) => result,
             Joined::Leader(in_flight, result) => {
                 let work = work();
@@ -33,17 +47,20 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
                 result
             }
         };
-        result.wait_for(Option::is_some).await.ok().and_then(|result| result.clone())
+        Ok(result.wait_for(Option::is_some).await.ok().and_then(|result| result.clone()))
     }
 
-    fn join(&self, key: K) -> Joined<K, V> {
+    fn join<T>(&self, key: K, ready: impl FnOnce() -> Option<T>) -> Result<Joined<K, V>, T> {
         match lock(&self.in_flight).entry(key) {
-            Entry::Occupied(entry) => Joined::Follower(entry.get().clone()),
+            Entry::Occupied(entry) => Ok(Joined::Follower(entry.get().clone())),
             Entry::Vacant(entry) => {
+                if let Some(ready) = ready() {
+                    return Err(ready);
+                }
                 let (sender, result) = watch::channel(None);
                 let in_flight = InFlight { key: entry.key().clone(), map: Arc::clone(&self.in_flight), sender };
                 entry.insert(result.clone());
-                Joined::Leader(in_flight, result)
+                Ok(Joined::Leader(in_flight, result))
             }
         }
     }
@@ -101,6 +118,22 @@ mod tests {
 
     fn runtime() -> Runtime {
         Builder::new_current_thread().build().unwrap()
+    }
+
+    #[test]
+    fn who_looked_before_a_request_ended_and_comes_after_it_gets_what_it_left_and_makes_no_other() {
+        runtime().block_on(async {
+            let requests = SingleFlight::default();
+            let left = Arc::new(AtomicUsize::new(0));
+            let found = |left: &AtomicUsize| Some(left.load(Ordering::SeqCst)).filter(|left| *left > 0);
+            let first_look = found(&left);
+            let leaving = Arc::clone(&left);
+            let first = requests.run(7, || async move { leaving.store(5, Ordering::SeqCst) }).await;
+            assert_eq!((first_look, first), (None, Some(())));
+            let second = requests.run_unless(7, || found(&left), || async { panic!("made again") }).await;
+            assert_eq!(second, Err(5));
+            assert!(lock(&requests.in_flight).is_empty(), "and nobody waits for it");
+        });
     }
 
     #[test]

@@ -6,6 +6,7 @@
 //!
 //! In shadow mode the primary is always asked, and what is kept is given in no case.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -63,20 +64,56 @@ pub async fn answer_within(
     if let Some(shadow) = &kept.shadow {
         return Ok(ask_and_compare(state, kept, shadow, &question, &found, time).await);
     }
-    let outcome = match found {
-        Found::Fresh(held) => return Ok(give_fresh(kept, &question, held)),
-        Found::GivenBack(held) => return Ok(give_back(kept, &question, held)),
-        Found::Unknown(age) => return Ok(give_unknown(kept, &question, age)),
-        Found::Nothing => ask_as(state, kept, Arc::new(question.without_yes()), question.miss_class(), asking).await,
-        Found::Stale(held) => match ask_beside_kept_yes(state, kept, &question, held.age).await {
+    let outcome = match give_unasked(kept, &question, found) {
+        Ok(response) => return Ok(response),
+        Err(Some(held)) => match ask_beside_kept_yes(state, kept, &question, held.age).await {
             HedgedOutcome::Held(response) => return Ok(response),
             HedgedOutcome::Asked(outcome) => outcome,
+        },
+        Err(None) => match ask_of_nothing_kept(state, kept, &question, asking).await {
+            Ok(outcome) => outcome,
+            Err(found) => return Ok(found),
         },
     };
     match outcome {
         QueryOutcome::Failed(error) if error.cause == FailureCause::TooManyMisses => Err(error),
         outcome => Ok(give_outcome(state, kept, &question, outcome)),
     }
+}
+
+/// Gives what may be given without asking; else returns the yes that is too old for that, if there is one.
+fn give_unasked(kept: &KeptService, question: &Arc<KeptQuestion>, found: Found) -> Result<Response, Option<HeldAnswer>> {
+    match found {
+        Found::Fresh(held) => Ok(give_fresh(kept, question, held)),
+        Found::GivenBack(held) => Ok(give_back(kept, question, held)),
+        Found::Unknown(age) => Ok(give_unknown(kept, question, age)),
+        Found::Stale(held) => Err(Some(held)),
+        Found::Nothing => Err(None),
+    }
+}
+
+/// Asks what nothing is kept of. What came meanwhile, by an equal question that has just ended, is given instead, as `Err`.
+async fn ask_of_nothing_kept(
+    state: &Arc<SidecarState>,
+    kept: &KeptService,
+    question: &Arc<KeptQuestion>,
+    asking: Asking,
+) -> Result<QueryOutcome, Response> {
+    let asked = Arc::new(question.without_yes());
+    let look_again = || match kept.answers.find(question, RequestTime::now()) {
+        Found::Stale(_) | Found::Nothing => None,
+        found => Some(found),
+    };
+    let found = match ask_unless(state, kept, Arc::clone(&asked), question.miss_class(), asking, look_again).await {
+        Ok(outcome) => return Ok(outcome),
+        Err(found) => found,
+    };
+    if !refused_askers::is_refused(state, kept, question, RequestTime::now())
+        && let Ok(response) = give_unasked(kept, question, found)
+    {
+        return Err(response);
+    }
+    Ok(ask_as(state, kept, asked, question.miss_class(), asking).await)
 }
 
 /// Gives what the primary said, or what is kept where it failed, or where it does not know most keys.
@@ -190,6 +227,21 @@ async fn ask_as(
     class: RequestClass,
     asking: Asking,
 ) -> QueryOutcome {
+    match ask_unless(state, kept, question, class, asking, || None::<Infallible>).await {
+        Ok(outcome) => outcome,
+        Err(never) => match never {},
+    }
+}
+
+/// As [`ask_as`], unless no equal question is under way and `ready` has something.
+async fn ask_unless<T>(
+    state: &Arc<SidecarState>,
+    kept: &KeptService,
+    question: Arc<KeptQuestion>,
+    class: RequestClass,
+    asking: Asking,
+    ready: impl FnOnce() -> Option<T>,
+) -> Result<QueryOutcome, T> {
     let flight = (question.key, kept.answers.last_revocation(&question), question.query.time_limit);
     let (asking_state, answers) = (Arc::clone(state), Arc::clone(&kept.answers));
     let ask_first = move || async move {
@@ -199,8 +251,8 @@ async fn ask_as(
         }
         ask_and_record(asking_state, answers, question, class).await
     };
-    let outcome = kept.flights.run(flight, ask_first).await;
-    outcome.unwrap_or_else(|| state.upstream.task_failed())
+    let outcome = kept.flights.run_unless(flight, ready, ask_first).await?;
+    Ok(outcome.unwrap_or_else(|| state.upstream.task_failed()))
 }
 
 /// Asks, and keeps or takes back what the answer says. A yes from before a revocation is asked for again, as often as the time limit lets
